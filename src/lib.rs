@@ -1,0 +1,1 @@
+//! Runs the plexd suite over a matrix of clusters.
