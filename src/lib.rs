@@ -1,1 +1,3 @@
 //! Runs the plexd suite over a matrix of clusters.
+
+pub mod matrix;

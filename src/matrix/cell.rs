@@ -1,0 +1,147 @@
+//! A cell: one point of the matrix, with an id that never changes when an axis grows.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{KubernetesVersion, Variant};
+
+/// How many nodes a cell has, the control plane included. At least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeCount(u16);
+
+impl NodeCount {
+    /// The most nodes a cell may have: more than any machine runs, few enough for a host name's digits.
+    pub const MAX: u16 = 5000;
+
+    /// A node count, unless `count` is 0 or past [`Self::MAX`].
+    pub fn new(count: u16) -> Option<Self> {
+        (1..=Self::MAX).contains(&count).then_some(Self(count))
+    }
+
+    /// The number.
+    pub const fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for NodeCount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The name of a config variant: `[a-z][a-z0-9-]*`, and nothing that an id or a filter could mistake for something else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConfigName(String);
+
+/// Why a text is no config name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigNameError {
+    /// Wrong characters.
+    #[error("a config name is `[a-z][a-z0-9-]*`")]
+    Characters,
+    /// It would read as a node count in an id.
+    #[error("a config name must not look like a node count (`n<digits>`)")]
+    LooksLikeNodes,
+    /// It would read as a version in an id.
+    #[error("a config name must not start with `k8s-`")]
+    LooksLikeVersion,
+    /// It is a word of the filter language.
+    #[error("`{0}` is a word of the filter language")]
+    FilterWord(String),
+}
+
+impl ConfigName {
+    /// The words of the filter language, which no variant may be called by.
+    pub const FILTER_WORDS: [&'static str; 9] = [
+        "not",
+        "and",
+        "or",
+        "k8s",
+        "kubernetes",
+        "nodes",
+        "config",
+        "tag",
+        "n",
+    ];
+
+    /// Checks `text` against the grammar.
+    pub fn parse(text: &str) -> Result<Self, ConfigNameError> {
+        let mut characters = text.chars();
+        let first = characters.next().is_some_and(|c| c.is_ascii_lowercase());
+        let rest = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if !first || !rest {
+            return Err(ConfigNameError::Characters);
+        }
+        if text.starts_with("k8s-") {
+            return Err(ConfigNameError::LooksLikeVersion);
+        }
+        if Self::FILTER_WORDS.contains(&text) {
+            return Err(ConfigNameError::FilterWord(text.to_owned()));
+        }
+        match text.strip_prefix('n') {
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Err(ConfigNameError::LooksLikeNodes)
+            }
+            Some(_) | None => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CellId(String);
+
+impl CellId {
+    /// The id of the cell at that point.
+    pub fn new(kubernetes: KubernetesVersion, nodes: NodeCount, config: &ConfigName) -> Self {
+        Self(format!("k8s-{kubernetes}-n{nodes}-{config}"))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CellId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// One cell of the matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Its id.
+    pub id: CellId,
+    /// The Kubernetes version that its cluster runs.
+    pub kubernetes: KubernetesVersion,
+    /// How many nodes its cluster has.
+    pub nodes: NodeCount,
+    /// Its config variant.
+    pub variant: Arc<Variant>,
+    /// Words that filters can select it by, from the cell, its version and its variant.
+    pub tags: BTreeSet<String>,
+    /// A red result does not change the exit code.
+    pub allow_failure: bool,
+    /// `[kubernetes."x.y"] image`, where the file names one.
+    pub node_image: Option<String>,
+}

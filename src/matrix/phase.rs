@@ -1,0 +1,136 @@
+//! The phases of the suite: their names, their order, and the settings that the file may change.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A phase of the suite. The order of the variants is the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// What the provider needs is there. Looked at once a run.
+    Preflight,
+    /// The cell's cluster is up, as the axes ask for it.
+    Cluster,
+    /// The images are on every node.
+    Images,
+    /// Every object is applied, in order.
+    Manifests,
+    /// The mock is available and an agent is ready on every node.
+    Readiness,
+    /// The platform counters reach their minimum.
+    Assertions,
+    /// The bodies that the agents sent have what they must have.
+    RequestBodies,
+    /// The agents' own loops go on.
+    Periodic,
+    /// An agent that is killed comes back as the same node.
+    Restart,
+    /// The local endpoint is served, with a token that the agent decrypted.
+    LocalEndpoint,
+    /// Nothing of the cell is left.
+    Cleanup,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Preflight,
+        Self::Cluster,
+        Self::Images,
+        Self::Manifests,
+        Self::Readiness,
+        Self::Assertions,
+        Self::RequestBodies,
+        Self::Periodic,
+        Self::Restart,
+        Self::LocalEndpoint,
+        Self::Cleanup,
+    ];
+
+    /// The name in the file, in reports and in JUnit.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Cluster => "cluster",
+            Self::Images => "images",
+            Self::Manifests => "manifests",
+            Self::Readiness => "readiness",
+            Self::Assertions => "assertions",
+            Self::RequestBodies => "request-bodies",
+            Self::Periodic => "periodic",
+            Self::Restart => "restart",
+            Self::LocalEndpoint => "local-endpoint",
+            Self::Cleanup => "cleanup",
+        }
+    }
+
+    /// How long the phase may take where the file does not say otherwise.
+    pub const fn default_timeout(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Preflight => 30,
+            Self::Cluster | Self::Images => 180,
+            Self::Readiness => 120,
+            Self::RequestBodies => 10,
+            Self::Manifests
+            | Self::Assertions
+            | Self::Periodic
+            | Self::Restart
+            | Self::LocalEndpoint
+            | Self::Cleanup => 60,
+        })
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// Which agents `restart` kills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestartScope {
+    /// One agent.
+    #[default]
+    One,
+    /// Every agent, at the same time.
+    All,
+}
+
+/// The `[phases.*]` tables, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseSettings {
+    timeouts: BTreeMap<Phase, Duration>,
+    /// `readiness.mock-timeout`: how long the mock's Deployment may take.
+    pub mock_timeout: Duration,
+    /// `restart.restart`.
+    pub restart: RestartScope,
+}
+
+impl Default for PhaseSettings {
+    fn default() -> Self {
+        Self {
+            timeouts: BTreeMap::new(),
+            mock_timeout: Duration::from_secs(60),
+            restart: RestartScope::One,
+        }
+    }
+}
+
+impl PhaseSettings {
+    /// How long `phase` may take. `restart`: each of its three waits.
+    pub fn timeout(&self, phase: Phase) -> Duration {
+        self.timeouts
+            .get(&phase)
+            .copied()
+            .unwrap_or_else(|| phase.default_timeout())
+    }
+
+    /// Gives `phase` another deadline.
+    pub fn set_timeout(&mut self, phase: Phase, timeout: Duration) {
+        self.timeouts.insert(phase, timeout);
+    }
+}

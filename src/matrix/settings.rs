@@ -1,0 +1,184 @@
+//! The tables of the file that are no axis: images, deployment and run settings, validated.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use super::{Cell, PhaseSettings};
+
+/// A validated matrix file: its cells in order, and everything that holds for all of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// The cells, in the file's order of axes: version, then nodes, then config, then what was included.
+    pub cells: Vec<Cell>,
+    /// `[images]`.
+    pub images: Images,
+    /// `[deploy]`.
+    pub deploy: Deploy,
+    /// `[run]`.
+    pub run: RunSettings,
+    /// `[phases.*]`.
+    pub phases: PhaseSettings,
+}
+
+/// `[images]`: what runs as agent and as mock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// `[images.agent]`: the system under test.
+    pub agent: SystemUnderTest,
+    /// `[images.mock]`.
+    pub mock: SystemUnderTest,
+}
+
+/// Where one of the two programs comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemUnderTest {
+    /// The image that runs in a cluster.
+    pub image: ImageSource,
+    /// What the local provider starts, relative to the matrix file; the reference program where the image is it.
+    pub binary: Option<PathBuf>,
+}
+
+/// Where an image comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ImageSource {
+    /// The program that comes with the runner.
+    #[default]
+    Reference,
+    /// An image that is there already or can be pulled.
+    Tag(String),
+    /// An image that is built.
+    Build(Build),
+}
+
+/// An image build. Paths are relative to the matrix file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// The Dockerfile.
+    pub dockerfile: PathBuf,
+    /// The build context.
+    pub context: PathBuf,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+}
+
+/// `[deploy]`: which manifests are applied. Paths are relative to the matrix file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deploy {
+    /// A folder in place of the built-in `deploy/kubernetes`.
+    pub manifests: Option<PathBuf>,
+    /// A file or folder in place of the built-in `deploy/mock-api`.
+    pub mock: Option<PathBuf>,
+    /// Whether the DaemonSet keeps its probes.
+    pub probes: bool,
+}
+
+impl Default for Deploy {
+    fn default() -> Self {
+        Self {
+            manifests: None,
+            mock: None,
+            probes: true,
+        }
+    }
+}
+
+/// Which provider the user asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProviderChoice {
+    /// kind where it can run, else local.
+    #[default]
+    Auto,
+    /// Real clusters in Docker.
+    Kind,
+    /// Plain processes.
+    Local,
+    /// A cluster that is there already.
+    Existing,
+}
+
+/// How many cells run at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jobs {
+    /// As many as the machine takes.
+    #[default]
+    Auto,
+    /// This many.
+    Exactly(NonZeroUsize),
+}
+
+/// Where the cells' forwarded ports come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortRange {
+    /// One of these, each cell another.
+    Between(RangeInclusive<u16>),
+    /// Whichever the kernel gives.
+    Any,
+}
+
+/// The start of every cluster name: `[a-z][a-z0-9-]*`, at most [`Prefix::MAX`] characters, no `-` at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(String);
+
+/// A text that cannot start a cluster's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a prefix is `[a-z][a-z0-9-]*`, at most {max} characters, and does not end in `-`", max = Prefix::MAX)]
+pub struct PrefixError;
+
+impl Prefix {
+    /// Leaves room for slug and run in a cluster name of at most 40 characters.
+    pub const MAX: usize = 16;
+
+    /// Checks `text` against the grammar.
+    pub fn parse(text: &str) -> Result<Self, PrefixError> {
+        let characters = text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let ends = text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.ends_with('-');
+        if characters && ends && text.len() <= Self::MAX {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(PrefixError)
+        }
+    }
+
+    /// The prefix.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// `[run]`, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Where cells run.
+    pub provider: ProviderChoice,
+    /// How many at once.
+    pub jobs: Jobs,
+    /// Forwarded ports.
+    pub ports: PortRange,
+    /// Start of cluster names.
+    pub prefix: Prefix,
+    /// Whether kind's file carries the settings that make a throw-away cluster usable sooner.
+    pub tuned: bool,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            provider: ProviderChoice::Auto,
+            jobs: Jobs::Auto,
+            ports: PortRange::Between(18080..=18999),
+            prefix: Prefix("plexd-e2e".to_owned()),
+            tuned: true,
+        }
+    }
+}

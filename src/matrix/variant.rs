@@ -1,0 +1,59 @@
+//! A config variant: what one value of the `config` axis changes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{ConfigName, Counter};
+
+/// One value of the `config` axis. `default` without a table is the seed's configuration, unchanged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// Its name on the axis.
+    pub name: ConfigName,
+    /// Merged over the agent's base configuration, key by key.
+    pub agent: Map<String, Value>,
+    /// What the counters must reach, per node.
+    pub expect: Expectations,
+    /// The agent container's additional environment.
+    pub env: BTreeMap<String, String>,
+    /// What goes into kind's own configuration file; wins over everything that is put there by default.
+    pub kind: Map<String, Value>,
+}
+
+/// What one counter must come to, per node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// This much or more; 0 = no minimum.
+    AtLeast(u64),
+    /// This much, no more and no less, when its phase ends and again before `cleanup`.
+    Exactly(u64),
+}
+
+impl Expectation {
+    /// The least value that satisfies it.
+    pub const fn minimum(self) -> u64 {
+        match self {
+            Self::AtLeast(minimum) | Self::Exactly(minimum) => minimum,
+        }
+    }
+}
+
+/// The per-node expectations of a variant; what it does not name is at least 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expectations(BTreeMap<Counter, Expectation>);
+
+impl Expectations {
+    /// What `counter` must come to on every node.
+    pub fn of(&self, counter: Counter) -> Expectation {
+        self.0
+            .get(&counter)
+            .copied()
+            .unwrap_or(Expectation::AtLeast(1))
+    }
+
+    /// Expects something else of `counter`.
+    pub fn set(&mut self, counter: Counter, expectation: Expectation) {
+        self.0.insert(counter, expectation);
+    }
+}

@@ -1,0 +1,82 @@
+//! A Kubernetes minor version, as an axis value: `1.30`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A Kubernetes minor version. Ordered by number, so that `1.9` is before `1.30`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KubernetesVersion {
+    /// The number before the dot.
+    pub major: u16,
+    /// The number behind it.
+    pub minor: u16,
+}
+
+/// A text that is no `<major>.<minor>`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a Kubernetes version is `<major>.<minor>`, such as `1.30`, not `{0}`")]
+pub struct VersionError(String);
+
+impl FromStr for KubernetesVersion {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        let error = || VersionError(text.to_owned());
+        let (major, minor) = text.split_once('.').ok_or_else(error)?;
+        Ok(Self {
+            major: number(major).ok_or_else(error)?,
+            minor: number(minor).ok_or_else(error)?,
+        })
+    }
+}
+
+/// A number as people write it in a version: digits only, no leading zero.
+fn number(text: &str) -> Option<u16> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text.len() == 1 || !text.starts_with('0'));
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+impl fmt::Display for KubernetesVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl TryFrom<String> for KubernetesVersion {
+    type Error = VersionError;
+
+    fn try_from(text: String) -> Result<Self, VersionError> {
+        text.parse()
+    }
+}
+
+impl From<KubernetesVersion> for String {
+    fn from(version: KubernetesVersion) -> Self {
+        version.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        let parse = |text: &str| text.parse::<KubernetesVersion>().unwrap();
+        assert!(parse("1.9") < parse("1.30"));
+        assert_eq!(parse("1.30").to_string(), "1.30");
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused() {
+        for text in [
+            "", "1", "1.", ".30", "1.3.0", "v1.30", "1.030", "1.-1", "1.99999",
+        ] {
+            assert!(text.parse::<KubernetesVersion>().is_err(), "{text}");
+        }
+    }
+}
