@@ -1,3 +1,4 @@
 //! Runs the plexd suite over a matrix of clusters.
 
+pub mod event;
 pub mod matrix;

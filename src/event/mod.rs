@@ -1,0 +1,17 @@
+//! What happens in a run, as serialisable, versioned events: the runner says them, the reports read them.
+//!
+//! Nothing here runs anything or formats anything. Every report is a function of the recorded events alone,
+//! so whatever a report shows has to be in here.
+
+mod failure;
+mod outcome;
+mod record;
+
+pub use failure::{Evidence, Failure, FailureClass, LogTail, Symptom};
+pub use outcome::{
+    CellVerdict, CounterTable, Execution, NodeCounters, PhaseResult, PhaseStatus, RunVerdict,
+    Termination,
+};
+pub use record::{
+    CellFacts, CellSummary, Event, HostFacts, Record, RunFacts, Severity, Step, VERSION,
+};

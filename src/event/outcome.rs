@@ -1,0 +1,154 @@
+//! How phases, cells and runs end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Evidence, Failure, FailureClass};
+use crate::matrix::Phase;
+
+/// How a phase's work was done on this provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Execution {
+    /// Really.
+    Run,
+    /// The provider has no such thing; it did what stands for it.
+    Simulated,
+}
+
+/// How a phase ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum PhaseStatus {
+    /// All of it held.
+    Passed,
+    /// Something did not.
+    Failed {
+        /// What.
+        failure: Failure,
+    },
+    /// It was not looked at.
+    Skipped {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// A phase that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseResult {
+    /// Which.
+    pub phase: Phase,
+    /// Really, or simulated by the provider.
+    pub execution: Execution,
+    /// How.
+    pub status: PhaseStatus,
+    /// How long it took, in milliseconds, without the time in which the run was stopped.
+    pub duration_ms: u64,
+    /// What was checked and held, for the report; what did not hold is in the failure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// Things to know that change no verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// How a cell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellVerdict {
+    /// Every phase passed.
+    Passed,
+    /// The product broke the contract.
+    Failed,
+    /// Infrastructure or configuration kept the suite from its verdict.
+    Broken,
+    /// It was not started.
+    Skipped,
+    /// The run was interrupted before it ended.
+    Interrupted,
+}
+
+impl CellVerdict {
+    /// The word in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Broken => "broken",
+            Self::Skipped => "skipped",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The verdict that a failure of that class gives.
+    pub const fn of_class(class: FailureClass) -> Self {
+        match class {
+            FailureClass::Product => Self::Failed,
+            FailureClass::Configuration | FailureClass::Infrastructure => Self::Broken,
+        }
+    }
+}
+
+impl fmt::Display for CellVerdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// Which signal ended the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Termination {
+    /// SIGINT, Ctrl-C.
+    Interrupt,
+    /// SIGTERM, or a closed terminal.
+    Terminate,
+}
+
+impl Termination {
+    /// The signal's name.
+    pub const fn signal(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// How a run ended: the first of these that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum RunVerdict {
+    /// A signal ended it.
+    Interrupted {
+        /// Which.
+        by: Termination,
+    },
+    /// A cell that counts has a product failure.
+    ProductFailure,
+    /// A cell that counts has a failure of class configuration.
+    ConfigurationFailure,
+    /// A cell that counts has a failure of class infrastructure.
+    InfrastructureFailure,
+    /// No cell, or every cell skipped.
+    NothingToDo,
+    /// A bug in the runner.
+    RunnerBug,
+    /// All passed.
+    Passed,
+}
+
+/// The counters of one node, or of all together: name to value, in the mock's names.
+pub type CounterTable = BTreeMap<String, u64>;
+
+/// The counters that a cell's mock had in the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeCounters {
+    /// Summed.
+    pub total: CounterTable,
+    /// Per node, by the name it registered under.
+    pub nodes: BTreeMap<String, CounterTable>,
+}

@@ -1,0 +1,231 @@
+//! The record of a run: one event a line, versioned, stamped and numbered.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{CellVerdict, Failure, NodeCounters, PhaseResult, RunVerdict, Termination};
+use crate::matrix::{CellId, Phase};
+
+/// The version of the record's format. A reader refuses a record of a newer one.
+pub const VERSION: u32 = 1;
+
+/// One line of `events.ndjson`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`VERSION`] at the time of writing.
+    pub version: u32,
+    /// 0 for the first event of a run, then one more each.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Event {
+    /// The first event of every run.
+    RunStarted {
+        /// Everything that is known before the first cell.
+        facts: RunFacts,
+    },
+    /// Something to know that belongs to the run and to no cell.
+    Notice {
+        /// How important.
+        severity: Severity,
+        /// One sentence or a few lines.
+        text: String,
+    },
+    /// A cell begins.
+    CellStarted {
+        /// Which.
+        cell: CellId,
+        /// The name of its cluster.
+        cluster: String,
+    },
+    /// What is known of a cell's cluster, once it is known.
+    CellFacts {
+        /// Which cell.
+        cell: CellId,
+        /// What.
+        facts: CellFacts,
+    },
+    /// A phase begins.
+    PhaseStarted {
+        /// Of which cell.
+        cell: CellId,
+        /// Which.
+        phase: Phase,
+    },
+    /// How far a phase is, for people who watch.
+    PhaseProgress {
+        /// Of which cell.
+        cell: CellId,
+        /// Which.
+        phase: Phase,
+        /// A few words.
+        text: String,
+    },
+    /// A phase has ended.
+    PhaseFinished {
+        /// Of which cell.
+        cell: CellId,
+        /// How.
+        result: PhaseResult,
+    },
+    /// Diagnostics were written.
+    Diagnostics {
+        /// Of which cell.
+        cell: CellId,
+        /// The files, relative to the run's folder.
+        files: Vec<String>,
+        /// What the report quotes of them.
+        quotes: Vec<super::LogTail>,
+    },
+    /// The counters that a cell's mock had, read for the last time.
+    Counters {
+        /// Of which cell.
+        cell: CellId,
+        /// The counters.
+        counters: NodeCounters,
+    },
+    /// Where a cell's time went: work that overlaps phases, measured by the provider.
+    Timings {
+        /// Of which cell.
+        cell: CellId,
+        /// The steps, in order of their start.
+        steps: Vec<Step>,
+    },
+    /// A cell has ended, or was never started.
+    CellFinished {
+        /// Which.
+        cell: CellId,
+        /// How.
+        verdict: CellVerdict,
+        /// Why, where it is not green: the first failure, or the reason of the skip.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// A signal asked the run to end.
+    Interrupted {
+        /// Which.
+        by: Termination,
+    },
+    /// A failure that belongs to the run and to no cell.
+    RunFailed {
+        /// What.
+        failure: Failure,
+    },
+    /// The last event of every run that ended on its own feet.
+    RunFinished {
+        /// How.
+        verdict: RunVerdict,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+}
+
+/// How important a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Worth a look.
+    Warning,
+}
+
+/// What is known of a run before its first cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// The run's id, which is also its folder's name.
+    pub run: String,
+    /// The runner's version.
+    pub runner: String,
+    /// The matrix file, as it was named.
+    pub matrix: String,
+    /// The filters, as they were given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
+    /// `kind`, `local` or `existing`.
+    pub provider: String,
+    /// Why that one, where it was not asked for by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_reason: Option<String>,
+    /// How many cells run at once.
+    pub jobs: usize,
+    /// The machine.
+    pub host: HostFacts,
+    /// The selected cells, in their order.
+    pub cells: Vec<CellSummary>,
+}
+
+/// The machine that a run ran on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Its name.
+    pub name: String,
+    /// Operating system and architecture, such as `linux x86_64`.
+    pub platform: String,
+    /// Processors that the run may use.
+    pub cpus: usize,
+    /// Memory in bytes; 0 where it can't be told.
+    pub memory_bytes: u64,
+    /// Container engine and kind, with their versions, where they are used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+}
+
+/// A selected cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellSummary {
+    /// Its id.
+    pub id: CellId,
+    /// Its Kubernetes version.
+    pub kubernetes: String,
+    /// Its number of nodes.
+    pub nodes: usize,
+    /// Its config variant.
+    pub config: String,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// A red result does not change the exit code.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_failure: bool,
+}
+
+/// What is known of a cell's cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellFacts {
+    /// What the API server says it is; none where no Kubernetes was exercised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// The nodes, control plane first.
+    pub nodes: Vec<String>,
+    /// The agent's image, with its digest, or the program that stands for it.
+    pub agent: String,
+    /// The mock's.
+    pub mock: String,
+    /// The address at which the mock is reached from the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What was changed of kind's defaults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tuning: Vec<String>,
+}
+
+/// A piece of work that may overlap phases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What.
+    pub name: String,
+    /// When it began, in milliseconds after the cell's start.
+    pub start_ms: u64,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
