@@ -1,0 +1,136 @@
+//! A forwarded port: one listener from the first bind to the end, and a new upstream stream for each connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable};
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// A byte stream in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Opens a stream to what is behind the port, wherever that is by now.
+#[async_trait]
+pub trait Connect: Send + Sync + 'static {
+    /// Opens one.
+    async fn connect(&self) -> io::Result<Box<dyn Stream>>;
+}
+
+/// A running forward. Closed when dropped.
+pub struct Forward {
+    address: SocketAddr,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl Forward {
+    /// Forwards every connection to `listener` through `connect`.
+    pub fn start(listener: std::net::TcpListener, connect: Arc<dyn Connect>) -> io::Result<Self> {
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let accepting = accept(listener, connect, tasks.clone(), stop.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(accepting));
+        Ok(Self {
+            address,
+            tasks,
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the listener and every connection; returns when they are closed.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    connect: Arc<dyn Connect>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((downstream, _)) => {
+                let carrying = carry(downstream, Arc::clone(&connect));
+                tasks.spawn(stop.clone().run_until_cancelled_owned(carrying));
+            }
+            // Of this connection, not of the listener: the next one may do.
+            Err(error) => tracing::debug!(%error, "failed to accept a forwarded connection"),
+        }
+    }
+}
+
+/// Carries one connection. What can't be reached for two seconds is reported to the client by closing; it tries anew.
+async fn carry(mut downstream: TcpStream, connect: Arc<dyn Connect>) {
+    let attempts = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_millis(500))
+        .with_total_delay(Some(Duration::from_secs(2)));
+    let upstream = (|| connect.connect()).retry(attempts).await;
+    let carried = match upstream {
+        Ok(mut upstream) => copy_bidirectional(&mut downstream, &mut upstream)
+            .await
+            .map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = carried {
+        tracing::debug!(%error, "a forwarded connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// An upstream that answers with what it gets, reached at the second attempt.
+    struct Echo(std::sync::atomic::AtomicUsize);
+
+    #[async_trait]
+    impl Connect for Echo {
+        async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+            if self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            let (near, far) = tokio::io::duplex(64);
+            tokio::spawn(async move {
+                let (mut read, mut write) = tokio::io::split(far);
+                tokio::io::copy(&mut read, &mut write).await
+            });
+            Ok(Box::new(near))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_carried_and_the_port_is_free_after_closing() {
+        let listener = crate::machine::ports::bind(&crate::matrix::PortRange::Any).unwrap();
+        let forward = Forward::start(listener, Arc::new(Echo(0.into()))).unwrap();
+        let mut client = TcpStream::connect(forward.address()).await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"hello");
+        forward.close().await;
+        assert_eq!(client.read(&mut answer).await.unwrap_or(0), 0);
+        TcpListener::bind(forward.address()).await.unwrap();
+    }
+}

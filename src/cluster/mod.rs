@@ -1,0 +1,124 @@
+//! Where a cell runs: what a provider has to offer, so that the suite need not know which one it is.
+//!
+//! A provider knows nothing of expectations and verdicts. Whatever goes wrong it says as a [`Failure`], by the one table of symptoms.
+
+mod forward;
+mod name;
+mod plan;
+mod steps;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::deadline::Deadline;
+use crate::event::{CellFacts, Evidence, Execution, Failure, LogTail, Step};
+use crate::matrix::{Cell, Phase};
+
+pub use forward::{Connect, Forward, Stream};
+pub use name::{ClusterName, NodeName, RUN_LENGTH};
+pub use plan::{CellPlan, Programs};
+pub use steps::StepLog;
+
+/// A kind of place where cells run.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// `kind`, `local` or `existing`.
+    fn name(&self) -> &'static str;
+
+    /// Whether `phase` is really run here.
+    fn execution(&self, phase: Phase) -> Execution;
+
+    /// Engine and tools with their versions, for the record.
+    async fn tools(&self) -> Vec<String>;
+
+    /// Looks at everything that the provider needs for `cells`, before any of them. Returns what was looked at.
+    async fn preflight(
+        &self,
+        cells: &[Cell],
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure>;
+
+    /// The place for one cell. Makes nothing yet.
+    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
+}
+
+/// What `restart` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restarted {
+    /// When the old agents were told to go.
+    pub deleted_at: Timestamp,
+    /// What shows that the agents that are ready now are other ones.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A file that helps to understand a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its name in the cell's folder.
+    pub file: String,
+    /// What is in it.
+    pub text: String,
+    /// Whether reports quote its last lines.
+    pub quoted: bool,
+}
+
+/// The place of one cell. The methods are called in the order of the phases, each of them inside its phase's deadline, and
+/// [`Cluster::destroy`] always last, however far the others came. Every future may be dropped at any point.
+///
+/// Each that waits returns what it looked at, and fails at once where waiting longer can't help.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// Starts all work that need not wait for its phase; the phases then wait for their part of it.
+    fn begin(&self);
+
+    /// `cluster`: every node is ready, core pods run, version and number of nodes are as asked for.
+    async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
+
+    /// `images`: agent and mock are on every node, as they were built.
+    async fn images(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
+
+    /// `manifests`: every object is applied, in order.
+    async fn manifests(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
+
+    /// `readiness`, first half: the mock is available.
+    async fn mock_available(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
+
+    /// `readiness`, second half: an agent is ready on every node, none is missing, none is too many.
+    async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
+
+    /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that does not change when the mock
+    /// or a connection to it comes anew.
+    async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure>;
+
+    /// The nodes, control plane first.
+    fn nodes(&self) -> Vec<NodeName>;
+
+    /// What is known of the cluster by now.
+    fn facts(&self) -> CellFacts;
+
+    /// Ends only when something is seen that no waiting can mend: agents that crash again and again, a mock that is gone.
+    /// Raced against every wait of the later phases.
+    async fn broken(&self) -> Failure;
+
+    /// The whole log of the agent that runs on `node` now.
+    async fn agent_log(&self, node: &NodeName) -> Result<String, Failure>;
+
+    /// The last `lines` lines of the logs that matter: the agents' (of `node` alone, where one is named) and the mock's. Never fails:
+    /// what can't be read says so in its lines.
+    async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail>;
+
+    /// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each.
+    async fn restart(&self, nodes: &[NodeName], deadline: &Deadline) -> Result<Restarted, Failure>;
+
+    /// Everything that helps to understand a failure, while it is still there. What can't be collected says so in its text.
+    async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic>;
+
+    /// Takes everything of the cell away, whatever state it is in, and proves that nothing is left.
+    async fn destroy(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
+
+    /// Where the time went.
+    fn steps(&self) -> Vec<Step>;
+}

@@ -1,0 +1,96 @@
+//! Names of clusters and nodes: the grammar by which our clusters are told from everybody else's.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::matrix::{Cell, Prefix};
+
+/// The name of a cell's cluster: `<prefix>-<slug>-<run>`, at most 40 characters, so that node names stay host names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterName(String);
+
+/// How many characters tell one run from another.
+pub const RUN_LENGTH: usize = 5;
+
+impl ClusterName {
+    /// The name of `cell`'s cluster in the run `run`.
+    pub fn new(prefix: &Prefix, cell: &Cell, run: &str) -> Self {
+        Self(format!("{}{run}", stem(prefix, cell)))
+    }
+
+    /// A name that the user chose.
+    pub fn exactly(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The run to which the cluster `name` belongs, where it is one of `cell`'s.
+    pub fn run_of<'n>(prefix: &Prefix, cell: &Cell, name: &'n str) -> Option<&'n str> {
+        let run = name.strip_prefix(&stem(prefix, cell))?;
+        let valid = run.len() == RUN_LENGTH
+            && run
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        valid.then_some(run)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The names of its `count` nodes, control plane first, as kind gives them.
+    pub fn nodes(&self, count: usize) -> Vec<NodeName> {
+        let control_plane = format!("{self}-control-plane");
+        let workers = (1..count).map(|number| match number {
+            1 => format!("{self}-worker"),
+            _ => format!("{self}-worker{number}"),
+        });
+        std::iter::once(control_plane)
+            .chain(workers)
+            .map(NodeName)
+            .collect()
+    }
+}
+
+/// Prefix and slug. The slug says version and nodes, and tells config variants apart by a hash of the whole id.
+fn stem(prefix: &Prefix, cell: &Cell) -> String {
+    let version = cell.kubernetes;
+    let hash = Sha256::digest(cell.id.as_str());
+    let hash = hash
+        .iter()
+        .take(3)
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    format!(
+        "{prefix}-{}-{}-n{}-{hash}-",
+        version.major, version.minor, cell.nodes
+    )
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// The name of a node, which is also the host name that its agent registers under.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// A node's name as the cluster tells it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}

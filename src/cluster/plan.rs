@@ -1,0 +1,58 @@
+//! What is decided for a cell before anything of it is made.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ClusterName;
+use crate::deadline::RunClock;
+use crate::machine::Ledger;
+use crate::manifest::Rendered;
+use crate::matrix::{Cell, PhaseSettings};
+
+/// Everything that a provider needs to know of a cell.
+pub struct CellPlan {
+    /// The cell.
+    pub cell: Cell,
+    /// The name of its cluster.
+    pub cluster: ClusterName,
+    /// The namespace of everything that is applied.
+    pub namespace: String,
+    /// The objects, in the order in which they are applied.
+    pub rendered: Rendered,
+    /// The phases' settings.
+    pub phases: PhaseSettings,
+    /// The cell's folder in the run's folder: kept.
+    pub output: PathBuf,
+    /// The cell's private folder: removed at clean-up.
+    pub runtime: PathBuf,
+    /// Where resources are written down before they are made.
+    pub ledger: Arc<Ledger>,
+    /// What deadlines are made of.
+    pub clock: RunClock,
+    /// The value that marks the cell's processes.
+    pub mark: String,
+    /// The port that the mock is forwarded to, held from the first bind.
+    pub listener: Mutex<Option<TcpListener>>,
+}
+
+impl CellPlan {
+    /// Takes the listener. There is one, and it is taken once.
+    pub fn take_listener(&self) -> Option<TcpListener> {
+        self.listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// The programs of agent and mock, for the provider that starts them as processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// The runner's own binary, which also is the reference agent and the mock.
+    pub runner: PathBuf,
+    /// `[images.agent] binary`; the reference agent where there is none.
+    pub agent: Option<PathBuf>,
+    /// `[images.mock] binary`.
+    pub mock: Option<PathBuf>,
+}

@@ -1,0 +1,14 @@
+//! The host: where state lives, what was made on it, its ports, its processes, its size.
+//!
+//! Nothing here knows of Kubernetes or of phases.
+
+mod ledger;
+mod lock;
+pub mod ports;
+pub mod probe;
+pub mod process;
+mod state;
+
+pub use ledger::{Ledger, LedgerEntry, LedgerError, Resource, is_dead, outstanding};
+pub use lock::{Lock, LockError};
+pub use state::{StateFolder, private_folder};

@@ -1,0 +1,106 @@
+//! What the machine is and has: read from the kernel, never guessed.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Processors that this process may use.
+pub fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The machine's memory in bytes, and how much of it new programs can have; none where the kernel doesn't tell.
+pub fn memory() -> Option<Memory> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    Some(Memory {
+        total: kibibytes(&text, "MemTotal:")?,
+        available: kibibytes(&text, "MemAvailable:")?,
+    })
+}
+
+/// A machine's memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub total: u64,
+    /// What new programs can have without swapping.
+    pub available: u64,
+}
+
+fn kibibytes(meminfo: &str, key: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
+    let number: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(number * 1024)
+}
+
+/// Bytes that the user can still write to the file system of `path`.
+pub fn free_disk(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}
+
+/// The inotify limits of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inotify {
+    /// `fs.inotify.max_user_instances`.
+    pub instances: u64,
+    /// `fs.inotify.max_user_watches`.
+    pub watches: u64,
+}
+
+/// The inotify limits; none where the kernel doesn't tell.
+pub fn inotify() -> Option<Inotify> {
+    let read = |name: &str| -> Option<u64> {
+        let path = format!("/proc/sys/fs/inotify/{name}");
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    Some(Inotify {
+        instances: read("max_user_instances")?,
+        watches: read("max_user_watches")?,
+    })
+}
+
+/// The machine's name.
+pub fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Operating system and architecture, such as `linux x86_64`.
+pub fn platform() -> String {
+    format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+/// The first executable file called `program` in the folders of `$PATH`.
+pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let text = "MemTotal:       24680000 kB\nMemFree: 1 kB\nMemAvailable:   20000000 kB\n";
+        assert_eq!(kibibytes(text, "MemTotal:"), Some(24_680_000 * 1024));
+        assert_eq!(kibibytes(text, "MemAvailable:"), Some(20_000_000 * 1024));
+        assert_eq!(kibibytes(text, "SwapTotal:"), None);
+    }
+
+    #[test]
+    fn programs_are_found_where_the_path_says() {
+        assert!(on_path("sh").is_some());
+        assert!(on_path("no-such-program").is_none());
+    }
+}

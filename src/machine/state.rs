@@ -1,0 +1,74 @@
+//! The folder in which runs keep what other runs must be able to find: locks, ledgers, private files.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+/// The user's state folder for this program; every path below it is private to the user.
+#[derive(Clone, Debug)]
+pub struct StateFolder(PathBuf);
+
+impl StateFolder {
+    /// The folder that the environment names: `$E2E_MATRIX_STATE_DIR`, else `e2e-matrix` below the user's state folder,
+    /// else below the folder for temporary files.
+    pub fn of_user() -> Self {
+        if let Some(folder) =
+            std::env::var_os("E2E_MATRIX_STATE_DIR").filter(|name| !name.is_empty())
+        {
+            return Self(PathBuf::from(folder));
+        }
+        let base = etcetera::choose_base_strategy()
+            .ok()
+            .and_then(|strategy| strategy.state_dir())
+            .unwrap_or_else(std::env::temp_dir);
+        Self(base.join("e2e-matrix"))
+    }
+
+    /// A state folder at `path`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The folder of the run whose token is `run`.
+    pub fn run(&self, run: &str) -> PathBuf {
+        self.0.join("runs").join(run)
+    }
+
+    /// The tokens of the runs that have a folder here.
+    pub fn runs(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.0.join("runs")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect()
+    }
+
+    /// The folder of things that are kept between runs and can be made anew.
+    pub fn cache(&self) -> PathBuf {
+        self.0.join("cache")
+    }
+
+    /// The folder of the locks that processes share.
+    pub fn locks(&self) -> PathBuf {
+        self.0.join("locks")
+    }
+}
+
+/// Makes `path` and its parents, the new ones readable by the user alone.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
