@@ -18,5 +18,5 @@ COPY --from=build /out/ /
 # The Central API, and the local endpoint over TLS.
 EXPOSE 8080 8443
 ENTRYPOINT ["/usr/local/bin/mockapi"]
-# The first two are the program's own defaults; they are here to be read.
+# A manifest that has arguments of its own replaces these.
 CMD ["--addr", ":8080", "--tls-addr", ":8443"]
