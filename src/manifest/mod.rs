@@ -17,6 +17,8 @@ mod render;
 mod rendered;
 mod sources;
 mod strict;
+#[cfg(test)]
+mod tests;
 
 pub use address::ServiceAddress;
 pub use config::{base_agent_config, merge};
