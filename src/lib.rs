@@ -7,3 +7,4 @@ pub mod machine;
 pub mod manifest;
 pub mod matrix;
 pub mod secret;
+pub mod suite;

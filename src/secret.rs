@@ -15,3 +15,40 @@ impl Secret {
         &self.0
     }
 }
+
+/// Takes secrets out of texts that others wrote: logs and diagnostics.
+#[derive(Clone, Default)]
+pub struct Mask(Vec<Secret>);
+
+impl Mask {
+    /// What stands in the place of a secret.
+    pub const PLACEHOLDER: &'static str = "***";
+
+    /// A mask for `secrets`. An empty one hides nothing and is passed over.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let secrets = secrets.into_iter();
+        Self(
+            secrets
+                .filter(|secret| !secret.expose().is_empty())
+                .collect(),
+        )
+    }
+
+    /// `text` without the secrets.
+    pub fn apply(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            text.replace(secret.expose(), Self::PLACEHOLDER)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_hides_every_occurrence() {
+        let mask = Mask::new([Secret::new("s3cret"), Secret::new("")]);
+        assert_eq!(mask.apply("a s3cret and s3cret"), "a *** and ***");
+    }
+}

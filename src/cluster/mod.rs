@@ -18,8 +18,8 @@ use crate::event::{CellFacts, Evidence, Execution, Failure, LogTail, Step};
 use crate::matrix::{Cell, Phase};
 
 pub use forward::{Connect, Forward, Stream};
-pub use name::{ClusterName, NodeName, RUN_LENGTH};
-pub use plan::{CellPlan, Programs};
+pub use name::{ClusterName, ClusterNameError, NodeName, RUN_LENGTH};
+pub use plan::{CellPlan, ImageNames, Programs};
 pub use steps::StepLog;
 
 /// A kind of place where cells run.
@@ -33,6 +33,9 @@ pub trait Provider: Send + Sync {
 
     /// Engine and tools with their versions, for the record.
     async fn tools(&self) -> Vec<String>;
+
+    /// The images that the manifests name here, known before any cluster is.
+    fn images(&self) -> ImageNames;
 
     /// Looks at everything that the provider needs for `cells`, before any of them. Returns what was looked at.
     async fn preflight(

@@ -10,6 +10,14 @@ use crate::matrix::{Cell, Prefix};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(String);
 
+/// A text that can't be a cluster's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a cluster's name is `[a-z0-9-]*`, at most {max} characters, and begins and ends with a letter or digit; not `{0}`",
+    max = ClusterName::MAX
+)]
+pub struct ClusterNameError(String);
+
 /// How many characters tell one run from another.
 pub const RUN_LENGTH: usize = 5;
 
@@ -19,9 +27,19 @@ impl ClusterName {
         Self(format!("{}{run}", stem(prefix, cell)))
     }
 
+    /// The longest name: host names have 63 characters, `-control-plane` and `-worker5000` included.
+    pub const MAX: usize = 40;
+
     /// A name that the user chose.
-    pub fn exactly(name: impl Into<String>) -> Self {
-        Self(name.into())
+    pub fn exactly(name: &str) -> Result<Self, ClusterNameError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let valid = name.len() <= Self::MAX && name.chars().all(allowed);
+        if valid && name.starts_with(ends) && name.ends_with(ends) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(ClusterNameError(name.to_owned()))
+        }
     }
 
     /// The run to which the cluster `name` belongs, where it is one of `cell`'s.
@@ -92,5 +110,25 @@ impl NodeName {
 impl fmt::Display for NodeName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chosen_names_are_host_names() {
+        for name in ["", "A", "-a", "a-", "a_b", &"a".repeat(41)] {
+            assert!(ClusterName::exactly(name).is_err(), "{name}");
+        }
+        assert!(ClusterName::exactly("plexd-e2e").is_ok());
+    }
+
+    #[test]
+    fn nodes_are_named_as_kind_names_them() {
+        let name = ClusterName::exactly("c").unwrap();
+        let names: Vec<_> = name.nodes(3).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["c-control-plane", "c-worker", "c-worker2"]);
     }
 }

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ClusterName;
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
-use crate::manifest::Rendered;
+use crate::manifest::{PullPolicy, Rendered};
 use crate::matrix::{Cell, PhaseSettings};
+use crate::secret::Mask;
 
 /// Everything that a provider needs to know of a cell.
 pub struct CellPlan {
@@ -19,7 +20,7 @@ pub struct CellPlan {
     /// The namespace of everything that is applied.
     pub namespace: String,
     /// The objects, in the order in which they are applied.
-    pub rendered: Rendered,
+    pub rendered: Arc<Rendered>,
     /// The phases' settings.
     pub phases: PhaseSettings,
     /// The cell's folder in the run's folder: kept.
@@ -30,6 +31,8 @@ pub struct CellPlan {
     pub ledger: Arc<Ledger>,
     /// What deadlines are made of.
     pub clock: RunClock,
+    /// Hides the cell's secrets in what is kept of it.
+    pub mask: Mask,
     /// The value that marks the cell's processes.
     pub mark: String,
     /// The port that the mock is forwarded to, held from the first bind.
@@ -37,6 +40,12 @@ pub struct CellPlan {
 }
 
 impl CellPlan {
+    /// Holds the port until the provider takes it.
+    pub fn hold_listener(&self, listener: TcpListener) {
+        let mut held = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(listener);
+    }
+
     /// Takes the listener. There is one, and it is taken once.
     pub fn take_listener(&self) -> Option<TcpListener> {
         self.listener
@@ -55,4 +64,15 @@ pub struct Programs {
     pub agent: Option<PathBuf>,
     /// `[images.mock] binary`.
     pub mock: Option<PathBuf>,
+}
+
+/// The images that the manifests name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageNames {
+    /// The agent's.
+    pub agent: String,
+    /// The mock's.
+    pub mock: String,
+    /// When nodes pull them.
+    pub pull: PullPolicy,
 }

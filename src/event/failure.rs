@@ -137,6 +137,8 @@ symptoms! {
     ProcessFailed = "process-failed", Infrastructure, at_once: true;
     /// Something of the cell is still there after clean-up.
     CleanupIncomplete = "cleanup-incomplete", Infrastructure, at_once: false;
+    /// The runner itself has a bug. It is nobody else's, and has an exit code of its own.
+    RunnerBug = "runner-bug", Infrastructure, at_once: true;
 }
 
 impl fmt::Display for Symptom {

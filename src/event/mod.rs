@@ -3,10 +3,12 @@
 //! Nothing here runs anything or formats anything. Every report is a function of the recorded events alone,
 //! so whatever a report shows has to be in here.
 
+mod emitter;
 mod failure;
 mod outcome;
 mod record;
 
+pub use emitter::{Emitter, Stamped};
 pub use failure::{Evidence, Failure, FailureClass, LogTail, Symptom};
 pub use outcome::{
     CellVerdict, CounterTable, Execution, NodeCounters, PhaseResult, PhaseStatus, RunVerdict,

@@ -1,0 +1,310 @@
+//! The life of one cell: its phases in order, diagnostics at the moment of failure, and clean-up whatever happened.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Checked, Context, Outcome, Preflight};
+use super::{evidence, expectations, phases};
+use crate::cluster::{CellPlan, Cluster};
+use crate::deadline::milliseconds;
+use crate::event::{
+    Emitter, Event, Execution, Failure, PhaseResult, PhaseStatus, Symptom, Termination,
+};
+use crate::matrix::Phase;
+
+/// What ends a run before its cells have ended, and by which signal.
+#[derive(Clone, Debug, Default)]
+pub struct Interruption {
+    /// Cancelled once there was one.
+    pub token: CancellationToken,
+    by: Arc<std::sync::OnceLock<Termination>>,
+}
+
+impl Interruption {
+    /// Ends everything that listens. The first signal counts.
+    pub fn interrupt(&self, by: Termination) {
+        self.by.get_or_init(|| by);
+        self.token.cancel();
+    }
+
+    /// The signal, where there was one.
+    pub fn by(&self) -> Option<Termination> {
+        self.by.get().copied()
+    }
+}
+
+/// How a cell went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CellEnd {
+    /// What failed, the first failure first.
+    pub failures: Vec<Failure>,
+    /// A signal came before the last phase had ended.
+    pub interrupted: bool,
+}
+
+/// How much time diagnostics may take; a cell that failed must not hang on its own inquest.
+const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);
+
+/// Runs the suite on one cell. Whatever happens, the cell's cluster is gone afterwards, or the end says that it is not.
+pub async fn run_cell(
+    plan: Arc<CellPlan>,
+    cluster: Arc<dyn Cluster>,
+    execution: impl Fn(Phase) -> Execution,
+    preflight: Preflight,
+    events: Emitter,
+    interruption: &Interruption,
+) -> CellEnd {
+    let context = Context {
+        plan,
+        cluster,
+        events,
+        mock: None,
+    };
+    let mut run = CellRun {
+        context,
+        execution,
+        interruption: interruption.clone(),
+        end: CellEnd::default(),
+        stopped: None,
+    };
+    run.all_phases(preflight).await;
+    run.end
+}
+
+struct CellRun<E> {
+    context: Context,
+    execution: E,
+    interruption: Interruption,
+    end: CellEnd,
+    /// Why no further phase is looked at.
+    stopped: Option<String>,
+}
+
+/// How one phase's work ended.
+enum PhaseEnd {
+    Done(Outcome),
+    Interrupted,
+    Panicked(String),
+}
+
+impl<E: Fn(Phase) -> Execution> CellRun<E> {
+    async fn all_phases(&mut self, preflight: Preflight) {
+        let nothing_made = preflight.is_err();
+        self.finish(
+            Phase::Preflight,
+            Duration::ZERO,
+            PhaseEnd::Done(preflight.map(Checked::from)),
+        );
+        if !nothing_made {
+            self.context.cluster.begin();
+        }
+        for phase in Phase::ALL {
+            match phase {
+                Phase::Preflight | Phase::Cleanup => {}
+                phase => self.phase(phase).await,
+            }
+        }
+        self.last_counters();
+        if nothing_made {
+            self.skip(Phase::Cleanup, "nothing was made".to_owned());
+        } else {
+            self.cleanup().await;
+        }
+        self.emit_timings();
+    }
+
+    /// Runs `phase`, unless an earlier one ended the cell.
+    async fn phase(&mut self, phase: Phase) {
+        if self.stopped.is_none() && self.interruption.token.is_cancelled() {
+            self.interrupted(None);
+        }
+        if let Some(reason) = self.stopped.clone() {
+            self.skip(phase, reason);
+            return;
+        }
+        self.emit_started(phase);
+        let start = self.context.plan.clock.elapsed();
+        let token = self.interruption.token.clone();
+        let work = AssertUnwindSafe(run_phase(phase, &mut self.context)).catch_unwind();
+        let end = tokio::select! {
+            biased;
+            () = token.cancelled() => PhaseEnd::Interrupted,
+            result = work => PhaseEnd::from_unwind(result),
+        };
+        let end = self.with_logs(phase, end).await;
+        let failed = !matches!(end, PhaseEnd::Done(Ok(_)));
+        let duration = self.context.plan.clock.elapsed().saturating_sub(start);
+        self.finish(phase, duration, end);
+        if failed {
+            self.diagnose().await;
+        }
+    }
+
+    /// Nothing interrupts this one: it has a deadline of its own.
+    async fn cleanup(&mut self) {
+        self.emit_started(Phase::Cleanup);
+        let start = self.context.plan.clock.elapsed();
+        let work = AssertUnwindSafe(phases::cleanup::run(&mut self.context)).catch_unwind();
+        let end = PhaseEnd::from_unwind(work.await);
+        let duration = self.context.plan.clock.elapsed().saturating_sub(start);
+        self.finish(Phase::Cleanup, duration, end);
+    }
+
+    /// Says how `phase` ended, and remembers what that means for the ones after it.
+    fn finish(&mut self, phase: Phase, duration: Duration, end: PhaseEnd) {
+        let (status, checked) = match end {
+            PhaseEnd::Done(Ok(checked)) => (PhaseStatus::Passed, checked),
+            PhaseEnd::Done(Err(failure)) => (self.failed(phase, failure), Checked::default()),
+            PhaseEnd::Interrupted => (self.interrupted(Some(phase)), Checked::default()),
+            PhaseEnd::Panicked(message) => {
+                let failure = Failure::new(
+                    Symptom::RunnerBug,
+                    format!("the runner panicked: {message}"),
+                );
+                (self.failed(phase, failure), Checked::default())
+            }
+        };
+        let result = PhaseResult {
+            phase,
+            execution: (self.execution)(phase),
+            status,
+            duration_ms: milliseconds(duration),
+            evidence: checked.evidence,
+            warnings: checked.warnings,
+        };
+        self.emit_finished(result);
+    }
+
+    fn failed(&mut self, phase: Phase, failure: Failure) -> PhaseStatus {
+        self.stopped
+            .get_or_insert_with(|| format!("`{phase}` failed"));
+        self.end.failures.push(failure.clone());
+        PhaseStatus::Failed { failure }
+    }
+
+    fn interrupted(&mut self, during: Option<Phase>) -> PhaseStatus {
+        let signal = self
+            .interruption
+            .by()
+            .map_or("a signal", Termination::signal);
+        let reason = during.map_or_else(
+            || format!("interrupted by {signal}"),
+            |phase| format!("interrupted by {signal} during `{phase}`"),
+        );
+        self.end.interrupted = true;
+        self.stopped.get_or_insert_with(|| reason.clone());
+        PhaseStatus::Skipped { reason }
+    }
+
+    fn skip(&self, phase: Phase, reason: String) {
+        self.emit_finished(PhaseResult {
+            phase,
+            execution: (self.execution)(phase),
+            status: PhaseStatus::Skipped { reason },
+            duration_ms: 0,
+            evidence: Vec::new(),
+            warnings: Vec::new(),
+        });
+    }
+
+    /// Adds the last lines of the logs that matter to a failure that agents or mock had a part in.
+    async fn with_logs(&self, phase: Phase, end: PhaseEnd) -> PhaseEnd {
+        match end {
+            PhaseEnd::Done(Err(failure)) if phase >= Phase::Readiness => {
+                PhaseEnd::Done(Err(evidence::with_logs(&self.context, failure).await))
+            }
+            end => end,
+        }
+    }
+
+    /// Collects what helps to understand the failure, while it is still there.
+    async fn diagnose(&self) {
+        let deadline = self.context.plan.clock.deadline(DIAGNOSTICS_BUDGET);
+        let collecting =
+            AssertUnwindSafe(evidence::collect(&self.context, &deadline)).catch_unwind();
+        match deadline.run(collecting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => self.warn("the collection of diagnostics panicked"),
+            Err(_) => self.warn("the collection of diagnostics took too long and was given up"),
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        self.context.events.emit(Event::Notice {
+            severity: crate::event::Severity::Warning,
+            text: format!("{}: {text}", self.context.plan.cell.id),
+        });
+    }
+
+    fn last_counters(&self) {
+        let view = self
+            .context
+            .mock
+            .as_ref()
+            .and_then(super::mock::MockClient::view);
+        if let Some(view) = view {
+            self.context.events.emit(Event::Counters {
+                cell: self.context.plan.cell.id.clone(),
+                counters: expectations::table(&view),
+            });
+        }
+    }
+
+    fn emit_started(&self, phase: Phase) {
+        self.context.events.emit(Event::PhaseStarted {
+            cell: self.context.plan.cell.id.clone(),
+            phase,
+        });
+    }
+
+    fn emit_finished(&self, result: PhaseResult) {
+        self.context.events.emit(Event::PhaseFinished {
+            cell: self.context.plan.cell.id.clone(),
+            result,
+        });
+    }
+
+    fn emit_timings(&self) {
+        let steps = self.context.cluster.steps();
+        if !steps.is_empty() {
+            self.context.events.emit(Event::Timings {
+                cell: self.context.plan.cell.id.clone(),
+                steps,
+            });
+        }
+    }
+}
+
+impl PhaseEnd {
+    fn from_unwind(result: Result<Outcome, Box<dyn std::any::Any + Send>>) -> Self {
+        match result {
+            Ok(outcome) => Self::Done(outcome),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+                Self::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
+            }
+        }
+    }
+}
+
+async fn run_phase(phase: Phase, context: &mut Context) -> Outcome {
+    match phase {
+        // Looked at once a run, before any cell.
+        Phase::Preflight => Ok(Checked::default()),
+        Phase::Cluster => phases::cluster::run(context).await,
+        Phase::Images => phases::images::run(context).await,
+        Phase::Manifests => phases::manifests::run(context).await,
+        Phase::Readiness => phases::readiness::run(context).await,
+        Phase::Assertions => phases::assertions::run(context).await,
+        Phase::RequestBodies => phases::request_bodies::run(context).await,
+        Phase::Periodic => phases::periodic::run(context).await,
+        Phase::Restart => phases::restart::run(context).await,
+        Phase::LocalEndpoint => phases::local_endpoint::run(context).await,
+        Phase::Cleanup => phases::cleanup::run(context).await,
+    }
+}

@@ -1,0 +1,67 @@
+//! What every phase of a cell has at hand.
+
+use std::sync::Arc;
+
+use super::mock::MockClient;
+use crate::cluster::{CellPlan, Cluster, NodeName};
+use crate::deadline::Deadline;
+use crate::event::{Emitter, Event, Evidence, Failure, Symptom};
+use crate::matrix::Phase;
+
+/// What was found before the first cell, the same for all of them.
+pub type Preflight = Result<Vec<Evidence>, Failure>;
+
+/// The cell that a suite runs on.
+pub(crate) struct Context {
+    pub(crate) plan: Arc<CellPlan>,
+    pub(crate) cluster: Arc<dyn Cluster>,
+    pub(crate) events: Emitter,
+    /// There since `assertions` made the mock reachable.
+    pub(crate) mock: Option<MockClient>,
+}
+
+/// What a phase that passed looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl From<Vec<Evidence>> for Checked {
+    fn from(evidence: Vec<Evidence>) -> Self {
+        Self {
+            evidence,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// How a phase went.
+pub(crate) type Outcome = Result<Checked, Failure>;
+
+impl Context {
+    /// The deadline of `phase`, from now on.
+    pub(crate) fn deadline(&self, phase: Phase) -> Deadline {
+        self.plan.clock.deadline(self.plan.phases.timeout(phase))
+    }
+
+    /// The cell's nodes, control plane first.
+    pub(crate) fn nodes(&self) -> Vec<NodeName> {
+        self.cluster.nodes()
+    }
+
+    /// The mock's client.
+    pub(crate) fn mock(&self) -> Result<&MockClient, Failure> {
+        let gone = || Failure::new(Symptom::ForwardLost, "the mock was never made reachable");
+        self.mock.as_ref().ok_or_else(gone)
+    }
+
+    /// Says how far `phase` is.
+    pub(crate) fn progress(&self, phase: Phase, text: String) {
+        self.events.emit(Event::PhaseProgress {
+            cell: self.plan.cell.id.clone(),
+            phase,
+            text,
+        });
+    }
+}

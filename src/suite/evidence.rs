@@ -1,0 +1,73 @@
+//! What is kept of a failure: the logs that matter in the report, everything else as files in the cell's folder.
+
+use std::path::Path;
+
+use super::context::Context;
+use crate::cluster::{Diagnostic, NodeName};
+use crate::deadline::Deadline;
+use crate::event::{Event, Failure, LogTail, Severity};
+
+/// How many lines of each log a report quotes, as many as the seed prints.
+const LINES: usize = 50;
+
+/// Adds the logs of the agent on the node that failed first, and the mock's.
+pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failure {
+    let known = context.nodes();
+    let mut blamed = failure
+        .evidence
+        .iter()
+        .filter_map(|row| row.node.as_deref());
+    let node: Option<NodeName> =
+        blamed.find_map(|name| known.iter().find(|node| node.as_str() == name).cloned());
+    let tails = context.cluster.log_tails(node.as_ref(), LINES).await;
+    failure
+        .logs
+        .extend(tails.into_iter().map(|tail| masked(context, tail)));
+    failure
+}
+
+/// Collects diagnostics, writes them into the cell's folder and says so.
+pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
+    let diagnostics = context.cluster.diagnostics(deadline).await;
+    let (mut files, mut quotes) = (Vec::new(), Vec::new());
+    for Diagnostic { file, text, quoted } in diagnostics {
+        let text = context.plan.mask.apply(&text);
+        if quoted {
+            quotes.push(LogTail {
+                source: file.clone(),
+                lines: last_lines(&text, LINES),
+            });
+        }
+        match write(&context.plan.output, &file, &text).await {
+            Ok(()) => files.push(format!("cells/{}/{file}", context.plan.cell.id)),
+            Err(error) => context.events.emit(Event::Notice {
+                severity: Severity::Warning,
+                text: format!("{}: failed to write {file}: {error}", context.plan.cell.id),
+            }),
+        }
+    }
+    context.events.emit(Event::Diagnostics {
+        cell: context.plan.cell.id.clone(),
+        files,
+        quotes,
+    });
+}
+
+async fn write(folder: &Path, file: &str, text: &str) -> std::io::Result<()> {
+    tokio::fs::create_dir_all(folder).await?;
+    tokio::fs::write(folder.join(file), text).await
+}
+
+fn masked(context: &Context, tail: LogTail) -> LogTail {
+    let lines = tail.lines.iter().map(|line| context.plan.mask.apply(line));
+    LogTail {
+        lines: lines.collect(),
+        source: tail.source,
+    }
+}
+
+fn last_lines(text: &str, count: usize) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(count);
+    lines.iter().skip(from).map(ToString::to_string).collect()
+}

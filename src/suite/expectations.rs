@@ -1,0 +1,251 @@
+//! The counters, scaled: what a cell of so many nodes must have counted, in total and on every node. Pure.
+
+use std::collections::BTreeSet;
+
+use mockapi::view::NodeView;
+
+use super::mock::View;
+use crate::cluster::NodeName;
+use crate::event::{CounterTable, Evidence, NodeCounters};
+use crate::matrix::{Counter, Expectation, Expectations};
+
+/// What one counter must come to per node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    pub(crate) counter: Counter,
+    pub(crate) expectation: Expectation,
+}
+
+/// The counters that go on by themselves: a minimum above 1 is awaited in `periodic`.
+pub(crate) const PERIODIC: [Counter; 2] = [Counter::HeartbeatCount, Counter::MetricsCount];
+
+/// What `assertions` requires: the platform counters, the periodic ones to no more than 1.
+pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement> {
+    let requirement = |counter| {
+        let expectation = match expectations.of(counter) {
+            expectation if !PERIODIC.contains(&counter) => expectation,
+            Expectation::AtLeast(minimum) | Expectation::Exactly(minimum) => {
+                Expectation::AtLeast(minimum.min(1))
+            }
+        };
+        Requirement {
+            counter,
+            expectation,
+        }
+    };
+    Counter::PLATFORM.into_iter().map(requirement).collect()
+}
+
+/// What `periodic` requires: at least two calls of each loop, more where more is expected.
+pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement> {
+    let requirement = |counter| {
+        let expectation = match expectations.of(counter) {
+            Expectation::AtLeast(minimum) => Expectation::AtLeast(minimum.max(2)),
+            exactly @ Expectation::Exactly(_) => exactly,
+        };
+        Requirement {
+            counter,
+            expectation,
+        }
+    };
+    PERIODIC.into_iter().map(requirement).collect()
+}
+
+/// What `local-endpoint` requires.
+pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement> {
+    let requirement = |counter| Requirement {
+        counter,
+        expectation: expectations.of(counter),
+    };
+    Counter::LOCAL.into_iter().map(requirement).collect()
+}
+
+/// What must still hold before `cleanup`: everything that is expected exactly.
+pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement> {
+    let all = Counter::all().map(|counter| Requirement {
+        counter,
+        expectation: expectations.of(counter),
+    });
+    all.filter(|requirement| matches!(requirement.expectation, Expectation::Exactly(_)))
+        .collect()
+}
+
+/// How the counters stand against requirements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Everything holds; what was looked at.
+    Met(Vec<Evidence>),
+    /// Not yet; what is open.
+    Open(Vec<Evidence>),
+    /// A counter went past what it must be exactly; no waiting brings it back.
+    Exceeded(Vec<Evidence>),
+}
+
+/// Holds the counters in `view` against `requirements`.
+pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement]) -> Standing {
+    let totals = requirements
+        .iter()
+        .map(|requirement| total(view, nodes.len(), *requirement));
+    let each = requirements.iter().flat_map(|requirement| {
+        let on_node = |node| of_node(view, node, *requirement);
+        nodes.iter().map(on_node).collect::<Vec<_>>()
+    });
+    let (held, open): (Vec<_>, Vec<_>) = totals.chain(each).partition(|row| row.evidence.holds);
+    let evidence = |rows: Vec<Row>| rows.into_iter().map(|row| row.evidence).collect();
+    if open.iter().any(|row| row.exceeded) {
+        Standing::Exceeded(evidence(open))
+    } else if open.is_empty() {
+        // Each node's row says no more than its counter in the counters' table.
+        Standing::Met(evidence(
+            held.into_iter()
+                .filter(|row| row.evidence.node.is_none())
+                .collect(),
+        ))
+    } else {
+        Standing::Open(evidence(open))
+    }
+}
+
+struct Row {
+    evidence: Evidence,
+    exceeded: bool,
+}
+
+fn total(view: &View, nodes: usize, requirement: Requirement) -> Row {
+    let scaled = |each: u64| each.saturating_mul(nodes as u64);
+    let expectation = match requirement.expectation {
+        Expectation::AtLeast(minimum) => Expectation::AtLeast(scaled(minimum)),
+        Expectation::Exactly(value) => Expectation::Exactly(scaled(value)),
+    };
+    row(
+        None,
+        requirement.counter,
+        expectation,
+        view.totals[mocks(requirement.counter)],
+    )
+}
+
+fn of_node(view: &View, node: &NodeName, requirement: Requirement) -> Row {
+    let seen = view
+        .node(node.as_str())
+        .map_or(0, |(_, node)| node.counters[mocks(requirement.counter)]);
+    row(
+        Some(node),
+        requirement.counter,
+        requirement.expectation,
+        seen,
+    )
+}
+
+fn row(node: Option<&NodeName>, counter: Counter, expectation: Expectation, seen: u64) -> Row {
+    let (expected, holds, exceeded) = match expectation {
+        Expectation::AtLeast(minimum) => (format!(">= {minimum}"), seen >= minimum, false),
+        Expectation::Exactly(value) => (format!("= {value}"), seen == value, seen > value),
+    };
+    Row {
+        evidence: Evidence {
+            node: node.map(ToString::to_string),
+            subject: counter.name().to_owned(),
+            expected,
+            seen: seen.to_string(),
+            holds,
+        },
+        exceeded,
+    }
+}
+
+/// The mock's name for a counter.
+pub(crate) const fn mocks(counter: Counter) -> mockapi::view::Counter {
+    use mockapi::view::Counter as Mocks;
+    match counter {
+        Counter::RegistrationCount => Mocks::Registration,
+        Counter::HeartbeatCount => Mocks::Heartbeat,
+        Counter::StateCount => Mocks::State,
+        Counter::CapabilitiesCount => Mocks::Capabilities,
+        Counter::DriftCount => Mocks::Drift,
+        Counter::MetricsCount => Mocks::Metrics,
+        Counter::LogsCount => Mocks::Logs,
+        Counter::AuditCount => Mocks::Audit,
+        Counter::LocalMetricsCount => Mocks::LocalMetrics,
+        Counter::LocalLogsCount => Mocks::LocalLogs,
+        Counter::LocalAuditCount => Mocks::LocalAudit,
+    }
+}
+
+/// Whether the nodes that report are the cluster's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    /// Nodes of the cluster that nobody registered as.
+    pub(crate) missing: Vec<String>,
+    /// Who reports and is no node of the cluster.
+    pub(crate) strangers: Vec<String>,
+    /// As many report as there are nodes, so that a stranger stands in somebody's place.
+    pub(crate) complete: bool,
+}
+
+impl Membership {
+    /// Compares who reports with `nodes`.
+    pub(crate) fn of(view: &View, nodes: &[NodeName]) -> Self {
+        let expected: BTreeSet<&str> = nodes.iter().map(NodeName::as_str).collect();
+        let reported: BTreeSet<&str> = view.nodes.values().filter_map(hostname).collect();
+        let stranger = |(id, node): (&String, &NodeView)| match hostname(node) {
+            Some(name) if expected.contains(name) => None,
+            Some(name) => Some(format!("{name} (as {id})")),
+            None => Some(format!("{id} (without a hostname)")),
+        };
+        Self {
+            missing: expected
+                .difference(&reported)
+                .map(ToString::to_string)
+                .collect(),
+            strangers: view.nodes.iter().filter_map(stranger).collect(),
+            complete: view.nodes.len() >= nodes.len(),
+        }
+    }
+
+    /// Whether they are the same.
+    pub(crate) fn matches(&self) -> bool {
+        self.missing.is_empty() && self.strangers.is_empty()
+    }
+
+    /// What does not match, by name.
+    pub(crate) fn evidence(&self) -> Vec<Evidence> {
+        let row = |node: &String, expected: &str, seen: &str| Evidence {
+            node: Some(node.clone()),
+            subject: "registration".to_owned(),
+            expected: expected.to_owned(),
+            seen: seen.to_owned(),
+            holds: false,
+        };
+        let missing = self
+            .missing
+            .iter()
+            .map(|node| row(node, "registered", "missing"));
+        let strangers = self
+            .strangers
+            .iter()
+            .map(|node| row(node, "a node of the cluster", "a stranger"));
+        missing.chain(strangers).collect()
+    }
+}
+
+fn hostname(node: &NodeView) -> Option<&str> {
+    node.hostname.as_deref()
+}
+
+/// The counters of `view`, for the record: per node by host name, where it has one.
+pub(crate) fn table(view: &View) -> NodeCounters {
+    let values = |of: &dyn Fn(mockapi::view::Counter) -> u64| -> CounterTable {
+        Counter::all()
+            .map(|counter| (counter.name().to_owned(), of(mocks(counter))))
+            .collect()
+    };
+    let node = |(id, node): (&String, &NodeView)| {
+        let name = node.hostname.clone().unwrap_or_else(|| id.clone());
+        (name, values(&|counter| node.counters[counter]))
+    };
+    NodeCounters {
+        total: values(&|counter| view.totals[counter]),
+        nodes: view.nodes.iter().map(node).collect(),
+    }
+}

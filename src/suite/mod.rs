@@ -1,0 +1,16 @@
+//! The phases of one cell, in the seed's order, against whatever cluster they are given.
+//!
+//! Knows the [`Cluster`](crate::cluster::Cluster) trait and the mock's HTTP interface, not kind, Docker or processes.
+//! A phase that a provider can't run is skipped with a reason or marked as simulated, never passed in silence.
+
+mod bodies;
+mod cell;
+mod context;
+mod evidence;
+mod expectations;
+mod mock;
+mod phases;
+mod wait;
+
+pub use cell::{CellEnd, Interruption, run_cell};
+pub use context::Preflight;

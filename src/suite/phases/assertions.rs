@@ -1,0 +1,74 @@
+//! Phase 6: the mock is reachable, the cluster's nodes and nobody else report, and each made every platform call.
+
+use crate::cluster::NodeName;
+use crate::event::{Event, Failure, Symptom};
+use crate::matrix::{Counter, Phase};
+use crate::suite::context::{Checked, Context, Outcome};
+use crate::suite::expectations::{self, Membership, Requirement, Standing, mocks};
+use crate::suite::mock::{MockClient, View};
+use crate::suite::wait::{self, Progress};
+
+pub(crate) async fn run(context: &mut Context) -> Outcome {
+    let deadline = context.deadline(Phase::Assertions);
+    let address = context.cluster.connect(&deadline).await?;
+    context.mock = Some(MockClient::start(address)?);
+    context.events.emit(Event::CellFacts {
+        cell: context.plan.cell.id.clone(),
+        facts: context.cluster.facts(),
+    });
+    let nodes = context.nodes();
+    let requirements = expectations::platform(&context.plan.cell.variant.expect);
+    let judge = |view: &View| judge(view, &nodes, &requirements);
+    wait::until(context, Phase::Assertions, &deadline, judge).await
+}
+
+fn judge(view: &View, nodes: &[NodeName], requirements: &[Requirement]) -> Progress<Checked> {
+    let members = Membership::of(view, nodes);
+    if !members.strangers.is_empty() && members.complete {
+        return Progress::Failed(wrong_nodes(&members));
+    }
+    match expectations::check(view, nodes, requirements) {
+        Standing::Exceeded(open) => Progress::Failed(
+            Failure::new(Symptom::CounterExceeded, wait::in_words(&open)).with_evidence(open),
+        ),
+        Standing::Met(evidence) if members.matches() => Progress::Done(Checked {
+            evidence,
+            warnings: registered_again(view, nodes),
+        }),
+        Standing::Met(_) => Progress::waiting(Symptom::WrongNodes, members.evidence()),
+        Standing::Open(mut open) if members.matches() || view.nodes.is_empty() => {
+            open.sort_by_key(|row| row.node.is_none());
+            Progress::waiting(Symptom::CounterNotMet, open)
+        }
+        Standing::Open(open) => {
+            let evidence = members.evidence().into_iter().chain(open).collect();
+            Progress::waiting(Symptom::WrongNodes, evidence)
+        }
+    }
+}
+
+fn wrong_nodes(members: &Membership) -> Failure {
+    let list = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    let message = format!(
+        "the nodes that report are not the cluster's: strangers: {}; missing: {}",
+        list(&members.strangers),
+        list(&members.missing)
+    );
+    Failure::new(Symptom::WrongNodes, message).with_evidence(members.evidence())
+}
+
+/// Registered more than once: an answer may have been lost and the call made again, which is no fault.
+fn registered_again(view: &View, nodes: &[NodeName]) -> Vec<String> {
+    let count = |node: &NodeName| {
+        let (_, seen) = view.node(node.as_str())?;
+        Some(seen.counters[mocks(Counter::RegistrationCount)]).filter(|count| *count > 1)
+    };
+    let warning = |node: &NodeName| {
+        count(node)
+            .map(|count| format!("{node} registered {count} times before it was asked to restart"))
+    };
+    nodes.iter().filter_map(warning).collect()
+}

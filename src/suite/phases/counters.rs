@@ -1,0 +1,29 @@
+//! What `periodic` and `local-endpoint` share: waiting until counters come to what is required of them.
+
+use crate::event::{Failure, Symptom};
+use crate::matrix::Phase;
+use crate::suite::context::{Context, Outcome};
+use crate::suite::expectations::{self, Requirement, Standing};
+use crate::suite::wait::{self, Progress};
+
+/// Waits until every requirement of `phase` holds.
+pub(crate) async fn reach(
+    context: &Context,
+    phase: Phase,
+    requirements: &[Requirement],
+) -> Outcome {
+    let deadline = context.deadline(phase);
+    let nodes = context.nodes();
+    wait::until(context, phase, &deadline, |view| match expectations::check(
+        view,
+        &nodes,
+        requirements,
+    ) {
+        Standing::Met(evidence) => Progress::Done(evidence.into()),
+        Standing::Open(open) => Progress::waiting(Symptom::CounterNotMet, open),
+        Standing::Exceeded(open) => Progress::Failed(
+            Failure::new(Symptom::CounterExceeded, wait::in_words(&open)).with_evidence(open),
+        ),
+    })
+    .await
+}

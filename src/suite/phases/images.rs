@@ -1,0 +1,9 @@
+//! Phase 3: agent and mock are on every node, as they were built.
+
+use crate::matrix::Phase;
+use crate::suite::context::{Context, Outcome};
+
+pub(crate) async fn run(context: &mut Context) -> Outcome {
+    let deadline = context.deadline(Phase::Images);
+    Ok(context.cluster.images(&deadline).await?.into())
+}

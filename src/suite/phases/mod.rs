@@ -1,0 +1,13 @@
+//! The phases, one file each. Each returns what it looked at, or why it failed.
+
+pub(super) mod assertions;
+pub(super) mod cleanup;
+pub(super) mod cluster;
+mod counters;
+pub(super) mod images;
+pub(super) mod local_endpoint;
+pub(super) mod manifests;
+pub(super) mod periodic;
+pub(super) mod readiness;
+pub(super) mod request_bodies;
+pub(super) mod restart;

@@ -1,0 +1,19 @@
+//! Phase 5: the mock is available, and a ready agent is on every node.
+
+use crate::matrix::Phase;
+use crate::suite::context::{Context, Outcome};
+
+pub(crate) async fn run(context: &mut Context) -> Outcome {
+    let agents = context.deadline(Phase::Readiness);
+    let mock = context
+        .plan
+        .clock
+        .deadline(context.plan.phases.mock_timeout);
+    // Both at once: what fails for good on one side must not wait for the other.
+    let (mut evidence, ready) = tokio::try_join!(
+        context.cluster.mock_available(&mock),
+        context.cluster.agents_ready(&agents),
+    )?;
+    evidence.extend(ready);
+    Ok(evidence.into())
+}

@@ -1,0 +1,168 @@
+//! Phase 9: an agent that is killed comes back as the node that it was.
+
+use jiff::Timestamp;
+use mockapi::view::{NodeView, Nodes};
+
+use crate::cluster::NodeName;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::matrix::{Counter, Phase, RestartScope};
+use crate::suite::context::{Checked, Context, Outcome};
+use crate::suite::expectations::mocks;
+use crate::suite::mock::View;
+use crate::suite::wait::{self, Progress};
+
+pub(crate) async fn run(context: &mut Context) -> Outcome {
+    let nodes = chosen(context);
+    let mut checked = Checked::default();
+    for node in &nodes {
+        checked.warnings.extend(keep_log(context, node).await);
+    }
+    let mock = context.mock()?;
+    let before = mock.nodes(&context.deadline(Phase::Restart)).await?;
+    context.progress(Phase::Restart, format!("deleting {} agent(s)", nodes.len()));
+    let restarted = context
+        .cluster
+        .restart(&nodes, &context.deadline(Phase::Restart))
+        .await?;
+    checked.evidence.extend(restarted.evidence);
+    // Taken only now: a heartbeat of the old process must not count for the new one.
+    let ready = mock.nodes(&context.deadline(Phase::Restart)).await?;
+    let heartbeat = await_on(context, &nodes, |node, seen| {
+        heartbeat_rises(node, seen, &ready)
+    });
+    checked.evidence.extend(heartbeat.await?);
+    let audit = await_on(context, &nodes, |node, seen| {
+        process_started(node, seen, &before, restarted.deleted_at)
+    });
+    checked.evidence.extend(audit.await?);
+    let after = mock.nodes(&context.deadline(Phase::Restart)).await?;
+    checked
+        .evidence
+        .extend(same_registrations(&nodes, &before, &after)?);
+    Ok(checked)
+}
+
+/// The agents to kill: all, or the last node's, which is a worker wherever there is one.
+fn chosen(context: &Context) -> Vec<NodeName> {
+    let nodes = context.nodes();
+    match context.plan.phases.restart {
+        RestartScope::All => nodes,
+        RestartScope::One => nodes.into_iter().next_back().into_iter().collect(),
+    }
+}
+
+/// The log goes with the agent. Not having it is worth a warning, no failure.
+async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
+    let file = context
+        .plan
+        .output
+        .join(format!("agent-before-restart-{node}.log"));
+    let kept = match context.cluster.agent_log(node).await {
+        Ok(log) => tokio::fs::write(&file, log)
+            .await
+            .map_err(|error| error.to_string()),
+        Err(failure) => Err(failure.message),
+    };
+    let problem = kept.err()?;
+    Some(format!(
+        "the log of the agent on {node} was not kept: {problem}"
+    ))
+}
+
+/// Waits until `check` holds on every one of `nodes`, within a deadline of its own.
+async fn await_on(
+    context: &Context,
+    nodes: &[NodeName],
+    check: impl Fn(&NodeName, Option<&NodeView>) -> Vec<Evidence>,
+) -> Result<Vec<Evidence>, Failure> {
+    let deadline = context.deadline(Phase::Restart);
+    wait::until(context, Phase::Restart, &deadline, |view: &View| {
+        let rows = nodes.iter().flat_map(|node| {
+            let seen = view.node(node.as_str()).map(|(_, seen)| seen);
+            check(node, seen)
+        });
+        let (held, open): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);
+        if open.is_empty() {
+            Progress::Done(held)
+        } else {
+            Progress::waiting(Symptom::RestartNotMet, open)
+        }
+    })
+    .await
+}
+
+fn heartbeat_rises(node: &NodeName, seen: Option<&NodeView>, ready: &Nodes) -> Vec<Evidence> {
+    let reading = count(find(ready, node), Counter::HeartbeatCount);
+    let now = count(seen, Counter::HeartbeatCount);
+    vec![Evidence {
+        node: Some(node.to_string()),
+        subject: "heartbeat_count after the restart".to_owned(),
+        expected: format!("> {reading}"),
+        seen: now.to_string(),
+        holds: now > reading,
+    }]
+}
+
+fn process_started(
+    node: &NodeName,
+    seen: Option<&NodeView>,
+    before: &Nodes,
+    deleted_at: Timestamp,
+) -> Vec<Evidence> {
+    let started = seen.and_then(|seen| seen.last_process_start);
+    let reading = count(find(before, node), Counter::AuditCount);
+    let now = count(seen, Counter::AuditCount);
+    vec![
+        Evidence {
+            node: Some(node.to_string()),
+            subject: "audit entry process_start".to_owned(),
+            expected: format!("after {deleted_at:.3}"),
+            seen: started.map_or_else(|| "none".to_owned(), |at| format!("{at:.3}")),
+            holds: started.is_some_and(|at| at > deleted_at),
+        },
+        Evidence {
+            node: Some(node.to_string()),
+            subject: "audit_count after the restart".to_owned(),
+            expected: format!("> {reading}"),
+            seen: now.to_string(),
+            holds: now > reading,
+        },
+    ]
+}
+
+/// A restarted agent is still registered; one that registers again has lost who it is.
+fn same_registrations(
+    nodes: &[NodeName],
+    before: &Nodes,
+    after: &Nodes,
+) -> Result<Vec<Evidence>, Failure> {
+    let row = |node: &NodeName| {
+        let expected = count(find(before, node), Counter::RegistrationCount);
+        let seen = count(find(after, node), Counter::RegistrationCount);
+        Evidence {
+            node: Some(node.to_string()),
+            subject: "registration_count over the restart".to_owned(),
+            expected: format!("= {expected}"),
+            seen: seen.to_string(),
+            holds: seen == expected,
+        }
+    };
+    let (held, moved): (Vec<_>, Vec<_>) = nodes.iter().map(row).partition(|row| row.holds);
+    if moved.is_empty() {
+        return Ok(held);
+    }
+    let message = format!(
+        "{}: the agent registered again instead of going on",
+        wait::in_words(&moved)
+    );
+    Err(Failure::new(Symptom::RestartNotMet, message).with_evidence(moved))
+}
+
+fn find<'n>(nodes: &'n Nodes, name: &NodeName) -> Option<&'n NodeView> {
+    let mut all = nodes.nodes.values();
+    all.find(|node| node.hostname.as_deref() == Some(name.as_str()))
+}
+
+fn count(node: Option<&NodeView>, counter: Counter) -> u64 {
+    node.map_or(0, |node| node.counters[mocks(counter)])
+}

@@ -1,0 +1,167 @@
+//! Waiting on the counters: until a condition holds, something is broken for good, or the deadline passes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::mock::{Link, View};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::matrix::Phase;
+
+/// How long the mock may be out of reach before the forward counts as lost for good.
+const LOST_AFTER: Duration = Duration::from_secs(15);
+
+/// How a condition on the counters stands.
+pub(crate) enum Progress<T> {
+    /// It holds.
+    Done(T),
+    /// It can't hold any more.
+    Failed(Failure),
+    /// Not yet: in a few words, and as the failure that it is if time runs out now.
+    Waiting { summary: String, failure: Failure },
+}
+
+impl<T> Progress<T> {
+    /// Not yet, for want of `open`.
+    pub(crate) fn waiting(symptom: Symptom, open: Vec<Evidence>) -> Self {
+        let summary = in_words(&open);
+        let failure = Failure::new(symptom, summary.clone()).with_evidence(open);
+        Self::Waiting { summary, failure }
+    }
+}
+
+/// Waits until `condition` says that it is done with the counters as they are.
+pub(crate) async fn until<T>(
+    context: &Context,
+    phase: Phase,
+    deadline: &Deadline,
+    mut condition: impl FnMut(&View) -> Progress<T>,
+) -> Result<T, Failure> {
+    let mut open: Option<Failure> = None;
+    let waiting = follow(context, phase, &mut open, &mut condition);
+    let result = tokio::select! {
+        biased;
+        result = waiting => Some(result),
+        broken = context.cluster.broken() => Some(Err(broken)),
+        () = deadline.passed() => None,
+    };
+    result.unwrap_or_else(|| Err(timed_out(open, deadline)))
+}
+
+async fn follow<T>(
+    context: &Context,
+    phase: Phase,
+    open: &mut Option<Failure>,
+    condition: &mut impl FnMut(&View) -> Progress<T>,
+) -> Result<T, Failure> {
+    let mut link = context.mock()?.link();
+    let mut said = String::new();
+    loop {
+        let state = link.borrow_and_update().clone();
+        let lost_at = match state {
+            Link::Up(view) => {
+                match judge(&view, condition)? {
+                    Judgement::Done(value) => return Ok(value),
+                    Judgement::Open(summary, failure) => {
+                        *open = Some(failure);
+                        if summary != said {
+                            context.progress(phase, summary.clone());
+                            said = summary;
+                        }
+                    }
+                }
+                None
+            }
+            Link::Restarted => return Err(mock_restarted()),
+            Link::Down(since) => Some(since + LOST_AFTER),
+        };
+        tokio::select! {
+            changed = link.changed() => changed.map_err(|_| forward_lost())?,
+            () = lost(lost_at) => return Err(forward_lost()),
+        }
+    }
+}
+
+enum Judgement<T> {
+    Done(T),
+    Open(String, Failure),
+}
+
+fn judge<T>(
+    view: &Arc<View>,
+    condition: &mut impl FnMut(&View) -> Progress<T>,
+) -> Result<Judgement<T>, Failure> {
+    match condition(view) {
+        Progress::Done(value) => Ok(Judgement::Done(value)),
+        Progress::Failed(failure) => Err(failure),
+        Progress::Waiting { summary, failure } => Ok(Judgement::Open(summary, failure)),
+    }
+}
+
+async fn lost(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn mock_restarted() -> Failure {
+    Failure::new(
+        Symptom::MockRestarted,
+        "the mock was restarted, so what it had counted is lost",
+    )
+}
+
+fn forward_lost() -> Failure {
+    Failure::new(
+        Symptom::ForwardLost,
+        format!(
+            "the mock could not be reached for {}",
+            humantime::format_duration(LOST_AFTER)
+        ),
+    )
+}
+
+fn timed_out(open: Option<Failure>, deadline: &Deadline) -> Failure {
+    let after = humantime::format_duration(deadline.budget());
+    match open {
+        Some(mut failure) => {
+            failure.message = format!("{} after {after}", failure.message);
+            failure
+        }
+        None => Failure::new(
+            Symptom::ForwardLost,
+            format!("the mock's counters could not be read for {after}"),
+        ),
+    }
+}
+
+/// The first thing that is open, and how many more there are.
+pub(crate) fn in_words(open: &[Evidence]) -> String {
+    // A node's row says more than the total that it makes wrong.
+    let first = open.iter().find(|row| row.node.is_some()).or(open.first());
+    let Some(first) = first else {
+        return "nothing is open".to_owned();
+    };
+    let place = first
+        .node
+        .as_ref()
+        .map(|node| format!(" on {node}"))
+        .unwrap_or_default();
+    let others = open
+        .iter()
+        .filter(|row| row.node.is_some() == first.node.is_some())
+        .count()
+        - 1;
+    let more = match others {
+        0 => String::new(),
+        count => format!(", and {count} more like it"),
+    };
+    format!(
+        "{} is {}{place}, expected {}{more}",
+        first.subject, first.seen, first.expected
+    )
+}
