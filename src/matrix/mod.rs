@@ -4,6 +4,7 @@
 
 mod cell;
 mod counter;
+mod filter;
 mod nearest;
 mod parse;
 mod phase;
@@ -15,6 +16,7 @@ mod version;
 
 pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use counter::Counter;
+pub use filter::{Filter, FilterProblem, FilterProblems, select};
 pub use phase::{Phase, PhaseSettings, RestartScope};
 pub use ports::{PortRange, PortRangeError};
 pub use problem::{Problem, Problems};

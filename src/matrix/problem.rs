@@ -43,7 +43,7 @@ impl Problem {
     }
 
     /// The same problem with a way out.
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }

@@ -130,7 +130,7 @@ impl<T: AxisValue> Axis<T> {
         entry.report.add(
             Problem::at(new.span, message, "again")
                 .and_at(first.span, "first here")
-                .help("two cells would have one id: remove one of them"),
+                .with_help("two cells would have one id: remove one of them"),
         );
     }
 
@@ -229,7 +229,7 @@ fn exclude(table: &Table<'_>) -> Option<Exclude> {
                 "this exclude names nothing, so it would match every cell",
                 "",
             )
-            .help("give it at least one of `kubernetes`, `nodes` and `config`"),
+            .with_help("give it at least one of `kubernetes`, `nodes` and `config`"),
         );
         return None;
     }

@@ -28,7 +28,8 @@ fn counter(entry: Entry<'_>) -> Option<Counter> {
             None => format!("the counters are {}", quoted(names())),
         };
         entry.report.add(
-            Problem::at(entry.key_span, format!("`{}` is no counter", entry.key), "").help(help),
+            Problem::at(entry.key_span, format!("`{}` is no counter", entry.key), "")
+                .with_help(help),
         );
     }
     found

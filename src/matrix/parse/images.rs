@@ -41,10 +41,10 @@ fn source(table: &Table<'_>, key: &str) -> ImageSource {
                 "and this",
             )
             .and_at(tag.key_span, "this")
-            .help("keep one of them: a built image gets a tag of its own"),
+            .with_help("keep one of them: a built image gets a tag of its own"),
         ),
         (None, None) => table.report.add_missing(
-            Problem::at(table.span, format!("`[images.{key}]` names no image"), "").help(
+            Problem::at(table.span, format!("`[images.{key}]` names no image"), "").with_help(
                 "add `tag = \"…\"` or `build = { … }`: clusters would run the reference program \
                  otherwise; or leave the table out",
             ),

@@ -34,7 +34,7 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
 fn too_many(matrix: &MatrixTable) -> Problem {
     let message = format!("the axes multiply to more than {MOST_CELLS} cells");
     Problem::at(matrix.span, message, "")
-        .help("remove values, or split the matrix into several files")
+        .with_help("remove values, or split the matrix into several files")
 }
 
 /// Every config value but `default` needs its table.
@@ -64,7 +64,7 @@ fn configs_have_tables(draft: &Draft, report: &Report<'_>) {
             None => format!("add a table `[config.{}]`", name.value),
         };
         let message = format!("the config `{}` has no table", name.value);
-        report.add(Problem::at(name.span, message, "").help(help));
+        report.add(Problem::at(name.span, message, "").with_help(help));
     }
 }
 
@@ -118,7 +118,7 @@ fn on_axis<T: AxisValue>(
         None => format!("on the axis: {}", quoted(names())),
     };
     let message = format!("`{}` is not on the axis `{}`", value.value, T::KEY);
-    report.add(Problem::at(value.span, message, label).help(help));
+    report.add(Problem::at(value.span, message, label).with_help(help));
     false
 }
 
@@ -134,7 +134,7 @@ fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<
         if remaining.len() == before {
             report.add(
                 Problem::at(exclude.span, "this exclude matches no cell", "")
-                    .help("what it names is excluded already: remove one of the two"),
+                    .with_help("what it names is excluded already: remove one of the two"),
             );
         }
     }
@@ -169,12 +169,12 @@ fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Repo
                     "again",
                 )
                 .and_at(first, "first here")
-                .help("join the two"),
+                .with_help("join the two"),
             );
         } else if cells.contains(&point) && !include.changes_the_cell() {
             report.add(
                 Problem::at(include.span, format!("two cells with the id `{id}`"), "")
-                    .help("the axes make this cell already: remove the include, or give it `tags` or `allow-failure`"),
+                    .with_help("the axes make this cell already: remove the include, or give it `tags` or `allow-failure`"),
             );
         }
     }

@@ -107,6 +107,6 @@ fn matrix_table(root: &Table<'_>) -> MatrixTable {
     } else {
         Problem::at(root.span, "the file has no `[matrix]`", "")
     };
-    root.report.add_missing(problem.help(HELP));
+    root.report.add_missing(problem.with_help(HELP));
     MatrixTable::missing()
 }

@@ -114,7 +114,7 @@ impl<'d> Table<'d> {
                 None => format!("what {} takes: {}", self.name, quoted(known)),
             };
             self.report
-                .add(Problem::at(entry.key_span, message, "not known here").help(help));
+                .add(Problem::at(entry.key_span, message, "not known here").with_help(help));
         }
     }
 
@@ -129,7 +129,7 @@ impl<'d> Table<'d> {
         if found.is_none() {
             self.report.add_missing(
                 Problem::at(self.span, format!("{} has no `{key}`", self.name), "")
-                    .help(format!("add `{example}`")),
+                    .with_help(format!("add `{example}`")),
             );
         }
         found
@@ -175,7 +175,7 @@ impl<'d> Entry<'d> {
     /// Notes a problem at the value.
     pub(super) fn problem(&self, message: impl Into<String>, label: &str, help: impl Into<String>) {
         self.report
-            .add(Problem::at(self.span, message, label).help(help));
+            .add(Problem::at(self.span, message, label).with_help(help));
     }
 
     pub(super) fn text(&self) -> Option<&'d str> {
@@ -295,7 +295,7 @@ impl<'d> Entry<'d> {
         let label = format!("this is {}", with_article(self.value));
         let problem = Problem::at(self.span, message, &label);
         self.report.add(match self.way_out(expected) {
-            Some(help) => problem.help(help),
+            Some(help) => problem.with_help(help),
             None => problem,
         });
     }

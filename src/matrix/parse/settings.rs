@@ -124,7 +124,7 @@ fn enough_ports(run: &Table<'_>, jobs: &Located<Jobs>, ports: &Located<PortRange
                 "",
             )
             .and_at(jobs.span, "each of these needs a port")
-            .help("widen the range, lower `jobs`, or take `ports = \"any\"`"),
+            .with_help("widen the range, lower `jobs`, or take `ports = \"any\"`"),
         );
     }
 }

@@ -56,16 +56,17 @@ fn syntax_error(span: std::ops::Range<usize>, message: &str) -> Problem {
     let problem = Problem::at(span.into(), format!("not valid TOML: {message}"), "here");
     match message {
         "duplicate key" => {
-            problem.help("a key or table can be given once: join the two, or remove one")
+            problem.with_help("a key or table can be given once: join the two, or remove one")
         }
-        _ => problem
-            .help("strings need quotes, arrays `[ ]`, inline tables `{ }`; see https://toml.io"),
+        _ => problem.with_help(
+            "strings need quotes, arrays `[ ]`, inline tables `{ }`; see https://toml.io",
+        ),
     }
 }
 
 fn too_deep() -> Problem {
     Problem::new(format!("tables are nested more than {DEEPEST} deep"))
-        .help("write a flatter document")
+        .with_help("write a flatter document")
 }
 
 /// The place of an error, within the text and on character boundaries.

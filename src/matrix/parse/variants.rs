@@ -95,17 +95,17 @@ fn version_key(entry: Entry<'_>) -> Option<Located<KubernetesVersion>> {
         Err(error) => Problem::at(entry.key_span, format!("{error}"), ""),
     };
     entry.report.add(match minor_table(entry) {
-        Some(minor) => problem.help(format!(
+        Some(minor) => problem.with_help(format!(
             "a dot separates keys: write the version in quotes, `[kubernetes.\"{}.{minor}\"]`",
             entry.key
         )),
-        None => problem.help("write it in quotes: `[kubernetes.\"1.30\"]`"),
+        None => problem.with_help("write it in quotes: `[kubernetes.\"1.30\"]`"),
     });
     None
 }
 
 /// The `30` of `[kubernetes.1.30]`, which TOML takes for a table in a table.
-fn minor_table<'d>(entry: Entry<'d>) -> Option<&'d str> {
+fn minor_table(entry: Entry<'_>) -> Option<&str> {
     let DeValue::Table(inner) = entry.value else {
         return None;
     };
@@ -125,7 +125,7 @@ fn variant(entry: Entry<'_>) -> Option<VariantTable> {
         let help = "for example `[config.fast]`";
         entry
             .report
-            .add(Problem::at(entry.key_span, error.to_string(), "").help(help));
+            .add(Problem::at(entry.key_span, error.to_string(), "").with_help(help));
     }
     let table = entry.table(format!("`[config.{}]`", entry.key))?;
     table.only(&["agent", "expect", "env", "kind", "tags", "allow-failure"]);
@@ -185,7 +185,7 @@ fn kind(table: &Table<'_>) -> Map<String, Value> {
             let message = format!("`kind` cannot set `{}`", entry.key);
             entry
                 .report
-                .add(Problem::at(entry.key_span, message, "the cell sets this").help(instead));
+                .add(Problem::at(entry.key_span, message, "the cell sets this").with_help(instead));
         }
     }
     if !theirs.is_empty() {
@@ -222,7 +222,7 @@ fn variable(entry: Entry<'_>) -> Option<(String, String)> {
         );
         entry.report.add(
             Problem::at(entry.key_span, message, "")
-                .help("letters, digits, `_`, `-` and `.`, and no digit first"),
+                .with_help("letters, digits, `_`, `-` and `.`, and no digit first"),
         );
     }
     let value = entry.text()?;

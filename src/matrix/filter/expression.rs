@@ -1,0 +1,250 @@
+//! A filter as a tree: what each node says of a cell, and how it is written.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use miette::SourceSpan;
+
+use super::pattern::Pattern;
+use crate::matrix::{Cell, KubernetesVersion};
+
+/// The words that join expressions, which no bare term can be.
+pub(super) const KEYWORDS: [&str; 3] = ["not", "and", "or"];
+
+/// A filter, or a part of one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expression {
+    Leaf(Leaf),
+    Not(Box<Self>),
+    /// Two or more.
+    All(Vec<Self>),
+    /// Two or more.
+    Any(Vec<Self>),
+}
+
+/// A term or comparison, and the place of the name in it.
+#[derive(Clone, Debug)]
+pub(super) struct Leaf {
+    pub(super) test: Test,
+    pub(super) span: SourceSpan,
+}
+
+/// Where it stands does not change what it says.
+impl PartialEq for Leaf {
+    fn eq(&self, other: &Self) -> bool {
+        self.test == other.test
+    }
+}
+
+/// What a leaf says of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Test {
+    /// A part of the id, or all of it.
+    Name(Pattern),
+    Kubernetes(Operator, KubernetesVersion),
+    Nodes(Operator, u32),
+    Config(Equality, Pattern),
+    Tag(Equality, Pattern),
+}
+
+/// How two values of an order compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operator {
+    Is(Equality),
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+}
+
+/// How two values without an order compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Equality {
+    Equal,
+    Different,
+}
+
+impl Expression {
+    pub(super) fn matches(&self, cell: &Cell) -> bool {
+        match self {
+            Self::Leaf(leaf) => leaf.test.matches(cell),
+            Self::Not(inner) => !inner.matches(cell),
+            Self::All(parts) => parts.iter().all(|part| part.matches(cell)),
+            Self::Any(parts) => parts.iter().any(|part| part.matches(cell)),
+        }
+    }
+
+    /// Calls `visit` for every leaf, from left to right.
+    pub(super) fn visit_leaves<'e>(&'e self, visit: &mut impl FnMut(&'e Leaf)) {
+        match self {
+            Self::Leaf(leaf) => visit(leaf),
+            Self::Not(inner) => inner.visit_leaves(visit),
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    part.visit_leaves(visit);
+                }
+            }
+        }
+    }
+}
+
+impl Test {
+    fn matches(&self, cell: &Cell) -> bool {
+        match self {
+            Self::Name(pattern) => names(pattern, cell),
+            Self::Kubernetes(operator, version) => operator.holds(cell.kubernetes.cmp(version)),
+            Self::Nodes(operator, count) => {
+                operator.holds(cell.nodes.get().cmp(&(*count as usize)))
+            }
+            Self::Config(equality, pattern) => {
+                equality.holds(pattern.matches(cell.variant.name.as_str()))
+            }
+            Self::Tag(equality, pattern) => {
+                equality.holds(cell.tags.iter().any(|tag| pattern.matches(tag)))
+            }
+        }
+    }
+
+    /// Whether the cell shows that the name in the test is a known one. An order names nothing.
+    pub(super) fn is_known_by(&self, cell: &Cell) -> bool {
+        match self {
+            Self::Name(pattern) => names(pattern, cell),
+            Self::Kubernetes(Operator::Is(_), version) => cell.kubernetes == *version,
+            Self::Nodes(Operator::Is(_), count) => cell.nodes.get() == *count as usize,
+            Self::Kubernetes(_, _) | Self::Nodes(_, _) => true,
+            Self::Config(_, pattern) => pattern.matches(cell.variant.name.as_str()),
+            Self::Tag(_, pattern) => cell.tags.iter().any(|tag| pattern.matches(tag)),
+        }
+    }
+}
+
+/// Whether the pattern names a whole part of the cell's id, or all of it.
+fn names(pattern: &Pattern, cell: &Cell) -> bool {
+    let id = cell.id.as_str();
+    pattern.matches(id)
+        || parts(cell).is_some_and(|parts| parts.iter().any(|part| pattern.matches(part)))
+}
+
+/// The parts of a cell's id: `k8s-1.30`, `n3`, `fast`.
+pub(super) fn parts(cell: &Cell) -> Option<[&str; 3]> {
+    let config = cell.variant.name.as_str();
+    let head = cell.id.as_str().strip_suffix(config)?.strip_suffix('-')?;
+    let (version, nodes) = head.rsplit_once('-')?;
+    Some([version, nodes, config])
+}
+
+impl Operator {
+    fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Is(equality) => equality.holds(ordering.is_eq()),
+            Self::Less => ordering.is_lt(),
+            Self::AtMost => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::AtLeast => ordering.is_ge(),
+        }
+    }
+}
+
+impl Equality {
+    fn holds(self, equal: bool) -> bool {
+        match self {
+            Self::Equal => equal,
+            Self::Different => !equal,
+        }
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leaf(leaf) => leaf.test.fmt(formatter),
+            Self::Not(inner) => {
+                formatter.write_str("not ")?;
+                inner.fmt_inside(formatter, matches!(**inner, Self::All(_) | Self::Any(_)))
+            }
+            Self::All(parts) => joined(formatter, parts, " and ", |part| {
+                matches!(part, Self::All(_) | Self::Any(_))
+            }),
+            Self::Any(parts) => joined(formatter, parts, " or ", |part| {
+                matches!(part, Self::Any(_))
+            }),
+        }
+    }
+}
+
+fn joined(
+    formatter: &mut fmt::Formatter<'_>,
+    parts: &[Expression],
+    word: &str,
+    needs_parentheses: impl Fn(&Expression) -> bool,
+) -> fmt::Result {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            formatter.write_str(word)?;
+        }
+        part.fmt_inside(formatter, needs_parentheses(part))?;
+    }
+    Ok(())
+}
+
+impl Expression {
+    fn fmt_inside(&self, formatter: &mut fmt::Formatter<'_>, parentheses: bool) -> fmt::Result {
+        if parentheses {
+            write!(formatter, "({self})")
+        } else {
+            fmt::Display::fmt(self, formatter)
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(pattern) => pattern.fmt(formatter),
+            Self::Kubernetes(operator, version) => write!(formatter, "k8s {operator} {version}"),
+            Self::Nodes(operator, count) => write!(formatter, "nodes {operator} {count}"),
+            Self::Config(equality, pattern) => write!(formatter, "config {equality} {pattern}"),
+            Self::Tag(equality, pattern) => write!(formatter, "tag {equality} {pattern}"),
+        }
+    }
+}
+
+/// Bare where the text is a word, else in quotes.
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.as_str();
+        if text.chars().all(is_word_character) && !KEYWORDS.contains(&text) {
+            formatter.write_str(text)
+        } else if text.contains('"') {
+            write!(formatter, "'{text}'")
+        } else {
+            write!(formatter, "\"{text}\"")
+        }
+    }
+}
+
+/// What a bare word is made of.
+pub(super) fn is_word_character(character: char) -> bool {
+    !character.is_whitespace() && !"()&|!=<>,\"'".contains(character)
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Is(equality) => return equality.fmt(formatter),
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::Greater => ">",
+            Self::AtLeast => ">=",
+        })
+    }
+}
+
+impl fmt::Display for Equality {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Equal => "=",
+            Self::Different => "!=",
+        })
+    }
+}

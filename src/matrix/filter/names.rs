@@ -1,0 +1,146 @@
+//! What a filter names and the matrix does not have, with what there is instead.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::FilterProblem;
+use super::expression::{Expression, Leaf, Test, parts};
+use super::pattern::Pattern;
+use crate::matrix::nearest::{nearest, quoted};
+use crate::matrix::problem::Problem;
+use crate::matrix::{Cell, ConfigName, KubernetesVersion, NodeCount};
+
+/// The problems of one filter; none where there are no cells to hold it against.
+pub(super) fn unknown(
+    source: &Arc<str>,
+    expression: &Expression,
+    cells: &[Cell],
+) -> Vec<FilterProblem> {
+    let mut problems = Vec::new();
+    if cells.is_empty() {
+        return problems;
+    }
+    expression.visit_leaves(&mut |leaf| {
+        if !cells.iter().any(|cell| leaf.test.is_known_by(cell)) {
+            problems.push(FilterProblem::new(Arc::clone(source), problem(leaf, cells)));
+        }
+    });
+    problems
+}
+
+fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
+    let there = Inventory::of(cells);
+    let (message, help) = match &leaf.test {
+        Test::Name(pattern) => (
+            format!("`{}` names nothing in the matrix", pattern.as_str()),
+            there.help_for_term(pattern, cells),
+        ),
+        Test::Kubernetes(_, version) => (
+            format!("no cell has Kubernetes {version}"),
+            near(&version.to_string(), &there.versions, "versions"),
+        ),
+        Test::Nodes(_, count) => (
+            format!("no cell has {count} nodes"),
+            near(&count.to_string(), &there.nodes, "node counts"),
+        ),
+        Test::Config(_, pattern) => (
+            format!("no cell has the config `{}`", pattern.as_str()),
+            near(pattern.as_str(), &there.configs, "configs"),
+        ),
+        Test::Tag(_, pattern) => (
+            format!("no cell has the tag `{}`", pattern.as_str()),
+            near(pattern.as_str(), &there.tags, "tags"),
+        ),
+    };
+    Problem::at(leaf.span, message, "").with_help(help)
+}
+
+/// "Did you mean", and the list of what there is.
+fn near<T: ToString>(word: &str, known: &BTreeSet<T>, what: &str) -> String {
+    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let list = listed(what, &known);
+    match nearest(word, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?\n{list}"),
+        None => list,
+    }
+}
+
+fn listed(what: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        format!("there are no {what}")
+    } else {
+        format!("{what}: {}", quoted(known))
+    }
+}
+
+/// What the cells of a matrix can be named by.
+struct Inventory<'m> {
+    versions: BTreeSet<KubernetesVersion>,
+    nodes: BTreeSet<NodeCount>,
+    configs: BTreeSet<&'m ConfigName>,
+    tags: BTreeSet<&'m String>,
+}
+
+impl<'m> Inventory<'m> {
+    fn of(cells: &'m [Cell]) -> Self {
+        Self {
+            versions: cells.iter().map(|cell| cell.kubernetes).collect(),
+            nodes: cells.iter().map(|cell| cell.nodes).collect(),
+            configs: cells.iter().map(|cell| &cell.variant.name).collect(),
+            tags: cells.iter().flat_map(|cell| &cell.tags).collect(),
+        }
+    }
+
+    fn help_for_term(&self, pattern: &Pattern, cells: &[Cell]) -> String {
+        let mut lines: Vec<String> = self.meant(pattern, cells).into_iter().collect();
+        lines.extend(self.lists());
+        lines.join("\n")
+    }
+
+    /// What was probably meant by a term that names nothing.
+    fn meant(&self, pattern: &Pattern, cells: &[Cell]) -> Option<String> {
+        let word = pattern.as_str();
+        if pattern.is_wild() {
+            return Some("it is held against whole parts of ids, and against whole ids".to_owned());
+        }
+        if self
+            .versions
+            .iter()
+            .any(|version| version.to_string() == word)
+        {
+            return Some(format!("a version's part of an id is `k8s-{word}`"));
+        }
+        if self.nodes.iter().any(|nodes| nodes.to_string() == word) {
+            return Some(format!("a node count's part of an id is `n{word}`"));
+        }
+        if self.tags.iter().any(|tag| *tag == word) {
+            return Some(format!("it is a tag: `tag = {word}`"));
+        }
+        let start = format!("{word}-");
+        if cells
+            .iter()
+            .any(|cell| cell.id.as_str().starts_with(&start))
+        {
+            return Some(format!("it is the start of an id: `{word}-*`"));
+        }
+        let parts = cells.iter().filter_map(parts).flatten();
+        let ids = cells.iter().map(|cell| cell.id.as_str());
+        let near = nearest(word, parts.chain(ids));
+        near.map(|near| format!("did you mean `{near}`?"))
+    }
+
+    fn lists(&self) -> Vec<String> {
+        let versions: Vec<_> = self
+            .versions
+            .iter()
+            .map(|version| format!("k8s-{version}"))
+            .collect();
+        let nodes: Vec<_> = self.nodes.iter().map(|nodes| format!("n{nodes}")).collect();
+        let configs: Vec<_> = self.configs.iter().map(ToString::to_string).collect();
+        vec![
+            listed("versions", &versions),
+            listed("node counts", &nodes),
+            listed("configs", &configs),
+        ]
+    }
+}

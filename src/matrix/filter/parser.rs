@@ -1,0 +1,330 @@
+//! The grammar of the filter language, as `winnow` parsers, with errors in the reader's words.
+
+use std::fmt::Display;
+use std::ops::Range;
+
+use winnow::ascii::multispace0;
+use winnow::combinator::{alt, cut_err, not, opt, preceded, repeat, terminated};
+use winnow::error::{ErrMode, ParserError};
+use winnow::prelude::*;
+use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
+use winnow::token::{take_till, take_while};
+
+use super::expression::{Equality, Expression, KEYWORDS, Leaf, Operator, Test, is_word_character};
+use super::pattern::Pattern;
+use crate::matrix::KubernetesVersion;
+use crate::matrix::nearest::{nearest, quoted};
+use crate::matrix::problem::Problem;
+
+/// How deep parentheses and `not` may nest: the parser and what walks the tree recurse.
+const DEEPEST: usize = 64;
+
+/// The fields of comparisons.
+const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
+
+/// The text still to read, and how deep the parser is in it.
+type Input<'t> = Stateful<LocatingSlice<&'t str>, usize>;
+
+type Parsed<T> = winnow::Result<T, ErrMode<Fault>>;
+
+/// Why the text is no filter.
+#[derive(Debug)]
+struct Fault(Problem);
+
+impl Fault {
+    /// A fault after which no other reading is tried.
+    fn cut(problem: Problem) -> ErrMode<Self> {
+        ErrMode::Cut(Self(problem))
+    }
+}
+
+impl<'t> ParserError<Input<'t>> for Fault {
+    type Inner = Self;
+
+    fn from_input(input: &Input<'t>) -> Self {
+        let (span, found) = upcoming(input);
+        Self(
+            Problem::at(span.into(), format!("expected a term, found {found}"), "")
+                .with_help("a term is a part of a cell's id (`k8s-1.30`, `n3`, `fast`) or a comparison (`nodes > 1`)"),
+        )
+    }
+
+    fn into_inner(self) -> Result<Self, Self> {
+        Ok(self)
+    }
+}
+
+/// The whole text as a filter.
+pub(super) fn parse(text: &str) -> Result<Expression, Problem> {
+    let mut input = Stateful {
+        input: LocatingSlice::new(text),
+        state: 0,
+    };
+    match preceded(multispace0, terminated(filter, end)).parse_next(&mut input) {
+        Ok(expression) => Ok(expression),
+        Err(ErrMode::Backtrack(Fault(problem)) | ErrMode::Cut(Fault(problem))) => Err(problem),
+        Err(ErrMode::Incomplete(_)) => Err(Problem::new("the filter is incomplete")),
+    }
+}
+
+fn filter(input: &mut Input<'_>) -> Parsed<Expression> {
+    let first = conjunction(input)?;
+    let or = alt((keyword("or"), symbol("|")));
+    let rest: Vec<_> = repeat(0.., preceded(or, cut_err(conjunction))).parse_next(input)?;
+    Ok(join(first, rest, Expression::Any))
+}
+
+fn conjunction(input: &mut Input<'_>) -> Parsed<Expression> {
+    let first = negation(input)?;
+    let and = alt((keyword("and"), symbol("&")));
+    let rest: Vec<_> = repeat(0.., preceded(and, cut_err(negation))).parse_next(input)?;
+    Ok(join(first, rest, Expression::All))
+}
+
+fn join(
+    first: Expression,
+    rest: Vec<Expression>,
+    joined: impl Fn(Vec<Expression>) -> Expression,
+) -> Expression {
+    if rest.is_empty() {
+        return first;
+    }
+    let mut parts = vec![first];
+    parts.extend(rest);
+    joined(parts)
+}
+
+fn negation(input: &mut Input<'_>) -> Parsed<Expression> {
+    let mark = alt((keyword("not"), terminated(symbol("!"), not('='))));
+    if opt(mark).parse_next(input)?.is_none() {
+        return primary(input);
+    }
+    let inner = deeper(input, cut_err(negation))?;
+    Ok(Expression::Not(Box::new(inner)))
+}
+
+fn primary(input: &mut Input<'_>) -> Parsed<Expression> {
+    let start = input.current_token_start();
+    if opt(symbol("(")).parse_next(input)?.is_none() {
+        return leaf(input).map(Expression::Leaf);
+    }
+    let inner = deeper(input, cut_err(filter))?;
+    if opt(symbol(")")).parse_next(input)?.is_some() {
+        return Ok(inner);
+    }
+    let (span, found) = upcoming(input);
+    let message = format!("expected `)`, found {found}");
+    Err(Fault::cut(
+        Problem::at(span.into(), message, "")
+            .and_at((start..start + 1).into(), "opened here")
+            .with_help(JOINED),
+    ))
+}
+
+/// Goes one level down, unless that is too deep for what recurses.
+fn deeper<'t, T>(
+    input: &mut Input<'t>,
+    mut parser: impl Parser<Input<'t>, T, ErrMode<Fault>>,
+) -> Parsed<T> {
+    if input.state >= DEEPEST {
+        let message = format!("parentheses and `not` are nested more than {DEEPEST} deep");
+        let place = input.current_token_start();
+        return Err(Fault::cut(Problem::at((place..place).into(), message, "")));
+    }
+    input.state += 1;
+    let result = parser.parse_next(input);
+    input.state -= 1;
+    result
+}
+
+/// A word or quoted text, with its place.
+#[derive(Debug)]
+struct Word<'t> {
+    text: &'t str,
+    span: Range<usize>,
+}
+
+impl Word<'_> {
+    fn problem(&self, message: impl Into<String>, help: impl Into<String>) -> ErrMode<Fault> {
+        Fault::cut(Problem::at(self.span.clone().into(), message, "").with_help(help))
+    }
+}
+
+fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
+    let word = word(input)?;
+    let Some((operator, span)) =
+        opt(terminated(operator.with_span(), multispace0)).parse_next(input)?
+    else {
+        return Ok(Leaf {
+            test: Test::Name(Pattern::new(word.text)),
+            span: word.span.into(),
+        });
+    };
+    let value = value(input, &word)?;
+    let test = match word.text {
+        "k8s" | "kubernetes" => Test::Kubernetes(operator, version(&value)?),
+        "nodes" => Test::Nodes(operator, count(&value)?),
+        "config" => Test::Config(equality(operator, &word, span)?, Pattern::new(value.text)),
+        "tag" => Test::Tag(equality(operator, &word, span)?, Pattern::new(value.text)),
+        _ => return Err(no_field(&word)),
+    };
+    Ok(Leaf {
+        test,
+        span: value.span.into(),
+    })
+}
+
+fn no_field(word: &Word<'_>) -> ErrMode<Fault> {
+    let help = match nearest(word.text, FIELDS) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the fields are {}", quoted(FIELDS)),
+    };
+    word.problem(format!("`{}` is no field", word.text), help)
+}
+
+fn value<'t>(input: &mut Input<'t>, field: &Word<'_>) -> Parsed<Word<'t>> {
+    if let Some(value) = opt(word).parse_next(input)? {
+        return Ok(value);
+    }
+    let (span, found) = upcoming(input);
+    let message = format!("expected a value for `{}`, found {found}", field.text);
+    let help = "for example `k8s >= 1.33`, `nodes > 1`, `config = fast` or `tag = soak`";
+    Err(Fault::cut(
+        Problem::at(span.into(), message, "").with_help(help),
+    ))
+}
+
+fn version(value: &Word<'_>) -> Parsed<KubernetesVersion> {
+    let help = if value.text.contains(['*', '?']) {
+        "only terms have wildcards: `k8s-1.3*`"
+    } else {
+        "for example `k8s >= 1.33`"
+    };
+    parsed(value.text.parse(), value, help)
+}
+
+fn count(value: &Word<'_>) -> Parsed<u32> {
+    let number = value.text.parse::<u32>();
+    let number = number.map_err(|_| format!("`{}` is no number of nodes", value.text));
+    parsed(
+        number,
+        value,
+        "for example `nodes > 1`; a cell's own spelling is a term: `n3`",
+    )
+}
+
+fn parsed<T, E: Display>(result: Result<T, E>, value: &Word<'_>, help: &str) -> Parsed<T> {
+    result.map_err(|error| value.problem(error.to_string(), help))
+}
+
+fn equality(operator: Operator, field: &Word<'_>, span: Range<usize>) -> Parsed<Equality> {
+    match operator {
+        Operator::Is(equality) => Ok(equality),
+        Operator::Less | Operator::AtMost | Operator::Greater | Operator::AtLeast => {
+            let message = format!(
+                "`{}` has no order, so it cannot be compared with `{operator}`",
+                field.text
+            );
+            let help = format!(
+                "`{0} = …` or `{0} != …`, with `*` and `?` as wildcards",
+                field.text
+            );
+            Err(Fault::cut(
+                Problem::at(span.into(), message, "").with_help(help),
+            ))
+        }
+    }
+}
+
+fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
+    alt((
+        alt(("==", "=")).value(Operator::Is(Equality::Equal)),
+        "!=".value(Operator::Is(Equality::Different)),
+        "<=".value(Operator::AtMost),
+        "<".value(Operator::Less),
+        ">=".value(Operator::AtLeast),
+        ">".value(Operator::Greater),
+    ))
+    .parse_next(input)
+}
+
+/// A bare word that is no keyword, or a text in quotes; and the white space behind it.
+fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
+    let bare = bare.verify(|text: &str| !KEYWORDS.contains(&text));
+    let (text, span) = alt((bare, in_quotes)).with_span().parse_next(input)?;
+    multispace0(input)?;
+    Ok(Word { text, span })
+}
+
+fn bare<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
+    take_while(1.., is_word_character).parse_next(input)
+}
+
+fn in_quotes<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
+    let start = input.current_token_start();
+    let quote = alt(('"', '\'')).parse_next(input)?;
+    let text = take_till(0.., quote).parse_next(input)?;
+    let end = input.current_token_start();
+    if opt(quote).parse_next(input)?.is_none() {
+        let span = (start..end).into();
+        let problem = Problem::at(span, "the quotes are not closed", "");
+        return Err(Fault::cut(
+            problem.with_help(format!("add {quote} at the end")),
+        ));
+    }
+    if text.is_empty() {
+        let span = (start..end + 1).into();
+        let problem = Problem::at(span, "nothing is between the quotes", "");
+        return Err(Fault::cut(problem.with_help("a name, such as `fast`")));
+    }
+    Ok(text)
+}
+
+fn keyword<'t>(word: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
+    terminated(bare.verify(move |text: &str| text == word), multispace0)
+}
+
+fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
+    terminated(symbol, multispace0)
+}
+
+const JOINED: &str = "terms are joined by `and` or `or`; several filters are alternatives";
+
+/// The end of the text.
+fn end(input: &mut Input<'_>) -> Parsed<()> {
+    if input.is_empty() {
+        return Ok(());
+    }
+    let (span, found) = upcoming(input);
+    let (message, help) = if found == "`)`" {
+        (
+            "a `)` that nothing opens".to_owned(),
+            "remove it, or open it with `(`",
+        )
+    } else {
+        (
+            format!("expected `and`, `or` or the end, found {found}"),
+            JOINED,
+        )
+    };
+    Err(Fault::cut(
+        Problem::at(span.into(), message, "").with_help(help),
+    ))
+}
+
+/// The place of what comes next, and how a message calls it. No parser: those ask here when they fail.
+fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
+    let start = input.current_token_start();
+    let rest = input.peek_finish();
+    let word = rest.find(|c| !is_word_character(c)).unwrap_or(rest.len());
+    let operator = ["==", "!=", "<=", ">="]
+        .iter()
+        .any(|operator| rest.starts_with(operator));
+    let length = match rest.chars().next() {
+        None => return (start..start, "the end".to_owned()),
+        Some(_) if word > 0 => word,
+        Some(_) if operator => 2,
+        Some(character) => character.len_utf8(),
+    };
+    (start..start + length, format!("`{}`", &rest[..length]))
+}

@@ -1,0 +1,99 @@
+//! A text with the wildcards `*` (any text, also none) and `?` (one character), matched as a whole.
+
+/// A pattern; without wildcards it matches exactly itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    text: String,
+    is_wild: bool,
+}
+
+impl Pattern {
+    pub(super) fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            is_wild: text.contains(['*', '?']),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it has wildcards.
+    pub(super) fn is_wild(&self) -> bool {
+        self.is_wild
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        if self.is_wild {
+            matches_wild(self.text.as_bytes(), text.as_bytes())
+        } else {
+            self.text == text
+        }
+    }
+}
+
+/// Goes back to the last `*` only, so a hostile pattern costs pattern × text and no more.
+///
+/// Works on bytes: what it is held against (ids, config names, tags) is ASCII.
+fn matches_wild(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at_pattern, mut at_text) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while at_text < text.len() {
+        match pattern.get(at_pattern) {
+            Some(b'*') => {
+                retry = Some((at_pattern, at_text));
+                at_pattern += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == text[at_text] => {
+                at_pattern += 1;
+                at_text += 1;
+            }
+            Some(_) | None => {
+                let Some((star, taken)) = retry else {
+                    return false;
+                };
+                retry = Some((star, taken + 1));
+                (at_pattern, at_text) = (star + 1, taken + 1);
+            }
+        }
+    }
+    pattern[at_pattern..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_stand_for_text_and_for_one_character() {
+        let matching = [
+            ("fast", "fast"),
+            ("*", ""),
+            ("*", "anything"),
+            ("k8s-1.3?", "k8s-1.30"),
+            ("k8s-1.*-n3-*", "k8s-1.30-n3-fast"),
+            ("*a*b*", "xxaxxbxx"),
+            ("a**b", "ab"),
+        ];
+        for (pattern, text) in matching {
+            assert!(Pattern::new(pattern).matches(text), "{pattern} {text}");
+        }
+        let differing = [
+            ("k8s-1.3", "k8s-1.30"),
+            ("k8s-1.3?", "k8s-1.3"),
+            ("?", ""),
+            ("*b", "abc"),
+            ("a*b*c", "acb"),
+        ];
+        for (pattern, text) in differing {
+            assert!(!Pattern::new(pattern).matches(text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn many_stars_stay_cheap() {
+        let pattern = Pattern::new(&format!("{}b", "a*".repeat(200)));
+        assert!(!pattern.matches(&"a".repeat(5000)));
+    }
+}

@@ -1,0 +1,97 @@
+//! What is wrong with a filter, with the filter as the text that is pointed into.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+use crate::matrix::problem::Problem;
+
+/// One thing that is wrong with one filter.
+#[derive(Clone, Debug)]
+pub struct FilterProblem {
+    source: NamedSource<Arc<str>>,
+    problem: Box<Problem>,
+}
+
+impl FilterProblem {
+    pub(super) fn new(source: Arc<str>, problem: Problem) -> Self {
+        Self {
+            source: NamedSource::new("filter", source),
+            problem: Box::new(problem),
+        }
+    }
+
+    /// The filter.
+    pub fn filter(&self) -> &str {
+        self.source.inner()
+    }
+
+    /// What is wrong with it, and where.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+}
+
+impl fmt::Display for FilterProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(formatter)
+    }
+}
+
+impl std::error::Error for FilterProblem {}
+
+impl Diagnostic for FilterProblem {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.problem.help()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.problem.labels()
+    }
+}
+
+/// Everything that the filters of a run name and that the matrix does not have. Never empty.
+#[derive(Clone, Debug)]
+pub struct FilterProblems(Vec<FilterProblem>);
+
+impl FilterProblems {
+    pub(super) fn of(problems: Vec<FilterProblem>) -> Result<(), Self> {
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(problems))
+        }
+    }
+
+    /// The problems, in the order of the filters and of their text.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &FilterProblem> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for FilterProblems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => formatter.write_str("a filter names what the matrix does not have"),
+            count => write!(
+                formatter,
+                "filters name {count} things that the matrix does not have"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FilterProblems {}
+
+impl Diagnostic for FilterProblems {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(
+            self.0.iter().map(|problem| problem as &dyn Diagnostic),
+        ))
+    }
+}
