@@ -2,3 +2,4 @@
 
 pub mod event;
 pub mod matrix;
+pub mod report;
