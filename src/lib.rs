@@ -6,5 +6,6 @@ pub mod event;
 pub mod machine;
 pub mod manifest;
 pub mod matrix;
+pub mod report;
 pub mod secret;
 pub mod suite;

@@ -1,0 +1,415 @@
+//! One run for the tests of all reports: a table "cell → how it goes", from which both its records and what every
+//! report must say of it are derived.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::marks::Mark;
+use crate::event::{
+    CellFacts, CellSummary, CellVerdict, CounterTable, Event, Evidence, Execution, Failure,
+    FailureClass, HostFacts, LogTail, NodeCounters, PhaseResult, PhaseStatus, Record, RunFacts,
+    RunVerdict, Severity, Step, Symptom, VERSION,
+};
+use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
+
+/// How a cell of the fixture goes.
+#[derive(Clone, Copy)]
+pub(super) enum Story {
+    Passes,
+    Fails(Phase, Symptom),
+    IsCutOffIn(Phase),
+    IsSkipped,
+}
+
+/// A cell of the fixture: version, nodes, config, whether it may fail, and how it goes.
+#[derive(Clone, Copy)]
+pub(super) struct Plan(
+    pub(super) &'static str,
+    pub(super) u16,
+    pub(super) &'static str,
+    pub(super) bool,
+    pub(super) Story,
+);
+
+/// One cell of every kind.
+pub(super) const MIXED: [Plan; 8] = [
+    Plan("1.30", 1, "default", false, Story::Passes),
+    Plan("1.30", 3, "fast", false, Story::Passes),
+    Plan(
+        "1.33",
+        3,
+        "fast",
+        false,
+        Story::Fails(Phase::Assertions, Symptom::CounterNotMet),
+    ),
+    Plan(
+        "1.34",
+        1,
+        "default",
+        false,
+        Story::Fails(Phase::Cluster, Symptom::NodeImageMissing),
+    ),
+    Plan(
+        "1.34",
+        1,
+        "fast",
+        false,
+        Story::Fails(Phase::Manifests, Symptom::ObjectRefused),
+    ),
+    Plan(
+        "1.36",
+        1,
+        "fast",
+        true,
+        Story::Fails(Phase::Restart, Symptom::RestartNotMet),
+    ),
+    Plan(
+        "1.36",
+        3,
+        "default",
+        false,
+        Story::IsCutOffIn(Phase::Readiness),
+    ),
+    Plan("1.36", 3, "fast", false, Story::IsSkipped),
+];
+
+/// What a log may bring: colour, NUL, the end of a CDATA section, and markup of other reports.
+pub(super) const NASTY_LINE: &str = "\u{1B}[31mERROR\u{1B}[0m audit\0 spool ]]> <b>|`full`";
+/// The same, as every report must show it.
+pub(super) const CLEAN_LINE: &str = "ERROR audit\u{FFFD} spool ]]> <b>|`full`";
+
+impl Plan {
+    pub(super) fn id(&self) -> CellId {
+        let version: KubernetesVersion = self.0.parse().unwrap();
+        let config = ConfigName::parse(self.2).unwrap();
+        CellId::new(version, NodeCount::new(self.1).unwrap(), &config)
+    }
+
+    pub(super) fn verdict(&self) -> CellVerdict {
+        match self.4 {
+            Story::Passes => CellVerdict::Passed,
+            Story::Fails(_, symptom) => CellVerdict::of_class(symptom.class()),
+            Story::IsCutOffIn(_) => CellVerdict::Interrupted,
+            Story::IsSkipped => CellVerdict::Skipped,
+        }
+    }
+
+    /// What every table must say of `phase`.
+    pub(super) fn mark(&self, phase: Phase) -> Mark {
+        match self.4 {
+            Story::Passes => Mark::Passed,
+            Story::IsSkipped => Mark::Skipped,
+            Story::IsCutOffIn(red) if phase == red => Mark::Interrupted,
+            Story::Fails(red, symptom) if phase == red => match symptom.class() {
+                FailureClass::Product => Mark::Failed,
+                FailureClass::Configuration | FailureClass::Infrastructure => Mark::Broken,
+            },
+            Story::Fails(..) if phase == Phase::Cleanup => Mark::Passed,
+            Story::Fails(red, _) | Story::IsCutOffIn(red) if phase < red => Mark::Passed,
+            Story::Fails(..) | Story::IsCutOffIn(_) => Mark::Skipped,
+        }
+    }
+
+    fn cluster(&self) -> String {
+        format!(
+            "plexd-e2e-{}-n{}-{}-x7",
+            self.0.replace('.', ""),
+            self.1,
+            self.2
+        )
+    }
+
+    fn nodes(&self) -> Vec<String> {
+        let names = (0..self.1).map(|index| match index {
+            0 => "control-plane".to_owned(),
+            1 => "worker".to_owned(),
+            other => format!("worker{other}"),
+        });
+        names
+            .map(|name| format!("{}-{name}", self.cluster()))
+            .collect()
+    }
+
+    fn summary(&self) -> CellSummary {
+        CellSummary {
+            id: self.id(),
+            kubernetes: self.0.to_owned(),
+            nodes: self.1.into(),
+            config: self.2.to_owned(),
+            tags: Vec::new(),
+            allow_failure: self.3,
+        }
+    }
+
+    fn failure(&self, symptom: Symptom) -> Failure {
+        let last = self.nodes().pop().unwrap();
+        let is_counter = symptom == Symptom::CounterNotMet;
+        let subject = if is_counter {
+            "audit_count"
+        } else {
+            "process_start"
+        };
+        let evidence = self.nodes().into_iter().map(|node| Evidence {
+            subject: subject.to_owned(),
+            expected: ">= 1".to_owned(),
+            seen: u8::from(node != last).to_string(),
+            holds: node != last,
+            node: Some(node),
+        });
+        let failure = Failure::new(
+            symptom,
+            format!("it went wrong on {last}, as {symptom} does"),
+        )
+        .with_remedy("look at the agent's log");
+        match symptom.class() {
+            FailureClass::Product => failure
+                .with_evidence(evidence)
+                .with_log(format!("plexd on {last}"), vec![NASTY_LINE.to_owned()]),
+            FailureClass::Configuration | FailureClass::Infrastructure => failure,
+        }
+    }
+
+    fn counters(&self) -> NodeCounters {
+        let last = self.nodes().pop().unwrap();
+        let lacking = match self.4 {
+            Story::Fails(_, Symptom::CounterNotMet) => Some(last),
+            Story::Fails(..) | Story::Passes | Story::IsCutOffIn(_) | Story::IsSkipped => None,
+        };
+        let of_node = |node: &String| -> CounterTable {
+            let lacks = |counter| counter == Counter::AuditCount && lacking.as_ref() == Some(node);
+            Counter::all()
+                .map(|counter| (counter.name().to_owned(), u64::from(!lacks(counter)) * 2))
+                .collect()
+        };
+        let nodes: std::collections::BTreeMap<_, _> = self
+            .nodes()
+            .into_iter()
+            .map(|node| (node.clone(), of_node(&node)))
+            .collect();
+        let mut total = CounterTable::new();
+        for (name, value) in nodes.values().flatten() {
+            *total.entry(name.clone()).or_default() += value;
+        }
+        NodeCounters { total, nodes }
+    }
+}
+
+/// Makes records, stamped by a clock that only it moves.
+pub(super) struct Script {
+    records: Vec<Record>,
+    elapsed_ms: u64,
+    execution: fn(Phase) -> Execution,
+}
+
+impl Script {
+    fn say(&mut self, event: Event) {
+        let start: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let elapsed = SignedDuration::from_millis(self.elapsed_ms.try_into().unwrap());
+        self.records.push(Record {
+            version: VERSION,
+            sequence: self.records.len() as u64,
+            at: start + elapsed,
+            event,
+        });
+    }
+
+    fn phase(&mut self, plan: &Plan, phase: Phase, status: PhaseStatus) {
+        let duration_ms = match status {
+            PhaseStatus::Skipped { .. } => 0,
+            PhaseStatus::Passed | PhaseStatus::Failed { .. } => 1200 * (phase as u64),
+        };
+        if duration_ms > 0 {
+            let cell = plan.id();
+            self.say(Event::PhaseStarted { cell, phase });
+        }
+        self.elapsed_ms += duration_ms;
+        self.say(Event::PhaseFinished {
+            cell: plan.id(),
+            result: PhaseResult {
+                phase,
+                execution: (self.execution)(phase),
+                status,
+                duration_ms,
+                evidence: Vec::new(),
+                warnings: Vec::new(),
+            },
+        });
+    }
+
+    fn cell(&mut self, plan: &Plan) {
+        let began = self.elapsed_ms;
+        let reason = match plan.4 {
+            Story::IsSkipped => Some("not started: another cell failed".to_owned()),
+            Story::Passes => None,
+            Story::Fails(_, symptom) => Some(plan.failure(symptom).message),
+            Story::IsCutOffIn(_) => None,
+        };
+        if !matches!(plan.4, Story::IsSkipped) {
+            self.started_cell(plan);
+        }
+        if !matches!(plan.4, Story::IsCutOffIn(_)) {
+            self.say(Event::CellFinished {
+                cell: plan.id(),
+                verdict: plan.verdict(),
+                reason,
+                duration_ms: self.elapsed_ms - began,
+            });
+        }
+    }
+
+    fn started_cell(&mut self, plan: &Plan) {
+        let cell = plan.id();
+        let cluster = plan.cluster();
+        self.say(Event::CellStarted { cell, cluster });
+        self.say(Event::CellFacts {
+            cell: plan.id(),
+            facts: facts(plan, (self.execution)(Phase::Cluster)),
+        });
+        for phase in Phase::ALL {
+            match plan.mark(phase) {
+                Mark::Passed | Mark::Simulated => self.phase(plan, phase, PhaseStatus::Passed),
+                Mark::Failed | Mark::Broken => self.red_phase(plan, phase),
+                Mark::Interrupted => return self.cut_off(plan, phase),
+                Mark::Skipped => {
+                    let reason = "an earlier phase failed".to_owned();
+                    self.phase(plan, phase, PhaseStatus::Skipped { reason });
+                }
+            }
+        }
+        self.say(Event::Counters {
+            cell: plan.id(),
+            counters: plan.counters(),
+        });
+        self.say(Event::Timings {
+            cell: plan.id(),
+            steps: vec![
+                step("create cluster", 0, 1500),
+                step("stream images", 900, 2100),
+            ],
+        });
+    }
+
+    fn red_phase(&mut self, plan: &Plan, phase: Phase) {
+        let Story::Fails(_, symptom) = plan.4 else {
+            return;
+        };
+        let failure = plan.failure(symptom);
+        self.phase(plan, phase, PhaseStatus::Failed { failure });
+        self.say(Event::Diagnostics {
+            cell: plan.id(),
+            files: vec![format!("cells/{}/pods.txt", plan.id())],
+            quotes: vec![LogTail {
+                source: "pods".to_owned(),
+                lines: vec!["plexd-x   0/1   CrashLoopBackOff".to_owned()],
+            }],
+        });
+    }
+
+    fn cut_off(&mut self, plan: &Plan, phase: Phase) {
+        let cell = plan.id();
+        self.say(Event::PhaseStarted { cell, phase });
+        self.elapsed_ms += 700;
+        self.say(Event::PhaseProgress {
+            cell: plan.id(),
+            phase,
+            text: "1 of 3 agents ready".to_owned(),
+        });
+    }
+}
+
+fn step(name: &str, start_ms: u64, duration_ms: u64) -> Step {
+    Step {
+        name: name.to_owned(),
+        start_ms,
+        duration_ms,
+    }
+}
+
+fn facts(plan: &Plan, cluster: Execution) -> CellFacts {
+    CellFacts {
+        server_version: match cluster {
+            Execution::Run => Some(format!("v{}.4", plan.0)),
+            Execution::Simulated => None,
+        },
+        nodes: plan.nodes(),
+        agent: "plexd:e2e@sha256:0a1b".to_owned(),
+        mock: "mockapi:e2e@sha256:2c3d".to_owned(),
+        address: Some("127.0.0.1:18080".to_owned()),
+        tuning: vec!["etcd without fsync".to_owned()],
+    }
+}
+
+/// The records of a run of `plans`, up to but without its end.
+fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> Script {
+    let mut script = Script {
+        records: Vec::new(),
+        elapsed_ms: 0,
+        execution,
+    };
+    script.say(Event::RunStarted {
+        facts: RunFacts {
+            run: "20260102-030405-x7".to_owned(),
+            runner: "0.1.0".to_owned(),
+            matrix: "matrix.toml".to_owned(),
+            filters: Vec::new(),
+            provider: provider.to_owned(),
+            provider_reason: None,
+            jobs: 2,
+            host: HostFacts {
+                name: "builder".to_owned(),
+                platform: "linux x86_64".to_owned(),
+                cpus: 8,
+                memory_bytes: 33_500_000_000,
+                tools: vec!["Docker 28.1".to_owned()],
+            },
+            cells: plans.iter().map(Plan::summary).collect(),
+        },
+    });
+    for plan in plans {
+        script.cell(plan);
+    }
+    script
+}
+
+/// The mixed run; its last record is missing, because one of its cells was killed with it.
+pub(super) fn mixed() -> Vec<Record> {
+    let mut script = script(&MIXED, "kind", |_| Execution::Run);
+    script.say(Event::Notice {
+        severity: Severity::Warning,
+        text: "the machine has room for one cell at a time".to_owned(),
+    });
+    script.records
+}
+
+/// `count` cells that all pass on the local provider.
+pub(super) fn green_local(plans: &[Plan]) -> Vec<Record> {
+    let mut script = script(plans, "local", |phase| match phase {
+        Phase::Cluster | Phase::Images => Execution::Simulated,
+        Phase::Preflight
+        | Phase::Manifests
+        | Phase::Readiness
+        | Phase::Assertions
+        | Phase::RequestBodies
+        | Phase::Periodic
+        | Phase::Restart
+        | Phase::LocalEndpoint
+        | Phase::Cleanup => Execution::Run,
+    });
+    script.say(Event::RunFinished {
+        verdict: RunVerdict::Passed,
+        duration_ms: script.elapsed_ms,
+    });
+    script.records
+}
+
+/// A run that failed before any cell could begin.
+pub(super) fn broken_before_its_cells() -> Vec<Record> {
+    let mut script = script(&[], "kind", |_| Execution::Run);
+    script.say(Event::RunFailed {
+        failure: Failure::new(Symptom::EngineGone, "the Docker engine does not answer"),
+    });
+    script.say(Event::RunFinished {
+        verdict: RunVerdict::InfrastructureFailure,
+        duration_ms: 40,
+    });
+    script.records
+}

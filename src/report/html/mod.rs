@@ -1,0 +1,16 @@
+//! `report.html`: the whole run on one page that needs no script, no network and no other file.
+//!
+//! The template only lays out what the views in here have prepared; it escapes every text.
+
+mod view;
+
+use askama::Template;
+
+use super::model::RunModel;
+
+/// The page.
+pub fn render(run: &RunModel) -> String {
+    view::Page::new(run)
+        .render()
+        .expect("writing to memory can't fail, and the page has no other error")
+}

@@ -1,0 +1,156 @@
+//! The JUnit file: one suite a cell, one case a phase, everything through [`XmlText`].
+//!
+//! `failure` is a product failure, `error` one of configuration or infrastructure and a phase that the end of the run
+//! cut off. A failure of the run that belongs to no cell is the one case of a suite `run`.
+//!
+//! A cell that is allowed to fail is written as it ended, but its red cases are `skipped`, with the failure in the
+//! reason: CI servers turn red for every `failure` and `error` they read, and this cell must not turn them red. The
+//! failure with its evidence stays readable in the case's `system-out`.
+
+mod output;
+
+use jiff::Timestamp;
+use junit_report::{
+    Duration, OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite, TestSuiteBuilder,
+};
+use rayon::prelude::*;
+
+use super::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use super::xml_text::XmlText;
+use crate::event::{Failure, FailureClass};
+
+/// The class name of the cases that belong to no cell, and the first part of those that do.
+const CLASS_NAME: &str = "e2e-matrix";
+
+/// The whole file.
+pub fn render(run: &RunModel) -> String {
+    let cells: Vec<_> = run
+        .cells
+        .par_iter()
+        .map(|cell| cell_suite(run, cell))
+        .collect();
+    let report = ReportBuilder::new()
+        .add_testsuites(run_suite(run))
+        .add_testsuites(cells)
+        .build();
+    let mut xml = Vec::new();
+    report
+        .write_xml(&mut xml)
+        .expect("writing to memory can't fail, and the writer has no other error");
+    String::from_utf8(xml).expect("a writer that is given text writes text")
+}
+
+fn cell_suite(run: &RunModel, cell: &CellModel) -> TestSuite {
+    let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
+    let mut suite = TestSuiteBuilder::new(&attribute(cell.summary.id.as_str()))
+        .set_timestamp(date(cell.started.or(run.started)))
+        .add_testcases(cases)
+        .set_system_out(&cdata(&output::of_cell(run, cell)))
+        .build();
+    suite.hostname = host_name(run);
+    suite
+}
+
+/// The suite of what belongs to no cell: there only where something went wrong.
+fn run_suite(run: &RunModel) -> Option<TestSuite> {
+    let cases = run.failures.iter().map(|failure| {
+        let mut case = red_case("run", Duration::ZERO, failure);
+        case.set_classname(CLASS_NAME)
+            .set_system_out(&cdata(&output::of_run_failure(failure)));
+        case.build()
+    });
+    let mut cases: Vec<_> = cases.collect();
+    if cases.is_empty() && run.cells.is_empty() && run.verdict.is_none() {
+        cases.push(lost_run());
+    }
+    if cases.is_empty() {
+        return None;
+    }
+    let mut suite = TestSuiteBuilder::new("run")
+        .set_timestamp(date(run.started))
+        .add_testcases(cases)
+        .build();
+    suite.hostname = host_name(run);
+    Some(suite)
+}
+
+/// A run that was killed before its first cell must not read as a green file.
+fn lost_run() -> TestCase {
+    let message = "the run ended before its first cell";
+    TestCaseBuilder::error("run", Duration::ZERO, "interrupted", message)
+        .set_classname(CLASS_NAME)
+        .build()
+}
+
+fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
+    let name = phase.phase.name();
+    let time = seconds(phase.duration_ms);
+    let mut case = match &phase.outcome {
+        PhaseOutcome::Passed => TestCaseBuilder::success(name, time),
+        PhaseOutcome::Skipped(reason) => skipped_case(name, "skipped", reason),
+        PhaseOutcome::Failed(failure) if cell.summary.allow_failure => {
+            let reason = format!("allowed to fail: {}", failure.message);
+            skipped_case(name, failure.symptom.name(), &reason)
+        }
+        PhaseOutcome::Failed(failure) => red_case(name, time, failure),
+        PhaseOutcome::Interrupted(last_words) => {
+            let message = interruption(cell, last_words.as_deref());
+            TestCaseBuilder::error(name, time, "interrupted", &attribute(&message))
+        }
+    };
+    case.set_classname(&attribute(&format!("{CLASS_NAME}.{}", cell.summary.id)));
+    if let Some(text) = output::of_phase(cell, phase) {
+        case.set_system_out(&cdata(&text));
+    }
+    case.build()
+}
+
+fn skipped_case(name: &str, kind: &str, reason: &str) -> TestCaseBuilder {
+    TestCaseBuilder {
+        testcase: TestCase::skipped_with_cause(name, kind, &attribute(reason)),
+    }
+}
+
+fn red_case(name: &str, time: Duration, failure: &Failure) -> TestCaseBuilder {
+    let kind = failure.symptom.name();
+    let message = attribute(&failure.message);
+    let mut case = match failure.class() {
+        FailureClass::Product => TestCaseBuilder::failure(name, time, kind, &message),
+        FailureClass::Configuration | FailureClass::Infrastructure => {
+            TestCaseBuilder::error(name, time, kind, &message)
+        }
+    };
+    case.set_trace(&cdata(&output::cause(failure)));
+    case
+}
+
+fn interruption(cell: &CellModel, last_words: Option<&str>) -> String {
+    let reason = cell.reason.as_deref().unwrap_or("interrupted");
+    match last_words {
+        Some(last_words) => format!("{reason} (last seen: {last_words})"),
+        None => reason.to_owned(),
+    }
+}
+
+fn attribute(text: &str) -> String {
+    XmlText::new(text).attribute()
+}
+
+fn cdata(text: &str) -> String {
+    XmlText::new(text).cdata()
+}
+
+fn host_name(run: &RunModel) -> String {
+    let name = run.facts.as_ref().map(|facts| facts.host.name.as_str());
+    attribute(name.unwrap_or("unknown"))
+}
+
+fn seconds(milliseconds: u64) -> Duration {
+    Duration::milliseconds(i64::try_from(milliseconds).unwrap_or(i64::MAX))
+}
+
+/// The epoch where no time is known: the file must not depend on the clock.
+fn date(at: Option<Timestamp>) -> OffsetDateTime {
+    let nanoseconds = at.unwrap_or(Timestamp::UNIX_EPOCH).as_nanosecond();
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}

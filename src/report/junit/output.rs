@@ -1,0 +1,147 @@
+//! What the JUnit file says in `system-out`: facts of a cell, evidence, logs, attachments. Plain text.
+
+use std::fmt::Write;
+
+use crate::event::{Execution, Failure, LogTail};
+use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use crate::report::text;
+
+/// Under the `failure` or `error` element: what a person needs first.
+pub(super) fn cause(failure: &Failure) -> String {
+    let mut out = format!(
+        "{} ({}): {}\n",
+        failure.symptom,
+        failure.class(),
+        failure.message
+    );
+    if let Some(remedy) = &failure.remedy {
+        out += &format!("what to do: {remedy}\n");
+    }
+    out
+}
+
+/// The facts that hold for all of a cell's cases.
+pub(super) fn of_cell(run: &RunModel, cell: &CellModel) -> String {
+    let mut lines = Lines::default();
+    lines.fact("verdict", cell.verdict.name());
+    lines.optional("reason", cell.reason.as_deref());
+    if cell.summary.allow_failure {
+        lines.fact(
+            "allowed to fail",
+            "its result does not change the exit code",
+        );
+    }
+    lines.fact("kubernetes", &text::kubernetes(run, cell));
+    if let Some(facts) = &run.facts {
+        lines.fact("provider", &facts.provider);
+        lines.optional("provider chosen because", facts.provider_reason.as_deref());
+        lines.fact(
+            "host",
+            &format!("{} ({})", facts.host.name, text::machine(&facts.host)),
+        );
+        lines.list("tools", &facts.host.tools);
+        lines.fact("runner", &facts.runner);
+        lines.fact("run", &facts.run);
+    }
+    lines.optional("cluster", cell.cluster.as_deref());
+    if let Some(facts) = &cell.facts {
+        lines.list("nodes", &facts.nodes);
+        lines.fact("agent", &facts.agent);
+        lines.fact("mock", &facts.mock);
+        lines.optional("address", facts.address.as_deref());
+        lines.list("tuning", &facts.tuning);
+    }
+    for warning in cell.phases.iter().flat_map(|phase| &phase.warnings) {
+        lines.fact("warning", warning);
+    }
+    lines.0 + &attachments(cell)
+}
+
+/// What there is to say about a phase; none where it passed without a word.
+pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
+    let mut sections = Vec::new();
+    if phase.execution == Execution::Simulated {
+        sections
+            .push("simulated: this provider has no such thing, it did what stands for it\n".into());
+    }
+    if let Some(failure) = phase.failure() {
+        sections.push(cause(failure));
+    }
+    sections.extend(
+        phase
+            .warnings
+            .iter()
+            .map(|warning| format!("warning: {warning}\n")),
+    );
+    let evidence: Vec<_> = phase.all_evidence().collect();
+    if !evidence.is_empty() {
+        sections.push(text::evidence_table(cell, &evidence) + "\n");
+    }
+    sections.extend(
+        phase
+            .failure()
+            .into_iter()
+            .flat_map(|failure| logs(&failure.logs)),
+    );
+    if is_where_diagnostics_belong(cell, phase) {
+        sections.extend(logs(&cell.quotes));
+        sections.push(attachments(cell));
+    }
+    sections.retain(|section| !section.is_empty());
+    (!sections.is_empty()).then(|| sections.join("\n"))
+}
+
+/// A failure that belongs to no cell.
+pub(super) fn of_run_failure(failure: &Failure) -> String {
+    let mut sections = vec![cause(failure)];
+    sections.extend(logs(&failure.logs));
+    sections.join("\n")
+}
+
+/// Diagnostics are taken when a phase goes wrong, so that is the case that shows them.
+fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
+    let red = match phase.outcome {
+        PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
+        PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,
+    };
+    red && cell
+        .red_phase()
+        .is_some_and(|first| first.phase == phase.phase)
+}
+
+fn logs(tails: &[LogTail]) -> impl Iterator<Item = String> {
+    tails
+        .iter()
+        .map(|tail| format!("--- {} ---\n{}\n", tail.source, tail.lines.join("\n")))
+}
+
+/// The form in which common CI servers find files that belong to a case.
+fn attachments(cell: &CellModel) -> String {
+    let mut out = String::new();
+    for file in &cell.diagnostics {
+        writeln!(out, "[[ATTACHMENT|{file}]]").expect("text takes every write");
+    }
+    out
+}
+
+/// Lines of `name: value`.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn fact(&mut self, name: &str, value: &str) {
+        writeln!(self.0, "{name}: {value}").expect("text takes every write");
+    }
+
+    fn optional(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.fact(name, value);
+        }
+    }
+
+    fn list(&mut self, name: &str, values: &[String]) {
+        if !values.is_empty() {
+            self.fact(name, &values.join(", "));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The short forms that all tables share: a phase in four characters, a counter in five, and how alarming each is.
+//!
+//! Every mark can be told from every other without colour.
+
+use super::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use super::text;
+use crate::event::{CellVerdict, Execution, FailureClass, RunVerdict};
+use crate::matrix::{Counter, Phase};
+
+/// How alarming a mark is: what a report may turn into a colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Quiet,
+    Warning,
+    Bad,
+}
+
+impl Tone {
+    /// The class in HTML.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Quiet => "quiet",
+            Self::Warning => "warning",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// How a phase ended, as far as a table cell tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    Passed,
+    Simulated,
+    Failed,
+    Broken,
+    Interrupted,
+    Skipped,
+}
+
+impl Mark {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Passed,
+        Self::Simulated,
+        Self::Failed,
+        Self::Broken,
+        Self::Interrupted,
+        Self::Skipped,
+    ];
+
+    pub(super) fn of(phase: &PhaseModel) -> Self {
+        match &phase.outcome {
+            PhaseOutcome::Passed => match phase.execution {
+                Execution::Run => Self::Passed,
+                Execution::Simulated => Self::Simulated,
+            },
+            PhaseOutcome::Failed(failure) => match failure.class() {
+                FailureClass::Product => Self::Failed,
+                FailureClass::Configuration | FailureClass::Infrastructure => Self::Broken,
+            },
+            PhaseOutcome::Interrupted(_) => Self::Interrupted,
+            PhaseOutcome::Skipped(_) => Self::Skipped,
+        }
+    }
+
+    /// At most four characters; for a passed phase the time that it took.
+    pub(super) fn narrow(self, duration_ms: u64) -> String {
+        match self {
+            Self::Passed => text::narrow_duration(duration_ms),
+            Self::Simulated => "sim".to_owned(),
+            Self::Failed => "FAIL".to_owned(),
+            Self::Broken => "ERR".to_owned(),
+            Self::Interrupted => "CUT".to_owned(),
+            Self::Skipped => "-".to_owned(),
+        }
+    }
+
+    /// One character, for a terminal that has no room.
+    pub(super) const fn letter(self) -> char {
+        match self {
+            Self::Passed => '.',
+            Self::Simulated => 's',
+            Self::Failed => 'F',
+            Self::Broken => 'E',
+            Self::Interrupted => 'C',
+            Self::Skipped => '-',
+        }
+    }
+
+    /// What a legend says of it.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Simulated => "simulated by the provider",
+            Self::Failed => "the product failed",
+            Self::Broken => "infrastructure or configuration failed",
+            Self::Interrupted => "cut off by the end of the run",
+            Self::Skipped => "not looked at",
+        }
+    }
+
+    pub(super) const fn tone(self) -> Tone {
+        match self {
+            Self::Passed => Tone::Good,
+            Self::Simulated | Self::Skipped => Tone::Quiet,
+            Self::Broken | Self::Interrupted => Tone::Warning,
+            Self::Failed => Tone::Bad,
+        }
+    }
+}
+
+/// A cell's verdict, in capitals where it needs a look, with a star where it does not count.
+pub(super) fn verdict(cell: &CellModel) -> String {
+    let word = cell.verdict.name();
+    match (cell.is_red(), cell.summary.allow_failure) {
+        (true, true) => format!("{word}*"),
+        (true, false) => word.to_uppercase(),
+        (false, _) => word.to_owned(),
+    }
+}
+
+pub(super) const fn verdict_tone(cell: &CellModel) -> Tone {
+    match cell.verdict {
+        CellVerdict::Passed => Tone::Good,
+        CellVerdict::Skipped => Tone::Quiet,
+        CellVerdict::Failed if cell.summary.allow_failure => Tone::Warning,
+        CellVerdict::Failed => Tone::Bad,
+        CellVerdict::Broken | CellVerdict::Interrupted => Tone::Warning,
+    }
+}
+
+pub(super) const fn run_tone(run: &RunModel) -> Tone {
+    match run.verdict {
+        Some(RunVerdict::Passed) => Tone::Good,
+        Some(RunVerdict::NothingToDo) => Tone::Quiet,
+        Some(
+            RunVerdict::ConfigurationFailure
+            | RunVerdict::InfrastructureFailure
+            | RunVerdict::Interrupted { .. },
+        )
+        | None => Tone::Warning,
+        Some(RunVerdict::ProductFailure | RunVerdict::RunnerBug) => Tone::Bad,
+    }
+}
+
+/// A phase as the head of a narrow column.
+pub(super) const fn phase_head(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Preflight => "pre",
+        Phase::Cluster => "clus",
+        Phase::Images => "imgs",
+        Phase::Manifests => "mani",
+        Phase::Readiness => "redy",
+        Phase::Assertions => "asrt",
+        Phase::RequestBodies => "body",
+        Phase::Periodic => "peri",
+        Phase::Restart => "rest",
+        Phase::LocalEndpoint => "locl",
+        Phase::Cleanup => "clean",
+    }
+}
+
+/// A counter as the head of a narrow column.
+pub(super) const fn counter_head(counter: Counter) -> &'static str {
+    match counter {
+        Counter::RegistrationCount => "reg",
+        Counter::HeartbeatCount => "beat",
+        Counter::StateCount => "state",
+        Counter::CapabilitiesCount => "caps",
+        Counter::DriftCount => "drift",
+        Counter::MetricsCount => "metr",
+        Counter::LogsCount => "logs",
+        Counter::AuditCount => "audit",
+        Counter::LocalMetricsCount => "l.metr",
+        Counter::LocalLogsCount => "l.logs",
+        Counter::LocalAuditCount => "l.audit",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn marks_differ_without_colour() {
+        let words: BTreeSet<_> = Mark::ALL.iter().map(|mark| mark.narrow(1200)).collect();
+        let letters: BTreeSet<_> = Mark::ALL.iter().map(|mark| mark.letter()).collect();
+        assert_eq!((words.len(), letters.len()), (6, 6));
+    }
+
+    #[test]
+    fn heads_differ() {
+        let phases: BTreeSet<_> = Phase::ALL.into_iter().map(phase_head).collect();
+        let counters: BTreeSet<_> = Counter::all().map(counter_head).collect();
+        assert_eq!((phases.len(), counters.len()), (11, 11));
+    }
+}

@@ -1,0 +1,34 @@
+//! Sinks of events: what people and machines get to read of a run.
+//!
+//! Every report is a function of the recorded events alone. Nothing here touches a cluster, and a sink that fails
+//! (disk full) returns an error that changes no verdict. Only `console` and `progress` write to a terminal.
+
+pub mod html;
+pub mod junit;
+mod marks;
+pub mod model;
+pub mod record;
+pub mod summary;
+mod text;
+pub mod write;
+pub mod xml_text;
+
+use std::io;
+
+use crate::event::Record;
+pub use model::RunModel;
+pub use record::{RecordError, RecordWriter};
+pub use write::{Copies, WriteError, write_all};
+pub use xml_text::XmlText;
+
+/// Takes a run's records as they happen.
+pub trait Sink: Send {
+    /// Takes the next record. An error changes no verdict: the caller tells it and goes on.
+    fn on(&mut self, record: &Record) -> io::Result<()>;
+
+    /// What it is, for a sentence about its failure.
+    fn name(&self) -> &'static str;
+}
+
+#[cfg(test)]
+mod fixture;

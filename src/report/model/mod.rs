@@ -1,0 +1,211 @@
+//! What a run came to, folded from its records: the one source of JUnit, tables, Markdown and HTML.
+//!
+//! A pure function of the records. Holds for torn records too: what has no end is `interrupted`. All text in here is
+//! clean (see [`XmlText`](super::XmlText)), so that no log can speak to a terminal through a report.
+
+mod cleaning;
+mod fold;
+
+use jiff::Timestamp;
+
+use crate::event::{
+    CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogTail, NodeCounters,
+    RunFacts, RunVerdict, Severity, Step, Termination,
+};
+use crate::matrix::Phase;
+
+/// A whole run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunModel {
+    /// What was known before the first cell; none where the record does not reach that far.
+    pub facts: Option<RunFacts>,
+    /// When it began; none for an empty record.
+    pub started: Option<Timestamp>,
+    /// How long it took in milliseconds; up to the last record where it was killed.
+    pub duration_ms: u64,
+    /// How it ended; none where it was killed.
+    pub verdict: Option<RunVerdict>,
+    /// The signal that asked it to end.
+    pub signal: Option<Termination>,
+    /// What there is to know about it.
+    pub notices: Vec<Notice>,
+    /// Failures that belong to no cell.
+    pub failures: Vec<Failure>,
+    /// The selected cells, in their order.
+    pub cells: Vec<CellModel>,
+}
+
+/// Something to know about a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// How important.
+    pub severity: Severity,
+    /// The text, which may have several lines.
+    pub text: String,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellModel {
+    /// What the run knew of it before.
+    pub summary: CellSummary,
+    /// The name of its cluster, once it was started.
+    pub cluster: Option<String>,
+    /// When it was started.
+    pub started: Option<Timestamp>,
+    /// How it ended.
+    pub verdict: CellVerdict,
+    /// Why, where it is not green.
+    pub reason: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What is known of its cluster.
+    pub facts: Option<CellFacts>,
+    /// Every phase of the suite, in order.
+    pub phases: Vec<PhaseModel>,
+    /// Its counters at the end.
+    pub counters: Option<NodeCounters>,
+    /// Where its time went beside the phases.
+    pub steps: Vec<Step>,
+    /// Diagnostics files, relative to the run's folder.
+    pub diagnostics: Vec<String>,
+    /// What is quoted of them.
+    pub quotes: Vec<LogTail>,
+}
+
+/// One phase of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseModel {
+    /// Which.
+    pub phase: Phase,
+    /// Really, or simulated by the provider.
+    pub execution: Execution,
+    /// How it ended.
+    pub outcome: PhaseOutcome,
+    /// When it began, in milliseconds after the cell's start; none where it did not.
+    pub start_ms: Option<u64>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What was checked and held.
+    pub evidence: Vec<Evidence>,
+    /// Things to know that change no verdict.
+    pub warnings: Vec<String>,
+}
+
+/// How a phase ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PhaseOutcome {
+    /// All of it held.
+    Passed,
+    /// Something did not.
+    Failed(Failure),
+    /// It was not looked at, for that reason.
+    Skipped(String),
+    /// The run ended in the middle of it. Its last words, where it had any.
+    Interrupted(Option<String>),
+}
+
+/// How many cells ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Green.
+    pub passed: usize,
+    /// Product failures that count.
+    pub failed: usize,
+    /// Infrastructure or configuration failures that count.
+    pub broken: usize,
+    /// Red cells that are allowed to be.
+    pub allowed: usize,
+    /// Not started.
+    pub skipped: usize,
+    /// Without an end.
+    pub interrupted: usize,
+}
+
+impl RunModel {
+    /// Folds `records`, which are those of one run in their order.
+    pub fn new(records: &[crate::event::Record]) -> Self {
+        fold::fold(records)
+    }
+
+    /// Whether no Kubernetes was exercised.
+    pub fn is_local(&self) -> bool {
+        self.facts
+            .as_ref()
+            .is_some_and(|facts| facts.provider == "local")
+    }
+
+    /// How many cells ended how.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for cell in &self.cells {
+            let count = match cell.verdict {
+                CellVerdict::Passed => &mut tally.passed,
+                CellVerdict::Failed | CellVerdict::Broken if cell.summary.allow_failure => {
+                    &mut tally.allowed
+                }
+                CellVerdict::Failed => &mut tally.failed,
+                CellVerdict::Broken => &mut tally.broken,
+                CellVerdict::Skipped => &mut tally.skipped,
+                CellVerdict::Interrupted => &mut tally.interrupted,
+            };
+            *count += 1;
+        }
+        tally
+    }
+}
+
+impl CellModel {
+    /// Whether it neither passed nor was left out.
+    pub fn is_red(&self) -> bool {
+        match self.verdict {
+            CellVerdict::Failed | CellVerdict::Broken | CellVerdict::Interrupted => true,
+            CellVerdict::Passed | CellVerdict::Skipped => false,
+        }
+    }
+
+    /// Its failures with their phases: the first is why it is red, another can only be clean-up's.
+    pub fn failures(&self) -> impl Iterator<Item = (&PhaseModel, &Failure)> {
+        self.phases
+            .iter()
+            .filter_map(|phase| phase.failure().map(|failure| (phase, failure)))
+    }
+
+    /// The phase in which it went wrong.
+    pub fn red_phase(&self) -> Option<&PhaseModel> {
+        self.phases.iter().find(|phase| match phase.outcome {
+            PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
+            PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,
+        })
+    }
+
+    /// All that was looked at, whether it held or not.
+    pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
+        self.phases.iter().flat_map(PhaseModel::all_evidence)
+    }
+
+    /// The name of a node without the cluster's in front of it.
+    pub fn short_node<'a>(&self, node: &'a str) -> &'a str {
+        let rest = self
+            .cluster
+            .as_deref()
+            .and_then(|cluster| node.strip_prefix(cluster)?.strip_prefix('-'));
+        rest.unwrap_or(node)
+    }
+}
+
+impl PhaseModel {
+    /// Why it failed.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.outcome {
+            PhaseOutcome::Failed(failure) => Some(failure),
+            PhaseOutcome::Passed | PhaseOutcome::Skipped(_) | PhaseOutcome::Interrupted(_) => None,
+        }
+    }
+
+    /// What did not hold, then what did.
+    pub fn all_evidence(&self) -> impl Iterator<Item = &Evidence> {
+        let failed = self.failure().map_or(&[][..], |failure| &failure.evidence);
+        failed.iter().chain(&self.evidence)
+    }
+}

@@ -1,0 +1,140 @@
+//! The record on disk: `events.ndjson`, written as things happen, read back to make every other report.
+//!
+//! The rule of versions: a reader takes records of its own version and of older ones, and refuses a record of a newer
+//! one, because what it would leave out could change a verdict. Fields that it does not know are ignored.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Sink;
+use crate::event::{Event, Record, Severity, VERSION};
+
+/// The record's name in a run's folder.
+pub const FILE_NAME: &str = "events.ndjson";
+
+/// Why a record can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file can't be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It was written by a newer runner.
+    #[error("line {line} of {} is of version {version}; this runner reads up to version {VERSION}", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+        /// What it says.
+        version: u32,
+    },
+    /// A line that is not the last is no record.
+    #[error("line {line} of {} is no record", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+        /// Why not.
+        source: serde_json::Error,
+    },
+}
+
+/// Appends every record to the file, one write and one line each, so that a killed run loses no more than a line.
+#[derive(Debug)]
+pub struct RecordWriter {
+    file: File,
+}
+
+impl RecordWriter {
+    /// Opens or makes [`FILE_NAME`] in `folder`.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(FILE_NAME);
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file })
+    }
+}
+
+impl Sink for RecordWriter {
+    fn on(&mut self, record: &Record) -> io::Result<()> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        self.file.flush()
+    }
+
+    fn name(&self) -> &'static str {
+        "record"
+    }
+}
+
+/// Only the version of a line, which is readable whatever else the line says.
+#[derive(Deserialize)]
+struct Stamp {
+    version: u32,
+}
+
+/// Reads the record at `path`. A last line that was cut off is left out, and a warning at the end says so.
+pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
+    let text = std::fs::read(path).map_err(|source| RecordError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (whole, torn) = split_torn_line(&text);
+    let mut records = Vec::new();
+    for (index, line) in whole.split(|byte| *byte == b'\n').enumerate() {
+        if !line.is_empty() {
+            records.push(parse(path, index + 1, line)?);
+        }
+    }
+    if !torn.is_empty() {
+        records.extend(warning_of_torn_line(&records));
+    }
+    Ok(records)
+}
+
+/// What a run wrote to its end of line, and what it did not.
+fn split_torn_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().rposition(|byte| *byte == b'\n');
+    text.split_at(end.map_or(0, |end| end + 1))
+}
+
+fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Record, RecordError> {
+    let malformed = |source| RecordError::Malformed {
+        path: path.to_owned(),
+        line,
+        source,
+    };
+    let stamp: Stamp = serde_json::from_slice(text).map_err(malformed)?;
+    if stamp.version > VERSION {
+        return Err(RecordError::Newer {
+            path: path.to_owned(),
+            line,
+            version: stamp.version,
+        });
+    }
+    serde_json::from_slice(text).map_err(malformed)
+}
+
+/// At the time of the last whole record, so that the same file always reads the same. None for a file without any.
+fn warning_of_torn_line(records: &[Record]) -> Option<Record> {
+    let last = records.last()?;
+    Some(Record {
+        version: VERSION,
+        sequence: last.sequence + 1,
+        at: last.at,
+        event: Event::Notice {
+            severity: Severity::Warning,
+            text: "the record ends in the middle of a line: the run was killed while it wrote"
+                .into(),
+        },
+    })
+}

@@ -1,0 +1,77 @@
+//! Foreign text in Markdown: nothing of it may become a table's bar, a heading, HTML or a mention.
+
+/// For the inside of a line or a table cell. Line ends become breaks.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.trim_end().chars() {
+        match character {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '\n' => out += "<br>",
+            // A mention would notify someone.
+            '@' => out += "&#64;",
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '$' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A code block whose fence is longer than any run of backticks in it.
+pub(super) fn block(text: &str) -> String {
+    let longest = text
+        .split(|character| character != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}text\n{}\n{fence}\n", text.trim_end())
+}
+
+/// A table; its cells must be escaped already. Columns from `right` on are aligned to the right.
+pub(super) fn table(
+    head: &[String],
+    rows: &[Vec<String>],
+    right: std::ops::Range<usize>,
+) -> String {
+    let rule = (0..head.len()).map(|index| if right.contains(&index) { "--:" } else { ":--" });
+    let mut out = row(head.iter().map(String::as_str));
+    out += &row(rule);
+    for cells in rows {
+        out += &row(cells.iter().map(String::as_str));
+    }
+    out
+}
+
+fn row<'a>(cells: impl Iterator<Item = &'a str>) -> String {
+    let cells: Vec<_> = cells.collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// Something long that is folded under `title`, which must be escaped already.
+pub(super) fn folded(title: &str, body: &str) -> String {
+    format!("<details><summary>{title}</summary>\n\n{body}\n</details>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_foreign_becomes_markup() {
+        assert_eq!(
+            escape("a|b <img> `c` @all\n*d*"),
+            r"a\|b &lt;img&gt; \`c\` &#64;all<br>\*d\*"
+        );
+    }
+
+    #[test]
+    fn no_text_ends_its_own_block() {
+        assert_eq!(block("a\n````\nb"), "`````text\na\n````\nb\n`````\n");
+        assert_eq!(block("a"), "```text\na\n```\n");
+    }
+}

@@ -1,0 +1,68 @@
+//! The summary as GitHub-flavoured Markdown, for a job's page: verdict first, long lists folded and cut.
+
+mod escape;
+mod failures;
+mod tables;
+
+use std::fmt::Write;
+
+use crate::event::Severity;
+use crate::report::model::RunModel;
+use crate::report::text;
+use escape::escape;
+
+/// The summary. A job's page takes 1 MiB, so what grows with nodes and failures is cut.
+pub fn markdown(run: &RunModel) -> String {
+    let sections = [
+        head(run),
+        tables::matrix(run),
+        failures::section(run),
+        tables::counters(run),
+        tables::times(run),
+    ];
+    let filled = sections.iter().filter(|section| !section.is_empty());
+    filled.map(String::as_str).collect::<Vec<_>>().join("\n")
+}
+
+fn head(run: &RunModel) -> String {
+    let mut out = format!("## e2e-matrix: {}\n\n", text::run_verdict(run));
+    let tally = match text::tally(run) {
+        tally if tally.is_empty() => "no cell was run".to_owned(),
+        tally => tally,
+    };
+    line(
+        &mut out,
+        &format!("**{tally}** in {}", text::duration(run.duration_ms)),
+    );
+    if let Some(facts) = &run.facts {
+        let facts = format!(
+            "{} of `{}`, {} at once, provider **{}**, on {} ({})",
+            text::counted(facts.cells.len(), "cell"),
+            facts.matrix.replace('`', "'"),
+            facts.jobs,
+            escape(&facts.provider),
+            escape(&facts.host.name),
+            escape(&text::machine(&facts.host)),
+        );
+        line(&mut out, &facts);
+    }
+    if run.is_local() {
+        line(
+            &mut out,
+            &format!("> {}", escape(&text::not_exercised(run))),
+        );
+    }
+    for notice in &run.notices {
+        let mark = match notice.severity {
+            Severity::Info => "note",
+            Severity::Warning => "warning",
+        };
+        line(&mut out, &format!("> **{mark}**: {}", escape(&notice.text)));
+    }
+    out
+}
+
+/// A paragraph.
+fn line(out: &mut String, text: &str) {
+    writeln!(out, "{text}\n").expect("text takes every write");
+}

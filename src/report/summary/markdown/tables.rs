@@ -1,0 +1,144 @@
+//! Cells × phases, counters per cell and node, and where the time went.
+
+use super::escape::{escape, folded, table};
+use crate::matrix::{Counter, Phase};
+use crate::report::marks::{self, Mark};
+use crate::report::model::{CellModel, PhaseModel, RunModel};
+use crate::report::summary::counters::{self, CounterRow};
+use crate::report::summary::times::{self, TimeRow};
+use crate::report::text;
+
+/// Nodes of one cell that get a line.
+const NODES_SHOWN: usize = 10;
+/// Cells whose nodes are shown.
+const CELLS_SHOWN: usize = 50;
+
+pub(super) fn matrix(run: &RunModel) -> String {
+    if run.cells.is_empty() {
+        return String::new();
+    }
+    let mut head = vec![text::cell_column(run).to_owned(), "Kubernetes".to_owned()];
+    head.extend(Phase::ALL.map(|phase| phase.name().to_owned()));
+    head.extend(["time".to_owned(), "verdict".to_owned()]);
+    let rows: Vec<_> = run.cells.iter().map(|cell| cell_row(run, cell)).collect();
+    let starred = run
+        .cells
+        .iter()
+        .any(|cell| cell.is_red() && cell.summary.allow_failure);
+    let note = if starred {
+        "\n\\* allowed to fail\n"
+    } else {
+        ""
+    };
+    table(&head, &rows, 2..Phase::ALL.len() + 3) + note
+}
+
+fn cell_row(run: &RunModel, cell: &CellModel) -> Vec<String> {
+    let mut row = vec![
+        escape(cell.summary.id.as_str()),
+        escape(&text::kubernetes(run, cell)),
+    ];
+    row.extend(cell.phases.iter().map(phase_mark));
+    row.push(text::duration(cell.duration_ms));
+    let verdict = escape(&marks::verdict(cell));
+    row.push(if cell.is_red() {
+        format!("**{verdict}**")
+    } else {
+        verdict
+    });
+    row
+}
+
+fn phase_mark(phase: &PhaseModel) -> String {
+    let mark = Mark::of(phase);
+    match mark {
+        Mark::Passed => format!("ok {}", text::duration(phase.duration_ms)),
+        Mark::Simulated => "sim".to_owned(),
+        Mark::Failed | Mark::Broken | Mark::Interrupted => {
+            format!("**{}**", mark.narrow(phase.duration_ms))
+        }
+        Mark::Skipped => "skip".to_owned(),
+    }
+}
+
+pub(super) fn counters(run: &RunModel) -> String {
+    let counted: Vec<_> = run
+        .cells
+        .iter()
+        .filter(|cell| cell.counters.is_some())
+        .collect();
+    if counted.is_empty() {
+        return String::new();
+    }
+    let mut body = String::new();
+    for cell in counted.iter().take(CELLS_SHOWN) {
+        body += &format!(
+            "**{}**\n\n{}\n",
+            escape(cell.summary.id.as_str()),
+            counter_table(cell)
+        );
+    }
+    if counted.len() > CELLS_SHOWN {
+        body += &format!("and {} more cells\n", counted.len() - CELLS_SHOWN);
+    }
+    folded(
+        &format!("Counters per cell and node{}", text::local_mark(run)),
+        &body,
+    )
+}
+
+fn counter_table(cell: &CellModel) -> String {
+    let mut head = vec!["node".to_owned()];
+    head.extend(Counter::all().map(|counter| escape(counter.name().trim_end_matches("_count"))));
+    let nodes = counters::nodes(cell);
+    let mut rows: Vec<_> = counters::total(cell).iter().map(counter_cells).collect();
+    rows.extend(expectation_cells(cell));
+    rows.extend(nodes.iter().take(NODES_SHOWN).map(counter_cells));
+    if nodes.len() > NODES_SHOWN {
+        rows.extend(counters::least(cell).iter().map(counter_cells));
+        rows.push(vec![format!("and {} more", nodes.len() - NODES_SHOWN)]);
+    }
+    table(&head, &rows, 1..Counter::all().count() + 1)
+}
+
+/// A row of what each node should come to, where the evidence tells.
+fn expectation_cells(cell: &CellModel) -> Option<Vec<String>> {
+    let expected = counters::expected_of_a_node(cell)?;
+    let mut cells = vec!["*expected of a node*".to_owned()];
+    cells.extend(expected.iter().map(|text| escape(text)));
+    Some(cells)
+}
+
+fn counter_cells(row: &CounterRow) -> Vec<String> {
+    let mut cells = vec![escape(&row.label)];
+    cells.extend(row.values.iter().map(|value| match value.unmet {
+        Some(_) => format!("**{}**", escape(&value.text())),
+        None => value.text(),
+    }));
+    cells
+}
+
+pub(super) fn times(run: &RunModel) -> String {
+    let rows: Vec<_> = time_rows("phase", &times::phases(run))
+        .chain(time_rows("step", &times::steps(run)))
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = ["", "", "cells", "median", "longest", "in"].map(str::to_owned);
+    let title = format!("Where the time went{}", text::local_mark(run));
+    folded(&title, &table(&head, &rows, 2..5))
+}
+
+fn time_rows(kind: &str, rows: &[TimeRow<'_>]) -> impl Iterator<Item = Vec<String>> {
+    rows.iter().map(move |row| {
+        vec![
+            kind.to_owned(),
+            escape(row.name),
+            row.cells.to_string(),
+            text::duration(row.median_ms),
+            text::duration(row.slowest_ms),
+            escape(row.slowest_in.as_str()),
+        ]
+    })
+}

@@ -1,0 +1,11 @@
+//! The summary of a run: as text for a terminal, and as Markdown for a pull request or a job's page.
+//!
+//! Both say the same: cells × phases, counters, where the time went, why things failed, and the totals.
+
+pub(super) mod counters;
+mod markdown;
+mod terminal;
+pub(super) mod times;
+
+pub use markdown::markdown;
+pub use terminal::terminal;

@@ -1,0 +1,82 @@
+//! The summary on a terminal: what people see first. Fits 100 columns; narrower ones get one letter a phase.
+//!
+//! Nothing is told by colour alone.
+
+mod failures;
+mod matrix;
+mod paint;
+mod tables;
+
+use std::fmt::Write;
+
+use paint::Paint;
+
+use crate::event::Severity;
+use crate::report::marks::{self, Tone};
+use crate::report::model::RunModel;
+use crate::report::text;
+
+/// The summary for a terminal of `width` columns, with colours where `color` says so.
+pub fn terminal(run: &RunModel, width: usize, color: bool) -> String {
+    let paint = Paint::new(color);
+    let sections = [
+        head(run, paint),
+        matrix::section(run, width, paint),
+        tables::counters(run, paint),
+        tables::times(run, paint),
+        failures::section(run, width, paint),
+        totals(run, paint),
+    ];
+    let mut out = String::new();
+    for section in sections.iter().filter(|section| !section.is_empty()) {
+        writeln!(out, "{section}").expect("text takes every write");
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+/// Which run this is, on what, and what there is to know before the numbers.
+fn head(run: &RunModel, paint: Paint) -> String {
+    let mut out = String::new();
+    if let Some(facts) = &run.facts {
+        let cells = text::counted(facts.cells.len(), "cell");
+        let lines = [
+            format!(
+                "{} of {}, {} at once, provider {}",
+                cells, facts.matrix, facts.jobs, facts.provider
+            ),
+            format!("{} ({})", facts.host.name, text::machine(&facts.host)),
+        ];
+        out += &paint.strong(&lines[0]);
+        out += &paint.tone(Tone::Quiet, &format!(" · {}\n", lines[1]));
+    }
+    if run.is_local() {
+        out += &paint.tone(Tone::Warning, &text::not_exercised(run));
+        out.push('\n');
+    }
+    for notice in &run.notices {
+        match notice.severity {
+            Severity::Info => out += &format!("note: {}\n", notice.text),
+            Severity::Warning => {
+                out += &paint.tone(Tone::Warning, &format!("warning: {}", notice.text));
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+/// The last line.
+fn totals(run: &RunModel, paint: Paint) -> String {
+    let tone = marks::run_tone(run);
+    let verdict = paint.strong(&paint.tone(tone, &text::run_verdict(run).to_uppercase()));
+    let duration = text::duration(run.duration_ms);
+    match text::tally(run) {
+        tally if tally.is_empty() => format!("{verdict}: no cell was run, in {duration}\n"),
+        tally => format!("{verdict}: {tally} in {duration}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

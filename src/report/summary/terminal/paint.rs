@@ -1,0 +1,105 @@
+//! Colour on a terminal, or none. The only place of the summary that knows escape sequences.
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
+
+use crate::report::marks::Tone;
+
+/// Whether there is colour.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint {
+    color: bool,
+}
+
+impl Paint {
+    pub(super) const fn new(color: bool) -> Self {
+        Self { color }
+    }
+
+    pub(super) fn tone(self, tone: Tone, text: &str) -> String {
+        self.style(ansi_style(tone), text)
+    }
+
+    pub(super) fn strong(self, text: &str) -> String {
+        self.style(Style::new().bold(), text)
+    }
+
+    fn style(self, style: Style, text: &str) -> String {
+        if self.color {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// A table with a rule under its head and one space between columns.
+    pub(super) fn table(self, head: Vec<String>) -> Table {
+        let mut table = Table::new();
+        let rule = LineStyle::none().fill('─').junction('─');
+        table.load_style(TableStyle::new().header_separator(rule));
+        if self.color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let head = head
+            .into_iter()
+            .map(|text| Cell::new_owned(text).add_attribute(Attribute::Bold));
+        table.set_header(head.collect::<Vec<_>>());
+        table
+    }
+}
+
+/// A table cell in a tone.
+pub(super) fn toned(tone: Tone, text: String) -> Cell {
+    let cell = Cell::new_owned(text);
+    match tone {
+        Tone::Good => cell.fg(Color::DarkGreen),
+        Tone::Quiet => cell.add_attribute(Attribute::Dim),
+        Tone::Warning => cell.fg(Color::DarkYellow).add_attribute(Attribute::Bold),
+        Tone::Bad => cell.fg(Color::DarkRed).add_attribute(Attribute::Bold),
+    }
+}
+
+/// Sets the columns of `right` to the right, and the space behind every column: one, `gap` more in front of the first
+/// and behind the last of `right`.
+pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>, gap: u16) {
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let is_edge = index + 1 == right.start || index + 1 == right.end;
+        column.set_padding((0, if is_edge { gap } else { 0 }));
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// `text` in lines of at most `width` characters, broken between words and indented by `indent`; a longer word stays
+/// whole.
+pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let room = width.saturating_sub(indent.chars().count());
+    let mut out = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + word.chars().count() + 1 > room {
+            out += &format!("{indent}{line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    if !line.is_empty() {
+        out += &format!("{indent}{line}\n");
+    }
+    out
+}
+
+const fn ansi_style(tone: Tone) -> Style {
+    match tone {
+        Tone::Good => AnsiColor::Green.on_default(),
+        Tone::Quiet => Style::new().dimmed(),
+        Tone::Warning => AnsiColor::Yellow.on_default().bold(),
+        Tone::Bad => AnsiColor::Red.on_default().bold(),
+    }
+}

@@ -1,0 +1,69 @@
+//! Where the time went: phases and steps over all cells, slowest first.
+
+use std::collections::BTreeMap;
+
+use crate::matrix::CellId;
+use crate::report::model::{PhaseOutcome, RunModel};
+
+/// One kind of work over all cells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::report) struct TimeRow<'a> {
+    /// A phase's or a step's name.
+    pub(in crate::report) name: &'a str,
+    /// In how many cells it was done.
+    pub(in crate::report) cells: usize,
+    /// The middle one, in milliseconds.
+    pub(in crate::report) median_ms: u64,
+    /// The longest one, in milliseconds.
+    pub(in crate::report) slowest_ms: u64,
+    /// The cell of the longest one.
+    pub(in crate::report) slowest_in: &'a CellId,
+}
+
+/// The phases that were run, slowest first.
+pub(in crate::report) fn phases(run: &RunModel) -> Vec<TimeRow<'_>> {
+    let taken = run.cells.iter().flat_map(|cell| {
+        let phases = cell.phases.iter().filter(|phase| was_run(&phase.outcome));
+        phases.map(|phase| (phase.phase.name(), phase.duration_ms, &cell.summary.id))
+    });
+    ranked(taken)
+}
+
+/// The steps that providers measured, slowest first.
+pub(in crate::report) fn steps(run: &RunModel) -> Vec<TimeRow<'_>> {
+    let taken = run.cells.iter().flat_map(|cell| {
+        let steps = cell.steps.iter();
+        steps.map(|step| (step.name.as_str(), step.duration_ms, &cell.summary.id))
+    });
+    ranked(taken)
+}
+
+const fn was_run(outcome: &PhaseOutcome) -> bool {
+    match outcome {
+        PhaseOutcome::Passed | PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
+        PhaseOutcome::Skipped(_) => false,
+    }
+}
+
+fn ranked<'a>(taken: impl Iterator<Item = (&'a str, u64, &'a CellId)>) -> Vec<TimeRow<'a>> {
+    let mut by_name: BTreeMap<&str, Vec<(u64, &CellId)>> = BTreeMap::new();
+    for (name, duration_ms, cell) in taken {
+        by_name.entry(name).or_default().push((duration_ms, cell));
+    }
+    let mut rows: Vec<_> = by_name
+        .into_iter()
+        .map(|(name, mut times)| {
+            times.sort_unstable();
+            let (slowest_ms, slowest_in) = times[times.len() - 1];
+            TimeRow {
+                name,
+                cells: times.len(),
+                median_ms: times[times.len() / 2].0,
+                slowest_ms,
+                slowest_in,
+            }
+        })
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.slowest_ms));
+    rows
+}

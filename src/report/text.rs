@@ -1,0 +1,178 @@
+//! How times, nodes, evidence and verdicts read in every report. Pure text, no colour.
+
+use comfy_table::{Table, TableStyle};
+
+use super::model::{CellModel, RunModel};
+use crate::event::{Evidence, HostFacts, RunVerdict, Termination};
+
+/// A time for a sentence: `0.4s`, `12.3s`, `2m 03s`, `1h 02m`.
+pub(super) fn duration(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0..60 => format!("{seconds}.{}s", milliseconds % 1000 / 100),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A time in at most four characters, for a narrow column: `0.4`, `12.3`, `142s`, `31m`, `12h`.
+pub(super) fn narrow_duration(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0..100 => format!("{seconds}.{}", milliseconds % 1000 / 100),
+        100..1000 => format!("{seconds}s"),
+        1000..60_000 => format!("{}m", seconds / 60),
+        _ => format!("{}h", seconds / 3600),
+    }
+}
+
+/// `1 cell`, `3 cells`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `linux x86_64, 8 CPUs, 31.2 GiB`.
+pub(super) fn machine(host: &HostFacts) -> String {
+    let mut text = format!("{}, {}", host.platform, counted(host.cpus, "CPU"));
+    if host.memory_bytes > 0 {
+        let tenths = host.memory_bytes * 10 / (1 << 30);
+        text += &format!(", {}.{} GiB", tenths / 10, tenths % 10);
+    }
+    text
+}
+
+/// How the run ended, as a word or a few.
+pub(super) fn run_verdict(run: &RunModel) -> &'static str {
+    match run.verdict {
+        Some(RunVerdict::Passed) => "passed",
+        Some(RunVerdict::ProductFailure) => "failed",
+        Some(RunVerdict::ConfigurationFailure) => "broken by its configuration",
+        Some(RunVerdict::InfrastructureFailure) => "broken by its infrastructure",
+        Some(RunVerdict::NothingToDo) => "nothing to do",
+        Some(RunVerdict::RunnerBug) => "a bug in the runner",
+        Some(RunVerdict::Interrupted {
+            by: Termination::Interrupt,
+        }) => "interrupted by SIGINT",
+        Some(RunVerdict::Interrupted {
+            by: Termination::Terminate,
+        }) => "interrupted by SIGTERM",
+        None => "killed before its end",
+    }
+}
+
+/// `9 passed, 1 failed, 1 allowed to fail`: what there is none of is not named.
+pub(super) fn tally(run: &RunModel) -> String {
+    let tally = run.tally();
+    let counts = [
+        (tally.passed, "passed"),
+        (tally.failed, "failed"),
+        (tally.broken, "broken"),
+        (tally.allowed, "allowed to fail"),
+        (tally.interrupted, "interrupted"),
+        (tally.skipped, "skipped"),
+    ];
+    let named = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = named
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// The Kubernetes version that a cell's numbers speak for.
+pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
+    if run.is_local() {
+        return format!("{} (not exercised)", cell.summary.kubernetes);
+    }
+    match cell
+        .facts
+        .as_ref()
+        .and_then(|facts| facts.server_version.as_ref())
+    {
+        Some(server) => server.clone(),
+        None => format!("{} (no server seen)", cell.summary.kubernetes),
+    }
+}
+
+/// What no cell of a local run can speak for.
+pub(super) fn not_exercised(run: &RunModel) -> String {
+    let mut versions: Vec<&str> = Vec::new();
+    for cell in &run.cells {
+        if !versions.contains(&cell.summary.kubernetes.as_str()) {
+            versions.push(&cell.summary.kubernetes);
+        }
+    }
+    format!(
+        "local: plain processes on this machine. Kubernetes {} was not exercised",
+        versions.join(", ")
+    )
+}
+
+/// Behind the title of a table: where its numbers come from no cluster, it says so.
+pub(super) fn local_mark(run: &RunModel) -> &'static str {
+    if run.is_local() { " (local)" } else { "" }
+}
+
+/// The head of the column of cells.
+pub(super) fn cell_column(run: &RunModel) -> &'static str {
+    if run.is_local() {
+        "cell (local)"
+    } else {
+        "cell"
+    }
+}
+
+/// An aligned table, header first; two spaces between columns, none at the ends of lines.
+pub(super) fn aligned<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new()).force_no_tty();
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+/// Evidence as an aligned table, what does not hold first.
+pub(super) fn evidence_table(cell: &CellModel, evidence: &[&Evidence]) -> String {
+    let mut sorted = evidence.to_vec();
+    sorted.sort_by_key(|one| one.holds);
+    let rows: Vec<_> = sorted.iter().map(|one| evidence_row(cell, one)).collect();
+    aligned(["", "node", "subject", "expected", "seen"], &rows)
+}
+
+fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5] {
+    let mark = if evidence.holds { "ok" } else { "NOT MET" };
+    [
+        mark.to_owned(),
+        node_name(cell, evidence.node.as_deref()),
+        evidence.subject.clone(),
+        evidence.expected.clone(),
+        evidence.seen.clone(),
+    ]
+}
+
+/// A node's short name; `all` for what concerns the cell.
+pub(super) fn node_name(cell: &CellModel, node: Option<&str>) -> String {
+    node.map_or("all", |node| cell.short_node(node)).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well_at_every_scale() {
+        for (milliseconds, long, narrow) in [
+            (0, "0.0s", "0.0"),
+            (1_250, "1.2s", "1.2"),
+            (59_999, "59.9s", "59.9"),
+            (123_000, "2m 03s", "123s"),
+            (3_720_000, "1h 02m", "62m"),
+            (360_000_000, "100h 00m", "100h"),
+        ] {
+            assert_eq!(duration(milliseconds), long);
+            assert_eq!(narrow_duration(milliseconds), narrow);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Writes the reports of a run: each whole or not at all, all at once, none stopped by another's failure.
+
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::model::RunModel;
+use super::{html, junit, summary};
+use crate::event::Record;
+
+/// A report that is written when a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// For CI servers.
+    Junit,
+    /// For a pull request or a job's page.
+    Summary,
+    /// For a browser.
+    Html,
+}
+
+impl Report {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Junit, Self::Summary, Self::Html];
+
+    /// Its name in a run's folder.
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Junit => "junit.xml",
+            Self::Summary => "summary.md",
+            Self::Html => "report.html",
+        }
+    }
+
+    /// Its text.
+    pub fn render(self, run: &RunModel) -> String {
+        match self {
+            Self::Junit => junit::render(run),
+            Self::Summary => summary::markdown(run),
+            Self::Html => html::render(run),
+        }
+    }
+}
+
+/// Where else reports go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// The JUnit file's second place.
+    pub junit: Option<PathBuf>,
+    /// The Markdown summary's second place.
+    pub summary: Option<PathBuf>,
+}
+
+/// A report that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write {}", path.display())]
+pub struct WriteError {
+    /// Its place.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Writes every report of `records` into `folder`, and the copies. Gives back what could not be written.
+pub fn write_all(folder: &Path, copies: &Copies, records: &[Record]) -> Vec<WriteError> {
+    let run = RunModel::new(records);
+    let failures = Report::ALL.par_iter().flat_map_iter(|report| {
+        let text = report.render(&run);
+        let copy = copies.of(*report).map(Path::to_owned);
+        let places = std::iter::once(folder.join(report.file_name())).chain(copy);
+        places.filter_map(move |path| match replace(&path, &text) {
+            Ok(()) => None,
+            Err(source) => Some(WriteError { path, source }),
+        })
+    });
+    failures.collect()
+}
+
+impl Copies {
+    fn of(&self, report: Report) -> Option<&Path> {
+        match report {
+            Report::Junit => self.junit.as_deref(),
+            Report::Summary => self.summary.as_deref(),
+            Report::Html => None,
+        }
+    }
+}
+
+/// Puts `text` at `path` under a temporary name beside it, then renames, so that no reader sees half of it. What is no
+/// regular file, such as a pipe, is written to as it is.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return std::fs::write(path, text);
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".report-")
+        // What the user's umask leaves, as for any other new file: CI servers read it under another account.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Text that is safe in every report, by construction: the only way into the JUnit file.
+//!
+//! Logs bring escape sequences, NUL and characters that XML forbids, and one of them makes a whole file unreadable.
+//! Escape sequences are taken out whole. What is left of forbidden and control characters becomes a visible
+//! U+FFFD, so that nobody wonders where it went. No text is ever lost behind an escape that does not end.
+
+use std::fmt;
+
+/// What stands for a character that can't be shown.
+const REPLACEMENT: char = '\u{FFFD}';
+const ESCAPE: char = '\u{1B}';
+
+/// Text that XML 1.0 can carry and a terminal can show: no escape sequence and no control character but tab and
+/// line feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct XmlText(String);
+
+impl XmlText {
+    /// Cleans `raw`. Line ends become `\n`, because an XML reader would make them that anyway.
+    pub fn new(raw: &str) -> Self {
+        let mut clean = String::with_capacity(raw.len());
+        let mut rest = raw;
+        while let Some(character) = rest.chars().next() {
+            if let Some(length) = escape_sequence(rest) {
+                rest = &rest[length..];
+                continue;
+            }
+            rest = &rest[character.len_utf8()..];
+            match character {
+                '\r' if rest.starts_with('\n') => {}
+                '\r' => clean.push('\n'),
+                _ => clean.push(if is_showable(character) {
+                    character
+                } else {
+                    REPLACEMENT
+                }),
+            }
+        }
+        Self(clean)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text itself.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+
+    /// On one line, for an attribute: a reader turns its line ends and tabs into spaces anyway.
+    pub fn attribute(&self) -> String {
+        self.0.replace(['\n', '\t'], " ")
+    }
+
+    /// For the inside of one CDATA section: `]]>` is split over two.
+    pub fn cdata(&self) -> String {
+        self.0.replace("]]>", "]]]]><![CDATA[>")
+    }
+}
+
+impl fmt::Display for XmlText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// `raw` cleaned as [`XmlText`] is, for the reports that are no XML.
+pub fn clean(raw: &str) -> String {
+    XmlText::new(raw).into_string()
+}
+
+/// XML 1.0 forbids C0 but tab and line ends, and the two non-characters; C1 and DEL would reach a terminal as commands.
+fn is_showable(character: char) -> bool {
+    match character {
+        '\t' | '\n' => true,
+        '\u{FFFE}' | '\u{FFFF}' => false,
+        other => !other.is_control(),
+    }
+}
+
+/// The length in bytes of the escape sequence that `text` begins with; none where it begins with none, or with one
+/// that does not end on its line.
+fn escape_sequence(text: &str) -> Option<usize> {
+    let body = text.strip_prefix(ESCAPE)?;
+    let length = match body.bytes().next()? {
+        b'[' => control_sequence(&body[1..])?,
+        b']' | b'P' | b'X' | b'^' | b'_' => command_string(&body[1..])?,
+        _ => return short_escape(body).map(|length| ESCAPE.len_utf8() + length),
+    };
+    Some(ESCAPE.len_utf8() + 1 + length)
+}
+
+/// Parameters, intermediates and the final byte of what began with `ESC [`.
+fn control_sequence(text: &str) -> Option<usize> {
+    let end = text
+        .bytes()
+        .position(|byte| !(0x20..=0x3F).contains(&byte))?;
+    (0x40..=0x7E)
+        .contains(&text.as_bytes()[end])
+        .then_some(end + 1)
+}
+
+/// Up to BEL or `ESC \`, such as a window title or a link.
+fn command_string(text: &str) -> Option<usize> {
+    let line = text.split(['\n', '\r']).next()?;
+    let bell = line.find('\u{7}').map(|at| at + 1);
+    let terminator = line.find("\u{1B}\\").map(|at| at + 2);
+    match (bell, terminator) {
+        (Some(bell), Some(terminator)) => Some(bell.min(terminator)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Intermediates and the final byte of every other sequence, such as `ESC ( B`.
+fn short_escape(text: &str) -> Option<usize> {
+    let end = text
+        .bytes()
+        .position(|byte| !(0x20..=0x2F).contains(&byte))?;
+    (0x30..=0x7E)
+        .contains(&text.as_bytes()[end])
+        .then_some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn whole_escape_sequences_go_and_the_text_stays() {
+        for (raw, clean) in [
+            ("\u{1B}[1;31mred\u{1B}[0m", "red"),
+            ("\u{1B}]0;title\u{7}text", "text"),
+            ("\u{1B}]8;;http://x\u{1B}\\link\u{1B}]8;;\u{1B}\\", "link"),
+            ("\u{1B}(Bplain", "plain"),
+            ("\u{1B}[2K\rline", "\nline"),
+            ("\u{1B}]never ends", "\u{FFFD}]never ends"),
+            ("\u{1B}", "\u{FFFD}"),
+            ("\u{1B}[é", "\u{FFFD}[é"),
+        ] {
+            assert_eq!(XmlText::new(raw).as_str(), clean, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn what_xml_forbids_stays_visible() {
+        let text = XmlText::new("a\0b\u{FFFF}c\u{FFFE}d\u{8}e\u{9B}f");
+        assert_eq!(
+            text.as_str(),
+            "a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{FFFD}e\u{FFFD}f"
+        );
+    }
+
+    #[test]
+    fn line_ends_are_line_feeds() {
+        assert_eq!(XmlText::new("a\r\nb\rc\n\td").as_str(), "a\nb\nc\n\td");
+        assert_eq!(XmlText::new("a\r\nb\tc").attribute(), "a b c");
+    }
+
+    proptest! {
+        #[test]
+        fn cleaning_is_idempotent(raw in any::<String>()) {
+            let once = XmlText::new(&raw);
+            prop_assert_eq!(&XmlText::new(once.as_str()), &once);
+        }
+
+        #[test]
+        fn no_cdata_section_ends_early(raw in "[\\]>a]{0,20}") {
+            let cdata = XmlText::new(&raw).cdata();
+            let joined = cdata.replace("]]><![CDATA[", "");
+            prop_assert_eq!(&joined, &raw);
+            for section in cdata.split("]]><![CDATA[") {
+                prop_assert!(!section.contains("]]>"));
+            }
+        }
+    }
+}
