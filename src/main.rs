@@ -1,3 +1,7 @@
 //! The `e2e-matrix` binary: everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    e2e_matrix::cli::main()
+}

@@ -3,6 +3,7 @@
 //! Every report is a function of the recorded events alone. Nothing here touches a cluster, and a sink that fails
 //! (disk full) returns an error that changes no verdict. Only `console` and `progress` write to a terminal.
 
+mod files;
 pub mod html;
 pub mod junit;
 mod marks;
@@ -16,6 +17,7 @@ pub mod xml_text;
 use std::io;
 
 use crate::event::Record;
+pub use files::ReportFiles;
 pub use model::RunModel;
 pub use record::{RecordError, RecordWriter};
 pub use write::{Copies, WriteError, write_all};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::event::Evidence;
 
 /// A field that a body must have, and what is wrong with it where something is.
-type Check = (&'static str, &'static str, fn(&Value) -> Result<(), String>);
+pub(crate) type Check = (&'static str, &'static str, fn(&Value) -> Result<(), String>);
 
 /// The bodies that are looked at: the endpoint and its checks.
 pub(crate) const BODIES: [(&str, &[Check]); 3] = [

@@ -6,7 +6,7 @@ use crate::cluster::NodeName;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::Phase;
-use crate::suite::bodies::{self, BODIES};
+use crate::suite::bodies::{self, BODIES, Check};
 use crate::suite::context::{Context, Outcome};
 use crate::suite::mock::MockClient;
 use crate::suite::wait;
@@ -18,18 +18,10 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     let deadline = context.deadline(Phase::RequestBodies);
     let mock = context.mock()?;
     let ids = node_ids(context, mock, &deadline).await?;
-    let rows = ids.iter().flat_map(|(node, id)| {
-        BODIES.map(|(endpoint, checks)| async {
-            let body = mock.last_request(endpoint, id, &deadline).await?;
-            Ok::<_, Failure>(bodies::check(
-                node.as_str(),
-                endpoint,
-                checks,
-                body.as_deref(),
-            ))
-        })
-    });
-    let rows: Vec<Vec<Evidence>> = stream::iter(rows)
+    let asking: Vec<_> = questions(&ids)
+        .map(|question| ask(mock, &deadline, question))
+        .collect();
+    let rows: Vec<Vec<Evidence>> = stream::iter(asking)
         .buffered(CONCURRENCY)
         .try_collect()
         .await?;
@@ -39,6 +31,45 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     } else {
         Err(Failure::new(Symptom::BadBody, wait::in_words(&wrong)).with_evidence(wrong))
     }
+}
+
+/// One body of one node.
+struct Question {
+    node: NodeName,
+    id: String,
+    endpoint: &'static str,
+    checks: &'static [Check],
+}
+
+fn questions(ids: &[(NodeName, String)]) -> impl Iterator<Item = Question> {
+    ids.iter().flat_map(|(node, id)| {
+        BODIES.map(|(endpoint, checks)| Question {
+            node: node.clone(),
+            id: id.clone(),
+            endpoint,
+            checks,
+        })
+    })
+}
+
+async fn ask(
+    mock: &MockClient,
+    deadline: &Deadline,
+    question: Question,
+) -> Result<Vec<Evidence>, Failure> {
+    let Question {
+        node,
+        id,
+        endpoint,
+        checks,
+    } = question;
+    let body = mock.last_request(endpoint, &id, deadline).await?;
+    Ok(bodies::check(
+        node.as_str(),
+        endpoint,
+        checks,
+        body.as_deref(),
+    ))
 }
 
 /// The nodes' ids at the mock.

@@ -1,0 +1,127 @@
+//! What ends a command before its work: what people read of it, and its exit code.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use super::exit::Exit;
+use super::options::Color;
+use crate::runner::SessionError;
+
+/// Why a command ends before its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// Something with places in a text.
+    #[error("the input can't be used")]
+    Report(miette::Report),
+    #[error("there is no matrix.toml in {} or a parent folder", here.display())]
+    NoMatrix { here: PathBuf },
+    #[error("failed to read the matrix file {}", path.display())]
+    MatrixUnreadable { path: PathBuf, source: io::Error },
+    #[error("failed to find out the current folder")]
+    CurrentFolder(#[source] io::Error),
+    #[error("`--cluster-name` names one cluster, but {cells} cells are selected")]
+    OneNameForMany { cells: usize },
+    #[error(transparent)]
+    ClusterName(#[from] crate::cluster::ClusterNameError),
+    #[error(transparent)]
+    Prefix(#[from] crate::matrix::PrefixError),
+    #[error(transparent)]
+    Session(SessionError),
+    #[error("failed to find out the path of this program")]
+    Program(#[source] io::Error),
+    #[error("failed to start the run")]
+    Runtime(#[source] io::Error),
+    #[error("failed to write {what}")]
+    Write {
+        what: &'static str,
+        source: io::Error,
+    },
+}
+
+impl CliError {
+    /// An error that shows its own places.
+    pub(super) fn report(report: impl Into<miette::Report>) -> Self {
+        Self::Report(report.into())
+    }
+
+    /// The exit code.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Report(_)
+            | Self::NoMatrix { .. }
+            | Self::MatrixUnreadable { .. }
+            | Self::OneNameForMany { .. }
+            | Self::ClusterName(_)
+            | Self::Prefix(_) => Exit::Configuration,
+            Self::Session(error) if error.is_configuration() => Exit::Configuration,
+            Self::Session(_)
+            | Self::CurrentFolder(_)
+            | Self::Program(_)
+            | Self::Runtime(_)
+            | Self::Write { .. } => Exit::Infrastructure,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoMatrix { .. } => {
+                "name the file with `--matrix FILE`, or write one; the smallest is\n\n    [matrix]\n    kubernetes = [\"1.36\"]"
+            }
+            Self::OneNameForMany { .. } => {
+                "select one with `--filter`, or give all of them a start with `--prefix`"
+            }
+            Self::Session(error) => return error.hint(),
+            Self::Report(_)
+            | Self::MatrixUnreadable { .. }
+            | Self::CurrentFolder(_)
+            | Self::ClusterName(_)
+            | Self::Prefix(_)
+            | Self::Program(_)
+            | Self::Runtime(_)
+            | Self::Write { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text that it is about.
+pub(super) fn print(error: &CliError, color: Color) {
+    let text = match error {
+        CliError::Report(report) => graphical(report, color.on(&io::stderr())),
+        error => plain(error),
+    };
+    // With stderr gone there is nobody to tell; the exit code still says it.
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn graphical(report: &miette::Report, colored: bool) -> String {
+    let theme = if colored {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+    if handler.render_report(&mut text, report.as_ref()).is_err() {
+        text = format!("Error: {report}\n");
+    }
+    text
+}
+
+fn plain(error: &CliError) -> String {
+    let mut text = format!("Error: {error}\n");
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    // Writing to a string can't fail.
+    for cause in causes {
+        let cause = cause.to_string().replace('\n', "\n           ");
+        drop(writeln!(text, "Caused by: {cause}"));
+    }
+    if let Some(hint) = error.hint() {
+        drop(writeln!(text, "Hint: {hint}"));
+    }
+    text
+}

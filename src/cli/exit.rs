@@ -1,0 +1,103 @@
+//! The exit codes: the one table, from which the documentation is generated.
+
+use std::process::ExitCode;
+
+use crate::event::{RunVerdict, Termination};
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All passed.
+    Passed,
+    /// A product failure.
+    Product,
+    /// Configuration.
+    Configuration,
+    /// Infrastructure.
+    Infrastructure,
+    /// Nothing to do.
+    NothingToDo,
+    /// A bug in the runner.
+    RunnerBug,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}
+
+impl Exit {
+    /// Every exit code, in the order in which the first that applies is taken.
+    pub const ALL: [Self; 8] = [
+        Self::Interrupted,
+        Self::Terminated,
+        Self::RunnerBug,
+        Self::Product,
+        Self::Configuration,
+        Self::Infrastructure,
+        Self::NothingToDo,
+        Self::Passed,
+    ];
+
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Product => 1,
+            Self::Configuration => 2,
+            Self::Infrastructure => 3,
+            Self::NothingToDo => 4,
+            Self::RunnerBug => 101,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// When it is the exit code.
+    pub const fn when(self) -> &'static str {
+        match self {
+            Self::Passed => "every selected cell passed, or is allowed to fail",
+            Self::Product => "a cell has a failure of class product: the agent broke the contract",
+            Self::Configuration => {
+                "a file, an option or a filter can't be used, a filter's term names nothing in the matrix, \
+                 or a cell has a failure of class configuration"
+            }
+            Self::Infrastructure => {
+                "Docker, kind or a node image is missing, no port is free, the output folder can't be written, \
+                 or a cell has a failure of class infrastructure"
+            }
+            Self::NothingToDo => {
+                "there is nothing to do: a valid filter selects no cell, or the matrix has none (`--no-cells pass` makes it 0)"
+            }
+            Self::RunnerBug => "the runner itself has a bug; please report it",
+            Self::Interrupted => {
+                "interrupted by SIGINT (Ctrl-C); reports are written and everything is cleaned up"
+            }
+            Self::Terminated => "ended by SIGTERM, or its terminal was closed; likewise",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+impl From<RunVerdict> for Exit {
+    fn from(verdict: RunVerdict) -> Self {
+        match verdict {
+            RunVerdict::Interrupted {
+                by: Termination::Interrupt,
+            } => Self::Interrupted,
+            RunVerdict::Interrupted {
+                by: Termination::Terminate,
+            } => Self::Terminated,
+            RunVerdict::RunnerBug => Self::RunnerBug,
+            RunVerdict::ProductFailure => Self::Product,
+            RunVerdict::ConfigurationFailure => Self::Configuration,
+            RunVerdict::InfrastructureFailure => Self::Infrastructure,
+            RunVerdict::NothingToDo => Self::NothingToDo,
+            RunVerdict::Passed => Self::Passed,
+        }
+    }
+}

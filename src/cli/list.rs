@@ -1,0 +1,86 @@
+//! `list`: the selected cells, as a table or as JSON. Touches nothing but the matrix file.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::matrix_file;
+use super::options::ListOptions;
+use crate::matrix::Cell;
+
+/// A cell, as `--json` shows it.
+#[derive(Serialize)]
+struct Row<'c> {
+    id: &'c str,
+    kubernetes: String,
+    nodes: usize,
+    config: &'c str,
+    tags: &'c BTreeSet<String>,
+    #[serde(rename = "allow-failure")]
+    allow_failure: bool,
+}
+
+impl<'c> Row<'c> {
+    fn new(cell: &'c Cell) -> Self {
+        Self {
+            id: cell.id.as_str(),
+            kubernetes: cell.kubernetes.to_string(),
+            nodes: cell.nodes.get(),
+            config: cell.variant.name.as_str(),
+            tags: &cell.tags,
+            allow_failure: cell.allow_failure,
+        }
+    }
+}
+
+pub(super) fn run(options: &ListOptions) -> Result<Exit, CliError> {
+    let selected = matrix_file::load(&options.select)?;
+    let rows: Vec<Row<'_>> = selected.cells.iter().map(Row::new).collect();
+    let text = if options.json {
+        serde_json::to_string_pretty(&rows).map_err(io::Error::from)
+    } else {
+        Ok(table(&rows, selected.matrix.cells.len()))
+    };
+    let written = text.and_then(|text| writeln!(io::stdout().lock(), "{text}"));
+    match written {
+        Ok(()) => Ok(Exit::Passed),
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Passed),
+        Err(source) => Err(CliError::Write {
+            what: "the list",
+            source,
+        }),
+    }
+}
+
+fn table(rows: &[Row<'_>], all: usize) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["cell", "kubernetes", "nodes", "config", "tags", "may fail"]);
+    if let Some(column) = table.column_mut(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for row in rows {
+        let tags: Vec<&str> = row.tags.iter().map(String::as_str).collect();
+        let may_fail = if row.allow_failure { "yes" } else { "" };
+        table.add_row([
+            row.id,
+            &row.kubernetes,
+            &row.nodes.to_string(),
+            row.config,
+            &tags.join(", "),
+            may_fail,
+        ]);
+    }
+    let count = match (rows.len(), all) {
+        (1, 1) => "1 cell".to_owned(),
+        (selected, all) if selected == all => format!("{all} cells"),
+        (selected, all) => format!("{selected} of {all} cells"),
+    };
+    format!("{}\n{count}", table.trim_fmt())
+}

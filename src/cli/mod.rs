@@ -1,0 +1,73 @@
+//! The command line: the only place that knows clap, exit codes and the process's own streams. One file a command.
+
+mod error;
+mod exit;
+mod list;
+mod matrix_file;
+mod options;
+pub mod reference;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+pub use exit::Exit;
+use options::{Color, ListOptions, RunOptions};
+
+/// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
+///
+/// Each cell of the matrix gets a cluster of its own; the suite runs against it; the run ends as JUnit XML, summary tables and an
+/// exit code that can be trusted. Without a command, `run` is what happens.
+#[derive(Debug, Parser)]
+#[command(name = "e2e-matrix", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the selected cells
+    Run(RunOptions),
+    /// Lists the selected cells, and runs nothing
+    List(ListOptions),
+    /// Prints a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// The reference agent, as it runs in images and processes
+    #[command(hide = true)]
+    Agent(plexd_agent::cli::Arguments),
+    /// The mock Central API, as it runs in images and processes
+    #[command(hide = true)]
+    Mockapi(mockapi::cli::Arguments),
+}
+
+/// Runs the process's command line; what is returned is the process's exit code.
+pub fn main() -> ExitCode {
+    let Cli { command, run } = Cli::parse();
+    match command {
+        None => finish(run.color, run::run(&run)),
+        Some(Command::Run(run)) => finish(run.color, run::run(&run)),
+        Some(Command::List(list)) => finish(list.color, list::run(&list)),
+        Some(Command::Completions { shell }) => reference::completions(shell),
+        Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
+        Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),
+    }
+}
+
+/// Says what went wrong, and gives the exit code.
+fn finish(color: Color, result: Result<Exit, CliError>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            error::print(&error, color);
+            error.exit().into()
+        }
+    }
+}

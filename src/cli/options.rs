@@ -1,0 +1,177 @@
+//! The options of `run` and `list`. Each has an environment variable, which `--help` shows.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::matrix::{Jobs, Phase, ProviderChoice};
+
+/// Which cells.
+#[derive(Debug, Args)]
+pub(super) struct SelectOptions {
+    /// The matrix file [default: `matrix.toml` here or in a parent folder]
+    #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
+    pub(super) matrix: Option<PathBuf>,
+    /// Selects cells, such as `k8s-1.30` or `k8s >= 1.33 and not fast`; several are alternatives
+    #[arg(long, short, env = "E2E_MATRIX_FILTER", value_name = "EXPR")]
+    pub(super) filter: Vec<String>,
+}
+
+/// What `list` takes.
+#[derive(Debug, Args)]
+pub(super) struct ListOptions {
+    #[command(flatten)]
+    pub(super) select: SelectOptions,
+    /// Prints JSON: an array with an object a cell
+    #[arg(long)]
+    pub(super) json: bool,
+    /// When to use colour
+    #[arg(long, env = "E2E_MATRIX_COLOR", value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub(super) struct RunOptions {
+    #[command(flatten)]
+    pub(super) select: SelectOptions,
+    /// Where cells run [default: the matrix file's, else `auto`]
+    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
+    pub(super) provider: Option<Provider>,
+    /// How many cells run at once: a number, or `auto` [default: the matrix file's, else `auto`]
+    #[arg(long, short, env = "E2E_MATRIX_JOBS", value_name = "N", value_parser = jobs)]
+    pub(super) jobs: Option<Jobs>,
+    /// The folder for runs [default: `target/e2e-matrix` beside the matrix file]
+    #[arg(long, short, env = "E2E_MATRIX_OUT", value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Writes the JUnit XML there too
+    #[arg(long, env = "E2E_MATRIX_JUNIT", value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Writes the Markdown summary there too
+    #[arg(long, env = "E2E_MATRIX_SUMMARY", value_name = "FILE")]
+    pub(super) summary: Option<PathBuf>,
+    /// Gives a phase another deadline, such as `readiness=180s`; may be repeated
+    #[arg(
+        long,
+        env = "E2E_MATRIX_TIMEOUT",
+        value_name = "PHASE=DURATION",
+        value_delimiter = ','
+    )]
+    pub(super) timeout: Vec<PhaseTimeout>,
+    /// The exact name of the cluster, where one cell is selected
+    #[arg(long, env = "E2E_MATRIX_CLUSTER_NAME", value_name = "NAME")]
+    pub(super) cluster_name: Option<String>,
+    /// The start of every cluster's name [default: the matrix file's, else `plexd-e2e`]
+    #[arg(long, env = "E2E_MATRIX_PREFIX", value_name = "PREFIX")]
+    pub(super) prefix: Option<String>,
+    /// What a selection without cells is
+    #[arg(
+        long,
+        env = "E2E_MATRIX_NO_CELLS",
+        value_name = "OUTCOME",
+        default_value = "fail"
+    )]
+    pub(super) no_cells: NoCells,
+    /// When to use colour
+    #[arg(long, env = "E2E_MATRIX_COLOR", value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+    /// Tells of every phase
+    #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
+    pub(super) verbose: bool,
+}
+
+/// A provider's name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Provider {
+    /// kind where Docker answers and `kind` is on the PATH, else local
+    Auto,
+    /// Real clusters
+    Kind,
+    /// Plain processes on this machine
+    Local,
+    /// A cluster that is there already
+    Existing,
+}
+
+impl From<Provider> for ProviderChoice {
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::Auto => Self::Auto,
+            Provider::Kind => Self::Kind,
+            Provider::Local => Self::Local,
+            Provider::Existing => Self::Existing,
+        }
+    }
+}
+
+/// What a selection without cells is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum NoCells {
+    /// Exit code 4
+    Fail,
+    /// Exit code 0
+    Pass,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Whether a stream gets colour.
+    pub(super) fn on(self, stream: &impl anstream::stream::RawStream) -> bool {
+        match self {
+            Self::Auto => anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+fn jobs(text: &str) -> Result<Jobs, String> {
+    if text == "auto" {
+        return Ok(Jobs::Auto);
+    }
+    let number = text.parse::<NonZeroUsize>();
+    number
+        .map(Jobs::Exactly)
+        .map_err(|_| "jobs are `auto` or a number of at least 1".to_owned())
+}
+
+/// `<phase>=<duration>`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PhaseTimeout {
+    pub(super) phase: Phase,
+    pub(super) timeout: Duration,
+}
+
+impl FromStr for PhaseTimeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, duration) = text
+            .split_once('=')
+            .ok_or("a deadline is `<phase>=<duration>`, such as `readiness=180s`")?;
+        let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
+        let names = || Phase::ALL.map(Phase::name).join(", ");
+        let timeout = humantime::parse_duration(duration)
+            .map_err(|error| format!("`{duration}` is no duration such as `90s`: {error}"))?;
+        if timeout.is_zero() {
+            return Err("a deadline must be longer than nothing".to_owned());
+        }
+        Ok(Self {
+            phase: phase.ok_or_else(|| format!("`{name}` is no phase; there are: {}", names()))?,
+            timeout,
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! What is generated from the command line's own definition: completions, and the texts of the reference pages.
+
+use std::fmt::Write as _;
+use std::io;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::{Cli, Exit};
+
+/// Prints the completion script of `shell` on stdout.
+pub(super) fn completions(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "e2e-matrix", &mut script);
+    match io::Write::write_all(&mut io::stdout().lock(), &script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => Exit::Infrastructure.into(),
+    }
+}
+
+/// The page `docs/cli.md`: the help of every public command.
+pub fn command_line() -> String {
+    let mut page = "# Command line\n\nGenerated from the program's own definition. A bare `e2e-matrix` is `e2e-matrix run`.\n".to_owned();
+    let mut root = Cli::command();
+    root.build();
+    let public = |command: &&mut clap::Command| !command.is_hide_set() && command.get_name() != "help";
+    // Writing to a string can't fail.
+    for command in root.get_subcommands_mut().filter(public) {
+        let name = command.get_name().to_owned();
+        let help = command.clone().term_width(100).render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        let text = lines.join("\n");
+        drop(write!(page, "\n## `e2e-matrix {name}`\n\n```text\n{}\n```\n", text.trim_end()));
+    }
+    page
+}
+
+/// The page `docs/exit-codes.md`.
+pub fn exit_codes() -> String {
+    let mut page = "# Exit codes\n\nGenerated from the one table in the code. The first that applies is the exit code.\n\n| Code | When |\n|---|---|\n".to_owned();
+    for exit in Exit::ALL {
+        // Writing to a string can't fail.
+        drop(writeln!(page, "| {} | {} |", exit.code(), exit.when()));
+    }
+    page
+}

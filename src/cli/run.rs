@@ -1,0 +1,93 @@
+//! `run`: runs the selected cells and shows what came of it.
+
+use std::io::{self, Write};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::matrix_file::{self, Selected};
+use super::options::{NoCells, RunOptions};
+use crate::cluster::ClusterName;
+use crate::matrix::Prefix;
+use crate::report::{self, Copies};
+use crate::runner::{self, Session};
+use crate::suite::Interruption;
+
+pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
+    let selected = prepare(options)?;
+    if selected.cells.is_empty() {
+        return nothing_to_do(options, &selected);
+    }
+    let session = session(options, selected)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
+    let outcome = runtime.block_on(async {
+        runner::listen(&session.interruption).map_err(CliError::Runtime)?;
+        runner::execute(session).await.map_err(CliError::Session)
+    });
+    // A lock that another process holds must not keep this one.
+    runtime.shutdown_background();
+    Ok(outcome?.verdict.into())
+}
+
+/// The selected cells, with the options that go before the file.
+fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
+    let mut selected = matrix_file::load(&options.select)?;
+    let run = &mut selected.matrix.run;
+    if let Some(provider) = options.provider {
+        run.provider = provider.into();
+    }
+    if let Some(jobs) = options.jobs {
+        run.jobs = jobs;
+    }
+    if let Some(prefix) = &options.prefix {
+        run.prefix = Prefix::parse(prefix)?;
+    }
+    for wanted in &options.timeout {
+        selected.matrix.phases.set_timeout(wanted.phase, wanted.timeout);
+    }
+    let cells = selected.cells.len();
+    if options.cluster_name.is_some() && cells > 1 {
+        return Err(CliError::OneNameForMany { cells });
+    }
+    Ok(selected)
+}
+
+fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliError> {
+    let text = if selected.matrix.cells.is_empty() {
+        "nothing to do: the matrix has no cells"
+    } else {
+        "nothing to do: the filter selects no cell"
+    };
+    writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
+        what: "to stderr",
+        source,
+    })?;
+    Ok(match options.no_cells {
+        NoCells::Fail => Exit::NothingToDo,
+        NoCells::Pass => Exit::Passed,
+    })
+}
+
+fn session(options: &RunOptions, selected: Selected) -> Result<Session, CliError> {
+    let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
+    let terminal = report::terminal(&report::TerminalOptions {
+        color_out: options.color.on(&io::stdout()),
+        color_err: options.color.on(&io::stderr()),
+        verbose: options.verbose,
+    });
+    Ok(Session {
+        path: selected.path,
+        matrix: selected.matrix,
+        cells: selected.cells,
+        filters: options.select.filter.clone(),
+        runner: std::env::current_exe().map_err(CliError::Program)?,
+        out: options.out.clone(),
+        part: None,
+        cluster: cluster.transpose()?,
+        copies: Copies {
+            junit: options.junit.clone(),
+            summary: options.summary.clone(),
+        },
+        sinks: vec![terminal],
+        interruption: Interruption::default(),
+    })
+}

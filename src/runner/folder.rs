@@ -1,0 +1,124 @@
+//! The folder of a run: `<out>/<run-id>`, with `<out>/latest` pointing at the newest.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::cluster::RUN_LENGTH;
+
+/// A run's folder, made and found writable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    id: String,
+    token: String,
+    path: PathBuf,
+}
+
+/// A run's folder that can't be made or written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write to the output folder {}", path.display())]
+pub struct FolderError {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run below `out`, and shows by writing that it can be written.
+    pub fn create(out: &Path) -> Result<Self, FolderError> {
+        let token = random_token();
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        let id = format!("{}-{token}", now.strftime("%Y%m%dT%H%M%SZ"));
+        let folder = Self::at(out.join(&id), id, token)?;
+        folder.point_latest(out);
+        Ok(folder)
+    }
+
+    /// Makes the folder of one part of a run that several processes share: `<out>/<run>/<part>`.
+    pub fn create_part(out: &Path, run: &str, part: &str) -> Result<Self, FolderError> {
+        let whole = Self {
+            id: run.to_owned(),
+            token: random_token(),
+            path: out.join(run),
+        };
+        let folder = Self::at(whole.path.join(part), whole.id.clone(), whole.token.clone())?;
+        whole.point_latest(out);
+        Ok(folder)
+    }
+
+    fn at(path: PathBuf, id: String, token: String) -> Result<Self, FolderError> {
+        let made = fs::create_dir_all(path.join("cells"))
+            .and_then(|()| tempfile::tempfile_in(&path))
+            .and_then(|mut file| io::Write::write_all(&mut file, b"writable"));
+        match made {
+            Ok(()) => Ok(Self { id, token, path }),
+            Err(source) => Err(FolderError { path, source }),
+        }
+    }
+
+    /// Not having the link is no reason not to run.
+    fn point_latest(&self, out: &Path) {
+        let temporary = out.join(format!(".latest-{}", self.token));
+        let linked = std::os::unix::fs::symlink(&self.id, &temporary)
+            .and_then(|()| fs::rename(&temporary, out.join("latest")));
+        if let Err(error) = linked {
+            tracing::warn!(%error, "failed to point `latest` at the new run");
+        }
+    }
+
+    /// The run's id: the time it began, and its token.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A few random characters that tell this run's resources from every other's.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of a cell.
+    pub fn cell(&self, id: &crate::matrix::CellId) -> PathBuf {
+        self.path.join("cells").join(id.as_str())
+    }
+}
+
+fn random_token() -> String {
+    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let character = || char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
+    std::iter::repeat_with(character).take(RUN_LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_run_is_the_latest() {
+        let out = tempfile::tempdir().unwrap();
+        RunFolder::create(out.path()).unwrap();
+        let newest = RunFolder::create(out.path()).unwrap();
+        let latest = fs::read_link(out.path().join("latest")).unwrap();
+        assert_eq!(latest.to_str(), Some(newest.id()));
+        assert_eq!(newest.token().len(), RUN_LENGTH);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = RunFolder::create(file.path()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("failed to write to the output folder")
+        );
+    }
+}

@@ -1,0 +1,26 @@
+//! A run: which cells are admitted when, the life of each, signals, and the verdict.
+//!
+//! Never prints and never formats: it says events, and the sinks do the rest. Nothing flows back to it but cancellation.
+
+mod admission;
+mod dispatch;
+mod folder;
+mod plan;
+mod provider;
+mod request;
+mod run;
+mod session;
+mod signals;
+mod verdict;
+
+use plan::{Common, Plans, Sourced, plan};
+use provider::{Chosen, ProviderOptions, choose};
+use request::RunRequest;
+use run::run;
+
+pub use folder::{FolderError, RunFolder};
+pub use plan::PlanError;
+pub use provider::ProviderError;
+pub use request::RunOutcome;
+pub use session::{Part, Session, SessionError, execute};
+pub use signals::listen;

@@ -1,0 +1,200 @@
+//! From selected cells to their plans: everything that can be refused is, before anything is made.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::RunFolder;
+use crate::cluster::{CellPlan, ClusterName, ImageNames};
+use crate::deadline::RunClock;
+use crate::machine::Ledger;
+use crate::manifest::{self, Folder, Inputs, ManifestProblems, Rendered, Sources};
+use crate::matrix::{Cell, CellId, ConfigName, Deploy, Matrix, PhaseSettings, Prefix};
+use crate::secret::{Mask, Secret};
+
+/// The namespace of everything that a cell applies.
+pub const NAMESPACE: &str = "plexd-e2e";
+/// The token that agents register with. The mock takes any; this is the seed's.
+const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
+
+/// Why selected cells can't be run.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A file or folder that `[deploy]` names can't be read.
+    #[error("failed to read {} of `[deploy]`", path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The manifests can't be used.
+    #[error("the manifests can't be used for config `{config}`")]
+    Manifests {
+        /// The config variant for which they were rendered.
+        config: ConfigName,
+        /// What is wrong.
+        source: ManifestProblems,
+    },
+}
+
+/// The manifests of every variant, rendered and found consistent.
+pub struct Sourced(HashMap<ConfigName, Arc<Rendered>>);
+
+impl Sourced {
+    /// Reads what `[deploy]` names below `base` and renders it for every variant of `cells`.
+    pub fn read(
+        matrix: &Matrix,
+        cells: &[Cell],
+        base: &Path,
+        images: &ImageNames,
+    ) -> Result<Self, PlanError> {
+        let sources = sources(&matrix.deploy, base)?;
+        let token = Secret::new(BOOTSTRAP_TOKEN);
+        let mut rendered = HashMap::new();
+        for cell in cells {
+            let variant = &cell.variant;
+            if rendered.contains_key(&variant.name) {
+                continue;
+            }
+            let inputs = Inputs {
+                sources: &sources,
+                namespace: NAMESPACE,
+                agent_image: &images.agent,
+                mock_image: &images.mock,
+                pull_policy: images.pull,
+                agent_config: &variant.agent,
+                env: &variant.env,
+                bootstrap_token: &token,
+                probes: matrix.deploy.probes,
+            };
+            let done = manifest::render(&inputs).map_err(|source| PlanError::Manifests {
+                config: variant.name.clone(),
+                source,
+            })?;
+            rendered.insert(variant.name.clone(), Arc::new(done));
+        }
+        Ok(Self(rendered))
+    }
+
+    /// What there is to know about the texts, each thing once.
+    pub fn notices(&self) -> Vec<String> {
+        let all = self.0.values().flat_map(|rendered| rendered.notices());
+        let unique: std::collections::BTreeSet<&String> = all.collect();
+        unique.into_iter().cloned().collect()
+    }
+}
+
+fn sources(deploy: &Deploy, base: &Path) -> Result<Sources, PlanError> {
+    let mut sources = Sources::builtin();
+    if let Some(path) = &deploy.manifests {
+        sources = sources.with_manifests(folder(base, path)?);
+    }
+    if let Some(path) = &deploy.mock {
+        sources = sources.with_mock(folder(base, path)?);
+    }
+    Ok(sources)
+}
+
+/// The manifests below `path`, or the one file that it is.
+fn folder(base: &Path, path: &Path) -> Result<Folder, PlanError> {
+    let whole = base.join(path);
+    let mut files = BTreeMap::new();
+    let read = if whole.is_dir() {
+        read_below(&whole, "", &mut files)
+    } else {
+        let name = whole
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        fs::read_to_string(&whole).map(|text| {
+            files.insert(name.unwrap_or_default(), text);
+        })
+    };
+    let label = if whole.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(path)
+    };
+    match read {
+        Ok(()) => Ok(Folder::new(label.display().to_string(), files)),
+        Err(source) => Err(PlanError::Read {
+            path: whole,
+            source,
+        }),
+    }
+}
+
+fn read_below(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            read_below(&entry.path(), &format!("{name}/"), files)?;
+        } else if manifest::is_manifest_name(&name) {
+            files.insert(name, fs::read_to_string(entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+/// The plans of the selected cells, in their order.
+pub struct Plans {
+    /// One a cell.
+    pub cells: Vec<Arc<CellPlan>>,
+}
+
+/// What all plans of a run have in common.
+pub struct Common<'a> {
+    /// `[run] prefix`.
+    pub prefix: &'a Prefix,
+    /// The name of the one cell's cluster, where the user chose it.
+    pub cluster: Option<&'a ClusterName>,
+    /// The phases' settings.
+    pub phases: &'a PhaseSettings,
+    /// The run's folder.
+    pub folder: &'a RunFolder,
+    /// Where resources are written down.
+    pub ledger: &'a Arc<Ledger>,
+    /// What deadlines are made of.
+    pub clock: &'a RunClock,
+}
+
+/// Plans `cells`.
+pub fn plan(cells: Vec<Cell>, sourced: &Sourced, common: &Common<'_>) -> Plans {
+    let planned = cells.into_iter().filter_map(|cell| {
+        // Every variant was rendered, or there would be no `Sourced`.
+        let rendered = Arc::clone(sourced.0.get(&cell.variant.name)?);
+        Some(Arc::new(one(cell, rendered, common)))
+    });
+    Plans {
+        cells: planned.collect(),
+    }
+}
+
+fn one(cell: Cell, rendered: Arc<Rendered>, common: &Common<'_>) -> CellPlan {
+    let run = common.folder.token();
+    let cluster = match common.cluster {
+        Some(name) => name.clone(),
+        None => ClusterName::new(common.prefix, &cell, run),
+    };
+    CellPlan {
+        cluster,
+        namespace: NAMESPACE.to_owned(),
+        rendered,
+        phases: common.phases.clone(),
+        output: common.folder.cell(&cell.id),
+        runtime: runtime(common.ledger, &cell.id),
+        ledger: Arc::clone(common.ledger),
+        clock: common.clock.clone(),
+        mask: Mask::new([Secret::new(BOOTSTRAP_TOKEN)]),
+        mark: format!("{run}/{}", cell.id),
+        listener: Mutex::new(None),
+        cell,
+    }
+}
+
+fn runtime(ledger: &Ledger, id: &CellId) -> PathBuf {
+    ledger.folder().join("cells").join(id.as_str())
+}

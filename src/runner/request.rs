@@ -1,0 +1,51 @@
+//! What a run is asked to do, and what came of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Chosen, Plans, RunFolder};
+use crate::deadline::RunClock;
+use crate::event::{CellVerdict, RunVerdict};
+use crate::machine::Ledger;
+use crate::matrix::{CellId, Jobs, PhaseSettings, PortRange};
+use crate::report::Sink;
+use crate::suite::Interruption;
+
+/// A run, ready to begin: everything that could be refused has been looked at.
+pub struct RunRequest {
+    /// The matrix file, as it was named.
+    pub matrix: PathBuf,
+    /// The filters, as they were given.
+    pub filters: Vec<String>,
+    /// Where cells run.
+    pub provider: Chosen,
+    /// How many at once.
+    pub jobs: Jobs,
+    /// Forwarded ports.
+    pub ports: PortRange,
+    /// The phases' settings.
+    pub phases: PhaseSettings,
+    /// What there is to know before the first cell.
+    pub notices: Vec<String>,
+    /// The selected cells, each with its plan.
+    pub plans: Plans,
+    /// The run's folder.
+    pub folder: RunFolder,
+    /// Where resources are written down.
+    pub ledger: Arc<Ledger>,
+    /// What deadlines are made of.
+    pub clock: RunClock,
+    /// What ends the run early.
+    pub interruption: Interruption,
+    /// Where events go.
+    pub sinks: Vec<Box<dyn Sink>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOutcome {
+    /// The verdict.
+    pub verdict: RunVerdict,
+    /// Each selected cell's, in their order, with the reason where it is not green.
+    pub cells: Vec<(CellId, CellVerdict, Option<String>)>,
+}

@@ -1,0 +1,287 @@
+//! A run from its first event to its last.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::admission::Admission;
+use super::dispatch;
+use super::request::{RunOutcome, RunRequest};
+use super::verdict::{self, Counted};
+use crate::cluster::{CellPlan, Provider};
+use crate::deadline::{RunClock, milliseconds};
+use crate::event::{
+    CellSummary, CellVerdict, Emitter, Event, Failure, HostFacts, RunFacts, Severity, Symptom,
+};
+use crate::machine::{ports, probe};
+use crate::matrix::{CellId, Phase, PortRange};
+use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
+
+/// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
+pub async fn run(mut request: RunRequest) -> RunOutcome {
+    let (events, stamped) = Emitter::new();
+    let dispatcher = dispatch::start(std::mem::take(&mut request.sinks), stamped);
+    let outcome = Run::new(&request, events).all().await;
+    drop(request.plans);
+    if let Some(ledger) = Arc::into_inner(request.ledger)
+        && let Err(error) = ledger.close()
+    {
+        tracing::warn!(%error, "failed to close the ledger");
+    }
+    if let Err(error) = dispatcher.await {
+        tracing::error!(%error, "the dispatcher of events failed");
+    }
+    outcome
+}
+
+/// What the tasks of a run share.
+struct Run<'r> {
+    request: &'r RunRequest,
+    provider: Arc<dyn Provider>,
+    admission: Arc<Admission>,
+    events: Emitter,
+}
+
+impl<'r> Run<'r> {
+    fn new(request: &'r RunRequest, events: Emitter) -> Self {
+        let provider = Arc::clone(&request.provider.provider);
+        let clusters = provider.name() == "kind";
+        let admission = Admission::new(request.jobs, request.plans.cells.len(), clusters);
+        Self {
+            request,
+            provider,
+            admission: Arc::new(admission),
+            events,
+        }
+    }
+
+    async fn all(&self) -> RunOutcome {
+        let clock = &self.request.clock;
+        let start = clock.elapsed();
+        self.events.emit(Event::RunStarted {
+            facts: self.facts().await,
+        });
+        for text in &self.request.notices {
+            self.events.emit(Event::Notice {
+                severity: Severity::Info,
+                text: text.clone(),
+            });
+        }
+        let preflight = self.preflight().await;
+        let counted = self.cells(preflight).await;
+        let by = self.request.interruption.by();
+        if let Some(by) = by {
+            self.events.emit(Event::Interrupted { by });
+        }
+        let verdict = verdict::of_run(&counted, by);
+        let cells = self.request.plans.cells.iter().zip(&counted);
+        let cells = cells.map(|(plan, counted)| {
+            let (verdict, reason) = conclusion(counted);
+            (plan.cell.id.clone(), verdict, reason)
+        });
+        let cells = cells.collect();
+        self.events.emit(Event::RunFinished {
+            verdict,
+            duration_ms: milliseconds(clock.elapsed().saturating_sub(start)),
+        });
+        RunOutcome { verdict, cells }
+    }
+
+    async fn facts(&self) -> RunFacts {
+        let request = self.request;
+        RunFacts {
+            run: request.folder.id().to_owned(),
+            runner: env!("CARGO_PKG_VERSION").to_owned(),
+            matrix: request.matrix.display().to_string(),
+            filters: request.filters.clone(),
+            provider: self.provider.name().to_owned(),
+            provider_reason: request.provider.reason.clone(),
+            jobs: self.admission.capacity(),
+            host: HostFacts {
+                name: probe::host_name(),
+                platform: probe::platform(),
+                cpus: probe::cpus(),
+                memory_bytes: probe::memory().map_or(0, |memory| memory.total),
+                tools: self.provider.tools().await,
+            },
+            cells: request
+                .plans
+                .cells
+                .iter()
+                .map(|plan| summary(plan))
+                .collect(),
+        }
+    }
+
+    /// Phase 1, for all cells at once.
+    async fn preflight(&self) -> Preflight {
+        let timeout = self.request.phases.timeout(Phase::Preflight);
+        let deadline = self.request.clock.deadline(timeout);
+        let cells: Vec<_> = self
+            .request
+            .plans
+            .cells
+            .iter()
+            .map(|plan| plan.cell.clone())
+            .collect();
+        let looking = self.provider.preflight(&cells, &deadline);
+        tokio::select! {
+            biased;
+            () = self.request.interruption.token.cancelled() => Ok(Vec::new()),
+            found = deadline.run(looking) => found.unwrap_or_else(|timed_out| {
+                Err(Failure::new(Symptom::EngineGone, format!("the look at the machine {timed_out}")))
+            }),
+        }
+    }
+
+    /// Every cell in a task of its own. Returns how each ended, in the cells' order.
+    async fn cells(&self, preflight: Preflight) -> Vec<Counted> {
+        let mut tasks = JoinSet::new();
+        let mut ends: Vec<Option<Counted>> = Vec::new();
+        let mut indices = std::collections::HashMap::new();
+        for (index, plan) in self.request.plans.cells.iter().enumerate() {
+            ends.push(None);
+            let task = CellTask {
+                plan: Arc::clone(plan),
+                provider: Arc::clone(&self.provider),
+                admission: Arc::clone(&self.admission),
+                preflight: preflight.clone(),
+                ports: self.request.ports.clone(),
+                clock: self.request.clock.clone(),
+                events: self.events.clone(),
+                interruption: self.request.interruption.clone(),
+            };
+            indices.insert(tasks.spawn(task.run()).id(), index);
+        }
+        while let Some(joined) = tasks.join_next_with_id().await {
+            let (id, counted) = match joined {
+                Ok((id, counted)) => (id, counted),
+                Err(error) => (error.id(), runner_bug(&error)),
+            };
+            if let Some(index) = indices.get(&id) {
+                self.conclude(&self.request.plans.cells[*index].cell.id, &counted);
+                ends[*index] = Some(counted.0);
+            }
+        }
+        ends.into_iter().flatten().collect()
+    }
+
+    fn conclude(&self, cell: &CellId, (counted, duration_ms): &(Counted, u64)) {
+        let (verdict, reason) = conclusion(counted);
+        self.events.emit(Event::CellFinished {
+            cell: cell.clone(),
+            verdict,
+            reason,
+            duration_ms: *duration_ms,
+        });
+    }
+}
+
+/// The verdict on a cell, and why it is not green.
+fn conclusion(counted: &Counted) -> (CellVerdict, Option<String>) {
+    if counted.skipped {
+        return (
+            CellVerdict::Skipped,
+            Some("the run was interrupted before it began".to_owned()),
+        );
+    }
+    let verdict = verdict::of_cell(&counted.end);
+    let reason = match (verdict, counted.end.failures.first()) {
+        (CellVerdict::Interrupted, _) => Some("the run was interrupted".to_owned()),
+        (_, first) => first.map(|failure| failure.message.clone()),
+    };
+    (verdict, reason)
+}
+
+fn runner_bug(error: &tokio::task::JoinError) -> (Counted, u64) {
+    let failure = Failure::new(
+        Symptom::RunnerBug,
+        format!("the runner's task ended: {error}"),
+    );
+    let counted = Counted {
+        end: CellEnd {
+            failures: vec![failure],
+            interrupted: false,
+        },
+        skipped: false,
+        allow_failure: false,
+    };
+    (counted, 0)
+}
+
+fn summary(plan: &CellPlan) -> CellSummary {
+    let cell = &plan.cell;
+    CellSummary {
+        id: cell.id.clone(),
+        kubernetes: cell.kubernetes.to_string(),
+        nodes: cell.nodes.get(),
+        config: cell.variant.name.to_string(),
+        tags: cell.tags.iter().cloned().collect(),
+        allow_failure: cell.allow_failure,
+    }
+}
+
+/// One cell, from its admission to its end.
+struct CellTask {
+    plan: Arc<CellPlan>,
+    provider: Arc<dyn Provider>,
+    admission: Arc<Admission>,
+    preflight: Preflight,
+    ports: PortRange,
+    clock: RunClock,
+    events: Emitter,
+    interruption: Interruption,
+}
+
+impl CellTask {
+    async fn run(self) -> (Counted, u64) {
+        let admitted = tokio::select! {
+            biased;
+            () = self.interruption.token.cancelled() => None,
+            permit = self.admission.admit(&self.plan.cell) => permit,
+        };
+        let counted = |end, skipped| Counted {
+            end,
+            skipped,
+            allow_failure: self.plan.cell.allow_failure,
+        };
+        let Some(_permit) = admitted else {
+            return (counted(CellEnd::default(), true), 0);
+        };
+        let start = self.clock.elapsed();
+        self.events.emit(Event::CellStarted {
+            cell: self.plan.cell.id.clone(),
+            cluster: self.plan.cluster.to_string(),
+        });
+        let end = self.suite().await;
+        let duration = self.clock.elapsed().saturating_sub(start);
+        (counted(end, false), milliseconds(duration))
+    }
+
+    async fn suite(&self) -> CellEnd {
+        let preflight = self.preflight.clone().and_then(|evidence| {
+            self.hold_port()?;
+            Ok(evidence)
+        });
+        let provider = Arc::clone(&self.provider);
+        run_cell(
+            Arc::clone(&self.plan),
+            self.provider.cluster(Arc::clone(&self.plan)),
+            move |phase| provider.execution(phase),
+            preflight,
+            self.events.clone(),
+            &self.interruption,
+        )
+        .await
+    }
+
+    /// Binds the cell's port. It is held from now on, so that nobody takes it in between.
+    fn hold_port(&self) -> Result<(), Failure> {
+        let listener = ports::bind(&self.ports).map_err(|error| {
+            Failure::new(Symptom::NoPortFree, error.to_string())
+                .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
+        })?;
+        self.plan.hold_listener(listener);
+        Ok(())
+    }
+}

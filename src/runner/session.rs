@@ -1,0 +1,200 @@
+//! A whole run in one call: what the binary and a test process both do with the cells they selected.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{
+    Common, FolderError, PlanError, ProviderError, ProviderOptions, RunFolder, RunOutcome,
+    RunRequest, Sourced, choose, plan, run,
+};
+use crate::cluster::ClusterName;
+use crate::deadline::RunClock;
+use crate::machine::{Ledger, LedgerError, StateFolder};
+use crate::matrix::{Cell, Matrix};
+use crate::report::{Copies, RecordWriter, ReportFiles, Sink};
+use crate::suite::Interruption;
+
+/// Selected cells, and where and how to run them.
+pub struct Session {
+    /// The matrix file, as it was named. Paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// The matrix.
+    pub matrix: Matrix,
+    /// The selected cells.
+    pub cells: Vec<Cell>,
+    /// The filters that selected them, as they were given.
+    pub filters: Vec<String>,
+    /// The runner's own binary.
+    pub runner: PathBuf,
+    /// The folder for runs; `target/e2e-matrix` beside the matrix file where there is none.
+    pub out: Option<PathBuf>,
+    /// The run that this one is a part of, where several processes share one.
+    pub part: Option<Part>,
+    /// The exact name of the cluster, where one cell is selected.
+    pub cluster: Option<ClusterName>,
+    /// Where else reports go.
+    pub copies: Copies,
+    /// Sinks besides the record and the reports.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// What ends the run early.
+    pub interruption: Interruption,
+}
+
+/// A part of a run that several processes share.
+pub struct Part {
+    /// The run's id.
+    pub run: String,
+    /// The part's.
+    pub part: String,
+}
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// There is no provider.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The cells can't be run.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The output folder can't be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The ledger can't be kept.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A report's second place can't be used.
+    #[error("failed to prepare the folder of {}", path.display())]
+    Copy {
+        /// The report.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl SessionError {
+    /// Whether the matrix, a manifest or an option is to blame, rather than the machine.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Provider(error) => error.is_configuration(),
+            Self::Plan(_) => true,
+            Self::Folder(_) | Self::Ledger(_) | Self::Copy { .. } => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Provider(error) => error.hint(),
+            Self::Folder(_) => Some("name another folder with `--out DIR`".to_owned()),
+            Self::Ledger(_) => {
+                Some("name another folder for the state in E2E_MATRIX_STATE_DIR".to_owned())
+            }
+            Self::Plan(_) | Self::Copy { .. } => None,
+        }
+    }
+}
+
+/// Runs a session to its end.
+///
+/// # Errors
+/// Everything that can be refused before the first cluster. What fails later is in the outcome.
+pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
+    let base = base(&session.path);
+    let clock = RunClock::new();
+    let state = StateFolder::of_user();
+    let settings = &session.matrix.run;
+    let options = ProviderOptions {
+        runner: session.runner.clone(),
+        base: base.clone(),
+        images: session.matrix.images.clone(),
+        prefix: settings.prefix.clone(),
+        tuned: settings.tuned,
+        state: state.clone(),
+        clock: clock.clone(),
+    };
+    let provider = choose(settings.provider, options).await?;
+    let images = provider.provider.images();
+    let sourced = Sourced::read(&session.matrix, &session.cells, &base, &images)?;
+    let folder = session.folder(&base)?;
+    prepare(&session.copies)?;
+    let ledger = Arc::new(Ledger::open(&state, folder.token())?);
+    let common = Common {
+        prefix: &settings.prefix,
+        cluster: session.cluster.as_ref(),
+        phases: &session.matrix.phases,
+        folder: &folder,
+        ledger: &ledger,
+        clock: &clock,
+    };
+    let plans = plan(session.cells, &sourced, &common);
+    let sinks = sinks(&folder, session.copies, session.sinks)?;
+    Ok(run(RunRequest {
+        matrix: session.path,
+        filters: session.filters,
+        provider,
+        jobs: session.matrix.run.jobs,
+        ports: session.matrix.run.ports,
+        phases: session.matrix.phases,
+        notices: sourced.notices(),
+        plans,
+        folder,
+        ledger,
+        clock,
+        interruption: session.interruption,
+        sinks,
+    })
+    .await)
+}
+
+impl Session {
+    fn folder(&self, base: &Path) -> Result<RunFolder, FolderError> {
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| base.join("target/e2e-matrix"));
+        match &self.part {
+            None => RunFolder::create(&out),
+            Some(Part { run, part }) => RunFolder::create_part(&out, run, part),
+        }
+    }
+}
+
+/// The folder that paths in the matrix file are relative to.
+fn base(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// Finds out before the first cluster whether the copies' folders can be there.
+fn prepare(copies: &Copies) -> Result<(), SessionError> {
+    for path in [&copies.junit, &copies.summary].into_iter().flatten() {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|source| SessionError::Copy {
+                path: path.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The live sinks go first: what they show must not wait for a disk.
+fn sinks(
+    folder: &RunFolder,
+    copies: Copies,
+    mut sinks: Vec<Box<dyn Sink>>,
+) -> Result<Vec<Box<dyn Sink>>, FolderError> {
+    let record = RecordWriter::open(folder.path()).map_err(|source| FolderError {
+        path: folder.path().to_owned(),
+        source,
+    })?;
+    sinks.push(Box::new(record));
+    sinks.push(Box::new(ReportFiles::new(folder.path().to_owned(), copies)));
+    Ok(sinks)
+}
