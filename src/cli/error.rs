@@ -90,12 +90,21 @@ impl CliError {
 
 /// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text that it is about.
 pub(super) fn print(error: &CliError, color: Color) {
-    let text = match error {
-        CliError::Report(report) => graphical(report, color.on(&io::stderr())),
-        error => plain(error),
-    };
+    let text = render(error, color.on(&io::stderr()));
     // With stderr gone there is nobody to tell; the exit code still says it.
     drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn render(error: &CliError, colored: bool) -> String {
+    match error {
+        CliError::Report(report) => graphical(report, colored),
+        error => lines(error),
+    }
+}
+
+/// The same without colour.
+pub(super) fn plain(error: &CliError) -> String {
+    render(error, false)
 }
 
 fn graphical(report: &miette::Report, colored: bool) -> String {
@@ -112,7 +121,7 @@ fn graphical(report: &miette::Report, colored: bool) -> String {
     text
 }
 
-fn plain(error: &CliError) -> String {
+fn lines(error: &CliError) -> String {
     let mut text = format!("Error: {error}\n");
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     // Writing to a string can't fail.

@@ -1,6 +1,7 @@
 //! `run`: runs the selected cells and shows what came of it.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -9,7 +10,7 @@ use super::options::{NoCells, RunOptions};
 use crate::cluster::ClusterName;
 use crate::matrix::Prefix;
 use crate::report::{self, Copies};
-use crate::runner::{self, Session};
+use crate::runner::{self, Part, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -17,7 +18,13 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     if selected.cells.is_empty() {
         return nothing_to_do(options, &selected);
     }
-    let session = session(options, selected)?;
+    let runner = std::env::current_exe().map_err(CliError::Program)?;
+    let outcome = execute(session(options, selected, runner, None)?)?;
+    Ok(outcome.verdict.into())
+}
+
+/// Runs `session` on a runtime of its own, with the signals of the process.
+pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let outcome = runtime.block_on(async {
         runner::listen(&session.interruption).map_err(CliError::Runtime)?;
@@ -25,11 +32,11 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     });
     // A lock that another process holds must not keep this one.
     runtime.shutdown_background();
-    Ok(outcome?.verdict.into())
+    outcome
 }
 
 /// The selected cells, with the options that go before the file.
-fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
+pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let run = &mut selected.matrix.run;
     if let Some(provider) = options.provider {
@@ -67,7 +74,13 @@ fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliE
     })
 }
 
-fn session(options: &RunOptions, selected: Selected) -> Result<Session, CliError> {
+/// The session that runs the cells of `selected`.
+pub(super) fn session(
+    options: &RunOptions,
+    selected: Selected,
+    runner: PathBuf,
+    part: Option<Part>,
+) -> Result<Session, CliError> {
     let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
     let terminal = report::terminal(&report::TerminalOptions {
         color_out: options.color.on(&io::stdout()),
@@ -79,9 +92,9 @@ fn session(options: &RunOptions, selected: Selected) -> Result<Session, CliError
         matrix: selected.matrix,
         cells: selected.cells,
         filters: options.select.filter.clone(),
-        runner: std::env::current_exe().map_err(CliError::Program)?,
+        runner,
         out: options.out.clone(),
-        part: None,
+        part,
         cluster: cluster.transpose()?,
         copies: Copies {
             junit: options.junit.clone(),
