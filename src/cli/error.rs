@@ -9,6 +9,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Exit;
 use super::options::Color;
+use crate::report::Surroundings;
 use crate::runner::SessionError;
 
 /// Why a command ends before its work.
@@ -90,7 +91,7 @@ impl CliError {
 
 /// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text that it is about.
 pub(super) fn print(error: &CliError, color: Color) {
-    let text = render(error, color.on(&io::stderr()));
+    let text = render(error, Surroundings::of(&io::stderr()).color(color.into()));
     // With stderr gone there is nobody to tell; the exit code still says it.
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::matrix::{Jobs, Phase, ProviderChoice};
+use crate::report::ColorChoice;
 
 /// Which cells.
 #[derive(Debug, Args)]
@@ -127,13 +128,12 @@ pub(super) enum Color {
     Never,
 }
 
-impl Color {
-    /// Whether a stream gets colour.
-    pub(super) fn on(self, stream: &impl anstream::stream::RawStream) -> bool {
-        match self {
-            Self::Auto => anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
-            Self::Always => true,
-            Self::Never => false,
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
         }
     }
 }

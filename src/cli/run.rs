@@ -9,8 +9,8 @@ use super::matrix_file::{self, Selected};
 use super::options::{NoCells, RunOptions};
 use crate::cluster::ClusterName;
 use crate::matrix::Prefix;
-use crate::report::{self, Copies};
-use crate::runner::{self, Part, RunOutcome, Session};
+use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
+use crate::runner::{self, LiveSinks, Part, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -82,11 +82,6 @@ pub(super) fn session(
     part: Option<Part>,
 ) -> Result<Session, CliError> {
     let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
-    let terminal = report::terminal(&report::TerminalOptions {
-        color_out: options.color.on(&io::stdout()),
-        color_err: options.color.on(&io::stderr()),
-        verbose: options.verbose,
-    });
     Ok(Session {
         path: selected.path,
         matrix: selected.matrix,
@@ -100,7 +95,19 @@ pub(super) fn session(
             junit: options.junit.clone(),
             summary: options.summary.clone(),
         },
-        sinks: vec![terminal],
+        sinks: live_sinks(options),
         interruption: Interruption::default(),
+    })
+}
+
+/// What happens goes to stderr as it happens; the tables go to stdout in the end.
+fn live_sinks(options: &RunOptions) -> LiveSinks {
+    let color = options.color.into();
+    let detail = report::console::Detail::from(options.verbose);
+    Box::new(move |folder| {
+        let (out, err) = (Surroundings::of(&io::stdout()), Surroundings::of(&io::stderr()));
+        let tables = AtEnd::tables(io::stdout(), out.width, out.color(color), folder.to_owned());
+        let sinks: [Box<dyn Sink>; 2] = [report::live(err, err.color(color), detail), Box::new(tables)];
+        sinks.into()
     })
 }
