@@ -1,6 +1,5 @@
 //! What ends a command before its work: what people read of it, and its exit code.
 
-use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,6 +8,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Exit;
 use super::options::Color;
+use crate::error::causes;
 use crate::report::Surroundings;
 use crate::runner::SessionError;
 
@@ -124,9 +124,8 @@ fn graphical(report: &miette::Report, colored: bool) -> String {
 
 fn lines(error: &CliError) -> String {
     let mut text = format!("Error: {error}\n");
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
     // Writing to a string can't fail.
-    for cause in causes {
+    for cause in causes(error) {
         let cause = cause.to_string().replace('\n', "\n           ");
         drop(writeln!(text, "Caused by: {cause}"));
     }

@@ -16,7 +16,7 @@ use super::options::RunOptions;
 use super::run;
 use crate::event::{CellVerdict, FailureClass};
 use crate::matrix::Cell;
-use crate::runner::{self, Part};
+use crate::runner::Part;
 
 /// What the options of `run` come to when nothing but the environment gives them.
 #[derive(Parser)]
@@ -32,7 +32,10 @@ struct FromEnvironment {
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     let arguments = Arguments::from_args();
     let mut options = FromEnvironment::parse_from([OsString::from("e2e-matrix")]).run;
-    options.select.matrix.get_or_insert_with(|| folder.join("matrix.toml"));
+    options
+        .select
+        .matrix
+        .get_or_insert_with(|| folder.join("matrix.toml"));
     let shared = Arc::new(Shared {
         run: run_id(),
         runner: runner.to_owned(),
@@ -93,7 +96,10 @@ impl Shared {
             CellVerdict::Passed => Ok(()),
             verdict if cell.allow_failure => {
                 // Standard output is the test's own; a closed one is no failure of the cell.
-                drop(writeln!(io::stdout().lock(), "allowed to fail: {verdict}: {reason}"));
+                drop(writeln!(
+                    io::stdout().lock(),
+                    "allowed to fail: {verdict}: {reason}"
+                ));
                 Ok(())
             }
             verdict => {
@@ -119,6 +125,8 @@ fn run_id() -> String {
     if let Some(id) = std::env::var_os("NEXTEST_RUN_ID") {
         return format!("nextest-{}", id.to_string_lossy());
     }
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
     format!("cargo-test-{seconds}-{}", std::process::id())
 }

@@ -30,7 +30,12 @@ pub(super) struct ListOptions {
     #[arg(long)]
     pub(super) json: bool,
     /// When to use colour
-    #[arg(long, env = "E2E_MATRIX_COLOR", value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub(super) color: Color,
 }
 
@@ -77,7 +82,12 @@ pub(super) struct RunOptions {
     )]
     pub(super) no_cells: NoCells,
     /// When to use colour
-    #[arg(long, env = "E2E_MATRIX_COLOR", value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub(super) color: Color,
     /// Tells of every phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]

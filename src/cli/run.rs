@@ -9,6 +9,7 @@ use super::matrix_file::{self, Selected};
 use super::options::{NoCells, RunOptions};
 use crate::cluster::ClusterName;
 use crate::matrix::Prefix;
+use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
 use crate::runner::{self, LiveSinks, Part, RunOutcome, Session};
 use crate::suite::Interruption;
@@ -49,7 +50,10 @@ pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
         run.prefix = Prefix::parse(prefix)?;
     }
     for wanted in &options.timeout {
-        selected.matrix.phases.set_timeout(wanted.phase, wanted.timeout);
+        selected
+            .matrix
+            .phases
+            .set_timeout(wanted.phase, wanted.timeout);
     }
     let cells = selected.cells.len();
     if options.cluster_name.is_some() && cells > 1 {
@@ -103,11 +107,21 @@ pub(super) fn session(
 /// What happens goes to stderr as it happens; the tables go to stdout in the end.
 fn live_sinks(options: &RunOptions) -> LiveSinks {
     let color = options.color.into();
-    let detail = report::console::Detail::from(options.verbose);
+    let detail = if options.verbose {
+        Detail::Phases
+    } else {
+        Detail::Cells
+    };
     Box::new(move |folder| {
-        let (out, err) = (Surroundings::of(&io::stdout()), Surroundings::of(&io::stderr()));
+        let (out, err) = (
+            Surroundings::of(&io::stdout()),
+            Surroundings::of(&io::stderr()),
+        );
         let tables = AtEnd::tables(io::stdout(), out.width, out.color(color), folder.to_owned());
-        let sinks: [Box<dyn Sink>; 2] = [report::live(err, err.color(color), detail), Box::new(tables)];
+        let sinks: [Box<dyn Sink>; 2] = [
+            report::live(err, err.color(color), detail),
+            Box::new(tables),
+        ];
         sinks.into()
     })
 }

@@ -20,7 +20,9 @@ impl AtEnd {
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
         let work = move |records: &[Record]| {
             let failures = write_all(&folder, &copies, records);
-            let told = failures.iter().map(|failure| format!("{failure}: {}", failure.source));
+            let told = failures
+                .iter()
+                .map(|failure| format!("{failure}: {}", failure.source));
             let told: Vec<String> = told.collect();
             if told.is_empty() {
                 Ok(())
@@ -32,7 +34,12 @@ impl AtEnd {
     }
 
     /// Writes the summary tables to `out`, `width` columns wide, and where everything else lies.
-    pub fn tables(mut out: impl Write + Send + 'static, width: usize, color: bool, folder: PathBuf) -> Self {
+    pub fn tables(
+        mut out: impl Write + Send + 'static,
+        width: usize,
+        color: bool,
+        folder: PathBuf,
+    ) -> Self {
         let work = move |records: &[Record]| {
             let tables = summary::terminal(&RunModel::new(records), width, color);
             write!(out, "\n{tables}\nreports: {}\n", folder.display())?;
