@@ -21,7 +21,7 @@ pub mod xml_text;
 use std::io;
 
 use crate::event::Record;
-pub use console::live;
+pub use console::{Detail, live};
 pub use model::RunModel;
 pub use record::{RecordError, RecordWriter};
 pub use surroundings::{ColorChoice, Surroundings};
