@@ -23,7 +23,7 @@ use std::io;
 
 use crate::event::Record;
 pub use at_end::AtEnd;
-pub use console::live;
+pub use console::{Detail, live};
 pub use model::RunModel;
 pub use record::{RecordError, RecordWriter};
 pub use surroundings::{ColorChoice, Surroundings};

@@ -9,6 +9,10 @@ use askama::Template;
 use super::model::RunModel;
 
 /// The page.
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "it can't: memory takes every write"
+)]
 pub fn render(run: &RunModel) -> String {
     view::Page::new(run)
         .render()

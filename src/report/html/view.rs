@@ -31,9 +31,19 @@ pub(super) struct Page<'a> {
     phase_names: [&'static str; Phase::ALL.len()],
     legend: Vec<(String, &'static str)>,
     counter_names: Vec<&'static str>,
+    reasons: Vec<ReasonView<'a>>,
     cells: Vec<CellView<'a>>,
     phase_times: Vec<TimeView<'a>>,
     step_times: Vec<TimeView<'a>>,
+}
+
+/// A red phase, in one line.
+struct ReasonView<'a> {
+    cell: &'a str,
+    phase: &'static str,
+    verdict: String,
+    tone: &'static str,
+    text: String,
 }
 
 struct CellView<'a> {
@@ -117,6 +127,7 @@ impl<'a> Page<'a> {
             phase_names: Phase::ALL.map(Phase::name),
             legend: legend(),
             counter_names: Counter::all().map(short_counter).collect(),
+            reasons: run.cells.iter().flat_map(reasons).collect(),
             cells: run
                 .cells
                 .iter()
@@ -178,6 +189,23 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
     list
 }
 
+fn reasons(cell: &CellModel) -> impl Iterator<Item = ReasonView<'_>> {
+    cell.phases.iter().filter_map(|phase| {
+        let text = match &phase.outcome {
+            PhaseOutcome::Failed(failure) => failure.message.clone(),
+            PhaseOutcome::Interrupted(_) => note(cell, phase)?,
+            PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => return None,
+        };
+        Some(ReasonView {
+            cell: cell.summary.id.as_str(),
+            phase: phase.phase.name(),
+            verdict: marks::verdict(cell),
+            tone: marks::verdict_tone(cell).name(),
+            text,
+        })
+    })
+}
+
 impl<'a> CellView<'a> {
     fn new(run: &RunModel, cell: &'a CellModel) -> Self {
         let nodes = counters::nodes(cell);
@@ -188,7 +216,7 @@ impl<'a> CellView<'a> {
             verdict: marks::verdict(cell),
             tone: marks::verdict_tone(cell).name(),
             open: cell.is_red(),
-            duration: text::duration(cell.duration_ms),
+            duration: text::cell_duration(cell),
             reason: cell.reason.as_deref(),
             facts: cell_facts(cell),
             phases: cell

@@ -13,10 +13,10 @@ fn read_back(run: &RunModel) -> Report {
 }
 
 fn suite<'a>(report: &'a Report, plan: &Plan) -> &'a TestSuite {
-    let named = report.test_suites.iter();
-    named
-        .filter(|suite| suite.name.as_str() == plan.id().as_str())
-        .next_back()
+    let id = plan.id();
+    let mut suites = report.test_suites.iter();
+    suites
+        .find(|suite| suite.name.as_str() == id.as_str())
         .unwrap()
 }
 

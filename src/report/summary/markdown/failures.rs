@@ -4,7 +4,7 @@ use super::escape::{block, escape, folded};
 use crate::event::{Failure, LogTail};
 use crate::report::marks;
 use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
-use crate::report::text;
+use crate::report::text::{self, push};
 
 /// Cells that are told about.
 const CELLS_SHOWN: usize = 30;
@@ -20,7 +20,10 @@ pub(super) fn section(run: &RunModel) -> String {
     }
     let mut out = "### Why\n\n".to_owned();
     for failure in &run.failures {
-        out += &format!("- **the run** ({}): {}\n", kind(failure), sentence(failure));
+        push(
+            &mut out,
+            format_args!("- **the run** ({}): {}\n", kind(failure), sentence(failure)),
+        );
     }
     for cell in red.iter().take(CELLS_SHOWN) {
         for phase in &cell.phases {
@@ -29,7 +32,10 @@ pub(super) fn section(run: &RunModel) -> String {
         out += &details(cell);
     }
     if red.len() > CELLS_SHOWN {
-        out += &format!("\nand {} more red cells\n", red.len() - CELLS_SHOWN);
+        push(
+            &mut out,
+            format_args!("\nand {} more red cells\n", red.len() - CELLS_SHOWN),
+        );
     }
     out
 }
@@ -78,7 +84,10 @@ fn details(cell: &CellModel) -> String {
     }
     body += &logs(&cell.quotes);
     if !cell.diagnostics.is_empty() {
-        body += &format!("Files: {}\n", escape(&cell.diagnostics.join(", ")));
+        push(
+            &mut body,
+            format_args!("Files: {}\n", escape(&cell.diagnostics.join(", "))),
+        );
     }
     if body.is_empty() {
         return body;
@@ -96,7 +105,10 @@ fn evidence(cell: &CellModel, failure: &Failure) -> String {
     let shown = &sorted[..sorted.len().min(EVIDENCE_SHOWN)];
     let mut text = text::evidence_table(cell, shown);
     if sorted.len() > shown.len() {
-        text += &format!("\nand {} more", sorted.len() - shown.len());
+        push(
+            &mut text,
+            format_args!("\nand {} more", sorted.len() - shown.len()),
+        );
     }
     block(&text) + "\n"
 }

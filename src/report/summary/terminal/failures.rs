@@ -1,13 +1,11 @@
 //! Why things failed: one block a failure, with what a person needs before looking into a file.
 
-use std::fmt::Write;
-
 use super::layout::wrapped;
 use crate::event::{Failure, FailureClass, LogTail};
 use crate::report::marks::{self, Tone};
 use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
 use crate::report::paint::Paint;
-use crate::report::text;
+use crate::report::text::{self, push};
 
 /// Cells that get a block; the others are only counted.
 const CELLS_SHOWN: usize = 10;
@@ -35,7 +33,10 @@ pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
         out += &block.cell(cell);
     }
     if red.len() > CELLS_SHOWN {
-        out += &format!("and {} more red cells\n", red.len() - CELLS_SHOWN);
+        push(
+            &mut out,
+            format_args!("and {} more red cells\n", red.len() - CELLS_SHOWN),
+        );
     }
     out.truncate(out.trim_end_matches('\n').len());
     if !out.is_empty() {
@@ -97,7 +98,7 @@ impl Block {
     fn failure(self, cell: Option<&CellModel>, failure: &Failure) -> String {
         let mut out = self.sentence("", &failure.message);
         if let Some(cell) = cell {
-            out += &self.evidence(cell, failure);
+            out += &Self::evidence(cell, failure);
         }
         for log in failure.logs.iter().take(LOGS_SHOWN) {
             out += &self.log(log);
@@ -108,15 +109,21 @@ impl Block {
         out
     }
 
-    fn evidence(self, cell: &CellModel, failure: &Failure) -> String {
+    fn evidence(cell: &CellModel, failure: &Failure) -> String {
         let unmet: Vec<_> = failure.evidence.iter().filter(|one| !one.holds).collect();
         if unmet.is_empty() {
             return String::new();
         }
         let shown = &unmet[..unmet.len().min(EVIDENCE_SHOWN)];
-        let mut out = indented(&text::evidence_table(cell, shown), "    ");
+        let mut out = String::new();
+        for line in text::evidence_table(cell, shown).lines() {
+            push(&mut out, format_args!("    {line}\n"));
+        }
         if unmet.len() > shown.len() {
-            out += &format!("    and {} more\n", unmet.len() - shown.len());
+            push(
+                &mut out,
+                format_args!("    and {} more\n", unmet.len() - shown.len()),
+            );
         }
         out
     }
@@ -127,8 +134,14 @@ impl Block {
         let mut out = self.paint.tone(Tone::Quiet, &title);
         for line in log.lines[skipped..].iter().flat_map(|line| line.lines()) {
             let fitting: String = line.chars().take(self.width.saturating_sub(6)).collect();
-            writeln!(out, "    {} {fitting}", self.paint.tone(Tone::Quiet, "│"))
-                .expect("text takes every write");
+            let bar = self.paint.tone(Tone::Quiet, "│");
+            push(
+                &mut out,
+                format_args!(
+                    "    {bar} {fitting}
+"
+                ),
+            );
         }
         out
     }
@@ -141,8 +154,4 @@ impl Block {
         }
         out
     }
-}
-
-fn indented(text: &str, by: &str) -> String {
-    text.lines().map(|line| format!("{by}{line}\n")).collect()
 }

@@ -4,6 +4,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, Table
 
 use crate::report::marks::Tone;
 use crate::report::paint::Paint;
+use crate::report::text::push;
 
 /// A table with a rule under its head and one space between columns.
 pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
@@ -52,7 +53,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() && line.chars().count() + word.chars().count() + 1 > room {
-            out += &format!("{indent}{line}\n");
+            push(&mut out, format_args!("{indent}{line}\n"));
             line.clear();
         }
         if !line.is_empty() {
@@ -61,7 +62,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
         line += word;
     }
     if !line.is_empty() {
-        out += &format!("{indent}{line}\n");
+        push(&mut out, format_args!("{indent}{line}\n"));
     }
     out
 }

@@ -59,10 +59,7 @@ fn narrow(run: &RunModel, paint: Paint) -> Table {
 fn frame(cell: &CellModel, phases: Vec<Cell>) -> Vec<Cell> {
     let mut row = vec![Cell::new(&cell.summary.id)];
     row.extend(phases);
-    row.push(Cell::new_owned(match cell.duration_ms {
-        0 => String::new(),
-        time => text::duration(time),
-    }));
+    row.push(Cell::new_owned(text::cell_duration(cell)));
     row.push(toned(marks::verdict_tone(cell), marks::verdict(cell)));
     row
 }
