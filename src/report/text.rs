@@ -140,7 +140,7 @@ pub(super) fn cell_column(run: &RunModel) -> &'static str {
 }
 
 /// An aligned table, header first; two spaces between columns, none at the ends of lines.
-pub(super) fn aligned<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn aligned<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).force_no_tty();
     table.set_header(header);

@@ -262,7 +262,9 @@ mod tests {
         for (name, count) in nodes {
             let mut counters = Counters::default();
             for counter in Counter::all() {
-                let exception = exceptions.iter().find(|row| row.0 == *name && row.1 == counter);
+                let exception = exceptions
+                    .iter()
+                    .find(|row| row.0 == *name && row.1 == counter);
                 counters[mocks(counter)] = exception.map_or(*count, |row| row.2);
                 view.totals[mocks(counter)] += counters[mocks(counter)];
             }
@@ -332,11 +334,20 @@ mod tests {
         expectations.set(Counter::HeartbeatCount, Expectation::AtLeast(5));
         let requirements = platform(&expectations);
         let seen = view(&[("a", 1)], &[("a", Counter::CapabilitiesCount, 2)]);
-        assert!(matches!(check(&seen, &nodes(&["a"]), &requirements), Standing::Exceeded(_)));
+        assert!(matches!(
+            check(&seen, &nodes(&["a"]), &requirements),
+            Standing::Exceeded(_)
+        ));
         // A periodic counter's minimum is `periodic`'s to wait for.
         let seen = view(&[("a", 1)], &[]);
-        assert!(matches!(check(&seen, &nodes(&["a"]), &requirements), Standing::Met(_)));
-        assert_eq!(periodic(&expectations)[0].expectation, Expectation::AtLeast(5));
+        assert!(matches!(
+            check(&seen, &nodes(&["a"]), &requirements),
+            Standing::Met(_)
+        ));
+        assert_eq!(
+            periodic(&expectations)[0].expectation,
+            Expectation::AtLeast(5)
+        );
         assert_eq!(exact(&expectations).len(), 1);
     }
 
