@@ -2,6 +2,7 @@
 //!
 //! The template only lays out what the views in here have prepared; it escapes every text.
 
+mod cell;
 mod view;
 
 use askama::Template;

@@ -1,7 +1,7 @@
 //! What the JUnit file says in `system-out`: facts of a cell, evidence, logs, attachments. Plain text.
 
 use crate::event::{Execution, Failure, LogTail};
-use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use crate::report::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
 
 /// Under the `failure` or `error` element: what a person needs first.
@@ -98,13 +98,8 @@ pub(super) fn of_run_failure(failure: &Failure) -> String {
 
 /// Diagnostics are taken when a phase goes wrong, so that is the case that shows them.
 fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
-    let red = match phase.outcome {
-        PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
-        PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,
-    };
-    red && cell
-        .red_phase()
-        .is_some_and(|first| first.phase == phase.phase)
+    let first = cell.red_phase();
+    first.is_some_and(|first| first.phase == phase.phase)
 }
 
 fn logs(tails: &[LogTail]) -> impl Iterator<Item = String> {

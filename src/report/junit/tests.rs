@@ -157,6 +157,16 @@ fn a_run_without_cells_is_one_error() {
 }
 
 #[test]
+fn a_red_cell_without_a_red_phase_is_no_green_suite() {
+    let plan = Plan("1.34", 1, "fast", false, Story::Passes);
+    let mut records = fixture::killed(&[plan]);
+    records.retain(|record| !matches!(record.event, crate::event::Event::CellFinished { .. }));
+    let report = read_back(&RunModel::new(&records));
+    let last = suite(&report, &plan).test_cases.last().unwrap();
+    assert_eq!((last.name.as_str(), kind_of(last)), ("cell", "error"));
+}
+
+#[test]
 fn the_same_records_give_the_same_file() {
     let records = fixture::mixed();
     assert_eq!(

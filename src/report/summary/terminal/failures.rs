@@ -3,7 +3,7 @@
 use super::layout::wrapped;
 use crate::event::{Failure, FailureClass, LogTail};
 use crate::report::marks::{self, Tone};
-use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use crate::report::model::{CellModel, Fault, RunModel};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 
@@ -62,22 +62,17 @@ struct Block {
 impl Block {
     fn cell(self, cell: &CellModel) -> String {
         let mut out = String::new();
-        for phase in &cell.phases {
-            match &phase.outcome {
-                PhaseOutcome::Failed(failure) => {
-                    let kind = format!(" ({}: {})", failure.class(), failure.symptom);
-                    out += &self.title(cell, phase, &kind);
-                    out += &self.failure(Some(cell), failure);
-                }
-                PhaseOutcome::Interrupted(last_words) => {
-                    out += &self.title(cell, phase, "");
-                    let reason = cell.reason.as_deref();
-                    for text in reason.into_iter().chain(last_words.as_deref()) {
-                        out += &self.sentence("", text);
-                    }
-                }
-                PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => {}
-            }
+        let faults = cell.faults();
+        for fault in &faults {
+            out += &self.title(fault);
+            out += &match fault.failure() {
+                Some(failure) => self.failure(Some(cell), failure),
+                None => self.sentence("", &fault.sentence()),
+            };
+        }
+        let quoted = faults.iter().filter_map(Fault::failure);
+        if quoted.map(|failure| failure.logs.len()).sum::<usize>() == 0 {
+            out += &self.logs(&cell.quotes);
         }
         if !cell.diagnostics.is_empty() {
             out += &self.sentence("files: ", &cell.diagnostics.join(", "));
@@ -85,14 +80,12 @@ impl Block {
         out + "\n"
     }
 
-    fn title(self, cell: &CellModel, phase: &PhaseModel, kind: &str) -> String {
-        let verdict = self
-            .paint
-            .tone(marks::verdict_tone(cell), &marks::verdict(cell));
-        let place = self
-            .paint
-            .strong(&format!("{} in {}", cell.summary.id, phase.phase));
-        format!("{verdict} {place}{kind}\n")
+    fn title(self, fault: &Fault<'_>) -> String {
+        let tone = marks::verdict_tone(fault.cell);
+        let verdict = self.paint.tone(tone, &marks::verdict(fault.cell));
+        let place = self.paint.strong(&fault.place());
+        let kind = fault.failure().map(|_| format!(" ({})", fault.kind()));
+        format!("{verdict} {place}{}\n", kind.unwrap_or_default())
     }
 
     fn failure(self, cell: Option<&CellModel>, failure: &Failure) -> String {
@@ -100,9 +93,7 @@ impl Block {
         if let Some(cell) = cell {
             out += &Self::evidence(cell, failure);
         }
-        for log in failure.logs.iter().take(LOGS_SHOWN) {
-            out += &self.log(log);
-        }
+        out += &self.logs(&failure.logs);
         if let Some(remedy) = &failure.remedy {
             out += &self.sentence("to do: ", remedy);
         }
@@ -126,6 +117,11 @@ impl Block {
             );
         }
         out
+    }
+
+    fn logs(self, logs: &[LogTail]) -> String {
+        let shown = logs.iter().take(LOGS_SHOWN);
+        shown.map(|log| self.log(log)).collect()
     }
 
     fn log(self, log: &LogTail) -> String {

@@ -45,6 +45,15 @@ pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>, gap: u1
     }
 }
 
+/// The length of the longest line; the table must be without colour.
+pub(super) fn table_width(table: &Table) -> usize {
+    table
+        .lines()
+        .map(|line| line.trim_end().chars().count())
+        .max()
+        .unwrap_or(0)
+}
+
 /// `text` in lines of at most `width` characters, broken between words and indented by `indent`; a longer word stays
 /// whole.
 pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {

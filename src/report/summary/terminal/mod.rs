@@ -19,7 +19,7 @@ pub fn terminal(run: &RunModel, width: usize, color: bool) -> String {
     let sections = [
         head(run, paint),
         matrix::section(run, width, paint),
-        tables::counters(run, paint),
+        tables::counters(run, width, paint),
         tables::times(run, paint),
         failures::section(run, width, paint),
         totals(run, paint),
