@@ -1,16 +1,16 @@
-//! Values that must never be seen.
+//! A text that must not be seen: no `Debug`, no `Display`, nothing that a log or a report could pick up by accident.
 
-/// A token or key. It has no `Debug` and no `Display`, so that it can't reach a log, an error or a report by accident.
+/// A token or key. Whoever needs its text says so by [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `value`.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
+    /// Takes the text in.
+    pub fn new(text: String) -> Self {
+        Self(text)
     }
 
-    /// The value, for the one place that has to send it.
+    /// The text itself; it goes where the secret is used, and nowhere else.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,3 +1,49 @@
-//! stub
-/// stub
-pub struct Rendered;
+//! From manifests to the objects of one cell: read, merged, patched, cross-checked and put in order.
+//!
+//! Pure: no IO and no clock. The same texts and inputs give the same objects in the same order, always. What a run
+//! changes is set on the parsed documents; a field that nothing here knows goes through as it came.
+
+mod address;
+mod check;
+mod config;
+mod document;
+mod locate;
+mod mask;
+mod object;
+mod part;
+mod patch;
+mod problem;
+mod render;
+mod rendered;
+mod sources;
+mod strict;
+#[cfg(test)]
+mod tests;
+
+pub use address::ServiceAddress;
+pub use config::{base_agent_config, merge};
+pub use object::{Object, Source};
+pub use part::Part;
+pub use problem::{ManifestProblem, ManifestProblems, Place};
+pub use render::{Inputs, PullPolicy, render};
+pub use rendered::{Agent, Mock, Rendered, Step};
+pub use sources::{Folder, Sources, is_manifest_name};
+pub use strict::unknown_fields;
+
+/// The names that agent, mock and runner agree on.
+pub mod names {
+    /// The Secret that holds the bootstrap token.
+    pub const BOOTSTRAP_SECRET: &str = "plexd-bootstrap";
+    /// The token's key in it.
+    pub const BOOTSTRAP_KEY: &str = "token";
+    /// The ConfigMap that holds the agent's configuration.
+    pub const CONFIG_MAP: &str = "plexd-config";
+    /// The configuration's key in it.
+    pub const CONFIG_KEY: &str = "config.yaml";
+    /// The agent's DaemonSet and its container.
+    pub const AGENT: &str = "plexd";
+    /// The mock's Deployment, its Service and its container.
+    pub const MOCK: &str = "mock-api";
+    /// The label that tells pods apart; its value is [`AGENT`] or [`MOCK`].
+    pub const LABEL: &str = "app.kubernetes.io/name";
+}

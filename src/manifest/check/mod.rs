@@ -1,0 +1,94 @@
+//! Whether the objects of a deployment fit together: what a cluster would find out one by one, and late.
+
+mod network;
+mod pod;
+mod rbac;
+mod reference;
+mod workload;
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::{ManifestProblem, Object};
+
+/// A deployment under examination.
+pub(super) struct Deployed<'a> {
+    /// The cell's namespace.
+    pub(super) namespace: &'a str,
+    /// Every object, in order.
+    pub(super) objects: Vec<&'a Object>,
+    /// What the agent is configured with.
+    pub(super) agent_config: &'a Value,
+    /// Whether every text could be read: without that, what is missing may only be unreadable.
+    pub(super) is_complete: bool,
+}
+
+impl Deployed<'_> {
+    /// Whether an object is there, as far as can be said.
+    fn has(&self, kind: &str, name: &str) -> bool {
+        !self.is_complete || self.object(kind, name).is_some()
+    }
+
+    fn object(&self, kind: &str, name: &str) -> Option<&Object> {
+        let mut objects = self.objects.iter().copied();
+        objects.find(|object| object.is(kind, name))
+    }
+
+    fn of_kind<'k>(&'k self, kind: &'k str) -> impl Iterator<Item = &'k Object> {
+        let objects = self.objects.iter().copied();
+        objects.filter(move |object| object.kind == kind)
+    }
+}
+
+/// Collects the problems of one object.
+struct Findings<'a> {
+    object: &'a Object,
+    problems: &'a mut Vec<ManifestProblem>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, field: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        let place = self.object.place(field);
+        self.problems
+            .push(ManifestProblem::new(place, message, remedy));
+    }
+
+    /// The object as its own type; what does not fit is a problem.
+    fn decode<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
+        let typed = self.object.decode();
+        typed.map_err(|problem| self.problems.push(problem)).ok()
+    }
+}
+
+/// Every problem, in the order of the objects.
+pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
+    let mut problems = Vec::new();
+    let mut seen = HashSet::new();
+    for object in &deployed.objects {
+        let mut findings = Findings {
+            object,
+            problems: &mut problems,
+        };
+        if !seen.insert((&object.api_version, &object.kind, &object.name)) {
+            findings.add(
+                "",
+                "is there twice",
+                "keep one of the two, or give it another name",
+            );
+        }
+        match object.kind.as_str() {
+            "DaemonSet" => workload::daemon_set(&mut findings, deployed),
+            "Deployment" => workload::deployment(&mut findings, deployed),
+            "Service" => network::service(&mut findings, deployed),
+            "ClusterRoleBinding" | "RoleBinding" => rbac::binding(&mut findings, deployed),
+            "ConfigMap" => network::agent_config(&mut findings, deployed),
+            "CustomResourceDefinition" => {
+                findings
+                    .decode::<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>();
+            }
+            _ => {}
+        }
+    }
+    problems
+}

@@ -1,0 +1,154 @@
+//! From a URL in the agent's configuration through a Service to a container's port.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use reqwest::Url;
+use serde_json::Value;
+
+use super::{Deployed, Findings};
+use crate::manifest::{ServiceAddress, names};
+
+/// Checks that a Service has pods behind it, and a port of theirs behind each of its own.
+pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+    let Some(spec) = findings
+        .decode::<Service>()
+        .and_then(|service| service.spec)
+    else {
+        return;
+    };
+    let Some(selector) = spec.selector.filter(|selector| !selector.is_empty()) else {
+        return;
+    };
+    let templates: Vec<PodTemplateSpec> = deployed
+        .of_kind("Deployment")
+        .filter_map(|object| object.decode::<Deployment>().ok())
+        .map(|deployment| deployment.spec.template)
+        .filter(|template| is_selected(&selector, template))
+        .collect();
+    if templates.is_empty() {
+        if deployed.is_complete {
+            let remedy = "make it the labels of the Deployment's template";
+            findings.add("spec.selector", "selects no pod that is deployed", remedy);
+        }
+        return;
+    }
+    for (index, port) in spec.ports.iter().flatten().enumerate() {
+        if !templates.iter().any(|template| has_target(template, port)) {
+            findings.add(
+                &format!("spec.ports[{index}].targetPort"),
+                format!("port {} leads to no port of the selected pods", port.port),
+                "name a port of the Deployment's container",
+            );
+        }
+    }
+}
+
+fn is_selected(selector: &BTreeMap<String, String>, template: &PodTemplateSpec) -> bool {
+    let metadata = template.metadata.as_ref();
+    let labels = metadata.and_then(|metadata| metadata.labels.as_ref());
+    let mut pairs = selector.iter();
+    labels.is_some_and(|labels| pairs.all(|(key, value)| labels.get(key) == Some(value)))
+}
+
+/// Whether the pod has the port that a Service's leads to. Declaring a port by number is optional: without any
+/// declared, every number may be meant.
+fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let mut ports = containers
+        .flat_map(|container| container.ports.iter().flatten())
+        .peekable();
+    let is_undeclared = ports.peek().is_none();
+    match port
+        .target_port
+        .clone()
+        .unwrap_or(IntOrString::Int(port.port))
+    {
+        IntOrString::Int(number) => {
+            is_undeclared || ports.any(|there| there.container_port == number)
+        }
+        IntOrString::String(name) => ports.any(|there| there.name.as_ref() == Some(&name)),
+    }
+}
+
+/// Checks every URL of the agent's configuration that names a Service.
+pub(super) fn agent_config(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+    if findings.object.name == names::CONFIG_MAP {
+        let field = format!("data.{}: ", names::CONFIG_KEY);
+        visit(&field, deployed.agent_config, findings, deployed);
+    }
+}
+
+fn visit(field: &str, value: &Value, findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                let separator = if field.ends_with(": ") { "" } else { "." };
+                visit(
+                    &format!("{field}{separator}{key}"),
+                    value,
+                    findings,
+                    deployed,
+                );
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                visit(&format!("{field}[{index}]"), value, findings, deployed);
+            }
+        }
+        Value::String(text) => {
+            let address = Url::parse(text).ok().as_ref().and_then(ServiceAddress::of);
+            if let Some(address) = address {
+                examine(field, text, &address, findings, deployed);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A host of a Service's form is held to it where it can't be anything else: it names a Service or the namespace.
+fn examine(
+    field: &str,
+    url: &str,
+    address: &ServiceAddress,
+    findings: &mut Findings<'_>,
+    deployed: &Deployed<'_>,
+) {
+    if !deployed.is_complete {
+        return;
+    }
+    let service = deployed.object("Service", &address.service);
+    let is_ours = address.means(&address.service, deployed.namespace);
+    let ports: Vec<i32> = service.into_iter().flat_map(ports_of).collect();
+    let message = match (service, is_ours) {
+        (None, false) => return,
+        (None, true) => format!(
+            "`{url}` names the Service `{}`, which is not deployed",
+            address.service
+        ),
+        (Some(_), false) => format!("`{url}` names another namespace than the cell's"),
+        (Some(_), true) if ports.contains(&i32::from(address.port)) => return,
+        (Some(_), true) => format!(
+            "`{url}` names port {}, which the Service does not have",
+            address.port
+        ),
+    };
+    let remedy = format!(
+        "use a host such as `{}.{}` with a port of the Service",
+        names::MOCK,
+        deployed.namespace
+    );
+    findings.add(field, message, remedy);
+}
+
+fn ports_of(service: &crate::manifest::Object) -> Vec<i32> {
+    let spec = service
+        .decode::<Service>()
+        .ok()
+        .and_then(|service| service.spec);
+    let ports = spec.and_then(|spec| spec.ports).unwrap_or_default();
+    ports.into_iter().map(|port| port.port).collect()
+}

@@ -1,0 +1,98 @@
+//! A pod's description: images, mounts and their volumes, probes and their ports, and everything it refers to.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{Deployed, Findings, reference};
+
+/// Where a workload describes its pod.
+const POD: &str = "spec.template.spec";
+
+pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec: &PodSpec) {
+    let init = spec.init_containers.iter().flatten().enumerate();
+    let main = spec.containers.iter().enumerate();
+    let containers = init
+        .map(|(index, container)| (format!("{POD}.initContainers[{index}]"), container))
+        .chain(main.map(|(index, container)| (format!("{POD}.containers[{index}]"), container)));
+    for (field, container) in containers {
+        image(findings, &field, container);
+        mounts(findings, &field, container, spec);
+        probes(findings, &field, container);
+        reference::of_container(findings, deployed, &field, container);
+    }
+    reference::of_pod(findings, deployed, POD, spec);
+}
+
+/// An image's name as the kubelet takes it; the registry answers for the rest.
+fn image(findings: &mut Findings<'_>, field: &str, container: &Container) {
+    let image = container.image.as_deref().unwrap_or_default();
+    let (path, _) = image.split_once('@').unwrap_or((image, ""));
+    let repository = path.rsplit_once('/').map_or(path, |(_, last)| last);
+    let (repository, _) = repository.split_once(':').unwrap_or((repository, ""));
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if repository.is_empty()
+        || !repository.chars().all(is_name)
+        || image.contains(char::is_whitespace)
+    {
+        let message = format!("`{image}` is no image's name");
+        findings.add(&format!("{field}.image"), message, "name an image");
+    }
+}
+
+fn mounts(findings: &mut Findings<'_>, field: &str, container: &Container, spec: &PodSpec) {
+    let volumes: BTreeSet<&str> = spec
+        .volumes
+        .iter()
+        .flatten()
+        .map(|volume| volume.name.as_str())
+        .collect();
+    let mut paths = BTreeSet::new();
+    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        let field = format!("{field}.volumeMounts[{index}]");
+        if !volumes.contains(mount.name.as_str()) {
+            let message = format!("mounts `{}`, which is no volume of the pod", mount.name);
+            let remedy = format!("add the volume to {POD}.volumes");
+            findings.add(&format!("{field}.name"), message, remedy);
+        }
+        if !paths.insert(mount.mount_path.as_str()) {
+            let message = format!("`{}` is mounted twice", mount.mount_path);
+            findings.add(
+                &format!("{field}.mountPath"),
+                message,
+                "keep one of the two",
+            );
+        }
+    }
+}
+
+fn probes(findings: &mut Findings<'_>, field: &str, container: &Container) {
+    let probes = [
+        ("startupProbe", &container.startup_probe),
+        ("livenessProbe", &container.liveness_probe),
+        ("readinessProbe", &container.readiness_probe),
+    ];
+    for (name, probe) in probes {
+        let named_port = probe
+            .as_ref()
+            .and_then(port_of)
+            .and_then(|port| match port {
+                IntOrString::String(name) => Some(name),
+                IntOrString::Int(_) => None,
+            });
+        let mut ports = container.ports.iter().flatten();
+        if let Some(port) = named_port
+            && !ports.any(|there| there.name.as_ref() == Some(&port))
+        {
+            let message = format!("asks port `{port}`, which the container does not have");
+            let field = format!("{field}.{name}");
+            findings.add(&field, message, "name one of the container's ports");
+        }
+    }
+}
+
+fn port_of(probe: &Probe) -> Option<IntOrString> {
+    let http = probe.http_get.as_ref().map(|action| action.port.clone());
+    http.or_else(|| probe.tcp_socket.as_ref().map(|action| action.port.clone()))
+}

@@ -1,0 +1,66 @@
+//! From text to objects: documents are split, lists opened, heads read. Knows nothing of what the objects mean.
+
+use serde_json::Value;
+
+use super::object::Source;
+use super::{ManifestProblem, Object, Place};
+
+/// Reads every object of a file, in its order; what can't be read becomes a problem.
+pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
+    // As Kubernetes' own reader takes them: `0644` is octal, `yes` is true.
+    let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true };
+    let documents = serde_saphyr::from_multiple_with_options::<Value>(text, options);
+    let documents = documents.unwrap_or_else(|error| {
+        problems.push(not_yaml(file, &error.to_string()));
+        Vec::new()
+    });
+    let mut objects = Vec::new();
+    for (index, value) in documents.into_iter().enumerate() {
+        let source = Source {
+            file: file.to_owned(),
+            document: Some(index + 1),
+            prefix: String::new(),
+        };
+        open(value, &source, &mut objects, problems);
+    }
+    objects
+}
+
+fn not_yaml(file: &str, error: &str) -> ManifestProblem {
+    let place = Place {
+        file: file.to_owned(),
+        ..Place::default()
+    };
+    ManifestProblem::new(
+        place,
+        format!("is not YAML: {error}"),
+        "correct the text there",
+    )
+}
+
+/// Takes a document's object, or each item's of a list.
+fn open(
+    mut value: Value,
+    source: &Source,
+    objects: &mut Vec<Object>,
+    problems: &mut Vec<ManifestProblem>,
+) {
+    let is_list = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind.ends_with("List"));
+    if let (true, Some(Value::Array(items))) = (is_list, value.get_mut("items").map(Value::take)) {
+        for (index, item) in items.into_iter().enumerate() {
+            let source = Source {
+                prefix: source.place(&format!("items[{index}]")).field,
+                ..source.clone()
+            };
+            open(item, &source, objects, problems);
+        }
+        return;
+    }
+    match Object::read(value, source.clone()) {
+        Ok(object) => objects.push(object),
+        Err(problem) => problems.push(problem),
+    }
+}

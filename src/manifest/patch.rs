@@ -1,0 +1,112 @@
+//! What a run changes in an object, set on the parsed document: everything that is not named here stays as it came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::{Object, PullPolicy};
+
+/// Moves an object into `namespace`; an object of the cluster stays where it is.
+pub(super) fn set_namespace(object: &mut Object, namespace: &str) {
+    if !object.is_namespaced() {
+        return;
+    }
+    if let Some(metadata) = table(&mut object.value, "/metadata") {
+        metadata.insert("namespace".to_owned(), json!(namespace));
+        object.namespace = Some(namespace.to_owned());
+    }
+}
+
+/// Gives a namespace its name.
+pub(super) fn rename(object: &mut Object, name: &str) {
+    if let Some(metadata) = table(&mut object.value, "/metadata") {
+        metadata.insert("name".to_owned(), json!(name));
+        name.clone_into(&mut object.name);
+    }
+}
+
+/// Points the accounts of a binding at `namespace`: those without one, and those of the namespaces in `homes` that
+/// the manifests were written for. An account of another namespace stays as it is.
+pub(super) fn set_subjects(object: &mut Object, namespace: &str, homes: &BTreeSet<String>) {
+    let Some(subjects) = object
+        .value
+        .get_mut("subjects")
+        .and_then(Value::as_array_mut)
+    else {
+        return;
+    };
+    for subject in subjects.iter_mut().filter_map(Value::as_object_mut) {
+        let is_account = subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount");
+        let current = subject.get("namespace").and_then(Value::as_str);
+        if is_account && current.is_none_or(|current| homes.contains(current)) {
+            subject.insert("namespace".to_owned(), json!(namespace));
+        }
+    }
+}
+
+/// Gives the container at `index` its image, and with it every other container of the pod that had the same one.
+pub(super) fn set_image(object: &mut Object, index: usize, image: &str, policy: PullPolicy) {
+    let original = object
+        .value
+        .pointer(&format!("{CONTAINERS}/{index}/image"))
+        .cloned();
+    let mut position = 0;
+    for_each_container(object, |container, is_init| {
+        let is_chosen = !is_init && position == index;
+        position += usize::from(!is_init);
+        if is_chosen || (original.is_some() && container.get("image") == original.as_ref()) {
+            container.insert("image".to_owned(), json!(image));
+            container.insert("imagePullPolicy".to_owned(), json!(policy.name()));
+        }
+    });
+}
+
+/// Adds to the environment of the container at `index`; a variable that is there already is replaced where it stands.
+pub(super) fn set_env(object: &mut Object, index: usize, env: &BTreeMap<String, String>) {
+    let Some(container) = table(&mut object.value, &format!("{CONTAINERS}/{index}")) else {
+        return;
+    };
+    if env.is_empty() {
+        return;
+    }
+    let list = container.entry("env").or_insert_with(|| json!([]));
+    let Some(list) = list.as_array_mut() else {
+        return;
+    };
+    for (name, value) in env {
+        let variable = json!({ "name": name, "value": value });
+        let same = |there: &&mut Value| there.get("name") == variable.get("name");
+        match list.iter_mut().find(same) {
+            Some(there) => *there = variable,
+            None => list.push(variable),
+        }
+    }
+}
+
+/// Takes the probes off every container of the pod.
+pub(super) fn remove_probes(object: &mut Object) {
+    for_each_container(object, |container, _| {
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            container.remove(probe);
+        }
+    });
+}
+
+/// Where a workload has its containers.
+pub(super) const CONTAINERS: &str = "/spec/template/spec/containers";
+const INIT_CONTAINERS: &str = "/spec/template/spec/initContainers";
+
+fn for_each_container(object: &mut Object, mut visit: impl FnMut(&mut Map<String, Value>, bool)) {
+    for (pointer, is_init) in [(INIT_CONTAINERS, true), (CONTAINERS, false)] {
+        let list = object.value.pointer_mut(pointer);
+        for container in list.and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(container) = container.as_object_mut() {
+                visit(container, is_init);
+            }
+        }
+    }
+}
+
+fn table<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Map<String, Value>> {
+    value.pointer_mut(pointer).and_then(Value::as_object_mut)
+}

@@ -1,0 +1,69 @@
+//! What is wrong with a deployment's texts: each problem with its place and a way out.
+
+use std::fmt;
+
+/// A place in the texts of a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the user knows it.
+    pub file: String,
+    /// Which of the file's documents, from 1; empty documents don't count.
+    pub document: Option<usize>,
+    /// Kind and name, such as `DaemonSet plexd`.
+    pub object: Option<String>,
+    /// The path of a field, such as `spec.template.spec.containers[0].image`; empty for the whole object.
+    pub field: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.file)?;
+        if let Some(document) = self.document {
+            write!(formatter, ", document {document}")?;
+        }
+        if let Some(object) = &self.object {
+            write!(formatter, " ({object})")?;
+        }
+        if !self.field.is_empty() {
+            write!(formatter, ", {}", self.field)?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that keeps a deployment from being applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct ManifestProblem {
+    /// Where.
+    pub place: Place,
+    /// What is wrong, as a fragment.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl ManifestProblem {
+    /// A problem at `place`.
+    pub fn new(place: Place, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            place,
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// All problems of a deployment; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ManifestProblems(pub Vec<ManifestProblem>);
+
+impl fmt::Display for ManifestProblems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(formatter, "{separator}{problem} ({})", problem.remedy)?;
+        }
+        Ok(())
+    }
+}

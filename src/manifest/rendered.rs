@@ -1,0 +1,99 @@
+//! A deployment that has been rendered: complete, cross-checked, in order.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::Service;
+use serde_json::Value;
+
+use super::{Object, Part, mask};
+use crate::secret::Secret;
+
+/// The objects of one cell. There is no way to one but [`super::render`], so its parts fit together.
+pub struct Rendered {
+    pub(super) namespace: String,
+    pub(super) steps: Vec<Step>,
+    pub(super) agent: Agent,
+    pub(super) mock: Mock,
+    pub(super) agent_config: Value,
+    pub(super) notices: Vec<String>,
+    pub(super) token: Secret,
+}
+
+/// One part with its objects, in the order of application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Which part.
+    pub part: Part,
+    /// Its objects, as they are to be applied.
+    pub objects: Vec<Object>,
+}
+
+/// The agent as its manifests describe it.
+#[derive(Clone)]
+pub struct Agent {
+    /// The DaemonSet, patched.
+    pub daemon_set: DaemonSet,
+    /// The container that runs the agent.
+    pub container: String,
+}
+
+/// The mock as its manifests describe it.
+#[derive(Clone)]
+pub struct Mock {
+    /// The Deployment, patched.
+    pub deployment: Deployment,
+    /// The Service in front of it.
+    pub service: Service,
+    /// The container that runs the mock.
+    pub container: String,
+}
+
+impl Rendered {
+    /// The cell's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The parts, in the order of application.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Every object, in the order of application.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.steps.iter().flat_map(|step| &step.objects)
+    }
+
+    /// The object of this kind and name.
+    pub fn object(&self, kind: &str, name: &str) -> Option<&Object> {
+        self.objects().find(|object| object.is(kind, name))
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The mock.
+    pub fn mock(&self) -> &Mock {
+        &self.mock
+    }
+
+    /// The agent's configuration, the variant's merged in.
+    pub fn agent_config(&self) -> &Value {
+        &self.agent_config
+    }
+
+    /// Things to know that are no problem, such as files that are not applied.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// Every part as a file to keep, name and YAML, with tokens masked.
+    pub fn masked_yaml(&self) -> Vec<(String, String)> {
+        let keep = |step: &Step| {
+            let yaml = mask::yaml(&step.objects, &self.token);
+            (step.part.kept_as(), yaml)
+        };
+        self.steps.iter().map(keep).collect()
+    }
+}

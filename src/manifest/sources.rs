@@ -1,0 +1,96 @@
+//! The texts that a deployment is made of. Built-in ones come with the program; a folder's are read by the caller.
+
+use std::collections::BTreeMap;
+
+/// The texts of a deployment: the production manifests and the mock's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    pub(super) manifests: Folder,
+    pub(super) mock: Folder,
+}
+
+/// Named texts that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// How the user calls the folder; the start of every place in a message.
+    label: String,
+    /// Text by path inside the folder, with `/` between its parts.
+    files: BTreeMap<String, String>,
+}
+
+impl Folder {
+    /// A folder that the user calls `label`, with its texts by their path inside it (`crds/plexdhook-crd.yaml`).
+    pub fn new(label: impl Into<String>, files: BTreeMap<String, String>) -> Self {
+        Self {
+            label: label.into(),
+            files,
+        }
+    }
+
+    /// What the user calls the file `name`.
+    pub(super) fn path_of(&self, name: &str) -> String {
+        if self.label.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.label)
+        }
+    }
+
+    /// The text of a file.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.files.get(name).map(String::as_str)
+    }
+
+    /// The files that could hold manifests, by name.
+    pub(super) fn manifests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .filter(|(name, _)| is_manifest_name(name))
+    }
+}
+
+/// Whether a file of this name could hold manifests, judged by its ending.
+pub fn is_manifest_name(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    matches!(ending, Some("yaml" | "yml" | "json"))
+}
+
+/// The built-in texts of one folder of `deploy/`.
+macro_rules! built_in {
+    ($label:literal: $($name:literal),+ $(,)?) => {
+        Folder::new($label, BTreeMap::from([$((
+            $name.to_owned(),
+            include_str!(concat!("../../", $label, "/", $name)).to_owned(),
+        )),+]))
+    };
+}
+
+impl Sources {
+    /// The manifests that come with the program.
+    pub fn builtin() -> Self {
+        Self {
+            manifests: built_in!("deploy/kubernetes":
+                "crds/plexdhook-crd.yaml",
+                "crds/plexdnodestate-crd.yaml",
+                "daemonset.yaml",
+                "plexd-config-configmap.yaml",
+                "rbac.yaml",
+                "serviceaccount.yaml",
+            ),
+            mock: built_in!("deploy/mock-api": "mock-api.yaml"),
+        }
+    }
+
+    /// The same with another folder in place of `deploy/kubernetes`.
+    #[must_use]
+    pub fn with_manifests(self, manifests: Folder) -> Self {
+        Self { manifests, ..self }
+    }
+
+    /// The same with other texts in place of `deploy/mock-api`.
+    #[must_use]
+    pub fn with_mock(self, mock: Folder) -> Self {
+        Self { mock, ..self }
+    }
+}

@@ -1,0 +1,235 @@
+//! Broken manifests: each one with the place and the words that it is reported with.
+
+use super::patches::with_file;
+use super::{Case, said};
+use crate::manifest::{Folder, Sources};
+
+const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
+const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
+const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
+
+/// What is broken, in which file, by putting one text in another's place, and how it is reported.
+const TABLE: &[(&str, &str, &str, &str)] = &[
+    (
+        "daemonset.yaml",
+        "name: plexd-bootstrap",
+        "name: plexd-boot",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: names the Secret `plexd-boot`, which is not deployed",
+    ),
+    (
+        "daemonset.yaml",
+        "key: token",
+        "key: tokens",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: the Secret `plexd-bootstrap` has no key `tokens`",
+    ),
+    (
+        "daemonset.yaml",
+        "name: plexd-config",
+        "name: plexd-conf",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.volumes[0].configMap: names the ConfigMap `plexd-conf`, which is not deployed",
+    ),
+    (
+        "daemonset.yaml",
+        "serviceAccountName: plexd",
+        "serviceAccountName: plexed",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.serviceAccountName: names the account `plexed`, which is not deployed",
+    ),
+    (
+        "daemonset.yaml",
+        "            - name: run\n              mountPath",
+        "            - name: runtime\n              mountPath",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.containers[0].volumeMounts[2].name: mounts `runtime`, which is no volume of the pod",
+    ),
+    (
+        "daemonset.yaml",
+        "mountPath: /var/run/plexd",
+        "mountPath: /var/lib/plexd",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.containers[0].volumeMounts[2].mountPath: `/var/lib/plexd` is mounted twice",
+    ),
+    (
+        "daemonset.yaml",
+        "    matchLabels:\n      app.kubernetes.io/name: plexd",
+        "    matchLabels:\n      app.kubernetes.io/name: plexed",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.selector: does not select the pods of its own template",
+    ),
+    (
+        "daemonset.yaml",
+        "- name: health",
+        "- name: healthy",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.containers[0].livenessProbe: asks port `health`, which the container does not have",
+    ),
+    (
+        "daemonset.yaml",
+        "hostNetwork: true",
+        "hostNetwork: [true]",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.hostNetwork: does not fit its type: invalid type: sequence, expected a boolean",
+    ),
+    (
+        "daemonset.yaml",
+        "kind: DaemonSet",
+        "kind: StatefulSet",
+        "deploy/kubernetes/daemonset.yaml: holds no DaemonSet that is called `plexd`, and not exactly one by another name",
+    ),
+    (
+        "daemonset.yaml",
+        "  name: plexd\n  namespace",
+        "  namespace",
+        "deploy/kubernetes/daemonset.yaml, document 1, metadata.name: metadata.name is missing, or is no text",
+    ),
+    (
+        "daemonset.yaml",
+        "      containers:\n",
+        "      containers:\n        - {name: one, image: 'a:1'}\n        - {name: plexd2, image: 'a:1'}\n        - {name: two, image: 'b:1'}\n      ignored:\n",
+        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+         spec.template.spec.containers: none of its 3 containers is called `plexd`",
+    ),
+    (
+        "rbac.yaml",
+        "  kind: ClusterRole\n  name: plexd\nsubjects",
+        "  kind: ClusterRole\n  name: plexed\nsubjects",
+        "deploy/kubernetes/rbac.yaml, document 2 (ClusterRoleBinding plexd), \
+         roleRef: names the ClusterRole `plexed`, which is not deployed",
+    ),
+    (
+        "rbac.yaml",
+        "  - kind: ServiceAccount\n    name: plexd",
+        "  - kind: ServiceAccount\n    name: plexed",
+        "deploy/kubernetes/rbac.yaml, document 2 (ClusterRoleBinding plexd), \
+         subjects[0]: names the account `plexed`, which is not deployed",
+    ),
+    (
+        "mock-api.yaml",
+        "  selector:\n    app.kubernetes.io/name: mock-api",
+        "  selector:\n    app.kubernetes.io/name: mock",
+        "deploy/mock-api/mock-api.yaml, document 2 (Service mock-api), \
+         spec.selector: selects no pod that is deployed",
+    ),
+    (
+        "mock-api.yaml",
+        "targetPort: https",
+        "targetPort: tls",
+        "deploy/mock-api/mock-api.yaml, document 2 (Service mock-api), \
+         spec.ports[1].targetPort: port 8443 leads to no port of the selected pods",
+    ),
+    (
+        "mock-api.yaml",
+        "port: 8443\n      targetPort",
+        "port: 443\n      targetPort",
+        "(made by the run) (ConfigMap plexd-config), data.config.yaml: metrics.local_endpoint.url: \
+         `https://mock-api.plexd-e2e:8443/local/metrics` names port 8443, which the Service does not have",
+    ),
+    (
+        "mock-api.yaml",
+        "replicas: 1",
+        "replicas: 2",
+        "deploy/mock-api/mock-api.yaml, document 1 (Deployment mock-api), spec.replicas: is not 1",
+    ),
+];
+
+#[test]
+fn each_break_is_reported_at_its_place() {
+    for (file, from, to, expected) in TABLE {
+        let problems = said(&problems_of(file, from, to));
+        assert!(
+            problems.iter().any(|problem| problem == expected),
+            "expected {expected:?}, got {problems:#?}"
+        );
+    }
+}
+
+fn problems_of(file: &str, from: &str, to: &str) -> Vec<crate::manifest::ManifestProblem> {
+    let original = match file {
+        "daemonset.yaml" => DAEMON_SET,
+        "rbac.yaml" => RBAC,
+        _ => MOCK,
+    };
+    assert!(original.contains(from), "{from:?} is not in {file}");
+    let text = original.replacen(from, to, 1);
+    let sources = if file == "mock-api.yaml" {
+        let files = [(file.to_owned(), text)].into();
+        Sources::builtin().with_mock(Folder::new("deploy/mock-api", files))
+    } else {
+        with_file(file, text)
+    };
+    Case::new(sources).render().err().unwrap_or_default()
+}
+
+#[test]
+fn everything_is_reported_at_once() {
+    let sources = with_file("rbac.yaml", "kind: [".to_owned());
+    let mut files: std::collections::BTreeMap<String, String> = sources
+        .manifests
+        .manifests()
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .collect();
+    files.remove("serviceaccount.yaml");
+    files.insert(
+        "daemonset.yaml".to_owned(),
+        DAEMON_SET.replace(
+            "- name: run\n              mount",
+            "- name: runs\n              mount",
+        ),
+    );
+    let sources = Sources::builtin().with_manifests(Folder::new("their", files));
+    let problems = said(&Case::new(sources).render().err().unwrap());
+    insta::assert_snapshot!(problems.join("\n"));
+}
+
+#[test]
+fn a_variant_that_points_into_another_namespace_is_found() {
+    let config = serde_json::json!({ "api": { "base_url": "http://mock-api.plexd-system:8080" } });
+    let problems = Case::builtin().with_config(config).render().err().unwrap();
+    assert_eq!(
+        said(&problems),
+        [
+            "(made by the run) (ConfigMap plexd-config), data.config.yaml: api.base_url: \
+          `http://mock-api.plexd-system:8080` names another namespace than the cell's"
+        ]
+    );
+    assert!(problems[0].remedy.contains("mock-api.plexd-e2e"));
+}
+
+#[test]
+fn a_url_that_leads_out_of_the_cluster_is_nobodys_business() {
+    let config = serde_json::json!({ "updates": { "url": "https://releases.example:443/plexd", "at": "http://10.0.0.1" } });
+    Case::builtin().with_config(config).rendered();
+}
+
+#[test]
+fn two_objects_of_one_name_are_found() {
+    let text = format!("{DAEMON_SET}---\n{DAEMON_SET}");
+    let problems = Case::new(with_file("daemonset.yaml", text))
+        .render()
+        .err()
+        .unwrap();
+    assert_eq!(
+        said(&problems),
+        ["deploy/kubernetes/daemonset.yaml, document 2 (DaemonSet plexd): is there twice"]
+    );
+}
+
+#[test]
+fn a_field_that_kubernetes_does_not_know_is_found() {
+    let text = DAEMON_SET.replace(
+        "mountPath: /var/run/plexd",
+        "mountPath: /var/run/plexd\n              readonly: true",
+    );
+    let rendered = Case::new(with_file("daemonset.yaml", text)).rendered();
+    let found = crate::manifest::unknown_fields(rendered.object("DaemonSet", "plexd").unwrap());
+    assert_eq!(
+        said(&found),
+        [
+            "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+          spec.template.spec.containers[0].volumeMounts[2].readonly: is a field that Kubernetes does not know"
+        ]
+    );
+}

@@ -1,0 +1,81 @@
+//! The built-in manifests, rendered: as they are kept, in order, without a token and without a misspelt field.
+
+use super::super::{Part, unknown_fields};
+use super::{Case, TOKEN};
+
+#[test]
+fn the_rendered_set_is_what_is_documented() {
+    let kept = Case::builtin().rendered().masked_yaml();
+    let text: Vec<String> = kept
+        .iter()
+        .map(|(name, yaml)| format!("# {name}\n{yaml}"))
+        .collect();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+#[test]
+fn objects_come_in_the_documented_order() {
+    let rendered = Case::builtin().rendered();
+    let order: Vec<String> = rendered
+        .steps()
+        .iter()
+        .flat_map(|step| {
+            let order = step.part.order();
+            let titles = step.objects.iter().map(move |object| object.title());
+            titles.map(move |title| format!("{order} {title}"))
+        })
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "1 Namespace plexd-e2e",
+            "2 CustomResourceDefinition plexdnodestates.plexd.plexsphere.com",
+            "3 CustomResourceDefinition plexdhooks.plexd.plexsphere.com",
+            "4 ServiceAccount plexd",
+            "5 ClusterRole plexd",
+            "5 ClusterRoleBinding plexd",
+            "5 Role plexd",
+            "5 RoleBinding plexd",
+            "6 Secret plexd-bootstrap",
+            "7 ConfigMap plexd-config",
+            "8 Deployment mock-api",
+            "8 Service mock-api",
+            "9 DaemonSet plexd",
+        ]
+    );
+    assert_eq!(rendered.steps().len(), Part::ALL.len());
+    assert_eq!(rendered.notices(), [""; 0]);
+}
+
+#[test]
+fn the_same_inputs_give_the_same_texts() {
+    let case = Case::builtin();
+    assert_eq!(case.rendered().masked_yaml(), case.rendered().masked_yaml());
+}
+
+#[test]
+fn no_built_in_field_is_misspelt() {
+    for object in Case::builtin().rendered().objects() {
+        assert_eq!(unknown_fields(object), [], "{}", object.title());
+    }
+}
+
+#[test]
+fn tokens_are_masked_wherever_they_stand() {
+    let mut case = Case::builtin();
+    case.env = [
+        ("VENDOR_PASSWORD".to_owned(), "correct-horse".to_owned()),
+        ("GREETING".to_owned(), format!("hello {TOKEN}")),
+    ]
+    .into();
+    let rendered = case.rendered();
+    let kept = rendered.masked_yaml();
+    let text: String = kept.into_iter().map(|(_, yaml)| yaml).collect();
+    assert!(!text.contains(TOKEN));
+    assert!(!text.contains("correct-horse"));
+    assert!(!text.contains("YS10b2tlbi1vZi10aGUtdGVzdHM="));
+    assert!(text.contains("hello <masked>"));
+    for object in rendered.objects() {
+        assert!(!format!("{object:?}").contains("YS10b2tlbi1vZi10aGUtdGVzdHM="));
+    }
+}

@@ -1,0 +1,89 @@
+//! The rendered set as people read it, what patches keep, and what is found wrong with broken manifests.
+
+mod broken;
+mod foreign;
+mod golden;
+mod patches;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{Inputs, ManifestProblem, PullPolicy, Rendered, Sources, render};
+use crate::secret::Secret;
+
+/// A token that no manifest holds by chance.
+const TOKEN: &str = "a-token-of-the-tests";
+
+/// Inputs that a test changes what it is about in.
+struct Case {
+    sources: Sources,
+    agent_config: Map<String, Value>,
+    env: BTreeMap<String, String>,
+    probes: bool,
+    token: Secret,
+}
+
+impl Case {
+    fn new(sources: Sources) -> Self {
+        Self {
+            sources,
+            agent_config: Map::new(),
+            env: BTreeMap::new(),
+            probes: true,
+            token: Secret::new(TOKEN.to_owned()),
+        }
+    }
+
+    fn builtin() -> Self {
+        Self::new(Sources::builtin())
+    }
+
+    fn with_config(mut self, config: Value) -> Self {
+        if let Value::Object(config) = config {
+            self.agent_config = config;
+        }
+        self
+    }
+
+    fn render(&self) -> Result<Rendered, Vec<ManifestProblem>> {
+        let inputs = Inputs {
+            sources: &self.sources,
+            namespace: "plexd-e2e",
+            agent_image: "plexd:0123abcd",
+            mock_image: "mockapi:4567cdef",
+            pull_policy: PullPolicy::Never,
+            agent_config: &self.agent_config,
+            env: &self.env,
+            bootstrap_token: &self.token,
+            probes: self.probes,
+        };
+        render(&inputs).map_err(|problems| problems.0)
+    }
+
+    fn rendered(&self) -> Rendered {
+        self.render()
+            .unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+}
+
+/// The problems as a person reads them, one a line.
+fn said(problems: &[ManifestProblem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn value<'r>(rendered: &'r Rendered, kind: &str, name: &str, pointer: &str) -> &'r Value {
+    let object = rendered.object(kind, name).unwrap();
+    object.value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+#[test]
+fn merging_goes_key_by_key_and_replaces_what_is_no_table() {
+    let base = json!({ "a": { "b": 1, "c": [1, 2] }, "d": { "e": 1 }, "f": 1 });
+    let over = json!({ "a": { "c": [3] }, "d": 2, "f": { "g": 1 } });
+    let merged = super::merge(base, over.as_object().unwrap());
+    assert_eq!(
+        merged,
+        json!({ "a": { "b": 1, "c": [3] }, "d": 2, "f": { "g": 1 } })
+    );
+}

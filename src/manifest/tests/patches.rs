@@ -1,0 +1,175 @@
+//! What a run changes, and that it changes nothing else.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::Sources;
+use super::super::object::{Object, Source};
+use super::super::patch;
+use super::super::{Folder, PullPolicy};
+use super::{Case, value};
+
+const AGENT: &str = "/spec/template/spec/containers/0";
+
+#[test]
+fn the_agent_gets_image_policy_and_environment() {
+    let mut case = Case::builtin();
+    case.env = [
+        ("RUST_LOG".to_owned(), "debug".to_owned()),
+        ("MY_NODE_NAME".to_owned(), "fixed".to_owned()),
+    ]
+    .into();
+    let rendered = case.rendered();
+    let agent = value(&rendered, "DaemonSet", "plexd", AGENT);
+    assert_eq!(agent["image"], "plexd:0123abcd");
+    assert_eq!(agent["imagePullPolicy"], "Never");
+    let env = agent["env"].as_array().unwrap();
+    assert_eq!(env[0], json!({ "name": "MY_NODE_NAME", "value": "fixed" }));
+    assert_eq!(env[2], json!({ "name": "RUST_LOG", "value": "debug" }));
+    assert_eq!(env.len(), 3);
+}
+
+#[test]
+fn probes_go_only_when_told_to() {
+    let mut case = Case::builtin();
+    let has_probes = |case: &Case| {
+        let rendered = case.rendered();
+        let container = value(&rendered, "DaemonSet", "plexd", AGENT).clone();
+        ["startupProbe", "livenessProbe", "readinessProbe"]
+            .map(|probe| container.get(probe).is_some())
+    };
+    assert_eq!(has_probes(&case), [true; 3]);
+    case.probes = false;
+    assert_eq!(has_probes(&case), [false; 3]);
+    let rendered = case.rendered();
+    let mock = value(&rendered, "Deployment", "mock-api", AGENT);
+    assert!(
+        mock.get("readinessProbe").is_some(),
+        "the mock keeps its own"
+    );
+}
+
+#[test]
+fn the_variant_goes_over_the_base_configuration() {
+    let config = json!({ "heartbeat": { "interval": "500ms" } });
+    let rendered = Case::builtin().with_config(config).rendered();
+    let text = value(&rendered, "ConfigMap", "plexd-config", "/data/config.yaml");
+    let config: Value = serde_saphyr::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(&config, rendered.agent_config());
+    assert_eq!(
+        config["heartbeat"],
+        json!({ "interval": "500ms", "node_id": "e2e-k8s-node" })
+    );
+    assert_eq!(config["api"]["base_url"], "http://mock-api.plexd-e2e:8080");
+}
+
+#[test]
+fn accounts_of_other_namespaces_stay_where_they_are() {
+    let text = include_str!("../../../deploy/kubernetes/rbac.yaml").replace(
+        "subjects:\n",
+        "subjects:\n  - {kind: ServiceAccount, name: prometheus, namespace: monitoring}\n  - {kind: Group, name: ops}\n",
+    );
+    let rendered = Case::new(with_file("rbac.yaml", text)).rendered();
+    let subjects = value(&rendered, "ClusterRoleBinding", "plexd", "/subjects");
+    let namespaces: Vec<&Value> = subjects
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|subject| &subject["namespace"])
+        .collect();
+    assert_eq!(
+        namespaces,
+        [&json!("monitoring"), &Value::Null, &json!("plexd-e2e")]
+    );
+    let role = value(&rendered, "ClusterRole", "plexd", "/metadata");
+    assert!(role.get("namespace").is_none());
+    assert_eq!(
+        value(&rendered, "Role", "plexd", "/metadata/namespace"),
+        "plexd-e2e"
+    );
+}
+
+#[test]
+fn containers_of_the_same_image_follow_and_others_stay() {
+    let mut object = workload(json!({
+        "initContainers": [{ "name": "prepare", "image": "a:1" }, { "name": "wait", "image": "b:1" }],
+        "containers": [{ "name": "helper", "image": "c:1" }, { "name": "plexd", "image": "a:1" }],
+    }));
+    patch::set_image(&mut object, 1, "new:1", PullPolicy::IfNotPresent);
+    let image = |pointer: &str| object.value.pointer(pointer).unwrap()["image"].clone();
+    assert_eq!(image("/spec/template/spec/initContainers/0"), "new:1");
+    assert_eq!(image("/spec/template/spec/initContainers/1"), "b:1");
+    assert_eq!(image("/spec/template/spec/containers/0"), "c:1");
+    assert_eq!(image("/spec/template/spec/containers/1"), "new:1");
+}
+
+/// The built-in manifests with one file in another's place.
+pub(super) fn with_file(name: &str, text: String) -> Sources {
+    let mut files: std::collections::BTreeMap<String, String> = Sources::builtin()
+        .manifests
+        .manifests()
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .collect();
+    files.insert(name.to_owned(), text);
+    Sources::builtin().with_manifests(Folder::new("deploy/kubernetes", files))
+}
+
+fn workload(pod: Value) -> Object {
+    let value = json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": { "name": "plexd" },
+        "spec": { "template": { "spec": pod } },
+    });
+    let source = Source {
+        file: "daemonset.yaml".to_owned(),
+        document: Some(1),
+        prefix: String::new(),
+    };
+    Object::read(value, source).unwrap()
+}
+
+/// Any JSON that a manifest could hold where nothing of ours looks.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        "[a-z]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-z]{1,6}", inner, 0..4)
+                .prop_map(|table| Value::Object(table.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// A field that nothing here knows goes through every patch as it came.
+    #[test]
+    fn patches_keep_unknown_fields(unknown in any_json(), other in any_json()) {
+        let mut object = workload(json!({
+            "x-unknown": unknown,
+            "containers": [{ "name": "plexd", "image": "a:1", "x-unknown": other, "env": [] }],
+        }));
+        patch::set_namespace(&mut object, "somewhere");
+        patch::set_image(&mut object, 0, "new:1", PullPolicy::Never);
+        patch::set_env(&mut object, 0, &[("A".to_owned(), "b".to_owned())].into());
+        patch::remove_probes(&mut object);
+        prop_assert_eq!(&object.value["spec"]["template"]["spec"]["x-unknown"], &unknown);
+        prop_assert_eq!(&object.value.pointer(AGENT).unwrap()["x-unknown"], &other);
+    }
+
+    /// What a merge does not name stays, and what it names is there.
+    #[test]
+    fn merging_keeps_the_rest(base in any_json(), over in any_json()) {
+        let mut table = serde_json::Map::new();
+        table.insert("base".to_owned(), base.clone());
+        let over = json!({ "over": over });
+        let merged = super::super::merge(Value::Object(table), over.as_object().unwrap());
+        prop_assert_eq!(&merged["base"], &base);
+        prop_assert_eq!(&merged["over"], &over["over"]);
+    }
+}
