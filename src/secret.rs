@@ -6,8 +6,8 @@ pub struct Secret(String);
 
 impl Secret {
     /// Takes the text in.
-    pub fn new(text: String) -> Self {
-        Self(text)
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
     }
 
     /// The text itself; it goes where the secret is used, and nowhere else.

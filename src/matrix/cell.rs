@@ -13,6 +13,13 @@ use super::{KubernetesVersion, Variant};
 #[serde(transparent)]
 pub struct NodeCount(u16);
 
+/// A single control-plane node.
+impl Default for NodeCount {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
 impl NodeCount {
     /// The most nodes a cell may have: more than any machine runs, few enough for a host name's digits.
     pub const MAX: u16 = 5000;
@@ -45,6 +52,9 @@ pub enum ConfigNameError {
     /// Wrong characters.
     #[error("a config name is `[a-z][a-z0-9-]*`")]
     Characters,
+    /// It would not fit into the name of a cell's folder.
+    #[error("a config name has at most {max} characters", max = ConfigName::MAX)]
+    TooLong,
     /// It would read as a node count in an id.
     #[error("a config name must not look like a node count (`n<digits>`)")]
     LooksLikeNodes,
@@ -56,7 +66,17 @@ pub enum ConfigNameError {
     FilterWord(String),
 }
 
+/// `default`: the base configuration, unless the file gives it a table.
+impl Default for ConfigName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 impl ConfigName {
+    /// Cells have folders named by their id, and file systems end at 255 bytes.
+    pub const MAX: usize = 60;
+
     /// The words of the filter language, which no variant may be called by.
     pub const FILTER_WORDS: [&'static str; 9] = [
         "not",
@@ -77,6 +97,9 @@ impl ConfigName {
         let rest = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if !first || !rest {
             return Err(ConfigNameError::Characters);
+        }
+        if text.len() > Self::MAX {
+            return Err(ConfigNameError::TooLong);
         }
         if text.starts_with("k8s-") {
             return Err(ConfigNameError::LooksLikeVersion);

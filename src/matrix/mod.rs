@@ -4,17 +4,23 @@
 
 mod cell;
 mod counter;
+mod nearest;
+mod parse;
 mod phase;
+mod ports;
+mod problem;
 mod settings;
 mod variant;
 mod version;
 
-pub use cell::{Cell, CellId, ConfigName, NodeCount};
+pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use counter::Counter;
 pub use phase::{Phase, PhaseSettings, RestartScope};
+pub use ports::{PortRange, PortRangeError};
+pub use problem::{Problem, Problems};
 pub use settings::{
-    Build, Deploy, ImageSource, Images, Jobs, Matrix, PortRange, Prefix, ProviderChoice,
+    Build, Deploy, ImageSource, Images, Jobs, Matrix, Prefix, PrefixError, ProviderChoice,
     RunSettings, SystemUnderTest,
 };
 pub use variant::{Expectation, Expectations, Variant};
-pub use version::KubernetesVersion;
+pub use version::{KubernetesVersion, VersionError};

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{Cell, PhaseSettings};
+use super::{Cell, PhaseSettings, PortRange};
 
 /// A validated matrix file: its cells in order, and everything that holds for all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,15 +106,6 @@ pub enum Jobs {
     Auto,
     /// This many.
     Exactly(NonZeroUsize),
-}
-
-/// Where the cells' forwarded ports come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortRange {
-    /// One of these, each cell another.
-    Between(RangeInclusive<u16>),
-    /// Whichever the kernel gives.
-    Any,
 }
 
 /// The start of every cluster name: `[a-z][a-z0-9-]*`, at most [`Prefix::MAX`] characters, no `-` at its end.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{ConfigName, Counter};
 
 /// One value of the `config` axis. `default` without a table is the seed's configuration, unchanged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
     /// Its name on the axis.
     pub name: ConfigName,

@@ -1,0 +1,195 @@
+//! One running agent: what its parts share, the order in which they start, and how they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::api::Api;
+use crate::config::{self, Config, LocalEndpoint};
+use crate::fault::{Fault, Faults};
+use crate::identity::IdentityFile;
+use crate::local::{LocalSide, Vault};
+use crate::loops::{capabilities, events, heartbeat, state};
+use crate::registrar::{Credentials, Registrar};
+use crate::stream::audit::Trail;
+use crate::stream::{self, Captured, Kind, Metrics};
+use crate::tls::{self, ClientError, Trust};
+
+/// How long the last deliveries may take; the process must be gone within 5 s of the signal.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What the agent's parts share.
+pub(crate) struct Node {
+    /// The Central API.
+    pub(crate) api: Api,
+    /// Who this node is.
+    pub(crate) registrar: Arc<Registrar>,
+    /// What to do wrong.
+    pub(crate) faults: Faults,
+    /// Whether an earlier process was here.
+    pub(crate) restarted: bool,
+    /// Someone wants the state looked at.
+    pub(crate) reconcile: Notify,
+    /// Cancelled once the streams may deliver.
+    pub(crate) begun: CancellationToken,
+    /// Cancelled when the process is to end.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What an agent is made of, all of it checked.
+pub(crate) struct Setup {
+    /// The file.
+    pub(crate) config: Config,
+    /// Token and name.
+    pub(crate) credentials: Credentials,
+    /// What to do wrong.
+    pub(crate) faults: Faults,
+    /// The agent's own log lines.
+    pub(crate) captured: Captured,
+    /// Cancelled when the process is to end.
+    pub(crate) stop: CancellationToken,
+}
+
+/// An agent whose tasks are running.
+pub(crate) struct Agent {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Agent {
+    /// Starts everything and returns at once; nothing here waits for the Central API.
+    pub(crate) fn start(setup: Setup) -> Result<Self, ClientError> {
+        let Setup {
+            config,
+            credentials,
+            faults,
+            captured,
+            stop,
+        } = setup;
+        let client = tls::client(Trust::of(
+            &config.api.base_url,
+            config.api.tls_insecure_skip_verify,
+        ))?;
+        let api = Api::new(client, config.api.base_url.clone());
+        let trail = Trail::new(&credentials.hostname);
+        let file = IdentityFile::new(&config.registration.data_dir);
+        let restarted = file.exists();
+        if !(restarted && faults.has(Fault::SilentRestart)) {
+            trail.process_started();
+        }
+        let registrar = Arc::new(Registrar::new(
+            api.clone(),
+            credentials,
+            faults.clone(),
+            file,
+            trail.clone(),
+        ));
+        let reconcile = Notify::new();
+        let begun = CancellationToken::new();
+        let node = Arc::new(Node {
+            api,
+            registrar,
+            faults,
+            restarted,
+            reconcile,
+            begun,
+            stop: stop.clone(),
+        });
+        let tasks = TaskTracker::new();
+        start_streams(&tasks, &node, &config, captured, trail)?;
+        let bring_up = bring_up(tasks.clone(), node, config.heartbeat);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(bring_up));
+        Ok(Self { tasks, stop })
+    }
+
+    /// Waits for the stop, and then for what is still to be delivered.
+    pub(crate) async fn finish(self) {
+        self.stop.cancelled().await;
+        self.tasks.close();
+        if tokio::time::timeout(FLUSH_TIMEOUT, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            warn!("not everything could be delivered in time");
+        }
+    }
+}
+
+/// Registers, and then makes each first call in its turn. What fails is repeated in the background, so that no call waits
+/// for another one's success.
+async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat) {
+    let registrar = Arc::clone(&node.registrar);
+    let stop = node.stop.clone();
+    tasks.spawn(async move { registrar.establish(&stop).await });
+    let identity = node.registrar.identity().await;
+    info!(
+        node_id = identity.node_id,
+        restarted = node.restarted,
+        "starting the loops"
+    );
+
+    let first_state = state::fetch(&node).await.ok();
+    spawn(&tasks, &node, state::run(Arc::clone(&node), first_state));
+    if capabilities::tell(&node).await.is_err() {
+        spawn(
+            &tasks,
+            &node,
+            capabilities::tell_until_heard(Arc::clone(&node)),
+        );
+    }
+    spawn(&tasks, &node, events::run(Arc::clone(&node)));
+    spawn(&tasks, &node, heartbeat::run(Arc::clone(&node), config));
+    node.begun.cancel();
+}
+
+/// Spawns a loop that is dropped at the stop.
+fn spawn(tasks: &TaskTracker, node: &Node, task: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(node.stop.clone().run_until_cancelled_owned(task));
+}
+
+fn start_streams(
+    tasks: &TaskTracker,
+    node: &Arc<Node>,
+    config: &Config,
+    captured: Captured,
+    trail: Trail,
+) -> Result<(), ClientError> {
+    let wrong_key = node.faults.has(Fault::WrongKey);
+    let vault = Arc::new(Vault::new(
+        node.api.clone(),
+        Arc::clone(&node.registrar),
+        wrong_key,
+    ));
+    let (metrics, logs, audit) = (&config.metrics, &config.log_fwd, &config.audit_fwd);
+    let local = |stream: &config::Stream| {
+        stream
+            .local_endpoint
+            .as_ref()
+            .map(|endpoint| local_side(endpoint, &vault))
+            .transpose()
+    };
+    stream::start(tasks, node, Kind::Audit, audit, local(audit)?, trail);
+    stream::start(tasks, node, Kind::Logs, logs, local(logs)?, captured);
+    stream::start(
+        tasks,
+        node,
+        Kind::Metrics,
+        metrics,
+        local(metrics)?,
+        Metrics::default(),
+    );
+    Ok(())
+}
+
+fn local_side(endpoint: &LocalEndpoint, vault: &Arc<Vault>) -> Result<LocalSide, ClientError> {
+    let client = tls::client(Trust::of(&endpoint.url, endpoint.tls_insecure_skip_verify))?;
+    Ok(LocalSide {
+        client,
+        endpoint: endpoint.clone(),
+        vault: Arc::clone(vault),
+    })
+}

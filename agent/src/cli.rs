@@ -1,0 +1,215 @@
+//! The command line, and the life of a process from its first line to its exit code.
+//!
+//! The only place that knows clap, exit codes, stdout and stderr. Whatever a user can get wrong ends here, in one line.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::agent::{Agent, Setup};
+use crate::config::{self, Config, ConfigError};
+use crate::environment::{Environment, EnvironmentError};
+use crate::fault::Fault;
+use crate::health::{self, Readiness};
+use crate::identity;
+use crate::logging;
+use crate::registrar::Credentials;
+use crate::retry::chain;
+use crate::shutdown::Signals;
+use crate::stream::Captured;
+use crate::tls::ClientError;
+
+/// How long the fault `slow-start` waits.
+const SLOW_START: Duration = Duration::from_secs(5);
+/// The machine does not let the agent run.
+const EXIT_FAILURE: u8 = 1;
+/// Configuration or environment can't be used.
+const EXIT_USAGE: u8 = 2;
+
+/// What `plexd` takes.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Registers this node and runs until SIGTERM
+    Up {
+        /// The configuration file
+        #[arg(long, value_name = "FILE", default_value = "/etc/plexd/config.yaml")]
+        config: PathBuf,
+    },
+}
+
+/// Why the process ends with another code than 0.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error("the data directory {path} cannot be used")]
+    DataDirectory { path: PathBuf, source: io::Error },
+    #[error("the health endpoints cannot listen on {address}")]
+    Listen { address: String, source: io::Error },
+    #[error("the health endpoints stopped")]
+    Health(#[source] io::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("cannot set up the process")]
+    Process(#[source] io::Error),
+    #[error("the fault {0} ends the process")]
+    Fault(Fault),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Environment(_) => EXIT_USAGE,
+            Self::DataDirectory { .. }
+            | Self::Listen { .. }
+            | Self::Health(_)
+            | Self::Client(_)
+            | Self::Process(_)
+            | Self::Fault(_) => EXIT_FAILURE,
+        }
+    }
+}
+
+/// Runs a whole process: one thread is enough for an agent, and many agents share a machine.
+pub fn main(arguments: Arguments) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::Process(error)),
+    };
+    let code = runtime.block_on(run(arguments));
+    // A checksum that is still being computed is no reason to stay.
+    runtime.shutdown_background();
+    code
+}
+
+/// Runs on the caller's runtime until SIGTERM or SIGINT, which it catches from its first moment on.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let Command::Up { config } = arguments.command;
+    match up(&config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn up(path: &Path) -> Result<(), Failure> {
+    let signals = Signals::catch().map_err(Failure::Process)?;
+    let stop = CancellationToken::new();
+    tokio::select! {
+        result = serve(path, stop.clone()) => result,
+        // Cancels and then waits for ever: how it ends is the other branch's decision.
+        never = cancel_and_wait(signals, stop.clone()) => match never {},
+    }
+}
+
+async fn cancel_and_wait(signals: Signals, stop: CancellationToken) -> std::convert::Infallible {
+    signals.cancel(stop).await;
+    std::future::pending().await
+}
+
+async fn serve(path: &Path, stop: CancellationToken) -> Result<(), Failure> {
+    let environment = Environment::read()?;
+    if environment.faults.has(Fault::SlowStart) {
+        stop.run_until_cancelled(tokio::time::sleep(SLOW_START))
+            .await;
+    }
+    let loaded = config::load(path)?;
+    let token = environment.token(&loaded.config.registration)?;
+    let captured = Captured::default();
+    logging::install(captured.clone(), &environment.node_name);
+    greet(&environment, &loaded.unknown);
+    prepare_directories(&loaded.config)?;
+    if environment.faults.has(Fault::Crash) {
+        return Err(Failure::Fault(Fault::Crash));
+    }
+    let listener = listen(&environment.health_address).await?;
+    let readiness = Readiness::default();
+    let credentials = Credentials {
+        token,
+        hostname: environment.node_name,
+    };
+    let faults = environment.faults;
+    let agent = Agent::start(Setup {
+        config: loaded.config,
+        credentials,
+        faults: faults.clone(),
+        captured,
+        stop,
+    })?;
+    if !faults.has(Fault::NeverReady) {
+        readiness.set();
+    }
+    tokio::select! {
+        () = agent.finish() => Ok(()),
+        result = health::serve(listener, readiness) => result.map_err(Failure::Health),
+    }
+}
+
+fn greet(environment: &Environment, unknown: &[String]) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = environment.node_name,
+        "plexd starts"
+    );
+    for key in unknown {
+        warn!(key, "unknown key in the configuration, ignored");
+    }
+    for fault in environment.faults.iter() {
+        warn!(%fault, "running with a fault");
+    }
+}
+
+fn prepare_directories(config: &Config) -> Result<(), Failure> {
+    for path in [&config.registration.data_dir, &config.node_api.data_dir] {
+        identity::prepare_directory(path).map_err(|source| Failure::DataDirectory {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Listens and tells a parent process where.
+async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let failed = |source| Failure::Listen {
+        address: address.to_owned(),
+        source,
+    };
+    let listener = health::listen(address).await.map_err(failed)?;
+    let line = health::announcement(listener.local_addr().map_err(failed)?);
+    let mut stdout = io::stdout().lock();
+    // A parent that closed its end does not want to know.
+    drop(
+        stdout
+            .write_all(line.as_bytes())
+            .and_then(|()| stdout.flush()),
+    );
+    Ok(listener)
+}
+
+/// Says why in one line on stderr; where even that is closed, the code has to do.
+fn fail(failure: &Failure) -> ExitCode {
+    drop(writeln!(
+        io::stderr(),
+        "plexd: {}",
+        chain(failure as &dyn Error)
+    ));
+    ExitCode::from(failure.exit_code())
+}

@@ -1,0 +1,283 @@
+//! The agent's configuration file: parsed once, checked while parsing, with the contract's defaults.
+//!
+//! A key that nobody here knows is reported by its path and otherwise ignored: a real agent has more of them. Reading
+//! the file is the only IO.
+
+mod endpoint;
+mod interval;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use interval::Interval;
+
+/// Where state lives when the file does not say.
+const DEFAULT_DATA_DIR: &str = "/var/lib/plexd";
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Config {
+    /// The Central API.
+    pub(crate) api: Api,
+    /// Identity and how to get one.
+    #[serde(default)]
+    pub(crate) registration: Registration,
+    /// The node's own API.
+    #[serde(default)]
+    pub(crate) node_api: NodeApi,
+    /// The heartbeat loop.
+    #[serde(default)]
+    pub(crate) heartbeat: Heartbeat,
+    /// The metrics stream.
+    #[serde(default)]
+    pub(crate) metrics: Stream,
+    /// The log stream.
+    #[serde(default)]
+    pub(crate) log_fwd: Stream,
+    /// The audit stream.
+    #[serde(default)]
+    pub(crate) audit_fwd: Stream,
+}
+
+/// The Central API.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Api {
+    /// Where it is; a path in it is a prefix of every call's path.
+    pub(crate) base_url: Endpoint,
+    /// Takes any certificate.
+    #[serde(default)]
+    pub(crate) tls_insecure_skip_verify: bool,
+}
+
+/// Identity and how to get one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Registration {
+    /// Where the identity is kept.
+    pub(crate) data_dir: PathBuf,
+    /// A file with the bootstrap token, used when the environment has none.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self {
+            data_dir: DEFAULT_DATA_DIR.into(),
+            token_file: None,
+        }
+    }
+}
+
+/// The node's own API. The reference agent serves none, but like the real one it will not run without its folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeApi {
+    /// Must be usable.
+    pub(crate) data_dir: PathBuf,
+}
+
+impl Default for NodeApi {
+    fn default() -> Self {
+        Self {
+            data_dir: DEFAULT_DATA_DIR.into(),
+        }
+    }
+}
+
+/// The heartbeat loop.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Heartbeat {
+    /// What the body says; the path always has the registered id, for all nodes share this file.
+    pub(crate) node_id: Option<String>,
+    /// From one heartbeat to the next.
+    pub(crate) interval: Interval,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self {
+            node_id: None,
+            interval: Interval::new(Duration::from_secs(5)),
+        }
+    }
+}
+
+/// One of the three streams of entries.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Stream {
+    /// From one collection to the next.
+    pub(crate) collect_interval: Interval,
+    /// From one report to the next, on both sides.
+    pub(crate) report_interval: Interval,
+    /// The local side; without it entries go to the platform only.
+    pub(crate) local_endpoint: Option<LocalEndpoint>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            collect_interval: Interval::new(Duration::from_secs(2)),
+            report_interval: Interval::new(Duration::from_secs(4)),
+            local_endpoint: None,
+        }
+    }
+}
+
+/// A stream's local side.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct LocalEndpoint {
+    /// Where to post.
+    pub(crate) url: Endpoint,
+    /// The name of the secret whose plaintext is the bearer token.
+    pub(crate) secret_key: String,
+    /// Takes any certificate.
+    #[serde(default)]
+    pub(crate) tls_insecure_skip_verify: bool,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("configuration {path} is not valid")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Place and reason.
+        source: Box<serde_saphyr::Error>,
+    },
+}
+
+/// A configuration and the paths of the keys that were ignored, such as `mesh.port`.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What was understood.
+    pub(crate) config: Config,
+    /// What was not.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// Reads and checks a file.
+pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.into(),
+        source,
+    })?;
+    parse(&text).map_err(|source| ConfigError::Invalid {
+        path: path.into(),
+        source: Box::new(source),
+    })
+}
+
+fn parse(text: &str) -> Result<Loaded, serde_saphyr::Error> {
+    let mut unknown = Vec::new();
+    let config = serde_saphyr::with_deserializer_from_str(text, |deserializer| {
+        serde_ignored::deserialize(deserializer, |path| unknown.push(path.to_string()))
+    })?;
+    Ok(Loaded { config, unknown })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seed's configuration, as its test script writes it.
+    const SEED: &str = "\
+api:
+  base_url: http://mock-api.plexd-e2e:8080
+registration:
+  data_dir: /var/lib/plexd
+node_api:
+  data_dir: /var/lib/plexd
+heartbeat:
+  node_id: e2e-k8s-node
+metrics:
+  local_endpoint:
+    url: https://mock-api.plexd-e2e:8443/local/metrics
+    secret_key: local-bearer-token
+    tls_insecure_skip_verify: true
+log_fwd:
+  local_endpoint:
+    url: https://mock-api.plexd-e2e:8443/local/logs
+    secret_key: local-bearer-token
+    tls_insecure_skip_verify: true
+audit_fwd:
+  local_endpoint:
+    url: https://mock-api.plexd-e2e:8443/local/audit
+    secret_key: local-bearer-token
+    tls_insecure_skip_verify: true
+";
+
+    #[test]
+    fn the_seeds_configuration_is_valid_as_it_stands() {
+        let Loaded { config, unknown } = parse(SEED).unwrap();
+        assert_eq!(unknown, Vec::<String>::new());
+        assert_eq!(
+            config.api.base_url.to_string(),
+            "http://mock-api.plexd-e2e:8080/"
+        );
+        assert_eq!(config.heartbeat.node_id.as_deref(), Some("e2e-k8s-node"));
+        assert_eq!(config.heartbeat.interval.get(), Duration::from_secs(5));
+        for (stream, name) in [
+            (config.metrics, "metrics"),
+            (config.log_fwd, "logs"),
+            (config.audit_fwd, "audit"),
+        ] {
+            assert_eq!(stream.collect_interval.get(), Duration::from_secs(2));
+            assert_eq!(stream.report_interval.get(), Duration::from_secs(4));
+            let local = stream.local_endpoint.unwrap();
+            assert!(local.url.to_string().ends_with(&format!("/local/{name}")));
+            assert_eq!(local.secret_key, "local-bearer-token");
+            assert!(local.tls_insecure_skip_verify);
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_all_it_takes() {
+        let config = parse("api: {base_url: 'http://127.0.0.1:1'}")
+            .unwrap()
+            .config;
+        assert_eq!(config.registration.data_dir, Path::new(DEFAULT_DATA_DIR));
+        assert!(config.metrics.local_endpoint.is_none());
+        assert!(!config.api.tls_insecure_skip_verify);
+    }
+
+    #[test]
+    fn unknown_keys_are_named_by_their_path() {
+        let text = "{api: {base_url: 'http://a', retries: 3}, mesh: {port: 51820}, metrics: {local_endpoint: {url: \
+                    'https://b', secret_key: c, ca: d}}}";
+        assert_eq!(
+            parse(text).unwrap().unknown,
+            ["api.retries", "mesh", "metrics.local_endpoint.?.ca"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        for text in [
+            "",
+            "{}",
+            "api: {base_url: 3}",
+            "api: {base_url: 'ftp://a'}",
+            "api: {base_url: 'mock-api:8080'}",
+            "{api: {base_url: 'http://a'}, heartbeat: {interval: 0s}}",
+            "{api: {base_url: 'http://a'}, metrics: {local_endpoint: {url: 'https://b'}}}",
+            "api: [",
+        ] {
+            assert!(parse(text).is_err(), "{text:?} was taken");
+        }
+    }
+}

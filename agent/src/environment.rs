@@ -1,0 +1,167 @@
+//! What the process was told by its environment, read once.
+
+use std::env::{self, VarError};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::Registration;
+use crate::fault::{Faults, UnknownFault};
+use crate::secret::Secret;
+
+const TOKEN: &str = "PLEXD_BOOTSTRAP_TOKEN";
+const NODE_NAME: &str = "MY_NODE_NAME";
+const FAULT: &str = "PLEXD_FAULT";
+const HEALTH_ADDRESS: &str = "PLEXD_HEALTH_ADDR";
+const DEFAULT_HEALTH_ADDRESS: &str = ":9100";
+
+/// Everything the environment says. Has no `Debug`: it holds the bootstrap token.
+pub(crate) struct Environment {
+    /// This node's name.
+    pub(crate) node_name: String,
+    /// The faults to have.
+    pub(crate) faults: Faults,
+    /// Where the health endpoints listen.
+    pub(crate) health_address: String,
+    bootstrap_token: Option<Secret>,
+}
+
+/// Why the environment can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvironmentError {
+    /// A variable's bytes are no text. They are not quoted.
+    #[error("environment variable {0} is not UTF-8")]
+    NotText(&'static str),
+    /// A misspelt fault.
+    #[error("environment variable {FAULT} cannot be used")]
+    Fault(#[from] UnknownFault),
+    /// Neither variable nor file.
+    #[error("no bootstrap token: set {TOKEN} or registration.token_file")]
+    NoToken,
+    /// The file is there in the configuration only.
+    #[error("cannot read the bootstrap token from registration.token_file {path}")]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file without a token.
+    #[error("the bootstrap token in registration.token_file {0} is empty")]
+    EmptyTokenFile(PathBuf),
+}
+
+impl Environment {
+    /// Reads this process's environment.
+    pub(crate) fn read() -> Result<Self, EnvironmentError> {
+        let node_name = match variable(NODE_NAME)? {
+            Some(name) => name,
+            None => rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+        };
+        Ok(Self {
+            faults: Faults::parse(&variable(FAULT)?.unwrap_or_default(), &node_name)?,
+            health_address: variable(HEALTH_ADDRESS)?
+                .unwrap_or_else(|| DEFAULT_HEALTH_ADDRESS.into()),
+            bootstrap_token: variable(TOKEN)?.map(Secret::new),
+            node_name,
+        })
+    }
+
+    /// The bootstrap token: the environment's, else the file's.
+    pub(crate) fn token(&self, registration: &Registration) -> Result<Secret, EnvironmentError> {
+        match (&self.bootstrap_token, &registration.token_file) {
+            (Some(token), _) => Ok(token.clone()),
+            (None, Some(path)) => token_in(path.clone()),
+            (None, None) => Err(EnvironmentError::NoToken),
+        }
+    }
+}
+
+fn token_in(path: PathBuf) -> Result<Secret, EnvironmentError> {
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim().is_empty() => Err(EnvironmentError::EmptyTokenFile(path)),
+        Ok(text) => Ok(Secret::new(text.trim())),
+        Err(source) => Err(EnvironmentError::TokenFile { path, source }),
+    }
+}
+
+/// A variable's value; an empty one is as good as none.
+fn variable(name: &'static str) -> Result<Option<String>, EnvironmentError> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(EnvironmentError::NotText(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(token: Option<&str>) -> Environment {
+        Environment {
+            node_name: "node".into(),
+            faults: Faults::default(),
+            health_address: String::new(),
+            bootstrap_token: token.map(Secret::new),
+        }
+    }
+
+    fn registration(token_file: Option<PathBuf>) -> Registration {
+        Registration {
+            token_file,
+            ..Registration::default()
+        }
+    }
+
+    #[test]
+    fn the_environments_token_comes_before_the_files() {
+        let missing = registration(Some("/nowhere/token".into()));
+        assert_eq!(
+            environment(Some("a"))
+                .token(&missing)
+                .ok()
+                .unwrap()
+                .reveal(),
+            "a"
+        );
+        assert!(matches!(
+            environment(None).token(&missing),
+            Err(EnvironmentError::TokenFile { .. })
+        ));
+    }
+
+    #[test]
+    fn a_files_token_is_taken_without_its_line_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        fs::write(&path, "b\n").unwrap();
+        assert_eq!(
+            environment(None)
+                .token(&registration(Some(path.clone())))
+                .ok()
+                .unwrap()
+                .reveal(),
+            "b"
+        );
+        fs::write(&path, " \n").unwrap();
+        let result = environment(None).token(&registration(Some(path)));
+        assert!(matches!(result, Err(EnvironmentError::EmptyTokenFile(_))));
+    }
+
+    #[test]
+    fn no_token_at_all_is_said_clearly() {
+        let error = environment(None)
+            .token(&registration(None))
+            .err()
+            .unwrap()
+            .to_string();
+        assert_eq!(
+            error,
+            "no bootstrap token: set PLEXD_BOOTSTRAP_TOKEN or registration.token_file"
+        );
+    }
+}

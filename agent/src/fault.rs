@@ -1,0 +1,244 @@
+//! The faults the agent can be told to have, and the phase of the suite that each of them must fail.
+//!
+//! One table is the source of names, phases and documentation; whoever tests the suite derives their cases from it. What a
+//! fault does is decided where the behaviour lives, by asking [`Faults::has`].
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Makes the enum, its list, its names and its phases from one table.
+macro_rules! faults {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal fails $phase:expr;)*) => {
+        /// One way of doing wrong; each changes exactly one behaviour.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Fault {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Fault {
+            /// All of them, in the order of the suite's phases.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name by which it is asked for.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The one phase that must fail, or `None` where the whole suite must pass all the same.
+            pub const fn phase(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => $phase,)*
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    /// Exits with 1 before it listens.
+    Crash = "crash" fails Some("readiness");
+    /// `/readyz` stays 503.
+    NeverReady = "never-ready" fails Some("readiness");
+    /// Never registers, so that no other call can be made either.
+    NoRegister = "no-register" fails Some("assertions");
+    /// No heartbeat at all.
+    NoHeartbeat = "no-heartbeat" fails Some("assertions");
+    /// Never asks for its state, and goes on as if it were empty.
+    NoState = "no-state" fails Some("assertions");
+    /// Never tells what it can do.
+    NoCapabilities = "no-capabilities" fails Some("assertions");
+    /// Reconciles without a word.
+    NoDrift = "no-drift" fails Some("assertions");
+    /// No metrics to the platform.
+    NoMetrics = "no-metrics" fails Some("assertions");
+    /// No logs to the platform.
+    NoLogs = "no-logs" fails Some("assertions");
+    /// No audit entries to the platform.
+    NoAudit = "no-audit" fails Some("assertions");
+    /// Registers without its `hostname`.
+    RegisterNoHostname = "register-no-hostname" fails Some("assertions");
+    /// Registers without `token` in the body.
+    RegisterNoToken = "register-no-token" fails Some("request-bodies");
+    /// Heartbeats without `timestamp`.
+    HeartbeatNoTimestamp = "heartbeat-no-timestamp" fails Some("request-bodies");
+    /// Heartbeats that aren't JSON.
+    HeartbeatNotJson = "heartbeat-not-json" fails Some("request-bodies");
+    /// Reports that it can do nothing.
+    EmptyActions = "empty-actions" fails Some("request-bodies");
+    /// No heartbeat after the first acknowledged one, in each process.
+    HeartbeatOnce = "heartbeat-once" fails Some("periodic");
+    /// No metrics to the platform after the first acknowledged report, in each process.
+    MetricsOnce = "metrics-once" fails Some("periodic");
+    /// Registers anew after a restart.
+    ForgetIdentity = "forget-identity" fails Some("restart");
+    /// Only the first process tells of its start.
+    SilentRestart = "silent-restart" fails Some("restart");
+    /// No heartbeat after a restart.
+    HeartbeatDiesOnRestart = "heartbeat-dies-on-restart" fails Some("restart");
+    /// Decrypts with another key, so that it has no token for the local endpoint.
+    WrongKey = "wrong-key" fails Some("local-endpoint");
+    /// No metrics to the local endpoint.
+    NoLocalMetrics = "no-local-metrics" fails Some("local-endpoint");
+    /// No logs to the local endpoint.
+    NoLocalLogs = "no-local-logs" fails Some("local-endpoint");
+    /// No audit entries to the local endpoint.
+    NoLocalAudit = "no-local-audit" fails Some("local-endpoint");
+    /// Waits 5 s before anything, the health port included.
+    SlowStart = "slow-start" fails None;
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.iter().find(|fault| fault.name() == name);
+        known.copied().ok_or_else(|| UnknownFault(name.to_owned()))
+    }
+}
+
+/// A name that no fault has. The message lists those there are.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown fault {0:?}; there are: {names}", names = names())]
+pub struct UnknownFault(String);
+
+fn names() -> String {
+    let names: Vec<_> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+    names.join(", ")
+}
+
+/// The faults that one process has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Reads `<name>[@<node>][,…]` and keeps what is meant for `node`, this process's node. Nothing but white space is
+    /// no fault at all.
+    ///
+    /// A name is checked whichever node it is for, so that a misspelt one can't hide on another node.
+    pub fn parse(specification: &str, node: &str) -> Result<Self, UnknownFault> {
+        let mut faults = Vec::new();
+        for item in specification
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+        {
+            let (name, target) = match item.split_once('@') {
+                Some((name, target)) => (name, Some(target)),
+                None => (item, None),
+            };
+            let fault: Fault = name.trim().parse()?;
+            if target.is_none_or(|target| is_meant(target.trim(), node)) {
+                faults.push(fault);
+            }
+        }
+        Ok(Self(faults))
+    }
+
+    /// Whether the process has this one.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.0.contains(&fault)
+    }
+
+    /// Those it has, as they were asked for.
+    pub fn iter(&self) -> impl Iterator<Item = Fault> {
+        self.0.iter().copied()
+    }
+}
+
+impl FromIterator<Fault> for Faults {
+    fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Self {
+        Self(faults.into_iter().collect())
+    }
+}
+
+/// Whether a target names this node: by number in the order in which kind names nodes, or by the end of the name.
+fn is_meant(target: &str, node: &str) -> bool {
+    match target.parse::<u32>() {
+        Ok(0) => node.ends_with("-control-plane"),
+        Ok(1) => node.ends_with("-worker"),
+        Ok(number) => node.ends_with(&format!("-worker{number}")),
+        Err(_) => !target.is_empty() && node.ends_with(target),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODES: [&str; 4] = ["c-control-plane", "c-worker", "c-worker2", "c-worker12"];
+
+    fn nodes_with(specification: &str) -> Vec<&'static str> {
+        let has = |node: &&&str| {
+            Faults::parse(specification, node)
+                .unwrap()
+                .has(Fault::NoDrift)
+        };
+        NODES.iter().filter(has).copied().collect()
+    }
+
+    #[test]
+    fn every_name_is_read_back_as_its_fault() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.name().parse::<Fault>().unwrap(), *fault);
+        }
+    }
+
+    #[test]
+    fn only_the_slow_start_must_pass() {
+        let passing: Vec<_> = Fault::ALL
+            .iter()
+            .filter(|fault| fault.phase().is_none())
+            .collect();
+        assert_eq!(passing, [&Fault::SlowStart]);
+    }
+
+    #[test]
+    fn nothing_is_no_fault() {
+        for specification in ["", " ", ",", " , "] {
+            assert_eq!(
+                Faults::parse(specification, "n").unwrap(),
+                Faults::default()
+            );
+        }
+    }
+
+    #[test]
+    fn a_node_is_meant_by_its_number_or_by_the_end_of_its_name() {
+        assert_eq!(nodes_with("no-drift"), NODES);
+        assert_eq!(nodes_with("no-drift@0"), ["c-control-plane"]);
+        assert_eq!(nodes_with("no-drift@1"), ["c-worker"]);
+        assert_eq!(nodes_with("no-drift@2"), ["c-worker2"]);
+        assert_eq!(nodes_with("no-drift@12"), ["c-worker12"]);
+        assert_eq!(nodes_with("no-drift@worker2"), ["c-worker2"]);
+        assert_eq!(nodes_with("no-drift@control-plane"), ["c-control-plane"]);
+        assert_eq!(nodes_with("no-drift@"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn several_faults_are_separated_by_commas() {
+        let faults = Faults::parse("no-drift, crash@0 ,no-logs@1", "c-worker").unwrap();
+        assert_eq!(
+            faults.iter().collect::<Vec<_>>(),
+            [Fault::NoDrift, Fault::NoLogs]
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones_even_when_meant_for_another_node() {
+        let error = Faults::parse("no-drfit@7", "c-worker")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no-drfit"), "{error}");
+        for fault in Fault::ALL {
+            assert!(error.contains(fault.name()), "{error} lacks {fault}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The health endpoints: `/healthz` says that the process lives, `/readyz` that its loops run.
+//!
+//! Neither says anything about the Central API: an agent that can't register fails at its counters, not here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+/// Whether the agent is ready, set once by whoever starts the loops.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From now on `/readyz` is 200.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn status(&self) -> StatusCode {
+        if self.0.load(Ordering::Relaxed) {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+/// Listens on `host:port`, or on `:port` of every address of both families.
+pub(crate) async fn listen(address: &str) -> io::Result<TcpListener> {
+    match address.strip_prefix(':') {
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Ok(listener) => Ok(listener),
+            // A host without IPv6.
+            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+        },
+        None => TcpListener::bind(address).await,
+    }
+}
+
+/// Answers until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) -> io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(async || StatusCode::OK))
+        .route(
+            "/readyz",
+            get(async |State(readiness): State<Readiness>| readiness.status()),
+        )
+        .with_state(readiness);
+    axum::serve(listener, router).await
+}
+
+/// The line that tells a parent process where to ask.
+pub(crate) fn announcement(address: SocketAddr) -> String {
+    format!("PLEXD_HEALTH_ADDR={address}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn status(address: SocketAddr, path: &str) -> u16 {
+        let url = format!("http://127.0.0.1:{}{path}", address.port());
+        let client = crate::tls::client(crate::tls::Trust::Nobody).unwrap();
+        client.get(url).send().await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn lives_at_once_and_is_ready_when_told() {
+        let listener = listen(":0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let readiness = Readiness::default();
+        let server = tokio::spawn(serve(listener, readiness.clone()));
+        assert_eq!(status(address, "/healthz").await, 200);
+        assert_eq!(status(address, "/readyz").await, 503);
+        readiness.set();
+        assert_eq!(status(address, "/readyz").await, 200);
+        assert_eq!(status(address, "/nothing").await, 404);
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_an_error() {
+        let first = listen("127.0.0.1:0").await.unwrap();
+        let taken = first.local_addr().unwrap().to_string();
+        assert!(listen(&taken).await.is_err());
+    }
+}

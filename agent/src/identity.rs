@@ -1,0 +1,257 @@
+//! Who this node is to the Central API, and the one file that remembers it.
+//!
+//! The file is replaced atomically and readable by its owner only. A damaged one is an error that says so, never a
+//! half-read identity: the caller registers anew.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde::{Deserialize, Serialize};
+
+use crate::secret::{KEY_LENGTH, Secret};
+use crate::wire::Registered;
+
+/// The file's name in the data directory.
+const FILE_NAME: &str = "identity.json";
+
+/// A registered node. Has no `Debug`: half of it is secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The id in every path.
+    pub(crate) node_id: String,
+    /// The node's address in the mesh.
+    pub(crate) mesh_ip: String,
+    /// The key that signs the API's events, base64.
+    pub(crate) signing_public_key: String,
+    /// Bearer credential and AES-256 key in one.
+    pub(crate) node_secret_key: Secret,
+    /// The node's own key pair, PKCS #8 in base64.
+    pub(crate) private_key: Secret,
+}
+
+/// Why an identity can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    /// The system refused.
+    #[error("cannot use identity file {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not JSON, or keys are missing. The content is not quoted: it may be half a key.
+    #[error("identity file {0} is damaged")]
+    Damaged(PathBuf),
+    /// The API's answer (or the file) has no node id or a key of another length.
+    #[error("an identity needs a node id and a secret key of {KEY_LENGTH} bytes")]
+    Incomplete,
+}
+
+impl Identity {
+    /// The identity that the API's answer gives to the owner of a key pair.
+    pub(crate) fn new(registered: Registered, keys: &NodeKeys) -> Result<Self, IdentityError> {
+        let identity = Self {
+            node_id: registered.node_id,
+            mesh_ip: registered.mesh_ip,
+            signing_public_key: registered.signing_public_key,
+            node_secret_key: registered.node_secret_key,
+            private_key: keys.private_key.clone(),
+        };
+        identity.checked()
+    }
+
+    fn checked(self) -> Result<Self, IdentityError> {
+        let complete =
+            !self.node_id.is_empty() && self.node_secret_key.reveal().len() == KEY_LENGTH;
+        if complete {
+            Ok(self)
+        } else {
+            Err(IdentityError::Incomplete)
+        }
+    }
+}
+
+/// The key pair of a node that is about to register.
+pub(crate) struct NodeKeys {
+    /// Base64; public.
+    pub(crate) public_key: String,
+    private_key: Secret,
+}
+
+impl NodeKeys {
+    /// A fresh pair from the system's randomness.
+    pub(crate) fn generate() -> Result<Self, ring::error::Unspecified> {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?;
+        let pair =
+            Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(|_| ring::error::Unspecified)?;
+        Ok(Self {
+            public_key: STANDARD.encode(pair.public_key()),
+            private_key: Secret::new(STANDARD.encode(document)),
+        })
+    }
+}
+
+/// Where the identity is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct IdentityFile {
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl IdentityFile {
+    /// The file of a data directory.
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.into(),
+            path: directory.join(FILE_NAME),
+        }
+    }
+
+    /// Whether an earlier process left one here, in whatever shape: the mark of a restart.
+    pub(crate) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// What an earlier process stored; `None` where none did.
+    pub(crate) fn load(&self) -> Result<Option<Identity>, IdentityError> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(self.file_error(source)),
+        };
+        let identity: Identity = serde_json::from_slice(&bytes)
+            .map_err(|_| IdentityError::Damaged(self.path.clone()))?;
+        identity.checked().map(Some)
+    }
+
+    /// Replaces what is there. Blocks until it is on the disk.
+    pub(crate) fn store(&self, identity: &Identity) -> Result<(), IdentityError> {
+        self.replace(identity)
+            .map_err(|source| self.file_error(source))
+    }
+
+    fn replace(&self, identity: &Identity) -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".identity-")
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(&self.directory)?;
+        file.write_all(&serde_json::to_vec_pretty(identity)?)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+
+    fn file_error(&self, source: io::Error) -> IdentityError {
+        IdentityError::File {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Makes a data directory where there is none, and proves that files can be made in it.
+pub(crate) fn prepare_directory(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    tempfile::tempfile_in(directory).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn registered(node_id: &str, key: &str) -> Registered {
+        Registered {
+            node_id: node_id.into(),
+            mesh_ip: "10.99.0.1".into(),
+            signing_public_key: String::new(),
+            node_secret_key: Secret::new(key),
+        }
+    }
+
+    fn identity(node_id: &str) -> Identity {
+        Identity::new(registered(node_id, KEY), &NodeKeys::generate().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = IdentityFile::new(directory.path());
+        assert!(file.load().unwrap().is_none());
+        assert!(!file.exists());
+        file.store(&identity("node-a")).unwrap();
+        file.store(&identity("node-b")).unwrap();
+        let loaded = file.load().unwrap().unwrap();
+        assert_eq!(
+            (loaded.node_id.as_str(), loaded.node_secret_key.reveal()),
+            ("node-b", KEY)
+        );
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn only_the_owner_reads_it_and_nothing_is_left_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = IdentityFile::new(directory.path());
+        file.store(&identity("node-a")).unwrap();
+        assert_eq!(
+            fs::metadata(&file.path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_quotes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = IdentityFile::new(directory.path());
+        for damage in [
+            "",
+            "{\"node_secret_key\": \"half-a-k",
+            "[]",
+            "{\"node_id\": \"a\"}",
+        ] {
+            fs::write(&file.path, damage).unwrap();
+            let error = file.load().err().unwrap().to_string();
+            assert!(
+                error.contains("damaged") && !error.contains("half-a-k"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_without_id_or_with_a_short_key_is_no_identity() {
+        let keys = NodeKeys::generate().unwrap();
+        for (node_id, key) in [("", KEY), ("node-a", "short")] {
+            assert!(matches!(
+                Identity::new(registered(node_id, key), &keys),
+                Err(IdentityError::Incomplete)
+            ));
+        }
+    }
+
+    #[test]
+    fn two_nodes_never_have_one_key() {
+        assert_ne!(
+            NodeKeys::generate().unwrap().public_key,
+            NodeKeys::generate().unwrap().public_key
+        );
+    }
+
+    #[test]
+    fn a_data_directory_is_made_and_one_that_cannot_be_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        prepare_directory(&directory.path().join("a/b")).unwrap();
+        fs::write(directory.path().join("file"), "").unwrap();
+        assert!(prepare_directory(&directory.path().join("file/below")).is_err());
+    }
+}

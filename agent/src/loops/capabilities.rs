@@ -1,0 +1,59 @@
+//! Telling the Central API what this agent can do: once a process.
+
+use std::sync::Arc;
+
+use crate::agent::Node;
+use crate::api::ApiError;
+use crate::fault::Fault;
+use crate::retry::{never, until_done};
+use crate::wire::{Action, Binary, Capabilities, Parameter};
+
+/// What every agent can do.
+const ACTIONS: [Action; 2] = [
+    Action {
+        name: "ping",
+        description: "Answers, to show that the agent lives",
+        parameters: &[],
+    },
+    Action {
+        name: "reconcile",
+        description: "Fetches the node's state and puts it into effect",
+        parameters: &[Parameter {
+            name: "reason",
+            kind: "string",
+            required: false,
+        }],
+    },
+];
+
+/// Makes one attempt.
+pub(crate) async fn tell(node: &Node) -> Result<(), ApiError> {
+    if node.faults.has(Fault::NoCapabilities) {
+        return Ok(());
+    }
+    let actions = if node.faults.has(Fault::EmptyActions) {
+        Vec::new()
+    } else {
+        Vec::from(ACTIONS)
+    };
+    let body = Capabilities {
+        builtin_actions: actions,
+        hooks: Vec::new(),
+        binary: Binary {
+            version: env!("CARGO_PKG_VERSION"),
+        },
+    };
+    let identity = node.registrar.identity().await;
+    node.api.capabilities(&identity, &body).await
+}
+
+/// Makes as many attempts as it takes.
+pub(crate) async fn tell_until_heard(node: Arc<Node>) {
+    // Fails only at the stop, when it no longer matters.
+    drop(
+        until_done("the report of capabilities", &node.stop, never, || {
+            tell(&node)
+        })
+        .await,
+    );
+}

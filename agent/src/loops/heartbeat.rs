@@ -1,0 +1,150 @@
+//! The heartbeat: at once, and then once an interval.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use ring::digest::{Context, SHA256};
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, info, warn};
+
+use crate::agent::Node;
+use crate::api::ApiError;
+use crate::config;
+use crate::fault::Fault;
+use crate::identity::Identity;
+use crate::retry::{chain, until_done};
+use crate::wire;
+
+/// The running binary's checksum, once it is known: hashing it would hold up the first heartbeat.
+type Checksum = Arc<OnceLock<String>>;
+
+/// What one process's heartbeats have in common.
+struct Heart {
+    node: Arc<Node>,
+    configured_id: Option<String>,
+    started: Instant,
+    checksum: Checksum,
+}
+
+/// Beats until it is dropped. A refused credential means registering again, and the next beat comes in its time.
+pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
+    if is_dead(&node) {
+        return;
+    }
+    let mut ticks = tokio::time::interval(config.interval.get());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let once = node.faults.has(Fault::HeartbeatOnce);
+    let heart = Heart {
+        node,
+        configured_id: config.node_id,
+        started: Instant::now(),
+        checksum: Checksum::default(),
+    };
+    let mut acknowledged = false;
+    loop {
+        ticks.tick().await;
+        match heart.beat().await {
+            Ok(()) if once => return,
+            Ok(()) if !acknowledged => {
+                acknowledged = true;
+                info!("the heartbeat works");
+                spawn_checksum(&heart.checksum);
+            }
+            Ok(()) => {}
+            Err(error) if error.is_unauthorized() => {
+                warn!("the Central API no longer knows this node, registering again");
+                heart.node.registrar.register(&heart.node.stop).await;
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+fn is_dead(node: &Node) -> bool {
+    node.faults.has(Fault::NoHeartbeat)
+        || (node.restarted && node.faults.has(Fault::HeartbeatDiesOnRestart))
+}
+
+impl Heart {
+    /// One heartbeat, repeated until it is acknowledged or its credential refused.
+    async fn beat(&self) -> Result<(), ApiError> {
+        let stop = &self.node.stop;
+        let answer = until_done("the heartbeat", stop, ApiError::is_unauthorized, || {
+            self.attempt()
+        })
+        .await?;
+        if answer.reconcile {
+            self.node.reconcile.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn attempt(&self) -> Result<wire::HeartbeatAnswer, ApiError> {
+        let identity = self.node.registrar.identity().await;
+        let (content_type, body) = self.body(&identity);
+        self.node.api.heartbeat(&identity, content_type, body).await
+    }
+
+    fn body(&self, identity: &Identity) -> (&'static str, Vec<u8>) {
+        if self.node.faults.has(Fault::HeartbeatNotJson) {
+            return ("text/plain", b"status=healthy".to_vec());
+        }
+        let body = wire::Heartbeat {
+            node_id: self.configured_id.as_deref().unwrap_or(&identity.node_id),
+            timestamp: Some(Timestamp::now())
+                .filter(|_| !self.node.faults.has(Fault::HeartbeatNoTimestamp)),
+            status: "healthy",
+            uptime: self.started.elapsed().as_secs(),
+            binary_checksum: self.checksum.get().map_or("", String::as_str),
+        };
+        let body = serde_json::to_vec(&body)
+            .expect("a heartbeat has string keys and nothing that can fail");
+        ("application/json", body)
+    }
+}
+
+fn spawn_checksum(checksum: &Checksum) {
+    let checksum = Arc::clone(checksum);
+    // Nobody waits for it: later heartbeats have it once it is there.
+    drop(tokio::task::spawn_blocking(
+        move || match checksum_of_this_binary() {
+            Ok(hex) => drop(checksum.set(hex)),
+            Err(error) => debug!(reason = chain(&error), "the running binary cannot be read"),
+        },
+    ));
+}
+
+/// SHA-256 of the running binary, in hexadecimal.
+fn checksum_of_this_binary() -> io::Result<String> {
+    let mut file = File::open("/proc/self/exe")?;
+    let mut context = Context::new(&SHA256);
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            length => context.update(&piece[..length]),
+        }
+    }
+    let mut hex = String::new();
+    for byte in context.finish().as_ref() {
+        write!(hex, "{byte:02x}").expect("writing to a string never fails");
+    }
+    Ok(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_64_hexadecimal_digits() {
+        let checksum = checksum_of_this_binary().unwrap();
+        assert_eq!(checksum.len(), 64);
+        assert!(checksum.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    }
+}

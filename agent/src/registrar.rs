@@ -1,0 +1,155 @@
+//! How the node gets its identity: from the data directory, else from the Central API.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::{Api, ApiError};
+use crate::fault::{Fault, Faults};
+use crate::identity::{Identity, IdentityError, IdentityFile, NodeKeys};
+use crate::retry::{chain, never, until_done};
+use crate::secret::Secret;
+use crate::stream::audit::Trail;
+use crate::wire::Register;
+
+/// Why an attempt to register failed.
+#[derive(Debug, thiserror::Error)]
+enum RegisterError {
+    #[error("the system gives no randomness for a key pair")]
+    Keys,
+    #[error("the Central API did not register the node")]
+    Api(#[from] ApiError),
+    #[error("the Central API's answer cannot be used")]
+    Answer(#[from] IdentityError),
+}
+
+/// What registering takes. Has no `Debug`: it holds the bootstrap token.
+pub(crate) struct Credentials {
+    /// The bootstrap token.
+    pub(crate) token: Secret,
+    /// This node's name.
+    pub(crate) hostname: String,
+}
+
+/// Holds the node's identity for everyone.
+pub(crate) struct Registrar {
+    api: Api,
+    credentials: Credentials,
+    faults: Faults,
+    file: IdentityFile,
+    trail: Trail,
+    current: watch::Sender<Option<Arc<Identity>>>,
+}
+
+impl Registrar {
+    /// A registrar without an identity.
+    pub(crate) fn new(
+        api: Api,
+        credentials: Credentials,
+        faults: Faults,
+        file: IdentityFile,
+        trail: Trail,
+    ) -> Self {
+        let current = watch::Sender::new(None);
+        Self {
+            api,
+            credentials,
+            faults,
+            file,
+            trail,
+            current,
+        }
+    }
+
+    /// The identity, if there is one by now.
+    pub(crate) fn known(&self) -> Option<Arc<Identity>> {
+        self.current.borrow().clone()
+    }
+
+    /// The identity, once there is one.
+    pub(crate) async fn identity(&self) -> Arc<Identity> {
+        let mut identities = self.current.subscribe();
+        let known = identities.wait_for(Option::is_some).await;
+        let known = known.expect("the sender lives as long as this registrar");
+        Arc::clone(known.as_ref().expect("waited for one"))
+    }
+
+    /// Takes what an earlier process stored, or registers.
+    pub(crate) async fn establish(&self, stop: &CancellationToken) {
+        match self.stored() {
+            Some(identity) => {
+                info!(node_id = identity.node_id, "identity loaded");
+                self.current.send_replace(Some(Arc::new(identity)));
+            }
+            None => self.register(stop).await,
+        }
+    }
+
+    /// Registers, however often it takes, and replaces the stored identity. Gives up only when `stop` is cancelled.
+    pub(crate) async fn register(&self, stop: &CancellationToken) {
+        if self.faults.has(Fault::NoRegister) {
+            return;
+        }
+        let Ok(identity) = until_done("registration", stop, never, || self.attempt()).await else {
+            return;
+        };
+        let identity = Arc::new(identity);
+        self.trail.registered(&identity.node_id);
+        info!(
+            node_id = identity.node_id,
+            mesh_ip = identity.mesh_ip,
+            "registered"
+        );
+        // Known first and stored then: nobody has to wait for the disk.
+        self.current.send_replace(Some(Arc::clone(&identity)));
+        self.store(identity).await;
+    }
+
+    fn stored(&self) -> Option<Identity> {
+        if self.faults.has(Fault::ForgetIdentity) {
+            return None;
+        }
+        self.file.load().unwrap_or_else(|error| {
+            warn!(
+                reason = chain(&error),
+                "the stored identity cannot be used, registering anew"
+            );
+            None
+        })
+    }
+
+    async fn attempt(&self) -> Result<Identity, RegisterError> {
+        let keys = NodeKeys::generate().map_err(|_| RegisterError::Keys)?;
+        let token = &self.credentials.token;
+        let body = Register {
+            token: Some(token).filter(|_| !self.faults.has(Fault::RegisterNoToken)),
+            public_key: &keys.public_key,
+            hostname: Some(self.credentials.hostname.as_str())
+                .filter(|_| !self.faults.has(Fault::RegisterNoHostname)),
+            metadata: BTreeMap::from([
+                ("os", std::env::consts::OS),
+                ("arch", std::env::consts::ARCH),
+            ]),
+        };
+        let registered = self.api.register(&body, token).await?;
+        Ok(Identity::new(registered, &keys)?)
+    }
+
+    async fn store(&self, identity: Arc<Identity>) {
+        let file = self.file.clone();
+        match tokio::task::spawn_blocking(move || file.store(&identity)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!(
+                reason = chain(&error),
+                "a restart will have to register again"
+            ),
+            Err(error) => error!(
+                reason = chain(&error),
+                "storing the identity ended unfinished"
+            ),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Calling again until it works: quickly at first, never slower than once a second, so that an API or a name service
+//! that comes up is noticed at once.
+//!
+//! A streak of failures is told once, with its reason, and once more when it is over: the agent's own log lines are
+//! forwarded, and a line an attempt would fill the buffers with one sentence.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// The jitter at most doubles a pause, so that none is longer than a second.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Repeats an operation until it succeeds or its error is `hopeless`.
+///
+/// Once `stop` is cancelled a pause ends at once and one last attempt is made, whose error is returned. An attempt in
+/// flight is never given up: it may already have arrived.
+pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
+    what: &'static str,
+    stop: &CancellationToken,
+    hopeless: impl Fn(&E) -> bool,
+    operation: impl FnMut() -> F,
+) -> Result<T, E> {
+    let mut failures = 0_u32;
+    let stopped = stop.clone();
+    let result = operation
+        .retry(backoff())
+        .sleep(move |pause| interruptible(stopped.clone(), pause))
+        .when(|error| !stop.is_cancelled() && !hopeless(error))
+        .notify(|error, _| {
+            failures += 1;
+            tell(what, failures, error);
+        })
+        .await;
+    if result.is_ok() && failures > 0 {
+        info!(failures, "{what} works again");
+    }
+    result
+}
+
+/// For operations that are worth repeating whatever they answer.
+pub(crate) fn never<E>(_: &E) -> bool {
+    false
+}
+
+/// An error and everything that caused it, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(line, ": {error}").expect("writing to a string never fails");
+        cause = error.source();
+    }
+    line
+}
+
+fn tell(what: &str, failures: u32, error: &dyn Error) {
+    if failures == 1 {
+        warn!(
+            reason = chain(error),
+            "{what} failed, and is repeated until it works"
+        );
+    } else {
+        debug!(failures, reason = chain(error), "{what} failed again");
+    }
+}
+
+fn backoff() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(SHORTEST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_factor(1.5)
+        .without_max_times()
+        .with_jitter()
+}
+
+async fn interruptible(stop: CancellationToken, pause: Duration) {
+    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io;
+
+    use backon::BackoffBuilder;
+
+    use super::*;
+
+    fn failure() -> io::Error {
+        io::Error::other("no")
+    }
+
+    #[test]
+    fn no_pause_is_longer_than_a_second_and_the_first_is_short() {
+        let pauses: Vec<_> = backoff().build().take(1000).collect();
+        assert!(pauses[0] <= 2 * SHORTEST_PAUSE);
+        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repeats_until_it_works() {
+        let attempts = Cell::new(0);
+        let operation = async || {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() < 20 {
+                Err(failure())
+            } else {
+                Ok(())
+            }
+        };
+        until_done("test", &CancellationToken::new(), never, operation)
+            .await
+            .unwrap();
+        assert_eq!(attempts.get(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hopeless_error_ends_it() {
+        let attempts = Cell::new(0);
+        let operation = async || {
+            attempts.set(attempts.get() + 1);
+            Err::<(), _>(failure())
+        };
+        let result = until_done("test", &CancellationToken::new(), |_| true, operation).await;
+        assert!(result.is_err());
+        assert_eq!(attempts.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_interrupts_the_pause_for_one_last_attempt() {
+        let stop = CancellationToken::new();
+        let attempts = Cell::new(0);
+        let operation = async || {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() == 3 {
+                stop.cancel();
+            }
+            Err::<(), _>(failure())
+        };
+        assert!(until_done("test", &stop, never, operation).await.is_err());
+        assert_eq!(attempts.get(), 3);
+    }
+
+    #[test]
+    fn the_causes_of_an_error_are_told_in_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] io::Error);
+        assert_eq!(chain(&Outer(failure())), "outer: no");
+    }
+}

@@ -1,0 +1,135 @@
+//! Strings that must not be seen, and the one cipher that makes them.
+//!
+//! A [`Secret`] has neither `Debug` nor `Display`: it can't end up in a log, an error or a panic by mistake.
+
+use aes_gcm::aead::{Aead, KeyInit};
+use aes_gcm::{Aes256Gcm, Nonce};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::SealedSecret;
+
+/// The length of the node secret key: an AES-256 key.
+pub(crate) const KEY_LENGTH: usize = 32;
+
+/// A token or key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// Hides a string.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The string, for the one place that needs it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a sealed secret can't be opened. Says nothing about the key or the plaintext.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The key has not the length of an AES-256 key.
+    #[error("the node secret key is not {KEY_LENGTH} bytes long")]
+    Key,
+    /// The ciphertext is not base64.
+    #[error("the secret's ciphertext is not base64")]
+    Ciphertext(#[source] base64::DecodeError),
+    /// The nonce is not base64.
+    #[error("the secret's nonce is not base64")]
+    Nonce(#[source] base64::DecodeError),
+    /// The nonce has another length.
+    #[error("the secret's nonce is not 12 bytes long")]
+    NonceLength,
+    /// Another key, or a message that someone changed.
+    #[error("the secret does not decrypt under the node secret key")]
+    Authentication,
+    /// The plaintext is no text.
+    #[error("the secret is not text")]
+    Text,
+}
+
+/// Opens what the Central API sealed: AES-256-GCM, no associated data, the tag at the ciphertext's end.
+pub(crate) fn open(sealed: &SealedSecret, key: &[u8]) -> Result<Secret, OpenError> {
+    let cipher = Aes256Gcm::new_from_slice(key).map_err(|_| OpenError::Key)?;
+    let ciphertext = STANDARD
+        .decode(&sealed.ciphertext)
+        .map_err(OpenError::Ciphertext)?;
+    let nonce = STANDARD.decode(&sealed.nonce).map_err(OpenError::Nonce)?;
+    let nonce = Nonce::try_from(nonce.as_slice()).map_err(|_| OpenError::NonceLength)?;
+    let plaintext = cipher
+        .decrypt(&nonce, ciphertext.as_slice())
+        .map_err(|_| OpenError::Authentication)?;
+    String::from_utf8(plaintext)
+        .map(Secret)
+        .map_err(|_| OpenError::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    fn sealed(plaintext: &[u8]) -> SealedSecret {
+        let nonce = [7; 12];
+        let cipher = Aes256Gcm::new_from_slice(KEY).unwrap();
+        let ciphertext = cipher.encrypt(&nonce.into(), plaintext).unwrap();
+        SealedSecret {
+            ciphertext: STANDARD.encode(ciphertext),
+            nonce: STANDARD.encode(nonce),
+        }
+    }
+
+    fn failure(sealed: &SealedSecret, key: &[u8]) -> OpenError {
+        open(sealed, key).err().unwrap()
+    }
+
+    #[test]
+    fn what_was_sealed_under_the_key_is_opened() {
+        assert_eq!(open(&sealed(b"token"), KEY).ok().unwrap().reveal(), "token");
+    }
+
+    #[test]
+    fn another_key_opens_nothing() {
+        assert!(matches!(
+            failure(&sealed(b"token"), &[1; 32]),
+            OpenError::Authentication
+        ));
+        assert!(matches!(
+            failure(&sealed(b"token"), b"short"),
+            OpenError::Key
+        ));
+    }
+
+    #[test]
+    fn what_was_changed_on_the_way_is_refused() {
+        let good = sealed(b"token");
+        let ciphertext = "AAAA".to_owned() + &good.ciphertext[4..];
+        let changed = SealedSecret {
+            ciphertext,
+            nonce: good.nonce.clone(),
+        };
+        assert!(matches!(failure(&changed, KEY), OpenError::Authentication));
+        let changed = SealedSecret {
+            ciphertext: "?".into(),
+            nonce: good.nonce.clone(),
+        };
+        assert!(matches!(failure(&changed, KEY), OpenError::Ciphertext(_)));
+        let changed = SealedSecret {
+            ciphertext: good.ciphertext.clone(),
+            nonce: "AAAA".into(),
+        };
+        assert!(matches!(failure(&changed, KEY), OpenError::NonceLength));
+        let changed = SealedSecret {
+            ciphertext: good.ciphertext,
+            nonce: "?".into(),
+        };
+        assert!(matches!(failure(&changed, KEY), OpenError::Nonce(_)));
+        assert!(matches!(failure(&sealed(&[0xff]), KEY), OpenError::Text));
+    }
+}

@@ -1,0 +1,213 @@
+//! A bounded queue of entries, kept until someone acknowledged them. No IO, no clock.
+//!
+//! When it is full the oldest entry goes, and is counted: who collects asks for the count and says so, because a line
+//! from in here would run in circles where the entries are log lines.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+/// How many entries one buffer holds.
+const CAPACITY: usize = 1000;
+/// How many bytes one batch may have; the Central API takes bodies up to 1 MiB.
+const LARGEST_BATCH: usize = 512 << 10;
+
+/// One entry as JSON, shared by the buffers that hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry(Arc<str>);
+
+impl Entry {
+    /// Writes an entry down.
+    pub(crate) fn new(entry: &impl Serialize) -> Self {
+        let json = serde_json::to_string(entry)
+            .expect("an entry has string keys and nothing that can fail");
+        Self(json.into())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The oldest entries of a buffer.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    entries: Vec<Entry>,
+    /// The number of the first entry after it.
+    end: u64,
+}
+
+impl Batch {
+    /// A JSON array.
+    pub(crate) fn body(&self) -> String {
+        let entries: Vec<&str> = self.entries.iter().map(|entry| &*entry.0).collect();
+        format!("[{}]", entries.join(","))
+    }
+
+    /// The entries themselves.
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+}
+
+/// The queue; shared by those who fill and those who empty it.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    state: Mutex<State>,
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    /// The number of the first entry, counted from the buffer's beginning.
+    first: u64,
+    dropped: u64,
+}
+
+impl Buffer {
+    /// Adds an entry, at the cost of the oldest where there is no room.
+    pub(crate) fn push(&self, entry: Entry) {
+        let mut state = self.lock();
+        state.entries.push_back(entry);
+        if state.entries.len() > CAPACITY {
+            state.entries.pop_front();
+            state.first += 1;
+            state.dropped += 1;
+        }
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// The oldest entries, as many as one body takes; they stay until they are acknowledged. `None` where there are
+    /// none, so that nobody can post an empty batch.
+    pub(crate) fn oldest(&self) -> Option<Batch> {
+        let state = self.lock();
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.0.len() + 1;
+            bytes <= LARGEST_BATCH
+        };
+        let mut entries: Vec<_> = state.entries.iter().take_while(fits).cloned().collect();
+        if entries.is_empty() {
+            // One that fits nowhere still has to leave.
+            entries.push(state.entries.front()?.clone());
+        }
+        Some(Batch {
+            end: state.first + entries.len() as u64,
+            entries,
+        })
+    }
+
+    /// Removes a batch's entries, but for those that had to go in the meantime.
+    pub(crate) fn acknowledge(&self, batch: &Batch) {
+        let mut state = self.lock();
+        while state.first < batch.end && state.entries.pop_front().is_some() {
+            state.first += 1;
+        }
+    }
+
+    /// Takes everything out.
+    pub(crate) fn drain(&self) -> Vec<Entry> {
+        std::iter::from_fn(|| {
+            let batch = self.oldest()?;
+            self.acknowledge(&batch);
+            Some(batch.into_entries())
+        })
+        .flatten()
+        .collect()
+    }
+
+    /// How many entries had to go since this was last asked.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        std::mem::take(&mut self.lock().dropped)
+    }
+
+    /// Returns once there is an entry.
+    pub(crate) async fn filled(&self) {
+        while self.lock().entries.is_empty() {
+            self.filled.notified().await;
+        }
+    }
+
+    /// A thread that panicked while it held the lock left no half-made state: every change is one step.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(count: usize) -> Buffer {
+        let buffer = Buffer::default();
+        for number in 0..count {
+            buffer.push(Entry::new(&number));
+        }
+        buffer
+    }
+
+    #[test]
+    fn nothing_is_no_batch() {
+        assert!(Buffer::default().oldest().is_none());
+    }
+
+    #[test]
+    fn entries_stay_until_they_are_acknowledged() {
+        let buffer = filled(3);
+        assert_eq!(buffer.oldest().unwrap().body(), "[0,1,2]");
+        let batch = buffer.oldest().unwrap();
+        buffer.push(Entry::new(&3));
+        buffer.acknowledge(&batch);
+        assert_eq!(buffer.oldest().unwrap().body(), "[3]");
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_is_no_room_and_is_counted() {
+        let buffer = filled(CAPACITY + 2);
+        assert_eq!(buffer.take_dropped(), 2);
+        assert_eq!(buffer.take_dropped(), 0);
+        assert!(buffer.oldest().unwrap().body().starts_with("[2,3,"));
+    }
+
+    #[test]
+    fn what_went_while_a_batch_was_on_its_way_is_not_taken_from_the_rest() {
+        let buffer = filled(CAPACITY);
+        let batch = buffer.oldest().unwrap();
+        for number in 0..10 {
+            buffer.push(Entry::new(&format!("new {number}")));
+        }
+        buffer.acknowledge(&batch);
+        assert_eq!(buffer.drain().len(), 10);
+    }
+
+    #[test]
+    fn a_batch_fits_into_one_body_and_even_a_huge_entry_leaves() {
+        let buffer = Buffer::default();
+        let large = "x".repeat(LARGEST_BATCH / 2 - 10);
+        for _ in 0..3 {
+            buffer.push(Entry::new(&large));
+        }
+        assert!(buffer.oldest().unwrap().body().len() <= LARGEST_BATCH + 2);
+        buffer.push(Entry::new(&"y".repeat(LARGEST_BATCH)));
+        assert_eq!(buffer.drain().len(), 4);
+        assert!(buffer.oldest().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_entry_is_woken() {
+        let buffer = Arc::new(Buffer::default());
+        let waiting = tokio::spawn({
+            let buffer = Arc::clone(&buffer);
+            async move { buffer.filled().await }
+        });
+        buffer.push(Entry::new(&1));
+        waiting.await.unwrap();
+    }
+}

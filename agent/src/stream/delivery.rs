@@ -1,0 +1,74 @@
+//! Empties one buffer towards one side.
+
+use std::sync::Arc;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::buffer::Buffer;
+use super::side::{PostError, Side};
+use crate::config::Interval;
+use crate::retry::{never, until_done};
+
+/// One side of a stream.
+pub(crate) struct Delivery {
+    /// Where to.
+    pub(crate) side: Side,
+    /// Where from.
+    pub(crate) buffer: Arc<Buffer>,
+    /// From one report to the next.
+    pub(crate) interval: Interval,
+    /// Ends after the first acknowledged batch.
+    pub(crate) once: bool,
+}
+
+impl Delivery {
+    /// Reports once the first entry is there, but not before `begun`, and then once an interval. When everything was
+    /// `collected` it delivers what is left and ends; what fails then is lost.
+    pub(crate) async fn run(self, begun: CancellationToken, collected: CancellationToken) {
+        let first_entry = async {
+            begun.cancelled().await;
+            self.buffer.filled().await;
+        };
+        collected.run_until_cancelled(first_entry).await;
+        let mut ticks = tokio::time::interval(self.interval.get());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut acknowledged = false;
+        while collected.run_until_cancelled(ticks.tick()).await.is_some() {
+            match self.deliver(&collected).await {
+                Ok(batches) if batches > 0 && !acknowledged => {
+                    acknowledged = true;
+                    info!("{} works", self.side.name());
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+            if acknowledged && self.once {
+                return;
+            }
+        }
+        if let Err(error) = self.deliver(&collected).await {
+            tracing::debug!(
+                reason = crate::retry::chain(&error),
+                "{} failed at the end",
+                self.side.name()
+            );
+        }
+    }
+
+    /// Posts until the buffer is empty, or once where once is all; gives the number of acknowledged batches. Fails only
+    /// when `stop` is cancelled.
+    async fn deliver(&self, stop: &CancellationToken) -> Result<u32, PostError> {
+        let mut batches = 0;
+        while let Some(batch) = self.buffer.oldest() {
+            until_done(self.side.name(), stop, never, || self.side.post(&batch)).await?;
+            self.buffer.acknowledge(&batch);
+            batches += 1;
+            if self.once {
+                break;
+            }
+        }
+        Ok(batches)
+    }
+}

@@ -1,0 +1,83 @@
+//! The two sides that a stream is delivered to.
+
+use std::sync::Arc;
+
+use super::Kind;
+use super::buffer::Batch;
+use crate::agent::Node;
+use crate::api::ApiError;
+use crate::local::{LocalError, LocalSide};
+
+/// Where a buffer is emptied to.
+pub(crate) enum Side {
+    /// The Central API.
+    Platform {
+        /// What is delivered.
+        kind: Kind,
+        /// Who delivers.
+        node: Arc<Node>,
+    },
+    /// The stream's local endpoint.
+    Local {
+        /// What is delivered.
+        kind: Kind,
+        /// The endpoint.
+        local: LocalSide,
+    },
+}
+
+/// Why a batch was not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PostError {
+    /// Only at the end of a process that never got an identity.
+    #[error("the node is not registered")]
+    NotRegistered,
+    /// The Central API.
+    #[error("the platform did not take it")]
+    Platform(#[from] ApiError),
+    /// The local endpoint, or the way to its token.
+    #[error("the local endpoint did not take it")]
+    Local(#[from] LocalError),
+}
+
+impl Side {
+    /// For log lines.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Platform {
+                kind: Kind::Metrics,
+                ..
+            } => "delivery of metrics to the platform",
+            Self::Platform {
+                kind: Kind::Logs, ..
+            } => "delivery of logs to the platform",
+            Self::Platform {
+                kind: Kind::Audit, ..
+            } => "delivery of audit entries to the platform",
+            Self::Local {
+                kind: Kind::Metrics,
+                ..
+            } => "delivery of metrics to the local endpoint",
+            Self::Local {
+                kind: Kind::Logs, ..
+            } => "delivery of logs to the local endpoint",
+            Self::Local {
+                kind: Kind::Audit, ..
+            } => "delivery of audit entries to the local endpoint",
+        }
+    }
+
+    /// Posts a batch; success is the acknowledgement.
+    pub(crate) async fn post(&self, batch: &Batch) -> Result<(), PostError> {
+        match self {
+            Self::Platform { kind, node } => {
+                let identity = node.registrar.known().ok_or(PostError::NotRegistered)?;
+                Ok(node
+                    .api
+                    .entries(&identity, kind.name(), batch.body())
+                    .await?)
+            }
+            Self::Local { local, .. } => Ok(local.post(batch.body()).await?),
+        }
+    }
+}

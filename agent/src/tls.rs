@@ -1,0 +1,175 @@
+//! HTTP clients and whom they trust.
+//!
+//! The system's roots are read only by a client that will need them: an agent that speaks plain HTTP, or skips
+//! verification as it was told to, starts without opening a certificate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Client;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tracing::warn;
+
+use crate::config::Endpoint;
+use crate::dns::Forgetful;
+
+/// How long the other side may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Whom a client trusts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Nobody: the other side speaks plain HTTP.
+    Nobody,
+    /// Those whom the system trusts.
+    System,
+    /// Everybody, as the configuration asked.
+    Everybody,
+}
+
+impl Trust {
+    /// What an endpoint's configuration asks for.
+    pub(crate) fn of(endpoint: &Endpoint, skip_verify: bool) -> Self {
+        match (endpoint.is_secure(), skip_verify) {
+            (false, _) => Self::Nobody,
+            (true, false) => Self::System,
+            (true, true) => Self::Everybody,
+        }
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The TLS side of it.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP side of it.
+    #[error("cannot set up the HTTP client")]
+    Http(#[from] reqwest::Error),
+}
+
+/// A client with the agent's resolver; proxies of the environment are not for it.
+pub(crate) fn client(trust: Trust) -> Result<Client, ClientError> {
+    let client = Client::builder()
+        .user_agent(concat!("plexd/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(Arc::new(Forgetful))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .no_proxy()
+        .tls_backend_preconfigured(configuration(trust)?)
+        .build()?;
+    Ok(client)
+}
+
+fn configuration(trust: Trust) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    Ok(match trust {
+        Trust::Nobody => builder
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth(),
+        Trust::System => builder
+            .with_root_certificates(system_roots())
+            .with_no_client_auth(),
+        Trust::Everybody => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_no_client_auth(),
+    })
+}
+
+fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (usable, unusable) = roots.add_parsable_certificates(found.certs);
+    if usable == 0 {
+        warn!(
+            unusable,
+            errors = found.errors.len(),
+            "the system has no root certificates: nobody is trusted"
+        );
+    }
+    roots
+}
+
+/// Takes any certificate, but still wants the handshake signed with its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_is_what_the_endpoint_needs() {
+        for (url, skip_verify, expected) in [
+            ("http://a", false, Trust::Nobody),
+            ("http://a", true, Trust::Nobody),
+            ("https://a", false, Trust::System),
+            ("https://a", true, Trust::Everybody),
+        ] {
+            let endpoint = Endpoint::try_from(url.to_owned()).unwrap();
+            assert_eq!(
+                Trust::of(&endpoint, skip_verify),
+                expected,
+                "{url} {skip_verify}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_trust_makes_a_client() {
+        for trust in [Trust::Nobody, Trust::System, Trust::Everybody] {
+            client(trust).unwrap();
+        }
+    }
+}

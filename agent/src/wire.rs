@@ -1,0 +1,192 @@
+//! The bodies of the wire contract, as the agent sends and takes them. Shapes only: no IO, no decisions.
+//!
+//! Optional fields exist where a fault leaves them out; what the agent does not use of an answer is not named here.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::secret::Secret;
+
+/// Body of `POST /v1/register`.
+#[derive(Serialize)]
+pub(crate) struct Register<'a> {
+    /// The bootstrap token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<&'a Secret>,
+    /// Base64.
+    pub(crate) public_key: &'a str,
+    /// The node's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hostname: Option<&'a str>,
+    /// What else is known about the node.
+    pub(crate) metadata: BTreeMap<&'static str, &'static str>,
+}
+
+/// Answer of `POST /v1/register`.
+#[derive(Deserialize)]
+pub(crate) struct Registered {
+    /// The id that every path takes from now on.
+    pub(crate) node_id: String,
+    /// The node's address in the mesh.
+    #[serde(default)]
+    pub(crate) mesh_ip: String,
+    /// Base64 of an Ed25519 key.
+    #[serde(default)]
+    pub(crate) signing_public_key: String,
+    /// Bearer credential and AES-256 key in one.
+    pub(crate) node_secret_key: Secret,
+}
+
+/// Body of `POST /v1/nodes/{id}/heartbeat`.
+#[derive(Serialize)]
+pub(crate) struct Heartbeat<'a> {
+    /// As configured, else as registered.
+    pub(crate) node_id: &'a str,
+    /// Now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) timestamp: Option<Timestamp>,
+    /// `healthy`.
+    pub(crate) status: &'static str,
+    /// Of this process, in whole seconds.
+    pub(crate) uptime: u64,
+    /// SHA-256 of the running binary in hexadecimal; empty until it is known.
+    pub(crate) binary_checksum: &'a str,
+}
+
+/// Answer of `POST /v1/nodes/{id}/heartbeat`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HeartbeatAnswer {
+    /// The node should look at its state.
+    pub(crate) reconcile: bool,
+}
+
+/// Body of `PUT /v1/nodes/{id}/capabilities`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Capabilities {
+    /// What the agent can do by itself.
+    pub(crate) builtin_actions: Vec<Action>,
+    /// What was added on this node.
+    pub(crate) hooks: Vec<Action>,
+    /// The agent itself.
+    pub(crate) binary: Binary,
+}
+
+/// Something that a node can be asked to do.
+#[derive(Debug, Serialize)]
+pub(crate) struct Action {
+    /// By this name.
+    pub(crate) name: &'static str,
+    /// For people.
+    pub(crate) description: &'static str,
+    /// What it takes.
+    pub(crate) parameters: &'static [Parameter],
+}
+
+/// What an action takes.
+#[derive(Debug, Serialize)]
+pub(crate) struct Parameter {
+    /// By this name.
+    pub(crate) name: &'static str,
+    /// `string` or `number`.
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    /// Whether it can be left out.
+    pub(crate) required: bool,
+}
+
+/// The agent's own build.
+#[derive(Debug, Serialize)]
+pub(crate) struct Binary {
+    /// The package's version.
+    pub(crate) version: &'static str,
+}
+
+/// Body of `POST /v1/nodes/{id}/drift`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Drift {
+    /// When it was put right.
+    pub(crate) timestamp: Timestamp,
+    /// What was put right; never empty.
+    pub(crate) corrections: Vec<Correction>,
+}
+
+/// One thing that was put right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Correction {
+    /// A section of the state, or `initial`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// For people.
+    pub(crate) detail: String,
+}
+
+/// One entry of the metrics stream.
+#[derive(Debug, Serialize)]
+pub(crate) struct MetricEntry {
+    /// When it was measured.
+    pub(crate) timestamp: Timestamp,
+    /// `system` or `process`.
+    pub(crate) group: &'static str,
+    /// Names and figures.
+    pub(crate) data: BTreeMap<&'static str, f64>,
+}
+
+/// One entry of the log stream.
+#[derive(Debug, Serialize)]
+pub(crate) struct LogEntry<'a> {
+    /// When it was said.
+    pub(crate) timestamp: Timestamp,
+    /// `plexd`.
+    pub(crate) source: &'static str,
+    /// The part of the agent that said it.
+    pub(crate) unit: &'a str,
+    /// What was said.
+    pub(crate) message: &'a str,
+    /// `error`, `warning`, `info` or `debug`.
+    pub(crate) severity: &'static str,
+    /// The node.
+    pub(crate) hostname: &'a str,
+}
+
+/// One entry of the audit stream.
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditEntry<'a> {
+    /// When it happened.
+    pub(crate) timestamp: Timestamp,
+    /// `plexd`.
+    pub(crate) source: &'static str,
+    /// `process_start` or `node_registered`.
+    pub(crate) event_type: &'static str,
+    /// Who did it.
+    pub(crate) subject: Value,
+    /// To what.
+    pub(crate) object: Value,
+    /// What was done.
+    pub(crate) action: &'static str,
+    /// How it ended.
+    pub(crate) result: &'static str,
+    /// The node.
+    pub(crate) hostname: &'a str,
+    /// The event in one line.
+    pub(crate) raw: &'a str,
+}
+
+/// Answer of `GET /v1/nodes/{id}/secrets/{key}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SealedSecret {
+    /// Base64, the tag at the end.
+    pub(crate) ciphertext: String,
+    /// Base64 of 12 bytes.
+    pub(crate) nonce: String,
+}
+
+/// What the event stream carries; the payload is not looked at, for the state is fetched as a whole.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Envelope {
+    /// `node_state_updated`, or something that the agent does not act on.
+    pub(crate) event_type: String,
+}

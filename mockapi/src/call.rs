@@ -1,0 +1,117 @@
+//! What a handler gets to know of a call: the endpoint, who calls, and the body as it came. Judges no body.
+
+use axum::Extension;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::endpoint::Endpoint;
+use crate::problem::Problem;
+use crate::state::Shared;
+
+/// The largest body that is taken, in bytes.
+pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
+
+/// A body as it came, with its content type.
+pub(crate) struct Payload {
+    pub(crate) content_type: Option<HeaderValue>,
+    pub(crate) bytes: Bytes,
+}
+
+impl Payload {
+    /// Reads the body as the JSON document that the test interface asks for.
+    pub(crate) fn document<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.bytes)
+            .map_err(|error| Problem::bad_request(format!("the body is not usable: {error}")))
+    }
+
+    /// The newest `timestamp` among the `process_start` entries of an audit batch; anything that is no such entry is passed over.
+    pub(crate) fn newest_process_start(&self) -> Option<Timestamp> {
+        let entries: Vec<Value> = serde_json::from_slice(&self.bytes).ok()?;
+        let starts = entries
+            .iter()
+            .filter(|entry| entry["event_type"] == "process_start");
+        starts
+            .filter_map(|entry| entry["timestamp"].as_str()?.parse().ok())
+            .max()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Payload {
+    type Rejection = BytesRejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let content_type = request.headers().get(CONTENT_TYPE).cloned();
+        let bytes = Bytes::from_request(request, state).await?;
+        // A copy of its own: a slice would keep the whole read buffer of its connection alive, for every node and endpoint.
+        Ok(Self {
+            content_type,
+            bytes: Bytes::copy_from_slice(&bytes),
+        })
+    }
+}
+
+/// Who calls the Central API, and where: the credential that came and the node that the path names. Under `auth: strict` a
+/// caller on a node's path gets this far only with a key of that node.
+pub(crate) struct Caller {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) bearer: Option<String>,
+    pub(crate) node: Option<String>,
+}
+
+impl FromRequestParts<Shared> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Response> {
+        let Extension(endpoint) = Extension::from_request_parts(parts, app)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let node = params
+            .iter()
+            .find(|(name, _)| *name == "id")
+            .map(|(_, id)| id.to_owned());
+        let caller = Self {
+            endpoint,
+            bearer: bearer(&parts.headers).map(str::to_owned),
+            node,
+        };
+        app.admit(&caller).map_err(IntoResponse::into_response)?;
+        Ok(caller)
+    }
+}
+
+/// The token of `Authorization: Bearer <token>`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// One call of the Central API, read whole.
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    pub(crate) payload: Payload,
+}
+
+impl FromRequest<Shared> for Call {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, app).await?;
+        let request = Request::from_parts(parts, body);
+        let payload = Payload::from_request(request, app)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        Ok(Self { caller, payload })
+    }
+}

@@ -1,0 +1,90 @@
+//! The mock as a program: its options, what it prints, and its end on a signal. Sets up no log and no runtime.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{Options, Server, StartError, start};
+
+/// The mock's options.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Address of the Central API and the test interface (host:port or :port; port 0 takes any free one)
+    #[arg(long, default_value = ":8080")]
+    addr: String,
+    /// Address of the local endpoint, on TLS
+    #[arg(long, default_value = ":8443")]
+    tls_addr: String,
+    /// Namespace of the mock's Service, for the names in the certificate
+    #[arg(long, default_value = "plexd-e2e")]
+    namespace: String,
+}
+
+/// Why the program ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("failed to wait for signals")]
+    Signals(#[source] io::Error),
+    #[error("failed to start the mock")]
+    Start(#[from] StartError),
+    #[error("failed to print the addresses")]
+    Print(#[source] io::Error),
+}
+
+impl From<Arguments> for Options {
+    fn from(arguments: Arguments) -> Self {
+        Self {
+            addr: arguments.addr,
+            tls_addr: arguments.tls_addr,
+            namespace: arguments.namespace,
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT. Prints one line for each listener once both are up. A failure goes to the log, and is exit 1.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    match serve(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<(), RunError> {
+    // Before the listeners, so that no signal finds a mock that serves but doesn't listen to it.
+    let terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let server = start(arguments.into()).await?;
+    announce(&server).map_err(RunError::Print)?;
+    either(terminate, interrupt).await;
+    server.shutdown().await;
+    Ok(())
+}
+
+/// The one place that writes to stdout.
+fn announce(server: &Server) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "MOCKAPI_ADDR={}", server.addr())?;
+    writeln!(stdout, "MOCKAPI_TLS_ADDR={}", server.tls_addr())?;
+    stdout.flush()
+}
+
+async fn either(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -1,0 +1,203 @@
+//! Faults of the mock itself, for testing those who talk to it: the document of `POST /test/faults`.
+//!
+//! ```json
+//! {
+//!   "auth": "strict",
+//!   "endpoints": {
+//!     "heartbeat": {"status": 503, "delay": "200ms", "times": 3},
+//!     "register": {"drop": true, "counted": true, "times": 1}
+//!   }
+//! }
+//! ```
+//!
+//! A document replaces the one before; `{}` and `POST /test/reset` turn everything off. The endpoints' names are those of
+//! [`Endpoint`]; what each field does stands at [`Fault`]. A document that can't be used is refused with 400 and changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use axum_server::ConnectionShutdown;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Endpoint;
+use crate::problem::Problem;
+use crate::state::{Shared, lock};
+
+/// The document of `POST /test/faults`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Whether bearers are checked.
+    pub auth: Auth,
+    /// One fault an endpoint.
+    pub endpoints: BTreeMap<Endpoint, Fault>,
+}
+
+/// Whether calls on a node's path need a key of that node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Any call is taken.
+    #[default]
+    Off,
+    /// A call on `/v1/nodes/{id}/…` without a known key of that node, and a key rotation without any known key, is answered
+    /// 401 and not counted.
+    Strict,
+}
+
+/// What is wrong with an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fault {
+    /// The status to answer with instead, 200 to 599.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How long the call lies there before anything is done with it, such as `"200ms"` or `"2s"`. Who gives up meanwhile is
+    /// not counted.
+    #[serde(
+        with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub delay: Option<Duration>,
+    /// Whether the connection is closed instead of answering. Excludes `status`.
+    pub drop: bool,
+    /// Whether a call that gets `status` or `drop` is done and counted all the same: the answer is lost, not the call.
+    pub counted: bool,
+    /// How many calls meet the fault; all of them without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+}
+
+/// Why a fault can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FaultError {
+    #[error("{0}: an answer has one status, so status and drop exclude each other")]
+    StatusAndDrop(Endpoint),
+    #[error("{0}: status {1} is none that ends a call, that is 200 to 599")]
+    Status(Endpoint, u16),
+}
+
+/// Faults as they are in force.
+#[derive(Default)]
+pub(crate) struct Armed {
+    auth: Auth,
+    endpoints: BTreeMap<Endpoint, ArmedFault>,
+}
+
+#[derive(Clone, Copy)]
+struct ArmedFault {
+    effect: Effect,
+    left: Option<u64>,
+}
+
+/// What one call meets.
+#[derive(Clone, Copy)]
+struct Effect {
+    delay: Duration,
+    instead: Option<Instead>,
+    counted: bool,
+}
+
+/// What comes instead of the usual answer.
+#[derive(Clone, Copy)]
+enum Instead {
+    Status(StatusCode),
+    Drop,
+}
+
+impl Armed {
+    /// Puts a document in force.
+    pub(crate) fn arm(faults: Faults) -> Result<Self, FaultError> {
+        let endpoints = faults
+            .endpoints
+            .into_iter()
+            .map(|(endpoint, fault)| Ok((endpoint, fault.arm(endpoint)?)));
+        Ok(Self {
+            auth: faults.auth,
+            endpoints: endpoints.collect::<Result<_, _>>()?,
+        })
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.auth == Auth::Strict
+    }
+
+    /// What the next call of `endpoint` meets.
+    fn take(&mut self, endpoint: Endpoint) -> Option<Effect> {
+        let fault = self.endpoints.get_mut(&endpoint)?;
+        if let Some(left) = &mut fault.left {
+            *left = left.checked_sub(1)?;
+        }
+        Some(fault.effect)
+    }
+}
+
+impl Fault {
+    fn arm(self, endpoint: Endpoint) -> Result<ArmedFault, FaultError> {
+        let instead = match (self.status, self.drop) {
+            (Some(_), true) => return Err(FaultError::StatusAndDrop(endpoint)),
+            (Some(status), false) => Some(Instead::Status(final_status(endpoint, status)?)),
+            (None, true) => Some(Instead::Drop),
+            (None, false) => None,
+        };
+        let effect = Effect {
+            delay: self.delay.unwrap_or_default(),
+            instead,
+            counted: self.counted,
+        };
+        Ok(ArmedFault {
+            effect,
+            left: self.times,
+        })
+    }
+}
+
+fn final_status(endpoint: Endpoint, status: u16) -> Result<StatusCode, FaultError> {
+    let code = StatusCode::from_u16(status)
+        .ok()
+        .filter(|_| (200..600).contains(&status));
+    code.ok_or(FaultError::Status(endpoint, status))
+}
+
+/// Middleware of every endpoint: lets a call meet the fault that is in force there.
+pub(crate) async fn meet(
+    State(app): State<Shared>,
+    Extension(endpoint): Extension<Endpoint>,
+    Extension(connection): Extension<ConnectionShutdown>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(effect) = lock(&app.faults).take(endpoint) else {
+        return next.run(request).await;
+    };
+    tokio::time::sleep(effect.delay).await;
+    match effect.instead {
+        None => next.run(request).await,
+        Some(instead) => {
+            if effect.counted {
+                drop(next.run(request).await);
+            }
+            instead.answer(&connection).await
+        }
+    }
+}
+
+impl Instead {
+    async fn answer(self, connection: &ConnectionShutdown) -> Response {
+        match self {
+            Self::Status(status) => {
+                Problem::new(status, "a fault that was asked for").into_response()
+            }
+            Self::Drop => {
+                connection.shutdown();
+                // The call ends with its connection.
+                std::future::pending().await
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Refusals: they travel through the router as a status and a sentence, and leave it as RFC 9457 problem documents.
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// The media type of a problem document.
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// The most bytes of a refusal's sentence that are kept.
+const DETAIL_LIMIT: usize = 16 * 1024;
+
+/// Why a call is refused.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.detail).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// The document's form. `type` stays `about:blank`: a status and its title say all that a client can act on.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+}
+
+/// Middleware: turns every refusal that leaves the router, axum's own included, into a problem document.
+pub(crate) async fn dress(request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    let response = next.run(request).await;
+    if response.status().is_client_error() || response.status().is_server_error() {
+        return document(&uri, response).await;
+    }
+    response
+}
+
+async fn document(uri: &Uri, response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let detail = to_bytes(body, DETAIL_LIMIT).await.unwrap_or_default();
+    let document = Document {
+        r#type: "about:blank",
+        title: parts.status.canonical_reason().unwrap_or("Error"),
+        status: parts.status.as_u16(),
+        detail: &String::from_utf8_lossy(&detail),
+        instance: uri.path(),
+    };
+    let body = Json(document).into_response().into_body();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    Response::from_parts(parts, body)
+}
+
+/// The router's answer to a path that nobody serves.
+pub(crate) async fn unknown_path() -> Problem {
+    Problem::not_found("nothing is served at this path")
+}
+
+/// The router's answer to a method that the path does not take; the router itself adds `Allow`.
+pub(crate) async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take that method, see Allow",
+    )
+}

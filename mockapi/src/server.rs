@@ -1,0 +1,148 @@
+//! The life of a mock: both listeners bound, serving, and ended in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{Control, Handle};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::listen;
+use crate::routes;
+use crate::signer::SigningKeyError;
+use crate::state::App;
+use crate::tls::{self, CertificateError};
+
+/// How long calls in flight may take once the mock ends; below the 5 s that whoever ends it waits.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Where a mock listens and whom its certificate names.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Address of the Central API and the test interface: `host:port`, or `:port` for every interface; port 0 is any free one.
+    pub addr: String,
+    /// Address of the local endpoint, written likewise.
+    pub tls_addr: String,
+    /// The namespace of the mock's Service, for the names in the certificate.
+    pub namespace: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            addr: ":8080".to_owned(),
+            tls_addr: ":8443".to_owned(),
+            namespace: "plexd-e2e".to_owned(),
+        }
+    }
+}
+
+/// Why a mock did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address can't be listened on.
+    #[error("failed to listen on {addr}")]
+    Listen {
+        /// The address as it was given.
+        addr: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The local endpoint has no certificate.
+    #[error("failed to set up TLS")]
+    Tls(#[from] CertificateError),
+    /// The mock has no key to sign events with.
+    #[error("failed to set up signing")]
+    Signing(#[from] SigningKeyError),
+}
+
+/// A mock that serves. Dropping it closes its connections at once; [`Server::shutdown`] lets calls in flight end.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    tls_addr: SocketAddr,
+    control: Control,
+    ending: CancellationToken,
+    serving: Vec<JoinHandle<io::Result<()>>>,
+}
+
+/// Starts a mock. On return both listeners are bound and serving.
+pub async fn start(options: Options) -> Result<Server, StartError> {
+    let (plain, addr) = listen(&options.addr).await?;
+    let (secure, tls_addr) = listen(&options.tls_addr).await?;
+    let tls = RustlsConfig::from_config(tls::configuration(&options.namespace)?);
+    let ending = CancellationToken::new();
+    let app = Arc::new(App::new(ending.clone())?);
+    let control = Control::new();
+    let handle = || Handle::<SocketAddr>::with_control(control.clone());
+    // Small answers must not wait for the reader's acknowledgement of the one before.
+    let plain = axum_server::Server::from_listener(plain)
+        .acceptor(NoDelayAcceptor::new())
+        .http1_only()
+        .handle(handle());
+    let secure = axum_server::Server::from_listener(secure)
+        .acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new()))
+        .http1_only()
+        .handle(handle());
+    let serving = vec![
+        tokio::spawn(plain.serve(routes::plain(&app).into_make_service())),
+        tokio::spawn(secure.serve(routes::tls(&app).into_make_service())),
+    ];
+    tracing::info!(%addr, %tls_addr, "serving");
+    Ok(Server {
+        addr,
+        tls_addr,
+        control,
+        ending,
+        serving,
+    })
+}
+
+async fn listen(addr: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = async {
+        let listener = listen::bind(addr).await?;
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    bound.await.map_err(|source| StartError::Listen {
+        addr: addr.to_owned(),
+        source,
+    })
+}
+
+impl Server {
+    /// Where the Central API and the test interface are.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where the local endpoint is.
+    pub fn tls_addr(&self) -> SocketAddr {
+        self.tls_addr
+    }
+
+    /// Takes no more connections, ends the streams, and gives what is in flight a few seconds to end.
+    pub async fn shutdown(mut self) {
+        self.ending.cancel();
+        self.control.graceful_shutdown(Some(GRACE));
+        for serving in self.serving.drain(..) {
+            match serving.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("a listener had ended before: {error}"),
+                Err(error) => tracing::error!("a listener broke off: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.ending.cancel();
+        self.control.shutdown();
+    }
+}

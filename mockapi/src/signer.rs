@@ -1,0 +1,72 @@
+//! The mock's Ed25519 key and the signed envelopes of node events.
+
+use axum::response::sse;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use serde_json::{Value, json};
+
+use crate::identity;
+
+/// The signing key of this process.
+pub(crate) struct Signer(Ed25519KeyPair);
+
+/// A signed event, ready to be sent.
+#[derive(Clone)]
+pub(crate) struct Envelope {
+    event_type: String,
+    event_id: String,
+    text: String,
+}
+
+/// The system's random source or the key made from it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to make an Ed25519 key")]
+pub struct SigningKeyError;
+
+impl Signer {
+    pub(crate) fn generate() -> Result<Self, SigningKeyError> {
+        let document =
+            Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| SigningKeyError)?;
+        Ed25519KeyPair::from_pkcs8(document.as_ref())
+            .map(Self)
+            .map_err(|_| SigningKeyError)
+    }
+
+    /// The public key, 32 bytes in standard base64.
+    pub(crate) fn public_key(&self) -> String {
+        STANDARD.encode(self.0.public_key())
+    }
+
+    /// Puts an event into its envelope. The signature is over the envelope without it, keys sorted, no white space.
+    pub(crate) fn seal(&self, event_type: &str, payload: &Value) -> Envelope {
+        let event_id = format!("evt-{}", identity::random_text(16));
+        let mut envelope = json!({
+            "event_type": event_type,
+            "event_id": event_id,
+            "issued_at": Timestamp::now(),
+            "nonce": identity::random_text(24),
+            "payload": payload,
+        });
+        // Sorted already, unless a crate that is built along wants maps to keep their order.
+        envelope.sort_all_objects();
+        let signature = self.0.sign(envelope.to_string().as_bytes());
+        envelope["signature"] = json!(STANDARD.encode(signature));
+        Envelope {
+            event_type: event_type.to_owned(),
+            event_id,
+            text: envelope.to_string(),
+        }
+    }
+}
+
+impl From<Envelope> for sse::Event {
+    fn from(envelope: Envelope) -> Self {
+        Self::default()
+            .event(envelope.event_type)
+            .id(envelope.event_id)
+            .data(envelope.text)
+    }
+}

@@ -1,0 +1,219 @@
+//! What all handlers of one mock share. The only place that locks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::call::{Call, Caller, Payload};
+use crate::counter::Counter;
+use crate::endpoint::Endpoint;
+use crate::faults::Armed;
+use crate::fixture::Fixture;
+use crate::identity;
+use crate::problem::Problem;
+use crate::registry::{Node, Position, Registered, Registry};
+use crate::signer::{Envelope, Signer, SigningKeyError};
+use crate::view::{Nodes, Snapshot, Totals};
+
+/// How many events an event stream may lie behind before it loses the oldest.
+const EVENT_BACKLOG: usize = 256;
+
+/// The node of a call that neither came with a known key nor names a node.
+const NAMELESS: &str = "unknown";
+
+/// The state of one mock, shared by both listeners.
+pub(crate) type Shared = Arc<App>;
+
+/// See the module.
+pub(crate) struct App {
+    instance: String,
+    pub(crate) signer: Signer,
+    registry: Mutex<Registry>,
+    state: Mutex<Arc<Fixture>>,
+    heartbeat: Mutex<Arc<Fixture>>,
+    pub(crate) faults: Mutex<Armed>,
+    moved: watch::Sender<()>,
+    events: broadcast::Sender<Envelope>,
+    /// Ends every open stream.
+    pub(crate) ending: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(ending: CancellationToken) -> Result<Self, SigningKeyError> {
+        let signer = Signer::generate()?;
+        Ok(Self {
+            instance: identity::random_text(16),
+            registry: Mutex::default(),
+            state: Mutex::new(Arc::new(Fixture::state(&signer.public_key()))),
+            heartbeat: Mutex::new(Arc::new(Fixture::heartbeat())),
+            faults: Mutex::default(),
+            moved: watch::Sender::new(()),
+            events: broadcast::Sender::new(EVENT_BACKLOG),
+            signer,
+            ending,
+        })
+    }
+
+    /// Lets a caller through, or not where `auth: strict` asks for a key of the node that the path names.
+    pub(crate) fn admit(&self, caller: &Caller) -> Result<(), Problem> {
+        let is_guarded = caller.node.is_some() || caller.endpoint == Endpoint::KeyRotate;
+        if !is_guarded || !lock(&self.faults).is_strict() {
+            return Ok(());
+        }
+        let registry = lock(&self.registry);
+        let owner = caller
+            .bearer
+            .as_deref()
+            .and_then(|bearer| registry.key_owner(bearer));
+        match (owner, caller.node.as_deref()) {
+            (None, _) => Err(Problem::unauthorized("the bearer is no node's key")),
+            (Some(owner), Some(node)) if owner != node => {
+                Err(Problem::unauthorized("the bearer is another node's key"))
+            }
+            (Some(_), _) => Ok(()),
+        }
+    }
+
+    /// Counts a call for the node that it belongs to, and says what `read` finds at that node.
+    pub(crate) fn count<T>(&self, call: Call, read: impl FnOnce(&Node) -> T) -> T {
+        let Call { caller, payload } = call;
+        let named = caller.node.as_deref().unwrap_or(NAMELESS);
+        self.change(|registry, now| {
+            let index = registry.attribute(caller.bearer.as_deref(), named, now);
+            read(registry.record(index, caller.endpoint, payload, now))
+        })
+    }
+
+    /// Registers a node and counts that call.
+    pub(crate) fn register(
+        &self,
+        hostname: Option<&str>,
+        payload: Payload,
+    ) -> Result<Registered, Problem> {
+        self.change(|registry, now| {
+            let (index, registered) = registry.register(hostname, now).map_err(|exhausted| {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, exhausted.to_string())
+            })?;
+            registry.record(index, Endpoint::Register, payload, now);
+            Ok(registered)
+        })
+    }
+
+    /// Counts a post to the local endpoint for the node that the token was made for.
+    pub(crate) fn count_local(
+        &self,
+        endpoint: Endpoint,
+        token: &str,
+        payload: Payload,
+    ) -> Result<(), Problem> {
+        self.change(|registry, now| {
+            let owner = registry.local_token_owner(token);
+            let index = owner
+                .ok_or_else(|| Problem::unauthorized("the bearer is no node's local token"))?;
+            registry.record(index, endpoint, payload, now);
+            Ok(())
+        })
+    }
+
+    /// Counts what belongs to no node.
+    pub(crate) fn count_unowned(&self, counter: Counter) {
+        self.change(|registry, _| registry.count(counter));
+    }
+
+    /// Counters, bodies, nodes and faults as at start. The fixtures stay as they were configured.
+    pub(crate) fn reset(&self) {
+        *lock(&self.faults) = Armed::default();
+        self.change(|registry, _| registry.clear());
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        lock(&self.registry).totals()
+    }
+
+    pub(crate) fn nodes(&self) -> Nodes {
+        Nodes {
+            instance: self.instance.clone(),
+            nodes: lock(&self.registry).nodes_since(0),
+        }
+    }
+
+    /// The counters now, and the nodes that changed since `seen`; `None` when the memory was cleared since.
+    pub(crate) fn snapshot(&self, seen: Position) -> Option<(Position, Snapshot)> {
+        let registry = lock(&self.registry);
+        let position = registry.position();
+        (position.epoch == seen.epoch).then(|| {
+            let assertions = registry.totals();
+            let nodes = registry.nodes_since(seen.version);
+            (
+                position,
+                Snapshot {
+                    instance: self.instance.clone(),
+                    assertions,
+                    nodes,
+                },
+            )
+        })
+    }
+
+    /// Where a follower who has seen nothing starts.
+    pub(crate) fn start_position(&self) -> Position {
+        Position {
+            version: 0,
+            ..lock(&self.registry).position()
+        }
+    }
+
+    /// Tells of every change of a counter.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+
+    pub(crate) fn last_body(
+        &self,
+        endpoint: Endpoint,
+        node_id: Option<&str>,
+    ) -> Option<Arc<Payload>> {
+        lock(&self.registry).last_body(endpoint, node_id)
+    }
+
+    pub(crate) fn state(&self) -> Arc<Fixture> {
+        Arc::clone(&lock(&self.state))
+    }
+
+    pub(crate) fn heartbeat(&self) -> Arc<Fixture> {
+        Arc::clone(&lock(&self.heartbeat))
+    }
+
+    pub(crate) fn configure_state(&self, fixture: Fixture) {
+        *lock(&self.state) = Arc::new(fixture);
+    }
+
+    pub(crate) fn configure_heartbeat(&self, fixture: Fixture) {
+        *lock(&self.heartbeat) = Arc::new(fixture);
+    }
+
+    /// Sends an event to every open event stream.
+    pub(crate) fn publish(&self, envelope: Envelope) {
+        // Without any open stream there is nobody to send to, which is no failure.
+        drop(self.events.send(envelope));
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Envelope> {
+        self.events.subscribe()
+    }
+
+    /// Changes the registry and, once that can be seen, tells the followers.
+    fn change<T>(&self, change: impl FnOnce(&mut Registry, Timestamp) -> T) -> T {
+        let result = change(&mut lock(&self.registry), Timestamp::now());
+        self.moved.send_replace(());
+        result
+    }
+}
+
+/// Locks. Nothing under a lock can panic half-way through a change, so a poisoned one holds whole data.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,69 @@
+//! The test interface: what a runner asks, and what it configures. Nothing here is counted but injected events.
+
+mod configure;
+mod stream;
+
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use crate::endpoint::Endpoint;
+use crate::problem::Problem;
+use crate::state::Shared;
+use crate::view::{Nodes, Totals};
+
+pub(crate) fn router() -> Router<Shared> {
+    Router::new()
+        .route("/test/assertions", get(assertions))
+        .route("/test/assertions/nodes", get(nodes))
+        .route("/test/assertions/stream", get(stream::assertions))
+        .route("/test/last-request/{endpoint}", get(last_request))
+        .route("/test/inject-event", post(configure::inject_event))
+        .route("/test/configure-state", post(configure::state))
+        .route("/test/configure-heartbeat", post(configure::heartbeat))
+        .route("/test/faults", post(configure::faults))
+        .route("/test/reset", post(configure::reset))
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(healthy))
+}
+
+async fn assertions(State(app): State<Shared>) -> Json<Totals> {
+    Json(app.totals())
+}
+
+async fn nodes(State(app): State<Shared>) -> Json<Nodes> {
+    Json(app.nodes())
+}
+
+#[derive(Deserialize)]
+struct LastRequest {
+    node: Option<String>,
+}
+
+/// The last accepted body, byte for byte; without a content type it came without one, and is answered as plain bytes.
+async fn last_request(
+    State(app): State<Shared>,
+    Path(name): Path<String>,
+    Query(query): Query<LastRequest>,
+) -> Result<impl IntoResponse, Problem> {
+    let endpoint = Endpoint::from_name(&name)
+        .ok_or_else(|| Problem::not_found(format!("there is no endpoint {name}")))?;
+    let body = app.last_body(endpoint, query.node.as_deref());
+    let body =
+        body.ok_or_else(|| Problem::not_found(format!("no such call of {endpoint} came yet")))?;
+    let octets = HeaderValue::from_static("application/octet-stream");
+    let content_type = body.content_type.clone().unwrap_or(octets);
+    Ok((
+        HeaderMap::from_iter([(CONTENT_TYPE, content_type)]),
+        body.bytes.clone(),
+    ))
+}
+
+/// Nothing is served before both listeners are bound, so who gets an answer may know that both are up.
+async fn healthy() -> &'static str {
+    "ok\n"
+}

@@ -1,0 +1,73 @@
+//! TOML values that belong to someone else (the agent's configuration, kind's file), as JSON values.
+//!
+//! What JSON cannot say is a problem at its place: dates, infinities and integers past 64 bits.
+
+use serde_json::{Map, Number, Value};
+use toml::de::{DeInteger, DeValue};
+
+use super::reader::{Entry, Table};
+
+/// The table as a JSON object.
+pub(super) fn object(table: &Table<'_>) -> Map<String, Value> {
+    table
+        .entries()
+        .filter_map(|entry| Some((entry.key.to_owned(), value(entry)?)))
+        .collect()
+}
+
+fn value(entry: Entry<'_>) -> Option<Value> {
+    match entry.value {
+        DeValue::String(text) => Some(Value::String(text.to_string())),
+        DeValue::Boolean(boolean) => Some(Value::Bool(*boolean)),
+        DeValue::Integer(number) => integer(entry, number).map(Value::Number),
+        DeValue::Float(number) => float(entry, number.as_str()).map(Value::Number),
+        DeValue::Datetime(_) => {
+            entry.problem(
+                format!(
+                    "`{}` is a date-time, which JSON and YAML do not have",
+                    entry.key
+                ),
+                "",
+                format!(
+                    "write it in quotes: `\"{}\"`",
+                    entry.report.source(entry.span)
+                ),
+            );
+            None
+        }
+        DeValue::Array(_) => {
+            let elements = entry.list()?.into_iter().filter_map(value);
+            Some(Value::Array(elements.collect()))
+        }
+        DeValue::Table(_) => {
+            let table = entry.table(format!("`{}`", entry.key))?;
+            Some(Value::Object(object(&table)))
+        }
+    }
+}
+
+fn integer(entry: Entry<'_>, number: &DeInteger<'_>) -> Option<Number> {
+    let (digits, radix) = (number.as_str(), number.radix());
+    let signed = i64::from_str_radix(digits, radix).map(Number::from);
+    let parsed = signed.or_else(|_| u64::from_str_radix(digits, radix).map(Number::from));
+    if parsed.is_err() {
+        entry.problem(
+            format!("`{}` does not fit into 64 bits", entry.key),
+            "",
+            "write a smaller number, or a string",
+        );
+    }
+    parsed.ok()
+}
+
+fn float(entry: Entry<'_>, text: &str) -> Option<Number> {
+    let number = text.parse().ok().and_then(Number::from_f64);
+    if number.is_none() {
+        entry.problem(
+            format!("`{}` is not a finite number", entry.key),
+            "",
+            "JSON and YAML readers differ about infinities: write a finite number, or a string",
+        );
+    }
+    number
+}

@@ -1,0 +1,112 @@
+//! From the text of a matrix file to a [`Matrix`], or to everything that is wrong with it.
+//!
+//! Three steps, none of which stops at a problem: every table is read on its own, then what they say about
+//! each other is checked, and only a file without problems is expanded.
+
+mod axes;
+mod expand;
+mod expect;
+mod images;
+mod json;
+mod link;
+mod phases;
+mod reader;
+mod settings;
+mod syntax;
+mod tags;
+mod variants;
+
+use axes::MatrixTable;
+use reader::{Report, Table};
+use syntax::Document;
+use variants::{Named, VariantTable, VersionTable};
+
+use super::problem::{Problem, Problems};
+use super::{Deploy, Images, Matrix, PhaseSettings, RunSettings};
+
+impl Matrix {
+    /// Reads a matrix file.
+    ///
+    /// `name` is what messages call the file; `text` is its content. A matrix without cells is not an error here.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text, with places. A text that is not valid TOML is judged only up to its
+    /// first syntax error: what follows may be misread.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
+        let document = Document::parse(text);
+        let report = Report::new(text, document.is_damaged());
+        let draft = Draft::read(&Table::root(&document.root, &report));
+        if !document.is_damaged() {
+            link::check(&draft, &report);
+        }
+        let mut problems = report.into_problems();
+        problems.retain(|problem| problem.offset() < document.certain_until());
+        problems.extend(document.problems);
+        match Problems::of(name, text, problems) {
+            Some(problems) => Err(problems),
+            None => Ok(draft.into_matrix()),
+        }
+    }
+}
+
+/// What the tables say, each on its own.
+#[derive(Debug)]
+struct Draft {
+    matrix: MatrixTable,
+    versions: Named<VersionTable>,
+    variants: Named<VariantTable>,
+    images: Images,
+    deploy: Deploy,
+    run: RunSettings,
+    phases: PhaseSettings,
+}
+
+impl Draft {
+    fn read(root: &Table<'_>) -> Self {
+        root.only(&[
+            "matrix",
+            "kubernetes",
+            "config",
+            "images",
+            "deploy",
+            "run",
+            "phases",
+        ]);
+        Self {
+            matrix: matrix_table(root),
+            versions: variants::versions(root),
+            variants: variants::variants(root),
+            images: images::read(root),
+            deploy: settings::deploy(root),
+            run: settings::run(root),
+            phases: phases::read(root),
+        }
+    }
+
+    fn into_matrix(self) -> Matrix {
+        Matrix {
+            cells: expand::cells(&self.matrix, &self.versions.tables, &self.variants.tables),
+            images: self.images,
+            deploy: self.deploy,
+            run: self.run,
+            phases: self.phases,
+        }
+    }
+}
+
+fn matrix_table(root: &Table<'_>) -> MatrixTable {
+    const HELP: &str = "a file needs at least\n[matrix]\nkubernetes = [\"1.36\"]";
+    if let Some(entry) = root.get("matrix") {
+        let table = entry.table("`[matrix]`".to_owned());
+        return table
+            .as_ref()
+            .map_or_else(MatrixTable::missing, MatrixTable::read);
+    }
+    let problem = if root.entries().next().is_none() {
+        Problem::new("the file is empty")
+    } else {
+        Problem::at(root.span, "the file has no `[matrix]`", "")
+    };
+    root.report.add_missing(problem.help(HELP));
+    MatrixTable::missing()
+}

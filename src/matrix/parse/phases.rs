@@ -1,0 +1,96 @@
+//! `[phases.*]`: deadlines, and what else a phase can be told.
+
+use std::time::Duration;
+
+use super::reader::{Entry, Table};
+use super::settings::none_yet;
+use crate::matrix::nearest::{nearest, quoted};
+use crate::matrix::problem::Problem;
+use crate::matrix::{Phase, PhaseSettings, RestartScope};
+
+/// The `[phases]` table, defaults filled in.
+pub(super) fn read(root: &Table<'_>) -> PhaseSettings {
+    let mut settings = PhaseSettings::default();
+    let table = root.table("phases");
+    for entry in table.iter().flat_map(Table::entries) {
+        let name = format!("`[phases.{}]`", entry.key);
+        if let (Some(phase), Some(table)) = (phase(entry), entry.table(name)) {
+            apply(&mut settings, phase, &table);
+        }
+    }
+    settings
+}
+
+fn phase(entry: Entry<'_>) -> Option<Phase> {
+    let found = Phase::ALL
+        .into_iter()
+        .find(|phase| phase.name() == entry.key);
+    if found.is_none() {
+        let names = || Phase::ALL.into_iter().map(Phase::name);
+        let help = match nearest(entry.key, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the phases are {}", quoted(names())),
+        };
+        entry.report.add(
+            Problem::at(entry.key_span, format!("`{}` is no phase", entry.key), "").help(help),
+        );
+    }
+    found
+}
+
+fn apply(settings: &mut PhaseSettings, phase: Phase, table: &Table<'_>) {
+    let own: &[&str] = match phase {
+        Phase::Readiness => &["mock-timeout"],
+        Phase::Restart => &["restart"],
+        Phase::Preflight
+        | Phase::Cluster
+        | Phase::Images
+        | Phase::Manifests
+        | Phase::Assertions
+        | Phase::RequestBodies
+        | Phase::Periodic
+        | Phase::LocalEndpoint
+        | Phase::Cleanup => &[],
+    };
+    table.only(&[&["timeout", "retries"], own].concat());
+    let own = |key: &str| own.contains(&key).then(|| table.get(key)).flatten();
+    if let Some(timeout) = table.get("timeout").and_then(duration) {
+        settings.set_timeout(phase, timeout);
+    }
+    if let Some(retries) = table.get("retries") {
+        none_yet(retries);
+    }
+    if let Some(timeout) = own("mock-timeout").and_then(duration) {
+        settings.mock_timeout = timeout;
+    }
+    if let Some(scope) = own("restart").and_then(restart_scope) {
+        settings.restart = scope;
+    }
+}
+
+fn restart_scope(entry: Entry<'_>) -> Option<RestartScope> {
+    entry.choice(&[("one", RestartScope::One), ("all", RestartScope::All)])
+}
+
+/// The longest deadline: anything above is a slip of the pen.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn duration(entry: Entry<'_>) -> Option<Duration> {
+    let examples = "a number with its unit: `\"500ms\"`, `\"90s\"`, `\"2m\"`";
+    if entry.value.is_integer() {
+        let source = entry.report.source(entry.span);
+        let message = format!("`{}` is a duration, which needs a unit", entry.key);
+        entry.problem(message, "", format!("in seconds: `\"{source}s\"`"));
+        return None;
+    }
+    let parsed = entry.parsed(
+        |text| humantime::parse_duration(text).map_err(|error| format!("no duration: {error}")),
+        examples,
+    )?;
+    if parsed.value.is_zero() || parsed.value > LONGEST {
+        let message = format!("`{}` must be above zero and at most 24h", entry.key);
+        entry.problem(message, "", examples);
+        return None;
+    }
+    Some(parsed.value)
+}

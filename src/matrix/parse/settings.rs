@@ -1,0 +1,130 @@
+//! `[deploy]` and `[run]`, defaults filled in.
+
+use std::num::NonZeroUsize;
+
+use toml::de::DeValue;
+
+use super::images::path;
+use super::reader::{Entry, Located, Table};
+use crate::matrix::problem::Problem;
+use crate::matrix::{Deploy, Jobs, PortRange, Prefix, ProviderChoice, RunSettings};
+
+/// The `[deploy]` table.
+pub(super) fn deploy(root: &Table<'_>) -> Deploy {
+    let Some(table) = root.table("deploy") else {
+        return Deploy::default();
+    };
+    table.only(&["manifests", "mock", "probes"]);
+    let probes = table.get("probes").and_then(|entry| entry.boolean());
+    Deploy {
+        manifests: table.get("manifests").and_then(path),
+        mock: table.get("mock").and_then(path),
+        probes: probes.unwrap_or(Deploy::default().probes),
+    }
+}
+
+/// The `[run]` table.
+pub(super) fn run(root: &Table<'_>) -> RunSettings {
+    let default = RunSettings::default();
+    let Some(table) = root.table("run") else {
+        return default;
+    };
+    table.only(&["provider", "jobs", "ports", "prefix", "tuned", "retries"]);
+    if let Some(retries) = table.get("retries") {
+        none_yet(retries);
+    }
+    let jobs = table.get("jobs").and_then(jobs);
+    let ports = table.get("ports").and_then(ports);
+    if let (Some(jobs), Some(ports)) = (&jobs, &ports) {
+        enough_ports(&table, jobs, ports);
+    }
+    let tuned = table.get("tuned").and_then(|entry| entry.boolean());
+    RunSettings {
+        provider: table
+            .get("provider")
+            .and_then(provider)
+            .unwrap_or(default.provider),
+        jobs: jobs.map_or(default.jobs, |jobs| jobs.value),
+        ports: ports.map_or(default.ports, |ports| ports.value),
+        prefix: table
+            .get("prefix")
+            .and_then(prefix)
+            .unwrap_or(default.prefix),
+        tuned: tuned.unwrap_or(default.tuned),
+    }
+}
+
+/// Retries, which the format has a key for and this version cannot do.
+pub(super) fn none_yet(entry: Entry<'_>) {
+    if entry
+        .integer(0..=u64::MAX, "0 or more")
+        .is_some_and(|retries| retries > 0)
+    {
+        entry.problem(
+            "this version does not have retries",
+            "",
+            "set it to 0, or leave it out",
+        );
+    }
+}
+
+fn provider(entry: Entry<'_>) -> Option<ProviderChoice> {
+    let choice = entry.choice(&[
+        ("auto", ProviderChoice::Auto),
+        ("kind", ProviderChoice::Kind),
+        ("local", ProviderChoice::Local),
+        ("existing", ProviderChoice::Existing),
+    ])?;
+    if choice == ProviderChoice::Existing {
+        entry.problem(
+            "this version does not have the provider `existing`",
+            "",
+            "`auto`, `kind` or `local`",
+        );
+    }
+    Some(choice)
+}
+
+fn prefix(entry: Entry<'_>) -> Option<Prefix> {
+    let prefix = entry.parsed(Prefix::parse, "for example `plexd-e2e`")?;
+    Some(prefix.value)
+}
+
+fn jobs(entry: Entry<'_>) -> Option<Located<Jobs>> {
+    const HELP: &str = "1 or more, or `\"auto\"` for as many as the machine takes";
+    if let DeValue::Integer(_) = entry.value {
+        let number = usize::try_from(entry.integer(1..=u64::MAX, HELP)?).ok();
+        let jobs = number.and_then(NonZeroUsize::new).map(Jobs::Exactly);
+        return jobs.map(|jobs| entry.located(jobs));
+    }
+    if entry.value.as_str() == Some("auto") {
+        return Some(entry.located(Jobs::Auto));
+    }
+    entry.problem("`jobs` must be an integer or `\"auto\"`", "", HELP);
+    None
+}
+
+fn ports(entry: Entry<'_>) -> Option<Located<PortRange>> {
+    entry.parsed(
+        str::parse::<PortRange>,
+        "for example `\"18080-18999\"`, or `\"any\"` to let the kernel choose",
+    )
+}
+
+/// As many cells as may run at once need a port each.
+fn enough_ports(run: &Table<'_>, jobs: &Located<Jobs>, ports: &Located<PortRange>) {
+    let (Jobs::Exactly(count), Some(room)) = (jobs.value, ports.value.len()) else {
+        return;
+    };
+    if room < count.get() {
+        run.report.add(
+            Problem::at(
+                ports.span,
+                format!("{room} ports are too few for {count} jobs"),
+                "",
+            )
+            .and_at(jobs.span, "each of these needs a port")
+            .help("widen the range, lower `jobs`, or take `ports = \"any\"`"),
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! The TOML document, with every syntax error as a [`Problem`].
+
+use std::collections::BTreeSet;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::matrix::problem::Problem;
+
+/// How deep tables and arrays may nest. No key of the format is deeper than a few levels, and what takes a
+/// document apart recurses.
+const DEEPEST: usize = 100;
+
+/// A parsed text: what could be understood, and what could not.
+#[derive(Debug)]
+pub(super) struct Document<'t> {
+    pub(super) root: DeTable<'t>,
+    /// The syntax errors, at most one a line: a second one is mostly the first one's consequence.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'t> Document<'t> {
+    pub(super) fn parse(text: &'t str) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let root = root.into_inner();
+        if is_too_deep(&root) {
+            // Dropping it would recurse once a level: a hostile text could overflow the stack.
+            std::mem::forget(root);
+            return Self {
+                root: DeTable::new(),
+                problems: vec![too_deep()],
+            };
+        }
+        let mut lines = BTreeSet::new();
+        let problems = errors
+            .iter()
+            .map(|error| (span(error, text), error))
+            .filter(|(span, _)| lines.insert(line_of(text, span.start)))
+            .map(|(span, error)| syntax_error(span, error.message()))
+            .collect();
+        Self { root, problems }
+    }
+
+    /// Whether the text is not valid TOML.
+    pub(super) fn is_damaged(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// Up to which byte the document is surely what its author meant.
+    pub(super) fn certain_until(&self) -> usize {
+        let first = self.problems.iter().map(Problem::offset).min();
+        first.unwrap_or(usize::MAX)
+    }
+}
+
+fn syntax_error(span: std::ops::Range<usize>, message: &str) -> Problem {
+    let problem = Problem::at(span.into(), format!("not valid TOML: {message}"), "here");
+    match message {
+        "duplicate key" => {
+            problem.help("a key or table can be given once: join the two, or remove one")
+        }
+        _ => problem
+            .help("strings need quotes, arrays `[ ]`, inline tables `{ }`; see https://toml.io"),
+    }
+}
+
+fn too_deep() -> Problem {
+    Problem::new(format!("tables are nested more than {DEEPEST} deep"))
+        .help("write a flatter document")
+}
+
+/// The place of an error, within the text and on character boundaries.
+fn span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
+    let span = error.span().unwrap_or(text.len()..text.len());
+    let start = boundary(text, span.start);
+    start..boundary(text, span.end).max(start)
+}
+
+fn boundary(text: &str, offset: usize) -> usize {
+    let candidates = (0..=offset.min(text.len())).rev();
+    let mut boundaries = candidates.filter(|offset| text.is_char_boundary(*offset));
+    boundaries.next().unwrap_or(0)
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+}
+
+/// Looks level by level, without recursion.
+fn is_too_deep(root: &DeTable<'_>) -> bool {
+    let mut level: Vec<&DeValue<'_>> = root.values().map(toml::Spanned::get_ref).collect();
+    for _ in 0..DEEPEST {
+        level = level.into_iter().flat_map(children).collect();
+        if level.is_empty() {
+            return false;
+        }
+    }
+    true
+}
+
+fn children<'v, 't>(value: &'v DeValue<'t>) -> Vec<&'v DeValue<'t>> {
+    match value {
+        DeValue::Array(array) => array.iter().map(toml::Spanned::get_ref).collect(),
+        DeValue::Table(table) => table.values().map(toml::Spanned::get_ref).collect(),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bottomless_document_is_refused_without_recursion() {
+        let text = format!("{}a = 1", "a.".repeat(100_000));
+        let document = Document::parse(&text);
+        assert!(document.is_damaged());
+        assert!(document.root.is_empty());
+    }
+}

@@ -1,0 +1,248 @@
+//! `[kubernetes."x.y"]` and `[config.<name>]`: what the file says about single values of the axes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use miette::SourceSpan;
+use serde_json::{Map, Value};
+use toml::de::DeValue;
+
+use super::reader::{Entry, Located, Table};
+use super::{expect, images, json, tags};
+use crate::matrix::problem::Problem;
+use crate::matrix::{ConfigName, KubernetesVersion, Variant};
+
+/// The tables below one key, each named by an axis value.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    pub(super) tables: Vec<T>,
+    /// Every one of them could be read, so what has none among them has none.
+    pub(super) complete: bool,
+}
+
+impl<T> Named<T> {
+    fn read(root: &Table<'_>, key: &str, read: impl Fn(Entry<'_>) -> Option<T>) -> Self {
+        let table = root.table(key);
+        let entries: Vec<_> = table.iter().flat_map(Table::entries).collect();
+        let tables: Vec<_> = entries.iter().copied().filter_map(read).collect();
+        let readable = table.is_some() || root.get(key).is_none();
+        Self {
+            complete: readable && tables.len() == entries.len(),
+            tables,
+        }
+    }
+}
+
+/// What reaches every cell of one axis value.
+#[derive(Debug)]
+pub(super) struct Reach {
+    pub(super) tags: Vec<String>,
+    pub(super) allow_failure: bool,
+}
+
+impl Reach {
+    fn read(table: &Table<'_>) -> Self {
+        let allow_failure = table.get("allow-failure").and_then(|entry| entry.boolean());
+        Self {
+            tags: tags::read(table),
+            allow_failure: allow_failure.unwrap_or(false),
+        }
+    }
+}
+
+/// `[kubernetes."x.y"]`.
+#[derive(Debug)]
+pub(super) struct VersionTable {
+    pub(super) version: Located<KubernetesVersion>,
+    pub(super) image: Option<String>,
+    pub(super) reach: Reach,
+}
+
+/// `[config.<name>]`.
+#[derive(Debug)]
+pub(super) struct VariantTable {
+    /// The place of its name.
+    pub(super) span: SourceSpan,
+    pub(super) variant: Arc<Variant>,
+    pub(super) reach: Reach,
+}
+
+/// Every `[kubernetes."x.y"]`.
+pub(super) fn versions(root: &Table<'_>) -> Named<VersionTable> {
+    Named::read(root, "kubernetes", version)
+}
+
+fn version(entry: Entry<'_>) -> Option<VersionTable> {
+    let version = version_key(entry);
+    let table = entry.table(format!("`[kubernetes.\"{}\"]`", entry.key))?;
+    let version = version?;
+    table.only(&["image", "tags", "allow-failure"]);
+    Some(VersionTable {
+        version,
+        image: table.get("image").and_then(images::reference),
+        reach: Reach::read(&table),
+    })
+}
+
+fn version_key(entry: Entry<'_>) -> Option<Located<KubernetesVersion>> {
+    let problem = match entry.key.parse() {
+        Ok(value) => {
+            return Some(Located {
+                value,
+                span: entry.key_span,
+            });
+        }
+        Err(error) => Problem::at(entry.key_span, format!("{error}"), ""),
+    };
+    entry.report.add(match minor_table(entry) {
+        Some(minor) => problem.help(format!(
+            "a dot separates keys: write the version in quotes, `[kubernetes.\"{}.{minor}\"]`",
+            entry.key
+        )),
+        None => problem.help("write it in quotes: `[kubernetes.\"1.30\"]`"),
+    });
+    None
+}
+
+/// The `30` of `[kubernetes.1.30]`, which TOML takes for a table in a table.
+fn minor_table<'d>(entry: Entry<'d>) -> Option<&'d str> {
+    let DeValue::Table(inner) = entry.value else {
+        return None;
+    };
+    let (key, _) = inner.iter().next()?;
+    let number = key.get_ref().bytes().all(|byte| byte.is_ascii_digit());
+    number.then_some(key.get_ref())
+}
+
+/// Every `[config.<name>]`.
+pub(super) fn variants(root: &Table<'_>) -> Named<VariantTable> {
+    Named::read(root, "config", variant)
+}
+
+fn variant(entry: Entry<'_>) -> Option<VariantTable> {
+    let name = ConfigName::parse(entry.key);
+    if let Err(error) = &name {
+        let help = "for example `[config.fast]`";
+        entry
+            .report
+            .add(Problem::at(entry.key_span, error.to_string(), "").help(help));
+    }
+    let table = entry.table(format!("`[config.{}]`", entry.key))?;
+    table.only(&["agent", "expect", "env", "kind", "tags", "allow-failure"]);
+    let variant = (
+        free_table(&table, "agent"),
+        expect::read(&table),
+        environment(&table),
+        kind(&table),
+        Reach::read(&table),
+    );
+    let (agent, expect, env, kind, reach) = variant;
+    Some(VariantTable {
+        span: entry.key_span,
+        variant: Arc::new(Variant {
+            name: name.ok()?,
+            agent,
+            expect,
+            env,
+            kind,
+        }),
+        reach,
+    })
+}
+
+/// A table whose keys are somebody else's.
+fn free_table(table: &Table<'_>, key: &str) -> Map<String, Value> {
+    let inner = table
+        .get(key)
+        .and_then(|entry| entry.table(format!("`{key}`")));
+    inner.as_ref().map(json::object).unwrap_or_default()
+}
+
+/// The keys of kind's own file that a variant may set.
+const KIND_KEYS: [&str; 7] = [
+    "networking",
+    "featureGates",
+    "runtimeConfig",
+    "kubeadmConfigPatches",
+    "kubeadmConfigPatchesJSON6902",
+    "containerdConfigPatches",
+    "containerdConfigPatchesJSON6902",
+];
+
+fn kind(table: &Table<'_>) -> Map<String, Value> {
+    let Some(inner) = table
+        .get("kind")
+        .and_then(|entry| entry.table("`kind`".to_owned()))
+    else {
+        return Map::new();
+    };
+    let (ours, theirs): (Vec<_>, Vec<_>) = inner
+        .entries()
+        .map(|entry| entry.key)
+        .partition(|key| set_by_the_cell(key).is_some());
+    for entry in inner.entries() {
+        if let Some(instead) = set_by_the_cell(entry.key) {
+            let message = format!("`kind` cannot set `{}`", entry.key);
+            entry
+                .report
+                .add(Problem::at(entry.key_span, message, "the cell sets this").help(instead));
+        }
+    }
+    if !theirs.is_empty() {
+        inner.only(&[&KIND_KEYS[..], &ours].concat());
+    }
+    json::object(&inner)
+}
+
+/// Where the file says what a key of kind's file would say, for the keys that a cell decides itself.
+fn set_by_the_cell(key: &str) -> Option<&'static str> {
+    match key {
+        "nodes" => Some("the `nodes` axis says how many nodes a cluster has"),
+        "name" => Some("`prefix` in `[run]` is the start of every cluster's name"),
+        "image" => Some("`image` in `[kubernetes.\"x.y\"]` names a version's node image"),
+        "apiVersion" | "kind" => Some("leave it out: it is always the same"),
+        _ => None,
+    }
+}
+
+fn environment(table: &Table<'_>) -> BTreeMap<String, String> {
+    let inner = table
+        .get("env")
+        .and_then(|entry| entry.table("`env`".to_owned()));
+    let entries = inner.iter().flat_map(Table::entries);
+    entries.filter_map(variable).collect()
+}
+
+fn variable(entry: Entry<'_>) -> Option<(String, String)> {
+    let named = is_variable_name(entry.key);
+    if !named {
+        let message = format!(
+            "`{}` cannot be the name of an environment variable",
+            entry.key
+        );
+        entry.report.add(
+            Problem::at(entry.key_span, message, "")
+                .help("letters, digits, `_`, `-` and `.`, and no digit first"),
+        );
+    }
+    let value = entry.text()?;
+    if value.contains('\0') {
+        let message = format!("`{}` contains a NUL character", entry.key);
+        entry.problem(
+            message,
+            "",
+            "no process can be given such a value: remove it",
+        );
+        return None;
+    }
+    named.then(|| (entry.key.to_owned(), value.to_owned()))
+}
+
+/// What Kubernetes takes as a variable's name in a container.
+fn is_variable_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
