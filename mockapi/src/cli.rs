@@ -1,4 +1,5 @@
-//! The mock as a program: its options, what it prints, and its end on a signal. Sets up no log and no runtime.
+//! The mock as a program: its options, what it prints, and its end on a signal. Sets up no log and
+//! no runtime.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -11,7 +12,8 @@ use crate::{Options, Server, StartError, start};
 /// The mock's options.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// Address of the Central API and the test interface (host:port or :port; port 0 takes any free one)
+    /// Address of the Central API and the test interface (host:port or :port; port 0 takes any free
+    /// one)
     #[arg(long, default_value = ":8080")]
     addr: String,
     /// Address of the local endpoint, on TLS
@@ -43,7 +45,8 @@ impl From<Arguments> for Options {
     }
 }
 
-/// Serves until SIGTERM or SIGINT. Prints one line for each listener once both are up. A failure goes to the log, and is exit 1.
+/// Serves until SIGTERM or SIGINT. Prints one line for each listener once both are up. A failure
+/// goes to the log, and is exit 1.
 pub async fn run(arguments: Arguments) -> ExitCode {
     match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
