@@ -1,11 +1,17 @@
 //! Runs the plexd suite over a matrix of clusters.
+//!
+//! `matrix.toml → Matrix (validated) → plans (cells in order) → runner → events → sinks`: one direction, and nothing flows back but
+//! cancellation. See `ARCHITECTURE.md` for the rooms and what may not happen in them.
 
+pub mod cli;
 pub mod cluster;
 pub mod deadline;
+pub mod error;
 pub mod event;
 pub mod machine;
 pub mod manifest;
 pub mod matrix;
 pub mod report;
+pub mod runner;
 pub mod secret;
 pub mod suite;

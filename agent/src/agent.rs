@@ -17,7 +17,7 @@ use crate::loops::{capabilities, events, heartbeat, state};
 use crate::registrar::{Credentials, Registrar};
 use crate::stream::audit::Trail;
 use crate::stream::{self, Captured, Kind, Metrics};
-use crate::tls::{self, ClientError, Trust};
+use crate::tls::{ClientError, Clients};
 
 /// How long the last deliveries may take; the process must be gone within 5 s of the signal.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(4);
@@ -50,8 +50,6 @@ pub(crate) struct Setup {
     pub(crate) faults: Faults,
     /// The agent's own log lines.
     pub(crate) captured: Captured,
-    /// Cancelled when the process is to end.
-    pub(crate) stop: CancellationToken,
 }
 
 /// An agent whose tasks are running.
@@ -68,12 +66,11 @@ impl Agent {
             credentials,
             faults,
             captured,
-            stop,
         } = setup;
-        let client = tls::client(Trust::of(
-            &config.api.base_url,
-            config.api.tls_insecure_skip_verify,
-        ))?;
+        let stop = CancellationToken::new();
+        let mut clients = Clients::default();
+        let skip_verify = config.api.tls_insecure_skip_verify;
+        let client = clients.for_endpoint(&config.api.base_url, skip_verify)?;
         let api = Api::new(client, config.api.base_url.clone());
         let trail = Trail::new(&credentials.hostname);
         let file = IdentityFile::new(&config.registration.data_dir);
@@ -100,20 +97,20 @@ impl Agent {
             stop: stop.clone(),
         });
         let tasks = TaskTracker::new();
-        start_streams(&tasks, &node, &config, captured, trail)?;
+        start_streams(&tasks, &node, &config, &mut clients, captured, trail)?;
         let bring_up = bring_up(tasks.clone(), node, config.heartbeat);
         tasks.spawn(stop.clone().run_until_cancelled_owned(bring_up));
         Ok(Self { tasks, stop })
     }
 
-    /// Waits for the stop, and then for what is still to be delivered.
-    pub(crate) async fn finish(self) {
-        self.stop.cancelled().await;
+    /// Waits for `end`, and then for what is still to be delivered.
+    pub(crate) async fn finish(self, end: impl Future<Output = ()>) {
+        end.await;
+        info!("plexd ends");
+        self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(FLUSH_TIMEOUT, self.tasks.wait())
-            .await
-            .is_err()
-        {
+        let delivered = tokio::time::timeout(FLUSH_TIMEOUT, self.tasks.wait()).await;
+        if delivered.is_err() {
             warn!("not everything could be delivered in time");
         }
     }
@@ -155,6 +152,7 @@ fn start_streams(
     tasks: &TaskTracker,
     node: &Arc<Node>,
     config: &Config,
+    clients: &mut Clients,
     captured: Captured,
     trail: Trail,
 ) -> Result<(), ClientError> {
@@ -165,12 +163,9 @@ fn start_streams(
         wrong_key,
     ));
     let (metrics, logs, audit) = (&config.metrics, &config.log_fwd, &config.audit_fwd);
-    let local = |stream: &config::Stream| {
-        stream
-            .local_endpoint
-            .as_ref()
-            .map(|endpoint| local_side(endpoint, &vault))
-            .transpose()
+    let mut local = |stream: &config::Stream| match &stream.local_endpoint {
+        Some(endpoint) => local_side(endpoint, clients, &vault).map(Some),
+        None => Ok(None),
     };
     stream::start(tasks, node, Kind::Audit, audit, local(audit)?, trail);
     stream::start(tasks, node, Kind::Logs, logs, local(logs)?, captured);
@@ -185,10 +180,13 @@ fn start_streams(
     Ok(())
 }
 
-fn local_side(endpoint: &LocalEndpoint, vault: &Arc<Vault>) -> Result<LocalSide, ClientError> {
-    let client = tls::client(Trust::of(&endpoint.url, endpoint.tls_insecure_skip_verify))?;
+fn local_side(
+    endpoint: &LocalEndpoint,
+    clients: &mut Clients,
+    vault: &Arc<Vault>,
+) -> Result<LocalSide, ClientError> {
     Ok(LocalSide {
-        client,
+        client: clients.for_endpoint(&endpoint.url, endpoint.tls_insecure_skip_verify)?,
         endpoint: endpoint.clone(),
         vault: Arc::clone(vault),
     })

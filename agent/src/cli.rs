@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Setup};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Loaded};
 use crate::environment::{Environment, EnvironmentError};
 use crate::fault::Fault;
 use crate::health::{self, Readiness};
@@ -110,56 +109,55 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn up(path: &Path) -> Result<(), Failure> {
-    let signals = Signals::catch().map_err(Failure::Process)?;
-    let stop = CancellationToken::new();
+    let mut signals = Signals::catch().map_err(Failure::Process)?;
+    let prepared = tokio::select! {
+        prepared = prepare(path) => prepared?,
+        () = signals.received() => return Ok(()),
+    };
+    let readiness = Readiness::default();
+    let never_ready = prepared.setup.faults.has(Fault::NeverReady);
+    let agent = Agent::start(prepared.setup)?;
+    if !never_ready {
+        readiness.set();
+    }
     tokio::select! {
-        result = serve(path, stop.clone()) => result,
-        // Cancels and then waits for ever: how it ends is the other branch's decision.
-        never = cancel_and_wait(signals, stop.clone()) => match never {},
+        () = agent.finish(signals.received()) => Ok(()),
+        result = health::serve(prepared.listener, readiness) => result.map_err(Failure::Health),
     }
 }
 
-async fn cancel_and_wait(signals: Signals, stop: CancellationToken) -> std::convert::Infallible {
-    signals.cancel(stop).await;
-    std::future::pending().await
+/// Everything that can be refused before the agent runs.
+struct Prepared {
+    setup: Setup,
+    listener: TcpListener,
 }
 
-async fn serve(path: &Path, stop: CancellationToken) -> Result<(), Failure> {
+async fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let environment = Environment::read()?;
     if environment.faults.has(Fault::SlowStart) {
-        stop.run_until_cancelled(tokio::time::sleep(SLOW_START))
-            .await;
+        tokio::time::sleep(SLOW_START).await;
     }
-    let loaded = config::load(path)?;
-    let token = environment.token(&loaded.config.registration)?;
+    let Loaded { config, unknown } = config::load(path)?;
+    let token = environment.token(&config.registration)?;
     let captured = Captured::default();
     logging::install(captured.clone(), &environment.node_name);
-    greet(&environment, &loaded.unknown);
-    prepare_directories(&loaded.config)?;
+    greet(&environment, &unknown);
+    prepare_directories(&config)?;
     if environment.faults.has(Fault::Crash) {
         return Err(Failure::Fault(Fault::Crash));
     }
     let listener = listen(&environment.health_address).await?;
-    let readiness = Readiness::default();
     let credentials = Credentials {
         token,
         hostname: environment.node_name,
     };
-    let faults = environment.faults;
-    let agent = Agent::start(Setup {
-        config: loaded.config,
+    let setup = Setup {
+        config,
         credentials,
-        faults: faults.clone(),
+        faults: environment.faults,
         captured,
-        stop,
-    })?;
-    if !faults.has(Fault::NeverReady) {
-        readiness.set();
-    }
-    tokio::select! {
-        () = agent.finish() => Ok(()),
-        result = health::serve(listener, readiness) => result.map_err(Failure::Health),
-    }
+    };
+    Ok(Prepared { setup, listener })
 }
 
 fn greet(environment: &Environment, unknown: &[String]) {

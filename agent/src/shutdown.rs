@@ -3,7 +3,6 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 /// Both signals, caught from the moment it is made.
 pub(crate) struct Signals {
@@ -20,12 +19,11 @@ impl Signals {
         })
     }
 
-    /// Cancels the token at the first of them.
-    pub(crate) async fn cancel(mut self, stop: CancellationToken) {
+    /// Returns at the next of them, or at once where one came since they are caught.
+    pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-        stop.cancel();
     }
 }

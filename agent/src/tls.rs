@@ -3,6 +3,7 @@
 //! The system's roots are read only by a client that will need them: an agent that speaks plain HTTP, or skips
 //! verification as it was told to, starts without opening a certificate.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::dns::Forgetful;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whom a client trusts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trust {
     /// Nobody: the other side speaks plain HTTP.
     Nobody,
@@ -31,8 +32,7 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
-    /// What an endpoint's configuration asks for.
-    pub(crate) fn of(endpoint: &Endpoint, skip_verify: bool) -> Self {
+    fn of(endpoint: &Endpoint, skip_verify: bool) -> Self {
         match (endpoint.is_secure(), skip_verify) {
             (false, _) => Self::Nobody,
             (true, false) => Self::System,
@@ -50,6 +50,27 @@ pub(crate) enum ClientError {
     /// The HTTP side of it.
     #[error("cannot set up the HTTP client")]
     Http(#[from] reqwest::Error),
+}
+
+/// The clients of a process, one for each trust, so that connections and TLS sessions are shared.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(BTreeMap<Trust, Client>);
+
+impl Clients {
+    /// The client that an endpoint's configuration asks for, made when it is first needed.
+    pub(crate) fn for_endpoint(
+        &mut self,
+        endpoint: &Endpoint,
+        skip_verify: bool,
+    ) -> Result<Client, ClientError> {
+        let trust = Trust::of(endpoint, skip_verify);
+        if let Some(client) = self.0.get(&trust) {
+            return Ok(client.clone());
+        }
+        let client = client(trust)?;
+        self.0.insert(trust, client.clone());
+        Ok(client)
+    }
 }
 
 /// A client with the agent's resolver; proxies of the environment are not for it.

@@ -1,13 +1,14 @@
 //! What a handler gets to know of a call: the endpoint, who calls, and the body as it came. Judges no body.
 
 use axum::Extension;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,7 +18,11 @@ use crate::problem::Problem;
 use crate::state::Shared;
 
 /// The largest body that is taken, in bytes.
-pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// How much of a body that is too large is read all the same, in bytes: who is still sending when its connection closes may
+/// not get to see why.
+const DRAIN_LIMIT: usize = 16 * BODY_LIMIT;
 
 /// A body as it came, with its content type.
 pub(crate) struct Payload {
@@ -45,17 +50,38 @@ impl Payload {
 }
 
 impl<S: Send + Sync> FromRequest<S> for Payload {
-    type Rejection = BytesRejection;
+    type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let bytes = Bytes::from_request(request, state).await?;
-        // A copy of its own: a slice would keep the whole read buffer of its connection alive, for every node and endpoint.
+        let bytes = read(request.into_body()).await?;
         Ok(Self {
             content_type,
-            bytes: Bytes::copy_from_slice(&bytes),
+            bytes,
         })
     }
+}
+
+/// Reads a body into memory of its own: kept slices would keep the read buffers of their connections alive, one for every node
+/// and endpoint.
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut size = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::bad_request("the body broke off"))?;
+        size += chunk.len();
+        if size <= BODY_LIMIT {
+            bytes.extend_from_slice(&chunk);
+        } else if size > DRAIN_LIMIT {
+            break;
+        }
+    }
+    if size > BODY_LIMIT {
+        let detail = format!("a body has at most {BODY_LIMIT} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    Ok(Bytes::from(bytes))
 }
 
 /// Who calls the Central API, and where: the credential that came and the node that the path names. Under `auth: strict` a

@@ -1,10 +1,11 @@
-//! The mock as a program: its options, what it prints, and its end on a signal. Sets up no log and no runtime.
+//! The mock as a program: its options, what it prints, and its end on a signal.
 
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::{Options, Server, StartError, start};
 
@@ -39,6 +40,22 @@ impl From<Arguments> for Options {
             addr: arguments.addr,
             tls_addr: arguments.tls_addr,
             namespace: arguments.namespace,
+        }
+    }
+}
+
+/// The whole life of the process: its log on stderr, by `RUST_LOG`, its runtime, and [`run`].
+pub fn main(arguments: Arguments) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(error) => {
+            tracing::error!("failed to start the runtime: {error}");
+            ExitCode::FAILURE
         }
     }
 }

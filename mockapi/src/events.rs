@@ -43,3 +43,26 @@ where
         .map(Ok);
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive"))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_is_kept_alive_and_ends_with_the_mock() {
+        let app = App::new(CancellationToken::new()).unwrap();
+        let response = serve(&app, stream::pending()).into_response();
+        let mut chunks = response.into_body().into_data_stream();
+        let start = Instant::now();
+        for _ in 0..2 {
+            assert_eq!(chunks.next().await.unwrap().unwrap(), ": keep-alive\n\n");
+        }
+        assert_eq!(start.elapsed().as_secs(), 30);
+        app.ending.cancel();
+        assert!(chunks.next().await.is_none());
+    }
+}

@@ -175,6 +175,7 @@ pub(crate) async fn meet(
     let Some(effect) = lock(&app.faults).take(endpoint) else {
         return next.run(request).await;
     };
+    tracing::info!(%endpoint, "a call meets a fault");
     tokio::time::sleep(effect.delay).await;
     match effect.instead {
         None => next.run(request).await,

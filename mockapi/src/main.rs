@@ -1,10 +1,8 @@
-//! The mock Central API as a program of its own.
+//! The mock Central API as a program of its own: everything it does is in the library.
 
-use std::io::stderr;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 /// The mock Central API that plexd is tested against
 #[derive(Parser)]
@@ -14,13 +12,6 @@ struct Program {
     arguments: mockapi::cli::Arguments,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let program = Program::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .init();
-    mockapi::cli::run(program.arguments).await
+fn main() -> ExitCode {
+    mockapi::cli::main(Program::parse().arguments)
 }

@@ -78,11 +78,13 @@ pub(crate) async fn dress(request: Request, next: Next) -> Response {
 async fn document(uri: &Uri, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let detail = to_bytes(body, DETAIL_LIMIT).await.unwrap_or_default();
+    let detail = String::from_utf8_lossy(&detail);
+    tracing::info!(status = parts.status.as_u16(), path = uri.path(), %detail, "refused a call");
     let document = Document {
         r#type: "about:blank",
         title: parts.status.canonical_reason().unwrap_or("Error"),
         status: parts.status.as_u16(),
-        detail: &String::from_utf8_lossy(&detail),
+        detail: &detail,
         instance: uri.path(),
     };
     let body = Json(document).into_response().into_body();

@@ -118,6 +118,12 @@ impl Registry {
         ))
     }
 
+    /// Notes when a process of the node started, as an audit entry says that [`Registry::record`] is about to keep.
+    pub(crate) fn note_process_start(&mut self, index: usize, start: Option<Timestamp>) {
+        let newest = &mut self.nodes[index].view.last_process_start;
+        *newest = (*newest).max(start);
+    }
+
     /// Counts a call of a node and keeps its body.
     pub(crate) fn record(
         &mut self,
@@ -126,9 +132,6 @@ impl Registry {
         payload: Payload,
         now: Timestamp,
     ) -> &Node {
-        let process_start = (endpoint == Endpoint::Audit)
-            .then(|| payload.newest_process_start())
-            .flatten();
         let payload = Arc::new(payload);
         self.bodies.insert(endpoint, Arc::clone(&payload));
         if let Some(counter) = endpoint.counter() {
@@ -137,7 +140,6 @@ impl Registry {
         }
         let node = &mut self.nodes[index];
         node.bodies.insert(endpoint, payload);
-        node.view.last_process_start = node.view.last_process_start.max(process_start);
         node.version = self.position.version;
         node
     }

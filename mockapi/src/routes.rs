@@ -1,11 +1,9 @@
 //! The two routers of the mock, and what every endpoint and every path in them has in common.
 
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 
-use crate::call::BODY_LIMIT;
 use crate::endpoint::Endpoint;
 use crate::state::Shared;
 use crate::{central, faults, local, problem, testing};
@@ -34,7 +32,6 @@ fn finish(router: Router<Shared>, app: &Shared) -> Router {
     router
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn(problem::dress))
         .with_state(app.clone())
 }

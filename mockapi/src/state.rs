@@ -81,8 +81,12 @@ impl App {
     pub(crate) fn count<T>(&self, call: Call, read: impl FnOnce(&Node) -> T) -> T {
         let Call { caller, payload } = call;
         let named = caller.node.as_deref().unwrap_or(NAMELESS);
+        tracing::debug!(endpoint = %caller.endpoint, named, "counting a call");
+        let is_audit = caller.endpoint == Endpoint::Audit;
+        let process_start = is_audit.then(|| payload.newest_process_start()).flatten();
         self.change(|registry, now| {
             let index = registry.attribute(caller.bearer.as_deref(), named, now);
+            registry.note_process_start(index, process_start);
             read(registry.record(index, caller.endpoint, payload, now))
         })
     }

@@ -1,6 +1,5 @@
 //! What ends a command before its work: what people read of it, and its exit code.
 
-use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,6 +8,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Exit;
 use super::options::Color;
+use crate::error::causes;
+use crate::report::Surroundings;
 use crate::runner::SessionError;
 
 /// Why a command ends before its work.
@@ -90,12 +91,21 @@ impl CliError {
 
 /// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text that it is about.
 pub(super) fn print(error: &CliError, color: Color) {
-    let text = match error {
-        CliError::Report(report) => graphical(report, color.on(&io::stderr())),
-        error => plain(error),
-    };
+    let text = render(error, Surroundings::of(&io::stderr()).color(color.into()));
     // With stderr gone there is nobody to tell; the exit code still says it.
     drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn render(error: &CliError, colored: bool) -> String {
+    match error {
+        CliError::Report(report) => graphical(report, colored),
+        error => lines(error),
+    }
+}
+
+/// The same without colour.
+pub(super) fn plain(error: &CliError) -> String {
+    render(error, false)
 }
 
 fn graphical(report: &miette::Report, colored: bool) -> String {
@@ -112,11 +122,10 @@ fn graphical(report: &miette::Report, colored: bool) -> String {
     text
 }
 
-fn plain(error: &CliError) -> String {
+fn lines(error: &CliError) -> String {
     let mut text = format!("Error: {error}\n");
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
     // Writing to a string can't fail.
-    for cause in causes {
+    for cause in causes(error) {
         let cause = cause.to_string().replace('\n', "\n           ");
         drop(writeln!(text, "Caused by: {cause}"));
     }

@@ -29,7 +29,9 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
     })?;
     let matrix = Matrix::parse(&path.display().to_string(), &text).map_err(CliError::report)?;
     let filters = options.filter.iter().map(|text| Filter::parse(text));
-    let filters: Vec<Filter> = filters.collect::<Result<_, _>>().map_err(CliError::report)?;
+    let filters: Vec<Filter> = filters
+        .collect::<Result<_, _>>()
+        .map_err(CliError::report)?;
     let cells = select(&matrix, &filters).map_err(CliError::report)?;
     let cells = cells.into_iter().cloned().collect();
     Ok(Selected {

@@ -2,6 +2,7 @@
 
 mod error;
 mod exit;
+mod harness;
 mod list;
 mod matrix_file;
 mod options;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 
 use error::CliError;
 pub use exit::Exit;
+pub use harness::harness;
 use options::{Color, ListOptions, RunOptions};
 
 /// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::matrix::{Jobs, Phase, ProviderChoice};
+use crate::report::ColorChoice;
 
 /// Which cells.
 #[derive(Debug, Args)]
@@ -29,7 +30,12 @@ pub(super) struct ListOptions {
     #[arg(long)]
     pub(super) json: bool,
     /// When to use colour
-    #[arg(long, env = "E2E_MATRIX_COLOR", value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub(super) color: Color,
 }
 
@@ -76,7 +82,12 @@ pub(super) struct RunOptions {
     )]
     pub(super) no_cells: NoCells,
     /// When to use colour
-    #[arg(long, env = "E2E_MATRIX_COLOR", value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub(super) color: Color,
     /// Tells of every phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
@@ -127,13 +138,12 @@ pub(super) enum Color {
     Never,
 }
 
-impl Color {
-    /// Whether a stream gets colour.
-    pub(super) fn on(self, stream: &impl anstream::stream::RawStream) -> bool {
-        match self {
-            Self::Auto => anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
-            Self::Always => true,
-            Self::Never => false,
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
         }
     }
 }

@@ -24,14 +24,23 @@ pub fn command_line() -> String {
     let mut page = "# Command line\n\nGenerated from the program's own definition. A bare `e2e-matrix` is `e2e-matrix run`.\n".to_owned();
     let mut root = Cli::command();
     root.build();
-    let public = |command: &&mut clap::Command| !command.is_hide_set() && command.get_name() != "help";
+    let public =
+        |command: &&mut clap::Command| !command.is_hide_set() && command.get_name() != "help";
     // Writing to a string can't fail.
     for command in root.get_subcommands_mut().filter(public) {
         let name = command.get_name().to_owned();
-        let help = command.clone().term_width(100).render_long_help().to_string();
+        let help = command
+            .clone()
+            .term_width(100)
+            .render_long_help()
+            .to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
         let text = lines.join("\n");
-        drop(write!(page, "\n## `e2e-matrix {name}`\n\n```text\n{}\n```\n", text.trim_end()));
+        drop(write!(
+            page,
+            "\n## `e2e-matrix {name}`\n\n```text\n{}\n```\n",
+            text.trim_end()
+        ));
     }
     page
 }

@@ -1,6 +1,7 @@
 //! `run`: runs the selected cells and shows what came of it.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -8,8 +9,9 @@ use super::matrix_file::{self, Selected};
 use super::options::{NoCells, RunOptions};
 use crate::cluster::ClusterName;
 use crate::matrix::Prefix;
-use crate::report::{self, Copies};
-use crate::runner::{self, Session};
+use crate::report::console::Detail;
+use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
+use crate::runner::{self, LiveSinks, Part, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -17,7 +19,13 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     if selected.cells.is_empty() {
         return nothing_to_do(options, &selected);
     }
-    let session = session(options, selected)?;
+    let runner = std::env::current_exe().map_err(CliError::Program)?;
+    let outcome = execute(session(options, selected, runner, None)?)?;
+    Ok(outcome.verdict.into())
+}
+
+/// Runs `session` on a runtime of its own, with the signals of the process.
+pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let outcome = runtime.block_on(async {
         runner::listen(&session.interruption).map_err(CliError::Runtime)?;
@@ -25,11 +33,11 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     });
     // A lock that another process holds must not keep this one.
     runtime.shutdown_background();
-    Ok(outcome?.verdict.into())
+    outcome
 }
 
 /// The selected cells, with the options that go before the file.
-fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
+pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let run = &mut selected.matrix.run;
     if let Some(provider) = options.provider {
@@ -42,7 +50,10 @@ fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
         run.prefix = Prefix::parse(prefix)?;
     }
     for wanted in &options.timeout {
-        selected.matrix.phases.set_timeout(wanted.phase, wanted.timeout);
+        selected
+            .matrix
+            .phases
+            .set_timeout(wanted.phase, wanted.timeout);
     }
     let cells = selected.cells.len();
     if options.cluster_name.is_some() && cells > 1 {
@@ -67,27 +78,50 @@ fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliE
     })
 }
 
-fn session(options: &RunOptions, selected: Selected) -> Result<Session, CliError> {
+/// The session that runs the cells of `selected`.
+pub(super) fn session(
+    options: &RunOptions,
+    selected: Selected,
+    runner: PathBuf,
+    part: Option<Part>,
+) -> Result<Session, CliError> {
     let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
-    let terminal = report::terminal(&report::TerminalOptions {
-        color_out: options.color.on(&io::stdout()),
-        color_err: options.color.on(&io::stderr()),
-        verbose: options.verbose,
-    });
     Ok(Session {
         path: selected.path,
         matrix: selected.matrix,
         cells: selected.cells,
         filters: options.select.filter.clone(),
-        runner: std::env::current_exe().map_err(CliError::Program)?,
+        runner,
         out: options.out.clone(),
-        part: None,
+        part,
         cluster: cluster.transpose()?,
         copies: Copies {
             junit: options.junit.clone(),
             summary: options.summary.clone(),
         },
-        sinks: vec![terminal],
+        sinks: live_sinks(options),
         interruption: Interruption::default(),
+    })
+}
+
+/// What happens goes to stderr as it happens; the tables go to stdout in the end.
+fn live_sinks(options: &RunOptions) -> LiveSinks {
+    let color = options.color.into();
+    let detail = if options.verbose {
+        Detail::Phases
+    } else {
+        Detail::Cells
+    };
+    Box::new(move |folder| {
+        let (out, err) = (
+            Surroundings::of(&io::stdout()),
+            Surroundings::of(&io::stderr()),
+        );
+        let tables = AtEnd::tables(io::stdout(), out.width, out.color(color), folder.to_owned());
+        let sinks: [Box<dyn Sink>; 2] = [
+            report::live(err, err.color(color), detail),
+            Box::new(tables),
+        ];
+        sinks.into()
     })
 }

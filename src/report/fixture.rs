@@ -372,7 +372,12 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
 
 /// The mixed run; its last record is missing, because one of its cells was killed with it.
 pub(super) fn mixed() -> Vec<Record> {
-    let mut script = script(&MIXED, "kind", |_| Execution::Run);
+    killed(&MIXED)
+}
+
+/// A run of `plans` on kind, without its last record.
+pub(super) fn killed(plans: &[Plan]) -> Vec<Record> {
+    let mut script = script(plans, "kind", |_| Execution::Run);
     script.say(Event::Notice {
         severity: Severity::Warning,
         text: "the machine has room for one cell at a time".to_owned(),
@@ -380,7 +385,7 @@ pub(super) fn mixed() -> Vec<Record> {
     script.records
 }
 
-/// `count` cells that all pass on the local provider.
+/// A run of `plans` on the local provider, to its end.
 pub(super) fn green_local(plans: &[Plan]) -> Vec<Record> {
     let mut script = script(plans, "local", |phase| match phase {
         Phase::Cluster | Phase::Images => Execution::Simulated,

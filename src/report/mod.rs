@@ -3,13 +3,18 @@
 //! Every report is a function of the recorded events alone. Nothing here touches a cluster, and a sink that fails
 //! (disk full) returns an error that changes no verdict. Only `console` and `progress` write to a terminal.
 
-mod files;
+mod at_end;
+pub mod console;
 pub mod html;
 pub mod junit;
+mod lines;
 mod marks;
 pub mod model;
+mod paint;
+pub mod progress;
 pub mod record;
 pub mod summary;
+pub mod surroundings;
 mod text;
 pub mod write;
 pub mod xml_text;
@@ -17,9 +22,11 @@ pub mod xml_text;
 use std::io;
 
 use crate::event::Record;
-pub use files::ReportFiles;
+pub use at_end::AtEnd;
+pub use console::live;
 pub use model::RunModel;
 pub use record::{RecordError, RecordWriter};
+pub use surroundings::{ColorChoice, Surroundings};
 pub use write::{Copies, WriteError, write_all};
 pub use xml_text::XmlText;
 

@@ -138,3 +138,78 @@ fn warning_of_torn_line(records: &[Record]) -> Option<Record> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn written(folder: &Path, records: &[Record]) -> PathBuf {
+        let mut writer = RecordWriter::open(folder).unwrap();
+        for record in records {
+            writer.on(record).unwrap();
+        }
+        folder.join(FILE_NAME)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = fixture::mixed();
+        let path = written(folder.path(), &records);
+        assert_eq!(read(&path).unwrap(), records);
+    }
+
+    #[test]
+    fn a_torn_line_costs_no_more_than_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = fixture::mixed();
+        let path = written(folder.path(), &records);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 5]).unwrap();
+        let read = read(&path).unwrap();
+        let (warning, whole) = read.split_last().unwrap();
+        assert_eq!(whole, &records[..records.len() - 1]);
+        assert!(
+            matches!(&warning.event, Event::Notice { severity: Severity::Warning, text } if text.contains("killed"))
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_refused_whatever_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path(), &fixture::mixed()[..2]);
+        let newer = format!(
+            "{{\"version\":{},\"event\":{{\"type\":\"later\"}}}}\n",
+            VERSION + 1
+        );
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(newer.as_bytes()).unwrap();
+        let error = read(&path).unwrap_err();
+        assert!(
+            matches!(error, RecordError::Newer { line: 3, version, .. } if version == VERSION + 1)
+        );
+    }
+
+    #[test]
+    fn a_damaged_line_in_the_middle_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        std::fs::write(&path, "nonsense\n").unwrap();
+        assert!(matches!(
+            read(&path).unwrap_err(),
+            RecordError::Malformed { line: 1, .. }
+        ));
+    }
+
+    #[test]
+    fn every_beginning_of_a_record_makes_a_report() {
+        let records = fixture::mixed();
+        for end in 0..records.len() {
+            let run = crate::report::RunModel::new(&records[..end]);
+            for report in crate::report::write::Report::ALL {
+                assert!(!report.render(&run).is_empty());
+            }
+        }
+    }
+}

@@ -108,3 +108,80 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     file.persist(path)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::report::fixture::{self, Plan, Story};
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_report_and_every_copy_is_there_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let copies = Copies {
+            junit: Some(folder.path().join("copy.xml")),
+            summary: Some(folder.path().join("copy.md")),
+        };
+        let failures = write_all(folder.path(), &copies, &fixture::mixed());
+        assert!(failures.is_empty(), "{failures:?}");
+        assert_eq!(
+            names(folder.path()),
+            [
+                "copy.md",
+                "copy.xml",
+                "junit.xml",
+                "report.html",
+                "summary.md"
+            ]
+        );
+        let read = |name| std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(read("copy.xml"), read("junit.xml"));
+    }
+
+    #[test]
+    fn one_report_that_fails_stops_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let copies = Copies {
+            junit: Some(folder.path().join("missing/copy.xml")),
+            summary: None,
+        };
+        let failures = write_all(folder.path(), &copies, &fixture::mixed());
+        let [failure] = &failures[..] else {
+            panic!("{failures:?}");
+        };
+        assert_eq!(failure.source.kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            names(folder.path()),
+            ["junit.xml", "report.html", "summary.md"]
+        );
+    }
+
+    #[test]
+    fn a_report_replaces_the_one_before_and_can_be_read_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        replace(&path, "first").unwrap();
+        replace(&path, "second").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second");
+        let by_hand = folder.path().join("b");
+        std::fs::write(&by_hand, "").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&by_hand));
+    }
+
+    #[test]
+    fn what_is_no_file_stays_what_it_is() {
+        replace(Path::new("/dev/null"), "text").unwrap();
+        assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+    }
+}

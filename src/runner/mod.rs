@@ -22,5 +22,5 @@ pub use folder::{FolderError, RunFolder};
 pub use plan::PlanError;
 pub use provider::ProviderError;
 pub use request::RunOutcome;
-pub use session::{Part, Session, SessionError, execute};
+pub use session::{LiveSinks, Part, Session, SessionError, execute};
 pub use signals::listen;

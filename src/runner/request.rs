@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::{Chosen, Plans, RunFolder};
 use crate::deadline::RunClock;
-use crate::event::{CellVerdict, RunVerdict};
+use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::machine::Ledger;
 use crate::matrix::{CellId, Jobs, PhaseSettings, PortRange};
 use crate::report::Sink;
 use crate::suite::Interruption;
 
 /// A run, ready to begin: everything that could be refused has been looked at.
-pub struct RunRequest {
+pub(super) struct RunRequest {
     /// The matrix file, as it was named.
     pub matrix: PathBuf,
     /// The filters, as they were given.
@@ -46,6 +46,8 @@ pub struct RunRequest {
 pub struct RunOutcome {
     /// The verdict.
     pub verdict: RunVerdict,
+    /// The class of the first failure, in the cells' order.
+    pub class: Option<FailureClass>,
     /// Each selected cell's, in their order, with the reason where it is not green.
     pub cells: Vec<(CellId, CellVerdict, Option<String>)>,
 }

@@ -84,7 +84,12 @@ impl<'r> Run<'r> {
             verdict,
             duration_ms: milliseconds(clock.elapsed().saturating_sub(start)),
         });
-        RunOutcome { verdict, cells }
+        let mut failures = counted.iter().flat_map(|cell| &cell.end.failures);
+        RunOutcome {
+            verdict,
+            class: failures.next().map(Failure::class),
+            cells,
+        }
     }
 
     async fn facts(&self) -> RunFacts {

@@ -13,7 +13,7 @@ use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
 use crate::machine::{Ledger, LedgerError, StateFolder};
 use crate::matrix::{Cell, Matrix};
-use crate::report::{Copies, RecordWriter, ReportFiles, Sink};
+use crate::report::{AtEnd, Copies, RecordWriter, Sink};
 use crate::suite::Interruption;
 
 /// Selected cells, and where and how to run them.
@@ -36,11 +36,14 @@ pub struct Session {
     pub cluster: Option<ClusterName>,
     /// Where else reports go.
     pub copies: Copies,
-    /// Sinks besides the record and the reports.
-    pub sinks: Vec<Box<dyn Sink>>,
+    /// Sinks besides the record and the reports, made once the run's folder is known.
+    pub sinks: LiveSinks,
     /// What ends the run early.
     pub interruption: Interruption,
 }
+
+/// Makes the live sinks of the run in a folder.
+pub type LiveSinks = Box<dyn FnOnce(&Path) -> Vec<Box<dyn Sink>>>;
 
 /// A part of a run that several processes share.
 pub struct Part {
@@ -188,13 +191,14 @@ fn prepare(copies: &Copies) -> Result<(), SessionError> {
 fn sinks(
     folder: &RunFolder,
     copies: Copies,
-    mut sinks: Vec<Box<dyn Sink>>,
+    live: LiveSinks,
 ) -> Result<Vec<Box<dyn Sink>>, FolderError> {
+    let mut sinks = live(folder.path());
     let record = RecordWriter::open(folder.path()).map_err(|source| FolderError {
         path: folder.path().to_owned(),
         source,
     })?;
     sinks.push(Box::new(record));
-    sinks.push(Box::new(ReportFiles::new(folder.path().to_owned(), copies)));
+    sinks.push(Box::new(AtEnd::files(folder.path().to_owned(), copies)));
     Ok(sinks)
 }

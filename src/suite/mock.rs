@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// How long the mock may be out of reach before it counts as lost.
@@ -152,14 +153,8 @@ impl MockClient {
 fn lost(error: &reqwest::Error) -> Failure {
     Failure::new(
         Symptom::ForwardLost,
-        format!("the mock can't be reached: {}", error_chain(error)),
+        format!("the mock can't be reached: {}", chain(error)),
     )
-}
-
-/// An error and its causes in one line: reqwest's own text leaves out what went wrong.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn retries() -> ExponentialBuilder {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::buffer::Buffer;
 use super::side::{PostError, Side};
 use crate::config::Interval;
-use crate::retry::{never, until_done};
+use crate::retry::{chain, never, until_done};
 
 /// One side of a stream.
 pub(crate) struct Delivery {
@@ -49,8 +49,8 @@ impl Delivery {
             }
         }
         if let Err(error) = self.deliver(&collected).await {
-            tracing::debug!(
-                reason = crate::retry::chain(&error),
+            debug!(
+                reason = chain(&error),
                 "{} failed at the end",
                 self.side.name()
             );
@@ -61,14 +61,22 @@ impl Delivery {
     /// when `stop` is cancelled.
     async fn deliver(&self, stop: &CancellationToken) -> Result<u32, PostError> {
         let mut batches = 0;
-        while let Some(batch) = self.buffer.oldest() {
-            until_done(self.side.name(), stop, never, || self.side.post(&batch)).await?;
-            self.buffer.acknowledge(&batch);
+        while until_done(self.side.name(), stop, never, || self.post_oldest()).await? {
             batches += 1;
             if self.once {
                 break;
             }
         }
         Ok(batches)
+    }
+
+    /// One attempt with what there is by now; `false` where there is nothing.
+    async fn post_oldest(&self) -> Result<bool, PostError> {
+        let Some(batch) = self.buffer.oldest() else {
+            return Ok(false);
+        };
+        self.side.post(&batch).await?;
+        self.buffer.acknowledge(&batch);
+        Ok(true)
     }
 }

@@ -2,6 +2,7 @@
 //! a slow reader misses steps in between but no change, and costs no memory.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -23,13 +24,18 @@ const PACE: Duration = Duration::from_millis(100);
 pub(super) async fn assertions(
     State(app): State<Shared>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    events::serve(&app, follow(&app))
+}
+
+/// The events that a new reader gets.
+fn follow(app: &Shared) -> impl Stream<Item = Event> + use<> {
     let follower = Follower {
         moved: app.watch(),
         position: app.start_position(),
         last_told: None,
-        app: app.clone(),
+        app: Arc::clone(app),
     };
-    events::serve(&app, stream::unfold(follower, Follower::next))
+    stream::unfold(follower, Follower::next)
 }
 
 /// One reader of the stream.
@@ -74,5 +80,68 @@ impl Follower {
         let is_news = position != self.position;
         self.position = position;
         Some((is_news, snapshot))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::StreamExt as _;
+    use futures::stream::BoxStream;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::call::Payload;
+    use crate::counter::Counter;
+    use crate::endpoint::Endpoint;
+    use crate::state::App;
+
+    /// A mock's state and a reader of its counters that has heard the first event.
+    async fn reader() -> (Shared, BoxStream<'static, Event>) {
+        let app = Arc::new(App::new(CancellationToken::new()).unwrap());
+        let mut events = follow(&app).boxed();
+        assert!(
+            events.next().await.is_some(),
+            "the first event comes without any change"
+        );
+        (app, events)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_change_after_a_quiet_time_comes_at_once_and_the_next_at_the_pace() {
+        let (app, mut events) = reader().await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let start = Instant::now();
+        for expected in [Duration::ZERO, PACE, 2 * PACE] {
+            app.count_unowned(Counter::Artifact);
+            assert!(events.next().await.is_some());
+            assert_eq!(start.elapsed().as_millis(), expected.as_millis());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_one_event() {
+        let (app, mut events) = reader().await;
+        for _ in 0..1000 {
+            app.count_unowned(Counter::Artifact);
+        }
+        assert!(events.next().await.is_some());
+        let quiet = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
+        assert!(quiet.is_err(), "everything was told");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_post_that_is_refused_is_no_news() {
+        let (app, mut events) = reader().await;
+        let payload = Payload {
+            content_type: None,
+            bytes: Bytes::new(),
+        };
+        assert!(
+            app.count_local(Endpoint::LocalLogs, "unknown", payload)
+                .is_err()
+        );
+        let quiet = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
+        assert!(quiet.is_err(), "nothing moved");
     }
 }

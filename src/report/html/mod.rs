@@ -14,3 +14,6 @@ pub fn render(run: &RunModel) -> String {
         .render()
         .expect("writing to memory can't fail, and the page has no other error")
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ fn date(at: Option<Timestamp>) -> OffsetDateTime {
     let nanoseconds = at.unwrap_or(Timestamp::UNIX_EPOCH).as_nanosecond();
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,9 @@ pub fn markdown(run: &RunModel) -> String {
         tables::counters(run),
         tables::times(run),
     ];
-    let filled = sections.iter().filter(|section| !section.is_empty());
-    filled.map(String::as_str).collect::<Vec<_>>().join("\n")
+    let trimmed = sections.iter().map(|section| section.trim_end());
+    let filled = trimmed.filter(|section| !section.is_empty());
+    filled.collect::<Vec<_>>().join("\n\n") + "\n"
 }
 
 fn head(run: &RunModel) -> String {
@@ -66,3 +67,6 @@ fn head(run: &RunModel) -> String {
 fn line(out: &mut String, text: &str) {
     writeln!(out, "{text}\n").expect("text takes every write");
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::paint::{Paint, wrapped};
+use super::layout::wrapped;
 use crate::event::{Failure, FailureClass, LogTail};
 use crate::report::marks::{self, Tone};
 use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use crate::report::paint::Paint;
 use crate::report::text;
 
 /// Cells that get a block; the others are only counted.

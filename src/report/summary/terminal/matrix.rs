@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Cell, Table};
 
-use super::paint::{Paint, lay_out, toned, wrapped};
+use super::layout::{lay_out, table, toned, wrapped};
 use crate::matrix::Phase;
 use crate::report::marks::{self, Mark, Tone};
 use crate::report::model::{CellModel, RunModel};
+use crate::report::paint::Paint;
 use crate::report::text;
 
 pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
@@ -31,7 +32,7 @@ fn wide(run: &RunModel, paint: Paint) -> Table {
     let mut head = vec![text::cell_column(run).to_owned()];
     head.extend(Phase::ALL.map(|phase| marks::phase_head(phase).to_owned()));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
-    let mut table = paint.table(head);
+    let mut table = table(paint, head);
     for cell in &run.cells {
         let phases = cell.phases.iter().map(|phase| {
             let mark = Mark::of(phase);
@@ -45,7 +46,7 @@ fn wide(run: &RunModel, paint: Paint) -> Table {
 
 fn narrow(run: &RunModel, paint: Paint) -> Table {
     let head = [text::cell_column(run), "phases", "time", "verdict"];
-    let mut table = paint.table(head.map(str::to_owned).to_vec());
+    let mut table = table(paint, head.map(str::to_owned).to_vec());
     for cell in &run.cells {
         let letters = cell.phases.iter().map(|phase| Mark::of(phase).letter());
         table.add_row(frame(cell, vec![Cell::new_owned(letters.collect())]));

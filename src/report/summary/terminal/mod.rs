@@ -3,17 +3,16 @@
 //! Nothing is told by colour alone.
 
 mod failures;
+mod layout;
 mod matrix;
-mod paint;
 mod tables;
 
 use std::fmt::Write;
 
-use paint::Paint;
-
 use crate::event::Severity;
 use crate::report::marks::{self, Tone};
 use crate::report::model::RunModel;
+use crate::report::paint::Paint;
 use crate::report::text;
 
 /// The summary for a terminal of `width` columns, with colours where `color` says so.

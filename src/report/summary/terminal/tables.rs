@@ -2,10 +2,11 @@
 
 use comfy_table::Cell;
 
-use super::paint::{Paint, lay_out, toned};
+use super::layout::{lay_out, table, toned};
 use crate::matrix::Counter;
 use crate::report::marks::{self, Tone};
 use crate::report::model::{CellModel, RunModel};
+use crate::report::paint::Paint;
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text;
@@ -19,7 +20,7 @@ const TIMES_SHOWN: usize = 4;
 pub(super) fn counters(run: &RunModel, paint: Paint) -> String {
     let mut head = vec![format!("counters{}", text::local_mark(run))];
     head.extend(Counter::all().map(|counter| marks::counter_head(counter).to_owned()));
-    let mut table = paint.table(head);
+    let mut table = table(paint, head);
     for cell in run.cells.iter().filter(|cell| cell.counters.is_some()) {
         table.add_rows(cell_rows(cell));
     }
@@ -83,7 +84,7 @@ pub(super) fn times(run: &RunModel, paint: Paint) -> String {
         "longest",
         "in",
     ];
-    let mut table = paint.table(head.map(str::to_owned).to_vec());
+    let mut table = table(paint, head.map(str::to_owned).to_vec());
     table.add_rows(rows);
     lay_out(&mut table, &(2..5), 1);
     table.trim_fmt() + "\n"

@@ -1,55 +1,26 @@
-//! Colour on a terminal, or none. The only place of the summary that knows escape sequences.
+//! How the summary's tables and sentences are laid out.
 
-use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
 
 use crate::report::marks::Tone;
+use crate::report::paint::Paint;
 
-/// Whether there is colour.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
-    color: bool,
+/// A table with a rule under its head and one space between columns.
+pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
+    let mut table = Table::new();
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(TableStyle::new().header_separator(rule));
+    if paint.is_on() {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    let head = head
+        .into_iter()
+        .map(|text| Cell::new_owned(text).add_attribute(Attribute::Bold));
+    table.set_header(head.collect::<Vec<_>>());
+    table
 }
-
-impl Paint {
-    pub(super) const fn new(color: bool) -> Self {
-        Self { color }
-    }
-
-    pub(super) fn tone(self, tone: Tone, text: &str) -> String {
-        self.style(ansi_style(tone), text)
-    }
-
-    pub(super) fn strong(self, text: &str) -> String {
-        self.style(Style::new().bold(), text)
-    }
-
-    fn style(self, style: Style, text: &str) -> String {
-        if self.color {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    /// A table with a rule under its head and one space between columns.
-    pub(super) fn table(self, head: Vec<String>) -> Table {
-        let mut table = Table::new();
-        let rule = LineStyle::none().fill('─').junction('─');
-        table.load_style(TableStyle::new().header_separator(rule));
-        if self.color {
-            table.enforce_styling();
-        } else {
-            table.force_no_tty();
-        }
-        let head = head
-            .into_iter()
-            .map(|text| Cell::new_owned(text).add_attribute(Attribute::Bold));
-        table.set_header(head.collect::<Vec<_>>());
-        table
-    }
-}
-
 /// A table cell in a tone.
 pub(super) fn toned(tone: Tone, text: String) -> Cell {
     let cell = Cell::new_owned(text);
@@ -93,13 +64,4 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
         out += &format!("{indent}{line}\n");
     }
     out
-}
-
-const fn ansi_style(tone: Tone) -> Style {
-    match tone {
-        Tone::Good => AnsiColor::Green.on_default(),
-        Tone::Quiet => Style::new().dimmed(),
-        Tone::Warning => AnsiColor::Yellow.on_default().bold(),
-        Tone::Bad => AnsiColor::Red.on_default().bold(),
-    }
 }

@@ -1,0 +1,200 @@
+//! A stage for one test: a mock Central API in this process, a folder, and the real `plexd` binary in a clean environment.
+//!
+//! Every wait is for a condition and has a deadline; a test that fails says what it waited for, what the mock saw and what
+//! the agents logged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mockapi::view::{Counter, NodeView, Nodes};
+use mockapi::{Options, Server};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::plexd::Plexd;
+
+/// No condition here takes a second; a machine under load may need many.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// The node that a test starts unless it says otherwise.
+pub(crate) const NODE: &str = "stage-worker";
+/// What every agent registers with.
+pub(crate) const TOKEN: &str = "e2e-test-token";
+
+/// One test's surroundings.
+pub(crate) struct Stage {
+    pub(crate) mock: Server,
+    pub(crate) directory: TempDir,
+    client: reqwest::Client,
+}
+
+/// A mock on free ports of this machine.
+pub(crate) async fn mock(addr: &str) -> Server {
+    let options = Options {
+        addr: addr.into(),
+        tls_addr: "127.0.0.1:0".into(),
+        namespace: "plexd-e2e".into(),
+    };
+    mockapi::start(options).await.expect("the mock starts")
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self {
+            mock: mock("127.0.0.1:0").await,
+            directory: TempDir::new().expect("a temporary folder"),
+            client: client(),
+        }
+    }
+
+    /// The data directory that this stage's agents share.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    pub(crate) fn identity_file(&self) -> PathBuf {
+        self.data_dir().join("identity.json")
+    }
+
+    /// An agent's configuration as the seed has it, with every interval at `interval` and `more` at the end.
+    pub(crate) fn configuration(&self, interval: &str, more: &str) -> PathBuf {
+        let (addr, tls_addr) = (self.mock.addr(), self.mock.tls_addr());
+        let data_dir = self.data_dir();
+        let data_dir = data_dir.display();
+        let head = format!(
+            "api: {{base_url: 'http://{addr}'}}\n\
+             registration: {{data_dir: '{data_dir}'}}\n\
+             node_api: {{data_dir: '{data_dir}'}}\n\
+             heartbeat: {{node_id: shared, interval: {interval}}}\n"
+        );
+        let streams = [
+            ("metrics", "metrics"),
+            ("log_fwd", "logs"),
+            ("audit_fwd", "audit"),
+        ];
+        let streams = streams.map(|(section, name)| {
+            format!(
+                "{section}: {{collect_interval: {interval}, report_interval: {interval}, local_endpoint: {{url: \
+                 'https://{tls_addr}/local/{name}', secret_key: local-bearer-token, tls_insecure_skip_verify: true}}}}\n"
+            )
+        });
+        let path = self.directory.path().join("config.yaml");
+        fs::write(&path, head + &streams.concat() + more).expect("the folder can be written");
+        path
+    }
+
+    /// An agent with short intervals, to be started.
+    pub(crate) fn plexd(&self) -> Plexd {
+        Plexd::new(self.configuration("100ms", ""), self.log_file())
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("stderr.log")
+    }
+
+    /// What all agents of this stage wrote to stderr so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Everything that the mock saw.
+    pub(crate) async fn nodes(&self) -> BTreeMap<String, NodeView> {
+        let answer = self
+            .client
+            .get(self.url("/test/assertions/nodes"))
+            .send()
+            .await;
+        let nodes: Nodes = answer
+            .expect("the mock answers")
+            .json()
+            .await
+            .expect("the mock's own type");
+        nodes.nodes
+    }
+
+    /// What the mock saw of one node.
+    pub(crate) async fn node(&self, hostname: &str) -> Option<NodeView> {
+        let mut nodes = self.nodes().await.into_values();
+        nodes.find(|node| node.hostname.as_deref() == Some(hostname))
+    }
+
+    /// A counter summed over all nodes.
+    pub(crate) async fn count(&self, counter: Counter) -> u64 {
+        self.nodes()
+            .await
+            .values()
+            .map(|node| node.counters[counter])
+            .sum()
+    }
+
+    /// Waits until every counter has its minimum.
+    pub(crate) async fn reach(&self, minimums: &[(Counter, u64)]) {
+        let what = format!("counters {minimums:?}");
+        self.until(&what, async || {
+            let nodes = self.nodes().await;
+            minimums.iter().all(|(counter, minimum)| {
+                nodes
+                    .values()
+                    .map(|node| node.counters[*counter])
+                    .sum::<u64>()
+                    >= *minimum
+            })
+        })
+        .await;
+    }
+
+    /// Waits for a condition.
+    pub(crate) async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        let waiting = async {
+            while !condition().await {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        if tokio::time::timeout(DEADLINE, waiting).await.is_ok() {
+            return;
+        }
+        let (seen, log) = (self.nodes().await, self.log());
+        panic!("waited in vain for {what}\nseen: {seen:#?}\nlog:\n{log}");
+    }
+
+    /// The last body of an endpoint, as JSON.
+    pub(crate) async fn last_request(&self, endpoint: &str) -> Value {
+        serde_json::from_str(&self.last_text(endpoint).await).expect("a body that is JSON")
+    }
+
+    /// The last body of an endpoint, as it came.
+    pub(crate) async fn last_text(&self, endpoint: &str) -> String {
+        let url = self.url(&format!("/test/last-request/{endpoint}"));
+        let answer = self.client.get(url).send().await.expect("the mock answers");
+        assert!(answer.status().is_success(), "no body of {endpoint}");
+        answer.text().await.expect("a body that is text")
+    }
+
+    /// Calls the mock's test interface with a JSON body.
+    pub(crate) async fn post(&self, path: &str, body: &Value) {
+        let answer = self.client.post(self.url(path)).json(body).send().await;
+        let status = answer.expect("the mock answers").status();
+        assert!(status.is_success(), "{path}: {status}");
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.mock.addr())
+    }
+}
+
+/// A client for plain HTTP; it needs no certificates, but the library wants a provider.
+pub(crate) fn client() -> reqwest::Client {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks the default versions")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls);
+    client.build().expect("a client for plain HTTP")
+}

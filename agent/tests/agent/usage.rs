@@ -1,0 +1,92 @@
+//! What a user can get wrong: each ends with its exit code and one clear line, and nothing is registered.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::plexd::Plexd;
+use crate::stage::Stage;
+use mockapi::view::Counter;
+
+/// Runs an agent that must not start, and checks code and line.
+async fn refused(stage: &Stage, plexd: Plexd, code: i32, expected: &str) {
+    let output = plexd.output().await;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    let line = stderr.lines().find(|line| line.starts_with("plexd: "));
+    assert!(line.is_some_and(|line| line.contains(expected)), "{stderr}");
+    assert_eq!(stage.count(Counter::Registration).await, 0);
+}
+
+#[tokio::test]
+async fn no_bootstrap_token() {
+    let stage = Stage::new().await;
+    let plexd = stage.plexd().without("PLEXD_BOOTSTRAP_TOKEN");
+    refused(
+        &stage,
+        plexd,
+        2,
+        "no bootstrap token: set PLEXD_BOOTSTRAP_TOKEN",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_not_there() {
+    let stage = Stage::new().await;
+    let path = stage.configuration("1s", "");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("registration: {", "registration: {token_file: /nowhere, ");
+    fs::write(&path, text).unwrap();
+    let plexd =
+        Plexd::new(path, stage.directory.path().join("log")).without("PLEXD_BOOTSTRAP_TOKEN");
+    refused(&stage, plexd, 2, "token_file /nowhere: No such file").await;
+}
+
+#[tokio::test]
+async fn a_fault_that_nobody_knows() {
+    let stage = Stage::new().await;
+    refused(
+        &stage,
+        stage.plexd().fault("no-drift,no-coffee"),
+        2,
+        "unknown fault \"no-coffee\"; there are: crash,",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_missing_or_wrong() {
+    let stage = Stage::new().await;
+    let log = stage.directory.path().join("log");
+    let missing = stage.directory.path().join("missing.yaml");
+    refused(
+        &stage,
+        Plexd::new(missing, log),
+        2,
+        "missing.yaml: No such file",
+    )
+    .await;
+    stage.configuration("5", "");
+    let plexd = Plexd::new(
+        stage.directory.path().join("config.yaml"),
+        stage.directory.path().join("log"),
+    );
+    refused(&stage, plexd, 2, "config.yaml is not valid").await;
+}
+
+#[tokio::test]
+async fn a_data_directory_that_cannot_be_used() {
+    let stage = Stage::new().await;
+    fs::write(stage.data_dir(), "a file").unwrap();
+    refused(&stage, stage.plexd(), 1, "data cannot be used").await;
+}
+
+#[tokio::test]
+async fn a_health_port_that_is_taken() {
+    let stage = Stage::new().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let plexd = stage.plexd().env("PLEXD_HEALTH_ADDR", &address);
+    refused(&stage, plexd, 1, &format!("cannot listen on {address}")).await;
+}

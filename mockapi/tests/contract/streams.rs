@@ -1,0 +1,159 @@
+//! Both event streams: the counters' and the nodes'.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mockapi::view::{Counter, Snapshot};
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde_json::{Value, json};
+
+use crate::harness::{Event, Mock, client, text};
+
+const COUNTERS: &str = "/test/assertions/stream";
+
+#[tokio::test]
+async fn the_counters_come_whole_and_then_as_they_move() {
+    let mock = Mock::start().await;
+    let (a, b) = (mock.register("a").await, mock.register("b").await);
+    let mut stream = mock.stream(COUNTERS).await;
+    let whole: Snapshot = stream.next_json().await;
+    assert_eq!(whole.assertions, mock.assertions().await);
+    assert_eq!(whole.nodes, mock.nodes().await.nodes);
+    assert_eq!(whole.instance, mock.nodes().await.instance);
+    for node in [&a, &b, &a] {
+        mock.heartbeat(&node.id, Some(&node.key)).await;
+        let change: Snapshot = stream.next_json().await;
+        assert_eq!(change.assertions, mock.assertions().await);
+        assert_eq!(
+            change.nodes.keys().collect::<Vec<_>>(),
+            [&node.id],
+            "only who moved"
+        );
+        assert_eq!(change.nodes[&node.id], mock.nodes().await.nodes[&node.id]);
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_nobody_moves_no_node() {
+    let mock = Mock::start().await;
+    mock.register("a").await;
+    let mut stream = mock.stream(COUNTERS).await;
+    stream.next().await;
+    mock.configure(
+        "/test/inject-event",
+        &json!({"event_type": "policy_updated"}),
+    )
+    .await;
+    let change: Snapshot = stream.next_json().await;
+    assert_eq!(change.assertions[Counter::InjectEvent], 1);
+    assert!(change.nodes.is_empty());
+}
+
+#[tokio::test]
+async fn a_reset_ends_the_stream_and_a_reconnect_starts_whole() {
+    let mock = Mock::start().await;
+    mock.register("a").await;
+    let mut stream = mock.stream(COUNTERS).await;
+    stream.next().await;
+    mock.configure("/test/reset", &json!(null)).await;
+    assert!(stream.next().await.is_none());
+    let whole: Snapshot = mock.stream(COUNTERS).await.next_json().await;
+    assert!(whole.nodes.is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_gets_the_sum_later() {
+    let mock = Mock::start().await;
+    let mut stream = mock.stream(COUNTERS).await;
+    let calls = 500;
+    for _ in 0..calls {
+        mock.heartbeat("node-a", None).await;
+    }
+    loop {
+        let snapshot: Snapshot = stream.next_json().await;
+        if snapshot.assertions[Counter::Heartbeat] == calls {
+            assert_eq!(snapshot.nodes["node-a"].counters[Counter::Heartbeat], calls);
+            break;
+        }
+    }
+}
+
+/// Checks an event's envelope against the key that registration gave, and returns it.
+fn verified(event: &Event, public_key: &str) -> Value {
+    let mut envelope: Value = serde_json::from_str(&event.data).unwrap();
+    assert_eq!(envelope["event_type"], event.name.as_str());
+    assert_eq!(envelope["event_id"], event.id.as_str());
+    envelope["issued_at"]
+        .as_str()
+        .unwrap()
+        .parse::<jiff::Timestamp>()
+        .unwrap();
+    assert!(!text(&envelope["nonce"]).is_empty());
+    let signature = envelope
+        .as_object_mut()
+        .unwrap()
+        .remove("signature")
+        .unwrap();
+    let signature = STANDARD.decode(text(&signature)).unwrap();
+    envelope.sort_all_objects();
+    let key = UnparsedPublicKey::new(&ED25519, STANDARD.decode(public_key).unwrap());
+    key.verify(envelope.to_string().as_bytes(), &signature)
+        .expect("the signature is over the canonical envelope");
+    envelope
+}
+
+#[tokio::test]
+async fn injected_events_reach_every_stream_signed() {
+    let mock = Mock::start().await;
+    let public_key =
+        text(&mock.registration(&json!({"hostname": "a"})).await["signing_public_key"]);
+    let mut streams = [
+        mock.stream("/v1/nodes/node-a/events").await,
+        mock.stream("/v1/nodes/node-b/events").await,
+    ];
+    for stream in &mut streams {
+        let first = stream.next().await.unwrap();
+        assert_eq!(first.name, "node_state_updated");
+        verified(&first, &public_key);
+    }
+    let payload = json!({"z": [1, 2.5, "\n ü"], "a": {"y": null, "b": true}});
+    mock.configure(
+        "/test/inject-event",
+        &json!({"payload": payload, "event_type": "policy_updated"}),
+    )
+    .await;
+    for stream in &mut streams {
+        let event = stream.next().await.unwrap();
+        assert_eq!(event.name, "policy_updated");
+        assert_eq!(verified(&event, &public_key)["payload"], payload);
+    }
+    assert_eq!(mock.assertions().await[Counter::InjectEvent], 1);
+}
+
+#[tokio::test]
+async fn events_nobody_listens_to_are_no_failure() {
+    let mock = Mock::start().await;
+    mock.configure(
+        "/test/inject-event",
+        &json!({"event_type": "peer_added", "payload": {}}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_mock_ends_its_streams() {
+    let mock = Mock::start().await;
+    let mut streams = [
+        mock.stream(COUNTERS).await,
+        mock.stream("/v1/nodes/node-a/events").await,
+    ];
+    let address = mock.get("/healthz").send().await.unwrap().url().clone();
+    mock.shutdown().await;
+    for stream in &mut streams {
+        while stream.next().await.is_some() {}
+    }
+    client()
+        .get(address)
+        .send()
+        .await
+        .expect_err("nobody listens any more");
+}

@@ -1,0 +1,132 @@
+//! Cells as tests: a test binary's whole `main`, for `cargo nextest run` and `cargo test`. Listing reads the matrix file and nothing else.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use super::error::{self, CliError};
+use super::matrix_file::Selected;
+use super::options::RunOptions;
+use super::run;
+use crate::event::{CellVerdict, FailureClass};
+use crate::matrix::Cell;
+use crate::runner::Part;
+
+/// What the options of `run` come to when nothing but the environment gives them.
+#[derive(Parser)]
+struct FromEnvironment {
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+/// Runs a test binary that has a test a cell, named by the cell's id, for the matrix file in `folder`. The environment variables of
+/// `e2e-matrix run` hold here too; a filter leaves out the cells that it does not select.
+///
+/// `runner` is the path of the `e2e-matrix` binary.
+pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut options = FromEnvironment::parse_from([OsString::from("e2e-matrix")]).run;
+    options
+        .select
+        .matrix
+        .get_or_insert_with(|| folder.join("matrix.toml"));
+    let shared = Arc::new(Shared {
+        run: run_id(),
+        runner: runner.to_owned(),
+        options,
+    });
+    match run::prepare(&shared.options) {
+        Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, selected)).exit_code(),
+        Err(error) => {
+            error::print(&error, shared.options.color);
+            error.exit().into()
+        }
+    }
+}
+
+/// What the tests of one process have in common.
+struct Shared {
+    run: String,
+    runner: PathBuf,
+    options: RunOptions,
+}
+
+fn trials(shared: &Arc<Shared>, selected: Selected) -> Vec<Trial> {
+    let Selected {
+        path,
+        matrix,
+        cells,
+    } = selected;
+    let trial = |cell: Cell| {
+        let (shared, path, matrix) = (Arc::clone(shared), path.clone(), matrix.clone());
+        let name = cell.id.to_string();
+        Trial::test(name, move || {
+            let selected = Selected {
+                path,
+                matrix,
+                cells: vec![cell.clone()],
+            };
+            shared.test(&cell, selected)
+        })
+    };
+    cells.into_iter().map(trial).collect()
+}
+
+impl Shared {
+    /// Runs one cell as the binary would.
+    fn test(&self, cell: &Cell, selected: Selected) -> Result<(), Failed> {
+        let part = Part {
+            run: self.run.clone(),
+            part: cell.id.to_string(),
+        };
+        let outcome = run::session(&self.options, selected, self.runner.clone(), Some(part))
+            .and_then(run::execute)
+            .map_err(|error| Failed::from(before_the_run(&error)))?;
+        let Some((_, verdict, reason)) = outcome.cells.into_iter().next() else {
+            return Err("broken: the run has no cell".into());
+        };
+        let reason = reason.unwrap_or_default();
+        match verdict {
+            CellVerdict::Passed => Ok(()),
+            verdict if cell.allow_failure => {
+                // Standard output is the test's own; a closed one is no failure of the cell.
+                drop(writeln!(
+                    io::stdout().lock(),
+                    "allowed to fail: {verdict}: {reason}"
+                ));
+                Ok(())
+            }
+            verdict => {
+                let class = outcome.class.map(FailureClass::name);
+                let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
+                Err(format!("{verdict}{class}: {reason}").into())
+            }
+        }
+    }
+}
+
+/// A failure that kept the run from beginning, class first.
+fn before_the_run(error: &CliError) -> String {
+    let class = match error.exit() {
+        super::Exit::Configuration => FailureClass::Configuration,
+        _ => FailureClass::Infrastructure,
+    };
+    format!("broken ({class}): {}", error::plain(error))
+}
+
+/// One folder for all tests of a run: nextest's run where it is one, else this process's.
+fn run_id() -> String {
+    if let Some(id) = std::env::var_os("NEXTEST_RUN_ID") {
+        return format!("nextest-{}", id.to_string_lossy());
+    }
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    format!("cargo-test-{seconds}-{}", std::process::id())
+}

@@ -1,0 +1,84 @@
+//! Sinks that keep a run's records and do their work when the run has ended: the report files, and the closing tables.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::{Copies, RunModel, Sink, summary, write_all};
+use crate::event::{Event, Record};
+
+type Work = Box<dyn FnMut(&[Record]) -> io::Result<()> + Send>;
+
+/// Keeps records until the last event, then works on all of them.
+pub struct AtEnd {
+    name: &'static str,
+    records: Vec<Record>,
+    work: Work,
+}
+
+impl AtEnd {
+    /// Writes the report files into `folder`, and their copies.
+    pub fn files(folder: PathBuf, copies: Copies) -> Self {
+        let work = move |records: &[Record]| {
+            let failures = write_all(&folder, &copies, records);
+            let told = failures
+                .iter()
+                .map(|failure| format!("{failure}: {}", failure.source));
+            let told: Vec<String> = told.collect();
+            if told.is_empty() {
+                Ok(())
+            } else {
+                Err(io::Error::other(told.join("; ")))
+            }
+        };
+        Self::new("the reports", Box::new(work))
+    }
+
+    /// Writes the summary tables to `out`, `width` columns wide, and where everything else lies.
+    pub fn tables(
+        mut out: impl Write + Send + 'static,
+        width: usize,
+        color: bool,
+        folder: PathBuf,
+    ) -> Self {
+        let work = move |records: &[Record]| {
+            let tables = summary::terminal(&RunModel::new(records), width, color);
+            write!(out, "\n{tables}\nreports: {}\n", folder.display())?;
+            out.flush()
+        };
+        Self::new("the summary", Box::new(work))
+    }
+
+    fn new(name: &'static str, work: Work) -> Self {
+        Self {
+            name,
+            records: Vec::new(),
+            work,
+        }
+    }
+}
+
+impl Sink for AtEnd {
+    fn on(&mut self, record: &Record) -> io::Result<()> {
+        self.records.push(record.clone());
+        match record.event {
+            Event::RunFinished { .. } => (self.work)(&self.records),
+            Event::RunStarted { .. }
+            | Event::Notice { .. }
+            | Event::CellStarted { .. }
+            | Event::CellFacts { .. }
+            | Event::PhaseStarted { .. }
+            | Event::PhaseProgress { .. }
+            | Event::PhaseFinished { .. }
+            | Event::Diagnostics { .. }
+            | Event::Counters { .. }
+            | Event::Timings { .. }
+            | Event::CellFinished { .. }
+            | Event::Interrupted { .. }
+            | Event::RunFailed { .. } => Ok(()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}

@@ -1,0 +1,57 @@
+//! The page, held against the fixture's table.
+
+use super::render;
+use crate::matrix::Phase;
+use crate::report::RunModel;
+use crate::report::fixture::{self, CLEAN_LINE, MIXED};
+
+/// The row of a cell in the matrix of `page`.
+fn row<'a>(page: &'a str, id: &str) -> &'a str {
+    let start = page.find(&format!("<tr><th><a href=\"#{id}\">")).unwrap();
+    page[start..].split("</tr>").next().unwrap()
+}
+
+#[test]
+fn every_phase_of_every_cell_is_what_the_table_says() {
+    let page = render(&RunModel::new(&fixture::mixed()));
+    for plan in &MIXED {
+        let id = plan.id();
+        let cells: Vec<_> = row(&page, id.as_str()).split("<td").skip(1).collect();
+        for (phase, cell) in Phase::ALL.iter().zip(&cells) {
+            assert!(cell.contains(&format!("#{id}.{phase}")), "{cell}");
+            assert!(
+                cell.contains(plan.mark(*phase).meaning()),
+                "{id} {phase}: {cell}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_but_itself() {
+    let page = render(&RunModel::new(&fixture::mixed()));
+    for outside in [
+        "<script", "<link", "src=", "@import", "url(", "http:", "https:",
+    ] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn foreign_text_is_no_markup() {
+    let page = render(&RunModel::new(&fixture::mixed()));
+    let escaped = CLEAN_LINE
+        .replace('&', "&#38;")
+        .replace('<', "&#60;")
+        .replace('>', "&#62;");
+    assert!(page.contains(&escaped), "{escaped}");
+    assert!(!page.contains("<b>|"));
+    assert!(!page.contains(['\0', '\u{1B}']));
+}
+
+#[test]
+fn a_local_run_says_what_it_is() {
+    let page = render(&RunModel::new(&fixture::green_local(&MIXED[..1])));
+    assert!(page.contains("Kubernetes 1.30 was not exercised"));
+    assert!(page.contains("Cells × phases (local)"));
+}

@@ -1,0 +1,189 @@
+//! The file, read back by an independent parser and held against the fixture's table.
+
+use proptest::prelude::*;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::*;
+use crate::matrix::Phase;
+use crate::report::fixture::{self, CLEAN_LINE, MIXED, Plan, Story};
+use crate::report::marks::Mark;
+
+fn read_back(run: &RunModel) -> Report {
+    Report::deserialize_from_str(&render(run)).unwrap()
+}
+
+fn suite<'a>(report: &'a Report, plan: &Plan) -> &'a TestSuite {
+    let named = report.test_suites.iter();
+    named
+        .filter(|suite| suite.name.as_str() == plan.id().as_str())
+        .next_back()
+        .unwrap()
+}
+
+fn case<'a>(report: &'a Report, plan: &Plan, phase: Phase) -> &'a TestCase {
+    let cases = &suite(report, plan).test_cases;
+    cases
+        .iter()
+        .find(|case| case.name.as_str() == phase.name())
+        .unwrap()
+}
+
+fn system_out(case: &TestCase) -> String {
+    case.system_out
+        .as_ref()
+        .map_or(String::new(), |text| text.as_str().to_owned())
+}
+
+/// What the file must say of a phase that the tables mark so.
+fn kind(plan: &Plan, phase: Phase) -> &'static str {
+    match plan.mark(phase) {
+        Mark::Passed | Mark::Simulated => "success",
+        Mark::Failed | Mark::Broken if plan.3 => "skipped",
+        Mark::Failed => "failure",
+        Mark::Broken | Mark::Interrupted => "error",
+        Mark::Skipped => "skipped",
+    }
+}
+
+fn kind_of(case: &TestCase) -> &'static str {
+    match &case.status {
+        TestCaseStatus::Success { .. } => "success",
+        TestCaseStatus::NonSuccess {
+            kind: NonSuccessKind::Failure,
+            ..
+        } => "failure",
+        TestCaseStatus::NonSuccess {
+            kind: NonSuccessKind::Error,
+            ..
+        } => "error",
+        TestCaseStatus::Skipped { .. } => "skipped",
+    }
+}
+
+#[test]
+fn every_phase_of_every_cell_is_what_the_table_says() {
+    let report = read_back(&RunModel::new(&fixture::mixed()));
+    assert_eq!(report.test_suites.len(), MIXED.len());
+    for plan in &MIXED {
+        assert_eq!(suite(&report, plan).test_cases.len(), Phase::ALL.len());
+        for phase in Phase::ALL {
+            let case = case(&report, plan, phase);
+            assert_eq!(kind_of(case), kind(plan, phase), "{} {phase}", plan.id());
+            let class_name = case.classname.as_ref().unwrap().as_str();
+            assert_eq!(class_name, format!("e2e-matrix.{}", plan.id()));
+        }
+    }
+}
+
+#[test]
+fn a_failure_has_its_symptom_its_sentence_and_its_evidence() {
+    let report = read_back(&RunModel::new(&fixture::mixed()));
+    let case = case(&report, &MIXED[2], Phase::Assertions);
+    let TestCaseStatus::NonSuccess { message, ty, .. } = &case.status else {
+        panic!("{case:?}");
+    };
+    assert_eq!(ty.as_ref().unwrap().as_str(), "counter-not-met");
+    assert!(
+        message
+            .as_ref()
+            .unwrap()
+            .as_str()
+            .ends_with("as counter-not-met does")
+    );
+    insta::assert_snapshot!(system_out(case));
+    assert!(system_out(case).contains(CLEAN_LINE));
+}
+
+#[test]
+fn a_suite_says_what_ran_where() {
+    let report = read_back(&RunModel::new(&fixture::mixed()));
+    let suite = suite(&report, &MIXED[2]);
+    insta::assert_snapshot!(suite.system_out.as_ref().unwrap().as_str());
+    assert_eq!(
+        suite.timestamp.unwrap().to_rfc3339(),
+        "2026-01-02T03:06:17+00:00"
+    );
+    assert_eq!(suite.extra["hostname"].as_str(), "builder");
+}
+
+#[test]
+fn a_cell_that_may_fail_turns_no_server_red_and_hides_nothing() {
+    let report = read_back(&RunModel::new(&fixture::mixed()));
+    let case = case(&report, &MIXED[5], Phase::Restart);
+    let TestCaseStatus::Skipped { message, .. } = &case.status else {
+        panic!("{case:?}");
+    };
+    assert!(
+        message
+            .as_ref()
+            .unwrap()
+            .as_str()
+            .starts_with("allowed to fail: it went wrong")
+    );
+    assert!(system_out(case).contains("NOT MET"));
+}
+
+#[test]
+fn what_was_cut_off_says_how_far_it_was() {
+    let report = read_back(&RunModel::new(&fixture::mixed()));
+    let case = case(&report, &MIXED[6], Phase::Readiness);
+    let TestCaseStatus::NonSuccess { message, .. } = &case.status else {
+        panic!("{case:?}");
+    };
+    let message = message.as_ref().unwrap().as_str();
+    assert_eq!(
+        message,
+        "the run ended in the middle of it (last seen: 1 of 3 agents ready)"
+    );
+}
+
+#[test]
+fn a_simulated_phase_says_so() {
+    let report = read_back(&RunModel::new(&fixture::green_local(&MIXED[..1])));
+    let case = case(&report, &MIXED[0], Phase::Cluster);
+    assert!(system_out(case).starts_with("simulated: "));
+}
+
+#[test]
+fn a_run_without_cells_is_one_error() {
+    for records in [fixture::broken_before_its_cells(), Vec::new()] {
+        let report = read_back(&RunModel::new(&records));
+        let [suite] = &report.test_suites[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!(suite.name.as_str(), "run");
+        assert_eq!(kind_of(&suite.test_cases[0]), "error");
+    }
+}
+
+#[test]
+fn the_same_records_give_the_same_file() {
+    let records = fixture::mixed();
+    assert_eq!(
+        render(&RunModel::new(&records)),
+        render(&RunModel::new(&records))
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_survives_the_file(text in any::<String>()) {
+        // The parser trims what it reads.
+        let text = format!("[{text}]");
+        let mut run = RunModel::new(&fixture::green_local(&[Plan(
+            "1.30", 1, "fast", false, Story::Passes,
+        )]));
+        run.cells[0].phases[4].outcome = PhaseOutcome::Skipped(text.clone());
+        run.cells[0].phases[5].warnings = vec![text.clone()];
+        let report = read_back(&run);
+        let suite = &report.test_suites[0];
+        let TestCaseStatus::Skipped { message, .. } = &suite.test_cases[4].status else {
+            panic!("not skipped");
+        };
+        let clean = XmlText::new(&text);
+        let message = message.as_ref().map_or("", |message| message.as_str());
+        prop_assert_eq!(message, clean.attribute());
+        let out = system_out(&suite.test_cases[5]);
+        prop_assert_eq!(out, format!("warning: {clean}"));
+    }
+}

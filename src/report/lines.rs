@@ -1,0 +1,208 @@
+//! What the console says of an event, as a line. Prints nothing; `console` and `progress` share it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::marks::{Mark, Tone};
+use super::paint::Paint;
+use super::text;
+use super::xml_text::clean;
+use crate::event::{
+    CellVerdict, Event, Failure, FailureClass, PhaseResult, PhaseStatus, Record, RunFacts, Severity,
+};
+use crate::matrix::CellId;
+
+/// How much the console says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Cells, and phases that fail.
+    #[default]
+    Cells,
+    /// Every phase, and where diagnostics lie.
+    Phases,
+}
+
+/// Turns records into lines, one after the other.
+#[derive(Debug)]
+pub(super) struct Lines {
+    paint: Paint,
+    detail: Detail,
+    started: Option<Timestamp>,
+    id_width: usize,
+    cells: usize,
+    finished: usize,
+    allowed: BTreeSet<CellId>,
+}
+
+impl Lines {
+    pub(super) const fn new(color: bool, detail: Detail) -> Self {
+        Self {
+            paint: Paint::new(color),
+            detail,
+            started: None,
+            id_width: 0,
+            cells: 0,
+            finished: 0,
+            allowed: BTreeSet::new(),
+        }
+    }
+
+    /// How wide the column of ids is.
+    pub(super) const fn id_width(&self) -> usize {
+        self.id_width
+    }
+
+    /// `3/14 cells`.
+    pub(super) fn progress(&self) -> String {
+        format!("{}/{} cells", self.finished, self.cells)
+    }
+
+    /// What to say of `record`, without the last line's end; none where there is nothing to say.
+    pub(super) fn of(&mut self, record: &Record) -> Option<String> {
+        let started = *self.started.get_or_insert(record.at);
+        let elapsed = record.at.duration_since(started).as_millis();
+        let elapsed = text::duration(u64::try_from(elapsed).unwrap_or(0));
+        let line = self.line(&record.event)?;
+        Some(format!("{elapsed:>8}  {line}"))
+    }
+
+    fn line(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::RunStarted { facts } => Some(self.run(facts)),
+            Event::Notice { severity, text } => Some(self.notice(*severity, text)),
+            Event::CellStarted { cell, cluster } => {
+                Some(self.cell(Tone::Quiet, "start", cell, &format!("as {cluster}")))
+            }
+            Event::PhaseFinished { cell, result } => self.phase(cell, result),
+            Event::Diagnostics { cell, files, .. } => match self.detail {
+                Detail::Cells => None,
+                Detail::Phases => {
+                    let text = format!("diagnostics: {}", files.join(", "));
+                    Some(self.cell(Tone::Quiet, "files", cell, &text))
+                }
+            },
+            Event::CellFinished {
+                cell,
+                verdict,
+                reason,
+                duration_ms,
+            } => Some(self.verdict(cell, *verdict, reason.as_deref(), *duration_ms)),
+            Event::Interrupted { by } => {
+                let text = format!("{}: the run ends, cells are cleaned up", by.signal());
+                Some(self.paint.tone(Tone::Warning, &text))
+            }
+            Event::RunFailed { failure } => Some(self.failure("the run", failure)),
+            // What a person waits for, and the tables that come at the end, say these.
+            Event::CellFacts { .. }
+            | Event::PhaseStarted { .. }
+            | Event::PhaseProgress { .. }
+            | Event::Counters { .. }
+            | Event::Timings { .. }
+            | Event::RunFinished { .. } => None,
+        }
+    }
+
+    fn run(&mut self, facts: &RunFacts) -> String {
+        let widths = facts.cells.iter().map(|cell| cell.id.as_str().len());
+        self.id_width = widths.max().unwrap_or(0);
+        self.cells = facts.cells.len();
+        let allowed = facts.cells.iter().filter(|cell| cell.allow_failure);
+        self.allowed = allowed.map(|cell| cell.id.clone()).collect();
+        let cells = text::counted(self.cells, "cell");
+        let mut line = format!(
+            "{cells} of {}, {} at once, provider {}",
+            facts.matrix, facts.jobs, facts.provider
+        );
+        if let Some(reason) = &facts.provider_reason {
+            line += &format!(" ({reason})");
+        }
+        self.paint.strong(&one_line(&line))
+    }
+
+    fn notice(&self, severity: Severity, text: &str) -> String {
+        let text = clean(text).replace('\n', "\n          ");
+        match severity {
+            Severity::Info => format!("note: {text}"),
+            Severity::Warning => self.paint.tone(Tone::Warning, &format!("warning: {text}")),
+        }
+    }
+
+    fn phase(&self, cell: &CellId, result: &PhaseResult) -> Option<String> {
+        let phase = result.phase;
+        match (&result.status, self.detail) {
+            (PhaseStatus::Failed { failure }, _) => {
+                let text = format!("{phase}: {}", failure.message);
+                let (tone, word) = failure_word(failure);
+                Some(self.cell(tone, &word, cell, &text))
+            }
+            (PhaseStatus::Passed | PhaseStatus::Skipped { .. }, Detail::Cells) => None,
+            (PhaseStatus::Passed, Detail::Phases) => {
+                let text = format!("{phase} {}", text::duration(result.duration_ms));
+                Some(self.cell(Tone::Good, "ok", cell, &text))
+            }
+            (PhaseStatus::Skipped { reason }, Detail::Phases) => {
+                Some(self.cell(Tone::Quiet, "skip", cell, &format!("{phase}: {reason}")))
+            }
+        }
+    }
+
+    fn verdict(
+        &mut self,
+        cell: &CellId,
+        verdict: CellVerdict,
+        reason: Option<&str>,
+        duration_ms: u64,
+    ) -> String {
+        self.finished += 1;
+        let (tone, word) = match verdict {
+            CellVerdict::Passed => (Tone::Good, "passed"),
+            CellVerdict::Failed => (Tone::Bad, "FAILED"),
+            CellVerdict::Broken => (Tone::Warning, "BROKEN"),
+            CellVerdict::Skipped => (Tone::Quiet, "skipped"),
+            CellVerdict::Interrupted => (Tone::Warning, "INTERRUPTED"),
+        };
+        let text = match reason {
+            Some(reason) if verdict == CellVerdict::Skipped => reason.to_owned(),
+            Some(_) | None => format!("in {}", text::duration(duration_ms)),
+        };
+        let allowed = match verdict {
+            CellVerdict::Failed | CellVerdict::Broken if self.allowed.contains(cell) => {
+                ", allowed to fail"
+            }
+            CellVerdict::Failed
+            | CellVerdict::Broken
+            | CellVerdict::Passed
+            | CellVerdict::Skipped
+            | CellVerdict::Interrupted => "",
+        };
+        let text = format!("{text}{allowed} ({})", self.progress());
+        self.cell(tone, word, cell, &text)
+    }
+
+    fn failure(&self, place: &str, failure: &Failure) -> String {
+        let (tone, word) = failure_word(failure);
+        let word = self.paint.tone(tone, &format!("{word:<11}"));
+        format!("{word} {place}: {}", one_line(&failure.message))
+    }
+
+    fn cell(&self, tone: Tone, word: &str, cell: &CellId, text: &str) -> String {
+        let word = self.paint.tone(tone, &format!("{word:<11}"));
+        let width = self.id_width;
+        format!("{word} {cell:<width$}  {}", one_line(text))
+    }
+}
+
+/// As in the tables.
+fn failure_word(failure: &Failure) -> (Tone, String) {
+    let mark = match failure.class() {
+        FailureClass::Product => Mark::Failed,
+        FailureClass::Configuration | FailureClass::Infrastructure => Mark::Broken,
+    };
+    (mark.tone(), mark.narrow(0))
+}
+
+/// Foreign text, clean and on one line.
+pub(super) fn one_line(text: &str) -> String {
+    clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}

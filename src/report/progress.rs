@@ -1,0 +1,128 @@
+//! The live console on a terminal: one redrawn line a running cell, what has ended printed above. Draws on the target
+//! that it is given.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Sink;
+use super::lines::{Detail, Lines, one_line};
+use crate::event::{Event, Record};
+use crate::matrix::{CellId, Phase};
+
+/// How often the elapsed times move.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Draws the running cells.
+#[derive(Debug)]
+pub struct Progress {
+    screen: MultiProgress,
+    lines: Lines,
+    running: HashMap<CellId, ProgressBar>,
+    total: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// A console that draws on `target`.
+    pub fn new(target: ProgressDrawTarget, color: bool, detail: Detail) -> Self {
+        Self {
+            screen: MultiProgress::with_draw_target(target),
+            lines: Lines::new(color, detail),
+            running: HashMap::new(),
+            total: None,
+        }
+    }
+
+    fn start_run(&mut self) {
+        let total = self.screen.add(bar("{spinner} {msg} {elapsed}"));
+        total.set_message(self.lines.progress());
+        self.total = Some(total);
+    }
+
+    fn start_cell(&mut self, cell: &CellId) {
+        let bar = bar("{spinner} {prefix} {wide_msg} {elapsed:>5}");
+        let width = self.lines.id_width();
+        bar.set_prefix(format!("{cell:<width$}"));
+        let bar = match &self.total {
+            Some(total) => self.screen.insert_before(total, bar),
+            None => self.screen.add(bar),
+        };
+        if let Some(before) = self.running.insert(cell.clone(), bar) {
+            self.screen.remove(&before);
+        }
+    }
+
+    fn show(&self, cell: &CellId, phase: Phase, text: &str) {
+        if let Some(bar) = self.running.get(cell) {
+            bar.set_message(format!("{:<14} {}", phase.name(), one_line(text)));
+        }
+    }
+
+    fn finish_cell(&mut self, cell: &CellId) {
+        if let Some(bar) = self.running.remove(cell) {
+            bar.finish_and_clear();
+            self.screen.remove(&bar);
+        }
+        if let Some(total) = &self.total {
+            total.set_message(self.lines.progress());
+        }
+    }
+
+    fn finish_run(&mut self) -> io::Result<()> {
+        for bar in self
+            .running
+            .drain()
+            .map(|(_, bar)| bar)
+            .chain(self.total.take())
+        {
+            bar.finish_and_clear();
+        }
+        self.screen.clear()
+    }
+}
+
+impl Sink for Progress {
+    fn on(&mut self, record: &Record) -> io::Result<()> {
+        let line = self.lines.of(record);
+        let mut ended = Ok(());
+        let mut says_its_line = true;
+        match &record.event {
+            Event::RunStarted { .. } => self.start_run(),
+            Event::CellStarted { cell, .. } => {
+                self.start_cell(cell);
+                // The line that is drawn says so already.
+                says_its_line = false;
+            }
+            Event::PhaseStarted { cell, phase } => self.show(cell, *phase, ""),
+            Event::PhaseProgress { cell, phase, text } => self.show(cell, *phase, text),
+            Event::CellFinished { cell, .. } => self.finish_cell(cell),
+            Event::RunFinished { .. } => ended = self.finish_run(),
+            Event::Notice { .. }
+            | Event::CellFacts { .. }
+            | Event::PhaseFinished { .. }
+            | Event::Diagnostics { .. }
+            | Event::Counters { .. }
+            | Event::Timings { .. }
+            | Event::Interrupted { .. }
+            | Event::RunFailed { .. } => {}
+        }
+        match line {
+            Some(line) if says_its_line => self.screen.println(line).and(ended),
+            Some(_) | None => ended,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "console"
+    }
+}
+
+fn bar(template: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template(template).expect("the templates in this file are well-formed");
+    let bar = ProgressBar::no_length().with_style(style);
+    bar.enable_steady_tick(TICK);
+    bar
+}

@@ -1,0 +1,35 @@
+//! What a job's page shows.
+
+use super::markdown;
+use crate::event::Symptom;
+use crate::matrix::Phase;
+use crate::report::RunModel;
+use crate::report::fixture::{self, MIXED, Plan, Story};
+
+#[test]
+fn a_mixed_run_on_a_page() {
+    let run = RunModel::new(&fixture::mixed());
+    insta::assert_snapshot!(markdown(&run));
+}
+
+#[test]
+fn a_local_run_says_what_it_is() {
+    let run = RunModel::new(&fixture::green_local(&MIXED[..1]));
+    let text = markdown(&run);
+    assert!(text.contains("Kubernetes 1.30 was not exercised"), "{text}");
+    assert!(text.contains("| cell (local) |"), "{text}");
+    assert!(text.contains("1.30 (not exercised)"), "{text}");
+}
+
+#[test]
+fn many_nodes_are_cut_and_the_one_that_lacks_something_comes_first() {
+    let story = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
+    let run = RunModel::new(&fixture::killed(&[Plan("1.36", 200, "fast", false, story)]));
+    let text = markdown(&run);
+    let of_nodes = text.split("*expected of a node*").nth(1).unwrap();
+    let first = of_nodes.lines().nth(1).unwrap();
+    assert!(first.starts_with("| worker199 |"), "{first}");
+    assert!(first.contains("**0 (&gt;= 1)**"), "{first}");
+    assert!(text.contains("| and 190 more |"));
+    assert!(text.lines().count() < 120);
+}
