@@ -3,7 +3,8 @@
 use e2e_matrix::matrix::{Filter, Matrix, select};
 
 fn shipped() -> Matrix {
-    Matrix::parse("matrix.toml", include_str!("../matrix.toml")).unwrap()
+    Matrix::parse("matrix.toml", include_str!("../matrix.toml"))
+        .expect("the shipped file has no problems")
 }
 
 /// The ids that the filters take, one a line.
@@ -11,9 +12,9 @@ fn selected(filters: &[&str]) -> Vec<String> {
     let matrix = shipped();
     let filters: Vec<_> = filters
         .iter()
-        .map(|text| Filter::parse(text).unwrap())
+        .map(|text| Filter::parse(text).expect("the filter is valid"))
         .collect();
-    let cells = select(&matrix, &filters).unwrap();
+    let cells = select(&matrix, &filters).expect("every name is known");
     cells.iter().map(|cell| cell.id.to_string()).collect()
 }
 

@@ -3,25 +3,202 @@
 use e2e_matrix::matrix::Matrix;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
+/// Compares with the snapshot that is named by the test.
+macro_rules! assert_shown {
+    ($shown:expr) => {
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($shown) });
+    };
+}
+
 /// What a terminal of 100 columns without colour shows.
 fn rendered(text: &str) -> String {
-    let problems = Matrix::parse("matrix.toml", text).unwrap_err();
+    let problems = Matrix::parse("matrix.toml", text).expect_err("the file has problems");
     let mut shown = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
         .with_width(100)
         .render_report(&mut shown, &problems)
-        .unwrap();
+        .expect("writing to a string does not fail");
     shown
 }
 
+/// The problems of several files, one after the other.
+fn all_rendered(texts: &[&str]) -> String {
+    let rendered: Vec<_> = texts.iter().map(|text| rendered(text)).collect();
+    rendered.join("\n================================\n\n")
+}
+
+/// A good matrix with something behind it.
+fn with(rest: &str) -> String {
+    format!("[matrix]\nkubernetes = [\"1.30\", \"1.33\"]\nnodes = [1, 3]\n{rest}")
+}
+
 #[test]
-fn look() {
-    for text in [
+fn a_file_without_a_matrix() {
+    assert_shown!(all_rendered(&[
         "",
-        "# nothing\n",
-        "[matrix]\nkubernetes = [1.30, \"1.33\" \nnodes=[1",
-        "[matrix]\nkubernetes = [1.30, \"1.33\",\"1.33\"]\nnodes=[0,-1,1]\nconfg=3\n[kubernetes.1.33]\nimage=3\n[run]\njobs=0\nports=\"90-80\"\n[config.n3]\n[config.fast.expect]\nheart_beat_count=\"x\"\naudit_count={exactly=-1}",
-    ] {
-        println!("{}", rendered(text));
-    }
+        "# only a comment\n",
+        "[run]\njobs = 2\n",
+        "matrix = 3\n",
+        "[matirx]\nkubernetes = [\"1.30\"]\n",
+    ]));
+}
+
+#[test]
+fn syntax_errors() {
+    assert_shown!(all_rendered(&[
+        "[matrix]\nkubernetes = [\"1.30\"\nnodes = [1]\n",
+        "[matrix]\nkubernetes = [\"1.30\"]\nnodes = \n\n[run\njobs = 2\nprefix = 'x",
+        "[matrix]\nkubernets = [\"1.30\"]\nnodes = [1]\nnodes = [3]\n",
+        "[matrix]\nkubernetes = [\"1.30\"]\n[matrix]\n",
+        "[matrix]\nkubernetes = [\"1.30\"]\nconfig = [\"fäst\", “fast”]\n",
+    ]));
+}
+
+#[test]
+fn unknown_keys_at_every_level() {
+    assert_shown!(rendered(&with(
+        "node = [1]\n\
+         [[matrix.exclude]]\nversion = \"1.30\"\nnodes = 1\n\
+         [[matrix.include]]\nkubernetes = \"1.30\"\nnodes = 5\nconfig = \"default\"\ntag = [\"soak\"]\n\
+         [kubernetes.\"1.30\"]\nimages = \"kindest/node:v1.30.2\"\n\
+         [config.default]\nagnet = {}\nenvironment = {}\nexpect = { heartbeat_counts = 1 }\n\
+         [images]\nagents = {}\n\
+         [images.agent]\ntags = \"x\"\nbuild = { file = \"x\" }\n\
+         [deploy]\nmanifest = \"x\"\n\
+         [run]\njob = 1\n\
+         [phases.readyness]\ntimeout = \"1s\"\n\
+         [phases.cluster]\nmock-timeout = \"1s\"\n\
+         [phase]\n"
+    )));
+}
+
+#[test]
+fn values_on_the_axes() {
+    assert_shown!(rendered(
+        "[matrix]\n\
+         kubernetes = [1.30, 1, \"1.30.2\", \"v1.33\", \"1.34\", \"1.34\"]\n\
+         nodes = [0, -1, 1, 1.5, \"3\", 70000, 1]\n\
+         config = [\"default\", \"Fast\", \"n3\", \"k8s-x\", \"and\", 3]\n"
+    ));
+}
+
+#[test]
+fn an_axis_that_is_no_array() {
+    assert_shown!(rendered(
+        "[matrix]\nkubernetes = \"1.30\"\nnodes = 3\nconfig = { default = true }\nexclude = {}\n"
+    ));
+}
+
+#[test]
+fn excludes() {
+    assert_shown!(all_rendered(&[
+        &with(
+            "[[matrix.exclude]]\nkubernetes = \"1.31\"\n\
+             [[matrix.exclude]]\nnodes = 5\n\
+             [[matrix.exclude]]\nconfig = \"fast\"\n\
+             [[matrix.exclude]]\nkubernetes = 1.30\n\
+             [[matrix.exclude]]\n"
+        ),
+        &with(
+            "[[matrix.exclude]]\nkubernetes = \"1.30\"\n\
+             [[matrix.exclude]]\nkubernetes = \"1.30\"\nnodes = 3\n"
+        ),
+    ]));
+}
+
+#[test]
+fn includes() {
+    assert_shown!(rendered(&with(
+        "[[matrix.include]]\nkubernetes = \"1.30\"\nnodes = 1\nconfig = \"default\"\n\
+         [[matrix.include]]\nkubernetes = \"1.36\"\nnodes = 5\nconfig = \"default\"\n\
+         [[matrix.include]]\nkubernetes = \"1.36\"\nnodes = 5\nconfig = \"default\"\ntags = [\"soak\"]\n\
+         [[matrix.include]]\nkubernetes = \"1.36\"\nnodes = 7\nconfig = \"defualt\"\n"
+    )));
+}
+
+#[test]
+fn includes_that_cannot_be_read() {
+    assert_shown!(rendered(&with(
+        "[[matrix.include]]\nnodes = 1\nallow-failure = \"true\"\n\
+         [[matrix.include]]\nkubernetes = 1.36\nnodes = 0\nconfig = \"n1\"\ntags = [\"so ak\", 3, \"\"]\n"
+    )));
+}
+
+#[test]
+fn tables_for_values_that_no_cell_has() {
+    assert_shown!(all_rendered(&[
+        &with("[kubernetes.\"1.34\"]\ntags = [\"x\"]\n[config.fast]\n"),
+        "[matrix]\nkubernetes = [\"1.30\"]\nconfig = [\"default\", \"fats\"]\n[config.fast]\n",
+        &with("[kubernetes.1.30]\nimage = \"x\"\n[kubernetes.\"latest\"]\n[config.Fast]\n"),
+    ]));
+}
+
+#[test]
+fn variants() {
+    assert_shown!(rendered(&with(
+        "[config.default]\n\
+         agent = { since = 2024-01-01, rate = inf, big = 99999999999999999999, list = [nan] }\n\
+         env = { RUST_LOG = \"debug\", \"9LIVES\" = \"x\", \"A B\" = \"x\", COUNT = 3, NUL = \"\\u0000\" }\n\
+         kind = { nodes = [], name = \"x\", image = \"x\", featureGate = {} }\n\
+         allow-failure = 1\n\
+         [config.default.expect]\n\
+         heartbeat_count = -1\n\
+         audit_count = \"3\"\n\
+         logs_count = { exactly = 1.5 }\n\
+         state_count = { exact = 1 }\n\
+         drift_count = { exactly = 1, atleast = 1 }\n\
+         metrics_count = 99999999\n\
+         wakeups = 1\n"
+    )));
+}
+
+#[test]
+fn images_and_deploy() {
+    assert_shown!(rendered(&with(
+        "[kubernetes.\"1.30\"]\nimage = \"kindest/node v1.30\"\n\
+         [images.agent]\ntag = \"x:1\"\nbuild = { context = \"\", args = { A = 1 } }\n\
+         [images.mock]\nbinary = \"target/mock\"\n\
+         [deploy]\nmanifests = 3\nmock = \"\"\nprobes = \"false\"\n"
+    )));
+}
+
+#[test]
+fn run_settings() {
+    assert_shown!(all_rendered(&[
+        &with(
+            "[run]\nprovider = \"knd\"\njobs = 0\nports = \"18999-18080\"\nprefix = \"E2E_\"\n\
+             tuned = \"yes\"\nretries = 2\n"
+        ),
+        &with(
+            "[run]\nprovider = \"existing\"\njobs = -1\nports = \"18080-99999\"\n\
+             prefix = \"a-prefix-that-is-too-long\"\nretries = -1\n"
+        ),
+        &with("[run]\nprovider = \"podman\"\njobs = \"4\"\nports = 18080\n"),
+        &with("[run]\njobs = 4\nports = \"18080-18082\"\n"),
+        &with("[run]\nports = \"80-90\"\n"),
+    ]));
+}
+
+#[test]
+fn phases() {
+    assert_shown!(rendered(&with(
+        "[phases.smoke]\n\
+         [phases.cluster]\ntimeout = 180\nretries = 1\n\
+         [phases.images]\ntimeout = \"0s\"\n\
+         [phases.readiness]\ntimeout = \"2 fortnights\"\nmock-timeout = \"25h\"\n\
+         [phases.restart]\nrestart = \"al\"\n\
+         [phases]\ncleanup = \"60s\"\n"
+    )));
+}
+
+#[test]
+fn too_many_cells() {
+    let numbers: Vec<String> = (1..=1000).map(|number| number.to_string()).collect();
+    let versions: Vec<String> = (1..=200).map(|minor| format!("\"1.{minor}\"")).collect();
+    let text = format!(
+        "[matrix]\nnodes = [\n{}]\nkubernetes = [\n{}]\n",
+        numbers.join(",\n"),
+        versions.join(",\n")
+    );
+    assert_shown!(rendered(&text));
 }

@@ -1,4 +1,5 @@
-//! What a handler gets to know of a call: the endpoint, who calls, and the body as it came. Judges no body.
+//! What a handler gets to know of a call: the endpoint, who calls, and the body as it came. Judges
+//! no body.
 
 use axum::Extension;
 use axum::body::Body;
@@ -20,8 +21,8 @@ use crate::state::Shared;
 /// The largest body that is taken, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// How much of a body that is too large is read all the same, in bytes: who is still sending when its connection closes may
-/// not get to see why.
+/// How much of a body that is too large is read all the same, in bytes: who is still sending when
+/// its connection closes may not get to see why.
 const DRAIN_LIMIT: usize = 16 * BODY_LIMIT;
 
 /// A body as it came, with its content type.
@@ -37,7 +38,8 @@ impl Payload {
             .map_err(|error| Problem::bad_request(format!("the body is not usable: {error}")))
     }
 
-    /// The newest `timestamp` among the `process_start` entries of an audit batch; anything that is no such entry is passed over.
+    /// The newest `timestamp` among the `process_start` entries of an audit batch; anything that is
+    /// no such entry is passed over.
     pub(crate) fn newest_process_start(&self) -> Option<Timestamp> {
         let entries: Vec<Value> = serde_json::from_slice(&self.bytes).ok()?;
         let starts = entries
@@ -62,8 +64,8 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
     }
 }
 
-/// Reads a body into memory of its own: kept slices would keep the read buffers of their connections alive, one for every node
-/// and endpoint.
+/// Reads a body into memory of its own: kept slices would keep the read buffers of their
+/// connections alive, one for every node and endpoint.
 async fn read(body: Body) -> Result<Bytes, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -84,8 +86,8 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     Ok(Bytes::from(bytes))
 }
 
-/// Who calls the Central API, and where: the credential that came and the node that the path names. Under `auth: strict` a
-/// caller on a node's path gets this far only with a key of that node.
+/// Who calls the Central API, and where: the credential that came and the node that the path names.
+/// Under `auth: strict` a caller on a node's path gets this far only with a key of that node.
 pub(crate) struct Caller {
     pub(crate) endpoint: Endpoint,
     pub(crate) bearer: Option<String>,

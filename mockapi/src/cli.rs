@@ -12,7 +12,8 @@ use crate::{Options, Server, StartError, start};
 /// The mock's options.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// Address of the Central API and the test interface (host:port or :port; port 0 takes any free one)
+    /// Address of the Central API and the test interface (host:port or :port; port 0 takes any free
+    /// one)
     #[arg(long, default_value = ":8080")]
     addr: String,
     /// Address of the local endpoint, on TLS

@@ -72,8 +72,9 @@ impl fmt::Display for Counter {
 
 /// One value for each counter.
 ///
-/// Serialised as an object in the counters' order. Read leniently: a key that is no counter's is passed over and a counter
-/// that is missing has the default, so that another implementation of the mock may count more or less than this one.
+/// Serialised as an object in the counters' order. Read leniently: a key that is no counter's is
+/// passed over and a counter that is missing has the default, so that another implementation of the
+/// mock may count more or less than this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerCounter<T>([T; Counter::ALL.len()]);
 

@@ -8,7 +8,8 @@ use crate::counter::Counter;
 
 macro_rules! endpoints {
     ($($(#[$doc:meta])+ $variant:ident = $name:literal => $counter:expr,)+) => {
-        /// An endpoint that an agent calls. Its name is what `/test/last-request/{endpoint}` and `/test/faults` know it by.
+        /// An endpoint that an agent calls. Its name is what `/test/last-request/{endpoint}` and
+        /// `/test/faults` know it by.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Endpoint {
             $($(#[$doc])+ #[serde(rename = $name)] $variant,)+

@@ -15,8 +15,8 @@ use crate::state::{App, Shared};
 /// How long a stream stays silent at most.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// `GET /v1/nodes/{id}/events`: a `node_state_updated` at once, then what is injected. Who reads too slowly loses the oldest
-/// events, not the mock its memory.
+/// `GET /v1/nodes/{id}/events`: a `node_state_updated` at once, then what is injected. Who reads
+/// too slowly loses the oldest events, not the mock its memory.
 pub(crate) async fn node_events(
     State(app): State<Shared>,
     caller: Caller,

@@ -1,4 +1,5 @@
-//! Faults of the mock itself, for testing those who talk to it: the document of `POST /test/faults`.
+//! Faults of the mock itself, for testing those who talk to it: the document of `POST
+//! /test/faults`.
 //!
 //! ```json
 //! {
@@ -10,8 +11,9 @@
 //! }
 //! ```
 //!
-//! A document replaces the one before; `{}` and `POST /test/reset` turn everything off. The endpoints' names are those of
-//! [`Endpoint`]; what each field does stands at [`Fault`]. A document that can't be used is refused with 400 and changes nothing.
+//! A document replaces the one before; `{}` and `POST /test/reset` turn everything off. The
+//! endpoints' names are those of [`Endpoint`]; what each field does stands at [`Fault`]. A document
+//! that can't be used is refused with 400 and changes nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,8 +47,8 @@ pub enum Auth {
     /// Any call is taken.
     #[default]
     Off,
-    /// A call on `/v1/nodes/{id}/…` without a known key of that node, and a key rotation without any known key, is answered
-    /// 401 and not counted.
+    /// A call on `/v1/nodes/{id}/…` without a known key of that node, and a key rotation without
+    /// any known key, is answered 401 and not counted.
     Strict,
 }
 
@@ -57,8 +59,8 @@ pub struct Fault {
     /// The status to answer with instead, 200 to 599.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// How long the call lies there before anything is done with it, such as `"200ms"` or `"2s"`. Who gives up meanwhile is
-    /// not counted.
+    /// How long the call lies there before anything is done with it, such as `"200ms"` or `"2s"`.
+    /// Who gives up meanwhile is not counted.
     #[serde(
         with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional",
         skip_serializing_if = "Option::is_none"
@@ -66,7 +68,8 @@ pub struct Fault {
     pub delay: Option<Duration>,
     /// Whether the connection is closed instead of answering. Excludes `status`.
     pub drop: bool,
-    /// Whether a call that gets `status` or `drop` is done and counted all the same: the answer is lost, not the call.
+    /// Whether a call that gets `status` or `drop` is done and counted all the same: the answer is
+    /// lost, not the call.
     pub counted: bool,
     /// How many calls meet the fault; all of them without it.
     #[serde(skip_serializing_if = "Option::is_none")]

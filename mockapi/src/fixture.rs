@@ -1,6 +1,8 @@
-//! What the Central API answers with where the answer is not about the caller: the state and the heartbeat's wishes.
+//! What the Central API answers with where the answer is not about the caller: the state and the
+//! heartbeat's wishes.
 //!
-//! A fixture is answered byte for byte as it was configured; nothing in it is interpreted but what other answers quote.
+//! A fixture is answered byte for byte as it was configured; nothing in it is interpreted but what
+//! other answers quote.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -34,13 +36,16 @@ impl Fixture {
             "policies": [{
                 "id": "policy-001",
                 "rules": [
-                    {"src": "peer-001", "dst": "peer-002", "port": 443, "protocol": "tcp", "action": "allow"},
-                    {"src": "*", "dst": "*", "port": 0, "protocol": "any", "action": "deny"},
+                    rule("peer-001", "peer-002", 443, "tcp", "allow"),
+                    rule("*", "*", 0, "any", "deny"),
                 ],
             }],
             "metadata": {"environment": "e2e", "region": "local"},
             "signing_keys": {"current": signing_public_key},
-            "data": [data("mesh-name", &json!("plexd-e2e")), data("limits", &json!({"max_peers": 64}))],
+            "data": [
+                data("mesh-name", &json!("plexd-e2e")),
+                data("limits", &json!({"max_peers": 64})),
+            ],
             "secret_refs": [{"key": LOCAL_TOKEN_KEY, "version": 1}],
         }))
     }
@@ -99,6 +104,10 @@ fn peer(number: u8) -> Value {
         "allowed_ips": [format!("10.99.255.{number}/32")],
         "psk": format!("{}=", char::from(b'P' + number).to_string().repeat(42) + "A"),
     })
+}
+
+fn rule(src: &str, dst: &str, port: u16, protocol: &str, action: &str) -> Value {
+    json!({"src": src, "dst": dst, "port": port, "protocol": protocol, "action": action})
 }
 
 fn data(key: &str, payload: &Value) -> Value {

@@ -5,17 +5,21 @@ use std::net::Ipv4Addr;
 use rand::distr::{Alphanumeric, SampleString as _};
 use sha2::{Digest as _, Sha256};
 
-/// The length of a node secret key and of a local bearer token, in ASCII characters; the bytes of the key are an AES-256 key.
+/// The length of a node secret key and of a local bearer token, in ASCII characters; the bytes of
+/// the key are an AES-256 key.
 pub(crate) const KEY_LENGTH: usize = 32;
 
-/// The ids that nodes without a hostname get; a hostname that would lead there is told apart by its hash.
+/// The ids that nodes without a hostname get; a hostname that would lead there is told apart by its
+/// hash.
 const ANONYMOUS: &str = "anonymous-";
 
-/// How many nodes have a mesh address: 10.99.0.1 up to 10.99.254.255. The peers of the fixture live above.
+/// How many nodes have a mesh address: 10.99.0.1 up to 10.99.254.255. The peers of the fixture live
+/// above.
 const MESH_ADDRESSES: u32 = 0xff00 - 1;
 
-/// The node id that `hostname` leads to, always the same: `node-<hostname>` in lower case, or, where a character had to become
-/// `-`, that and a short hash of the hostname, so that two nodes never share an id.
+/// The node id that `hostname` leads to, always the same: `node-<hostname>` in lower case, or,
+/// where a character had to become `-`, that and a short hash of the hostname, so that two nodes
+/// never share an id.
 pub(crate) fn node_id(hostname: &str) -> String {
     let lower = hostname.to_lowercase();
     let safe: String = lower
@@ -33,7 +37,8 @@ pub(crate) fn anonymous_id(n: u64) -> String {
     format!("node-{ANONYMOUS}{n}")
 }
 
-/// The mesh address of the `ordinal`th registered node, counted from 0; `None` when the network is used up.
+/// The mesh address of the `ordinal`th registered node, counted from 0; `None` when the network is
+/// used up.
 pub(crate) fn mesh_ip(ordinal: u32) -> Option<Ipv4Addr> {
     (ordinal < MESH_ADDRESSES)
         .then(|| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 99, 0, 1)) + ordinal))

@@ -1,15 +1,16 @@
 //! The mock Central API that plexd is tested against.
 //!
-//! It answers every call that an agent makes, counts it per node, keeps its last body, and tells a runner all of that through
-//! its test interface. It is lenient about content: a call that reached its endpoint is counted and kept as it came, and judging
-//! it is the runner's work.
+//! It answers every call that an agent makes, counts it per node, keeps its last body, and tells a
+//! runner all of that through its test interface. It is lenient about content: a call that reached
+//! its endpoint is counted and kept as it came, and judging it is the runner's work.
 //!
 //! - [`start`] serves in this process, for tests; [`cli`] is the same as a program.
 //! - [`view`] has the types of what `/test/assertions…` answers.
 //! - [`faults`] has the document of `POST /test/faults`.
 //!
-//! `GET /test/assertions/stream` sends server-sent events named `assertions`, each one a [`view::Snapshot`]: every node on connect,
-//! later those that changed. After `POST /test/reset` the stream ends, since a reconnect starts whole again.
+//! `GET /test/assertions/stream` sends server-sent events named `assertions`, each one a
+//! [`view::Snapshot`]: every node on connect, later those that changed. After `POST /test/reset`
+//! the stream ends, since a reconnect starts whole again.
 
 mod call;
 mod central;

@@ -1,4 +1,5 @@
-//! Refusals: they travel through the router as a status and a sentence, and leave it as RFC 9457 problem documents.
+//! Refusals: they travel through the router as a status and a sentence, and leave it as RFC 9457
+//! problem documents.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -55,7 +56,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The document's form. `type` stays `about:blank`: a status and its title say all that a client can act on.
+/// The document's form. `type` stays `about:blank`: a status and its title say all that a client
+/// can act on.
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: &'a str,
@@ -65,7 +67,8 @@ struct Document<'a> {
     instance: &'a str,
 }
 
-/// Middleware: turns every refusal that leaves the router, axum's own included, into a problem document.
+/// Middleware: turns every refusal that leaves the router, axum's own included, into a problem
+/// document.
 pub(crate) async fn dress(request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
     let response = next.run(request).await;

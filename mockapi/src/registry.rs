@@ -1,7 +1,8 @@
 //! The mock's memory: nodes, their credentials, counters and last bodies, and whose call a call is.
 //!
-//! Plain data behind one lock ([`App`](crate::state::App) holds it): every change moves the counters of the node and of the
-//! whole in one step, so that their sums agree at any moment. Does no I/O.
+//! Plain data behind one lock ([`App`](crate::state::App) holds it): every change moves the
+//! counters of the node and of the whole in one step, so that their sums agree at any moment. Does
+//! no I/O.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -93,7 +94,8 @@ impl Registry {
         self.local_tokens.get(token).copied()
     }
 
-    /// Gives the node of this name its id, its address and a new key. No name makes another node each time.
+    /// Gives the node of this name its id, its address and a new key. No name makes another node
+    /// each time.
     pub(crate) fn register(
         &mut self,
         hostname: Option<&str>,
@@ -118,7 +120,8 @@ impl Registry {
         ))
     }
 
-    /// Notes when a process of the node started, as an audit entry says that [`Registry::record`] is about to keep.
+    /// Notes when a process of the node started, as an audit entry says that [`Registry::record`]
+    /// is about to keep.
     pub(crate) fn note_process_start(&mut self, index: usize, start: Option<Timestamp>) {
         let newest = &mut self.nodes[index].view.last_process_start;
         *newest = (*newest).max(start);

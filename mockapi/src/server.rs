@@ -24,7 +24,8 @@ const GRACE: Duration = Duration::from_secs(4);
 /// Where a mock listens and whom its certificate names.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Address of the Central API and the test interface: `host:port`, or `:port` for every interface; port 0 is any free one.
+    /// Address of the Central API and the test interface: `host:port`, or `:port` for every
+    /// interface; port 0 is any free one.
     pub addr: String,
     /// Address of the local endpoint, written likewise.
     pub tls_addr: String,
@@ -61,7 +62,8 @@ pub enum StartError {
     Signing(#[from] SigningKeyError),
 }
 
-/// A mock that serves. Dropping it closes its connections at once; [`Server::shutdown`] lets calls in flight end.
+/// A mock that serves. Dropping it closes its connections at once; [`Server::shutdown`] lets calls
+/// in flight end.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
@@ -126,7 +128,8 @@ impl Server {
         self.tls_addr
     }
 
-    /// Takes no more connections, ends the streams, and gives what is in flight a few seconds to end.
+    /// Takes no more connections, ends the streams, and gives what is in flight a few seconds to
+    /// end.
     pub async fn shutdown(mut self) {
         self.ending.cancel();
         self.control.graceful_shutdown(Some(GRACE));

@@ -40,7 +40,8 @@ impl Signer {
         STANDARD.encode(self.0.public_key())
     }
 
-    /// Puts an event into its envelope. The signature is over the envelope without it, keys sorted, no white space.
+    /// Puts an event into its envelope. The signature is over the envelope without it, keys sorted,
+    /// no white space.
     pub(crate) fn seal(&self, event_type: &str, payload: &Value) -> Envelope {
         let event_id = format!("evt-{}", identity::random_text(16));
         let mut envelope = json!({

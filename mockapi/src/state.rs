@@ -57,7 +57,8 @@ impl App {
         })
     }
 
-    /// Lets a caller through, or not where `auth: strict` asks for a key of the node that the path names.
+    /// Lets a caller through, or not where `auth: strict` asks for a key of the node that the path
+    /// names.
     pub(crate) fn admit(&self, caller: &Caller) -> Result<(), Problem> {
         let is_guarded = caller.node.is_some() || caller.endpoint == Endpoint::KeyRotate;
         if !is_guarded || !lock(&self.faults).is_strict() {
@@ -144,7 +145,8 @@ impl App {
         }
     }
 
-    /// The counters now, and the nodes that changed since `seen`; `None` when the memory was cleared since.
+    /// The counters now, and the nodes that changed since `seen`; `None` when the memory was
+    /// cleared since.
     pub(crate) fn snapshot(&self, seen: Position) -> Option<(Position, Snapshot)> {
         let registry = lock(&self.registry);
         let position = registry.position();
@@ -217,7 +219,8 @@ impl App {
     }
 }
 
-/// Locks. Nothing under a lock can panic half-way through a change, so a poisoned one holds whole data.
+/// Locks. Nothing under a lock can panic half-way through a change, so a poisoned one holds whole
+/// data.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

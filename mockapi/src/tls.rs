@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rcgen::{CertifiedKey, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -20,7 +21,7 @@ pub enum CertificateError {
 
 /// The server's side of TLS 1.2 and later, for the mock's service in `namespace`.
 pub(crate) fn configuration(namespace: &str) -> Result<Arc<ServerConfig>, CertificateError> {
-    let made = rcgen::generate_simple_self_signed(names(namespace))?;
+    let made = certify(namespace)?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let mut configuration = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -28,6 +29,10 @@ pub(crate) fn configuration(namespace: &str) -> Result<Arc<ServerConfig>, Certif
         .with_single_cert(vec![made.cert.der().clone()], key.into())?;
     configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(configuration))
+}
+
+fn certify(namespace: &str) -> Result<CertifiedKey<KeyPair>, rcgen::Error> {
+    rcgen::generate_simple_self_signed(names(namespace))
 }
 
 /// The names that the service answers to.
@@ -40,4 +45,46 @@ fn names(namespace: &str) -> Vec<String> {
         "localhost".to_owned(),
         "127.0.0.1".to_owned(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::{ServerName, UnixTime};
+
+    use super::*;
+
+    #[test]
+    fn the_certificate_is_good_for_the_services_names_and_no_others() {
+        let certificate = certify("cell-a").unwrap().cert;
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let provider = Arc::new(default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+        let verifier = verifier.build().unwrap();
+        let is_good_for = |name: &'static str| {
+            let name = ServerName::try_from(name).unwrap();
+            verifier
+                .verify_server_cert(certificate.der(), &[], &name, &[], UnixTime::now())
+                .is_ok()
+        };
+        for name in [
+            "mock-api",
+            "mock-api.cell-a",
+            "mock-api.cell-a.svc",
+            "mock-api.cell-a.svc.cluster.local",
+            "localhost",
+            "127.0.0.1",
+        ] {
+            assert!(is_good_for(name), "{name}");
+        }
+        assert!(!is_good_for("mock-api.plexd-e2e") && !is_good_for("127.0.0.2"));
+    }
+
+    #[test]
+    fn a_namespace_that_is_no_name_is_an_error() {
+        assert!(configuration("zoë").is_err());
+    }
 }

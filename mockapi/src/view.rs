@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::counter::{Counter, Counters, LastAt, PerCounter, Totals};
 
-/// One event of `GET /test/assertions/stream`: the counters of all, and of the nodes that changed since the event before.
-/// The first event of a stream carries every node.
+/// One event of `GET /test/assertions/stream`: the counters of all, and of the nodes that changed
+/// since the event before. The first event of a stream carries every node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Random per process of the mock: another one means that the mock was restarted and its memory lost.
+    /// Random per process of the mock: another one means that the mock was restarted and its memory
+    /// lost.
     pub instance: String,
     /// The flat counters.
     pub assertions: Totals,
@@ -33,7 +34,8 @@ pub struct Nodes {
 /// What the mock saw of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// The name it registered under; `None` for a stranger (called without having registered) and for a registration without one.
+    /// The name it registered under; `None` for a stranger (called without having registered) and
+    /// for a registration without one.
     pub hostname: Option<String>,
     /// When its first counted call came.
     pub first_seen: Timestamp,

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -12,6 +10,7 @@ use super::exit::Exit;
 use super::matrix_file;
 use super::options::ListOptions;
 use crate::matrix::Cell;
+use crate::report::aligned;
 
 /// A cell, as `--json` shows it.
 #[derive(Serialize)]
@@ -59,28 +58,24 @@ pub(super) fn run(options: &ListOptions) -> Result<Exit, CliError> {
 }
 
 fn table(rows: &[Row<'_>], all: usize) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header(["cell", "kubernetes", "nodes", "config", "tags", "may fail"]);
-    if let Some(column) = table.column_mut(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    for row in rows {
+    let line = |row: &Row<'_>| {
         let tags: Vec<&str> = row.tags.iter().map(String::as_str).collect();
         let may_fail = if row.allow_failure { "yes" } else { "" };
-        table.add_row([
-            row.id,
-            &row.kubernetes,
-            &row.nodes.to_string(),
-            row.config,
-            &tags.join(", "),
-            may_fail,
-        ]);
-    }
+        [
+            row.id.to_owned(),
+            row.kubernetes.clone(),
+            row.nodes.to_string(),
+            row.config.to_owned(),
+            tags.join(", "),
+            may_fail.to_owned(),
+        ]
+    };
+    let lines: Vec<_> = rows.iter().map(line).collect();
+    let header = ["cell", "kubernetes", "nodes", "config", "tags", "may fail"];
     let count = match (rows.len(), all) {
         (1, 1) => "1 cell".to_owned(),
         (selected, all) if selected == all => format!("{all} cells"),
         (selected, all) => format!("{selected} of {all} cells"),
     };
-    format!("{}\n{count}", table.trim_fmt())
+    format!("{}\n\n{count}", aligned(header, &lines))
 }

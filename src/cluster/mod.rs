@@ -3,6 +3,7 @@
 //! A provider knows nothing of expectations and verdicts. Whatever goes wrong it says as a [`Failure`], by the one table of symptoms.
 
 mod forward;
+pub mod images;
 pub mod kind;
 pub mod local;
 mod name;

@@ -20,6 +20,15 @@ pub(super) fn yaml(objects: &[Object], token: &Secret) -> String {
     texts.join("---\n")
 }
 
+/// A text without `token`.
+pub(super) fn text(text: &str, token: &Secret) -> String {
+    if token.expose().is_empty() {
+        text.to_owned()
+    } else {
+        text.replace(token.expose(), MASK)
+    }
+}
+
 fn masked(object: &Object, token: &Secret) -> Value {
     let mut value = object.value.clone();
     if object.kind == "Secret" {

@@ -2,13 +2,13 @@
 
 /// The candidate that `word` is most likely a slip of, if any is near.
 ///
-/// Near is one edit in three characters, upper and lower case taken as equal.
+/// Near is one edit in three characters, upper and lower case taken as equal: one and two characters have no slips.
 pub(super) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
     let word = word.to_lowercase();
-    let allowed = (word.chars().count() / 3).max(1);
+    let allowed = word.chars().count() / 3;
     candidates
         .into_iter()
         .map(|candidate| (distance(&word, candidate), candidate))
@@ -44,6 +44,7 @@ mod tests {
         assert_eq!(nearest("Ports", known), Some("ports"));
         assert_eq!(nearest("timeout", known), None);
         assert_eq!(nearest("", known), None);
+        assert_eq!(nearest("5", ["1", "3"]), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::event::Record;
 
 /// The live sink for standard error: redrawn lines where a person watches, else plain ones.
 pub fn live(surroundings: Surroundings, color: bool, detail: Detail) -> Box<dyn Sink> {
-    if surroundings.redraws() {
+    if surroundings.is_watched {
         Box::new(Progress::new(ProgressDrawTarget::stderr(), color, detail))
     } else {
         Box::new(Console::new(io::stderr(), color, detail))

@@ -97,7 +97,6 @@ impl Plan {
     pub(super) fn mark(&self, phase: Phase) -> Mark {
         match self.4 {
             Story::Passes => Mark::Passed,
-            Story::IsSkipped => Mark::Skipped,
             Story::IsCutOffIn(red) if phase == red => Mark::Interrupted,
             Story::Fails(red, symptom) if phase == red => match symptom.class() {
                 FailureClass::Product => Mark::Failed,
@@ -105,7 +104,7 @@ impl Plan {
             },
             Story::Fails(..) if phase == Phase::Cleanup => Mark::Passed,
             Story::Fails(red, _) | Story::IsCutOffIn(red) if phase < red => Mark::Passed,
-            Story::Fails(..) | Story::IsCutOffIn(_) => Mark::Skipped,
+            Story::Fails(..) | Story::IsCutOffIn(_) | Story::IsSkipped => Mark::Skipped,
         }
     }
 
@@ -239,9 +238,8 @@ impl Script {
         let began = self.elapsed_ms;
         let reason = match plan.4 {
             Story::IsSkipped => Some("not started: another cell failed".to_owned()),
-            Story::Passes => None,
             Story::Fails(_, symptom) => Some(plan.failure(symptom).message),
-            Story::IsCutOffIn(_) => None,
+            Story::Passes | Story::IsCutOffIn(_) => None,
         };
         if !matches!(plan.4, Story::IsSkipped) {
             self.started_cell(plan);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::marks::{Mark, Tone};
 use super::paint::Paint;
-use super::text;
+use super::text::{self, push};
 use super::xml_text::clean;
 use crate::event::{
     CellVerdict, Event, Failure, FailureClass, PhaseResult, PhaseStatus, Record, RunFacts, Severity,
@@ -115,7 +115,7 @@ impl Lines {
             facts.matrix, facts.jobs, facts.provider
         );
         if let Some(reason) = &facts.provider_reason {
-            line += &format!(" ({reason})");
+            push(&mut line, format_args!(" ({reason})"));
         }
         self.paint.strong(&one_line(&line))
     }

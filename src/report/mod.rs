@@ -23,9 +23,10 @@ use std::io;
 
 use crate::event::Record;
 pub use at_end::AtEnd;
-pub use console::live;
+pub use console::{Detail, live};
 pub use model::RunModel;
 pub use record::{RecordError, RecordWriter};
+pub(crate) use text::aligned;
 pub use surroundings::{ColorChoice, Surroundings};
 pub use write::{Copies, WriteError, write_all};
 pub use xml_text::XmlText;

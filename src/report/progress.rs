@@ -126,3 +126,78 @@ fn bar(template: &str) -> ProgressBar {
     bar.enable_steady_tick(TICK);
     bar
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
+    use super::*;
+    use crate::report::fixture;
+
+    /// A terminal that keeps what is written to it, and forgets where.
+    #[derive(Clone, Debug, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            100
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(&format!("{text}\n"))
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_ends_is_printed_and_what_runs_is_drawn() {
+        let paper = Paper::default();
+        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
+        let mut progress = Progress::new(target, false, Detail::Cells);
+        for record in fixture::mixed() {
+            progress.on(&record).unwrap();
+        }
+        let cut_off = fixture::MIXED[6].id();
+        let mut running = progress.running.iter();
+        let (id, bar) = running.next().unwrap();
+        assert_eq!((id, running.next().is_none()), (&cut_off, true));
+        assert_eq!(bar.message(), "readiness      1 of 3 agents ready");
+        progress.finish_run().unwrap();
+        let seen = paper.0.lock().unwrap().clone();
+        assert!(
+            seen.contains("passed      k8s-1.30-n1-default  in 1m 06s (1/8 cells)"),
+            "{seen}"
+        );
+        assert!(!seen.contains("as plexd-e2e-130-n1-default"), "{seen}");
+    }
+}

@@ -24,12 +24,8 @@ pub enum ColorChoice {
 /// What is known of a stream and of who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surroundings {
-    /// It is a terminal.
-    pub is_terminal: bool,
-    /// `TERM=dumb`: it can't move its cursor.
-    pub is_dumb: bool,
-    /// `CI` is set: what it shows is kept as lines.
-    pub is_ci: bool,
+    /// A person watches a terminal whose lines can be redrawn.
+    pub is_watched: bool,
     /// `NO_COLOR` is set.
     pub no_color: bool,
     /// Its columns.
@@ -39,11 +35,12 @@ pub struct Surroundings {
 impl Surroundings {
     /// Looks at `stream` and at the environment.
     pub fn of(stream: &(impl AsFd + IsTerminal)) -> Self {
+        let environment = |name| env::var_os(name).and_then(|value| value.into_string().ok());
+        let term = environment("TERM");
+        let ci = environment("CI");
         Self {
-            is_terminal: stream.is_terminal(),
-            is_dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
-            is_ci: env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false"),
-            no_color: env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            is_watched: stream.is_terminal() && is_watched(term.as_deref(), ci.as_deref()),
+            no_color: environment("NO_COLOR").is_some_and(|value| !value.is_empty()),
             width: width(stream),
         }
     }
@@ -51,16 +48,16 @@ impl Surroundings {
     /// Whether to write in colour.
     pub const fn color(self, choice: ColorChoice) -> bool {
         match choice {
-            ColorChoice::Auto => self.is_terminal && !self.is_dumb && !self.no_color,
+            ColorChoice::Auto => self.is_watched && !self.no_color,
             ColorChoice::Always => true,
             ColorChoice::Never => false,
         }
     }
+}
 
-    /// Whether lines may be redrawn.
-    pub const fn redraws(self) -> bool {
-        self.is_terminal && !self.is_dumb && !self.is_ci
-    }
+/// A dumb terminal can't move its cursor, and a CI server keeps what it is shown as lines.
+fn is_watched(term: Option<&str>, ci: Option<&str>) -> bool {
+    term != Some("dumb") && matches!(ci, None | Some("" | "false" | "0"))
 }
 
 fn width(stream: &impl AsFd) -> usize {
@@ -75,65 +72,37 @@ fn width(stream: &impl AsFd) -> usize {
 mod tests {
     use super::*;
 
-    const TERMINAL: Surroundings = Surroundings {
-        is_terminal: true,
-        is_dumb: false,
-        is_ci: false,
-        no_color: false,
-        width: 80,
-    };
+    #[test]
+    fn only_a_person_watches() {
+        assert!(is_watched(Some("xterm"), None));
+        assert!(is_watched(None, Some("false")));
+        assert!(!is_watched(Some("dumb"), None));
+        assert!(!is_watched(Some("xterm"), Some("true")));
+    }
 
     #[test]
-    fn only_a_person_at_a_real_terminal_gets_redrawn_lines() {
-        for (surroundings, redraws, color) in [
-            (TERMINAL, true, true),
-            (
-                Surroundings {
-                    is_dumb: true,
-                    ..TERMINAL
-                },
-                false,
-                false,
-            ),
-            (
-                Surroundings {
-                    is_ci: true,
-                    ..TERMINAL
-                },
-                false,
-                true,
-            ),
-            (
-                Surroundings {
-                    no_color: true,
-                    ..TERMINAL
-                },
-                true,
-                false,
-            ),
-            (
-                Surroundings {
-                    is_terminal: false,
-                    ..TERMINAL
-                },
-                false,
-                false,
-            ),
+    fn colour_is_for_those_who_watch_and_do_not_mind() {
+        for (is_watched, no_color, auto) in [
+            (true, false, true),
+            (true, true, false),
+            (false, false, false),
         ] {
-            assert_eq!(surroundings.redraws(), redraws, "{surroundings:?}");
-            assert_eq!(
-                surroundings.color(ColorChoice::Auto),
-                color,
-                "{surroundings:?}"
-            );
+            let surroundings = Surroundings {
+                is_watched,
+                no_color,
+                width: DEFAULT_WIDTH,
+            };
+            assert_eq!(surroundings.color(ColorChoice::Auto), auto);
             assert!(surroundings.color(ColorChoice::Always));
             assert!(!surroundings.color(ColorChoice::Never));
         }
     }
 
     #[test]
-    fn what_is_no_terminal_has_the_default_width() {
+    fn what_is_no_terminal_is_not_watched_and_has_the_default_width() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(Surroundings::of(&file).width, DEFAULT_WIDTH);
+        let surroundings = Surroundings::of(&file);
+        assert!(!surroundings.is_watched);
+        assert_eq!(surroundings.width, DEFAULT_WIDTH);
     }
 }

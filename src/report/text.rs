@@ -1,9 +1,16 @@
 //! How times, nodes, evidence and verdicts read in every report. Pure text, no colour.
 
+use std::fmt::{self, Write};
+
 use comfy_table::{Table, TableStyle};
 
 use super::model::{CellModel, RunModel};
 use crate::event::{Evidence, HostFacts, RunVerdict, Termination};
+
+/// Appends to `out`.
+pub(super) fn push(out: &mut String, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a text takes every write");
+}
 
 /// A time for a sentence: `0.4s`, `12.3s`, `2m 03s`, `1h 02m`.
 pub(super) fn duration(milliseconds: u64) -> String {
@@ -26,6 +33,14 @@ pub(super) fn narrow_duration(milliseconds: u64) -> String {
     }
 }
 
+/// How long a cell took; empty where it was not started.
+pub(super) fn cell_duration(cell: &CellModel) -> String {
+    match cell.duration_ms {
+        0 => String::new(),
+        taken => duration(taken),
+    }
+}
+
 /// `1 cell`, `3 cells`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
@@ -36,7 +51,10 @@ pub(super) fn machine(host: &HostFacts) -> String {
     let mut text = format!("{}, {}", host.platform, counted(host.cpus, "CPU"));
     if host.memory_bytes > 0 {
         let tenths = host.memory_bytes * 10 / (1 << 30);
-        text += &format!(", {}.{} GiB", tenths / 10, tenths % 10);
+        push(
+            &mut text,
+            format_args!(", {}.{} GiB", tenths / 10, tenths % 10),
+        );
     }
     text
 }
@@ -122,7 +140,7 @@ pub(super) fn cell_column(run: &RunModel) -> &'static str {
 }
 
 /// An aligned table, header first; two spaces between columns, none at the ends of lines.
-pub(super) fn aligned<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn aligned<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).force_no_tty();
     table.set_header(header);

@@ -249,3 +249,125 @@ pub(crate) fn table(view: &View) -> NodeCounters {
         nodes: view.nodes.iter().map(node).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mockapi::view::Counters;
+
+    use super::*;
+
+    /// A view in which each named node made every call so often, but for the exceptions.
+    fn view(nodes: &[(&str, u64)], exceptions: &[(&str, Counter, u64)]) -> View {
+        let mut view = View::default();
+        for (name, count) in nodes {
+            let mut counters = Counters::default();
+            for counter in Counter::all() {
+                let exception = exceptions
+                    .iter()
+                    .find(|row| row.0 == *name && row.1 == counter);
+                counters[mocks(counter)] = exception.map_or(*count, |row| row.2);
+                view.totals[mocks(counter)] += counters[mocks(counter)];
+            }
+            let node = NodeView {
+                hostname: Some((*name).to_owned()),
+                first_seen: jiff::Timestamp::UNIX_EPOCH,
+                last_seen: jiff::Timestamp::UNIX_EPOCH,
+                last_process_start: None,
+                counters,
+                last_at: mockapi::view::LastAt::default(),
+            };
+            view.nodes.insert(format!("node-{name}"), node);
+        }
+        view
+    }
+
+    fn nodes(names: &[&str]) -> Vec<NodeName> {
+        names.iter().copied().map(NodeName::new).collect()
+    }
+
+    fn open(standing: Standing) -> Vec<String> {
+        match standing {
+            Standing::Met(_) => Vec::new(),
+            Standing::Open(rows) | Standing::Exceeded(rows) => rows
+                .iter()
+                .map(|row| {
+                    let node = row.node.as_deref().unwrap_or("total");
+                    format!("{node}: {} {} {}", row.subject, row.seen, row.expected)
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn one_chatty_node_hides_no_silent_one() {
+        let silent = [("b", Counter::AuditCount, 0)];
+        let seen = view(&[("a", 9), ("b", 1)], &silent);
+        let requirements = platform(&Expectations::default());
+        assert_eq!(
+            open(check(&seen, &nodes(&["a", "b"]), &requirements)),
+            ["b: audit_count 0 >= 1"]
+        );
+    }
+
+    #[test]
+    fn totals_scale_with_the_nodes() {
+        let seen = view(&[("a", 1)], &[]);
+        let requirements = periodic(&Expectations::default());
+        assert_eq!(
+            open(check(&seen, &nodes(&["a"]), &requirements)),
+            [
+                "total: heartbeat_count 1 >= 2",
+                "total: metrics_count 1 >= 2",
+                "a: heartbeat_count 1 >= 2",
+                "a: metrics_count 1 >= 2",
+            ]
+        );
+        let seen = view(&[("a", 2), ("b", 2)], &[]);
+        let standing = check(&seen, &nodes(&["a", "b"]), &requirements);
+        assert!(matches!(standing, Standing::Met(rows) if rows[0].expected == ">= 4"));
+    }
+
+    #[test]
+    fn what_goes_past_exactly_is_over_at_once() {
+        let mut expectations = Expectations::default();
+        expectations.set(Counter::CapabilitiesCount, Expectation::Exactly(1));
+        expectations.set(Counter::HeartbeatCount, Expectation::AtLeast(5));
+        let requirements = platform(&expectations);
+        let seen = view(&[("a", 1)], &[("a", Counter::CapabilitiesCount, 2)]);
+        assert!(matches!(
+            check(&seen, &nodes(&["a"]), &requirements),
+            Standing::Exceeded(_)
+        ));
+        // A periodic counter's minimum is `periodic`'s to wait for.
+        let seen = view(&[("a", 1)], &[]);
+        assert!(matches!(
+            check(&seen, &nodes(&["a"]), &requirements),
+            Standing::Met(_)
+        ));
+        assert_eq!(
+            periodic(&expectations)[0].expectation,
+            Expectation::AtLeast(5)
+        );
+        assert_eq!(exact(&expectations).len(), 1);
+    }
+
+    #[test]
+    fn no_minimum_is_met_by_nothing() {
+        let mut expectations = Expectations::default();
+        expectations.set(Counter::LocalLogsCount, Expectation::AtLeast(0));
+        let seen = view(&[("a", 1)], &[("a", Counter::LocalLogsCount, 0)]);
+        let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
+        assert!(matches!(standing, Standing::Met(_)));
+    }
+
+    #[test]
+    fn strangers_and_missing_nodes_are_named() {
+        let seen = view(&[("a", 1), ("x", 1)], &[]);
+        let members = Membership::of(&seen, &nodes(&["a", "b"]));
+        assert_eq!(members.missing, ["b"]);
+        assert_eq!(members.strangers, ["x (as node-x)"]);
+        assert!(members.complete);
+        assert!(!members.matches());
+        assert!(Membership::of(&seen, &nodes(&["a", "x"])).matches());
+    }
+}

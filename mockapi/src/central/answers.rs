@@ -33,8 +33,8 @@ pub(super) async fn metadata(State(app): State<Shared>, call: Call) -> Json<Map<
     Json(app.state().map("metadata"))
 }
 
-/// `POST /v1/keys/rotate`: the peers that have to know the new key are the state's. The path names no node, so a call without
-/// a known key belongs to the node that its body names.
+/// `POST /v1/keys/rotate`: the peers that have to know the new key are the state's. The path names
+/// no node, so a call without a known key belongs to the node that its body names.
 pub(super) async fn rotate(State(app): State<Shared>, mut call: Call) -> Json<Value> {
     let body = call.payload.document::<Value>().unwrap_or_default();
     call.caller.node = body["node_id"]

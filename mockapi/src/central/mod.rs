@@ -1,4 +1,5 @@
-//! The Central API: the paths under `/v1`. Every call that reached its endpoint is counted, whatever its body says.
+//! The Central API: the paths under `/v1`. Every call that reached its endpoint is counted,
+//! whatever its body says.
 
 mod answers;
 mod artifact;

@@ -23,8 +23,9 @@ pub(super) struct Secret {
     version: u32,
 }
 
-/// `GET /v1/nodes/{id}/secrets/{key}`: encrypted under the key that came as bearer, also one that this process never gave out
-/// (it may have been restarted since). A call without a usable one gets what only the node's newest key opens.
+/// `GET /v1/nodes/{id}/secrets/{key}`: encrypted under the key that came as bearer, also one that
+/// this process never gave out (it may have been restarted since). A call without a usable one gets
+/// what only the node's newest key opens.
 pub(super) async fn secret(
     State(app): State<Shared>,
     Path((_, key)): Path<(String, String)>,

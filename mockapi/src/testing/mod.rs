@@ -1,4 +1,5 @@
-//! The test interface: what a runner asks, and what it configures. Nothing here is counted but injected events.
+//! The test interface: what a runner asks, and what it configures. Nothing here is counted but
+//! injected events.
 
 mod configure;
 mod stream;
@@ -44,7 +45,8 @@ struct LastRequest {
     node: Option<String>,
 }
 
-/// The last accepted body, byte for byte; without a content type it came without one, and is answered as plain bytes.
+/// The last accepted body, byte for byte; without a content type it came without one, and is
+/// answered as plain bytes.
 async fn last_request(
     State(app): State<Shared>,
     Path(name): Path<String>,
@@ -63,7 +65,8 @@ async fn last_request(
     ))
 }
 
-/// Nothing is served before both listeners are bound, so who gets an answer may know that both are up.
+/// Nothing is served before both listeners are bound, so who gets an answer may know that both are
+/// up.
 async fn healthy() -> &'static str {
     "ok\n"
 }

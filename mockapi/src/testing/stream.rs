@@ -1,5 +1,6 @@
-//! The stream of counters. Each reader is told what changed since it was told last, worked out when it is ready to hear more:
-//! a slow reader misses steps in between but no change, and costs no memory.
+//! The stream of counters. Each reader is told what changed since it was told last, worked out when
+//! it is ready to hear more: a slow reader misses steps in between but no change, and costs no
+//! memory.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use crate::view::Snapshot;
 /// The least time between two events.
 const PACE: Duration = Duration::from_millis(100);
 
-/// `GET /test/assertions/stream`: every node at once, then those that changed: the first change after a quiet time at once, further
-/// ones at the stream's pace. A reset ends the stream, since a reconnect starts whole again.
+/// `GET /test/assertions/stream`: every node at once, then those that changed: the first change
+/// after a quiet time at once, further ones at the stream's pace. A reset ends the stream, since a
+/// reconnect starts whole again.
 pub(super) async fn assertions(
     State(app): State<Shared>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

@@ -1,4 +1,5 @@
-//! Every row of the Central API's table: status, counter, answer, last body; wrong methods, unknown paths, large bodies.
+//! Every row of the Central API's table: status, counter, answer, last body; wrong methods, unknown
+//! paths, large bodies.
 
 use mockapi::Endpoint;
 use mockapi::view::{Counter, Counters};

@@ -6,10 +6,8 @@ use std::fmt;
 use miette::SourceSpan;
 
 use super::pattern::Pattern;
+use super::words::{KEYWORDS, is_word_character};
 use crate::matrix::{Cell, KubernetesVersion};
-
-/// The words that join expressions, which no bare term can be.
-pub(super) const KEYWORDS: [&str; 3] = ["not", "and", "or"];
 
 /// A filter, or a part of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -221,11 +219,6 @@ impl fmt::Display for Pattern {
             write!(formatter, "\"{text}\"")
         }
     }
-}
-
-/// What a bare word is made of.
-pub(super) fn is_word_character(character: char) -> bool {
-    !character.is_whitespace() && !"()&|!=<>,\"'".contains(character)
 }
 
 impl fmt::Display for Operator {

@@ -28,6 +28,7 @@ mod names;
 mod parser;
 mod pattern;
 mod problem;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,15 +3,14 @@
 use std::fmt::Display;
 use std::ops::Range;
 
-use winnow::ascii::multispace0;
 use winnow::combinator::{alt, cut_err, not, opt, preceded, repeat, terminated};
-use winnow::error::{ErrMode, ParserError};
+use winnow::error::ErrMode;
 use winnow::prelude::*;
-use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
-use winnow::token::{take_till, take_while};
+use winnow::stream::{LocatingSlice, Location, Stateful};
 
-use super::expression::{Equality, Expression, KEYWORDS, Leaf, Operator, Test, is_word_character};
+use super::expression::{Equality, Expression, Leaf, Operator, Test};
 use super::pattern::Pattern;
+use super::words::{Fault, Input, Parsed, Word, keyword, space, symbol, upcoming, word};
 use crate::matrix::KubernetesVersion;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
@@ -22,45 +21,13 @@ const DEEPEST: usize = 64;
 /// The fields of comparisons.
 const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
 
-/// The text still to read, and how deep the parser is in it.
-type Input<'t> = Stateful<LocatingSlice<&'t str>, usize>;
-
-type Parsed<T> = winnow::Result<T, ErrMode<Fault>>;
-
-/// Why the text is no filter.
-#[derive(Debug)]
-struct Fault(Problem);
-
-impl Fault {
-    /// A fault after which no other reading is tried.
-    fn cut(problem: Problem) -> ErrMode<Self> {
-        ErrMode::Cut(Self(problem))
-    }
-}
-
-impl<'t> ParserError<Input<'t>> for Fault {
-    type Inner = Self;
-
-    fn from_input(input: &Input<'t>) -> Self {
-        let (span, found) = upcoming(input);
-        Self(
-            Problem::at(span.into(), format!("expected a term, found {found}"), "")
-                .with_help("a term is a part of a cell's id (`k8s-1.30`, `n3`, `fast`) or a comparison (`nodes > 1`)"),
-        )
-    }
-
-    fn into_inner(self) -> Result<Self, Self> {
-        Ok(self)
-    }
-}
-
 /// The whole text as a filter.
 pub(super) fn parse(text: &str) -> Result<Expression, Problem> {
     let mut input = Stateful {
         input: LocatingSlice::new(text),
         state: 0,
     };
-    match preceded(multispace0, terminated(filter, end)).parse_next(&mut input) {
+    match preceded(space, terminated(filter, end)).parse_next(&mut input) {
         Ok(expression) => Ok(expression),
         Err(ErrMode::Backtrack(Fault(problem)) | ErrMode::Cut(Fault(problem))) => Err(problem),
         Err(ErrMode::Incomplete(_)) => Err(Problem::new("the filter is incomplete")),
@@ -137,23 +104,9 @@ fn deeper<'t, T>(
     result
 }
 
-/// A word or quoted text, with its place.
-#[derive(Debug)]
-struct Word<'t> {
-    text: &'t str,
-    span: Range<usize>,
-}
-
-impl Word<'_> {
-    fn problem(&self, message: impl Into<String>, help: impl Into<String>) -> ErrMode<Fault> {
-        Fault::cut(Problem::at(self.span.clone().into(), message, "").with_help(help))
-    }
-}
-
 fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
     let word = word(input)?;
-    let Some((operator, span)) =
-        opt(terminated(operator.with_span(), multispace0)).parse_next(input)?
+    let Some((operator, span)) = opt(terminated(operator.with_span(), space)).parse_next(input)?
     else {
         return Ok(Leaf {
             test: Test::Name(Pattern::new(word.text)),
@@ -248,46 +201,6 @@ fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
     .parse_next(input)
 }
 
-/// A bare word that is no keyword, or a text in quotes; and the white space behind it.
-fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
-    let bare = bare.verify(|text: &str| !KEYWORDS.contains(&text));
-    let (text, span) = alt((bare, in_quotes)).with_span().parse_next(input)?;
-    multispace0(input)?;
-    Ok(Word { text, span })
-}
-
-fn bare<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
-    take_while(1.., is_word_character).parse_next(input)
-}
-
-fn in_quotes<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
-    let start = input.current_token_start();
-    let quote = alt(('"', '\'')).parse_next(input)?;
-    let text = take_till(0.., quote).parse_next(input)?;
-    let end = input.current_token_start();
-    if opt(quote).parse_next(input)?.is_none() {
-        let span = (start..end).into();
-        let problem = Problem::at(span, "the quotes are not closed", "");
-        return Err(Fault::cut(
-            problem.with_help(format!("add {quote} at the end")),
-        ));
-    }
-    if text.is_empty() {
-        let span = (start..end + 1).into();
-        let problem = Problem::at(span, "nothing is between the quotes", "");
-        return Err(Fault::cut(problem.with_help("a name, such as `fast`")));
-    }
-    Ok(text)
-}
-
-fn keyword<'t>(word: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
-    terminated(bare.verify(move |text: &str| text == word), multispace0)
-}
-
-fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
-    terminated(symbol, multispace0)
-}
-
 const JOINED: &str = "terms are joined by `and` or `or`; several filters are alternatives";
 
 /// The end of the text.
@@ -310,21 +223,4 @@ fn end(input: &mut Input<'_>) -> Parsed<()> {
     Err(Fault::cut(
         Problem::at(span.into(), message, "").with_help(help),
     ))
-}
-
-/// The place of what comes next, and how a message calls it. No parser: those ask here when they fail.
-fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
-    let start = input.current_token_start();
-    let rest = input.peek_finish();
-    let word = rest.find(|c| !is_word_character(c)).unwrap_or(rest.len());
-    let operator = ["==", "!=", "<=", ">="]
-        .iter()
-        .any(|operator| rest.starts_with(operator));
-    let length = match rest.chars().next() {
-        None => return (start..start, "the end".to_owned()),
-        Some(_) if word > 0 => word,
-        Some(_) if operator => 2,
-        Some(character) => character.len_utf8(),
-    };
-    (start..start + length, format!("`{}`", &rest[..length]))
 }

@@ -212,11 +212,19 @@ impl MatrixTable {
 
 /// The tables of `[[matrix.<key>]]`.
 fn tables<'d>(table: &Table<'d>, key: &str) -> Vec<Table<'d>> {
-    let elements = table.get(key).and_then(|entry| entry.list());
+    let Some(entry) = table.get(key) else {
+        return Vec::new();
+    };
+    if entry.value.is_table() {
+        let message = format!("`matrix.{key}` must be an array of tables");
+        let help = format!("its header has two brackets: `[[matrix.{key}]]`");
+        entry.problem(message, "", help);
+        return Vec::new();
+    }
+    let name = || format!("`[[matrix.{key}]]`");
+    let elements = entry.list().into_iter().flatten();
     elements
-        .into_iter()
-        .flatten()
-        .filter_map(|element| element.table(format!("`[[matrix.{key}]]`")))
+        .filter_map(|element| element.table(name()))
         .collect()
 }
 

@@ -9,7 +9,8 @@ use miette::SourceSpan;
 use super::Draft;
 use super::axes::{Axis, AxisValue, Exclude, Include, MatrixTable};
 use super::expand::Point;
-use super::reader::{Located, Report};
+use super::reader::Located;
+use super::report::Report;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 
@@ -134,7 +135,7 @@ fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<
         if remaining.len() == before {
             report.add(
                 Problem::at(exclude.span, "this exclude matches no cell", "")
-                    .with_help("what it names is excluded already: remove one of the two"),
+                    .with_help("nothing is left for it to take away: remove it"),
             );
         }
     }

@@ -11,16 +11,19 @@ mod json;
 mod link;
 mod phases;
 mod reader;
+mod report;
 mod settings;
 mod syntax;
 mod tags;
 mod variants;
 
 use axes::MatrixTable;
-use reader::{Report, Table};
+use reader::Table;
+use report::Report;
 use syntax::Document;
 use variants::{Named, VariantTable, VersionTable};
 
+use super::nearest::nearest;
 use super::problem::{Problem, Problems};
 use super::{Deploy, Images, Matrix, PhaseSettings, RunSettings};
 
@@ -102,11 +105,15 @@ fn matrix_table(root: &Table<'_>) -> MatrixTable {
             .as_ref()
             .map_or_else(MatrixTable::missing, MatrixTable::read);
     }
-    let problem = if root.entries().next().is_none() {
-        Problem::new("the file is empty")
-    } else {
-        Problem::at(root.span, "the file has no `[matrix]`", "")
-    };
-    root.report.add_missing(problem.with_help(HELP));
+    if root.entries().next().is_none() {
+        let problem = Problem::new("the file is empty");
+        root.report.add_missing(problem.with_help(HELP));
+    } else if !root
+        .entries()
+        .any(|entry| nearest(entry.key, ["matrix"]).is_some())
+    {
+        let problem = Problem::at(root.span, "the file has no `[matrix]`", "");
+        root.report.add_missing(problem.with_help(HELP));
+    }
     MatrixTable::missing()
 }

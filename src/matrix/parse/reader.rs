@@ -3,56 +3,15 @@
 //! Each reading method gives `None` where the text is unusable, and has then reported why. It knows TOML,
 //! not the matrix.
 
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use miette::SourceSpan;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use super::report::Report;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
-
-/// Collects the problems of one text.
-#[derive(Debug)]
-pub(super) struct Report<'d> {
-    text: &'d str,
-    /// The document is not valid TOML: what seems to be missing may stand in the part that could not be read.
-    damaged: bool,
-    problems: RefCell<Vec<Problem>>,
-}
-
-impl<'d> Report<'d> {
-    pub(super) fn new(text: &'d str, damaged: bool) -> Self {
-        Self {
-            text,
-            damaged,
-            problems: RefCell::default(),
-        }
-    }
-
-    pub(super) fn add(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
-    }
-
-    /// Notes that something is missing, unless it may stand in a part that could not be read.
-    pub(super) fn add_missing(&self, problem: Problem) {
-        if !self.damaged {
-            self.add(problem);
-        }
-    }
-
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
-    }
-
-    /// The text as the file has it.
-    pub(super) fn source(&self, span: SourceSpan) -> &'d str {
-        self.text
-            .get(span.offset()..span.offset() + span.len())
-            .unwrap_or_default()
-    }
-}
 
 /// A value with the place it was read from.
 #[derive(Clone, Debug)]
@@ -111,7 +70,7 @@ impl<'d> Table<'d> {
             let message = format!("unknown key `{}` in {}", entry.key, self.name);
             let help = match nearest(entry.key, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("what {} takes: {}", self.name, quoted(known)),
+                None => format!("known here: {}", quoted(known)),
             };
             self.report
                 .add(Problem::at(entry.key_span, message, "not known here").with_help(help));

@@ -69,20 +69,16 @@ pub(super) fn none_yet(entry: Entry<'_>) {
 }
 
 fn provider(entry: Entry<'_>) -> Option<ProviderChoice> {
-    let choice = entry.choice(&[
+    if entry.value.as_str() == Some("existing") {
+        let message = "this version does not have the provider `existing`";
+        entry.problem(message, "", "`auto`, `kind` or `local`");
+        return None;
+    }
+    entry.choice(&[
         ("auto", ProviderChoice::Auto),
         ("kind", ProviderChoice::Kind),
         ("local", ProviderChoice::Local),
-        ("existing", ProviderChoice::Existing),
-    ])?;
-    if choice == ProviderChoice::Existing {
-        entry.problem(
-            "this version does not have the provider `existing`",
-            "",
-            "`auto`, `kind` or `local`",
-        );
-    }
-    Some(choice)
+    ])
 }
 
 fn prefix(entry: Entry<'_>) -> Option<Prefix> {
@@ -105,10 +101,12 @@ fn jobs(entry: Entry<'_>) -> Option<Located<Jobs>> {
 }
 
 fn ports(entry: Entry<'_>) -> Option<Located<PortRange>> {
-    entry.parsed(
-        str::parse::<PortRange>,
-        "for example `\"18080-18999\"`, or `\"any\"` to let the kernel choose",
-    )
+    const HELP: &str = "for example `\"18080-18999\"`, or `\"any\"` to let the kernel choose";
+    if entry.value.as_str().is_none() {
+        entry.problem("`ports` must be a range in quotes, or `\"any\"`", "", HELP);
+        return None;
+    }
+    entry.parsed(str::parse::<PortRange>, HELP)
 }
 
 /// As many cells as may run at once need a port each.

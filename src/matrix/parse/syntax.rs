@@ -53,7 +53,7 @@ impl<'t> Document<'t> {
 }
 
 fn syntax_error(span: std::ops::Range<usize>, message: &str) -> Problem {
-    let problem = Problem::at(span.into(), format!("not valid TOML: {message}"), "here");
+    let problem = Problem::at(span.into(), format!("not valid TOML: {message}"), "");
     match message {
         "duplicate key" => {
             problem.with_help("a key or table can be given once: join the two, or remove one")

@@ -2,6 +2,7 @@
 //!
 //! The template only lays out what the views in here have prepared; it escapes every text.
 
+mod cell;
 mod view;
 
 use askama::Template;
@@ -9,6 +10,10 @@ use askama::Template;
 use super::model::RunModel;
 
 /// The page.
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "it can't: memory takes every write"
+)]
 pub fn render(run: &RunModel) -> String {
     view::Page::new(run)
         .render()

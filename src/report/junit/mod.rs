@@ -15,7 +15,7 @@ use junit_report::{
 };
 use rayon::prelude::*;
 
-use super::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use super::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use super::xml_text::XmlText;
 use crate::event::{Failure, FailureClass};
 
@@ -23,6 +23,10 @@ use crate::event::{Failure, FailureClass};
 const CLASS_NAME: &str = "e2e-matrix";
 
 /// The whole file.
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "it can't: memory takes every write"
+)]
 pub fn render(run: &RunModel) -> String {
     let cells: Vec<_> = run
         .cells
@@ -45,6 +49,7 @@ fn cell_suite(run: &RunModel, cell: &CellModel) -> TestSuite {
     let mut suite = TestSuiteBuilder::new(&attribute(cell.summary.id.as_str()))
         .set_timestamp(date(cell.started.or(run.started)))
         .add_testcases(cases)
+        .add_testcases(cell_case(cell))
         .set_system_out(&cdata(&output::of_cell(run, cell)))
         .build();
     suite.hostname = host_name(run);
@@ -93,12 +98,16 @@ fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
             skipped_case(name, failure.symptom.name(), &reason)
         }
         PhaseOutcome::Failed(failure) => red_case(name, time, failure),
-        PhaseOutcome::Interrupted(last_words) => {
-            let message = interruption(cell, last_words.as_deref());
-            TestCaseBuilder::error(name, time, "interrupted", &attribute(&message))
-        }
+        PhaseOutcome::Interrupted(_) => unexplained_case(
+            name,
+            time,
+            Fault {
+                cell,
+                phase: Some(phase),
+            },
+        ),
     };
-    case.set_classname(&attribute(&format!("{CLASS_NAME}.{}", cell.summary.id)));
+    case.set_classname(&class_name(cell));
     if let Some(text) = output::of_phase(cell, phase) {
         case.set_system_out(&cdata(&text));
     }
@@ -124,12 +133,26 @@ fn red_case(name: &str, time: Duration, failure: &Failure) -> TestCaseBuilder {
     case
 }
 
-fn interruption(cell: &CellModel, last_words: Option<&str>) -> String {
-    let reason = cell.reason.as_deref().unwrap_or("interrupted");
-    match last_words {
-        Some(last_words) => format!("{reason} (last seen: {last_words})"),
-        None => reason.to_owned(),
+/// What is red without a failure that says why: cut off by the end of the run, or by a bug.
+fn unexplained_case(name: &str, time: Duration, fault: Fault<'_>) -> TestCaseBuilder {
+    let (kind, sentence) = (fault.kind(), fault.sentence());
+    if fault.cell.summary.allow_failure {
+        return skipped_case(name, &kind, &format!("allowed to fail: {sentence}"));
     }
+    TestCaseBuilder::error(name, time, &kind, &attribute(&sentence))
+}
+
+/// A cell that is red though none of its phases is must not read as green.
+fn cell_case(cell: &CellModel) -> Option<TestCase> {
+    let mut faults = cell.faults().into_iter();
+    let fault = faults.find(|fault| fault.phase.is_none())?;
+    let mut case = unexplained_case("cell", Duration::ZERO, fault);
+    case.set_classname(&class_name(cell));
+    Some(case.build())
+}
+
+fn class_name(cell: &CellModel) -> String {
+    attribute(&format!("{CLASS_NAME}.{}", cell.summary.id))
 }
 
 fn attribute(text: &str) -> String {

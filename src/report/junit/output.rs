@@ -1,10 +1,8 @@
 //! What the JUnit file says in `system-out`: facts of a cell, evidence, logs, attachments. Plain text.
 
-use std::fmt::Write;
-
 use crate::event::{Execution, Failure, LogTail};
-use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
-use crate::report::text;
+use crate::report::model::{CellModel, PhaseModel, RunModel};
+use crate::report::text::{self, push};
 
 /// Under the `failure` or `error` element: what a person needs first.
 pub(super) fn cause(failure: &Failure) -> String {
@@ -15,7 +13,7 @@ pub(super) fn cause(failure: &Failure) -> String {
         failure.message
     );
     if let Some(remedy) = &failure.remedy {
-        out += &format!("what to do: {remedy}\n");
+        push(&mut out, format_args!("what to do: {remedy}\n"));
     }
     out
 }
@@ -100,13 +98,8 @@ pub(super) fn of_run_failure(failure: &Failure) -> String {
 
 /// Diagnostics are taken when a phase goes wrong, so that is the case that shows them.
 fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
-    let red = match phase.outcome {
-        PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
-        PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,
-    };
-    red && cell
-        .red_phase()
-        .is_some_and(|first| first.phase == phase.phase)
+    let first = cell.red_phase();
+    first.is_some_and(|first| first.phase == phase.phase)
 }
 
 fn logs(tails: &[LogTail]) -> impl Iterator<Item = String> {
@@ -119,7 +112,7 @@ fn logs(tails: &[LogTail]) -> impl Iterator<Item = String> {
 fn attachments(cell: &CellModel) -> String {
     let mut out = String::new();
     for file in &cell.diagnostics {
-        writeln!(out, "[[ATTACHMENT|{file}]]").expect("text takes every write");
+        push(&mut out, format_args!("[[ATTACHMENT|{file}]]\n"));
     }
     out
 }
@@ -130,7 +123,7 @@ struct Lines(String);
 
 impl Lines {
     fn fact(&mut self, name: &str, value: &str) {
-        writeln!(self.0, "{name}: {value}").expect("text takes every write");
+        push(&mut self.0, format_args!("{name}: {value}\n"));
     }
 
     fn optional(&mut self, name: &str, value: Option<&str>) {

@@ -13,10 +13,10 @@ fn read_back(run: &RunModel) -> Report {
 }
 
 fn suite<'a>(report: &'a Report, plan: &Plan) -> &'a TestSuite {
-    let named = report.test_suites.iter();
-    named
-        .filter(|suite| suite.name.as_str() == plan.id().as_str())
-        .next_back()
+    let id = plan.id();
+    let mut suites = report.test_suites.iter();
+    suites
+        .find(|suite| suite.name.as_str() == id.as_str())
         .unwrap()
 }
 
@@ -154,6 +154,16 @@ fn a_run_without_cells_is_one_error() {
         assert_eq!(suite.name.as_str(), "run");
         assert_eq!(kind_of(&suite.test_cases[0]), "error");
     }
+}
+
+#[test]
+fn a_red_cell_without_a_red_phase_is_no_green_suite() {
+    let plan = Plan("1.34", 1, "fast", false, Story::Passes);
+    let mut records = fixture::killed(&[plan]);
+    records.retain(|record| !matches!(record.event, crate::event::Event::CellFinished { .. }));
+    let report = read_back(&RunModel::new(&records));
+    let last = suite(&report, &plan).test_cases.last().unwrap();
+    assert_eq!((last.name.as_str(), kind_of(last)), ("cell", "error"));
 }
 
 #[test]

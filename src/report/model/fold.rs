@@ -277,11 +277,7 @@ fn why_not_reached(end: &CellEnd) -> String {
 
 /// An interrupted cell is red in a phase: where none was cut off, in the first that was not reached.
 fn mark_interruption(phases: &mut [PhaseModel]) {
-    let is_red = |phase: &PhaseModel| match phase.outcome {
-        PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
-        PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,
-    };
-    if phases.iter().any(is_red) {
+    if phases.iter().any(PhaseModel::is_red) {
         return;
     }
     let first = phases

@@ -4,6 +4,7 @@
 //! clean (see [`XmlText`](super::XmlText)), so that no log can speak to a terminal through a report.
 
 mod cleaning;
+mod fault;
 mod fold;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use crate::event::{
     RunFacts, RunVerdict, Severity, Step, Termination,
 };
 use crate::matrix::Phase;
+pub use fault::{Fault, failure_kind};
 
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,19 +166,9 @@ impl CellModel {
         }
     }
 
-    /// Its failures with their phases: the first is why it is red, another can only be clean-up's.
-    pub fn failures(&self) -> impl Iterator<Item = (&PhaseModel, &Failure)> {
-        self.phases
-            .iter()
-            .filter_map(|phase| phase.failure().map(|failure| (phase, failure)))
-    }
-
     /// The phase in which it went wrong.
     pub fn red_phase(&self) -> Option<&PhaseModel> {
-        self.phases.iter().find(|phase| match phase.outcome {
-            PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
-            PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,
-        })
+        self.phases.iter().find(|phase| phase.is_red())
     }
 
     /// All that was looked at, whether it held or not.
@@ -195,6 +187,14 @@ impl CellModel {
 }
 
 impl PhaseModel {
+    /// Whether it failed or was cut off.
+    pub fn is_red(&self) -> bool {
+        match self.outcome {
+            PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
+            PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,
+        }
+    }
+
     /// Why it failed.
     pub fn failure(&self) -> Option<&Failure> {
         match &self.outcome {
@@ -209,3 +209,6 @@ impl PhaseModel {
         failed.iter().chain(&self.evidence)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use super::escape::{block, escape, folded};
 use crate::event::{Failure, LogTail};
 use crate::report::marks;
-use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
-use crate::report::text;
+use crate::report::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
+use crate::report::text::{self, push};
 
 /// Cells that are told about.
 const CELLS_SHOWN: usize = 30;
@@ -20,65 +20,55 @@ pub(super) fn section(run: &RunModel) -> String {
     }
     let mut out = "### Why\n\n".to_owned();
     for failure in &run.failures {
-        out += &format!("- **the run** ({}): {}\n", kind(failure), sentence(failure));
+        let (kind, message) = (failure_kind(failure), escape(&failure.message));
+        let remedy = remedy(failure);
+        push(
+            &mut out,
+            format_args!("- **the run** ({kind}): {message}{remedy}\n"),
+        );
     }
     for cell in red.iter().take(CELLS_SHOWN) {
-        for phase in &cell.phases {
-            out += &item(cell, phase);
-        }
+        out.extend(cell.faults().iter().map(item));
         out += &details(cell);
     }
     if red.len() > CELLS_SHOWN {
-        out += &format!("\nand {} more red cells\n", red.len() - CELLS_SHOWN);
+        push(
+            &mut out,
+            format_args!("\nand {} more red cells\n", red.len() - CELLS_SHOWN),
+        );
     }
     out
 }
 
-fn item(cell: &CellModel, phase: &PhaseModel) -> String {
-    let title = format!(
-        "- **{} {}** in {}",
-        escape(&marks::verdict(cell)),
-        escape(cell.summary.id.as_str()),
-        phase.phase
-    );
-    match &phase.outcome {
-        PhaseOutcome::Failed(failure) => {
-            format!("{title} ({}): {}\n", kind(failure), sentence(failure))
-        }
-        PhaseOutcome::Interrupted(last_words) => {
-            let reason = cell.reason.as_deref().into_iter();
-            let texts: Vec<_> = reason.chain(last_words.as_deref()).map(escape).collect();
-            format!("{title} (interrupted): {}\n", texts.join(": "))
-        }
-        PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => String::new(),
-    }
+fn item(fault: &Fault<'_>) -> String {
+    let verdict = escape(&marks::verdict(fault.cell));
+    let remedy = fault.failure().map(remedy).unwrap_or_default();
+    format!(
+        "- **{verdict}** {} ({}): {}{remedy}\n",
+        escape(&fault.place()),
+        fault.kind(),
+        escape(&fault.sentence()),
+    )
 }
 
-fn kind(failure: &Failure) -> String {
-    format!("{}: {}", failure.class(), failure.symptom)
-}
-
-fn sentence(failure: &Failure) -> String {
-    match &failure.remedy {
-        Some(remedy) => format!(
-            "{}<br>*To do*: {}",
-            escape(&failure.message),
-            escape(remedy)
-        ),
-        None => escape(&failure.message),
-    }
+fn remedy(failure: &Failure) -> String {
+    let remedy = failure.remedy.as_deref().map(escape);
+    remedy.map_or(String::new(), |remedy| format!("<br>*To do*: {remedy}"))
 }
 
 /// Evidence, logs and files of a cell's failures.
 fn details(cell: &CellModel) -> String {
     let mut body = String::new();
-    for (_, failure) in cell.failures() {
+    for failure in cell.phases.iter().filter_map(PhaseModel::failure) {
         body += &evidence(cell, failure);
         body += &logs(&failure.logs);
     }
     body += &logs(&cell.quotes);
     if !cell.diagnostics.is_empty() {
-        body += &format!("Files: {}\n", escape(&cell.diagnostics.join(", ")));
+        push(
+            &mut body,
+            format_args!("Files: {}\n", escape(&cell.diagnostics.join(", "))),
+        );
     }
     if body.is_empty() {
         return body;
@@ -96,7 +86,10 @@ fn evidence(cell: &CellModel, failure: &Failure) -> String {
     let shown = &sorted[..sorted.len().min(EVIDENCE_SHOWN)];
     let mut text = text::evidence_table(cell, shown);
     if sorted.len() > shown.len() {
-        text += &format!("\nand {} more", sorted.len() - shown.len());
+        push(
+            &mut text,
+            format_args!("\nand {} more", sorted.len() - shown.len()),
+        );
     }
     block(&text) + "\n"
 }

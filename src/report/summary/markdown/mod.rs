@@ -4,11 +4,9 @@ mod escape;
 mod failures;
 mod tables;
 
-use std::fmt::Write;
-
 use crate::event::Severity;
 use crate::report::model::RunModel;
-use crate::report::text;
+use crate::report::text::{self, push};
 use escape::escape;
 
 /// The summary. A job's page takes 1 MiB, so what grows with nodes and failures is cut.
@@ -65,7 +63,7 @@ fn head(run: &RunModel) -> String {
 
 /// A paragraph.
 fn line(out: &mut String, text: &str) {
-    writeln!(out, "{text}\n").expect("text takes every write");
+    push(out, format_args!("{text}\n\n"));
 }
 
 #[cfg(test)]

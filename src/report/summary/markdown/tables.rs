@@ -6,7 +6,7 @@ use crate::report::marks::{self, Mark};
 use crate::report::model::{CellModel, PhaseModel, RunModel};
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
-use crate::report::text;
+use crate::report::text::{self, push};
 
 /// Nodes of one cell that get a line.
 const NODES_SHOWN: usize = 10;
@@ -39,7 +39,7 @@ fn cell_row(run: &RunModel, cell: &CellModel) -> Vec<String> {
         escape(&text::kubernetes(run, cell)),
     ];
     row.extend(cell.phases.iter().map(phase_mark));
-    row.push(text::duration(cell.duration_ms));
+    row.push(text::cell_duration(cell));
     let verdict = escape(&marks::verdict(cell));
     row.push(if cell.is_red() {
         format!("**{verdict}**")
@@ -72,14 +72,20 @@ pub(super) fn counters(run: &RunModel) -> String {
     }
     let mut body = String::new();
     for cell in counted.iter().take(CELLS_SHOWN) {
-        body += &format!(
-            "**{}**\n\n{}\n",
-            escape(cell.summary.id.as_str()),
-            counter_table(cell)
+        push(
+            &mut body,
+            format_args!(
+                "**{}**\n\n{}\n",
+                escape(cell.summary.id.as_str()),
+                counter_table(cell)
+            ),
         );
     }
     if counted.len() > CELLS_SHOWN {
-        body += &format!("and {} more cells\n", counted.len() - CELLS_SHOWN);
+        push(
+            &mut body,
+            format_args!("and {} more cells\n", counted.len() - CELLS_SHOWN),
+        );
     }
     folded(
         &format!("Counters per cell and node{}", text::local_mark(run)),

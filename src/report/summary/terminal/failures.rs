@@ -1,13 +1,11 @@
 //! Why things failed: one block a failure, with what a person needs before looking into a file.
 
-use std::fmt::Write;
-
 use super::layout::wrapped;
 use crate::event::{Failure, FailureClass, LogTail};
 use crate::report::marks::{self, Tone};
-use crate::report::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
+use crate::report::model::{CellModel, Fault, RunModel};
 use crate::report::paint::Paint;
-use crate::report::text;
+use crate::report::text::{self, push};
 
 /// Cells that get a block; the others are only counted.
 const CELLS_SHOWN: usize = 10;
@@ -35,7 +33,10 @@ pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
         out += &block.cell(cell);
     }
     if red.len() > CELLS_SHOWN {
-        out += &format!("and {} more red cells\n", red.len() - CELLS_SHOWN);
+        push(
+            &mut out,
+            format_args!("and {} more red cells\n", red.len() - CELLS_SHOWN),
+        );
     }
     out.truncate(out.trim_end_matches('\n').len());
     if !out.is_empty() {
@@ -61,22 +62,17 @@ struct Block {
 impl Block {
     fn cell(self, cell: &CellModel) -> String {
         let mut out = String::new();
-        for phase in &cell.phases {
-            match &phase.outcome {
-                PhaseOutcome::Failed(failure) => {
-                    let kind = format!(" ({}: {})", failure.class(), failure.symptom);
-                    out += &self.title(cell, phase, &kind);
-                    out += &self.failure(Some(cell), failure);
-                }
-                PhaseOutcome::Interrupted(last_words) => {
-                    out += &self.title(cell, phase, "");
-                    let reason = cell.reason.as_deref();
-                    for text in reason.into_iter().chain(last_words.as_deref()) {
-                        out += &self.sentence("", text);
-                    }
-                }
-                PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => {}
-            }
+        let faults = cell.faults();
+        for fault in &faults {
+            out += &self.title(fault);
+            out += &match fault.failure() {
+                Some(failure) => self.failure(Some(cell), failure),
+                None => self.sentence("", &fault.sentence()),
+            };
+        }
+        let quoted = faults.iter().filter_map(Fault::failure);
+        if quoted.map(|failure| failure.logs.len()).sum::<usize>() == 0 {
+            out += &self.logs(&cell.quotes);
         }
         if !cell.diagnostics.is_empty() {
             out += &self.sentence("files: ", &cell.diagnostics.join(", "));
@@ -84,41 +80,48 @@ impl Block {
         out + "\n"
     }
 
-    fn title(self, cell: &CellModel, phase: &PhaseModel, kind: &str) -> String {
-        let verdict = self
-            .paint
-            .tone(marks::verdict_tone(cell), &marks::verdict(cell));
-        let place = self
-            .paint
-            .strong(&format!("{} in {}", cell.summary.id, phase.phase));
-        format!("{verdict} {place}{kind}\n")
+    fn title(self, fault: &Fault<'_>) -> String {
+        let tone = marks::verdict_tone(fault.cell);
+        let verdict = self.paint.tone(tone, &marks::verdict(fault.cell));
+        let place = self.paint.strong(&fault.place());
+        let kind = fault.failure().map(|_| format!(" ({})", fault.kind()));
+        format!("{verdict} {place}{}\n", kind.unwrap_or_default())
     }
 
     fn failure(self, cell: Option<&CellModel>, failure: &Failure) -> String {
         let mut out = self.sentence("", &failure.message);
         if let Some(cell) = cell {
-            out += &self.evidence(cell, failure);
+            out += &Self::evidence(cell, failure);
         }
-        for log in failure.logs.iter().take(LOGS_SHOWN) {
-            out += &self.log(log);
-        }
+        out += &self.logs(&failure.logs);
         if let Some(remedy) = &failure.remedy {
             out += &self.sentence("to do: ", remedy);
         }
         out
     }
 
-    fn evidence(self, cell: &CellModel, failure: &Failure) -> String {
+    fn evidence(cell: &CellModel, failure: &Failure) -> String {
         let unmet: Vec<_> = failure.evidence.iter().filter(|one| !one.holds).collect();
         if unmet.is_empty() {
             return String::new();
         }
         let shown = &unmet[..unmet.len().min(EVIDENCE_SHOWN)];
-        let mut out = indented(&text::evidence_table(cell, shown), "    ");
+        let mut out = String::new();
+        for line in text::evidence_table(cell, shown).lines() {
+            push(&mut out, format_args!("    {line}\n"));
+        }
         if unmet.len() > shown.len() {
-            out += &format!("    and {} more\n", unmet.len() - shown.len());
+            push(
+                &mut out,
+                format_args!("    and {} more\n", unmet.len() - shown.len()),
+            );
         }
         out
+    }
+
+    fn logs(self, logs: &[LogTail]) -> String {
+        let shown = logs.iter().take(LOGS_SHOWN);
+        shown.map(|log| self.log(log)).collect()
     }
 
     fn log(self, log: &LogTail) -> String {
@@ -127,8 +130,14 @@ impl Block {
         let mut out = self.paint.tone(Tone::Quiet, &title);
         for line in log.lines[skipped..].iter().flat_map(|line| line.lines()) {
             let fitting: String = line.chars().take(self.width.saturating_sub(6)).collect();
-            writeln!(out, "    {} {fitting}", self.paint.tone(Tone::Quiet, "│"))
-                .expect("text takes every write");
+            let bar = self.paint.tone(Tone::Quiet, "│");
+            push(
+                &mut out,
+                format_args!(
+                    "    {bar} {fitting}
+"
+                ),
+            );
         }
         out
     }
@@ -141,8 +150,4 @@ impl Block {
         }
         out
     }
-}
-
-fn indented(text: &str, by: &str) -> String {
-    text.lines().map(|line| format!("{by}{line}\n")).collect()
 }

@@ -4,6 +4,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, Table
 
 use crate::report::marks::Tone;
 use crate::report::paint::Paint;
+use crate::report::text::push;
 
 /// A table with a rule under its head and one space between columns.
 pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
@@ -44,6 +45,15 @@ pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>, gap: u1
     }
 }
 
+/// The length of the longest line; the table must be without colour.
+pub(super) fn table_width(table: &Table) -> usize {
+    table
+        .lines()
+        .map(|line| line.trim_end().chars().count())
+        .max()
+        .unwrap_or(0)
+}
+
 /// `text` in lines of at most `width` characters, broken between words and indented by `indent`; a longer word stays
 /// whole.
 pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
@@ -52,7 +62,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() && line.chars().count() + word.chars().count() + 1 > room {
-            out += &format!("{indent}{line}\n");
+            push(&mut out, format_args!("{indent}{line}\n"));
             line.clear();
         }
         if !line.is_empty() {
@@ -61,7 +71,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
         line += word;
     }
     if !line.is_empty() {
-        out += &format!("{indent}{line}\n");
+        push(&mut out, format_args!("{indent}{line}\n"));
     }
     out
 }

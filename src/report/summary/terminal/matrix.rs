@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Cell, Table};
 
-use super::layout::{lay_out, table, toned, wrapped};
+use super::layout::{lay_out, table, table_width, toned, wrapped};
 use crate::matrix::Phase;
 use crate::report::marks::{self, Mark, Tone};
 use crate::report::model::{CellModel, RunModel};
@@ -59,20 +59,9 @@ fn narrow(run: &RunModel, paint: Paint) -> Table {
 fn frame(cell: &CellModel, phases: Vec<Cell>) -> Vec<Cell> {
     let mut row = vec![Cell::new(&cell.summary.id)];
     row.extend(phases);
-    row.push(Cell::new_owned(match cell.duration_ms {
-        0 => String::new(),
-        time => text::duration(time),
-    }));
+    row.push(Cell::new_owned(text::cell_duration(cell)));
     row.push(toned(marks::verdict_tone(cell), marks::verdict(cell)));
     row
-}
-
-fn table_width(table: &Table) -> usize {
-    table
-        .lines()
-        .map(|line| line.trim_end().chars().count())
-        .max()
-        .unwrap_or(0)
 }
 
 /// What the marks in this very table mean, and the phases in their order.

@@ -7,13 +7,11 @@ mod layout;
 mod matrix;
 mod tables;
 
-use std::fmt::Write;
-
 use crate::event::Severity;
 use crate::report::marks::{self, Tone};
 use crate::report::model::RunModel;
 use crate::report::paint::Paint;
-use crate::report::text;
+use crate::report::text::{self, push};
 
 /// The summary for a terminal of `width` columns, with colours where `color` says so.
 pub fn terminal(run: &RunModel, width: usize, color: bool) -> String {
@@ -21,14 +19,14 @@ pub fn terminal(run: &RunModel, width: usize, color: bool) -> String {
     let sections = [
         head(run, paint),
         matrix::section(run, width, paint),
-        tables::counters(run, paint),
+        tables::counters(run, width, paint),
         tables::times(run, paint),
         failures::section(run, width, paint),
         totals(run, paint),
     ];
     let mut out = String::new();
     for section in sections.iter().filter(|section| !section.is_empty()) {
-        writeln!(out, "{section}").expect("text takes every write");
+        push(&mut out, format_args!("{section}\n"));
     }
     out.truncate(out.trim_end().len());
     out.push('\n');
@@ -56,7 +54,7 @@ fn head(run: &RunModel, paint: Paint) -> String {
     }
     for notice in &run.notices {
         match notice.severity {
-            Severity::Info => out += &format!("note: {}\n", notice.text),
+            Severity::Info => push(&mut out, format_args!("note: {}\n", notice.text)),
             Severity::Warning => {
                 out += &paint.tone(Tone::Warning, &format!("warning: {}", notice.text));
                 out.push('\n');

@@ -1,8 +1,8 @@
 //! The tables behind the matrix: counters, and where the time went.
 
-use comfy_table::Cell;
+use comfy_table::{Cell, Table};
 
-use super::layout::{lay_out, table, toned};
+use super::layout::{lay_out, table, table_width, toned};
 use crate::matrix::Counter;
 use crate::report::marks::{self, Tone};
 use crate::report::model::{CellModel, RunModel};
@@ -16,42 +16,43 @@ const NODES_SHOWN: usize = 5;
 /// Kinds of work that get a line, of phases and of steps each.
 const TIMES_SHOWN: usize = 4;
 
-/// A cell's sums; of several nodes also the least that any of them came to, and every node that lacks something.
-pub(super) fn counters(run: &RunModel, paint: Paint) -> String {
-    let mut head = vec![format!("counters{}", text::local_mark(run))];
-    head.extend(Counter::all().map(|counter| marks::counter_head(counter).to_owned()));
-    let mut table = table(paint, head);
-    for cell in run.cells.iter().filter(|cell| cell.counters.is_some()) {
-        table.add_rows(cell_rows(cell));
-    }
-    if table.is_empty() {
+/// A cell's sums; of several nodes also the least that any of them came to, and every node that lacks something. On a
+/// narrow terminal the local counters get a table of their own.
+pub(super) fn counters(run: &RunModel, width: usize, paint: Paint) -> String {
+    if run.cells.iter().all(|cell| cell.counters.is_none()) {
         return String::new();
     }
-    lay_out(&mut table, &(1..Counter::all().count() + 1), 1);
-    table.trim_fmt() + "\n"
+    let all: Vec<_> = Counter::all().collect();
+    if table_width(&counter_table(run, &all, Paint::new(false))) <= width {
+        return counter_table(run, &all, paint).trim_fmt() + "\n";
+    }
+    let tables = [&Counter::PLATFORM[..], &Counter::LOCAL[..]];
+    let texts = tables.map(|counters| counter_table(run, counters, paint).trim_fmt() + "\n");
+    texts.join("\n")
 }
 
-fn cell_rows(cell: &CellModel) -> Vec<Vec<Cell>> {
+fn counter_table(run: &RunModel, counters: &[Counter], paint: Paint) -> Table {
+    let mut head = vec![format!("counters{}", text::local_mark(run))];
+    let names = counters.iter().map(|counter| marks::counter_head(*counter));
+    head.extend(names.map(str::to_owned));
+    let mut table = table(paint, head);
+    for cell in &run.cells {
+        table.add_rows(cell_rows(cell, counters));
+    }
+    lay_out(&mut table, &(1..counters.len() + 1), 1);
+    table
+}
+
+fn cell_rows(cell: &CellModel, counters: &[Counter]) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
-    if let Some(mut total) = counters::total(cell) {
-        total.label = cell.summary.id.to_string();
-        rows.push(counter_cells(&total));
+    if let Some(total) = counters::total(cell) {
+        rows.push(counter_cells(cell.summary.id.as_str(), &total, counters));
     }
-    if let Some(mut least) = counters::least(cell) {
-        least.label = format!("  {}", least.label);
-        rows.push(counter_cells(&least));
-    }
-    let lacking: Vec<_> = counters::nodes(cell)
-        .into_iter()
-        .filter(|row| !row.holds())
-        .collect();
-    for row in lacking.iter().take(NODES_SHOWN) {
-        let label = format!("  {}", row.label);
-        rows.push(counter_cells(&CounterRow {
-            label,
-            ..row.clone()
-        }));
-    }
+    let indented = |row: &CounterRow| counter_cells(&format!("  {}", row.label), row, counters);
+    rows.extend(counters::least(cell).as_ref().map(indented));
+    let mut lacking = counters::nodes(cell);
+    lacking.retain(|row| !row.holds());
+    rows.extend(lacking.iter().take(NODES_SHOWN).map(indented));
     if lacking.len() > NODES_SHOWN {
         let more = format!("  and {} more nodes", lacking.len() - NODES_SHOWN);
         rows.push(vec![Cell::new_owned(more)]);
@@ -59,13 +60,15 @@ fn cell_rows(cell: &CellModel) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn counter_cells(row: &CounterRow) -> Vec<Cell> {
-    let mut cells = vec![Cell::new(&row.label)];
-    cells.extend(row.values.iter().map(|value| match value.unmet {
-        Some(_) => toned(Tone::Bad, value.text()),
-        None => Cell::new_owned(value.text()),
-    }));
-    cells
+fn counter_cells(label: &str, row: &CounterRow, counters: &[Counter]) -> Vec<Cell> {
+    let wanted = Counter::all().zip(&row.values);
+    let values = wanted
+        .filter(|(counter, _)| counters.contains(counter))
+        .map(|(_, value)| match value.unmet {
+            Some(_) => toned(Tone::Bad, value.text()),
+            None => Cell::new_owned(value.text()),
+        });
+    std::iter::once(Cell::new(label)).chain(values).collect()
 }
 
 /// The slowest phases and steps over all cells.

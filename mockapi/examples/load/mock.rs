@@ -1,0 +1,71 @@
+//! The mock under load, as a process of its own.
+
+use std::fs;
+use std::process::Stdio;
+
+use reqwest::Client;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{Failure, as_f64};
+
+/// The unit of CPU times in `/proc`, which is the same on every Linux machine of today.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running mock.
+pub(crate) struct Mock {
+    child: Child,
+    pub(crate) base: String,
+}
+
+impl Mock {
+    /// Starts this program once more, as the mock, and waits for it to say where it listens.
+    pub(crate) async fn spawn() -> Result<Self, Failure> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["mock", "--addr", "127.0.0.1:0", "--tls-addr", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("the mock has no stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = lines.next_line().await?.ok_or("the mock ended at once")?;
+        // Both lines are read, since a mock that can't print its addresses ends.
+        lines.next_line().await?.ok_or("the mock ended at once")?;
+        let addr = line
+            .strip_prefix("MOCKAPI_ADDR=")
+            .ok_or("the mock did not say where it listens")?;
+        Ok(Self {
+            base: format!("http://{addr}"),
+            child,
+        })
+    }
+
+    /// The CPU time that the mock has used, of user and system together.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
+        let id = self.child.id().ok_or("the mock has ended")?;
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+        let (_, fields) = stat
+            .rsplit_once(") ")
+            .ok_or("the mock's stat has no name")?;
+        // Counted from the state, which is the first field after the name.
+        let times = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        Ok(as_f64(times.sum::<Result<u64, _>>()?) / TICKS_PER_SECOND)
+    }
+
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.child.kill().await?;
+        Ok(())
+    }
+}
+
+/// Follows the counters until the mock ends: how many events came, and how many bytes.
+pub(crate) async fn read_stream(url: String) -> Result<(usize, u64), Failure> {
+    let mut response = Client::new().get(url).send().await?;
+    let (mut events, mut bytes) = (0, 0);
+    // The end of the mock breaks the stream off, which is its end here.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        events += chunk.windows(2).filter(|pair| pair == b"\n\n").count();
+        bytes += chunk.len() as u64;
+    }
+    Ok((events, bytes))
+}

@@ -1,0 +1,249 @@
+//! Image archives: files in the format of `docker save`, from which images are streamed into the engine and into nodes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::rootfs::{LIBRARIES, PROGRAM, Rootfs};
+use super::{LABEL, Role};
+use crate::event::Failure;
+use crate::machine::private_folder;
+
+use super::unreadable;
+
+/// An archive on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is in it.
+    pub images: Vec<ArchivedImage>,
+}
+
+/// An image in an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedImage {
+    /// Its name.
+    pub name: String,
+    /// The digest of its configuration, `sha256:…`, which tells one image from another wherever it is.
+    pub digest: String,
+}
+
+/// One entry of an archive's `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ManifestEntry {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+}
+
+const MANIFEST: &str = "manifest.json";
+
+/// How many archives are kept beside the newest.
+const KEPT: usize = 6;
+
+impl Archive {
+    /// Opens the archive at `path`; none where there is none.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        let read = || -> io::Result<Option<Vec<ArchivedImage>>> {
+            let file = match File::open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let mut tar = tar::Archive::new(file);
+            for entry in tar.entries_with_seek()? {
+                let mut entry = entry?;
+                if entry.path()?.as_os_str() == MANIFEST {
+                    let mut text = String::new();
+                    entry.read_to_string(&mut text)?;
+                    return images(&text).map(Some);
+                }
+            }
+            Err(io::Error::other("it has no manifest.json"))
+        };
+        let images = read().map_err(|error| unreadable(path, error))?;
+        Ok(images.map(|images| Self {
+            path: path.to_owned(),
+            images,
+        }))
+    }
+
+    /// Writes the archive of the reference images `named`, which share the one layer that `rootfs` is.
+    pub(super) fn write(path: &Path, rootfs: &Rootfs, named: &[(Role, &str)]) -> Result<(), Failure> {
+        let layer = rootfs.layer()?;
+        let diff = hexadecimal(&Sha256::digest(&layer));
+        let layer_name = format!("{diff}/layer.tar");
+        let mut manifest = Vec::new();
+        let mut configs = Vec::new();
+        for (role, name) in named {
+            let config = config(*role, &diff).to_string().into_bytes();
+            let config_name = format!("{}.json", hexadecimal(&Sha256::digest(&config)));
+            manifest.push(json!({"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}));
+            configs.push((config_name, config));
+        }
+        let manifest = Value::from(manifest).to_string().into_bytes();
+        atomically(path, |file| {
+            let mut tar = tar::Builder::new(file);
+            append(&mut tar, MANIFEST, &manifest)?;
+            for (name, config) in &configs {
+                append(&mut tar, name, config)?;
+            }
+            append(&mut tar, &layer_name, &layer)?;
+            tar.into_inner()?.flush()
+        })
+        .map_err(|error| unreadable(path, error))
+    }
+}
+
+/// The images that a `manifest.json` lists. The name of a configuration's file holds its digest, in every version of the format.
+fn images(manifest: &str) -> io::Result<Vec<ArchivedImage>> {
+    let entries: Vec<ManifestEntry> = serde_json::from_str(manifest)?;
+    let mut images = Vec::new();
+    for entry in entries {
+        let file = entry.config.rsplit('/').next().unwrap_or_default();
+        let digest = format!("sha256:{}", file.trim_end_matches(".json"));
+        for name in entry.repo_tags.unwrap_or_default() {
+            images.push(ArchivedImage {
+                name,
+                digest: digest.clone(),
+            });
+        }
+    }
+    Ok(images)
+}
+
+/// An image configuration. Without a time in it, so that the same content has the same digest.
+fn config(role: Role, diff: &str) -> Value {
+    json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": {
+            "Entrypoint": [PROGRAM, role.subcommand()],
+            "Env": [format!("LD_LIBRARY_PATH={LIBRARIES}"), "PATH=/"],
+            "Labels": { LABEL: role.name() },
+        },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff}")] },
+        "history": [{ "created": "1970-01-01T00:00:00Z", "created_by": "e2e-matrix" }],
+    })
+}
+
+/// The machine's architecture, by the name that images have for it.
+const fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else {
+        std::env::consts::ARCH
+    }
+}
+
+fn append(tar: &mut tar::Builder<impl Write>, name: &str, content: &[u8]) -> io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, name, content)
+}
+
+/// Writes a private file that is there whole or not at all.
+pub(super) fn atomically(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    private_folder(folder)?;
+    let temporary = path.with_extension(format!("{}.part", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| write(&mut file))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // Nobody has it under its own name; what is left of it is only in the way.
+        let _absent = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Removes the archives of `folder` that were used longest ago, but for a few.
+pub(super) fn prune(folder: &Path) -> io::Result<()> {
+    let mut archives: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "tar") {
+            archives.push((entry.metadata()?.modified()?, path));
+        }
+    }
+    archives.sort();
+    let old = archives.len().saturating_sub(KEPT + 1);
+    archives.iter().take(old).try_for_each(|(_, path)| fs::remove_file(path))
+}
+
+/// Bytes as people write digests.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache/images.tar");
+        assert_eq!(Archive::open(&path).unwrap(), None);
+        let rootfs = Rootfs::of(&std::env::current_exe().unwrap()).unwrap();
+        let named = [(Role::Agent, "e2e-matrix/agent:1"), (Role::Mock, "e2e-matrix/mock:1")];
+        Archive::write(&path, &rootfs, &named).unwrap();
+        let archive = Archive::open(&path).unwrap().unwrap();
+        let names: Vec<_> = archive.images.iter().map(|image| image.name.as_str()).collect();
+        assert_eq!(names, ["e2e-matrix/agent:1", "e2e-matrix/mock:1"]);
+        assert_ne!(archive.images[0].digest, archive.images[1].digest);
+        assert_eq!(fs::read_dir(folder.path().join("cache")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn both_spellings_of_a_configuration_are_understood() {
+        let hash = "a".repeat(64);
+        for config in [format!("{hash}.json"), format!("blobs/sha256/{hash}")] {
+            let manifest = format!(r#"[{{"Config":"{config}","RepoTags":["a:1"],"Layers":[]}}]"#);
+            assert_eq!(images(&manifest).unwrap()[0].digest, format!("sha256:{hash}"));
+        }
+    }
+
+    #[test]
+    fn a_torn_archive_is_an_error_and_not_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images.tar");
+        fs::write(&path, [0; 1024]).unwrap();
+        assert!(Archive::open(&path).is_err());
+    }
+
+    #[test]
+    fn old_archives_go_and_new_ones_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..KEPT + 4 {
+            let path = folder.path().join(format!("{number:02}.tar"));
+            let file = File::create(&path).unwrap();
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+            file.set_modified(time).unwrap();
+        }
+        prune(folder.path()).unwrap();
+        assert!(!folder.path().join("02.tar").exists());
+        assert!(folder.path().join("03.tar").exists());
+    }
+}

@@ -1,0 +1,199 @@
+//! The build context of an image that is built: the files of its folder, without what `.dockerignore` names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::unreadable;
+use crate::event::Failure;
+use crate::matrix::Build;
+
+/// A build context as a tar, and the Dockerfile's name in it.
+pub(super) struct Context {
+    /// The tar.
+    pub(super) tar: Vec<u8>,
+    /// The Dockerfile's name in it.
+    pub(super) dockerfile: &'static str,
+}
+
+/// The Dockerfile gets a name of its own in the tar: it may lie outside the context, or be ignored in it.
+const DOCKERFILE: &str = ".e2e-matrix.Dockerfile";
+
+impl Context {
+    /// Reads the files of `build`, whose paths are relative to `base`.
+    pub(super) fn read(base: &Path, build: &Build) -> Result<Self, Failure> {
+        let folder = base.join(&build.context);
+        let dockerfile = base.join(&build.dockerfile);
+        let ignored = Ignored::read(&folder).map_err(|error| unreadable(&folder, error))?;
+        let mut files = Vec::new();
+        collect(&folder, Path::new(""), &ignored, &mut files)
+            .map_err(|error| unreadable(&folder, error))?;
+        files.sort();
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.mode(tar::HeaderMode::Deterministic);
+        tar.follow_symlinks(false);
+        for file in &files {
+            tar.append_path_with_name(folder.join(file), file)
+                .map_err(|error| unreadable(&folder.join(file), error))?;
+        }
+        tar.append_path_with_name(&dockerfile, DOCKERFILE)
+            .map_err(|error| unreadable(&dockerfile, error))?;
+        Ok(Self {
+            tar: tar
+                .into_inner()
+                .map_err(|error| unreadable(&folder, error))?,
+            dockerfile: DOCKERFILE,
+        })
+    }
+
+    /// A hash over everything.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.tar).into()
+    }
+}
+
+/// The files below `folder`/`below`, relative to `folder`.
+fn collect(folder: &Path, below: &Path, ignored: &Ignored, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        let is_folder = entry.file_type()?.is_dir();
+        if ignored.matches(&path) {
+            // A later `!` rule may bring something below an ignored folder back.
+            if is_folder && ignored.has_exceptions() {
+                collect(folder, &path, ignored, files)?;
+            }
+        } else if is_folder {
+            collect(folder, &path, ignored, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The rules of a `.dockerignore`, in their order; the last one that matches decides.
+#[derive(Debug, Default)]
+struct Ignored(Vec<Rule>);
+
+#[derive(Debug)]
+struct Rule {
+    pattern: Vec<String>,
+    is_exception: bool,
+}
+
+impl Ignored {
+    fn read(folder: &Path) -> io::Result<Self> {
+        match fs::read_to_string(folder.join(".dockerignore")) {
+            Ok(text) => Ok(Self::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().map(str::trim);
+        let rules = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let rule = |line: &str| {
+            let (is_exception, pattern) = match line.strip_prefix('!') {
+                Some(pattern) => (true, pattern.trim()),
+                None => (false, line),
+            };
+            let parts = pattern.split('/').filter(|part| !part.is_empty() && *part != ".");
+            Rule {
+                pattern: parts.map(str::to_owned).collect(),
+                is_exception,
+            }
+        };
+        Self(rules.map(rule).filter(|rule| !rule.pattern.is_empty()).collect())
+    }
+
+    fn has_exceptions(&self) -> bool {
+        self.0.iter().any(|rule| rule.is_exception)
+    }
+
+    fn matches(&self, path: &Path) -> bool {
+        let parts: Vec<_> = path
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        let applies = |rule: &&Rule| (1..=parts.len()).any(|end| matches(&rule.pattern, &parts[..end]));
+        let last = self.0.iter().rev().find(applies);
+        last.is_some_and(|rule| !rule.is_exception)
+    }
+}
+
+/// Whether `pattern`, whose parts may hold `*` and `?` and may be `**`, matches all of `parts`.
+fn matches(pattern: &[String], parts: &[String]) -> bool {
+    match pattern.split_first() {
+        None => parts.is_empty(),
+        Some((first, rest)) if first == "**" => {
+            (0..=parts.len()).any(|skipped| matches(rest, &parts[skipped..]))
+        }
+        Some((first, rest)) => parts
+            .split_first()
+            .is_some_and(|(part, others)| part_matches(first.as_bytes(), part.as_bytes()) && matches(rest, others)),
+    }
+}
+
+fn part_matches(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => text.is_empty(),
+        Some((b'*', rest)) => (0..=text.len()).any(|skipped| part_matches(rest, &text[skipped..])),
+        Some((b'?', rest)) => text.split_first().is_some_and(|(_, others)| part_matches(rest, others)),
+        Some((byte, rest)) => text
+            .split_first()
+            .is_some_and(|(first, others)| first == byte && part_matches(rest, others)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_rule_that_matches_decides() {
+        let ignored = Ignored::parse("# what is built\ntarget\n**/*.log\ndocs/*\n!docs/README.md\n");
+        for (path, expected) in [
+            ("target", true),
+            ("target/debug/program", true),
+            ("src/target", false),
+            ("a/b/c.log", true),
+            ("c.log", true),
+            ("docs/guide.md", true),
+            ("docs/README.md", false),
+            ("src/main.rs", false),
+        ] {
+            assert_eq!(ignored.matches(Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn ignored_files_are_not_in_the_context() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("Dockerfile", "FROM scratch");
+        write(".dockerignore", "target");
+        write("src/main.rs", "fn main() {}");
+        write("target/debug/big", "big");
+        let build = Build {
+            dockerfile: "Dockerfile".into(),
+            context: ".".into(),
+            args: std::collections::BTreeMap::new(),
+        };
+        let context = Context::read(folder.path(), &build).unwrap();
+        let mut tar = tar::Archive::new(context.tar.as_slice());
+        let names: Vec<_> = tar
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+            .collect();
+        assert_eq!(names, [".dockerignore", "Dockerfile", "src/main.rs", DOCKERFILE]);
+    }
+}

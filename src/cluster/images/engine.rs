@@ -1,0 +1,262 @@
+//! Images and the container engine: what is not there yet is loaded, built or pulled, and archived once, however many ask.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    BuildImageOptionsBuilder, CreateImageOptionsBuilder, ImportImageOptions,
+};
+use futures::{StreamExt, TryStreamExt};
+use sha2::{Digest, Sha256};
+use tokio_util::io::ReaderStream;
+
+use super::archive::{Archive, atomically, hexadecimal, prune};
+use super::context::Context;
+use super::rootfs::Rootfs;
+use super::{ImageNames, LABEL, Role, Sources, unreadable};
+use crate::event::{Failure, Symptom};
+use crate::machine::{Lock, StateFolder};
+use crate::matrix::{Build, ImageSource};
+
+/// Connects to the engine that the environment names, at the newest API version that both know.
+pub async fn connect() -> Result<Docker, Failure> {
+    let connected = match Docker::connect_with_defaults() {
+        Ok(docker) => docker.negotiate_version().await,
+        Err(error) => Err(error),
+    };
+    connected.map_err(|error| gone(&error))
+}
+
+/// The engine does not answer.
+fn gone(error: &Error) -> Failure {
+    Failure::new(
+        Symptom::EngineGone,
+        format!("the container engine does not answer: {error}"),
+    )
+    .with_remedy("start Docker, or let DOCKER_HOST name a running engine; `docker version` must show a server")
+}
+
+/// Makes sure that both images are in the engine and in an archive of their own or a common one. Safe to call from many
+/// processes at once: one does the work.
+pub async fn ensure(
+    docker: &Docker,
+    state: &StateFolder,
+    sources: &Sources,
+    names: &ImageNames,
+) -> Result<Vec<Archive>, Failure> {
+    let lock = state.locks().join("images");
+    let _lock = Lock::take(&lock)
+        .await
+        .map_err(|error| unreadable(&lock, error))?;
+    let cache = state.cache();
+    let mut reference = Vec::new();
+    let mut archives = Vec::new();
+    for role in Role::ALL {
+        let (source, name) = match role {
+            Role::Agent => (&sources.images.agent.image, names.agent.as_str()),
+            Role::Mock => (&sources.images.mock.image, names.mock.as_str()),
+        };
+        match source {
+            ImageSource::Reference => reference.push((role, name)),
+            ImageSource::Tag(_) => {
+                if !is_present(docker, name).await? {
+                    pull(docker, name, Symptom::ImagePullFailed).await?;
+                }
+                archives.push(export(docker, &cache, name).await?);
+            }
+            ImageSource::Build(definition) => {
+                if !is_present(docker, name).await? {
+                    build(docker, &sources.base, definition, role, name).await?;
+                }
+                archives.push(export(docker, &cache, name).await?);
+            }
+        }
+    }
+    if !reference.is_empty() {
+        archives.push(reference_archive(docker, &cache, &sources.runner, &reference).await?);
+    }
+    prune(&cache).map_err(|error| unreadable(&cache, error))?;
+    Ok(archives)
+}
+
+/// Whether the engine has an image of that name.
+async fn is_present(docker: &Docker, name: &str) -> Result<bool, Failure> {
+    Ok(image_id(docker, name).await?.is_some())
+}
+
+async fn image_id(docker: &Docker, name: &str) -> Result<Option<String>, Failure> {
+    match docker.inspect_image(name).await {
+        Ok(image) => Ok(Some(image.id.unwrap_or_default())),
+        Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(None),
+        Err(error) => Err(gone(&error)),
+    }
+}
+
+/// The archive of reference images, made where it is not there yet, and known to the engine.
+async fn reference_archive(
+    docker: &Docker,
+    cache: &Path,
+    runner: &Path,
+    named: &[(Role, &str)],
+) -> Result<Archive, Failure> {
+    let path = cache.join(format!("{}.tar", key(named.iter().map(|(_, name)| *name))));
+    let archive = {
+        let (path, runner) = (path.clone(), runner.to_owned());
+        let named: Vec<_> = named.iter().map(|(role, name)| (*role, (*name).to_owned())).collect();
+        blocking(move || {
+            if let Some(archive) = Archive::open(&path)? {
+                return Ok(archive);
+            }
+            let named: Vec<_> = named.iter().map(|(role, name)| (*role, name.as_str())).collect();
+            Archive::write(&path, &Rootfs::of(&runner)?, &named)?;
+            Archive::open(&path)?.ok_or_else(|| unreadable(&path, "it vanished"))
+        })
+        .await?
+    };
+    for (_, name) in named {
+        if !is_present(docker, name).await? {
+            load(docker, &archive.path).await?;
+        }
+    }
+    Ok(archive)
+}
+
+/// Runs `work`, which reads and writes files, where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::new(Symptom::ImageBuildFailed, error.to_string())),
+    }
+}
+
+/// A file name for the archive of `names`.
+fn key<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut hash = Sha256::new();
+    for name in names {
+        hash.update(name);
+        hash.update([0]);
+    }
+    hexadecimal(&hash.finalize())
+}
+
+async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
+    let file = tokio::fs::File::open(archive)
+        .await
+        .map_err(|error| unreadable(archive, error))?;
+    let body = ReaderStream::with_capacity(file, 1 << 18);
+    let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
+    answers
+        .try_for_each(|_| async { Ok(()) })
+        .await
+        .map_err(|error| build_failed(&archive.display().to_string(), &error))
+}
+
+fn build_failed(what: &str, error: &Error) -> Failure {
+    Failure::new(
+        Symptom::ImageBuildFailed,
+        format!("the container engine failed to make an image of {what}: {error}"),
+    )
+}
+
+/// Pulls `name`; the failure is `symptom`.
+pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), Failure> {
+    let options = CreateImageOptionsBuilder::new().from_image(name).build();
+    let pulled = docker
+        .create_image(Some(options), None, None)
+        .try_for_each(|progress| async move {
+            if let Some(status) = progress.status {
+                tracing::debug!(image = name, status, "pulling");
+            }
+            match progress.error_detail.and_then(|detail| detail.message) {
+                Some(error) => Err(Error::DockerStreamError { error }),
+                None => Ok(()),
+            }
+        })
+        .await;
+    pulled.map_err(|error| {
+        Failure::new(symptom, format!("image {name} is not there and can't be pulled: {error}"))
+            .with_remedy(format!("`docker pull {name}` must work, or the image must be there already"))
+    })
+}
+
+async fn build(
+    docker: &Docker,
+    base: &Path,
+    definition: &Build,
+    role: Role,
+    name: &str,
+) -> Result<(), Failure> {
+    let (base, copy) = (base.to_owned(), definition.clone());
+    let context = blocking(move || Context::read(&base, &copy)).await?;
+    let arguments: HashMap<_, _> = definition.args.clone().into_iter().collect();
+    let options = BuildImageOptionsBuilder::new()
+        .dockerfile(context.dockerfile)
+        .t(name)
+        .rm(true)
+        .forcerm(true)
+        .buildargs(&arguments)
+        .labels(&HashMap::from([(LABEL, role.name())]))
+        .build();
+    let what = definition.dockerfile.display().to_string();
+    let mut output = Vec::new();
+    let mut answers = docker.build_image(options, None, Some(bollard::body_full(context.tar.into())));
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(info) => output.extend(info.stream.into_iter().map(|line| line.trim_end().to_owned())),
+            Err(error) => return Err(build_failed(&what, &error).with_log("image build", output)),
+        }
+    }
+    Ok(())
+}
+
+/// The archive of the image `name` as the engine has it, made where it is not there yet.
+async fn export(docker: &Docker, cache: &Path, name: &str) -> Result<Archive, Failure> {
+    // A tag can move: the image that it names now is in the archive's name too.
+    let id = image_id(docker, name).await?.unwrap_or_default();
+    let path = cache.join(format!("{}.tar", key([name, id.as_str()].into_iter())));
+    if let Some(archive) = Archive::open(&path)? {
+        return Ok(archive);
+    }
+    write_export(docker, name, &path).await?;
+    Archive::open(&path)?.ok_or_else(|| unreadable(&path, "it vanished"))
+}
+
+async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Failure> {
+    let (send, mut receive) = tokio::sync::mpsc::channel::<Chunk>(16);
+    let target: PathBuf = path.to_owned();
+    let writing = blocking(move || {
+        let write = |file: &mut std::fs::File| loop {
+            match receive.blocking_recv() {
+                Some(Chunk::Bytes(bytes)) => file.write_all(&bytes)?,
+                Some(Chunk::End) => return Ok(()),
+                None => return Err(io::Error::other("the engine broke off")),
+            }
+        };
+        atomically(&target, write).map_err(|error| unreadable(&target, error))
+    });
+    let reading = async move {
+        let mut chunks = Box::pin(docker.export_image(name));
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| build_failed(name, &error))?;
+            // A writer that has given up says why itself.
+            let _unwritten = send.send(Chunk::Bytes(chunk)).await.is_err();
+        }
+        let _unwritten = send.send(Chunk::End).await.is_err();
+        Ok(())
+    };
+    let (written, read) = tokio::join!(writing, reading);
+    read.and(written)
+}
+
+/// A piece of an archive. The end is said, so that a torn stream is not taken for a whole one.
+enum Chunk {
+    Bytes(bytes::Bytes),
+    End,
+}

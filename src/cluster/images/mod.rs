@@ -1,0 +1,70 @@
+//! The images of agent and mock: their names, their content, and the archives that are streamed into nodes.
+//!
+//! A name says what is in the image, so that it is known before anything is made and two checkouts never meet. Nothing here
+//! knows of clusters.
+
+mod archive;
+mod context;
+mod engine;
+mod name;
+mod rootfs;
+
+use std::path::{Path, PathBuf};
+
+pub use archive::{Archive, ArchivedImage};
+pub use engine::{connect, ensure, pull};
+pub use name::{ImageNames, image_names};
+
+use crate::event::{Failure, Symptom};
+
+/// The label of every image that is made here; its value is the image's role.
+pub const LABEL: &str = "e2e-matrix.image";
+
+/// Where the two images come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// `[images]`.
+    pub images: crate::matrix::Images,
+    /// The matrix file's folder, to which paths are relative.
+    pub base: PathBuf,
+    /// The runner's own binary, which also is the reference agent and the mock.
+    pub runner: PathBuf,
+}
+
+/// The two programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Agent,
+    Mock,
+}
+
+impl Role {
+    const ALL: [Self; 2] = [Self::Agent, Self::Mock];
+
+    /// The word in image names and labels.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Mock => "mock",
+        }
+    }
+
+    /// The runner's subcommand that is this program.
+    const fn subcommand(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Mock => "mockapi",
+        }
+    }
+}
+
+/// A file that can't be read or written on the way to an image.
+fn unreadable(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Symptom::ImageBuildFailed,
+        format!(
+            "failed to make an image: can't use {}: {error}",
+            path.display()
+        ),
+    )
+}

@@ -1,0 +1,107 @@
+//! The images' names. They are a function of what goes into the images, and need neither engine nor cluster.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::context::Context;
+use super::rootfs::Rootfs;
+use super::{Role, archive::hexadecimal};
+use crate::event::Failure;
+use crate::matrix::{ImageSource, Images};
+
+/// How many characters of a hash tell one image from another.
+const HASH_LENGTH: usize = 16;
+
+/// The names under which the images are in the engine, on the nodes and in the manifests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageNames {
+    /// The agent's.
+    pub agent: String,
+    /// The mock's.
+    pub mock: String,
+}
+
+/// The names of the images that `images` asks for. Paths in it are relative to `base`; `runner` is the binary that reference
+/// images are made of.
+pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageNames, Failure> {
+    let is_reference = |source: &ImageSource| *source == ImageSource::Reference;
+    let reference = if is_reference(&images.agent.image) || is_reference(&images.mock.image) {
+        Rootfs::of(runner)?.digest()?
+    } else {
+        String::new()
+    };
+    let name = |role, source| name(role, source, base, &reference);
+    Ok(ImageNames {
+        agent: name(Role::Agent, &images.agent.image)?,
+        mock: name(Role::Mock, &images.mock.image)?,
+    })
+}
+
+fn name(role: Role, source: &ImageSource, base: &Path, reference: &str) -> Result<String, Failure> {
+    match source {
+        ImageSource::Tag(tag) => Ok(tag.clone()),
+        ImageSource::Reference => Ok(tagged(role, reference)),
+        ImageSource::Build(build) => {
+            let mut hash = Sha256::new();
+            for (key, value) in &build.args {
+                hash.update(format!("{key}={value}\n"));
+            }
+            hash.update(Context::read(base, build)?.digest());
+            Ok(tagged(role, &hexadecimal(&hash.finalize())))
+        }
+    }
+}
+
+fn tagged(role: Role, hash: &str) -> String {
+    let hash = hash.get(..HASH_LENGTH).unwrap_or(hash);
+    format!("e2e-matrix/{}:{hash}", role.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::matrix::{Build, SystemUnderTest};
+
+    fn from(image: ImageSource) -> SystemUnderTest {
+        SystemUnderTest {
+            image,
+            binary: None,
+        }
+    }
+
+    #[test]
+    fn a_tag_is_the_name_and_a_reference_image_is_named_by_its_content() {
+        let images = Images {
+            agent: from(ImageSource::Tag("registry.example/plexd:1.4".to_owned())),
+            mock: from(ImageSource::Reference),
+        };
+        let runner = std::env::current_exe().unwrap();
+        let names = image_names(&images, Path::new("."), &runner).unwrap();
+        assert_eq!(names.agent, "registry.example/plexd:1.4");
+        let hash = names.mock.strip_prefix("e2e-matrix/mock:").unwrap();
+        assert_eq!(hash.len(), HASH_LENGTH);
+        assert_eq!(image_names(&images, Path::new("."), &runner).unwrap(), names);
+    }
+
+    #[test]
+    fn a_built_image_is_named_by_context_and_arguments() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+        let named = |value: &str| {
+            let build = Build {
+                dockerfile: "Dockerfile".into(),
+                context: ".".into(),
+                args: BTreeMap::from([("A".to_owned(), value.to_owned())]),
+            };
+            name(Role::Agent, &ImageSource::Build(build), folder.path(), "").unwrap()
+        };
+        let one = named("1");
+        assert_eq!(named("1"), one);
+        assert_ne!(named("2"), one);
+        std::fs::write(folder.path().join("more"), "content").unwrap();
+        assert_ne!(named("1"), one);
+    }
+}

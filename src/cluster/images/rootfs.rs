@@ -1,0 +1,185 @@
+//! What is in a reference image: the runner's binary, its loader, and the shared libraries it is linked to.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use lddtree::DependencyAnalyzer;
+use sha2::{Digest, Sha256};
+
+use super::unreadable;
+use crate::event::{Failure, Symptom};
+
+/// The binary's place in the image.
+pub(super) const PROGRAM: &str = "/e2e-matrix";
+
+/// The libraries' place in the image. Not the host's: the loader finds them by `LD_LIBRARY_PATH`, whatever its defaults are.
+pub(super) const LIBRARIES: &str = "/lib/e2e-matrix";
+
+/// Enters every content hash. Another number whenever the way an image is put together changes.
+const LAYOUT: &str = "layout 1";
+
+/// The files of a reference image: place in the image and place on the host, in the order of the layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rootfs(Vec<(String, PathBuf)>);
+
+impl Rootfs {
+    /// What `runner` needs to run.
+    pub(super) fn of(runner: &Path) -> Result<Self, Failure> {
+        let tree = DependencyAnalyzer::default()
+            .analyze(runner)
+            .map_err(|error| unreadable(runner, error))?;
+        let mut files = vec![(PROGRAM.to_owned(), runner.to_owned())];
+        if let Some(interpreter) = tree.interpreter {
+            files.push((interpreter.clone(), PathBuf::from(interpreter)));
+        }
+        let mut libraries: Vec<_> = tree.libraries.into_iter().collect();
+        libraries.sort_by(|(left, _), (right, _)| left.cmp(right));
+        for (name, library) in libraries {
+            if files.iter().any(|(_, host)| same_file(host, &library.path)) {
+                continue;
+            }
+            let host = library.realpath.ok_or_else(|| missing(runner, &name))?;
+            let name = library.path.file_name().map_or_else(
+                || name.clone(),
+                |name| name.to_string_lossy().into_owned(),
+            );
+            files.push((format!("{LIBRARIES}/{name}"), host));
+        }
+        Ok(Self(files))
+    }
+
+    /// A hash over names and contents, in hexadecimal.
+    pub(super) fn digest(&self) -> Result<String, Failure> {
+        let mut hash = Sha256::new();
+        hash.update(LAYOUT);
+        for (name, host) in &self.0 {
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+            let length = copy(host, &mut Hashing(&mut hash)).map_err(|error| unreadable(host, error))?;
+            hash.update(length.to_le_bytes());
+        }
+        Ok(super::archive::hexadecimal(&hash.finalize()))
+    }
+
+    /// The layer: a tar of the files that is the same, byte for byte, whenever they are.
+    pub(super) fn layer(&self) -> Result<Vec<u8>, Failure> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for folder in ["tmp", "etc", "var", "run"] {
+            folder_entry(&mut tar, folder).map_err(|error| unreadable(Path::new(folder), error))?;
+        }
+        for (name, host) in &self.0 {
+            file_entry(&mut tar, name, host).map_err(|error| unreadable(host, error))?;
+        }
+        tar.into_inner()
+            .map_err(|error| unreadable(Path::new(PROGRAM), error))
+    }
+}
+
+fn same_file(left: &Path, right: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    left == right || real(left).is_some_and(|left| Some(left) == real(right))
+}
+
+fn missing(runner: &Path, library: &str) -> Failure {
+    Failure::new(
+        Symptom::ImageBuildFailed,
+        format!(
+            "failed to make an image of {}: its library {library} is not found on this machine",
+            runner.display()
+        ),
+    )
+}
+
+fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+fn folder_entry(tar: &mut tar::Builder<Vec<u8>>, name: &str) -> io::Result<()> {
+    let mode = if name == "tmp" { 0o1777 } else { 0o755 };
+    let mut header = header(tar::EntryType::Directory, mode, 0);
+    tar.append_data(&mut header, format!("{name}/"), io::empty())
+}
+
+fn file_entry(tar: &mut tar::Builder<Vec<u8>>, name: &str, host: &Path) -> io::Result<()> {
+    let mut file = File::open(host)?;
+    let size = file.metadata()?.len();
+    let mut header = header(tar::EntryType::Regular, 0o755, size);
+    tar.append_data(&mut header, name.trim_start_matches('/'), &mut file)
+}
+
+/// Writes into a hash.
+struct Hashing<'h>(&'h mut Sha256);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Copies the file at `path` into `to`; returns its length.
+fn copy(path: &Path, to: &mut impl Write) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut length = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(length);
+        }
+        length += read as u64;
+        to.write_all(&buffer[..read])?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_binary_brings_its_loader_and_libraries() {
+        let runner = std::env::current_exe().unwrap();
+        let rootfs = Rootfs::of(&runner).unwrap();
+        let names: Vec<_> = rootfs.0.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names[0], PROGRAM);
+        if cfg!(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static"))) {
+            assert!(names.iter().any(|name| name.contains("/ld-linux")), "{names:?}");
+            assert!(names.contains(&"/lib/e2e-matrix/libc.so.6"), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn the_hash_follows_the_content_and_the_layer_is_reproducible() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("program");
+        let rootfs = Rootfs(vec![(PROGRAM.to_owned(), file.clone())]);
+        std::fs::write(&file, "one").unwrap();
+        let (first, layer) = (rootfs.digest().unwrap(), rootfs.layer().unwrap());
+        assert_eq!(rootfs.digest().unwrap(), first);
+        assert_eq!(rootfs.layer().unwrap(), layer);
+        std::fs::write(&file, "two").unwrap();
+        assert_ne!(rootfs.digest().unwrap(), first);
+    }
+
+    #[test]
+    fn what_is_no_binary_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("script");
+        std::fs::write(&file, "#!/bin/sh\n").unwrap();
+        let failure = Rootfs::of(&file).unwrap_err();
+        assert_eq!(failure.symptom, Symptom::ImageBuildFailed);
+        assert!(failure.message.contains("script"), "{failure}");
+    }
+}

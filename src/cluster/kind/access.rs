@@ -1,0 +1,102 @@
+//! The way to the API server: the administrator's kubeconfig straight from the node, as soon as kubeadm has written it, kept in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::Retryable;
+use bollard::Docker;
+use bollard::query_parameters::InspectContainerOptions;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::admin_kubeconfig;
+use super::destroy::engine_failed;
+use super::nodes::read_file;
+use super::retry::every;
+use super::watch::View;
+use super::work::Work;
+use crate::event::{Failure, Symptom};
+
+/// A cluster whose API server answers.
+pub(super) struct Kube {
+    pub(super) client: Client,
+    /// What the API server says it is, such as `v1.34.4`.
+    pub(super) server_version: String,
+    /// What is seen of it.
+    pub(super) view: View,
+}
+
+/// How often is looked.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Phases have shorter deadlines of their own.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Opens the way, and begins to watch.
+pub(super) async fn open(
+    work: &Work,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Arc<Kube>, Failure> {
+    work.is_running(work.control_plane()).await?;
+    let docker = work.shared.docker().await?;
+    let attempts = every(INTERVAL, LIMIT);
+    let reading = async { (|| kubeconfig(work, docker)).retry(attempts).await };
+    let kubeconfig = work.steps.measure("kubeconfig written", reading).await?;
+    let client = client(kubeconfig).await.map_err(|error| unusable(&error))?;
+    let asking = async { (|| client.apiserver_version()).retry(attempts).await };
+    let version = work.steps.measure("api server up", asking).await;
+    let version = version.map_err(|error| unusable(&error))?;
+    let view = View::start(&client, &work.plan.namespace, tasks, stop);
+    Ok(Arc::new(Kube {
+        client,
+        server_version: version.git_version,
+        view,
+    }))
+}
+
+fn unusable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Symptom::ClusterNotUp, format!("the API server can't be reached: {error}"))
+}
+
+/// The administrator's kubeconfig, with the address at which the API server is reached from here.
+async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure> {
+    let node = work.control_plane().as_str();
+    let path = admin_kubeconfig(work.plan.cell.kubernetes);
+    let not_yet = || unusable(&format!("{path} is not there yet"));
+    let text = read_file(docker, node, path).await.map_err(|error| engine_failed(&error))?;
+    let mut kubeconfig = Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
+    let address = published_address(docker, node).await?;
+    for named in &mut kubeconfig.clusters {
+        if let Some(cluster) = &mut named.cluster {
+            cluster.server = Some(format!("https://{address}"));
+        }
+    }
+    Ok(kubeconfig)
+}
+
+/// Where the node's API server is published.
+async fn published_address(docker: &Docker, node: &str) -> Result<String, Failure> {
+    let container = docker.inspect_container(node, None::<InspectContainerOptions>).await;
+    let container = container.map_err(|error| engine_failed(&error))?;
+    let find = || {
+        let ports = container.network_settings?.ports?;
+        let binding = ports.get("6443/tcp")?.as_ref()?.first()?;
+        let host = match binding.host_ip.as_deref() {
+            None | Some("" | "0.0.0.0") => "127.0.0.1",
+            Some(host) => host,
+        };
+        Some(format!("{host}:{}", binding.host_port.as_ref()?))
+    };
+    find().ok_or_else(|| unusable(&"its port is not published"))
+}
+
+async fn client(kubeconfig: Kubeconfig) -> Result<Client, kube::Error> {
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.map_err(|error| kube::Error::Service(Box::new(error)))?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Client::try_from(config)
+}

@@ -1,0 +1,154 @@
+//! The objects into the cluster: server-side apply in the order of the rendering, strict about unknown fields.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use backon::Retryable;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, Client, discovery};
+
+use super::retry::every;
+use super::work::Work;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::manifest::Object;
+
+/// Who owns the fields.
+const MANAGER: &str = "e2e-matrix";
+
+/// Kinds that make pods: they wait until the images are there, so that no pod is ever without its image.
+const WORKLOADS: [&str; 7] = ["DaemonSet", "Deployment", "StatefulSet", "ReplicaSet", "Job", "CronJob", "Pod"];
+
+/// How long an API server that is just coming up may refuse what it will take; phases have shorter deadlines of their own.
+const WARM_UP: Duration = Duration::from_secs(30);
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Applies everything.
+pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
+    let kube = work.kube.reached().await?;
+    let applying = async {
+        let mut applier = Applier::new(kube.client.clone());
+        let mut evidence = Vec::new();
+        for object in work.plan.rendered.objects() {
+            if WORKLOADS.contains(&object.kind.as_str()) {
+                work.loaded.reached().await?;
+            }
+            evidence.push(applier.apply(object).await?);
+        }
+        applier.established(None).await?;
+        Ok(evidence)
+    };
+    work.steps.measure("apply", applying).await
+}
+
+/// Applies objects, and remembers what it has learned of the API server on the way.
+struct Applier {
+    client: Client,
+    kinds: HashMap<GroupVersionKind, ApiResource>,
+    /// Definitions that were applied and may not be served yet: name and group.
+    definitions: Vec<(String, String)>,
+}
+
+impl Applier {
+    fn new(client: Client) -> Self {
+        Self {
+            client,
+            kinds: HashMap::new(),
+            definitions: Vec::new(),
+        }
+    }
+
+    async fn apply(&mut self, object: &Object) -> Result<Evidence, Failure> {
+        let kind = gvk(object);
+        if self.definitions.iter().any(|(_, group)| *group == kind.group) {
+            self.established(Some(&kind.group)).await?;
+        }
+        let resource = self.resource(object, &kind).await?;
+        let api: Api<DynamicObject> = match &object.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let mut parameters = PatchParams::apply(MANAGER).force();
+        parameters.field_validation = Some(ValidationDirective::Strict);
+        let patch = Patch::Apply(&object.value);
+        let applied = patiently(|| api.patch(&object.name, &parameters, &patch)).await;
+        applied.map_err(|error| refused(object, &error))?;
+        if object.kind == "CustomResourceDefinition" {
+            let group = object.value.pointer("/spec/group").and_then(serde_json::Value::as_str);
+            let group = group.unwrap_or_default().to_owned();
+            self.definitions.push((object.name.clone(), group));
+        }
+        Ok(Evidence {
+            node: None,
+            subject: object.title(),
+            expected: "applied".to_owned(),
+            seen: "applied".to_owned(),
+            holds: true,
+        })
+    }
+
+    /// What the API server calls objects of this kind.
+    async fn resource(&mut self, object: &Object, kind: &GroupVersionKind) -> Result<ApiResource, Failure> {
+        if let Some(resource) = self.kinds.get(kind) {
+            return Ok(resource.clone());
+        }
+        let found = patiently(|| discovery::pinned_kind(&self.client, kind)).await;
+        let (resource, _) = found.map_err(|error| refused(object, &error))?;
+        self.kinds.insert(kind.clone(), resource.clone());
+        Ok(resource)
+    }
+
+    /// Waits until the definitions of `group`, or all, are served.
+    async fn established(&mut self, group: Option<&str>) -> Result<(), Failure> {
+        let is_awaited = |(_, of): &(String, String)| group.is_none_or(|group| group == of);
+        let (awaited, others) = self.definitions.drain(..).partition(is_awaited);
+        self.definitions = others;
+        let awaited: Vec<(String, String)> = awaited;
+        for (name, _) in awaited {
+            let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+            let established = await_condition(api, &name, conditions::is_crd_established()).await;
+            established.map_err(|error| {
+                let message = format!("failed to wait until {name} is established: {error}");
+                Failure::new(Symptom::ApiServerGone, message)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn gvk(object: &Object) -> GroupVersionKind {
+    let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
+    GroupVersionKind::gvk(group, version, &object.kind)
+}
+
+/// Tries again while the answer is one that an API server gives while it is coming up.
+async fn patiently<T, F: Future<Output = Result<T, kube::Error>>>(
+    call: impl FnMut() -> F,
+) -> Result<T, kube::Error> {
+    call.retry(every(INTERVAL, WARM_UP)).when(is_passing).await
+}
+
+/// Whether waiting may help: no connection, an overloaded or half-started server. A verdict on the object itself never passes.
+fn is_passing(error: &kube::Error) -> bool {
+    use kube::Error::{Api, HyperError, ReadEvents, Service};
+    matches!(error, Api(status) if matches!(status.code, 408 | 409 | 429 | 500..=599))
+        || matches!(error, HyperError(_) | Service(_) | ReadEvents(_))
+}
+
+fn refused(object: &Object, error: &kube::Error) -> Failure {
+    let title = object.title();
+    match error {
+        kube::Error::Api(status) if status.code < 500 => Failure::new(
+            Symptom::ObjectRefused,
+            format!("the API server refused {title} ({}): {}", object.source.file, status.message),
+        ),
+        kube::Error::Discovery(_) => Failure::new(
+            Symptom::ObjectRefused,
+            format!("the API server knows no {} {}, which {title} is: {error}", object.api_version, object.kind),
+        ),
+        error => Failure::new(Symptom::ApiServerGone, format!("failed to apply {title}: {error}")),
+    }
+}

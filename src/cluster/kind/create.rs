@@ -1,0 +1,251 @@
+//! Creation: what is stale goes, then kind's CLI makes the cluster, as a child whose output is kept.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::StreamExt;
+use jiff::Timestamp;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::config::{DNS_PATCH, KindFile, kind_file};
+use super::nodes::CLUSTER_LABEL;
+use super::work::Work;
+use super::{node_image, stale};
+use crate::cluster::NodeName;
+use crate::event::{Failure, Symptom};
+use crate::machine::process::Group;
+use crate::machine::{Resource, private_folder};
+
+/// How long a kind that is told to end may take to have its containers there, so that none appears behind the back of clean-up.
+const CALL_BACK: Duration = Duration::from_secs(10);
+
+/// The files of a creation, in the cell's private folder.
+pub(super) struct Files {
+    folder: PathBuf,
+}
+
+impl Files {
+    pub(super) fn of(work: &Work) -> Self {
+        Self {
+            folder: work.plan.runtime.clone(),
+        }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("kind.yaml")
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// What kind printed.
+    pub(super) fn output(&self) -> PathBuf {
+        self.folder.join("kind.log")
+    }
+
+    fn patches(&self) -> PathBuf {
+        self.folder.join("patches")
+    }
+}
+
+/// Makes the cluster. Not to be dropped on the way: when `stop` is cancelled, it ends what it has started and returns.
+pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
+    let prepared = stop.run_until_cancelled(prepare(&work)).await;
+    let result = match prepared {
+        Some(Ok(image)) => {
+            work.prepared.set(Ok(Timestamp::now()));
+            work.steps
+                .measure("kind create", kind_create(&work, &image, &stop))
+                .await
+        }
+        Some(Err(failure)) => Err(failure),
+        None => return,
+    };
+    finish(&work, result);
+}
+
+fn finish(work: &Work, result: Result<(), Failure>) {
+    if let Err(failure) = &result {
+        work.lost.set(Err(failure.clone()));
+    }
+    work.created.set(result);
+}
+
+/// Everything before kind itself. Returns the node image.
+async fn prepare(work: &Work) -> Result<String, Failure> {
+    let docker = work.shared.docker().await?;
+    stale::remove(work, docker).await?;
+    let name = work.plan.cluster.to_string();
+    let planned = work.plan.ledger.plan(Resource::KindCluster { name });
+    planned.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
+    work.shared.network().await?;
+    let image = node_image::ensure(work, docker).await?;
+    write_files(work).map_err(|error| {
+        let folder = work.plan.runtime.display();
+        Failure::new(Symptom::FilesystemFailed, format!("failed to write to {folder}: {error}"))
+    })?;
+    Ok(image)
+}
+
+fn write_files(work: &Work) -> std::io::Result<()> {
+    let files = Files::of(work);
+    private_folder(&files.folder)?;
+    let is_tuned = work.shared.options.tuned;
+    let patches = files.patches();
+    if is_tuned {
+        private_folder(&patches)?;
+        let (name, content) = DNS_PATCH;
+        fs::write(patches.join(name), content)?;
+    }
+    let KindFile { content, tuning } =
+        kind_file(&work.plan.cell, is_tuned.then_some(patches.as_path()));
+    work.set_tuning(tuning);
+    fs::write(files.config(), content.to_string())
+}
+
+async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Result<(), Failure> {
+    let files = Files::of(work);
+    let mut group = spawn(work, image, &files)?;
+    let ended = stop.run_until_cancelled(group.wait()).await;
+    let failed = |error| Failure::new(Symptom::ProcessFailed, format!("{error}"));
+    match ended {
+        Some(status) => judge(status.map_err(failed)?, &files.output()),
+        None => {
+            // What the engine is in the middle of making can't be called back: it is awaited, and then removed.
+            let grace = work.plan.clock.deadline(CALL_BACK);
+            let _there = grace
+                .run(async {
+                    tokio::select! {
+                        _ = group.wait() => {}
+                        _ = work.all_running() => {}
+                    }
+                })
+                .await;
+            group.kill().await.map_err(failed)?;
+            Err(Failure::new(Symptom::ClusterNotUp, "the cluster was given up while it was made"))
+        }
+    }
+}
+
+fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Symptom::FilesystemFailed,
+            format!("failed to write to {}: {error}", files.output().display()),
+        )
+    };
+    let output = File::create(files.output()).map_err(failed)?;
+    let errors = output.try_clone().map_err(failed)?;
+    let mut command = Command::new("kind");
+    command
+        .args(["create", "cluster", "--retain", "--name", work.plan.cluster.as_str()])
+        .args(["--image", image])
+        .arg("--config")
+        .arg(files.config())
+        .arg("--kubeconfig")
+        .arg(files.kubeconfig())
+        .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
+        .env_remove("KIND_EXPERIMENTAL_DOCKER_NETWORK")
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors);
+    Group::spawn(&mut command)
+        .map_err(|error| Failure::new(Symptom::ToolMissing, format!("{error}")))
+}
+
+fn judge(status: ExitStatus, output: &Path) -> Result<(), Failure> {
+    if status.success() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(output).unwrap_or_default();
+    Err(explain(&text, &status.to_string()))
+}
+
+/// What kind's output says about why it failed.
+fn explain(output: &str, status: &str) -> Failure {
+    const KNOWN: [(&str, Symptom, &str); 6] = [
+        (
+            "too many open files",
+            Symptom::MachineTooSmall,
+            "raise the inotify limit: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`",
+        ),
+        (
+            "inotify",
+            Symptom::MachineTooSmall,
+            "raise the inotify limit: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`",
+        ),
+        ("no space left on device", Symptom::MachineTooSmall, "free some disk space, for example with `docker system prune`"),
+        ("address pool", Symptom::MachineTooSmall, "remove unused networks with `docker network prune`"),
+        ("Cannot connect to the Docker daemon", Symptom::EngineGone, "start Docker"),
+        ("already exist for a cluster", Symptom::ClusterNotUp, "delete that cluster with `kind delete cluster`, or choose another name"),
+    ];
+    let last = output.lines().rev().find(|line| line.contains("ERROR"));
+    let last = last.or_else(|| output.lines().next_back()).unwrap_or("it printed nothing");
+    let message = format!("`kind create cluster` failed ({status}): {}", last.trim());
+    let lines: Vec<_> = output.lines().map(str::to_owned).collect();
+    let tail = lines[lines.len().saturating_sub(50)..].to_vec();
+    let known = KNOWN.iter().find(|(text, _, _)| output.contains(text));
+    let failure = match known {
+        Some((_, symptom, remedy)) => Failure::new(*symptom, message).with_remedy(*remedy),
+        None => Failure::new(Symptom::ClusterNotUp, message),
+    };
+    failure.with_log("kind create cluster", tail)
+}
+
+/// Follows the engine's events of this cluster's containers, from the moment in which kind was started.
+pub(super) async fn follow(work: &Work) {
+    let (Ok(since), Ok(docker)) = (work.prepared.reached().await, work.shared.docker().await) else {
+        return;
+    };
+    let label = format!("{CLUSTER_LABEL}={}", work.plan.cluster);
+    let filters = HashMap::from([
+        ("type", vec!["container"]),
+        ("event", vec!["start", "die"]),
+        ("label", vec![label.as_str()]),
+    ]);
+    let options = EventsOptionsBuilder::new().since(&moment(since)).filters(&filters).build();
+    let mut events = Box::pin(docker.events(Some(options)));
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => note(work, &event),
+            Err(error) => {
+                let message = format!("the container engine's events broke off: {error}");
+                work.lost.set(Err(Failure::new(Symptom::EngineGone, message)));
+                return;
+            }
+        }
+    }
+}
+
+/// A moment as the engine takes it: seconds and nanoseconds.
+fn moment(timestamp: Timestamp) -> String {
+    format!("{}.{:09}", timestamp.as_second(), timestamp.subsec_nanosecond())
+}
+
+fn note(work: &Work, event: &EventMessage) {
+    let attributes = event.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
+    let Some(name) = attributes.and_then(|attributes| attributes.get("name")) else {
+        return;
+    };
+    let node = NodeName::new(name.as_str());
+    match event.action.as_deref() {
+        Some("start") => {
+            if let Some(milestone) = work.running.get(&node) {
+                milestone.set(Ok(()));
+            }
+        }
+        Some("die") => {
+            let failure = Failure::new(Symptom::ClusterNotUp, format!("the container of node {name} has ended"));
+            work.lost.set(Err(failure));
+        }
+        Some(_) | None => {}
+    }
+}

@@ -1,0 +1,122 @@
+//! The end: everything of a cell is taken away, whatever state it is in, and it is proven that nothing is left.
+//!
+//! The containers are removed through the engine, all at once. What `kind delete cluster` does beyond that is to take the cluster out
+//! of a kubeconfig, and the cell's is a private file that goes with its folder.
+
+use std::io;
+use std::path::Path;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::ContainerSummary;
+use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use futures::future::try_join_all;
+
+use super::nodes::containers;
+use super::work::Work;
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::machine::Resource;
+
+/// The engine refused something.
+pub(super) fn engine_failed(error: &Error) -> Failure {
+    Failure::new(Symptom::EngineGone, format!("the container engine failed: {error}"))
+}
+
+/// Takes the cluster away. Its tasks have ended, and its forward is closed.
+pub(super) async fn destroy(work: &Work, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+    let removing = work.steps.measure("delete", remove_all(work));
+    let mut evidence = match deadline.run(removing).await {
+        Ok(removed) => removed?,
+        Err(timed_out) => {
+            return Err(incomplete(work, format!("clean-up {timed_out}")));
+        }
+    };
+    evidence.push(remove_folder(&work.plan.runtime).map_err(|error| {
+        let folder = work.plan.runtime.display();
+        incomplete(work, format!("failed to remove {folder}: {error}"))
+    })?);
+    if evidence.iter().any(|row| !row.holds) {
+        let failure = incomplete(work, "something of the cell is still there".to_owned());
+        return Err(failure.with_evidence(evidence));
+    }
+    let name = work.plan.cluster.to_string();
+    let gone = work.plan.ledger.gone(Resource::KindCluster { name });
+    gone.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
+    Ok(evidence)
+}
+
+async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
+    let docker = work.shared.docker().await?;
+    remove_containers(docker, work.plan.cluster.as_str()).await
+}
+
+/// Removes the containers of the cluster `name` with their volumes, and looks whether they are gone.
+pub(super) async fn remove_containers(docker: &Docker, name: &str) -> Result<Vec<Evidence>, Failure> {
+    let failed = |error| engine_failed(&error);
+    let found = containers(docker, Some(name)).await.map_err(failed)?;
+    let volumes = volumes(&found);
+    try_join_all(found.iter().filter_map(|container| Some(remove(docker, container.id.as_deref()?))))
+        .await
+        .map_err(failed)?;
+    let left = containers(docker, Some(name)).await.map_err(failed)?;
+    let mut left_volumes = Vec::new();
+    for volume in &volumes {
+        match docker.inspect_volume(volume).await {
+            Ok(_) => left_volumes.push(volume.clone()),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(error) => return Err(engine_failed(&error)),
+        }
+    }
+    Ok(vec![
+        none_left(&format!("containers of {name} ({} removed)", found.len()), &names(&left)),
+        none_left(&format!("volumes of {name} ({} removed)", volumes.len()), &left_volumes),
+    ])
+}
+
+async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match docker.remove_container(id, Some(options)).await {
+        // 409: somebody else is at it. Whether it is gone is looked at afterwards.
+        Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The names of the volumes that `containers` have mounted.
+fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
+    let mounts = containers.iter().filter_map(|container| container.mounts.as_ref()).flatten();
+    let volumes = mounts.filter(|mount| mount.typ.as_deref() == Some("volume"));
+    volumes.filter_map(|mount| mount.name.clone()).collect()
+}
+
+fn names(containers: &[ContainerSummary]) -> Vec<String> {
+    let names = containers.iter().filter_map(|container| container.names.as_ref());
+    names.flatten().map(|name| name.trim_start_matches('/').to_owned()).collect()
+}
+
+fn none_left(subject: &str, left: &[String]) -> Evidence {
+    Evidence {
+        node: None,
+        subject: subject.to_owned(),
+        expected: "none left".to_owned(),
+        seen: if left.is_empty() { "none".to_owned() } else { left.join(", ") },
+        holds: left.is_empty(),
+    }
+}
+
+/// Removes the cell's private folder, with its kubeconfig in it.
+fn remove_folder(folder: &Path) -> io::Result<Evidence> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let left: Vec<_> = folder.exists().then(|| folder.display().to_string()).into_iter().collect();
+    Ok(none_left("private folder with the kubeconfig", &left))
+}
+
+fn incomplete(work: &Work, message: String) -> Failure {
+    let name = &work.plan.cluster;
+    Failure::new(Symptom::CleanupIncomplete, message)
+        .with_remedy(format!("`kind delete cluster --name {name}` removes what is left"))
+}

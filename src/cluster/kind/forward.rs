@@ -1,0 +1,89 @@
+//! The mock, reached from the host through the API server: the pod is looked up anew for every connection.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{Api, ResourceExt};
+
+use super::access::Kube;
+use super::health::{Owner, alive, is_pod_ready, owner};
+use super::work::Work;
+use crate::cluster::{Connect, Forward, Stream};
+use crate::event::{Failure, Symptom};
+
+/// The Service's port that is forwarded.
+const PORT: i32 = 8080;
+
+/// Opens the forward on the cell's listener.
+pub(super) fn open(work: &Work, kube: Arc<Kube>) -> Result<Forward, Failure> {
+    let failed = |why: String| Failure::new(Symptom::ForwardLost, format!("failed to forward a port: {why}"));
+    let listener = work.plan.take_listener().ok_or_else(|| failed("its listener was taken already".to_owned()))?;
+    let connect = ThroughApiServer {
+        kube,
+        namespace: work.plan.namespace.clone(),
+        service: work.plan.rendered.mock().service.clone(),
+    };
+    Forward::start(listener, Arc::new(connect)).map_err(|error| failed(error.to_string()))
+}
+
+struct ThroughApiServer {
+    kube: Arc<Kube>,
+    namespace: String,
+    service: Service,
+}
+
+#[async_trait]
+impl Connect for ThroughApiServer {
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let snapshot = self.kube.view.snapshot();
+        let pod = alive(&snapshot.pods).find(|pod| owner(pod) == Owner::Mock && is_pod_ready(pod));
+        let pod = pod.ok_or_else(|| io::Error::other("no mock is ready"))?;
+        let port = target_port(&self.service, pod)
+            .ok_or_else(|| io::Error::other("the mock's Service has no port 8080"))?;
+        let pods: Api<Pod> = Api::namespaced(self.kube.client.clone(), &self.namespace);
+        let mut forwarder = pods.portforward(&pod.name_any(), &[port]).await.map_err(io::Error::other)?;
+        let stream = forwarder.take_stream(port).ok_or_else(|| io::Error::other("no stream"))?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// The port of `pod` that is behind the Service's.
+fn target_port(service: &Service, pod: &Pod) -> Option<u16> {
+    let ports = service.spec.as_ref()?.ports.as_ref()?;
+    let port = ports.iter().find(|port| port.port == PORT)?;
+    let number = match &port.target_port {
+        None => port.port,
+        Some(IntOrString::Int(number)) => *number,
+        Some(IntOrString::String(name)) => {
+            let containers = &pod.spec.as_ref()?.containers;
+            let mut ports = containers.iter().flat_map(|container| container.ports.iter().flatten());
+            ports.find(|port| port.name.as_ref() == Some(name))?.container_port
+        }
+    };
+    u16::try_from(number).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_named_port_is_looked_up_in_the_pod() {
+        let pod: Pod = serde_json::from_value(json!({
+            "spec": {"containers": [{"name": "a", "ports": [{"name": "http", "containerPort": 9090}]}]},
+        }))
+        .unwrap();
+        for (target, expected) in [(json!("http"), Some(9090)), (json!(7070), Some(7070)), (json!("other"), None)] {
+            let service: Service = serde_json::from_value(json!({
+                "spec": {"ports": [{"port": 8443}, {"port": 8080, "targetPort": target}]},
+            }))
+            .unwrap();
+            assert_eq!(target_port(&service, &pod), expected);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! What the state of pods, nodes and events means: what is wrong for good, what may pass, and how long it may take to. Pure.
+//!
+//! Which evidence makes a thing permanent: a state that Kubernetes itself never leaves needs no patience; one that also shows while a
+//! cluster comes up (no network yet, a cache that lags, a taint that is about to go) is believed when it has stayed.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Node, Pod};
+use kube::ResourceExt;
+
+use super::wait::Suspicion;
+use super::watch::Snapshot;
+use crate::event::{Failure, Symptom};
+use crate::manifest::names;
+
+const AT_ONCE: Duration = Duration::ZERO;
+/// For what a lagging cache can show for a moment.
+const SHORT: Duration = Duration::from_secs(2);
+/// For what shows while neighbours are coming up.
+const LONG: Duration = Duration::from_secs(10);
+
+/// How often a program may end before it is called crashing.
+const CRASHES: i32 = 3;
+
+/// Whose pod it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The agent, or something beside it in its manifests.
+    Agent,
+    /// The mock.
+    Mock,
+    /// The cluster itself.
+    System,
+}
+
+/// Whose the pod of a cell's namespace is.
+pub(super) fn owner(pod: &Pod) -> Owner {
+    match pod.labels().get(names::LABEL).map(String::as_str) {
+        Some(names::MOCK) => Owner::Mock,
+        Some(_) | None => Owner::Agent,
+    }
+}
+
+/// Everything that looks wrong. `is_applied`: all objects are, so that what is missing now stays missing.
+pub(super) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
+    let nodes_ready = !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
+    let mut found = Vec::new();
+    for pod in alive(&snapshot.pods) {
+        found.extend(of_pod(pod, owner(pod), nodes_ready));
+    }
+    for pod in alive(&snapshot.system_pods) {
+        found.extend(of_system_pod(pod));
+    }
+    for node in &snapshot.nodes {
+        found.extend(of_node(node));
+    }
+    if is_applied {
+        let waiting = |event: &Event| concerns_waiting_pod(event, snapshot);
+        let events = snapshot.events.iter().filter(|event| waiting(event));
+        found.extend(events.filter_map(|event| of_event(event)));
+    }
+    found.extend(snapshot.unreachable.as_ref().map(|why| Suspicion {
+        key: "unreachable".to_owned(),
+        patience: LONG,
+        failure: Failure::new(Symptom::ApiServerGone, format!("the API server does not answer any more: {why}")),
+    }));
+    found
+}
+
+/// The pods that are not on their way out.
+pub(super) fn alive<'p>(pods: &'p [std::sync::Arc<Pod>]) -> impl Iterator<Item = &'p Pod> {
+    let pods = pods.iter().map(AsRef::as_ref);
+    pods.filter(|pod: &&Pod| pod.metadata.deletion_timestamp.is_none())
+}
+
+/// Where a pod runs, for people.
+pub(super) fn place(pod: &Pod) -> &str {
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    node.unwrap_or("no node")
+}
+
+fn title(pod: &Pod, owner: Owner) -> String {
+    match owner {
+        Owner::Agent => format!("the agent on {}", place(pod)),
+        Owner::Mock => "the mock".to_owned(),
+        Owner::System => format!("{} on {}", pod.name_any(), place(pod)),
+    }
+}
+
+fn suspicion(pod: &Pod, patience: Duration, symptom: Symptom, message: String) -> Suspicion {
+    Suspicion {
+        key: format!("{}/{symptom}", pod.uid().unwrap_or_default()),
+        patience,
+        failure: Failure::new(symptom, message),
+    }
+}
+
+fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
+    let mut found: Vec<_> = containers(pod).filter_map(|status| of_container(pod, owner, status)).collect();
+    found.extend(unschedulable(pod, owner, nodes_ready));
+    found.extend(ended(pod, owner));
+    found
+}
+
+/// A core pod may stumble while the others come up, so only one that keeps crashing counts, and only when it stays so.
+fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
+    let crashed = containers(pod).find_map(|status| crashes(status).filter(|count| *count >= CRASHES));
+    let count = crashed?;
+    let message = format!("{} has crashed {count} times", title(pod, Owner::System));
+    Some(suspicion(pod, LONG * 3, Symptom::NodeNotReady, message))
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| {
+        let init = status.init_container_statuses.iter().flatten();
+        init.chain(status.container_statuses.iter().flatten())
+    })
+}
+
+/// How often a container has ended, where it is not running now or has been started anew.
+fn crashes(status: &ContainerStatus) -> Option<i32> {
+    let state = status.state.as_ref()?;
+    let is_down = state.terminated.is_some() || waiting_reason(state) == Some("CrashLoopBackOff");
+    let count = status.restart_count + i32::from(is_down);
+    (count > 0).then_some(count)
+}
+
+fn waiting_reason(state: &ContainerState) -> Option<&str> {
+    state.waiting.as_ref()?.reason.as_deref()
+}
+
+fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
+    let who = title(pod, owner);
+    if is_out_of_memory(status) {
+        let symptom = match owner {
+            Owner::Agent => Symptom::AgentOutOfMemory,
+            Owner::Mock => Symptom::MockUnavailable,
+            Owner::System => Symptom::NodePressure,
+        };
+        return Some(suspicion(pod, AT_ONCE, symptom, format!("{who} was killed for using more memory than its limit")));
+    }
+    if let Some(count) = crashes(status).filter(|count| *count >= CRASHES) {
+        let symptom = match owner {
+            Owner::Agent => Symptom::AgentCrashed,
+            Owner::Mock => Symptom::MockUnavailable,
+            Owner::System => Symptom::NodeNotReady,
+        };
+        let code = exit_code(status).map_or(String::new(), |code| format!(", last with exit code {code}"));
+        return Some(suspicion(pod, AT_ONCE, symptom, format!("{who} has ended {count} times{code}")));
+    }
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let detail = waiting.message.as_deref().unwrap_or_default();
+    let (patience, symptom) = of_waiting(waiting.reason.as_deref()?, detail)?;
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let message = format!("{who} can't start: {reason}: {detail} (image {})", status.image);
+    Some(suspicion(pod, patience, symptom, message))
+}
+
+/// What a container's reason for waiting means; none where it is only on its way.
+fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
+    match reason {
+        "InvalidImageName" => Some((AT_ONCE, Symptom::ImageNameUnusable)),
+        "ErrImageNeverPull" => Some((SHORT, Symptom::ImageNameUnusable)),
+        "ErrImagePull" | "ImagePullBackOff" => Some((LONG, Symptom::ImagePullFailed)),
+        // A kubelet that has just started may not have its copy of secrets and config maps yet.
+        "CreateContainerConfigError" if detail.contains("failed to sync") => None,
+        "CreateContainerConfigError" if detail.contains("not found") || detail.contains("couldn't find key") => {
+            Some((SHORT, Symptom::DanglingReference))
+        }
+        "CreateContainerConfigError" => Some((SHORT, Symptom::ContainerConfig)),
+        "CreateContainerError" | "RunContainerError" => Some((LONG, Symptom::ContainerConfig)),
+        _ => None,
+    }
+}
+
+fn terminated(status: &ContainerStatus) -> impl Iterator<Item = &k8s_openapi::api::core::v1::ContainerStateTerminated> {
+    let states = [status.state.as_ref(), status.last_state.as_ref()];
+    states.into_iter().flatten().filter_map(|state| state.terminated.as_ref())
+}
+
+fn is_out_of_memory(status: &ContainerStatus) -> bool {
+    terminated(status).any(|end| end.reason.as_deref() == Some("OOMKilled"))
+}
+
+fn exit_code(status: &ContainerStatus) -> Option<i32> {
+    terminated(status).next().map(|end| end.exit_code)
+}
+
+/// Until every node is ready, a taint or a missing node may still keep a pod away.
+fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions.iter().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+    })?;
+    let why = condition.message.as_deref().unwrap_or_default();
+    let message = format!("no node takes {}: {why}", title(pod, owner));
+    nodes_ready.then(|| suspicion(pod, LONG, Symptom::Unschedulable, message))
+}
+
+/// A pod that ended as a whole: the kubelet evicted it, or would not have it.
+fn ended(pod: &Pod, owner: Owner) -> Option<Suspicion> {
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() != Some("Failed") {
+        return None;
+    }
+    let reason = status.reason.as_deref().unwrap_or("Failed");
+    let symptom = if reason == "Evicted" { Symptom::NodePressure } else { Symptom::Unschedulable };
+    let why = status.message.as_deref().unwrap_or_default();
+    let message = format!("the node gave up {}: {reason}: {why}", title(pod, owner));
+    Some(suspicion(pod, SHORT, symptom, message))
+}
+
+/// Whether a node is ready.
+pub(super) fn is_node_ready(node: &Node) -> bool {
+    has_condition(node, "Ready")
+}
+
+fn has_condition(node: &Node, condition: &str) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|other| other.type_ == condition && other.status == "True")
+}
+
+fn of_node(node: &Node) -> Option<Suspicion> {
+    let pressures = ["MemoryPressure", "DiskPressure", "PIDPressure"];
+    let pressure = pressures.into_iter().find(|pressure| has_condition(node, pressure))?;
+    let name = node.name_any();
+    Some(Suspicion {
+        key: format!("{name}/{pressure}"),
+        patience: SHORT,
+        failure: Failure::new(Symptom::NodePressure, format!("node {name} has {pressure}")),
+    })
+}
+
+/// Whether a pod is ready to serve.
+pub(super) fn is_pod_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Old events of pods that are well by now, or gone, say nothing.
+fn concerns_waiting_pod(event: &Event, snapshot: &Snapshot) -> bool {
+    match event.involved_object.kind.as_deref() {
+        Some("Pod") => alive(&snapshot.pods)
+            .any(|pod| pod.uid() == event.involved_object.uid && !is_pod_ready(pod)),
+        Some(_) | None => true,
+    }
+}
+
+/// What only an event tells: volumes that can't be mounted, pods that can't be made.
+fn of_event(event: &Event) -> Option<Suspicion> {
+    let why = event.message.as_deref().unwrap_or_default();
+    let subject = event.involved_object.name.as_deref().unwrap_or_default();
+    let (patience, symptom) = match event.reason.as_deref()? {
+        "FailedMount" if is_missing_object(why) => (LONG, Symptom::DanglingReference),
+        // Every namespace gets its default account a moment after itself.
+        "FailedCreate" if why.contains("serviceaccount \"default\" not found") => return None,
+        "FailedCreate" if why.contains("serviceaccount") && why.contains("not found") => {
+            (SHORT, Symptom::DanglingReference)
+        }
+        "FailedCreate" if why.contains("forbidden") || why.contains("is invalid") => {
+            (SHORT, Symptom::ObjectRefused)
+        }
+        _ => return None,
+    };
+    Some(Suspicion {
+        key: format!("{subject}/{symptom}"),
+        patience,
+        failure: Failure::new(symptom, format!("{subject}: {why}")),
+    })
+}
+
+fn is_missing_object(why: &str) -> bool {
+    let is_object = why.contains("configmap \"") || why.contains("secret \"");
+    (is_object && why.contains("not found")) || why.contains("references non-existent")
+}

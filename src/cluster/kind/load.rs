@@ -1,0 +1,182 @@
+//! Images onto nodes: each node's containerd gets the archives as soon as it answers, all nodes at once, and is asked what it got.
+
+use std::time::Duration;
+
+use backon::Retryable;
+use bollard::Docker;
+use futures::future::try_join_all;
+use serde_json::Value;
+
+use super::nodes::exec;
+use super::retry::every;
+use super::work::Work;
+use crate::cluster::NodeName;
+use crate::cluster::images::{Archive, ArchivedImage};
+use crate::event::{Evidence, Failure, Symptom};
+
+/// How long a node's containerd may take to answer; phases have shorter deadlines of their own.
+const CONTAINERD: Duration = Duration::from_secs(300);
+
+/// How often it is asked.
+const INTERVAL: Duration = Duration::from_millis(150);
+
+const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
+
+/// Brings the images onto all nodes.
+pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
+    let nodes = work.nodes.iter().map(|node| on_node(work, node));
+    let preparing = work.steps.measure("image archives", work.shared.archives());
+    let (prepared, loaded) = tokio::join!(preparing, try_join_all(nodes));
+    prepared?;
+    Ok(loaded?.concat())
+}
+
+async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure> {
+    work.is_running(node).await?;
+    let docker = work.shared.docker().await?;
+    let step = format!("containerd up on {node}");
+    let answers = work.steps.measure(&step, containerd(docker, node)).await;
+    let snapshotter = answers.map_err(|why| failed(node, &why))?;
+    let archives = work.shared.archives().await?;
+    let importing = async {
+        let mut evidence = Vec::new();
+        for archive in archives {
+            import(docker, node, archive, &snapshotter).await?;
+            for image in &archive.images {
+                evidence.push(verify(docker, node, image).await?);
+            }
+        }
+        Ok::<_, String>(evidence)
+    };
+    let step = format!("image import on {node}");
+    let imported = work.steps.measure(&step, importing).await;
+    let evidence = imported.map_err(|why| failed(node, &why))?;
+    if evidence.iter().any(|row| !row.holds) {
+        let failure = failed(node, "it has another image than the one that was sent");
+        return Err(failure.with_evidence(evidence));
+    }
+    Ok(evidence)
+}
+
+fn failed(node: &NodeName, why: &str) -> Failure {
+    Failure::new(
+        Symptom::ImageLoadFailed,
+        format!("failed to bring the images onto node {node}: {why}"),
+    )
+}
+
+async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<String, String> {
+    let output = exec(docker, node.as_str(), command, None).await;
+    output.map_err(|error| error.to_string())?.success()
+}
+
+/// Waits until the node's containerd answers. Returns its snapshotter.
+async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> {
+    let attempts = every(INTERVAL, CONTAINERD);
+    let version = [CTR[0], "version"];
+    (|| run(docker, node, &version)).retry(attempts).await?;
+    let config = run(docker, node, &["containerd", "config", "dump"]).await?;
+    snapshotter(&config)
+}
+
+/// The snapshotter that containerd's configuration gives to Kubernetes: the archives must be unpacked with the same one.
+fn snapshotter(config: &str) -> Result<String, String> {
+    let config: toml::Table = config.parse().map_err(|error| format!("containerd's configuration can't be read: {error}"))?;
+    let plugins = config.get("plugins");
+    let find = |path: &[&str]| {
+        let value = path.iter().try_fold(plugins?, |value, key| value.get(key));
+        value?.as_str().map(str::to_owned)
+    };
+    find(&["io.containerd.cri.v1.images", "snapshotter"])
+        .or_else(|| find(&["io.containerd.grpc.v1.cri", "containerd", "snapshotter"]))
+        .ok_or_else(|| "containerd's configuration names no snapshotter".to_owned())
+}
+
+async fn import(docker: &Docker, node: &NodeName, archive: &Archive, snapshotter: &str) -> Result<(), String> {
+    let snapshotter = format!("--snapshotter={snapshotter}");
+    let [ctr, namespace] = CTR;
+    let command = [ctr, namespace, "images", "import", "--all-platforms", "--digests", &snapshotter, "-"];
+    let output = exec(docker, node.as_str(), &command, Some(&archive.path)).await;
+    output.map_err(|error| error.to_string())?.success().map(|_| ())
+}
+
+/// Compares the configuration digest that the node has under the image's name with the one that was sent.
+async fn verify(docker: &Docker, node: &NodeName, image: &ArchivedImage) -> Result<Evidence, String> {
+    let [ctr, namespace] = CTR;
+    let name = canonical(&image.name);
+    let filter = format!("name=={name}");
+    let list = run(docker, node, &[ctr, namespace, "images", "list", &filter]).await?;
+    let seen = match manifest_digest(&list, &name) {
+        Some(digest) => {
+            let manifest = run(docker, node, &[ctr, namespace, "content", "get", digest]).await?;
+            config_digest(&manifest).unwrap_or_else(|| "unreadable".to_owned())
+        }
+        None => "not there".to_owned(),
+    };
+    Ok(Evidence {
+        node: Some(node.to_string()),
+        subject: format!("image {}", image.name),
+        expected: image.digest.clone(),
+        holds: seen == image.digest,
+        seen,
+    })
+}
+
+/// The manifest digest of the image `name` in a table of `ctr images list`.
+fn manifest_digest<'t>(table: &'t str, name: &str) -> Option<&'t str> {
+    let mut rows = table.lines().map(str::split_whitespace);
+    let mut row = rows.find_map(|mut row| (row.next() == Some(name)).then_some(row))?;
+    row.find(|column| column.starts_with("sha256:"))
+}
+
+fn config_digest(manifest: &str) -> Option<String> {
+    let manifest: Value = serde_json::from_str(manifest).ok()?;
+    Some(manifest.get("config")?.get("digest")?.as_str()?.to_owned())
+}
+
+/// The full name that containerd has for what people write short.
+fn canonical(name: &str) -> String {
+    let is_domain = |first: &str| first.contains(['.', ':']) || first == "localhost";
+    let name = match name.split_once('/') {
+        Some((first, _)) if is_domain(first) => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+        None => format!("docker.io/library/{name}"),
+    };
+    let last = name.rsplit('/').next().unwrap_or_default();
+    if last.contains([':', '@']) { name } else { format!("{name}:latest") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_become_full_ones() {
+        for (name, full) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("e2e-matrix/agent:1", "docker.io/e2e-matrix/agent:1"),
+            ("localhost/agent", "localhost/agent:latest"),
+            ("registry:5000/agent", "registry:5000/agent:latest"),
+            ("ghcr.io/a/b:1@sha256:abc", "ghcr.io/a/b:1@sha256:abc"),
+        ] {
+            assert_eq!(canonical(name), full);
+        }
+    }
+
+    #[test]
+    fn the_snapshotter_is_read_from_both_layouts() {
+        let old = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"overlayfs\"\n";
+        let new = "version = 3\n[plugins.'io.containerd.cri.v1.images']\nsnapshotter = 'native'\n";
+        assert_eq!(snapshotter(old).unwrap(), "overlayfs");
+        assert_eq!(snapshotter(new).unwrap(), "native");
+        assert!(snapshotter("version = 2\n").is_err());
+    }
+
+    #[test]
+    fn digests_are_read_from_what_ctr_prints() {
+        let table = "REF TYPE DIGEST SIZE\ndocker.io/a/b:1 application/x sha256:aa 1.0 MiB linux/amd64 -\n";
+        assert_eq!(manifest_digest(table, "docker.io/a/b:1"), Some("sha256:aa"));
+        assert_eq!(manifest_digest(table, "docker.io/a/b:2"), None);
+        assert_eq!(config_digest(r#"{"config":{"digest":"sha256:bb"}}"#).unwrap(), "sha256:bb");
+    }
+}

@@ -1,0 +1,99 @@
+//! Logs of agents and mock, through the API server, without what must not be seen.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use kube::{Api, ResourceExt};
+
+use super::access::Kube;
+use super::health::{Owner, owner, place};
+use super::ready::agent_pod;
+use super::work::Work;
+use crate::cluster::NodeName;
+use crate::event::{Failure, LogTail, Symptom};
+
+/// How long reading one log may take: a cluster that has failed may not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The whole log of the agent on `node`.
+pub(super) async fn whole(work: &Work, node: &NodeName) -> Result<String, Failure> {
+    let kube = work.kube.reached().await?;
+    let snapshot = kube.view.snapshot();
+    let missing = || Failure::new(Symptom::AgentNotReady, format!("no agent runs on {node}"));
+    let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
+    let log = read(work, &kube, pod, None).await;
+    log.map_err(|why| Failure::new(Symptom::ApiServerGone, format!("failed to read the log of the agent on {node}: {why}")))
+}
+
+/// The last `lines` lines of every agent's log, or that of the one on `node`, and of the mock's.
+pub(super) async fn tails(work: &Work, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
+    let Some(kube) = work.kube.get() else {
+        return Vec::new();
+    };
+    let snapshot = kube.view.snapshot();
+    let matters = |pod: &Pod| match owner(pod) {
+        Owner::Agent => node.is_none_or(|node| place(pod) == node.as_str()),
+        Owner::Mock | Owner::System => true,
+    };
+    let mut pods: Vec<_> = snapshot.pods.iter().filter(|pod| matters(pod)).collect();
+    pods.sort_by_key(|pod| (owner(pod) == Owner::Mock, place(pod).to_owned()));
+    let tails = pods.into_iter().map(|pod| tail(work, &kube, pod, lines));
+    join_all(tails).await
+}
+
+async fn tail(work: &Work, kube: &Kube, pod: &Pod, lines: usize) -> LogTail {
+    let who = match owner(pod) {
+        Owner::Agent => "plexd",
+        Owner::Mock | Owner::System => "mock-api",
+    };
+    let limit = i64::try_from(lines).unwrap_or(i64::MAX);
+    let text = read(work, kube, pod, Some(limit)).await;
+    let text = text.unwrap_or_else(|why| format!("(its log can't be read: {why})"));
+    LogTail {
+        source: format!("{who} on {}", place(pod)),
+        lines: text.lines().map(str::to_owned).collect(),
+    }
+}
+
+/// The log of a pod's program: of the one before, where it is waiting to be started again.
+async fn read(work: &Work, kube: &Kube, pod: &Pod, tail_lines: Option<i64>) -> Result<String, String> {
+    let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &work.plan.namespace);
+    let name = pod.name_any();
+    let mut parameters = LogParams {
+        container: program(work, pod),
+        tail_lines,
+        ..LogParams::default()
+    };
+    let reading = async {
+        let log = pods.logs(&name, &parameters).await;
+        match log {
+            Ok(log) if log.trim().is_empty() || was_restarted(pod) => {
+                parameters.previous = true;
+                let before = pods.logs(&name, &parameters).await;
+                Ok(before.map_or(log.clone(), |before| format!("{before}{log}")))
+            }
+            other => other,
+        }
+    };
+    let deadline = work.plan.clock.deadline(PATIENCE);
+    let log = deadline.run(reading).await.map_err(|timed_out| timed_out.to_string())?;
+    let log = log.map_err(|error| error.to_string())?;
+    Ok(work.plan.rendered.mask(&log))
+}
+
+fn was_restarted(pod: &Pod) -> bool {
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    statuses.into_iter().any(|status| status.restart_count > 0)
+}
+
+/// The container of the pod that matters.
+fn program(work: &Work, pod: &Pod) -> Option<String> {
+    let rendered = &work.plan.rendered;
+    match owner(pod) {
+        Owner::Agent => Some(rendered.agent().container.clone()),
+        Owner::Mock => Some(rendered.mock().container.clone()),
+        Owner::System => None,
+    }
+}

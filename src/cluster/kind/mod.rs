@@ -1,0 +1,33 @@
+//! The kind provider: every cell in a real Kubernetes cluster of its own, whose nodes are Docker containers.
+//!
+//! kind's CLI makes a cluster; everything else goes through the engine's and the cluster's own interfaces. What need not wait for its phase
+//! begins at once, and the phases wait for their part of it. The suite knows nothing of all this.
+
+mod access;
+mod apply;
+mod cluster;
+mod config;
+mod create;
+mod destroy;
+mod diagnostics;
+mod forward;
+mod health;
+mod load;
+mod logs;
+mod milestone;
+mod network;
+mod node_image;
+mod nodes;
+mod options;
+mod preflight;
+mod provider;
+mod ready;
+mod restart;
+mod retry;
+mod stale;
+mod wait;
+mod watch;
+mod work;
+
+pub use options::KindOptions;
+pub use provider::KindProvider;

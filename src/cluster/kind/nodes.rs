@@ -1,0 +1,145 @@
+//! Node containers: found by kind's label, looked into by `exec`, fed through its standard input.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::exec::{CreateExecOptions, StartExecResults};
+use bollard::models::ContainerSummary;
+use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder};
+use futures::{StreamExt, TryStreamExt};
+use tokio::io::AsyncWriteExt;
+
+/// kind's mark on the containers of a cluster; its value is the cluster's name.
+pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
+
+/// What a command on a node said.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Its exit code; none where the engine does not know.
+    pub(super) code: Option<i64>,
+    /// Its standard output.
+    pub(super) stdout: Vec<u8>,
+    /// Its standard error.
+    pub(super) stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Its standard output, if it went well.
+    pub(super) fn success(self) -> Result<String, String> {
+        if self.code == Some(0) {
+            return Ok(String::from_utf8_lossy(&self.stdout).into_owned());
+        }
+        let stderr = String::from_utf8_lossy(&self.stderr);
+        let code = self.code.map_or("unknown".to_owned(), |code| code.to_string());
+        Err(format!("exit code {code}: {}", stderr.trim()))
+    }
+}
+
+/// Runs `command` in `container`, with the content of the file `input` as its standard input where one is named.
+pub(super) async fn exec(
+    docker: &Docker,
+    container: &str,
+    command: &[&str],
+    input: Option<&Path>,
+) -> Result<Output, Error> {
+    let options = CreateExecOptions {
+        attach_stdin: Some(input.is_some()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        cmd: Some(command.to_vec()),
+        ..CreateExecOptions::default()
+    };
+    let id = docker.create_exec(container, options).await?.id;
+    let mut output = Output::default();
+    if let StartExecResults::Attached { output: answers, input: stdin } = docker.start_exec(&id, None).await? {
+        let reading = collect(answers, &mut output);
+        match input {
+            Some(path) => {
+                // What the command did not want to read shows in its exit code.
+                let (read, fed) = tokio::join!(reading, feed(path, stdin));
+                if let Err(error) = fed {
+                    tracing::debug!(container, %error, "the command did not read all of its input");
+                }
+                read?;
+            }
+            None => reading.await?,
+        }
+    }
+    output.code = docker.inspect_exec(&id).await?.exit_code;
+    Ok(output)
+}
+
+async fn collect(
+    mut answers: impl futures::Stream<Item = Result<LogOutput, Error>> + Unpin,
+    output: &mut Output,
+) -> Result<(), Error> {
+    while let Some(answer) = answers.next().await {
+        match answer? {
+            LogOutput::StdErr { message } => output.stderr.extend_from_slice(&message),
+            LogOutput::StdOut { message }
+            | LogOutput::StdIn { message }
+            | LogOutput::Console { message } => output.stdout.extend_from_slice(&message),
+        }
+    }
+    Ok(())
+}
+
+async fn feed(
+    path: &Path,
+    mut stdin: impl tokio::io::AsyncWrite + Unpin,
+) -> std::io::Result<()> {
+    let file = tokio::fs::File::open(path).await?;
+    let mut file = tokio::io::BufReader::with_capacity(1 << 18, file);
+    tokio::io::copy_buf(&mut file, &mut stdin).await?;
+    stdin.shutdown().await
+}
+
+/// The file `path` of `container`; none where it is not there yet. Starts no process in it.
+pub(super) async fn read_file(
+    docker: &Docker,
+    container: &str,
+    path: &str,
+) -> Result<Option<String>, Error> {
+    let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+    let bytes: Result<Vec<_>, Error> = docker
+        .download_from_container(container, Some(options))
+        .try_collect()
+        .await;
+    match bytes {
+        Ok(chunks) => Ok(first_file(&chunks.concat())),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first file of a tar, if it is there whole and is text.
+fn first_file(bytes: &[u8]) -> Option<String> {
+    let mut tar = tar::Archive::new(bytes);
+    let mut entry = tar.entries().ok()?.next()?.ok()?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut entry, &mut text).ok()?;
+    (!text.is_empty()).then_some(text)
+}
+
+/// The containers that carry kind's label: those of `cluster`, or those of every cluster.
+pub(super) async fn containers(
+    docker: &Docker,
+    cluster: Option<&str>,
+) -> Result<Vec<ContainerSummary>, Error> {
+    let label = match cluster {
+        Some(name) => format!("{CLUSTER_LABEL}={name}"),
+        None => CLUSTER_LABEL.to_owned(),
+    };
+    let filters = HashMap::from([("label", vec![label.as_str()])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    docker.list_containers(Some(options)).await
+}
+
+/// The names of the clusters that have containers, in order.
+pub(super) fn clusters(containers: &[ContainerSummary]) -> std::collections::BTreeSet<String> {
+    let labels = containers.iter().filter_map(|container| container.labels.as_ref());
+    labels.filter_map(|labels| labels.get(CLUSTER_LABEL).cloned()).collect()
+}

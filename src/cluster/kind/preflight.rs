@@ -1,0 +1,143 @@
+//! What the provider needs, looked at once before any cell: the engine, kind, node images, and room on the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bollard::Docker;
+use bollard::query_parameters::ListNetworksOptions;
+
+use super::destroy::engine_failed;
+use super::provider::{Shared, kind_version};
+use super::{network, node_image};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::machine::probe;
+use crate::matrix::{Cell, KubernetesVersion};
+
+/// inotify instances that a node's programs take.
+const INOTIFY_PER_NODE: u64 = 12;
+
+const GIBIBYTE: u64 = 1 << 30;
+/// Memory that a control-plane node and a worker take, with agent and mock.
+const MEMORY: (u64, u64) = (GIBIBYTE, GIBIBYTE / 2);
+/// Disk that a node takes.
+const DISK_PER_NODE: u64 = GIBIBYTE;
+
+/// Bridge networks that an engine's default address pools give room for.
+const NETWORKS: usize = 31;
+
+/// Looks at everything.
+pub(super) async fn preflight(
+    shared: &Shared,
+    cells: &[Cell],
+    deadline: &Deadline,
+) -> Result<Vec<Evidence>, Failure> {
+    let looking = look(shared, cells);
+    let looked = deadline.run(looking).await;
+    looked.map_err(|timed_out| {
+        Failure::new(Symptom::EngineGone, format!("looking at the container engine {timed_out}"))
+    })?
+}
+
+async fn look(shared: &Shared, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
+    let docker = shared.docker().await?;
+    let version = docker.version().await.map_err(|error| engine_failed(&error))?;
+    let engine = version.version.unwrap_or_default();
+    let kind = kind_version(&shared.options).await?;
+    let mut evidence = vec![
+        row("container engine", "answers", format!("Docker {engine}"), true),
+        row("kind", "on PATH", kind, true),
+    ];
+    evidence.extend(node_images(docker, cells).await?);
+    let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(0) as u64;
+    evidence.extend(inotify(nodes)?);
+    evidence.extend(memory(nodes)?);
+    evidence.extend(disk(docker, nodes).await?);
+    evidence.push(address_pools(docker).await?);
+    Ok(evidence)
+}
+
+fn row(subject: &str, expected: &str, seen: impl Into<String>, holds: bool) -> Evidence {
+    Evidence {
+        node: None,
+        subject: subject.to_owned(),
+        expected: expected.to_owned(),
+        seen: seen.into(),
+        holds,
+    }
+}
+
+/// Every version's image: there, or in the registry.
+async fn node_images(docker: &Docker, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
+    let mut looked_at: BTreeSet<(KubernetesVersion, Option<&str>)> = BTreeSet::new();
+    let mut found: BTreeMap<String, Evidence> = BTreeMap::new();
+    for cell in cells {
+        if looked_at.insert((cell.kubernetes, cell.node_image.as_deref())) {
+            let image = node_image::check(docker, cell).await?;
+            let seen = if image.is_present { "there" } else { "in the registry" };
+            let subject = format!("node image {}", image.name);
+            found.insert(image.name, row(&subject, "there or pullable", seen, true));
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// A row, or a machine that is too small for the largest cell.
+fn room(subject: &str, need: u64, has: u64, unit: &str, remedy: &str) -> Result<Evidence, Failure> {
+    let evidence = row(subject, &format!(">= {need} {unit}"), format!("{has} {unit}"), has >= need);
+    if evidence.holds {
+        return Ok(evidence);
+    }
+    let message = format!("the machine is too small for the largest cell: {subject} is {has} {unit}, not {need} {unit}");
+    Err(Failure::new(Symptom::MachineTooSmall, message).with_remedy(remedy).with_evidence([evidence]))
+}
+
+fn inotify(nodes: u64) -> Result<Option<Evidence>, Failure> {
+    let need = INOTIFY_PER_NODE * nodes;
+    let remedy = "sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288";
+    let look = |limits: probe::Inotify| {
+        room("fs.inotify.max_user_instances", need, limits.instances, "instances", remedy)
+    };
+    probe::inotify().map(look).transpose()
+}
+
+fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
+    let (control_plane, worker) = MEMORY;
+    let need = control_plane + worker * nodes.saturating_sub(1);
+    let remedy = "close other programs, or select smaller cells with --filter";
+    let mebibytes = |bytes: u64| bytes >> 20;
+    let look = |memory: probe::Memory| {
+        room("available memory", mebibytes(need), mebibytes(memory.available), "MiB", remedy)
+    };
+    probe::memory().map(look).transpose()
+}
+
+/// The disk of the engine's folder, where that is on this machine.
+async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> {
+    let info = docker.info().await.map_err(|error| engine_failed(&error))?;
+    let folder = info.docker_root_dir.unwrap_or_default();
+    let Ok(free) = probe::free_disk(Path::new(&folder)) else {
+        return Ok(None);
+    };
+    let need = DISK_PER_NODE * (nodes + 1);
+    let subject = format!("free disk at {folder}");
+    let remedy = "free some space, for example with `docker system prune`";
+    room(&subject, need >> 20, free >> 20, "MiB", remedy).map(Some)
+}
+
+/// All clusters share one network, so one pool has to be free unless it is there already.
+async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
+    let exists = network::exists(docker).await.map_err(|error| engine_failed(&error))?;
+    let networks = docker.list_networks(None::<ListNetworksOptions>).await;
+    let networks = networks.map_err(|error| engine_failed(&error))?;
+    let bridges = networks.iter().filter(|network| network.driver.as_deref() == Some("bridge")).count();
+    let holds = exists || bridges < NETWORKS;
+    let seen = if exists { "there".to_owned() } else { format!("{bridges} of about {NETWORKS} networks are taken") };
+    let evidence = row("Docker network `kind`", "there, or room for it", seen, holds);
+    if holds {
+        return Ok(evidence);
+    }
+    Err(Failure::new(Symptom::MachineTooSmall, "the container engine has no address pool left for a network")
+        .with_remedy("remove unused networks with `docker network prune`")
+        .with_evidence([evidence]))
+}

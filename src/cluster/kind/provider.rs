@@ -1,0 +1,131 @@
+//! The provider: what all clusters of a run share, made once by whoever needs it first.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use super::cluster::KindCluster;
+use super::{KindOptions, network, preflight};
+use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
+use crate::cluster::{CellPlan, Cluster, Provider};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Execution, Failure, Symptom};
+use crate::machine::process;
+use crate::matrix::{Cell, Phase};
+
+/// Real clusters in Docker.
+pub struct KindProvider(Arc<Shared>);
+
+/// What the clusters share.
+pub(super) struct Shared {
+    pub(super) options: KindOptions,
+    docker: OnceCell<Docker>,
+    network: OnceCell<()>,
+    archives: OnceCell<Vec<Archive>>,
+}
+
+impl KindProvider {
+    /// A provider. It touches nothing yet.
+    pub fn new(options: KindOptions) -> Self {
+        Self(Arc::new(Shared {
+            options,
+            docker: OnceCell::new(),
+            network: OnceCell::new(),
+            archives: OnceCell::new(),
+        }))
+    }
+}
+
+impl Shared {
+    /// The engine.
+    pub(super) async fn docker(&self) -> Result<&Docker, Failure> {
+        self.docker.get_or_try_init(images::connect).await
+    }
+
+    /// Makes the common network.
+    pub(super) async fn network(&self) -> Result<(), Failure> {
+        let docker = self.docker().await?;
+        let make = || network::ensure(docker, &self.options.state);
+        self.network.get_or_try_init(make).await.copied()
+    }
+
+    /// The archives in which both images are.
+    pub(super) async fn archives(&self) -> Result<&[Archive], Failure> {
+        let archives = self.archives.get_or_try_init(|| self.make_archives()).await?;
+        Ok(archives)
+    }
+
+    async fn make_archives(&self) -> Result<Vec<Archive>, Failure> {
+        let docker = self.docker().await?;
+        let sources = Sources {
+            images: self.options.images.clone(),
+            base: self.options.base.clone(),
+            runner: self.options.runner.clone(),
+        };
+        let names = image_names_of(sources.clone()).await?;
+        images::ensure(docker, &self.options.state, &sources, &names).await
+    }
+}
+
+/// The names, whose hashes take a moment to compute.
+async fn image_names_of(sources: Sources) -> Result<ImageNames, Failure> {
+    let names = move || image_names(&sources.images, &sources.base, &sources.runner);
+    match tokio::task::spawn_blocking(names).await {
+        Ok(names) => names,
+        Err(error) => Err(Failure::new(Symptom::ImageBuildFailed, error.to_string())),
+    }
+}
+
+#[async_trait]
+impl Provider for KindProvider {
+    fn name(&self) -> &'static str {
+        "kind"
+    }
+
+    fn execution(&self, _phase: Phase) -> Execution {
+        Execution::Run
+    }
+
+    async fn tools(&self) -> Vec<String> {
+        let mut tools = Vec::new();
+        if let Ok(docker) = self.0.docker().await
+            && let Ok(version) = docker.version().await
+        {
+            tools.push(format!("Docker {}", version.version.unwrap_or_default()));
+        }
+        tools.extend(kind_version(&self.0.options).await.ok());
+        tools
+    }
+
+    async fn preflight(
+        &self,
+        cells: &[Cell],
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
+        preflight::preflight(&self.0, cells, deadline).await
+    }
+
+    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
+        Arc::new(KindCluster::new(Arc::clone(&self.0), plan))
+    }
+}
+
+/// What `kind version` says, such as `kind v0.33.0 go1.26 linux/amd64`.
+pub(super) async fn kind_version(options: &KindOptions) -> Result<String, Failure> {
+    let missing = |why: String| {
+        Failure::new(Symptom::ToolMissing, why)
+            .with_remedy("install kind, https://kind.sigs.k8s.io, or use `--provider local`")
+    };
+    let deadline = options.clock.deadline(std::time::Duration::from_secs(20));
+    let output = process::output(Command::new("kind").arg("version"), &deadline)
+        .await
+        .map_err(|error| missing(error.to_string()))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(missing(format!("`kind version` failed: {}", stderr.trim())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

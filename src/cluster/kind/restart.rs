@@ -1,0 +1,88 @@
+//! Restart: agents are deleted, gently, and others must become ready in their places.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+use kube::{Api, ResourceExt};
+
+use super::access::Kube;
+use super::health::{is_pod_ready, suspicions};
+use super::ready::{agent_pod, state};
+use super::wait::{Look, until};
+use super::watch::Snapshot;
+use super::work::Work;
+use crate::cluster::{NodeName, Restarted};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure, Symptom};
+
+/// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each.
+pub(super) async fn restart(
+    work: &Work,
+    kube: &Kube,
+    nodes: &[NodeName],
+    deadline: &Deadline,
+) -> Result<Restarted, Failure> {
+    let old = agents(&kube.view.snapshot(), nodes)?;
+    let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &work.plan.namespace);
+    let deleted_at = Timestamp::now();
+    let parameters = DeleteParams::default();
+    let deletions = old.values().map(|agent| pods.delete(&agent.name, &parameters));
+    let deleting = deadline.run(try_join_all(deletions)).await;
+    let failed = |why: String| Failure::new(Symptom::ApiServerGone, format!("failed to delete an agent: {why}"));
+    deleting
+        .map_err(|timed_out| failed(timed_out.to_string()))?
+        .map_err(|error| failed(error.to_string()))?;
+    let evidence = until(&kube.view, deadline, |snapshot| look(snapshot, &old)).await?;
+    Ok(Restarted {
+        deleted_at,
+        evidence,
+    })
+}
+
+/// An agent's pod: what tells it from the next one.
+struct Agent {
+    name: String,
+    uid: String,
+}
+
+fn agents(snapshot: &Snapshot, nodes: &[NodeName]) -> Result<BTreeMap<NodeName, Agent>, Failure> {
+    let agent = |node: &NodeName| {
+        let pod = agent_pod(snapshot, node);
+        let pod = pod.ok_or_else(|| Failure::new(Symptom::AgentNotReady, format!("there is no agent on {node} to restart")))?;
+        let agent = Agent {
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+        };
+        Ok((node.clone(), agent))
+    };
+    nodes.iter().map(agent).collect()
+}
+
+fn look(snapshot: &Snapshot, old: &BTreeMap<NodeName, Agent>) -> Look {
+    let evidence: Vec<_> = old.iter().map(|(node, agent)| replaced(snapshot, node, agent)).collect();
+    if evidence.iter().all(|row| row.holds) {
+        return Look::Done(evidence);
+    }
+    let missing: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
+    let places: Vec<_> = missing.iter().filter_map(|row| row.node.clone()).collect();
+    let message = format!("no new agent was ready in time on {}", places.join(", "));
+    let failure = Failure::new(Symptom::RestartNotMet, message).with_evidence(missing);
+    Look::Pending(failure, suspicions(snapshot, true))
+}
+
+fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Agent) -> Evidence {
+    let new = agent_pod(snapshot, node).filter(|pod| pod.uid().is_some_and(|uid| uid != old.uid));
+    Evidence {
+        node: Some(node.to_string()),
+        subject: "agent pod".to_owned(),
+        expected: format!("ready, other than {}", old.uid),
+        seen: new.map_or_else(
+            || "no new pod".to_owned(),
+            |pod| format!("{}, {}", state(pod), pod.uid().unwrap_or_default()),
+        ),
+        holds: new.is_some_and(is_pod_ready),
+    }
+}

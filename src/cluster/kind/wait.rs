@@ -1,0 +1,120 @@
+//! Waiting for a cluster: a pure look at a moment of it, repeated at every change, inside a deadline.
+//!
+//! Three answers: it is so; not yet; or it is seen that it never will be. What could be a passing state is only a suspicion, and
+//! becomes a failure when it stays.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::watch::{Snapshot, View};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure};
+
+/// Something that is wrong, unless it passes.
+#[derive(Clone, Debug)]
+pub(super) struct Suspicion {
+    /// What tells it from others, over time.
+    pub(super) key: String,
+    /// How long it may stay.
+    pub(super) patience: Duration,
+    /// What it is when it has stayed.
+    pub(super) failure: Failure,
+}
+
+/// What a look says.
+pub(super) enum Look {
+    /// It is so.
+    Done(Vec<Evidence>),
+    /// Not yet: what it is when time is up, and what makes it hopeless.
+    Pending(Failure, Vec<Suspicion>),
+}
+
+/// Looks until it is so, or `deadline` passes, or it is hopeless.
+pub(super) async fn until(
+    view: &View,
+    deadline: &Deadline,
+    look: impl Fn(&Snapshot) -> Look,
+) -> Result<Vec<Evidence>, Failure> {
+    let mut changes = view.changes();
+    let mut suspects = Suspects::default();
+    loop {
+        changes.mark_unchanged();
+        let (pending, suspicions) = match look(&view.snapshot()) {
+            Look::Done(evidence) => return Ok(evidence),
+            Look::Pending(pending, suspicions) => (pending, suspicions),
+        };
+        let next = suspects.next(suspicions, Instant::now())?;
+        tokio::select! {
+            changed = changes.changed() => {
+                // The view is there as long as this borrows it.
+                if changed.is_err() { return Err(pending); }
+            }
+            () = wake(next) => {}
+            () = deadline.passed() => return Err(pending),
+        }
+    }
+}
+
+async fn wake(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Since when something has been suspected.
+#[derive(Default)]
+struct Suspects(BTreeMap<String, Instant>);
+
+impl Suspects {
+    /// Takes in what is suspected `now`. Fails with what has stayed for too long; else says when to look again.
+    fn next(&mut self, suspicions: Vec<Suspicion>, now: Instant) -> Result<Option<Instant>, Failure> {
+        self.0.retain(|key, _| suspicions.iter().any(|suspicion| suspicion.key == *key));
+        let mut next = None;
+        for suspicion in suspicions {
+            let since = *self.0.entry(suspicion.key).or_insert(now);
+            let end = since + suspicion.patience;
+            if end <= now {
+                return Err(suspicion.failure);
+            }
+            next = Some(next.map_or(end, |other: Instant| other.min(end)));
+        }
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Symptom;
+
+    fn suspicion(key: &str, seconds: u64) -> Suspicion {
+        Suspicion {
+            key: key.to_owned(),
+            patience: Duration::from_secs(seconds),
+            failure: Failure::new(Symptom::Unschedulable, key),
+        }
+    }
+
+    #[test]
+    fn only_what_stays_is_a_failure() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut suspects = Suspects::default();
+        let next = suspects.next(vec![suspicion("a", 5)], start).unwrap();
+        assert_eq!(next, Some(start + second * 5));
+        // It passes, and counts anew when it comes back.
+        assert_eq!(suspects.next(vec![], start + second * 4).unwrap(), None);
+        assert!(suspects.next(vec![suspicion("a", 5)], start + second * 6).is_ok());
+        assert!(suspects.next(vec![suspicion("a", 5)], start + second * 10).is_ok());
+        let failure = suspects.next(vec![suspicion("a", 5)], start + second * 11).unwrap_err();
+        assert_eq!(failure.message, "a");
+    }
+
+    #[test]
+    fn what_needs_no_patience_fails_at_once() {
+        let mut suspects = Suspects::default();
+        assert!(suspects.next(vec![suspicion("b", 5), suspicion("a", 0)], Instant::now()).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The words and signs of the filter language, and the fault that every parser of it gives.
+
+use std::ops::Range;
+
+use winnow::combinator::{alt, opt, terminated};
+use winnow::error::{ErrMode, ParserError};
+use winnow::prelude::*;
+use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
+use winnow::token::{take_till, take_while};
+
+use crate::matrix::problem::Problem;
+
+/// The words that join expressions, which no bare term can be.
+pub(super) const KEYWORDS: [&str; 3] = ["not", "and", "or"];
+
+/// What a bare word is made of.
+pub(super) fn is_word_character(character: char) -> bool {
+    !character.is_whitespace() && !"()&|!=<>,\"'".contains(character)
+}
+
+/// The text still to read, and how deep the parser is in it.
+pub(super) type Input<'t> = Stateful<LocatingSlice<&'t str>, usize>;
+
+/// What a parser of it gives.
+pub(super) type Parsed<T> = winnow::Result<T, ErrMode<Fault>>;
+
+/// Why the text is no filter.
+#[derive(Debug)]
+pub(super) struct Fault(pub(super) Problem);
+
+impl Fault {
+    /// A fault after which no other reading is tried.
+    pub(super) fn cut(problem: Problem) -> ErrMode<Self> {
+        ErrMode::Cut(Self(problem))
+    }
+}
+
+impl<'t> ParserError<Input<'t>> for Fault {
+    type Inner = Self;
+
+    fn from_input(input: &Input<'t>) -> Self {
+        let (span, found) = upcoming(input);
+        Self(
+            Problem::at(span.into(), format!("expected a term, found {found}"), "")
+                .with_help("a term is a part of a cell's id (`k8s-1.30`, `n3`, `fast`) or a comparison (`nodes > 1`)"),
+        )
+    }
+
+    fn into_inner(self) -> Result<Self, Self> {
+        Ok(self)
+    }
+}
+
+/// A word or quoted text, with its place.
+#[derive(Debug)]
+pub(super) struct Word<'t> {
+    pub(super) text: &'t str,
+    pub(super) span: Range<usize>,
+}
+
+impl Word<'_> {
+    /// A fault at this word.
+    pub(super) fn problem(
+        &self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> ErrMode<Fault> {
+        Fault::cut(Problem::at(self.span.clone().into(), message, "").with_help(help))
+    }
+}
+
+/// A bare word that is no keyword, or a text in quotes; and the white space behind it.
+pub(super) fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
+    let bare = bare.verify(|text: &str| !KEYWORDS.contains(&text));
+    let (text, span) = alt((bare, in_quotes)).with_span().parse_next(input)?;
+    space(input)?;
+    Ok(Word { text, span })
+}
+
+/// White space, also none.
+pub(super) fn space<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
+    take_while(0.., char::is_whitespace).parse_next(input)
+}
+
+fn bare<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
+    take_while(1.., is_word_character).parse_next(input)
+}
+
+fn in_quotes<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
+    let start = input.current_token_start();
+    let quote = alt(('"', '\'')).parse_next(input)?;
+    let text = take_till(0.., quote).parse_next(input)?;
+    let end = input.current_token_start();
+    if opt(quote).parse_next(input)?.is_none() {
+        let span = (start..end).into();
+        let problem = Problem::at(span, "the quotes are not closed", "");
+        return Err(Fault::cut(
+            problem.with_help(format!("add {quote} at the end")),
+        ));
+    }
+    if text.is_empty() {
+        let span = (start..end + 1).into();
+        let problem = Problem::at(span, "nothing is between the quotes", "");
+        return Err(Fault::cut(problem.with_help("a name, such as `fast`")));
+    }
+    Ok(text)
+}
+
+/// One of [`KEYWORDS`], and the white space behind it.
+pub(super) fn keyword<'t>(word: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
+    terminated(bare.verify(move |text: &str| text == word), space)
+}
+
+/// A sign, and the white space behind it.
+pub(super) fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
+    terminated(symbol, space)
+}
+
+/// The place of what comes next, and how a message calls it. No parser: those ask here when they fail.
+pub(super) fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
+    let start = input.current_token_start();
+    let rest = input.peek_finish();
+    let word = rest.find(|c| !is_word_character(c)).unwrap_or(rest.len());
+    let operator = ["==", "!=", "<=", ">="]
+        .iter()
+        .any(|operator| rest.starts_with(operator));
+    let length = match rest.chars().next() {
+        None => return (start..start, "the end".to_owned()),
+        Some(_) if word > 0 => word,
+        Some(_) if operator => 2,
+        Some(character) => character.len_utf8(),
+    };
+    (start..start + length, format!("`{}`", &rest[..length]))
+}

@@ -1,0 +1,207 @@
+//! What the page shows of one cell.
+
+use super::view::FailureView;
+use crate::event::{Evidence, LogTail};
+use crate::report::marks::{self, Mark, Tone};
+use crate::report::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
+use crate::report::summary::counters::{self, CounterRow};
+use crate::report::text;
+
+/// Nodes of one cell that get a row.
+const NODES_SHOWN: usize = 50;
+/// Lines of evidence of one phase, those that do not hold first.
+const EVIDENCE_SHOWN: usize = 100;
+
+pub(super) struct CellView<'a> {
+    pub(super) id: &'a str,
+    pub(super) kubernetes: String,
+    pub(super) verdict: String,
+    pub(super) tone: &'static str,
+    pub(super) open: bool,
+    pub(super) duration: String,
+    pub(super) reason: Option<&'a str>,
+    pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) phases: Vec<PhaseView<'a>>,
+    pub(super) counters: Vec<RowView>,
+    pub(super) expected: Option<Vec<String>>,
+    pub(super) more_nodes: usize,
+    pub(super) bars: Vec<BarView<'a>>,
+    pub(super) diagnostics: &'a [String],
+    pub(super) quotes: &'a [LogTail],
+}
+
+pub(super) struct PhaseView<'a> {
+    pub(super) name: &'static str,
+    pub(super) mark: String,
+    pub(super) meaning: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) open: bool,
+    pub(super) duration: String,
+    pub(super) note: Option<String>,
+    pub(super) failure: Option<FailureView<'a>>,
+    pub(super) warnings: &'a [String],
+    pub(super) evidence: Vec<EvidenceView<'a>>,
+    pub(super) more_evidence: usize,
+}
+
+pub(super) struct EvidenceView<'a> {
+    pub(super) node: String,
+    pub(super) evidence: &'a Evidence,
+}
+
+pub(super) struct RowView {
+    pub(super) label: String,
+    pub(super) values: Vec<(String, bool)>,
+}
+
+/// A bar of the waterfall, in per cent of the cell's time.
+pub(super) struct BarView<'a> {
+    pub(super) name: &'a str,
+    pub(super) start: f64,
+    pub(super) width: f64,
+    pub(super) duration: String,
+    pub(super) is_step: bool,
+}
+
+impl<'a> CellView<'a> {
+    pub(super) fn new(run: &RunModel, cell: &'a CellModel) -> Self {
+        let nodes = counters::nodes(cell);
+        let rows = counters::total(cell).into_iter();
+        Self {
+            id: cell.summary.id.as_str(),
+            kubernetes: text::kubernetes(run, cell),
+            verdict: marks::verdict(cell),
+            tone: marks::verdict_tone(cell).name(),
+            open: cell.is_red(),
+            duration: text::cell_duration(cell),
+            reason: cell.reason.as_deref(),
+            facts: cell_facts(cell),
+            phases: cell
+                .phases
+                .iter()
+                .map(|phase| PhaseView::new(cell, phase))
+                .collect(),
+            counters: rows
+                .chain(nodes.iter().take(NODES_SHOWN).cloned())
+                .map(|row| RowView::new(&row))
+                .collect(),
+            expected: counters::expected_of_a_node(cell),
+            more_nodes: nodes.len().saturating_sub(NODES_SHOWN),
+            bars: bars(cell),
+            diagnostics: &cell.diagnostics,
+            quotes: &cell.quotes,
+        }
+    }
+}
+
+fn cell_facts(cell: &CellModel) -> Vec<(&'static str, String)> {
+    let mut list = vec![
+        ("nodes", cell.summary.nodes.to_string()),
+        ("config", cell.summary.config.clone()),
+        ("tags", cell.summary.tags.join(", ")),
+        ("cluster", cell.cluster.clone().unwrap_or_default()),
+    ];
+    if let Some(facts) = &cell.facts {
+        list.extend([
+            ("agent", facts.agent.clone()),
+            ("mock", facts.mock.clone()),
+            ("address", facts.address.clone().unwrap_or_default()),
+            ("tuning", facts.tuning.join(", ")),
+        ]);
+    }
+    if cell.summary.allow_failure {
+        list.push((
+            "allowed to fail",
+            "its result does not change the exit code".into(),
+        ));
+    }
+    list.retain(|(_, value)| !value.is_empty());
+    list
+}
+
+impl<'a> PhaseView<'a> {
+    fn new(cell: &CellModel, phase: &'a PhaseModel) -> Self {
+        let mark = Mark::of(phase);
+        let mut evidence: Vec<_> = phase.all_evidence().collect();
+        evidence.sort_by_key(|one| one.holds);
+        let view = |evidence: &&'a Evidence| EvidenceView {
+            node: text::node_name(cell, evidence.node.as_deref()),
+            evidence,
+        };
+        Self {
+            name: phase.phase.name(),
+            mark: mark.narrow(phase.duration_ms),
+            meaning: mark.meaning(),
+            tone: mark.tone().name(),
+            open: matches!(mark.tone(), Tone::Bad | Tone::Warning),
+            duration: text::duration(phase.duration_ms),
+            note: note(cell, phase),
+            failure: phase.failure().map(FailureView::new),
+            warnings: &phase.warnings,
+            evidence: evidence.iter().take(EVIDENCE_SHOWN).map(view).collect(),
+            more_evidence: evidence.len().saturating_sub(EVIDENCE_SHOWN),
+        }
+    }
+}
+
+/// Why a phase has no result of its own.
+fn note(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
+    match &phase.outcome {
+        PhaseOutcome::Passed | PhaseOutcome::Failed(_) => None,
+        PhaseOutcome::Skipped(reason) => Some(reason.clone()),
+        PhaseOutcome::Interrupted(_) => {
+            let phase = Some(phase);
+            Some(Fault { cell, phase }.sentence())
+        }
+    }
+}
+
+impl RowView {
+    fn new(row: &CounterRow) -> Self {
+        let values = row.values.iter();
+        Self {
+            label: row.label.clone(),
+            values: values
+                .map(|value| (value.text(), value.unmet.is_some()))
+                .collect(),
+        }
+    }
+}
+
+/// The phases one after another, then the steps where they were.
+fn bars(cell: &CellModel) -> Vec<BarView<'_>> {
+    let mut spans = Vec::new();
+    let mut at = 0;
+    for phase in cell.phases.iter().filter(|phase| phase.duration_ms > 0) {
+        spans.push((
+            phase.phase.name(),
+            phase.start_ms.unwrap_or(at),
+            phase.duration_ms,
+            false,
+        ));
+        at += phase.duration_ms;
+    }
+    let steps = cell.steps.iter();
+    spans.extend(steps.map(|step| (step.name.as_str(), step.start_ms, step.duration_ms, true)));
+    let end = spans
+        .iter()
+        .map(|(_, start, duration, _)| start + duration)
+        .max();
+    let scale = percent_scale(end.unwrap_or(0).max(cell.duration_ms));
+    let bar = |(name, start, duration, is_step)| BarView {
+        name,
+        start: scale(start),
+        width: scale(duration),
+        duration: text::duration(duration),
+        is_step,
+    };
+    spans.into_iter().map(bar).collect()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a position on a page, not a number to compute with"
+)]
+fn percent_scale(whole: u64) -> impl Fn(u64) -> f64 {
+    move |part| (part as f64 * 1000.0 / whole.max(1) as f64).round() / 10.0
+}

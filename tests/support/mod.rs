@@ -1,0 +1,40 @@
+//! What integration tests share: a folder with a clean environment in which the real binary runs.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// A folder of its own, with a home and a place for temporary files below it.
+pub struct Workplace(TempDir);
+
+impl Workplace {
+    /// Makes one.
+    pub fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        for name in ["home", "tmp", "state"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self(folder)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The binary with `arguments`, in the folder, with nothing of this process's environment: no Docker, no kind, no colour.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("HOME", self.path().join("home"))
+            .env("TMPDIR", self.path().join("tmp"))
+            .env("PATH", self.path().join("nothing"))
+            .env("E2E_MATRIX_STATE_DIR", self.path().join("state"))
+            .env("COLUMNS", "100");
+        command
+    }
+}
