@@ -18,14 +18,30 @@ struct Case {
 const GOOD: &str = "[matrix]\nkubernetes = [\"1.36\"]\nconfig = [\"default\"]\nnodes = [1]\n";
 
 const CASES: &[Case] = &[
-    Case { name: "empty file", matrix: "", arguments: &[], code: 2, says: &["the file is empty"] },
-    Case { name: "syntax error", matrix: "[matrix\n", arguments: &[], code: 2, says: &["matrix.toml:1"] },
+    Case {
+        name: "empty file",
+        matrix: "",
+        arguments: &[],
+        code: 2,
+        says: &["the file is empty"],
+    },
+    Case {
+        name: "syntax error",
+        matrix: "[matrix\n",
+        arguments: &[],
+        code: 2,
+        says: &["matrix.toml:1"],
+    },
     Case {
         name: "unknown key",
         matrix: "[matrix]\nkubernetes = [\"1.36\"]\nnode = [1]\n",
         arguments: &[],
         code: 2,
-        says: &["unknown key `node`", "did you mean `nodes`?", "matrix.toml:3:1"],
+        says: &[
+            "unknown key `node`",
+            "did you mean `nodes`?",
+            "matrix.toml:3:1",
+        ],
     },
     Case {
         name: "wrong type",
@@ -81,9 +97,20 @@ const CASES: &[Case] = &[
         matrix: "[matrix]\nkubernetes = [1.30]\nnodes = [0]\n[run]\njobs = 0\n",
         arguments: &[],
         code: 2,
-        says: &["3 problems", "number 1.3", "`nodes` cannot be 0", "`jobs` cannot be 0"],
+        says: &[
+            "3 problems",
+            "number 1.3",
+            "`nodes` cannot be 0",
+            "`jobs` cannot be 0",
+        ],
     },
-    Case { name: "no jobs", matrix: GOOD, arguments: &["--jobs", "0"], code: 2, says: &["at least 1"] },
+    Case {
+        name: "no jobs",
+        matrix: GOOD,
+        arguments: &["--jobs", "0"],
+        code: 2,
+        says: &["at least 1"],
+    },
     Case {
         name: "an option that is not there",
         matrix: GOOD,
@@ -193,10 +220,17 @@ fn every_bad_input_is_told_clearly() {
         let output = place.command(case.arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         let code = output.status.code();
-        let unsaid: Vec<_> = case.says.iter().filter(|text| !stderr.contains(**text)).collect();
+        let unsaid: Vec<_> = case
+            .says
+            .iter()
+            .filter(|text| !stderr.contains(**text))
+            .collect();
         let panicked = stderr.contains("panicked") || stderr.contains("RUST_BACKTRACE");
         if code != Some(case.code) || !unsaid.is_empty() || panicked {
-            wrong.push(format!("{}: exit {code:?}, unsaid {unsaid:?}\n{stderr}", case.name));
+            wrong.push(format!(
+                "{}: exit {code:?}, unsaid {unsaid:?}\n{stderr}",
+                case.name
+            ));
         }
         let runs = place.path().join("target/e2e-matrix");
         let made = runs.exists() && fs::read_dir(&runs).unwrap().next().is_some();
@@ -213,7 +247,10 @@ fn a_missing_matrix_says_how_to_write_one() {
     let output = place.command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("no matrix.toml") && stderr.contains("[matrix]"), "{stderr}");
+    assert!(
+        stderr.contains("no matrix.toml") && stderr.contains("[matrix]"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -222,7 +259,11 @@ fn the_matrix_is_found_from_a_folder_below() {
     fs::write(place.path().join("matrix.toml"), GOOD).unwrap();
     let below = place.path().join("a/b");
     fs::create_dir_all(&below).unwrap();
-    let output = place.command(&["list"]).current_dir(below).output().unwrap();
+    let output = place
+        .command(&["list"])
+        .current_dir(below)
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("k8s-1.36-n1-default"));
 }
 

@@ -26,8 +26,8 @@ pub use at_end::AtEnd;
 pub use console::{Detail, live};
 pub use model::RunModel;
 pub use record::{RecordError, RecordWriter};
-pub(crate) use text::aligned;
 pub use surroundings::{ColorChoice, Surroundings};
+pub(crate) use text::aligned;
 pub use write::{Copies, WriteError, write_all};
 pub use xml_text::XmlText;
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::kind::{self, KindOptions, KindProvider};
+use crate::cluster::images;
+use crate::cluster::kind::{KindOptions, KindProvider};
 use crate::cluster::local::LocalProvider;
 use crate::cluster::{Programs, Provider};
 use crate::deadline::RunClock;
@@ -111,10 +112,15 @@ async fn why_not_kind(clock: &RunClock) -> Option<String> {
             "no real clusters, for `kind` is not on the PATH; to get them, install Docker and kind (https://kind.sigs.k8s.io)".to_owned(),
         );
     }
-    let answer = kind::engine_answers(&clock.deadline(ENGINE_TIMEOUT)).await;
-    answer.err().map(|failure| {
-        format!("no real clusters, for the Docker engine does not answer ({failure}); to get them, start Docker")
-    })
+    let deadline = clock.deadline(ENGINE_TIMEOUT);
+    let failure = match deadline.run(images::connect()).await {
+        Ok(Ok(_)) => return None,
+        Ok(Err(failure)) => failure.to_string(),
+        Err(timed_out) => timed_out.to_string(),
+    };
+    Some(format!(
+        "no real clusters, for the Docker engine does not answer ({failure}); to get them, start Docker"
+    ))
 }
 
 fn kind(options: ProviderOptions, reason: Option<String>) -> Result<Chosen, ProviderError> {

@@ -76,7 +76,11 @@ impl Archive {
     }
 
     /// Writes the archive of the reference images `named`, which share the one layer that `rootfs` is.
-    pub(super) fn write(path: &Path, rootfs: &Rootfs, named: &[(Role, &str)]) -> Result<(), Failure> {
+    pub(super) fn write(
+        path: &Path,
+        rootfs: &Rootfs,
+        named: &[(Role, &str)],
+    ) -> Result<(), Failure> {
         let layer = rootfs.layer()?;
         let diff = hexadecimal(&Sha256::digest(&layer));
         let layer_name = format!("{diff}/layer.tar");
@@ -85,7 +89,8 @@ impl Archive {
         for (role, name) in named {
             let config = config(*role, &diff).to_string().into_bytes();
             let config_name = format!("{}.json", hexadecimal(&Sha256::digest(&config)));
-            manifest.push(json!({"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}));
+            manifest
+                .push(json!({"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}));
             configs.push((config_name, config));
         }
         let manifest = Value::from(manifest).to_string().into_bytes();
@@ -188,13 +193,19 @@ pub(super) fn prune(folder: &Path) -> io::Result<()> {
     }
     archives.sort();
     let old = archives.len().saturating_sub(KEPT + 1);
-    archives.iter().take(old).try_for_each(|(_, path)| fs::remove_file(path))
+    archives
+        .iter()
+        .take(old)
+        .try_for_each(|(_, path)| fs::remove_file(path))
 }
 
 /// Bytes as people write digests.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -207,13 +218,23 @@ mod tests {
         let path = folder.path().join("cache/images.tar");
         assert_eq!(Archive::open(&path).unwrap(), None);
         let rootfs = Rootfs::of(&std::env::current_exe().unwrap()).unwrap();
-        let named = [(Role::Agent, "e2e-matrix/agent:1"), (Role::Mock, "e2e-matrix/mock:1")];
+        let named = [
+            (Role::Agent, "e2e-matrix/agent:1"),
+            (Role::Mock, "e2e-matrix/mock:1"),
+        ];
         Archive::write(&path, &rootfs, &named).unwrap();
         let archive = Archive::open(&path).unwrap().unwrap();
-        let names: Vec<_> = archive.images.iter().map(|image| image.name.as_str()).collect();
+        let names: Vec<_> = archive
+            .images
+            .iter()
+            .map(|image| image.name.as_str())
+            .collect();
         assert_eq!(names, ["e2e-matrix/agent:1", "e2e-matrix/mock:1"]);
         assert_ne!(archive.images[0].digest, archive.images[1].digest);
-        assert_eq!(fs::read_dir(folder.path().join("cache")).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_dir(folder.path().join("cache")).unwrap().count(),
+            1
+        );
     }
 
     #[test]
@@ -221,7 +242,10 @@ mod tests {
         let hash = "a".repeat(64);
         for config in [format!("{hash}.json"), format!("blobs/sha256/{hash}")] {
             let manifest = format!(r#"[{{"Config":"{config}","RepoTags":["a:1"],"Layers":[]}}]"#);
-            assert_eq!(images(&manifest).unwrap()[0].digest, format!("sha256:{hash}"));
+            assert_eq!(
+                images(&manifest).unwrap()[0].digest,
+                format!("sha256:{hash}")
+            );
         }
     }
 

@@ -55,7 +55,12 @@ impl Context {
 }
 
 /// The files below `folder`/`below`, relative to `folder`.
-fn collect(folder: &Path, below: &Path, ignored: &Ignored, files: &mut Vec<PathBuf>) -> io::Result<()> {
+fn collect(
+    folder: &Path,
+    below: &Path,
+    ignored: &Ignored,
+    files: &mut Vec<PathBuf>,
+) -> io::Result<()> {
     for entry in fs::read_dir(folder.join(below))? {
         let entry = entry?;
         let path = below.join(entry.file_name());
@@ -101,13 +106,20 @@ impl Ignored {
                 Some(pattern) => (true, pattern.trim()),
                 None => (false, line),
             };
-            let parts = pattern.split('/').filter(|part| !part.is_empty() && *part != ".");
+            let parts = pattern
+                .split('/')
+                .filter(|part| !part.is_empty() && *part != ".");
             Rule {
                 pattern: parts.map(str::to_owned).collect(),
                 is_exception,
             }
         };
-        Self(rules.map(rule).filter(|rule| !rule.pattern.is_empty()).collect())
+        Self(
+            rules
+                .map(rule)
+                .filter(|rule| !rule.pattern.is_empty())
+                .collect(),
+        )
     }
 
     fn has_exceptions(&self) -> bool {
@@ -119,7 +131,8 @@ impl Ignored {
             .components()
             .map(|part| part.as_os_str().to_string_lossy().into_owned())
             .collect();
-        let applies = |rule: &&Rule| (1..=parts.len()).any(|end| matches(&rule.pattern, &parts[..end]));
+        let applies =
+            |rule: &&Rule| (1..=parts.len()).any(|end| matches(&rule.pattern, &parts[..end]));
         let last = self.0.iter().rev().find(applies);
         last.is_some_and(|rule| !rule.is_exception)
     }
@@ -132,9 +145,9 @@ fn matches(pattern: &[String], parts: &[String]) -> bool {
         Some((first, rest)) if first == "**" => {
             (0..=parts.len()).any(|skipped| matches(rest, &parts[skipped..]))
         }
-        Some((first, rest)) => parts
-            .split_first()
-            .is_some_and(|(part, others)| part_matches(first.as_bytes(), part.as_bytes()) && matches(rest, others)),
+        Some((first, rest)) => parts.split_first().is_some_and(|(part, others)| {
+            part_matches(first.as_bytes(), part.as_bytes()) && matches(rest, others)
+        }),
     }
 }
 
@@ -142,7 +155,9 @@ fn part_matches(pattern: &[u8], text: &[u8]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),
         Some((b'*', rest)) => (0..=text.len()).any(|skipped| part_matches(rest, &text[skipped..])),
-        Some((b'?', rest)) => text.split_first().is_some_and(|(_, others)| part_matches(rest, others)),
+        Some((b'?', rest)) => text
+            .split_first()
+            .is_some_and(|(_, others)| part_matches(rest, others)),
         Some((byte, rest)) => text
             .split_first()
             .is_some_and(|(first, others)| first == byte && part_matches(rest, others)),
@@ -155,7 +170,8 @@ mod tests {
 
     #[test]
     fn the_last_rule_that_matches_decides() {
-        let ignored = Ignored::parse("# what is built\ntarget\n**/*.log\ndocs/*\n!docs/README.md\n");
+        let ignored =
+            Ignored::parse("# what is built\ntarget\n**/*.log\ndocs/*\n!docs/README.md\n");
         for (path, expected) in [
             ("target", true),
             ("target/debug/program", true),
@@ -194,6 +210,9 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().unwrap().display().to_string())
             .collect();
-        assert_eq!(names, [".dockerignore", "Dockerfile", "src/main.rs", DOCKERFILE]);
+        assert_eq!(
+            names,
+            [".dockerignore", "Dockerfile", "src/main.rs", DOCKERFILE]
+        );
     }
 }

@@ -107,12 +107,18 @@ async fn reference_archive(
     let path = cache.join(format!("{}.tar", key(named.iter().map(|(_, name)| *name))));
     let archive = {
         let (path, runner) = (path.clone(), runner.to_owned());
-        let named: Vec<_> = named.iter().map(|(role, name)| (*role, (*name).to_owned())).collect();
+        let named: Vec<_> = named
+            .iter()
+            .map(|(role, name)| (*role, (*name).to_owned()))
+            .collect();
         blocking(move || {
             if let Some(archive) = Archive::open(&path)? {
                 return Ok(archive);
             }
-            let named: Vec<_> = named.iter().map(|(role, name)| (*role, name.as_str())).collect();
+            let named: Vec<_> = named
+                .iter()
+                .map(|(role, name)| (*role, name.as_str()))
+                .collect();
             Archive::write(&path, &Rootfs::of(&runner)?, &named)?;
             Archive::open(&path)?.ok_or_else(|| unreadable(&path, "it vanished"))
         })
@@ -181,8 +187,13 @@ pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), F
         })
         .await;
     pulled.map_err(|error| {
-        Failure::new(symptom, format!("image {name} is not there and can't be pulled: {error}"))
-            .with_remedy(format!("`docker pull {name}` must work, or the image must be there already"))
+        Failure::new(
+            symptom,
+            format!("image {name} is not there and can't be pulled: {error}"),
+        )
+        .with_remedy(format!(
+            "`docker pull {name}` must work, or the image must be there already"
+        ))
     })
 }
 
@@ -206,10 +217,15 @@ async fn build(
         .build();
     let what = definition.dockerfile.display().to_string();
     let mut output = Vec::new();
-    let mut answers = docker.build_image(options, None, Some(bollard::body_full(context.tar.into())));
+    let mut answers =
+        docker.build_image(options, None, Some(bollard::body_full(context.tar.into())));
     while let Some(answer) = answers.next().await {
         match answer {
-            Ok(info) => output.extend(info.stream.into_iter().map(|line| line.trim_end().to_owned())),
+            Ok(info) => output.extend(
+                info.stream
+                    .into_iter()
+                    .map(|line| line.trim_end().to_owned()),
+            ),
             Err(error) => return Err(build_failed(&what, &error).with_log("image build", output)),
         }
     }

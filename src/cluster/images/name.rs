@@ -83,7 +83,10 @@ mod tests {
         assert_eq!(names.agent, "registry.example/plexd:1.4");
         let hash = names.mock.strip_prefix("e2e-matrix/mock:").unwrap();
         assert_eq!(hash.len(), HASH_LENGTH);
-        assert_eq!(image_names(&images, Path::new("."), &runner).unwrap(), names);
+        assert_eq!(
+            image_names(&images, Path::new("."), &runner).unwrap(),
+            names
+        );
     }
 
     #[test]

@@ -40,10 +40,10 @@ impl Rootfs {
                 continue;
             }
             let host = library.realpath.ok_or_else(|| missing(runner, &name))?;
-            let name = library.path.file_name().map_or_else(
-                || name.clone(),
-                |name| name.to_string_lossy().into_owned(),
-            );
+            let name = library
+                .path
+                .file_name()
+                .map_or_else(|| name.clone(), |name| name.to_string_lossy().into_owned());
             files.push((format!("{LIBRARIES}/{name}"), host));
         }
         Ok(Self(files))
@@ -56,7 +56,8 @@ impl Rootfs {
         for (name, host) in &self.0 {
             hash.update((name.len() as u64).to_le_bytes());
             hash.update(name);
-            let length = copy(host, &mut Hashing(&mut hash)).map_err(|error| unreadable(host, error))?;
+            let length =
+                copy(host, &mut Hashing(&mut hash)).map_err(|error| unreadable(host, error))?;
             hash.update(length.to_le_bytes());
         }
         Ok(super::archive::hexadecimal(&hash.finalize()))
@@ -154,8 +155,15 @@ mod tests {
         let rootfs = Rootfs::of(&runner).unwrap();
         let names: Vec<_> = rootfs.0.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names[0], PROGRAM);
-        if cfg!(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static"))) {
-            assert!(names.iter().any(|name| name.contains("/ld-linux")), "{names:?}");
+        if cfg!(all(
+            target_os = "linux",
+            target_env = "gnu",
+            not(target_feature = "crt-static")
+        )) {
+            assert!(
+                names.iter().any(|name| name.contains("/ld-linux")),
+                "{names:?}"
+            );
             assert!(names.contains(&"/lib/e2e-matrix/libc.so.6"), "{names:?}");
         }
     }

@@ -58,7 +58,10 @@ pub(super) async fn open(
 }
 
 fn unusable(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Symptom::ClusterNotUp, format!("the API server can't be reached: {error}"))
+    Failure::new(
+        Symptom::ClusterNotUp,
+        format!("the API server can't be reached: {error}"),
+    )
 }
 
 /// The administrator's kubeconfig, with the address at which the API server is reached from here.
@@ -66,8 +69,11 @@ async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure>
     let node = work.control_plane().as_str();
     let path = admin_kubeconfig(work.plan.cell.kubernetes);
     let not_yet = || unusable(&format!("{path} is not there yet"));
-    let text = read_file(docker, node, path).await.map_err(|error| engine_failed(&error))?;
-    let mut kubeconfig = Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
+    let text = read_file(docker, node, path)
+        .await
+        .map_err(|error| engine_failed(&error))?;
+    let mut kubeconfig =
+        Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
     let address = published_address(docker, node).await?;
     for named in &mut kubeconfig.clusters {
         if let Some(cluster) = &mut named.cluster {
@@ -79,7 +85,9 @@ async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure>
 
 /// Where the node's API server is published.
 async fn published_address(docker: &Docker, node: &str) -> Result<String, Failure> {
-    let container = docker.inspect_container(node, None::<InspectContainerOptions>).await;
+    let container = docker
+        .inspect_container(node, None::<InspectContainerOptions>)
+        .await;
     let container = container.map_err(|error| engine_failed(&error))?;
     let find = || {
         let ports = container.network_settings?.ports?;

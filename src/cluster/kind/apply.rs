@@ -19,7 +19,15 @@ use crate::manifest::Object;
 const MANAGER: &str = "e2e-matrix";
 
 /// Kinds that make pods: they wait until the images are there, so that no pod is ever without its image.
-const WORKLOADS: [&str; 7] = ["DaemonSet", "Deployment", "StatefulSet", "ReplicaSet", "Job", "CronJob", "Pod"];
+const WORKLOADS: [&str; 7] = [
+    "DaemonSet",
+    "Deployment",
+    "StatefulSet",
+    "ReplicaSet",
+    "Job",
+    "CronJob",
+    "Pod",
+];
 
 /// How long an API server that is just coming up may refuse what it will take; phases have shorter deadlines of their own.
 const WARM_UP: Duration = Duration::from_secs(30);
@@ -63,7 +71,11 @@ impl Applier {
 
     async fn apply(&mut self, object: &Object) -> Result<Evidence, Failure> {
         let kind = gvk(object);
-        if self.definitions.iter().any(|(_, group)| *group == kind.group) {
+        if self
+            .definitions
+            .iter()
+            .any(|(_, group)| *group == kind.group)
+        {
             self.established(Some(&kind.group)).await?;
         }
         let resource = self.resource(object, &kind).await?;
@@ -77,7 +89,10 @@ impl Applier {
         let applied = patiently(|| api.patch(&object.name, &parameters, &patch)).await;
         applied.map_err(|error| refused(object, &error))?;
         if object.kind == "CustomResourceDefinition" {
-            let group = object.value.pointer("/spec/group").and_then(serde_json::Value::as_str);
+            let group = object
+                .value
+                .pointer("/spec/group")
+                .and_then(serde_json::Value::as_str);
             let group = group.unwrap_or_default().to_owned();
             self.definitions.push((object.name.clone(), group));
         }
@@ -91,7 +106,11 @@ impl Applier {
     }
 
     /// What the API server calls objects of this kind.
-    async fn resource(&mut self, object: &Object, kind: &GroupVersionKind) -> Result<ApiResource, Failure> {
+    async fn resource(
+        &mut self,
+        object: &Object,
+        kind: &GroupVersionKind,
+    ) -> Result<ApiResource, Failure> {
         if let Some(resource) = self.kinds.get(kind) {
             return Ok(resource.clone());
         }
@@ -120,7 +139,10 @@ impl Applier {
 }
 
 fn gvk(object: &Object) -> GroupVersionKind {
-    let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
+    let (group, version) = object
+        .api_version
+        .split_once('/')
+        .unwrap_or(("", &object.api_version));
     GroupVersionKind::gvk(group, version, &object.kind)
 }
 
@@ -143,12 +165,21 @@ fn refused(object: &Object, error: &kube::Error) -> Failure {
     match error {
         kube::Error::Api(status) if status.code < 500 => Failure::new(
             Symptom::ObjectRefused,
-            format!("the API server refused {title} ({}): {}", object.source.file, status.message),
+            format!(
+                "the API server refused {title} ({}): {}",
+                object.source.file, status.message
+            ),
         ),
         kube::Error::Discovery(_) => Failure::new(
             Symptom::ObjectRefused,
-            format!("the API server knows no {} {}, which {title} is: {error}", object.api_version, object.kind),
+            format!(
+                "the API server knows no {} {}, which {title} is: {error}",
+                object.api_version, object.kind
+            ),
         ),
-        error => Failure::new(Symptom::ApiServerGone, format!("failed to apply {title}: {error}")),
+        error => Failure::new(
+            Symptom::ApiServerGone,
+            format!("failed to apply {title}: {error}"),
+        ),
     }
 }

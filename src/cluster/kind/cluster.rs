@@ -59,7 +59,12 @@ impl KindCluster {
     }
 
     async fn kube(&self, deadline: &Deadline) -> Result<Arc<Kube>, Failure> {
-        let missing = || Failure::new(Symptom::ClusterNotUp, "the API server did not answer in time");
+        let missing = || {
+            Failure::new(
+                Symptom::ClusterNotUp,
+                "the API server did not answer in time",
+            )
+        };
         self.reach(&self.work.kube, deadline, missing).await
     }
 
@@ -95,19 +100,36 @@ impl Cluster for KindCluster {
         let kube = self.kube(deadline).await?;
         let nodes = &self.work.nodes;
         let looking = self.watch(deadline, |snapshot| ready::core(snapshot, nodes));
-        let mut evidence = self.work.steps.measure("nodes and DNS ready", looking).await?;
+        let mut evidence = self
+            .work
+            .steps
+            .measure("nodes and DNS ready", looking)
+            .await?;
         self.reach(&self.work.created, deadline, missing).await?;
-        evidence.push(ready::version(self.work.plan.cell.kubernetes, &kube.server_version)?);
+        evidence.push(ready::version(
+            self.work.plan.cell.kubernetes,
+            &kube.server_version,
+        )?);
         Ok(evidence)
     }
 
     async fn images(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let missing = || Failure::new(Symptom::ImageLoadFailed, "the images were not on every node in time");
+        let missing = || {
+            Failure::new(
+                Symptom::ImageLoadFailed,
+                "the images were not on every node in time",
+            )
+        };
         self.reach(&self.work.loaded, deadline, missing).await
     }
 
     async fn manifests(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let missing = || Failure::new(Symptom::ApiServerGone, "the objects were not applied in time");
+        let missing = || {
+            Failure::new(
+                Symptom::ApiServerGone,
+                "the objects were not applied in time",
+            )
+        };
         self.reach(&self.work.applied, deadline, missing).await
     }
 
@@ -158,7 +180,11 @@ impl Cluster for KindCluster {
                 .try_lock()
                 .ok()
                 .and_then(|slot| slot.as_ref().map(|forward| forward.address().to_string())),
-            tuning: work.tuning.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            tuning: work
+                .tuning
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 
@@ -168,7 +194,8 @@ impl Cluster for KindCluster {
                 return std::future::pending().await;
             };
             let never = self.work.plan.clock.deadline(A_YEAR);
-            let look = |snapshot: &super::watch::Snapshot| ready::never(snapshot, self.is_applied());
+            let look =
+                |snapshot: &super::watch::Snapshot| ready::never(snapshot, self.is_applied());
             match until(&kube.view, &never, look).await {
                 Ok(_) => std::future::pending().await,
                 Err(failure) => failure,

@@ -36,7 +36,10 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
     let mut kubeadm = Vec::new();
     let mut tuning = Vec::new();
     if patches.is_some() {
-        kubeadm = tuned_patches(variant).iter().map(|patch| json!(patch.to_string())).collect();
+        kubeadm = tuned_patches(variant)
+            .iter()
+            .map(|patch| json!(patch.to_string()))
+            .collect();
         tuning = TUNING.iter().map(|name| (*name).to_owned()).collect();
     }
     for (key, value) in variant {
@@ -81,7 +84,9 @@ fn nodes(cell: &Cell, patches: Option<&Path>) -> Value {
 fn bind_to_loopback(content: &mut Map<String, Value>) {
     let networking = content.entry("networking").or_insert_with(|| json!({}));
     if let Value::Object(networking) = networking {
-        networking.entry("apiServerAddress").or_insert_with(|| json!("127.0.0.1"));
+        networking
+            .entry("apiServerAddress")
+            .or_insert_with(|| json!("127.0.0.1"));
     }
 }
 
@@ -92,7 +97,10 @@ fn tuned_patches(variant: &Map<String, Value>) -> Vec<Value> {
     for version in ["v1beta3", "v1beta4"] {
         let api_version = format!("kubeadm.k8s.io/{version}");
         let arguments = |own: &[(&str, &str)], kinds: &[(&str, String)]| match version {
-            "v1beta3" => own.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect(),
+            "v1beta3" => own
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect(),
             // A merge patch replaces a list as a whole, so what kind puts into it has to be said again.
             _ => kinds
                 .iter()

@@ -90,7 +90,10 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     let image = node_image::ensure(work, docker).await?;
     write_files(work).map_err(|error| {
         let folder = work.plan.runtime.display();
-        Failure::new(Symptom::FilesystemFailed, format!("failed to write to {folder}: {error}"))
+        Failure::new(
+            Symptom::FilesystemFailed,
+            format!("failed to write to {folder}: {error}"),
+        )
     })?;
     Ok(image)
 }
@@ -130,7 +133,10 @@ async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Resu
                 })
                 .await;
             group.kill().await.map_err(failed)?;
-            Err(Failure::new(Symptom::ClusterNotUp, "the cluster was given up while it was made"))
+            Err(Failure::new(
+                Symptom::ClusterNotUp,
+                "the cluster was given up while it was made",
+            ))
         }
     }
 }
@@ -146,7 +152,13 @@ fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
     let errors = output.try_clone().map_err(failed)?;
     let mut command = Command::new("kind");
     command
-        .args(["create", "cluster", "--retain", "--name", work.plan.cluster.as_str()])
+        .args([
+            "create",
+            "cluster",
+            "--retain",
+            "--name",
+            work.plan.cluster.as_str(),
+        ])
         .args(["--image", image])
         .arg("--config")
         .arg(files.config())
@@ -182,13 +194,31 @@ fn explain(output: &str, status: &str) -> Failure {
             Symptom::MachineTooSmall,
             "raise the inotify limit: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`",
         ),
-        ("no space left on device", Symptom::MachineTooSmall, "free some disk space, for example with `docker system prune`"),
-        ("address pool", Symptom::MachineTooSmall, "remove unused networks with `docker network prune`"),
-        ("Cannot connect to the Docker daemon", Symptom::EngineGone, "start Docker"),
-        ("already exist for a cluster", Symptom::ClusterNotUp, "delete that cluster with `kind delete cluster`, or choose another name"),
+        (
+            "no space left on device",
+            Symptom::MachineTooSmall,
+            "free some disk space, for example with `docker system prune`",
+        ),
+        (
+            "address pool",
+            Symptom::MachineTooSmall,
+            "remove unused networks with `docker network prune`",
+        ),
+        (
+            "Cannot connect to the Docker daemon",
+            Symptom::EngineGone,
+            "start Docker",
+        ),
+        (
+            "already exist for a cluster",
+            Symptom::ClusterNotUp,
+            "delete that cluster with `kind delete cluster`, or choose another name",
+        ),
     ];
     let last = output.lines().rev().find(|line| line.contains("ERROR"));
-    let last = last.or_else(|| output.lines().next_back()).unwrap_or("it printed nothing");
+    let last = last
+        .or_else(|| output.lines().next_back())
+        .unwrap_or("it printed nothing");
     let message = format!("`kind create cluster` failed ({status}): {}", last.trim());
     let lines: Vec<_> = output.lines().map(str::to_owned).collect();
     let tail = lines[lines.len().saturating_sub(50)..].to_vec();
@@ -202,7 +232,8 @@ fn explain(output: &str, status: &str) -> Failure {
 
 /// Follows the engine's events of this cluster's containers, from the moment in which kind was started.
 pub(super) async fn follow(work: &Work) {
-    let (Ok(since), Ok(docker)) = (work.prepared.reached().await, work.shared.docker().await) else {
+    let (Ok(since), Ok(docker)) = (work.prepared.reached().await, work.shared.docker().await)
+    else {
         return;
     };
     let label = format!("{CLUSTER_LABEL}={}", work.plan.cluster);
@@ -211,14 +242,18 @@ pub(super) async fn follow(work: &Work) {
         ("event", vec!["start", "die"]),
         ("label", vec![label.as_str()]),
     ]);
-    let options = EventsOptionsBuilder::new().since(&moment(since)).filters(&filters).build();
+    let options = EventsOptionsBuilder::new()
+        .since(&moment(since))
+        .filters(&filters)
+        .build();
     let mut events = Box::pin(docker.events(Some(options)));
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => note(work, &event),
             Err(error) => {
                 let message = format!("the container engine's events broke off: {error}");
-                work.lost.set(Err(Failure::new(Symptom::EngineGone, message)));
+                work.lost
+                    .set(Err(Failure::new(Symptom::EngineGone, message)));
                 return;
             }
         }
@@ -227,11 +262,18 @@ pub(super) async fn follow(work: &Work) {
 
 /// A moment as the engine takes it: seconds and nanoseconds.
 fn moment(timestamp: Timestamp) -> String {
-    format!("{}.{:09}", timestamp.as_second(), timestamp.subsec_nanosecond())
+    format!(
+        "{}.{:09}",
+        timestamp.as_second(),
+        timestamp.subsec_nanosecond()
+    )
 }
 
 fn note(work: &Work, event: &EventMessage) {
-    let attributes = event.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
+    let attributes = event
+        .actor
+        .as_ref()
+        .and_then(|actor| actor.attributes.as_ref());
     let Some(name) = attributes.and_then(|attributes| attributes.get("name")) else {
         return;
     };
@@ -243,7 +285,10 @@ fn note(work: &Work, event: &EventMessage) {
             }
         }
         Some("die") => {
-            let failure = Failure::new(Symptom::ClusterNotUp, format!("the container of node {name} has ended"));
+            let failure = Failure::new(
+                Symptom::ClusterNotUp,
+                format!("the container of node {name} has ended"),
+            );
             work.lost.set(Err(failure));
         }
         Some(_) | None => {}

@@ -20,7 +20,10 @@ use crate::machine::Resource;
 
 /// The engine refused something.
 pub(super) fn engine_failed(error: &Error) -> Failure {
-    Failure::new(Symptom::EngineGone, format!("the container engine failed: {error}"))
+    Failure::new(
+        Symptom::EngineGone,
+        format!("the container engine failed: {error}"),
+    )
 }
 
 /// Takes the cluster away. Its tasks have ended, and its forward is closed.
@@ -52,47 +55,77 @@ async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
 }
 
 /// Removes the containers of the cluster `name` with their volumes, and looks whether they are gone.
-pub(super) async fn remove_containers(docker: &Docker, name: &str) -> Result<Vec<Evidence>, Failure> {
+pub(super) async fn remove_containers(
+    docker: &Docker,
+    name: &str,
+) -> Result<Vec<Evidence>, Failure> {
     let failed = |error| engine_failed(&error);
     let found = containers(docker, Some(name)).await.map_err(failed)?;
     let volumes = volumes(&found);
-    try_join_all(found.iter().filter_map(|container| Some(remove(docker, container.id.as_deref()?))))
-        .await
-        .map_err(failed)?;
+    try_join_all(
+        found
+            .iter()
+            .filter_map(|container| Some(remove(docker, container.id.as_deref()?))),
+    )
+    .await
+    .map_err(failed)?;
     let left = containers(docker, Some(name)).await.map_err(failed)?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
         match docker.inspect_volume(volume).await {
             Ok(_) => left_volumes.push(volume.clone()),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => {}
             Err(error) => return Err(engine_failed(&error)),
         }
     }
     Ok(vec![
-        none_left(&format!("containers of {name} ({} removed)", found.len()), &names(&left)),
-        none_left(&format!("volumes of {name} ({} removed)", volumes.len()), &left_volumes),
+        none_left(
+            &format!("containers of {name} ({} removed)", found.len()),
+            &names(&left),
+        ),
+        none_left(
+            &format!("volumes of {name} ({} removed)", volumes.len()),
+            &left_volumes,
+        ),
     ])
 }
 
 async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
-    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    let options = RemoveContainerOptionsBuilder::new()
+        .force(true)
+        .v(true)
+        .build();
     match docker.remove_container(id, Some(options)).await {
         // 409: somebody else is at it. Whether it is gone is looked at afterwards.
-        Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
+        Err(Error::DockerResponseServerError {
+            status_code: 404 | 409,
+            ..
+        })
+        | Ok(()) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// The names of the volumes that `containers` have mounted.
 fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
-    let mounts = containers.iter().filter_map(|container| container.mounts.as_ref()).flatten();
+    let mounts = containers
+        .iter()
+        .filter_map(|container| container.mounts.as_ref())
+        .flatten();
     let volumes = mounts.filter(|mount| mount.typ.as_deref() == Some("volume"));
     volumes.filter_map(|mount| mount.name.clone()).collect()
 }
 
 fn names(containers: &[ContainerSummary]) -> Vec<String> {
-    let names = containers.iter().filter_map(|container| container.names.as_ref());
-    names.flatten().map(|name| name.trim_start_matches('/').to_owned()).collect()
+    let names = containers
+        .iter()
+        .filter_map(|container| container.names.as_ref());
+    names
+        .flatten()
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .collect()
 }
 
 fn none_left(subject: &str, left: &[String]) -> Evidence {
@@ -100,7 +133,11 @@ fn none_left(subject: &str, left: &[String]) -> Evidence {
         node: None,
         subject: subject.to_owned(),
         expected: "none left".to_owned(),
-        seen: if left.is_empty() { "none".to_owned() } else { left.join(", ") },
+        seen: if left.is_empty() {
+            "none".to_owned()
+        } else {
+            left.join(", ")
+        },
         holds: left.is_empty(),
     }
 }
@@ -111,12 +148,17 @@ fn remove_folder(folder: &Path) -> io::Result<Evidence> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let left: Vec<_> = folder.exists().then(|| folder.display().to_string()).into_iter().collect();
+    let left: Vec<_> = folder
+        .exists()
+        .then(|| folder.display().to_string())
+        .into_iter()
+        .collect();
     Ok(none_left("private folder with the kubeconfig", &left))
 }
 
 fn incomplete(work: &Work, message: String) -> Failure {
     let name = &work.plan.cluster;
-    Failure::new(Symptom::CleanupIncomplete, message)
-        .with_remedy(format!("`kind delete cluster --name {name}` removes what is left"))
+    Failure::new(Symptom::CleanupIncomplete, message).with_remedy(format!(
+        "`kind delete cluster --name {name}` removes what is left"
+    ))
 }

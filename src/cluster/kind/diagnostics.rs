@@ -44,7 +44,11 @@ pub(super) async fn collect(work: &Work, deadline: &Deadline) -> Vec<Diagnostic>
     };
     match deadline.run(collecting).await {
         Ok(collected) => found.extend(collected),
-        Err(timed_out) => found.push(file("incomplete.txt", format!("collecting {timed_out}\n"), false)),
+        Err(timed_out) => found.push(file(
+            "incomplete.txt",
+            format!("collecting {timed_out}\n"),
+            false,
+        )),
     }
     for diagnostic in &mut found {
         diagnostic.text = mask(work, &diagnostic.text);
@@ -64,18 +68,29 @@ fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
 fn mask(work: &Work, text: &str) -> String {
     let text = work.plan.rendered.mask(text);
     let words = text.split_inclusive(|c: char| c.is_whitespace() || "\"'=,".contains(c));
-    words.map(|word| if is_join_token(word.trim_end_matches(|c: char| c.is_whitespace() || "\"'=,".contains(c))) {
-        word.replace(|c: char| c.is_ascii_alphanumeric(), "*")
-    } else {
-        word.to_owned()
-    }).collect()
+    words
+        .map(|word| {
+            if is_join_token(
+                word.trim_end_matches(|c: char| c.is_whitespace() || "\"'=,".contains(c)),
+            ) {
+                word.replace(|c: char| c.is_ascii_alphanumeric(), "*")
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect()
 }
 
 /// `[a-z0-9]{6}.[a-z0-9]{16}`, as kubeadm makes them.
 fn is_join_token(word: &str) -> bool {
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
     let parts = word.split_once('.');
-    parts.is_some_and(|(id, secret)| id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret))
+    parts.is_some_and(|(id, secret)| {
+        id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)
+    })
 }
 
 fn kind_output(work: &Work) -> String {
@@ -99,23 +114,37 @@ fn pod_row(pod: &Pod) -> [String; 6] {
         .flat_map(|status| status.container_statuses.iter().flatten())
         .map(|container| container.restart_count)
         .sum();
-    let leaving = if pod.metadata.deletion_timestamp.is_some() { ", terminating" } else { "" };
+    let leaving = if pod.metadata.deletion_timestamp.is_some() {
+        ", terminating"
+    } else {
+        ""
+    };
     [
         format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
         is_pod_ready(pod).to_string(),
         format!("{}{leaving}", state(pod)),
         restarts.to_string(),
-        status.and_then(|status| status.pod_ip.clone()).unwrap_or_else(|| "-".to_owned()),
+        status
+            .and_then(|status| status.pod_ip.clone())
+            .unwrap_or_else(|| "-".to_owned()),
         place(pod).to_owned(),
     ]
 }
 
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<_> = (0..N).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         let line = cells.collect::<Vec<_>>().join("  ");
         text.push_str(line.trim_end());
         text.push('\n');
@@ -126,21 +155,33 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 /// The agent's DaemonSet: its counts, its conditions, and what happened to it and its pods.
 fn daemon_set(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    match snapshot.daemon_sets.iter().find(|set| set.name_any() == names::AGENT) {
+    match snapshot
+        .daemon_sets
+        .iter()
+        .find(|set| set.name_any() == names::AGENT)
+    {
         Some(set) => describe(&mut text, set),
         None => text.push_str("there is no DaemonSet plexd\n"),
     }
     text.push_str("\nEvents:\n");
     let mut events: Vec<_> = snapshot.events.iter().collect();
     events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
-    let mut rows = vec![["LAST", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"].map(str::to_owned)];
+    let mut rows =
+        vec![["LAST", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"].map(str::to_owned)];
     rows.extend(events.into_iter().map(|event| {
         let object = &event.involved_object;
         [
-            event.last_timestamp.as_ref().map_or_else(|| "-".to_owned(), |time| time.0.to_string()),
+            event
+                .last_timestamp
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |time| time.0.to_string()),
             event.type_.clone().unwrap_or_default(),
             event.reason.clone().unwrap_or_default(),
-            format!("{}/{}", object.kind.clone().unwrap_or_default(), object.name.clone().unwrap_or_default()),
+            format!(
+                "{}/{}",
+                object.kind.clone().unwrap_or_default(),
+                object.name.clone().unwrap_or_default()
+            ),
             event.count.unwrap_or(1).to_string(),
             event.message.clone().unwrap_or_default().replace('\n', " "),
         ]
@@ -158,16 +199,28 @@ fn describe(text: &mut String, set: &DaemonSet) {
     let template = set.spec.template.spec.as_ref();
     for container in template.iter().flat_map(|pod| &pod.containers) {
         line("Image:", container.image.clone().unwrap_or_default());
-        line("Arguments:", container.args.clone().unwrap_or_default().join(" "));
+        line(
+            "Arguments:",
+            container.args.clone().unwrap_or_default().join(" "),
+        );
     }
     let Some(status) = &set.status else { return };
     line("Desired:", status.desired_number_scheduled.to_string());
     line("Current:", status.current_number_scheduled.to_string());
-    line("Updated:", status.updated_number_scheduled.unwrap_or_default().to_string());
+    line(
+        "Updated:",
+        status
+            .updated_number_scheduled
+            .unwrap_or_default()
+            .to_string(),
+    );
     line("Ready:", status.number_ready.to_string());
     line("Misscheduled:", status.number_misscheduled.to_string());
     for condition in status.conditions.iter().flatten() {
-        line(&format!("Condition {}:", condition.type_.clone().unwrap_or_default()), condition.status.clone().unwrap_or_default());
+        line(
+            &format!("Condition {}:", condition.type_.clone().unwrap_or_default()),
+            condition.status.clone().unwrap_or_default(),
+        );
     }
 }
 
@@ -179,11 +232,21 @@ fn nodes(snapshot: &Snapshot) -> String {
 
 fn node_row(node: &Node) -> [String; 5] {
     let status = node.status.as_ref();
-    let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let conditions = status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
     let conditions = conditions.map(|condition| {
-        format!("{}={} ({})", condition.type_, condition.status, condition.reason.clone().unwrap_or_default())
+        format!(
+            "{}={} ({})",
+            condition.type_,
+            condition.status,
+            condition.reason.clone().unwrap_or_default()
+        )
     });
-    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    let taints = node
+        .spec
+        .iter()
+        .flat_map(|spec| spec.taints.iter().flatten());
     let taints = taints.map(|taint| format!("{}:{}", taint.key, taint.effect));
     let info = status.and_then(|status| status.node_info.as_ref());
     [
@@ -208,14 +271,21 @@ async fn tails(work: &Work) -> Vec<Diagnostic> {
 fn failed_nodes<'w>(work: &'w Work, snapshot: Option<&Snapshot>) -> Vec<&'w NodeName> {
     let is_ready = |node: &NodeName| {
         let seen = snapshot.iter().flat_map(|snapshot| &snapshot.nodes);
-        seen.into_iter().any(|other| other.name_any() == node.as_str() && is_node_ready(other))
+        seen.into_iter()
+            .any(|other| other.name_any() == node.as_str() && is_node_ready(other))
     };
     work.nodes.iter().filter(|node| !is_ready(node)).collect()
 }
 
 /// The end of a node's kubelet journal.
 async fn journal(work: &Work, node: &NodeName) -> Diagnostic {
-    let command = ["journalctl", "--no-pager", "--unit=kubelet", "--lines", JOURNAL_LINES];
+    let command = [
+        "journalctl",
+        "--no-pager",
+        "--unit=kubelet",
+        "--lines",
+        JOURNAL_LINES,
+    ];
     let text = match work.shared.docker().await {
         Ok(docker) => match exec(docker, node.as_str(), &command, None).await {
             Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -233,7 +303,12 @@ mod tests {
     #[test]
     fn join_tokens_are_told_from_other_words() {
         assert!(is_join_token("abcdef.0123456789abcdef"));
-        for word in ["abcdef", "kubeadm.0123456789abcdef", "abcdef.0123456789ABCDEF", "v1.34.4"] {
+        for word in [
+            "abcdef",
+            "kubeadm.0123456789abcdef",
+            "abcdef.0123456789ABCDEF",
+            "v1.34.4",
+        ] {
             assert!(!is_join_token(word), "{word}");
         }
     }

@@ -19,8 +19,16 @@ const PORT: i32 = 8080;
 
 /// Opens the forward on the cell's listener.
 pub(super) fn open(work: &Work, kube: Arc<Kube>) -> Result<Forward, Failure> {
-    let failed = |why: String| Failure::new(Symptom::ForwardLost, format!("failed to forward a port: {why}"));
-    let listener = work.plan.take_listener().ok_or_else(|| failed("its listener was taken already".to_owned()))?;
+    let failed = |why: String| {
+        Failure::new(
+            Symptom::ForwardLost,
+            format!("failed to forward a port: {why}"),
+        )
+    };
+    let listener = work
+        .plan
+        .take_listener()
+        .ok_or_else(|| failed("its listener was taken already".to_owned()))?;
     let connect = ThroughApiServer {
         kube,
         namespace: work.plan.namespace.clone(),
@@ -44,8 +52,13 @@ impl Connect for ThroughApiServer {
         let port = target_port(&self.service, pod)
             .ok_or_else(|| io::Error::other("the mock's Service has no port 8080"))?;
         let pods: Api<Pod> = Api::namespaced(self.kube.client.clone(), &self.namespace);
-        let mut forwarder = pods.portforward(&pod.name_any(), &[port]).await.map_err(io::Error::other)?;
-        let stream = forwarder.take_stream(port).ok_or_else(|| io::Error::other("no stream"))?;
+        let mut forwarder = pods
+            .portforward(&pod.name_any(), &[port])
+            .await
+            .map_err(io::Error::other)?;
+        let stream = forwarder
+            .take_stream(port)
+            .ok_or_else(|| io::Error::other("no stream"))?;
         Ok(Box::new(stream))
     }
 }
@@ -59,8 +72,12 @@ fn target_port(service: &Service, pod: &Pod) -> Option<u16> {
         Some(IntOrString::Int(number)) => *number,
         Some(IntOrString::String(name)) => {
             let containers = &pod.spec.as_ref()?.containers;
-            let mut ports = containers.iter().flat_map(|container| container.ports.iter().flatten());
-            ports.find(|port| port.name.as_ref() == Some(name))?.container_port
+            let mut ports = containers
+                .iter()
+                .flat_map(|container| container.ports.iter().flatten());
+            ports
+                .find(|port| port.name.as_ref() == Some(name))?
+                .container_port
         }
     };
     u16::try_from(number).ok()
@@ -78,7 +95,11 @@ mod tests {
             "spec": {"containers": [{"name": "a", "ports": [{"name": "http", "containerPort": 9090}]}]},
         }))
         .unwrap();
-        for (target, expected) in [(json!("http"), Some(9090)), (json!(7070), Some(7070)), (json!("other"), None)] {
+        for (target, expected) in [
+            (json!("http"), Some(9090)),
+            (json!(7070), Some(7070)),
+            (json!("other"), None),
+        ] {
             let service: Service = serde_json::from_value(json!({
                 "spec": {"ports": [{"port": 8443}, {"port": 8080, "targetPort": target}]},
             }))

@@ -43,7 +43,8 @@ pub(super) fn owner(pod: &Pod) -> Owner {
 
 /// Everything that looks wrong. `is_applied`: all objects are, so that what is missing now stays missing.
 pub(super) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
-    let nodes_ready = !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
+    let nodes_ready =
+        !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
     let mut found = Vec::new();
     for pod in alive(&snapshot.pods) {
         found.extend(of_pod(pod, owner(pod), nodes_ready));
@@ -62,7 +63,10 @@ pub(super) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion
     found.extend(snapshot.unreachable.as_ref().map(|why| Suspicion {
         key: "unreachable".to_owned(),
         patience: LONG,
-        failure: Failure::new(Symptom::ApiServerGone, format!("the API server does not answer any more: {why}")),
+        failure: Failure::new(
+            Symptom::ApiServerGone,
+            format!("the API server does not answer any more: {why}"),
+        ),
     }));
     found
 }
@@ -96,7 +100,9 @@ fn suspicion(pod: &Pod, patience: Duration, symptom: Symptom, message: String) -
 }
 
 fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
-    let mut found: Vec<_> = containers(pod).filter_map(|status| of_container(pod, owner, status)).collect();
+    let mut found: Vec<_> = containers(pod)
+        .filter_map(|status| of_container(pod, owner, status))
+        .collect();
     found.extend(unschedulable(pod, owner, nodes_ready));
     found.extend(ended(pod, owner));
     found
@@ -104,7 +110,8 @@ fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
 
 /// A core pod may stumble while the others come up, so only one that keeps crashing counts, and only when it stays so.
 fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
-    let crashed = containers(pod).find_map(|status| crashes(status).filter(|count| *count >= CRASHES));
+    let crashed =
+        containers(pod).find_map(|status| crashes(status).filter(|count| *count >= CRASHES));
     let count = crashed?;
     let message = format!("{} has crashed {count} times", title(pod, Owner::System));
     Some(suspicion(pod, LONG * 3, Symptom::NodeNotReady, message))
@@ -138,7 +145,12 @@ fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Sus
             Owner::Mock => Symptom::MockUnavailable,
             Owner::System => Symptom::NodePressure,
         };
-        return Some(suspicion(pod, AT_ONCE, symptom, format!("{who} was killed for using more memory than its limit")));
+        return Some(suspicion(
+            pod,
+            AT_ONCE,
+            symptom,
+            format!("{who} was killed for using more memory than its limit"),
+        ));
     }
     if let Some(count) = crashes(status).filter(|count| *count >= CRASHES) {
         let symptom = match owner {
@@ -146,14 +158,24 @@ fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Sus
             Owner::Mock => Symptom::MockUnavailable,
             Owner::System => Symptom::NodeNotReady,
         };
-        let code = exit_code(status).map_or(String::new(), |code| format!(", last with exit code {code}"));
-        return Some(suspicion(pod, AT_ONCE, symptom, format!("{who} has ended {count} times{code}")));
+        let code = exit_code(status).map_or(String::new(), |code| {
+            format!(", last with exit code {code}")
+        });
+        return Some(suspicion(
+            pod,
+            AT_ONCE,
+            symptom,
+            format!("{who} has ended {count} times{code}"),
+        ));
     }
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let detail = waiting.message.as_deref().unwrap_or_default();
     let (patience, symptom) = of_waiting(waiting.reason.as_deref()?, detail)?;
     let reason = waiting.reason.as_deref().unwrap_or_default();
-    let message = format!("{who} can't start: {reason}: {detail} (image {})", status.image);
+    let message = format!(
+        "{who} can't start: {reason}: {detail} (image {})",
+        status.image
+    );
     Some(suspicion(pod, patience, symptom, message))
 }
 
@@ -165,7 +187,9 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
         "ErrImagePull" | "ImagePullBackOff" => Some((LONG, Symptom::ImagePullFailed)),
         // A kubelet that has just started may not have its copy of secrets and config maps yet.
         "CreateContainerConfigError" if detail.contains("failed to sync") => None,
-        "CreateContainerConfigError" if detail.contains("not found") || detail.contains("couldn't find key") => {
+        "CreateContainerConfigError"
+            if detail.contains("not found") || detail.contains("couldn't find key") =>
+        {
             Some((SHORT, Symptom::DanglingReference))
         }
         "CreateContainerConfigError" => Some((SHORT, Symptom::ContainerConfig)),
@@ -174,9 +198,14 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
     }
 }
 
-fn terminated(status: &ContainerStatus) -> impl Iterator<Item = &k8s_openapi::api::core::v1::ContainerStateTerminated> {
+fn terminated(
+    status: &ContainerStatus,
+) -> impl Iterator<Item = &k8s_openapi::api::core::v1::ContainerStateTerminated> {
     let states = [status.state.as_ref(), status.last_state.as_ref()];
-    states.into_iter().flatten().filter_map(|state| state.terminated.as_ref())
+    states
+        .into_iter()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref())
 }
 
 fn is_out_of_memory(status: &ContainerStatus) -> bool {
@@ -205,7 +234,11 @@ fn ended(pod: &Pod, owner: Owner) -> Option<Suspicion> {
         return None;
     }
     let reason = status.reason.as_deref().unwrap_or("Failed");
-    let symptom = if reason == "Evicted" { Symptom::NodePressure } else { Symptom::Unschedulable };
+    let symptom = if reason == "Evicted" {
+        Symptom::NodePressure
+    } else {
+        Symptom::Unschedulable
+    };
     let why = status.message.as_deref().unwrap_or_default();
     let message = format!("the node gave up {}: {reason}: {why}", title(pod, owner));
     Some(suspicion(pod, SHORT, symptom, message))
@@ -217,13 +250,20 @@ pub(super) fn is_node_ready(node: &Node) -> bool {
 }
 
 fn has_condition(node: &Node, condition: &str) -> bool {
-    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|other| other.type_ == condition && other.status == "True")
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|other| other.type_ == condition && other.status == "True")
 }
 
 fn of_node(node: &Node) -> Option<Suspicion> {
     let pressures = ["MemoryPressure", "DiskPressure", "PIDPressure"];
-    let pressure = pressures.into_iter().find(|pressure| has_condition(node, pressure))?;
+    let pressure = pressures
+        .into_iter()
+        .find(|pressure| has_condition(node, pressure))?;
     let name = node.name_any();
     Some(Suspicion {
         key: format!("{name}/{pressure}"),
@@ -234,8 +274,13 @@ fn of_node(node: &Node) -> Option<Suspicion> {
 
 /// Whether a pod is ready to serve.
 pub(super) fn is_pod_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Old events of pods that are well by now, or gone, say nothing.

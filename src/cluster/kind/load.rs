@@ -81,7 +81,9 @@ async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> 
 
 /// The snapshotter that containerd's configuration gives to Kubernetes: the archives must be unpacked with the same one.
 fn snapshotter(config: &str) -> Result<String, String> {
-    let config: toml::Table = config.parse().map_err(|error| format!("containerd's configuration can't be read: {error}"))?;
+    let config: toml::Table = config
+        .parse()
+        .map_err(|error| format!("containerd's configuration can't be read: {error}"))?;
     let plugins = config.get("plugins");
     let find = |path: &[&str]| {
         let value = path.iter().try_fold(plugins?, |value, key| value.get(key));
@@ -92,16 +94,37 @@ fn snapshotter(config: &str) -> Result<String, String> {
         .ok_or_else(|| "containerd's configuration names no snapshotter".to_owned())
 }
 
-async fn import(docker: &Docker, node: &NodeName, archive: &Archive, snapshotter: &str) -> Result<(), String> {
+async fn import(
+    docker: &Docker,
+    node: &NodeName,
+    archive: &Archive,
+    snapshotter: &str,
+) -> Result<(), String> {
     let snapshotter = format!("--snapshotter={snapshotter}");
     let [ctr, namespace] = CTR;
-    let command = [ctr, namespace, "images", "import", "--all-platforms", "--digests", &snapshotter, "-"];
+    let command = [
+        ctr,
+        namespace,
+        "images",
+        "import",
+        "--all-platforms",
+        "--digests",
+        &snapshotter,
+        "-",
+    ];
     let output = exec(docker, node.as_str(), &command, Some(&archive.path)).await;
-    output.map_err(|error| error.to_string())?.success().map(|_| ())
+    output
+        .map_err(|error| error.to_string())?
+        .success()
+        .map(|_| ())
 }
 
 /// Compares the configuration digest that the node has under the image's name with the one that was sent.
-async fn verify(docker: &Docker, node: &NodeName, image: &ArchivedImage) -> Result<Evidence, String> {
+async fn verify(
+    docker: &Docker,
+    node: &NodeName,
+    image: &ArchivedImage,
+) -> Result<Evidence, String> {
     let [ctr, namespace] = CTR;
     let name = canonical(&image.name);
     let filter = format!("name=={name}");
@@ -143,7 +166,11 @@ fn canonical(name: &str) -> String {
         None => format!("docker.io/library/{name}"),
     };
     let last = name.rsplit('/').next().unwrap_or_default();
-    if last.contains([':', '@']) { name } else { format!("{name}:latest") }
+    if last.contains([':', '@']) {
+        name
+    } else {
+        format!("{name}:latest")
+    }
 }
 
 #[cfg(test)]
@@ -174,9 +201,13 @@ mod tests {
 
     #[test]
     fn digests_are_read_from_what_ctr_prints() {
-        let table = "REF TYPE DIGEST SIZE\ndocker.io/a/b:1 application/x sha256:aa 1.0 MiB linux/amd64 -\n";
+        let table =
+            "REF TYPE DIGEST SIZE\ndocker.io/a/b:1 application/x sha256:aa 1.0 MiB linux/amd64 -\n";
         assert_eq!(manifest_digest(table, "docker.io/a/b:1"), Some("sha256:aa"));
         assert_eq!(manifest_digest(table, "docker.io/a/b:2"), None);
-        assert_eq!(config_digest(r#"{"config":{"digest":"sha256:bb"}}"#).unwrap(), "sha256:bb");
+        assert_eq!(
+            config_digest(r#"{"config":{"digest":"sha256:bb"}}"#).unwrap(),
+            "sha256:bb"
+        );
     }
 }

@@ -24,7 +24,12 @@ pub(super) async fn whole(work: &Work, node: &NodeName) -> Result<String, Failur
     let missing = || Failure::new(Symptom::AgentNotReady, format!("no agent runs on {node}"));
     let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
     let log = read(work, &kube, pod, None).await;
-    log.map_err(|why| Failure::new(Symptom::ApiServerGone, format!("failed to read the log of the agent on {node}: {why}")))
+    log.map_err(|why| {
+        Failure::new(
+            Symptom::ApiServerGone,
+            format!("failed to read the log of the agent on {node}: {why}"),
+        )
+    })
 }
 
 /// The last `lines` lines of every agent's log, or that of the one on `node`, and of the mock's.
@@ -58,7 +63,12 @@ async fn tail(work: &Work, kube: &Kube, pod: &Pod, lines: usize) -> LogTail {
 }
 
 /// The log of a pod's program: of the one before, where it is waiting to be started again.
-async fn read(work: &Work, kube: &Kube, pod: &Pod, tail_lines: Option<i64>) -> Result<String, String> {
+async fn read(
+    work: &Work,
+    kube: &Kube,
+    pod: &Pod,
+    tail_lines: Option<i64>,
+) -> Result<String, String> {
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &work.plan.namespace);
     let name = pod.name_any();
     let mut parameters = LogParams {
@@ -78,13 +88,19 @@ async fn read(work: &Work, kube: &Kube, pod: &Pod, tail_lines: Option<i64>) -> R
         }
     };
     let deadline = work.plan.clock.deadline(PATIENCE);
-    let log = deadline.run(reading).await.map_err(|timed_out| timed_out.to_string())?;
+    let log = deadline
+        .run(reading)
+        .await
+        .map_err(|timed_out| timed_out.to_string())?;
     let log = log.map_err(|error| error.to_string())?;
     Ok(work.plan.rendered.mask(&log))
 }
 
 fn was_restarted(pod: &Pod) -> bool {
-    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
     statuses.into_iter().any(|status| status.restart_count > 0)
 }
 

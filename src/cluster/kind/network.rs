@@ -47,12 +47,16 @@ pub(super) async fn exists(docker: &Docker) -> Result<bool, Error> {
     let filters = HashMap::from([("name", vec![pattern.as_str()])]);
     let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
     let networks = docker.list_networks(Some(options)).await?;
-    Ok(networks.iter().any(|network| network.name.as_deref() == Some(NETWORK)))
+    Ok(networks
+        .iter()
+        .any(|network| network.name.as_deref() == Some(NETWORK)))
 }
 
 /// The MTU that the engine's own network is configured with, where it is.
 async fn default_mtu(docker: &Docker) -> Option<String> {
-    let bridge = docker.inspect_network("bridge", None::<InspectNetworkOptions>).await;
+    let bridge = docker
+        .inspect_network("bridge", None::<InspectNetworkOptions>)
+        .await;
     bridge.ok()?.options?.get(MTU).cloned()
 }
 

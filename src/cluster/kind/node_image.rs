@@ -43,7 +43,11 @@ pub(super) async fn resolve(docker: &Docker, cell: &Cell) -> Result<NodeImage, F
     let published = PUBLISHED.iter().find(|(of, _)| *of == version);
     match published {
         Some((_, name)) => named(docker, (*name).to_owned()).await,
-        None => Err(missing(&format!("{REPOSITORY}:v{version}.*"), cell, "no published image of it is known")),
+        None => Err(missing(
+            &format!("{REPOSITORY}:v{version}.*"),
+            cell,
+            "no published image of it is known",
+        )),
     }
 }
 
@@ -53,7 +57,9 @@ async fn named(docker: &Docker, name: String) -> Result<NodeImage, Failure> {
             name,
             is_present: true,
         }),
-        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(NodeImage {
+        Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(NodeImage {
             name,
             is_present: false,
         }),
@@ -76,9 +82,15 @@ pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failu
     let cell = &work.plan.cell;
     let image = resolve(docker, cell).await?;
     if !image.is_present {
-        let path = work.shared.options.state.locks().join(format!("node-image-{}", cell.kubernetes));
+        let path = work
+            .shared
+            .options
+            .state
+            .locks()
+            .join(format!("node-image-{}", cell.kubernetes));
         let lock = Lock::take(&path).await;
-        let _lock = lock.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
+        let _lock =
+            lock.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
         if !resolve(docker, cell).await?.is_present {
             let pulling = images::pull(docker, &image.name, Symptom::NodeImageMissing);
             work.steps.measure("node image pull", pulling).await?;
@@ -92,7 +104,10 @@ async fn local(docker: &Docker) -> Result<Vec<String>, Failure> {
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let images = docker.list_images(Some(options)).await;
     let images = images.map_err(|error| engine_failed(&error))?;
-    Ok(images.into_iter().flat_map(|image| image.repo_tags).collect())
+    Ok(images
+        .into_iter()
+        .flat_map(|image| image.repo_tags)
+        .collect())
 }
 
 /// The newest of `names` that is an image of `version`.
@@ -123,10 +138,20 @@ mod tests {
 
     #[test]
     fn the_newest_local_image_of_the_version_is_taken() {
-        let names = ["v1.30.9", "v1.30.14", "v1.3.99", "v1.31.0", "latest", "v1.30.15-rc"]
-            .map(|tag| format!("{REPOSITORY}:{tag}"));
+        let names = [
+            "v1.30.9",
+            "v1.30.14",
+            "v1.3.99",
+            "v1.31.0",
+            "latest",
+            "v1.30.15-rc",
+        ]
+        .map(|tag| format!("{REPOSITORY}:{tag}"));
         let version = "1.30".parse().unwrap();
-        assert_eq!(newest(version, &names), Some(format!("{REPOSITORY}:v1.30.14")));
+        assert_eq!(
+            newest(version, &names),
+            Some(format!("{REPOSITORY}:v1.30.14"))
+        );
         assert_eq!(newest("1.29".parse().unwrap(), &names), None);
     }
 }

@@ -8,7 +8,9 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::ContainerSummary;
-use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder};
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
+};
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::AsyncWriteExt;
 
@@ -33,7 +35,9 @@ impl Output {
             return Ok(String::from_utf8_lossy(&self.stdout).into_owned());
         }
         let stderr = String::from_utf8_lossy(&self.stderr);
-        let code = self.code.map_or("unknown".to_owned(), |code| code.to_string());
+        let code = self
+            .code
+            .map_or("unknown".to_owned(), |code| code.to_string());
         Err(format!("exit code {code}: {}", stderr.trim()))
     }
 }
@@ -54,7 +58,11 @@ pub(super) async fn exec(
     };
     let id = docker.create_exec(container, options).await?.id;
     let mut output = Output::default();
-    if let StartExecResults::Attached { output: answers, input: stdin } = docker.start_exec(&id, None).await? {
+    if let StartExecResults::Attached {
+        output: answers,
+        input: stdin,
+    } = docker.start_exec(&id, None).await?
+    {
         let reading = collect(answers, &mut output);
         match input {
             Some(path) => {
@@ -87,10 +95,7 @@ async fn collect(
     Ok(())
 }
 
-async fn feed(
-    path: &Path,
-    mut stdin: impl tokio::io::AsyncWrite + Unpin,
-) -> std::io::Result<()> {
+async fn feed(path: &Path, mut stdin: impl tokio::io::AsyncWrite + Unpin) -> std::io::Result<()> {
     let file = tokio::fs::File::open(path).await?;
     let mut file = tokio::io::BufReader::with_capacity(1 << 18, file);
     tokio::io::copy_buf(&mut file, &mut stdin).await?;
@@ -103,14 +108,18 @@ pub(super) async fn read_file(
     container: &str,
     path: &str,
 ) -> Result<Option<String>, Error> {
-    let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+    let options = DownloadFromContainerOptionsBuilder::new()
+        .path(path)
+        .build();
     let bytes: Result<Vec<_>, Error> = docker
         .download_from_container(container, Some(options))
         .try_collect()
         .await;
     match bytes {
         Ok(chunks) => Ok(first_file(&chunks.concat())),
-        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -134,12 +143,19 @@ pub(super) async fn containers(
         None => CLUSTER_LABEL.to_owned(),
     };
     let filters = HashMap::from([("label", vec![label.as_str()])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
     docker.list_containers(Some(options)).await
 }
 
 /// The names of the clusters that have containers, in order.
 pub(super) fn clusters(containers: &[ContainerSummary]) -> std::collections::BTreeSet<String> {
-    let labels = containers.iter().filter_map(|container| container.labels.as_ref());
-    labels.filter_map(|labels| labels.get(CLUSTER_LABEL).cloned()).collect()
+    let labels = containers
+        .iter()
+        .filter_map(|container| container.labels.as_ref());
+    labels
+        .filter_map(|labels| labels.get(CLUSTER_LABEL).cloned())
+        .collect()
 }

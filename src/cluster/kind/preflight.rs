@@ -35,17 +35,28 @@ pub(super) async fn preflight(
     let looking = look(shared, cells);
     let looked = deadline.run(looking).await;
     looked.map_err(|timed_out| {
-        Failure::new(Symptom::EngineGone, format!("looking at the container engine {timed_out}"))
+        Failure::new(
+            Symptom::EngineGone,
+            format!("looking at the container engine {timed_out}"),
+        )
     })?
 }
 
 async fn look(shared: &Shared, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
     let docker = shared.docker().await?;
-    let version = docker.version().await.map_err(|error| engine_failed(&error))?;
+    let version = docker
+        .version()
+        .await
+        .map_err(|error| engine_failed(&error))?;
     let engine = version.version.unwrap_or_default();
     let kind = kind_version(&shared.options).await?;
     let mut evidence = vec![
-        row("container engine", "answers", format!("Docker {engine}"), true),
+        row(
+            "container engine",
+            "answers",
+            format!("Docker {engine}"),
+            true,
+        ),
         row("kind", "on PATH", kind, true),
     ];
     evidence.extend(node_images(docker, cells).await?);
@@ -74,7 +85,11 @@ async fn node_images(docker: &Docker, cells: &[Cell]) -> Result<Vec<Evidence>, F
     for cell in cells {
         if looked_at.insert((cell.kubernetes, cell.node_image.as_deref())) {
             let image = node_image::check(docker, cell).await?;
-            let seen = if image.is_present { "there" } else { "in the registry" };
+            let seen = if image.is_present {
+                "there"
+            } else {
+                "in the registry"
+            };
             let subject = format!("node image {}", image.name);
             found.insert(image.name, row(&subject, "there or pullable", seen, true));
         }
@@ -84,19 +99,35 @@ async fn node_images(docker: &Docker, cells: &[Cell]) -> Result<Vec<Evidence>, F
 
 /// A row, or a machine that is too small for the largest cell.
 fn room(subject: &str, need: u64, has: u64, unit: &str, remedy: &str) -> Result<Evidence, Failure> {
-    let evidence = row(subject, &format!(">= {need} {unit}"), format!("{has} {unit}"), has >= need);
+    let evidence = row(
+        subject,
+        &format!(">= {need} {unit}"),
+        format!("{has} {unit}"),
+        has >= need,
+    );
     if evidence.holds {
         return Ok(evidence);
     }
-    let message = format!("the machine is too small for the largest cell: {subject} is {has} {unit}, not {need} {unit}");
-    Err(Failure::new(Symptom::MachineTooSmall, message).with_remedy(remedy).with_evidence([evidence]))
+    let message = format!(
+        "the machine is too small for the largest cell: {subject} is {has} {unit}, not {need} {unit}"
+    );
+    Err(Failure::new(Symptom::MachineTooSmall, message)
+        .with_remedy(remedy)
+        .with_evidence([evidence]))
 }
 
 fn inotify(nodes: u64) -> Result<Option<Evidence>, Failure> {
     let need = INOTIFY_PER_NODE * nodes;
-    let remedy = "sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288";
+    let remedy =
+        "sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288";
     let look = |limits: probe::Inotify| {
-        room("fs.inotify.max_user_instances", need, limits.instances, "instances", remedy)
+        room(
+            "fs.inotify.max_user_instances",
+            need,
+            limits.instances,
+            "instances",
+            remedy,
+        )
     };
     probe::inotify().map(look).transpose()
 }
@@ -107,7 +138,13 @@ fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
     let remedy = "close other programs, or select smaller cells with --filter";
     let mebibytes = |bytes: u64| bytes >> 20;
     let look = |memory: probe::Memory| {
-        room("available memory", mebibytes(need), mebibytes(memory.available), "MiB", remedy)
+        room(
+            "available memory",
+            mebibytes(need),
+            mebibytes(memory.available),
+            "MiB",
+            remedy,
+        )
     };
     probe::memory().map(look).transpose()
 }
@@ -127,17 +164,34 @@ async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> 
 
 /// All clusters share one network, so one pool has to be free unless it is there already.
 async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
-    let exists = network::exists(docker).await.map_err(|error| engine_failed(&error))?;
+    let exists = network::exists(docker)
+        .await
+        .map_err(|error| engine_failed(&error))?;
     let networks = docker.list_networks(None::<ListNetworksOptions>).await;
     let networks = networks.map_err(|error| engine_failed(&error))?;
-    let bridges = networks.iter().filter(|network| network.driver.as_deref() == Some("bridge")).count();
+    let bridges = networks
+        .iter()
+        .filter(|network| network.driver.as_deref() == Some("bridge"))
+        .count();
     let holds = exists || bridges < NETWORKS;
-    let seen = if exists { "there".to_owned() } else { format!("{bridges} of about {NETWORKS} networks are taken") };
-    let evidence = row("Docker network `kind`", "there, or room for it", seen, holds);
+    let seen = if exists {
+        "there".to_owned()
+    } else {
+        format!("{bridges} of about {NETWORKS} networks are taken")
+    };
+    let evidence = row(
+        "Docker network `kind`",
+        "there, or room for it",
+        seen,
+        holds,
+    );
     if holds {
         return Ok(evidence);
     }
-    Err(Failure::new(Symptom::MachineTooSmall, "the container engine has no address pool left for a network")
-        .with_remedy("remove unused networks with `docker network prune`")
-        .with_evidence([evidence]))
+    Err(Failure::new(
+        Symptom::MachineTooSmall,
+        "the container engine has no address pool left for a network",
+    )
+    .with_remedy("remove unused networks with `docker network prune`")
+    .with_evidence([evidence]))
 }

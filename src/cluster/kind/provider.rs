@@ -14,6 +14,7 @@ use crate::cluster::{CellPlan, Cluster, Provider};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Execution, Failure, Symptom};
 use crate::machine::process;
+use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase};
 
 /// Real clusters in Docker.
@@ -22,20 +23,23 @@ pub struct KindProvider(Arc<Shared>);
 /// What the clusters share.
 pub(super) struct Shared {
     pub(super) options: KindOptions,
+    names: ImageNames,
     docker: OnceCell<Docker>,
     network: OnceCell<()>,
     archives: OnceCell<Vec<Archive>>,
 }
 
 impl KindProvider {
-    /// A provider. It touches nothing yet.
-    pub fn new(options: KindOptions) -> Self {
-        Self(Arc::new(Shared {
+    /// A provider. It reads what the images' names are hashed from, and touches nothing.
+    pub fn new(options: KindOptions) -> Result<Self, Failure> {
+        let names = image_names(&options.images, &options.base, &options.runner)?;
+        Ok(Self(Arc::new(Shared {
             options,
+            names,
             docker: OnceCell::new(),
             network: OnceCell::new(),
             archives: OnceCell::new(),
-        }))
+        })))
     }
 }
 
@@ -54,7 +58,10 @@ impl Shared {
 
     /// The archives in which both images are.
     pub(super) async fn archives(&self) -> Result<&[Archive], Failure> {
-        let archives = self.archives.get_or_try_init(|| self.make_archives()).await?;
+        let archives = self
+            .archives
+            .get_or_try_init(|| self.make_archives())
+            .await?;
         Ok(archives)
     }
 
@@ -65,17 +72,7 @@ impl Shared {
             base: self.options.base.clone(),
             runner: self.options.runner.clone(),
         };
-        let names = image_names_of(sources.clone()).await?;
-        images::ensure(docker, &self.options.state, &sources, &names).await
-    }
-}
-
-/// The names, whose hashes take a moment to compute.
-async fn image_names_of(sources: Sources) -> Result<ImageNames, Failure> {
-    let names = move || image_names(&sources.images, &sources.base, &sources.runner);
-    match tokio::task::spawn_blocking(names).await {
-        Ok(names) => names,
-        Err(error) => Err(Failure::new(Symptom::ImageBuildFailed, error.to_string())),
+        images::ensure(docker, &self.options.state, &sources, &self.names).await
     }
 }
 
@@ -87,6 +84,14 @@ impl Provider for KindProvider {
 
     fn execution(&self, _phase: Phase) -> Execution {
         Execution::Run
+    }
+
+    fn images(&self) -> crate::cluster::ImageNames {
+        crate::cluster::ImageNames {
+            agent: self.0.names.agent.clone(),
+            mock: self.0.names.mock.clone(),
+            pull: PullPolicy::Never,
+        }
     }
 
     async fn tools(&self) -> Vec<String> {

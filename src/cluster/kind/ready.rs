@@ -13,7 +13,13 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::names;
 use crate::matrix::KubernetesVersion;
 
-fn row(node: Option<&str>, subject: &str, expected: &str, seen: impl Into<String>, holds: bool) -> Evidence {
+fn row(
+    node: Option<&str>,
+    subject: &str,
+    expected: &str,
+    seen: impl Into<String>,
+    holds: bool,
+) -> Evidence {
     Evidence {
         node: node.map(str::to_owned),
         subject: subject.to_owned(),
@@ -29,7 +35,10 @@ fn look(evidence: Vec<Evidence>, failure: Failure, snapshot: &Snapshot, is_appli
         Look::Done(evidence)
     } else {
         let missing = evidence.into_iter().filter(|row| !row.holds);
-        Look::Pending(failure.with_evidence(missing), suspicions(snapshot, is_applied))
+        Look::Pending(
+            failure.with_evidence(missing),
+            suspicions(snapshot, is_applied),
+        )
     }
 }
 
@@ -38,38 +47,82 @@ pub(super) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
     let mut evidence = Vec::new();
     let seen: BTreeSet<String> = snapshot.nodes.iter().map(|node| node.name_any()).collect();
     for node in nodes {
-        let found = snapshot.nodes.iter().find(|other| other.name_any() == node.as_str());
+        let found = snapshot
+            .nodes
+            .iter()
+            .find(|other| other.name_any() == node.as_str());
         let state = match found {
             Some(found) if is_node_ready(found) => "Ready",
             Some(_) => "NotReady",
             None => "not there",
         };
-        evidence.push(row(Some(node.as_str()), "node", "Ready", state, state == "Ready"));
+        evidence.push(row(
+            Some(node.as_str()),
+            "node",
+            "Ready",
+            state,
+            state == "Ready",
+        ));
     }
     let (expected, count) = (nodes.len().to_string(), seen.len());
-    evidence.push(row(None, "number of nodes", &expected, count.to_string(), count == nodes.len()));
-    let waiting: Vec<_> = alive(&snapshot.system_pods).filter(|pod| !runs(pod)).map(Pod::name_any).collect();
+    evidence.push(row(
+        None,
+        "number of nodes",
+        &expected,
+        count.to_string(),
+        count == nodes.len(),
+    ));
+    let waiting: Vec<_> = alive(&snapshot.system_pods)
+        .filter(|pod| !runs(pod))
+        .map(Pod::name_any)
+        .collect();
     let are_there = !snapshot.system_pods.is_empty();
-    let state = if waiting.is_empty() { "running".to_owned() } else { format!("waiting: {}", waiting.join(", ")) };
-    evidence.push(row(None, "core pods", "running", state, are_there && waiting.is_empty()));
+    let state = if waiting.is_empty() {
+        "running".to_owned()
+    } else {
+        format!("waiting: {}", waiting.join(", "))
+    };
+    evidence.push(row(
+        None,
+        "core pods",
+        "running",
+        state,
+        are_there && waiting.is_empty(),
+    ));
     let dns = alive(&snapshot.system_pods).any(|pod| is_dns(pod) && is_pod_ready(pod));
-    evidence.push(row(None, "cluster DNS", "ready", if dns { "ready" } else { "not ready" }, dns));
-    let failure = Failure::new(Symptom::NodeNotReady, "the cluster's nodes and core pods were not ready in time");
+    evidence.push(row(
+        None,
+        "cluster DNS",
+        "ready",
+        if dns { "ready" } else { "not ready" },
+        dns,
+    ));
+    let failure = Failure::new(
+        Symptom::NodeNotReady,
+        "the cluster's nodes and core pods were not ready in time",
+    );
     look(evidence, failure, snapshot, false)
 }
 
 fn runs(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Running" | "Succeeded"))
 }
 
 fn is_dns(pod: &Pod) -> bool {
-    pod.labels().get("k8s-app").is_some_and(|app| app == "kube-dns")
+    pod.labels()
+        .get("k8s-app")
+        .is_some_and(|app| app == "kube-dns")
 }
 
 /// The API server is of the version that was asked for.
 pub(super) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence, Failure> {
-    let holds = server.strip_prefix('v').is_some_and(|version| version.starts_with(&format!("{asked}.")));
+    let holds = server
+        .strip_prefix('v')
+        .is_some_and(|version| version.starts_with(&format!("{asked}.")));
     let evidence = row(None, "server version", &asked.to_string(), server, holds);
     if holds {
         return Ok(evidence);
@@ -82,26 +135,54 @@ pub(super) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence
 
 /// The mock's Deployment is available.
 pub(super) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
-    let deployment = snapshot.deployments.iter().find(|deployment| deployment.name_any() == names::MOCK);
+    let deployment = snapshot
+        .deployments
+        .iter()
+        .find(|deployment| deployment.name_any() == names::MOCK);
     let status = deployment.and_then(|deployment| deployment.status.as_ref());
-    let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let is_available = conditions.into_iter().any(|condition| condition.type_.as_deref() == Some("Available") && condition.status.as_deref() == Some("True"));
-    let replicas = status.and_then(|status| status.available_replicas).unwrap_or_default();
-    let evidence = row(None, "mock-api Deployment", "available", format!("{replicas} replicas available"), is_available);
-    let failure = Failure::new(Symptom::MockUnavailable, "the mock was not available in time");
+    let conditions = status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let is_available = conditions.into_iter().any(|condition| {
+        condition.type_.as_deref() == Some("Available")
+            && condition.status.as_deref() == Some("True")
+    });
+    let replicas = status
+        .and_then(|status| status.available_replicas)
+        .unwrap_or_default();
+    let evidence = row(
+        None,
+        "mock-api Deployment",
+        "available",
+        format!("{replicas} replicas available"),
+        is_available,
+    );
+    let failure = Failure::new(
+        Symptom::MockUnavailable,
+        "the mock was not available in time",
+    );
     look(vec![evidence], failure, snapshot, is_applied)
 }
 
 /// An agent is ready on every node, none is missing, none is too many.
 pub(super) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Look {
-    let daemon_set = snapshot.daemon_sets.iter().find(|set| set.name_any() == names::AGENT);
+    let daemon_set = snapshot
+        .daemon_sets
+        .iter()
+        .find(|set| set.name_any() == names::AGENT);
     let status = daemon_set.and_then(|set| set.status.as_ref());
     let generation = daemon_set.and_then(|set| set.metadata.generation);
     let is_current = status.is_some_and(|status| status.observed_generation == generation);
     let expected = nodes.len().to_string();
     let mut evidence: Vec<_> = [
-        ("desired agents", status.map(|status| status.desired_number_scheduled)),
-        ("updated agents", status.and_then(|status| status.updated_number_scheduled)),
+        (
+            "desired agents",
+            status.map(|status| status.desired_number_scheduled),
+        ),
+        (
+            "updated agents",
+            status.and_then(|status| status.updated_number_scheduled),
+        ),
         ("ready agents", status.map(|status| status.number_ready)),
     ]
     .map(|(subject, count)| {
@@ -122,7 +203,9 @@ pub(super) fn agent_pod<'s>(snapshot: &'s Snapshot, node: &NodeName) -> Option<&
 
 /// Whether it is one of the DaemonSet's.
 pub(super) fn is_agent(pod: &Pod) -> bool {
-    pod.labels().get(names::LABEL).is_some_and(|name| name == names::AGENT)
+    pod.labels()
+        .get(names::LABEL)
+        .is_some_and(|name| name == names::AGENT)
 }
 
 fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
@@ -138,12 +221,22 @@ pub(super) fn state(pod: &Pod) -> String {
         return "ready".to_owned();
     }
     let status = pod.status.as_ref();
-    let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");
-    let containers = status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let phase = status
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Unknown");
+    let containers = status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
     let waiting = containers.into_iter().find_map(|container| {
         let state = container.state.as_ref()?;
-        let waiting = state.waiting.as_ref().and_then(|waiting| waiting.reason.clone());
-        let ended = state.terminated.as_ref().map(|end| format!("ended with exit code {}", end.exit_code));
+        let waiting = state
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting.reason.clone());
+        let ended = state
+            .terminated
+            .as_ref()
+            .map(|end| format!("ended with exit code {}", end.exit_code));
         waiting.or(ended)
     });
     match waiting {
@@ -154,14 +247,31 @@ pub(super) fn state(pod: &Pod) -> String {
 
 /// Why agents are not ready when time is up: the agent's own fault only where its program runs.
 fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> Failure {
-    let missing: Vec<_> = evidence.iter().filter(|row| !row.holds).filter_map(|row| row.node.as_deref()).collect();
+    let missing: Vec<_> = evidence
+        .iter()
+        .filter(|row| !row.holds)
+        .filter_map(|row| row.node.as_deref())
+        .collect();
     let first = nodes.iter().find(|node| missing.contains(&node.as_str()));
     let pod = first.and_then(|node| agent_pod(snapshot, node));
     let has_started = pod.is_some_and(|pod| runs(pod));
-    let symptom = if has_started { Symptom::AgentNotReady } else { Symptom::NodeNotReady };
-    let place = if missing.is_empty() { "any node".to_owned() } else { missing.join(", ") };
-    let why = pod.and_then(|pod| last_warning(snapshot, pod)).map_or(String::new(), |why| format!(": {why}"));
-    Failure::new(symptom, format!("the agent was not ready in time on {place}{why}"))
+    let symptom = if has_started {
+        Symptom::AgentNotReady
+    } else {
+        Symptom::NodeNotReady
+    };
+    let place = if missing.is_empty() {
+        "any node".to_owned()
+    } else {
+        missing.join(", ")
+    };
+    let why = pod
+        .and_then(|pod| last_warning(snapshot, pod))
+        .map_or(String::new(), |why| format!(": {why}"));
+    Failure::new(
+        symptom,
+        format!("the agent was not ready in time on {place}{why}"),
+    )
 }
 
 /// The newest warning about a pod.
@@ -178,13 +288,19 @@ fn last_warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
 pub(super) fn never(snapshot: &Snapshot, is_applied: bool) -> Look {
     let mut found = suspicions(snapshot, is_applied);
     found.extend(mock_ended(snapshot));
-    Look::Pending(Failure::new(Symptom::ApiServerGone, "the watch has ended"), found)
+    Look::Pending(
+        Failure::new(Symptom::ApiServerGone, "the watch has ended"),
+        found,
+    )
 }
 
 /// A mock that was started anew has lost its counters.
 fn mock_ended(snapshot: &Snapshot) -> Option<super::wait::Suspicion> {
     let restarted = alive(&snapshot.pods).find(|pod| {
-        let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        let statuses = pod
+            .status
+            .iter()
+            .flat_map(|status| status.container_statuses.iter().flatten());
         owner(pod) == Owner::Mock && statuses.into_iter().any(|status| status.restart_count > 0)
     })?;
     Some(super::wait::Suspicion {
@@ -192,7 +308,10 @@ fn mock_ended(snapshot: &Snapshot) -> Option<super::wait::Suspicion> {
         patience: std::time::Duration::ZERO,
         failure: Failure::new(
             Symptom::MockRestarted,
-            format!("the mock ({}) was restarted, and its counters are lost", restarted.name_any()),
+            format!(
+                "the mock ({}) was restarted, and its counters are lost",
+                restarted.name_any()
+            ),
         ),
     })
 }

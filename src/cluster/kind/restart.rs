@@ -29,9 +29,16 @@ pub(super) async fn restart(
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &work.plan.namespace);
     let deleted_at = Timestamp::now();
     let parameters = DeleteParams::default();
-    let deletions = old.values().map(|agent| pods.delete(&agent.name, &parameters));
+    let deletions = old
+        .values()
+        .map(|agent| pods.delete(&agent.name, &parameters));
     let deleting = deadline.run(try_join_all(deletions)).await;
-    let failed = |why: String| Failure::new(Symptom::ApiServerGone, format!("failed to delete an agent: {why}"));
+    let failed = |why: String| {
+        Failure::new(
+            Symptom::ApiServerGone,
+            format!("failed to delete an agent: {why}"),
+        )
+    };
     deleting
         .map_err(|timed_out| failed(timed_out.to_string()))?
         .map_err(|error| failed(error.to_string()))?;
@@ -51,7 +58,12 @@ struct Agent {
 fn agents(snapshot: &Snapshot, nodes: &[NodeName]) -> Result<BTreeMap<NodeName, Agent>, Failure> {
     let agent = |node: &NodeName| {
         let pod = agent_pod(snapshot, node);
-        let pod = pod.ok_or_else(|| Failure::new(Symptom::AgentNotReady, format!("there is no agent on {node} to restart")))?;
+        let pod = pod.ok_or_else(|| {
+            Failure::new(
+                Symptom::AgentNotReady,
+                format!("there is no agent on {node} to restart"),
+            )
+        })?;
         let agent = Agent {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
@@ -62,7 +74,10 @@ fn agents(snapshot: &Snapshot, nodes: &[NodeName]) -> Result<BTreeMap<NodeName, 
 }
 
 fn look(snapshot: &Snapshot, old: &BTreeMap<NodeName, Agent>) -> Look {
-    let evidence: Vec<_> = old.iter().map(|(node, agent)| replaced(snapshot, node, agent)).collect();
+    let evidence: Vec<_> = old
+        .iter()
+        .map(|(node, agent)| replaced(snapshot, node, agent))
+        .collect();
     if evidence.iter().all(|row| row.holds) {
         return Look::Done(evidence);
     }

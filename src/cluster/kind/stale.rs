@@ -62,7 +62,9 @@ fn foreign(name: &str) -> Failure {
         Symptom::ClusterNotUp,
         format!("a cluster called {name} is there already, and no dead run of ours made it"),
     )
-    .with_remedy(format!("delete it with `kind delete cluster --name {name}`, or choose another name"))
+    .with_remedy(format!(
+        "delete it with `kind delete cluster --name {name}`, or choose another name"
+    ))
 }
 
 #[cfg(test)]
@@ -78,7 +80,10 @@ mod tests {
         let ledger = Ledger::open(&state, "abcde").unwrap();
         let name = "mine".to_owned();
         ledger.plan(Resource::KindCluster { name }).unwrap();
-        assert!(!planned_by_the_dead(&state, "mine").unwrap(), "its run lives");
+        assert!(
+            !planned_by_the_dead(&state, "mine").unwrap(),
+            "its run lives"
+        );
         drop(ledger);
         assert!(planned_by_the_dead(&state, "mine").unwrap());
         assert!(!planned_by_the_dead(&state, "other").unwrap());

@@ -70,8 +70,13 @@ struct Suspects(BTreeMap<String, Instant>);
 
 impl Suspects {
     /// Takes in what is suspected `now`. Fails with what has stayed for too long; else says when to look again.
-    fn next(&mut self, suspicions: Vec<Suspicion>, now: Instant) -> Result<Option<Instant>, Failure> {
-        self.0.retain(|key, _| suspicions.iter().any(|suspicion| suspicion.key == *key));
+    fn next(
+        &mut self,
+        suspicions: Vec<Suspicion>,
+        now: Instant,
+    ) -> Result<Option<Instant>, Failure> {
+        self.0
+            .retain(|key, _| suspicions.iter().any(|suspicion| suspicion.key == *key));
         let mut next = None;
         for suspicion in suspicions {
             let since = *self.0.entry(suspicion.key).or_insert(now);
@@ -106,15 +111,29 @@ mod tests {
         assert_eq!(next, Some(start + second * 5));
         // It passes, and counts anew when it comes back.
         assert_eq!(suspects.next(vec![], start + second * 4).unwrap(), None);
-        assert!(suspects.next(vec![suspicion("a", 5)], start + second * 6).is_ok());
-        assert!(suspects.next(vec![suspicion("a", 5)], start + second * 10).is_ok());
-        let failure = suspects.next(vec![suspicion("a", 5)], start + second * 11).unwrap_err();
+        assert!(
+            suspects
+                .next(vec![suspicion("a", 5)], start + second * 6)
+                .is_ok()
+        );
+        assert!(
+            suspects
+                .next(vec![suspicion("a", 5)], start + second * 10)
+                .is_ok()
+        );
+        let failure = suspects
+            .next(vec![suspicion("a", 5)], start + second * 11)
+            .unwrap_err();
         assert_eq!(failure.message, "a");
     }
 
     #[test]
     fn what_needs_no_patience_fails_at_once() {
         let mut suspects = Suspects::default();
-        assert!(suspects.next(vec![suspicion("b", 5), suspicion("a", 0)], Instant::now()).is_err());
+        assert!(
+            suspects
+                .next(vec![suspicion("b", 5), suspicion("a", 0)], Instant::now())
+                .is_err()
+        );
     }
 }

@@ -61,7 +61,11 @@ impl View {
             changes: watch::Sender::new(0),
             unreachable: Mutex::default(),
         });
-        let spawn = Spawn { tasks, stop, bell: &bell };
+        let spawn = Spawn {
+            tasks,
+            stop,
+            bell: &bell,
+        };
         Self {
             pods: spawn.follow(Api::namespaced(client.clone(), namespace)),
             system_pods: spawn.follow(Api::namespaced(client.clone(), "kube-system")),
@@ -80,7 +84,11 @@ impl View {
 
     /// How it is now.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let unreachable = self.bell.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
+        let unreachable = self
+            .bell
+            .unreachable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Snapshot {
             pods: self.pods.state(),
             system_pods: self.system_pods.state(),
@@ -113,14 +121,18 @@ impl Spawn<'_> {
                 bell.ring(change.err().map(|error| error.to_string()));
             }
         };
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(watching));
+        self.tasks
+            .spawn(self.stop.clone().run_until_cancelled_owned(watching));
         store
     }
 }
 
 impl Bell {
     fn ring(&self, trouble: Option<String>) {
-        *self.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self
+            .unreachable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = trouble;
         self.changes.send_modify(|count| *count += 1);
     }
 }

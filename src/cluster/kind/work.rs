@@ -90,8 +90,12 @@ impl Work {
         let rendered = &self.plan.rendered;
         let image = |pod: Option<&PodSpec>, name: &str| {
             let containers = pod.iter().flat_map(|pod| &pod.containers);
-            let container = containers.into_iter().find(|container| container.name == name);
-            container.and_then(|container| container.image.clone()).unwrap_or_default()
+            let container = containers
+                .into_iter()
+                .find(|container| container.name == name);
+            container
+                .and_then(|container| container.image.clone())
+                .unwrap_or_default()
         };
         let (agent, mock) = (rendered.agent(), rendered.mock());
         let agent_pod = agent.daemon_set.spec.template.spec.as_ref();
@@ -123,5 +127,7 @@ pub(super) fn begin(work: &Arc<Work>, tasks: &TaskTracker, stop: &CancellationTo
         it.kube.set(access::open(&it, &watches, &stopped).await);
     }));
     let it = Arc::clone(work);
-    spawn(Box::pin(async move { it.applied.set(apply::all(&it).await) }));
+    spawn(Box::pin(
+        async move { it.applied.set(apply::all(&it).await) },
+    ));
 }
