@@ -9,10 +9,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::api::Api;
-use crate::config::{self, Config, LocalEndpoint};
+use crate::config::{self, Config};
 use crate::fault::{Fault, Faults};
 use crate::identity::IdentityFile;
-use crate::local::{LocalSide, Vault};
+use crate::local::{LocalSides, Vault};
 use crate::loops::{capabilities, events, heartbeat, state};
 use crate::registrar::{Credentials, Registrar};
 use crate::stream::audit::Trail;
@@ -157,16 +157,13 @@ fn start_streams(
     trail: Trail,
 ) -> Result<(), ClientError> {
     let wrong_key = node.faults.has(Fault::WrongKey);
-    let vault = Arc::new(Vault::new(
-        node.api.clone(),
-        Arc::clone(&node.registrar),
-        wrong_key,
-    ));
-    let (metrics, logs, audit) = (&config.metrics, &config.log_fwd, &config.audit_fwd);
+    let vault = Vault::new(node.api.clone(), Arc::clone(&node.registrar), wrong_key);
+    let mut sides = LocalSides::new(vault);
     let mut local = |stream: &config::Stream| match &stream.local_endpoint {
-        Some(endpoint) => local_side(endpoint, clients, &vault).map(Some),
+        Some(endpoint) => sides.side(clients, endpoint).map(Some),
         None => Ok(None),
     };
+    let (metrics, logs, audit) = (&config.metrics, &config.log_fwd, &config.audit_fwd);
     stream::start(tasks, node, Kind::Audit, audit, local(audit)?, trail);
     stream::start(tasks, node, Kind::Logs, logs, local(logs)?, captured);
     stream::start(
@@ -178,16 +175,4 @@ fn start_streams(
         Metrics::default(),
     );
     Ok(())
-}
-
-fn local_side(
-    endpoint: &LocalEndpoint,
-    clients: &mut Clients,
-    vault: &Arc<Vault>,
-) -> Result<LocalSide, ClientError> {
-    Ok(LocalSide {
-        client: clients.for_endpoint(&endpoint.url, endpoint.tls_insecure_skip_verify)?,
-        endpoint: endpoint.clone(),
-        vault: Arc::clone(vault),
-    })
 }

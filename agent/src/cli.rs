@@ -175,7 +175,8 @@ fn greet(environment: &Environment, unknown: &[String]) {
 }
 
 fn prepare_directories(config: &Config) -> Result<(), Failure> {
-    for path in [&config.registration.data_dir, &config.node_api.data_dir] {
+    let directories = [&config.registration.data_dir].into_iter();
+    for path in directories.chain(&config.node_api.data_dir) {
         identity::prepare_directory(path).map_err(|source| Failure::DataDirectory {
             path: path.clone(),
             source,

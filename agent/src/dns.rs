@@ -57,14 +57,89 @@ async fn system(name: &str) -> Result<Addrs, Box<dyn std::error::Error + Send + 
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::proto::op::{Message, ResponseCode};
+    use hickory_resolver::proto::rr::rdata::A;
+    use hickory_resolver::proto::rr::{RData, Record, RecordType};
+    use tokio::net::UdpSocket;
+
     use super::*;
 
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 42);
+    const NAME: &str = "mock-api.plexd-e2e.svc.cluster.local.";
+
+    /// What the name service of a cluster that is still starting does with a query.
+    #[derive(Clone, Copy)]
+    enum Mood {
+        Silent,
+        NoSuchName,
+        Answers,
+    }
+
+    /// Treats one query after the other (of type A, and AAAA likewise) as told, the later ones as the last.
+    async fn serve(socket: UdpSocket, moods: &[Mood]) {
+        let mut seen = 0;
+        let mut packet = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut packet).await.unwrap();
+            let query = Message::from_vec(&packet[..length]).unwrap();
+            let is_ipv4 = query.queries[0].query_type() == RecordType::A;
+            let mood = moods[seen.min(moods.len() - 1)];
+            seen += usize::from(is_ipv4);
+            if let Some(answer) = answer(&query, mood, is_ipv4) {
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        }
+    }
+
+    fn answer(query: &Message, mood: Mood, is_ipv4: bool) -> Option<Vec<u8>> {
+        let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+        answer.add_query(query.queries[0].clone());
+        match mood {
+            Mood::Silent => return None,
+            Mood::NoSuchName => answer.metadata.response_code = ResponseCode::NXDomain,
+            Mood::Answers if is_ipv4 => {
+                let name = query.queries[0].name().clone();
+                answer.add_answer(Record::from_rdata(name, 30, RData::A(A(ADDRESS))));
+            }
+            Mood::Answers => {}
+        }
+        Some(answer.to_vec().unwrap())
+    }
+
+    /// A resolver that asks a name service with these moods.
+    async fn asking(moods: &'static [Mood]) -> TokioResolver {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut connection = ConnectionConfig::udp();
+        connection.port = socket.local_addr().unwrap().port();
+        tokio::spawn(serve(socket, moods));
+        let mut server = NameServerConfig::udp(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        server.connections = vec![connection];
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let provider = TokioRuntimeProvider::default();
+        tuned(TokioResolver::builder_with_config(config, provider)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_not_there_is_asked_for_again() {
+        let resolver = asking(&[Mood::NoSuchName, Mood::Answers]).await;
+        assert!(resolver.lookup_ip(NAME).await.is_err());
+        let lookup = resolver.lookup_ip(NAME).await.unwrap();
+        assert_eq!(lookup.iter().collect::<Vec<_>>(), [ADDRESS]);
+    }
+
+    #[tokio::test]
+    async fn a_query_without_an_answer_is_repeated() {
+        let resolver = asking(&[Mood::Silent, Mood::Answers]).await;
+        let lookup = resolver.lookup_ip(NAME).await.unwrap();
+        assert_eq!(lookup.iter().collect::<Vec<_>>(), [ADDRESS]);
+    }
+
     async fn resolve(name: &str) -> Vec<SocketAddr> {
-        Forgetful
-            .resolve(name.parse().unwrap())
-            .await
-            .unwrap()
-            .collect()
+        let addresses = Forgetful.resolve(name.parse().unwrap()).await;
+        addresses.unwrap().collect()
     }
 
     #[tokio::test]

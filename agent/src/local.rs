@@ -14,6 +14,7 @@ use crate::api::{self, Api, ApiError};
 use crate::config::LocalEndpoint;
 use crate::registrar::Registrar;
 use crate::secret::{self, KEY_LENGTH, OpenError, Secret};
+use crate::tls::{ClientError, Clients};
 
 /// What the fault `wrong-key` decrypts with.
 const WRONG_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
@@ -100,14 +101,45 @@ impl Vault {
     }
 }
 
+/// Makes the local sides of a process.
+pub(crate) struct LocalSides {
+    vault: Arc<Vault>,
+    turns: HashMap<String, Arc<Mutex<()>>>,
+}
+
+impl LocalSides {
+    /// Nothing yet; tokens will come from the vault.
+    pub(crate) fn new(vault: Vault) -> Self {
+        Self {
+            vault: Arc::new(vault),
+            turns: HashMap::new(),
+        }
+    }
+
+    /// The local side that a stream's configuration asks for.
+    pub(crate) fn side(
+        &mut self,
+        clients: &mut Clients,
+        endpoint: &LocalEndpoint,
+    ) -> Result<LocalSide, ClientError> {
+        let origin = endpoint.url.url().origin().ascii_serialization();
+        Ok(LocalSide {
+            client: clients.for_endpoint(&endpoint.url, endpoint.tls_insecure_skip_verify)?,
+            endpoint: endpoint.clone(),
+            vault: Arc::clone(&self.vault),
+            turn: Arc::clone(self.turns.entry(origin).or_default()),
+        })
+    }
+}
+
 /// One stream's local endpoint.
 pub(crate) struct LocalSide {
-    /// A client that trusts whom the endpoint's configuration says.
-    pub(crate) client: Client,
-    /// Where to post, and under which token.
-    pub(crate) endpoint: LocalEndpoint,
-    /// Where tokens come from.
-    pub(crate) vault: Arc<Vault>,
+    client: Client,
+    endpoint: LocalEndpoint,
+    vault: Arc<Vault>,
+    /// Streams with the same server post in turn, over one connection: three that report in the same moment would open
+    /// three, and a TLS handshake costs more than the posts that would share it.
+    turn: Arc<Mutex<()>>,
 }
 
 impl LocalSide {
@@ -115,22 +147,21 @@ impl LocalSide {
     pub(crate) async fn post(&self, body: String) -> Result<(), LocalError> {
         let name = &self.endpoint.secret_key;
         let token = self.vault.token(name).await?;
-        let call = self
-            .client
-            .post(self.endpoint.url.url().clone())
-            .timeout(api::CALL_TIMEOUT);
+        let result = self.post_with(&token, body).await;
+        if result.as_ref().is_err_and(ApiError::is_unauthorized) {
+            self.vault.forget(name, &token).await;
+        }
+        result.map_err(LocalError::Post)
+    }
+
+    async fn post_with(&self, token: &Secret, body: String) -> Result<(), ApiError> {
+        let _turn = self.turn.lock().await;
+        let call = self.client.post(self.endpoint.url.url().clone());
         let call = call
+            .timeout(api::CALL_TIMEOUT)
             .bearer_auth(token.reveal())
             .header(CONTENT_TYPE, "application/json")
             .body(body);
-        match api::accepted(call).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                if error.is_unauthorized() {
-                    self.vault.forget(name, &token).await;
-                }
-                Err(LocalError::Post(error))
-            }
-        }
+        api::accepted(call).await.map(drop)
     }
 }

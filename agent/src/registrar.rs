@@ -93,7 +93,8 @@ impl Registrar {
         if self.faults.has(Fault::NoRegister) {
             return;
         }
-        let Ok(identity) = until_done("registration", stop, never, || self.attempt()).await else {
+        let registering = until_done("registration", stop, never, || self.attempt());
+        let Some(Ok(identity)) = stop.run_until_cancelled(registering).await else {
             return;
         };
         let identity = Arc::new(identity);

@@ -17,8 +17,8 @@ use tracing::warn;
 use crate::config::Endpoint;
 use crate::dns::Forgetful;
 
-/// How long the other side may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the other side may take to accept a connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whom a client trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -100,6 +100,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
             PhaseEnd::Done(preflight.map(Checked::from)),
         );
         if !nothing_made {
+            evidence::keep_manifests(&self.context).await;
             self.context.cluster.begin();
         }
         for phase in Phase::ALL {

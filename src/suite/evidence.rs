@@ -40,10 +40,7 @@ pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
         }
         match write(&context.plan.output, &file, &text).await {
             Ok(()) => files.push(format!("cells/{}/{file}", context.plan.cell.id)),
-            Err(error) => context.events.emit(Event::Notice {
-                severity: Severity::Warning,
-                text: format!("{}: failed to write {file}: {error}", context.plan.cell.id),
-            }),
+            Err(error) => not_written(context, &file, &error),
         }
     }
     context.events.emit(Event::Diagnostics {
@@ -53,9 +50,29 @@ pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
     });
 }
 
+/// Writes what is going to be applied into the cell's folder, secrets masked. A full disk is worth a warning, no failure.
+pub(crate) async fn keep_manifests(context: &Context) {
+    for (file, text) in context.plan.rendered.masked_yaml() {
+        let text = context.plan.mask.apply(&text);
+        let file = format!("manifests/{file}");
+        if let Err(error) = write(&context.plan.output, &file, &text).await {
+            not_written(context, &file, &error);
+            return;
+        }
+    }
+}
+
+fn not_written(context: &Context, file: &str, error: &std::io::Error) {
+    context.events.emit(Event::Notice {
+        severity: Severity::Warning,
+        text: format!("{}: failed to write {file}: {error}", context.plan.cell.id),
+    });
+}
+
 async fn write(folder: &Path, file: &str, text: &str) -> std::io::Result<()> {
-    tokio::fs::create_dir_all(folder).await?;
-    tokio::fs::write(folder.join(file), text).await
+    let path = folder.join(file);
+    tokio::fs::create_dir_all(path.parent().unwrap_or(folder)).await?;
+    tokio::fs::write(path, text).await
 }
 
 fn masked(context: &Context, tail: LogTail) -> LogTail {

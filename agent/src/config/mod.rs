@@ -71,20 +71,13 @@ impl Default for Registration {
     }
 }
 
-/// The node's own API. The reference agent serves none, but like the real one it will not run without its folder.
-#[derive(Debug, Clone, Deserialize)]
+/// The node's own API. The reference agent serves none, but like the real one it will not run without the folder that it
+/// was told to use.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct NodeApi {
-    /// Must be usable.
-    pub(crate) data_dir: PathBuf,
-}
-
-impl Default for NodeApi {
-    fn default() -> Self {
-        Self {
-            data_dir: DEFAULT_DATA_DIR.into(),
-        }
-    }
+    /// Must be usable where it is given.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// The heartbeat loop.

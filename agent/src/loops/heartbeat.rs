@@ -20,7 +20,11 @@ use crate::identity::Identity;
 use crate::retry::{chain, until_done};
 use crate::wire;
 
-/// The running binary's checksum, once it is known: hashing it would hold up the first heartbeat.
+/// The binary is hashed after this many heartbeats: where many agents start on one machine, hashing would be most of their
+/// start.
+const BEATS_BEFORE_CHECKSUM: u64 = 5;
+
+/// The running binary's checksum, once it is known.
 type Checksum = Arc<OnceLock<String>>;
 
 /// What one process's heartbeats have in common.
@@ -31,36 +35,33 @@ struct Heart {
     checksum: Checksum,
 }
 
-/// Beats until it is dropped. A refused credential means registering again, and the next beat comes in its time.
+/// Beats until it is dropped.
 pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
     if is_dead(&node) {
         return;
     }
     let mut ticks = tokio::time::interval(config.interval.get());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let once = node.faults.has(Fault::HeartbeatOnce);
     let heart = Heart {
         node,
         configured_id: config.node_id,
         started: Instant::now(),
         checksum: Checksum::default(),
     };
-    let mut acknowledged = false;
+    let mut acknowledged = 0_u64;
     loop {
         ticks.tick().await;
-        match heart.beat().await {
-            Ok(()) if once => return,
-            Ok(()) if !acknowledged => {
-                acknowledged = true;
-                info!("the heartbeat works");
-                spawn_checksum(&heart.checksum);
-            }
-            Ok(()) => {}
-            Err(error) if error.is_unauthorized() => {
-                warn!("the Central API no longer knows this node, registering again");
-                heart.node.registrar.register(&heart.node.stop).await;
-            }
-            Err(_) => return,
+        if !heart.beat().await {
+            continue;
+        }
+        acknowledged += 1;
+        match acknowledged {
+            1 => info!("the heartbeat works"),
+            BEATS_BEFORE_CHECKSUM => spawn_checksum(&heart.checksum),
+            _ => {}
+        }
+        if heart.node.faults.has(Fault::HeartbeatOnce) {
+            return;
         }
     }
 }
@@ -71,17 +72,26 @@ fn is_dead(node: &Node) -> bool {
 }
 
 impl Heart {
-    /// One heartbeat, repeated until it is acknowledged or its credential refused.
-    async fn beat(&self) -> Result<(), ApiError> {
+    /// One heartbeat, repeated until it is acknowledged or its credential refused. A refused one means registering again;
+    /// the next heartbeat then comes in its time, so that an API that refuses everything isn't flooded.
+    async fn beat(&self) -> bool {
         let stop = &self.node.stop;
-        let answer = until_done("the heartbeat", stop, ApiError::is_unauthorized, || {
-            self.attempt()
-        })
-        .await?;
-        if answer.reconcile {
-            self.node.reconcile.notify_one();
+        let hopeless = ApiError::is_unauthorized;
+        match until_done("the heartbeat", stop, hopeless, || self.attempt()).await {
+            Ok(answer) => {
+                if answer.reconcile {
+                    self.node.reconcile.notify_one();
+                }
+                true
+            }
+            Err(error) => {
+                if error.is_unauthorized() {
+                    warn!("the Central API no longer knows this node, registering again");
+                    self.node.registrar.register(stop).await;
+                }
+                false
+            }
         }
-        Ok(())
     }
 
     async fn attempt(&self) -> Result<wire::HeartbeatAnswer, ApiError> {

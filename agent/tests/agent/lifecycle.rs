@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use crate::plexd::Plexd;
 use crate::stage::{self, NODE, Stage, TOKEN};
 use mockapi::view::Counter;
 use serde_json::{Value, json};
@@ -62,7 +61,11 @@ async fn every_counter_moves_and_the_loops_go_on() {
 #[tokio::test]
 async fn bodies_are_what_the_contract_says() {
     let stage = Stage::new().await;
-    let _plexd = stage.plexd().start().await;
+    // Every call comes once: the last body is the first.
+    let _plexd = stage
+        .plexd_with(&stage.configuration("1h", ""))
+        .start()
+        .await;
     all_reached(&stage).await;
     let register = stage.last_request("register").await;
     assert_eq!(
@@ -132,9 +135,7 @@ async fn bodies_are_what_the_contract_says() {
 async fn the_first_calls_come_in_order() {
     let stage = Stage::new().await;
     let config = stage.configuration("1h", "");
-    let _plexd = Plexd::new(config, stage.directory.path().join("stderr.log"))
-        .start()
-        .await;
+    let _plexd = stage.plexd_with(&config).start().await;
     stage
         .reach(&[
             (Counter::Capabilities, 1),
@@ -206,7 +207,7 @@ async fn the_token_may_come_from_a_file() {
         .unwrap()
         .replace("registration: {", &with_file);
     fs::write(&path, text).unwrap();
-    let plexd = Plexd::new(path, stage.directory.path().join("stderr.log"));
+    let plexd = stage.plexd_with(&path);
     let _plexd = plexd.without("PLEXD_BOOTSTRAP_TOKEN").start().await;
     all_reached(&stage).await;
     assert_eq!(stage.last_request("register").await["token"], "from-a-file");
@@ -216,9 +217,7 @@ async fn the_token_may_come_from_a_file() {
 async fn unknown_keys_are_warned_about_by_their_path() {
     let stage = Stage::new().await;
     let config = stage.configuration("100ms", "mesh: {interface: wg0}\n");
-    let _plexd = Plexd::new(config, stage.directory.path().join("stderr.log"))
-        .start()
-        .await;
+    let _plexd = stage.plexd_with(&config).start().await;
     all_reached(&stage).await;
     assert!(stage.log().contains("key=\"mesh\""), "{}", stage.log());
 }
@@ -372,9 +371,7 @@ async fn an_injected_event_makes_it_look_at_its_state() {
 async fn what_is_left_is_delivered_at_the_end() {
     let stage = Stage::new().await;
     let config = stage.configuration("1h", "");
-    let plexd = Plexd::new(config, stage.directory.path().join("stderr.log"))
-        .start()
-        .await;
+    let plexd = stage.plexd_with(&config).start().await;
     all_reached(&stage).await;
     let (logs, local) = (
         stage.count(Counter::Logs).await,
@@ -400,6 +397,17 @@ async fn an_end_without_an_api_is_an_end_all_the_same() {
         (plexd.terminate().await.code(), asked.elapsed() < END),
         (Some(0), true)
     );
+}
+
+#[tokio::test]
+async fn an_end_without_anything_to_deliver_is_an_end_at_once() {
+    let stage = Stage::new().await;
+    let hanging = json!({"endpoints": {"register": {"delay": "1m"}}});
+    stage.post("/test/faults", &hanging).await;
+    let plexd = stage.plexd().start().await;
+    let asked = Instant::now();
+    assert_eq!(plexd.terminate().await.code(), Some(0));
+    assert!(asked.elapsed() < END / 2);
 }
 
 #[tokio::test]

@@ -25,9 +25,9 @@ pub(crate) struct Running {
 
 impl Plexd {
     /// An agent with this configuration on [`NODE`], whose stderr is appended to a file.
-    pub(crate) fn new(configuration: impl AsRef<Path>, log: PathBuf) -> Self {
+    pub(crate) fn new(configuration: &Path, log: PathBuf) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plexd"));
-        command.args(["up", "--config"]).arg(configuration.as_ref());
+        command.args(["up", "--config"]).arg(configuration);
         command.env_clear();
         command
             .stdin(Stdio::null())

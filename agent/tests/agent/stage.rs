@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mockapi::view::{Counter, NodeView, Nodes};
@@ -88,7 +88,12 @@ impl Stage {
 
     /// An agent with short intervals, to be started.
     pub(crate) fn plexd(&self) -> Plexd {
-        Plexd::new(self.configuration("100ms", ""), self.log_file())
+        self.plexd_with(&self.configuration("100ms", ""))
+    }
+
+    /// An agent with this configuration, to be started.
+    pub(crate) fn plexd_with(&self, configuration: &Path) -> Plexd {
+        Plexd::new(configuration, self.log_file())
     }
 
     fn log_file(&self) -> PathBuf {

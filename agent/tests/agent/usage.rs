@@ -38,8 +38,7 @@ async fn a_token_file_that_is_not_there() {
         .unwrap()
         .replace("registration: {", "registration: {token_file: /nowhere, ");
     fs::write(&path, text).unwrap();
-    let plexd =
-        Plexd::new(path, stage.directory.path().join("log")).without("PLEXD_BOOTSTRAP_TOKEN");
+    let plexd = stage.plexd_with(&path).without("PLEXD_BOOTSTRAP_TOKEN");
     refused(&stage, plexd, 2, "token_file /nowhere: No such file").await;
 }
 
@@ -58,21 +57,22 @@ async fn a_fault_that_nobody_knows() {
 #[tokio::test]
 async fn a_configuration_that_is_missing_or_wrong() {
     let stage = Stage::new().await;
-    let log = stage.directory.path().join("log");
     let missing = stage.directory.path().join("missing.yaml");
     refused(
         &stage,
-        Plexd::new(missing, log),
+        stage.plexd_with(&missing),
         2,
         "missing.yaml: No such file",
     )
     .await;
-    stage.configuration("5", "");
-    let plexd = Plexd::new(
-        stage.directory.path().join("config.yaml"),
-        stage.directory.path().join("log"),
-    );
-    refused(&stage, plexd, 2, "config.yaml is not valid").await;
+    let without_unit = stage.configuration("5", "");
+    refused(
+        &stage,
+        stage.plexd_with(&without_unit),
+        2,
+        "config.yaml is not valid",
+    )
+    .await;
 }
 
 #[tokio::test]

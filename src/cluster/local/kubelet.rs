@@ -1,0 +1,141 @@
+//! Starts and deletes the pods of one cell. Each pod is a task; none of them depends on a future of the suite's.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::blueprint::Blueprint;
+use super::board::{Board, PodStatus, Role, State};
+use super::layout::Layout;
+use super::{logs, pod};
+use crate::deadline::{Deadline, RunClock};
+
+/// What all pods of a cell have in common. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Kubelet {
+    pub(super) clock: RunClock,
+    pub(super) board: Board,
+    pub(super) starts: Arc<Semaphore>,
+    /// By which the cell's processes can be found.
+    pub(super) mark: String,
+    layout: Layout,
+    tasks: Arc<Roles<TaskTracker>>,
+    all: Arc<Roles<CancellationToken>>,
+    pods: Arc<Mutex<BTreeMap<String, CancellationToken>>>,
+}
+
+/// One for each role: agents end before the mock that they still report to.
+#[derive(Default)]
+struct Roles<T> {
+    agents: T,
+    mock: T,
+}
+
+impl<T> Roles<T> {
+    fn of(&self, role: Role) -> &T {
+        match role {
+            Role::Agent => &self.agents,
+            Role::Mock => &self.mock,
+        }
+    }
+}
+
+impl Kubelet {
+    pub(super) fn new(
+        clock: RunClock,
+        starts: Arc<Semaphore>,
+        mark: String,
+        layout: Layout,
+    ) -> Self {
+        Self {
+            clock,
+            board: Board::default(),
+            starts,
+            mark,
+            layout,
+            tasks: Arc::default(),
+            all: Arc::default(),
+            pods: Arc::default(),
+        }
+    }
+
+    /// Starts a pod. It runs until it is deleted, whoever waits for it.
+    pub(super) fn start(&self, blueprint: Blueprint) {
+        let role = blueprint.role;
+        let deleted = self.all.of(role).child_token();
+        self.pods().insert(blueprint.name.clone(), deleted.clone());
+        self.board.add(&blueprint.name, status_of(&blueprint));
+        let kubelet = self.clone();
+        self.tasks.of(role).spawn(async move {
+            pod::run(&kubelet, &blueprint, deleted).await;
+            kubelet.remove_folder(&blueprint).await;
+        });
+    }
+
+    /// Runs `work` among the tasks of the agents, until all of them are told to go.
+    pub(super) fn control(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.all.agents.clone();
+        self.tasks.agents.spawn(async move {
+            stop.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Tells a pod to go; it is gone when the board says so.
+    pub(super) fn delete(&self, pod: &str) {
+        if let Some(deleted) = self.pods().remove(pod) {
+            deleted.cancel();
+        }
+    }
+
+    /// Ends every pod, the agents first, and returns when all have ended; nothing can be started after it.
+    pub(super) async fn shut_down(&self, deadline: &Deadline) {
+        for role in [Role::Agent, Role::Mock] {
+            self.all.of(role).cancel();
+            let tasks = self.tasks.of(role);
+            tasks.close();
+            if deadline.run(tasks.wait()).await.is_err() {
+                tracing::debug!(?role, "pods did not end in time");
+            }
+        }
+    }
+
+    /// The pod's own folder goes with it: what was in its empty volumes is not there for the next one.
+    async fn remove_folder(&self, blueprint: &Blueprint) {
+        let layout = self.layout.clone();
+        let (node, name) = (blueprint.node.clone(), blueprint.name.clone());
+        let removed = logs::blocking(move || layout.remove_pod(&node, &name)).await;
+        if let Err(error) = removed {
+            tracing::debug!(pod = blueprint.name, %error, "failed to remove a pod's folder");
+        }
+    }
+
+    fn pods(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, CancellationToken>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn status_of(blueprint: &Blueprint) -> PodStatus {
+    let mut status = PodStatus {
+        role: blueprint.role,
+        node: blueprint.node.clone(),
+        uid: blueprint.uid.clone(),
+        log: blueprint.log.clone(),
+        created: Timestamp::now(),
+        state: State::Pending,
+        ready: false,
+        restarts: 0,
+        process: None,
+        listeners: super::announce::Listeners::new(),
+        trouble: None,
+        events: VecDeque::new(),
+    };
+    for left_out in &blueprint.left_out {
+        status.note("Ignored", left_out);
+    }
+    status
+}

@@ -1,0 +1,75 @@
+//! Where a cell keeps its files: a folder for each node, in it the host's paths and the pods.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cluster::NodeName;
+use crate::machine::private_folder;
+
+/// The folders of one cell.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Everything below it is the cell's.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the folders of `nodes`, private to the user.
+    pub(super) fn create(&self, nodes: &[NodeName]) -> io::Result<()> {
+        private_folder(&self.root)?;
+        private_folder(&self.logs())?;
+        for node in nodes {
+            private_folder(&self.host(node))?;
+        }
+        Ok(())
+    }
+
+    /// What stands for the node's root folder: it outlives its pods.
+    pub(super) fn host(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("host")
+    }
+
+    /// A pod's own folder: it goes with the pod.
+    pub(super) fn pod(&self, node: &NodeName, pod: &str) -> PathBuf {
+        self.node(node).join("pods").join(pod)
+    }
+
+    /// The log of a pod's container. It outlives the pod, so that it can still be read after a restart.
+    pub(super) fn log(&self, pod: &str) -> PathBuf {
+        self.logs().join(format!("{pod}.log"))
+    }
+
+    /// Removes a pod's own folder; that it is gone already is no error.
+    pub(super) fn remove_pod(&self, node: &NodeName, pod: &str) -> io::Result<()> {
+        remove(&self.pod(node, pod))
+    }
+
+    /// Removes everything.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        remove(&self.root)
+    }
+
+    fn node(&self, node: &NodeName) -> PathBuf {
+        self.root.join("nodes").join(node.as_str())
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,107 @@
+//! The embedded provider: the rendered manifests, run as plain processes. A node is a folder, a pod is a process.
+//!
+//! No Kubernetes is exercised and none is imitated: what a manifest says of environment, arguments, mounts, Services and
+//! probes is carried out, everything else is checked by the same code that renders it and left at that.
+
+mod announce;
+mod blueprint;
+mod board;
+mod cluster;
+mod contents;
+mod destroy;
+mod diagnostics;
+mod environment;
+mod failure;
+mod kubelet;
+mod launch;
+mod layout;
+mod logs;
+mod mapping;
+mod pod;
+mod preflight;
+mod probe;
+mod scheduling;
+mod volumes;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+
+use super::{CellPlan, Cluster, ImageNames, Programs, Provider};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Execution, Failure};
+use crate::machine::probe as machine;
+use crate::manifest::PullPolicy;
+use crate::matrix::{Cell, Phase};
+
+use cluster::LocalCluster;
+
+/// Runs cells as processes of this machine.
+pub struct LocalProvider {
+    programs: Arc<Programs>,
+    /// How many processes may be starting at once, over all cells: a start is all CPU.
+    starts: Arc<Semaphore>,
+}
+
+impl LocalProvider {
+    /// A provider that starts `programs`.
+    pub fn new(programs: Programs) -> Self {
+        Self {
+            programs: Arc::new(programs),
+            starts: Arc::new(Semaphore::new(machine::cpus() * 2)),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for LocalProvider {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn execution(&self, phase: Phase) -> Execution {
+        match phase {
+            Phase::Cluster | Phase::Images => Execution::Simulated,
+            Phase::Preflight
+            | Phase::Manifests
+            | Phase::Readiness
+            | Phase::Assertions
+            | Phase::RequestBodies
+            | Phase::Periodic
+            | Phase::Restart
+            | Phase::LocalEndpoint
+            | Phase::Cleanup => Execution::Run,
+        }
+    }
+
+    async fn tools(&self) -> Vec<String> {
+        vec![format!(
+            "e2e-matrix {} (processes of this machine)",
+            env!("CARGO_PKG_VERSION")
+        )]
+    }
+
+    fn images(&self) -> ImageNames {
+        // No image is ever looked for; the names say so wherever a manifest is shown.
+        ImageNames {
+            agent: "plexd:local-process".to_owned(),
+            mock: "mock-api:local-process".to_owned(),
+            pull: PullPolicy::Never,
+        }
+    }
+
+    async fn preflight(
+        &self,
+        cells: &[Cell],
+        _deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
+        preflight::examine(&self.programs, cells)
+    }
+
+    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
+        let programs = Arc::clone(&self.programs);
+        let starts = Arc::clone(&self.starts);
+        Arc::new(LocalCluster::new(plan, programs, starts))
+    }
+}

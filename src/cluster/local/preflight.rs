@@ -1,0 +1,104 @@
+//! What this provider needs of the machine: programs that can be started, and limits that let enough of them run.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::blueprint::program;
+use super::board::Role;
+use super::failure::row;
+use crate::cluster::Programs;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::machine::probe;
+use crate::matrix::Cell;
+
+/// Open files of runner and mock that an agent needs: its log, its pipes, its connections.
+const FILES_PER_NODE: u64 = 12;
+/// Open files beside those.
+const FILES: u64 = 256;
+/// What an agent's process takes of memory, roughly, in bytes.
+const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
+
+/// Looks at all of it.
+pub(super) fn examine(programs: &Programs, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
+    let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
+    let mut evidence = executables(programs)?;
+    evidence.push(open_files(FILES + nodes * FILES_PER_NODE)?);
+    evidence.extend(memory(nodes * MEMORY_PER_NODE)?);
+    Ok(evidence)
+}
+
+/// Both programs, each as a row.
+pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure> {
+    [Role::Agent, Role::Mock]
+        .map(|role| {
+            let path = program(programs, role).path;
+            let subject = format!("program of {}", role.name());
+            if is_executable(&path) {
+                return Ok(row(subject, "an executable file", path.display(), true));
+            }
+            let message = format!("{} is no executable file", path.display());
+            let own = match role {
+                Role::Agent => programs.agent.as_ref(),
+                Role::Mock => programs.mock.as_ref(),
+            };
+            Err(match own {
+                Some(_) => Failure::new(Symptom::BadConfiguration, message)
+                    .with_remedy("correct `binary` in the matrix file's table of images"),
+                None => Failure::new(Symptom::ProcessFailed, message),
+            })
+        })
+        .into_iter()
+        .collect()
+}
+
+fn is_executable(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// Raises this process's soft limit, which its children inherit, as far as the hard one lets it.
+fn open_files(needed: u64) -> Result<Evidence, Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = Some(limit.maximum.map_or(needed, |most| most.min(needed)));
+        let raised = Rlimit { current, ..limit };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!(%error, "failed to raise the limit of open files");
+        }
+    }
+    let seen = getrlimit(Resource::Nofile).current;
+    if seen.is_some_and(|seen| seen < needed) {
+        let message = format!(
+            "{needed} open files are needed, {} are allowed",
+            in_words(seen)
+        );
+        return Err(Failure::new(Symptom::MachineTooSmall, message)
+            .with_remedy(format!("raise the limit with `ulimit -Hn {needed}`")));
+    }
+    Ok(row(
+        "open files",
+        format!(">= {needed}"),
+        in_words(seen),
+        true,
+    ))
+}
+
+fn in_words(limit: Option<u64>) -> String {
+    limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
+}
+
+fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes / 1024 / 1024);
+    let Some(memory) = probe::memory() else {
+        return Ok(None);
+    };
+    let (needed_text, seen) = (mebibytes(needed), mebibytes(memory.available));
+    if memory.available < needed {
+        let message = format!("{needed_text} of memory are needed, {seen} are available");
+        return Err(Failure::new(Symptom::MachineTooSmall, message)
+            .with_remedy("select cells with fewer nodes"));
+    }
+    Ok(Some(row("memory", format!(">= {needed_text}"), seen, true)))
+}

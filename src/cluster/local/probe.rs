@@ -1,0 +1,340 @@
+//! Probes, really called, by the rules of the kubelet: delays, periods, thresholds, and nothing before the start is over.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{self, Container};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::announce::{Listener, Listeners};
+
+/// A container's probes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Probes {
+    startup: Option<Probe>,
+    liveness: Option<Probe>,
+    readiness: Option<Probe>,
+}
+
+#[derive(Clone, Debug)]
+struct Probe {
+    name: &'static str,
+    action: Action,
+    initial_delay: Duration,
+    period: Duration,
+    timeout: Duration,
+    success_threshold: u32,
+    failure_threshold: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// Asked in plain HTTP; the whole request, but for the line that names the host.
+    Http {
+        listener: Option<Listener>,
+        path: String,
+        headers: String,
+    },
+    /// Connected to; for HTTPS as well, whose certificate no kubelet checks either.
+    Tcp { listener: Option<Listener> },
+    /// What only a container runtime can do; taken as passed.
+    Unavailable,
+}
+
+/// Which listener of a process is behind a port of its container.
+pub(super) enum Ports {
+    /// Every port is the agent's health.
+    Agent,
+    /// By number.
+    Mock(BTreeMap<u16, Listener>),
+}
+
+impl Ports {
+    /// The listener behind a port, by number or by name.
+    pub(super) fn listener(&self, port: &IntOrString, container: &Container) -> Option<Listener> {
+        let number = match port {
+            IntOrString::Int(number) => Some(*number),
+            IntOrString::String(name) => {
+                let mut ports = container.ports.iter().flatten();
+                let named = ports.find(|there| there.name.as_ref() == Some(name));
+                named.map(|there| there.container_port)
+            }
+        };
+        match self {
+            Self::Agent => Some(Listener::AgentHealth),
+            Self::Mock(ports) => ports.get(&u16::try_from(number?).ok()?).copied(),
+        }
+    }
+}
+
+impl Probes {
+    /// The probes of `container`, whose ports are `ports`.
+    pub(super) fn of(container: &Container, ports: &Ports) -> Self {
+        let probe = |name, probe: &Option<v1::Probe>| {
+            let probe = probe.as_ref()?;
+            Some(Probe::new(name, probe, container, ports))
+        };
+        Self {
+            startup: probe("startup", &container.startup_probe),
+            liveness: probe("liveness", &container.liveness_probe),
+            readiness: probe("readiness", &container.readiness_probe),
+        }
+    }
+}
+
+impl Probe {
+    fn new(name: &'static str, probe: &v1::Probe, container: &Container, ports: &Ports) -> Self {
+        let seconds = |value: Option<i32>, default: u64| {
+            let value = value.and_then(|value| u64::try_from(value).ok());
+            Duration::from_secs(value.unwrap_or(default))
+        };
+        let count = |value: Option<i32>, default: u32| {
+            let value = value.and_then(|value| u32::try_from(value).ok());
+            value.unwrap_or(default).max(1)
+        };
+        Self {
+            name,
+            action: Action::new(probe, container, ports),
+            initial_delay: seconds(probe.initial_delay_seconds, 0),
+            period: seconds(probe.period_seconds, 10).max(Duration::from_secs(1)),
+            timeout: seconds(probe.timeout_seconds, 1).max(Duration::from_secs(1)),
+            success_threshold: count(probe.success_threshold, 1),
+            failure_threshold: count(probe.failure_threshold, 3),
+        }
+    }
+}
+
+impl Action {
+    fn new(probe: &v1::Probe, container: &Container, ports: &Ports) -> Self {
+        if let Some(http) = &probe.http_get {
+            let listener = ports.listener(&http.port, container);
+            if http.scheme.as_deref() == Some("HTTPS") {
+                return Self::Tcp { listener };
+            }
+            let headers = http.http_headers.iter().flatten();
+            let headers = headers.map(|header| format!("{}: {}\r\n", header.name, header.value));
+            let path = http.path.as_deref().unwrap_or("/");
+            return Self::Http {
+                listener,
+                path: format!("/{}", path.trim_start_matches('/')),
+                headers: headers.collect(),
+            };
+        }
+        match &probe.tcp_socket {
+            Some(tcp) => Self::Tcp {
+                listener: ports.listener(&tcp.port, container),
+            },
+            None => Self::Unavailable,
+        }
+    }
+
+    async fn attempt(&self, listeners: &Listeners) -> Result<(), String> {
+        let connect = async |listener: Option<Listener>| {
+            let listener = listener.ok_or("the port that it asks is not listened on")?;
+            let address = listeners.get(&listener).copied();
+            let address =
+                address.ok_or_else(|| format!("{} was not announced yet", listener.variable()))?;
+            let connected = TcpStream::connect(address).await;
+            connected.map_err(|error| format!("{address}: {error}"))
+        };
+        match self {
+            Self::Http {
+                listener,
+                path,
+                headers,
+            } => {
+                let stream = connect(*listener).await?;
+                let status = get(stream, path, headers).await;
+                match status.map_err(|error| format!("{path}: {error}"))? {
+                    200..400 => Ok(()),
+                    status => Err(format!("{path} answered {status}")),
+                }
+            }
+            Self::Tcp { listener } => connect(*listener).await.map(drop),
+            Self::Unavailable => Ok(()),
+        }
+    }
+}
+
+/// A status line is no longer than that.
+const LONGEST_STATUS: u64 = 256;
+
+/// Asks for `path` and returns the answer's status; the rest of it is not read. Two hundred nodes are asked twice a second,
+/// so this is no more than the protocol needs.
+async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16> {
+    let host = stream.peer_addr()?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: e2e-matrix\r\nConnection: close\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LONGEST_STATUS))
+        .read_line(&mut line)
+        .await?;
+    let status = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse().ok());
+    status.ok_or_else(|| io::Error::other("the answer is no HTTP"))
+}
+
+/// What probes find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// The container may get traffic.
+    Ready,
+    /// It may not any more.
+    NotReady(String),
+    /// One attempt failed, which changes nothing yet.
+    Missed(String),
+}
+
+/// A container under its probes.
+pub(super) struct Watch<'a> {
+    pub(super) probes: &'a Probes,
+    pub(super) listeners: watch::Receiver<Listeners>,
+    /// When the container was started; initial delays count from here.
+    pub(super) started: Instant,
+}
+
+impl Watch<'_> {
+    /// Calls the probes and says what they find. Ends, with the reason, only when the container has to be killed.
+    pub(super) async fn run(&self, say: &(impl Fn(Finding) + Sync)) -> String {
+        if let Some(startup) = &self.probes.startup
+            && let Err(reason) = self.until_success(startup, say).await
+        {
+            return reason;
+        }
+        let liveness = async {
+            match &self.probes.liveness {
+                Some(liveness) => self.until_failure(liveness, say).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            reason = liveness => reason,
+            never = self.readiness(say) => match never {},
+        }
+    }
+
+    async fn until_success(
+        &self,
+        probe: &Probe,
+        say: &(impl Fn(Finding) + Sync),
+    ) -> Result<(), String> {
+        let mut count = Count::default();
+        let mut ticks = self.ticks(probe);
+        loop {
+            ticks.next().await;
+            let outcome = self.attempt(probe).await;
+            count.add(&outcome);
+            match outcome {
+                Ok(()) if count.successes >= probe.success_threshold => return Ok(()),
+                Err(reason) if count.failures >= probe.failure_threshold => return Err(reason),
+                Ok(()) => {}
+                Err(reason) => say(Finding::Missed(reason)),
+            }
+        }
+    }
+
+    async fn until_failure(&self, probe: &Probe, say: &(impl Fn(Finding) + Sync)) -> String {
+        let mut count = Count::default();
+        let mut ticks = self.ticks(probe);
+        loop {
+            ticks.next().await;
+            let outcome = self.attempt(probe).await;
+            count.add(&outcome);
+            match outcome {
+                Err(reason) if count.failures >= probe.failure_threshold => return reason,
+                Err(reason) => say(Finding::Missed(reason)),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    async fn readiness(&self, say: &(impl Fn(Finding) + Sync)) -> std::convert::Infallible {
+        let Some(probe) = &self.probes.readiness else {
+            say(Finding::Ready);
+            return std::future::pending().await;
+        };
+        let mut count = Count::default();
+        let mut ready = false;
+        let mut ticks = self.ticks(probe);
+        loop {
+            ticks.next().await;
+            let outcome = self.attempt(probe).await;
+            count.add(&outcome);
+            match outcome {
+                Ok(()) if !ready && count.successes >= probe.success_threshold => {
+                    ready = true;
+                    say(Finding::Ready);
+                }
+                Err(reason) if ready && count.failures >= probe.failure_threshold => {
+                    ready = false;
+                    say(Finding::NotReady(reason));
+                }
+                Ok(()) => {}
+                Err(reason) => say(Finding::Missed(reason)),
+            }
+        }
+    }
+
+    fn ticks(&self, probe: &Probe) -> Ticks {
+        let first = Instant::now().max(self.started + probe.initial_delay);
+        let mut interval = interval_at(first, probe.period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut listeners = self.listeners.clone();
+        listeners.mark_unchanged();
+        Ticks {
+            first,
+            interval,
+            listeners,
+        }
+    }
+
+    async fn attempt(&self, probe: &Probe) -> Result<(), String> {
+        let listeners = self.listeners.borrow().clone();
+        let attempt = probe.action.attempt(&listeners);
+        let outcome = tokio::time::timeout(probe.timeout, attempt).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer in {:?}", probe.timeout)));
+        outcome.map_err(|reason| format!("{} probe: {reason}", probe.name))
+    }
+}
+
+/// Attempts in a row.
+#[derive(Default)]
+struct Count {
+    successes: u32,
+    failures: u32,
+}
+
+impl Count {
+    fn add(&mut self, outcome: &Result<(), String>) {
+        match outcome {
+            Ok(()) => (self.successes, self.failures) = (self.successes + 1, 0),
+            Err(_) => (self.successes, self.failures) = (0, self.failures + 1),
+        }
+    }
+}
+
+/// When a probe is due: every period, and at once when the process has said where it listens.
+struct Ticks {
+    first: Instant,
+    interval: tokio::time::Interval,
+    listeners: watch::Receiver<Listeners>,
+}
+
+impl Ticks {
+    async fn next(&mut self) {
+        let may_come_early = Instant::now() >= self.first;
+        tokio::select! {
+            _ = self.interval.tick() => {}
+            Ok(()) = self.listeners.changed(), if may_come_early => self.interval.reset(),
+        }
+    }
+}
