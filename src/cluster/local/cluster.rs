@@ -475,10 +475,7 @@ impl Cluster for LocalCluster {
         let mut evidence = vec![destroy::processes(&shared.plan.mark, deadline).await];
         drop(shared.plan.take_listener());
         if let Some(forward) = self.forward() {
-            let address = forward.address();
-            let closed = deadline.run(forward.close()).await;
-            drop(closed);
-            evidence.push(destroy::port(address).await);
+            evidence.push(forward.close().await);
         }
         evidence.push(destroy::folder(&shared.layout).await);
         if evidence.iter().all(|row| row.holds) {
