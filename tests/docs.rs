@@ -26,15 +26,26 @@ fn generated(file: &str, text: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(repository().join(file), text).unwrap();
     }
-    assert_eq!(read(file), text, "{file} is not what the code says: run `make docs`");
+    assert_eq!(
+        read(file),
+        text,
+        "{file} is not what the code says: run `make docs`"
+    );
 }
 
 /// The same for the part of `file` between the marks of `name`.
 fn generated_part(file: &str, name: &str, part: &str) {
     let text = read(file);
-    let (start, end) = (format!("<!-- generated: {name} -->\n"), format!("<!-- end: {name} -->"));
-    let (head, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{file} lacks {start}"));
-    let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("{file} lacks {end}"));
+    let (start, end) = (
+        format!("<!-- generated: {name} -->\n"),
+        format!("<!-- end: {name} -->"),
+    );
+    let (head, rest) = text
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("{file} lacks {start}"));
+    let (_, tail) = rest
+        .split_once(&end)
+        .unwrap_or_else(|| panic!("{file} lacks {end}"));
     generated(file, &format!("{head}{start}{part}{end}{tail}"));
 }
 
@@ -50,7 +61,9 @@ fn the_exit_codes() {
 
 #[test]
 fn the_failure_classes() {
-    let mut table = "| Symptom | Class | Ends its phase at once | What was seen |\n|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| Symptom | Class | Ends its phase at once | What was seen |\n|---|---|---|---|\n"
+            .to_owned();
     for symptom in Symptom::ALL {
         let at_once = if symptom.fails_at_once() { "yes" } else { "no" };
         let (name, class, meaning) = (symptom.name(), symptom.class(), symptom.meaning());
@@ -61,9 +74,14 @@ fn the_failure_classes() {
 
 #[test]
 fn the_agents_faults() {
-    let mut table = "| Fault | What the agent does | The phase that fails |\n|---|---|---|\n".to_owned();
+    let mut table =
+        "| Fault | What the agent does | The phase that fails |\n|---|---|---|\n".to_owned();
     for fault in Fault::ALL {
-        let phase = fault.phase().map_or("none: the cell passes".to_owned(), |phase| format!("`{phase}`"));
+        let phase = fault
+            .phase()
+            .map_or("none: the cell passes".to_owned(), |phase| {
+                format!("`{phase}`")
+            });
         writeln!(table, "| `{fault}` | {} | {phase} |", fault.meaning()).unwrap();
     }
     generated_part("docs/agent-and-mock.md", "faults", &table);
@@ -88,12 +106,20 @@ fn every_phase_has_its_row_with_its_deadline() {
 fn every_endpoint_of_the_mock_is_listed_with_its_counter() {
     let page = read("docs/agent-and-mock.md");
     for endpoint in Endpoint::ALL {
-        let counter = endpoint.counter().map_or("–".to_owned(), |counter| format!("`{}`", counter.name()));
+        let counter = endpoint
+            .counter()
+            .map_or("–".to_owned(), |counter| format!("`{}`", counter.name()));
         let end = format!("| `{endpoint}` | {counter} |");
-        assert!(page.lines().any(|line| line.ends_with(&end)), "docs/agent-and-mock.md has no row that ends in {end}");
+        assert!(
+            page.lines().any(|line| line.ends_with(&end)),
+            "docs/agent-and-mock.md has no row that ends in {end}"
+        );
     }
     for counter in Counter::all() {
-        assert!(page.contains(counter.name()), "docs/agent-and-mock.md lacks {counter}");
+        assert!(
+            page.contains(counter.name()),
+            "docs/agent-and-mock.md lacks {counter}"
+        );
     }
 }
 
@@ -102,7 +128,9 @@ fn pages() -> Vec<PathBuf> {
     let in_folder = |folder: &str| {
         let entries = fs::read_dir(repository().join(folder)).unwrap();
         let names = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));
-        names.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect::<Vec<_>>()
+        names
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+            .collect::<Vec<_>>()
     };
     let mut pages = [in_folder(""), in_folder("docs")].concat();
     pages.sort();
@@ -111,7 +139,10 @@ fn pages() -> Vec<PathBuf> {
 
 /// The targets of the links in a page.
 fn links(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target)
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target)
 }
 
 /// The anchors of a page's headings, as forges make them.
@@ -119,7 +150,9 @@ fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let words = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let kept = words
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
     headings.map(anchor).collect()
@@ -135,9 +168,17 @@ fn every_link_between_pages_leads_somewhere() {
                 "" => page.clone(),
                 file => page.parent().unwrap().join(file),
             };
-            assert!(repository().join(&path).exists(), "{}: {target} leads nowhere", page.display());
+            assert!(
+                repository().join(&path).exists(),
+                "{}: {target} leads nowhere",
+                page.display()
+            );
             let is_there = || anchors(&read(path.to_str().unwrap())).contains(anchor);
-            assert!(anchor.is_empty() || is_there(), "{}: {target} names no heading", page.display());
+            assert!(
+                anchor.is_empty() || is_there(),
+                "{}: {target} names no heading",
+                page.display()
+            );
         }
     }
 }
@@ -147,10 +188,16 @@ fn every_make_target_that_a_page_names_is_there() {
     let makefile = read("Makefile");
     for page in pages() {
         let text = read(page.to_str().unwrap());
-        for rest in text.split("`make ").skip(1).chain(text.split("\nmake ").skip(1)) {
+        for rest in text
+            .split("`make ")
+            .skip(1)
+            .chain(text.split("\nmake ").skip(1))
+        {
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
             let target = &rest[..end.unwrap_or(rest.len())];
-            let is_there = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+            let is_there = makefile
+                .lines()
+                .any(|line| line.starts_with(&format!("{target}:")));
             assert!(is_there, "{}: there is no `make {target}`", page.display());
         }
     }

@@ -29,7 +29,10 @@ fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile(
     let configuration = configuration();
     for name in ["default", "ci", "nightly"] {
         for timeout in slow_timeouts(&configuration["profile"][name]) {
-            assert!(duration(timeout, "grace-period") >= needed, "{name}: {timeout}");
+            assert!(
+                duration(timeout, "grace-period") >= needed,
+                "{name}: {timeout}"
+            );
         }
     }
 }
@@ -47,11 +50,16 @@ fn a_cell_is_not_ended_before_its_own_deadlines_are_over() {
         .map(|phase| settings.timeout(phase) * waits(phase))
         .sum();
     let configuration = configuration();
-    let overrides = configuration["profile"]["default"]["overrides"].as_array().unwrap();
+    let overrides = configuration["profile"]["default"]["overrides"]
+        .as_array()
+        .unwrap();
     let cells = &overrides[0]["slow-timeout"];
     let periods = u32::try_from(cells["terminate-after"].as_integer().unwrap()).unwrap();
     let whole = duration(cells, "period") * periods;
-    assert!(whole >= sum + DIAGNOSTICS_AND_REPORTS, "{whole:?} for {sum:?}");
+    assert!(
+        whole >= sum + DIAGNOSTICS_AND_REPORTS,
+        "{whole:?} for {sum:?}"
+    );
 }
 
 #[test]
@@ -59,7 +67,16 @@ fn every_profile_writes_junit_and_retries_nothing() {
     let configuration = configuration();
     for name in ["default", "ci", "nightly"] {
         let profile = &configuration["profile"][name];
-        assert_eq!(profile["junit"]["path"].as_str(), Some("junit.xml"), "{name}");
-        assert!(profile.get("retries").is_none_or(|retries| retries.as_integer() == Some(0)), "{name}");
+        assert_eq!(
+            profile["junit"]["path"].as_str(),
+            Some("junit.xml"),
+            "{name}"
+        );
+        assert!(
+            profile
+                .get("retries")
+                .is_none_or(|retries| retries.as_integer() == Some(0)),
+            "{name}"
+        );
     }
 }
