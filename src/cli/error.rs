@@ -127,10 +127,10 @@ fn lines(error: &CliError) -> String {
     // Writing to a string can't fail.
     for cause in causes(error) {
         let cause = cause.to_string().replace('\n', "\n           ");
-        drop(writeln!(text, "Caused by: {cause}"));
+        let _ = writeln!(text, "Caused by: {cause}");
     }
     if let Some(hint) = error.hint() {
-        drop(writeln!(text, "Hint: {hint}"));
+        let _ = writeln!(text, "Hint: {hint}");
     }
     text
 }

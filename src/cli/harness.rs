@@ -30,6 +30,7 @@ struct FromEnvironment {
 ///
 /// `runner` is the path of the `e2e-matrix` binary.
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
+    super::install_tls();
     let arguments = Arguments::from_args();
     let mut options = FromEnvironment::parse_from([OsString::from("e2e-matrix")]).run;
     options

@@ -52,6 +52,7 @@ enum Command {
 
 /// Runs the process's command line; what is returned is the process's exit code.
 pub fn main() -> ExitCode {
+    install_tls();
     let Cli { command, run } = Cli::parse();
     match command {
         None => finish(run.color, run::run(&run)),
@@ -60,6 +61,16 @@ pub fn main() -> ExitCode {
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
         Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),
+    }
+}
+
+/// The one TLS provider of the process. Two that are linked in would panic at their first use.
+fn install_tls() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("the process has a TLS provider already");
     }
 }
 

@@ -36,11 +36,11 @@ pub fn command_line() -> String {
             .to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
         let text = lines.join("\n");
-        drop(write!(
+        let _ = write!(
             page,
             "\n## `e2e-matrix {name}`\n\n```text\n{}\n```\n",
             text.trim_end()
-        ));
+        );
     }
     page
 }
@@ -50,7 +50,7 @@ pub fn exit_codes() -> String {
     let mut page = "# Exit codes\n\nGenerated from the one table in the code. The first that applies is the exit code.\n\n| Code | When |\n|---|---|\n".to_owned();
     for exit in Exit::ALL {
         // Writing to a string can't fail.
-        drop(writeln!(page, "| {} | {} |", exit.code(), exit.when()));
+        let _ = writeln!(page, "| {} | {} |", exit.code(), exit.when());
     }
     page
 }

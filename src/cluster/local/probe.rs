@@ -285,13 +285,19 @@ impl Watch<'_> {
     }
 
     fn ticks(&self, probe: &Probe) -> Ticks {
-        let first = Instant::now().max(self.started + probe.initial_delay);
+        let earliest = self.started + probe.initial_delay;
+        let mut listeners = self.listeners.clone();
+        // Nothing listens yet: the first attempt would only say so.
+        let patience = if listeners.borrow_and_update().is_empty() {
+            probe.period
+        } else {
+            Duration::ZERO
+        };
+        let first = Instant::now().max(earliest) + patience;
         let mut interval = interval_at(first, probe.period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut listeners = self.listeners.clone();
-        listeners.mark_unchanged();
         Ticks {
-            first,
+            earliest,
             interval,
             listeners,
         }
@@ -324,14 +330,14 @@ impl Count {
 
 /// When a probe is due: every period, and at once when the process has said where it listens.
 struct Ticks {
-    first: Instant,
+    earliest: Instant,
     interval: tokio::time::Interval,
     listeners: watch::Receiver<Listeners>,
 }
 
 impl Ticks {
     async fn next(&mut self) {
-        let may_come_early = Instant::now() >= self.first;
+        let may_come_early = Instant::now() >= self.earliest;
         tokio::select! {
             _ = self.interval.tick() => {}
             Ok(()) = self.listeners.changed(), if may_come_early => self.interval.reset(),

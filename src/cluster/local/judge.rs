@@ -1,0 +1,164 @@
+//! What the pods' states mean: pure functions from the board to evidence or to a failure.
+
+use super::board::{PodStatus, Pods, Role, State, current};
+use super::failure::row;
+use crate::cluster::NodeName;
+use crate::event::{Evidence, Failure, Symptom};
+
+/// A failure, and the pods whose logs belong to it.
+pub(super) struct Trouble {
+    pub(super) failure: Failure,
+    pub(super) pods: Vec<PodStatus>,
+}
+
+/// An answer on the pods as they are; none while it is too early for one.
+pub(super) type Verdict = Option<Result<Vec<Evidence>, Trouble>>;
+
+/// Whether the mock is ready, or ended.
+pub(super) fn mock_available(pods: &Pods) -> Verdict {
+    let (_, mock) = current(pods, Role::Mock).next()?;
+    if mock.state == State::CrashLoop {
+        return Some(Err(mock_failed(mock)));
+    }
+    let rows = || {
+        let listeners = mock.listeners.iter();
+        listeners
+            .map(|(listener, address)| row(listener.variable(), "listening", address, true))
+            .collect()
+    };
+    mock.ready.then(|| Ok(rows()))
+}
+
+/// What it is when the mock's time is over.
+pub(super) fn mock_late(pods: &Pods) -> Trouble {
+    match current(pods, Role::Mock).next() {
+        Some((_, mock)) => mock_failed(mock),
+        None => Trouble {
+            failure: Failure::new(Symptom::MockUnavailable, "the mock was not started"),
+            pods: Vec::new(),
+        },
+    }
+}
+
+/// Whether an agent is ready on every one of `nodes`, or one was given up.
+pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
+    if let Some(trouble) = crashed(pods) {
+        return Some(Err(trouble));
+    }
+    let desired = nodes.len();
+    let ready = current(pods, Role::Agent).filter(|(_, status)| status.ready);
+    if ready.count() != desired {
+        return None;
+    }
+    let rows = ["desired", "updated", "ready"]
+        .map(|word| row(format!("agents {word}"), desired, desired, true));
+    Some(Ok(rows.into()))
+}
+
+/// Whether a ready agent is in the place of each of `before`, or one was given up.
+pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
+    if let Some(trouble) = crashed(pods) {
+        return Some(Err(trouble));
+    }
+    let rows = before.iter().map(|before| {
+        let mut agents = current(pods, Role::Agent);
+        let (_, now) = agents
+            .find(|(_, now)| now.node == before.node && now.uid != before.uid && now.ready)?;
+        Some(succession(before, now))
+    });
+    rows.collect::<Option<_>>().map(Ok)
+}
+
+/// What no waiting can mend: a mock that ended, an agent that was given up.
+pub(super) fn broken(pods: &Pods) -> Option<Trouble> {
+    let mut mocks = current(pods, Role::Mock);
+    let mock = mocks.find(|(_, mock)| mock.state == State::CrashLoop);
+    mock.map(|(_, mock)| mock_failed(mock))
+        .or_else(|| crashed(pods))
+}
+
+/// Which of `nodes` have no ready agent, and why.
+pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Trouble {
+    let mut statuses = Vec::new();
+    let mut rows = Vec::new();
+    for node in nodes {
+        let mut agents = current(pods, Role::Agent);
+        let agent = agents.find(|(_, status)| status.node == *node);
+        let seen = match agent {
+            Some((_, status)) if status.ready => continue,
+            Some((_, status)) => {
+                statuses.push(status.clone());
+                state_of(status)
+            }
+            None => "no agent was started".to_owned(),
+        };
+        rows.push(on(node, row("agent", "ready", seen, false)));
+    }
+    let message = late_in_words(&rows);
+    Trouble {
+        failure: Failure::new(Symptom::AgentNotReady, message).with_evidence(rows),
+        pods: statuses,
+    }
+}
+
+fn late_in_words(rows: &[Evidence]) -> String {
+    let Some(first) = rows.first() else {
+        return "the agents became ready only when the time was over".to_owned();
+    };
+    let place = first.node.as_deref().unwrap_or_default();
+    match rows.len() {
+        1 => format!("the agent on {place} is not ready: {}", first.seen),
+        count => format!(
+            "{count} agents are not ready, the first of them on {place}: {}",
+            first.seen
+        ),
+    }
+}
+
+fn state_of(status: &PodStatus) -> String {
+    let state = status.state.name();
+    match &status.trouble {
+        Some(trouble) => format!("{state}: {trouble}"),
+        None => state.to_owned(),
+    }
+}
+
+fn mock_failed(mock: &PodStatus) -> Trouble {
+    let message = format!("the mock is not available: {}", state_of(mock));
+    Trouble {
+        failure: Failure::new(Symptom::MockUnavailable, message),
+        pods: vec![mock.clone()],
+    }
+}
+
+/// The first agent that was given up.
+fn crashed(pods: &Pods) -> Option<Trouble> {
+    let mut agents = current(pods, Role::Agent);
+    let (_, agent) = agents.find(|(_, status)| status.state == State::CrashLoop)?;
+    let (node, ends) = (&agent.node, agent.restarts);
+    let reason = agent.trouble.as_deref().unwrap_or("it ended");
+    let message = format!("the agent on {node} ended {ends} times: {reason}");
+    let evidence = on(node, row("ends of the agent's process", 0, ends, false));
+    Some(Trouble {
+        failure: Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]),
+        pods: vec![agent.clone()],
+    })
+}
+
+/// What shows that the agent of a node is another one than before.
+fn succession(before: &PodStatus, now: &PodStatus) -> Evidence {
+    let short = |status: &PodStatus| -> String { status.uid.chars().take(8).collect() };
+    let process = now.process.unwrap_or_default();
+    let seen = format!("{}, ready (process {process})", short(now));
+    on(
+        &now.node,
+        row("pod UID", format!("not {}", short(before)), seen, true),
+    )
+}
+
+fn on(node: &NodeName, evidence: Evidence) -> Evidence {
+    Evidence {
+        node: Some(node.to_string()),
+        ..evidence
+    }
+}
