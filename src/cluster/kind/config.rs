@@ -73,3 +73,141 @@ fn bind_to_loopback(content: &mut Map<String, Value>) {
             .or_insert_with(|| json!("127.0.0.1"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::matrix::{CellId, ConfigName, Expectations, NodeCount, Variant};
+
+    fn cell(version: &str, nodes: u16, kind: Value) -> Cell {
+        let name = ConfigName::parse("fast").unwrap();
+        let (kubernetes, nodes) = (version.parse().unwrap(), NodeCount::new(nodes).unwrap());
+        let Value::Object(kind) = kind else {
+            panic!("kind is a table")
+        };
+        Cell {
+            id: CellId::new(kubernetes, nodes, &name),
+            kubernetes,
+            nodes,
+            variant: Arc::new(Variant {
+                name,
+                agent: Map::new(),
+                expect: Expectations::default(),
+                env: BTreeMap::new(),
+                kind,
+            }),
+            tags: BTreeSet::new(),
+            allow_failure: false,
+            node_image: None,
+        }
+    }
+
+    /// kubeadm's patches in a file, parsed.
+    fn patches(file: &KindFile) -> Vec<Value> {
+        let patches = file.content["kubeadmConfigPatches"].as_array().unwrap();
+        patches
+            .iter()
+            .map(|patch| serde_saphyr::from_str(patch.as_str().unwrap()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn untuned_is_kind_as_it_comes() {
+        let file = kind_file(&cell("1.34", 3, json!({})), None);
+        let expected = json!({
+            "kind": "Cluster",
+            "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "networking": {"apiServerAddress": "127.0.0.1"},
+            "nodes": [{"role": "control-plane"}, {"role": "worker"}, {"role": "worker"}],
+        });
+        assert_eq!(file.content, expected);
+        assert!(file.tuning.is_empty());
+    }
+
+    #[test]
+    fn only_the_control_plane_gets_the_patches() {
+        let file = kind_file(&cell("1.34", 2, json!({})), Some(Path::new("/run/patches")));
+        assert_eq!(
+            file.content["nodes"][0]["extraMounts"][0]["hostPath"],
+            "/run/patches"
+        );
+        assert_eq!(file.content["nodes"][1], json!({"role": "worker"}));
+        assert!(!file.tuning.is_empty());
+    }
+
+    #[test]
+    fn the_variant_has_the_last_word() {
+        let own = "kind: ClusterConfiguration\nscheduler: {}\n";
+        let kind = json!({
+            "featureGates": {"A": true},
+            "networking": {"apiServerAddress": "0.0.0.0"},
+            "kubeadmConfigPatches": [own],
+        });
+        let file = kind_file(&cell("1.34", 1, kind), Some(Path::new("/p")));
+        let all = file.content["kubeadmConfigPatches"].as_array().unwrap();
+        assert_eq!(all.last().unwrap(), own);
+        assert_eq!(file.content["featureGates"], json!({"A": true}));
+        assert_eq!(
+            file.content["networking"],
+            json!({"apiServerAddress": "0.0.0.0"})
+        );
+    }
+
+    #[test]
+    fn arguments_are_a_map_before_and_a_list_since() {
+        let kind = json!({"featureGates": {"B": false, "A": true}});
+        let file = kind_file(&cell("1.36", 1, kind), Some(Path::new("/p")));
+        let patches = patches(&file);
+        let of = |api_version: &str| {
+            let is_it = |patch: &&Value| {
+                patch["kind"] == "ClusterConfiguration" && patch["apiVersion"] == api_version
+            };
+            patches.iter().find(is_it).unwrap()
+        };
+        assert_eq!(
+            of("kubeadm.k8s.io/v1beta3")["etcd"]["local"]["extraArgs"]["unsafe-no-fsync"],
+            "true"
+        );
+        let list = &of("kubeadm.k8s.io/v1beta4")["controllerManager"]["extraArgs"];
+        let named = |name: &str| {
+            let mut all = list.as_array().unwrap().iter();
+            all.find(|argument| argument["name"] == name)
+                .map(|argument| argument["value"].clone())
+        };
+        // A list is replaced as a whole: what kind puts into it is there again.
+        assert_eq!(named("feature-gates"), Some(json!("A=true,B=false")));
+        assert_eq!(named("enable-hostpath-provisioner"), Some(json!("true")));
+        assert_eq!(named("leader-elect"), Some(json!("false")));
+    }
+
+    #[test]
+    fn kubeadm_skips_what_kind_skips_too() {
+        let kind = json!({"networking": {"kubeProxyMode": "none"}});
+        let file = kind_file(&cell("1.34", 1, kind), Some(Path::new("/p")));
+        let patches = patches(&file);
+        let init = patches
+            .iter()
+            .find(|patch| patch["kind"] == "InitConfiguration")
+            .unwrap();
+        assert_eq!(
+            init["skipPhases"],
+            json!(["preflight", "kubelet-finalize", "addon/kube-proxy"])
+        );
+    }
+
+    #[test]
+    fn only_old_versions_get_their_pod_networks_from_here() {
+        let plain = Map::new();
+        let own = Map::from_iter([("networking".to_owned(), json!({"podSubnet": "10.1.0.0/16"}))]);
+        let old = "1.30".parse().unwrap();
+        assert!(tuning::assigns_pod_networks(old, &plain));
+        assert!(!tuning::assigns_pod_networks(old, &own));
+        assert!(!tuning::assigns_pod_networks(
+            "1.33".parse().unwrap(),
+            &plain
+        ));
+    }
+}

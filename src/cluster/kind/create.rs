@@ -297,3 +297,62 @@ fn note(work: &Work, event: &EventMessage) {
         Some(_) | None => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_reasons_come_with_a_remedy() {
+        for (output, symptom) in [
+            (
+                "ERROR: failed to create cluster: failed to init node with kubeadm",
+                Symptom::ClusterNotUp,
+            ),
+            (
+                "Failed to create control group inotify object: Too many open files\ninotify",
+                Symptom::MachineTooSmall,
+            ),
+            (
+                "ERROR: write /var: no space left on device",
+                Symptom::MachineTooSmall,
+            ),
+            (
+                "ERROR: could not find an available, non-overlapping IPv4 address pool",
+                Symptom::MachineTooSmall,
+            ),
+            (
+                "ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock",
+                Symptom::EngineGone,
+            ),
+            ("", Symptom::ClusterNotUp),
+        ] {
+            let failure = explain(output, "exit status: 1");
+            assert_eq!(failure.symptom, symptom, "{output}");
+            assert_eq!(
+                failure.remedy.is_some(),
+                symptom != Symptom::ClusterNotUp,
+                "{output}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_message_is_the_line_that_says_why() {
+        let failure = explain(
+            "Creating cluster\nERROR: failed to do it\nStack Trace:\nmain.go:1\n",
+            "exit status: 1",
+        );
+        assert_eq!(
+            failure.message,
+            "`kind create cluster` failed (exit status: 1): ERROR: failed to do it"
+        );
+        assert_eq!(failure.logs[0].lines.len(), 4);
+    }
+
+    #[test]
+    fn moments_keep_their_nanoseconds() {
+        let moment_of = |text: &str| moment(text.parse().unwrap());
+        assert_eq!(moment_of("1970-01-01T00:00:07.000000012Z"), "7.000000012");
+    }
+}
