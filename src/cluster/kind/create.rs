@@ -118,30 +118,25 @@ fn write_files(work: &Work) -> std::io::Result<()> {
 async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Result<(), Failure> {
     let files = Files::of(work);
     let mut group = spawn(work, image, &files)?;
-    let ended = stop.run_until_cancelled(group.wait()).await;
     let failed = |error| Failure::new(Symptom::ProcessFailed, format!("{error}"));
-    match ended {
-        Some(status) => judge(status.map_err(failed)?, &files.output()),
-        None => {
-            // What the engine is in the middle of making can't be called back: it is awaited, and then removed.
-            let grace = work.plan.clock.deadline(CALL_BACK);
-            let there = async {
-                tokio::select! {
-                    _ = group.wait() => {}
-                    _ = work.all_running() => {}
-                    () = follow(work) => {}
-                }
-            };
-            if let Err(timed_out) = grace.run(there).await {
-                tracing::debug!(%timed_out, "kind has not made all containers yet");
-            }
-            group.kill().await.map_err(failed)?;
-            Err(Failure::new(
-                Symptom::ClusterNotUp,
-                "the cluster was given up while it was made",
-            ))
-        }
+    if let Some(status) = stop.run_until_cancelled(group.wait()).await {
+        return judge(status.map_err(failed)?, &files.output());
     }
+    // What the engine is in the middle of making can't be called back: it is awaited, and then removed.
+    let grace = work.plan.clock.deadline(CALL_BACK);
+    let there = async {
+        tokio::select! {
+            _ = group.wait() => {}
+            _ = work.all_running() => {}
+            () = follow(work) => {}
+        }
+    };
+    if let Err(timed_out) = grace.run(there).await {
+        tracing::debug!(%timed_out, "kind has not made all containers yet");
+    }
+    group.kill().await.map_err(failed)?;
+    let message = "the cluster was given up while it was made";
+    Err(Failure::new(Symptom::ClusterNotUp, message))
 }
 
 fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {

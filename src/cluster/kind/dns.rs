@@ -25,7 +25,7 @@ pub(super) async fn tune(work: &Work) {
         "template": {"spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}}]}},
     }});
     let tuning = async {
-        await_condition(api.clone(), NAME, conditions::is_created())
+        Box::pin(await_condition(api.clone(), NAME, conditions::is_created()))
             .await
             .map_err(|error| error.to_string())?;
         let patch = Patch::Strategic(patch);

@@ -72,7 +72,7 @@ pub(super) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion
 }
 
 /// The pods that are not on their way out.
-pub(super) fn alive<'p>(pods: &'p [std::sync::Arc<Pod>]) -> impl Iterator<Item = &'p Pod> {
+pub(super) fn alive(pods: &[std::sync::Arc<Pod>]) -> impl Iterator<Item = &Pod> {
     let pods = pods.iter().map(AsRef::as_ref);
     pods.filter(|pod: &&Pod| pod.metadata.deletion_timestamp.is_none())
 }
@@ -328,7 +328,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(name: &str, status: Value) -> Arc<Pod> {
+    fn pod(name: &str, status: &Value) -> Arc<Pod> {
         let pod = json!({
             "metadata": {"name": name, "uid": name, "labels": {(names::LABEL): name}},
             "spec": {"nodeName": "worker", "containers": []},
@@ -337,7 +337,7 @@ mod tests {
         Arc::new(serde_json::from_value(pod).unwrap())
     }
 
-    fn container(restarts: i32, state: Value, last: Value) -> Value {
+    fn container(restarts: i32, state: &Value, last: &Value) -> Value {
         json!({"containerStatuses": [{
             "name": "c", "image": "i", "imageID": "", "ready": false,
             "restartCount": restarts, "state": state, "lastState": last,
@@ -347,12 +347,12 @@ mod tests {
     fn waiting(reason: &str, message: &str) -> Value {
         container(
             0,
-            json!({"waiting": {"reason": reason, "message": message}}),
-            json!({}),
+            &json!({"waiting": {"reason": reason, "message": message}}),
+            &json!({}),
         )
     }
 
-    fn node(conditions: Value) -> Arc<Node> {
+    fn node(conditions: &Value) -> Arc<Node> {
         let node = json!({"metadata": {"name": "worker"}, "status": {"conditions": conditions}});
         Arc::new(serde_json::from_value(node).unwrap())
     }
@@ -365,7 +365,7 @@ mod tests {
     fn of(pods: Vec<Arc<Pod>>) -> Vec<(Symptom, Duration)> {
         found(&Snapshot {
             pods,
-            nodes: vec![node(json!([{"type": "Ready", "status": "True"}]))],
+            nodes: vec![node(&json!([{"type": "Ready", "status": "True"}]))],
             ..Snapshot::default()
         })
     }
@@ -384,32 +384,28 @@ mod tests {
         let cases = [
             (
                 "plexd",
-                container(2, backoff.clone(), killed("Error", 1)),
+                container(2, &backoff, &killed("Error", 1)),
                 vec![(Symptom::AgentCrashed, AT_ONCE)],
             ),
+            ("plexd", container(1, &backoff, &killed("Error", 1)), vec![]),
             (
                 "plexd",
-                container(1, backoff.clone(), killed("Error", 1)),
-                vec![],
-            ),
-            (
-                "plexd",
-                container(2, json!({"running": {}}), killed("Error", 1)),
+                container(2, &json!({"running": {}}), &killed("Error", 1)),
                 vec![],
             ),
             (
                 "mock-api",
-                container(2, backoff, killed("Error", 1)),
+                container(2, &backoff, &killed("Error", 1)),
                 vec![(Symptom::MockUnavailable, AT_ONCE)],
             ),
             (
                 "plexd",
-                container(1, json!({"running": {}}), killed("OOMKilled", 137)),
+                container(1, &json!({"running": {}}), &killed("OOMKilled", 137)),
                 vec![(Symptom::AgentOutOfMemory, AT_ONCE)],
             ),
             (
                 "mock-api",
-                container(0, killed("OOMKilled", 137), json!({})),
+                container(0, &killed("OOMKilled", 137), &json!({})),
                 vec![(Symptom::MockUnavailable, AT_ONCE)],
             ),
             ("plexd", waiting("ContainerCreating", ""), vec![]),
@@ -465,17 +461,13 @@ mod tests {
             ),
         ];
         for (name, status, expected) in cases {
-            assert_eq!(
-                of(vec![pod(name, status.clone())]),
-                expected,
-                "{name}: {status}"
-            );
+            assert_eq!(of(vec![pod(name, &status)]), expected, "{name}: {status}");
         }
     }
 
     #[test]
     fn a_pod_on_its_way_out_says_nothing() {
-        let mut leaving = (*pod("plexd", waiting("InvalidImageName", ""))).clone();
+        let mut leaving = (*pod("plexd", &waiting("InvalidImageName", ""))).clone();
         leaving.metadata.deletion_timestamp =
             serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         assert_eq!(of(vec![Arc::new(leaving)]), []);
@@ -485,8 +477,8 @@ mod tests {
     fn a_pod_that_waits_for_a_node_is_not_unschedulable_before_the_nodes_are_ready() {
         let status = json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]});
         let snapshot = Snapshot {
-            pods: vec![pod("mock-api", status)],
-            nodes: vec![node(json!([{"type": "Ready", "status": "False"}]))],
+            pods: vec![pod("mock-api", &status)],
+            nodes: vec![node(&json!([{"type": "Ready", "status": "False"}]))],
             ..Snapshot::default()
         };
         assert_eq!(found(&snapshot), []);
@@ -495,7 +487,7 @@ mod tests {
     #[test]
     fn a_node_under_pressure_is_named() {
         let snapshot = Snapshot {
-            nodes: vec![node(json!([{"type": "DiskPressure", "status": "True"}]))],
+            nodes: vec![node(&json!([{"type": "DiskPressure", "status": "True"}]))],
             ..Snapshot::default()
         };
         assert_eq!(found(&snapshot), [(Symptom::NodePressure, SHORT)]);
@@ -545,7 +537,7 @@ mod tests {
         ];
         for (kind, reason, message, expected) in cases {
             let mut snapshot = Snapshot {
-                pods: vec![pod("plexd", json!({"phase": "Pending"}))],
+                pods: vec![pod("plexd", &json!({"phase": "Pending"}))],
                 events: vec![event(kind, reason, message)],
                 ..Snapshot::default()
             };
@@ -555,7 +547,7 @@ mod tests {
             // An event of a pod that is well by now is history.
             if kind == "Pod" {
                 let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
-                snapshot.pods = vec![pod("plexd", ready)];
+                snapshot.pods = vec![pod("plexd", &ready)];
                 assert_eq!(found(&snapshot), []);
             }
         }
