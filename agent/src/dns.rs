@@ -4,19 +4,24 @@
 //! than it saves. Connections are kept open, so names are looked up rarely, and each look-up reads `/etc/resolv.conf`
 //! and `/etc/hosts` anew.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::{ResolverBuilder, TokioResolver};
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name as DomainName, RecordType};
+use hickory_resolver::{Hosts, ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// How long one query may stay without an answer before it is sent again.
+/// How long one query may stay without an answer. Within this time the resolver repeats it every third of a second, each time
+/// from another port, so that what the cluster's network did to the first packet does not stick to the next.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a query is sent again.
-const QUERY_REPEATS: usize = 2;
+/// How often that is done again. Not more: every search domain gets its own queries, and the call that needs the address is
+/// repeated as a whole.
+const QUERY_REPEATS: usize = 1;
 
 /// The agent's resolver.
 #[derive(Debug, Clone, Copy)]
@@ -25,15 +30,41 @@ pub(crate) struct Forgetful;
 impl Resolve for Forgetful {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
+            let name = name.as_str();
+            // As written, and before any search domain is tried: what stands there needs no name service.
+            let known = in_hosts(&Hosts::from_system().unwrap_or_default(), name);
+            if !known.is_empty() {
+                return Ok(addresses(known));
+            }
             // Without a usable resolv.conf the system may still know a way of its own.
             let Ok(resolver) = resolver() else {
-                return system(name.as_str()).await;
+                return system(name).await;
             };
-            let lookup = resolver.lookup_ip(name.as_str()).await?;
-            let addresses: Vec<_> = lookup.iter().map(|ip| SocketAddr::new(ip, 0)).collect();
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            Ok(addresses(resolver.lookup_ip(name).await?.iter()))
         })
     }
+}
+
+fn addresses(ips: impl IntoIterator<Item = IpAddr>) -> Addrs {
+    let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+    Box::new(addresses.into_iter())
+}
+
+/// What `/etc/hosts` says about a name.
+fn in_hosts(hosts: &Hosts, name: &str) -> Vec<IpAddr> {
+    let Ok(name) = DomainName::from_utf8(name) else {
+        return Vec::new();
+    };
+    [RecordType::A, RecordType::AAAA]
+        .into_iter()
+        .filter_map(|kind| hosts.lookup_static_host(&Query::query(name.clone(), kind)))
+        .flat_map(|lookup| ips(&lookup))
+        .collect()
+}
+
+fn ips(lookup: &Lookup) -> Vec<IpAddr> {
+    let records = lookup.answers().iter();
+    records.filter_map(|record| record.data.ip_addr()).collect()
 }
 
 fn resolver() -> Result<TokioResolver, NetError> {
@@ -45,24 +76,24 @@ fn tuned(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioReso
     options.timeout = QUERY_TIMEOUT;
     options.attempts = QUERY_REPEATS;
     options.cache_size = 0;
-    options.use_hosts_file = ResolveHosts::Always;
+    options.use_hosts_file = ResolveHosts::Never;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     builder.build()
 }
 
 async fn system(name: &str) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
-    let addresses: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
-    Ok(Box::new(addresses.into_iter()))
+    let found = tokio::net::lookup_host((name, 0)).await?;
+    Ok(addresses(found.map(|address| address.ip())))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
     use hickory_resolver::proto::op::{Message, ResponseCode};
     use hickory_resolver::proto::rr::rdata::A;
-    use hickory_resolver::proto::rr::{RData, Record, RecordType};
+    use hickory_resolver::proto::rr::{RData, Record};
     use tokio::net::UdpSocket;
 
     use super::*;
@@ -135,6 +166,17 @@ mod tests {
         let resolver = asking(&[Mood::Silent, Mood::Answers]).await;
         let lookup = resolver.lookup_ip(NAME).await.unwrap();
         assert_eq!(lookup.iter().collect::<Vec<_>>(), [ADDRESS]);
+    }
+
+    #[test]
+    fn a_name_in_the_hosts_file_is_found_as_it_is_written() {
+        let mut hosts = Hosts::default();
+        let file = "10.96.0.42 mock-api.plexd-e2e other\n::1 mock-api.plexd-e2e\n";
+        hosts.read_hosts_conf(file.as_bytes()).unwrap();
+        let expected = ["10.96.0.42", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        assert_eq!(in_hosts(&hosts, "mock-api.plexd-e2e"), expected);
+        assert_eq!(in_hosts(&hosts, "mock-api.plexd-e2e."), expected);
+        assert_eq!(in_hosts(&hosts, "mock-api"), Vec::<IpAddr>::new());
     }
 
     async fn resolve(name: &str) -> Vec<SocketAddr> {

@@ -12,6 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::event::Evidence;
+use crate::machine::ports;
+
 /// A byte stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -52,11 +55,24 @@ impl Forward {
         self.address
     }
 
-    /// Closes the listener and every connection; returns when they are closed.
-    pub async fn close(&self) {
+    /// Closes the listener and every connection, and looks whether the listener is gone.
+    pub async fn close(&self) -> Evidence {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let port = self.address.port();
+        let (seen, holds) = match ports::listens_here(port) {
+            Ok(false) => ("closed".to_owned(), true),
+            Ok(true) => ("open".to_owned(), false),
+            Err(error) => (error.to_string(), false),
+        };
+        Evidence {
+            node: None,
+            subject: format!("port {port}"),
+            expected: "closed".to_owned(),
+            seen,
+            holds,
+        }
     }
 }
 
@@ -129,7 +145,7 @@ mod tests {
         let mut answer = [0; 5];
         client.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"hello");
-        forward.close().await;
+        assert!(forward.close().await.holds);
         assert_eq!(client.read(&mut answer).await.unwrap_or(0), 0);
         TcpListener::bind(forward.address()).await.unwrap();
     }

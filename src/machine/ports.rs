@@ -1,5 +1,7 @@
 //! Ports on loopback. A port is had by binding it, and the listener is never let go in between.
 
+use std::collections::HashSet;
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -55,9 +57,51 @@ fn is_taken(error: &io::Error) -> bool {
     )
 }
 
+/// Whether this process listens on `port`. A port that is free may be somebody else's a moment later, so having it again would
+/// prove nothing.
+pub fn listens_here(port: u16) -> io::Result<bool> {
+    let mut sockets = HashSet::new();
+    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        match fs::read_to_string(table) {
+            Ok(text) => sockets.extend(text.lines().filter_map(|line| listening(line, port))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for entry in fs::read_dir("/proc/self/fd")? {
+        // One that was closed since is nobody's listener.
+        if let Ok(target) = fs::read_link(entry?.path())
+            && sockets.contains(&*target.to_string_lossy())
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The socket of a line of the kernel's table, as file descriptors name it, where it listens on `port`.
+fn listening(line: &str, port: u16) -> Option<String> {
+    const LISTEN: &str = "0A";
+    let mut columns = line.split_whitespace().skip(1);
+    let (_, local) = columns.next()?.rsplit_once(':')?;
+    let state = columns.nth(1)?;
+    let inode = columns.nth(5)?;
+    let matches = state == LISTEN && u16::from_str_radix(local, 16) == Ok(port);
+    matches.then(|| format!("socket:[{inode}]"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_is_this_process_s_until_it_is_dropped() {
+        let listener = bind(&PortRange::Any).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(listens_here(port).unwrap());
+        drop(listener);
+        assert!(!listens_here(port).unwrap());
+    }
 
     #[test]
     fn a_taken_port_is_passed_over_and_a_taken_range_says_so() {

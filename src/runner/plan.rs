@@ -15,7 +15,7 @@ use crate::matrix::{Cell, CellId, ConfigName, Deploy, Matrix, PhaseSettings, Pre
 use crate::secret::{Mask, Secret};
 
 /// The namespace of everything that a cell applies.
-pub const NAMESPACE: &str = "plexd-e2e";
+const NAMESPACE: &str = "plexd-e2e";
 /// The token that agents register with. The mock takes any; this is the seed's.
 const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
 
@@ -41,11 +41,11 @@ pub enum PlanError {
 }
 
 /// The manifests of every variant, rendered and found consistent.
-pub struct Sourced(HashMap<ConfigName, Arc<Rendered>>);
+pub(super) struct Sourced(HashMap<ConfigName, Arc<Rendered>>);
 
 impl Sourced {
     /// Reads what `[deploy]` names below `base` and renders it for every variant of `cells`.
-    pub fn read(
+    pub(super) fn read(
         matrix: &Matrix,
         cells: &[Cell],
         base: &Path,
@@ -80,7 +80,7 @@ impl Sourced {
     }
 
     /// What there is to know about the texts, each thing once.
-    pub fn notices(&self) -> Vec<String> {
+    pub(super) fn notices(&self) -> Vec<String> {
         let all = self.0.values().flat_map(|rendered| rendered.notices());
         let unique: std::collections::BTreeSet<&String> = all.collect();
         unique.into_iter().cloned().collect()
@@ -140,13 +140,13 @@ fn read_below(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>)
 }
 
 /// The plans of the selected cells, in their order.
-pub struct Plans {
+pub(super) struct Plans {
     /// One a cell.
     pub cells: Vec<Arc<CellPlan>>,
 }
 
 /// What all plans of a run have in common.
-pub struct Common<'a> {
+pub(super) struct Common<'a> {
     /// `[run] prefix`.
     pub prefix: &'a Prefix,
     /// The name of the one cell's cluster, where the user chose it.
@@ -162,7 +162,7 @@ pub struct Common<'a> {
 }
 
 /// Plans `cells`.
-pub fn plan(cells: Vec<Cell>, sourced: &Sourced, common: &Common<'_>) -> Plans {
+pub(super) fn plan(cells: Vec<Cell>, sourced: &Sourced, common: &Common<'_>) -> Plans {
     let planned = cells.into_iter().filter_map(|cell| {
         // Every variant was rendered, or there would be no `Sourced`.
         let rendered = Arc::clone(sourced.0.get(&cell.variant.name)?);

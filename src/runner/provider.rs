@@ -17,7 +17,7 @@ use crate::matrix::{ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every provider may need.
-pub struct ProviderOptions {
+pub(super) struct ProviderOptions {
     /// The runner's own binary.
     pub runner: PathBuf,
     /// The folder that paths of the matrix file are relative to.
@@ -35,7 +35,7 @@ pub struct ProviderOptions {
 }
 
 /// The provider of a run.
-pub struct Chosen {
+pub(super) struct Chosen {
     /// It.
     pub provider: Arc<dyn Provider>,
     /// Why this one, where it was not asked for by name.
@@ -87,7 +87,7 @@ impl ProviderError {
 }
 
 /// Makes the provider that `choice` asks for.
-pub async fn choose(
+pub(super) async fn choose(
     choice: ProviderChoice,
     options: ProviderOptions,
 ) -> Result<Chosen, ProviderError> {

@@ -18,7 +18,7 @@ use crate::matrix::{CellId, Phase, PortRange};
 use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
 
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
-pub async fn run(mut request: RunRequest) -> RunOutcome {
+pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
     let dispatcher = dispatch::start(std::mem::take(&mut request.sinks), stamped);
     let outcome = Run::new(&request, events).all().await;

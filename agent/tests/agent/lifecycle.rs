@@ -329,6 +329,25 @@ async fn a_token_that_comes_late_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_nobodys_is_refused_unless_told_otherwise() {
+    let stage = Stage::new().await;
+    let path = stage.configuration("100ms", "");
+    let text = fs::read_to_string(&path).unwrap();
+    let verifying = text.replace(
+        "tls_insecure_skip_verify: true",
+        "tls_insecure_skip_verify: false",
+    );
+    fs::write(&path, verifying).unwrap();
+    let _plexd = stage.plexd_with(&path).start().await;
+    stage
+        .until("a refused certificate", async || {
+            stage.log().contains("invalid peer certificate")
+        })
+        .await;
+    assert_eq!(stage.count(Counter::LocalLogs).await, 0);
+}
+
+#[tokio::test]
 async fn an_injected_event_makes_it_look_at_its_state() {
     let stage = Stage::new().await;
     stage

@@ -1,13 +1,11 @@
 //! Takes a cell away and proves that nothing of it is left: no process, no port, no folder.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::TcpListener;
 
 use super::failure::row;
 use super::layout::Layout;
@@ -67,15 +65,6 @@ fn carrying(entry: &str) -> Vec<Pid> {
                 .then(|| Pid::from_raw(id))?
         })
         .collect()
-}
-
-/// Whether the port can be had again.
-pub(super) async fn port(address: SocketAddr) -> Evidence {
-    let subject = format!("port {}", address.port());
-    match TcpListener::bind(address).await {
-        Ok(_) => row(subject, "free", "free", true),
-        Err(error) => row(subject, "free", error, false),
-    }
 }
 
 /// Removes the cell's private folder.
