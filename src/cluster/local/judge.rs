@@ -40,9 +40,9 @@ pub(super) fn mock_late(pods: &Pods) -> Trouble {
     }
 }
 
-/// Whether an agent is ready on every one of `nodes`, or one was given up.
+/// Whether an agent is ready on every one of `nodes`, or something is broken for good.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
-    if let Some(trouble) = crashed(pods) {
+    if let Some(trouble) = broken(pods) {
         return Some(Err(trouble));
     }
     let desired = nodes.len();
@@ -55,9 +55,9 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
     Some(Ok(rows.into()))
 }
 
-/// Whether a ready agent is in the place of each of `before`, or one was given up.
+/// Whether a ready agent is in the place of each of `before`, or something is broken for good.
 pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
-    if let Some(trouble) = crashed(pods) {
+    if let Some(trouble) = broken(pods) {
         return Some(Err(trouble));
     }
     let rows = before.iter().map(|before| {
