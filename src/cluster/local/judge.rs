@@ -51,7 +51,7 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
         return None;
     }
     let rows = ["desired", "updated", "ready"]
-        .map(|word| row(format!("agents {word}"), desired, desired, true));
+        .map(|word| row(format!("agents {word}"), &desired, &desired, true));
     Some(Ok(rows.into()))
 }
 
@@ -92,7 +92,7 @@ pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Trouble {
             }
             None => "no agent was started".to_owned(),
         };
-        rows.push(on(node, row("agent", "ready", seen, false)));
+        rows.push(on(node, row("agent", "ready", &seen, false)));
     }
     let message = late_in_words(&rows);
     Trouble {
@@ -138,7 +138,7 @@ fn crashed(pods: &Pods) -> Option<Trouble> {
     let (node, ends) = (&agent.node, agent.restarts);
     let reason = agent.trouble.as_deref().unwrap_or("it ended");
     let message = format!("the agent on {node} ended {ends} times: {reason}");
-    let evidence = on(node, row("ends of the agent's process", 0, ends, false));
+    let evidence = on(node, row("ends of the agent's process", &0, &ends, false));
     Some(Trouble {
         failure: Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]),
         pods: vec![agent.clone()],
@@ -152,7 +152,7 @@ fn succession(before: &PodStatus, now: &PodStatus) -> Evidence {
     let seen = format!("{}, ready (process {process})", short(now));
     on(
         &now.node,
-        row("pod UID", format!("not {}", short(before)), seen, true),
+        row("pod UID", &format!("not {}", short(before)), &seen, true),
     )
 }
 

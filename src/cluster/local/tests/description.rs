@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::{Setup, TOKEN, written};
+use super::{Setup, TOKEN, eventually, written};
 use crate::event::Symptom;
 
 /// Writes down what the process sees, into the folder that outlives it.
@@ -55,13 +55,12 @@ async fn logs_are_private_and_without_tokens() {
         Setup::agent("echo out $PLEXD_BOOTSTRAP_TOKEN; echo err >&2; echo end; exec sleep 600")
             .lab();
     lab.ready().await.unwrap();
-    let log = loop {
-        let log = lab.cluster.agent_log(&lab.node(0)).await.unwrap();
-        if log.contains("end") {
-            break log;
-        }
-        tokio::task::yield_now().await;
-    };
+    let node = lab.node(0);
+    let log = eventually(async || {
+        let log = lab.cluster.agent_log(&node).await.unwrap();
+        log.contains("end").then_some(log)
+    });
+    let log = log.await;
     assert!(log.contains("out ***\n") && log.contains("err\n"), "{log}");
     let logs = std::fs::read_dir(lab.plan.runtime.join("logs")).unwrap();
     for entry in logs {

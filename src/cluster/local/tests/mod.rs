@@ -262,17 +262,24 @@ fn cell(nodes: u16) -> Cell {
 
 /// Waits until a script has written `path`, and reads it.
 async fn written(path: &Path) -> String {
+    eventually(async || {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.ends_with("end\n").then_some(text)
+    })
+    .await
+}
+
+/// Looks again and again, for what nobody tells when it is there.
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    let reading = async {
+    let looking = async {
         loop {
             ticks.tick().await;
-            if let Ok(text) = std::fs::read_to_string(path)
-                && text.ends_with("end\n")
-            {
-                return text;
+            if let Some(found) = look().await {
+                return found;
             }
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(60), reading).await;
-    waited.unwrap_or_else(|_| panic!("{} was not written", path.display()))
+    let waited = tokio::time::timeout(Duration::from_secs(60), looking).await;
+    waited.unwrap_or_else(|_| panic!("it did not come"))
 }
