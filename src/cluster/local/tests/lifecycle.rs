@@ -220,3 +220,23 @@ fn any_port() -> Options {
 fn announcing(health: &mockapi::Server) -> String {
     format!("echo PLEXD_HEALTH_ADDR={}; exec sleep 600", health.addr())
 }
+
+#[tokio::test]
+async fn what_can_not_be_started_is_not_the_agents_fault() {
+    let lab = Setup::agent("exec sleep 600")
+        .with(
+            "            - name: data\n              mountPath: /var/lib/plexd\n",
+            "            - {name: data, mountPath: /var/lib/plexd, subPath: taken/below}\n",
+        )
+        .lab();
+    lab.cluster.up(&lab.deadline()).await.unwrap();
+    // A file where a folder has to be.
+    let data = lab.host(0, "/var/lib/plexd");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("taken"), "").unwrap();
+    lab.cluster.manifests(&lab.deadline()).await.unwrap();
+    let failure = lab.cluster.broken().await;
+    assert_eq!(failure.symptom, Symptom::ProcessFailed);
+    assert!(failure.message.contains("can't be started"), "{failure}");
+    lab.destroy().await;
+}
