@@ -8,11 +8,11 @@ use std::str::FromStr;
 
 /// Makes the enum, its list, its names and its phases from one table.
 macro_rules! faults {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal fails $phase:expr;)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal fails $phase:expr;)*) => {
         /// One way of doing wrong; each changes exactly one behaviour.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Fault {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])+ $variant,)*
         }
 
         impl Fault {
@@ -23,6 +23,13 @@ macro_rules! faults {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What it does, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),+).trim_ascii_start(),)*
                 }
             }
 

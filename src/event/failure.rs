@@ -53,6 +53,11 @@ macro_rules! symptoms {
                 match self { $(Self::$variant => $name),+ }
             }
 
+            /// What it is, in a sentence or two.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start()),+ }
+            }
+
             /// Whose fault it is.
             pub const fn class(self) -> FailureClass {
                 match self { $(Self::$variant => FailureClass::$class),+ }

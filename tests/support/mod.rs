@@ -6,11 +6,11 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// A folder of its own, with a home and a place for temporary files below it.
-pub struct Workplace(TempDir);
+pub(crate) struct Workplace(TempDir);
 
 impl Workplace {
     /// Makes one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         for name in ["home", "tmp", "state"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
@@ -19,12 +19,12 @@ impl Workplace {
     }
 
     /// The folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// The binary with `arguments`, in the folder, with nothing of this process's environment: no Docker, no kind, no colour.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
         command
             .args(arguments)

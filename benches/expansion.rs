@@ -1,0 +1,57 @@
+//! How long it takes to read, expand and filter a matrix of 10,000 cells: it happens at every start.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use e2e_matrix::matrix::{Filter, Matrix, select};
+
+/// 50 versions × 20 node counts × 10 configs, with some of everything that a file can say about them.
+fn file() -> String {
+    let versions: Vec<_> = (0..50).map(|minor| format!("1.{minor}")).collect();
+    let nodes: Vec<_> = (1..=20).collect();
+    let configs: Vec<_> = (0..10).map(|config| format!("config-{config}")).collect();
+    let axes =
+        format!("[matrix]\nkubernetes = {versions:?}\nnodes = {nodes:?}\nconfig = {configs:?}\n");
+    let exceptions = versions.iter().take(10).map(|version| {
+        format!(
+            "[[matrix.exclude]]\nkubernetes = {version:?}\nnodes = 1\nconfig = \"config-0\"\n\
+             [[matrix.include]]\nkubernetes = {version:?}\nnodes = 100\nconfig = \"config-0\"\ntags = [\"soak\"]\n"
+        )
+    });
+    let variants = configs.iter().map(|config| {
+        format!("[config.{config}]\ntags = [\"{config}\"]\nagent = {{ a = {{ b = 1 }} }}\n")
+    });
+    std::iter::once(axes)
+        .chain(exceptions)
+        .chain(variants)
+        .collect()
+}
+
+fn expansion(criterion: &mut Criterion) {
+    let text = file();
+    let filters = [
+        "k8s >= 1.20 and (n3 or nodes > 10) and not config-3",
+        "tag = soak",
+        "k8s-1.4?-n1?-*",
+    ];
+    let parse = || Matrix::parse("matrix.toml", &text).expect("the file has no problems");
+    assert_eq!(parse().cells.len(), 10_000);
+
+    criterion.bench_function("read and expand 10,000 cells", |bencher| {
+        bencher.iter(|| black_box(parse()));
+    });
+    let matrix = parse();
+    criterion.bench_function("filter 10,000 cells", |bencher| {
+        bencher.iter(|| {
+            let filters = filters.map(|text| Filter::parse(text).expect("the filter is valid"));
+            black_box(
+                select(&matrix, &filters)
+                    .expect("every name is known")
+                    .len(),
+            )
+        });
+    });
+}
+
+criterion_group!(benches, expansion);
+criterion_main!(benches);

@@ -1,0 +1,82 @@
+//! nextest gives cells the time that the cells' own deadlines need, so that a cell that hangs says itself where, and cleans up.
+
+use std::time::Duration;
+
+use e2e_matrix::matrix::{Phase, PhaseSettings};
+use toml::{Table, Value};
+
+/// What diagnostics may take at the most, and what the reports take after clean-up.
+const DIAGNOSTICS_AND_REPORTS: Duration = Duration::from_secs(30);
+
+fn configuration() -> Table {
+    include_str!("../.config/nextest.toml").parse().unwrap()
+}
+
+fn duration(of: &Value, key: &str) -> Duration {
+    humantime::parse_duration(of[key].as_str().unwrap()).unwrap()
+}
+
+/// Every `slow-timeout` of a profile, its overrides' included.
+fn slow_timeouts(profile: &Value) -> Vec<&Value> {
+    let overrides = profile.get("overrides").and_then(Value::as_array);
+    let all = std::iter::once(profile).chain(overrides.into_iter().flatten());
+    all.filter_map(|table| table.get("slow-timeout")).collect()
+}
+
+#[test]
+fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile() {
+    let needed = Phase::Cleanup.default_timeout() + DIAGNOSTICS_AND_REPORTS;
+    let configuration = configuration();
+    for name in ["default", "ci", "nightly"] {
+        for timeout in slow_timeouts(&configuration["profile"][name]) {
+            assert!(
+                duration(timeout, "grace-period") >= needed,
+                "{name}: {timeout}"
+            );
+        }
+    }
+}
+
+/// How many waits a phase has, each with the phase's deadline.
+fn waits(phase: Phase) -> u32 {
+    if phase == Phase::Restart { 3 } else { 1 }
+}
+
+#[test]
+fn a_cell_is_not_ended_before_its_own_deadlines_are_over() {
+    let settings = PhaseSettings::default();
+    let sum: Duration = Phase::ALL
+        .into_iter()
+        .map(|phase| settings.timeout(phase) * waits(phase))
+        .sum();
+    let configuration = configuration();
+    let overrides = configuration["profile"]["default"]["overrides"]
+        .as_array()
+        .unwrap();
+    let cells = &overrides[0]["slow-timeout"];
+    let periods = u32::try_from(cells["terminate-after"].as_integer().unwrap()).unwrap();
+    let whole = duration(cells, "period") * periods;
+    assert!(
+        whole >= sum + DIAGNOSTICS_AND_REPORTS,
+        "{whole:?} for {sum:?}"
+    );
+}
+
+#[test]
+fn every_profile_writes_junit_and_retries_nothing() {
+    let configuration = configuration();
+    for name in ["default", "ci", "nightly"] {
+        let profile = &configuration["profile"][name];
+        assert_eq!(
+            profile["junit"]["path"].as_str(),
+            Some("junit.xml"),
+            "{name}"
+        );
+        assert!(
+            profile
+                .get("retries")
+                .is_none_or(|retries| retries.as_integer() == Some(0)),
+            "{name}"
+        );
+    }
+}
