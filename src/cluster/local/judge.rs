@@ -17,7 +17,7 @@ pub(super) type Verdict = Option<Result<Vec<Evidence>, Trouble>>;
 /// Whether the mock is ready, or ended.
 pub(super) fn mock_available(pods: &Pods) -> Verdict {
     let (_, mock) = current(pods, Role::Mock).next()?;
-    if mock.state == State::CrashLoop {
+    if mock.is_lost() {
         return Some(Err(mock_failed(mock)));
     }
     let rows = || {
@@ -40,9 +40,9 @@ pub(super) fn mock_late(pods: &Pods) -> Trouble {
     }
 }
 
-/// Whether an agent is ready on every one of `nodes`, or one was given up.
+/// Whether an agent is ready on every one of `nodes`, or something is broken for good.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
-    if let Some(trouble) = crashed(pods) {
+    if let Some(trouble) = broken(pods) {
         return Some(Err(trouble));
     }
     let desired = nodes.len();
@@ -51,13 +51,13 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
         return None;
     }
     let rows = ["desired", "updated", "ready"]
-        .map(|word| row(format!("agents {word}"), desired, desired, true));
+        .map(|word| row(format!("agents {word}"), &desired, &desired, true));
     Some(Ok(rows.into()))
 }
 
-/// Whether a ready agent is in the place of each of `before`, or one was given up.
+/// Whether a ready agent is in the place of each of `before`, or something is broken for good.
 pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
-    if let Some(trouble) = crashed(pods) {
+    if let Some(trouble) = broken(pods) {
         return Some(Err(trouble));
     }
     let rows = before.iter().map(|before| {
@@ -72,7 +72,7 @@ pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
 /// What no waiting can mend: a mock that ended, an agent that was given up.
 pub(super) fn broken(pods: &Pods) -> Option<Trouble> {
     let mut mocks = current(pods, Role::Mock);
-    let mock = mocks.find(|(_, mock)| mock.state == State::CrashLoop);
+    let mock = mocks.find(|(_, mock)| mock.is_lost());
     mock.map(|(_, mock)| mock_failed(mock))
         .or_else(|| crashed(pods))
 }
@@ -92,7 +92,7 @@ pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Trouble {
             }
             None => "no agent was started".to_owned(),
         };
-        rows.push(on(node, row("agent", "ready", seen, false)));
+        rows.push(on(node, row("agent", "ready", &seen, false)));
     }
     let message = late_in_words(&rows);
     Trouble {
@@ -134,13 +134,19 @@ fn mock_failed(mock: &PodStatus) -> Trouble {
 /// The first agent that was given up.
 fn crashed(pods: &Pods) -> Option<Trouble> {
     let mut agents = current(pods, Role::Agent);
-    let (_, agent) = agents.find(|(_, status)| status.state == State::CrashLoop)?;
+    let (_, agent) = agents.find(|(_, status)| status.is_lost())?;
     let (node, ends) = (&agent.node, agent.restarts);
     let reason = agent.trouble.as_deref().unwrap_or("it ended");
-    let message = format!("the agent on {node} ended {ends} times: {reason}");
-    let evidence = on(node, row("ends of the agent's process", 0, ends, false));
+    let failure = if agent.state == State::Unstartable {
+        let message = format!("the agent on {node} can't be started: {reason}");
+        Failure::new(Symptom::ProcessFailed, message)
+    } else {
+        let message = format!("the agent on {node} ended {ends} times: {reason}");
+        let evidence = on(node, row("ends of the agent's process", &0, &ends, false));
+        Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
+    };
     Some(Trouble {
-        failure: Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]),
+        failure,
         pods: vec![agent.clone()],
     })
 }
@@ -152,7 +158,7 @@ fn succession(before: &PodStatus, now: &PodStatus) -> Evidence {
     let seen = format!("{}, ready (process {process})", short(now));
     on(
         &now.node,
-        row("pod UID", format!("not {}", short(before)), seen, true),
+        row("pod UID", &format!("not {}", short(before)), &seen, true),
     )
 }
 
