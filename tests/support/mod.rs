@@ -1,5 +1,10 @@
 //! What integration tests share: a folder with a clean environment in which the real binary runs.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't have its folder can only fail"
+)]
+
 use std::path::Path;
 
 use assert_cmd::Command;

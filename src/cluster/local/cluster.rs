@@ -119,8 +119,8 @@ impl Cluster for LocalCluster {
         let count = self.controller.nodes.len();
         let version = self.controller.plan.cell.kubernetes;
         Ok(vec![
-            row("nodes", count, format!("{count} folders"), true),
-            row("Kubernetes version", version, "not exercised", true),
+            row("nodes", &count, &format!("{count} folders"), true),
+            row("Kubernetes version", &version, "not exercised", true),
         ])
     }
 
@@ -133,7 +133,7 @@ impl Cluster for LocalCluster {
         let steps = self.controller.plan.rendered.steps();
         let rows = steps.iter().map(|step| {
             let titles: Vec<String> = step.objects.iter().map(manifest::Object::title).collect();
-            row(step.part.title(), "accepted", titles.join(", "), true)
+            row(step.part.title(), "accepted", &titles.join(", "), true)
         });
         Ok(rows.collect())
     }
