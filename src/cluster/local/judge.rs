@@ -5,14 +5,8 @@ use super::failure::row;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// A failure, and the pods whose logs belong to it.
-pub(super) struct Trouble {
-    pub(super) failure: Failure,
-    pub(super) pods: Vec<PodStatus>,
-}
-
 /// An answer on the pods as they are; none while it is too early for one.
-pub(super) type Verdict = Option<Result<Vec<Evidence>, Trouble>>;
+pub(super) type Verdict = Option<Result<Vec<Evidence>, Failure>>;
 
 /// Whether the mock is ready, or ended.
 pub(super) fn mock_available(pods: &Pods) -> Verdict {
@@ -30,20 +24,17 @@ pub(super) fn mock_available(pods: &Pods) -> Verdict {
 }
 
 /// What it is when the mock's time is over.
-pub(super) fn mock_late(pods: &Pods) -> Trouble {
+pub(super) fn mock_late(pods: &Pods) -> Failure {
     match current(pods, Role::Mock).next() {
         Some((_, mock)) => mock_failed(mock),
-        None => Trouble {
-            failure: Failure::new(Symptom::MockUnavailable, "the mock was not started"),
-            pods: Vec::new(),
-        },
+        None => Failure::new(Symptom::MockUnavailable, "the mock was not started"),
     }
 }
 
 /// Whether an agent is ready on every one of `nodes`, or something is broken for good.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
-    if let Some(trouble) = broken(pods) {
-        return Some(Err(trouble));
+    if let Some(failure) = broken(pods) {
+        return Some(Err(failure));
     }
     let desired = nodes.len();
     let ready = current(pods, Role::Agent).filter(|(_, status)| status.ready);
@@ -57,8 +48,8 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
 
 /// Whether a ready agent is in the place of each of `before`, or something is broken for good.
 pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
-    if let Some(trouble) = broken(pods) {
-        return Some(Err(trouble));
+    if let Some(failure) = broken(pods) {
+        return Some(Err(failure));
     }
     let rows = before.iter().map(|before| {
         let mut agents = current(pods, Role::Agent);
@@ -70,7 +61,7 @@ pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
 }
 
 /// What no waiting can mend: a mock that ended, an agent that was given up.
-pub(super) fn broken(pods: &Pods) -> Option<Trouble> {
+pub(super) fn broken(pods: &Pods) -> Option<Failure> {
     let mut mocks = current(pods, Role::Mock);
     let mock = mocks.find(|(_, mock)| mock.is_lost());
     mock.map(|(_, mock)| mock_failed(mock))
@@ -78,27 +69,18 @@ pub(super) fn broken(pods: &Pods) -> Option<Trouble> {
 }
 
 /// Which of `nodes` have no ready agent, and why.
-pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Trouble {
-    let mut statuses = Vec::new();
-    let mut rows = Vec::new();
-    for node in nodes {
+pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
+    let missing = nodes.iter().filter_map(|node| {
         let mut agents = current(pods, Role::Agent);
-        let agent = agents.find(|(_, status)| status.node == *node);
-        let seen = match agent {
-            Some((_, status)) if status.ready => continue,
-            Some((_, status)) => {
-                statuses.push(status.clone());
-                state_of(status)
-            }
+        let seen = match agents.find(|(_, status)| status.node == *node) {
+            Some((_, status)) if status.ready => return None,
+            Some((_, status)) => state_of(status),
             None => "no agent was started".to_owned(),
         };
-        rows.push(on(node, row("agent", "ready", &seen, false)));
-    }
-    let message = late_in_words(&rows);
-    Trouble {
-        failure: Failure::new(Symptom::AgentNotReady, message).with_evidence(rows),
-        pods: statuses,
-    }
+        Some(on(node, row("agent", "ready", &seen, false)))
+    });
+    let rows: Vec<Evidence> = missing.collect();
+    Failure::new(Symptom::AgentNotReady, late_in_words(&rows)).with_evidence(rows)
 }
 
 fn late_in_words(rows: &[Evidence]) -> String {
@@ -123,31 +105,25 @@ fn state_of(status: &PodStatus) -> String {
     }
 }
 
-fn mock_failed(mock: &PodStatus) -> Trouble {
+fn mock_failed(mock: &PodStatus) -> Failure {
     let message = format!("the mock is not available: {}", state_of(mock));
-    Trouble {
-        failure: Failure::new(Symptom::MockUnavailable, message),
-        pods: vec![mock.clone()],
-    }
+    Failure::new(Symptom::MockUnavailable, message)
 }
 
 /// The first agent that was given up.
-fn crashed(pods: &Pods) -> Option<Trouble> {
+fn crashed(pods: &Pods) -> Option<Failure> {
     let mut agents = current(pods, Role::Agent);
     let (_, agent) = agents.find(|(_, status)| status.is_lost())?;
     let (node, ends) = (&agent.node, agent.restarts);
     let reason = agent.trouble.as_deref().unwrap_or("it ended");
-    let failure = if agent.state == State::Unstartable {
+    Some(if agent.state == State::Unstartable {
         let message = format!("the agent on {node} can't be started: {reason}");
-        Failure::new(Symptom::ProcessFailed, message)
+        let evidence = on(node, row("agent", "started", &reason, false));
+        Failure::new(Symptom::ProcessFailed, message).with_evidence([evidence])
     } else {
         let message = format!("the agent on {node} ended {ends} times: {reason}");
         let evidence = on(node, row("ends of the agent's process", &0, &ends, false));
         Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
-    };
-    Some(Trouble {
-        failure,
-        pods: vec![agent.clone()],
     })
 }
 
