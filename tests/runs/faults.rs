@@ -1,10 +1,6 @@
 //! Every fault of the reference agent fails exactly the phase that its own table names: cells of the real binary on the local
 //! provider, read back from their record.
 
-#[path = "support/record.rs"]
-mod record;
-mod support;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
@@ -14,7 +10,9 @@ use e2e_matrix::report::RunModel;
 use e2e_matrix::report::model::CellModel;
 use plexd_agent::fault::Fault;
 use quick_junit::Report;
-use support::Workplace;
+
+use crate::record;
+use crate::support::Workplace;
 
 /// A cell that must fail a phase waits that long in it. More than `slow-start` needs, and many times what a phase takes
 /// that must pass, for a machine that does other things meanwhile.
