@@ -155,7 +155,7 @@ fn assert_reports_blame(place: &Workplace, cell: &CellModel, node: &str) {
 fn message(case: &quick_junit::TestCase) -> Option<&str> {
     match &case.status {
         quick_junit::TestCaseStatus::NonSuccess { message, .. } => {
-            message.as_ref().map(|text| text.as_str())
+            message.as_ref().map(quick_junit::XmlString::as_str)
         }
         quick_junit::TestCaseStatus::Success { .. }
         | quick_junit::TestCaseStatus::Skipped { .. } => None,

@@ -14,8 +14,9 @@ use jiff::Timestamp;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{DNS_PATCH, KindFile, kind_file};
+use super::config::{KindFile, kind_file};
 use super::nodes::CLUSTER_LABEL;
+use super::tuning::DNS_PATCH;
 use super::work::Work;
 use super::{node_image, stale};
 use crate::cluster::NodeName;
@@ -124,14 +125,16 @@ async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Resu
         None => {
             // What the engine is in the middle of making can't be called back: it is awaited, and then removed.
             let grace = work.plan.clock.deadline(CALL_BACK);
-            let _there = grace
-                .run(async {
-                    tokio::select! {
-                        _ = group.wait() => {}
-                        _ = work.all_running() => {}
-                    }
-                })
-                .await;
+            let there = async {
+                tokio::select! {
+                    _ = group.wait() => {}
+                    _ = work.all_running() => {}
+                    () = follow(work) => {}
+                }
+            };
+            if let Err(timed_out) = grace.run(there).await {
+                tracing::debug!(%timed_out, "kind has not made all containers yet");
+            }
             group.kill().await.map_err(failed)?;
             Err(Failure::new(
                 Symptom::ClusterNotUp,
