@@ -1,9 +1,6 @@
 //! What integration tests share: a folder with a clean environment in which the real binary runs.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that can't have its folder can only fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::io::Write;
 use std::path::Path;
@@ -32,6 +29,11 @@ impl Workplace {
 
     /// The binary with `arguments`, in the folder, with nothing of this process's environment: no Docker, no kind, no colour.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        Command::from_std(self.process(arguments))
+    }
+
+    /// The same, for who follows it while it runs.
+    pub(crate) fn process(&self, arguments: &[&str]) -> process::Command {
         let mut command = process::Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
         command
             .args(arguments)
@@ -42,7 +44,7 @@ impl Workplace {
             .env("PATH", self.path().join("nothing"))
             .env("E2E_MATRIX_STATE_DIR", self.path().join("state"))
             .env("COLUMNS", "100");
-        Command::from_std(command)
+        command
     }
 }
 

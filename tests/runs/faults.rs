@@ -1,10 +1,6 @@
 //! Every fault of the reference agent fails exactly the phase that its own table names: cells of the real binary on the local
 //! provider, read back from their record.
 
-#[path = "support/record.rs"]
-mod record;
-mod support;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
@@ -14,7 +10,9 @@ use e2e_matrix::report::RunModel;
 use e2e_matrix::report::model::CellModel;
 use plexd_agent::fault::Fault;
 use quick_junit::Report;
-use support::Workplace;
+
+use crate::record;
+use crate::support::Workplace;
 
 /// A cell that must fail a phase waits that long in it. More than `slow-start` needs, and many times what a phase takes
 /// that must pass, for a machine that does other things meanwhile.
@@ -157,7 +155,7 @@ fn assert_reports_blame(place: &Workplace, cell: &CellModel, node: &str) {
 fn message(case: &quick_junit::TestCase) -> Option<&str> {
     match &case.status {
         quick_junit::TestCaseStatus::NonSuccess { message, .. } => {
-            message.as_ref().map(|text| text.as_str())
+            message.as_ref().map(quick_junit::XmlString::as_str)
         }
         quick_junit::TestCaseStatus::Success { .. }
         | quick_junit::TestCaseStatus::Skipped { .. } => None,
