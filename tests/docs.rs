@@ -1,6 +1,8 @@
 //! The documentation says what the code says. What is generated from the code is compared with it, and written anew where
 //! `UPDATE_DOCS` is set (`make docs`); what people write is held against the code where the two could part.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;

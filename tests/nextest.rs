@@ -1,5 +1,7 @@
 //! nextest gives cells the time that the cells' own deadlines need, so that a cell that hangs says itself where, and cleans up.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::time::Duration;
 
 use e2e_matrix::matrix::{Phase, PhaseSettings};

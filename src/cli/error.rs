@@ -26,6 +26,8 @@ pub(super) enum CliError {
     CurrentFolder(#[source] io::Error),
     #[error("`--cluster-name` names one cluster, but {cells} cells are selected")]
     OneNameForMany { cells: usize },
+    #[error("{jobs} cells at once need {jobs} ports, and `ports` has {ports}")]
+    FewPorts { jobs: usize, ports: usize },
     #[error(transparent)]
     ClusterName(#[from] crate::cluster::ClusterNameError),
     #[error(transparent)]
@@ -56,6 +58,7 @@ impl CliError {
             | Self::NoMatrix { .. }
             | Self::MatrixUnreadable { .. }
             | Self::OneNameForMany { .. }
+            | Self::FewPorts { .. }
             | Self::ClusterName(_)
             | Self::Prefix(_) => Exit::Configuration,
             Self::Session(error) if error.is_configuration() => Exit::Configuration,
@@ -74,6 +77,9 @@ impl CliError {
             }
             Self::OneNameForMany { .. } => {
                 "select one with `--filter`, or give all of them a start with `--prefix`"
+            }
+            Self::FewPorts { .. } => {
+                "name a wider range as `ports` under `[run]`, or fewer `--jobs`"
             }
             Self::Session(error) => return error.hint(),
             Self::Report(_)

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::matrix_file::{self, Selected};
 use super::options::{NoCells, RunOptions};
 use crate::cluster::ClusterName;
-use crate::matrix::Prefix;
+use crate::matrix::{Jobs, Prefix};
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
 use crate::runner::{self, LiveSinks, Part, RunOutcome, Session};
@@ -54,6 +54,14 @@ pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
             .matrix
             .phases
             .set_timeout(wanted.phase, wanted.timeout);
+    }
+    if let (Jobs::Exactly(jobs), Some(ports)) = (run.jobs, run.ports.len())
+        && jobs.get() > ports
+    {
+        return Err(CliError::FewPorts {
+            jobs: jobs.get(),
+            ports,
+        });
     }
     let cells = selected.cells.len();
     if options.cluster_name.is_some() && cells > 1 {

@@ -3,15 +3,13 @@
 use serde_json::Value;
 
 use super::Object;
-use crate::secret::Secret;
-
-/// What stands in a secret's place.
-pub(super) const MASK: &str = "<masked>";
+use crate::secret::{Mask, Secret};
 
 /// The objects as one YAML text. Masked are the content of every Secret, variables whose name says that they hold one,
 /// and `token` wherever it stands.
 pub(super) fn yaml(objects: &[Object], token: &Secret) -> String {
-    let masked = objects.iter().map(|object| masked(object, token));
+    let mask = Mask::new([token.clone()]);
+    let masked = objects.iter().map(|object| masked(object, &mask));
     let texts: Vec<String> = masked
         .map(|value| {
             serde_saphyr::to_string(&value).unwrap_or_else(|_| unreachable!("a JSON value is YAML"))
@@ -22,28 +20,24 @@ pub(super) fn yaml(objects: &[Object], token: &Secret) -> String {
 
 /// A text without `token`.
 pub(super) fn text(text: &str, token: &Secret) -> String {
-    if token.expose().is_empty() {
-        text.to_owned()
-    } else {
-        text.replace(token.expose(), MASK)
-    }
+    Mask::new([token.clone()]).apply(text)
 }
 
-fn masked(object: &Object, token: &Secret) -> Value {
+fn masked(object: &Object, mask: &Mask) -> Value {
     let mut value = object.value.clone();
     if object.kind == "Secret" {
         for field in ["data", "stringData"] {
             let table = value.get_mut(field).and_then(Value::as_object_mut);
             for (_, content) in table.into_iter().flatten() {
-                *content = Value::from(MASK);
+                *content = Value::from(Mask::PLACEHOLDER);
             }
         }
     }
-    mask_within(&mut value, token);
+    mask_within(&mut value, mask);
     value
 }
 
-fn mask_within(value: &mut Value, token: &Secret) {
+fn mask_within(value: &mut Value, mask: &Mask) {
     match value {
         Value::Object(table) => {
             let names_a_secret = table
@@ -53,17 +47,15 @@ fn mask_within(value: &mut Value, token: &Secret) {
             if let (true, Some(content @ Value::String(_))) =
                 (names_a_secret, table.get_mut("value"))
             {
-                *content = Value::from(MASK);
+                *content = Value::from(Mask::PLACEHOLDER);
             }
             table
                 .values_mut()
-                .for_each(|value| mask_within(value, token));
+                .for_each(|value| mask_within(value, mask));
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| mask_within(value, token)),
-        Value::String(text) if !token.expose().is_empty() && text.contains(token.expose()) => {
-            *text = text.replace(token.expose(), MASK);
-        }
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Array(list) => list.iter_mut().for_each(|value| mask_within(value, mask)),
+        Value::String(text) => *text = mask.apply(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Object, Part, mask};
 use crate::secret::Secret;
 
-/// The objects of one cell. There is no way to one but [`super::render`], so its parts fit together.
+/// The objects of one cell. There is no way to one but [`super::render()`], so its parts fit together.
 pub struct Rendered {
     pub(super) namespace: String,
     pub(super) steps: Vec<Step>,

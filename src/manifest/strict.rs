@@ -43,7 +43,7 @@ fn lost_by<T: DeserializeOwned + Serialize>(object: &Object) -> Vec<ManifestProb
     let kept = serde_json::to_value(&typed)
         .unwrap_or_else(|_| unreachable!("Kubernetes' types are made for JSON"));
     let mut lost = Vec::new();
-    compare(&object.value, &kept, String::new(), &mut lost);
+    compare(&object.value, &kept, "", &mut lost);
     let problem = |field: String| {
         ManifestProblem::new(
             object.place(&field),
@@ -55,14 +55,14 @@ fn lost_by<T: DeserializeOwned + Serialize>(object: &Object) -> Vec<ManifestProb
 }
 
 /// Collects the paths that `kept` lacks. What says nothing (null, an empty list or table) may go.
-fn compare(original: &Value, kept: &Value, path: String, lost: &mut Vec<String>) {
+fn compare(original: &Value, kept: &Value, path: &str, lost: &mut Vec<String>) {
     match (original, kept) {
         (Value::Object(original), Value::Object(kept)) => {
             for (key, value) in original {
                 let separator = if path.is_empty() { "" } else { "." };
                 let path = format!("{path}{separator}{key}");
                 match kept.get(key) {
-                    Some(kept) => compare(value, kept, path, lost),
+                    Some(kept) => compare(value, kept, &path, lost),
                     None if says_nothing(value) => {}
                     None => lost.push(path),
                 }
@@ -70,7 +70,7 @@ fn compare(original: &Value, kept: &Value, path: String, lost: &mut Vec<String>)
         }
         (Value::Array(original), Value::Array(kept)) => {
             for (index, (value, kept)) in original.iter().zip(kept).enumerate() {
-                compare(value, kept, format!("{path}[{index}]"), lost);
+                compare(value, kept, &format!("{path}[{index}]"), lost);
             }
         }
         _ => {}

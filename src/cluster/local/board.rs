@@ -37,6 +37,8 @@ pub(super) enum State {
     BackOff,
     /// It ended too often, and will not be started again.
     CrashLoop,
+    /// It can't be started, and will not be tried again.
+    Unstartable,
     /// It was deleted and has ended.
     Gone,
 }
@@ -49,6 +51,7 @@ impl State {
             Self::Running => "Running",
             Self::BackOff => "BackOff",
             Self::CrashLoop => "CrashLoopBackOff",
+            Self::Unstartable => "StartError",
             Self::Gone => "Terminated",
         }
     }
@@ -86,6 +89,11 @@ pub(super) struct PodEvent {
 const EVENTS: usize = 50;
 
 impl PodStatus {
+    /// Whether it was given up.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.state, State::CrashLoop | State::Unstartable)
+    }
+
     /// Whether it is still meant to run.
     pub(super) fn is_current(&self) -> bool {
         self.state != State::Gone

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::announce::Listener;
 use super::board::{Board, PodStatus, Role, current};
-use super::controller::{Controller, LOG_LINES};
+use super::controller::Controller;
 use super::failure::{self, row};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
@@ -21,6 +21,9 @@ use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
 use crate::machine::{LedgerError, Resource};
 use crate::manifest;
+
+/// How many lines of a log diagnostics show.
+const LOG_LINES: usize = 50;
 
 /// One cell.
 pub(super) struct LocalCluster {
@@ -119,8 +122,8 @@ impl Cluster for LocalCluster {
         let count = self.controller.nodes.len();
         let version = self.controller.plan.cell.kubernetes;
         Ok(vec![
-            row("nodes", count, format!("{count} folders"), true),
-            row("Kubernetes version", version, "not exercised", true),
+            row("nodes", &count, &format!("{count} folders"), true),
+            row("Kubernetes version", &version, "not exercised", true),
         ])
     }
 
@@ -133,7 +136,7 @@ impl Cluster for LocalCluster {
         let steps = self.controller.plan.rendered.steps();
         let rows = steps.iter().map(|step| {
             let titles: Vec<String> = step.objects.iter().map(manifest::Object::title).collect();
-            row(step.part.title(), "accepted", titles.join(", "), true)
+            row(step.part.title(), "accepted", &titles.join(", "), true)
         });
         Ok(rows.collect())
     }
@@ -193,8 +196,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn broken(&self) -> Failure {
-        let trouble = self.board().wait(judge::broken).await;
-        self.controller.with_logs(trouble).await
+        self.board().wait(judge::broken).await
     }
 
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
@@ -232,9 +234,9 @@ impl Cluster for LocalCluster {
             deadline,
             |pods| judge::replaced(pods, &before),
             |pods| {
-                let mut trouble = judge::agents_late(pods, nodes);
-                trouble.failure.symptom = Symptom::RestartNotMet;
-                trouble
+                let mut failure = judge::agents_late(pods, nodes);
+                failure.symptom = Symptom::RestartNotMet;
+                failure
             },
         );
         let steps = &self.controller.steps;

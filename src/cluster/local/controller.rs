@@ -12,7 +12,7 @@ use super::blueprint::{Blueprint, Drafter};
 use super::board::{Board, PodStatus, Pods, Role, current};
 use super::contents::Contents;
 use super::failure::row;
-use super::judge::{Trouble, Verdict};
+use super::judge::Verdict;
 use super::kubelet::Kubelet;
 use super::layout::Layout;
 use super::{logs, scheduling};
@@ -20,9 +20,6 @@ use crate::cluster::{CellPlan, NodeName, Programs, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, LogTail, Symptom};
 use crate::manifest::{self, ManifestProblem};
-
-/// How many lines of a log go with a failure.
-pub(super) const LOG_LINES: usize = 50;
 
 /// The controllers of one cell.
 pub(super) struct Controller {
@@ -111,31 +108,14 @@ impl Controller {
         &self,
         deadline: &Deadline,
         verdict: impl Fn(&Pods) -> Verdict,
-        late: impl FnOnce(&Pods) -> Trouble,
+        late: impl FnOnce(&Pods) -> Failure,
     ) -> Result<Vec<Evidence>, Failure> {
-        let result = match deadline.run(self.board().wait(verdict)).await {
-            Ok(result) => result,
-            Err(timed_out) => {
-                let mut trouble = self.board().look(late);
-                let message = format!("{}; {timed_out}", trouble.failure.message);
-                trouble.failure.message = message;
-                Err(trouble)
-            }
-        };
-        match result {
-            Ok(evidence) => Ok(evidence),
-            Err(trouble) => Err(self.with_logs(trouble).await),
-        }
-    }
-
-    /// The failure with the ends of its pods' logs.
-    pub(super) async fn with_logs(&self, trouble: Trouble) -> Failure {
-        let mut failure = trouble.failure;
-        for status in &trouble.pods {
-            let LogTail { source, lines } = self.tail(status, LOG_LINES).await;
-            failure = failure.with_log(source, lines);
-        }
-        failure
+        let waited = deadline.run(self.board().wait(verdict)).await;
+        waited.unwrap_or_else(|timed_out| {
+            let mut failure = self.board().look(late);
+            failure.message = format!("{}; {timed_out}", failure.message);
+            Err(failure)
+        })
     }
 
     /// The end of a pod's log.

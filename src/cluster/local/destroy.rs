@@ -42,7 +42,7 @@ pub(super) async fn processes(mark: &str, deadline: &Deadline) -> Evidence {
     } else {
         ids.join(", ")
     };
-    row("processes of the cell", "none", seen, ids.is_empty())
+    row("processes of the cell", "none", &seen, ids.is_empty())
 }
 
 async fn look(entry: &Arc<String>) -> Vec<Pid> {
@@ -75,7 +75,7 @@ pub(super) async fn folder(layout: &Layout) -> Evidence {
     match removed {
         Ok(()) if !exists(layout.root()) => row(subject, "gone", "gone", true),
         Ok(()) => row(subject, "gone", "still there", false),
-        Err(error) => row(subject, "gone", error, false),
+        Err(error) => row(subject, "gone", &error, false),
     }
 }
 

@@ -143,7 +143,7 @@ pub(super) fn expand(text: &str, environment: &Environment) -> String {
         } else if let Some((name, after)) = reference(rest) {
             match environment.get(name) {
                 Some(value) => expanded.push_str(value),
-                None => expanded.push_str(&format!("$({name})")),
+                None => expanded.extend(["$(", name, ")"]),
             }
             rest = after;
         } else {

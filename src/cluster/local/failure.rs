@@ -10,8 +10,8 @@ use crate::event::{Evidence, Failure, Symptom};
 /// A row of evidence that concerns the cell.
 pub(super) fn row(
     subject: impl Into<String>,
-    expected: impl ToString,
-    seen: impl ToString,
+    expected: &(impl Display + ?Sized),
+    seen: &(impl Display + ?Sized),
     holds: bool,
 ) -> Evidence {
     Evidence {

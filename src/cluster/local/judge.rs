@@ -5,19 +5,13 @@ use super::failure::row;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// A failure, and the pods whose logs belong to it.
-pub(super) struct Trouble {
-    pub(super) failure: Failure,
-    pub(super) pods: Vec<PodStatus>,
-}
-
 /// An answer on the pods as they are; none while it is too early for one.
-pub(super) type Verdict = Option<Result<Vec<Evidence>, Trouble>>;
+pub(super) type Verdict = Option<Result<Vec<Evidence>, Failure>>;
 
 /// Whether the mock is ready, or ended.
 pub(super) fn mock_available(pods: &Pods) -> Verdict {
     let (_, mock) = current(pods, Role::Mock).next()?;
-    if mock.state == State::CrashLoop {
+    if mock.is_lost() {
         return Some(Err(mock_failed(mock)));
     }
     let rows = || {
@@ -30,20 +24,17 @@ pub(super) fn mock_available(pods: &Pods) -> Verdict {
 }
 
 /// What it is when the mock's time is over.
-pub(super) fn mock_late(pods: &Pods) -> Trouble {
+pub(super) fn mock_late(pods: &Pods) -> Failure {
     match current(pods, Role::Mock).next() {
         Some((_, mock)) => mock_failed(mock),
-        None => Trouble {
-            failure: Failure::new(Symptom::MockUnavailable, "the mock was not started"),
-            pods: Vec::new(),
-        },
+        None => Failure::new(Symptom::MockUnavailable, "the mock was not started"),
     }
 }
 
-/// Whether an agent is ready on every one of `nodes`, or one was given up.
+/// Whether an agent is ready on every one of `nodes`, or something is broken for good.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
-    if let Some(trouble) = crashed(pods) {
-        return Some(Err(trouble));
+    if let Some(failure) = broken(pods) {
+        return Some(Err(failure));
     }
     let desired = nodes.len();
     let ready = current(pods, Role::Agent).filter(|(_, status)| status.ready);
@@ -51,14 +42,14 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
         return None;
     }
     let rows = ["desired", "updated", "ready"]
-        .map(|word| row(format!("agents {word}"), desired, desired, true));
+        .map(|word| row(format!("agents {word}"), &desired, &desired, true));
     Some(Ok(rows.into()))
 }
 
-/// Whether a ready agent is in the place of each of `before`, or one was given up.
+/// Whether a ready agent is in the place of each of `before`, or something is broken for good.
 pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
-    if let Some(trouble) = crashed(pods) {
-        return Some(Err(trouble));
+    if let Some(failure) = broken(pods) {
+        return Some(Err(failure));
     }
     let rows = before.iter().map(|before| {
         let mut agents = current(pods, Role::Agent);
@@ -70,35 +61,26 @@ pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
 }
 
 /// What no waiting can mend: a mock that ended, an agent that was given up.
-pub(super) fn broken(pods: &Pods) -> Option<Trouble> {
+pub(super) fn broken(pods: &Pods) -> Option<Failure> {
     let mut mocks = current(pods, Role::Mock);
-    let mock = mocks.find(|(_, mock)| mock.state == State::CrashLoop);
+    let mock = mocks.find(|(_, mock)| mock.is_lost());
     mock.map(|(_, mock)| mock_failed(mock))
         .or_else(|| crashed(pods))
 }
 
 /// Which of `nodes` have no ready agent, and why.
-pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Trouble {
-    let mut statuses = Vec::new();
-    let mut rows = Vec::new();
-    for node in nodes {
+pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
+    let missing = nodes.iter().filter_map(|node| {
         let mut agents = current(pods, Role::Agent);
-        let agent = agents.find(|(_, status)| status.node == *node);
-        let seen = match agent {
-            Some((_, status)) if status.ready => continue,
-            Some((_, status)) => {
-                statuses.push(status.clone());
-                state_of(status)
-            }
+        let seen = match agents.find(|(_, status)| status.node == *node) {
+            Some((_, status)) if status.ready => return None,
+            Some((_, status)) => state_of(status),
             None => "no agent was started".to_owned(),
         };
-        rows.push(on(node, row("agent", "ready", seen, false)));
-    }
-    let message = late_in_words(&rows);
-    Trouble {
-        failure: Failure::new(Symptom::AgentNotReady, message).with_evidence(rows),
-        pods: statuses,
-    }
+        Some(on(node, row("agent", "ready", &seen, false)))
+    });
+    let rows: Vec<Evidence> = missing.collect();
+    Failure::new(Symptom::AgentNotReady, late_in_words(&rows)).with_evidence(rows)
 }
 
 fn late_in_words(rows: &[Evidence]) -> String {
@@ -123,25 +105,25 @@ fn state_of(status: &PodStatus) -> String {
     }
 }
 
-fn mock_failed(mock: &PodStatus) -> Trouble {
+fn mock_failed(mock: &PodStatus) -> Failure {
     let message = format!("the mock is not available: {}", state_of(mock));
-    Trouble {
-        failure: Failure::new(Symptom::MockUnavailable, message),
-        pods: vec![mock.clone()],
-    }
+    Failure::new(Symptom::MockUnavailable, message)
 }
 
 /// The first agent that was given up.
-fn crashed(pods: &Pods) -> Option<Trouble> {
+fn crashed(pods: &Pods) -> Option<Failure> {
     let mut agents = current(pods, Role::Agent);
-    let (_, agent) = agents.find(|(_, status)| status.state == State::CrashLoop)?;
+    let (_, agent) = agents.find(|(_, status)| status.is_lost())?;
     let (node, ends) = (&agent.node, agent.restarts);
     let reason = agent.trouble.as_deref().unwrap_or("it ended");
-    let message = format!("the agent on {node} ended {ends} times: {reason}");
-    let evidence = on(node, row("ends of the agent's process", 0, ends, false));
-    Some(Trouble {
-        failure: Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]),
-        pods: vec![agent.clone()],
+    Some(if agent.state == State::Unstartable {
+        let message = format!("the agent on {node} can't be started: {reason}");
+        let evidence = on(node, row("agent", "started", &reason, false));
+        Failure::new(Symptom::ProcessFailed, message).with_evidence([evidence])
+    } else {
+        let message = format!("the agent on {node} ended {ends} times: {reason}");
+        let evidence = on(node, row("ends of the agent's process", &0, &ends, false));
+        Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
     })
 }
 
@@ -152,7 +134,7 @@ fn succession(before: &PodStatus, now: &PodStatus) -> Evidence {
     let seen = format!("{}, ready (process {process})", short(now));
     on(
         &now.node,
-        row("pod UID", format!("not {}", short(before)), seen, true),
+        row("pod UID", &format!("not {}", short(before)), &seen, true),
     )
 }
 

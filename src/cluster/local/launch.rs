@@ -125,15 +125,16 @@ impl AddressOption {
             let Some(value) = self.value_in(&arguments[index]) else {
                 continue;
             };
-            let named = if value.is_empty() {
-                let next = arguments.get_mut(index + 1);
-                let named = next.as_ref().and_then(|next| port(next));
-                next.into_iter().for_each(|next| ANY_PORT.clone_into(next));
-                named
-            } else {
+            let named = if !value.is_empty() {
                 let named = port(value);
                 arguments[index] = format!("--{}={ANY_PORT}", self.name);
                 named
+            } else if let Some(next) = arguments.get_mut(index + 1) {
+                let named = port(next);
+                ANY_PORT.clone_into(next);
+                named
+            } else {
+                None
             };
             return named.unwrap_or(self.default);
         }

@@ -23,6 +23,8 @@ mod pod;
 mod preflight;
 mod probe;
 mod scheduling;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use std::sync::Arc;

@@ -37,6 +37,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 enum End {
     /// By itself, or a probe had it ended: in words.
     Crashed(String),
+    /// It could not be started at all, which another attempt would not change: in words.
+    Unstartable(String),
     /// The pod was deleted.
     Deleted,
 }
@@ -48,27 +50,24 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: Cancellatio
         Role::Mock => MOCK_CRASHES,
     };
     for attempt in 1..=allowed {
-        match once(kubelet, pod, &deleted).await {
+        let state = match once(kubelet, pod, &deleted).await {
             End::Deleted => break,
-            End::Crashed(reason) => {
-                let state = if attempt == allowed {
-                    State::CrashLoop
-                } else {
-                    State::BackOff
-                };
-                ended(kubelet, pod, state, reason);
-                if state == State::CrashLoop {
-                    deleted.cancelled().await;
-                    break;
-                }
-                let pause = kubelet
-                    .clock
-                    .deadline(FIRST_BACK_OFF * (1 << (attempt - 1)));
-                let pause = deleted.run_until_cancelled(pause.passed());
-                if pause.await.is_none() {
-                    break;
-                }
+            End::Unstartable(reason) => ended(kubelet, pod, State::Unstartable, reason),
+            End::Crashed(reason) if attempt == allowed => {
+                ended(kubelet, pod, State::CrashLoop, reason)
             }
+            End::Crashed(reason) => ended(kubelet, pod, State::BackOff, reason),
+        };
+        if state != State::BackOff {
+            deleted.cancelled().await;
+            break;
+        }
+        let pause = kubelet
+            .clock
+            .deadline(FIRST_BACK_OFF * (1 << (attempt - 1)));
+        let pause = deleted.run_until_cancelled(pause.passed());
+        if pause.await.is_none() {
+            break;
         }
     }
     kubelet.board.update(&pod.name, |status| {
@@ -79,7 +78,7 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: Cancellatio
     });
 }
 
-fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) {
+fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) -> State {
     kubelet.board.update(&pod.name, |status| {
         status.state = state;
         status.ready = false;
@@ -88,6 +87,7 @@ fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) {
         status.listeners.clear();
         status.warn("BackOff", reason);
     });
+    state
 }
 
 /// Starts the process and stays with it to its end.
@@ -97,7 +97,7 @@ async fn once(kubelet: &Kubelet, pod: &Blueprint, deleted: &CancellationToken) -
     };
     let process = match start(kubelet, pod) {
         Ok(process) => process,
-        Err(reason) => return End::Crashed(reason),
+        Err(reason) => return End::Unstartable(reason),
     };
     let Process {
         mut group,

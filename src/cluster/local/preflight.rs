@@ -36,7 +36,7 @@ pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure>
             let path = program(programs, role).path;
             let subject = format!("program of {}", role.name());
             if is_executable(&path) {
-                return Ok(row(subject, "an executable file", path.display(), true));
+                return Ok(row(subject, "an executable file", &path.display(), true));
             }
             let message = format!("{} is no executable file", path.display());
             let own = match role {
@@ -79,8 +79,8 @@ fn open_files(needed: u64) -> Result<Evidence, Failure> {
     }
     Ok(row(
         "open files",
-        format!(">= {needed}"),
-        in_words(seen),
+        &format!(">= {needed}"),
+        &in_words(seen),
         true,
     ))
 }
@@ -100,5 +100,10 @@ fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
         return Err(Failure::new(Symptom::MachineTooSmall, message)
             .with_remedy("select cells with fewer nodes"));
     }
-    Ok(Some(row("memory", format!(">= {needed_text}"), seen, true)))
+    Ok(Some(row(
+        "memory",
+        &format!(">= {needed_text}"),
+        &seen,
+        true,
+    )))
 }

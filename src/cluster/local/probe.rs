@@ -321,10 +321,11 @@ struct Count {
 
 impl Count {
     fn add(&mut self, outcome: &Result<(), String>) {
-        match outcome {
-            Ok(()) => (self.successes, self.failures) = (self.successes + 1, 0),
-            Err(_) => (self.successes, self.failures) = (0, self.failures + 1),
-        }
+        (self.successes, self.failures) = if outcome.is_ok() {
+            (self.successes + 1, 0)
+        } else {
+            (0, self.failures + 1)
+        };
     }
 }
 

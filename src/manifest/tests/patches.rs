@@ -91,7 +91,7 @@ fn accounts_of_other_namespaces_stay_where_they_are() {
 
 #[test]
 fn containers_of_the_same_image_follow_and_others_stay() {
-    let mut object = workload(json!({
+    let mut object = workload(&json!({
         "initContainers": [{ "name": "prepare", "image": "a:1" }, { "name": "wait", "image": "b:1" }],
         "containers": [{ "name": "helper", "image": "c:1" }, { "name": "plexd", "image": "a:1" }],
     }));
@@ -114,7 +114,7 @@ pub(super) fn with_file(name: &str, text: String) -> Sources {
     Sources::builtin().with_manifests(Folder::new("deploy/kubernetes", files))
 }
 
-fn workload(pod: Value) -> Object {
+fn workload(pod: &Value) -> Object {
     let value = json!({
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -150,7 +150,7 @@ proptest! {
     /// A field that nothing here knows goes through every patch as it came.
     #[test]
     fn patches_keep_unknown_fields(unknown in any_json(), other in any_json()) {
-        let mut object = workload(json!({
+        let mut object = workload(&json!({
             "x-unknown": unknown,
             "containers": [{ "name": "plexd", "image": "a:1", "x-unknown": other, "env": [] }],
         }));

@@ -1,0 +1,243 @@
+//! Starts, ends, probes, restarts and the end of a cell.
+
+use std::time::Duration;
+
+use mockapi::Options;
+
+use super::{Setup, written};
+use crate::event::Symptom;
+
+#[tokio::test]
+async fn an_agent_that_keeps_ending_is_given_up_at_once() {
+    let lab = Setup::agent("echo good bye >&2; exit 7")
+        .with_nodes(3)
+        .lab();
+    lab.apply().await.unwrap();
+    let failure = lab.cluster.broken().await;
+    assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    assert!(
+        failure
+            .message
+            .ends_with("ended 3 times: its process ended with exit code 7"),
+        "{failure}"
+    );
+    let tails = lab.cluster.log_tails(Some(&lab.node(0)), 9).await;
+    assert!(tails[0].lines.iter().all(|line| line == "good bye"));
+    let failure = lab.cluster.agents_ready(&lab.deadline()).await.unwrap_err();
+    assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_mock_that_ends_is_not_waited_for() {
+    let lab = Setup::agent("exec sleep 600")
+        .with_mock("echo no >&2; exit 3")
+        .lab();
+    let failure = lab.ready().await.unwrap_err();
+    assert_eq!(failure.symptom, Symptom::MockUnavailable);
+    assert_eq!(lab.cluster.log_tails(None, 9).await[0].lines, ["no"]);
+    lab.destroy().await;
+}
+
+/// Notes that a process began, in what outlives the pod and in what does not.
+const COUNT: &str = r#"
+echo start >> "$DATA/starts"; echo start >> "$SCRATCH/starts"
+{ cat "$DATA/starts"; echo --; cat "$SCRATCH/starts"; echo "end"; } > "$DATA/told.new"
+mv "$DATA/told.new" "$DATA/told"
+exec sleep 600
+"#;
+
+#[tokio::test]
+async fn a_restart_keeps_host_paths_and_wipes_empty_volumes() {
+    let lab = Setup::agent(COUNT)
+        .with("          env:\n", "          env:\n            - {name: DATA, value: /var/lib/plexd}\n            - {name: SCRATCH, value: /scratch}\n")
+        .with("          volumeMounts:\n", "          volumeMounts:\n            - {name: scratch, mountPath: /scratch}\n")
+        .with("      volumes:\n", "      volumes:\n        - {name: scratch, emptyDir: {}}\n")
+        .with_nodes(2)
+        .lab();
+    lab.ready().await.unwrap();
+    let told = lab.host(1, "/var/lib/plexd/told");
+    assert_eq!(written(&told).await, "start\n--\nstart\nend\n");
+    std::fs::remove_file(&told).unwrap();
+    let restarted = lab
+        .cluster
+        .restart(&[lab.node(1)], &lab.deadline())
+        .await
+        .unwrap();
+    assert_eq!(restarted.evidence.len(), 1);
+    assert_eq!(restarted.evidence[0].node.as_deref(), Some("test-worker"));
+    assert_eq!(written(&told).await, "start\nstart\n--\nstart\nend\n");
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn what_ignores_its_end_is_killed_with_its_children() {
+    let stubborn = "trap '' TERM; sleep 600 & echo end; while :; do wait; done";
+    let lab = Setup::agent(stubborn)
+        .with(
+            "terminationGracePeriodSeconds: 10",
+            "terminationGracePeriodSeconds: 1",
+        )
+        .lab();
+    lab.ready().await.unwrap();
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_cell_can_be_destroyed_at_any_point() {
+    let lab = Setup::agent("exec sleep 600").with_nodes(5).lab();
+    lab.destroy().await;
+    let lab = Setup::agent("exec sleep 600").with_nodes(5).lab();
+    lab.apply().await.unwrap();
+    lab.destroy().await;
+    let lab = Setup::agent("exec sleep 600").with_nodes(5).lab();
+    lab.ready().await.unwrap();
+    let nodes = lab.cluster.nodes();
+    let deadline = lab.deadline();
+    // The future is dropped in the middle of its work.
+    let restart = lab.cluster.restart(&nodes, &deadline);
+    assert!(futures::FutureExt::now_or_never(restart).is_none());
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn probes_are_called_where_the_process_says_it_listens() {
+    // Stands for the health endpoints of the agents: it has both paths.
+    let health = mockapi::start(any_port()).await.unwrap();
+    let lab = Setup::agent(&announcing(&health))
+        .with_probes()
+        .with_nodes(3)
+        .lab();
+    lab.ready().await.unwrap();
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_ready_is_named_with_the_reason() {
+    let health = mockapi::start(any_port()).await.unwrap();
+    let lab = Setup::agent(&announcing(&health))
+        .with("path: /readyz", "path: /no-such-path")
+        .with_probes()
+        .lab();
+    lab.apply().await.unwrap();
+    let deadline = lab.plan.clock.deadline(Duration::from_millis(500));
+    let failure = lab.cluster.agents_ready(&deadline).await.unwrap_err();
+    assert_eq!(failure.symptom, Symptom::AgentNotReady);
+    assert_eq!(
+        failure.message,
+        "the agent on test-control-plane is not ready: Running: readiness probe: /no-such-path answered 404; timed out after 500ms"
+    );
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_failing_liveness_probe_ends_the_process() {
+    let health = mockapi::start(any_port()).await.unwrap();
+    let lab = Setup::agent(&announcing(&health))
+        .with(
+            "          livenessProbe:\n            httpGet:\n              path: /healthz",
+            "          livenessProbe:\n            httpGet:\n              path: /no-such-path",
+        )
+        .with(
+            "            failureThreshold: 10",
+            "            failureThreshold: 1",
+        )
+        .with_probes()
+        .lab();
+    lab.apply().await.unwrap();
+    let failure = lab.cluster.broken().await;
+    assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    assert!(
+        failure
+            .message
+            .contains("liveness probe: /no-such-path answered 404"),
+        "{failure}"
+    );
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn the_mock_is_reached_by_the_port_that_was_held_for_it() {
+    let mock = mockapi::start(any_port()).await.unwrap();
+    let script = format!(
+        "echo MOCKAPI_ADDR={}; echo MOCKAPI_TLS_ADDR={}; exec sleep 600",
+        mock.addr(),
+        mock.tls_addr()
+    );
+    let lab = Setup::agent("exec sleep 600").with_mock(&script).lab();
+    lab.ready().await.unwrap();
+    let address = lab.cluster.connect(&lab.deadline()).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request)
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer)
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(lab.cluster.connect(&lab.deadline()).await.unwrap(), address);
+    lab.destroy().await;
+    assert!(std::net::TcpListener::bind(address).is_ok());
+}
+
+#[tokio::test]
+async fn diagnostics_say_who_runs_and_what_happened() {
+    let lab = Setup::agent("echo hello; exec sleep 600")
+        .with_nodes(2)
+        .lab();
+    lab.ready().await.unwrap();
+    let files = lab.cluster.diagnostics(&lab.deadline()).await;
+    let names: Vec<&str> = files.iter().map(|file| file.file.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "pods.txt",
+            "daemonset.txt",
+            "plexd-logs.txt",
+            "mock-api-logs.txt"
+        ]
+    );
+    assert_eq!(
+        files[0].text.matches("1/1    Running").count(),
+        3,
+        "{}",
+        files[0].text
+    );
+    assert!(files[1].text.contains("Pods:       2 current / 2 ready"));
+    assert!(files[1].text.contains("Started"));
+    lab.destroy().await;
+}
+
+fn any_port() -> Options {
+    Options {
+        addr: "127.0.0.1:0".to_owned(),
+        tls_addr: "127.0.0.1:0".to_owned(),
+        ..Options::default()
+    }
+}
+
+fn announcing(health: &mockapi::Server) -> String {
+    format!("echo PLEXD_HEALTH_ADDR={}; exec sleep 600", health.addr())
+}
+
+#[tokio::test]
+async fn what_can_not_be_started_is_not_the_agents_fault() {
+    let lab = Setup::agent("exec sleep 600")
+        .with(
+            "            - name: data\n              mountPath: /var/lib/plexd\n",
+            "            - {name: data, mountPath: /var/lib/plexd, subPath: taken/below}\n",
+        )
+        .lab();
+    lab.cluster.up(&lab.deadline()).await.unwrap();
+    // A file where a folder has to be.
+    let data = lab.host(0, "/var/lib/plexd");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("taken"), "").unwrap();
+    lab.cluster.manifests(&lab.deadline()).await.unwrap();
+    let failure = lab.cluster.broken().await;
+    assert_eq!(failure.symptom, Symptom::ProcessFailed);
+    assert!(failure.message.contains("can't be started"), "{failure}");
+    lab.destroy().await;
+}

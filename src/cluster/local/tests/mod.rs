@@ -1,0 +1,285 @@
+//! Real processes in real folders: shell scripts stand for agent and mock, so that each test says what they do.
+
+mod description;
+mod lifecycle;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Map;
+use tempfile::TempDir;
+
+use super::LocalProvider;
+use crate::cluster::{CellPlan, Cluster, ClusterName, NodeName, Programs, Provider};
+use crate::deadline::{Deadline, RunClock};
+use crate::event::Failure;
+use crate::machine::{Ledger, StateFolder, outstanding, ports};
+use crate::manifest::{Folder, Inputs, Rendered, Sources, render};
+use crate::matrix::{
+    Cell, CellId, ConfigName, Expectations, KubernetesVersion, NodeCount, PhaseSettings, PortRange,
+    Variant,
+};
+use crate::secret::{Mask, Secret};
+
+const TOKEN: &str = "a-token-of-the-tests";
+const DAEMON_SET: &str = include_str!("../../../../deploy/kubernetes/daemonset.yaml");
+const MOCK: &str = include_str!("../../../../deploy/mock-api/mock-api.yaml");
+
+/// Says where the mock listens, and stays. Nothing listens there: see [`Setup::with_listening_mock`].
+const SILENT_MOCK: &str =
+    "echo MOCKAPI_ADDR=127.0.0.1:1; echo MOCKAPI_TLS_ADDR=127.0.0.1:2; exec sleep 600";
+
+/// What a test's cell is made of.
+struct Setup {
+    daemon_set: String,
+    mock: String,
+    nodes: u16,
+    probes: bool,
+}
+
+impl Setup {
+    /// A cell whose agent is `script`, without probes.
+    fn agent(script: &str) -> Self {
+        let own = "          args:\n            - up\n            - --config\n            - /etc/plexd/config.yaml\n";
+        assert!(DAEMON_SET.contains(own));
+        Self {
+            daemon_set: DAEMON_SET.replace(own, &arguments(script)),
+            mock: mock(SILENT_MOCK),
+            nodes: 1,
+            probes: false,
+        }
+    }
+
+    fn with_nodes(self, nodes: u16) -> Self {
+        Self { nodes, ..self }
+    }
+
+    /// Keeps the DaemonSet's probes.
+    fn with_probes(self) -> Self {
+        Self {
+            probes: true,
+            ..self
+        }
+    }
+
+    /// Changes the DaemonSet's text.
+    fn with(mut self, from: &str, to: &str) -> Self {
+        assert!(self.daemon_set.contains(from), "{from:?} is not there");
+        self.daemon_set = self.daemon_set.replacen(from, to, 1);
+        self
+    }
+
+    fn with_mock(self, script: &str) -> Self {
+        Self {
+            mock: mock(script),
+            ..self
+        }
+    }
+
+    fn rendered(&self) -> Rendered {
+        let mut files: BTreeMap<String, String> = [
+            (
+                "crds/plexdnodestate-crd.yaml",
+                include_str!("../../../../deploy/kubernetes/crds/plexdnodestate-crd.yaml"),
+            ),
+            (
+                "crds/plexdhook-crd.yaml",
+                include_str!("../../../../deploy/kubernetes/crds/plexdhook-crd.yaml"),
+            ),
+            (
+                "serviceaccount.yaml",
+                include_str!("../../../../deploy/kubernetes/serviceaccount.yaml"),
+            ),
+            (
+                "rbac.yaml",
+                include_str!("../../../../deploy/kubernetes/rbac.yaml"),
+            ),
+        ]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .into();
+        files.insert("daemonset.yaml".to_owned(), self.daemon_set.clone());
+        let mock = [("mock-api.yaml".to_owned(), self.mock.clone())].into();
+        let sources = Sources::builtin()
+            .with_manifests(Folder::new("deploy/kubernetes", files))
+            .with_mock(Folder::new("deploy/mock-api", mock));
+        let images = LocalProvider::new(shell()).images();
+        render(&Inputs {
+            sources: &sources,
+            namespace: "plexd-e2e",
+            agent_image: &images.agent,
+            mock_image: &images.mock,
+            pull_policy: images.pull,
+            agent_config: &Map::new(),
+            env: &BTreeMap::new(),
+            bootstrap_token: &Secret::new(TOKEN),
+            probes: self.probes,
+        })
+        .unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn lab(self) -> Lab {
+        Lab::new(&self)
+    }
+}
+
+fn arguments(script: &str) -> String {
+    let script = serde_json::to_string(script).unwrap();
+    format!("          args: [\"-c\", {script}, \"agent\", \"/etc/plexd/config.yaml\"]\n")
+}
+
+/// The mock's manifests with `script` for its arguments, and without its probe.
+fn mock(script: &str) -> String {
+    let start = MOCK.find("          args:\n").unwrap();
+    let end = MOCK.find("          env:\n").unwrap();
+    let probe = MOCK.find("          readinessProbe:\n").unwrap();
+    let service = MOCK.find("---\napiVersion: v1\nkind: Service").unwrap();
+    let script = serde_json::to_string(script).unwrap();
+    format!(
+        "{}          args: [\"-c\", {script}]\n{}{}",
+        &MOCK[..start],
+        &MOCK[end..probe],
+        &MOCK[service..]
+    )
+}
+
+/// A shell in every role; the manifests give it its script.
+fn shell() -> Programs {
+    Programs {
+        runner: "/nowhere".into(),
+        agent: Some("/bin/sh".into()),
+        mock: Some("/bin/sh".into()),
+    }
+}
+
+/// A cell that runs.
+struct Lab {
+    folder: TempDir,
+    cluster: Arc<dyn Cluster>,
+    plan: Arc<CellPlan>,
+}
+
+impl Lab {
+    fn new(setup: &Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let cell = cell(setup.nodes);
+        let listener = ports::bind(&PortRange::Any).unwrap();
+        let plan = Arc::new(CellPlan {
+            cluster: ClusterName::exactly("test").unwrap(),
+            namespace: "plexd-e2e".to_owned(),
+            rendered: Arc::new(setup.rendered()),
+            phases: PhaseSettings::default(),
+            output: folder.path().join("output"),
+            runtime: folder.path().join("runtime"),
+            ledger: Arc::new(Ledger::open(&state, "tests").unwrap()),
+            clock: RunClock::new(),
+            mask: Mask::new([Secret::new(TOKEN)]),
+            mark: format!("tests/{}", folder.path().display()),
+            listener: Mutex::new(Some(listener)),
+            cell,
+        });
+        Self {
+            cluster: LocalProvider::new(shell()).cluster(Arc::clone(&plan)),
+            folder,
+            plan,
+        }
+    }
+
+    /// More than any of these tests needs, so that only what never happens runs into it.
+    fn deadline(&self) -> Deadline {
+        self.plan.clock.deadline(Duration::from_secs(60))
+    }
+
+    /// The phases up to the manifests.
+    async fn apply(&self) -> Result<(), Failure> {
+        let deadline = self.deadline();
+        self.cluster.begin();
+        self.cluster.up(&deadline).await?;
+        self.cluster.images(&deadline).await?;
+        self.cluster.manifests(&deadline).await?;
+        Ok(())
+    }
+
+    /// The phases up to readiness.
+    async fn ready(&self) -> Result<(), Failure> {
+        self.apply().await?;
+        let deadline = self.deadline();
+        tokio::try_join!(
+            self.cluster.mock_available(&deadline),
+            self.cluster.agents_ready(&deadline)
+        )?;
+        Ok(())
+    }
+
+    /// Takes the cell away, and holds it to having left nothing.
+    async fn destroy(self) {
+        let evidence = self.cluster.destroy(&self.deadline()).await.unwrap();
+        assert!(evidence.iter().all(|row| row.holds), "{evidence:#?}");
+        assert!(!self.plan.runtime.exists());
+        let ledger = self.folder.path().join("runs/tests");
+        assert_eq!(outstanding(&ledger).unwrap(), []);
+    }
+
+    fn node(&self, index: usize) -> NodeName {
+        self.cluster.nodes()[index].clone()
+    }
+
+    /// What stands for `path` of a node's host.
+    fn host(&self, node: usize, path: &str) -> PathBuf {
+        let node = self.node(node);
+        let host = self
+            .plan
+            .runtime
+            .join("nodes")
+            .join(node.as_str())
+            .join("host");
+        host.join(path.trim_start_matches('/'))
+    }
+}
+
+fn cell(nodes: u16) -> Cell {
+    let kubernetes: KubernetesVersion = "1.34".parse().unwrap();
+    let nodes = NodeCount::new(nodes).unwrap();
+    let name = ConfigName::parse("default").unwrap();
+    Cell {
+        id: CellId::new(kubernetes, nodes, &name),
+        kubernetes,
+        nodes,
+        variant: Arc::new(Variant {
+            name,
+            agent: Map::new(),
+            expect: Expectations::default(),
+            env: BTreeMap::new(),
+            kind: Map::new(),
+        }),
+        tags: std::collections::BTreeSet::new(),
+        allow_failure: false,
+        node_image: None,
+    }
+}
+
+/// Waits until a script has written `path`, and reads it.
+async fn written(path: &Path) -> String {
+    eventually(async || {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.ends_with("end\n").then_some(text)
+    })
+    .await
+}
+
+/// Looks again and again, for what nobody tells when it is there.
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    let looking = async {
+        loop {
+            ticks.tick().await;
+            if let Some(found) = look().await {
+                return found;
+            }
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), looking).await;
+    waited.unwrap_or_else(|_| panic!("it did not come"))
+}
