@@ -1,8 +1,5 @@
 //! The kind provider on real clusters: what it promises the suite, and what it leaves behind.
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -28,12 +28,12 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
     let mut kubeadm = Vec::new();
     let mut names = Vec::new();
     if patches.is_some() {
-        let patches = tuning::kubeadm_patches(cell.kubernetes, variant);
+        let patches = tuning::kubeadm_patches(cell);
         kubeadm = patches
             .iter()
             .map(|patch| json!(patch.to_string()))
             .collect();
-        names = tuning::names(cell.kubernetes, variant);
+        names = tuning::names(cell);
     }
     for (key, value) in variant {
         match (key.as_str(), value) {
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn kubeadm_skips_what_kind_skips_too() {
         let kind = json!({"networking": {"kubeProxyMode": "none"}});
-        let file = kind_file(&cell("1.34", 1, kind), Some(Path::new("/p")));
+        let file = kind_file(&cell("1.34", 3, kind), Some(Path::new("/p")));
         let patches = patches(&file);
         let init = patches
             .iter()
@@ -199,15 +199,25 @@ mod tests {
     }
 
     #[test]
+    fn one_node_does_without_what_others_join_by() {
+        let phases = |nodes| {
+            let file = kind_file(&cell("1.34", nodes, json!({})), Some(Path::new("/p")));
+            let is_it = |patch: &Value| patch["kind"] == "InitConfiguration";
+            let init = patches(&file).into_iter().find(is_it);
+            init.unwrap()["skipPhases"].clone()
+        };
+        assert_eq!(
+            phases(1),
+            json!(["preflight", "kubelet-finalize", "upload-config"])
+        );
+        assert_eq!(phases(2), json!(["preflight", "kubelet-finalize"]));
+    }
+
+    #[test]
     fn only_old_versions_get_their_pod_networks_from_here() {
-        let plain = Map::new();
-        let own = Map::from_iter([("networking".to_owned(), json!({"podSubnet": "10.1.0.0/16"}))]);
-        let old = "1.30".parse().unwrap();
-        assert!(tuning::assigns_pod_networks(old, &plain));
-        assert!(!tuning::assigns_pod_networks(old, &own));
-        assert!(!tuning::assigns_pod_networks(
-            "1.33".parse().unwrap(),
-            &plain
-        ));
+        let own = json!({"networking": {"podSubnet": "10.1.0.0/16"}});
+        assert!(tuning::assigns_pod_networks(&cell("1.30", 1, json!({}))));
+        assert!(!tuning::assigns_pod_networks(&cell("1.30", 1, own)));
+        assert!(!tuning::assigns_pod_networks(&cell("1.33", 1, json!({}))));
     }
 }

@@ -13,7 +13,7 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use futures::future::try_join_all;
 
-use super::nodes::containers;
+use super::nodes::{containers, is_missing};
 use super::work::Work;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
@@ -79,9 +79,7 @@ pub(super) async fn remove_containers(
     for volume in &volumes {
         match docker.inspect_volume(volume).await {
             Ok(_) => left_volumes.push(volume.clone()),
-            Err(Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => {}
+            Err(error) if is_missing(&error) => {}
             Err(error) => return Err(engine_failed(&error)),
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use bollard::Docker;
-use bollard::errors::Error;
 use bollard::query_parameters::ListImagesOptionsBuilder;
 
 use super::destroy::engine_failed;
+use super::nodes::is_missing;
 use super::work::Work;
 use crate::cluster::images;
 use crate::event::{Failure, Symptom};
@@ -88,9 +88,7 @@ async fn named(docker: &Docker, name: String) -> Result<NodeImage, Failure> {
             name,
             is_present: true,
         }),
-        Err(Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(NodeImage {
+        Err(error) if is_missing(&error) => Ok(NodeImage {
             name,
             is_present: false,
         }),

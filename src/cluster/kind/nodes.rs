@@ -9,7 +9,8 @@ use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
+    ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder,
+    ListContainersOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::AsyncWriteExt;
@@ -108,6 +109,16 @@ pub(super) async fn read_file(
     container: &str,
     path: &str,
 ) -> Result<Option<String>, Error> {
+    // Asked first whether it is there: sending a file is work for the engine, and a missing one is asked for often.
+    let asked = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+    match docker
+        .get_container_archive_info(container, Some(asked))
+        .await
+    {
+        Ok(_) => {}
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    }
     let options = DownloadFromContainerOptionsBuilder::new()
         .path(path)
         .build();
@@ -117,11 +128,20 @@ pub(super) async fn read_file(
         .await;
     match bytes {
         Ok(chunks) => Ok(first_file(&chunks.concat())),
-        Err(Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the engine says that there is no such thing.
+pub(super) fn is_missing(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
 }
 
 /// The first file of a tar, if it is there whole and is text.

@@ -13,7 +13,7 @@ use super::work::Work;
 pub(super) async fn assign(work: &Work) {
     let cell = &work.plan.cell;
     let is_tuned = work.shared.options.tuned;
-    if !is_tuned || !assigns_pod_networks(cell.kubernetes, &cell.variant.kind) {
+    if !is_tuned || !assigns_pod_networks(cell) {
         return;
     }
     let Ok(kube) = work.kube.reached().await else {

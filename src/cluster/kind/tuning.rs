@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::matrix::KubernetesVersion;
+use crate::matrix::{Cell, KubernetesVersion};
 
 /// Where the folder of kubeadm's patches is on the control-plane node.
 pub(super) const PATCHES: &str = "/kind/e2e-matrix-patches";
@@ -27,8 +27,8 @@ const LATE_NODE_IPAM: KubernetesVersion = KubernetesVersion {
     minor: 30,
 };
 
-/// The settings for `version`, in words for the report.
-pub(super) fn names(version: KubernetesVersion, variant: &Map<String, Value>) -> Vec<String> {
+/// The settings for `cell`, in words for the report.
+pub(super) fn names(cell: &Cell) -> Vec<String> {
     let mut names = vec![
         "etcd: unsafe-no-fsync",
         "controller-manager and scheduler: leader-elect=false, kube-api-qps=1000, kube-api-burst=1000",
@@ -37,7 +37,10 @@ pub(super) fn names(version: KubernetesVersion, variant: &Map<String, Value>) ->
         "kube-proxy: iptables.minSyncPeriod=0s",
         "CoreDNS: one replica, readiness probe every second",
     ];
-    if assigns_pod_networks(version, variant) {
+    if cell.nodes.get() == 1 {
+        names.push("kubeadm: skips upload-config, for no node joins");
+    }
+    if assigns_pod_networks(cell) {
         names.push("controller-manager: pod networks given to nodes by the runner");
     }
     names.into_iter().map(str::to_owned).collect()
@@ -50,11 +53,8 @@ pub(super) fn patches_dns_late(version: KubernetesVersion) -> bool {
 
 /// Whether nodes get their pod networks from here and not from the controller manager. Where the variant has a network of its
 /// own, it is left alone.
-pub(super) fn assigns_pod_networks(
-    version: KubernetesVersion,
-    variant: &Map<String, Value>,
-) -> bool {
-    version <= LATE_NODE_IPAM && !variant.contains_key("networking")
+pub(super) fn assigns_pod_networks(cell: &Cell) -> bool {
+    cell.kubernetes <= LATE_NODE_IPAM && !cell.variant.kind.contains_key("networking")
 }
 
 /// The kubeconfig that needs no role bindings, so that it works as soon as the API server answers.
@@ -71,17 +71,14 @@ pub(super) fn admin_kubeconfig(version: KubernetesVersion) -> &'static str {
 }
 
 /// Patches of kubeadm's configuration, to be merged in this order. kind gives each to the objects of its `apiVersion` alone.
-pub(super) fn kubeadm_patches(
-    version: KubernetesVersion,
-    variant: &Map<String, Value>,
-) -> Vec<Value> {
+pub(super) fn kubeadm_patches(cell: &Cell) -> Vec<Value> {
     let mut patches = Vec::new();
     for spelling in [Spelling::Map, Spelling::List] {
-        patches.push(cluster_configuration(spelling, version, variant));
+        patches.push(cluster_configuration(spelling, cell));
         patches.push(json!({
             "kind": "InitConfiguration",
             "apiVersion": spelling.api_version(),
-            "skipPhases": skipped_phases(variant),
+            "skipPhases": skipped_phases(cell),
             "patches": {"directory": PATCHES},
         }));
     }
@@ -125,11 +122,8 @@ impl Spelling {
     }
 }
 
-fn cluster_configuration(
-    spelling: Spelling,
-    version: KubernetesVersion,
-    variant: &Map<String, Value>,
-) -> Value {
+fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
+    let variant = &cell.variant.kind;
     let own = |name, value: &str| (name, value.to_owned());
     // Nobody to elect: it is alone. No client-side queue: the API server is its own.
     let alone = [
@@ -138,13 +132,13 @@ fn cluster_configuration(
         own("kube-api-burst", "1000"),
     ];
     let mut manager = alone.to_vec();
-    if assigns_pod_networks(version, variant) {
+    if assigns_pod_networks(cell) {
         let controllers =
             "*,bootstrap-signer-controller,token-cleaner-controller,-node-ipam-controller";
         manager.push(own("controllers", controllers));
     }
     // Its own account may do nothing until the role bindings are there, and it tries again only seconds later.
-    let admin = admin_kubeconfig(version);
+    let admin = admin_kubeconfig(cell.kubernetes);
     let mut scheduler = alone.to_vec();
     scheduler.push(own("kubeconfig", admin));
     let volume = json!({
@@ -172,10 +166,13 @@ fn cluster_configuration(
     })
 }
 
-/// The phases that kind leaves out itself, and one more.
-fn skipped_phases(variant: &Map<String, Value>) -> Vec<&'static str> {
+/// The phases that kind leaves out itself, and those that nobody waits for: what only joining nodes need, where none joins.
+fn skipped_phases(cell: &Cell) -> Vec<&'static str> {
     let mut phases = vec!["preflight", "kubelet-finalize"];
-    if networking(variant, "kubeProxyMode") == Some("none") {
+    if cell.nodes.get() == 1 {
+        phases.push("upload-config");
+    }
+    if networking(&cell.variant.kind, "kubeProxyMode") == Some("none") {
         phases.push("addon/kube-proxy");
     }
     phases
