@@ -18,11 +18,6 @@ pub(super) fn yaml(objects: &[Object], token: &Secret) -> String {
     texts.join("---\n")
 }
 
-/// A text without `token`.
-pub(super) fn text(text: &str, token: &Secret) -> String {
-    Mask::new([token.clone()]).apply(text)
-}
-
 fn masked(object: &Object, mask: &Mask) -> Value {
     let mut value = object.value.clone();
     if object.kind == "Secret" {

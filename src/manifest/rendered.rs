@@ -88,11 +88,6 @@ impl Rendered {
         &self.notices
     }
 
-    /// `text`, which may come from a program that was given the token, without it.
-    pub fn mask(&self, text: &str) -> String {
-        mask::text(text, &self.token)
-    }
-
     /// Every part as a file to keep, name and YAML, with tokens masked.
     pub fn masked_yaml(&self) -> Vec<(String, String)> {
         let keep = |step: &Step| {

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bollard::models::EventMessage;
@@ -87,6 +88,7 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     let name = work.plan.cluster.to_string();
     let planned = work.plan.ledger.plan(Resource::KindCluster { name });
     planned.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
+    work.is_planned.store(true, Ordering::SeqCst);
     work.shared.network().await?;
     let image = node_image::ensure(work, docker).await?;
     write_files(work).map_err(|error| {

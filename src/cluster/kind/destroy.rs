@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -50,6 +51,10 @@ pub(super) async fn destroy(work: &Work, deadline: &Deadline) -> Result<Vec<Evid
 }
 
 async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
+    if !work.is_planned.load(Ordering::SeqCst) {
+        // Nothing was made. A cluster that has the name is somebody else's.
+        return Ok(Vec::new());
+    }
     let docker = work.shared.docker().await?;
     remove_containers(docker, work.plan.cluster.as_str()).await
 }

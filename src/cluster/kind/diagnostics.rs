@@ -66,7 +66,7 @@ fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
 
 /// Without the cell's token, and without those that nodes join with.
 fn mask(work: &Work, text: &str) -> String {
-    let text = work.plan.rendered.mask(text);
+    let text = work.plan.mask.apply(text);
     let words = text.split_inclusive(|c: char| c.is_whitespace() || "\"'=,".contains(c));
     words
         .map(|word| {

@@ -93,7 +93,7 @@ async fn read(
         .await
         .map_err(|timed_out| timed_out.to_string())?;
     let log = log.map_err(|error| error.to_string())?;
-    Ok(work.plan.rendered.mask(&log))
+    Ok(work.plan.mask.apply(&log))
 }
 
 /// The kubelet answers with a sentence where the log of an earlier container is gone already.

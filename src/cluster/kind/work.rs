@@ -1,6 +1,7 @@
 //! A cell's work: the tasks that run beside the phases, and the milestones by which the phases see how far they are.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -23,6 +24,8 @@ pub(super) struct Work {
     pub(super) steps: StepLog,
     /// The nodes, control plane first.
     pub(super) nodes: Vec<NodeName>,
+    /// The cluster's name is in the ledger: whatever has it from now on is ours to remove.
+    pub(super) is_planned: AtomicBool,
     /// kind is about to be started: when.
     pub(super) prepared: Milestone<Timestamp>,
     /// kind has ended well.
@@ -51,6 +54,7 @@ impl Work {
                 .map(|node| (node.clone(), Milestone::new()))
                 .collect(),
             nodes,
+            is_planned: AtomicBool::new(false),
             prepared: Milestone::new(),
             created: Milestone::new(),
             loaded: Milestone::new(),
