@@ -30,11 +30,11 @@ impl Exit {
     pub const ALL: [Self; 8] = [
         Self::Interrupted,
         Self::Terminated,
-        Self::RunnerBug,
         Self::Product,
         Self::Configuration,
         Self::Infrastructure,
         Self::NothingToDo,
+        Self::RunnerBug,
         Self::Passed,
     ];
 

@@ -103,7 +103,8 @@ pub(super) enum Provider {
     Kind,
     /// Plain processes on this machine
     Local,
-    /// A cluster that is there already
+    /// A cluster that is there already: not in this version, which says so
+    #[value(hide = true)]
     Existing,
 }
 

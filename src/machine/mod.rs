@@ -11,4 +11,4 @@ mod state;
 
 pub use ledger::{Ledger, LedgerEntry, LedgerError, Resource, is_dead, outstanding};
 pub use lock::{Lock, LockError};
-pub use state::{StateFolder, private_folder};
+pub use state::{StateFolder, absolute, private_folder};

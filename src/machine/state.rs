@@ -18,7 +18,7 @@ impl StateFolder {
         if let Some(folder) =
             std::env::var_os("E2E_MATRIX_STATE_DIR").filter(|name| !name.is_empty())
         {
-            return Self(PathBuf::from(folder));
+            return Self(absolute(PathBuf::from(folder)));
         }
         let base = etcetera::choose_base_strategy()
             .ok()
@@ -62,6 +62,11 @@ impl StateFolder {
     pub fn locks(&self) -> PathBuf {
         self.0.join("locks")
     }
+}
+
+/// `path` from the root on, for whoever works in another folder than this process; as it is where the working folder is gone.
+pub fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Makes `path` and its parents, the new ones readable by the user alone.

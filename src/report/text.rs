@@ -119,8 +119,9 @@ pub(super) fn not_exercised(run: &RunModel) -> String {
             versions.push(&cell.summary.kubernetes);
         }
     }
+    let verb = if versions.len() == 1 { "was" } else { "were" };
     format!(
-        "local: plain processes on this machine. Kubernetes {} was not exercised",
+        "local: plain processes on this machine. Kubernetes {} {verb} not exercised",
         versions.join(", ")
     )
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::machine::probe;
 use crate::matrix::{Cell, Jobs};
@@ -45,20 +45,37 @@ impl Admission {
         self.capacity
     }
 
-    /// Waits until there is room for `cell`; first come, first served. The room is its own until the permit is dropped.
-    pub(super) async fn admit(&self, cell: &Cell) -> Option<OwnedSemaphorePermit> {
+    /// Waits for the turn of `place`, then until there is room for `cell`. The room is its own until the permit is dropped.
+    pub(super) async fn admit(&self, place: Place, cell: &Cell) -> Option<OwnedSemaphorePermit> {
+        // Closed without a word: that is the message.
+        drop(place.turn.await);
         let weight = if self.weighted {
             weight(cell.nodes.get())
         } else {
             1
         };
         let weight = u32::try_from(weight.min(self.capacity)).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.permits).acquire_many_owned(weight).await;
+        drop(place.next);
         // Closed only with its last holder.
-        Arc::clone(&self.permits)
-            .acquire_many_owned(weight)
-            .await
-            .ok()
+        permit.ok()
     }
+}
+
+/// A place in the order of admission. Its turn comes when the one before was let in, or is gone.
+pub(super) struct Place {
+    turn: oneshot::Receiver<()>,
+    next: oneshot::Sender<()>,
+}
+
+/// Places, each after the one before: cells begin in their order, whichever task is the first to run.
+pub(super) fn places() -> impl Iterator<Item = Place> {
+    let (_, mut turn) = oneshot::channel();
+    std::iter::repeat_with(move || {
+        let (next, following) = oneshot::channel();
+        let turn = std::mem::replace(&mut turn, following);
+        Place { turn, next }
+    })
 }
 
 /// A worker is about half the work of a control plane.
@@ -75,11 +92,30 @@ fn carried() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+    use crate::matrix::Matrix;
 
     #[test]
     fn workers_weigh_half() {
         assert_eq!([1, 2, 3, 5].map(weight), [1, 1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_first_the_order_of_places_is_kept() {
+        let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
+        let matrix = Matrix::parse("matrix.toml", text).unwrap();
+        let cell = &matrix.cells[0];
+        let admission = Admission::new(Jobs::Exactly(std::num::NonZeroUsize::MIN), 2, false);
+        let mut places = places();
+        let (first, second) = (places.next().unwrap(), places.next().unwrap());
+        let mut second = std::pin::pin!(admission.admit(second, cell));
+        assert!(second.as_mut().now_or_never().is_none());
+        let room = admission.admit(first, cell).await;
+        assert!(second.as_mut().now_or_never().is_none(), "there is no room");
+        drop(room);
+        assert!(second.await.is_some());
     }
 
     #[test]

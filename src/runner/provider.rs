@@ -10,7 +10,7 @@ use crate::cluster::local::LocalProvider;
 use crate::cluster::{Programs, Provider};
 use crate::deadline::RunClock;
 use crate::event::Failure;
-use crate::machine::StateFolder;
+use crate::machine::{StateFolder, absolute};
 use crate::matrix::{ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest};
 
 /// How long the engine may take to say that it is there.
@@ -151,7 +151,8 @@ fn local(options: ProviderOptions, reason: Option<String>) -> Result<Chosen, Pro
             return Err(ProviderError::NoBinary { role, reason });
         }
     }
-    let binary = |program: SystemUnderTest| program.binary.map(|path| base.join(path));
+    // Each process has a working folder of its own.
+    let binary = |program: SystemUnderTest| program.binary.map(|path| absolute(base.join(path)));
     let programs = Programs {
         runner,
         agent: binary(images.agent),

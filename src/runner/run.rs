@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::admission::Admission;
+use super::admission::{Admission, Place, places};
 use super::dispatch;
 use super::request::{RunOutcome, RunRequest};
 use super::verdict::{self, Counted};
@@ -12,6 +12,7 @@ use crate::cluster::{CellPlan, Provider};
 use crate::deadline::{RunClock, milliseconds};
 use crate::event::{
     CellSummary, CellVerdict, Emitter, Event, Failure, HostFacts, RunFacts, Severity, Symptom,
+    Termination,
 };
 use crate::machine::{ports, probe};
 use crate::matrix::{CellId, Phase, PortRange};
@@ -68,11 +69,7 @@ impl<'r> Run<'r> {
             });
         }
         let preflight = self.preflight().await;
-        let counted = self.cells(preflight).await;
-        let by = self.request.interruption.by();
-        if let Some(by) = by {
-            self.events.emit(Event::Interrupted { by });
-        }
+        let (counted, by) = self.cells_or_signal(preflight).await;
         let verdict = verdict::of_run(&counted, by);
         let cells = self.request.plans.cells.iter().zip(&counted);
         let cells = cells.map(|(plan, counted)| {
@@ -139,12 +136,29 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// Every cell, and the signal that ended them early. The signal is told when it comes: cells may take a while to go.
+    async fn cells_or_signal(&self, preflight: Preflight) -> (Vec<Counted>, Option<Termination>) {
+        let interruption = &self.request.interruption;
+        let mut cells = std::pin::pin!(self.cells(preflight));
+        tokio::select! {
+            biased;
+            () = interruption.token.cancelled() => {}
+            counted = &mut cells => return (counted, None),
+        }
+        let by = interruption.by();
+        if let Some(by) = by {
+            self.events.emit(Event::Interrupted { by });
+        }
+        (cells.await, by)
+    }
+
     /// Every cell in a task of its own. Returns how each ended, in the cells' order.
     async fn cells(&self, preflight: Preflight) -> Vec<Counted> {
         let mut tasks = JoinSet::new();
         let mut ends: Vec<Option<Counted>> = Vec::new();
         let mut indices = std::collections::HashMap::new();
-        for (index, plan) in self.request.plans.cells.iter().enumerate() {
+        let plans = self.request.plans.cells.iter().enumerate();
+        for ((index, plan), place) in plans.zip(places()) {
             ends.push(None);
             let task = CellTask {
                 plan: Arc::clone(plan),
@@ -156,7 +170,7 @@ impl<'r> Run<'r> {
                 events: self.events.clone(),
                 interruption: self.request.interruption.clone(),
             };
-            indices.insert(tasks.spawn(task.run()).id(), index);
+            indices.insert(tasks.spawn(task.run(place)).id(), index);
         }
         while let Some(joined) = tasks.join_next_with_id().await {
             let (id, counted) = match joined {
@@ -239,11 +253,11 @@ struct CellTask {
 }
 
 impl CellTask {
-    async fn run(self) -> (Counted, u64) {
+    async fn run(self, place: Place) -> (Counted, u64) {
         let admitted = tokio::select! {
             biased;
             () = self.interruption.token.cancelled() => None,
-            permit = self.admission.admit(&self.plan.cell) => permit,
+            permit = self.admission.admit(place, &self.plan.cell) => permit,
         };
         let counted = |end, skipped| Counted {
             end,

@@ -1,6 +1,6 @@
 //! What the ends of cells come to: for the cell, and for the run. Pure.
 
-use crate::event::{CellVerdict, FailureClass, RunVerdict, Symptom, Termination};
+use crate::event::{CellVerdict, Failure, FailureClass, RunVerdict, Symptom, Termination};
 use crate::suite::CellEnd;
 
 /// How one cell counts for the run.
@@ -27,18 +27,15 @@ pub(super) fn of_run(cells: &[Counted], interrupted: Option<Termination>) -> Run
     if let Some(by) = interrupted {
         return RunVerdict::Interrupted { by };
     }
+    let is_bug = |failure: &&Failure| failure.symptom == Symptom::RunnerBug;
     let failures = || {
         let counted = cells.iter().filter(|cell| !cell.allow_failure);
         counted.flat_map(|cell| &cell.end.failures)
     };
-    let bug = cells.iter().flat_map(|cell| &cell.end.failures);
-    let has_bug = bug
-        .into_iter()
-        .any(|failure| failure.symptom == Symptom::RunnerBug);
-    let has = |class| failures().any(|failure| failure.class() == class);
-    if has_bug {
-        RunVerdict::RunnerBug
-    } else if has(FailureClass::Product) {
+    let has = |class| failures().any(|failure| failure.class() == class && !is_bug(&failure));
+    // What is allowed to fail is the product, not the runner.
+    let mut all = cells.iter().flat_map(|cell| &cell.end.failures);
+    if has(FailureClass::Product) {
         RunVerdict::ProductFailure
     } else if has(FailureClass::Configuration) {
         RunVerdict::ConfigurationFailure
@@ -46,6 +43,8 @@ pub(super) fn of_run(cells: &[Counted], interrupted: Option<Termination>) -> Run
         RunVerdict::InfrastructureFailure
     } else if cells.iter().all(|cell| cell.skipped) {
         RunVerdict::NothingToDo
+    } else if all.any(|failure| is_bug(&failure)) {
+        RunVerdict::RunnerBug
     } else {
         RunVerdict::Passed
     }
@@ -54,7 +53,6 @@ pub(super) fn of_run(cells: &[Counted], interrupted: Option<Termination>) -> Run
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Failure;
 
     fn cell(symptoms: &[Symptom]) -> Counted {
         let failures = symptoms
@@ -90,6 +88,17 @@ mod tests {
         assert_eq!(of_run(&[], None), RunVerdict::NothingToDo);
         let by = Termination::Interrupt;
         assert_eq!(of_run(&all, Some(by)), RunVerdict::Interrupted { by });
+    }
+
+    #[test]
+    fn a_bug_is_no_infrastructure_and_hides_no_product_failure() {
+        let bug = cell(&[Symptom::RunnerBug]);
+        assert_eq!(
+            of_run(std::slice::from_ref(&bug), None),
+            RunVerdict::RunnerBug
+        );
+        let product = cell(&[Symptom::CounterNotMet]);
+        assert_eq!(of_run(&[bug, product], None), RunVerdict::ProductFailure);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::event::{Event, Failure, LogTail, Severity};
 /// How many lines of each log a report quotes, as many as the seed prints.
 const LINES: usize = 50;
 
-/// Adds the logs of the agent on the node that failed first, and the mock's.
+/// Adds the logs of the agent on the node that failed first, and the mock's, where the failure doesn't bring them.
 pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failure {
     let known = context.nodes();
     let mut blamed = failure
@@ -20,9 +20,11 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
     let node: Option<NodeName> =
         blamed.find_map(|name| known.iter().find(|node| node.as_str() == name).cloned());
     let tails = context.cluster.log_tails(node.as_ref(), LINES).await;
-    failure
-        .logs
-        .extend(tails.into_iter().map(|tail| masked(context, tail)));
+    let missing = tails
+        .into_iter()
+        .filter(|tail| !failure.logs.iter().any(|log| log.source == tail.source));
+    let missing: Vec<LogTail> = missing.map(|tail| masked(context, tail)).collect();
+    failure.logs.extend(missing);
     failure
 }
 

@@ -1,17 +1,21 @@
 //! What integration tests share: a folder with a clean environment in which the real binary runs.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use std::io::Write;
 use std::path::Path;
+use std::process;
 
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// A folder of its own, with a home and a place for temporary files below it.
+/// A folder of its own, with a home and a place for temporary files below it. A test that fails leaves it behind.
 pub(crate) struct Workplace(TempDir);
 
 impl Workplace {
     /// Makes one.
     pub(crate) fn new() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = TempDir::with_prefix("e2e-matrix-test-").unwrap();
         for name in ["home", "tmp", "state"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
@@ -25,7 +29,12 @@ impl Workplace {
 
     /// The binary with `arguments`, in the folder, with nothing of this process's environment: no Docker, no kind, no colour.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
+        Command::from_std(self.process(arguments))
+    }
+
+    /// The same, for who follows it while it runs.
+    pub(crate) fn process(&self, arguments: &[&str]) -> process::Command {
+        let mut command = process::Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
         command
             .args(arguments)
             .current_dir(self.path())
@@ -36,5 +45,16 @@ impl Workplace {
             .env("E2E_MATRIX_STATE_DIR", self.path().join("state"))
             .env("COLUMNS", "100");
         command
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.disable_cleanup(true);
+            let folder = self.path().display();
+            // A closed stream must not turn one failure into an abort.
+            drop(writeln!(std::io::stderr(), "what the test left: {folder}"));
+        }
     }
 }

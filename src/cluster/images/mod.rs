@@ -5,6 +5,7 @@
 
 mod archive;
 mod context;
+mod elf;
 mod engine;
 mod name;
 mod rootfs;

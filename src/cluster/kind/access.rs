@@ -11,10 +11,10 @@ use kube::{Client, Config};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::admin_kubeconfig;
 use super::destroy::engine_failed;
 use super::nodes::read_file;
 use super::retry::every;
+use super::tuning::admin_kubeconfig;
 use super::watch::View;
 use super::work::Work;
 use crate::event::{Failure, Symptom};

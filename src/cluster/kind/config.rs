@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::matrix::{Cell, KubernetesVersion};
+use super::tuning::{self, PATCHES};
+use crate::matrix::Cell;
 
 /// A configuration file.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,16 +17,7 @@ pub(super) struct KindFile {
     pub(super) tuning: Vec<String>,
 }
 
-/// Where the folder of kubeadm's patches is on the control-plane node.
-const PATCHES: &str = "/kind/e2e-matrix-patches";
-
-/// The name by which kubeadm finds the patch of its DNS deployment, and the patch: one replica, asked every second whether it answers.
-pub(super) const DNS_PATCH: (&str, &str) = (
-    "corednsdeployment+strategic.yaml",
-    "spec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n      - name: coredns\n        readinessProbe:\n          httpGet: {path: /ready, port: 8181, scheme: HTTP}\n          initialDelaySeconds: 0\n          periodSeconds: 1\n",
-);
-
-/// The file for `cell`. With `patches`, a folder that holds [`DNS_PATCH`], it is tuned.
+/// The file for `cell`. With `patches`, a folder that holds [`tuning::DNS_PATCH`], it is tuned.
 pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
     let variant = &cell.variant.kind;
     let mut content = Map::from_iter([
@@ -34,13 +26,14 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
         ("nodes".to_owned(), nodes(cell, patches)),
     ]);
     let mut kubeadm = Vec::new();
-    let mut tuning = Vec::new();
+    let mut names = Vec::new();
     if patches.is_some() {
-        kubeadm = tuned_patches(variant)
+        let patches = tuning::kubeadm_patches(cell.kubernetes, variant);
+        kubeadm = patches
             .iter()
             .map(|patch| json!(patch.to_string()))
             .collect();
-        tuning = TUNING.iter().map(|name| (*name).to_owned()).collect();
+        names = tuning::names(cell.kubernetes, variant);
     }
     for (key, value) in variant {
         match (key.as_str(), value) {
@@ -57,18 +50,9 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
     bind_to_loopback(&mut content);
     KindFile {
         content: Value::Object(content),
-        tuning,
+        tuning: names,
     }
 }
-
-/// The settings, in words.
-const TUNING: [&str; 5] = [
-    "etcd: unsafe-no-fsync",
-    "controller-manager and scheduler: leader-elect=false, kube-api-qps=1000, kube-api-burst=1000",
-    "kubeadm: skips kubelet-finalize",
-    "kube-proxy: iptables.minSyncPeriod=0s",
-    "CoreDNS: one replica, readiness probe every second",
-];
 
 fn nodes(cell: &Cell, patches: Option<&Path>) -> Value {
     let mut control_plane = json!({"role": "control-plane"});
@@ -90,101 +74,140 @@ fn bind_to_loopback(content: &mut Map<String, Value>) {
     }
 }
 
-/// Patches of kubeadm's configuration. kind gives each to the objects of its `apiVersion` alone, so both spellings of extra
-/// arguments are there: a map for versions before 1.36, a list since.
-fn tuned_patches(variant: &Map<String, Value>) -> Vec<Value> {
-    let mut patches = Vec::new();
-    for version in ["v1beta3", "v1beta4"] {
-        let api_version = format!("kubeadm.k8s.io/{version}");
-        let arguments = |own: &[(&str, &str)], kinds: &[(&str, String)]| match version {
-            "v1beta3" => own
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), json!(value)))
-                .collect(),
-            // A merge patch replaces a list as a whole, so what kind puts into it has to be said again.
-            _ => kinds
-                .iter()
-                .map(|(name, value)| (*name, value.as_str()))
-                .chain(own.iter().copied())
-                .map(|(name, value)| json!({"name": name, "value": value}))
-                .collect::<Value>(),
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::matrix::{CellId, ConfigName, Expectations, NodeCount, Variant};
+
+    fn cell(version: &str, nodes: u16, kind: Value) -> Cell {
+        let name = ConfigName::parse("fast").unwrap();
+        let (kubernetes, nodes) = (version.parse().unwrap(), NodeCount::new(nodes).unwrap());
+        let Value::Object(kind) = kind else {
+            panic!("kind is a table")
         };
-        let gates = feature_gates(variant);
-        let mut manager = gates.clone();
-        manager.push(("enable-hostpath-provisioner", "true".to_owned()));
-        manager.extend(bind_address(variant, "::"));
-        let mut scheduler = gates;
-        scheduler.extend(bind_address(variant, "::1"));
-        patches.push(json!({
-            "kind": "ClusterConfiguration",
-            "apiVersion": api_version,
-            "etcd": {"local": {"extraArgs": arguments(&[("unsafe-no-fsync", "true")], &[])}},
-            "controllerManager": {"extraArgs": arguments(&ELECTION, &manager)},
-            "scheduler": {"extraArgs": arguments(&ELECTION, &scheduler)},
-        }));
-        patches.push(json!({
-            "kind": "InitConfiguration",
-            "apiVersion": api_version,
-            "skipPhases": skipped_phases(variant),
-            "patches": {"directory": PATCHES},
-        }));
+        Cell {
+            id: CellId::new(kubernetes, nodes, &name),
+            kubernetes,
+            nodes,
+            variant: Arc::new(Variant {
+                name,
+                agent: Map::new(),
+                expect: Expectations::default(),
+                env: BTreeMap::new(),
+                kind,
+            }),
+            tags: BTreeSet::new(),
+            allow_failure: false,
+            node_image: None,
+        }
     }
-    patches.push(json!({
-        "kind": "KubeProxyConfiguration",
-        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-        "iptables": {"minSyncPeriod": "0s"},
-    }));
-    patches
-}
 
-const ELECTION: [(&str, &str); 3] = [
-    ("leader-elect", "false"),
-    ("kube-api-qps", "1000"),
-    ("kube-api-burst", "1000"),
-];
-
-/// The phases that kind leaves out itself, and one more.
-fn skipped_phases(variant: &Map<String, Value>) -> Vec<&'static str> {
-    let mut phases = vec!["preflight", "kubelet-finalize"];
-    if networking(variant, "kubeProxyMode") == Some("none") {
-        phases.push("addon/kube-proxy");
+    /// kubeadm's patches in a file, parsed.
+    fn patches(file: &KindFile) -> Vec<Value> {
+        let patches = file.content["kubeadmConfigPatches"].as_array().unwrap();
+        patches
+            .iter()
+            .map(|patch| serde_saphyr::from_str(patch.as_str().unwrap()).unwrap())
+            .collect()
     }
-    phases
-}
 
-/// The variant's feature gates, as kind writes them into arguments.
-fn feature_gates(variant: &Map<String, Value>) -> Vec<(&'static str, String)> {
-    let gates = variant.get("featureGates").and_then(Value::as_object);
-    let text: Vec<_> = gates
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    if text.is_empty() {
-        Vec::new()
-    } else {
-        vec![("feature-gates", text.join(","))]
+    #[test]
+    fn untuned_is_kind_as_it_comes() {
+        let file = kind_file(&cell("1.34", 3, json!({})), None);
+        let expected = json!({
+            "kind": "Cluster",
+            "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "networking": {"apiServerAddress": "127.0.0.1"},
+            "nodes": [{"role": "control-plane"}, {"role": "worker"}, {"role": "worker"}],
+        });
+        assert_eq!(file.content, expected);
+        assert!(file.tuning.is_empty());
     }
-}
 
-/// What kind adds in a cluster of IPv6 alone.
-fn bind_address(variant: &Map<String, Value>, address: &str) -> Option<(&'static str, String)> {
-    (networking(variant, "ipFamily") == Some("ipv6")).then(|| ("bind-address", address.to_owned()))
-}
+    #[test]
+    fn only_the_control_plane_gets_the_patches() {
+        let file = kind_file(&cell("1.34", 2, json!({})), Some(Path::new("/run/patches")));
+        assert_eq!(
+            file.content["nodes"][0]["extraMounts"][0]["hostPath"],
+            "/run/patches"
+        );
+        assert_eq!(file.content["nodes"][1], json!({"role": "worker"}));
+        assert!(!file.tuning.is_empty());
+    }
 
-fn networking<'v>(variant: &'v Map<String, Value>, key: &str) -> Option<&'v str> {
-    variant.get("networking")?.get(key)?.as_str()
-}
+    #[test]
+    fn the_variant_has_the_last_word() {
+        let own = "kind: ClusterConfiguration\nscheduler: {}\n";
+        let kind = json!({
+            "featureGates": {"A": true},
+            "networking": {"apiServerAddress": "0.0.0.0"},
+            "kubeadmConfigPatches": [own],
+        });
+        let file = kind_file(&cell("1.34", 1, kind), Some(Path::new("/p")));
+        let all = file.content["kubeadmConfigPatches"].as_array().unwrap();
+        assert_eq!(all.last().unwrap(), own);
+        assert_eq!(file.content["featureGates"], json!({"A": true}));
+        assert_eq!(
+            file.content["networking"],
+            json!({"apiServerAddress": "0.0.0.0"})
+        );
+    }
 
-/// Whether this version writes a kubeconfig that needs no role bindings: the one that works as soon as the API server answers.
-pub(super) fn admin_kubeconfig(version: KubernetesVersion) -> &'static str {
-    let since = KubernetesVersion {
-        major: 1,
-        minor: 29,
-    };
-    if version >= since {
-        "/etc/kubernetes/super-admin.conf"
-    } else {
-        "/etc/kubernetes/admin.conf"
+    #[test]
+    fn arguments_are_a_map_before_and_a_list_since() {
+        let kind = json!({"featureGates": {"B": false, "A": true}});
+        let file = kind_file(&cell("1.36", 1, kind), Some(Path::new("/p")));
+        let patches = patches(&file);
+        let of = |api_version: &str| {
+            let is_it = |patch: &&Value| {
+                patch["kind"] == "ClusterConfiguration" && patch["apiVersion"] == api_version
+            };
+            patches.iter().find(is_it).unwrap()
+        };
+        assert_eq!(
+            of("kubeadm.k8s.io/v1beta3")["etcd"]["local"]["extraArgs"]["unsafe-no-fsync"],
+            "true"
+        );
+        let list = &of("kubeadm.k8s.io/v1beta4")["controllerManager"]["extraArgs"];
+        let named = |name: &str| {
+            let mut all = list.as_array().unwrap().iter();
+            all.find(|argument| argument["name"] == name)
+                .map(|argument| argument["value"].clone())
+        };
+        // A list is replaced as a whole: what kind puts into it is there again.
+        assert_eq!(named("feature-gates"), Some(json!("A=true,B=false")));
+        assert_eq!(named("enable-hostpath-provisioner"), Some(json!("true")));
+        assert_eq!(named("leader-elect"), Some(json!("false")));
+    }
+
+    #[test]
+    fn kubeadm_skips_what_kind_skips_too() {
+        let kind = json!({"networking": {"kubeProxyMode": "none"}});
+        let file = kind_file(&cell("1.34", 1, kind), Some(Path::new("/p")));
+        let patches = patches(&file);
+        let init = patches
+            .iter()
+            .find(|patch| patch["kind"] == "InitConfiguration")
+            .unwrap();
+        assert_eq!(
+            init["skipPhases"],
+            json!(["preflight", "kubelet-finalize", "addon/kube-proxy"])
+        );
+    }
+
+    #[test]
+    fn only_old_versions_get_their_pod_networks_from_here() {
+        let plain = Map::new();
+        let own = Map::from_iter([("networking".to_owned(), json!({"podSubnet": "10.1.0.0/16"}))]);
+        let old = "1.30".parse().unwrap();
+        assert!(tuning::assigns_pod_networks(old, &plain));
+        assert!(!tuning::assigns_pod_networks(old, &own));
+        assert!(!tuning::assigns_pod_networks(
+            "1.33".parse().unwrap(),
+            &plain
+        ));
     }
 }

@@ -14,8 +14,9 @@ use jiff::Timestamp;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{DNS_PATCH, KindFile, kind_file};
+use super::config::{KindFile, kind_file};
 use super::nodes::CLUSTER_LABEL;
+use super::tuning::DNS_PATCH;
 use super::work::Work;
 use super::{node_image, stale};
 use crate::cluster::NodeName;
@@ -117,28 +118,25 @@ fn write_files(work: &Work) -> std::io::Result<()> {
 async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Result<(), Failure> {
     let files = Files::of(work);
     let mut group = spawn(work, image, &files)?;
-    let ended = stop.run_until_cancelled(group.wait()).await;
     let failed = |error| Failure::new(Symptom::ProcessFailed, format!("{error}"));
-    match ended {
-        Some(status) => judge(status.map_err(failed)?, &files.output()),
-        None => {
-            // What the engine is in the middle of making can't be called back: it is awaited, and then removed.
-            let grace = work.plan.clock.deadline(CALL_BACK);
-            let _there = grace
-                .run(async {
-                    tokio::select! {
-                        _ = group.wait() => {}
-                        _ = work.all_running() => {}
-                    }
-                })
-                .await;
-            group.kill().await.map_err(failed)?;
-            Err(Failure::new(
-                Symptom::ClusterNotUp,
-                "the cluster was given up while it was made",
-            ))
-        }
+    if let Some(status) = stop.run_until_cancelled(group.wait()).await {
+        return judge(status.map_err(failed)?, &files.output());
     }
+    // What the engine is in the middle of making can't be called back: it is awaited, and then removed.
+    let grace = work.plan.clock.deadline(CALL_BACK);
+    let there = async {
+        tokio::select! {
+            _ = group.wait() => {}
+            _ = work.all_running() => {}
+            () = follow(work) => {}
+        }
+    };
+    if let Err(timed_out) = grace.run(there).await {
+        tracing::debug!(%timed_out, "kind has not made all containers yet");
+    }
+    group.kill().await.map_err(failed)?;
+    let message = "the cluster was given up while it was made";
+    Err(Failure::new(Symptom::ClusterNotUp, message))
 }
 
 fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
@@ -292,5 +290,64 @@ fn note(work: &Work, event: &EventMessage) {
             work.lost.set(Err(failure));
         }
         Some(_) | None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_reasons_come_with_a_remedy() {
+        for (output, symptom) in [
+            (
+                "ERROR: failed to create cluster: failed to init node with kubeadm",
+                Symptom::ClusterNotUp,
+            ),
+            (
+                "Failed to create control group inotify object: Too many open files\ninotify",
+                Symptom::MachineTooSmall,
+            ),
+            (
+                "ERROR: write /var: no space left on device",
+                Symptom::MachineTooSmall,
+            ),
+            (
+                "ERROR: could not find an available, non-overlapping IPv4 address pool",
+                Symptom::MachineTooSmall,
+            ),
+            (
+                "ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock",
+                Symptom::EngineGone,
+            ),
+            ("", Symptom::ClusterNotUp),
+        ] {
+            let failure = explain(output, "exit status: 1");
+            assert_eq!(failure.symptom, symptom, "{output}");
+            assert_eq!(
+                failure.remedy.is_some(),
+                symptom != Symptom::ClusterNotUp,
+                "{output}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_message_is_the_line_that_says_why() {
+        let failure = explain(
+            "Creating cluster\nERROR: failed to do it\nStack Trace:\nmain.go:1\n",
+            "exit status: 1",
+        );
+        assert_eq!(
+            failure.message,
+            "`kind create cluster` failed (exit status: 1): ERROR: failed to do it"
+        );
+        assert_eq!(failure.logs[0].lines.len(), 4);
+    }
+
+    #[test]
+    fn moments_keep_their_nanoseconds() {
+        let moment_of = |text: &str| moment(text.parse().unwrap());
+        assert_eq!(moment_of("1970-01-01T00:00:07.000000012Z"), "7.000000012");
     }
 }

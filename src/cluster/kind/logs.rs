@@ -78,13 +78,13 @@ async fn read(
     };
     let reading = async {
         let log = pods.logs(&name, &parameters).await;
-        match log {
-            Ok(log) if log.trim().is_empty() || was_restarted(pod) => {
-                parameters.previous = true;
-                let before = pods.logs(&name, &parameters).await;
-                Ok(before.map_or(log.clone(), |before| format!("{before}{log}")))
-            }
-            other => other,
+        if !was_restarted(pod) && log.as_ref().is_ok_and(|log| !log.trim().is_empty()) {
+            return log;
+        }
+        parameters.previous = true;
+        match pods.logs(&name, &parameters).await {
+            Ok(before) if !is_lost(&before) => Ok(before + &log.unwrap_or_default()),
+            Ok(_) | Err(_) => log,
         }
     };
     let deadline = work.plan.clock.deadline(PATIENCE);
@@ -94,6 +94,11 @@ async fn read(
         .map_err(|timed_out| timed_out.to_string())?;
     let log = log.map_err(|error| error.to_string())?;
     Ok(work.plan.rendered.mask(&log))
+}
+
+/// The kubelet answers with a sentence where the log of an earlier container is gone already.
+fn is_lost(log: &str) -> bool {
+    log.starts_with("unable to retrieve container logs")
 }
 
 fn was_restarted(pod: &Pod) -> bool {

@@ -15,7 +15,7 @@ use crate::machine::{Lock, StateFolder};
 /// The name that kind has for it.
 pub(super) const NETWORK: &str = "kind";
 
-/// The subnet that kind derives from the network's name at its first attempt: a hash of `kind` in fc00::/8.
+/// The subnet that kind derives from the network's name at its first attempt: a hash of `kind` in `fc00::/8`.
 const SUBNET: &str = "fc00:f853:ccd:e793::/64";
 
 const MTU: &str = "com.docker.network.driver.mtu";

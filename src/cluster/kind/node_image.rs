@@ -15,11 +15,42 @@ use crate::matrix::{Cell, KubernetesVersion};
 
 const REPOSITORY: &str = "kindest/node";
 
-/// Images that were published for kind, for machines that have none of a version.
-const PUBLISHED: [(&str, &str); 1] = [(
-    "1.37",
-    "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
-)];
+/// Images that were published for kind, for machines that have none of a version: from the release notes of kind v0.33.0
+/// (1.34 and later), v0.30.0 (1.31 to 1.33) and v0.29.0 (1.30).
+const PUBLISHED: [(&str, &str); 8] = [
+    (
+        "1.37",
+        "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
+    ),
+    (
+        "1.36",
+        "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",
+    ),
+    (
+        "1.35",
+        "kindest/node:v1.35.8@sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0",
+    ),
+    (
+        "1.34",
+        "kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d",
+    ),
+    (
+        "1.33",
+        "kindest/node:v1.33.4@sha256:25a6018e48dfcaee478f4a59af81157a437f15e6e140bf103f85a2e7cd0cbbf2",
+    ),
+    (
+        "1.32",
+        "kindest/node:v1.32.8@sha256:abd489f042d2b644e2d033f5c2d900bc707798d075e8186cb65e3f1367a9d5a1",
+    ),
+    (
+        "1.31",
+        "kindest/node:v1.31.12@sha256:0f5cc49c5e73c0c2bb6e2df56e7df189240d83cf94edfa30946482eb08ec57d2",
+    ),
+    (
+        "1.30",
+        "kindest/node:v1.30.13@sha256:397209b3d947d154f6641f2d0ce8d473732bd91c87d9575ade99049aa33cd648",
+    ),
+];
 
 /// A node image, and whether the engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

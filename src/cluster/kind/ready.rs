@@ -254,7 +254,7 @@ fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> 
         .collect();
     let first = nodes.iter().find(|node| missing.contains(&node.as_str()));
     let pod = first.and_then(|node| agent_pod(snapshot, node));
-    let has_started = pod.is_some_and(|pod| runs(pod));
+    let has_started = pod.is_some_and(runs);
     let symptom = if has_started {
         Symptom::AgentNotReady
     } else {

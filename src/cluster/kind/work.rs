@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::access::Kube;
 use super::milestone::Milestone;
 use super::provider::Shared;
-use super::{access, apply, create, load};
+use super::{access, apply, create, dns, load, pod_network};
 use crate::cluster::images::ImageNames;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::event::{Evidence, Failure};
@@ -126,6 +126,10 @@ pub(super) fn begin(work: &Arc<Work>, tasks: &TaskTracker, stop: &CancellationTo
     spawn(Box::pin(async move {
         it.kube.set(access::open(&it, &watches, &stopped).await);
     }));
+    let it = Arc::clone(work);
+    spawn(Box::pin(async move { dns::tune(&it).await }));
+    let it = Arc::clone(work);
+    spawn(Box::pin(async move { pod_network::assign(&it).await }));
     let it = Arc::clone(work);
     spawn(Box::pin(
         async move { it.applied.set(apply::all(&it).await) },

@@ -1,0 +1,201 @@
+//! A whole cell on kind against a bare cluster that comes and goes: `make bench-kind`.
+//!
+//! Paired: in every round both run on the same machine in the same minutes, and what counts is the ratio. `BENCH_ROUNDS` says how many
+//! rounds (5), `BENCH_KUBERNETES` which version (1.34), `BENCH_CASES` which cases (all; else such as `1x1,1x3,4x1`: cells x nodes).
+
+#![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that can't go on has nothing to say"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// So many cells at once, of so many nodes each, and the ratio that they may come to.
+struct Case {
+    cells: usize,
+    nodes: usize,
+    at_most: f64,
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        cells: 1,
+        nodes: 1,
+        at_most: 1.1,
+    },
+    Case {
+        cells: 1,
+        nodes: 3,
+        at_most: 1.1,
+    },
+    Case {
+        cells: 4,
+        nodes: 1,
+        at_most: 1.0,
+    },
+];
+
+fn main() {
+    let rounds = setting("BENCH_ROUNDS", "5")
+        .parse()
+        .expect("BENCH_ROUNDS is a number");
+    let version = setting("BENCH_KUBERNETES", "1.34");
+    let wanted = setting("BENCH_CASES", "1x1,1x3,4x1");
+    let image = node_image(&version);
+    let folder = tempfile::tempdir().unwrap();
+    println!(
+        "{image}, {rounds} rounds; bare = `kind create cluster --wait 120s` and `kind delete cluster`"
+    );
+    for case in &CASES {
+        let name = format!("{}x{}", case.cells, case.nodes);
+        if wanted.split(',').any(|one| one == name) {
+            case.measure(&name, rounds, &version, &image, folder.path());
+        }
+    }
+}
+
+fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// The newest local node image of `version`, which the runner takes as well.
+fn node_image(version: &str) -> String {
+    let listed = Command::new("docker")
+        .args([
+            "image",
+            "ls",
+            "kindest/node",
+            "--format",
+            "{{.Repository}}:{{.Tag}}",
+        ])
+        .output()
+        .expect("docker is there");
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let start = format!("kindest/node:v{version}.");
+    let patch = |name: &&str| name[start.len()..].parse::<u32>().unwrap_or(0);
+    let images = listed.lines().filter(|name| name.starts_with(&start));
+    images
+        .max_by_key(patch)
+        .expect("a local node image of that version")
+        .to_owned()
+}
+
+impl Case {
+    fn measure(&self, name: &str, rounds: usize, version: &str, image: &str, folder: &Path) {
+        let matrix = folder.join(format!("{name}.toml"));
+        std::fs::write(&matrix, self.matrix(version)).unwrap();
+        // The first run builds the images, which later ones find.
+        self.cells(&matrix, folder);
+        let (mut bare, mut cell, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 1..=rounds {
+            bare.push(self.bare(image, folder).as_secs_f64());
+            cell.push(self.cells(&matrix, folder).as_secs_f64());
+            ratios.push(cell[round - 1] / bare[round - 1]);
+            println!(
+                "  {name} round {round}: bare {:.1} s, cell {:.1} s, ratio {:.2}",
+                bare[round - 1],
+                cell[round - 1],
+                ratios[round - 1]
+            );
+        }
+        let ratio = median(&mut ratios);
+        let verdict = if ratio <= self.at_most {
+            "holds"
+        } else {
+            "DOES NOT HOLD"
+        };
+        println!(
+            "{} cell(s) of {} node(s): bare {:.1} s, cell {:.1} s, ratio {ratio:.2} (medians), at most {:.1}: {verdict}",
+            self.cells,
+            self.nodes,
+            median(&mut bare),
+            median(&mut cell),
+            self.at_most
+        );
+    }
+
+    /// A variant a cell, all with the intervals of the shipped `fast`.
+    fn matrix(&self, version: &str) -> String {
+        let names: Vec<String> = (0..self.cells)
+            .map(|number| format!("\"fast-{number}\""))
+            .collect();
+        let mut text = format!(
+            "[matrix]\nkubernetes = [\"{version}\"]\nnodes = [{}]\nconfig = [{}]\n",
+            self.nodes,
+            names.join(", ")
+        );
+        let forward = "{ collect_interval = \"500ms\", report_interval = \"500ms\" }";
+        for number in 0..self.cells {
+            let _ = writeln!(
+                text,
+                "[config.fast-{number}]\nagent = {{ heartbeat = {{ interval = \"500ms\" }}, metrics = {forward}, log_fwd = {forward}, audit_fwd = {forward} }}"
+            );
+        }
+        text
+    }
+
+    /// Runs the cells from the matrix to the reports.
+    fn cells(&self, matrix: &Path, folder: &Path) -> Duration {
+        let start = Instant::now();
+        let mut runner = Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
+        runner
+            .args([
+                "--provider",
+                "kind",
+                "--jobs",
+                &self.cells.to_string(),
+                "--matrix",
+            ])
+            .arg(matrix)
+            .arg("--out")
+            .arg(folder.join("out"));
+        succeed(spawn(&mut runner), "e2e-matrix");
+        start.elapsed()
+    }
+
+    /// Brings as many bare clusters up and down, all at once.
+    fn bare(&self, image: &str, folder: &Path) -> Duration {
+        let config = folder.join("bare.yaml");
+        let workers = "- role: worker\n".repeat(self.nodes - 1);
+        let text = format!(
+            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: control-plane\n{workers}"
+        );
+        std::fs::write(&config, text).unwrap();
+        let start = Instant::now();
+        let clusters = (0..self.cells).map(|number| {
+            let name = format!("bench-{}-{number}", std::process::id());
+            let kubeconfig = folder.join(&name).display().to_string();
+            let script = format!(
+                "kind create cluster --name {name} --image {image} --config {config} --kubeconfig {kubeconfig} --wait 120s \
+                 && kind delete cluster --name {name} --kubeconfig {kubeconfig}",
+                config = config.display()
+            );
+            spawn(Command::new("sh").args(["-c", &script]))
+        });
+        let clusters: Vec<Child> = clusters.collect();
+        for cluster in clusters {
+            succeed(cluster, "kind");
+        }
+        start.elapsed()
+    }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("the program is there")
+}
+
+fn succeed(mut child: Child, what: &str) {
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{what} ended with {status}");
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

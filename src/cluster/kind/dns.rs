@@ -1,0 +1,38 @@
+//! CoreDNS in clusters whose kubeadm can't be given a patch of it: changed in the moment in which it is there.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::wait::{await_condition, conditions};
+use serde_json::json;
+
+use super::tuning::patches_dns_late;
+use super::work::Work;
+
+const NAME: &str = "coredns";
+
+/// One replica, asked every second whether it answers. A cluster in which that fails is slower, and no other.
+pub(super) async fn tune(work: &Work) {
+    if !work.shared.options.tuned || !patches_dns_late(work.plan.cell.kubernetes) {
+        return;
+    }
+    let Ok(kube) = work.kube.reached().await else {
+        return;
+    };
+    let api: Api<Deployment> = Api::namespaced(kube.client.clone(), "kube-system");
+    let patch = json!({"spec": {
+        "replicas": 1,
+        "template": {"spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}}]}},
+    }});
+    let tuning = async {
+        Box::pin(await_condition(api.clone(), NAME, conditions::is_created()))
+            .await
+            .map_err(|error| error.to_string())?;
+        let patch = Patch::Strategic(patch);
+        let patched = api.patch(NAME, &PatchParams::default(), &patch).await;
+        patched.map_err(|error| error.to_string())
+    };
+    if let Err(error) = work.steps.measure("coredns tuned", tuning).await {
+        tracing::debug!(error, "CoreDNS stays as it is");
+    }
+}

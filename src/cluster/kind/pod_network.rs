@@ -1,0 +1,60 @@
+//! Pod networks of nodes, where the controller manager would give them only after ten seconds in which no controller works.
+
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use super::access::Kube;
+use super::tuning::assigns_pod_networks;
+use super::work::Work;
+
+/// Gives every node its network in the moment in which it is there: a /24 of kind's default, 10.244.0.0/16.
+pub(super) async fn assign(work: &Work) {
+    let cell = &work.plan.cell;
+    let is_tuned = work.shared.options.tuned;
+    if !is_tuned || !assigns_pod_networks(cell.kubernetes, &cell.variant.kind) {
+        return;
+    }
+    let Ok(kube) = work.kube.reached().await else {
+        return;
+    };
+    let nodes: Api<Node> = Api::all(kube.client.clone());
+    let mut changes = kube.view.changes();
+    while let Some(node) = next_without(&kube, &mut changes, work).await {
+        let index = work
+            .nodes
+            .iter()
+            .position(|other| other.as_str() == node)
+            .unwrap_or_default();
+        let network = format!("10.244.{index}.0/24");
+        let patch = Patch::Merge(json!({"spec": {"podCIDR": network, "podCIDRs": [network]}}));
+        // A failure shows as a node that does not become ready.
+        if let Err(error) = nodes.patch(&node, &PatchParams::default(), &patch).await {
+            tracing::debug!(node, %error, "failed to give a node its pod network");
+            return;
+        }
+    }
+}
+
+/// Waits for a node that has no network. None when all have one.
+async fn next_without(
+    kube: &Kube,
+    changes: &mut tokio::sync::watch::Receiver<u64>,
+    work: &Work,
+) -> Option<String> {
+    loop {
+        let snapshot = kube.view.snapshot();
+        let has_network = |node: &Node| {
+            node.spec
+                .as_ref()
+                .is_some_and(|spec| spec.pod_cidr.is_some())
+        };
+        if let Some(node) = snapshot.nodes.iter().find(|node| !has_network(node)) {
+            return Some(node.name_any());
+        }
+        if snapshot.nodes.len() >= work.nodes.len() || changes.changed().await.is_err() {
+            return None;
+        }
+    }
+}

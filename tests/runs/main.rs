@@ -1,0 +1,11 @@
+//! Whole runs of the real binary on the local provider: what it tells, what it returns, and what it leaves.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod faults;
+mod interruption;
+mod mixed;
+#[path = "../support/record.rs"]
+mod record;
+#[path = "../support/mod.rs"]
+mod support;
