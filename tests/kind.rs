@@ -1,4 +1,8 @@
 //! The kind provider on real clusters: what it promises the suite, and what it leaves behind.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get fails the test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -69,6 +69,9 @@ impl Archive {
             Err(io::Error::other("it has no manifest.json"))
         };
         let images = read().map_err(|error| unreadable(path, error))?;
+        if images.is_some() {
+            mark_used(path).map_err(|error| unreadable(path, error))?;
+        }
         Ok(images.map(|images| Self {
             path: path.to_owned(),
             images,
@@ -179,6 +182,12 @@ pub(super) fn atomically(
         let _absent = fs::remove_file(&temporary);
     }
     written
+}
+
+/// The archive that was used last is the last to be pruned.
+fn mark_used(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().append(true).open(path)?;
+    file.set_modified(SystemTime::now())
 }
 
 /// Removes the archives of `folder` that were used longest ago, but for a few.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    BuildImageOptionsBuilder, CreateImageOptionsBuilder, ImportImageOptions,
+    BuildImageOptionsBuilder, CreateImageOptionsBuilder, ImportImageOptions, TagImageOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
@@ -61,9 +61,12 @@ pub async fn ensure(
         };
         match source {
             ImageSource::Reference => reference.push((role, name)),
-            ImageSource::Tag(_) => {
-                if !is_present(docker, name).await? {
-                    pull(docker, name, Symptom::ImagePullFailed).await?;
+            ImageSource::Tag(source) => {
+                if !is_present(docker, source).await? {
+                    pull(docker, source, Symptom::ImagePullFailed).await?;
+                }
+                if source != name {
+                    tag(docker, source, name).await?;
                 }
                 archives.push(export(docker, &cache, name).await?);
             }
@@ -80,6 +83,17 @@ pub async fn ensure(
     }
     prune(&cache).map_err(|error| unreadable(&cache, error))?;
     Ok(archives)
+}
+
+/// Gives the image `source` another name.
+async fn tag(docker: &Docker, source: &str, name: &str) -> Result<(), Failure> {
+    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+    let options = TagImageOptionsBuilder::new()
+        .repo(repository)
+        .tag(tag)
+        .build();
+    let tagged = docker.tag_image(source, Some(options)).await;
+    tagged.map_err(|error| build_failed(source, &error))
 }
 
 /// Whether the engine has an image of that name.

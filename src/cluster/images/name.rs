@@ -40,6 +40,10 @@ pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageN
 
 fn name(role: Role, source: &ImageSource, base: &Path, reference: &str) -> Result<String, Failure> {
     match source {
+        // A digest does not survive an archive: the image gets a tag that says the same.
+        ImageSource::Tag(tag) if tag.contains('@') => {
+            Ok(tagged(role, &hexadecimal(&Sha256::digest(tag))))
+        }
         ImageSource::Tag(tag) => Ok(tag.clone()),
         ImageSource::Reference => Ok(tagged(role, reference)),
         ImageSource::Build(build) => {
@@ -87,6 +91,13 @@ mod tests {
             image_names(&images, Path::new("."), &runner).unwrap(),
             names
         );
+    }
+
+    #[test]
+    fn an_image_that_is_pinned_by_digest_gets_a_tag() {
+        let pinned = ImageSource::Tag("registry.example/plexd:1.4@sha256:0123".to_owned());
+        let name = name(Role::Agent, &pinned, Path::new("."), "").unwrap();
+        assert!(name.starts_with("e2e-matrix/agent:"), "{name}");
     }
 
     #[test]

@@ -45,21 +45,24 @@ pub(super) fn owner(pod: &Pod) -> Owner {
 pub(super) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
     let nodes_ready =
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
-    let mut found = Vec::new();
+    let mut found = of_cluster(snapshot);
     for pod in alive(&snapshot.pods) {
         found.extend(of_pod(pod, owner(pod), nodes_ready));
-    }
-    for pod in alive(&snapshot.system_pods) {
-        found.extend(of_system_pod(pod));
-    }
-    for node in &snapshot.nodes {
-        found.extend(of_node(node));
     }
     if is_applied {
         let waiting = |event: &Event| concerns_waiting_pod(event, snapshot);
         let events = snapshot.events.iter().filter(|event| waiting(event));
         found.extend(events.filter_map(|event| of_event(event)));
     }
+    found
+}
+
+/// What looks wrong with the cluster itself, whatever runs in it.
+pub(super) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
+    let mut found: Vec<_> = alive(&snapshot.system_pods)
+        .filter_map(of_system_pod)
+        .collect();
+    found.extend(snapshot.nodes.iter().filter_map(|node| of_node(node)));
     found.extend(snapshot.unreachable.as_ref().map(|why| Suspicion {
         key: "unreachable".to_owned(),
         patience: LONG,
@@ -463,6 +466,16 @@ mod tests {
         for (name, status, expected) in cases {
             assert_eq!(of(vec![pod(name, &status)]), expected, "{name}: {status}");
         }
+    }
+
+    #[test]
+    fn an_agent_that_crashes_is_not_the_clusters_fault() {
+        let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let snapshot = Snapshot {
+            pods: vec![pod("plexd", &container(2, &backoff, &json!({})))],
+            ..Snapshot::default()
+        };
+        assert!(of_cluster(&snapshot).is_empty());
     }
 
     #[test]

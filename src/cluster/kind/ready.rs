@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::health::{Owner, alive, is_node_ready, is_pod_ready, owner, place, suspicions};
-use super::wait::Look;
+use super::health::{
+    Owner, alive, is_node_ready, is_pod_ready, of_cluster, owner, place, suspicions,
+};
+use super::wait::{Look, Suspicion};
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
@@ -30,15 +32,12 @@ fn row(
 }
 
 /// Everything holds, or what does not becomes the failure of a time-out.
-fn look(evidence: Vec<Evidence>, failure: Failure, snapshot: &Snapshot, is_applied: bool) -> Look {
+fn look(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -> Look {
     if evidence.iter().all(|row| row.holds) {
         Look::Done(evidence)
     } else {
         let missing = evidence.into_iter().filter(|row| !row.holds);
-        Look::Pending(
-            failure.with_evidence(missing),
-            suspicions(snapshot, is_applied),
-        )
+        Look::Pending(failure.with_evidence(missing), suspicions)
     }
 }
 
@@ -101,7 +100,8 @@ pub(super) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
         Symptom::NodeNotReady,
         "the cluster's nodes and core pods were not ready in time",
     );
-    look(evidence, failure, snapshot, false)
+    // What the cell's own pods do by now is for later phases.
+    look(evidence, failure, of_cluster(snapshot))
 }
 
 fn runs(pod: &Pod) -> bool {
@@ -161,7 +161,7 @@ pub(super) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
         Symptom::MockUnavailable,
         "the mock was not available in time",
     );
-    look(vec![evidence], failure, snapshot, is_applied)
+    look(vec![evidence], failure, suspicions(snapshot, is_applied))
 }
 
 /// An agent is ready on every node, none is missing, none is too many.
@@ -193,7 +193,7 @@ pub(super) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
     .into();
     evidence.extend(nodes.iter().map(|node| agent_on(snapshot, node)));
     let failure = not_ready(snapshot, nodes, &evidence);
-    look(evidence, failure, snapshot, is_applied)
+    look(evidence, failure, suspicions(snapshot, is_applied))
 }
 
 /// The agent's pod on `node`, but for one on its way out.
@@ -295,7 +295,7 @@ pub(super) fn never(snapshot: &Snapshot, is_applied: bool) -> Look {
 }
 
 /// A mock that was started anew has lost its counters.
-fn mock_ended(snapshot: &Snapshot) -> Option<super::wait::Suspicion> {
+fn mock_ended(snapshot: &Snapshot) -> Option<Suspicion> {
     let restarted = alive(&snapshot.pods).find(|pod| {
         let statuses = pod
             .status
@@ -303,7 +303,7 @@ fn mock_ended(snapshot: &Snapshot) -> Option<super::wait::Suspicion> {
             .flat_map(|status| status.container_statuses.iter().flatten());
         owner(pod) == Owner::Mock && statuses.into_iter().any(|status| status.restart_count > 0)
     })?;
-    Some(super::wait::Suspicion {
+    Some(Suspicion {
         key: "mock restarted".to_owned(),
         patience: std::time::Duration::ZERO,
         failure: Failure::new(
