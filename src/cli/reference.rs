@@ -31,6 +31,8 @@ pub fn command_line() -> String {
         let name = command.get_name().to_owned();
         let help = command
             .clone()
+            // What the variables hold on this machine is no part of the page.
+            .mut_args(|argument| argument.hide_env_values(true))
             .term_width(100)
             .render_long_help()
             .to_string();

@@ -57,6 +57,13 @@ impl ClusterName {
         &self.0
     }
 
+    /// What tells `node` from the cluster's other nodes: `control-plane`, `worker`, `worker2`.
+    pub fn short<'n>(&self, node: &'n NodeName) -> &'n str {
+        let rest = node.as_str().strip_prefix(self.as_str());
+        let rest = rest.and_then(|rest| rest.strip_prefix('-'));
+        rest.unwrap_or(node.as_str())
+    }
+
     /// The names of its `count` nodes, control plane first, as kind gives them.
     pub fn nodes(&self, count: usize) -> Vec<NodeName> {
         let control_plane = format!("{self}-control-plane");
@@ -130,5 +137,7 @@ mod tests {
         let name = ClusterName::exactly("c").unwrap();
         let names: Vec<_> = name.nodes(3).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["c-control-plane", "c-worker", "c-worker2"]);
+        assert_eq!(name.short(&name.nodes(3)[2]), "worker2");
+        assert_eq!(name.short(&NodeName::new("other")), "other");
     }
 }

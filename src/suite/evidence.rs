@@ -10,6 +10,9 @@ use crate::event::{Event, Failure, LogTail, Severity};
 /// How many lines of each log a report quotes, as many as the seed prints.
 const LINES: usize = 50;
 
+/// A cell of more nodes shows one node's log where a failure blames none.
+const MANY: usize = 4;
+
 /// Adds the logs of the agent on the node that failed first, and the mock's, where the failure doesn't bring them.
 pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failure {
     let known = context.nodes();
@@ -19,6 +22,12 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
         .filter_map(|row| row.node.as_deref());
     let node: Option<NodeName> =
         blamed.find_map(|name| known.iter().find(|node| node.as_str() == name).cloned());
+    // A large cell must not drown the failure in the logs of nodes that had no part in it.
+    let node = node.or_else(|| {
+        (known.len() > MANY)
+            .then(|| known.first().cloned())
+            .flatten()
+    });
     let tails = context.cluster.log_tails(node.as_ref(), LINES).await;
     let missing = tails
         .into_iter()

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use e2e_matrix::matrix::Phase;
 use e2e_matrix::report::RunModel;
-use e2e_matrix::report::model::CellModel;
 use plexd_agent::fault::Fault;
-use quick_junit::Report;
 
-use crate::record;
 use crate::support::Workplace;
+use crate::{blame, record};
 
 /// A cell that must fail a phase waits that long in it. More than `slow-start` needs, and many times what a phase takes
 /// that must pass, for a machine that does other things meanwhile.
@@ -107,72 +105,8 @@ fn a_fault_of_one_node_is_told_of_that_node_and_no_other() {
         record::deviations(cell, Some(Phase::Assertions)),
         [] as [String; 0]
     );
-    assert_blames(cell, "worker");
-    assert_reports_blame(&place, cell, "worker");
-}
-
-/// The failure's evidence, its sentence and its logs are about `node` alone.
-fn assert_blames(cell: &CellModel, node: &str) {
-    let failure = cell
-        .red_phase()
-        .and_then(|phase| phase.failure())
-        .expect("a failed cell has a failure");
-    let blamed = failure
-        .evidence
-        .iter()
-        .filter_map(|row| row.node.as_deref());
-    let blamed: Vec<&str> = blamed.map(|name| cell.short_node(name)).collect();
-    assert_eq!(blamed, [node]);
-    let sources = failure.logs.iter().map(|log| log.source.as_str());
-    let agents: Vec<&str> = sources
-        .filter_map(|source| source.strip_prefix("plexd on "))
-        .map(|name| cell.short_node(name))
-        .collect();
-    assert_eq!(agents, [node]);
-    assert_eq!(named(cell, &failure.message), [node]);
-}
-
-/// What people and CI servers see first names `node` and no other: the message in JUnit, the reason in the summary.
-fn assert_reports_blame(place: &Workplace, cell: &CellModel, node: &str) {
-    let folder = record::folder(place);
-    let junit = fs::read_to_string(folder.join("junit.xml")).unwrap();
-    let junit = Report::deserialize_from_str(&junit).unwrap();
-    let cases = junit.test_suites[0].test_cases.iter();
-    let messages: Vec<&str> = cases.filter_map(message).collect();
-    let [message] = messages[..] else {
-        panic!("one failure was expected: {messages:?}");
-    };
-    assert_eq!(named(cell, message), [node]);
-    let summary = fs::read_to_string(folder.join("summary.md")).unwrap();
-    let reasons: Vec<&str> = summary
-        .lines()
-        .filter(|line| line.starts_with("- **FAILED**"))
-        .collect();
-    assert_eq!(reasons.len(), 1, "{summary}");
-    assert_eq!(named(cell, reasons[0]), [node]);
-}
-
-fn message(case: &quick_junit::TestCase) -> Option<&str> {
-    match &case.status {
-        quick_junit::TestCaseStatus::NonSuccess { message, .. } => {
-            message.as_ref().map(quick_junit::XmlString::as_str)
-        }
-        quick_junit::TestCaseStatus::Success { .. }
-        | quick_junit::TestCaseStatus::Skipped { .. } => None,
-    }
-}
-
-/// The nodes of `cell` that `text` names, in short.
-fn named<'c>(cell: &'c CellModel, text: &str) -> Vec<&'c str> {
-    let facts = cell.facts.as_ref().expect("the cell's nodes are known");
-    let words: Vec<&str> = text
-        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-        .collect();
-    let named = facts
-        .nodes
-        .iter()
-        .filter(|node| words.contains(&node.as_str()));
-    named.map(|node| cell.short_node(node)).collect()
+    blame::assert_failure_blames(cell, "worker");
+    blame::assert_reports_blame(&record::folder(&place), cell, "worker");
 }
 
 #[test]

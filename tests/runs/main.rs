@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+#[path = "../support/blame.rs"]
+mod blame;
 mod faults;
 mod interruption;
 mod mixed;
 #[path = "../support/record.rs"]
 mod record;
+mod scale;
 #[path = "../support/mod.rs"]
 mod support;

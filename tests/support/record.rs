@@ -66,14 +66,19 @@ pub(crate) fn assert_nothing_else_is_left(place: &Workplace, run: &RunModel) {
         [] as [PathBuf; 0],
         "temporary files"
     );
-    let facts = run.facts.as_ref().expect("a run that began has facts");
-    let (_, token) = facts.run.rsplit_once('-').expect("a run's id has a token");
-    assert_eq!(marked(token), [] as [PathBuf; 0], "processes");
+    assert_eq!(marked(token(run)), [] as [PathBuf; 0], "processes");
     let telling: Vec<PathBuf> = below(&folder(place))
         .into_iter()
         .filter(|path| path.is_file() && holds_secret(path))
         .collect();
     assert_eq!(telling, [] as [PathBuf; 0], "files with the token");
+}
+
+/// What tells the run's resources from every other's.
+pub(crate) fn token(run: &RunModel) -> &str {
+    let facts = run.facts.as_ref().expect("a run that began has facts");
+    let (_, token) = facts.run.rsplit_once('-').expect("a run's id has a token");
+    token
 }
 
 /// The processes that carry the mark of the run with this token.

@@ -34,7 +34,9 @@ pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
 async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure> {
     work.is_running(node).await?;
     let docker = work.shared.docker().await?;
-    let step = format!("containerd up on {node}");
+    // Without the cluster's name, so that the same step of several cells is one row.
+    let short = work.plan.cluster.short(node);
+    let step = format!("containerd up on {short}");
     let answers = work.steps.measure(&step, containerd(docker, node)).await;
     let snapshotter = answers.map_err(|why| failed(node, &why))?;
     let archives = work.shared.archives().await?;
@@ -48,7 +50,7 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
         }
         Ok::<_, String>(evidence)
     };
-    let step = format!("image import on {node}");
+    let step = format!("image import on {short}");
     let imported = work.steps.measure(&step, importing).await;
     let evidence = imported.map_err(|why| failed(node, &why))?;
     if evidence.iter().any(|row| !row.holds) {

@@ -277,9 +277,10 @@ impl Cluster for LocalCluster {
         // Killing what does not end by itself needs some of the time.
         let ending = deadline.within(deadline.remaining() * 3 / 4);
         steps.measure("pods end", kubelet.shut_down(&ending)).await;
-        let mut evidence = vec![destroy::processes(&plan.mark, deadline).await];
-        evidence.extend(self.close_forward().await);
-        evidence.push(destroy::folder(layout).await);
+        let processes = destroy::processes(&plan.mark, deadline);
+        let mut evidence = vec![steps.measure("processes gone", processes).await];
+        evidence.extend(steps.measure("port closed", self.close_forward()).await);
+        evidence.push(steps.measure("folder gone", destroy::folder(layout)).await);
         let (held, left): (Vec<_>, Vec<_>) = evidence.into_iter().partition(|row| row.holds);
         if !left.is_empty() {
             let message = "something of the cell is still there";

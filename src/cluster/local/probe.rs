@@ -287,8 +287,9 @@ impl Watch<'_> {
     fn ticks(&self, probe: &Probe) -> Ticks {
         let earliest = self.started + probe.initial_delay;
         let mut listeners = self.listeners.clone();
-        // Nothing listens yet: the first attempt would only say so.
-        let patience = if listeners.borrow_and_update().is_empty() {
+        // Without a delay, nothing listens yet: the first attempt would only say so.
+        let is_early = probe.initial_delay.is_zero() && listeners.borrow_and_update().is_empty();
+        let patience = if is_early {
             probe.period
         } else {
             Duration::ZERO
