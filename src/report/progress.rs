@@ -38,6 +38,7 @@ impl Progress {
     fn start_run(&mut self) {
         let total = self.screen.add(bar("{spinner} {msg} {elapsed}"));
         total.set_message(self.lines.progress());
+        total.enable_steady_tick(TICK);
         self.total = Some(total);
     }
 
@@ -49,6 +50,7 @@ impl Progress {
             Some(total) => self.screen.insert_before(total, bar),
             None => self.screen.add(bar),
         };
+        bar.enable_steady_tick(TICK);
         if let Some(before) = self.running.insert(cell.clone(), bar) {
             self.screen.remove(&before);
         }
@@ -119,12 +121,11 @@ impl Sink for Progress {
     }
 }
 
+/// A line that is still nobody's. It must not tick before it is on the screen: it would draw past it.
 fn bar(template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(template).expect("the templates in this file are well-formed");
-    let bar = ProgressBar::no_length().with_style(style);
-    bar.enable_steady_tick(TICK);
-    bar
+    ProgressBar::no_length().with_style(style)
 }
 
 #[cfg(test)]
