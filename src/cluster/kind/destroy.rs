@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -14,10 +15,14 @@ use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use futures::future::try_join_all;
 
 use super::nodes::{containers, is_missing};
+use super::thaw::thaw;
 use super::work::Work;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::Resource;
+
+/// How long a removal may take before something is suspected to hold it up. The engine itself gives up after twelve seconds.
+const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
 
 /// The engine refused something.
 pub(super) fn engine_failed(error: &Error) -> Failure {
@@ -100,7 +105,15 @@ async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
         .force(true)
         .v(true)
         .build();
-    match docker.remove_container(id, Some(options)).await {
+    let removing = docker.remove_container(id, Some(options));
+    tokio::pin!(removing);
+    let removed = loop {
+        tokio::select! {
+            removed = &mut removing => break removed,
+            () = tokio::time::sleep(UNUSUALLY_LONG) => thaw(id),
+        }
+    };
+    match removed {
         // 409: somebody else is at it. Whether it is gone is looked at afterwards.
         Err(Error::DockerResponseServerError {
             status_code: 404 | 409,

@@ -27,6 +27,7 @@ mod ready;
 mod restart;
 mod retry;
 mod stale;
+mod thaw;
 mod tuning;
 mod wait;
 mod watch;
