@@ -28,8 +28,12 @@ pub(super) struct Kube {
     pub(super) view: View,
 }
 
-/// How often is looked.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// How often the API server is asked: the first answer is what everything else waits for.
+const ASK: Duration = Duration::from_millis(100);
+
+/// How often the engine is asked for the file, which is there seconds before the API server answers: each question costs the
+/// engine a process, and several clusters share the processors.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Phases have shorter deadlines of their own.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -42,11 +46,12 @@ pub(super) async fn open(
 ) -> Result<Arc<Kube>, Failure> {
     work.is_running(work.control_plane()).await?;
     let docker = work.shared.docker().await?;
-    let attempts = every(INTERVAL, LIMIT);
-    let reading = async { (|| kubeconfig(work, docker)).retry(attempts).await };
+    let looks = every(LOOK, LIMIT);
+    let reading = async { (|| kubeconfig(work, docker)).retry(looks).await };
     let kubeconfig = work.steps.measure("kubeconfig written", reading).await?;
     let client = client(kubeconfig).await.map_err(|error| unusable(&error))?;
-    let asking = async { (|| client.apiserver_version()).retry(attempts).await };
+    let asks = every(ASK, LIMIT);
+    let asking = async { (|| client.apiserver_version()).retry(asks).await };
     let version = work.steps.measure("api server up", asking).await;
     let version = version.map_err(|error| unusable(&error))?;
     let view = View::start(&client, &work.plan.namespace, tasks, stop);

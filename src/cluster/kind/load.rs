@@ -17,8 +17,8 @@ use crate::event::{Evidence, Failure, Symptom};
 /// How long a node's containerd may take to answer; phases have shorter deadlines of their own.
 const CONTAINERD: Duration = Duration::from_secs(300);
 
-/// How often it is asked.
-const INTERVAL: Duration = Duration::from_millis(150);
+/// How often it is asked. Each question is a process in the node, and the answer is there seconds before it is needed.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 
