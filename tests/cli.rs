@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::Workplace;
+use support::Scratch;
 
 /// A bad input: the matrix file, the arguments, the exit code, and what stderr must say.
 struct Case {
@@ -215,7 +215,7 @@ const CASES: &[Case] = &[
 fn every_bad_input_is_told_clearly() {
     let mut wrong = Vec::new();
     for case in CASES {
-        let place = Workplace::new();
+        let place = Scratch::new();
         fs::write(place.path().join("matrix.toml"), case.matrix).unwrap();
         let output = place.command(case.arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -243,7 +243,7 @@ fn every_bad_input_is_told_clearly() {
 
 #[test]
 fn a_missing_matrix_says_how_to_write_one() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     let output = place.command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -255,7 +255,7 @@ fn a_missing_matrix_says_how_to_write_one() {
 
 #[test]
 fn the_matrix_is_found_from_a_folder_below() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), GOOD).unwrap();
     let below = place.path().join("a/b");
     fs::create_dir_all(&below).unwrap();
@@ -269,7 +269,7 @@ fn the_matrix_is_found_from_a_folder_below() {
 
 #[test]
 fn the_list_is_data_on_stdout() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), GOOD).unwrap();
     let output = place.command(&["list", "--json"]).output().unwrap();
     assert!(output.stderr.is_empty());

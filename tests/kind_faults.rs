@@ -17,7 +17,7 @@ use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Cell, Matrix, Phase};
 use e2e_matrix::report::RunModel;
 use plexd_agent::fault::Fault;
-use support::Workplace;
+use support::Scratch;
 
 const MATRIX: &str = "tests/fixtures/faults-kind.toml";
 /// Far more than the six clusters take: what hangs is killed and told.
@@ -34,7 +34,7 @@ const INHERITED: [&str; 5] = [
 #[test]
 #[ignore = "needs kind (creates 6 clusters)"]
 fn every_fault_fails_exactly_its_phase() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     let run = run(&place);
     let cells = Matrix::parse(MATRIX, include_str!("fixtures/faults-kind.toml"))
         .unwrap()
@@ -54,7 +54,7 @@ fn every_fault_fails_exactly_its_phase() {
 }
 
 /// Runs the matrix, and reads back what it recorded.
-fn run(place: &Workplace) -> RunModel {
+fn run(place: &Scratch) -> RunModel {
     let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
     let out = record::folder(place).with_file_name("");
     let mut command = place.command(&["--provider", "kind"]);
@@ -86,7 +86,7 @@ fn red_phase(cell: &Cell) -> Phase {
 }
 
 /// No container of any of the run's clusters, and no private folder; the volumes of each were looked for by its clean-up.
-fn assert_nothing_is_left(place: &Workplace, run: &RunModel) {
+fn assert_nothing_is_left(place: &Scratch, run: &RunModel) {
     let token = record::token(run);
     let mut docker = Command::new("docker");
     docker.args(["ps", "--all", "--filter"]);

@@ -9,7 +9,7 @@ use e2e_matrix::matrix::Phase;
 use e2e_matrix::report::RunModel;
 use plexd_agent::fault::Fault;
 
-use crate::support::Workplace;
+use crate::support::Scratch;
 use crate::{blame, record};
 
 /// A cell that must fail a phase waits that long in it. More than `slow-start` needs, and many times what a phase takes
@@ -50,7 +50,7 @@ fn variant(fault: Fault) -> String {
 }
 
 /// Runs `matrix` with `arguments`, all cells at once, and reads back what it recorded.
-fn run(place: &Workplace, matrix: &str, cells: usize, arguments: &[&str]) -> RunModel {
+fn run(place: &Scratch, matrix: &str, cells: usize, arguments: &[&str]) -> RunModel {
     fs::write(place.path().join("matrix.toml"), matrix).unwrap();
     let jobs = cells.to_string();
     let output = place
@@ -66,7 +66,7 @@ fn run(place: &Workplace, matrix: &str, cells: usize, arguments: &[&str]) -> Run
 
 #[test]
 fn every_fault_fails_exactly_its_phase() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     let faults: Vec<_> = Fault::ALL
         .iter()
         .map(|fault| (variant(*fault), fault.to_string()))
@@ -92,7 +92,7 @@ fn phase(name: &str) -> Phase {
 
 #[test]
 fn a_fault_of_one_node_is_told_of_that_node_and_no_other() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     let faults = [("silent".to_owned(), "no-audit@1".to_owned())];
     let run = run(
         &place,
@@ -111,7 +111,7 @@ fn a_fault_of_one_node_is_told_of_that_node_and_no_other() {
 
 #[test]
 fn what_failed_for_good_is_not_waited_for() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     let faults = [("crash".to_owned(), "crash".to_owned())];
     let hour = &["--timeout", "readiness=1h"];
     // Within the patience of this test, which is far below that hour.

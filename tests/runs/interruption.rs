@@ -12,7 +12,7 @@ use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::record;
-use crate::support::Workplace;
+use crate::support::Scratch;
 
 /// Three cells at once that wait for an hour for what never comes, and a fourth that never begins.
 const MATRIX: &str = r#"
@@ -52,7 +52,7 @@ fn the_first_signal_ends_the_run_in_order() {
         (Signal::TERM, Termination::Terminate, 143),
         (Signal::HUP, Termination::Terminate, 143),
     ] {
-        let place = Workplace::new();
+        let place = Scratch::new();
         let (stderr, exit) = interrupted_by(signal, &place);
         assert_eq!(exit, Some(code), "{stderr:#?}");
         let run = record::read(&place);
@@ -65,7 +65,7 @@ fn the_first_signal_ends_the_run_in_order() {
 }
 
 /// Sends `signal` once all cells that run are in `assertions`. Returns what was told, and the exit code.
-fn interrupted_by(signal: Signal, place: &Workplace) -> (Vec<String>, Option<i32>) {
+fn interrupted_by(signal: Signal, place: &Scratch) -> (Vec<String>, Option<i32>) {
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     let mut command = place.process(&["--provider", "local", "--verbose"]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -110,7 +110,7 @@ fn cells_are_told(run: &RunModel) {
 }
 
 /// Every report is there; CI servers read an error in each cell that was cut off, and none in the one that never began.
-fn reports_are_told(place: &Workplace, signal: &str) {
+fn reports_are_told(place: &Scratch, signal: &str) {
     let [junit, summary, html] = ["junit.xml", "summary.md", "report.html"]
         .map(|name| fs::read_to_string(record::folder(place).join(name)).unwrap());
     let junit = Report::deserialize_from_str(&junit).unwrap();

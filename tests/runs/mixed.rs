@@ -15,7 +15,7 @@ use e2e_matrix::report::model::{CellModel, PhaseOutcome};
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 
 use crate::record;
-use crate::support::Workplace;
+use crate::support::Scratch;
 
 /// Far more than a whole run takes: what hangs is killed and told.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -168,8 +168,8 @@ impl Expected {
 }
 
 /// A workplace with everything that [`MATRIX`] names.
-fn workplace() -> Workplace {
-    let place = Workplace::new();
+fn workplace() -> Scratch {
+    let place = Scratch::new();
     let write = |file: &str, text: String| fs::write(place.path().join(file), text).unwrap();
     write("matrix.toml", MATRIX.to_owned());
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
@@ -208,7 +208,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn run(place: &Workplace, arguments: &[&str]) -> Output {
+fn run(place: &Scratch, arguments: &[&str]) -> Output {
     let mut command = place.command(&["--provider", "local"]);
     command.args(arguments).timeout(PATIENCE).output().unwrap()
 }
@@ -271,7 +271,7 @@ fn columns_tell(row: &Row, phases: &[&str], verdict: &str) {
 }
 
 /// Every report file is there, tells every row, and is the same in its second place.
-fn reports_tell(place: &Workplace) {
+fn reports_tell(place: &Scratch) {
     let read = |path: PathBuf| fs::read_to_string(&path).unwrap();
     let folder = record::folder(place);
     let [junit, summary, html] =
@@ -347,7 +347,7 @@ fn the_exit_code_is_the_first_that_applies_to_the_selected_cells() {
 fn a_range_of_ports_that_is_taken_breaks_the_cell_before_anything_is_made() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let place = Workplace::new();
+    let place = Scratch::new();
     let matrix = format!("[matrix]\nkubernetes = [\"1.36\"]\n[run]\nports = \"{port}-{port}\"\n");
     fs::write(place.path().join("matrix.toml"), matrix).unwrap();
     let output = run(&place, &[]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e_matrix::event::CellVerdict;
 
 use crate::record;
-use crate::support::Workplace;
+use crate::support::Scratch;
 
 /// How long the cell may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ ports = "any"
 #[test]
 #[ignore = "needs a release build (starts 200 agents)"]
 fn a_cell_of_200_nodes_passes_within_a_minute() {
-    let place = Workplace::new();
+    let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     let mut command = place.command(&["--provider", "local"]);
     let output = command.timeout(LIMIT * 5).output().unwrap();

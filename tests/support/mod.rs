@@ -10,9 +10,9 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// A folder of its own, with a home and a place for temporary files below it. A test that fails leaves it behind.
-pub(crate) struct Workplace(TempDir);
+pub(crate) struct Scratch(TempDir);
 
-impl Workplace {
+impl Scratch {
     /// Makes one.
     pub(crate) fn new() -> Self {
         let folder = TempDir::with_prefix("e2e-matrix-test-").unwrap();
@@ -48,7 +48,7 @@ impl Workplace {
     }
 }
 
-impl Drop for Workplace {
+impl Drop for Scratch {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.disable_cleanup(true);

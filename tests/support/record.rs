@@ -12,18 +12,18 @@ use e2e_matrix::report::RunModel;
 use e2e_matrix::report::model::{CellModel, PhaseModel, PhaseOutcome};
 use e2e_matrix::report::record;
 
-use crate::support::Workplace;
+use crate::support::Scratch;
 
 /// The token that agents register with.
 const SECRET: &[u8] = b"e2e-test-token";
 
 /// The folder of the newest run in `place`.
-pub(crate) fn folder(place: &Workplace) -> PathBuf {
+pub(crate) fn folder(place: &Scratch) -> PathBuf {
     place.path().join("target/e2e-matrix/latest")
 }
 
 /// The newest run in `place`, as its record tells it.
-pub(crate) fn read(place: &Workplace) -> RunModel {
+pub(crate) fn read(place: &Scratch) -> RunModel {
     let records = record::read(&folder(place).join(record::FILE_NAME)).unwrap();
     RunModel::new(&records)
 }
@@ -55,7 +55,7 @@ pub(crate) fn deviations(cell: &CellModel, red: Option<Phase>) -> Vec<String> {
 }
 
 /// Nothing of the newest run in `place` is there but its reports, and they hold no token.
-pub(crate) fn assert_nothing_else_is_left(place: &Workplace, run: &RunModel) {
+pub(crate) fn assert_nothing_else_is_left(place: &Scratch, run: &RunModel) {
     assert_eq!(
         below(&place.path().join("state/runs")),
         [] as [PathBuf; 0],
