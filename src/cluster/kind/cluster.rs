@@ -169,7 +169,7 @@ impl Cluster for KindCluster {
             let row = loaded.iter().find(|row| row.subject == subject);
             row.map_or_else(|| name.to_owned(), |row| format!("{name} ({})", row.seen))
         };
-        let names = work.image_names();
+        let names = &work.shared.names;
         CellFacts {
             server_version: work.kube.get().map(|kube| kube.server_version.clone()),
             nodes: work.nodes.iter().map(ToString::to_string).collect(),

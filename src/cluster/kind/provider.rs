@@ -23,7 +23,8 @@ pub struct KindProvider(Arc<Shared>);
 /// What the clusters share.
 pub(super) struct Shared {
     pub(super) options: KindOptions,
-    names: ImageNames,
+    /// What agent and mock run in.
+    pub(super) names: ImageNames,
     docker: OnceCell<Docker>,
     network: OnceCell<()>,
     archives: OnceCell<Vec<Archive>>,

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodSpec;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,7 +12,6 @@ use super::access::Kube;
 use super::milestone::Milestone;
 use super::provider::Shared;
 use super::{access, apply, create, dns, load, pod_network};
-use crate::cluster::images::ImageNames;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::event::{Evidence, Failure};
 
@@ -87,27 +85,6 @@ impl Work {
             milestone.reached().await?;
         }
         Ok(())
-    }
-
-    /// The images that agent and mock run in.
-    pub(super) fn image_names(&self) -> ImageNames {
-        let rendered = &self.plan.rendered;
-        let image = |pod: Option<&PodSpec>, name: &str| {
-            let containers = pod.iter().flat_map(|pod| &pod.containers);
-            let container = containers
-                .into_iter()
-                .find(|container| container.name == name);
-            container
-                .and_then(|container| container.image.clone())
-                .unwrap_or_default()
-        };
-        let (agent, mock) = (rendered.agent(), rendered.mock());
-        let agent_pod = agent.daemon_set.spec.template.spec.as_ref();
-        let mock_pod = mock.deployment.spec.template.spec.as_ref();
-        ImageNames {
-            agent: image(agent_pod, &agent.container),
-            mock: image(mock_pod, &mock.container),
-        }
     }
 
     pub(super) fn set_tuning(&self, tuning: Vec<String>) {
