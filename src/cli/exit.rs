@@ -56,14 +56,17 @@ impl Exit {
     pub const fn when(self) -> &'static str {
         match self {
             Self::Passed => "every selected cell passed, or is allowed to fail",
-            Self::Product => "a cell has a failure of class product: the agent broke the contract",
+            Self::Product => {
+                "a cell has a failure of class product: the agent broke the contract; \
+                 or a cell passed on a retry only, under `--flaky-result fail`"
+            }
             Self::Configuration => {
                 "a file, an option or a filter can't be used, a filter's term names nothing in the matrix, \
                  or a cell has a failure of class configuration"
             }
             Self::Infrastructure => {
                 "Docker, kind or a node image is missing, no port is free, the output folder can't be written, \
-                 or a cell has a failure of class infrastructure"
+                 a cell has a failure of class infrastructure, or the time of `--run-timeout` was up"
             }
             Self::NothingToDo => {
                 "there is nothing to do: a valid filter selects no cell, or the matrix has none (`--no-cells pass` makes it 0)"
@@ -93,9 +96,12 @@ impl From<RunVerdict> for Exit {
                 by: Termination::Terminate,
             } => Self::Terminated,
             RunVerdict::RunnerBug => Self::RunnerBug,
-            RunVerdict::ProductFailure => Self::Product,
+            RunVerdict::ProductFailure | RunVerdict::FlakyFailure => Self::Product,
             RunVerdict::ConfigurationFailure => Self::Configuration,
-            RunVerdict::InfrastructureFailure => Self::Infrastructure,
+            RunVerdict::InfrastructureFailure
+            | RunVerdict::Interrupted {
+                by: Termination::RunTimeout,
+            } => Self::Infrastructure,
             RunVerdict::NothingToDo => Self::NothingToDo,
             RunVerdict::Passed => Self::Passed,
         }

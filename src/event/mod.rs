@@ -15,5 +15,6 @@ pub use outcome::{
     Termination,
 };
 pub use record::{
-    CellFacts, CellSummary, Event, HostFacts, Record, RunFacts, Severity, Step, VERSION,
+    CellFacts, CellSummary, Event, FlakyResult, HostFacts, MachineLoad, Record, RunFacts, Severity,
+    Step, VERSION,
 };

@@ -61,6 +61,8 @@ pub struct PhaseResult {
 pub enum CellVerdict {
     /// Every phase passed.
     Passed,
+    /// Every phase passed, but not at the first attempt.
+    Flaky,
     /// The product broke the contract.
     Failed,
     /// Infrastructure or configuration kept the suite from its verdict.
@@ -76,6 +78,7 @@ impl CellVerdict {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
+            Self::Flaky => "flaky",
             Self::Failed => "failed",
             Self::Broken => "broken",
             Self::Skipped => "skipped",
@@ -98,7 +101,7 @@ impl fmt::Display for CellVerdict {
     }
 }
 
-/// Which signal ended the run.
+/// What ended the run before its cells had ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Termination {
@@ -106,14 +109,17 @@ pub enum Termination {
     Interrupt,
     /// SIGTERM, or a closed terminal.
     Terminate,
+    /// The time that the run was given is up.
+    RunTimeout,
 }
 
 impl Termination {
-    /// The signal's name.
-    pub const fn signal(self) -> &'static str {
+    /// The signal's name, or the option's.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::RunTimeout => "--run-timeout",
         }
     }
 }
@@ -122,13 +128,16 @@ impl Termination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum RunVerdict {
-    /// A signal ended it.
+    /// A signal ended it, or its time was up before its cells had ended. A signal comes before all others; a time-out comes after the
+    /// failures that were seen until then.
     Interrupted {
         /// Which.
         by: Termination,
     },
     /// A cell that counts has a product failure.
     ProductFailure,
+    /// A cell that counts passed on a retry only, and the run was told that this is a failure.
+    FlakyFailure,
     /// A cell that counts has a failure of class configuration.
     ConfigurationFailure,
     /// A cell that counts has a failure of class infrastructure.

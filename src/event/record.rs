@@ -22,6 +22,11 @@ pub struct Record {
     pub event: Event,
 }
 
+/// What an event says that was written before cells could be retried.
+const fn first_attempt() -> u32 {
+    1
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
@@ -38,12 +43,21 @@ pub enum Event {
         /// One sentence or a few lines.
         text: String,
     },
-    /// A cell begins.
+    /// Cells that join the run after its beginning: the next round of a run that repeats until something fails.
+    CellsAdded {
+        /// Which, in their order.
+        cells: Vec<CellSummary>,
+    },
+    /// A cell begins, or begins again. What was said of it before belongs to the attempt before, where that was retried; where it was
+    /// not, the run was killed in the middle of it, and it counts for nothing.
     CellStarted {
         /// Which.
         cell: CellId,
         /// The name of its cluster.
         cluster: String,
+        /// Which attempt, from 1.
+        #[serde(default = "first_attempt")]
+        attempt: u32,
     },
     /// What is known of a cell's cluster, once it is known.
     CellFacts {
@@ -98,6 +112,25 @@ pub enum Event {
         /// The steps, in order of their start.
         steps: Vec<Step>,
     },
+    /// An attempt at a cell ended red, and another one follows. What was said of the cell since its start belongs to this attempt.
+    CellRetried {
+        /// Which.
+        cell: CellId,
+        /// Which attempt ended, from 1.
+        attempt: u32,
+        /// How.
+        verdict: CellVerdict,
+        /// Why, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+        /// What the machine was doing when it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        load: Option<MachineLoad>,
+        /// How long the next attempt waits, in milliseconds.
+        wait_ms: u64,
+    },
     /// A cell has ended, or was never started.
     CellFinished {
         /// Which.
@@ -107,10 +140,13 @@ pub enum Event {
         /// Why, where it is not green: the first failure, or the reason of the skip.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// How long it took, in milliseconds.
+        /// How long it took in milliseconds, every attempt and the waits between them included.
         duration_ms: u64,
+        /// What the machine was doing when it ended; none for a cell that was never started.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        load: Option<MachineLoad>,
     },
-    /// A signal asked the run to end.
+    /// A signal asked the run to end, or its time is up.
     Interrupted {
         /// Which.
         by: Termination,
@@ -158,6 +194,9 @@ pub struct RunFacts {
     pub provider_reason: Option<String>,
     /// How many cells run at once.
     pub jobs: usize,
+    /// What a cell that passed on a retry counts for.
+    #[serde(default)]
+    pub flaky_result: FlakyResult,
     /// The machine.
     pub host: HostFacts,
     /// The selected cells, in their order.
@@ -197,6 +236,31 @@ pub struct CellSummary {
     /// A red result does not change the exit code.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_failure: bool,
+}
+
+/// What a cell that passed on a retry counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlakyResult {
+    /// It passed.
+    #[default]
+    Pass,
+    /// It failed.
+    Fail,
+}
+
+/// What the machine was doing when a cell ended: an overloaded one makes failures that are nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineLoad {
+    /// The load average over one minute, in hundredths: 250 are two and a half processes that run or want to.
+    pub average_hundredths: u64,
+    /// The share of the last ten seconds in which something waited for a processor, in percent; none where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_pressure_percent: Option<u64>,
+    /// Memory that was free to use, in bytes.
+    pub memory_available_bytes: u64,
+    /// Cells of this run that ran then, this one included.
+    pub cells: usize,
 }
 
 /// What is known of a cell's cluster.

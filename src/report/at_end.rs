@@ -64,6 +64,7 @@ impl Sink for AtEnd {
             Event::RunFinished { .. } => (self.work)(&self.records),
             Event::RunStarted { .. }
             | Event::Notice { .. }
+            | Event::CellsAdded { .. }
             | Event::CellStarted { .. }
             | Event::CellFacts { .. }
             | Event::PhaseStarted { .. }
@@ -72,6 +73,7 @@ impl Sink for AtEnd {
             | Event::Diagnostics { .. }
             | Event::Counters { .. }
             | Event::Timings { .. }
+            | Event::CellRetried { .. }
             | Event::CellFinished { .. }
             | Event::Interrupted { .. }
             | Event::RunFailed { .. } => Ok(()),

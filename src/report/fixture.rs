@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::marks::Mark;
 use crate::event::{
     CellFacts, CellSummary, CellVerdict, CounterTable, Event, Evidence, Execution, Failure,
-    FailureClass, HostFacts, LogTail, NodeCounters, PhaseResult, PhaseStatus, Record, RunFacts,
-    RunVerdict, Severity, Step, Symptom, VERSION,
+    FailureClass, FlakyResult, HostFacts, LogTail, NodeCounters, PhaseResult, PhaseStatus, Record,
+    RunFacts, RunVerdict, Severity, Step, Symptom, VERSION,
 };
 use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
 
@@ -250,6 +250,7 @@ impl Script {
                 verdict: plan.verdict(),
                 reason,
                 duration_ms: self.elapsed_ms - began,
+                load: None,
             });
         }
     }
@@ -257,7 +258,11 @@ impl Script {
     fn started_cell(&mut self, plan: &Plan) {
         let cell = plan.id();
         let cluster = plan.cluster();
-        self.say(Event::CellStarted { cell, cluster });
+        self.say(Event::CellStarted {
+            cell,
+            cluster,
+            attempt: 1,
+        });
         self.say(Event::CellFacts {
             cell: plan.id(),
             facts: facts(plan, (self.execution)(Phase::Cluster)),
@@ -350,6 +355,7 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
             matrix: "matrix.toml".to_owned(),
             filters: Vec::new(),
             provider: provider.to_owned(),
+            flaky_result: FlakyResult::default(),
             provider_reason: None,
             jobs: 2,
             host: HostFacts {

@@ -9,7 +9,8 @@ use super::paint::Paint;
 use super::text::{self, push};
 use super::xml_text::clean;
 use crate::event::{
-    CellVerdict, Event, Failure, FailureClass, PhaseResult, PhaseStatus, Record, RunFacts, Severity,
+    CellSummary, CellVerdict, Event, Failure, FailureClass, PhaseResult, PhaseStatus, Record,
+    RunFacts, Severity,
 };
 use crate::matrix::CellId;
 
@@ -71,9 +72,30 @@ impl Lines {
         match event {
             Event::RunStarted { facts } => Some(self.run(facts)),
             Event::Notice { severity, text } => Some(self.notice(*severity, text)),
-            Event::CellStarted { cell, cluster } => {
-                Some(self.cell(Tone::Quiet, "start", cell, &format!("as {cluster}")))
+            Event::CellsAdded { cells } => {
+                self.add(cells);
+                None
             }
+            Event::CellStarted {
+                cell,
+                cluster,
+                attempt,
+            } => {
+                let text = match attempt {
+                    0 | 1 => format!("as {cluster}"),
+                    attempt => format!("as {cluster}, attempt {attempt}"),
+                };
+                Some(self.cell(Tone::Quiet, "start", cell, &text))
+            }
+            Event::CellRetried {
+                cell,
+                attempt,
+                verdict,
+                reason: _,
+                duration_ms,
+                load: _,
+                wait_ms,
+            } => Some(self.retry(cell, *attempt, *verdict, *duration_ms, *wait_ms)),
             Event::PhaseFinished { cell, result } => self.phase(cell, result),
             Event::Diagnostics { cell, files, .. } => match self.detail {
                 Detail::Cells => None,
@@ -87,9 +109,10 @@ impl Lines {
                 verdict,
                 reason,
                 duration_ms,
+                load: _,
             } => Some(self.verdict(cell, *verdict, reason.as_deref(), *duration_ms)),
             Event::Interrupted { by } => {
-                let text = format!("{}: the run ends, cells are cleaned up", by.signal());
+                let text = format!("{}: the run ends, cells are cleaned up", by.name());
                 Some(self.paint.tone(Tone::Warning, &text))
             }
             Event::RunFailed { failure } => Some(self.failure("the run", failure)),
@@ -104,11 +127,7 @@ impl Lines {
     }
 
     fn run(&mut self, facts: &RunFacts) -> String {
-        let widths = facts.cells.iter().map(|cell| cell.id.as_str().len());
-        self.id_width = widths.max().unwrap_or(0);
-        self.cells = facts.cells.len();
-        let allowed = facts.cells.iter().filter(|cell| cell.allow_failure);
-        self.allowed = allowed.map(|cell| cell.id.clone()).collect();
+        self.add(&facts.cells);
         let cells = text::counted(self.cells, "cell");
         let mut line = format!(
             "{cells} of {}, {} at once, provider {}",
@@ -118,6 +137,14 @@ impl Lines {
             push(&mut line, format_args!(" ({reason})"));
         }
         self.paint.strong(&one_line(&line))
+    }
+
+    fn add(&mut self, cells: &[CellSummary]) {
+        let widths = cells.iter().map(|cell| cell.id.as_str().len());
+        self.id_width = widths.max().unwrap_or(0).max(self.id_width);
+        self.cells += cells.len();
+        let allowed = cells.iter().filter(|cell| cell.allow_failure);
+        self.allowed.extend(allowed.map(|cell| cell.id.clone()));
     }
 
     fn notice(&self, severity: Severity, text: &str) -> String {
@@ -147,6 +174,20 @@ impl Lines {
         }
     }
 
+    /// An attempt that is followed by another. What failed in it has a line of its own.
+    fn retry(
+        &self,
+        cell: &CellId,
+        attempt: u32,
+        verdict: CellVerdict,
+        duration_ms: u64,
+        wait_ms: u64,
+    ) -> String {
+        let (took, wait) = (text::duration(duration_ms), text::duration(wait_ms));
+        let text = format!("attempt {attempt} {verdict} in {took}; the next one begins in {wait}");
+        self.cell(Tone::Warning, "retry", cell, &text)
+    }
+
     fn verdict(
         &mut self,
         cell: &CellId,
@@ -157,6 +198,7 @@ impl Lines {
         self.finished += 1;
         let (tone, word) = match verdict {
             CellVerdict::Passed => (Tone::Good, "passed"),
+            CellVerdict::Flaky => (Tone::Warning, "flaky"),
             CellVerdict::Failed => (Tone::Bad, "FAILED"),
             CellVerdict::Broken => (Tone::Warning, "BROKEN"),
             CellVerdict::Skipped => (Tone::Quiet, "skipped"),
@@ -173,6 +215,7 @@ impl Lines {
             CellVerdict::Failed
             | CellVerdict::Broken
             | CellVerdict::Passed
+            | CellVerdict::Flaky
             | CellVerdict::Skipped
             | CellVerdict::Interrupted => "",
         };

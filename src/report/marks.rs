@@ -126,7 +126,7 @@ pub(super) const fn verdict_tone(cell: &CellModel) -> Tone {
         CellVerdict::Skipped => Tone::Quiet,
         CellVerdict::Failed if cell.summary.allow_failure => Tone::Warning,
         CellVerdict::Failed => Tone::Bad,
-        CellVerdict::Broken | CellVerdict::Interrupted => Tone::Warning,
+        CellVerdict::Flaky | CellVerdict::Broken | CellVerdict::Interrupted => Tone::Warning,
     }
 }
 
@@ -140,7 +140,9 @@ pub(super) const fn run_tone(run: &RunModel) -> Tone {
             | RunVerdict::Interrupted { .. },
         )
         | None => Tone::Warning,
-        Some(RunVerdict::ProductFailure | RunVerdict::RunnerBug) => Tone::Bad,
+        Some(RunVerdict::ProductFailure | RunVerdict::FlakyFailure | RunVerdict::RunnerBug) => {
+            Tone::Bad
+        }
     }
 }
 

@@ -67,6 +67,10 @@ impl Progress {
             bar.finish_and_clear();
             self.screen.remove(&bar);
         }
+        self.show_total();
+    }
+
+    fn show_total(&self) {
         if let Some(total) = &self.total {
             total.set_message(self.lines.progress());
         }
@@ -99,7 +103,10 @@ impl Sink for Progress {
             }
             Event::PhaseStarted { cell, phase } => self.show(cell, *phase, ""),
             Event::PhaseProgress { cell, phase, text } => self.show(cell, *phase, text),
-            Event::CellFinished { cell, .. } => self.finish_cell(cell),
+            Event::CellRetried { cell, .. } | Event::CellFinished { cell, .. } => {
+                self.finish_cell(cell);
+            }
+            Event::CellsAdded { .. } => self.show_total(),
             Event::RunFinished { .. } => ended = self.finish_run(),
             Event::Notice { .. }
             | Event::CellFacts { .. }

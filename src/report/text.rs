@@ -64,6 +64,7 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
     match run.verdict {
         Some(RunVerdict::Passed) => "passed",
         Some(RunVerdict::ProductFailure) => "failed",
+        Some(RunVerdict::FlakyFailure) => "flaky",
         Some(RunVerdict::ConfigurationFailure) => "broken by its configuration",
         Some(RunVerdict::InfrastructureFailure) => "broken by its infrastructure",
         Some(RunVerdict::NothingToDo) => "nothing to do",
@@ -74,6 +75,9 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
         Some(RunVerdict::Interrupted {
             by: Termination::Terminate,
         }) => "interrupted by SIGTERM",
+        Some(RunVerdict::Interrupted {
+            by: Termination::RunTimeout,
+        }) => "out of time",
         None => "killed before its end",
     }
 }
@@ -83,6 +87,7 @@ pub(super) fn tally(run: &RunModel) -> String {
     let tally = run.tally();
     let counts = [
         (tally.passed, "passed"),
+        (tally.flaky, "flaky"),
         (tally.failed, "failed"),
         (tally.broken, "broken"),
         (tally.allowed, "allowed to fail"),

@@ -11,8 +11,8 @@ use super::verdict::{self, Counted};
 use crate::cluster::{CellPlan, Provider};
 use crate::deadline::{RunClock, milliseconds};
 use crate::event::{
-    CellSummary, CellVerdict, Emitter, Event, Failure, HostFacts, RunFacts, Severity, Symptom,
-    Termination,
+    CellSummary, CellVerdict, Emitter, Event, Failure, FlakyResult, HostFacts, RunFacts, Severity,
+    Symptom, Termination,
 };
 use crate::machine::{ports, probe};
 use crate::matrix::{CellId, Phase, PortRange};
@@ -99,6 +99,7 @@ impl<'r> Run<'r> {
             provider: self.provider.name().to_owned(),
             provider_reason: request.provider.reason.clone(),
             jobs: self.admission.capacity(),
+            flaky_result: FlakyResult::default(),
             host: HostFacts {
                 name: probe::host_name(),
                 platform: probe::platform(),
@@ -192,6 +193,7 @@ impl<'r> Run<'r> {
             verdict,
             reason,
             duration_ms: *duration_ms,
+            load: None,
         });
     }
 }
@@ -271,6 +273,7 @@ impl CellTask {
         self.events.emit(Event::CellStarted {
             cell: self.plan.cell.id.clone(),
             cluster: self.plan.cluster.to_string(),
+            attempt: 1,
         });
         let end = self.suite().await;
         let duration = self.clock.elapsed().saturating_sub(start);

@@ -188,10 +188,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     }
 
     fn interrupted(&mut self, during: Option<Phase>) -> PhaseStatus {
-        let signal = self
-            .interruption
-            .by()
-            .map_or("a signal", Termination::signal);
+        let signal = self.interruption.by().map_or("a signal", Termination::name);
         let reason = during.map_or_else(
             || format!("interrupted by {signal}"),
             |phase| format!("interrupted by {signal} during `{phase}`"),

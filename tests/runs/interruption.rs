@@ -58,8 +58,8 @@ fn the_first_signal_ends_the_run_in_order() {
         let run = record::read(&place);
         assert_eq!(run.signal, Some(by));
         cells_are_told(&run);
-        reports_are_told(&place, by.signal());
-        told_before_the_cells_go(&stderr, by.signal());
+        reports_are_told(&place, by.name());
+        told_before_the_cells_go(&stderr, by.name());
         record::assert_nothing_else_is_left(&place, &run);
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn run_facts(raw: &RunFacts) -> RunFacts {
         provider: clean(&raw.provider),
         provider_reason: raw.provider_reason.as_deref().map(clean),
         jobs: raw.jobs,
+        flaky_result: raw.flaky_result,
         host: HostFacts {
             name: clean(&raw.host.name),
             platform: clean(&raw.host.platform),

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{CellModel, Notice, PhaseModel, PhaseOutcome, RunModel, cleaning};
 use crate::event::{
-    CellFacts, CellSummary, CellVerdict, Event, Execution, LogTail, NodeCounters, PhaseResult,
-    PhaseStatus, Record, RunFacts, Step,
+    CellFacts, CellSummary, CellVerdict, Event, Execution, LogTail, MachineLoad, NodeCounters,
+    PhaseResult, PhaseStatus, Record, RunFacts, Step,
 };
 use crate::matrix::{CellId, Phase};
 use crate::report::xml_text::clean;
@@ -32,6 +32,15 @@ struct Fold {
 /// A cell as far as its records went.
 struct CellDraft {
     summary: CellSummary,
+    earlier: Vec<CellModel>,
+    attempt: AttemptDraft,
+    end: Option<CellEnd>,
+}
+
+/// An attempt at a cell as far as its records went.
+#[derive(Default)]
+struct AttemptDraft {
+    number: u32,
     cluster: Option<String>,
     started: Option<Timestamp>,
     facts: Option<CellFacts>,
@@ -41,13 +50,14 @@ struct CellDraft {
     quotes: Vec<LogTail>,
     counters: Option<NodeCounters>,
     steps: Vec<Step>,
-    end: Option<CellEnd>,
 }
 
+/// How a cell, or an attempt at it, ended.
 struct CellEnd {
     verdict: CellVerdict,
     reason: Option<String>,
     duration_ms: u64,
+    load: Option<MachineLoad>,
 }
 
 /// A phase as far as its records went.
@@ -66,41 +76,54 @@ impl Fold {
                 severity: *severity,
                 text: clean(text),
             }),
-            Event::CellStarted { cell, cluster } => {
-                let draft = self.cell(cell);
-                draft.started = Some(at);
-                draft.cluster = Some(cluster.clone());
-            }
+            Event::CellsAdded { cells } => self.add(cells),
+            Event::CellStarted {
+                cell,
+                cluster,
+                attempt,
+            } => self.cell(cell).begin(*attempt, cluster, at),
             Event::CellFacts { cell, facts } => {
-                self.cell(cell).facts = Some(cleaning::cell_facts(facts));
+                self.attempt(cell).facts = Some(cleaning::cell_facts(facts));
             }
-            Event::PhaseStarted { cell, phase } => self.cell(cell).open(*phase, at),
-            Event::PhaseProgress { cell, phase, text } => self.cell(cell).progress(*phase, text),
-            Event::PhaseFinished { cell, result } => self.cell(cell).close(result),
+            Event::PhaseStarted { cell, phase } => self.attempt(cell).open(*phase, at),
+            Event::PhaseProgress { cell, phase, text } => self.attempt(cell).progress(*phase, text),
+            Event::PhaseFinished { cell, result } => self.attempt(cell).close(result),
             Event::Diagnostics {
                 cell,
                 files,
                 quotes,
             } => {
-                let draft = self.cell(cell);
+                let draft = self.attempt(cell);
                 draft.diagnostics.extend(cleaning::texts(files));
                 draft.quotes.extend(cleaning::logs(quotes));
             }
             Event::Counters { cell, counters } => {
-                self.cell(cell).counters = Some(cleaning::counters(counters));
+                self.attempt(cell).counters = Some(cleaning::counters(counters));
             }
-            Event::Timings { cell, steps } => self.cell(cell).steps.extend(steps.iter().cloned()),
+            Event::Timings { cell, steps } => {
+                self.attempt(cell).steps.extend(steps.iter().cloned());
+            }
+            Event::CellRetried {
+                cell,
+                attempt: _,
+                verdict,
+                reason,
+                duration_ms,
+                load,
+                wait_ms: _,
+            } => self.cell(cell).retry(
+                CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load),
+                at,
+            ),
             Event::CellFinished {
                 cell,
                 verdict,
                 reason,
                 duration_ms,
+                load,
             } => {
-                self.cell(cell).end = Some(CellEnd {
-                    verdict: *verdict,
-                    reason: reason.as_deref().map(clean),
-                    duration_ms: *duration_ms,
-                });
+                let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
+                self.cell(cell).end = Some(end);
             }
             Event::Interrupted { by } => self.run.signal = Some(*by),
             Event::RunFailed { failure } => self.run.failures.push(cleaning::failure(failure)),
@@ -115,10 +138,19 @@ impl Fold {
     }
 
     fn start(&mut self, facts: &RunFacts) {
-        for summary in &facts.cells {
+        self.add(&facts.cells);
+        self.run.facts = Some(cleaning::run_facts(facts));
+    }
+
+    fn add(&mut self, cells: &[CellSummary]) {
+        for summary in cells {
             self.cell(&summary.id).summary = summary.clone();
         }
-        self.run.facts = Some(cleaning::run_facts(facts));
+    }
+
+    /// The attempt at `id` that its records are about.
+    fn attempt(&mut self, id: &CellId) -> &mut AttemptDraft {
+        &mut self.cell(id).attempt
     }
 
     /// The draft of `id`, which the run's facts need not have named.
@@ -158,19 +190,61 @@ impl CellDraft {
         };
         Self {
             summary,
-            cluster: None,
-            started: None,
-            facts: None,
-            begun: BTreeMap::new(),
-            phases: BTreeMap::new(),
-            diagnostics: Vec::new(),
-            quotes: Vec::new(),
-            counters: None,
-            steps: Vec::new(),
+            earlier: Vec::new(),
+            attempt: AttemptDraft::default(),
             end: None,
         }
     }
 
+    /// A new attempt. What was said of one that was neither retried nor finished counts for nothing: the run was killed in it.
+    fn begin(&mut self, number: u32, cluster: &str, at: Timestamp) {
+        self.end = None;
+        self.attempt = AttemptDraft {
+            number,
+            cluster: Some(clean(cluster)),
+            started: Some(at),
+            ..AttemptDraft::default()
+        };
+        if number <= 1 {
+            self.earlier.clear();
+        }
+    }
+
+    fn retry(&mut self, end: CellEnd, at: Timestamp) {
+        let attempt = std::mem::take(&mut self.attempt);
+        let model = attempt.finish(self.summary.clone(), end, at);
+        self.earlier.push(model);
+    }
+
+    fn finish(mut self, last: Timestamp) -> CellModel {
+        let end = match self.end.take() {
+            Some(end) => end,
+            None => self.attempt.missing_end(last),
+        };
+        CellModel {
+            earlier: self.earlier,
+            ..self.attempt.finish(self.summary, end, last)
+        }
+    }
+}
+
+impl CellEnd {
+    fn new(
+        verdict: CellVerdict,
+        reason: Option<&str>,
+        duration_ms: u64,
+        load: Option<MachineLoad>,
+    ) -> Self {
+        Self {
+            verdict,
+            reason: reason.map(clean),
+            duration_ms,
+            load,
+        }
+    }
+}
+
+impl AttemptDraft {
     fn open(&mut self, phase: Phase, at: Timestamp) {
         self.begun.insert(phase, at);
         self.phases.insert(phase, PhaseDraft::Open(None));
@@ -201,8 +275,7 @@ impl CellDraft {
         self.phases.insert(result.phase, PhaseDraft::Closed(model));
     }
 
-    fn finish(mut self, last: Timestamp) -> CellModel {
-        let end = self.end.take().unwrap_or_else(|| self.missing_end(last));
+    fn finish(mut self, summary: CellSummary, end: CellEnd, last: Timestamp) -> CellModel {
         let mut phases: Vec<_> = Phase::ALL
             .into_iter()
             .map(|phase| self.phase(phase, &end, last))
@@ -211,12 +284,15 @@ impl CellDraft {
             mark_interruption(&mut phases);
         }
         CellModel {
-            summary: self.summary,
+            summary,
+            attempt: self.number.max(1),
+            earlier: Vec::new(),
             cluster: self.cluster,
             started: self.started,
             verdict: end.verdict,
             reason: end.reason,
             duration_ms: end.duration_ms,
+            load: end.load,
             facts: self.facts,
             phases,
             counters: self.counters,
@@ -254,12 +330,14 @@ impl CellDraft {
     fn missing_end(&self, last: Timestamp) -> CellEnd {
         let Some(started) = self.started else {
             return CellEnd {
+                load: None,
                 verdict: CellVerdict::Skipped,
                 reason: Some("the run ended before it began".to_owned()),
                 duration_ms: 0,
             };
         };
         CellEnd {
+            load: None,
             verdict: CellVerdict::Interrupted,
             reason: Some("the run ended in the middle of it".to_owned()),
             duration_ms: milliseconds_between(started, last),
@@ -271,7 +349,9 @@ fn why_not_reached(end: &CellEnd) -> String {
     match end.verdict {
         CellVerdict::Skipped => end.reason.clone().unwrap_or_else(|| "not started".into()),
         CellVerdict::Interrupted => "the run ended before it".to_owned(),
-        CellVerdict::Passed | CellVerdict::Failed | CellVerdict::Broken => "not reached".to_owned(),
+        CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Broken => {
+            "not reached".to_owned()
+        }
     }
 }
 

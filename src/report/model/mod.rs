@@ -10,8 +10,8 @@ mod fold;
 use jiff::Timestamp;
 
 use crate::event::{
-    CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogTail, NodeCounters,
-    RunFacts, RunVerdict, Severity, Step, Termination,
+    CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogTail, MachineLoad,
+    NodeCounters, RunFacts, RunVerdict, Severity, Step, Termination,
 };
 use crate::matrix::Phase;
 pub use fault::{Fault, failure_kind};
@@ -51,6 +51,10 @@ pub struct Notice {
 pub struct CellModel {
     /// What the run knew of it before.
     pub summary: CellSummary,
+    /// Which attempt the rest is about, from 1.
+    pub attempt: u32,
+    /// The attempts before it, the first one first, each as the cell that it would have been.
+    pub earlier: Vec<Self>,
     /// The name of its cluster, once it was started.
     pub cluster: Option<String>,
     /// When it was started.
@@ -59,8 +63,10 @@ pub struct CellModel {
     pub verdict: CellVerdict,
     /// Why, where it is not green.
     pub reason: Option<String>,
-    /// How long it took, in milliseconds.
+    /// How long it took in milliseconds, earlier attempts included.
     pub duration_ms: u64,
+    /// What the machine was doing when it ended.
+    pub load: Option<MachineLoad>,
     /// What is known of its cluster.
     pub facts: Option<CellFacts>,
     /// Every phase of the suite, in order.
@@ -112,6 +118,8 @@ pub enum PhaseOutcome {
 pub struct Tally {
     /// Green.
     pub passed: usize,
+    /// Green, but not at the first attempt.
+    pub flaky: usize,
     /// Product failures that count.
     pub failed: usize,
     /// Infrastructure or configuration failures that count.
@@ -143,6 +151,7 @@ impl RunModel {
         for cell in &self.cells {
             let count = match cell.verdict {
                 CellVerdict::Passed => &mut tally.passed,
+                CellVerdict::Flaky => &mut tally.flaky,
                 CellVerdict::Failed | CellVerdict::Broken if cell.summary.allow_failure => {
                     &mut tally.allowed
                 }
@@ -162,7 +171,7 @@ impl CellModel {
     pub fn is_red(&self) -> bool {
         match self.verdict {
             CellVerdict::Failed | CellVerdict::Broken | CellVerdict::Interrupted => true,
-            CellVerdict::Passed | CellVerdict::Skipped => false,
+            CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Skipped => false,
         }
     }
 
