@@ -1,12 +1,28 @@
 //! The way of events from those who know them to the one dispatcher that writes them down.
 
+use std::io;
+
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::Event;
 
-/// An event and when it happened.
-pub type Stamped = (Timestamp, Event);
+/// What was said, and when.
+pub type Stamped = (Timestamp, Said);
+
+/// What reaches the dispatcher.
+#[derive(Debug)]
+pub enum Said {
+    /// Something happened in the run.
+    Event(Event),
+    /// A file of the run's output could not be written. It changes no verdict.
+    Unwritten {
+        /// What, for a sentence.
+        what: String,
+        /// Why.
+        error: io::Error,
+    },
+}
 
 /// Says events. Cheap to clone; never waits and never fails: a run whose dispatcher is gone has nobody left to tell.
 #[derive(Clone, Debug)]
@@ -21,7 +37,17 @@ impl Emitter {
 
     /// Says that `event` happens now.
     pub fn emit(&self, event: Event) {
-        if self.0.send((Timestamp::now(), event)).is_err() {
+        self.say(Said::Event(event));
+    }
+
+    /// Says that `what` could not be written into the run's folder.
+    pub fn unwritten(&self, what: impl Into<String>, error: io::Error) {
+        let what = what.into();
+        self.say(Said::Unwritten { what, error });
+    }
+
+    fn say(&self, said: Said) {
+        if self.0.send((Timestamp::now(), said)).is_err() {
             tracing::debug!("an event after the end of its run");
         }
     }

@@ -8,7 +8,7 @@ mod failure;
 mod outcome;
 mod record;
 
-pub use emitter::{Emitter, Stamped};
+pub use emitter::{Emitter, Said, Stamped};
 pub use failure::{Evidence, Failure, FailureClass, LogTail, Symptom};
 pub use outcome::{
     CellVerdict, CounterTable, Execution, NodeCounters, PhaseResult, PhaseStatus, RunVerdict,

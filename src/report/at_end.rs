@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::{Copies, RunModel, Sink, summary, write_all};
+use super::{Copies, RunModel, Sink, WriteError, summary, write_all};
 use crate::event::{Event, Record};
 
 type Work = Box<dyn FnMut(&[Record]) -> io::Result<()> + Send>;
@@ -18,18 +18,11 @@ pub struct AtEnd {
 impl AtEnd {
     /// Writes the report files into `folder`, and their copies.
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
-        let work = move |records: &[Record]| {
-            let failures = write_all(&folder, &copies, records);
-            let told = failures
-                .iter()
-                .map(|failure| format!("{failure}: {}", failure.source));
-            let told: Vec<String> = told.collect();
-            if told.is_empty() {
-                Ok(())
-            } else {
-                Err(io::Error::other(told.join("; ")))
-            }
-        };
+        let work =
+            move |records: &[Record]| match told_together(write_all(&folder, &copies, records)) {
+                None => Ok(()),
+                Some(error) => Err(error),
+            };
         Self::new("the reports", Box::new(work))
     }
 
@@ -55,6 +48,23 @@ impl AtEnd {
             work,
         }
     }
+}
+
+/// What could not be written, as one error. A disk without space keeps its kind: it is told of once, whatever else it costs.
+fn told_together(failures: Vec<WriteError>) -> Option<io::Error> {
+    let kind = failures.iter().map(|failure| failure.source.kind());
+    let kind = kind.reduce(|one, other| {
+        if one == other {
+            one
+        } else {
+            io::ErrorKind::Other
+        }
+    })?;
+    let told: Vec<String> = failures
+        .iter()
+        .map(|failure| format!("{failure}: {}", failure.source))
+        .collect();
+    Some(io::Error::new(kind, told.join("; ")))
 }
 
 impl Sink for AtEnd {

@@ -1,15 +1,23 @@
 //! The one dispatcher: numbers events as they come and hands each to every sink. A sink that fails is told of once and left out;
 //! it never changes a verdict.
 
+use std::io;
+
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
-use crate::event::{Event, Record, Severity, Stamped, VERSION};
+use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
 use crate::report::Sink;
+
+/// What a disk without space costs, and what to do. Said once: everything else that can't be written then has the same reason.
+const NO_SPACE: &str = "there is no space left for the output of the run, so that record, reports and kept files are incomplete or missing; \
+     verdicts and the exit code are not touched; free some space, or name another folder with `--out DIR`";
 
 struct Dispatcher {
     sinks: Vec<Box<dyn Sink>>,
     sequence: u64,
+    is_full: bool,
 }
 
 /// Starts the dispatcher; it ends when every emitter is gone. Sinks may block, so it has a thread.
@@ -18,15 +26,22 @@ pub(super) fn start(
     mut events: UnboundedReceiver<Stamped>,
 ) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
-        let mut dispatcher = Dispatcher { sinks, sequence: 0 };
-        while let Some(stamped) = events.blocking_recv() {
-            dispatcher.dispatch(stamped);
+        let mut dispatcher = Dispatcher {
+            sinks,
+            sequence: 0,
+            is_full: false,
+        };
+        while let Some((at, said)) = events.blocking_recv() {
+            match said {
+                Said::Event(event) => dispatcher.dispatch(at, event),
+                Said::Unwritten { what, error } => dispatcher.unwritten(at, &what, &error),
+            }
         }
     })
 }
 
 impl Dispatcher {
-    fn dispatch(&mut self, (at, event): Stamped) {
+    fn dispatch(&mut self, at: Timestamp, event: Event) {
         let record = Record {
             version: VERSION,
             sequence: self.sequence,
@@ -38,15 +53,35 @@ impl Dispatcher {
         self.sinks.retain_mut(|sink| match sink.on(&record) {
             Ok(()) => true,
             Err(error) => {
-                broken.push(format!("failed to write {}: {error}", sink.name()));
+                broken.push((sink.name(), error));
                 false
             }
         });
-        for text in broken {
-            let severity = Severity::Warning;
-            self.dispatch((at, Event::Notice { severity, text }));
+        for (name, error) in broken {
+            self.unwritten(at, name, &error);
         }
     }
+
+    fn unwritten(&mut self, at: Timestamp, what: &str, error: &io::Error) {
+        let text = if is_about_space(error) {
+            if std::mem::replace(&mut self.is_full, true) {
+                return;
+            }
+            format!("{NO_SPACE} (first: {what}: {error})")
+        } else {
+            format!("failed to write {what}: {error}")
+        };
+        let severity = Severity::Warning;
+        self.dispatch(at, Event::Notice { severity, text });
+    }
+}
+
+/// A full disk, or a quota that is used up.
+fn is_about_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 #[cfg(test)]
@@ -86,32 +121,29 @@ mod tests {
             vec![Box::new(Full), Box::new(Kept(Arc::clone(&kept)))],
             events,
         );
-        for _ in 0..2 {
-            emitter.emit(Event::Notice {
-                severity: Severity::Info,
-                text: "hello".to_owned(),
-            });
-        }
+        let hello = || Event::Notice {
+            severity: Severity::Info,
+            text: "hello".to_owned(),
+        };
+        emitter.emit(hello());
+        emitter.unwritten("a log", io::ErrorKind::StorageFull.into());
+        emitter.unwritten("a copy", io::ErrorKind::PermissionDenied.into());
+        emitter.emit(hello());
         drop(emitter);
         dispatcher.await.unwrap();
-        let texts: Vec<_> = kept
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|record| match &record.event {
-                Event::Notice { text, .. } => (record.sequence, text.clone()),
-                other => panic!("unexpected {other:?}"),
-            })
-            .collect();
+        let kept = kept.lock().unwrap();
+        let texts = kept.iter().map(|record| match &record.event {
+            Event::Notice { text, .. } => (record.sequence, text.as_str()),
+            other => panic!("unexpected {other:?}"),
+        });
+        let full = format!("{NO_SPACE} (first: events.ndjson: no storage space)");
         assert_eq!(
-            texts,
+            texts.collect::<Vec<_>>(),
             [
-                (0, "hello".to_owned()),
-                (
-                    1,
-                    "failed to write events.ndjson: no storage space".to_owned()
-                ),
-                (2, "hello".to_owned()),
+                (0, "hello"),
+                (1, &*full),
+                (2, "failed to write a copy: permission denied"),
+                (3, "hello"),
             ]
         );
     }

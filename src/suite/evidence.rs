@@ -5,7 +5,7 @@ use std::path::Path;
 use super::context::Context;
 use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
-use crate::event::{Event, Failure, LogTail, Severity};
+use crate::event::{Event, Failure, LogTail};
 
 /// How many lines of each log a report quotes, as many as the seed prints.
 const LINES: usize = 50;
@@ -51,7 +51,7 @@ pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
         }
         match write(&context.plan.output, &file, &text).await {
             Ok(()) => files.push(format!("cells/{}/{file}", context.plan.cell.id)),
-            Err(error) => not_written(context, &file, &error),
+            Err(error) => unwritten(context, &file, error),
         }
     }
     context.events.emit(Event::Diagnostics {
@@ -67,17 +67,15 @@ pub(crate) async fn keep_manifests(context: &Context) {
         let text = context.plan.mask.apply(&text);
         let file = format!("manifests/{file}");
         if let Err(error) = write(&context.plan.output, &file, &text).await {
-            not_written(context, &file, &error);
+            unwritten(context, &file, error);
             return;
         }
     }
 }
 
-fn not_written(context: &Context, file: &str, error: &std::io::Error) {
-    context.events.emit(Event::Notice {
-        severity: Severity::Warning,
-        text: format!("{}: failed to write {file}: {error}", context.plan.cell.id),
-    });
+fn unwritten(context: &Context, file: &str, error: std::io::Error) {
+    let what = format!("{file} of {}", context.plan.cell.id);
+    context.events.unwritten(what, error);
 }
 
 async fn write(folder: &Path, file: &str, text: &str) -> std::io::Result<()> {

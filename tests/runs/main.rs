@@ -5,6 +5,7 @@
 #[path = "../support/blame.rs"]
 mod blame;
 mod faults;
+mod full_disk;
 mod interruption;
 mod mixed;
 #[path = "../support/record.rs"]

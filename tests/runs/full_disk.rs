@@ -1,0 +1,86 @@
+//! An output folder without space: verdicts and exit code are those of a run with space, and one message says what is lost.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::support::Scratch;
+
+const MATRIX: &str = r#"
+[matrix]
+kubernetes = ["1.34", "1.36"]
+nodes = [1, 2]
+config = ["default", "silent"]
+[config.silent]
+env = { PLEXD_FAULT = "no-audit" }
+[phases.assertions]
+timeout = "2s"
+[run]
+ports = "any"
+"#;
+
+/// Mounts a small file system over the output folder, which only the run and this shell see, then becomes the run.
+const MOUNTED: &str = "mount -t tmpfs -o size=64k tmpfs out && exec \"$@\"";
+
+#[test]
+#[ignore = "needs a mount of its own (unshare: root, or user namespaces)"]
+fn a_full_disk_changes_no_verdict_and_is_told_of_once() {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    fs::create_dir(place.path().join("out")).unwrap();
+    let run = place.process(&["--provider", "local", "--out", "out"]);
+    let mut small = Command::new("unshare");
+    small
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            MOUNTED,
+            "sh",
+        ])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .current_dir(place.path());
+    // The shell needs its own PATH; everything else is the run's clean environment.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    small.env_clear().env("PATH", path);
+    let others = run.get_envs().filter(|(name, _)| *name != "PATH");
+    small.envs(others.filter_map(|(name, value)| Some((name, value?))));
+    let full = small.output().unwrap();
+    let roomy = place
+        .command(&["--provider", "local", "--out", "roomy"])
+        .output()
+        .unwrap();
+    assert_eq!(verdicts(&full), verdicts(&roomy), "{}", text(&full.stderr));
+    assert_eq!(full.status.code(), Some(1), "{}", text(&full.stderr));
+    assert_eq!(roomy.status.code(), Some(1));
+    let told = text(&full.stderr);
+    let warnings: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("warning"))
+        .collect();
+    assert!(
+        matches!(warnings[..], [one] if one.contains("there is no space left for the output of the run")),
+        "{warnings:#?}"
+    );
+}
+
+/// Each cell with its verdict, from the tables on stdout.
+fn verdicts(output: &Output) -> Vec<(String, String)> {
+    let tables = text(&output.stdout);
+    let rows = tables.lines().filter(|line| line.starts_with("k8s-"));
+    let ends = rows.filter_map(|row| {
+        let mut words = row.split_whitespace();
+        Some((words.next()?.to_owned(), words.next_back()?.to_owned()))
+    });
+    let cells: Vec<_> = ends
+        .filter(|(_, end)| ["passed", "FAILED"].contains(&end.as_str()))
+        .collect();
+    assert_eq!(cells.len(), 8, "{tables}");
+    cells
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
