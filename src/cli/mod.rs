@@ -4,6 +4,7 @@ mod error;
 mod exit;
 mod harness;
 mod list;
+mod log;
 mod matrix_file;
 mod options;
 pub mod reference;
@@ -29,6 +30,15 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     run: RunOptions,
+    /// Logs what the runner itself does to stderr, such as `debug` or `e2e_matrix=debug,kube=info`
+    #[arg(
+        long,
+        global = true,
+        env = "E2E_MATRIX_LOG",
+        value_name = "FILTER",
+        value_parser = log::parse
+    )]
+    log: Option<log::LogFilter>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,7 +63,12 @@ enum Command {
 /// Runs the process's command line; what is returned is the process's exit code.
 pub fn main() -> ExitCode {
     install_tls();
-    let Cli { command, run } = Cli::parse();
+    let Cli { command, run, log } = Cli::parse();
+    // Agent and mock have logs of their own.
+    let has_own = matches!(command, Some(Command::Agent(_) | Command::Mockapi(_)));
+    if let Some(filter) = log.filter(|_| !has_own) {
+        log::install(&filter);
+    }
     match command {
         None => finish(run.color, run::run(&run)),
         Some(Command::Run(run)) => finish(run.color, run::run(&run)),
