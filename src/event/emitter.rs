@@ -14,7 +14,7 @@ pub type Stamped = (Timestamp, Said);
 #[derive(Debug)]
 pub enum Said {
     /// Something happened in the run.
-    Event(Event),
+    Event(Box<Event>),
     /// A file of the run's output could not be written. It changes no verdict.
     Unwritten {
         /// What, for a sentence.
@@ -37,7 +37,7 @@ impl Emitter {
 
     /// Says that `event` happens now.
     pub fn emit(&self, event: Event) {
-        self.say(Said::Event(event));
+        self.say(Said::Event(Box::new(event)));
     }
 
     /// Says that `what` could not be written into the run's folder.

@@ -19,7 +19,7 @@ impl AtEnd {
     /// Writes the report files into `folder`, and their copies.
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
         let work =
-            move |records: &[Record]| match told_together(write_all(&folder, &copies, records)) {
+            move |records: &[Record]| match told_together(&write_all(&folder, &copies, records)) {
                 None => Ok(()),
                 Some(error) => Err(error),
             };
@@ -51,7 +51,7 @@ impl AtEnd {
 }
 
 /// What could not be written, as one error. A disk without space keeps its kind: it is told of once, whatever else it costs.
-fn told_together(failures: Vec<WriteError>) -> Option<io::Error> {
+fn told_together(failures: &[WriteError]) -> Option<io::Error> {
     let kind = failures.iter().map(|failure| failure.source.kind());
     let kind = kind.reduce(|one, other| {
         if one == other {

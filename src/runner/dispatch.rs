@@ -33,7 +33,7 @@ pub(super) fn start(
         };
         while let Some((at, said)) = events.blocking_recv() {
             match said {
-                Said::Event(event) => dispatcher.dispatch(at, event),
+                Said::Event(event) => dispatcher.dispatch(at, *event),
                 Said::Unwritten { what, error } => dispatcher.unwritten(at, &what, &error),
             }
         }
