@@ -21,7 +21,7 @@ pub enum Resource {
         /// The cluster's name.
         name: String,
     },
-    /// Processes, by the value of [`super::process::MARK`] in their environment.
+    /// Processes, by the value of [`super::marked::MARK`] in their environment.
     Processes {
         /// The value.
         mark: String,

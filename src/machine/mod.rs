@@ -4,6 +4,7 @@
 
 mod ledger;
 mod lock;
+pub mod marked;
 pub mod ports;
 pub mod probe;
 pub mod process;
