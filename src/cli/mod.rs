@@ -2,6 +2,7 @@
 
 mod error;
 mod exit;
+mod gc_command;
 mod harness;
 mod list;
 mod matrix_file;

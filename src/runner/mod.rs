@@ -3,8 +3,10 @@
 //! Never prints and never formats: it says events, and the sinks do the rest. Nothing flows back to it but cancellation.
 
 mod admission;
+mod closing;
 mod dispatch;
 mod folder;
+mod leftovers;
 mod plan;
 mod provider;
 mod request;

@@ -33,5 +33,6 @@ mod wait;
 mod watch;
 mod work;
 
+pub(crate) use network::USERS as NETWORK_USERS;
 pub use options::KindOptions;
 pub use provider::KindProvider;
