@@ -39,6 +39,34 @@ pub(super) struct ListOptions {
     pub(super) color: Color,
 }
 
+/// What `gc` takes.
+#[derive(Debug, Args)]
+pub(super) struct GarbageOptions {
+    /// Shows what would be removed, and removes nothing
+    #[arg(long, env = "E2E_MATRIX_GC_DRY_RUN")]
+    pub(super) dry_run: bool,
+    /// Removes what runs have kept on purpose, too
+    #[arg(long, env = "E2E_MATRIX_GC_KEPT")]
+    pub(super) kept: bool,
+    /// Removes what was kept on purpose, and images and archives that later runs would use again, too
+    #[arg(long, env = "E2E_MATRIX_GC_ALL")]
+    pub(super) all: bool,
+    /// Leaves alone what belongs to runs that were alive since then, such as `2h`
+    #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION")]
+    pub(super) older_than: Option<humantime::Duration>,
+    /// Prints JSON: an array with an object for each thing that was found
+    #[arg(long)]
+    pub(super) json: bool,
+    /// When to use colour
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(super) color: Color,
+}
+
 /// What `run` takes.
 #[derive(Debug, Args)]
 pub(super) struct RunOptions {

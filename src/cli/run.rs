@@ -57,7 +57,7 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
 fn tell_what_is_left(left: &[Resource], gc: &str) {
     let left = left.iter().map(|resource| format!("  {resource}\n"));
     let what: String = left.collect();
-    let text = format!("\nwhat is left of the run:\n{what}to remove it:\n  {gc}\n");
+    let text = format!("\nthe run may have left something behind:\n{what}to remove it:\n  {gc}\n");
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 

@@ -6,6 +6,7 @@ mod admission;
 mod closing;
 mod dispatch;
 mod folder;
+mod gc;
 mod leftovers;
 mod plan;
 mod provider;
@@ -21,6 +22,7 @@ use request::RunRequest;
 use run::run;
 
 pub use folder::{FolderError, RunFolder};
+pub use gc::{GcOptions, GcOutcome, GcReport, GcRow, gc};
 pub use plan::PlanError;
 pub use provider::ProviderError;
 pub use request::RunOutcome;

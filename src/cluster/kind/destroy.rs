@@ -155,7 +155,7 @@ pub(super) fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
     volumes.filter_map(|mount| mount.name.clone()).collect()
 }
 
-fn names(containers: &[ContainerSummary]) -> Vec<String> {
+pub(super) fn names(containers: &[ContainerSummary]) -> Vec<String> {
     let names = containers
         .iter()
         .filter_map(|container| container.names.as_ref());
