@@ -10,7 +10,7 @@ use e2e_matrix::cluster::kind::{KindOptions, KindProvider};
 use e2e_matrix::cluster::{CellPlan, Cluster, ClusterName, Provider};
 use e2e_matrix::deadline::{Deadline, RunClock};
 use e2e_matrix::event::{Evidence, Failure, Symptom};
-use e2e_matrix::machine::{Ledger, StateFolder, outstanding, ports};
+use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use e2e_matrix::manifest::{Inputs, PullPolicy, Sources, render};
 use e2e_matrix::matrix::{
     Cell, CellId, ConfigName, Expectations, Images, NodeCount, PhaseSettings, PortRange, Prefix,
@@ -50,7 +50,7 @@ impl Fixture {
         };
         Self {
             provider: KindProvider::new(options).unwrap(),
-            ledger: Arc::new(Ledger::open(&state, run).unwrap()),
+            ledger: Arc::new(Ledger::open(&state, Owner::new(run, folder.path())).unwrap()),
             state,
             clock,
             prefix,

@@ -34,6 +34,8 @@ pub(super) enum CliError {
     Prefix(#[from] crate::matrix::PrefixError),
     #[error(transparent)]
     Session(SessionError),
+    #[error("failed to look for what dead runs left")]
+    Ledger(#[source] crate::machine::LedgerError),
     #[error("failed to find out the path of this program")]
     Program(#[source] io::Error),
     #[error("failed to start the run")]
@@ -63,6 +65,7 @@ impl CliError {
             | Self::Prefix(_) => Exit::Configuration,
             Self::Session(error) if error.is_configuration() => Exit::Configuration,
             Self::Session(_)
+            | Self::Ledger(_)
             | Self::CurrentFolder(_)
             | Self::Program(_)
             | Self::Runtime(_)
@@ -89,6 +92,7 @@ impl CliError {
             | Self::Prefix(_)
             | Self::Program(_)
             | Self::Runtime(_)
+            | Self::Ledger(_)
             | Self::Write { .. } => return None,
         };
         Some(hint.to_owned())

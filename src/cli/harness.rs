@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
 use super::options::RunOptions;
-use super::run;
+use super::{gc_command, run};
 use crate::event::{CellVerdict, FailureClass};
 use crate::matrix::Cell;
 use crate::runner::Part;
@@ -86,7 +86,8 @@ impl Shared {
             run: self.run.clone(),
             part: cell.id.to_string(),
         };
-        let outcome = run::session(&self.options, selected, self.runner.clone(), Some(part))
+        let gc = gc_command::of(self.runner.as_os_str());
+        let outcome = run::session(&self.options, selected, self.runner.clone(), gc, Some(part))
             .and_then(run::execute)
             .map_err(|error| Failed::from(before_the_run(&error)))?;
         let Some((_, verdict, reason)) = outcome.cells.into_iter().next() else {

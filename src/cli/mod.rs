@@ -2,6 +2,8 @@
 
 mod error;
 mod exit;
+mod gc;
+mod gc_command;
 mod harness;
 mod list;
 mod log;
@@ -17,7 +19,7 @@ use clap::{Parser, Subcommand};
 use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
-use options::{Color, ListOptions, RunOptions};
+use options::{Color, GarbageOptions, ListOptions, RunOptions};
 
 /// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
 ///
@@ -47,6 +49,8 @@ enum Command {
     Run(RunOptions),
     /// Lists the selected cells, and runs nothing
     List(ListOptions),
+    /// Removes what runs that died left behind: clusters, networks, processes, files
+    Gc(GarbageOptions),
     /// Prints a completion script for a shell
     Completions {
         /// The shell
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         None => finish(run.color, run::run(&run)),
         Some(Command::Run(run)) => finish(run.color, run::run(&run)),
         Some(Command::List(list)) => finish(list.color, list::run(&list)),
+        Some(Command::Gc(garbage)) => finish(garbage.color, gc::run(&garbage)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
         Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::gc_command;
 use super::matrix_file::{self, Selected};
 use super::options::{NoCells, RunOptions};
 use crate::cluster::ClusterName;
+use crate::event::{RunVerdict, Termination};
+use crate::machine::Resource;
 use crate::matrix::{Jobs, Prefix};
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
@@ -20,20 +23,42 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
         return nothing_to_do(options, &selected);
     }
     let runner = std::env::current_exe().map_err(CliError::Program)?;
-    let outcome = execute(session(options, selected, runner, None)?)?;
+    let program = std::env::args_os().next();
+    let gc = gc_command::of(program.as_deref().unwrap_or(runner.as_os_str()));
+    let outcome = execute(session(options, selected, runner, gc, None)?)?;
     Ok(outcome.verdict.into())
 }
 
-/// Runs `session` on a runtime of its own, with the signals of the process.
+/// Runs `session` on a runtime of its own, with the signals of the process. Says last what is left of it, where something is.
 pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
+    let gc = session.gc.clone();
+    let abandoned = gc.clone();
+    let abandon = move |by: Termination| {
+        tell_what_is_left(&[], &abandoned);
+        std::process::exit(Exit::from(RunVerdict::Interrupted { by }).code().into());
+    };
+    let interruption = session.interruption.clone();
     let outcome = runtime.block_on(async {
-        runner::listen(&session.interruption).map_err(CliError::Runtime)?;
+        runner::listen(&session.interruption, abandon).map_err(CliError::Runtime)?;
         runner::execute(session).await.map_err(CliError::Session)
     });
     // A lock that another process holds must not keep this one.
     runtime.shutdown_background();
+    if let Ok(outcome) = &outcome
+        && (!outcome.left.is_empty() || interruption.forced.is_cancelled())
+    {
+        tell_what_is_left(&outcome.left, &gc);
+    }
     outcome
+}
+
+/// A closed stderr changes nothing.
+fn tell_what_is_left(left: &[Resource], gc: &str) {
+    let left = left.iter().map(|resource| format!("  {resource}\n"));
+    let what: String = left.collect();
+    let text = format!("\nthe run may have left something behind:\n{what}to remove it:\n  {gc}\n");
+    drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
 /// The selected cells, with the options that go before the file.
@@ -91,6 +116,7 @@ pub(super) fn session(
     options: &RunOptions,
     selected: Selected,
     runner: PathBuf,
+    gc: String,
     part: Option<Part>,
 ) -> Result<Session, CliError> {
     let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
@@ -108,7 +134,8 @@ pub(super) fn session(
             summary: options.summary.clone(),
         },
         sinks: live_sinks(options),
-        interruption: Interruption::default(),
+        interruption: Interruption::held_at(options.hold),
+        gc,
     })
 }
 

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Execution, Failure, LogTail, Step};
+use crate::machine::Ledger;
 use crate::matrix::{Cell, Phase};
 
 pub use forward::{Connect, Forward, Stream};
@@ -49,6 +50,9 @@ pub trait Provider: Send + Sync {
 
     /// The place for one cell. Makes nothing yet.
     fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
+
+    /// After the last cell: takes away what the cells had in common, and nobody else needs.
+    async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<(), Failure>;
 }
 
 /// What `restart` did.

@@ -21,6 +21,9 @@ pub struct ClusterNameError(String);
 /// How many characters tell one run from another.
 pub const RUN_LENGTH: usize = 5;
 
+/// How many hexadecimal digits tell config variants apart.
+const HASH_LENGTH: usize = 6;
+
 impl ClusterName {
     /// The name of `cell`'s cluster in the run `run`.
     pub fn new(prefix: &Prefix, cell: &Cell, run: &str) -> Self {
@@ -40,6 +43,23 @@ impl ClusterName {
         } else {
             Err(ClusterNameError(name.to_owned()))
         }
+    }
+
+    /// Whether `name` could be one of [`ClusterName::new`], of whatever prefix, cell and run. Proves nothing: anybody can give such a name.
+    pub fn is_alike(name: &str) -> bool {
+        let mut parts = name.rsplit('-');
+        let mut next = |length: usize, is_valid: fn(&u8) -> bool| {
+            let part = parts.next().unwrap_or_default();
+            part.len() == length && part.as_bytes().iter().all(is_valid)
+        };
+        let is_run = next(RUN_LENGTH, |b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let is_hash = next(HASH_LENGTH, u8::is_ascii_hexdigit);
+        let mut number = |start: &str| {
+            let part = parts.next().and_then(|part| part.strip_prefix(start));
+            part.is_some_and(|digits| digits.parse::<u32>().is_ok())
+        };
+        let is_shape = number("n") && number("") && number("");
+        is_run && is_hash && is_shape && parts.next().is_some()
     }
 
     /// The run to which the cluster `name` belongs, where it is one of `cell`'s.
@@ -84,7 +104,7 @@ fn stem(prefix: &Prefix, cell: &Cell) -> String {
     let hash = Sha256::digest(cell.id.as_str());
     let hash = hash
         .iter()
-        .take(3)
+        .take(HASH_LENGTH / 2)
         .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     format!(
         "{prefix}-{}-{}-n{}-{hash}-",
@@ -130,6 +150,23 @@ mod tests {
             assert!(ClusterName::exactly(name).is_err(), "{name}");
         }
         assert!(ClusterName::exactly("plexd-e2e").is_ok());
+    }
+
+    #[test]
+    fn the_grammar_is_known_without_prefix_cell_and_run() {
+        assert!(ClusterName::is_alike("plexd-e2e-1-36-n3-3f09ac-x7k2p"));
+        assert!(ClusterName::is_alike("a-1-30-n1-000000-00000"));
+        for other in [
+            "kind",
+            "plexd-e2e",
+            "plexd-e2e-mine",
+            "plexd-e2e-1-36-n3-3f09ac",
+            "plexd-e2e-1-36-n3-3f09ag-x7k2p",
+            "plexd-e2e-1-36-m3-3f09ac-x7k2p",
+            "1-36-n3-3f09ac-x7k2p",
+        ] {
+            assert!(!ClusterName::is_alike(other), "{other}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Locks between processes that the kernel drops with their holder.
+//!
+//! A lock file may be removed by who holds it alone: whoever then gets the lock of a file that is no longer there takes the next one.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::private_folder;
@@ -10,6 +12,7 @@ use super::private_folder;
 /// A held lock. Dropping it, or dying, lets the next one have it.
 #[derive(Debug)]
 pub struct Lock {
+    path: PathBuf,
     _file: File,
 }
 
@@ -23,47 +26,172 @@ pub struct LockError {
     pub source: io::Error,
 }
 
+/// With whom a lock can be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    /// With nobody.
+    Alone,
+    /// With others who share it.
+    Shared,
+}
+
+/// How often a folder that is removed behind our back is made anew.
+const ATTEMPTS: usize = 100;
+
 impl Lock {
     /// Takes the lock at `path` where nobody holds it; none where somebody does.
     pub fn try_take(path: &Path) -> Result<Option<Self>, LockError> {
-        let error = |source| LockError {
-            path: path.to_owned(),
-            source,
-        };
-        let file = open(path).map_err(error)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(error(source)),
-        }
+        Self::attempt(path, Company::Alone, open)
+    }
+
+    /// Like [`Lock::try_take`], but makes no file: none where there is none, either.
+    pub fn try_take_existing(path: &Path) -> Result<Option<Self>, LockError> {
+        Self::absent_is_none(Self::attempt(path, Company::Alone, open_existing))
+    }
+
+    /// Like [`Lock::try_take_existing`], but others may have it so at the same time: for a look at whether anybody holds it.
+    pub fn try_share_existing(path: &Path) -> Result<Option<Self>, LockError> {
+        Self::absent_is_none(Self::attempt(path, Company::Shared, open_existing))
     }
 
     /// Takes the lock at `path`, after everybody before. Dropping the future gives the place up.
     pub async fn take(path: &Path) -> Result<Self, LockError> {
-        let owned = path.to_owned();
-        let error = move |source| LockError {
-            path: owned,
+        Self::wait(path, Company::Alone).await
+    }
+
+    /// Takes the lock at `path` together with everybody who shares it, after whoever has it alone. Dropping the future gives the
+    /// place up.
+    pub async fn share(path: &Path) -> Result<Self, LockError> {
+        Self::wait(path, Company::Shared).await
+    }
+
+    /// Removes the lock file, which nobody else holds, and lets the lock go.
+    pub fn remove(self) -> Result<(), LockError> {
+        let removed = fs::remove_file(&self.path);
+        removed.map_err(|source| LockError {
+            path: self.path.clone(),
             source,
+        })
+    }
+
+    fn attempt(
+        path: &Path,
+        company: Company,
+        open: fn(&Path) -> io::Result<File>,
+    ) -> Result<Option<Self>, LockError> {
+        let attempt = || loop {
+            let file = open(path)?;
+            let locked = match company {
+                Company::Alone => file.try_lock(),
+                Company::Shared => file.try_lock_shared(),
+            };
+            match locked {
+                Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(source)) => return Err(source),
+            }
         };
-        let file = open(path).map_err(error.clone())?;
+        let path = path.to_owned();
+        match attempt() {
+            Ok(file) => Ok(file.map(|file| Self { path, _file: file })),
+            Err(source) => Err(LockError { path, source }),
+        }
+    }
+
+    async fn wait(path: &Path, company: Company) -> Result<Self, LockError> {
+        let path = path.to_owned();
+        let waiting = path.clone();
         // A thread, because the kernel's wait can't be awaited; it ends with the process if nobody waits any more.
-        let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
-        let file = locked.map_err(io::Error::other).and_then(|result| result);
-        file.map(|file| Self { _file: file }).map_err(error)
+        let locked = tokio::task::spawn_blocking(move || {
+            loop {
+                let file = open(&waiting)?;
+                match company {
+                    Company::Alone => file.lock()?,
+                    Company::Shared => file.lock_shared()?,
+                }
+                if is_at(&file, &waiting)? {
+                    return Ok(file);
+                }
+            }
+        });
+        let file = locked
+            .await
+            .map_err(io::Error::other)
+            .and_then(|result| result);
+        match file {
+            Ok(file) => Ok(Self { path, _file: file }),
+            Err(source) => Err(LockError { path, source }),
+        }
+    }
+
+    fn absent_is_none(result: Result<Option<Self>, LockError>) -> Result<Option<Self>, LockError> {
+        match result {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other,
+        }
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        private_folder(folder)?;
+/// Removes the lock files of `folder` that nobody holds, but for those named in `spared`; then the folder, where that leaves it empty.
+pub fn tidy(folder: &Path, spared: &[&str]) -> Result<(), LockError> {
+    let error = |source| LockError {
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(error(source)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(error)?;
+        let name = entry.file_name();
+        if spared.iter().any(|spared| name == *spared) {
+            continue;
+        }
+        if let Some(lock) = Lock::try_take_existing(&entry.path())? {
+            lock.remove()?;
+        }
     }
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
+    // Refused where something is left in it.
+    drop(fs::remove_dir(folder));
+    Ok(())
+}
+
+/// Whether `file` is what is at `path` now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok(there.ino() == held.ino() && there.dev() == held.dev()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let attempt = || {
+        if let Some(folder) = path.parent() {
+            private_folder(folder)?;
+        }
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+    };
+    // Whoever tidies may remove the empty folder in between.
+    let is_gone = |result: &io::Result<File>| matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound);
+    std::iter::repeat_with(attempt)
+        .take(ATTEMPTS)
+        .find(|result| !is_gone(result))
+        .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
 }
 
 #[cfg(test)]
@@ -83,5 +211,64 @@ mod tests {
         drop(first);
         second.await.unwrap().unwrap();
         assert!(Lock::try_take(&path).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn those_who_share_keep_out_who_wants_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let first = Lock::share(&path).await.unwrap();
+        let second = Lock::share(&path).await.unwrap();
+        drop(first);
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        drop(second);
+        assert!(Lock::try_take(&path).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_file_that_was_removed_holds_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one");
+        let first = Lock::try_take(&path).unwrap().unwrap();
+        let waiting = tokio::spawn({
+            let path = path.clone();
+            async move { Lock::take(&path).await }
+        });
+        // Whether it waits already or not: it must not end up with a file that nobody else can find.
+        tokio::task::yield_now().await;
+        first.remove().unwrap();
+        let second = waiting.await.unwrap().unwrap();
+        assert!(path.exists());
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        drop(second);
+    }
+
+    #[test]
+    fn tidying_removes_what_nobody_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = folder.path().join("locks");
+        let held = Lock::try_take(&locks.join("held")).unwrap().unwrap();
+        drop(Lock::try_take(&locks.join("free")).unwrap());
+        drop(Lock::try_take(&locks.join("spared")).unwrap());
+        tidy(&locks, &["spared"]).unwrap();
+        let mut left: Vec<_> = fs::read_dir(&locks)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["held", "spared"]);
+        drop(held);
+        tidy(&locks, &[]).unwrap();
+        assert!(!locks.exists());
+        tidy(&locks, &[]).unwrap();
+    }
+
+    #[test]
+    fn a_look_makes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/lock");
+        assert!(Lock::try_take_existing(&path).unwrap().is_none());
+        assert!(Lock::try_share_existing(&path).unwrap().is_none());
+        assert!(!folder.path().join("run").exists());
     }
 }

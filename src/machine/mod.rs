@@ -4,11 +4,15 @@
 
 mod ledger;
 mod lock;
+pub mod marked;
 pub mod ports;
 pub mod probe;
 pub mod process;
 mod state;
 
-pub use ledger::{Ledger, LedgerEntry, LedgerError, Resource, is_dead, outstanding};
-pub use lock::{Lock, LockError};
+pub use ledger::{
+    Contents, DeadRun, Ledger, LedgerEntry, LedgerError, Left, Owner, Resource, folders, is_dead,
+    outstanding, read_dead,
+};
+pub use lock::{Lock, LockError, tidy};
 pub use state::{StateFolder, absolute, private_folder};

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
+use super::{Ledger, LedgerError, Resource};
 use crate::matrix::PortRange;
 
 /// No port could be bound.
@@ -21,17 +22,52 @@ pub enum PortError {
     /// The kernel refused.
     #[error("failed to bind a port on 127.0.0.1")]
     Bind(#[source] io::Error),
+    /// It can't be written down.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// Binds the first free port of `range`.
 pub fn bind(range: &PortRange) -> Result<TcpListener, PortError> {
+    first_free(range, |_| Ok(()), |_| Ok(())).map(|(_, listener)| listener)
+}
+
+/// Binds the first free port of `range`, each written down in `ledger` before it is tried; the kernel's choice can't be known before.
+/// Returns the port and its listener.
+pub fn bind_written_down(
+    range: &PortRange,
+    ledger: &Ledger,
+) -> Result<(u16, TcpListener), PortError> {
+    let plan = |port| ledger.plan(Resource::Port { port });
+    first_free(range, plan, |port| release(port, ledger))
+}
+
+/// Writes down that `port` is not had any more, unless this process still listens on it.
+pub fn release(port: u16, ledger: &Ledger) -> Result<(), LedgerError> {
+    if listens_here(port).unwrap_or(true) {
+        return Ok(());
+    }
+    ledger.gone(Resource::Port { port })
+}
+
+fn first_free(
+    range: &PortRange,
+    plan: impl Fn(u16) -> Result<(), LedgerError>,
+    gone: impl Fn(u16) -> Result<(), LedgerError>,
+) -> Result<(u16, TcpListener), PortError> {
     match range {
-        PortRange::Any => listen(0).map_err(PortError::Bind),
+        PortRange::Any => {
+            let listener = listen(0).map_err(PortError::Bind)?;
+            let port = listener.local_addr().map_err(PortError::Bind)?.port();
+            plan(port)?;
+            Ok((port, listener))
+        }
         PortRange::Between(ports) => {
             for port in ports.clone() {
+                plan(port)?;
                 match listen(port) {
-                    Ok(listener) => return Ok(listener),
-                    Err(error) if is_taken(&error) => {}
+                    Ok(listener) => return Ok((port, listener)),
+                    Err(error) if is_taken(&error) => gone(port)?,
                     Err(error) => return Err(PortError::Bind(error)),
                 }
             }
@@ -101,6 +137,24 @@ mod tests {
         assert!(listens_here(port).unwrap());
         drop(listener);
         assert!(!listens_here(port).unwrap());
+    }
+
+    #[test]
+    fn the_ledger_knows_a_port_until_it_is_let_go() {
+        use crate::machine::{Owner, StateFolder, outstanding};
+
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();
+        let (port, listener) = bind_written_down(&PortRange::Any, &ledger).unwrap();
+        let same = PortRange::Between(port..=port);
+        bind_written_down(&same, &ledger).unwrap_err();
+        release(port, &ledger).unwrap();
+        let known = || outstanding(ledger.folder()).unwrap();
+        assert_eq!(known(), [Resource::Port { port }], "it is had all the time");
+        drop(listener);
+        release(port, &ledger).unwrap();
+        assert_eq!(known(), []);
     }
 
     #[test]

@@ -15,16 +15,23 @@ impl StateFolder {
     /// The folder that the environment names: `$E2E_MATRIX_STATE_DIR`, else `e2e-matrix` below the user's state folder,
     /// else below the folder for temporary files.
     pub fn of_user() -> Self {
-        if let Some(folder) =
-            std::env::var_os("E2E_MATRIX_STATE_DIR").filter(|name| !name.is_empty())
-        {
-            return Self(absolute(PathBuf::from(folder)));
+        if let Some(folder) = Self::of_environment() {
+            return folder;
         }
         let base = etcetera::choose_base_strategy()
             .ok()
             .and_then(|strategy| strategy.state_dir())
             .unwrap_or_else(std::env::temp_dir);
         Self(base.join("e2e-matrix"))
+    }
+
+    /// The variable that names another folder than the user's.
+    pub const VARIABLE: &str = "E2E_MATRIX_STATE_DIR";
+
+    /// The folder that [`Self::VARIABLE`] names; none where it names none.
+    pub fn of_environment() -> Option<Self> {
+        let folder = std::env::var_os(Self::VARIABLE).filter(|name| !name.is_empty())?;
+        Some(Self(absolute(PathBuf::from(folder))))
     }
 
     /// A state folder at `path`.
@@ -37,20 +44,14 @@ impl StateFolder {
         &self.0
     }
 
-    /// The folder of the run whose token is `run`.
-    pub fn run(&self, run: &str) -> PathBuf {
-        self.0.join("runs").join(run)
+    /// The folder of the runs.
+    pub fn runs(&self) -> PathBuf {
+        self.0.join("runs")
     }
 
-    /// The tokens of the runs that have a folder here.
-    pub fn runs(&self) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.0.join("runs")) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-        names.collect()
+    /// The folder of the run whose token is `run`.
+    pub fn run(&self, run: &str) -> PathBuf {
+        self.runs().join(run)
     }
 
     /// The folder of things that are kept between runs and can be made anew.

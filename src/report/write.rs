@@ -45,6 +45,9 @@ impl Report {
     }
 }
 
+/// How the names of files begin that are to become reports; the process's id follows.
+pub(crate) const TEMPORARY: &str = ".report-";
+
 /// Where else reports go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copies {
@@ -100,7 +103,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         Some(_) | None => Path::new("."),
     };
     let mut file = tempfile::Builder::new()
-        .prefix(".report-")
+        .prefix(&format!("{TEMPORARY}{}-", std::process::id()))
         // What the user's umask leaves, as for any other new file: CI servers read it under another account.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;

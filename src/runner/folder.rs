@@ -15,6 +15,7 @@ pub struct RunFolder {
     id: String,
     token: String,
     path: PathBuf,
+    out: PathBuf,
 }
 
 /// A run's folder that can't be made or written.
@@ -33,38 +34,39 @@ impl RunFolder {
         let token = random_token();
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
         let id = format!("{}-{token}", now.strftime("%Y%m%dT%H%M%SZ"));
-        let folder = Self::at(out.join(&id), id, token)?;
-        folder.point_latest(out);
-        Ok(folder)
+        Self::at(out, out.join(&id), id, token)
     }
 
     /// Makes the folder of one part of a run that several processes share: `<out>/<run>/<part>`.
     pub fn create_part(out: &Path, run: &str, part: &str) -> Result<Self, FolderError> {
-        let whole = Self {
-            id: run.to_owned(),
-            token: random_token(),
-            path: out.join(run),
-        };
-        let folder = Self::at(whole.path.join(part), whole.id.clone(), whole.token.clone())?;
-        whole.point_latest(out);
-        Ok(folder)
+        Self::at(
+            out,
+            out.join(run).join(part),
+            run.to_owned(),
+            random_token(),
+        )
     }
 
-    fn at(path: PathBuf, id: String, token: String) -> Result<Self, FolderError> {
+    fn at(out: &Path, path: PathBuf, id: String, token: String) -> Result<Self, FolderError> {
         let made = fs::create_dir_all(path.join("cells"))
             .and_then(|()| tempfile::tempfile_in(&path))
             .and_then(|mut file| io::Write::write_all(&mut file, b"writable"));
         match made {
-            Ok(()) => Ok(Self { id, token, path }),
+            Ok(()) => Ok(Self {
+                id,
+                token,
+                path,
+                out: out.to_owned(),
+            }),
             Err(source) => Err(FolderError { path, source }),
         }
     }
 
-    /// Not having the link is no reason not to run.
-    fn point_latest(&self, out: &Path) {
-        let temporary = out.join(format!(".latest-{}", self.token));
+    /// Points `latest` at the run. Not having the link is no reason not to run.
+    pub fn point_latest(&self) {
+        let temporary = self.out.join(latest_temporary(&self.token));
         let linked = std::os::unix::fs::symlink(&self.id, &temporary)
-            .and_then(|()| fs::rename(&temporary, out.join("latest")));
+            .and_then(|()| fs::rename(&temporary, self.out.join("latest")));
         if let Err(error) = linked {
             tracing::warn!(%error, "failed to point `latest` at the new run");
         }
@@ -91,6 +93,11 @@ impl RunFolder {
     }
 }
 
+/// The name under which the run `token` makes the link, in the folder of all runs.
+pub(super) fn latest_temporary(token: &str) -> String {
+    format!(".latest-{token}")
+}
+
 fn random_token() -> String {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let character = || char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
@@ -104,8 +111,9 @@ mod tests {
     #[test]
     fn the_newest_run_is_the_latest() {
         let out = tempfile::tempdir().unwrap();
-        RunFolder::create(out.path()).unwrap();
+        RunFolder::create(out.path()).unwrap().point_latest();
         let newest = RunFolder::create(out.path()).unwrap();
+        newest.point_latest();
         let latest = fs::read_link(out.path().join("latest")).unwrap();
         assert_eq!(latest.to_str(), Some(newest.id()));
         assert_eq!(newest.token().len(), RUN_LENGTH);

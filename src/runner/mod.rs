@@ -3,8 +3,11 @@
 //! Never prints and never formats: it says events, and the sinks do the rest. Nothing flows back to it but cancellation.
 
 mod admission;
+mod closing;
 mod dispatch;
 mod folder;
+mod gc;
+mod leftovers;
 mod plan;
 mod provider;
 mod request;
@@ -19,6 +22,7 @@ use request::RunRequest;
 use run::run;
 
 pub use folder::{FolderError, RunFolder};
+pub use gc::{GcOptions, GcOutcome, GcReport, GcRow, gc};
 pub use plan::PlanError;
 pub use provider::ProviderError;
 pub use request::RunOutcome;

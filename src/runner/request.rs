@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Chosen, Plans, RunFolder};
 use crate::deadline::RunClock;
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
-use crate::machine::Ledger;
+use crate::machine::{Ledger, Resource, StateFolder};
 use crate::matrix::{CellId, Jobs, PhaseSettings, PortRange};
 use crate::report::Sink;
 use crate::suite::Interruption;
@@ -33,6 +33,8 @@ pub(super) struct RunRequest {
     pub folder: RunFolder,
     /// Where resources are written down.
     pub ledger: Arc<Ledger>,
+    /// Where that and the locks are.
+    pub state: StateFolder,
     /// What deadlines are made of.
     pub clock: RunClock,
     /// What ends the run early.
@@ -50,4 +52,6 @@ pub struct RunOutcome {
     pub class: Option<FailureClass>,
     /// Each selected cell's, in their order, with the reason where it is not green.
     pub cells: Vec<(CellId, CellVerdict, Option<String>)>,
+    /// What is still there of it, and should not be.
+    pub left: Vec<Resource>,
 }

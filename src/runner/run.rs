@@ -5,16 +5,19 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::admission::{Admission, Place, places};
+use super::closing;
 use super::dispatch;
 use super::request::{RunOutcome, RunRequest};
 use super::verdict::{self, Counted};
 use crate::cluster::{CellPlan, Provider};
-use crate::deadline::{RunClock, milliseconds};
+use crate::deadline::milliseconds;
+use crate::error::chain;
 use crate::event::{
     CellSummary, CellVerdict, Emitter, Event, Failure, FlakyResult, HostFacts, RunFacts, Severity,
     Symptom, Termination,
 };
-use crate::machine::{ports, probe};
+use crate::machine::ports::{self, PortError};
+use crate::machine::probe;
 use crate::matrix::{CellId, Phase, PortRange};
 use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
 
@@ -22,13 +25,9 @@ use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
     let dispatcher = dispatch::start(std::mem::take(&mut request.sinks), stamped);
-    let outcome = Run::new(&request, events).all().await;
+    let mut outcome = Run::new(&request, events).all().await;
     drop(request.plans);
-    if let Some(ledger) = Arc::into_inner(request.ledger)
-        && let Err(error) = ledger.close()
-    {
-        tracing::warn!(%error, "failed to close the ledger");
-    }
+    outcome.left = closing::close(request.ledger, &request.state);
     if let Err(error) = dispatcher.await {
         tracing::error!(%error, "the dispatcher of events failed");
     }
@@ -70,6 +69,7 @@ impl<'r> Run<'r> {
         }
         let preflight = self.preflight().await;
         let (counted, by) = self.cells_or_signal(preflight).await;
+        self.finish().await;
         let verdict = verdict::of_run(&counted, by);
         let cells = self.request.plans.cells.iter().zip(&counted);
         let cells = cells.map(|(plan, counted)| {
@@ -86,6 +86,22 @@ impl<'r> Run<'r> {
             verdict,
             class: failures.next().map(Failure::class),
             cells,
+            left: Vec::new(),
+        }
+    }
+
+    /// Takes away what the cells had in common. What can't be taken away stays in the ledger, and changes no cell's verdict.
+    async fn finish(&self) {
+        let request = self.request;
+        let timeout = request.phases.timeout(Phase::Cleanup);
+        let deadline = request.clock.deadline(timeout);
+        let finishing = self.provider.finish(&request.ledger, &deadline);
+        let forced = &request.interruption.forced;
+        if let Some(Err(failure)) = forced.run_until_cancelled(finishing).await {
+            self.events.emit(Event::Notice {
+                severity: Severity::Warning,
+                text: failure.message,
+            });
         }
     }
 
@@ -118,8 +134,6 @@ impl<'r> Run<'r> {
 
     /// Phase 1, for all cells at once.
     async fn preflight(&self) -> Preflight {
-        let timeout = self.request.phases.timeout(Phase::Preflight);
-        let deadline = self.request.clock.deadline(timeout);
         let cells: Vec<_> = self
             .request
             .plans
@@ -127,11 +141,22 @@ impl<'r> Run<'r> {
             .iter()
             .map(|plan| plan.cell.clone())
             .collect();
-        let looking = self.provider.preflight(&cells, &deadline);
+        let interruption = &self.request.interruption;
+        let (clock, events) = (&self.request.clock, self.events.clone());
+        let held = interruption.hold(Phase::Preflight, clock.clone(), move |text| {
+            let severity = Severity::Info;
+            events.emit(Event::Notice { severity, text });
+        });
+        let looking = async {
+            held.await;
+            let deadline = clock.deadline(self.request.phases.timeout(Phase::Preflight));
+            let looking = self.provider.preflight(&cells, &deadline);
+            deadline.run(looking).await
+        };
         tokio::select! {
             biased;
-            () = self.request.interruption.token.cancelled() => Ok(Vec::new()),
-            found = deadline.run(looking) => found.unwrap_or_else(|timed_out| {
+            () = interruption.token.cancelled() => Ok(Vec::new()),
+            found = looking => found.unwrap_or_else(|timed_out| {
                 Err(Failure::new(Symptom::EngineGone, format!("the look at the machine {timed_out}")))
             }),
         }
@@ -150,6 +175,15 @@ impl<'r> Run<'r> {
         if let Some(by) = by {
             self.events.emit(Event::Interrupted { by });
         }
+        tokio::select! {
+            biased;
+            counted = &mut cells => return (counted, by),
+            () = interruption.forced.cancelled() => {}
+        }
+        self.events.emit(Event::Notice {
+            severity: Severity::Warning,
+            text: "a second signal: every process is killed, and nothing is cleaned up".to_owned(),
+        });
         (cells.await, by)
     }
 
@@ -167,7 +201,6 @@ impl<'r> Run<'r> {
                 admission: Arc::clone(&self.admission),
                 preflight: preflight.clone(),
                 ports: self.request.ports.clone(),
-                clock: self.request.clock.clone(),
                 events: self.events.clone(),
                 interruption: self.request.interruption.clone(),
             };
@@ -249,7 +282,6 @@ struct CellTask {
     admission: Arc<Admission>,
     preflight: Preflight,
     ports: PortRange,
-    clock: RunClock,
     events: Emitter,
     interruption: Interruption,
 }
@@ -269,24 +301,25 @@ impl CellTask {
         let Some(_permit) = admitted else {
             return (counted(CellEnd::default(), true), 0);
         };
-        let start = self.clock.elapsed();
+        let start = self.plan.clock.elapsed();
         self.events.emit(Event::CellStarted {
             cell: self.plan.cell.id.clone(),
             cluster: self.plan.cluster.to_string(),
             attempt: 1,
         });
         let end = self.suite().await;
-        let duration = self.clock.elapsed().saturating_sub(start);
+        let duration = self.plan.clock.elapsed().saturating_sub(start);
         (counted(end, false), milliseconds(duration))
     }
 
     async fn suite(&self) -> CellEnd {
+        let mut port = None;
         let preflight = self.preflight.clone().and_then(|evidence| {
-            self.hold_port()?;
+            port = Some(self.hold_port()?);
             Ok(evidence)
         });
         let provider = Arc::clone(&self.provider);
-        run_cell(
+        let end = run_cell(
             Arc::clone(&self.plan),
             self.provider.cluster(Arc::clone(&self.plan)),
             move |phase| provider.execution(phase),
@@ -294,16 +327,27 @@ impl CellTask {
             self.events.clone(),
             &self.interruption,
         )
-        .await
+        .await;
+        if let Some(port) = port {
+            drop(self.plan.take_listener());
+            if let Err(error) = ports::release(port, &self.plan.ledger) {
+                tracing::warn!(%error, "failed to write down that a port is free");
+            }
+        }
+        end
     }
 
     /// Binds the cell's port. It is held from now on, so that nobody takes it in between.
-    fn hold_port(&self) -> Result<(), Failure> {
-        let listener = ports::bind(&self.ports).map_err(|error| {
-            Failure::new(Symptom::NoPortFree, error.to_string())
-                .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
+    fn hold_port(&self) -> Result<u16, Failure> {
+        let bound = ports::bind_written_down(&self.ports, &self.plan.ledger);
+        let (port, listener) = bound.map_err(|error| match error {
+            PortError::AllTaken { .. } | PortError::Bind(_) => {
+                Failure::new(Symptom::NoPortFree, error.to_string())
+                    .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
+            }
+            PortError::Ledger(error) => Failure::new(Symptom::FilesystemFailed, chain(&error)),
         })?;
         self.plan.hold_listener(listener);
-        Ok(())
+        Ok(port)
     }
 }

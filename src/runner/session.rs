@@ -5,13 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::leftovers;
 use super::{
     Common, FolderError, PlanError, ProviderError, ProviderOptions, RunFolder, RunOutcome,
     RunRequest, Sourced, choose, plan, run,
 };
 use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
-use crate::machine::{Ledger, LedgerError, StateFolder};
+use crate::machine::{Ledger, LedgerError, Owner, StateFolder, absolute};
 use crate::matrix::{Cell, Matrix};
 use crate::report::{AtEnd, Copies, RecordWriter, Sink};
 use crate::suite::Interruption;
@@ -40,6 +41,8 @@ pub struct Session {
     pub sinks: LiveSinks,
     /// What ends the run early.
     pub interruption: Interruption,
+    /// The command that removes what dead runs left, as people type it.
+    pub gc: String,
 }
 
 /// Makes the live sinks of the run in a folder.
@@ -124,7 +127,8 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     let sourced = Sourced::read(&session.matrix, &session.cells, &base, &images)?;
     let folder = session.folder(&base)?;
     prepare(&session.copies)?;
-    let ledger = Arc::new(Ledger::open(&state, folder.token())?);
+    let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
+    folder.point_latest();
     let common = Common {
         prefix: &settings.prefix,
         cluster: session.cluster.as_ref(),
@@ -134,6 +138,8 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
         clock: &clock,
     };
     let plans = plan(session.cells, &sourced, &common);
+    let mut notices = sourced.notices();
+    notices.extend(leftovers::notice(&state, &session.gc));
     let sinks = sinks(&folder, session.copies, session.sinks)?;
     Ok(run(RunRequest {
         matrix: session.path,
@@ -142,10 +148,11 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
         jobs: session.matrix.run.jobs,
         ports: session.matrix.run.ports,
         phases: session.matrix.phases,
-        notices: sourced.notices(),
+        notices,
         plans,
         folder,
         ledger,
+        state,
         clock,
         interruption: session.interruption,
         sinks,
@@ -171,6 +178,16 @@ fn base(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// What the ledger says of the run, for whoever finds it dead.
+fn owner(folder: &RunFolder, copies: &Copies) -> Owner {
+    let copies = [&copies.junit, &copies.summary].into_iter().flatten();
+    let folders = copies.filter_map(|path| Some(absolute(path.parent()?.to_owned())));
+    Owner {
+        copies: folders.collect(),
+        ..Owner::new(folder.token(), absolute(folder.path().to_owned()))
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio_util::sync::CancellationToken;
 
 use super::context::{Checked, Context, Outcome, Preflight};
+use super::interruption::{GIVEN_UP, Interruption};
 use super::{evidence, expectations, phases};
 use crate::cluster::{CellPlan, Cluster};
 use crate::deadline::milliseconds;
@@ -15,27 +15,6 @@ use crate::event::{
     Emitter, Event, Execution, Failure, PhaseResult, PhaseStatus, Symptom, Termination,
 };
 use crate::matrix::Phase;
-
-/// What ends a run before its cells have ended, and by which signal.
-#[derive(Clone, Debug, Default)]
-pub struct Interruption {
-    /// Cancelled once there was one.
-    pub token: CancellationToken,
-    by: Arc<std::sync::OnceLock<Termination>>,
-}
-
-impl Interruption {
-    /// Ends everything that listens. The first signal counts.
-    pub fn interrupt(&self, by: Termination) {
-        self.by.get_or_init(|| by);
-        self.token.cancel();
-    }
-
-    /// The signal, where there was one.
-    pub fn by(&self) -> Option<Termination> {
-        self.by.get().copied()
-    }
-}
 
 /// How a cell went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,30 +108,68 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
         self.emit_started(phase);
         let start = self.context.plan.clock.elapsed();
-        let token = self.interruption.token.clone();
-        let work = AssertUnwindSafe(run_phase(phase, &mut self.context)).catch_unwind();
+        let interruption = self.interruption.clone();
+        let held = self.held(phase);
+        let work = async {
+            held.await;
+            run_phase(phase, &mut self.context).await
+        };
         let end = tokio::select! {
             biased;
-            () = token.cancelled() => PhaseEnd::Interrupted,
-            result = work => PhaseEnd::from_unwind(result),
+            () = interruption.token.cancelled() => PhaseEnd::Interrupted,
+            result = AssertUnwindSafe(work).catch_unwind() => PhaseEnd::from_unwind(result),
         };
-        let end = self.with_logs(phase, end).await;
+        let end = self.unless_given_up(self.with_logs(phase, end)).await;
+        let end = end.unwrap_or(PhaseEnd::Interrupted);
         let failed = !matches!(end, PhaseEnd::Done(Ok(_)));
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
         self.finish(phase, duration, end);
         if failed {
-            self.diagnose().await;
+            // What is not collected by then is given up.
+            self.unless_given_up(self.diagnose()).await;
         }
     }
 
-    /// Nothing interrupts this one: it has a deadline of its own.
+    /// Only a second signal interrupts this one: it has a deadline of its own.
     async fn cleanup(&mut self) {
+        let forced = self.interruption.forced.clone();
+        if forced.is_cancelled() {
+            self.end.interrupted = true;
+            self.skip(Phase::Cleanup, GIVEN_UP.to_owned());
+            return;
+        }
         self.emit_started(Phase::Cleanup);
         let start = self.context.plan.clock.elapsed();
-        let work = AssertUnwindSafe(phases::cleanup::run(&mut self.context)).catch_unwind();
-        let end = PhaseEnd::from_unwind(work.await);
+        let held = self.held(Phase::Cleanup);
+        let work = async {
+            held.await;
+            phases::cleanup::run(&mut self.context).await
+        };
+        let end = forced.run_until_cancelled(AssertUnwindSafe(work).catch_unwind());
+        let Some(end) = end.await else {
+            self.end.interrupted = true;
+            self.skip(Phase::Cleanup, GIVEN_UP.to_owned());
+            return;
+        };
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
-        self.finish(Phase::Cleanup, duration, end);
+        self.finish(Phase::Cleanup, duration, PhaseEnd::from_unwind(end));
+    }
+
+    /// What `work` comes to; none where a second signal came before its end.
+    async fn unless_given_up<F: Future>(&self, work: F) -> Option<F::Output> {
+        self.interruption.forced.run_until_cancelled(work).await
+    }
+
+    /// Ends at once, unless the run is to be held in `phase`.
+    fn held(&self, phase: Phase) -> impl Future<Output = ()> + 'static {
+        let (events, cell) = (
+            self.context.events.clone(),
+            self.context.plan.cell.id.clone(),
+        );
+        let clock = self.context.plan.clock.clone();
+        self.interruption.hold(phase, clock, move |text| {
+            events.emit(Event::PhaseProgress { cell, phase, text });
+        })
     }
 
     /// Says how `phase` ended, and remembers what that means for the ones after it.

@@ -8,9 +8,11 @@ mod cell;
 mod context;
 mod evidence;
 mod expectations;
+mod interruption;
 mod mock;
 mod phases;
 mod wait;
 
-pub use cell::{CellEnd, Interruption, run_cell};
+pub use cell::{CellEnd, run_cell};
 pub use context::Preflight;
+pub use interruption::Interruption;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use e2e_matrix::event::FailureClass;
-use e2e_matrix::machine::process::MARK;
+use e2e_matrix::machine::marked::MARK;
 use e2e_matrix::matrix::Phase;
 use e2e_matrix::report::RunModel;
 use e2e_matrix::report::model::{CellModel, PhaseModel, PhaseOutcome};

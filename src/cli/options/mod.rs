@@ -39,6 +39,34 @@ pub(super) struct ListOptions {
     pub(super) color: Color,
 }
 
+/// What `gc` takes.
+#[derive(Debug, Args)]
+pub(super) struct GarbageOptions {
+    /// Shows what would be removed, and removes nothing
+    #[arg(long, env = "E2E_MATRIX_GC_DRY_RUN")]
+    pub(super) dry_run: bool,
+    /// Removes what runs have kept on purpose, too
+    #[arg(long, env = "E2E_MATRIX_GC_KEPT")]
+    pub(super) kept: bool,
+    /// Removes what was kept on purpose, and images and archives that later runs would use again, too
+    #[arg(long, env = "E2E_MATRIX_GC_ALL")]
+    pub(super) all: bool,
+    /// Leaves alone what belongs to runs that were alive since then, such as `2h`
+    #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION")]
+    pub(super) older_than: Option<humantime::Duration>,
+    /// Prints JSON: an array with an object for each thing that was found
+    #[arg(long)]
+    pub(super) json: bool,
+    /// When to use colour
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(super) color: Color,
+}
+
 /// What `run` takes.
 #[derive(Debug, Args)]
 pub(super) struct RunOptions {
@@ -81,6 +109,9 @@ pub(super) struct RunOptions {
         default_value = "fail"
     )]
     pub(super) no_cells: NoCells,
+    /// Holds the run in a phase until a signal comes, for tests of the runner
+    #[arg(long, env = "E2E_MATRIX_HOLD", value_name = "PHASE", value_parser = phase, hide = true)]
+    pub(super) hold: Option<Phase>,
     /// When to use colour
     #[arg(
         long,
@@ -159,6 +190,12 @@ fn jobs(text: &str) -> Result<Jobs, String> {
         .map_err(|_| "jobs are `auto` or a number of at least 1".to_owned())
 }
 
+fn phase(name: &str) -> Result<Phase, String> {
+    let names = || Phase::ALL.map(Phase::name).join(", ");
+    let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
+    phase.ok_or_else(|| format!("`{name}` is no phase; there are: {}", names()))
+}
+
 /// `<phase>=<duration>`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PhaseTimeout {
@@ -173,15 +210,13 @@ impl FromStr for PhaseTimeout {
         let (name, duration) = text
             .split_once('=')
             .ok_or("a deadline is `<phase>=<duration>`, such as `readiness=180s`")?;
-        let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
-        let names = || Phase::ALL.map(Phase::name).join(", ");
         let timeout = humantime::parse_duration(duration)
             .map_err(|error| format!("`{duration}` is no duration such as `90s`: {error}"))?;
         if timeout.is_zero() {
             return Err("a deadline must be longer than nothing".to_owned());
         }
         Ok(Self {
-            phase: phase.ok_or_else(|| format!("`{name}` is no phase; there are: {}", names()))?,
+            phase: phase(name)?,
             timeout,
         })
     }

@@ -16,7 +16,7 @@ use tokio_util::io::ReaderStream;
 use super::archive::{Archive, atomically, hexadecimal, prune};
 use super::context::Context;
 use super::rootfs::Rootfs;
-use super::{ImageNames, LABEL, Role, Sources, unreadable};
+use super::{ImageNames, LABEL, LOCK, Role, Sources, unreadable};
 use crate::event::{Failure, Symptom};
 use crate::machine::{Lock, StateFolder};
 use crate::matrix::{Build, ImageSource};
@@ -47,7 +47,7 @@ pub async fn ensure(
     sources: &Sources,
     names: &ImageNames,
 ) -> Result<Vec<Archive>, Failure> {
-    let lock = state.locks().join("images");
+    let lock = state.locks().join(LOCK);
     let _lock = Lock::take(&lock)
         .await
         .map_err(|error| unreadable(&lock, error))?;

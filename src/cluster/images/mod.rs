@@ -21,6 +21,9 @@ use crate::event::{Failure, Symptom};
 /// The label of every image that is made here; its value is the image's role.
 pub const LABEL: &str = "e2e-matrix.image";
 
+/// The lock under which images and their archives are made.
+pub(crate) const LOCK: &str = "images";
+
 /// Where the two images come from.
 #[derive(Clone, Debug)]
 pub struct Sources {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures::StreamExt;
@@ -16,14 +17,15 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{KindFile, kind_file};
-use super::nodes::CLUSTER_LABEL;
+use super::nodes::{CLUSTER_LABEL, containers};
 use super::tuning::DNS_PATCH;
 use super::work::Work;
-use super::{node_image, stale};
+use super::{destroy, node_image, stale};
 use crate::cluster::NodeName;
 use crate::event::{Failure, Symptom};
+use crate::machine::marked::MARK;
+use crate::machine::private_folder;
 use crate::machine::process::Group;
-use crate::machine::{Resource, private_folder};
 
 /// How long a kind that is told to end may take to have its containers there, so that none appears behind the back of clean-up.
 const CALL_BACK: Duration = Duration::from_secs(10);
@@ -85,11 +87,9 @@ fn finish(work: &Work, result: Result<(), Failure>) {
 async fn prepare(work: &Work) -> Result<String, Failure> {
     let docker = work.shared.docker().await?;
     stale::remove(work, docker).await?;
-    let name = work.plan.cluster.to_string();
-    let planned = work.plan.ledger.plan(Resource::KindCluster { name });
-    planned.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
+    work.plan_resources()?;
     work.is_planned.store(true, Ordering::SeqCst);
-    work.shared.network().await?;
+    work.shared.network(&work.plan.ledger).await?;
     let image = node_image::ensure(work, docker).await?;
     write_files(work).map_err(|error| {
         let folder = work.plan.runtime.display();
@@ -166,6 +166,7 @@ fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
         .arg(files.kubeconfig())
         .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
         .env_remove("KIND_EXPERIMENTAL_DOCKER_NETWORK")
+        .env(MARK, &work.plan.mark)
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors);
@@ -249,7 +250,13 @@ pub(super) async fn follow(work: &Work) {
     let mut events = Box::pin(docker.events(Some(options)));
     while let Some(event) = events.next().await {
         match event {
-            Ok(event) => note(work, &event),
+            Ok(event) => {
+                note(work, &event);
+                // Before anybody can take the container away, and with it what says which volumes it has.
+                if event.action.as_deref() == Some("start") {
+                    write_volumes_down(work, docker).await;
+                }
+            }
             Err(error) => {
                 let message = format!("the container engine's events broke off: {error}");
                 work.lost
@@ -257,6 +264,17 @@ pub(super) async fn follow(work: &Work) {
                 return;
             }
         }
+    }
+}
+
+/// The engine names volumes itself, so they can't be written down any sooner.
+async fn write_volumes_down(work: &Work, docker: &Docker) {
+    let written = match containers(docker, Some(work.plan.cluster.as_str())).await {
+        Ok(found) => work.know_volumes(destroy::volumes(&found)),
+        Err(error) => Err(destroy::engine_failed(&error)),
+    };
+    if let Err(failure) = written {
+        tracing::warn!(%failure, "the volumes of the nodes are not in the ledger");
     }
 }
 

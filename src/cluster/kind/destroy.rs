@@ -3,6 +3,7 @@
 //! The containers are removed through the engine, all at once. What `kind delete cluster` does beyond that is to take the cluster out
 //! of a kubeconfig, and the cell's is a private file that goes with its folder.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -11,15 +12,16 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ContainerSummary;
-use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use futures::future::try_join_all;
 
 use super::nodes::{containers, is_missing};
 use super::thaw::thaw;
 use super::work::Work;
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::machine::Resource;
+use crate::machine::LedgerError;
 
 /// How long a removal may take before something is suspected to hold it up. The engine itself gives up after twelve seconds.
 const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
@@ -30,6 +32,11 @@ pub(super) fn engine_failed(error: &Error) -> Failure {
         Symptom::EngineGone,
         format!("the container engine failed: {error}"),
     )
+}
+
+/// The ledger can't be kept.
+pub(super) fn unkept(error: &LedgerError) -> Failure {
+    Failure::new(Symptom::FilesystemFailed, chain(error))
 }
 
 /// Takes the cluster away. Its tasks have ended, and its forward is closed.
@@ -49,9 +56,7 @@ pub(super) async fn destroy(work: &Work, deadline: &Deadline) -> Result<Vec<Evid
         let failure = incomplete(work, "something of the cell is still there".to_owned());
         return Err(failure.with_evidence(evidence));
     }
-    let name = work.plan.cluster.to_string();
-    let gone = work.plan.ledger.gone(Resource::KindCluster { name });
-    gone.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
+    work.all_gone()?;
     Ok(evidence)
 }
 
@@ -61,17 +66,20 @@ async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
         return Ok(Vec::new());
     }
     let docker = work.shared.docker().await?;
-    remove_containers(docker, work.plan.cluster.as_str()).await
+    remove_containers(docker, work.plan.cluster.as_str(), work.volumes()).await
 }
 
-/// Removes the containers of the cluster `name` with their volumes, and looks whether they are gone.
+/// Removes the containers of the cluster `name` with their volumes and those that are `known` to have been theirs, and looks whether
+/// they are gone.
 pub(super) async fn remove_containers(
     docker: &Docker,
     name: &str,
+    known: BTreeSet<String>,
 ) -> Result<Vec<Evidence>, Failure> {
     let failed = |error| engine_failed(&error);
     let found = containers(docker, Some(name)).await.map_err(failed)?;
-    let volumes = volumes(&found);
+    let mut volumes = known;
+    volumes.extend(self::volumes(&found));
     try_join_all(
         found
             .iter()
@@ -82,10 +90,8 @@ pub(super) async fn remove_containers(
     let left = containers(docker, Some(name)).await.map_err(failed)?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
-        match docker.inspect_volume(volume).await {
-            Ok(_) => left_volumes.push(volume.clone()),
-            Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(engine_failed(&error)),
+        if !remove_volume(docker, volume).await.map_err(failed)? {
+            left_volumes.push(volume.clone());
         }
     }
     Ok(vec![
@@ -98,6 +104,21 @@ pub(super) async fn remove_containers(
             &left_volumes,
         ),
     ])
+}
+
+/// Removes a volume, and says whether it is gone. One that something uses stays.
+pub(super) async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
+    match docker
+        .remove_volume(name, None::<RemoveVolumeOptions>)
+        .await
+    {
+        Ok(()) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(true),
+        Err(Error::DockerResponseServerError {
+            status_code: 409, ..
+        }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
@@ -125,7 +146,7 @@ async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
 }
 
 /// The names of the volumes that `containers` have mounted.
-fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
+pub(super) fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
     let mounts = containers
         .iter()
         .filter_map(|container| container.mounts.as_ref())
@@ -134,7 +155,7 @@ fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
     volumes.filter_map(|mount| mount.name.clone()).collect()
 }
 
-fn names(containers: &[ContainerSummary]) -> Vec<String> {
+pub(super) fn names(containers: &[ContainerSummary]) -> Vec<String> {
     let names = containers
         .iter()
         .filter_map(|container| container.names.as_ref());

@@ -24,6 +24,7 @@ mod pod_network;
 mod preflight;
 mod provider;
 mod ready;
+mod reclaim;
 mod restart;
 mod retry;
 mod stale;
@@ -33,5 +34,7 @@ mod wait;
 mod watch;
 mod work;
 
+pub(crate) use network::USERS as NETWORK_USERS;
 pub use options::KindOptions;
 pub use provider::KindProvider;
+pub use reclaim::{Found, Reclaimer};

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bollard::Docker;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::cluster::KindCluster;
+use super::network::Use;
 use super::{KindOptions, network, preflight};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
 use crate::cluster::{CellPlan, Cluster, Provider};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Execution, Failure, Symptom};
-use crate::machine::process;
+use crate::machine::{Ledger, process};
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase};
 
@@ -26,7 +27,7 @@ pub(super) struct Shared {
     /// What agent and mock run in.
     pub(super) names: ImageNames,
     docker: OnceCell<Docker>,
-    network: OnceCell<()>,
+    network: Mutex<Option<Use>>,
     archives: OnceCell<Vec<Archive>>,
 }
 
@@ -38,7 +39,7 @@ impl KindProvider {
             options,
             names,
             docker: OnceCell::new(),
-            network: OnceCell::new(),
+            network: Mutex::new(None),
             archives: OnceCell::new(),
         })))
     }
@@ -50,11 +51,25 @@ impl Shared {
         self.docker.get_or_try_init(images::connect).await
     }
 
-    /// Makes the common network.
-    pub(super) async fn network(&self) -> Result<(), Failure> {
+    /// Makes the common network, and holds it until the run's end.
+    pub(super) async fn network(&self, ledger: &Ledger) -> Result<(), Failure> {
         let docker = self.docker().await?;
-        let make = || network::ensure(docker, &self.options.state);
-        self.network.get_or_try_init(make).await.copied()
+        let mut network = self.network.lock().await;
+        if network.is_none() {
+            *network = Some(network::ensure(docker, &self.options.state, ledger).await?);
+        }
+        Ok(())
+    }
+
+    /// Lets the common network go, and removes it where nobody else needs it.
+    async fn leave_network(&self, ledger: &Ledger) -> Result<(), Failure> {
+        match self.network.lock().await.take() {
+            Some(network) => {
+                let docker = self.docker().await?;
+                network::leave(docker, &self.options.state, ledger, network).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// The archives in which both images are.
@@ -116,6 +131,14 @@ impl Provider for KindProvider {
 
     fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
         Arc::new(KindCluster::new(Arc::clone(&self.0), plan))
+    }
+
+    async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<(), Failure> {
+        let leaving = deadline.run(self.0.leave_network(ledger)).await;
+        leaving.unwrap_or_else(|timed_out| {
+            let message = format!("the removal of the Docker network {timed_out}");
+            Err(Failure::new(Symptom::CleanupIncomplete, message))
+        })
     }
 }
 

@@ -1,56 +1,63 @@
 //! What earlier runs of the same cell have left behind, and what may be deleted of it: clusters of our grammar whose run is dead.
 //! Nothing else ever is.
 
+use std::collections::BTreeSet;
+
 use bollard::Docker;
 
+use super::destroy;
 use super::nodes::{clusters, containers};
 use super::work::Work;
-use super::{destroy, provider::Shared};
 use crate::cluster::ClusterName;
 use crate::event::{Failure, Symptom};
-use crate::machine::{LedgerError, Resource, StateFolder, is_dead, outstanding};
+use crate::machine::{LedgerError, StateFolder, read_dead};
 
 /// Removes stale clusters of the cell. Fails where a cluster that is not ours to delete has the name of the cell's own.
 pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
     let engine = |error| destroy::engine_failed(&error);
     let found = containers(docker, None).await.map_err(engine)?;
     for name in clusters(&found) {
-        if is_stale(&work.shared, work, &name).map_err(|error| ledger_failed(&error))? {
-            tracing::info!(cluster = name, "removing what a dead run left behind");
-            let removing = destroy::remove_containers(docker, &name);
-            work.steps.measure("stale cluster", removing).await?;
-        } else if name == work.plan.cluster.as_str() {
-            return Err(foreign(&name));
+        let is_own_name = name == work.plan.cluster.as_str();
+        let prefix = &work.shared.options.prefix;
+        let is_of_cell = ClusterName::run_of(prefix, &work.plan.cell, &name).is_some();
+        if !is_own_name && !is_of_cell {
+            continue;
+        }
+        let state = &work.shared.options.state;
+        match look(state, &name).map_err(|error| ledger_failed(&error))? {
+            Claim::Stale => {
+                tracing::info!(cluster = name, "removing what a dead run left behind");
+                let removing = destroy::remove_containers(docker, &name, BTreeSet::new());
+                work.steps.measure("stale cluster", removing).await?;
+            }
+            Claim::Kept if is_own_name => return Err(kept(&name)),
+            Claim::None if is_own_name => return Err(foreign(&name)),
+            Claim::Kept | Claim::None => {}
         }
     }
     Ok(())
 }
 
-fn is_stale(shared: &Shared, work: &Work, name: &str) -> Result<bool, LedgerError> {
-    let state = &shared.options.state;
-    match ClusterName::run_of(&shared.options.prefix, &work.plan.cell, name) {
-        Some(run) => is_dead(state, run),
-        // A name that the user chose names no run: only a ledger can.
-        None if name == work.plan.cluster.as_str() => planned_by_the_dead(state, name),
-        None => Ok(false),
-    }
+/// What the ledgers of dead runs say of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// One of them made it.
+    Stale,
+    /// One of them made it, and left it there on purpose.
+    Kept,
+    /// It is a live run's, or was never ours.
+    None,
 }
 
-/// Whether the ledger of a dead run says that it made the cluster `name`.
-fn planned_by_the_dead(state: &StateFolder, name: &str) -> Result<bool, LedgerError> {
-    let cluster = Resource::KindCluster {
-        name: name.to_owned(),
-    };
-    let runs = state.runs().map_err(|source| LedgerError::Io {
-        path: state.path().to_owned(),
-        source,
-    })?;
-    for run in runs {
-        if is_dead(state, &run)? && outstanding(&state.run(&run))?.contains(&cluster) {
-            return Ok(true);
+/// The name alone is no proof: whoever knows the grammar can make one like it.
+fn look(state: &StateFolder, name: &str) -> Result<Claim, LedgerError> {
+    for (_, contents) in read_dead(state)? {
+        if let Some(left) = contents.cluster(name) {
+            let is_kept = left.kept.is_some();
+            return Ok(if is_kept { Claim::Kept } else { Claim::Stale });
         }
     }
-    Ok(false)
+    Ok(Claim::None)
 }
 
 fn ledger_failed(error: &LedgerError) -> Failure {
@@ -67,25 +74,50 @@ fn foreign(name: &str) -> Failure {
     ))
 }
 
+fn kept(name: &str) -> Failure {
+    Failure::new(
+        Symptom::ClusterNotUp,
+        format!("a cluster called {name} is there already: a run before kept it"),
+    )
+    .with_remedy(format!(
+        "remove it with `e2e-matrix gc --kept` or `kind delete cluster --name {name}`, or choose another name"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Ledger;
+    use crate::machine::{Ledger, Owner, Resource};
 
     #[test]
     fn only_a_dead_run_that_planned_it_makes_a_cluster_ours() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
-        assert!(!planned_by_the_dead(&state, "mine").unwrap());
-        let ledger = Ledger::open(&state, "abcde").unwrap();
-        let name = "mine".to_owned();
-        ledger.plan(Resource::KindCluster { name }).unwrap();
-        assert!(
-            !planned_by_the_dead(&state, "mine").unwrap(),
-            "its run lives"
-        );
+        assert_eq!(look(&state, "mine").unwrap(), Claim::None);
+        let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();
+        let cluster = Resource::KindCluster {
+            name: "mine".to_owned(),
+            nodes: Vec::new(),
+        };
+        ledger.plan(cluster.clone()).unwrap();
+        assert_eq!(look(&state, "mine").unwrap(), Claim::None, "its run lives");
         drop(ledger);
-        assert!(planned_by_the_dead(&state, "mine").unwrap());
-        assert!(!planned_by_the_dead(&state, "other").unwrap());
+        assert_eq!(look(&state, "mine").unwrap(), Claim::Stale);
+        assert_eq!(look(&state, "other").unwrap(), Claim::None);
+    }
+
+    #[test]
+    fn what_was_kept_is_not_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();
+        let cluster = Resource::KindCluster {
+            name: "mine".to_owned(),
+            nodes: Vec::new(),
+        };
+        ledger.plan(cluster.clone()).unwrap();
+        ledger.keep(cluster, Vec::new()).unwrap();
+        drop(ledger);
+        assert_eq!(look(&state, "mine").unwrap(), Claim::Kept);
     }
 }

@@ -1,6 +1,6 @@
 //! A cell's work: the tasks that run beside the phases, and the milestones by which the phases see how far they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::Kube;
+use super::destroy::unkept;
 use super::milestone::Milestone;
 use super::provider::Shared;
 use super::{access, apply, create, dns, load, pod_network};
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::event::{Evidence, Failure};
+use crate::machine::Resource;
 
 /// How far a cell's cluster is.
 pub(super) struct Work {
@@ -40,6 +42,8 @@ pub(super) struct Work {
     pub(super) lost: Milestone<()>,
     /// What was changed of kind's defaults.
     pub(super) tuning: Mutex<Vec<String>>,
+    /// The nodes' volumes, as far as they are known.
+    volumes: Mutex<BTreeSet<String>>,
 }
 
 impl Work {
@@ -60,6 +64,7 @@ impl Work {
             applied: Milestone::new(),
             lost: Milestone::new(),
             tuning: Mutex::default(),
+            volumes: Mutex::default(),
             shared,
             plan,
         }
@@ -85,6 +90,56 @@ impl Work {
             milestone.reached().await?;
         }
         Ok(())
+    }
+
+    /// What is made for the cell, whatever the engine calls its parts.
+    pub(super) fn resources(&self) -> [Resource; 3] {
+        [
+            Resource::Folder {
+                path: self.plan.runtime.clone(),
+            },
+            Resource::Processes {
+                mark: self.plan.mark.clone(),
+            },
+            Resource::KindCluster {
+                name: self.plan.cluster.to_string(),
+                nodes: self.nodes.iter().map(ToString::to_string).collect(),
+            },
+        ]
+    }
+
+    /// Writes down what is about to be made.
+    pub(super) fn plan_resources(&self) -> Result<(), Failure> {
+        let mut resources = self.resources().into_iter();
+        let planned = resources.try_for_each(|resource| self.plan.ledger.plan(resource));
+        planned.map_err(|error| unkept(&error))
+    }
+
+    /// Writes down that nothing is left.
+    pub(super) fn all_gone(&self) -> Result<(), Failure> {
+        let volumes = self.volumes().into_iter();
+        let volumes = volumes.map(|name| Resource::Volume { name });
+        let mut resources = volumes.chain(self.resources());
+        let gone = resources.try_for_each(|resource| self.plan.ledger.gone(resource));
+        gone.map_err(|error| unkept(&error))
+    }
+
+    /// Writes down the volumes that are not known yet.
+    pub(super) fn know_volumes(&self, names: Vec<String>) -> Result<(), Failure> {
+        let mut known = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            if known.insert(name.clone()) {
+                let planned = self.plan.ledger.plan(Resource::Volume { name });
+                planned.map_err(|error| unkept(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The nodes' volumes, as far as they are known.
+    pub(super) fn volumes(&self) -> BTreeSet<String> {
+        let known = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
     }
 
     pub(super) fn set_tuning(&self, tuning: Vec<String>) {

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::announce::Listener;
 use super::environment::{Environment, expand};
 use super::mapping::Mapping;
-use crate::machine::process::MARK;
+use crate::machine::marked::MARK;
 
 /// The program of a role, and the arguments that make the runner's own binary it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ use tokio::sync::Semaphore;
 use super::{CellPlan, Cluster, ImageNames, Programs, Provider};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Execution, Failure};
-use crate::machine::probe as machine;
+use crate::machine::{Ledger, probe as machine};
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase};
 
@@ -107,5 +107,10 @@ impl Provider for LocalProvider {
         let programs = Arc::clone(&self.programs);
         let starts = Arc::clone(&self.starts);
         Arc::new(LocalCluster::new(plan, programs, starts))
+    }
+
+    /// They have nothing in common.
+    async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<(), Failure> {
+        Ok(())
     }
 }

@@ -15,7 +15,7 @@ use super::LocalProvider;
 use crate::cluster::{CellPlan, Cluster, ClusterName, NodeName, Programs, Provider};
 use crate::deadline::{Deadline, RunClock};
 use crate::event::Failure;
-use crate::machine::{Ledger, StateFolder, outstanding, ports};
+use crate::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use crate::manifest::{Folder, Inputs, Rendered, Sources, render};
 use crate::matrix::{
     Cell, CellId, ConfigName, Expectations, KubernetesVersion, NodeCount, PhaseSettings, PortRange,
@@ -173,7 +173,7 @@ impl Lab {
             phases: PhaseSettings::default(),
             output: folder.path().join("output"),
             runtime: folder.path().join("runtime"),
-            ledger: Arc::new(Ledger::open(&state, "tests").unwrap()),
+            ledger: Arc::new(Ledger::open(&state, Owner::new("tests", folder.path())).unwrap()),
             clock: RunClock::new(),
             mask: Mask::new([Secret::new(TOKEN)]),
             mark: format!("tests/{}", folder.path().display()),

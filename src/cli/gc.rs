@@ -1,0 +1,114 @@
+//! `gc`: removes what dead runs left behind, and shows what became of it.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::options::GarbageOptions;
+use crate::machine::StateFolder;
+use crate::report::aligned;
+use crate::runner::{self, GcOptions, GcReport, GcRow};
+
+pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
+    let wanted = GcOptions {
+        dry_run: options.dry_run,
+        kept: options.kept || options.all,
+        cache: options.all,
+        older_than: options.older_than.map(Into::into),
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
+    let state = StateFolder::of_user();
+    let report = runtime.block_on(runner::gc(&state, wanted));
+    // A lock that another process holds must not keep this one.
+    runtime.shutdown_background();
+    let report = report.map_err(CliError::Ledger)?;
+    let text = if options.json {
+        json(&report).map_err(io::Error::from)
+    } else {
+        Ok(table(&report, options.dry_run))
+    };
+    let written = text.and_then(|text| writeln!(io::stdout().lock(), "{text}"));
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Write {
+            what: "what was found",
+            source: error,
+        }),
+        // Whoever reads has seen enough.
+        Ok(()) | Err(_) => Ok(if report.is_clean() {
+            Exit::Passed
+        } else {
+            Exit::Infrastructure
+        }),
+    }
+}
+
+fn table(report: &GcReport, dry_run: bool) -> String {
+    if report.rows.is_empty() {
+        return "nothing is left of dead runs".to_owned();
+    }
+    let line = |row: &GcRow| {
+        [
+            row.run.clone().unwrap_or_default(),
+            row.age.map(rounded).unwrap_or_default(),
+            row.resource.clone(),
+            row.outcome.name().to_owned(),
+            row.outcome.detail(),
+        ]
+    };
+    let lines: Vec<_> = report.rows.iter().map(line).collect();
+    let header = ["run", "age", "resource", "outcome", ""];
+    let mut text = aligned(header, &lines);
+    if dry_run {
+        text.push_str("\n\nnothing was removed: this was a dry run");
+    }
+    text
+}
+
+/// The largest unit is enough to know what is old.
+fn rounded(age: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86400, "d"), (3600, "h"), (60, "m")];
+    let seconds = age.as_secs();
+    let unit = UNITS.iter().find(|(length, _)| seconds >= *length);
+    unit.map_or_else(
+        || format!("{seconds}s"),
+        |(length, name)| format!("{}{name}", seconds / length),
+    )
+}
+
+/// A row, as `--json` shows it.
+#[derive(Serialize)]
+struct Row<'r> {
+    run: Option<&'r str>,
+    age_seconds: Option<u64>,
+    resource: &'r str,
+    outcome: &'static str,
+    detail: String,
+}
+
+fn json(report: &GcReport) -> serde_json::Result<String> {
+    let rows = report.rows.iter().map(|row| Row {
+        run: row.run.as_deref(),
+        age_seconds: row.age.map(|age| age.as_secs()),
+        resource: &row.resource,
+        outcome: row.outcome.name(),
+        detail: row.outcome.detail(),
+    });
+    serde_json::to_string_pretty(&rows.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_one_unit() {
+        let rounded = |seconds| rounded(Duration::from_secs(seconds));
+        assert_eq!(
+            [0, 59, 60, 7199, 86400 * 3].map(rounded),
+            ["0s", "59s", "1m", "1h", "3d"]
+        );
+    }
+}

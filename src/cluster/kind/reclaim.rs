@@ -1,0 +1,149 @@
+//! What dead runs have left in the container engine: looked at and removed without any memory of the run but its ledger.
+//!
+//! Removes only what it is told by name, or what carries a label of ours.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::ContainerSummary;
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
+use jiff::Timestamp;
+
+use super::destroy::{engine_failed, names, remove_containers, remove_volume};
+use super::network::{self, Unused};
+use super::nodes::{self, is_missing};
+use crate::cluster::images::{self, LABEL};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure};
+use crate::machine::StateFolder;
+
+/// How long the engine may go on making a container for a client that is dead.
+const SETTLED: Duration = Duration::from_secs(3);
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The container engine, for who takes away what is left.
+pub struct Reclaimer(Docker);
+
+/// A cluster's containers, as the engine has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The names of its nodes' containers.
+    pub containers: Vec<String>,
+    /// When the first and the last of them was made.
+    pub made: Option<(Timestamp, Timestamp)>,
+}
+
+impl Reclaimer {
+    /// Connects to the engine.
+    pub async fn connect() -> Result<Self, Failure> {
+        images::connect().await.map(Self)
+    }
+
+    /// The names of all clusters that kind made.
+    pub async fn clusters(&self) -> Result<BTreeSet<String>, Failure> {
+        let found = nodes::containers(&self.0, None).await;
+        Ok(nodes::clusters(
+            &found.map_err(|error| engine_failed(&error))?,
+        ))
+    }
+
+    /// The containers of the cluster called exactly `name`.
+    pub async fn cluster(&self, name: &str) -> Result<Found, Failure> {
+        let found = nodes::containers(&self.0, Some(name)).await;
+        let found = found.map_err(|error| engine_failed(&error))?;
+        Ok(Found {
+            containers: names(&found),
+            made: made(&found),
+        })
+    }
+
+    /// Removes the containers of the cluster called exactly `name`, with their volumes and those that are `known` to have been theirs.
+    /// Where the engine may still be at work for a client that is dead, `settling`, it is looked at until nothing more comes.
+    pub async fn remove_cluster(
+        &self,
+        name: &str,
+        known: &BTreeSet<String>,
+        settling: bool,
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
+        let mut evidence = remove_containers(&self.0, name, known.clone()).await?;
+        let mut quiet = deadline.within(SETTLED);
+        while settling && !quiet.has_passed() {
+            quiet.within(LOOK).passed().await;
+            if !self.cluster(name).await?.containers.is_empty() {
+                evidence = remove_containers(&self.0, name, known.clone()).await?;
+                quiet = deadline.within(SETTLED);
+            }
+        }
+        Ok(evidence)
+    }
+
+    /// Whether the volume called exactly `name` is there.
+    pub async fn has_volume(&self, name: &str) -> Result<bool, Failure> {
+        match self.0.inspect_volume(name).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(engine_failed(&error)),
+        }
+    }
+
+    /// Removes the volume called exactly `name`, and says whether it is gone.
+    pub async fn remove_volume(&self, name: &str) -> Result<bool, Failure> {
+        let removed = remove_volume(&self.0, name).await;
+        removed.map_err(|error| engine_failed(&error))
+    }
+
+    /// Whether the network is ours.
+    pub async fn has_network(&self) -> Result<bool, Failure> {
+        let ours = network::is_ours(&self.0).await;
+        ours.map_err(|error| engine_failed(&error))
+    }
+
+    /// Removes the network, where it is ours and nobody uses it. Says whether it is there no more.
+    pub async fn remove_network(&self, state: &StateFolder) -> Result<bool, Failure> {
+        match network::remove_unused(&self.0, state).await? {
+            Unused::Absent | Unused::Removed => Ok(true),
+            Unused::Used => Ok(false),
+        }
+    }
+
+    /// The images that carry our label, by name, or by id where they have none.
+    pub async fn images(&self) -> Result<Vec<String>, Failure> {
+        let filters = HashMap::from([("label", vec![LABEL])]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let images = self.0.list_images(Some(options)).await;
+        let images = images.map_err(|error| engine_failed(&error))?;
+        let names = images.into_iter().flat_map(|image| {
+            if image.repo_tags.is_empty() {
+                vec![image.id]
+            } else {
+                image.repo_tags
+            }
+        });
+        Ok(names.collect())
+    }
+
+    /// Removes an image, and says whether it is gone. One that a container uses stays.
+    pub async fn remove_image(&self, name: &str) -> Result<bool, Failure> {
+        let removing = self.0.remove_image(name, None::<RemoveImageOptions>, None);
+        match removing.await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(true),
+            Err(Error::DockerResponseServerError {
+                status_code: 409, ..
+            }) => Ok(false),
+            Err(error) => Err(engine_failed(&error)),
+        }
+    }
+}
+
+fn made(containers: &[ContainerSummary]) -> Option<(Timestamp, Timestamp)> {
+    let times = containers
+        .iter()
+        .filter_map(|container| Timestamp::from_second(container.created?).ok());
+    let (first, last) = (times.clone().min()?, times.max()?);
+    Some((first, last))
+}

@@ -1,0 +1,243 @@
+//! The ledger of a run: a line before each resource is made, and one when it is gone.
+//!
+//! Whoever finds the ledger of a dead run knows everything that it can have left behind.
+
+mod contents;
+mod dead;
+mod resource;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Lock, LockError, StateFolder};
+
+pub use contents::{Contents, Left, outstanding};
+pub use dead::{DeadRun, folders, is_dead, read_dead};
+pub use resource::{LedgerEntry, Owner, Resource};
+
+/// A ledger that can't be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Its file can't be written or read.
+    #[error("failed to keep the ledger {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its lock can't be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// The open ledger of a live run. While it lives, the run counts as alive.
+#[derive(Debug)]
+pub struct Ledger {
+    owner: Owner,
+    folder: PathBuf,
+    file: Mutex<Page>,
+    _lock: Lock,
+}
+
+/// The file, and whether it ends in the middle of a line.
+#[derive(Debug)]
+struct Page {
+    file: File,
+    is_torn: bool,
+}
+
+const FILE: &str = "ledger.ndjson";
+const LOCK: &str = "lock";
+
+impl Ledger {
+    /// Opens the ledger of a new run, and takes the lock that says it is alive.
+    pub fn open(state: &StateFolder, owner: Owner) -> Result<Self, LedgerError> {
+        let folder = state.run(&owner.run);
+        // Nobody sees the folder by its name before the lock is held and the first line is written.
+        let unfinished = state.runs().join(format!(".{}", owner.run));
+        let error = |source| LedgerError::Io {
+            path: folder.join(FILE),
+            source,
+        };
+        let lock = Lock::try_take(&unfinished.join(LOCK))?
+            .ok_or_else(|| error(io::Error::other("another run has the same token")))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(unfinished.join(FILE))
+            .map_err(error)?;
+        let page = Page {
+            file,
+            is_torn: false,
+        };
+        let ledger = Self {
+            owner,
+            folder: folder.clone(),
+            file: Mutex::new(page),
+            _lock: lock,
+        };
+        let owner = ledger.owner.clone();
+        ledger.write(&LedgerEntry::Began { owner })?;
+        fs::rename(&unfinished, &folder).map_err(error)?;
+        Ok(ledger)
+    }
+
+    /// The run's private folder, for kubeconfigs and the like.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The few characters that tell the run's resources from every other's.
+    pub fn run(&self) -> &str {
+        &self.owner.run
+    }
+
+    /// Writes down that `resource` is about to be made.
+    pub fn plan(&self, resource: Resource) -> Result<(), LedgerError> {
+        self.write(&LedgerEntry::Planned { resource })
+    }
+
+    /// Writes down that `resource` stays on purpose; `commands` look inside it.
+    pub fn keep(&self, resource: Resource, commands: Vec<String>) -> Result<(), LedgerError> {
+        self.write(&LedgerEntry::Kept { resource, commands })
+    }
+
+    /// Writes down that `resource` was proven gone.
+    pub fn gone(&self, resource: Resource) -> Result<(), LedgerError> {
+        self.write(&LedgerEntry::Gone { resource })
+    }
+
+    fn write(&self, entry: &LedgerEntry) -> Result<(), LedgerError> {
+        let error = |source| LedgerError::Io {
+            path: self.folder.join(FILE),
+            source,
+        };
+        let line = serde_json::to_vec(entry).map_err(|source| error(source.into()))?;
+        let mut page = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        page.write(line).map_err(error)
+    }
+
+    /// Ends the run. One that left nothing takes its folder, and with it its ledger, along. One that left something keeps both, and
+    /// what it left is returned.
+    pub fn close(self) -> Result<Vec<Left>, LedgerError> {
+        let left = Contents::read(&self.folder)?.left;
+        if left
+            .iter()
+            .any(|left| left.kept.is_some() || left.is_unwanted())
+        {
+            return Ok(left);
+        }
+        fs::remove_dir_all(&self.folder).map_err(|source| LedgerError::Io {
+            path: self.folder.clone(),
+            source,
+        })?;
+        // Refused where other runs are in it.
+        if let Some(runs) = self.folder.parent() {
+            drop(fs::remove_dir(runs));
+        }
+        Ok(Vec::new())
+    }
+}
+
+impl Page {
+    /// A line that could not be written whole must not spoil the next one.
+    fn write(&mut self, mut line: Vec<u8>) -> io::Result<()> {
+        if self.is_torn {
+            line.insert(0, b'\n');
+        }
+        line.push(b'\n');
+        let written = self.file.write_all(&line);
+        self.is_torn = written.is_err();
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::private_folder;
+
+    fn cluster(name: &str) -> Resource {
+        Resource::KindCluster {
+            name: name.to_owned(),
+            nodes: vec![format!("{name}-control-plane")],
+        }
+    }
+
+    fn open(state: &StateFolder) -> Ledger {
+        Ledger::open(state, Owner::new("abcde", "out")).unwrap()
+    }
+
+    #[test]
+    fn a_ledger_knows_what_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let ledger = open(&state);
+        ledger.plan(cluster("one")).unwrap();
+        ledger.plan(cluster("two")).unwrap();
+        ledger.gone(cluster("one")).unwrap();
+        assert!(!is_dead(&state, "abcde").unwrap());
+        assert!(DeadRun::claim(state.run("abcde")).unwrap().is_none());
+        ledger.close().unwrap();
+        assert!(is_dead(&state, "abcde").unwrap());
+        assert_eq!(outstanding(&state.run("abcde")).unwrap(), [cluster("two")]);
+    }
+
+    #[test]
+    fn a_run_that_left_nothing_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path().join("state"));
+        let ledger = open(&state);
+        ledger.plan(cluster("one")).unwrap();
+        ledger.gone(cluster("one")).unwrap();
+        assert!(ledger.close().unwrap().is_empty());
+        assert!(!state.runs().exists());
+        let unknown = is_dead(&state, "abcde").unwrap();
+        assert!(!unknown, "unknown runs are not dead ones");
+    }
+
+    #[test]
+    fn what_is_kept_is_told_from_what_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let ledger = open(&state);
+        ledger.plan(cluster("one")).unwrap();
+        let commands = vec!["look inside".to_owned()];
+        ledger.keep(cluster("one"), commands.clone()).unwrap();
+        let left = ledger.close().unwrap();
+        let kept = Left {
+            resource: cluster("one"),
+            kept: Some(commands),
+        };
+        assert_eq!(left, [kept]);
+    }
+
+    #[test]
+    fn a_dead_run_is_claimed_once_and_forgotten_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let ledger = open(&state);
+        private_folder(&ledger.folder().join("cells/one")).unwrap();
+        drop(ledger);
+        let dead = DeadRun::claim(state.run("abcde")).unwrap().unwrap();
+        assert_eq!(dead.contents.owner.as_ref().unwrap().run, "abcde");
+        assert!(DeadRun::claim(state.run("abcde")).unwrap().is_none());
+        dead.forget().unwrap();
+        assert!(!state.run("abcde").exists());
+    }
+
+    #[test]
+    fn a_folder_whose_maker_may_live_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        private_folder(&state.runs().join(".fresh")).unwrap();
+        assert_eq!(folders(&state).unwrap().len(), 1);
+        let claimed = DeadRun::claim(state.runs().join(".fresh")).unwrap();
+        assert!(claimed.is_none());
+    }
+}

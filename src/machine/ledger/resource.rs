@@ -1,0 +1,120 @@
+//! What can be in a ledger.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Something that a run makes outside its own process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Resource {
+    /// A kind cluster.
+    KindCluster {
+        /// The cluster's name.
+        name: String,
+        /// The names of its nodes' containers.
+        #[serde(default)]
+        nodes: Vec<String>,
+    },
+    /// A container volume.
+    Volume {
+        /// Its name.
+        name: String,
+    },
+    /// Processes, by the value of [`crate::machine::marked::MARK`] in their environment.
+    Processes {
+        /// The value.
+        mark: String,
+    },
+    /// A folder.
+    Folder {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A listening port on loopback.
+    Port {
+        /// Its number.
+        port: u16,
+    },
+    /// A container network.
+    Network {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KindCluster { name, .. } => write!(formatter, "cluster {name}"),
+            Self::Volume { name } => write!(formatter, "volume {name}"),
+            Self::Processes { mark } => write!(formatter, "processes of {mark}"),
+            Self::Folder { path } => write!(formatter, "folder {}", path.display()),
+            Self::Port { port } => write!(formatter, "port {port}"),
+            Self::Network { name } => write!(formatter, "network {name}"),
+        }
+    }
+}
+
+/// Whose ledger it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The few characters that tell the run's resources from every other's.
+    pub run: String,
+    /// The run's folder, for reports.
+    pub folder: PathBuf,
+    /// The folders of the reports' copies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<PathBuf>,
+    /// The runner's process id.
+    pub process: u32,
+    /// When the run began.
+    pub started: Timestamp,
+    /// The runner's version.
+    pub version: String,
+}
+
+impl Owner {
+    /// A run of this process that begins now and writes its reports to `folder`.
+    pub fn new(run: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            run: run.into(),
+            folder: folder.into(),
+            copies: Vec::new(),
+            process: std::process::id(),
+            started: Timestamp::now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// One line of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum LedgerEntry {
+    /// The first line: whose it is.
+    Began {
+        /// The run.
+        owner: Owner,
+    },
+    /// It is about to be made.
+    Planned {
+        /// What.
+        resource: Resource,
+    },
+    /// It stays on purpose.
+    Kept {
+        /// What.
+        resource: Resource,
+        /// How to look inside.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        commands: Vec<String>,
+    },
+    /// It was proven gone.
+    Gone {
+        /// What.
+        resource: Resource,
+    },
+}

@@ -1,0 +1,29 @@
+//! The very end of a run: its ledger is closed, and lock files that nobody holds go.
+
+use std::sync::Arc;
+
+use crate::cluster::kind::NETWORK_USERS;
+use crate::machine::{Contents, Ledger, LedgerError, Left, Resource, StateFolder, tidy};
+
+/// Closes `ledger`. Returns what the run leaves and should not.
+pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
+    let left = close_ledger(ledger).unwrap_or_else(|error| {
+        tracing::warn!(%error, "failed to close the ledger");
+        Vec::new()
+    });
+    // Who leaves the network removes that one.
+    if let Err(error) = tidy(&state.locks(), &[NETWORK_USERS]) {
+        tracing::warn!(%error, "failed to remove lock files");
+    }
+    let unwanted = left.into_iter().filter(Left::is_unwanted);
+    unwanted.map(|left| left.resource).collect()
+}
+
+/// A run that was given up may have tasks that still hold it: then it stays open until the process ends.
+fn close_ledger(ledger: Arc<Ledger>) -> Result<Vec<Left>, LedgerError> {
+    let folder = ledger.folder().to_owned();
+    match Arc::into_inner(ledger) {
+        Some(ledger) => ledger.close(),
+        None => Ok(Contents::read(&folder)?.left),
+    }
+}

@@ -1,0 +1,136 @@
+//! What runs have in common: the network, the caches, lock files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Collector, GcOutcome, GcRow};
+use crate::cluster::images;
+use crate::cluster::kind::NETWORK_USERS;
+use crate::event::Failure;
+use crate::machine::{Lock, tidy};
+
+impl Collector<'_> {
+    /// Removes what no run needs any more; `alive`: whether runs are going.
+    pub(super) async fn common(&mut self, alive: bool) {
+        self.network().await;
+        self.cache(alive);
+        if self.options.cache {
+            self.images(alive).await;
+        }
+        if !self.options.dry_run {
+            self.locks();
+        }
+    }
+
+    async fn network(&mut self) {
+        let Some(engine) = self.engine.there() else {
+            return;
+        };
+        let looked = match engine.has_network().await {
+            Ok(false) => return,
+            Ok(true) if self.options.dry_run => Ok(None),
+            Ok(true) => engine.remove_network(self.state).await.map(Some),
+            Err(failure) => Err(failure),
+        };
+        let outcome = match looked {
+            Ok(None) => GcOutcome::WouldRemove,
+            Ok(Some(true)) => GcOutcome::Removed,
+            // Whoever uses it last removes it.
+            Ok(Some(false)) => return,
+            Err(failure) => GcOutcome::Failed(failure.message),
+        };
+        self.tell(row("network kind".to_owned(), outcome));
+    }
+
+    /// Archives that were never finished, and all of them where that is asked for.
+    fn cache(&mut self, alive: bool) {
+        let cache = self.state.cache();
+        let all = self.options.cache && !alive;
+        let targets: Vec<PathBuf> = if all && cache.exists() {
+            vec![cache]
+        } else {
+            unfinished(&cache)
+        };
+        if targets.is_empty() {
+            return;
+        }
+        // Whoever makes an archive holds it.
+        let lock = match Lock::try_take(&self.state.locks().join(images::LOCK)) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return,
+            Err(error) => {
+                let outcome = GcOutcome::Failed(error.to_string());
+                self.tell(row("cache of images".to_owned(), outcome));
+                return;
+            }
+        };
+        for target in targets {
+            let outcome = self.remove(|| remove(&target).map_err(|error| error.to_string()));
+            self.tell(row(format!("cache {}", target.display()), outcome));
+        }
+        drop(lock);
+    }
+
+    async fn images(&mut self, alive: bool) {
+        let removed = self.remove_images(alive).await;
+        let rows = removed
+            .unwrap_or_else(|reason| vec![row("images".to_owned(), GcOutcome::Failed(reason))]);
+        self.report.rows.extend(rows);
+    }
+
+    async fn remove_images(&self, alive: bool) -> Result<Vec<GcRow>, String> {
+        let said = |failure: Failure| failure.message;
+        let engine = self.engine.needed()?;
+        let mut rows = Vec::new();
+        for name in engine.images().await.map_err(said)? {
+            let outcome = if alive {
+                GcOutcome::LeftAlone("runs are going".to_owned())
+            } else if self.options.dry_run {
+                GcOutcome::WouldRemove
+            } else if engine.remove_image(&name).await.map_err(said)? {
+                GcOutcome::Removed
+            } else {
+                GcOutcome::LeftAlone("a container uses it".to_owned())
+            };
+            rows.push(row(format!("image {name}"), outcome));
+        }
+        Ok(rows)
+    }
+
+    fn locks(&mut self) {
+        if let Err(error) = tidy(&self.state.locks(), &[NETWORK_USERS]) {
+            let outcome = GcOutcome::Failed(error.to_string());
+            self.tell(row("lock files".to_owned(), outcome));
+        }
+        // Refused where runs are in it.
+        drop(fs::remove_dir(self.state.runs()));
+    }
+}
+
+fn row(resource: String, outcome: GcOutcome) -> GcRow {
+    GcRow {
+        run: None,
+        age: None,
+        resource,
+        outcome,
+    }
+}
+
+fn unfinished(cache: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "part")
+        })
+        .collect()
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
+}

@@ -1,0 +1,280 @@
+//! One dead run: its processes first, so that nothing is made behind our back, then everything else of its ledger.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Collector, GcOutcome, GcRow, age, temporaries};
+use crate::cluster::kind::Found;
+use crate::machine::marked::Marked;
+use crate::machine::{DeadRun, Left, Resource};
+
+/// How long after its last word a dead run's clients may still be at work in the engine.
+const FRESH: Duration = Duration::from_secs(30);
+/// How much later than its run's last word a container can have been made.
+const MAKING: SignedDuration = SignedDuration::from_mins(30);
+/// How far the engine's clock may be off.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+/// What was found of a resource, or what became of it.
+type Looked = Result<Option<GcOutcome>, String>;
+
+impl Collector<'_> {
+    /// Removes what `run` left, and forgets it where all of it is gone.
+    pub(super) async fn run(&mut self, run: DeadRun) {
+        let mut is_done = true;
+        let killed = self.processes(&run, &mut is_done).await;
+        let is_settling = killed > 0 || age(run.last_seen) < FRESH;
+        for left in &run.contents.left {
+            if let Some(commands) = self.spared(left) {
+                is_done = false;
+                let outcome = GcOutcome::Kept(commands);
+                self.tell(row(&run, left.resource.to_string(), outcome));
+                continue;
+            }
+            let looked = self.resource(&run, &left.resource, is_settling).await;
+            is_done &= self.conclude(&run, &left.resource, looked);
+        }
+        for path in temporaries::of(&run) {
+            let resource = format!("temporary file {}", path.display());
+            let looked = self.remove(|| fs::remove_file(&path).map_err(|error| error.to_string()));
+            is_done &= !looked.is_failure();
+            self.tell(row(&run, resource, looked));
+        }
+        self.forget(run, is_done);
+    }
+
+    /// The commands of what was kept on purpose and stays so.
+    fn spared(&self, left: &Left) -> Option<Vec<String>> {
+        left.kept.clone().filter(|_| !self.options.kept)
+    }
+
+    fn conclude(&mut self, run: &DeadRun, resource: &Resource, looked: Looked) -> bool {
+        let outcome = match looked {
+            Ok(None) => return true,
+            Ok(Some(outcome)) => outcome,
+            Err(reason) => GcOutcome::Failed(reason),
+        };
+        let is_gone = matches!(outcome, GcOutcome::Removed | GcOutcome::LeftAlone(_));
+        self.tell(row(run, resource.to_string(), outcome));
+        is_gone
+    }
+
+    /// Its ledger goes last: until then, whoever comes next knows what there was.
+    fn forget(&mut self, run: DeadRun, is_done: bool) {
+        if run.contents.unknown > 0 {
+            let reason = "its ledger has lines that a newer version wrote: use that one";
+            self.tell(row(
+                &run,
+                "the run".to_owned(),
+                GcOutcome::Failed(reason.to_owned()),
+            ));
+            return;
+        }
+        if !is_done || self.options.dry_run {
+            return;
+        }
+        let folder = run.folder.clone();
+        let known = row(
+            &run,
+            format!("folder {}", folder.display()),
+            GcOutcome::Removed,
+        );
+        if let Err(error) = run.forget() {
+            let outcome = GcOutcome::Failed(error.to_string());
+            self.tell(GcRow { outcome, ..known });
+        }
+    }
+
+    /// Ends the run's processes, but for those that were kept. Returns how many there were.
+    async fn processes(&mut self, run: &DeadRun, is_done: &mut bool) -> usize {
+        let mut count = 0;
+        for marked in self.marks(run) {
+            let found = marked.find();
+            if found.is_empty() {
+                continue;
+            }
+            count += found.len();
+            let outcome = if self.options.dry_run {
+                GcOutcome::WouldRemove
+            } else {
+                let (_, left) = marked.kill(&self.deadline).await;
+                outcome(left.is_empty(), || format!("still there: {left:?}"))
+            };
+            *is_done &= !outcome.is_failure();
+            let resource = match found.len() {
+                1 => "1 process".to_owned(),
+                several => format!("{several} processes"),
+            };
+            self.tell(row(run, resource, outcome));
+        }
+        count
+    }
+
+    /// All of the run's, unless it kept some of them.
+    fn marks(&self, run: &DeadRun) -> Vec<Marked> {
+        let lefts = || run.contents.left.iter();
+        let is_kept = |left: &Left| {
+            self.spared(left).is_some() && matches!(left.resource, Resource::Processes { .. })
+        };
+        if !lefts().any(is_kept) {
+            return vec![Marked::Run(run.token.clone())];
+        }
+        let unwanted = lefts().filter(|left| self.spared(left).is_none());
+        unwanted
+            .filter_map(|left| match &left.resource {
+                Resource::Processes { mark } => Some(Marked::Cell(mark.clone())),
+                Resource::KindCluster { .. }
+                | Resource::Volume { .. }
+                | Resource::Folder { .. }
+                | Resource::Port { .. }
+                | Resource::Network { .. } => None,
+            })
+            .collect()
+    }
+
+    async fn resource(&self, run: &DeadRun, resource: &Resource, is_settling: bool) -> Looked {
+        match resource {
+            Resource::KindCluster { name, .. } => self.cluster(run, name, is_settling).await,
+            Resource::Volume { name } => self.volume(name).await,
+            Resource::Folder { path } => self.folder(run, path),
+            // It is not one run's alone: it is looked at when all runs were.
+            Resource::Network { .. } => self.engine.needed().map(|_| None),
+            // They were looked for by the run's mark; and a port is free when its process is gone.
+            Resource::Processes { .. } | Resource::Port { .. } => Ok(None),
+        }
+    }
+
+    async fn cluster(&self, run: &DeadRun, name: &str, is_settling: bool) -> Looked {
+        let engine = self.engine.needed()?;
+        let found = engine
+            .cluster(name)
+            .await
+            .map_err(|failure| failure.message)?;
+        if !is_of(run, name, &found) {
+            let reason = "it was not made by that run; `kind delete cluster` removes it";
+            return Ok(Some(GcOutcome::LeftAlone(reason.to_owned())));
+        }
+        if self.options.dry_run {
+            let is_there = !found.containers.is_empty();
+            return Ok(is_there.then_some(GcOutcome::WouldRemove));
+        }
+        if found.containers.is_empty() && !is_settling {
+            return Ok(None);
+        }
+        let known = volumes(run);
+        let removing = engine.remove_cluster(name, &known, is_settling, &self.deadline);
+        let removed = self.deadline.run(removing).await;
+        let evidence = removed
+            .map_err(|timed_out| format!("its removal {timed_out}"))?
+            .map_err(|failure| failure.message)?;
+        let left: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
+        let seen = || {
+            let seen = left
+                .iter()
+                .map(|row| format!("{}: {}", row.subject, row.seen));
+            seen.collect::<Vec<_>>().join("; ")
+        };
+        Ok(Some(outcome(left.is_empty(), seen)))
+    }
+
+    async fn volume(&self, name: &str) -> Looked {
+        let engine = self.engine.needed()?;
+        let said = |failure: crate::event::Failure| failure.message;
+        if !engine.has_volume(name).await.map_err(said)? {
+            return Ok(None);
+        }
+        if self.options.dry_run {
+            return Ok(Some(GcOutcome::WouldRemove));
+        }
+        let is_gone = engine.remove_volume(name).await.map_err(said)?;
+        Ok(Some(outcome(is_gone, || "a container uses it".to_owned())))
+    }
+
+    /// Folders of a run are below its own: whatever else a ledger says is not believed.
+    fn folder(&self, run: &DeadRun, path: &Path) -> Looked {
+        if !path.starts_with(&run.folder) {
+            return Err("it is not below the run's own folder".to_owned());
+        }
+        if !exists(path) {
+            return Ok(None);
+        }
+        Ok(Some(self.remove(|| {
+            remove_folder(path).map_err(|error| error.to_string())
+        })))
+    }
+
+    /// Removes something, unless nothing is to be.
+    pub(super) fn remove(&self, remove: impl FnOnce() -> Result<(), String>) -> GcOutcome {
+        if self.options.dry_run {
+            return GcOutcome::WouldRemove;
+        }
+        match remove() {
+            Ok(()) => GcOutcome::Removed,
+            Err(reason) => GcOutcome::Failed(reason),
+        }
+    }
+}
+
+fn row(run: &DeadRun, resource: String, outcome: GcOutcome) -> GcRow {
+    GcRow {
+        run: Some(run.token.clone()),
+        age: Some(age(run.last_seen)),
+        resource,
+        outcome,
+    }
+}
+
+fn outcome(is_gone: bool, why_not: impl FnOnce() -> String) -> GcOutcome {
+    if is_gone {
+        GcOutcome::Removed
+    } else {
+        GcOutcome::Failed(why_not())
+    }
+}
+
+/// Whether what was found under the name of a cluster of `run` is that cluster. A name that ends in the run's token is nobody else's;
+/// one that the user chose can have been given again.
+fn is_of(run: &DeadRun, name: &str, found: &Found) -> bool {
+    let is_own = name
+        .strip_suffix(&run.token)
+        .is_some_and(|stem| stem.ends_with('-'));
+    let (Some((first, last)), false) = (found.made, is_own) else {
+        return true;
+    };
+    let started = run.contents.owner.as_ref().map(|owner| owner.started);
+    let ended = Timestamp::try_from(run.last_seen).unwrap_or(Timestamp::MAX);
+    started.is_some_and(|started| first >= started - SKEW && last <= ended + MAKING)
+}
+
+fn volumes(run: &DeadRun) -> BTreeSet<String> {
+    let names = run
+        .contents
+        .left
+        .iter()
+        .filter_map(|left| match &left.resource {
+            Resource::Volume { name } if left.kept.is_none() => Some(name.clone()),
+            Resource::Volume { .. }
+            | Resource::KindCluster { .. }
+            | Resource::Processes { .. }
+            | Resource::Folder { .. }
+            | Resource::Port { .. }
+            | Resource::Network { .. } => None,
+        });
+    names.collect()
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,37 @@
+//! Files with temporary names that a run which was killed had no time to rename or remove.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::machine::DeadRun;
+use crate::report::write::TEMPORARY;
+use crate::runner::folder::latest_temporary;
+
+/// The temporary files of `run` that are there, outside of its private folder.
+pub(super) fn of(run: &DeadRun) -> Vec<PathBuf> {
+    let Some(owner) = &run.contents.owner else {
+        return Vec::new();
+    };
+    let start = format!("{TEMPORARY}{}-", owner.process);
+    let folders = std::iter::once(&owner.folder).chain(&owner.copies);
+    let mut found: Vec<PathBuf> = folders
+        .flat_map(|folder| beginning(folder, &start))
+        .collect();
+    // The link is beside the run's folder; a run that is a part of another has its own one deeper.
+    let link = latest_temporary(&owner.run);
+    let above = owner.folder.ancestors().skip(1).take(2);
+    let links = above.map(|folder| folder.join(&link));
+    found.extend(links.filter(|link| fs::symlink_metadata(link).is_ok()));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The files of `folder` whose names begin with `start`.
+fn beginning(folder: &Path, start: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(start))
+        .map(|entry| entry.path())
+        .collect()
+}
