@@ -5,9 +5,12 @@
 mod forward;
 pub mod images;
 pub mod kind;
+mod kubernetes;
 pub mod local;
+mod milestone;
 mod name;
 mod plan;
+mod retry;
 mod steps;
 
 use std::net::SocketAddr;
@@ -22,8 +25,9 @@ use crate::machine::Ledger;
 use crate::matrix::{Cell, Phase};
 
 pub use forward::{Connect, Forward, Stream};
+pub use images::ImageNames;
 pub use name::{ClusterName, ClusterNameError, NodeName, RUN_LENGTH};
-pub use plan::{CellPlan, ImageNames, Programs};
+pub use plan::{CellPlan, Programs};
 pub use steps::StepLog;
 
 /// A kind of place where cells run.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ClusterName;
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
-use crate::manifest::{PullPolicy, Rendered};
+use crate::manifest::Rendered;
 use crate::matrix::{Cell, PhaseSettings};
 use crate::secret::Mask;
 
@@ -64,15 +64,4 @@ pub struct Programs {
     pub agent: Option<PathBuf>,
     /// `[images.mock] binary`.
     pub mock: Option<PathBuf>,
-}
-
-/// The images that the manifests name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageNames {
-    /// The agent's.
-    pub agent: String,
-    /// The mock's.
-    pub mock: String,
-    /// When nodes pull them.
-    pub pull: PullPolicy,
 }

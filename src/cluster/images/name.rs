@@ -8,21 +8,24 @@ use super::context::Context;
 use super::rootfs::Rootfs;
 use super::{Role, archive::hexadecimal};
 use crate::event::Failure;
+use crate::manifest::PullPolicy;
 use crate::matrix::{ImageSource, Images};
 
 /// How many characters of a hash tell one image from another.
 const HASH_LENGTH: usize = 16;
 
-/// The names under which the images are in the engine, on the nodes and in the manifests.
+/// The names under which the images are in the engine, on the nodes and in the manifests; for processes, what stands for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageNames {
     /// The agent's.
     pub agent: String,
     /// The mock's.
     pub mock: String,
+    /// When nodes pull them.
+    pub pull: PullPolicy,
 }
 
-/// The names of the images that `images` asks for. Paths in it are relative to `base`; `runner` is the binary that reference
+/// The names of the images that `images` asks for, which are brought onto every node. Paths in it are relative to `base`; `runner` is the binary that reference
 /// images are made of.
 pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageNames, Failure> {
     let is_reference = |source: &ImageSource| *source == ImageSource::Reference;
@@ -35,6 +38,7 @@ pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageN
     Ok(ImageNames {
         agent: name(Role::Agent, &images.agent.image)?,
         mock: name(Role::Mock, &images.mock.image)?,
+        pull: PullPolicy::Never,
     })
 }
 

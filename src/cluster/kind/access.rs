@@ -1,35 +1,19 @@
 //! The way to the API server: the administrator's kubeconfig straight from the node, as soon as kubeadm has written it, kept in memory.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
 use bollard::Docker;
 use bollard::query_parameters::InspectContainerOptions;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::destroy::engine_failed;
 use super::nodes::read_file;
-use super::retry::every;
 use super::tuning::admin_kubeconfig;
-use super::watch::View;
 use super::work::Work;
-use crate::event::{Failure, Symptom};
-
-/// A cluster whose API server answers.
-pub(super) struct Kube {
-    pub(super) client: Client,
-    /// What the API server says it is, such as `v1.34.4`.
-    pub(super) server_version: String,
-    /// What is seen of it.
-    pub(super) view: View,
-}
-
-/// How often the API server is asked: the first answer is what everything else waits for.
-const ASK: Duration = Duration::from_millis(100);
+use crate::cluster::kubernetes::{Access, client, unusable};
+use crate::cluster::retry::every;
+use crate::event::Failure;
 
 /// How often the engine is asked for the file, which is there seconds before the API server answers: each question costs the
 /// engine a process, and several clusters share the processors.
@@ -38,35 +22,16 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Phases have shorter deadlines of their own.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Opens the way, and begins to watch.
-pub(super) async fn open(
-    work: &Work,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<Arc<Kube>, Failure> {
+/// Opens the way.
+pub(super) async fn open(work: &Work) -> Result<Access, Failure> {
     work.is_running(work.control_plane()).await?;
     let docker = work.shared.docker().await?;
     let looks = every(LOOK, LIMIT);
     let reading = async { (|| kubeconfig(work, docker)).retry(looks).await };
     let kubeconfig = work.steps.measure("kubeconfig written", reading).await?;
-    let client = client(kubeconfig).await.map_err(|error| unusable(&error))?;
-    let asks = every(ASK, LIMIT);
-    let asking = async { (|| client.apiserver_version()).retry(asks).await };
-    let version = work.steps.measure("api server up", asking).await;
-    let version = version.map_err(|error| unusable(&error))?;
-    let view = View::start(&client, &work.plan.namespace, tasks, stop);
-    Ok(Arc::new(Kube {
-        client,
-        server_version: version.git_version,
-        view,
-    }))
-}
-
-fn unusable(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(
-        Symptom::ClusterNotUp,
-        format!("the API server can't be reached: {error}"),
-    )
+    let client = client(kubeconfig, &KubeConfigOptions::default()).await?;
+    let asking = Access::open(client, LIMIT);
+    work.steps.measure("api server up", asking).await
 }
 
 /// The administrator's kubeconfig, with the address at which the API server is reached from here.
@@ -104,12 +69,4 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
         Some(format!("{host}:{}", binding.host_port.as_ref()?))
     };
     find().ok_or_else(|| unusable(&"its port is not published"))
-}
-
-async fn client(kubeconfig: Kubeconfig) -> Result<Client, kube::Error> {
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut config = config.map_err(|error| kube::Error::Service(Box::new(error)))?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config)
 }

@@ -1,42 +1,32 @@
-//! What helps to understand a failure, collected while the cluster is still there: the seed's list, and what kind and the nodes say.
+//! What helps to understand a failure, collected while the cluster is still there: what kind and the nodes say, beside the cluster itself.
 //!
 //! Nothing here fails: what can't be collected says so in its text.
 
-use std::fmt::Write;
-
 use futures::future::join_all;
-use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
 use super::create::Files;
-use super::health::{is_node_ready, is_pod_ready, place};
-use super::logs;
 use super::nodes::exec;
-use super::ready::state;
-use super::watch::Snapshot;
 use super::work::Work;
+use crate::cluster::kubernetes::Tenant;
+use crate::cluster::kubernetes::diagnostics::{self, file, mask};
+use crate::cluster::kubernetes::health::is_node_ready;
+use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
-use crate::manifest::names;
-
-/// How many lines of each log.
-const LINES: usize = 50;
 
 /// How many lines of a node's journal.
 const JOURNAL_LINES: &str = "100";
 
 /// Collects everything.
-pub(super) async fn collect(work: &Work, deadline: &Deadline) -> Vec<Diagnostic> {
+pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -> Vec<Diagnostic> {
     let mut found = vec![file("kind.log", kind_output(work), false)];
     let collecting = async {
         let mut found = Vec::new();
-        let snapshot = work.kube.get().map(|kube| kube.view.snapshot());
-        if let Some(snapshot) = &snapshot {
-            found.push(file("pods.txt", pods(snapshot), true));
-            found.push(file("daemonset.txt", daemon_set(snapshot), true));
-            found.push(file("nodes.txt", nodes(snapshot), false));
-            found.extend(tails(work).await);
+        let mut snapshot = None;
+        if let Some(kube) = tenant.kube.get() {
+            found.extend(diagnostics::collect(&tenant.plan, &kube).await);
+            snapshot = Some(kube.view.snapshot());
         }
         let failed = failed_nodes(work, snapshot.as_ref());
         found.extend(join_all(failed.into_iter().map(|node| journal(work, node))).await);
@@ -51,220 +41,14 @@ pub(super) async fn collect(work: &Work, deadline: &Deadline) -> Vec<Diagnostic>
         )),
     }
     for diagnostic in &mut found {
-        diagnostic.text = mask(work, &diagnostic.text);
+        diagnostic.text = mask(&tenant.plan, &diagnostic.text);
     }
     found
-}
-
-fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
-    Diagnostic {
-        file: name.to_owned(),
-        text,
-        quoted,
-    }
-}
-
-/// Without the cell's token, and without those that nodes join with.
-fn mask(work: &Work, text: &str) -> String {
-    let text = work.plan.mask.apply(text);
-    let words = text.split_inclusive(|c: char| c.is_whitespace() || "\"'=,".contains(c));
-    words
-        .map(|word| {
-            if is_join_token(
-                word.trim_end_matches(|c: char| c.is_whitespace() || "\"'=,".contains(c)),
-            ) {
-                word.replace(|c: char| c.is_ascii_alphanumeric(), "*")
-            } else {
-                word.to_owned()
-            }
-        })
-        .collect()
-}
-
-/// `[a-z0-9]{6}.[a-z0-9]{16}`, as kubeadm makes them.
-fn is_join_token(word: &str) -> bool {
-    let plain = |text: &str| {
-        text.bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    let parts = word.split_once('.');
-    parts.is_some_and(|(id, secret)| {
-        id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)
-    })
 }
 
 fn kind_output(work: &Work) -> String {
     let path = Files::of(work).output();
     std::fs::read_to_string(&path).unwrap_or_else(|error| format!("{}: {error}\n", path.display()))
-}
-
-/// `kubectl get pods -o wide`, as a table.
-fn pods(snapshot: &Snapshot) -> String {
-    let mut rows = vec![["NAME", "READY", "STATUS", "RESTARTS", "IP", "NODE"].map(str::to_owned)];
-    let mut pods: Vec<_> = snapshot.pods.iter().chain(&snapshot.system_pods).collect();
-    pods.sort_by_key(|pod| (pod.namespace(), pod.name_any()));
-    rows.extend(pods.into_iter().map(|pod| pod_row(pod)));
-    table(&rows)
-}
-
-fn pod_row(pod: &Pod) -> [String; 6] {
-    let status = pod.status.as_ref();
-    let restarts: i32 = status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten())
-        .map(|container| container.restart_count)
-        .sum();
-    let leaving = if pod.metadata.deletion_timestamp.is_some() {
-        ", terminating"
-    } else {
-        ""
-    };
-    [
-        format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
-        is_pod_ready(pod).to_string(),
-        format!("{}{leaving}", state(pod)),
-        restarts.to_string(),
-        status
-            .and_then(|status| status.pod_ip.clone())
-            .unwrap_or_else(|| "-".to_owned()),
-        place(pod).to_owned(),
-    ]
-}
-
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// The agent's DaemonSet: its counts, its conditions, and what happened to it and its pods.
-fn daemon_set(snapshot: &Snapshot) -> String {
-    let mut text = String::new();
-    match snapshot
-        .daemon_sets
-        .iter()
-        .find(|set| set.name_any() == names::AGENT)
-    {
-        Some(set) => describe(&mut text, set),
-        None => text.push_str("there is no DaemonSet plexd\n"),
-    }
-    text.push_str("\nEvents:\n");
-    let mut events: Vec<_> = snapshot.events.iter().collect();
-    events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
-    let mut rows =
-        vec![["LAST", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"].map(str::to_owned)];
-    rows.extend(events.into_iter().map(|event| {
-        let object = &event.involved_object;
-        [
-            event
-                .last_timestamp
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |time| time.0.to_string()),
-            event.type_.clone().unwrap_or_default(),
-            event.reason.clone().unwrap_or_default(),
-            format!(
-                "{}/{}",
-                object.kind.clone().unwrap_or_default(),
-                object.name.clone().unwrap_or_default()
-            ),
-            event.count.unwrap_or(1).to_string(),
-            event.message.clone().unwrap_or_default().replace('\n', " "),
-        ]
-    }));
-    text + &table(&rows)
-}
-
-fn describe(text: &mut String, set: &DaemonSet) {
-    let mut line = |name: &str, value: String| {
-        // Writing to a string can't fail.
-        let _written = writeln!(text, "{name:24} {value}");
-    };
-    line("Name:", set.name_any());
-    line("Namespace:", set.namespace().unwrap_or_default());
-    let template = set.spec.template.spec.as_ref();
-    for container in template.iter().flat_map(|pod| &pod.containers) {
-        line("Image:", container.image.clone().unwrap_or_default());
-        line(
-            "Arguments:",
-            container.args.clone().unwrap_or_default().join(" "),
-        );
-    }
-    let Some(status) = &set.status else { return };
-    line("Desired:", status.desired_number_scheduled.to_string());
-    line("Current:", status.current_number_scheduled.to_string());
-    line(
-        "Updated:",
-        status
-            .updated_number_scheduled
-            .unwrap_or_default()
-            .to_string(),
-    );
-    line("Ready:", status.number_ready.to_string());
-    line("Misscheduled:", status.number_misscheduled.to_string());
-    for condition in status.conditions.iter().flatten() {
-        line(
-            &format!("Condition {}:", condition.type_.clone().unwrap_or_default()),
-            condition.status.clone().unwrap_or_default(),
-        );
-    }
-}
-
-fn nodes(snapshot: &Snapshot) -> String {
-    let mut rows = vec![["NODE", "READY", "VERSION", "CONDITIONS", "TAINTS"].map(str::to_owned)];
-    rows.extend(snapshot.nodes.iter().map(|node| node_row(node)));
-    table(&rows)
-}
-
-fn node_row(node: &Node) -> [String; 5] {
-    let status = node.status.as_ref();
-    let conditions = status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    let conditions = conditions.map(|condition| {
-        format!(
-            "{}={} ({})",
-            condition.type_,
-            condition.status,
-            condition.reason.clone().unwrap_or_default()
-        )
-    });
-    let taints = node
-        .spec
-        .iter()
-        .flat_map(|spec| spec.taints.iter().flatten());
-    let taints = taints.map(|taint| format!("{}:{}", taint.key, taint.effect));
-    let info = status.and_then(|status| status.node_info.as_ref());
-    [
-        node.name_any(),
-        is_node_ready(node).to_string(),
-        info.map_or_else(String::new, |info| info.kubelet_version.clone()),
-        conditions.collect::<Vec<_>>().join(" "),
-        taints.collect::<Vec<_>>().join(" "),
-    ]
-}
-
-async fn tails(work: &Work) -> Vec<Diagnostic> {
-    let tails = logs::tails(work, None, LINES).await.into_iter();
-    let diagnostic = |tail: crate::event::LogTail| {
-        let name = format!("{}.log", tail.source.replace(' ', "-"));
-        file(&name, tail.lines.join("\n") + "\n", true)
-    };
-    tails.map(diagnostic).collect()
 }
 
 /// The nodes that are not ready: all of them, where the API server does not say.
@@ -294,28 +78,4 @@ async fn journal(work: &Work, node: &NodeName) -> Diagnostic {
         Err(failure) => format!("{failure}\n"),
     };
     file(&format!("kubelet-{node}.log"), text, false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn join_tokens_are_told_from_other_words() {
-        assert!(is_join_token("abcdef.0123456789abcdef"));
-        for word in [
-            "abcdef",
-            "kubeadm.0123456789abcdef",
-            "abcdef.0123456789ABCDEF",
-            "v1.34.4",
-        ] {
-            assert!(!is_join_token(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [["A", "B"], ["long", "x"], ["s", "y"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), "A     B\nlong  x\ns     y\n");
-    }
 }

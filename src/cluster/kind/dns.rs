@@ -16,10 +16,10 @@ pub(super) async fn tune(work: &Work) {
     if !work.shared.options.tuned || !patches_dns_late(work.plan.cell.kubernetes) {
         return;
     }
-    let Ok(kube) = work.kube.reached().await else {
+    let Ok(access) = work.access.reached().await else {
         return;
     };
-    let api: Api<Deployment> = Api::namespaced(kube.client.clone(), "kube-system");
+    let api: Api<Deployment> = Api::namespaced(access.client, "kube-system");
     let patch = json!({"spec": {
         "replicas": 1,
         "template": {"spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}}]}},

@@ -8,10 +8,10 @@ use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::nodes::exec;
-use super::retry::every;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
+use crate::cluster::retry::every;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// How long a node's containerd may take to answer; phases have shorter deadlines of their own.

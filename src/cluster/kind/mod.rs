@@ -4,18 +4,13 @@
 //! begins at once, and the phases wait for their part of it. The suite knows nothing of all this.
 
 mod access;
-mod apply;
 mod cluster;
 mod config;
 mod create;
 mod destroy;
 mod diagnostics;
 mod dns;
-mod forward;
-mod health;
 mod load;
-mod logs;
-mod milestone;
 mod network;
 mod node_image;
 mod nodes;
@@ -23,15 +18,10 @@ mod options;
 mod pod_network;
 mod preflight;
 mod provider;
-mod ready;
 mod reclaim;
-mod restart;
-mod retry;
 mod stale;
 mod thaw;
 mod tuning;
-mod wait;
-mod watch;
 mod work;
 
 pub(crate) use network::USERS as NETWORK_USERS;

@@ -5,18 +5,18 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::access::Kube;
 use super::tuning::assigns_pod_networks;
 use super::work::Work;
+use crate::cluster::kubernetes::{Kube, Tenant};
 
 /// Gives every node its network in the moment in which it is there: a /24 of kind's default, 10.244.0.0/16.
-pub(super) async fn assign(work: &Work) {
+pub(super) async fn assign(work: &Work, tenant: &Tenant) {
     let cell = &work.plan.cell;
     let is_tuned = work.shared.options.tuned;
     if !is_tuned || !assigns_pod_networks(cell) {
         return;
     }
-    let Ok(kube) = work.kube.reached().await else {
+    let Ok(kube) = tenant.kube.reached().await else {
         return;
     };
     let nodes: Api<Node> = Api::all(kube.client.clone());

@@ -15,7 +15,6 @@ use crate::cluster::{CellPlan, Cluster, Provider};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Execution, Failure, Symptom};
 use crate::machine::{Ledger, process};
-use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase};
 
 /// Real clusters in Docker.
@@ -102,12 +101,8 @@ impl Provider for KindProvider {
         Execution::Run
     }
 
-    fn images(&self) -> crate::cluster::ImageNames {
-        crate::cluster::ImageNames {
-            agent: self.0.names.agent.clone(),
-            mock: self.0.names.mock.clone(),
-            pull: PullPolicy::Never,
-        }
+    fn images(&self) -> ImageNames {
+        self.0.names.clone()
     }
 
     async fn tools(&self) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! A cell's work: the tasks that run beside the phases, and the milestones by which the phases see how far they are.
+//! The making of a cluster: the tasks that run beside the phases, and the milestones by which the phases see how far they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -8,20 +8,22 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::access::Kube;
 use super::destroy::unkept;
-use super::milestone::Milestone;
 use super::provider::Shared;
-use super::{access, apply, create, dns, load, pod_network};
+use super::{access, create, dns, load, pod_network};
+use crate::cluster::kubernetes::{Access, Tenant};
+use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, NodeName, StepLog};
+use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure};
 use crate::machine::Resource;
 
-/// How far a cell's cluster is.
+/// How far a cluster is.
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
+    /// The cell for which it is made.
     pub(super) plan: Arc<CellPlan>,
-    pub(super) steps: StepLog,
+    pub(super) steps: Arc<StepLog>,
     /// The nodes, control plane first.
     pub(super) nodes: Vec<NodeName>,
     /// The cluster's name is in the ledger: whatever has it from now on is ours to remove.
@@ -35,22 +37,24 @@ pub(super) struct Work {
     /// The images are on every node.
     pub(super) loaded: Milestone<Vec<Evidence>>,
     /// The API server answers.
-    pub(super) kube: Milestone<Arc<Kube>>,
-    /// Every object is applied.
-    pub(super) applied: Milestone<Vec<Evidence>>,
+    pub(super) access: Milestone<Access>,
     /// Fails when the cluster can't come up any more or has gone down.
-    pub(super) lost: Milestone<()>,
+    pub(super) lost: Arc<Milestone<()>>,
     /// What was changed of kind's defaults.
     pub(super) tuning: Mutex<Vec<String>>,
     /// The nodes' volumes, as far as they are known.
     volumes: Mutex<BTreeSet<String>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Work {
-    pub(super) fn new(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
+    /// The cluster of the cell that is its first tenant.
+    pub(super) fn new(shared: Arc<Shared>, tenant: &Tenant) -> Self {
+        let plan = Arc::clone(&tenant.plan);
         let nodes = plan.cluster.nodes(plan.cell.nodes.get());
         Self {
-            steps: StepLog::new(&plan.clock),
+            steps: Arc::clone(&tenant.steps),
             running: nodes
                 .iter()
                 .map(|node| (node.clone(), Milestone::new()))
@@ -60,11 +64,12 @@ impl Work {
             prepared: Milestone::new(),
             created: Milestone::new(),
             loaded: Milestone::new(),
-            kube: Milestone::new(),
-            applied: Milestone::new(),
-            lost: Milestone::new(),
+            access: Milestone::new(),
+            lost: Arc::clone(&tenant.lost),
             tuning: Mutex::default(),
             volumes: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
             shared,
             plan,
         }
@@ -145,29 +150,53 @@ impl Work {
     pub(super) fn set_tuning(&self, tuning: Vec<String>) {
         *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
+
+    /// Ends the tasks; creation ends what it has started first.
+    pub(super) async fn end(&self, deadline: &Deadline) {
+        self.stop.cancel();
+        self.tasks.close();
+        if let Err(timed_out) = deadline.run(self.tasks.wait()).await {
+            tracing::warn!(%timed_out, "the cluster's tasks did not end");
+        }
+    }
 }
 
-/// Starts everything. Each task ends when it is done or when `stop` is cancelled; creation ends what it has started first.
-pub(super) fn begin(work: &Arc<Work>, tasks: &TaskTracker, stop: &CancellationToken) {
+/// Starts everything that makes the cluster. Each task ends when it is done or when the work is ended.
+pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let spawn = |task: futures::future::BoxFuture<'static, ()>| {
-        tasks.spawn(stop.clone().run_until_cancelled_owned(task));
+        let stop = work.stop.clone();
+        work.tasks.spawn(stop.run_until_cancelled_owned(task));
     };
-    tasks.spawn(create::run(Arc::clone(work), stop.clone()));
+    work.tasks
+        .spawn(create::run(Arc::clone(work), work.stop.clone()));
     let it = Arc::clone(work);
     spawn(Box::pin(async move { create::follow(&it).await }));
     let it = Arc::clone(work);
     spawn(Box::pin(async move { it.loaded.set(load::all(&it).await) }));
     let it = Arc::clone(work);
-    let (watches, stopped) = (tasks.clone(), stop.clone());
-    spawn(Box::pin(async move {
-        it.kube.set(access::open(&it, &watches, &stopped).await);
-    }));
+    spawn(Box::pin(
+        async move { it.access.set(access::open(&it).await) },
+    ));
     let it = Arc::clone(work);
     spawn(Box::pin(async move { dns::tune(&it).await }));
-    let it = Arc::clone(work);
-    spawn(Box::pin(async move { pod_network::assign(&it).await }));
-    let it = Arc::clone(work);
+    let (it, tenant) = (Arc::clone(work), Arc::clone(tenant));
     spawn(Box::pin(
-        async move { it.applied.set(apply::all(&it).await) },
+        async move { pod_network::assign(&it, &tenant).await },
     ));
+}
+
+/// Starts what the cell does in the cluster.
+pub(super) fn move_in(work: &Arc<Work>, tenant: &Arc<Tenant>) {
+    let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
+    tenant.spawn(async move {
+        match it.access.reached().await {
+            Ok(access) => cell.enter(access),
+            Err(failure) => cell.kube.set(Err(failure)),
+        }
+    });
+    let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
+    tenant.spawn(async move {
+        let objects = cell.plan.rendered.objects();
+        cell.applied.set(cell.apply(objects, &it.loaded).await);
+    });
 }

@@ -8,25 +8,24 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
 
-use super::access::Kube;
+use super::Kube;
 use super::health::{is_pod_ready, suspicions};
 use super::ready::{agent_pod, state};
 use super::wait::{Look, until};
 use super::watch::Snapshot;
-use super::work::Work;
-use crate::cluster::{NodeName, Restarted};
+use crate::cluster::{CellPlan, NodeName, Restarted};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each.
-pub(super) async fn restart(
-    work: &Work,
+pub(crate) async fn restart(
+    plan: &CellPlan,
     kube: &Kube,
     nodes: &[NodeName],
     deadline: &Deadline,
 ) -> Result<Restarted, Failure> {
     let old = agents(&kube.view.snapshot(), nodes)?;
-    let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &work.plan.namespace);
+    let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let deleted_at = Timestamp::now();
     let parameters = DeleteParams::default();
     let deletions = old

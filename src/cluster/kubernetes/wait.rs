@@ -14,17 +14,17 @@ use crate::event::{Evidence, Failure};
 
 /// Something that is wrong, unless it passes.
 #[derive(Clone, Debug)]
-pub(super) struct Suspicion {
+pub(crate) struct Suspicion {
     /// What tells it from others, over time.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// How long it may stay.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
     /// What it is when it has stayed.
-    pub(super) failure: Failure,
+    pub(crate) failure: Failure,
 }
 
 /// What a look says.
-pub(super) enum Look {
+pub(crate) enum Look {
     /// It is so.
     Done(Vec<Evidence>),
     /// Not yet: what it is when time is up, and what makes it hopeless.
@@ -32,7 +32,7 @@ pub(super) enum Look {
 }
 
 /// Looks until it is so, or `deadline` passes, or it is hopeless.
-pub(super) async fn until(
+pub(crate) async fn until(
     view: &View,
     deadline: &Deadline,
     look: impl Fn(&Snapshot) -> Look,

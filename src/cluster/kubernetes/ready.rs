@@ -42,7 +42,7 @@ fn look(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -
 }
 
 /// The cluster is up: its nodes are these and all are ready, its own pods run, and its DNS answers.
-pub(super) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
+pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
     let mut evidence = Vec::new();
     let seen: BTreeSet<String> = snapshot.nodes.iter().map(|node| node.name_any()).collect();
     for node in nodes {
@@ -119,7 +119,7 @@ fn is_dns(pod: &Pod) -> bool {
 }
 
 /// The API server is of the version that was asked for.
-pub(super) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence, Failure> {
+pub(crate) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence, Failure> {
     let holds = server
         .strip_prefix('v')
         .is_some_and(|version| version.starts_with(&format!("{asked}.")));
@@ -134,7 +134,7 @@ pub(super) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence
 }
 
 /// The mock's Deployment is available.
-pub(super) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
+pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
     let deployment = snapshot
         .deployments
         .iter()
@@ -165,7 +165,7 @@ pub(super) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
 }
 
 /// An agent is ready on every node, none is missing, none is too many.
-pub(super) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Look {
+pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Look {
     let daemon_set = snapshot
         .daemon_sets
         .iter()
@@ -197,12 +197,12 @@ pub(super) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
 }
 
 /// The agent's pod on `node`, but for one on its way out.
-pub(super) fn agent_pod<'s>(snapshot: &'s Snapshot, node: &NodeName) -> Option<&'s Pod> {
+pub(crate) fn agent_pod<'s>(snapshot: &'s Snapshot, node: &NodeName) -> Option<&'s Pod> {
     alive(&snapshot.pods).find(|pod| is_agent(pod) && place(pod) == node.as_str())
 }
 
 /// Whether it is one of the DaemonSet's.
-pub(super) fn is_agent(pod: &Pod) -> bool {
+pub(crate) fn is_agent(pod: &Pod) -> bool {
     pod.labels()
         .get(names::LABEL)
         .is_some_and(|name| name == names::AGENT)
@@ -216,7 +216,7 @@ fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
 }
 
 /// What state a pod is in, in one line.
-pub(super) fn state(pod: &Pod) -> String {
+pub(crate) fn state(pod: &Pod) -> String {
     if is_pod_ready(pod) {
         return "ready".to_owned();
     }
@@ -285,7 +285,7 @@ fn last_warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
 }
 
 /// Never so: for whoever waits for nothing but a failure.
-pub(super) fn never(snapshot: &Snapshot, is_applied: bool) -> Look {
+pub(crate) fn never(snapshot: &Snapshot, is_applied: bool) -> Look {
     let mut found = suspicions(snapshot, is_applied);
     found.extend(mock_ended(snapshot));
     Look::Pending(

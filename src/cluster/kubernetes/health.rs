@@ -24,7 +24,7 @@ const CRASHES: i32 = 3;
 
 /// Whose pod it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// The agent, or something beside it in its manifests.
     Agent,
     /// The mock.
@@ -34,7 +34,7 @@ pub(super) enum Owner {
 }
 
 /// Whose the pod of a cell's namespace is.
-pub(super) fn owner(pod: &Pod) -> Owner {
+pub(crate) fn owner(pod: &Pod) -> Owner {
     match pod.labels().get(names::LABEL).map(String::as_str) {
         Some(names::MOCK) => Owner::Mock,
         Some(_) | None => Owner::Agent,
@@ -42,7 +42,7 @@ pub(super) fn owner(pod: &Pod) -> Owner {
 }
 
 /// Everything that looks wrong. `is_applied`: all objects are, so that what is missing now stays missing.
-pub(super) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
+pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
     let nodes_ready =
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
     let mut found = of_cluster(snapshot);
@@ -58,7 +58,7 @@ pub(super) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion
 }
 
 /// What looks wrong with the cluster itself, whatever runs in it.
-pub(super) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
+pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
     let mut found: Vec<_> = alive(&snapshot.system_pods)
         .filter_map(of_system_pod)
         .collect();
@@ -75,13 +75,13 @@ pub(super) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
 }
 
 /// The pods that are not on their way out.
-pub(super) fn alive(pods: &[std::sync::Arc<Pod>]) -> impl Iterator<Item = &Pod> {
+pub(crate) fn alive(pods: &[std::sync::Arc<Pod>]) -> impl Iterator<Item = &Pod> {
     let pods = pods.iter().map(AsRef::as_ref);
     pods.filter(|pod: &&Pod| pod.metadata.deletion_timestamp.is_none())
 }
 
 /// Where a pod runs, for people.
-pub(super) fn place(pod: &Pod) -> &str {
+pub(crate) fn place(pod: &Pod) -> &str {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     node.unwrap_or("no node")
 }
@@ -248,7 +248,7 @@ fn ended(pod: &Pod, owner: Owner) -> Option<Suspicion> {
 }
 
 /// Whether a node is ready.
-pub(super) fn is_node_ready(node: &Node) -> bool {
+pub(crate) fn is_node_ready(node: &Node) -> bool {
     has_condition(node, "Ready")
 }
 
@@ -276,7 +276,7 @@ fn of_node(node: &Node) -> Option<Suspicion> {
 }
 
 /// Whether a pod is ready to serve.
-pub(super) fn is_pod_ready(pod: &Pod) -> bool {
+pub(crate) fn is_pod_ready(pod: &Pod) -> bool {
     let conditions = pod
         .status
         .iter()

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The copies. They stop changing when the tasks behind them are cancelled.
-pub(super) struct View {
+pub(crate) struct View {
     pods: Store<Pod>,
     system_pods: Store<Pod>,
     nodes: Store<Node>,
@@ -27,20 +27,20 @@ pub(super) struct View {
 
 /// A moment of the view.
 #[derive(Default)]
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     /// The cell's pods.
-    pub(super) pods: Vec<Arc<Pod>>,
+    pub(crate) pods: Vec<Arc<Pod>>,
     /// The pods that make the cluster what it is.
-    pub(super) system_pods: Vec<Arc<Pod>>,
-    pub(super) nodes: Vec<Arc<Node>>,
+    pub(crate) system_pods: Vec<Arc<Pod>>,
+    pub(crate) nodes: Vec<Arc<Node>>,
     /// The cell's.
-    pub(super) daemon_sets: Vec<Arc<DaemonSet>>,
+    pub(crate) daemon_sets: Vec<Arc<DaemonSet>>,
     /// The cell's.
-    pub(super) deployments: Vec<Arc<Deployment>>,
+    pub(crate) deployments: Vec<Arc<Deployment>>,
     /// The cell's.
-    pub(super) events: Vec<Arc<Event>>,
+    pub(crate) events: Vec<Arc<Event>>,
     /// Why no watch gets an answer, where none does.
-    pub(super) unreachable: Option<String>,
+    pub(crate) unreachable: Option<String>,
 }
 
 /// Rung at every change.
@@ -51,7 +51,7 @@ struct Bell {
 
 impl View {
     /// Begins to watch the cell's namespace and what all cells have.
-    pub(super) fn start(
+    pub(crate) fn start(
         client: &Client,
         namespace: &str,
         tasks: &TaskTracker,
@@ -78,12 +78,12 @@ impl View {
     }
 
     /// A receiver that sees every change from now on.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.bell.changes.subscribe()
     }
 
     /// How it is now.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let unreachable = self
             .bell
             .unreachable

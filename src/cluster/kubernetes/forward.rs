@@ -8,31 +8,29 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Api, ResourceExt};
 
-use super::access::Kube;
+use super::Kube;
 use super::health::{Owner, alive, is_pod_ready, owner};
-use super::work::Work;
-use crate::cluster::{Connect, Forward, Stream};
+use crate::cluster::{CellPlan, Connect, Forward, Stream};
 use crate::event::{Failure, Symptom};
 
 /// The Service's port that is forwarded.
 const PORT: i32 = 8080;
 
 /// Opens the forward on the cell's listener.
-pub(super) fn open(work: &Work, kube: Arc<Kube>) -> Result<Forward, Failure> {
+pub(crate) fn open(plan: &CellPlan, kube: Arc<Kube>) -> Result<Forward, Failure> {
     let failed = |why: String| {
         Failure::new(
             Symptom::ForwardLost,
             format!("failed to forward a port: {why}"),
         )
     };
-    let listener = work
-        .plan
+    let listener = plan
         .take_listener()
         .ok_or_else(|| failed("its listener was taken already".to_owned()))?;
     let connect = ThroughApiServer {
         kube,
-        namespace: work.plan.namespace.clone(),
-        service: work.plan.rendered.mock().service.clone(),
+        namespace: plan.namespace.clone(),
+        service: plan.rendered.mock().service.clone(),
     };
     Forward::start(listener, Arc::new(connect)).map_err(|error| failed(error.to_string()))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::ExponentialBuilder;
 
 /// Tries at even intervals, until the pauses sum up to `limit`.
-pub(super) fn every(interval: Duration, limit: Duration) -> ExponentialBuilder {
+pub(crate) fn every(interval: Duration, limit: Duration) -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_factor(1.0)
         .with_min_delay(interval)

@@ -6,15 +6,15 @@ use crate::event::Failure;
 
 /// Something that will be reached, or fail.
 #[derive(Debug)]
-pub(super) struct Milestone<T>(watch::Sender<Option<Result<T, Failure>>>);
+pub(crate) struct Milestone<T>(watch::Sender<Option<Result<T, Failure>>>);
 
 impl<T: Clone> Milestone<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(watch::Sender::new(None))
     }
 
     /// Says how it ended. The first word counts.
-    pub(super) fn set(&self, result: Result<T, Failure>) {
+    pub(crate) fn set(&self, result: Result<T, Failure>) {
         self.0.send_if_modified(|slot| {
             let is_first = slot.is_none();
             if is_first {
@@ -25,7 +25,7 @@ impl<T: Clone> Milestone<T> {
     }
 
     /// Waits until it is reached or has failed. Cheap to drop and call again.
-    pub(super) async fn reached(&self) -> Result<T, Failure> {
+    pub(crate) async fn reached(&self) -> Result<T, Failure> {
         let mut changes = self.0.subscribe();
         let result = changes.wait_for(Option::is_some).await;
         match result.map(|slot| slot.clone()) {
@@ -36,7 +36,7 @@ impl<T: Clone> Milestone<T> {
     }
 
     /// What was reached, if it was by now.
-    pub(super) fn get(&self) -> Option<T> {
+    pub(crate) fn get(&self) -> Option<T> {
         match &*self.0.borrow() {
             Some(Ok(value)) => Some(value.clone()),
             Some(Err(_)) | None => None,
@@ -44,7 +44,7 @@ impl<T: Clone> Milestone<T> {
     }
 
     /// Waits until it has failed.
-    pub(super) async fn failed(&self) -> Failure {
+    pub(crate) async fn failed(&self) -> Failure {
         match self.reached().await {
             Ok(_) => std::future::pending().await,
             Err(failure) => failure,

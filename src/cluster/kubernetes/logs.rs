@@ -7,23 +7,25 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
-use super::access::Kube;
+use super::Kube;
 use super::health::{Owner, owner, place};
 use super::ready::agent_pod;
-use super::work::Work;
-use crate::cluster::NodeName;
+use crate::cluster::{CellPlan, NodeName};
 use crate::event::{Failure, LogTail, Symptom};
 
 /// How long reading one log may take: a cluster that has failed may not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The whole log of the agent on `node`.
-pub(super) async fn whole(work: &Work, node: &NodeName) -> Result<String, Failure> {
-    let kube = work.kube.reached().await?;
+pub(crate) async fn whole(
+    plan: &CellPlan,
+    kube: &Kube,
+    node: &NodeName,
+) -> Result<String, Failure> {
     let snapshot = kube.view.snapshot();
     let missing = || Failure::new(Symptom::AgentNotReady, format!("no agent runs on {node}"));
     let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
-    let log = read(work, &kube, pod, None).await;
+    let log = read(plan, kube, pod, None).await;
     log.map_err(|why| {
         Failure::new(
             Symptom::ApiServerGone,
@@ -33,10 +35,12 @@ pub(super) async fn whole(work: &Work, node: &NodeName) -> Result<String, Failur
 }
 
 /// The last `lines` lines of every agent's log, or that of the one on `node`, and of the mock's.
-pub(super) async fn tails(work: &Work, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
-    let Some(kube) = work.kube.get() else {
-        return Vec::new();
-    };
+pub(crate) async fn tails(
+    plan: &CellPlan,
+    kube: &Kube,
+    node: Option<&NodeName>,
+    lines: usize,
+) -> Vec<LogTail> {
     let snapshot = kube.view.snapshot();
     let matters = |pod: &Pod| match owner(pod) {
         Owner::Agent => node.is_none_or(|node| place(pod) == node.as_str()),
@@ -44,17 +48,17 @@ pub(super) async fn tails(work: &Work, node: Option<&NodeName>, lines: usize) ->
     };
     let mut pods: Vec<_> = snapshot.pods.iter().filter(|pod| matters(pod)).collect();
     pods.sort_by_key(|pod| (owner(pod) == Owner::Mock, place(pod).to_owned()));
-    let tails = pods.into_iter().map(|pod| tail(work, &kube, pod, lines));
+    let tails = pods.into_iter().map(|pod| tail(plan, kube, pod, lines));
     join_all(tails).await
 }
 
-async fn tail(work: &Work, kube: &Kube, pod: &Pod, lines: usize) -> LogTail {
+async fn tail(plan: &CellPlan, kube: &Kube, pod: &Pod, lines: usize) -> LogTail {
     let who = match owner(pod) {
         Owner::Agent => "plexd",
         Owner::Mock | Owner::System => "mock-api",
     };
     let limit = i64::try_from(lines).unwrap_or(i64::MAX);
-    let text = read(work, kube, pod, Some(limit)).await;
+    let text = read(plan, kube, pod, Some(limit)).await;
     let text = text.unwrap_or_else(|why| format!("(its log can't be read: {why})"));
     LogTail {
         source: format!("{who} on {}", place(pod)),
@@ -64,15 +68,15 @@ async fn tail(work: &Work, kube: &Kube, pod: &Pod, lines: usize) -> LogTail {
 
 /// The log of a pod's program: of the one before, where it is waiting to be started again.
 async fn read(
-    work: &Work,
+    plan: &CellPlan,
     kube: &Kube,
     pod: &Pod,
     tail_lines: Option<i64>,
 ) -> Result<String, String> {
-    let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &work.plan.namespace);
+    let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let name = pod.name_any();
     let mut parameters = LogParams {
-        container: program(work, pod),
+        container: program(plan, pod),
         tail_lines,
         ..LogParams::default()
     };
@@ -87,13 +91,13 @@ async fn read(
             Ok(_) | Err(_) => log,
         }
     };
-    let deadline = work.plan.clock.deadline(PATIENCE);
+    let deadline = plan.clock.deadline(PATIENCE);
     let log = deadline
         .run(reading)
         .await
         .map_err(|timed_out| timed_out.to_string())?;
     let log = log.map_err(|error| error.to_string())?;
-    Ok(work.plan.mask.apply(&log))
+    Ok(plan.mask.apply(&log))
 }
 
 /// The kubelet answers with a sentence where the log of an earlier container is gone already.
@@ -110,8 +114,8 @@ fn was_restarted(pod: &Pod) -> bool {
 }
 
 /// The container of the pod that matters.
-fn program(work: &Work, pod: &Pod) -> Option<String> {
-    let rendered = &work.plan.rendered;
+fn program(plan: &CellPlan, pod: &Pod) -> Option<String> {
+    let rendered = &plan.rendered;
     match owner(pod) {
         Owner::Agent => Some(rendered.agent().container.clone()),
         Owner::Mock => Some(rendered.mock().container.clone()),

@@ -10,8 +10,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, discovery};
 
-use super::retry::every;
-use super::work::Work;
+use crate::cluster::milestone::Milestone;
+use crate::cluster::retry::every;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
@@ -34,22 +34,22 @@ const WARM_UP: Duration = Duration::from_secs(30);
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Applies everything.
-pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
-    let kube = work.kube.reached().await?;
-    let applying = async {
-        let mut applier = Applier::new(kube.client.clone());
-        let mut evidence = Vec::new();
-        for object in work.plan.rendered.objects() {
-            if WORKLOADS.contains(&object.kind.as_str()) {
-                work.loaded.reached().await?;
-            }
-            evidence.push(applier.apply(object).await?);
+/// Applies `objects` in their order; those that make pods wait for `images`.
+pub(crate) async fn all(
+    client: &Client,
+    objects: impl Iterator<Item = &Object>,
+    images: &Milestone<Vec<Evidence>>,
+) -> Result<Vec<Evidence>, Failure> {
+    let mut applier = Applier::new(client.clone());
+    let mut evidence = Vec::new();
+    for object in objects {
+        if WORKLOADS.contains(&object.kind.as_str()) {
+            images.reached().await?;
         }
-        applier.established(None).await?;
-        Ok(evidence)
-    };
-    work.steps.measure("apply", applying).await
+        evidence.push(applier.apply(object).await?);
+    }
+    applier.established(None).await?;
+    Ok(evidence)
 }
 
 /// Applies objects, and remembers what it has learned of the API server on the way.

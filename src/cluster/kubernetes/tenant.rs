@@ -1,0 +1,233 @@
+//! One cell in a cluster: what every phase asks of a namespace, the same for every provider that has real clusters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::wait::{Look, until};
+use super::watch::{Snapshot, View};
+use super::{Access, Kube, apply, forward, logs, ready, restart};
+use crate::cluster::milestone::Milestone;
+use crate::cluster::{CellPlan, Forward, NodeName, Restarted, StepLog};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure, LogTail, Symptom};
+use crate::manifest::Object;
+
+/// Longer than any run, for a wait that something else ends.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A cell's part of a cluster.
+pub(crate) struct Tenant {
+    pub(crate) plan: Arc<CellPlan>,
+    pub(crate) steps: Arc<StepLog>,
+    /// The API server answers, and is watched.
+    pub(crate) kube: Milestone<Arc<Kube>>,
+    /// Every object is applied.
+    pub(crate) applied: Milestone<Vec<Evidence>>,
+    /// Fails when the cluster can't come up any more or has gone down.
+    pub(crate) lost: Arc<Milestone<()>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    forward: Mutex<Option<Forward>>,
+}
+
+impl Tenant {
+    pub(crate) fn new(plan: Arc<CellPlan>, lost: Arc<Milestone<()>>) -> Self {
+        Self {
+            steps: Arc::new(StepLog::new(&plan.clock)),
+            plan,
+            kube: Milestone::new(),
+            applied: Milestone::new(),
+            lost,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            forward: Mutex::new(None),
+        }
+    }
+
+    /// Starts work that ends when it is done, or when the cell leaves.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks
+            .spawn(self.stop.clone().run_until_cancelled_owned(work));
+    }
+
+    /// Begins to watch.
+    pub(crate) fn enter(&self, access: Access) {
+        let view = View::start(
+            &access.client,
+            &self.plan.namespace,
+            &self.tasks,
+            &self.stop,
+        );
+        self.kube.set(Ok(Arc::new(Kube {
+            client: access.client,
+            server_version: access.server_version,
+            view,
+        })));
+    }
+
+    /// Applies `objects`; those that make pods wait for `images`.
+    pub(crate) async fn apply(
+        &self,
+        objects: impl Iterator<Item = &Object> + Send,
+        images: &Milestone<Vec<Evidence>>,
+    ) -> Result<Vec<Evidence>, Failure> {
+        let kube = self.kube.reached().await?;
+        let applying = apply::all(&kube.client, objects, images);
+        self.steps.measure("apply", applying).await
+    }
+
+    /// Waits for `milestone`, as long as there is a cluster and time.
+    pub(crate) async fn reach<T: Clone>(
+        &self,
+        milestone: &Milestone<T>,
+        deadline: &Deadline,
+        missing: Failure,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            reached = milestone.reached() => reached,
+            failure = self.lost.failed() => Err(failure),
+            () = deadline.passed() => Err(missing),
+        }
+    }
+
+    /// Waits until the API server is watched.
+    pub(crate) async fn kube(&self, deadline: &Deadline) -> Result<Arc<Kube>, Failure> {
+        let message = "the API server did not answer in time";
+        let missing = Failure::new(Symptom::ClusterNotUp, message);
+        self.reach(&self.kube, deadline, missing).await
+    }
+
+    /// Looks at the cluster until it is as `look` wants it.
+    pub(crate) async fn watch(
+        &self,
+        deadline: &Deadline,
+        look: impl Fn(&Snapshot) -> Look + Send,
+    ) -> Result<Vec<Evidence>, Failure> {
+        let kube = self.kube(deadline).await?;
+        tokio::select! {
+            biased;
+            seen = until(&kube.view, deadline, look) => seen,
+            failure = self.lost.failed() => Err(failure),
+        }
+    }
+
+    fn is_applied(&self) -> bool {
+        self.applied.get().is_some()
+    }
+
+    /// Waits until every object is applied.
+    pub(crate) async fn manifests(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+        let message = "the objects were not applied in time";
+        let missing = Failure::new(Symptom::ApiServerGone, message);
+        self.reach(&self.applied, deadline, missing).await
+    }
+
+    /// Waits until the mock's Deployment is available.
+    pub(crate) async fn mock_available(
+        &self,
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
+        let applied = self.is_applied();
+        let looking = self.watch(deadline, |snapshot| ready::mock(snapshot, applied));
+        self.steps.measure("mock available", looking).await
+    }
+
+    /// Waits until an agent is ready on each of `nodes`.
+    pub(crate) async fn agents_ready(
+        &self,
+        nodes: &[NodeName],
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
+        let applied = self.is_applied();
+        let looking = self.watch(deadline, |snapshot| ready::agents(snapshot, nodes, applied));
+        self.steps.measure("agents ready", looking).await
+    }
+
+    /// Makes the mock reachable from the host.
+    pub(crate) async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
+        let kube = self.kube(deadline).await?;
+        let mut slot = self.forward.lock().await;
+        let forward = match slot.take() {
+            Some(forward) => forward,
+            None => forward::open(&self.plan, kube)?,
+        };
+        let address = forward.address();
+        *slot = Some(forward);
+        Ok(address)
+    }
+
+    /// The address at which the mock is reached, where it is by now.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        let slot = self.forward.try_lock().ok()?;
+        slot.as_ref().map(Forward::address)
+    }
+
+    /// Ends only when something is seen that no waiting can mend.
+    pub(crate) async fn broken(&self) -> Failure {
+        let watching = async {
+            let Ok(kube) = self.kube.reached().await else {
+                return std::future::pending().await;
+            };
+            let never = self.plan.clock.deadline(A_YEAR);
+            let look = |snapshot: &Snapshot| ready::never(snapshot, self.is_applied());
+            match until(&kube.view, &never, look).await {
+                Ok(_) => std::future::pending().await,
+                Err(failure) => failure,
+            }
+        };
+        tokio::select! {
+            failure = self.lost.failed() => failure,
+            failure = watching => failure,
+        }
+    }
+
+    /// The whole log of the agent on `node`.
+    pub(crate) async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
+        let kube = self.kube.reached().await?;
+        logs::whole(&self.plan, &kube, node).await
+    }
+
+    /// The last `lines` lines of the logs that matter.
+    pub(crate) async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
+        match self.kube.get() {
+            Some(kube) => logs::tails(&self.plan, &kube, node, lines).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Deletes the agents of `nodes`, and waits until others are ready in their places.
+    pub(crate) async fn restart(
+        &self,
+        nodes: &[NodeName],
+        deadline: &Deadline,
+    ) -> Result<Restarted, Failure> {
+        let kube = self.kube(deadline).await?;
+        let restarting = async {
+            tokio::select! {
+                biased;
+                restarted = restart::restart(&self.plan, &kube, nodes, deadline) => restarted,
+                failure = self.lost.failed() => Err(failure),
+            }
+        };
+        self.steps.measure("restart", restarting).await
+    }
+
+    /// Ends everything that runs here for the cell: its forward, its watches, its tasks. What is in the cluster stays.
+    pub(crate) async fn leave(&self, deadline: &Deadline) {
+        self.stop.cancel();
+        if let Some(forward) = self.forward.lock().await.take() {
+            forward.close().await;
+        }
+        drop(self.plan.take_listener());
+        self.tasks.close();
+        if let Err(timed_out) = deadline.run(self.tasks.wait()).await {
+            tracing::warn!(%timed_out, "the cell's tasks did not end");
+        }
+    }
+}
