@@ -34,7 +34,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the selected cells
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Lists the selected cells, and runs nothing
     List(ListOptions),
     /// Prints a completion script for a shell

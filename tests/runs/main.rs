@@ -4,11 +4,14 @@
 
 #[path = "../support/blame.rs"]
 mod blame;
+mod course;
 mod faults;
 mod interruption;
 mod mixed;
 #[path = "../support/record.rs"]
 mod record;
+mod retries;
 mod scale;
+mod scripted;
 #[path = "../support/mod.rs"]
 mod support;
