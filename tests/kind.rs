@@ -88,6 +88,8 @@ impl Fixture {
             namespace: NAMESPACE.to_owned(),
             rendered,
             phases: PhaseSettings::default(),
+            attempt: 1,
+            output_name: "cells/cell".to_owned(),
             output: self.folder.path().join("output"),
             runtime: self.state.run(&self.run).join("cell"),
             ledger: Arc::clone(&self.ledger),

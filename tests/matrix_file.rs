@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use e2e_matrix::matrix::{
-    Build, Cell, Counter, Deploy, Expectation, ImageSource, Images, Jobs, Matrix, Phase,
-    PhaseSettings, PortRange, ProviderChoice, RestartScope, RunSettings,
+    Build, Cell, Counter, Deploy, Expectation, FlakyResult, ImageSource, Images, Jobs, Matrix,
+    Phase, PhaseSettings, PortRange, ProviderChoice, RestartScope, RetryClass, RunSettings,
 };
 use serde_json::json;
 
@@ -224,7 +224,10 @@ fn settings_are_read() {
         ports = "20000-20003"
         prefix = "nightly"
         tuned = false
-        retries = 0
+        retries = 2
+        retry-on = ["product", "infrastructure"]
+        retry-backoff = "3s"
+        flaky-result = "fail"
 
         [phases.readiness]
         timeout = "2m 30s"
@@ -232,7 +235,7 @@ fn settings_are_read() {
 
         [phases.restart]
         restart = "all"
-        retries = 0
+        retries = 3
         "#,
     );
     assert_eq!(
@@ -246,6 +249,19 @@ fn settings_are_read() {
     assert_eq!(matrix.run.ports, PortRange::Between(20000..=20003));
     assert_eq!(matrix.run.prefix.as_str(), "nightly");
     assert!(!matrix.run.tuned);
+    let retry = &matrix.run.retry;
+    assert_eq!(retry.retries, Some(2));
+    assert_eq!(
+        retry.on,
+        [RetryClass::Product, RetryClass::Infrastructure].into()
+    );
+    assert_eq!(retry.backoff, Duration::from_secs(3));
+    assert_eq!(retry.flaky_result, FlakyResult::Fail);
+    assert_eq!(
+        [Phase::Cluster, Phase::Restart, Phase::Readiness]
+            .map(|phase| matrix.phases.retries(phase)),
+        [1, 3, 0]
+    );
     assert_eq!(
         matrix.phases.timeout(Phase::Readiness),
         Duration::from_secs(150)

@@ -167,11 +167,12 @@ fn run_settings() {
     assert_shown!(all_rendered(&[
         &with(
             "[run]\nprovider = \"knd\"\njobs = 0\nports = \"18999-18080\"\nprefix = \"E2E_\"\n\
-             tuned = \"yes\"\nretries = 2\n"
+             tuned = \"yes\"\nretries = 200\nretry-on = [\"configuration\", \"infra\"]\n"
         ),
         &with(
             "[run]\nprovider = \"existing\"\njobs = -1\nports = \"18080-99999\"\n\
-             prefix = \"a-prefix-that-is-too-long\"\nretries = -1\n"
+             prefix = \"a-prefix-that-is-too-long\"\nretries = -1\n\
+             retry-backoff = 3\nflaky-result = \"maybe\"\n"
         ),
         &with("[run]\nprovider = \"podman\"\njobs = \"4\"\nports = 18080\n"),
         &with("[run]\njobs = 4\nports = \"18080-18082\"\n"),
@@ -184,7 +185,8 @@ fn phases() {
     assert_shown!(rendered(&with(
         "[phases.smoke]\n\
          [phases.cluster]\ntimeout = 180\nretries = 1\n\
-         [phases.images]\ntimeout = \"0s\"\n\
+         [phases.preflight]\nretries = 1\n\
+         [phases.images]\ntimeout = \"0s\"\nretries = \"2\"\n\
          [phases.readiness]\ntimeout = \"2 fortnights\"\nmock-timeout = \"25h\"\n\
          [phases.restart]\nrestart = \"al\"\n\
          [phases]\ncleanup = \"60s\"\n"

@@ -125,6 +125,8 @@ fn file_text() -> impl Strategy<Value = String> {
         "build = { args = 3 }",
         "timeout = \"999999999999y\"",
         "retries = 1",
+        "retry-on = [\"product\", 1]",
+        "retry-backoff = \"2s\"",
         "a.b.c = [[",
         "= ",
         "\"\"\"",

@@ -26,6 +26,8 @@ pub(super) enum CliError {
     CurrentFolder(#[source] io::Error),
     #[error("`--cluster-name` names one cluster, but {cells} cells are selected")]
     OneNameForMany { cells: usize },
+    #[error("`--cluster-name` names one cluster, and `--repeat` runs several at once")]
+    OneNameAtOnce,
     #[error("{jobs} cells at once need {jobs} ports, and `ports` has {ports}")]
     FewPorts { jobs: usize, ports: usize },
     #[error(transparent)]
@@ -60,6 +62,7 @@ impl CliError {
             | Self::NoMatrix { .. }
             | Self::MatrixUnreadable { .. }
             | Self::OneNameForMany { .. }
+            | Self::OneNameAtOnce
             | Self::FewPorts { .. }
             | Self::ClusterName(_)
             | Self::Prefix(_) => Exit::Configuration,
@@ -80,6 +83,9 @@ impl CliError {
             }
             Self::OneNameForMany { .. } => {
                 "select one with `--filter`, or give all of them a start with `--prefix`"
+            }
+            Self::OneNameAtOnce => {
+                "run them one after another with `--jobs 1`, or give all of them a start with `--prefix`"
             }
             Self::FewPorts { .. } => {
                 "name a wider range as `ports` under `[run]`, or fewer `--jobs`"

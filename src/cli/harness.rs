@@ -14,7 +14,7 @@ use super::error::{self, CliError};
 use super::matrix_file::Selected;
 use super::options::RunOptions;
 use super::{gc_command, run};
-use crate::event::{CellVerdict, FailureClass};
+use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::runner::Part;
 
@@ -37,6 +37,9 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         .select
         .matrix
         .get_or_insert_with(|| folder.join("matrix.toml"));
+    // A test is a cell, once: the test runner repeats tests itself.
+    options.course.repeat = None;
+    options.course.until_failure = false;
     let shared = Arc::new(Shared {
         run: run_id(),
         runner: runner.to_owned(),
@@ -96,6 +99,10 @@ impl Shared {
         let reason = reason.unwrap_or_default();
         match verdict {
             CellVerdict::Passed => Ok(()),
+            CellVerdict::Flaky if outcome.verdict == RunVerdict::Passed => {
+                drop(writeln!(io::stdout().lock(), "flaky: {reason}"));
+                Ok(())
+            }
             verdict if cell.allow_failure => {
                 // Standard output is the test's own; a closed one is no failure of the cell.
                 drop(writeln!(

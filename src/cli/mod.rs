@@ -46,7 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the selected cells
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Lists the selected cells, and runs nothing
     List(ListOptions),
     /// Removes what runs that died left behind: clusters, networks, processes, files

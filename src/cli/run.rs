@@ -1,6 +1,7 @@
 //! `run`: runs the selected cells and shows what came of it.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::error::CliError;
@@ -71,6 +72,7 @@ pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
     if let Some(jobs) = options.jobs {
         run.jobs = jobs;
     }
+    options.course.apply(&mut run.retry);
     if let Some(prefix) = &options.prefix {
         run.prefix = Prefix::parse(prefix)?;
     }
@@ -92,7 +94,16 @@ pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
     if options.cluster_name.is_some() && cells > 1 {
         return Err(CliError::OneNameForMany { cells });
     }
+    if options.cluster_name.is_some() && overlaps(options, run.jobs) {
+        return Err(CliError::OneNameAtOnce);
+    }
     Ok(selected)
+}
+
+/// Whether repetitions of one cell may run at once: rounds that may end with a failure wait for each other, others do not.
+fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
+    let one_by_one = options.course.until_failure || jobs == Jobs::Exactly(NonZeroUsize::MIN);
+    options.course.repeat.is_some_and(|rounds| rounds.get() > 1) && !one_by_one
 }
 
 fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliError> {
@@ -125,6 +136,7 @@ pub(super) fn session(
         matrix: selected.matrix,
         cells: selected.cells,
         filters: options.select.filter.clone(),
+        course: options.course.course(),
         runner,
         out: options.out.clone(),
         part,

@@ -23,8 +23,12 @@ pub struct CellPlan {
     pub rendered: Arc<Rendered>,
     /// The phases' settings.
     pub phases: PhaseSettings,
-    /// The cell's folder in the run's folder: kept.
+    /// Which attempt at the cell it is for, from 1.
+    pub attempt: u32,
+    /// The attempt's folder in the run's folder: kept.
     pub output: PathBuf,
+    /// The same folder, as the run's reports name it.
+    pub output_name: String,
     /// The cell's private folder: removed at clean-up.
     pub runtime: PathBuf,
     /// Where resources are written down before they are made.

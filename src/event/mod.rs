@@ -8,6 +8,7 @@ mod failure;
 mod outcome;
 mod record;
 
+pub use crate::matrix::FlakyResult;
 pub use emitter::{Emitter, Said, Stamped};
 pub use failure::{Evidence, Failure, FailureClass, LogTail, Symptom};
 pub use outcome::{
@@ -15,6 +16,6 @@ pub use outcome::{
     Termination,
 };
 pub use record::{
-    CellFacts, CellSummary, Event, FlakyResult, HostFacts, MachineLoad, Record, RunFacts, Severity,
-    Step, VERSION,
+    CellFacts, CellSummary, Event, HostFacts, MachineLoad, Record, RunFacts, Severity, Step,
+    VERSION,
 };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{CellVerdict, Failure, NodeCounters, PhaseResult, RunVerdict, Termination};
-use crate::matrix::{CellId, Phase};
+use crate::matrix::{CellId, FlakyResult, Phase};
 
 /// The version of the record's format. A reader refuses a record of a newer one.
 pub const VERSION: u32 = 1;
@@ -236,17 +236,9 @@ pub struct CellSummary {
     /// A red result does not change the exit code.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_failure: bool,
-}
-
-/// What a cell that passed on a retry counts for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FlakyResult {
-    /// It passed.
-    #[default]
-    Pass,
-    /// It failed.
-    Fail,
+    /// Which repetition of its cell it is, from 1; none in a run that repeats nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<u32>,
 }
 
 /// What the machine was doing when a cell ended: an overloaded one makes failures that are nobody's.

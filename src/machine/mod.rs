@@ -3,6 +3,7 @@
 //! Nothing here knows of Kubernetes or of phases.
 
 mod ledger;
+pub mod load;
 mod lock;
 pub mod marked;
 pub mod ports;

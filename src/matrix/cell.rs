@@ -138,6 +138,24 @@ impl CellId {
         Self(format!("k8s-{kubernetes}-n{nodes}-{config}"))
     }
 
+    /// What stands between a cell's id and the number of its repetition. No id has it.
+    const REPETITION: char = '#';
+
+    /// The id of the cell's `number`th repetition, from 1. The first one is the cell itself.
+    #[must_use]
+    pub fn repetition(&self, number: u32) -> Self {
+        match number {
+            0 | 1 => self.clone(),
+            number => Self(format!("{}{}{number}", self.0, Self::REPETITION)),
+        }
+    }
+
+    /// The id in the matrix of the cell that this one is or repeats.
+    pub fn in_matrix(&self) -> &str {
+        let cell = self.0.split(Self::REPETITION).next();
+        cell.unwrap_or(&self.0)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

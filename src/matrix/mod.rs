@@ -10,6 +10,7 @@ mod parse;
 mod phase;
 mod ports;
 mod problem;
+mod retry;
 mod settings;
 mod variant;
 mod version;
@@ -20,6 +21,7 @@ pub use filter::{Filter, FilterProblem, FilterProblems, select};
 pub use phase::{Phase, PhaseSettings, RestartScope};
 pub use ports::{PortRange, PortRangeError};
 pub use problem::{Problem, Problems};
+pub use retry::{FlakyResult, LONGEST_BACKOFF, MOST_RETRIES, RetryClass, RetrySettings};
 pub use settings::{
     Build, Deploy, ImageSource, Images, Jobs, Matrix, Prefix, PrefixError, ProviderChoice,
     RunSettings, SystemUnderTest,

@@ -82,6 +82,23 @@ impl Phase {
             | Self::Cleanup => 60,
         })
     }
+
+    /// How often a cell is tried again that failed in the phase, where the file does not say otherwise: once where it is the
+    /// machine's part, and then only after failures that are the machine's.
+    pub const fn default_retries(self) -> u32 {
+        match self {
+            Self::Cluster | Self::Images => 1,
+            Self::Preflight
+            | Self::Manifests
+            | Self::Readiness
+            | Self::Assertions
+            | Self::RequestBodies
+            | Self::Periodic
+            | Self::Restart
+            | Self::LocalEndpoint
+            | Self::Cleanup => 0,
+        }
+    }
 }
 
 impl fmt::Display for Phase {
@@ -104,6 +121,7 @@ pub enum RestartScope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseSettings {
     timeouts: BTreeMap<Phase, Duration>,
+    retries: BTreeMap<Phase, u32>,
     /// `readiness.mock-timeout`: how long the mock's Deployment may take.
     pub mock_timeout: Duration,
     /// `restart.restart`.
@@ -114,6 +132,7 @@ impl Default for PhaseSettings {
     fn default() -> Self {
         Self {
             timeouts: BTreeMap::new(),
+            retries: BTreeMap::new(),
             mock_timeout: Duration::from_secs(60),
             restart: RestartScope::One,
         }
@@ -132,5 +151,18 @@ impl PhaseSettings {
     /// Gives `phase` another deadline.
     pub fn set_timeout(&mut self, phase: Phase, timeout: Duration) {
         self.timeouts.insert(phase, timeout);
+    }
+
+    /// How often a cell is tried again that failed in `phase`, whatever the run allows it.
+    pub fn retries(&self, phase: Phase) -> u32 {
+        self.retries
+            .get(&phase)
+            .copied()
+            .unwrap_or_else(|| phase.default_retries())
+    }
+
+    /// Gives `phase` retries of its own.
+    pub fn set_retries(&mut self, phase: Phase, retries: u32) {
+        self.retries.insert(phase, retries);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::{Cell, PhaseSettings, PortRange};
+use super::{Cell, PhaseSettings, PortRange, RetrySettings};
 
 /// A validated matrix file: its cells in order, and everything that holds for all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +159,8 @@ pub struct RunSettings {
     pub prefix: Prefix,
     /// Whether kind's file carries the settings that make a throw-away cluster usable sooner.
     pub tuned: bool,
+    /// When a cell is tried again.
+    pub retry: RetrySettings,
 }
 
 impl Default for RunSettings {
@@ -169,6 +171,7 @@ impl Default for RunSettings {
             ports: PortRange::Between(18080..=18999),
             prefix: Prefix("plexd-e2e".to_owned()),
             tuned: true,
+            retry: RetrySettings::default(),
         }
     }
 }

@@ -136,6 +136,7 @@ impl Plan {
             config: self.2.to_owned(),
             tags: Vec::new(),
             allow_failure: self.3,
+            repetition: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How many cells run at once: as many as the machine carries, each weighing by its nodes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -17,6 +18,19 @@ pub(super) struct Admission {
     permits: Arc<Semaphore>,
     capacity: usize,
     weighted: bool,
+    running: Arc<AtomicUsize>,
+}
+
+/// The room of one cell, until it is dropped.
+pub(super) struct Room {
+    _permit: OwnedSemaphorePermit,
+    running: Arc<AtomicUsize>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Admission {
@@ -37,6 +51,7 @@ impl Admission {
             permits: Arc::new(Semaphore::new(capacity)),
             capacity,
             weighted,
+            running: Arc::default(),
         }
     }
 
@@ -45,10 +60,22 @@ impl Admission {
         self.capacity
     }
 
-    /// Waits for the turn of `place`, then until there is room for `cell`. The room is its own until the permit is dropped.
-    pub(super) async fn admit(&self, place: Place, cell: &Cell) -> Option<OwnedSemaphorePermit> {
+    /// How many cells run now.
+    pub(super) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the turn of `place`, then until there is room for `cell`.
+    pub(super) async fn admit(&self, place: Place, cell: &Cell) -> Option<Room> {
         // Closed without a word: that is the message.
         drop(place.turn.await);
+        let room = self.admit_again(cell).await;
+        drop(place.next);
+        room
+    }
+
+    /// Waits until there is room for `cell`, which has had its turn.
+    pub(super) async fn admit_again(&self, cell: &Cell) -> Option<Room> {
         let weight = if self.weighted {
             weight(cell.nodes.get())
         } else {
@@ -56,9 +83,12 @@ impl Admission {
         };
         let weight = u32::try_from(weight.min(self.capacity)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.permits).acquire_many_owned(weight).await;
-        drop(place.next);
+        self.running.fetch_add(1, Ordering::Relaxed);
         // Closed only with its last holder.
-        permit.ok()
+        Some(Room {
+            _permit: permit.ok()?,
+            running: Arc::clone(&self.running),
+        })
     }
 }
 

@@ -3,7 +3,9 @@
 //! Never prints and never formats: it says events, and the sinks do the rest. Nothing flows back to it but cancellation.
 
 mod admission;
+mod cell_task;
 mod closing;
+mod course;
 mod dispatch;
 mod folder;
 mod gc;
@@ -11,16 +13,18 @@ mod leftovers;
 mod plan;
 mod provider;
 mod request;
+mod retry;
 mod run;
 mod session;
 mod signals;
 mod verdict;
 
-use plan::{Common, Plans, Sourced, plan};
+use plan::{Planner, Sourced};
 use provider::{Chosen, ProviderOptions, choose};
 use request::RunRequest;
 use run::run;
 
+pub use course::{Course, StopAfter};
 pub use folder::{FolderError, RunFolder};
 pub use gc::{GcOptions, GcOutcome, GcReport, GcRow, gc};
 pub use plan::PlanError;

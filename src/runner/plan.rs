@@ -139,59 +139,83 @@ fn read_below(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>)
     Ok(())
 }
 
-/// The plans of the selected cells, in their order.
-pub(super) struct Plans {
-    /// One a cell.
-    pub cells: Vec<Arc<CellPlan>>,
-}
-
-/// What all plans of a run have in common.
-pub(super) struct Common<'a> {
+/// What the plans of a run are made from.
+pub(super) struct Planner {
+    /// The rendered manifests.
+    pub sourced: Sourced,
     /// `[run] prefix`.
-    pub prefix: &'a Prefix,
+    pub prefix: Prefix,
     /// The name of the one cell's cluster, where the user chose it.
-    pub cluster: Option<&'a ClusterName>,
+    pub cluster: Option<ClusterName>,
     /// The phases' settings.
-    pub phases: &'a PhaseSettings,
+    pub phases: PhaseSettings,
     /// The run's folder.
-    pub folder: &'a RunFolder,
+    pub folder: RunFolder,
     /// Where resources are written down.
-    pub ledger: &'a Arc<Ledger>,
+    pub ledger: Arc<Ledger>,
     /// What deadlines are made of.
-    pub clock: &'a RunClock,
+    pub clock: RunClock,
 }
 
-/// Plans `cells`.
-pub(super) fn plan(cells: Vec<Cell>, sourced: &Sourced, common: &Common<'_>) -> Plans {
-    let planned = cells.into_iter().filter_map(|cell| {
-        // Every variant was rendered, or there would be no `Sourced`.
-        let rendered = Arc::clone(sourced.0.get(&cell.variant.name)?);
-        Some(Arc::new(one(cell, rendered, common)))
-    });
-    Plans {
-        cells: planned.collect(),
+impl Planner {
+    /// The plans of the `round`th repetition of `cells`, in their order; the first round is the cells themselves.
+    pub(super) fn round(&self, cells: &[Cell], round: u32) -> Vec<Arc<CellPlan>> {
+        let repeated = cells.iter().map(|cell| Cell {
+            id: cell.id.repetition(round),
+            ..cell.clone()
+        });
+        let planned = repeated.filter_map(|cell| {
+            // Every variant was rendered, or there would be no `Sourced`.
+            let rendered = Arc::clone(self.sourced.0.get(&cell.variant.name)?);
+            Some(Arc::new(self.first(cell, rendered)))
+        });
+        planned.collect()
+    }
+
+    fn first(&self, cell: Cell, rendered: Arc<Rendered>) -> CellPlan {
+        let run = self.folder.token();
+        let cluster = match &self.cluster {
+            Some(name) => name.clone(),
+            None => ClusterName::new(&self.prefix, &cell, run),
+        };
+        CellPlan {
+            cluster,
+            namespace: NAMESPACE.to_owned(),
+            rendered,
+            phases: self.phases.clone(),
+            attempt: 1,
+            output: self.folder.cell(&cell.id),
+            output_name: format!("cells/{}", cell.id),
+            runtime: runtime(&self.ledger, &cell.id),
+            ledger: Arc::clone(&self.ledger),
+            clock: self.clock.clone(),
+            mask: Mask::new([Secret::new(BOOTSTRAP_TOKEN)]),
+            mark: format!("{run}/{}", cell.id),
+            listener: Mutex::new(None),
+            cell,
+        }
     }
 }
 
-fn one(cell: Cell, rendered: Arc<Rendered>, common: &Common<'_>) -> CellPlan {
-    let run = common.folder.token();
-    let cluster = match common.cluster {
-        Some(name) => name.clone(),
-        None => ClusterName::new(common.prefix, &cell, run),
-    };
+/// The plan of a further attempt at the cell of `first`. It shares nothing with the ones before but the cluster's name, which is
+/// free again: a cell is tried again only where nothing is left of it.
+pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
+    let name = format!("attempt-{attempt}");
     CellPlan {
-        cluster,
-        namespace: NAMESPACE.to_owned(),
-        rendered,
-        phases: common.phases.clone(),
-        output: common.folder.cell(&cell.id),
-        runtime: runtime(common.ledger, &cell.id),
-        ledger: Arc::clone(common.ledger),
-        clock: common.clock.clone(),
-        mask: Mask::new([Secret::new(BOOTSTRAP_TOKEN)]),
-        mark: format!("{run}/{}", cell.id),
+        cell: first.cell.clone(),
+        cluster: first.cluster.clone(),
+        namespace: first.namespace.clone(),
+        rendered: Arc::clone(&first.rendered),
+        phases: first.phases.clone(),
+        attempt,
+        output: first.output.join(&name),
+        output_name: format!("{}/{name}", first.output_name),
+        runtime: first.runtime.join(&name),
+        ledger: Arc::clone(&first.ledger),
+        clock: first.clock.clone(),
+        mask: first.mask.clone(),
+        mark: format!("{}/{name}", first.mark),
         listener: Mutex::new(None),
-        cell,
     }
 }
 

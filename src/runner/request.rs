@@ -1,13 +1,11 @@
 //! What a run is asked to do, and what came of it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::{Chosen, Plans, RunFolder};
-use crate::deadline::RunClock;
+use super::{Chosen, Course, Planner};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
-use crate::machine::{Ledger, Resource, StateFolder};
-use crate::matrix::{CellId, Jobs, PhaseSettings, PortRange};
+use crate::machine::{Resource, StateFolder};
+use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
 use crate::report::Sink;
 use crate::suite::Interruption;
 
@@ -23,20 +21,18 @@ pub(super) struct RunRequest {
     pub jobs: Jobs,
     /// Forwarded ports.
     pub ports: PortRange,
-    /// The phases' settings.
-    pub phases: PhaseSettings,
+    /// When a cell is tried again.
+    pub retry: RetrySettings,
+    /// How often the run goes round, and what ends it early.
+    pub course: Course,
     /// What there is to know before the first cell.
     pub notices: Vec<String>,
-    /// The selected cells, each with its plan.
-    pub plans: Plans,
-    /// The run's folder.
-    pub folder: RunFolder,
-    /// Where resources are written down.
-    pub ledger: Arc<Ledger>,
-    /// Where that and the locks are.
+    /// The selected cells.
+    pub cells: Vec<Cell>,
+    /// What makes their plans.
+    pub planner: Planner,
+    /// Where ledgers and locks are.
     pub state: StateFolder,
-    /// What deadlines are made of.
-    pub clock: RunClock,
     /// What ends the run early.
     pub interruption: Interruption,
     /// Where events go.
@@ -50,7 +46,7 @@ pub struct RunOutcome {
     pub verdict: RunVerdict,
     /// The class of the first failure, in the cells' order.
     pub class: Option<FailureClass>,
-    /// Each selected cell's, in their order, with the reason where it is not green.
+    /// Each cell's, in their order, repetitions included, with the reason where it is not green.
     pub cells: Vec<(CellId, CellVerdict, Option<String>)>,
     /// What is still there of it, and should not be.
     pub left: Vec<Resource>,

@@ -1,104 +1,111 @@
 //! A run from its first event to its last.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
-use super::admission::{Admission, Place, places};
+use super::admission::{Admission, places};
+use super::cell_task::{CellTask, Shared};
 use super::closing;
+use super::course::Stop;
 use super::dispatch;
 use super::request::{RunOutcome, RunRequest};
 use super::verdict::{self, Counted};
-use crate::cluster::{CellPlan, Provider};
+use crate::cluster::CellPlan;
 use crate::deadline::milliseconds;
-use crate::error::chain;
 use crate::event::{
-    CellSummary, CellVerdict, Emitter, Event, Failure, FlakyResult, HostFacts, RunFacts, Severity,
-    Symptom, Termination,
+    CellSummary, Emitter, Event, Failure, HostFacts, RunFacts, Severity, Symptom, Termination,
 };
-use crate::machine::ports::{self, PortError};
 use crate::machine::probe;
-use crate::matrix::{CellId, Phase, PortRange};
-use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
+use crate::matrix::Phase;
+use crate::suite::{CellEnd, Preflight};
 
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
     let dispatcher = dispatch::start(std::mem::take(&mut request.sinks), stamped);
     let mut outcome = Run::new(&request, events).all().await;
-    drop(request.plans);
-    outcome.left = closing::close(request.ledger, &request.state);
+    let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
+    drop(request);
+    outcome.left = closing::close(ledger, &state);
     if let Err(error) = dispatcher.await {
         tracing::error!(%error, "the dispatcher of events failed");
     }
     outcome
 }
 
-/// What the tasks of a run share.
+/// A run. Cells are tasks of their own; all else happens here.
 struct Run<'r> {
     request: &'r RunRequest,
-    provider: Arc<dyn Provider>,
-    admission: Arc<Admission>,
-    events: Emitter,
+    shared: Arc<Shared>,
+    /// The cells that are known by now: those of the first round, or of all rounds where their number is known.
+    plans: Vec<Arc<CellPlan>>,
 }
 
 impl<'r> Run<'r> {
     fn new(request: &'r RunRequest, events: Emitter) -> Self {
+        let plans = first_plans(request);
         let provider = Arc::clone(&request.provider.provider);
         let clusters = provider.name() == "kind";
-        let admission = Admission::new(request.jobs, request.plans.cells.len(), clusters);
+        let shared = Shared {
+            provider,
+            admission: Admission::new(request.jobs, plans.len(), clusters),
+            stop: Stop::new(&request.course, request.retry.flaky_result),
+            retry: request.retry.clone(),
+            phases: request.planner.phases.clone(),
+            ports: request.ports.clone(),
+            clock: request.planner.clock.clone(),
+            events,
+            interruption: request.interruption.clone(),
+        };
         Self {
             request,
-            provider,
-            admission: Arc::new(admission),
-            events,
+            shared: Arc::new(shared),
+            plans,
         }
     }
 
-    async fn all(&self) -> RunOutcome {
-        let clock = &self.request.clock;
-        let start = clock.elapsed();
-        self.events.emit(Event::RunStarted {
-            facts: self.facts().await,
-        });
+    async fn all(mut self) -> RunOutcome {
+        let start = self.shared.clock.elapsed();
+        let facts = self.facts().await;
+        self.shared.events.emit(Event::RunStarted { facts });
         for text in &self.request.notices {
-            self.events.emit(Event::Notice {
+            self.shared.events.emit(Event::Notice {
                 severity: Severity::Info,
                 text: text.clone(),
             });
         }
-        let preflight = self.preflight().await;
-        let (counted, by) = self.cells_or_signal(preflight).await;
+        let (counted, by) = self.within_its_time().await;
         self.finish().await;
-        let verdict = verdict::of_run(&counted, by);
-        let cells = self.request.plans.cells.iter().zip(&counted);
-        let cells = cells.map(|(plan, counted)| {
-            let (verdict, reason) = conclusion(counted);
-            (plan.cell.id.clone(), verdict, reason)
-        });
-        let cells = cells.collect();
-        self.events.emit(Event::RunFinished {
+        let verdict = verdict::of_run(&counted, by, self.request.retry.flaky_result);
+        let duration = self.shared.clock.elapsed().saturating_sub(start);
+        self.shared.events.emit(Event::RunFinished {
             verdict,
-            duration_ms: milliseconds(clock.elapsed().saturating_sub(start)),
+            duration_ms: milliseconds(duration),
         });
-        let mut failures = counted.iter().flat_map(|cell| &cell.end.failures);
+        let mut failures = counted.iter().flat_map(Counted::failures);
+        let cells = self.plans.iter().zip(&counted);
+        let cells = cells.map(|(plan, cell)| (plan.cell.id.clone(), cell.verdict(), cell.reason()));
         RunOutcome {
             verdict,
             class: failures.next().map(Failure::class),
-            cells,
+            cells: cells.collect(),
             left: Vec::new(),
         }
     }
 
     /// Takes away what the cells had in common. What can't be taken away stays in the ledger, and changes no cell's verdict.
     async fn finish(&self) {
-        let request = self.request;
-        let timeout = request.phases.timeout(Phase::Cleanup);
-        let deadline = request.clock.deadline(timeout);
-        let finishing = self.provider.finish(&request.ledger, &deadline);
-        let forced = &request.interruption.forced;
+        let shared = &self.shared;
+        let timeout = shared.phases.timeout(Phase::Cleanup);
+        let deadline = shared.clock.deadline(timeout);
+        let ledger = &self.request.planner.ledger;
+        let finishing = shared.provider.finish(ledger, &deadline);
+        let forced = &shared.interruption.forced;
         if let Some(Err(failure)) = forced.run_until_cancelled(finishing).await {
-            self.events.emit(Event::Notice {
+            shared.events.emit(Event::Notice {
                 severity: Severity::Warning,
                 text: failure.message,
             });
@@ -108,162 +115,176 @@ impl<'r> Run<'r> {
     async fn facts(&self) -> RunFacts {
         let request = self.request;
         RunFacts {
-            run: request.folder.id().to_owned(),
+            run: request.planner.folder.id().to_owned(),
             runner: env!("CARGO_PKG_VERSION").to_owned(),
             matrix: request.matrix.display().to_string(),
             filters: request.filters.clone(),
-            provider: self.provider.name().to_owned(),
+            provider: self.shared.provider.name().to_owned(),
             provider_reason: request.provider.reason.clone(),
-            jobs: self.admission.capacity(),
-            flaky_result: FlakyResult::default(),
+            jobs: self.shared.admission.capacity(),
+            flaky_result: request.retry.flaky_result,
             host: HostFacts {
                 name: probe::host_name(),
                 platform: probe::platform(),
                 cpus: probe::cpus(),
                 memory_bytes: probe::memory().map_or(0, |memory| memory.total),
-                tools: self.provider.tools().await,
+                tools: self.shared.provider.tools().await,
             },
-            cells: request
-                .plans
-                .cells
-                .iter()
-                .map(|plan| summary(plan))
-                .collect(),
+            cells: self.summaries(&self.plans, 1),
         }
     }
 
-    /// Phase 1, for all cells at once.
-    async fn preflight(&self) -> Preflight {
-        let cells: Vec<_> = self
-            .request
-            .plans
-            .cells
-            .iter()
-            .map(|plan| plan.cell.clone())
-            .collect();
-        let interruption = &self.request.interruption;
-        let (clock, events) = (&self.request.clock, self.events.clone());
-        let held = interruption.hold(Phase::Preflight, clock.clone(), move |text| {
-            let severity = Severity::Info;
-            events.emit(Event::Notice { severity, text });
+    /// The cells of `plans` as events name them; the first of them begin the round `round`.
+    fn summaries(&self, plans: &[Arc<CellPlan>], round: u32) -> Vec<CellSummary> {
+        let a_round = self.request.cells.len().max(1);
+        let rounds = plans.chunks(a_round).zip(round..);
+        let summaries = rounds.flat_map(|(plans, round)| {
+            let repetition = self.request.course.repeats().then_some(round);
+            plans.iter().map(move |plan| summary(plan, repetition))
         });
-        let looking = async {
-            held.await;
-            let deadline = clock.deadline(self.request.phases.timeout(Phase::Preflight));
-            let looking = self.provider.preflight(&cells, &deadline);
-            deadline.run(looking).await
+        summaries.collect()
+    }
+
+    /// Every cell, and what ended them early: a signal, or the time that the run was given.
+    async fn within_its_time(&mut self) -> (Vec<Counted>, Option<Termination>) {
+        let timeout = self.request.course.timeout;
+        let deadline = timeout.map(|timeout| self.shared.clock.deadline(timeout));
+        let interruption = self.request.interruption.clone();
+        let events = self.shared.events.clone();
+        let mut cells = std::pin::pin!(self.preflight_and_rounds());
+        let up = async {
+            match deadline {
+                Some(deadline) => deadline.passed().await,
+                None => std::future::pending().await,
+            }
         };
         tokio::select! {
             biased;
-            () = interruption.token.cancelled() => Ok(Vec::new()),
-            found = looking => found.unwrap_or_else(|timed_out| {
-                Err(Failure::new(Symptom::EngineGone, format!("the look at the machine {timed_out}")))
-            }),
-        }
-    }
-
-    /// Every cell, and the signal that ended them early. The signal is told when it comes: cells may take a while to go.
-    async fn cells_or_signal(&self, preflight: Preflight) -> (Vec<Counted>, Option<Termination>) {
-        let interruption = &self.request.interruption;
-        let mut cells = std::pin::pin!(self.cells(preflight));
-        tokio::select! {
-            biased;
             () = interruption.token.cancelled() => {}
+            () = up => interruption.interrupt(Termination::RunTimeout),
             counted = &mut cells => return (counted, None),
         }
+        // Told when it comes: cells may take a while to go.
         let by = interruption.by();
         if let Some(by) = by {
-            self.events.emit(Event::Interrupted { by });
+            events.emit(Event::Interrupted { by });
         }
         tokio::select! {
             biased;
             counted = &mut cells => return (counted, by),
             () = interruption.forced.cancelled() => {}
         }
-        self.events.emit(Event::Notice {
+        events.emit(Event::Notice {
             severity: Severity::Warning,
             text: "a second signal: every process is killed, and nothing is cleaned up".to_owned(),
         });
         (cells.await, by)
     }
 
-    /// Every cell in a task of its own. Returns how each ended, in the cells' order.
-    async fn cells(&self, preflight: Preflight) -> Vec<Counted> {
+    async fn preflight_and_rounds(&mut self) -> Vec<Counted> {
+        let preflight = self.preflight().await;
+        let mut counted = self.cells(&self.plans, &preflight).await;
+        if self.request.course.until_failure {
+            self.further_rounds(&preflight, &mut counted).await;
+        }
+        counted
+    }
+
+    /// Phase 1, for all cells at once.
+    async fn preflight(&self) -> Preflight {
+        let shared = &self.shared;
+        let events = shared.events.clone();
+        let held = shared
+            .interruption
+            .hold(Phase::Preflight, shared.clock.clone(), move |text| {
+                let severity = Severity::Info;
+                events.emit(Event::Notice { severity, text });
+            });
+        let looking = async {
+            held.await;
+            let timeout = shared.phases.timeout(Phase::Preflight);
+            let deadline = shared.clock.deadline(timeout);
+            let looking = shared.provider.preflight(&self.request.cells, &deadline);
+            deadline.run(looking).await
+        };
+        tokio::select! {
+            biased;
+            () = shared.interruption.token.cancelled() => Ok(Vec::new()),
+            found = looking => found.unwrap_or_else(|timed_out| {
+                Err(Failure::new(Symptom::EngineGone, format!("the look at the machine {timed_out}")))
+            }),
+        }
+    }
+
+    /// Round after round, until a cell is red, the last round is over or the run is interrupted.
+    async fn further_rounds(&mut self, preflight: &Preflight, counted: &mut Vec<Counted>) {
+        let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
+        for round in 2..=last {
+            if self.shared.stop.seen_red() || self.request.interruption.token.is_cancelled() {
+                return;
+            }
+            let plans = self.request.planner.round(&self.request.cells, round);
+            self.shared.events.emit(Event::CellsAdded {
+                cells: self.summaries(&plans, round),
+            });
+            counted.extend(self.cells(&plans, preflight).await);
+            self.plans.extend(plans);
+        }
+    }
+
+    /// Every cell of `plans` in a task of its own. Returns how each ended, in their order.
+    async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Preflight) -> Vec<Counted> {
         let mut tasks = JoinSet::new();
-        let mut ends: Vec<Option<Counted>> = Vec::new();
-        let mut indices = std::collections::HashMap::new();
-        let plans = self.request.plans.cells.iter().enumerate();
-        for ((index, plan), place) in plans.zip(places()) {
-            ends.push(None);
+        let mut indices = HashMap::new();
+        for ((index, plan), place) in plans.iter().enumerate().zip(places()) {
             let task = CellTask {
+                shared: Arc::clone(&self.shared),
                 plan: Arc::clone(plan),
-                provider: Arc::clone(&self.provider),
-                admission: Arc::clone(&self.admission),
                 preflight: preflight.clone(),
-                ports: self.request.ports.clone(),
-                events: self.events.clone(),
-                interruption: self.request.interruption.clone(),
             };
             indices.insert(tasks.spawn(task.run(place)).id(), index);
         }
+        let mut ends: Vec<Option<Counted>> = vec![None; plans.len()];
         while let Some(joined) = tasks.join_next_with_id().await {
             let (id, counted) = match joined {
-                Ok((id, counted)) => (id, counted),
-                Err(error) => (error.id(), runner_bug(&error)),
+                Ok((id, counted)) => (id, Ok(counted)),
+                Err(error) => (error.id(), Err(error)),
             };
             if let Some(index) = indices.get(&id) {
-                self.conclude(&self.request.plans.cells[*index].cell.id, &counted);
-                ends[*index] = Some(counted.0);
+                let counted = counted.unwrap_or_else(|error| self.bug(&plans[*index], &error));
+                ends[*index] = Some(counted);
             }
         }
         ends.into_iter().flatten().collect()
     }
 
-    fn conclude(&self, cell: &CellId, (counted, duration_ms): &(Counted, u64)) {
-        let (verdict, reason) = conclusion(counted);
-        self.events.emit(Event::CellFinished {
-            cell: cell.clone(),
-            verdict,
-            reason,
-            duration_ms: *duration_ms,
-            load: None,
-        });
+    /// A cell whose task ended without a word.
+    fn bug(&self, plan: &CellPlan, error: &JoinError) -> Counted {
+        let message = format!("the runner's task ended: {error}");
+        let end = CellEnd {
+            failures: vec![Failure::new(Symptom::RunnerBug, message)],
+            ..CellEnd::default()
+        };
+        let counted = Counted {
+            attempts: vec![end],
+            ..Counted::default()
+        };
+        self.shared.say_finished(plan, &counted, Duration::ZERO);
+        counted
     }
 }
 
-/// The verdict on a cell, and why it is not green.
-fn conclusion(counted: &Counted) -> (CellVerdict, Option<String>) {
-    if counted.skipped {
-        return (
-            CellVerdict::Skipped,
-            Some("the run was interrupted before it began".to_owned()),
-        );
-    }
-    let verdict = verdict::of_cell(&counted.end);
-    let reason = match (verdict, counted.end.failures.first()) {
-        (CellVerdict::Interrupted, _) => Some("the run was interrupted".to_owned()),
-        (_, first) => first.map(|failure| failure.message.clone()),
+/// The plans that are made before the first event: of all rounds, where there is a last one and no failure ends them before.
+fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
+    let rounds = match request.course.rounds() {
+        Some(rounds) if !request.course.until_failure => rounds.get(),
+        Some(_) | None => 1,
     };
-    (verdict, reason)
+    let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
+    plans.collect()
 }
 
-fn runner_bug(error: &tokio::task::JoinError) -> (Counted, u64) {
-    let failure = Failure::new(
-        Symptom::RunnerBug,
-        format!("the runner's task ended: {error}"),
-    );
-    let counted = Counted {
-        end: CellEnd {
-            failures: vec![failure],
-            interrupted: false,
-        },
-        skipped: false,
-        allow_failure: false,
-    };
-    (counted, 0)
-}
-
-fn summary(plan: &CellPlan) -> CellSummary {
+fn summary(plan: &CellPlan, repetition: Option<u32>) -> CellSummary {
     let cell = &plan.cell;
     CellSummary {
         id: cell.id.clone(),
@@ -272,82 +293,6 @@ fn summary(plan: &CellPlan) -> CellSummary {
         config: cell.variant.name.to_string(),
         tags: cell.tags.iter().cloned().collect(),
         allow_failure: cell.allow_failure,
-    }
-}
-
-/// One cell, from its admission to its end.
-struct CellTask {
-    plan: Arc<CellPlan>,
-    provider: Arc<dyn Provider>,
-    admission: Arc<Admission>,
-    preflight: Preflight,
-    ports: PortRange,
-    events: Emitter,
-    interruption: Interruption,
-}
-
-impl CellTask {
-    async fn run(self, place: Place) -> (Counted, u64) {
-        let admitted = tokio::select! {
-            biased;
-            () = self.interruption.token.cancelled() => None,
-            permit = self.admission.admit(place, &self.plan.cell) => permit,
-        };
-        let counted = |end, skipped| Counted {
-            end,
-            skipped,
-            allow_failure: self.plan.cell.allow_failure,
-        };
-        let Some(_permit) = admitted else {
-            return (counted(CellEnd::default(), true), 0);
-        };
-        let start = self.plan.clock.elapsed();
-        self.events.emit(Event::CellStarted {
-            cell: self.plan.cell.id.clone(),
-            cluster: self.plan.cluster.to_string(),
-            attempt: 1,
-        });
-        let end = self.suite().await;
-        let duration = self.plan.clock.elapsed().saturating_sub(start);
-        (counted(end, false), milliseconds(duration))
-    }
-
-    async fn suite(&self) -> CellEnd {
-        let mut port = None;
-        let preflight = self.preflight.clone().and_then(|evidence| {
-            port = Some(self.hold_port()?);
-            Ok(evidence)
-        });
-        let provider = Arc::clone(&self.provider);
-        let end = run_cell(
-            Arc::clone(&self.plan),
-            self.provider.cluster(Arc::clone(&self.plan)),
-            move |phase| provider.execution(phase),
-            preflight,
-            self.events.clone(),
-            &self.interruption,
-        )
-        .await;
-        if let Some(port) = port {
-            drop(self.plan.take_listener());
-            if let Err(error) = ports::release(port, &self.plan.ledger) {
-                tracing::warn!(%error, "failed to write down that a port is free");
-            }
-        }
-        end
-    }
-
-    /// Binds the cell's port. It is held from now on, so that nobody takes it in between.
-    fn hold_port(&self) -> Result<u16, Failure> {
-        let bound = ports::bind_written_down(&self.ports, &self.plan.ledger);
-        let (port, listener) = bound.map_err(|error| match error {
-            PortError::AllTaken { .. } | PortError::Bind(_) => {
-                Failure::new(Symptom::NoPortFree, error.to_string())
-                    .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
-            }
-            PortError::Ledger(error) => Failure::new(Symptom::FilesystemFailed, chain(&error)),
-        })?;
-        self.plan.hold_listener(listener);
-        Ok(port)
+        repetition,
     }
 }

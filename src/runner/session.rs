@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::leftovers;
 use super::{
-    Common, FolderError, PlanError, ProviderError, ProviderOptions, RunFolder, RunOutcome,
-    RunRequest, Sourced, choose, plan, run,
+    Course, FolderError, PlanError, Planner, ProviderError, ProviderOptions, RunFolder, RunOutcome,
+    RunRequest, Sourced, choose, run,
 };
 use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
@@ -27,6 +27,8 @@ pub struct Session {
     pub cells: Vec<Cell>,
     /// The filters that selected them, as they were given.
     pub filters: Vec<String>,
+    /// How often the run goes round, and what ends it early.
+    pub course: Course,
     /// The runner's own binary.
     pub runner: PathBuf,
     /// The folder for runs; `target/e2e-matrix` beside the matrix file where there is none.
@@ -129,15 +131,6 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     prepare(&session.copies)?;
     let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
     folder.point_latest();
-    let common = Common {
-        prefix: &settings.prefix,
-        cluster: session.cluster.as_ref(),
-        phases: &session.matrix.phases,
-        folder: &folder,
-        ledger: &ledger,
-        clock: &clock,
-    };
-    let plans = plan(session.cells, &sourced, &common);
     let mut notices = sourced.notices();
     notices.extend(leftovers::notice(&state, &session.gc));
     let sinks = sinks(&folder, session.copies, session.sinks)?;
@@ -145,15 +138,22 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
         matrix: session.path,
         filters: session.filters,
         provider,
-        jobs: session.matrix.run.jobs,
-        ports: session.matrix.run.ports,
-        phases: session.matrix.phases,
+        jobs: settings.jobs,
+        ports: settings.ports.clone(),
+        retry: settings.retry.clone(),
+        course: session.course,
         notices,
-        plans,
-        folder,
-        ledger,
+        cells: session.cells,
+        planner: Planner {
+            sourced,
+            prefix: settings.prefix.clone(),
+            cluster: session.cluster,
+            phases: session.matrix.phases,
+            folder,
+            ledger,
+            clock,
+        },
         state,
-        clock,
         interruption: session.interruption,
         sinks,
     })

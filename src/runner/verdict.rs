@@ -1,20 +1,75 @@
 //! What the ends of cells come to: for the cell, and for the run. Pure.
 
-use crate::event::{CellVerdict, Failure, FailureClass, RunVerdict, Symptom, Termination};
+use crate::event::{
+    CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom, Termination,
+};
 use crate::suite::CellEnd;
 
 /// How one cell counts for the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    pub(super) end: CellEnd,
-    /// It never began.
-    pub(super) skipped: bool,
+    /// How each attempt ended, the first one first. One that was to follow and could not is an interrupted one.
+    pub(super) attempts: Vec<CellEnd>,
+    /// Why it never began, where it did not.
+    pub(super) skipped: Option<String>,
     /// A red result does not change the run's verdict.
     pub(super) allow_failure: bool,
 }
 
-/// The verdict on one cell: an interruption hides no failure that came before it.
-pub(super) fn of_cell(end: &CellEnd) -> CellVerdict {
+impl Counted {
+    /// The verdict on the cell: its last attempt's.
+    pub(super) fn verdict(&self) -> CellVerdict {
+        match self.attempts.split_last() {
+            None => CellVerdict::Skipped,
+            Some((last, earlier)) => match of_attempt(last) {
+                CellVerdict::Passed if !earlier.is_empty() => CellVerdict::Flaky,
+                verdict => verdict,
+            },
+        }
+    }
+
+    /// Why it is not green.
+    pub(super) fn reason(&self) -> Option<String> {
+        let Some((last, earlier)) = self.attempts.split_last() else {
+            return self.skipped.clone();
+        };
+        let failed = earlier.iter().enumerate().rev().find_map(|(place, end)| {
+            let failure = end.failures.first()?;
+            Some(format!("attempt {}: {failure}", place + 1))
+        });
+        match self.verdict() {
+            CellVerdict::Interrupted => {
+                let cut = "the run was interrupted".to_owned();
+                Some(failed.map_or(cut.clone(), |failed| format!("{cut}; {failed}")))
+            }
+            CellVerdict::Flaky => failed,
+            CellVerdict::Passed
+            | CellVerdict::Failed
+            | CellVerdict::Broken
+            | CellVerdict::Skipped => reason_of_attempt(last),
+        }
+    }
+
+    /// The failures that stand: the last attempt's, or all that were seen where it was cut off before it could say better.
+    pub(super) fn failures(&self) -> impl Iterator<Item = &Failure> {
+        let stands = match self.attempts.split_last() {
+            Some((last, earlier)) if of_attempt(last) != CellVerdict::Interrupted => earlier.len(),
+            Some(_) | None => 0,
+        };
+        self.attempts[stands..].iter().flat_map(|end| &end.failures)
+    }
+
+    /// Whether the run's end kept it from its own.
+    fn is_cut_off(&self) -> bool {
+        matches!(
+            self.verdict(),
+            CellVerdict::Interrupted | CellVerdict::Skipped
+        )
+    }
+}
+
+/// The verdict on one attempt: an interruption hides no failure that came before it.
+pub(super) fn of_attempt(end: &CellEnd) -> CellVerdict {
     match end.failures.first() {
         Some(first) => CellVerdict::of_class(first.class()),
         None if end.interrupted => CellVerdict::Interrupted,
@@ -22,29 +77,47 @@ pub(super) fn of_cell(end: &CellEnd) -> CellVerdict {
     }
 }
 
-/// The verdict on the run: the first that applies.
-pub(super) fn of_run(cells: &[Counted], interrupted: Option<Termination>) -> RunVerdict {
-    if let Some(by) = interrupted {
-        return RunVerdict::Interrupted { by };
-    }
-    let is_bug = |failure: &&Failure| failure.symptom == Symptom::RunnerBug;
-    let failures = || {
-        let counted = cells.iter().filter(|cell| !cell.allow_failure);
-        counted.flat_map(|cell| &cell.end.failures)
+/// Why an attempt is red.
+pub(super) fn reason_of_attempt(end: &CellEnd) -> Option<String> {
+    end.failures.first().map(|failure| failure.message.clone())
+}
+
+/// The verdict on the run: the first that applies. A signal comes before everything; a time that was up hides no failure.
+pub(super) fn of_run(
+    cells: &[Counted],
+    ended: Option<Termination>,
+    flaky_result: FlakyResult,
+) -> RunVerdict {
+    let by_time = match ended {
+        Some(by @ (Termination::Interrupt | Termination::Terminate)) => {
+            return RunVerdict::Interrupted { by };
+        }
+        Some(Termination::RunTimeout) => cells.iter().any(Counted::is_cut_off),
+        None => false,
     };
+    let is_bug = |failure: &&Failure| failure.symptom == Symptom::RunnerBug;
+    let counted = || cells.iter().filter(|cell| !cell.allow_failure);
+    let failures = || counted().flat_map(Counted::failures);
     let has = |class| failures().any(|failure| failure.class() == class && !is_bug(&failure));
+    let is_flaky = |cell: &Counted| cell.verdict() == CellVerdict::Flaky;
     // What is allowed to fail is the product, not the runner.
-    let mut all = cells.iter().flat_map(|cell| &cell.end.failures);
+    let mut all = cells.iter().flat_map(Counted::failures);
     if has(FailureClass::Product) {
         RunVerdict::ProductFailure
+    } else if flaky_result == FlakyResult::Fail && counted().any(is_flaky) {
+        RunVerdict::FlakyFailure
     } else if has(FailureClass::Configuration) {
         RunVerdict::ConfigurationFailure
     } else if has(FailureClass::Infrastructure) {
         RunVerdict::InfrastructureFailure
-    } else if cells.iter().all(|cell| cell.skipped) {
-        RunVerdict::NothingToDo
     } else if all.any(|failure| is_bug(&failure)) {
         RunVerdict::RunnerBug
+    } else if by_time {
+        RunVerdict::Interrupted {
+            by: Termination::RunTimeout,
+        }
+    } else if cells.iter().all(|cell| cell.attempts.is_empty()) {
+        RunVerdict::NothingToDo
     } else {
         RunVerdict::Passed
     }
@@ -54,19 +127,37 @@ pub(super) fn of_run(cells: &[Counted], interrupted: Option<Termination>) -> Run
 mod tests {
     use super::*;
 
-    fn cell(symptoms: &[Symptom]) -> Counted {
+    fn end(symptoms: &[Symptom]) -> CellEnd {
         let failures = symptoms
             .iter()
             .map(|symptom| Failure::new(*symptom, "x"))
             .collect();
-        Counted {
-            end: CellEnd {
-                failures,
-                interrupted: false,
-            },
-            skipped: false,
-            allow_failure: false,
+        CellEnd {
+            failures,
+            ..CellEnd::default()
         }
+    }
+
+    fn cut_off() -> CellEnd {
+        CellEnd {
+            interrupted: true,
+            ..CellEnd::default()
+        }
+    }
+
+    fn tried(attempts: Vec<CellEnd>) -> Counted {
+        Counted {
+            attempts,
+            ..Counted::default()
+        }
+    }
+
+    fn cell(symptoms: &[Symptom]) -> Counted {
+        tried(vec![end(symptoms)])
+    }
+
+    fn of(cells: &[Counted], ended: Option<Termination>) -> RunVerdict {
+        of_run(cells, ended, FlakyResult::Pass)
     }
 
     #[test]
@@ -81,50 +172,98 @@ mod tests {
             configuration.clone(),
             product,
         ];
-        assert_eq!(of_run(&all, None), RunVerdict::ProductFailure);
-        assert_eq!(of_run(&all[..3], None), RunVerdict::ConfigurationFailure);
-        assert_eq!(of_run(&all[..2], None), RunVerdict::InfrastructureFailure);
-        assert_eq!(of_run(&all[..1], None), RunVerdict::Passed);
-        assert_eq!(of_run(&[], None), RunVerdict::NothingToDo);
+        assert_eq!(of(&all, None), RunVerdict::ProductFailure);
+        assert_eq!(of(&all[..3], None), RunVerdict::ConfigurationFailure);
+        assert_eq!(of(&all[..2], None), RunVerdict::InfrastructureFailure);
+        assert_eq!(of(&all[..1], None), RunVerdict::Passed);
+        assert_eq!(of(&[], None), RunVerdict::NothingToDo);
         let by = Termination::Interrupt;
-        assert_eq!(of_run(&all, Some(by)), RunVerdict::Interrupted { by });
+        assert_eq!(of(&all, Some(by)), RunVerdict::Interrupted { by });
     }
 
     #[test]
     fn a_bug_is_no_infrastructure_and_hides_no_product_failure() {
         let bug = cell(&[Symptom::RunnerBug]);
-        assert_eq!(
-            of_run(std::slice::from_ref(&bug), None),
-            RunVerdict::RunnerBug
-        );
+        assert_eq!(of(std::slice::from_ref(&bug), None), RunVerdict::RunnerBug);
         let product = cell(&[Symptom::CounterNotMet]);
-        assert_eq!(of_run(&[bug, product], None), RunVerdict::ProductFailure);
+        assert_eq!(of(&[bug, product], None), RunVerdict::ProductFailure);
     }
 
     #[test]
     fn what_is_allowed_to_fail_does_not_count() {
         let mut allowed = cell(&[Symptom::CounterNotMet]);
         allowed.allow_failure = true;
-        assert_eq!(of_run(&[allowed.clone()], None), RunVerdict::Passed);
+        assert_eq!(of(&[allowed.clone()], None), RunVerdict::Passed);
         let broken = cell(&[Symptom::EngineGone]);
         assert_eq!(
-            of_run(&[allowed, broken], None),
+            of(&[allowed, broken], None),
             RunVerdict::InfrastructureFailure
         );
     }
 
     #[test]
     fn a_run_of_skipped_cells_did_nothing() {
-        let mut skipped = cell(&[]);
-        skipped.skipped = true;
-        assert_eq!(of_run(&[skipped.clone()], None), RunVerdict::NothingToDo);
-        assert_eq!(of_run(&[skipped, cell(&[])], None), RunVerdict::Passed);
+        let skipped = Counted::default();
+        assert_eq!(
+            of(std::slice::from_ref(&skipped), None),
+            RunVerdict::NothingToDo
+        );
+        assert_eq!(of(&[skipped, cell(&[])], None), RunVerdict::Passed);
     }
 
     #[test]
     fn a_cleanup_that_failed_too_makes_the_product_no_less_guilty() {
         let both = cell(&[Symptom::CounterNotMet, Symptom::CleanupIncomplete]);
-        assert_eq!(of_cell(&both.end), CellVerdict::Failed);
-        assert_eq!(of_run(&[both], None), RunVerdict::ProductFailure);
+        assert_eq!(both.verdict(), CellVerdict::Failed);
+        assert_eq!(of(&[both], None), RunVerdict::ProductFailure);
+    }
+
+    #[test]
+    fn what_passes_on_a_retry_is_flaky_and_says_what_failed_before() {
+        let flaky = tried(vec![
+            end(&[Symptom::EngineGone]),
+            end(&[Symptom::CounterNotMet]),
+            end(&[]),
+        ]);
+        assert_eq!(flaky.verdict(), CellVerdict::Flaky);
+        assert_eq!(flaky.reason().as_deref(), Some("attempt 2: x"));
+        let cells = [flaky, cell(&[Symptom::ObjectRefused])];
+        assert_eq!(of(&cells[..1], None), RunVerdict::Passed);
+        let strictly = |cells| of_run(cells, None, FlakyResult::Fail);
+        assert_eq!(strictly(&cells), RunVerdict::FlakyFailure);
+        let mut allowed = cells[0].clone();
+        allowed.allow_failure = true;
+        assert_eq!(strictly(&[allowed]), RunVerdict::Passed);
+    }
+
+    #[test]
+    fn only_the_last_attempt_counts_unless_it_was_cut_off() {
+        let product = || end(&[Symptom::CounterNotMet]);
+        let better = tried(vec![product(), end(&[Symptom::EngineGone])]);
+        assert_eq!(better.verdict(), CellVerdict::Broken);
+        assert_eq!(of(&[better], None), RunVerdict::InfrastructureFailure);
+        let cut = tried(vec![product(), cut_off()]);
+        assert_eq!(cut.verdict(), CellVerdict::Interrupted);
+        assert!(
+            cut.reason()
+                .is_some_and(|text| text.ends_with("attempt 1: x"))
+        );
+        let by = Some(Termination::RunTimeout);
+        assert_eq!(of(&[cut], by), RunVerdict::ProductFailure);
+    }
+
+    #[test]
+    fn a_time_that_was_up_hides_no_failure_and_counts_only_where_it_cut_something_off() {
+        let by = Termination::RunTimeout;
+        let up = RunVerdict::Interrupted { by };
+        let (passed, cut) = (cell(&[]), tried(vec![cut_off()]));
+        let broken = cell(&[Symptom::EngineGone]);
+        assert_eq!(of(&[passed.clone(), cut.clone()], Some(by)), up);
+        assert_eq!(of(&[Counted::default()], Some(by)), up);
+        assert_eq!(of(&[passed], Some(by)), RunVerdict::Passed);
+        assert_eq!(
+            of(&[broken, cut], Some(by)),
+            RunVerdict::InfrastructureFailure
+        );
     }
 }

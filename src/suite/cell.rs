@@ -21,7 +21,11 @@ use crate::matrix::Phase;
 pub struct CellEnd {
     /// What failed, the first failure first.
     pub failures: Vec<Failure>,
-    /// A signal came before the last phase had ended.
+    /// The phase of the first failure.
+    pub failed_in: Option<Phase>,
+    /// Clean-up could not prove that nothing is left.
+    pub left_behind: bool,
+    /// A signal came, or the run's time was up, before the last phase had ended.
     pub interrupted: bool,
 }
 
@@ -200,6 +204,8 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     fn failed(&mut self, phase: Phase, failure: Failure) -> PhaseStatus {
         self.stopped
             .get_or_insert_with(|| format!("`{phase}` failed"));
+        self.end.failed_in.get_or_insert(phase);
+        self.end.left_behind |= phase == Phase::Cleanup;
         self.end.failures.push(failure.clone());
         PhaseStatus::Failed { failure }
     }

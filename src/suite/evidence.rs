@@ -50,7 +50,7 @@ pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
             });
         }
         match write(&context.plan.output, &file, &text).await {
-            Ok(()) => files.push(format!("cells/{}/{file}", context.plan.cell.id)),
+            Ok(()) => files.push(format!("{}/{file}", context.plan.output_name)),
             Err(error) => unwritten(context, &file, error),
         }
     }

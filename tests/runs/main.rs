@@ -4,12 +4,15 @@
 
 #[path = "../support/blame.rs"]
 mod blame;
+mod course;
 mod faults;
 mod full_disk;
 mod interruption;
 mod mixed;
 #[path = "../support/record.rs"]
 mod record;
+mod retries;
 mod scale;
+mod scripted;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,7 @@
 //! The options of `run` and `list`. Each has an environment variable, which `--help` shows.
 
+mod course;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use clap::{Args, ValueEnum};
 
 use crate::matrix::{Jobs, Phase, ProviderChoice};
 use crate::report::ColorChoice;
+
+pub(super) use course::CourseOptions;
 
 /// Which cells.
 #[derive(Debug, Args)]
@@ -78,6 +82,8 @@ pub(super) struct RunOptions {
     /// How many cells run at once: a number, or `auto` [default: the matrix file's, else `auto`]
     #[arg(long, short, env = "E2E_MATRIX_JOBS", value_name = "N", value_parser = jobs)]
     pub(super) jobs: Option<Jobs>,
+    #[command(flatten)]
+    pub(super) course: CourseOptions,
     /// The folder for runs [default: `target/e2e-matrix` beside the matrix file]
     #[arg(long, short, env = "E2E_MATRIX_OUT", value_name = "DIR")]
     pub(super) out: Option<PathBuf>,

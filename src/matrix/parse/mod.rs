@@ -12,6 +12,7 @@ mod link;
 mod phases;
 mod reader;
 mod report;
+mod retry;
 mod settings;
 mod syntax;
 mod tags;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{Entry, Table};
-use super::settings::none_yet;
+use super::retry;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Phase, PhaseSettings, RestartScope};
@@ -57,8 +57,9 @@ fn apply(settings: &mut PhaseSettings, phase: Phase, table: &Table<'_>) {
     if let Some(timeout) = table.get("timeout").and_then(duration) {
         settings.set_timeout(phase, timeout);
     }
-    if let Some(retries) = table.get("retries") {
-        none_yet(retries);
+    let retries = table.get("retries");
+    if let Some(retries) = retries.and_then(|entry| retry::of_phase(phase, entry)) {
+        settings.set_retries(phase, retries);
     }
     if let Some(timeout) = own("mock-timeout").and_then(duration) {
         settings.mock_timeout = timeout;
@@ -75,7 +76,8 @@ fn restart_scope(entry: Entry<'_>) -> Option<RestartScope> {
 /// The longest deadline: anything above is a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn duration(entry: Entry<'_>) -> Option<Duration> {
+/// A duration above zero.
+pub(super) fn duration(entry: Entry<'_>) -> Option<Duration> {
     let examples = "a number with its unit: `\"500ms\"`, `\"90s\"`, `\"2m\"`";
     if entry.value.is_integer() {
         let source = entry.report.source(entry.span);

@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::images::path;
 use super::reader::{Entry, Located, Table};
+use super::retry;
 use crate::matrix::problem::Problem;
 use crate::matrix::{Deploy, Jobs, PortRange, Prefix, ProviderChoice, RunSettings};
 
@@ -29,10 +30,8 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
     let Some(table) = root.table("run") else {
         return default;
     };
-    table.only(&["provider", "jobs", "ports", "prefix", "tuned", "retries"]);
-    if let Some(retries) = table.get("retries") {
-        none_yet(retries);
-    }
+    let own: &[&str] = &["provider", "jobs", "ports", "prefix", "tuned"];
+    table.only(&[own, &retry::KEYS].concat());
     let jobs = table.get("jobs").and_then(jobs);
     let ports = table.get("ports").and_then(ports);
     if let (Some(jobs), Some(ports)) = (&jobs, &ports) {
@@ -51,20 +50,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
             .and_then(prefix)
             .unwrap_or(default.prefix),
         tuned: tuned.unwrap_or(default.tuned),
-    }
-}
-
-/// Retries, which the format has a key for and this version cannot do.
-pub(super) fn none_yet(entry: Entry<'_>) {
-    if entry
-        .integer(0..=u64::MAX, "0 or more")
-        .is_some_and(|retries| retries > 0)
-    {
-        entry.problem(
-            "this version does not have retries",
-            "",
-            "set it to 0, or leave it out",
-        );
+        retry: retry::settings(&table),
     }
 }
 

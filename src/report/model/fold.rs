@@ -187,6 +187,7 @@ impl CellDraft {
             config: String::new(),
             tags: Vec::new(),
             allow_failure: false,
+            repetition: None,
         };
         Self {
             summary,

@@ -171,6 +171,8 @@ impl Lab {
             namespace: "plexd-e2e".to_owned(),
             rendered: Arc::new(setup.rendered()),
             phases: PhaseSettings::default(),
+            attempt: 1,
+            output_name: "cells/cell".to_owned(),
             output: folder.path().join("output"),
             runtime: folder.path().join("runtime"),
             ledger: Arc::new(Ledger::open(&state, Owner::new("tests", folder.path())).unwrap()),

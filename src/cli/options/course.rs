@@ -1,0 +1,120 @@
+//! The options about retries, repetitions, and what ends a run early.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::matrix::{FlakyResult, MOST_RETRIES, RetryClass, RetrySettings};
+use crate::runner::{Course, StopAfter};
+
+/// The most rounds that can be asked for: each of their cells is known from the beginning.
+const MOST_ROUNDS: i64 = 10_000;
+
+/// Retries, repetitions, and what ends a run early.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CourseOptions {
+    /// How many further attempts a cell gets, each on a fresh cluster; 0 turns all retries off [default: the matrix file's, else one
+    /// where the machine failed in `cluster` or `images`]
+    #[arg(long, env = "E2E_MATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MOST_RETRIES)))]
+    pub(in crate::cli) retries: Option<u32>,
+    /// Which classes of failures are tried again [default: the matrix file's, else `infrastructure`]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_RETRY_ON",
+        value_name = "CLASS",
+        value_delimiter = ',',
+        value_parser = retry_class
+    )]
+    pub(in crate::cli) retry_on: Vec<RetryClass>,
+    /// The pause before the second attempt; it doubles with each one, up to a minute [default: the matrix file's, else `1s`]
+    #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = duration)]
+    pub(in crate::cli) retry_backoff: Option<Duration>,
+    /// What a cell counts for that passed on a retry [default: the matrix file's, else `pass`]
+    #[arg(long, env = "E2E_MATRIX_FLAKY_RESULT", value_name = "RESULT")]
+    pub(in crate::cli) flaky_result: Option<Flaky>,
+    /// Runs every selected cell so many times, each on a cluster of its own
+    #[arg(long, env = "E2E_MATRIX_REPEAT", value_name = "N", value_parser = rounds)]
+    pub(in crate::cli) repeat: Option<NonZeroU32>,
+    /// Runs the selected cells again and again until one is red, with `--repeat` at most so many times
+    #[arg(long, env = "E2E_MATRIX_UNTIL_FAILURE")]
+    pub(in crate::cli) until_failure: bool,
+    /// Starts no further cell after the first red one
+    #[arg(long, env = "E2E_MATRIX_FAIL_FAST", conflicts_with = "max_fail")]
+    pub(in crate::cli) fail_fast: bool,
+    /// Starts no further cell after so many red ones
+    #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N")]
+    pub(in crate::cli) max_fail: Option<NonZeroUsize>,
+    /// Ends the run in order when it has taken so long: its cells are interrupted and cleaned up
+    #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = duration)]
+    pub(in crate::cli) run_timeout: Option<Duration>,
+}
+
+/// What a cell counts for that passed on a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Flaky {
+    /// It passed
+    Pass,
+    /// It failed: exit code 1
+    Fail,
+}
+
+impl CourseOptions {
+    /// Puts what is given here above what the file says.
+    pub(in crate::cli) fn apply(&self, settings: &mut RetrySettings) {
+        settings.retries = self.retries.or(settings.retries);
+        if !self.retry_on.is_empty() {
+            settings.on = self.retry_on.iter().copied().collect();
+        }
+        settings.backoff = self.retry_backoff.unwrap_or(settings.backoff);
+        settings.flaky_result = match self.flaky_result {
+            Some(Flaky::Pass) => FlakyResult::Pass,
+            Some(Flaky::Fail) => FlakyResult::Fail,
+            None => settings.flaky_result,
+        };
+    }
+
+    /// The course of the run.
+    pub(in crate::cli) fn course(&self) -> Course {
+        Course {
+            repeat: self.repeat,
+            until_failure: self.until_failure,
+            stop_after: if self.fail_fast {
+                Some(StopAfter::First)
+            } else {
+                self.max_fail.map(StopAfter::Count)
+            },
+            timeout: self.run_timeout,
+        }
+    }
+}
+
+fn retry_class(text: &str) -> Result<RetryClass, String> {
+    let mut classes = RetryClass::ALL.into_iter();
+    if let Some((_, class)) = classes.find(|(name, _)| *name == text) {
+        return Ok(class);
+    }
+    Err(match text {
+        "configuration" => {
+            "failures of class configuration are never tried again: they would fail the same"
+        }
+        _ => "the classes are `product` and `infrastructure`",
+    }
+    .to_owned())
+}
+
+fn rounds(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.parse::<NonZeroU32>().ok();
+    number
+        .filter(|number| i64::from(number.get()) <= MOST_ROUNDS)
+        .ok_or_else(|| format!("a cell is run 1 to {MOST_ROUNDS} times"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text);
+    let duration = duration.map_err(|error| format!("no duration such as `90s`: {error}"))?;
+    if duration.is_zero() {
+        return Err("a duration must be longer than nothing".to_owned());
+    }
+    Ok(duration)
+}

@@ -1,0 +1,56 @@
+//! What the machine is doing now: read from the kernel, never guessed.
+
+use std::fs;
+
+use super::probe;
+
+/// A look at the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The load average over one minute, in hundredths.
+    pub average_hundredths: u64,
+    /// The share of the last ten seconds in which something waited for a processor, in percent; none where the kernel does not tell.
+    pub cpu_pressure_percent: Option<u64>,
+    /// Memory that new programs can have, in bytes.
+    pub memory_available: u64,
+}
+
+/// Looks at the machine; none where the kernel doesn't tell.
+pub fn measure() -> Option<Load> {
+    let average = fs::read_to_string("/proc/loadavg").ok()?;
+    let pressure = fs::read_to_string("/proc/pressure/cpu").ok();
+    Some(Load {
+        average_hundredths: hundredths(average.split_whitespace().next()?)?,
+        cpu_pressure_percent: pressure.and_then(|text| pressure_percent(&text)),
+        memory_available: probe::memory()?.available,
+    })
+}
+
+/// `0.25` as 25: the kernel writes two digits.
+fn hundredths(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.')?;
+    let whole: u64 = whole.parse().ok()?;
+    let part: u64 = part.parse().ok()?;
+    Some(whole * 100 + part)
+}
+
+/// `some avg10=12.34 …`, in whole percent.
+fn pressure_percent(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with("some "))?;
+    let mut words = line.split_whitespace();
+    let average = words.find_map(|word| word.strip_prefix("avg10="))?;
+    hundredths(average).map(|hundredths| hundredths / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_numbers_are_read_as_it_writes_them() {
+        assert_eq!(hundredths("12.05"), Some(1205));
+        assert_eq!(hundredths("x"), None);
+        let text = "some avg10=42.91 avg60=1.00 avg300=0.00 total=5\nfull avg10=7.00 avg60=0.00 avg300=0.00 total=0\n";
+        assert_eq!(pressure_percent(text), Some(42));
+    }
+}

@@ -1,0 +1,236 @@
+//! One cell, from its admission to its verdict: its attempts, one after another, and what is said of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admission::{Admission, Place, Room};
+use super::course::Stop;
+use super::plan::further_attempt;
+use super::retry::{again, pauses};
+use super::verdict::{Counted, of_attempt, reason_of_attempt};
+use crate::cluster::{CellPlan, Provider};
+use crate::deadline::{RunClock, milliseconds};
+use crate::error::chain;
+use crate::event::{Emitter, Event, Failure, MachineLoad, Symptom, Termination};
+use crate::machine::load;
+use crate::machine::ports::{self, PortError};
+use crate::matrix::{PhaseSettings, PortRange, RetrySettings};
+use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
+
+/// What the cells of a run share.
+pub(super) struct Shared {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) admission: Admission,
+    pub(super) stop: Stop,
+    pub(super) retry: RetrySettings,
+    pub(super) phases: PhaseSettings,
+    pub(super) ports: PortRange,
+    pub(super) clock: RunClock,
+    pub(super) events: Emitter,
+    pub(super) interruption: Interruption,
+}
+
+/// One cell.
+pub(super) struct CellTask {
+    pub(super) shared: Arc<Shared>,
+    pub(super) plan: Arc<CellPlan>,
+    pub(super) preflight: Preflight,
+}
+
+impl CellTask {
+    /// Runs the cell when its turn has come, and says how it ended.
+    pub(super) async fn run(self, place: Place) -> Counted {
+        let Some(room) = self.admitted(place).await else {
+            let skipped = Some(self.why_not_started());
+            let counted = self.counted(Vec::new(), skipped);
+            self.shared
+                .say_finished(&self.plan, &counted, Duration::ZERO);
+            return counted;
+        };
+        let start = self.shared.clock.elapsed();
+        let (attempts, room) = self.attempts(room).await;
+        let counted = self.counted(attempts, None);
+        let duration = self.shared.clock.elapsed().saturating_sub(start);
+        self.shared.say_finished(&self.plan, &counted, duration);
+        // Only now: whoever is next must know of this cell's end.
+        drop(room);
+        counted
+    }
+
+    async fn admitted(&self, place: Place) -> Option<Room> {
+        let shared = &self.shared;
+        tokio::select! {
+            biased;
+            () = shared.interruption.token.cancelled() => None,
+            () = shared.stop.stopped() => None,
+            room = shared.admission.admit(place, &self.plan.cell) => room,
+        }
+    }
+
+    fn why_not_started(&self) -> String {
+        if let Some(reason) = self.shared.stop.reason() {
+            return reason.to_owned();
+        }
+        match self.shared.interruption.by() {
+            Some(Termination::RunTimeout) => "not started: the time of --run-timeout was up",
+            Some(Termination::Interrupt | Termination::Terminate) | None => {
+                "the run was interrupted before it began"
+            }
+        }
+        .to_owned()
+    }
+
+    fn counted(&self, attempts: Vec<CellEnd>, skipped: Option<String>) -> Counted {
+        Counted {
+            attempts,
+            skipped,
+            allow_failure: self.plan.cell.allow_failure,
+        }
+    }
+
+    /// Attempts, until one needs no other. The room is the last one's.
+    async fn attempts(&self, room: Room) -> (Vec<CellEnd>, Option<Room>) {
+        let shared = &self.shared;
+        let mut pauses = pauses(&shared.retry);
+        let mut ends = Vec::new();
+        let mut room = room;
+        for number in 1.. {
+            let start = shared.clock.elapsed();
+            ends.push(self.attempt(number).await);
+            if !again(&shared.retry, &shared.phases, &ends) {
+                break;
+            }
+            let pause = pauses.next().unwrap_or_default();
+            let duration = shared.clock.elapsed().saturating_sub(start);
+            self.say_retried(number, ends.last(), duration, pause);
+            // Another cell may have it meanwhile: the machine is looked at again before the next attempt.
+            drop(room);
+            let Some(next) = self.admitted_again(pause).await else {
+                ends.push(cut_off());
+                return (ends, None);
+            };
+            room = next;
+        }
+        (ends, Some(room))
+    }
+
+    /// Waits for the pause to pass, and for room. None where the run ends before.
+    async fn admitted_again(&self, pause: Duration) -> Option<Room> {
+        let shared = &self.shared;
+        let pause = shared.clock.deadline(pause);
+        let waiting = async {
+            pause.passed().await;
+            shared.admission.admit_again(&self.plan.cell).await
+        };
+        tokio::select! {
+            biased;
+            () = shared.interruption.token.cancelled() => None,
+            room = waiting => room,
+        }
+    }
+
+    async fn attempt(&self, number: u32) -> CellEnd {
+        let plan = match number {
+            1 => Arc::clone(&self.plan),
+            further => Arc::new(further_attempt(&self.plan, further)),
+        };
+        let shared = &self.shared;
+        shared.events.emit(Event::CellStarted {
+            cell: plan.cell.id.clone(),
+            cluster: plan.cluster.to_string(),
+            attempt: number,
+        });
+        let mut port = None;
+        let preflight = self.preflight.clone().and_then(|evidence| {
+            port = Some(shared.hold_port(&plan)?);
+            Ok(evidence)
+        });
+        let provider = Arc::clone(&shared.provider);
+        let end = run_cell(
+            Arc::clone(&plan),
+            shared.provider.cluster(Arc::clone(&plan)),
+            move |phase| provider.execution(phase),
+            preflight,
+            shared.events.clone(),
+            &shared.interruption,
+        )
+        .await;
+        if let Some(port) = port {
+            release_port(port, &plan);
+        }
+        end
+    }
+
+    fn say_retried(&self, attempt: u32, end: Option<&CellEnd>, duration: Duration, wait: Duration) {
+        let Some(end) = end else { return };
+        self.shared.events.emit(Event::CellRetried {
+            cell: self.plan.cell.id.clone(),
+            attempt,
+            verdict: of_attempt(end),
+            reason: reason_of_attempt(end),
+            duration_ms: milliseconds(duration),
+            load: self.shared.load(),
+            wait_ms: milliseconds(wait),
+        });
+    }
+}
+
+/// An attempt that was to follow, and could not.
+fn cut_off() -> CellEnd {
+    CellEnd {
+        interrupted: true,
+        ..CellEnd::default()
+    }
+}
+
+impl Shared {
+    /// Says how a cell ended, and takes note of it.
+    pub(super) fn say_finished(&self, plan: &CellPlan, counted: &Counted, duration: Duration) {
+        let cell = &plan.cell.id;
+        let verdict = counted.verdict();
+        let began = !counted.attempts.is_empty();
+        self.events.emit(Event::CellFinished {
+            cell: cell.clone(),
+            verdict,
+            reason: counted.reason(),
+            duration_ms: milliseconds(duration),
+            load: began.then(|| self.load()).flatten(),
+        });
+        if !counted.allow_failure {
+            self.stop.note(cell, verdict);
+        }
+    }
+
+    /// What the machine is doing now.
+    fn load(&self) -> Option<MachineLoad> {
+        let load = load::measure()?;
+        Some(MachineLoad {
+            average_hundredths: load.average_hundredths,
+            cpu_pressure_percent: load.cpu_pressure_percent,
+            memory_available_bytes: load.memory_available,
+            cells: self.admission.running(),
+        })
+    }
+
+    /// Binds an attempt's port. It is held from now on, so that nobody takes it in between.
+    fn hold_port(&self, plan: &CellPlan) -> Result<u16, Failure> {
+        let bound = ports::bind_written_down(&self.ports, &plan.ledger);
+        let (port, listener) = bound.map_err(|error| match error {
+            PortError::AllTaken { .. } | PortError::Bind(_) => {
+                Failure::new(Symptom::NoPortFree, error.to_string())
+                    .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
+            }
+            PortError::Ledger(error) => Failure::new(Symptom::FilesystemFailed, chain(&error)),
+        })?;
+        plan.hold_listener(listener);
+        Ok(port)
+    }
+}
+
+/// Lets an attempt's port go, and writes that down.
+fn release_port(port: u16, plan: &CellPlan) {
+    drop(plan.take_listener());
+    if let Err(error) = ports::release(port, &plan.ledger) {
+        tracing::warn!(%error, "failed to write down that a port is free");
+    }
+}

@@ -1,0 +1,224 @@
+//! Whether a cell is tried again: one pure function, and the pauses between attempts.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use crate::event::{Failure, FailureClass, Symptom};
+use crate::matrix::{LONGEST_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
+use crate::suite::CellEnd;
+
+/// How the attempts at a cell ended so far, the first one first.
+pub(super) type Attempts = [CellEnd];
+
+/// Whether another attempt follows the last of `attempts`.
+///
+/// A cell has the run's retries, whichever phase it fails in, and beside them each phase's own. Failures of class infrastructure in
+/// `cluster` and `images` may always be tried again, others only where the settings name their class. Never tried again: what would
+/// be the same on a fresh cluster, what may not have gone away, and what was cut off.
+pub(super) fn again(settings: &RetrySettings, phases: &PhaseSettings, attempts: &Attempts) -> bool {
+    let Some(last) = attempts.last() else {
+        return false;
+    };
+    let (Some(first), Some(phase)) = (last.failures.first(), last.failed_in) else {
+        return false;
+    };
+    if is_final(last, phase) || settings.retries == Some(0) {
+        return false;
+    }
+    let Some(class) = retry_class(first.class()) else {
+        return false;
+    };
+    let is_named = settings.on.contains(&class);
+    let is_machines = class == RetryClass::Infrastructure && is_the_machines(phase);
+    let by_run = is_named && has_room(attempts.len(), settings.retries.unwrap_or(0));
+    let in_phase = attempts
+        .iter()
+        .filter(|attempt| attempt.failed_in == Some(phase));
+    let by_phase = (is_named || is_machines) && has_room(in_phase.count(), phases.retries(phase));
+    by_run || by_phase
+}
+
+/// Whether nothing better can come after `end`, or nothing may.
+fn is_final(end: &CellEnd, phase: Phase) -> bool {
+    let is_bug = |failure: &Failure| failure.symptom == Symptom::RunnerBug;
+    end.interrupted
+        || end.left_behind
+        || phase == Phase::Preflight
+        || end.failures.iter().any(is_bug)
+}
+
+fn retry_class(class: FailureClass) -> Option<RetryClass> {
+    match class {
+        FailureClass::Product => Some(RetryClass::Product),
+        FailureClass::Infrastructure => Some(RetryClass::Infrastructure),
+        FailureClass::Configuration => None,
+    }
+}
+
+/// The phases in which the product has no part yet.
+fn is_the_machines(phase: Phase) -> bool {
+    matches!(phase, Phase::Cluster | Phase::Images)
+}
+
+fn has_room(failed: usize, retries: u32) -> bool {
+    usize::try_from(retries).is_ok_and(|retries| failed <= retries)
+}
+
+/// The pauses between a cell's attempts: each about twice the one before, never two alike.
+pub(super) fn pauses(settings: &RetrySettings) -> impl Iterator<Item = Duration> + Send + use<> {
+    ExponentialBuilder::new()
+        .with_min_delay(settings.backoff)
+        .with_max_delay(LONGEST_BACKOFF)
+        .without_max_times()
+        .with_jitter()
+        .with_jitter_seed(rand::random())
+        .build()
+        // Jitter comes on top of what the builder caps.
+        .map(|pause| pause.min(LONGEST_BACKOFF))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// How an attempt ended, by its first failure.
+    fn end(symptom: Symptom, phase: Phase) -> CellEnd {
+        CellEnd {
+            failures: vec![Failure::new(symptom, "x")],
+            failed_in: Some(phase),
+            left_behind: phase == Phase::Cleanup,
+            interrupted: false,
+        }
+    }
+
+    fn settings(retries: Option<u32>, on: &[RetryClass]) -> RetrySettings {
+        RetrySettings {
+            retries,
+            on: on.iter().copied().collect(),
+            ..RetrySettings::default()
+        }
+    }
+
+    const PRODUCT: (Symptom, Phase) = (Symptom::CounterNotMet, Phase::Assertions);
+    const ENGINE: (Symptom, Phase) = (Symptom::EngineGone, Phase::Readiness);
+    const CLUSTER: (Symptom, Phase) = (Symptom::ClusterNotUp, Phase::Cluster);
+    const IMAGES: (Symptom, Phase) = (Symptom::ImageLoadFailed, Phase::Images);
+    const BOTH: [RetryClass; 2] = [RetryClass::Product, RetryClass::Infrastructure];
+    const MACHINE: [RetryClass; 1] = [RetryClass::Infrastructure];
+
+    /// What the attempts came to so far, and whether one more follows.
+    type Row<'r> = (Option<u32>, &'r [RetryClass], &'r [(Symptom, Phase)], bool);
+
+    #[test]
+    fn the_documented_policy_row_by_row() {
+        let rows: &[Row<'_>] = &[
+            // By default: once after a failure of the machine in `cluster` and in `images`, and after nothing else.
+            (None, &MACHINE, &[CLUSTER], true),
+            (None, &MACHINE, &[CLUSTER, CLUSTER], false),
+            (None, &MACHINE, &[CLUSTER, IMAGES], true),
+            (None, &MACHINE, &[CLUSTER, IMAGES, CLUSTER], false),
+            (None, &MACHINE, &[ENGINE], false),
+            (None, &MACHINE, &[PRODUCT], false),
+            // They need no naming of their class, and only an outspoken 0 takes them away.
+            (None, &[], &[CLUSTER], true),
+            (Some(0), &MACHINE, &[CLUSTER], false),
+            // The run's retries are for the classes that are named.
+            (Some(1), &MACHINE, &[ENGINE], true),
+            (Some(1), &MACHINE, &[ENGINE, ENGINE], false),
+            (Some(2), &MACHINE, &[ENGINE, ENGINE], true),
+            (Some(3), &MACHINE, &[PRODUCT], false),
+            (Some(3), &BOTH, &[PRODUCT], true),
+            (Some(3), &BOTH, &[PRODUCT, ENGINE, PRODUCT, ENGINE], false),
+            // A phase's retries are beside them.
+            (Some(1), &MACHINE, &[ENGINE, CLUSTER], true),
+            // Never: what a fresh cluster changes nothing about.
+            (
+                Some(9),
+                &BOTH,
+                &[(Symptom::ObjectRefused, Phase::Manifests)],
+                false,
+            ),
+            (
+                Some(9),
+                &BOTH,
+                &[(Symptom::ObjectRefused, Phase::Cluster)],
+                false,
+            ),
+            (
+                Some(9),
+                &BOTH,
+                &[(Symptom::MachineTooSmall, Phase::Preflight)],
+                false,
+            ),
+            (
+                Some(9),
+                &BOTH,
+                &[(Symptom::RunnerBug, Phase::Periodic)],
+                false,
+            ),
+            (
+                Some(9),
+                &BOTH,
+                &[(Symptom::CleanupIncomplete, Phase::Cleanup)],
+                false,
+            ),
+            (Some(9), &BOTH, &[], false),
+        ];
+        for (retries, on, ends, expected) in rows {
+            let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
+            let settings = settings(*retries, on);
+            let decided = again(&settings, &PhaseSettings::default(), &attempts);
+            assert_eq!(decided, *expected, "{retries:?} {on:?} {ends:?}");
+        }
+    }
+
+    #[test]
+    fn a_phase_of_the_file_has_retries_for_the_named_classes() {
+        let mut phases = PhaseSettings::default();
+        phases.set_retries(Phase::Readiness, 2);
+        phases.set_retries(Phase::Assertions, 1);
+        phases.set_retries(Phase::Cluster, 0);
+        let decide = |ends: &[(Symptom, Phase)]| {
+            let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
+            again(&RetrySettings::default(), &phases, &attempts)
+        };
+        assert!(decide(&[ENGINE, ENGINE]));
+        assert!(!decide(&[ENGINE, ENGINE, ENGINE]));
+        assert!(!decide(&[PRODUCT]), "its class is not named");
+        assert!(!decide(&[CLUSTER]), "the file says 0");
+    }
+
+    #[test]
+    fn what_was_cut_off_or_left_something_behind_is_not_tried_again() {
+        let settings = settings(Some(9), &BOTH);
+        let of = |end: CellEnd| again(&settings, &PhaseSettings::default(), &[end]);
+        let failed = || end(PRODUCT.0, PRODUCT.1);
+        assert!(of(failed()));
+        assert!(!of(CellEnd {
+            interrupted: true,
+            ..failed()
+        }));
+        assert!(!of(CellEnd {
+            left_behind: true,
+            ..failed()
+        }));
+    }
+
+    #[test]
+    fn pauses_grow_to_their_limit_and_are_never_alike() {
+        let settings = RetrySettings {
+            backoff: Duration::from_secs(4),
+            ..RetrySettings::default()
+        };
+        let first: Vec<Duration> = pauses(&settings).take(8).collect();
+        assert!(first[0] >= settings.backoff && first[0] < settings.backoff * 2);
+        assert!(first[1] >= settings.backoff * 2);
+        assert!(first.iter().all(|pause| *pause <= LONGEST_BACKOFF));
+        assert_eq!(first[7], LONGEST_BACKOFF);
+        let others: BTreeSet<Duration> = (0..20).filter_map(|_| pauses(&settings).next()).collect();
+        assert!(others.len() > 1, "{others:?}");
+    }
+}
