@@ -7,6 +7,7 @@ mod emitter;
 mod failure;
 mod outcome;
 mod record;
+mod schema;
 
 pub use emitter::{Emitter, Said, Stamped};
 pub use failure::{Evidence, Failure, FailureClass, LogTail, Symptom};
@@ -15,6 +16,7 @@ pub use outcome::{
     Termination,
 };
 pub use record::{
-    CellFacts, CellSummary, Event, FlakyResult, HostFacts, MachineLoad, Record, RunFacts, Severity,
-    Step, VERSION,
+    CellFacts, CellSummary, Event, FlakyResult, HostFacts, MachineLoad, PartFacts, Record,
+    RunFacts, SessionFacts, Severity, ShardFacts, Step, VERSION,
 };
+pub use schema::schema;

@@ -136,6 +136,7 @@ impl Plan {
             config: self.2.to_owned(),
             tags: Vec::new(),
             allow_failure: self.3,
+            repetition: None,
         }
     }
 
@@ -365,6 +366,10 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
                 memory_bytes: 33_500_000_000,
                 tools: vec!["Docker 28.1".to_owned()],
             },
+            rerun_of: None,
+            selection_digest: None,
+            shard: None,
+            parts: Vec::new(),
             cells: plans.iter().map(Plan::summary).collect(),
         },
     });

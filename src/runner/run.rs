@@ -111,7 +111,7 @@ impl<'r> Run<'r> {
             run: request.folder.id().to_owned(),
             runner: env!("CARGO_PKG_VERSION").to_owned(),
             matrix: request.matrix.display().to_string(),
-            filters: request.filters.clone(),
+            filters: request.selection.filters.clone(),
             provider: self.provider.name().to_owned(),
             provider_reason: request.provider.reason.clone(),
             jobs: self.admission.capacity(),
@@ -123,6 +123,10 @@ impl<'r> Run<'r> {
                 memory_bytes: probe::memory().map_or(0, |memory| memory.total),
                 tools: self.provider.tools().await,
             },
+            rerun_of: request.selection.rerun_of.clone(),
+            selection_digest: request.selection.digest.clone(),
+            shard: request.selection.shard.clone(),
+            parts: Vec::new(),
             cells: request
                 .plans
                 .cells
@@ -272,6 +276,7 @@ fn summary(plan: &CellPlan) -> CellSummary {
         config: cell.variant.name.to_string(),
         tags: cell.tags.iter().cloned().collect(),
         allow_failure: cell.allow_failure,
+        repetition: None,
     }
 }
 

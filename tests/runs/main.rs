@@ -10,6 +10,7 @@ mod interruption;
 mod mixed;
 #[path = "../support/record.rs"]
 mod record;
+mod recorded;
 mod scale;
 #[path = "../support/mod.rs"]
 mod support;

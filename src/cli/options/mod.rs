@@ -1,5 +1,7 @@
 //! The options of `run` and `list`. Each has an environment variable, which `--help` shows.
 
+mod recorded;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use clap::{Args, ValueEnum};
 
 use crate::matrix::{Jobs, Phase, ProviderChoice};
 use crate::report::ColorChoice;
+
+pub(super) use recorded::{CopyOptions, Format, Place, ReplayOptions, ReportOptions};
 
 /// Which cells.
 #[derive(Debug, Args)]

@@ -47,7 +47,7 @@ pub fn render(run: &RunModel) -> String {
 fn cell_suite(run: &RunModel, cell: &CellModel) -> TestSuite {
     let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
     let mut suite = TestSuiteBuilder::new(&attribute(cell.summary.id.as_str()))
-        .set_timestamp(date(cell.started.or(run.started)))
+        .set_timestamp(date(cell.began().or(run.started)))
         .add_testcases(cases)
         .add_testcases(cell_case(cell))
         .set_system_out(&cdata(&output::of_cell(run, cell)))
