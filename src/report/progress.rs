@@ -207,7 +207,7 @@ mod tests {
         progress.finish_run().unwrap();
         let seen = paper.0.lock().unwrap().clone();
         assert!(
-            seen.contains("passed      k8s-1.30-n1-default  in 1m 06s (1/8 cells)"),
+            seen.contains("passed      k8s-1.30-n1-default  in 1m 06s (1/9 cells)"),
             "{seen}"
         );
         assert!(!seen.contains("as plexd-e2e-130-n1-default"), "{seen}");

@@ -13,9 +13,7 @@ pub(super) fn render(run: &RunModel) -> String {
         .iter()
         .filter(|cell| cell.verdict == CellVerdict::Passed);
     for cell in green {
-        let id = cell.summary.id.as_str();
-        let (cell_id, _repetition) = id.split_once('#').unwrap_or((id, ""));
-        let longest = timings.entry(cell_id).or_default();
+        let longest = timings.entry(cell.id_in_matrix()).or_default();
         *longest = cell.duration_ms.max(*longest);
     }
     let text = serde_json::to_string_pretty(&timings).expect("names and numbers are JSON");

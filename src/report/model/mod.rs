@@ -8,6 +8,8 @@ mod draft;
 mod fault;
 mod fold;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::event::{
@@ -166,8 +168,27 @@ impl RunModel {
 
     /// How many cells ended how.
     pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
+        Tally::of(&self.cells)
+    }
+
+    /// The cells that were repeated: each with its id in the matrix, and how its repetitions ended.
+    pub fn repeated(&self) -> Vec<(&str, Tally)> {
+        let mut cells: BTreeMap<&str, Vec<&CellModel>> = BTreeMap::new();
         for cell in &self.cells {
+            if cell.summary.repetition.is_some() {
+                cells.entry(cell.id_in_matrix()).or_default().push(cell);
+            }
+        }
+        let cells = cells.into_iter();
+        cells.map(|(id, cells)| (id, Tally::of(cells))).collect()
+    }
+}
+
+impl Tally {
+    /// Counts `cells`.
+    pub fn of<'c>(cells: impl IntoIterator<Item = &'c CellModel>) -> Self {
+        let mut tally = Self::default();
+        for cell in cells {
             let count = match cell.verdict {
                 CellVerdict::Passed => &mut tally.passed,
                 CellVerdict::Flaky => &mut tally.flaky,
@@ -183,6 +204,12 @@ impl RunModel {
         }
         tally
     }
+
+    /// How many there are.
+    pub const fn total(self) -> usize {
+        let green = self.passed + self.flaky;
+        green + self.failed + self.broken + self.allowed + self.skipped + self.interrupted
+    }
 }
 
 impl CellModel {
@@ -192,6 +219,17 @@ impl CellModel {
             CellVerdict::Failed | CellVerdict::Broken | CellVerdict::Interrupted => true,
             CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Skipped => false,
         }
+    }
+
+    /// Whether it passed, but not at the first attempt.
+    pub fn is_flaky(&self) -> bool {
+        self.verdict == CellVerdict::Flaky
+    }
+
+    /// The id of the cell in the matrix, whichever repetition of it this is.
+    pub fn id_in_matrix(&self) -> &str {
+        let id = self.summary.id.as_str();
+        id.split_once('#').map_or(id, |(cell, _)| cell)
     }
 
     /// When its first attempt began.
