@@ -62,6 +62,38 @@ fn the_exit_codes() {
 }
 
 #[test]
+fn the_schema_of_the_record() {
+    generated("docs/schema/events.json", &reference::events_schema());
+}
+
+#[test]
+fn every_event_with_its_fields() {
+    let schema: serde_json::Value = serde_json::from_str(&reference::events_schema()).unwrap();
+    let mut table = "| Event | When, and what it says |\n|---|---|\n".to_owned();
+    for event in schema["$defs"]["Event"]["oneOf"].as_array().unwrap() {
+        let name = event["properties"]["type"]["const"].as_str().unwrap();
+        let meaning = one_line(&event["description"]);
+        let fields: String = event["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(field, _)| *field != "type")
+            .fold(String::new(), |mut fields, (field, about)| {
+                write!(fields, "<br>`{field}`: {}", one_line(&about["description"])).unwrap();
+                fields
+            });
+        writeln!(table, "| `{name}` | {meaning}{fields} |").unwrap();
+    }
+    generated_part("docs/reports.md", "events", &table);
+}
+
+/// A description, as it stands in a table.
+fn one_line(description: &serde_json::Value) -> String {
+    let text = description.as_str().unwrap();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
 fn the_failure_classes() {
     let mut table =
         "| Symptom | Class | Ends its phase at once | What was seen |\n|---|---|---|---|\n"

@@ -9,7 +9,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use super::exit::Exit;
 use super::options::Color;
 use crate::error::causes;
-use crate::report::Surroundings;
+use crate::report::{RecordError, Surroundings, WriteError};
 use crate::runner::SessionError;
 
 /// Why a command ends before its work.
@@ -38,6 +38,14 @@ pub(super) enum CliError {
     Session(SessionError),
     #[error("failed to look for what dead runs left")]
     Ledger(#[source] crate::machine::LedgerError),
+    #[error("there is no run `{run}`, neither here nor in {}", out.display())]
+    NoRun { run: String, out: PathBuf },
+    #[error("there is no record in {}", folder.display())]
+    NoRecord { folder: PathBuf },
+    #[error(transparent)]
+    Record(RecordError),
+    #[error(transparent)]
+    Reports(WriteError),
     #[error("failed to find out the path of this program")]
     Program(#[source] io::Error),
     #[error("failed to start the run")]
@@ -65,12 +73,16 @@ impl CliError {
             | Self::OneNameAtOnce
             | Self::FewPorts { .. }
             | Self::ClusterName(_)
+            | Self::NoRun { .. }
+            | Self::NoRecord { .. }
+            | Self::Record(_)
             | Self::Prefix(_) => Exit::Configuration,
             Self::Session(error) if error.is_configuration() => Exit::Configuration,
             Self::Session(_)
             | Self::Ledger(_)
             | Self::CurrentFolder(_)
             | Self::Program(_)
+            | Self::Reports(_)
             | Self::Runtime(_)
             | Self::Write { .. } => Exit::Infrastructure,
         }
@@ -90,6 +102,12 @@ impl CliError {
             Self::FewPorts { .. } => {
                 "name a wider range as `ports` under `[run]`, or fewer `--jobs`"
             }
+            Self::NoRun { .. } => {
+                "name a run by its id, its folder or its record, and the folder for runs with `--out DIR`"
+            }
+            Self::NoRecord { .. } => {
+                "a folder that holds the parts of a run becomes one with `e2e-matrix merge`"
+            }
             Self::Session(error) => return error.hint(),
             Self::Report(_)
             | Self::MatrixUnreadable { .. }
@@ -97,6 +115,8 @@ impl CliError {
             | Self::ClusterName(_)
             | Self::Prefix(_)
             | Self::Program(_)
+            | Self::Record(_)
+            | Self::Reports(_)
             | Self::Runtime(_)
             | Self::Ledger(_)
             | Self::Write { .. } => return None,

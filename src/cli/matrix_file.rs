@@ -42,7 +42,7 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
 }
 
 /// `matrix.toml` here or in a parent folder.
-fn find() -> Result<PathBuf, CliError> {
+pub(super) fn find() -> Result<PathBuf, CliError> {
     let here = std::env::current_dir().map_err(CliError::CurrentFolder)?;
     let mut candidates = here.ancestors().map(|folder| folder.join(FILE));
     let Some(path) = candidates.find(|path| path.is_file()) else {

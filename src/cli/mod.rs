@@ -9,8 +9,12 @@ mod list;
 mod log;
 mod matrix_file;
 mod options;
+mod recorded;
 pub mod reference;
+mod replay;
+mod report;
 mod run;
+mod schema;
 
 use std::process::ExitCode;
 
@@ -19,7 +23,9 @@ use clap::{Parser, Subcommand};
 use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
-use options::{Color, GarbageOptions, ListOptions, RunOptions};
+use options::{
+    Color, Format, GarbageOptions, ListOptions, ReplayOptions, ReportOptions, RunOptions,
+};
 
 /// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
 ///
@@ -51,6 +57,15 @@ enum Command {
     List(ListOptions),
     /// Removes what runs that died left behind: clusters, networks, processes, files
     Gc(GarbageOptions),
+    /// Makes the reports of a run anew from its record, also of a run that was killed
+    Report(ReportOptions),
+    /// Shows a run again on the terminal
+    Replay(ReplayOptions),
+    /// Prints the JSON Schema of a format
+    Schema {
+        /// The format
+        format: Format,
+    },
     /// Prints a completion script for a shell
     Completions {
         /// The shell
@@ -78,6 +93,9 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => finish(run.color, run::run(&run)),
         Some(Command::List(list)) => finish(list.color, list::run(&list)),
         Some(Command::Gc(garbage)) => finish(garbage.color, gc::run(&garbage)),
+        Some(Command::Report(report)) => finish(report.color, report::run(&report)),
+        Some(Command::Replay(replay)) => finish(replay.color, replay::run(&replay)),
+        Some(Command::Schema { format }) => finish(Color::Auto, schema::run(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
         Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),

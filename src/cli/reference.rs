@@ -47,6 +47,12 @@ pub fn command_line() -> String {
     page
 }
 
+/// The file `docs/schema/events.json`, which is what `schema events` prints.
+pub fn events_schema() -> String {
+    // `{:#}` of JSON is its pretty form.
+    format!("{:#}\n", crate::event::schema().as_value())
+}
+
 /// The page `docs/exit-codes.md`.
 pub fn exit_codes() -> String {
     let mut page = "# Exit codes\n\nGenerated from the one table in the code. The first that applies is the exit code.\n\n| Code | When |\n|---|---|\n".to_owned();

@@ -2,20 +2,20 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::gc_command;
 use super::matrix_file::{self, Selected};
-use super::options::{NoCells, RunOptions};
+use super::options::{Color, NoCells, RunOptions};
 use crate::cluster::ClusterName;
 use crate::event::{RunVerdict, Termination};
 use crate::machine::Resource;
 use crate::matrix::{Jobs, Prefix};
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
-use crate::runner::{self, LiveSinks, Part, RunOutcome, Session};
+use crate::runner::{self, LiveSinks, Part, RunOutcome, Selection, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -135,8 +135,11 @@ pub(super) fn session(
         path: selected.path,
         matrix: selected.matrix,
         cells: selected.cells,
-        filters: options.select.filter.clone(),
         course: options.course.course(),
+        selection: Selection {
+            filters: options.select.filter.clone(),
+            ..Selection::default()
+        },
         runner,
         out: options.out.clone(),
         part,
@@ -153,22 +156,27 @@ pub(super) fn session(
 
 /// What happens goes to stderr as it happens; the tables go to stdout in the end.
 fn live_sinks(options: &RunOptions) -> LiveSinks {
-    let color = options.color.into();
-    let detail = if options.verbose {
+    let (color, verbose) = (options.color, options.verbose);
+    Box::new(move |folder| {
+        let sinks: [Box<dyn Sink>; 2] = [console(color, verbose), Box::new(tables(color, folder))];
+        sinks.into()
+    })
+}
+
+/// What happens, as it happens.
+pub(super) fn console(color: Color, verbose: bool) -> Box<dyn Sink> {
+    let err = Surroundings::of(&io::stderr());
+    let detail = if verbose {
         Detail::Phases
     } else {
         Detail::Cells
     };
-    Box::new(move |folder| {
-        let (out, err) = (
-            Surroundings::of(&io::stdout()),
-            Surroundings::of(&io::stderr()),
-        );
-        let tables = AtEnd::tables(io::stdout(), out.width, out.color(color), folder.to_owned());
-        let sinks: [Box<dyn Sink>; 2] = [
-            report::live(err, err.color(color), detail),
-            Box::new(tables),
-        ];
-        sinks.into()
-    })
+    report::live(err, err.color(color.into()), detail)
+}
+
+/// The tables of the run in `folder`.
+pub(super) fn tables(color: Color, folder: &Path) -> AtEnd {
+    let out = Surroundings::of(&io::stdout());
+    let color = out.color(color.into());
+    AtEnd::tables(io::stdout(), out.width, color, folder.to_owned())
 }

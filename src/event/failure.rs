@@ -4,10 +4,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whose fault a failure is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureClass {
     /// The agent broke the contract.
@@ -39,7 +42,7 @@ impl fmt::Display for FailureClass {
 macro_rules! symptoms {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, $class:ident, at_once: $at_once:literal; )+) => {
         /// What was seen to go wrong. The variants and their classes are one table.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Symptom {
             $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+
         }
@@ -153,7 +156,7 @@ impl fmt::Display for Symptom {
 }
 
 /// One thing that was looked at: what should have been, what was, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// The node it concerns; none where it concerns the cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,7 +172,7 @@ pub struct Evidence {
 }
 
 /// The last lines of a log that matter to a failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogTail {
     /// Whose log, such as `plexd on plexd-e2e-…-worker`.
     pub source: String,
@@ -178,7 +181,7 @@ pub struct LogTail {
 }
 
 /// Why a phase failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// What was seen; class and permanence follow from it.
     pub symptom: Symptom,

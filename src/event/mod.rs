@@ -7,6 +7,7 @@ mod emitter;
 mod failure;
 mod outcome;
 mod record;
+mod schema;
 
 pub use crate::matrix::FlakyResult;
 pub use emitter::{Emitter, Said, Stamped};
@@ -16,6 +17,7 @@ pub use outcome::{
     Termination,
 };
 pub use record::{
-    CellFacts, CellSummary, Event, HostFacts, MachineLoad, Record, RunFacts, Severity, Step,
-    VERSION,
+    CellFacts, CellSummary, Event, HostFacts, MachineLoad, PartFacts, Record, RunFacts,
+    SessionFacts, Severity, ShardFacts, Step, VERSION,
 };
+pub use schema::schema;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Failure, FailureClass};
 use crate::matrix::Phase;
 
 /// How a phase's work was done on this provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Execution {
     /// Really.
@@ -19,7 +20,7 @@ pub enum Execution {
 }
 
 /// How a phase ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum PhaseStatus {
     /// All of it held.
@@ -37,7 +38,7 @@ pub enum PhaseStatus {
 }
 
 /// A phase that has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseResult {
     /// Which.
     pub phase: Phase,
@@ -56,7 +57,9 @@ pub struct PhaseResult {
 }
 
 /// How a cell ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CellVerdict {
     /// Every phase passed.
@@ -86,6 +89,14 @@ impl CellVerdict {
         }
     }
 
+    /// Whether the suite came to it, rather than the end of the run: whoever goes on with the run keeps it.
+    pub const fn is_settled(self) -> bool {
+        match self {
+            Self::Passed | Self::Flaky | Self::Failed | Self::Broken => true,
+            Self::Skipped | Self::Interrupted => false,
+        }
+    }
+
     /// The verdict that a failure of that class gives.
     pub const fn of_class(class: FailureClass) -> Self {
         match class {
@@ -102,7 +113,7 @@ impl fmt::Display for CellVerdict {
 }
 
 /// What ended the run before its cells had ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Termination {
     /// SIGINT, Ctrl-C.
@@ -125,7 +136,7 @@ impl Termination {
 }
 
 /// How a run ended: the first of these that applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum RunVerdict {
     /// A signal ended it, or its time was up before its cells had ended. A signal comes before all others; a time-out comes after the
@@ -154,7 +165,7 @@ pub enum RunVerdict {
 pub type CounterTable = BTreeMap<String, u64>;
 
 /// The counters that a cell's mock had in the end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeCounters {
     /// Summed.
     pub total: CounterTable,

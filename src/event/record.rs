@@ -1,6 +1,7 @@
 //! The record of a run: one event a line, versioned, stamped and numbered.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CellVerdict, Failure, NodeCounters, PhaseResult, RunVerdict, Termination};
@@ -10,7 +11,7 @@ use crate::matrix::{CellId, FlakyResult, Phase};
 pub const VERSION: u32 = 1;
 
 /// One line of `events.ndjson`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// [`VERSION`] at the time of writing.
     pub version: u32,
@@ -28,13 +29,19 @@ const fn first_attempt() -> u32 {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Event {
     /// The first event of every run.
     RunStarted {
         /// Everything that is known before the first cell.
         facts: RunFacts,
+    },
+    /// A run that was killed or interrupted goes on, in another process. Cells that had a verdict of their own keep it; the others
+    /// begin again.
+    RunResumed {
+        /// What may differ from the session before.
+        facts: SessionFacts,
     },
     /// Something to know that belongs to the run and to no cell.
     Notice {
@@ -166,7 +173,7 @@ pub enum Event {
 }
 
 /// How important a notice is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Good to know.
@@ -176,7 +183,7 @@ pub enum Severity {
 }
 
 /// What is known of a run before its first cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunFacts {
     /// The run's id, which is also its folder's name.
     pub run: String,
@@ -199,12 +206,64 @@ pub struct RunFacts {
     pub flaky_result: FlakyResult,
     /// The machine.
     pub host: HostFacts,
+    /// The run whose cells that were not green this one runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<String>,
+    /// A hash over the matrix file and everything that selected the cells: a run goes on only where it is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection_digest: Option<String>,
+    /// Which part of the selection this run is, where it was split over machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardFacts>,
+    /// The runs that were merged into this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartFacts>,
     /// The selected cells, in their order.
     pub cells: Vec<CellSummary>,
 }
 
+/// One shard of a selection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShardFacts {
+    /// Which, from 1.
+    pub index: u32,
+    /// Of how many.
+    pub count: u32,
+    /// A hash over the whole selection and its estimates: shards that belong together have the same.
+    pub digest: String,
+}
+
+/// A run that was merged into another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PartFacts {
+    /// Its id.
+    pub run: String,
+    /// The name of its machine.
+    pub host: String,
+    /// Which shard it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardFacts>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The cells that are told as it saw them.
+    pub cells: Vec<CellId>,
+}
+
+/// What is known of a session that goes on with a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionFacts {
+    /// What tells the session's resources from every other's.
+    pub token: String,
+    /// The runner's version.
+    pub runner: String,
+    /// How many cells run at once.
+    pub jobs: usize,
+    /// The machine.
+    pub host: HostFacts,
+}
+
 /// The machine that a run ran on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostFacts {
     /// Its name.
     pub name: String,
@@ -220,7 +279,7 @@ pub struct HostFacts {
 }
 
 /// A selected cell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CellSummary {
     /// Its id.
     pub id: CellId,
@@ -242,7 +301,7 @@ pub struct CellSummary {
 }
 
 /// What the machine was doing when a cell ended: an overloaded one makes failures that are nobody's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineLoad {
     /// The load average over one minute, in hundredths: 250 are two and a half processes that run or want to.
     pub average_hundredths: u64,
@@ -256,7 +315,7 @@ pub struct MachineLoad {
 }
 
 /// What is known of a cell's cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CellFacts {
     /// What the API server says it is; none where no Kubernetes was exercised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -276,7 +335,7 @@ pub struct CellFacts {
 }
 
 /// A piece of work that may overlap phases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// What.
     pub name: String,

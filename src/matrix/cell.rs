@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{KubernetesVersion, Variant};
@@ -127,9 +128,12 @@ impl fmt::Display for ConfigName {
     }
 }
 
-/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, with `#<n>` behind it for the repetitions of a cell.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = r"^k8s-[0-9]+\.[0-9]+-n[0-9]+-[a-z][a-z0-9-]*(#[0-9]+)?$"))]
 pub struct CellId(String);
 
 impl CellId {

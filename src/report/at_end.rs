@@ -3,26 +3,26 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::model::Folding;
 use super::{Copies, RunModel, Sink, WriteError, summary, write_all};
 use crate::event::{Event, Record};
 
-type Work = Box<dyn FnMut(&[Record]) -> io::Result<()> + Send>;
+type Work = Box<dyn FnMut(&RunModel) -> io::Result<()> + Send>;
 
-/// Keeps records until the last event, then works on all of them.
+/// Folds records until the last event, then works on what they come to.
 pub struct AtEnd {
     name: &'static str,
-    records: Vec<Record>,
+    folding: Folding,
     work: Work,
 }
 
 impl AtEnd {
     /// Writes the report files into `folder`, and their copies.
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
-        let work =
-            move |records: &[Record]| match told_together(&write_all(&folder, &copies, records)) {
-                None => Ok(()),
-                Some(error) => Err(error),
-            };
+        let work = move |run: &RunModel| match told_together(&write_all(&folder, &copies, run)) {
+            None => Ok(()),
+            Some(error) => Err(error),
+        };
         Self::new("the reports", Box::new(work))
     }
 
@@ -33,8 +33,8 @@ impl AtEnd {
         color: bool,
         folder: PathBuf,
     ) -> Self {
-        let work = move |records: &[Record]| {
-            let tables = summary::terminal(&RunModel::new(records), width, color);
+        let work = move |run: &RunModel| {
+            let tables = summary::terminal(run, width, color);
             write!(out, "\n{tables}\nreports: {}\n", folder.display())?;
             out.flush()
         };
@@ -44,9 +44,14 @@ impl AtEnd {
     fn new(name: &'static str, work: Work) -> Self {
         Self {
             name,
-            records: Vec::new(),
+            folding: Folding::default(),
             work,
         }
+    }
+
+    /// Works on a run whose record ends without an end.
+    pub fn give_up(mut self) -> io::Result<()> {
+        (self.work)(&self.folding.finish())
     }
 }
 
@@ -69,10 +74,11 @@ fn told_together(failures: &[WriteError]) -> Option<io::Error> {
 
 impl Sink for AtEnd {
     fn on(&mut self, record: &Record) -> io::Result<()> {
-        self.records.push(record.clone());
+        self.folding.take(record);
         match record.event {
-            Event::RunFinished { .. } => (self.work)(&self.records),
+            Event::RunFinished { .. } => (self.work)(&self.folding.clone().finish()),
             Event::RunStarted { .. }
+            | Event::RunResumed { .. }
             | Event::Notice { .. }
             | Event::CellsAdded { .. }
             | Event::CellStarted { .. }
@@ -88,6 +94,10 @@ impl Sink for AtEnd {
             | Event::Interrupted { .. }
             | Event::RunFailed { .. } => Ok(()),
         }
+    }
+
+    fn recall(&mut self, record: &Record) {
+        self.folding.take(record);
     }
 
     fn name(&self) -> &'static str {

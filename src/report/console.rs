@@ -43,6 +43,10 @@ impl<W: Write + Send> Sink for Console<W> {
         self.out.flush()
     }
 
+    fn recall(&mut self, record: &Record) {
+        drop(self.lines.of(record));
+    }
+
     fn name(&self) -> &'static str {
         "console"
     }

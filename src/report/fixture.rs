@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::marks::Mark;
 use crate::event::{
     CellFacts, CellSummary, CellVerdict, CounterTable, Event, Evidence, Execution, Failure,
-    FailureClass, FlakyResult, HostFacts, LogTail, NodeCounters, PhaseResult, PhaseStatus, Record,
-    RunFacts, RunVerdict, Severity, Step, Symptom, VERSION,
+    FailureClass, FlakyResult, HostFacts, LogTail, MachineLoad, NodeCounters, PhaseResult,
+    PhaseStatus, Record, RunFacts, RunVerdict, Severity, Step, Symptom, VERSION,
 };
 use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
 
@@ -16,6 +16,8 @@ use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, P
 pub(super) enum Story {
     Passes,
     Fails(Phase, Symptom),
+    /// Fails so at the first attempt, and passes at the second.
+    PassesAfter(Phase, Symptom),
     IsCutOffIn(Phase),
     IsSkipped,
 }
@@ -31,7 +33,7 @@ pub(super) struct Plan(
 );
 
 /// One cell of every kind.
-pub(super) const MIXED: [Plan; 8] = [
+pub(super) const MIXED: [Plan; 9] = [
     Plan("1.30", 1, "default", false, Story::Passes),
     Plan("1.30", 3, "fast", false, Story::Passes),
     Plan(
@@ -70,7 +72,17 @@ pub(super) const MIXED: [Plan; 8] = [
         Story::IsCutOffIn(Phase::Readiness),
     ),
     Plan("1.36", 3, "fast", false, Story::IsSkipped),
+    Plan(
+        "1.36",
+        5,
+        "fast",
+        false,
+        Story::PassesAfter(Phase::Readiness, Symptom::AgentNotReady),
+    ),
 ];
+
+/// How long the second attempt waits for its turn.
+const WAIT_MS: u64 = 1000;
 
 /// What a log may bring: colour, NUL, the end of a CDATA section, and markup of other reports.
 pub(super) const NASTY_LINE: &str = "\u{1B}[31mERROR\u{1B}[0m audit\0 spool ]]> <b>|`full`";
@@ -87,6 +99,7 @@ impl Plan {
     pub(super) fn verdict(&self) -> CellVerdict {
         match self.4 {
             Story::Passes => CellVerdict::Passed,
+            Story::PassesAfter(..) => CellVerdict::Flaky,
             Story::Fails(_, symptom) => CellVerdict::of_class(symptom.class()),
             Story::IsCutOffIn(_) => CellVerdict::Interrupted,
             Story::IsSkipped => CellVerdict::Skipped,
@@ -96,7 +109,7 @@ impl Plan {
     /// What every table must say of `phase`.
     pub(super) fn mark(&self, phase: Phase) -> Mark {
         match self.4 {
-            Story::Passes => Mark::Passed,
+            Story::Passes | Story::PassesAfter(..) => Mark::Passed,
             Story::IsCutOffIn(red) if phase == red => Mark::Interrupted,
             Story::Fails(red, symptom) if phase == red => match symptom.class() {
                 FailureClass::Product => Mark::Failed,
@@ -168,11 +181,26 @@ impl Plan {
         }
     }
 
+    /// Cells of many nodes are more than the machine carries.
+    fn load(&self) -> MachineLoad {
+        let nodes = u64::from(self.1);
+        MachineLoad {
+            average_hundredths: nodes * 400 + 25,
+            cpu_pressure_percent: (nodes > 1).then_some(nodes * 15),
+            memory_available_bytes: 9 << 30,
+            cells: 2,
+        }
+    }
+
     fn counters(&self) -> NodeCounters {
         let last = self.nodes().pop().unwrap();
         let lacking = match self.4 {
             Story::Fails(_, Symptom::CounterNotMet) => Some(last),
-            Story::Fails(..) | Story::Passes | Story::IsCutOffIn(_) | Story::IsSkipped => None,
+            Story::Fails(..)
+            | Story::Passes
+            | Story::PassesAfter(..)
+            | Story::IsCutOffIn(_)
+            | Story::IsSkipped => None,
         };
         let of_node = |node: &String| -> CounterTable {
             let lacks = |counter| counter == Counter::AuditCount && lacking.as_ref() == Some(node);
@@ -240,10 +268,21 @@ impl Script {
         let reason = match plan.4 {
             Story::IsSkipped => Some("not started: another cell failed".to_owned()),
             Story::Fails(_, symptom) => Some(plan.failure(symptom).message),
+            Story::PassesAfter(phase, symptom) => {
+                let first = Plan(plan.0, plan.1, plan.2, plan.3, Story::Fails(phase, symptom));
+                self.attempt(&first, 1);
+                self.retried(&first, began);
+                Some(format!("attempt 1: {}", first.failure(symptom).message))
+            }
             Story::Passes | Story::IsCutOffIn(_) => None,
         };
+        let attempt = if matches!(plan.4, Story::PassesAfter(..)) {
+            2
+        } else {
+            1
+        };
         if !matches!(plan.4, Story::IsSkipped) {
-            self.started_cell(plan);
+            self.attempt(plan, attempt);
         }
         if !matches!(plan.4, Story::IsCutOffIn(_)) {
             self.say(Event::CellFinished {
@@ -251,18 +290,34 @@ impl Script {
                 verdict: plan.verdict(),
                 reason,
                 duration_ms: self.elapsed_ms - began,
-                load: None,
+                load: (!matches!(plan.4, Story::IsSkipped)).then(|| plan.load()),
             });
         }
     }
 
-    fn started_cell(&mut self, plan: &Plan) {
+    fn retried(&mut self, plan: &Plan, began: u64) {
+        let Story::Fails(_, symptom) = plan.4 else {
+            return;
+        };
+        self.say(Event::CellRetried {
+            cell: plan.id(),
+            attempt: 1,
+            verdict: plan.verdict(),
+            reason: Some(plan.failure(symptom).message),
+            duration_ms: self.elapsed_ms - began,
+            load: Some(plan.load()),
+            wait_ms: WAIT_MS,
+        });
+        self.elapsed_ms += WAIT_MS;
+    }
+
+    fn attempt(&mut self, plan: &Plan, attempt: u32) {
         let cell = plan.id();
         let cluster = plan.cluster();
         self.say(Event::CellStarted {
             cell,
             cluster,
-            attempt: 1,
+            attempt,
         });
         self.say(Event::CellFacts {
             cell: plan.id(),
@@ -366,6 +421,10 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
                 memory_bytes: 33_500_000_000,
                 tools: vec!["Docker 28.1".to_owned()],
             },
+            rerun_of: None,
+            selection_digest: None,
+            shard: None,
+            parts: Vec::new(),
             cells: plans.iter().map(Plan::summary).collect(),
         },
     });

@@ -1,6 +1,6 @@
 //! What the console says of an event, as a line. Prints nothing; `console` and `progress` share it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use super::text::{self, push};
 use super::xml_text::clean;
 use crate::event::{
     CellSummary, CellVerdict, Event, Failure, FailureClass, PhaseResult, PhaseStatus, Record,
-    RunFacts, Severity,
+    RunFacts, SessionFacts, Severity,
 };
 use crate::matrix::CellId;
 
@@ -29,11 +29,33 @@ pub enum Detail {
 pub(super) struct Lines {
     paint: Paint,
     detail: Detail,
-    started: Option<Timestamp>,
+    clock: Clock,
     id_width: usize,
     cells: usize,
-    finished: usize,
+    finished: BTreeMap<CellId, CellVerdict>,
     allowed: BTreeSet<CellId>,
+}
+
+/// The time of a run, without that between its sessions.
+#[derive(Debug)]
+struct Clock {
+    before_ms: u64,
+    started: Option<Timestamp>,
+    last_ms: u64,
+}
+
+impl Clock {
+    fn go_on(&mut self, at: Timestamp) {
+        self.before_ms = self.last_ms;
+        self.started = Some(at);
+    }
+
+    fn elapsed_ms(&mut self, at: Timestamp) -> u64 {
+        let started = *self.started.get_or_insert(at);
+        let own = u64::try_from(at.duration_since(started).as_millis()).unwrap_or(0);
+        self.last_ms = self.before_ms + own;
+        self.last_ms
+    }
 }
 
 impl Lines {
@@ -41,10 +63,14 @@ impl Lines {
         Self {
             paint: Paint::new(color),
             detail,
-            started: None,
+            clock: Clock {
+                before_ms: 0,
+                started: None,
+                last_ms: 0,
+            },
             id_width: 0,
             cells: 0,
-            finished: 0,
+            finished: BTreeMap::new(),
             allowed: BTreeSet::new(),
         }
     }
@@ -56,14 +82,15 @@ impl Lines {
 
     /// `3/14 cells`.
     pub(super) fn progress(&self) -> String {
-        format!("{}/{} cells", self.finished, self.cells)
+        format!("{}/{} cells", self.finished.len(), self.cells)
     }
 
     /// What to say of `record`, without the last line's end; none where there is nothing to say.
     pub(super) fn of(&mut self, record: &Record) -> Option<String> {
-        let started = *self.started.get_or_insert(record.at);
-        let elapsed = record.at.duration_since(started).as_millis();
-        let elapsed = text::duration(u64::try_from(elapsed).unwrap_or(0));
+        if matches!(record.event, Event::RunResumed { .. }) {
+            self.clock.go_on(record.at);
+        }
+        let elapsed = text::duration(self.clock.elapsed_ms(record.at));
         let line = self.line(&record.event)?;
         Some(format!("{elapsed:>8}  {line}"))
     }
@@ -71,6 +98,7 @@ impl Lines {
     fn line(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::RunStarted { facts } => Some(self.run(facts)),
+            Event::RunResumed { facts } => Some(self.resumed(facts)),
             Event::Notice { severity, text } => Some(self.notice(*severity, text)),
             Event::CellsAdded { cells } => {
                 self.add(cells);
@@ -139,6 +167,14 @@ impl Lines {
         self.paint.strong(&one_line(&line))
     }
 
+    /// Cells that the end of the session before cut off are still to be run.
+    fn resumed(&mut self, facts: &SessionFacts) -> String {
+        self.finished.retain(|_, verdict| verdict.is_settled());
+        let (cells, jobs, host) = (self.progress(), facts.jobs, &facts.host.name);
+        let line = format!("resumed on {host} after {cells}, {jobs} at once");
+        self.paint.strong(&one_line(&line))
+    }
+
     fn add(&mut self, cells: &[CellSummary]) {
         let widths = cells.iter().map(|cell| cell.id.as_str().len());
         self.id_width = widths.max().unwrap_or(0).max(self.id_width);
@@ -195,7 +231,7 @@ impl Lines {
         reason: Option<&str>,
         duration_ms: u64,
     ) -> String {
-        self.finished += 1;
+        self.finished.insert(cell.clone(), verdict);
         let (tone, word) = match verdict {
             CellVerdict::Passed => (Tone::Good, "passed"),
             CellVerdict::Flaky => (Tone::Warning, "flaky"),

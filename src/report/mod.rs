@@ -16,6 +16,7 @@ pub mod record;
 pub mod summary;
 pub mod surroundings;
 mod text;
+mod timings;
 pub mod write;
 pub mod xml_text;
 
@@ -35,6 +36,9 @@ pub use xml_text::XmlText;
 pub trait Sink: Send {
     /// Takes the next record. An error changes no verdict: the caller tells it and goes on.
     fn on(&mut self, record: &Record) -> io::Result<()>;
+
+    /// Takes a record of an earlier session of the same run: something to know, and nothing to show.
+    fn recall(&mut self, _record: &Record) {}
 
     /// What it is, for a sentence about its failure.
     fn name(&self) -> &'static str;

@@ -95,7 +95,7 @@ impl Sink for Progress {
         let mut ended = Ok(());
         let mut says_its_line = true;
         match &record.event {
-            Event::RunStarted { .. } => self.start_run(),
+            Event::RunStarted { .. } | Event::RunResumed { .. } => self.start_run(),
             Event::CellStarted { cell, .. } => {
                 self.start_cell(cell);
                 // The line that is drawn says so already.
@@ -121,6 +121,10 @@ impl Sink for Progress {
             Some(line) if says_its_line => self.screen.println(line).and(ended),
             Some(_) | None => ended,
         }
+    }
+
+    fn recall(&mut self, record: &Record) {
+        drop(self.lines.of(record));
     }
 
     fn name(&self) -> &'static str {
@@ -203,7 +207,7 @@ mod tests {
         progress.finish_run().unwrap();
         let seen = paper.0.lock().unwrap().clone();
         assert!(
-            seen.contains("passed      k8s-1.30-n1-default  in 1m 06s (1/8 cells)"),
+            seen.contains("passed      k8s-1.30-n1-default  in 1m 06s (1/9 cells)"),
             "{seen}"
         );
         assert!(!seen.contains("as plexd-e2e-130-n1-default"), "{seen}");

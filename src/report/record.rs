@@ -4,9 +4,10 @@
 //! one, because what it would leave out could change a verdict. Fields that it does not know are ignored.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Sink;
@@ -82,29 +83,112 @@ struct Stamp {
     version: u32,
 }
 
-/// Reads the record at `path`. A last line that was cut off is left out, and a warning at the end says so.
+/// Reads the record at `path` as a whole. See [`RecordReader`].
 pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
-    let text = std::fs::read(path).map_err(|source| RecordError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let (whole, torn) = split_torn_line(&text);
-    let mut records = Vec::new();
-    for (index, line) in whole.split(|byte| *byte == b'\n').enumerate() {
-        if !line.is_empty() {
-            records.push(parse(path, index + 1, line)?);
-        }
-    }
-    if !torn.is_empty() {
-        records.extend(warning_of_torn_line(&records));
-    }
-    Ok(records)
+    RecordReader::open(path)?.collect()
 }
 
-/// What a run wrote to its end of line, and what it did not.
-fn split_torn_line(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().rposition(|byte| *byte == b'\n');
-    text.split_at(end.map_or(0, |end| end + 1))
+/// Reads a record line by line, so that it need not be in memory. A last line that was cut off is left out, and a warning at the end
+/// says so.
+#[derive(Debug)]
+pub struct RecordReader {
+    path: PathBuf,
+    lines: BufReader<File>,
+    line: Vec<u8>,
+    number: usize,
+    last: Option<(u64, Timestamp)>,
+    whole_bytes: u64,
+    is_torn: bool,
+}
+
+impl RecordReader {
+    /// Opens the record at `path`.
+    pub fn open(path: &Path) -> Result<Self, RecordError> {
+        let file = File::open(path).map_err(|source| RecordError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            lines: BufReader::new(file),
+            line: Vec::new(),
+            number: 0,
+            last: None,
+            whole_bytes: 0,
+            is_torn: false,
+        })
+    }
+
+    /// The length of the lines that were read so far and are whole.
+    pub const fn whole_bytes(&self) -> u64 {
+        self.whole_bytes
+    }
+
+    /// The number of the record that would come next.
+    pub fn next_sequence(&self) -> u64 {
+        self.last.map_or(0, |(sequence, _)| sequence + 1)
+    }
+
+    /// Reads the next line; none at the end.
+    fn read_line(&mut self) -> Option<io::Result<()>> {
+        self.line.clear();
+        match self.lines.read_until(b'\n', &mut self.line) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// The record in the line that was read; none where the line is empty.
+    fn take(&mut self) -> Option<Result<Record, RecordError>> {
+        self.number += 1;
+        self.whole_bytes += self.line.len() as u64;
+        let text = self.line.trim_ascii_end();
+        if text.is_empty() {
+            return None;
+        }
+        let parsed = parse(&self.path, self.number, text);
+        if let Ok(record) = &parsed {
+            self.last = Some((record.sequence, record.at));
+        }
+        Some(parsed)
+    }
+
+    /// At the time of the last whole record, so that the same file always reads the same. None for a file without any.
+    fn warning_of_torn_line(&self) -> Option<Record> {
+        let (sequence, at) = self.last?;
+        Some(Record {
+            version: VERSION,
+            sequence: sequence + 1,
+            at,
+            event: Event::Notice {
+                severity: Severity::Warning,
+                text: "the record ends in the middle of a line: the run was killed while it wrote"
+                    .into(),
+            },
+        })
+    }
+}
+
+impl Iterator for RecordReader {
+    type Item = Result<Record, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.is_torn {
+            if let Err(source) = self.read_line()? {
+                let path = self.path.clone();
+                return Some(Err(RecordError::Read { path, source }));
+            }
+            if !self.line.ends_with(b"\n") {
+                self.is_torn = true;
+                return self.warning_of_torn_line().map(Ok);
+            }
+            if let Some(record) = self.take() {
+                return Some(record);
+            }
+        }
+        None
+    }
 }
 
 fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Record, RecordError> {
@@ -122,21 +206,6 @@ fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Record, RecordError> {
         });
     }
     serde_json::from_slice(text).map_err(malformed)
-}
-
-/// At the time of the last whole record, so that the same file always reads the same. None for a file without any.
-fn warning_of_torn_line(records: &[Record]) -> Option<Record> {
-    let last = records.last()?;
-    Some(Record {
-        version: VERSION,
-        sequence: last.sequence + 1,
-        at: last.at,
-        event: Event::Notice {
-            severity: Severity::Warning,
-            text: "the record ends in the middle of a line: the run was killed while it wrote"
-                .into(),
-        },
-    })
 }
 
 #[cfg(test)]
@@ -173,6 +242,17 @@ mod tests {
         assert!(
             matches!(&warning.event, Event::Notice { severity: Severity::Warning, text } if text.contains("killed"))
         );
+    }
+
+    #[test]
+    fn every_record_is_what_the_schema_says() {
+        let schema = crate::event::schema();
+        let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+        for record in fixture::mixed() {
+            let line = serde_json::to_value(&record).unwrap();
+            let problems: Vec<_> = validator.iter_errors(&line).collect();
+            assert!(problems.is_empty(), "{problems:?}\n{line}");
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use comfy_table::{Table, TableStyle};
 
-use super::model::{CellModel, RunModel};
-use crate::event::{Evidence, HostFacts, RunVerdict, Termination};
+use super::model::{CellModel, Fault, RunModel, Tally};
+use crate::event::{Evidence, HostFacts, MachineLoad, PartFacts, RunVerdict, Termination};
 
 /// Appends to `out`.
 pub(super) fn push(out: &mut String, text: fmt::Arguments<'_>) {
@@ -59,6 +59,88 @@ pub(super) fn machine(host: &HostFacts) -> String {
     text
 }
 
+/// `load 9.40, something waited for a processor 71% of the time, 1.2 GiB of memory free, 2 cells at once`.
+pub(super) fn load(load: &MachineLoad) -> String {
+    let average = load.average_hundredths;
+    let mut text = format!("load {}.{:02}", average / 100, average % 100);
+    if let Some(percent) = load.cpu_pressure_percent {
+        push(
+            &mut text,
+            format_args!(", something waited for a processor {percent}% of the time"),
+        );
+    }
+    let tenths = load.memory_available_bytes * 10 / (1 << 30);
+    let cells = counted(load.cells, "cell");
+    push(
+        &mut text,
+        format_args!(
+            ", {}.{} GiB of memory free, {cells} at once",
+            tenths / 10,
+            tenths % 10
+        ),
+    );
+    text
+}
+
+/// An attempt at a cell that was not the last: `attempt 1: failed in readiness (product: agent-not-ready), 12.3s`.
+pub(super) fn attempt(fault: &Fault<'_>) -> String {
+    let (number, verdict) = (fault.cell.attempt, fault.cell.verdict);
+    let (place, kind) = (fault.phase_place(), fault.kind());
+    let took = duration(fault.cell.duration_ms);
+    format!("attempt {number}: {verdict}{place} ({kind}), {took}")
+}
+
+/// How the repetitions of each cell ended: `k8s-1.36-n1-fast: 28 of 30 passed, 1 flaky, 1 failed`.
+pub(super) fn repetitions(run: &RunModel) -> Vec<String> {
+    let line = |(id, tally): (&str, Tally)| {
+        let (passed, all) = (tally.passed, tally.total());
+        let others = tally_words(Tally { passed: 0, ..tally });
+        let others = if others.is_empty() {
+            others
+        } else {
+            format!(", {others}")
+        };
+        format!("{id}: {passed} of {all} passed{others}")
+    };
+    run.repeated().into_iter().map(line).collect()
+}
+
+/// Where a run comes from, where it is not simply one: the shard that it is, the run that it repeats, its sessions and its parts.
+pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(facts) = &run.facts {
+        let shard = facts.shard.as_ref();
+        lines.extend(shard.map(|shard| ("shard", format!("{} of {}", shard.index, shard.count))));
+        let rerun = facts.rerun_of.clone();
+        lines.extend(rerun.map(|run| ("runs again", format!("what was not green in {run}"))));
+        lines.extend(
+            facts
+                .parts
+                .iter()
+                .map(|part| ("merged from", self::part(part))),
+        );
+    }
+    let resumed = run.resumed.iter();
+    lines.extend(resumed.map(|session| {
+        let text = format!("{:.0} on {}", session.at, session.facts.host.name);
+        ("resumed", text)
+    }));
+    lines
+}
+
+/// `20260102T030405Z-x7k2p on builder: shard 1 of 2, 7 cells, 3m 04s`.
+fn part(part: &PartFacts) -> String {
+    let shard = part.shard.as_ref();
+    let shard = shard.map_or(String::new(), |shard| {
+        format!("shard {} of {}, ", shard.index, shard.count)
+    });
+    let (cells, took) = (
+        counted(part.cells.len(), "cell"),
+        duration(part.duration_ms),
+    );
+    format!("{} on {}: {shard}{cells}, {took}", part.run, part.host)
+}
+
 /// How the run ended, as a word or a few.
 pub(super) fn run_verdict(run: &RunModel) -> &'static str {
     match run.verdict {
@@ -84,7 +166,10 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
 
 /// `9 passed, 1 failed, 1 allowed to fail`: what there is none of is not named.
 pub(super) fn tally(run: &RunModel) -> String {
-    let tally = run.tally();
+    tally_words(run.tally())
+}
+
+fn tally_words(tally: Tally) -> String {
     let counts = [
         (tally.passed, "passed"),
         (tally.flaky, "flaky"),

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::model::RunModel;
-use super::{html, junit, summary};
-use crate::event::Record;
+use super::{html, junit, summary, timings};
 
 /// A report that is written when a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +19,13 @@ pub enum Report {
     Summary,
     /// For a browser.
     Html,
+    /// For those who split the next run over machines.
+    Timings,
 }
 
 impl Report {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Junit, Self::Summary, Self::Html];
+    pub const ALL: [Self; 4] = [Self::Junit, Self::Summary, Self::Html, Self::Timings];
 
     /// Its name in a run's folder.
     pub const fn file_name(self) -> &'static str {
@@ -32,6 +33,7 @@ impl Report {
             Self::Junit => "junit.xml",
             Self::Summary => "summary.md",
             Self::Html => "report.html",
+            Self::Timings => "timings.json",
         }
     }
 
@@ -41,6 +43,7 @@ impl Report {
             Self::Junit => junit::render(run),
             Self::Summary => summary::markdown(run),
             Self::Html => html::render(run),
+            Self::Timings => timings::render(run),
         }
     }
 }
@@ -67,11 +70,10 @@ pub struct WriteError {
     pub source: io::Error,
 }
 
-/// Writes every report of `records` into `folder`, and the copies. Gives back what could not be written.
-pub fn write_all(folder: &Path, copies: &Copies, records: &[Record]) -> Vec<WriteError> {
-    let run = RunModel::new(records);
+/// Writes every report of `run` into `folder`, and the copies. Gives back what could not be written.
+pub fn write_all(folder: &Path, copies: &Copies, run: &RunModel) -> Vec<WriteError> {
     let failures = Report::ALL.par_iter().flat_map_iter(|report| {
-        let text = report.render(&run);
+        let text = report.render(run);
         let copy = copies.of(*report).map(Path::to_owned);
         let places = std::iter::once(folder.join(report.file_name())).chain(copy);
         places.filter_map(move |path| match replace(&path, &text) {
@@ -87,7 +89,7 @@ impl Copies {
         match report {
             Report::Junit => self.junit.as_deref(),
             Report::Summary => self.summary.as_deref(),
-            Report::Html => None,
+            Report::Html | Report::Timings => None,
         }
     }
 }
@@ -133,7 +135,7 @@ mod tests {
             junit: Some(folder.path().join("copy.xml")),
             summary: Some(folder.path().join("copy.md")),
         };
-        let failures = write_all(folder.path(), &copies, &fixture::mixed());
+        let failures = write_all(folder.path(), &copies, &RunModel::new(&fixture::mixed()));
         assert!(failures.is_empty(), "{failures:?}");
         assert_eq!(
             names(folder.path()),
@@ -142,7 +144,8 @@ mod tests {
                 "copy.xml",
                 "junit.xml",
                 "report.html",
-                "summary.md"
+                "summary.md",
+                "timings.json"
             ]
         );
         let read = |name| std::fs::read(folder.path().join(name)).unwrap();
@@ -156,14 +159,14 @@ mod tests {
             junit: Some(folder.path().join("missing/copy.xml")),
             summary: None,
         };
-        let failures = write_all(folder.path(), &copies, &fixture::mixed());
+        let failures = write_all(folder.path(), &copies, &RunModel::new(&fixture::mixed()));
         let [failure] = &failures[..] else {
             panic!("{failures:?}");
         };
         assert_eq!(failure.source.kind(), io::ErrorKind::NotFound);
         assert_eq!(
             names(folder.path()),
-            ["junit.xml", "report.html", "summary.md"]
+            ["junit.xml", "report.html", "summary.md", "timings.json"]
         );
     }
 

@@ -3,18 +3,31 @@
 use std::path::PathBuf;
 
 use super::{Chosen, Course, Planner};
-use crate::event::{CellVerdict, FailureClass, RunVerdict};
+use crate::event::{CellVerdict, FailureClass, RunVerdict, ShardFacts};
 use crate::machine::{Resource, StateFolder};
 use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
 use crate::report::Sink;
 use crate::suite::Interruption;
 
+/// What selected the cells of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// The filters, as they were given.
+    pub filters: Vec<String>,
+    /// A hash over the matrix file and everything that selects: a run goes on only where it is the same.
+    pub digest: Option<String>,
+    /// Which part of the selection this is, where it was split over machines.
+    pub shard: Option<ShardFacts>,
+    /// The run whose cells that were not green are run again.
+    pub rerun_of: Option<String>,
+}
+
 /// A run, ready to begin: everything that could be refused has been looked at.
 pub(super) struct RunRequest {
     /// The matrix file, as it was named.
     pub matrix: PathBuf,
-    /// The filters, as they were given.
-    pub filters: Vec<String>,
+    /// What selected the cells.
+    pub selection: Selection,
     /// Where cells run.
     pub provider: Chosen,
     /// How many at once.

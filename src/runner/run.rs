@@ -118,7 +118,7 @@ impl<'r> Run<'r> {
             run: request.planner.folder.id().to_owned(),
             runner: env!("CARGO_PKG_VERSION").to_owned(),
             matrix: request.matrix.display().to_string(),
-            filters: request.filters.clone(),
+            filters: request.selection.filters.clone(),
             provider: self.shared.provider.name().to_owned(),
             provider_reason: request.provider.reason.clone(),
             jobs: self.shared.admission.capacity(),
@@ -130,6 +130,10 @@ impl<'r> Run<'r> {
                 memory_bytes: probe::memory().map_or(0, |memory| memory.total),
                 tools: self.shared.provider.tools().await,
             },
+            rerun_of: request.selection.rerun_of.clone(),
+            selection_digest: request.selection.digest.clone(),
+            shard: request.selection.shard.clone(),
+            parts: Vec::new(),
             cells: self.summaries(&self.plans, 1),
         }
     }

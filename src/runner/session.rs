@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::leftovers;
 use super::{
     Course, FolderError, PlanError, Planner, ProviderError, ProviderOptions, RunFolder, RunOutcome,
-    RunRequest, Sourced, choose, run,
+    RunRequest, Selection, Sourced, choose, run,
 };
 use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
@@ -25,8 +25,8 @@ pub struct Session {
     pub matrix: Matrix,
     /// The selected cells.
     pub cells: Vec<Cell>,
-    /// The filters that selected them, as they were given.
-    pub filters: Vec<String>,
+    /// What selected them.
+    pub selection: Selection,
     /// How often the run goes round, and what ends it early.
     pub course: Course,
     /// The runner's own binary.
@@ -127,7 +127,7 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     let provider = choose(settings.provider, options).await?;
     let images = provider.provider.images();
     let sourced = Sourced::read(&session.matrix, &session.cells, &base, &images)?;
-    let folder = session.folder(&base)?;
+    let folder = session.folder()?;
     prepare(&session.copies)?;
     let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
     folder.point_latest();
@@ -136,7 +136,7 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     let sinks = sinks(&folder, session.copies, session.sinks)?;
     Ok(run(RunRequest {
         matrix: session.path,
-        filters: session.filters,
+        selection: session.selection,
         provider,
         jobs: settings.jobs,
         ports: settings.ports.clone(),
@@ -161,16 +161,18 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
 }
 
 impl Session {
-    fn folder(&self, base: &Path) -> Result<RunFolder, FolderError> {
-        let out = self
-            .out
-            .clone()
-            .unwrap_or_else(|| base.join("target/e2e-matrix"));
+    fn folder(&self) -> Result<RunFolder, FolderError> {
+        let out = self.out.clone().unwrap_or_else(|| out(&self.path));
         match &self.part {
             None => RunFolder::create(&out),
             Some(Part { run, part }) => RunFolder::create_part(&out, run, part),
         }
     }
+}
+
+/// The folder for runs of the matrix file at `matrix`, where no other is named.
+pub fn out(matrix: &Path) -> PathBuf {
+    base(matrix).join("target/e2e-matrix")
 }
 
 /// The folder that paths in the matrix file are relative to.
@@ -191,8 +193,8 @@ fn owner(folder: &RunFolder, copies: &Copies) -> Owner {
     }
 }
 
-/// Finds out before the first cluster whether the copies' folders can be there.
-fn prepare(copies: &Copies) -> Result<(), SessionError> {
+/// Makes the folders of the copies, to find out before any work whether they can be there.
+pub fn prepare(copies: &Copies) -> Result<(), SessionError> {
     for path in [&copies.junit, &copies.summary].into_iter().flatten() {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|source| SessionError::Copy {

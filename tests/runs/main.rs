@@ -11,6 +11,7 @@ mod interruption;
 mod mixed;
 #[path = "../support/record.rs"]
 mod record;
+mod recorded;
 mod retries;
 mod scale;
 mod scripted;

@@ -1,6 +1,7 @@
 //! The options of `run` and `list`. Each has an environment variable, which `--help` shows.
 
 mod course;
+mod recorded;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::matrix::{Jobs, Phase, ProviderChoice};
 use crate::report::ColorChoice;
 
 pub(super) use course::CourseOptions;
+pub(super) use recorded::{CopyOptions, Format, Place, ReplayOptions, ReportOptions};
 
 /// Which cells.
 #[derive(Debug, Args)]

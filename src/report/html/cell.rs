@@ -12,12 +12,22 @@ const NODES_SHOWN: usize = 50;
 /// Lines of evidence of one phase, those that do not hold first.
 const EVIDENCE_SHOWN: usize = 100;
 
+/// A cell: its last attempt, and those before.
 pub(super) struct CellView<'a> {
     pub(super) id: &'a str,
     pub(super) kubernetes: String,
+    pub(super) open: bool,
+    pub(super) last: AttemptView<'a>,
+    pub(super) earlier: Vec<AttemptView<'a>>,
+}
+
+/// One attempt at a cell.
+pub(super) struct AttemptView<'a> {
+    /// What the anchors of its phases begin with.
+    pub(super) anchor: String,
+    pub(super) number: u32,
     pub(super) verdict: String,
     pub(super) tone: &'static str,
-    pub(super) open: bool,
     pub(super) duration: String,
     pub(super) reason: Option<&'a str>,
     pub(super) facts: Vec<(&'static str, String)>,
@@ -65,14 +75,30 @@ pub(super) struct BarView<'a> {
 
 impl<'a> CellView<'a> {
     pub(super) fn new(run: &RunModel, cell: &'a CellModel) -> Self {
+        let id = cell.summary.id.as_str();
+        let earlier = cell.earlier.iter().map(|attempt| {
+            let anchor = format!("{id}.attempt-{}", attempt.attempt);
+            AttemptView::new(attempt, anchor)
+        });
+        Self {
+            id,
+            kubernetes: text::kubernetes(run, cell),
+            open: cell.is_red() || cell.is_flaky(),
+            last: AttemptView::new(cell, id.to_owned()),
+            earlier: earlier.collect(),
+        }
+    }
+}
+
+impl<'a> AttemptView<'a> {
+    fn new(cell: &'a CellModel, anchor: String) -> Self {
         let nodes = counters::nodes(cell);
         let rows = counters::total(cell).into_iter();
         Self {
-            id: cell.summary.id.as_str(),
-            kubernetes: text::kubernetes(run, cell),
+            anchor,
+            number: cell.attempt,
             verdict: marks::verdict(cell),
             tone: marks::verdict_tone(cell).name(),
-            open: cell.is_red(),
             duration: text::cell_duration(cell),
             reason: cell.reason.as_deref(),
             facts: cell_facts(cell),
@@ -100,6 +126,11 @@ fn cell_facts(cell: &CellModel) -> Vec<(&'static str, String)> {
         ("config", cell.summary.config.clone()),
         ("tags", cell.summary.tags.join(", ")),
         ("cluster", cell.cluster.clone().unwrap_or_default()),
+        ("host", cell.host.clone().unwrap_or_default()),
+        (
+            "machine at the end",
+            cell.load.as_ref().map(text::load).unwrap_or_default(),
+        ),
     ];
     if let Some(facts) = &cell.facts {
         list.extend([

@@ -28,6 +28,18 @@ fn every_phase_of_every_cell_is_what_the_table_says() {
 }
 
 #[test]
+fn every_attempt_is_there_and_every_anchor_once() {
+    let page = render(&RunModel::new(&fixture::mixed()));
+    let id = MIXED[8].id();
+    for attempt in ["", ".attempt-1"] {
+        let anchor = format!("id=\"{id}{attempt}.readiness\"");
+        assert_eq!(page.matches(&anchor).count(), 1, "{anchor}");
+    }
+    assert!(page.contains(&format!("href=\"#{id}.attempt-1.readiness\"")));
+    assert!(page.contains("Attempt 1 <span class=\"badge bad\">FAILED</span>"));
+}
+
+#[test]
 fn the_page_needs_nothing_but_itself() {
     let page = render(&RunModel::new(&fixture::mixed()));
     for outside in [

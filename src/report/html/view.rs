@@ -71,7 +71,7 @@ impl<'a> Page<'a> {
             phase_names: Phase::ALL.map(Phase::name),
             legend: legend(),
             counter_names: Counter::all().map(short_counter).collect(),
-            reasons: faults(run).map(ReasonView::new).collect(),
+            reasons: run.cells.iter().flat_map(ReasonView::of_cell).collect(),
             cells: run
                 .cells
                 .iter()
@@ -81,10 +81,6 @@ impl<'a> Page<'a> {
             step_times: times::steps(run).iter().map(TimeView::new).collect(),
         }
     }
-}
-
-fn faults(run: &RunModel) -> impl Iterator<Item = Fault<'_>> {
-    run.cells.iter().flat_map(CellModel::faults)
 }
 
 /// The words of the matrix; a passed phase shows a number instead.
@@ -130,11 +126,37 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
             run.started.map(|at| at.to_string()).unwrap_or_default(),
         ),
     ];
+    list.extend(text::lineage(run));
+    list.extend(
+        text::repetitions(run)
+            .into_iter()
+            .map(|text| ("repeated", text)),
+    );
     list.retain(|(_, value)| !value.is_empty());
     list
 }
 
 impl ReasonView {
+    /// One a red phase, those of earlier attempts first.
+    fn of_cell(cell: &CellModel) -> Vec<Self> {
+        let earlier = cell.earlier.iter().flat_map(CellModel::faults);
+        let last = cell.faults().into_iter().map(Self::new);
+        earlier.map(Self::of_attempt).chain(last).collect()
+    }
+
+    fn of_attempt(fault: Fault<'_>) -> Self {
+        let (id, attempt) = (&fault.cell.summary.id, fault.cell.attempt);
+        let reason = Self::new(fault);
+        Self {
+            anchor: match fault.phase {
+                Some(phase) => format!("{id}.attempt-{attempt}.{}", phase.phase),
+                None => id.to_string(),
+            },
+            place: format!("{}, attempt {attempt}", reason.place),
+            ..reason
+        }
+    }
+
     fn new(fault: Fault<'_>) -> Self {
         let id = fault.cell.summary.id.as_str();
         Self {

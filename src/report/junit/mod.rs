@@ -3,6 +3,9 @@
 //! `failure` is a product failure, `error` one of configuration or infrastructure and a phase that the end of the run
 //! cut off. A failure of the run that belongs to no cell is the one case of a suite `run`.
 //!
+//! A flaky cell is green, and the cases of the phases that were red before have that attempt in their `system-out`. Where the run
+//! was told that flaky cells fail, one more case says so.
+//!
 //! A cell that is allowed to fail is written as it ended, but its red cases are `skipped`, with the failure in the
 //! reason: CI servers turn red for every `failure` and `error` they read, and this cell must not turn them red. The
 //! failure with its evidence stays readable in the case's `system-out`.
@@ -16,8 +19,9 @@ use junit_report::{
 use rayon::prelude::*;
 
 use super::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
+use super::text;
 use super::xml_text::XmlText;
-use crate::event::{Failure, FailureClass};
+use crate::event::{Failure, FailureClass, FlakyResult};
 
 /// The class name of the cases that belong to no cell, and the first part of those that do.
 const CLASS_NAME: &str = "e2e-matrix";
@@ -47,12 +51,16 @@ pub fn render(run: &RunModel) -> String {
 fn cell_suite(run: &RunModel, cell: &CellModel) -> TestSuite {
     let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
     let mut suite = TestSuiteBuilder::new(&attribute(cell.summary.id.as_str()))
-        .set_timestamp(date(cell.started.or(run.started)))
+        .set_timestamp(date(cell.began().or(run.started)))
         .add_testcases(cases)
         .add_testcases(cell_case(cell))
+        .add_testcases(flaky_case(run, cell))
         .set_system_out(&cdata(&output::of_cell(run, cell)))
         .build();
-    suite.hostname = host_name(run);
+    suite.hostname = cell
+        .host
+        .as_deref()
+        .map_or_else(|| host_name(run), attribute);
     suite
 }
 
@@ -147,6 +155,30 @@ fn cell_case(cell: &CellModel) -> Option<TestCase> {
     let mut faults = cell.faults().into_iter();
     let fault = faults.find(|fault| fault.phase.is_none())?;
     let mut case = unexplained_case("cell", Duration::ZERO, fault);
+    case.set_classname(&class_name(cell));
+    Some(case.build())
+}
+
+/// A flaky cell has no red phase in the end. Where it counts as failed, something must be red.
+fn flaky_case(run: &RunModel, cell: &CellModel) -> Option<TestCase> {
+    let result = run.facts.as_ref().map(|facts| facts.flaky_result);
+    if !cell.is_flaky() || result != Some(FlakyResult::Fail) {
+        return None;
+    }
+    let fault = cell.earlier.iter().flat_map(CellModel::faults).next()?;
+    let message = format!(
+        "passed at attempt {}; {}",
+        cell.attempt,
+        text::attempt(&fault)
+    );
+    let mut case = if cell.summary.allow_failure {
+        skipped_case("flaky", "flaky", &format!("allowed to fail: {message}"))
+    } else {
+        TestCaseBuilder::failure("flaky", Duration::ZERO, "flaky", &attribute(&message))
+    };
+    if let Some(failure) = fault.failure() {
+        case.set_system_out(&cdata(&output::cause(failure)));
+    }
     case.set_classname(&class_name(cell));
     Some(case.build())
 }

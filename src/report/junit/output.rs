@@ -33,13 +33,28 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel) -> String {
     if let Some(facts) = &run.facts {
         lines.fact("provider", &facts.provider);
         lines.optional("provider chosen because", facts.provider_reason.as_deref());
-        lines.fact(
-            "host",
-            &format!("{} ({})", facts.host.name, text::machine(&facts.host)),
-        );
+        match cell.host.as_deref() {
+            Some(host) if host != facts.host.name => lines.fact("host", host),
+            Some(_) | None => {
+                let machine = text::machine(&facts.host);
+                lines.fact("host", &format!("{} ({machine})", facts.host.name));
+            }
+        }
         lines.list("tools", &facts.host.tools);
         lines.fact("runner", &facts.runner);
         lines.fact("run", &facts.run);
+    }
+    lines.optional(
+        "machine at the end",
+        cell.load.as_ref().map(text::load).as_deref(),
+    );
+    if !cell.earlier.is_empty() {
+        lines.fact("attempts", &cell.attempt.to_string());
+    }
+    for fault in cell.earlier.iter().flat_map(CellModel::faults) {
+        let load = fault.cell.load.as_ref().map(text::load);
+        let load = load.map_or(String::new(), |load| format!("; {load}"));
+        lines.0 += &format!("{}: {}{load}\n", text::attempt(&fault), fault.sentence());
     }
     lines.optional("cluster", cell.cluster.as_deref());
     if let Some(facts) = &cell.facts {
@@ -52,11 +67,31 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel) -> String {
     for warning in cell.phases.iter().flat_map(|phase| &phase.warnings) {
         lines.fact("warning", warning);
     }
-    lines.0 + &attachments(cell)
+    let attempts = cell.attempts().map(attachments);
+    lines.0 + &attempts.collect::<String>()
 }
 
-/// What there is to say about a phase; none where it passed without a word.
+/// What there is to say about a phase, at every attempt; none where it passed without a word.
 pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
+    let mut sections: Vec<String> = Vec::new();
+    for attempt in &cell.earlier {
+        let red = attempt.phases.iter().filter(|one| one.is_red());
+        for phase in red.filter(|one| one.phase == phase.phase) {
+            let (number, verdict) = (attempt.attempt, attempt.verdict);
+            sections.push(format!("=== attempt {number}: {verdict} ===\n"));
+            sections.extend(of_attempt(attempt, phase));
+        }
+    }
+    let last = of_attempt(cell, phase);
+    if !sections.is_empty() && !last.is_empty() {
+        let (number, verdict) = (cell.attempt, cell.verdict);
+        sections.push(format!("=== attempt {number}: {verdict} ===\n"));
+    }
+    sections.extend(last);
+    (!sections.is_empty()).then(|| sections.join("\n"))
+}
+
+fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     let mut sections = Vec::new();
     if phase.execution == Execution::Simulated {
         sections
@@ -86,7 +121,7 @@ pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
         sections.push(attachments(cell));
     }
     sections.retain(|section| !section.is_empty());
-    (!sections.is_empty()).then(|| sections.join("\n"))
+    sections
 }
 
 /// A failure that belongs to no cell.

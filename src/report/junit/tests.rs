@@ -144,6 +144,42 @@ fn a_simulated_phase_says_so() {
     assert!(system_out(case).starts_with("simulated: "));
 }
 
+/// The mixed run, where flaky cells count as failed.
+fn strict() -> RunModel {
+    let mut run = RunModel::new(&fixture::mixed());
+    if let Some(facts) = &mut run.facts {
+        facts.flaky_result = FlakyResult::Fail;
+    }
+    run
+}
+
+#[test]
+fn a_flaky_cell_is_green_with_both_attempts_evidence() {
+    let report = read_back(&RunModel::new(&fixture::mixed()));
+    let case = case(&report, &MIXED[8], Phase::Readiness);
+    assert_eq!(kind_of(case), "success");
+    insta::assert_snapshot!(system_out(case));
+    let suite = suite(&report, &MIXED[8]);
+    insta::assert_snapshot!(suite.system_out.as_ref().unwrap().as_str());
+}
+
+#[test]
+fn a_flaky_cell_that_counts_as_failed_has_a_red_case() {
+    let report = read_back(&strict());
+    let last = suite(&report, &MIXED[8]).test_cases.last().unwrap();
+    assert_eq!((last.name.as_str(), kind_of(last)), ("flaky", "failure"));
+    let TestCaseStatus::NonSuccess { message, ty, .. } = &last.status else {
+        panic!("{last:?}");
+    };
+    assert_eq!(ty.as_ref().unwrap().as_str(), "flaky");
+    let message = message.as_ref().unwrap().as_str();
+    assert!(
+        message.contains("attempt 1: failed in readiness"),
+        "{message}"
+    );
+    assert!(system_out(last).contains("as agent-not-ready does"));
+}
+
 #[test]
 fn a_run_without_cells_is_one_error() {
     for records in [fixture::broken_before_its_cells(), Vec::new()] {

@@ -1,6 +1,9 @@
 //! Cleans what a record brings of foreign text, so that no report has to think of it.
 
-use crate::event::{CellFacts, Evidence, Failure, HostFacts, LogTail, NodeCounters, RunFacts};
+use crate::event::{
+    CellFacts, Evidence, Failure, HostFacts, LogTail, NodeCounters, PartFacts, RunFacts,
+    SessionFacts,
+};
 use crate::report::xml_text::clean;
 
 pub(super) fn failure(raw: &Failure) -> Failure {
@@ -48,14 +51,41 @@ pub(super) fn run_facts(raw: &RunFacts) -> RunFacts {
         provider_reason: raw.provider_reason.as_deref().map(clean),
         jobs: raw.jobs,
         flaky_result: raw.flaky_result,
-        host: HostFacts {
-            name: clean(&raw.host.name),
-            platform: clean(&raw.host.platform),
-            cpus: raw.host.cpus,
-            memory_bytes: raw.host.memory_bytes,
-            tools: texts(&raw.host.tools),
-        },
+        host: host(&raw.host),
+        rerun_of: raw.rerun_of.as_deref().map(clean),
+        selection_digest: raw.selection_digest.clone(),
+        shard: raw.shard.clone(),
+        parts: raw.parts.iter().map(part).collect(),
         cells: raw.cells.clone(),
+    }
+}
+
+fn part(raw: &PartFacts) -> PartFacts {
+    PartFacts {
+        run: clean(&raw.run),
+        host: clean(&raw.host),
+        shard: raw.shard.clone(),
+        duration_ms: raw.duration_ms,
+        cells: raw.cells.clone(),
+    }
+}
+
+fn host(raw: &HostFacts) -> HostFacts {
+    HostFacts {
+        name: clean(&raw.name),
+        platform: clean(&raw.platform),
+        cpus: raw.cpus,
+        memory_bytes: raw.memory_bytes,
+        tools: texts(&raw.tools),
+    }
+}
+
+pub(super) fn session_facts(raw: &SessionFacts) -> SessionFacts {
+    SessionFacts {
+        token: clean(&raw.token),
+        runner: clean(&raw.runner),
+        jobs: raw.jobs,
+        host: host(&raw.host),
     }
 }
 

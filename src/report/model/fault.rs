@@ -40,10 +40,13 @@ impl<'a> Fault<'a> {
 
     /// Where: `k8s-1.30-n1-fast in cluster`.
     pub fn place(&self) -> String {
-        match self.phase {
-            Some(phase) => format!("{} in {}", self.cell.summary.id, phase.phase),
-            None => self.cell.summary.id.to_string(),
-        }
+        format!("{}{}", self.cell.summary.id, self.phase_place())
+    }
+
+    /// Where in the cell: ` in cluster`; empty for what is the cell's own.
+    pub fn phase_place(&self) -> String {
+        self.phase
+            .map_or(String::new(), |phase| format!(" in {}", phase.phase))
     }
 
     /// What: `product: counter-not-met`; for what is no failure, the cell's verdict.

@@ -4,17 +4,21 @@
 //! clean (see [`XmlText`](super::XmlText)), so that no log can speak to a terminal through a report.
 
 mod cleaning;
+mod draft;
 mod fault;
 mod fold;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use crate::event::{
     CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogTail, MachineLoad,
-    NodeCounters, RunFacts, RunVerdict, Severity, Step, Termination,
+    NodeCounters, Record, RunFacts, RunVerdict, SessionFacts, Severity, Step, Termination,
 };
 use crate::matrix::Phase;
 pub use fault::{Fault, failure_kind};
+pub use fold::Folding;
 
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,8 +27,10 @@ pub struct RunModel {
     pub facts: Option<RunFacts>,
     /// When it began; none for an empty record.
     pub started: Option<Timestamp>,
-    /// How long it took in milliseconds; up to the last record where it was killed.
+    /// How long it took in milliseconds, every session of it together; up to the last record where it was killed.
     pub duration_ms: u64,
+    /// When it went on after it had been killed or interrupted.
+    pub resumed: Vec<ResumedModel>,
     /// How it ended; none where it was killed.
     pub verdict: Option<RunVerdict>,
     /// The signal that asked it to end.
@@ -35,6 +41,15 @@ pub struct RunModel {
     pub failures: Vec<Failure>,
     /// The selected cells, in their order.
     pub cells: Vec<CellModel>,
+}
+
+/// A later session of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResumedModel {
+    /// When it began.
+    pub at: Timestamp,
+    /// What is known of it.
+    pub facts: SessionFacts,
 }
 
 /// Something to know about a run.
@@ -55,6 +70,8 @@ pub struct CellModel {
     pub attempt: u32,
     /// The attempts before it, the first one first, each as the cell that it would have been.
     pub earlier: Vec<Self>,
+    /// The name of the machine that it ran on, once it was started.
+    pub host: Option<String>,
     /// The name of its cluster, once it was started.
     pub cluster: Option<String>,
     /// When it was started.
@@ -134,8 +151,12 @@ pub struct Tally {
 
 impl RunModel {
     /// Folds `records`, which are those of one run in their order.
-    pub fn new(records: &[crate::event::Record]) -> Self {
-        fold::fold(records)
+    pub fn new<'r>(records: impl IntoIterator<Item = &'r Record>) -> Self {
+        let mut folding = Folding::default();
+        for record in records {
+            folding.take(record);
+        }
+        folding.finish()
     }
 
     /// Whether no Kubernetes was exercised.
@@ -147,8 +168,27 @@ impl RunModel {
 
     /// How many cells ended how.
     pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
+        Tally::of(&self.cells)
+    }
+
+    /// The cells that were repeated: each with its id in the matrix, and how its repetitions ended.
+    pub fn repeated(&self) -> Vec<(&str, Tally)> {
+        let mut cells: BTreeMap<&str, Vec<&CellModel>> = BTreeMap::new();
         for cell in &self.cells {
+            if cell.summary.repetition.is_some() {
+                cells.entry(cell.id_in_matrix()).or_default().push(cell);
+            }
+        }
+        let cells = cells.into_iter();
+        cells.map(|(id, cells)| (id, Tally::of(cells))).collect()
+    }
+}
+
+impl Tally {
+    /// Counts `cells`.
+    pub fn of<'c>(cells: impl IntoIterator<Item = &'c CellModel>) -> Self {
+        let mut tally = Self::default();
+        for cell in cells {
             let count = match cell.verdict {
                 CellVerdict::Passed => &mut tally.passed,
                 CellVerdict::Flaky => &mut tally.flaky,
@@ -164,6 +204,12 @@ impl RunModel {
         }
         tally
     }
+
+    /// How many there are.
+    pub const fn total(self) -> usize {
+        let green = self.passed + self.flaky;
+        green + self.failed + self.broken + self.allowed + self.skipped + self.interrupted
+    }
 }
 
 impl CellModel {
@@ -173,6 +219,27 @@ impl CellModel {
             CellVerdict::Failed | CellVerdict::Broken | CellVerdict::Interrupted => true,
             CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Skipped => false,
         }
+    }
+
+    /// Whether it passed, but not at the first attempt.
+    pub fn is_flaky(&self) -> bool {
+        self.verdict == CellVerdict::Flaky
+    }
+
+    /// The id of the cell in the matrix, whichever repetition of it this is.
+    pub fn id_in_matrix(&self) -> &str {
+        let id = self.summary.id.as_str();
+        id.split_once('#').map_or(id, |(cell, _)| cell)
+    }
+
+    /// When its first attempt began.
+    pub fn began(&self) -> Option<Timestamp> {
+        self.attempts().find_map(|attempt| attempt.started)
+    }
+
+    /// Every attempt, the first one first; this is the last.
+    pub fn attempts(&self) -> impl Iterator<Item = &Self> {
+        self.earlier.iter().chain([self])
     }
 
     /// The phase in which it went wrong.

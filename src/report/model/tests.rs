@@ -32,7 +32,8 @@ fn every_cell_and_phase_is_what_the_table_says() {
         }
     }
     let tally = run.tally();
-    assert_eq!((tally.passed, tally.failed, tally.broken), (2, 1, 2));
+    assert_eq!((tally.passed, tally.flaky), (2, 1));
+    assert_eq!((tally.failed, tally.broken), (1, 2));
     assert_eq!((tally.allowed, tally.skipped, tally.interrupted), (1, 1, 1));
 }
 
@@ -86,6 +87,106 @@ fn a_red_cell_is_never_without_a_fault() {
     let fault = killed.faults()[0];
     assert_eq!(fault.phase, None);
     assert_eq!(fault.sentence(), "the run ended in the middle of it");
+}
+
+#[test]
+fn attempts_are_cells_of_their_own() {
+    let run = RunModel::new(&fixture::mixed());
+    let [first] = &run.cells[8].earlier[..] else {
+        panic!("{:?}", run.cells[8].earlier);
+    };
+    assert_eq!((first.attempt, run.cells[8].attempt), (1, 2));
+    assert_eq!(first.verdict, CellVerdict::Failed);
+    assert_eq!(first.red_phase().unwrap().phase, Phase::Readiness);
+    assert!(!first.diagnostics.is_empty() && run.cells[8].diagnostics.is_empty());
+    assert!(run.cells[8].duration_ms > first.duration_ms);
+}
+
+/// The records of the flaky cell up to and with the first event for which `is_last` holds.
+fn flaky_cell_until(is_last: fn(&Event) -> bool) -> CellModel {
+    let mut records = fixture::killed(&MIXED[8..]);
+    let end = records.iter().position(|record| is_last(&record.event));
+    records.truncate(end.unwrap() + 1);
+    RunModel::new(&records).cells.remove(0)
+}
+
+#[test]
+fn a_run_that_was_killed_between_two_attempts_keeps_the_first() {
+    let cell = flaky_cell_until(|event| matches!(event, Event::CellRetried { .. }));
+    assert_eq!(cell.verdict, CellVerdict::Interrupted);
+    assert_eq!((cell.attempt, cell.earlier.len()), (2, 1));
+    assert_eq!(cell.duration_ms, cell.earlier[0].duration_ms);
+    let fault = cell.faults()[0];
+    assert_eq!(fault.sentence(), "the run ended before its next attempt");
+}
+
+#[test]
+fn what_was_said_of_an_attempt_that_the_run_was_killed_in_counts_for_nothing() {
+    let mut records = fixture::killed(&MIXED[6..7]);
+    let whole = fixture::killed(&[Plan("1.36", 3, "default", false, Story::Passes)]);
+    records.extend(whole.into_iter().skip(1));
+    let cell = RunModel::new(&records).cells.remove(0);
+    assert_eq!(cell.verdict, CellVerdict::Passed);
+    assert!(cell.earlier.is_empty() && cell.red_phase().is_none());
+}
+
+/// `records`, and then those of a later session: an hour after, with the same numbers.
+fn resumed(mut records: Vec<Record>, later: &[Record]) -> Vec<Record> {
+    let last = records.last().unwrap().clone();
+    let RunFacts { host, .. } = match &records[0].event {
+        Event::RunStarted { facts } => facts.clone(),
+        other => panic!("{other:?}"),
+    };
+    let resumed = Event::RunResumed {
+        facts: SessionFacts {
+            token: "y8".to_owned(),
+            runner: "0.1.0".to_owned(),
+            jobs: 1,
+            host: crate::event::HostFacts {
+                name: "other".to_owned(),
+                ..host
+            },
+        },
+    };
+    let begin = later[0].at;
+    let after = last.at + jiff::SignedDuration::from_hours(1);
+    let events =
+        std::iter::once(resumed).chain(later[1..].iter().map(|record| record.event.clone()));
+    let times = later
+        .iter()
+        .map(|record| after + record.at.duration_since(begin));
+    records.extend(times.zip(events).map(|(at, event)| Record {
+        at,
+        event,
+        ..last.clone()
+    }));
+    records
+}
+
+#[test]
+fn a_resumed_run_is_one_run_without_the_time_between() {
+    let first = fixture::killed(&MIXED[5..7]);
+    let second = fixture::killed(&[Plan("1.36", 3, "default", false, Story::Passes)]);
+    let of = |records: &[Record]| RunModel::new(records).duration_ms;
+    let sum = of(&first) + of(&second);
+    let run = RunModel::new(&resumed(first, &second));
+    assert_eq!(run.duration_ms, sum);
+    let verdicts: Vec<_> = run.cells.iter().map(|cell| cell.verdict).collect();
+    assert_eq!(verdicts, [CellVerdict::Failed, CellVerdict::Passed]);
+    let hosts: Vec<_> = run.cells.iter().map(|cell| cell.host.as_deref()).collect();
+    assert_eq!(hosts, [Some("builder"), Some("other")]);
+    assert_eq!(run.notices.len(), 1, "what is said again is said once");
+}
+
+#[test]
+fn a_cell_that_was_cut_off_ends_with_its_session() {
+    let first = fixture::killed(&MIXED[6..7]);
+    let alone = RunModel::new(&first).cells.remove(0);
+    let second = fixture::killed(&MIXED[6..7]);
+    let run = RunModel::new(&resumed(first, &second[..1]));
+    assert_eq!(run.cells[0].verdict, CellVerdict::Interrupted);
+    assert_eq!(run.cells[0].duration_ms, alone.duration_ms);
+    assert_eq!(run.verdict, None);
 }
 
 #[test]

@@ -14,8 +14,10 @@ const EVIDENCE_SHOWN: usize = 20;
 const LINES_SHOWN: usize = 50;
 
 pub(super) fn section(run: &RunModel) -> String {
-    let red: Vec<_> = run.cells.iter().filter(|cell| cell.is_red()).collect();
-    if red.is_empty() && run.failures.is_empty() {
+    let red = run.cells.iter().filter(|cell| cell.is_red());
+    let flaky = run.cells.iter().filter(|cell| cell.is_flaky());
+    let told: Vec<_> = red.chain(flaky).collect();
+    if told.is_empty() && run.failures.is_empty() {
         return String::new();
     }
     let mut out = "### Why\n\n".to_owned();
@@ -27,15 +29,46 @@ pub(super) fn section(run: &RunModel) -> String {
             format_args!("- **the run** ({kind}): {message}{remedy}\n"),
         );
     }
-    for cell in red.iter().take(CELLS_SHOWN) {
-        out.extend(cell.faults().iter().map(item));
-        out += &details(cell);
+    for cell in told.iter().take(CELLS_SHOWN) {
+        out += &item_of_cell(cell);
     }
-    if red.len() > CELLS_SHOWN {
+    if told.len() > CELLS_SHOWN {
         push(
             &mut out,
-            format_args!("\nand {} more red cells\n", red.len() - CELLS_SHOWN),
+            format_args!(
+                "\nand {} more red or flaky cells\n",
+                told.len() - CELLS_SHOWN
+            ),
         );
+    }
+    out
+}
+
+/// A red cell, or a flaky one, which is told by its red attempts.
+fn item_of_cell(cell: &CellModel) -> String {
+    let mut out = String::new();
+    let id = escape(cell.summary.id.as_str());
+    if cell.is_flaky() {
+        let (verdict, attempt) = (marks::verdict(cell), cell.attempt);
+        push(
+            &mut out,
+            format_args!("- **{verdict}** {id}: passed at attempt {attempt}\n"),
+        );
+    }
+    out.extend(cell.faults().iter().map(item));
+    for fault in cell.earlier.iter().flat_map(CellModel::faults) {
+        let (attempt, sentence) = (text::attempt(&fault), escape(&fault.sentence()));
+        let remedy = fault.failure().map(remedy).unwrap_or_default();
+        push(
+            &mut out,
+            format_args!("  - {attempt}: {sentence}{remedy}\n"),
+        );
+    }
+    if cell.is_red() {
+        out += &details(cell, &id);
+    }
+    for attempt in &cell.earlier {
+        out += &details(attempt, &format!("{id}, attempt {}", attempt.attempt));
     }
     out
 }
@@ -56,8 +89,8 @@ fn remedy(failure: &Failure) -> String {
     remedy.map_or(String::new(), |remedy| format!("<br>*To do*: {remedy}"))
 }
 
-/// Evidence, logs and files of a cell's failures.
-fn details(cell: &CellModel) -> String {
+/// Evidence, logs and files of the failures of a cell, or of an attempt at it; what the machine did when it ended.
+fn details(cell: &CellModel, name: &str) -> String {
     let mut body = String::new();
     for failure in cell.phases.iter().filter_map(PhaseModel::failure) {
         body += &evidence(cell, failure);
@@ -70,10 +103,13 @@ fn details(cell: &CellModel) -> String {
             format_args!("Files: {}\n", escape(&cell.diagnostics.join(", "))),
         );
     }
+    if let Some(load) = &cell.load {
+        push(&mut body, format_args!("\nMachine: {}\n", text::load(load)));
+    }
     if body.is_empty() {
         return body;
     }
-    let title = format!("Evidence and logs of {}", escape(cell.summary.id.as_str()));
+    let title = format!("Evidence and logs of {name}");
     format!("\n{}\n", folded(&title, &body))
 }
 

@@ -45,6 +45,12 @@ fn head(run: &RunModel) -> String {
         );
         line(&mut out, &facts);
     }
+    for (name, value) in text::lineage(run) {
+        line(&mut out, &format!("*{name}*: {}", escape(&value)));
+    }
+    for repeated in text::repetitions(run) {
+        line(&mut out, &escape(&repeated));
+    }
     if run.is_local() {
         line(
             &mut out,

@@ -1,4 +1,4 @@
-//! Why things failed: one block a failure, with what a person needs before looking into a file.
+//! Why things failed, at the first attempt or at all: one block a failure, with what a person needs before looking into a file.
 
 use super::layout::wrapped;
 use crate::event::{Failure, FailureClass, LogTail};
@@ -28,14 +28,16 @@ pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
         out += &block.failure(None, failure);
         out.push('\n');
     }
-    let red: Vec<_> = run.cells.iter().filter(|cell| cell.is_red()).collect();
-    for cell in red.iter().take(CELLS_SHOWN) {
+    let red = run.cells.iter().filter(|cell| cell.is_red());
+    let flaky = run.cells.iter().filter(|cell| cell.is_flaky());
+    let told: Vec<_> = red.chain(flaky).collect();
+    for cell in told.iter().take(CELLS_SHOWN) {
         out += &block.cell(cell);
     }
-    if red.len() > CELLS_SHOWN {
+    if told.len() > CELLS_SHOWN {
         push(
             &mut out,
-            format_args!("and {} more red cells\n", red.len() - CELLS_SHOWN),
+            format_args!("and {} more red or flaky cells\n", told.len() - CELLS_SHOWN),
         );
     }
     out.truncate(out.trim_end_matches('\n').len());
@@ -60,24 +62,54 @@ struct Block {
 }
 
 impl Block {
+    /// A red cell, or a flaky one, which is told by its red attempts.
     fn cell(self, cell: &CellModel) -> String {
         let mut out = String::new();
-        let faults = cell.faults();
-        for fault in &faults {
-            out += &self.title(fault);
-            out += &match fault.failure() {
-                Some(failure) => self.failure(Some(cell), failure),
-                None => self.sentence("", &fault.sentence()),
-            };
+        if cell.is_flaky() {
+            out += &self.flaky_title(cell);
         }
-        let quoted = faults.iter().filter_map(Fault::failure);
-        if quoted.map(|failure| failure.logs.len()).sum::<usize>() == 0 {
-            out += &self.logs(&cell.quotes);
+        for fault in cell.faults() {
+            out += &self.title(&fault);
+            out += &self.fault(&fault);
         }
-        if !cell.diagnostics.is_empty() {
-            out += &self.sentence("files: ", &cell.diagnostics.join(", "));
+        out += &self.files(cell);
+        for attempt in &cell.earlier {
+            for fault in attempt.faults() {
+                out += &self.sentence("", &text::attempt(&fault));
+                out += &self.fault(&fault);
+            }
+            out += &self.files(attempt);
         }
         out + "\n"
+    }
+
+    fn fault(self, fault: &Fault<'_>) -> String {
+        match fault.failure() {
+            Some(failure) => self.failure(Some(fault.cell), failure),
+            None => self.sentence("", &fault.sentence()),
+        }
+    }
+
+    /// What was kept of a red attempt: quoted where its failures quote no log.
+    fn files(self, attempt: &CellModel) -> String {
+        let mut out = String::new();
+        let faults = attempt.faults();
+        let mut failures = faults.iter().filter_map(Fault::failure);
+        if failures.all(|failure| failure.logs.is_empty()) {
+            out += &self.logs(&attempt.quotes);
+        }
+        if !attempt.diagnostics.is_empty() {
+            out += &self.sentence("files: ", &attempt.diagnostics.join(", "));
+        }
+        out
+    }
+
+    fn flaky_title(self, cell: &CellModel) -> String {
+        let verdict = self
+            .paint
+            .tone(marks::verdict_tone(cell), &marks::verdict(cell));
+        let id = self.paint.strong(cell.summary.id.as_str());
+        format!("{verdict} {id}: passed at attempt {}\n", cell.attempt)
     }
 
     fn title(self, fault: &Fault<'_>) -> String {

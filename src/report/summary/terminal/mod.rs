@@ -19,6 +19,7 @@ pub fn terminal(run: &RunModel, width: usize, color: bool) -> String {
     let sections = [
         head(run, paint),
         matrix::section(run, width, paint),
+        repetitions(run),
         tables::counters(run, width, paint),
         tables::times(run, paint),
         failures::section(run, width, paint),
@@ -48,6 +49,9 @@ fn head(run: &RunModel, paint: Paint) -> String {
         out += &paint.strong(&lines[0]);
         out += &paint.tone(Tone::Quiet, &format!(" · {}\n", lines[1]));
     }
+    for (name, value) in text::lineage(run) {
+        out += &paint.tone(Tone::Quiet, &format!("{name} {value}\n"));
+    }
     if run.is_local() {
         out += &paint.tone(Tone::Warning, &text::not_exercised(run));
         out.push('\n');
@@ -62,6 +66,12 @@ fn head(run: &RunModel, paint: Paint) -> String {
         }
     }
     out
+}
+
+/// How the repetitions of each cell ended.
+fn repetitions(run: &RunModel) -> String {
+    let lines = text::repetitions(run);
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// The last line.

@@ -1,0 +1,96 @@
+//! The options of the commands that read the record of a run: `report`, `replay` and `schema`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Color;
+
+/// A run that is there already.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RecordedRun {
+    /// The run: its id, its folder or its record [default: the latest]
+    #[arg(value_name = "RUN")]
+    pub(in crate::cli) run: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+}
+
+/// Where runs are.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Place {
+    /// The folder for runs [default: `target/e2e-matrix` beside the matrix file]
+    #[arg(long, short, env = "E2E_MATRIX_OUT", value_name = "DIR")]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// The matrix file, beside which runs are looked for [default: `matrix.toml` here or in a parent folder]
+    #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
+    pub(in crate::cli) matrix: Option<PathBuf>,
+}
+
+/// Where else reports go.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CopyOptions {
+    /// Writes the JUnit XML there too
+    #[arg(long, env = "E2E_MATRIX_JUNIT", value_name = "FILE")]
+    pub(in crate::cli) junit: Option<PathBuf>,
+    /// Writes the Markdown summary there too
+    #[arg(long, env = "E2E_MATRIX_SUMMARY", value_name = "FILE")]
+    pub(in crate::cli) summary: Option<PathBuf>,
+}
+
+/// What `report` takes.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ReportOptions {
+    #[command(flatten)]
+    pub(in crate::cli) recorded: RecordedRun,
+    #[command(flatten)]
+    pub(in crate::cli) copies: CopyOptions,
+    /// Ends with the exit code of the run, instead of 0 once the reports are written; a run that was killed counts as broken by its
+    /// infrastructure
+    #[arg(long, env = "E2E_MATRIX_EXIT_CODE")]
+    pub(in crate::cli) exit_code: bool,
+    /// When to use colour
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(in crate::cli) color: Color,
+}
+
+/// What `replay` takes.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ReplayOptions {
+    #[command(flatten)]
+    pub(in crate::cli) recorded: RecordedRun,
+    /// Keeps the recorded times, that many times as fast: 1 is as it was [default: at once]
+    #[arg(long, env = "E2E_MATRIX_SPEED", value_name = "FACTOR", value_parser = factor)]
+    pub(in crate::cli) speed: Option<f64>,
+    /// When to use colour
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(in crate::cli) color: Color,
+    /// Tells of every phase
+    #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
+    pub(in crate::cli) verbose: bool,
+}
+
+/// A format that has a schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum Format {
+    /// One line of `events.ndjson`
+    Events,
+}
+
+/// Slow enough to be a duration, whatever it divides.
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse::<f64>().ok();
+    factor
+        .filter(|factor| factor.is_finite() && *factor >= 0.001)
+        .ok_or_else(|| "a speed is a number of at least 0.001, such as 1 or 20".to_owned())
+}

@@ -1,0 +1,86 @@
+//! Finds a run that is there already: by its id, its folder or its record.
+
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+use super::matrix_file;
+use super::options::Place;
+use crate::report::model::Folding;
+use crate::report::record::{self, RecordReader};
+use crate::report::{RecordError, RunModel};
+use crate::runner;
+
+/// The link to the newest run.
+const LATEST: &str = "latest";
+
+/// A run on disk.
+pub(super) struct Recorded {
+    /// Its folder, where its reports go.
+    pub(super) folder: PathBuf,
+    /// Its record.
+    pub(super) record: PathBuf,
+}
+
+impl Recorded {
+    /// The run that `run` names, or the latest, among those below `place`.
+    pub(super) fn find(run: Option<&str>, place: &Place) -> Result<Self, CliError> {
+        let name = run.unwrap_or(LATEST);
+        let out = place.out();
+        let here = Path::new(name);
+        if run.is_some() && here.is_file() {
+            return Ok(Self {
+                folder: here.parent().unwrap_or(Path::new("")).to_owned(),
+                record: here.to_owned(),
+            });
+        }
+        let folder = if run.is_some() && here.is_dir() {
+            here.to_owned()
+        } else {
+            followed(&out, name)
+        };
+        let record = folder.join(record::FILE_NAME);
+        if record.is_file() {
+            return Ok(Self { folder, record });
+        }
+        Err(if folder.is_dir() {
+            CliError::NoRecord { folder }
+        } else {
+            CliError::NoRun {
+                run: name.to_owned(),
+                out,
+            }
+        })
+    }
+
+    /// Its events, one after the other.
+    pub(super) fn events(&self) -> Result<RecordReader, RecordError> {
+        RecordReader::open(&self.record)
+    }
+
+    /// What they come to.
+    pub(super) fn model(&self) -> Result<RunModel, RecordError> {
+        let mut folding = Folding::default();
+        for record in self.events()? {
+            folding.take(&record?);
+        }
+        Ok(folding.finish())
+    }
+}
+
+/// The folder of `name` below `out`, by the run's own name where `name` is the link to it: that is how the run itself called it.
+fn followed(out: &Path, name: &str) -> PathBuf {
+    let folder = out.join(name);
+    match folder.read_link() {
+        Ok(target) => out.join(target),
+        Err(_) => folder,
+    }
+}
+
+impl Place {
+    /// The folder for runs.
+    pub(super) fn out(&self) -> PathBuf {
+        let matrix = self.matrix.clone().or_else(|| matrix_file::find().ok());
+        let beside = matrix.unwrap_or_default();
+        self.out.clone().unwrap_or_else(|| runner::out(&beside))
+    }
+}

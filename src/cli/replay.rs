@@ -1,0 +1,97 @@
+//! `replay`: shows a run again as it was, the lines on stderr and the tables on stdout.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::options::ReplayOptions;
+use super::recorded::Recorded;
+use super::run;
+use crate::event::{Event, Record};
+use crate::report::{AtEnd, Sink};
+
+pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
+    let asked = &options.recorded;
+    let recorded = Recorded::find(asked.run.as_deref(), &asked.place)?;
+    let mut pace = Pace {
+        speed: options.speed,
+        before: None,
+    };
+    let mut screen = Screen {
+        console: run::console(options.color, options.verbose),
+        tables: run::tables(options.color, &recorded.folder),
+        has_ended: true,
+    };
+    for record in recorded.events().map_err(CliError::Record)? {
+        let record = record.map_err(CliError::Record)?;
+        pace.wait_for(&record);
+        if let Err(error) = screen.show(&record) {
+            return unshown(error);
+        }
+    }
+    match screen.end() {
+        Ok(()) => Ok(Exit::Passed),
+        Err(error) => unshown(error),
+    }
+}
+
+fn unshown(error: io::Error) -> Result<Exit, CliError> {
+    match error.kind() {
+        // Whoever reads has seen enough.
+        io::ErrorKind::BrokenPipe => Ok(Exit::Passed),
+        _ => Err(CliError::Write {
+            what: "the replay",
+            source: error,
+        }),
+    }
+}
+
+/// The sinks that the run had.
+struct Screen {
+    console: Box<dyn Sink>,
+    tables: AtEnd,
+    has_ended: bool,
+}
+
+impl Screen {
+    fn show(&mut self, record: &Record) -> io::Result<()> {
+        let is_end = matches!(record.event, Event::RunFinished { .. });
+        // What is said after the end is about the reports.
+        let is_after_end = self.has_ended && matches!(record.event, Event::Notice { .. });
+        self.has_ended = is_end || is_after_end;
+        self.console.on(record)?;
+        self.tables.on(record)
+    }
+
+    /// A run that was killed had no tables. They say how far it came.
+    fn end(self) -> io::Result<()> {
+        if self.has_ended {
+            return Ok(());
+        }
+        drop(self.console);
+        self.tables.give_up()
+    }
+}
+
+/// How long to wait between events.
+struct Pace {
+    speed: Option<f64>,
+    before: Option<Timestamp>,
+}
+
+impl Pace {
+    fn wait_for(&mut self, record: &Record) {
+        let before = self.before.replace(record.at);
+        // Nobody watched between two sessions.
+        let is_watched = !matches!(record.event, Event::RunResumed { .. });
+        if let (Some(speed), Some(before), true) = (self.speed, before, is_watched)
+            && let Ok(passed) = Duration::try_from(record.at.duration_since(before))
+        {
+            thread::sleep(passed.div_f64(speed));
+        }
+    }
+}

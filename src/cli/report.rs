@@ -1,0 +1,52 @@
+//! `report`: makes every report of a run from its record, also of a run that was killed.
+
+use std::io::{self, Write};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::options::{CopyOptions, ReportOptions};
+use super::recorded::Recorded;
+use crate::report::{Copies, write_all};
+use crate::runner;
+
+pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
+    let asked = &options.recorded;
+    let recorded = Recorded::find(asked.run.as_deref(), &asked.place)?;
+    let run = recorded.model().map_err(CliError::Record)?;
+    let copies = Copies::from(&options.copies);
+    runner::prepare(&copies).map_err(CliError::Session)?;
+    if let Some(failure) = write_all(&recorded.folder, &copies, &run)
+        .into_iter()
+        .next()
+    {
+        return Err(CliError::Reports(failure));
+    }
+    say_where(&recorded)?;
+    Ok(if options.exit_code {
+        let recorded = run.verdict;
+        recorded.unwrap_or_else(|| runner::verdict_of(&run)).into()
+    } else {
+        Exit::Passed
+    })
+}
+
+fn say_where(recorded: &Recorded) -> Result<(), CliError> {
+    let folder = recorded.folder.display();
+    match writeln!(io::stdout().lock(), "reports: {folder}") {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Write {
+            what: "to stdout",
+            source: error,
+        }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+impl From<&CopyOptions> for Copies {
+    fn from(options: &CopyOptions) -> Self {
+        Self {
+            junit: options.junit.clone(),
+            summary: options.summary.clone(),
+        }
+    }
+}

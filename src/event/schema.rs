@@ -1,0 +1,10 @@
+//! The JSON Schema of the record, made from the event types themselves.
+
+use schemars::{Schema, schema_for};
+
+use super::Record;
+
+/// The schema of one line of `events.ndjson`.
+pub fn schema() -> Schema {
+    schema_for!(Record)
+}

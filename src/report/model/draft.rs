@@ -1,0 +1,281 @@
+//! A cell and its attempts as far as their records went; then what has no end gets one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{CellModel, PhaseModel, PhaseOutcome, cleaning};
+use crate::event::{
+    CellFacts, CellSummary, CellVerdict, Execution, LogTail, MachineLoad, NodeCounters,
+    PhaseResult, PhaseStatus, Step,
+};
+use crate::matrix::{CellId, Phase};
+use crate::report::xml_text::clean;
+
+/// A cell as far as its records went.
+#[derive(Clone)]
+pub(super) struct CellDraft {
+    pub(super) summary: CellSummary,
+    pub(super) attempt: AttemptDraft,
+    host: Option<String>,
+    earlier: Vec<CellModel>,
+    end: Option<CellEnd>,
+    /// When its session ended, where that was before the run's end.
+    cut_off: Option<Timestamp>,
+}
+
+/// An attempt at a cell as far as its records went.
+#[derive(Clone, Default)]
+pub(super) struct AttemptDraft {
+    pub(super) facts: Option<CellFacts>,
+    pub(super) diagnostics: Vec<String>,
+    pub(super) quotes: Vec<LogTail>,
+    pub(super) counters: Option<NodeCounters>,
+    pub(super) steps: Vec<Step>,
+    number: u32,
+    cluster: Option<String>,
+    started: Option<Timestamp>,
+    begun: BTreeMap<Phase, Timestamp>,
+    phases: BTreeMap<Phase, PhaseDraft>,
+}
+
+/// How a cell, or an attempt at it, ended.
+#[derive(Clone)]
+pub(super) struct CellEnd {
+    verdict: CellVerdict,
+    reason: Option<String>,
+    duration_ms: u64,
+    load: Option<MachineLoad>,
+}
+
+/// A phase as far as its records went.
+#[derive(Clone)]
+enum PhaseDraft {
+    /// With its last words.
+    Open(Option<String>),
+    Closed(PhaseModel),
+}
+
+impl CellDraft {
+    pub(super) fn new(id: CellId) -> Self {
+        let summary = CellSummary {
+            id,
+            kubernetes: String::new(),
+            nodes: 0,
+            config: String::new(),
+            tags: Vec::new(),
+            allow_failure: false,
+            repetition: None,
+        };
+        Self {
+            summary,
+            attempt: AttemptDraft::default(),
+            host: None,
+            earlier: Vec::new(),
+            end: None,
+            cut_off: None,
+        }
+    }
+
+    /// A new attempt. What was said of one that was neither retried nor finished counts for nothing: the run was killed in it.
+    pub(super) fn begin(
+        &mut self,
+        number: u32,
+        cluster: &str,
+        at: Timestamp,
+        host: Option<String>,
+    ) {
+        self.end = None;
+        self.cut_off = None;
+        self.host = host;
+        self.attempt = AttemptDraft {
+            number,
+            cluster: Some(clean(cluster)),
+            started: Some(at),
+            ..AttemptDraft::default()
+        };
+        if number <= 1 {
+            self.earlier.clear();
+        }
+    }
+
+    pub(super) fn retry(&mut self, end: CellEnd, at: Timestamp) {
+        let attempt = std::mem::take(&mut self.attempt);
+        self.attempt.number = attempt.number.max(1) + 1;
+        let model = attempt.finish(self.summary.clone(), end, at);
+        self.earlier.push(model);
+    }
+
+    pub(super) fn end(&mut self, end: CellEnd) {
+        self.end = Some(end);
+        self.cut_off = None;
+    }
+
+    /// The session ended at `last`. Without a new start, that is where the cell ended, too.
+    pub(super) fn cut_off(&mut self, last: Timestamp) {
+        if self.end.is_none() {
+            self.cut_off.get_or_insert(last);
+        }
+    }
+
+    pub(super) fn finish(mut self, last: Timestamp) -> CellModel {
+        let last = self.cut_off.unwrap_or(last);
+        let end = match self.end.take() {
+            Some(end) => end,
+            None => self.missing_end(last),
+        };
+        CellModel {
+            host: self.host,
+            earlier: self.earlier,
+            ..self.attempt.finish(self.summary, end, last)
+        }
+    }
+
+    /// The end of a cell that the run did not live to see.
+    fn missing_end(&self, last: Timestamp) -> CellEnd {
+        let first = self.earlier.first().and_then(|attempt| attempt.started);
+        let reason = match (self.attempt.started, first) {
+            (Some(_), _) => "the run ended in the middle of it",
+            (None, Some(_)) => "the run ended before its next attempt",
+            (None, None) => "the run ended before it began",
+        };
+        let began = first.or(self.attempt.started);
+        CellEnd {
+            load: None,
+            verdict: match began {
+                Some(_) => CellVerdict::Interrupted,
+                None => CellVerdict::Skipped,
+            },
+            reason: Some(reason.to_owned()),
+            duration_ms: began.map_or(0, |began| milliseconds_between(began, last)),
+        }
+    }
+}
+
+impl CellEnd {
+    pub(super) fn new(
+        verdict: CellVerdict,
+        reason: Option<&str>,
+        duration_ms: u64,
+        load: Option<MachineLoad>,
+    ) -> Self {
+        Self {
+            verdict,
+            reason: reason.map(clean),
+            duration_ms,
+            load,
+        }
+    }
+}
+
+impl AttemptDraft {
+    pub(super) fn open(&mut self, phase: Phase, at: Timestamp) {
+        self.begun.insert(phase, at);
+        self.phases.insert(phase, PhaseDraft::Open(None));
+    }
+
+    pub(super) fn progress(&mut self, phase: Phase, text: &str) {
+        match self.phases.get_mut(&phase) {
+            Some(PhaseDraft::Open(last_words)) => *last_words = Some(clean(text)),
+            Some(PhaseDraft::Closed(_)) | None => {}
+        }
+    }
+
+    pub(super) fn close(&mut self, result: &PhaseResult) {
+        let outcome = match &result.status {
+            PhaseStatus::Passed => PhaseOutcome::Passed,
+            PhaseStatus::Failed { failure } => PhaseOutcome::Failed(cleaning::failure(failure)),
+            PhaseStatus::Skipped { reason } => PhaseOutcome::Skipped(clean(reason)),
+        };
+        let model = PhaseModel {
+            phase: result.phase,
+            execution: result.execution,
+            outcome,
+            start_ms: None,
+            duration_ms: result.duration_ms,
+            evidence: cleaning::evidence(&result.evidence),
+            warnings: cleaning::texts(&result.warnings),
+        };
+        self.phases.insert(result.phase, PhaseDraft::Closed(model));
+    }
+
+    fn finish(mut self, summary: CellSummary, end: CellEnd, last: Timestamp) -> CellModel {
+        let mut phases: Vec<_> = Phase::ALL
+            .into_iter()
+            .map(|phase| self.phase(phase, &end, last))
+            .collect();
+        if end.verdict == CellVerdict::Interrupted {
+            mark_interruption(&mut phases);
+        }
+        CellModel {
+            summary,
+            attempt: self.number.max(1),
+            earlier: Vec::new(),
+            host: None,
+            cluster: self.cluster,
+            started: self.started,
+            verdict: end.verdict,
+            reason: end.reason,
+            duration_ms: end.duration_ms,
+            load: end.load,
+            facts: self.facts,
+            phases,
+            counters: self.counters,
+            steps: self.steps,
+            diagnostics: self.diagnostics,
+            quotes: self.quotes,
+        }
+    }
+
+    fn phase(&mut self, phase: Phase, end: &CellEnd, last: Timestamp) -> PhaseModel {
+        let begun = self.begun.get(&phase).copied();
+        let cell = self.started.or(begun);
+        let start_ms = cell
+            .zip(begun)
+            .map(|(cell, begun)| milliseconds_between(cell, begun));
+        let (outcome, duration_ms) = match self.phases.remove(&phase) {
+            Some(PhaseDraft::Closed(model)) => return PhaseModel { start_ms, ..model },
+            Some(PhaseDraft::Open(last_words)) => (
+                PhaseOutcome::Interrupted(last_words),
+                begun.map_or(0, |begun| milliseconds_between(begun, last)),
+            ),
+            None => (PhaseOutcome::Skipped(why_not_reached(end)), 0),
+        };
+        PhaseModel {
+            phase,
+            execution: Execution::Run,
+            outcome,
+            start_ms,
+            duration_ms,
+            evidence: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+fn why_not_reached(end: &CellEnd) -> String {
+    match end.verdict {
+        CellVerdict::Skipped => end.reason.clone().unwrap_or_else(|| "not started".into()),
+        CellVerdict::Interrupted => "the run ended before it".to_owned(),
+        CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Broken => {
+            "not reached".to_owned()
+        }
+    }
+}
+
+/// An interrupted cell is red in a phase: where none was cut off, in the first that was not reached.
+fn mark_interruption(phases: &mut [PhaseModel]) {
+    if phases.iter().any(PhaseModel::is_red) {
+        return;
+    }
+    let first = phases
+        .iter_mut()
+        .find(|phase| matches!(phase.outcome, PhaseOutcome::Skipped(_)));
+    if let Some(phase) = first {
+        phase.outcome = PhaseOutcome::Interrupted(None);
+    }
+}
+
+pub(super) fn milliseconds_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0)
+}

@@ -1,0 +1,38 @@
+//! `timings.json`: how long each green cell took, in milliseconds, by its id. What `--history` reads.
+
+use std::collections::BTreeMap;
+
+use super::model::RunModel;
+use crate::event::CellVerdict;
+
+/// The file. A cell that was repeated counts with its longest time; what passed on a retry only says nothing of a cell's time.
+pub(super) fn render(run: &RunModel) -> String {
+    let mut timings: BTreeMap<&str, u64> = BTreeMap::new();
+    let green = run
+        .cells
+        .iter()
+        .filter(|cell| cell.verdict == CellVerdict::Passed);
+    for cell in green {
+        let longest = timings.entry(cell.id_in_matrix()).or_default();
+        *longest = cell.duration_ms.max(*longest);
+    }
+    let text = serde_json::to_string_pretty(&timings).expect("names and numbers are JSON");
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::RunModel;
+    use crate::report::fixture;
+
+    #[test]
+    fn green_cells_and_no_others_have_a_time() {
+        let text = super::render(&RunModel::new(&fixture::mixed()));
+        insta::assert_snapshot!(text, @r#"
+        {
+          "k8s-1.30-n1-default": 66000,
+          "k8s-1.30-n3-fast": 66000
+        }
+        "#);
+    }
+}
