@@ -18,6 +18,7 @@ mod options;
 mod pod_network;
 mod preflight;
 mod provider;
+mod pulse;
 mod reclaim;
 mod stale;
 mod thaw;

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::destroy::unkept;
 use super::provider::Shared;
-use super::{access, create, dns, load, pod_network};
+use super::{access, create, dns, load, pod_network, pulse};
 use crate::cluster::kubernetes::{Access, Tenant};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, NodeName, StepLog};
@@ -171,6 +171,8 @@ pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
         .spawn(create::run(Arc::clone(work), work.stop.clone()));
     let it = Arc::clone(work);
     spawn(Box::pin(async move { create::follow(&it).await }));
+    let it = Arc::clone(work);
+    spawn(Box::pin(async move { pulse::watch(&it).await }));
     let it = Arc::clone(work);
     spawn(Box::pin(async move { it.loaded.set(load::all(&it).await) }));
     let it = Arc::clone(work);
