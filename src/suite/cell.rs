@@ -168,7 +168,10 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         );
         let clock = self.context.plan.clock.clone();
         self.interruption.hold(phase, clock, move |text| {
-            events.emit(Event::PhaseProgress { cell, phase, text });
+            events.emit(Event::Notice {
+                severity: crate::event::Severity::Info,
+                text: format!("{cell}: {text}"),
+            });
         })
     }
 

@@ -35,6 +35,7 @@ mod watch;
 mod work;
 
 pub(crate) use network::USERS as NETWORK_USERS;
+pub use network::Unused;
 pub use options::KindOptions;
 pub use provider::KindProvider;
 pub use reclaim::{Found, Reclaimer};

@@ -102,12 +102,9 @@ impl Reclaimer {
         ours.map_err(|error| engine_failed(&error))
     }
 
-    /// Removes the network, where it is ours and nobody uses it. Says whether it is there no more.
-    pub async fn remove_network(&self, state: &StateFolder) -> Result<bool, Failure> {
-        match network::remove_unused(&self.0, state).await? {
-            Unused::Absent | Unused::Removed => Ok(true),
-            Unused::Used => Ok(false),
-        }
+    /// Removes the network, where it is ours and nobody uses it.
+    pub async fn remove_network(&self, state: &StateFolder) -> Result<Unused, Failure> {
+        network::remove_unused(&self.0, state).await
     }
 
     /// The images that carry our label, by name, or by id where they have none.
