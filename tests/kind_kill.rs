@@ -10,6 +10,7 @@ mod running;
 mod support;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -78,8 +79,16 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
         "--hold",
         phase.name(),
     ];
-    let running = Running::held(inheriting(place.process(&arguments)), phase);
+    let mut command = place.process(&arguments);
+    command.envs(inherited());
+    let running = Running::held(command, phase);
     let known = Known::of(&place);
+    if phase == Phase::Cluster {
+        // In the middle of it: kind is at work, and the engine is for kind.
+        eventually("a node's container is there", || {
+            containers(prefix, &["--all"]).len() > beside.0.len()
+        });
+    }
     running.signal(signal);
     let ended = running.end();
     let code = match signal {
@@ -94,7 +103,8 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
     );
     left::assert_is_recorded(&place);
     if signal == Signal::KILL {
-        let output = inheriting(place.process(&["gc"])).output().unwrap();
+        let mut command = place.command(&["gc"]);
+        let output = command.envs(inherited()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     } else {
         left::assert_is_reported(&place);
@@ -114,13 +124,9 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
     assert_eq!(networks(), before.1, "networks");
 }
 
-fn inheriting(mut command: Command) -> Command {
-    for name in INHERITED {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    command
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    let variables = INHERITED.into_iter();
+    variables.filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// Containers that look like clusters and are not ours.
@@ -159,12 +165,17 @@ impl Beside {
 
     /// They run as before, and no other container has the prefix.
     fn assert_is_all_there_is(&self, prefix: &str) {
-        let filter = format!("name=^{prefix}-");
-        let running = lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-        assert_eq!(running, self.0.iter().cloned().collect(), "running");
-        let all = lines(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"]);
-        assert_eq!(all, running, "all");
+        let all: BTreeSet<String> = self.0.iter().cloned().collect();
+        assert_eq!(containers(prefix, &[]), all, "running");
+        assert_eq!(containers(prefix, &["--all"]), all, "all");
     }
+}
+
+/// The names of the containers that run and begin with `prefix`; with `--all`, of those that don't run, too.
+fn containers(prefix: &str, more: &[&str]) -> BTreeSet<String> {
+    let filter = format!("name=^{prefix}-");
+    let arguments = ["ps", "--filter", &filter, "--format", "{{.Names}}"];
+    lines(&[&arguments, more].concat())
 }
 
 impl Drop for Beside {
