@@ -99,7 +99,8 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
     assert_eq!(
         (ended.code, ended.signal.is_some()),
         (code, code.is_none()),
-        "{ended:#?}"
+        "{}",
+        ended.stderr.join("\n")
     );
     left::assert_is_recorded(&place);
     if signal == Signal::KILL {

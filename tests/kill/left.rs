@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use e2e_matrix::machine::marked::Marked;
-use e2e_matrix::machine::{Contents, Resource, StateFolder, folders};
+use e2e_matrix::machine::{LedgerContents, Resource, StateFolder, folders};
 use e2e_matrix::report::record;
 use quick_junit::Report;
 
@@ -43,7 +43,7 @@ impl Known {
         let [folder] = &folders[..] else {
             panic!("one run was expected: {folders:?}");
         };
-        let contents = Contents::read(folder).unwrap();
+        let contents = LedgerContents::read(folder).unwrap();
         let port = |resource: &Resource| match resource {
             Resource::Port { port } => Some(*port),
             Resource::KindCluster { .. }

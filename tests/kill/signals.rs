@@ -1,7 +1,5 @@
 //! Signals beyond the first, and those of terminals.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
-
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Contents, FILE, LOCK, LedgerError};
+use super::{FILE, LOCK, LedgerContents, LedgerError};
 use crate::machine::{Lock, StateFolder};
 
 /// How old a run's folder without a lock is before nobody is in the middle of making it.
@@ -19,7 +19,7 @@ pub struct DeadRun {
     /// Its private folder.
     pub folder: PathBuf,
     /// What its ledger says.
-    pub contents: Contents,
+    pub contents: LedgerContents,
     /// When it last wrote to its ledger, or its folder was made.
     pub last_seen: SystemTime,
     _lock: Option<Lock>,
@@ -34,7 +34,7 @@ impl DeadRun {
             None if !exists(&lock) && is_abandoned(&folder) => None,
             None => return Ok(None),
         };
-        let contents = Contents::read(&folder)?;
+        let contents = LedgerContents::read(&folder)?;
         let last_seen = modified(&folder.join(FILE)).or_else(|| modified(&folder));
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(Self {
@@ -70,12 +70,12 @@ pub fn is_dead(state: &StateFolder, run: &str) -> Result<bool, LedgerError> {
 }
 
 /// What the ledgers of dead runs say, each with its run's token. Claims nothing: for a look.
-pub fn read_dead(state: &StateFolder) -> Result<Vec<(String, Contents)>, LedgerError> {
+pub fn read_dead(state: &StateFolder) -> Result<Vec<(String, LedgerContents)>, LedgerError> {
     let mut found = Vec::new();
     for folder in folders(state)? {
         if Lock::try_share_existing(&folder.join(LOCK))?.is_some() {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            found.push((name.into_owned(), Contents::read(&folder)?));
+            found.push((name.into_owned(), LedgerContents::read(&folder)?));
         }
     }
     Ok(found)
