@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use e2e_matrix::machine::LedgerContents;
 use e2e_matrix::machine::marked::Marked;
 use e2e_matrix::matrix::Phase;
 use rustix::process::Signal;
@@ -140,13 +141,22 @@ fn what_was_kept_goes_when_that_is_asked_for() {
     fs::create_dir_all(&kept).unwrap();
     fs::write(folder.join("lock"), "").unwrap();
     let resource = format!(r#"{{"type":"folder","path":"{}"}}"#, kept.display());
-    let ledger = format!(
-        "{{\"state\":\"planned\",\"resource\":{resource}}}\n{{\"state\":\"kept\",\"resource\":{resource},\"commands\":[\"ls\"]}}\n"
-    );
+    let other = folder.join("cells/two");
+    fs::create_dir_all(&other).unwrap();
+    let another = format!(r#"{{"type":"folder","path":"{}"}}"#, other.display());
+    let planned = |resource: &str| format!("{{\"state\":\"planned\",\"resource\":{resource}}}\n");
+    let keep = format!("{{\"state\":\"kept\",\"resource\":{resource},\"commands\":[\"ls\"]}}\n");
+    let ledger = [planned(&resource), keep, planned(&another)].concat();
     fs::write(folder.join("ledger.ndjson"), ledger).unwrap();
-    let (code, rows) = gc(&place, &[]);
-    assert_eq!((code, rows[0][2].as_str()), (Some(0), "kept"));
+    for expected in [&["kept", "removed"][..], &["kept"]] {
+        let (code, rows) = gc(&place, &[]);
+        let outcomes: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
+        assert_eq!((code, &outcomes[..]), (Some(0), expected));
+    }
     assert!(kept.exists());
+    assert!(!other.exists());
+    let ledger = LedgerContents::read(&folder).unwrap();
+    assert_eq!(ledger.left.len(), 1, "what was removed is told of no more");
     let (code, rows) = gc(&place, &["--kept"]);
     assert_eq!((code, rows[0][2].as_str()), (Some(0), "removed"));
     assert!(!folder.exists());

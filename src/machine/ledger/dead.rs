@@ -1,11 +1,11 @@
 //! Dead runs: those whose lock the kernel has dropped.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{FILE, LOCK, LedgerContents, LedgerError};
+use super::{FILE, LOCK, LedgerContents, LedgerEntry, LedgerError, Resource};
 use crate::machine::{Lock, StateFolder};
 
 /// How old a run's folder without a lock is before nobody is in the middle of making it.
@@ -22,6 +22,8 @@ pub struct DeadRun {
     pub contents: LedgerContents,
     /// When it last wrote to its ledger, or its folder was made.
     pub last_seen: SystemTime,
+    /// How long ago that was when it was claimed.
+    pub age: Duration,
     _lock: Option<Lock>,
 }
 
@@ -36,14 +38,34 @@ impl DeadRun {
         };
         let contents = LedgerContents::read(&folder)?;
         let last_seen = modified(&folder.join(FILE)).or_else(|| modified(&folder));
+        let last_seen = last_seen.unwrap_or(SystemTime::UNIX_EPOCH);
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(Self {
             token: name.into_owned(),
-            last_seen: last_seen.unwrap_or(SystemTime::UNIX_EPOCH),
+            age: last_seen.elapsed().unwrap_or_default(),
+            last_seen,
             contents,
             folder,
             _lock: lock,
         }))
+    }
+
+    /// Writes down that `resource` was proven gone, for a run that can't be forgotten yet.
+    pub fn gone(&self, resource: &Resource) -> Result<(), LedgerError> {
+        let path = self.folder.join(FILE);
+        let resource = resource.clone();
+        let write = || {
+            let entry = serde_json::to_string(&LedgerEntry::Gone { resource })?;
+            let mut file = OpenOptions::new().append(true).open(&path)?;
+            // The last line may be a torn one; an empty one says nothing.
+            file.write_all(format!("\n{entry}\n").as_bytes())?;
+            // It was not the run who wrote this.
+            file.set_modified(self.last_seen)
+        };
+        write().map_err(|source| LedgerError::Io {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Removes its folder, its ledger last: whoever dies on the way has not forgotten what was there.
