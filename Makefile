@@ -47,7 +47,7 @@ test: ## Runs every test, and every cell on the local provider; needs no Docker
 
 test-kind: export E2E_MATRIX_PROVIDER = kind
 test-kind: ## Runs every cell, and the tests that need kind, on real clusters
-	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --run-ignored all -E 'binary(/^(matrix$$|kind)/)' $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --test matrix --test kind --test kind_faults -- --include-ignored $(ARGS))
+	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --run-ignored all -E 'binary(/^(matrix$$|kind)/)' $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --test matrix --test kind --test kind_faults --test kind_kill -- --include-ignored $(ARGS))
 
 test-e2e-k8s: CLUSTER_NAME ?= plexd-e2e
 test-e2e-k8s: TIMEOUT ?= 120s

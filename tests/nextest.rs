@@ -29,6 +29,11 @@ fn slow_timeouts(profile: &Value) -> Vec<&Value> {
 fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile() {
     let needed = Phase::Cleanup.default_timeout() + DIAGNOSTICS_AND_REPORTS;
     let configuration = configuration();
+    let default = &configuration["profile"]["default"];
+    assert!(
+        default.get("slow-timeout").is_some(),
+        "the other profiles inherit it"
+    );
     for name in ["default", "ci", "nightly"] {
         for timeout in slow_timeouts(&configuration["profile"][name]) {
             assert!(

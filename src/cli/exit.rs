@@ -66,14 +66,15 @@ impl Exit {
             }
             Self::Infrastructure => {
                 "Docker, kind or a node image is missing, no port is free, the output folder can't be written, \
-                 a cell has a failure of class infrastructure, or the time of `--run-timeout` was up"
+                 a cell has a failure of class infrastructure, the time of `--run-timeout` was up, or `gc` could not remove something"
             }
             Self::NothingToDo => {
                 "there is nothing to do: a valid filter selects no cell, or the matrix has none (`--no-cells pass` makes it 0)"
             }
             Self::RunnerBug => "the runner itself has a bug; please report it",
             Self::Interrupted => {
-                "interrupted by SIGINT (Ctrl-C); reports are written and everything is cleaned up"
+                "interrupted by SIGINT (Ctrl-C); reports are written and everything is cleaned up \
+                 (at a second signal nothing is, and the `gc` command that does it is printed)"
             }
             Self::Terminated => "ended by SIGTERM, or its terminal was closed; likewise",
         }

@@ -12,8 +12,8 @@ pub mod process;
 mod state;
 
 pub use ledger::{
-    Contents, DeadRun, Ledger, LedgerEntry, LedgerError, Left, Owner, Resource, folders, is_dead,
-    outstanding, read_dead,
+    DeadRun, Ledger, LedgerContents, LedgerEntry, LedgerError, Left, Owner, Resource, folders,
+    is_dead, outstanding, read_dead,
 };
 pub use lock::{Lock, LockError, tidy};
 pub use state::{StateFolder, absolute, private_folder};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::kind::NETWORK_USERS;
-use crate::machine::{Contents, Ledger, LedgerError, Left, Resource, StateFolder, tidy};
+use crate::machine::{Ledger, LedgerContents, LedgerError, Left, Resource, StateFolder, tidy};
 
 /// Closes `ledger`. Returns what the run leaves and should not.
 pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
@@ -24,6 +24,6 @@ fn close_ledger(ledger: Arc<Ledger>) -> Result<Vec<Left>, LedgerError> {
     let folder = ledger.folder().to_owned();
     match Arc::into_inner(ledger) {
         Some(ledger) => ledger.close(),
-        None => Ok(Contents::read(&folder)?.left),
+        None => Ok(LedgerContents::read(&folder)?.left),
     }
 }

@@ -43,7 +43,7 @@ pub fn listen(
                 abandon(by);
             } else if interruption.forced.is_cancelled() {
                 process::give_up();
-                watch(by, Arc::clone(&abandon));
+                watch(by, &abandon);
             }
         }
     });
@@ -51,9 +51,9 @@ pub fn listen(
 }
 
 /// Not a task: what it guards against may be that no task gets on.
-fn watch(by: Termination, abandon: Arc<impl Fn(Termination) + Send + Sync + 'static>) {
+fn watch(by: Termination, abandon: &Arc<impl Fn(Termination) + Send + Sync + 'static>) {
     let guard = thread::Builder::new().name("last words".to_owned());
-    let hold_up = Arc::clone(&abandon);
+    let hold_up = Arc::clone(abandon);
     let watching = guard.spawn(move || {
         thread::sleep(LAST_WORDS);
         hold_up(by);

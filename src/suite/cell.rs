@@ -123,8 +123,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
             () = interruption.token.cancelled() => PhaseEnd::Interrupted,
             result = AssertUnwindSafe(work).catch_unwind() => PhaseEnd::from_unwind(result),
         };
-        let end = self.unless_given_up(self.with_logs(phase, end)).await;
-        let end = end.unwrap_or(PhaseEnd::Interrupted);
+        let end = self.with_logs(phase, end).await;
         let failed = !matches!(end, PhaseEnd::Done(Ok(_)));
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
         self.finish(phase, duration, end);
@@ -172,7 +171,10 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         );
         let clock = self.context.plan.clock.clone();
         self.interruption.hold(phase, clock, move |text| {
-            events.emit(Event::PhaseProgress { cell, phase, text });
+            events.emit(Event::Notice {
+                severity: crate::event::Severity::Info,
+                text: format!("{cell}: {text}"),
+            });
         })
     }
 
@@ -236,7 +238,9 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     async fn with_logs(&self, phase: Phase, end: PhaseEnd) -> PhaseEnd {
         match end {
             PhaseEnd::Done(Err(failure)) if phase >= Phase::Readiness => {
-                PhaseEnd::Done(Err(evidence::with_logs(&self.context, failure).await))
+                let reading = evidence::with_logs(&self.context, failure.clone());
+                let with_logs = self.unless_given_up(reading).await;
+                PhaseEnd::Done(Err(with_logs.unwrap_or(failure)))
             }
             end => end,
         }

@@ -47,6 +47,10 @@ pub(super) struct ListOptions {
 
 /// What `gc` takes.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch that is given or not"
+)]
 pub(super) struct GarbageOptions {
     /// Shows what would be removed, and removes nothing
     #[arg(long, env = "E2E_MATRIX_GC_DRY_RUN")]

@@ -26,6 +26,7 @@ mod tuning;
 mod work;
 
 pub(crate) use network::USERS as NETWORK_USERS;
+pub use network::Unused;
 pub use options::KindOptions;
 pub use provider::KindProvider;
 pub use reclaim::{Found, Reclaimer};

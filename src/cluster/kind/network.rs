@@ -93,7 +93,7 @@ pub(super) async fn leave(
 
 /// What became of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unused {
+pub enum Unused {
     /// There is none of ours.
     Absent,
     /// A run or a container uses it.

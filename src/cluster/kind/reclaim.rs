@@ -69,16 +69,7 @@ impl Reclaimer {
         settling: bool,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        let mut evidence = remove_containers(&self.0, name, known.clone()).await?;
-        let mut quiet = deadline.within(SETTLED);
-        while settling && !quiet.has_passed() {
-            quiet.within(LOOK).passed().await;
-            if !self.cluster(name).await?.containers.is_empty() {
-                evidence = remove_containers(&self.0, name, known.clone()).await?;
-                quiet = deadline.within(SETTLED);
-            }
-        }
-        Ok(evidence)
+        remove_until_quiet(&self.0, name, known, settling, deadline).await
     }
 
     /// Whether the volume called exactly `name` is there.
@@ -102,12 +93,9 @@ impl Reclaimer {
         ours.map_err(|error| engine_failed(&error))
     }
 
-    /// Removes the network, where it is ours and nobody uses it. Says whether it is there no more.
-    pub async fn remove_network(&self, state: &StateFolder) -> Result<bool, Failure> {
-        match network::remove_unused(&self.0, state).await? {
-            Unused::Absent | Unused::Removed => Ok(true),
-            Unused::Used => Ok(false),
-        }
+    /// Removes the network, where it is ours and nobody uses it.
+    pub async fn remove_network(&self, state: &StateFolder) -> Result<Unused, Failure> {
+        network::remove_unused(&self.0, state).await
     }
 
     /// The images that carry our label, by name, or by id where they have none.
@@ -138,6 +126,27 @@ impl Reclaimer {
             Err(error) => Err(engine_failed(&error)),
         }
     }
+}
+
+/// See [`Reclaimer::remove_cluster`].
+pub(super) async fn remove_until_quiet(
+    docker: &Docker,
+    name: &str,
+    known: &BTreeSet<String>,
+    settling: bool,
+    deadline: &Deadline,
+) -> Result<Vec<Evidence>, Failure> {
+    let mut evidence = remove_containers(docker, name, known.clone()).await?;
+    let mut quiet = deadline.within(SETTLED);
+    while settling && !quiet.has_passed() {
+        quiet.within(LOOK).passed().await;
+        let found = nodes::containers(docker, Some(name)).await;
+        if !found.map_err(|error| engine_failed(&error))?.is_empty() {
+            evidence = remove_containers(docker, name, known.clone()).await?;
+            quiet = deadline.within(SETTLED);
+        }
+    }
+    Ok(evidence)
 }
 
 fn made(containers: &[ContainerSummary]) -> Option<(Timestamp, Timestamp)> {

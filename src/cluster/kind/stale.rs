@@ -2,15 +2,21 @@
 //! Nothing else ever is.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bollard::Docker;
 
 use super::destroy;
 use super::nodes::{clusters, containers};
+use super::reclaim::remove_until_quiet;
 use super::work::Work;
 use crate::cluster::ClusterName;
 use crate::event::{Failure, Symptom};
+use crate::machine::marked::Marked;
 use crate::machine::{LedgerError, StateFolder, read_dead};
+
+/// How long the removal of one may take.
+const REMOVAL: Duration = Duration::from_secs(60);
 
 /// Removes stale clusters of the cell. Fails where a cluster that is not ours to delete has the name of the cell's own.
 pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
@@ -25,9 +31,9 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
         }
         let state = &work.shared.options.state;
         match look(state, &name).map_err(|error| ledger_failed(&error))? {
-            Claim::Stale => {
+            Claim::Stale(run) => {
                 tracing::info!(cluster = name, "removing what a dead run left behind");
-                let removing = destroy::remove_containers(docker, &name, BTreeSet::new());
+                let removing = remove_stale(work, docker, &name, run);
                 work.steps.measure("stale cluster", removing).await?;
             }
             Claim::Kept if is_own_name => return Err(kept(&name)),
@@ -38,11 +44,25 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
     Ok(())
 }
 
+/// Its processes first: a kind that outlived its runner would go on making nodes.
+async fn remove_stale(
+    work: &Work,
+    docker: &Docker,
+    name: &str,
+    run: String,
+) -> Result<(), Failure> {
+    let deadline = work.plan.clock.deadline(REMOVAL);
+    let (killed, _) = Marked::Run(run).kill(&deadline).await;
+    let none_known = BTreeSet::new();
+    let removing = remove_until_quiet(docker, name, &none_known, killed > 0, &deadline);
+    removing.await.map(|_| ())
+}
+
 /// What the ledgers of dead runs say of a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Claim {
-    /// One of them made it.
-    Stale,
+    /// The one with this token made it.
+    Stale(String),
     /// One of them made it, and left it there on purpose.
     Kept,
     /// It is a live run's, or was never ours.
@@ -51,10 +71,11 @@ enum Claim {
 
 /// The name alone is no proof: whoever knows the grammar can make one like it.
 fn look(state: &StateFolder, name: &str) -> Result<Claim, LedgerError> {
-    for (_, contents) in read_dead(state)? {
-        if let Some(left) = contents.cluster(name) {
-            let is_kept = left.kept.is_some();
-            return Ok(if is_kept { Claim::Kept } else { Claim::Stale });
+    for (run, contents) in read_dead(state)? {
+        match contents.cluster(name) {
+            Some(left) if left.kept.is_some() => return Ok(Claim::Kept),
+            Some(_) => return Ok(Claim::Stale(run)),
+            None => {}
         }
     }
     Ok(Claim::None)
@@ -102,7 +123,8 @@ mod tests {
         ledger.plan(cluster.clone()).unwrap();
         assert_eq!(look(&state, "mine").unwrap(), Claim::None, "its run lives");
         drop(ledger);
-        assert_eq!(look(&state, "mine").unwrap(), Claim::Stale);
+        let stale = Claim::Stale("abcde".to_owned());
+        assert_eq!(look(&state, "mine").unwrap(), stale);
         assert_eq!(look(&state, "other").unwrap(), Claim::None);
     }
 

@@ -8,7 +8,7 @@ use super::{FILE, LedgerEntry, LedgerError, Owner, Resource};
 
 /// A ledger, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
+pub struct LedgerContents {
     /// Whose it is; none where the first line is not there.
     pub owner: Option<Owner>,
     /// What was planned and is not proven gone, in the order it was planned.
@@ -33,7 +33,7 @@ impl Left {
     }
 }
 
-impl Contents {
+impl LedgerContents {
     /// Reads the ledger in `folder`; one that is not there says nothing.
     pub fn read(folder: &Path) -> Result<Self, LedgerError> {
         let path = folder.join(FILE);
@@ -95,7 +95,7 @@ impl Contents {
 
 /// What the ledger in `folder` planned and did not prove gone, in the order it was planned.
 pub fn outstanding(folder: &Path) -> Result<Vec<Resource>, LedgerError> {
-    let contents = Contents::read(folder)?;
+    let contents = LedgerContents::read(folder)?;
     Ok(contents
         .left
         .into_iter()
@@ -107,7 +107,7 @@ pub fn outstanding(folder: &Path) -> Result<Vec<Resource>, LedgerError> {
 mod tests {
     use super::*;
 
-    fn ports(contents: &Contents) -> Vec<u16> {
+    fn ports(contents: &LedgerContents) -> Vec<u16> {
         let port = |left: &Left| match left.resource {
             Resource::Port { port } => Some(port),
             Resource::KindCluster { .. }
@@ -125,7 +125,7 @@ mod tests {
 {"state":"pl
 {"state":"planned","resource":{"type":"port","port":2}}
 {"state":"planned","resource":{"type":"port","po"#;
-        let contents = Contents::of(text);
+        let contents = LedgerContents::of(text);
         assert_eq!(ports(&contents), [1, 2]);
         assert_eq!(contents.unknown, 0);
     }
@@ -136,7 +136,7 @@ mod tests {
 {"state":"planned","resource":{"type":"virtual-machine","name":"a"}}
 {"state":"gone","resource":{"type":"port","port":1}}
 "#;
-        let contents = Contents::of(text);
+        let contents = LedgerContents::of(text);
         assert_eq!(ports(&contents), [] as [u16; 0]);
         assert_eq!(contents.unknown, 1);
     }

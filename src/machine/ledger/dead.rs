@@ -1,11 +1,11 @@
 //! Dead runs: those whose lock the kernel has dropped.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Contents, FILE, LOCK, LedgerError};
+use super::{FILE, LOCK, LedgerContents, LedgerEntry, LedgerError, Resource};
 use crate::machine::{Lock, StateFolder};
 
 /// How old a run's folder without a lock is before nobody is in the middle of making it.
@@ -19,9 +19,11 @@ pub struct DeadRun {
     /// Its private folder.
     pub folder: PathBuf,
     /// What its ledger says.
-    pub contents: Contents,
+    pub contents: LedgerContents,
     /// When it last wrote to its ledger, or its folder was made.
     pub last_seen: SystemTime,
+    /// How long ago that was when it was claimed.
+    pub age: Duration,
     _lock: Option<Lock>,
 }
 
@@ -34,16 +36,36 @@ impl DeadRun {
             None if !exists(&lock) && is_abandoned(&folder) => None,
             None => return Ok(None),
         };
-        let contents = Contents::read(&folder)?;
+        let contents = LedgerContents::read(&folder)?;
         let last_seen = modified(&folder.join(FILE)).or_else(|| modified(&folder));
+        let last_seen = last_seen.unwrap_or(SystemTime::UNIX_EPOCH);
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(Self {
             token: name.into_owned(),
-            last_seen: last_seen.unwrap_or(SystemTime::UNIX_EPOCH),
+            age: last_seen.elapsed().unwrap_or_default(),
+            last_seen,
             contents,
             folder,
             _lock: lock,
         }))
+    }
+
+    /// Writes down that `resource` was proven gone, for a run that can't be forgotten yet.
+    pub fn gone(&self, resource: &Resource) -> Result<(), LedgerError> {
+        let path = self.folder.join(FILE);
+        let resource = resource.clone();
+        let write = || {
+            let entry = serde_json::to_string(&LedgerEntry::Gone { resource })?;
+            let mut file = OpenOptions::new().append(true).open(&path)?;
+            // The last line may be a torn one; an empty one says nothing.
+            file.write_all(format!("\n{entry}\n").as_bytes())?;
+            // It was not the run who wrote this.
+            file.set_modified(self.last_seen)
+        };
+        write().map_err(|source| LedgerError::Io {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Removes its folder, its ledger last: whoever dies on the way has not forgotten what was there.
@@ -70,12 +92,12 @@ pub fn is_dead(state: &StateFolder, run: &str) -> Result<bool, LedgerError> {
 }
 
 /// What the ledgers of dead runs say, each with its run's token. Claims nothing: for a look.
-pub fn read_dead(state: &StateFolder) -> Result<Vec<(String, Contents)>, LedgerError> {
+pub fn read_dead(state: &StateFolder) -> Result<Vec<(String, LedgerContents)>, LedgerError> {
     let mut found = Vec::new();
     for folder in folders(state)? {
         if Lock::try_share_existing(&folder.join(LOCK))?.is_some() {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            found.push((name.into_owned(), Contents::read(&folder)?));
+            found.push((name.into_owned(), LedgerContents::read(&folder)?));
         }
     }
     Ok(found)

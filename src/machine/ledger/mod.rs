@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Lock, LockError, StateFolder};
 
-pub use contents::{Contents, Left, outstanding};
+pub use contents::{LedgerContents, Left, outstanding};
 pub use dead::{DeadRun, folders, is_dead, read_dead};
 pub use resource::{LedgerEntry, Owner, Resource};
 
@@ -125,7 +125,7 @@ impl Ledger {
     /// Ends the run. One that left nothing takes its folder, and with it its ledger, along. One that left something keeps both, and
     /// what it left is returned.
     pub fn close(self) -> Result<Vec<Left>, LedgerError> {
-        let left = Contents::read(&self.folder)?.left;
+        let left = LedgerContents::read(&self.folder)?.left;
         if left
             .iter()
             .any(|left| left.kept.is_some() || left.is_unwanted())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Collector, GcOutcome, GcRow};
 use crate::cluster::images;
-use crate::cluster::kind::NETWORK_USERS;
+use crate::cluster::kind::{NETWORK_USERS, Unused};
 use crate::event::Failure;
 use crate::machine::{Lock, tidy};
 
@@ -26,20 +26,21 @@ impl Collector<'_> {
         let Some(engine) = self.engine.there() else {
             return;
         };
-        let looked = match engine.has_network().await {
-            Ok(false) => return,
-            Ok(true) if self.options.dry_run => Ok(None),
-            Ok(true) => engine.remove_network(self.state).await.map(Some),
-            Err(failure) => Err(failure),
+        let outcome = if self.options.dry_run {
+            let ours = engine.has_network().await;
+            ours.map(|is_there| is_there.then_some(GcOutcome::WouldRemove))
+        } else {
+            let unused = engine.remove_network(self.state).await;
+            unused.map(|unused| match unused {
+                Unused::Removed => Some(GcOutcome::Removed),
+                // Whoever uses it last removes it.
+                Unused::Absent | Unused::Used => None,
+            })
         };
-        let outcome = match looked {
-            Ok(None) => GcOutcome::WouldRemove,
-            Ok(Some(true)) => GcOutcome::Removed,
-            // Whoever uses it last removes it.
-            Ok(Some(false)) => return,
-            Err(failure) => GcOutcome::Failed(failure.message),
-        };
-        self.tell(row("network kind".to_owned(), outcome));
+        let outcome = outcome.unwrap_or_else(|failure| Some(GcOutcome::Failed(failure.message)));
+        if let Some(outcome) = outcome {
+            self.tell(row("network kind".to_owned(), outcome));
+        }
     }
 
     /// Archives that were never finished, and all of them where that is asked for.

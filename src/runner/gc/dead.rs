@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Collector, GcOutcome, GcRow, age, temporaries};
+use super::{Collector, GcOutcome, GcRow, temporaries};
 use crate::cluster::kind::Found;
+use crate::error::chain;
 use crate::machine::marked::Marked;
 use crate::machine::{DeadRun, Left, Resource};
 
@@ -28,7 +29,8 @@ impl Collector<'_> {
     pub(super) async fn run(&mut self, run: DeadRun) {
         let mut is_done = true;
         let killed = self.processes(&run, &mut is_done).await;
-        let is_settling = killed > 0 || age(run.last_seen) < FRESH;
+        let is_settling = killed > 0 || run.age < FRESH;
+        let mut gone = Vec::new();
         for left in &run.contents.left {
             if let Some(commands) = self.spared(left) {
                 is_done = false;
@@ -37,7 +39,11 @@ impl Collector<'_> {
                 continue;
             }
             let looked = self.resource(&run, &left.resource, is_settling).await;
-            is_done &= self.conclude(&run, &left.resource, looked);
+            if self.conclude(&run, &left.resource, looked) {
+                gone.push(left.resource.clone());
+            } else {
+                is_done = false;
+            }
         }
         for path in temporaries::of(&run) {
             let resource = format!("temporary file {}", path.display());
@@ -45,7 +51,11 @@ impl Collector<'_> {
             is_done &= !looked.is_failure();
             self.tell(row(&run, resource, looked));
         }
-        self.forget(run, is_done);
+        if is_done && run.contents.unknown == 0 {
+            self.forget(run);
+        } else {
+            self.remember(&run, &gone);
+        }
     }
 
     /// The commands of what was kept on purpose and stays so.
@@ -65,28 +75,32 @@ impl Collector<'_> {
     }
 
     /// Its ledger goes last: until then, whoever comes next knows what there was.
-    fn forget(&mut self, run: DeadRun, is_done: bool) {
-        if run.contents.unknown > 0 {
-            let reason = "its ledger has lines that a newer version wrote: use that one";
-            self.tell(row(
-                &run,
-                "the run".to_owned(),
-                GcOutcome::Failed(reason.to_owned()),
-            ));
+    fn forget(&mut self, run: DeadRun) {
+        if self.options.dry_run {
             return;
         }
-        if !is_done || self.options.dry_run {
-            return;
-        }
-        let folder = run.folder.clone();
-        let known = row(
-            &run,
-            format!("folder {}", folder.display()),
-            GcOutcome::Removed,
-        );
+        let folder = format!("folder {}", run.folder.display());
+        let known = row(&run, folder, GcOutcome::Removed);
         if let Err(error) = run.forget() {
             let outcome = GcOutcome::Failed(error.to_string());
             self.tell(GcRow { outcome, ..known });
+        }
+    }
+
+    /// What is left of it is for the next time; what is `gone` is not told of again.
+    fn remember(&mut self, run: &DeadRun, gone: &[Resource]) {
+        if run.contents.unknown > 0 {
+            let reason = "its ledger has lines that a newer version wrote: use that one".to_owned();
+            self.tell(row(run, "ledger".to_owned(), GcOutcome::Failed(reason)));
+        }
+        if self.options.dry_run {
+            return;
+        }
+        for resource in gone {
+            if let Err(error) = run.gone(resource) {
+                let outcome = GcOutcome::Failed(chain(&error));
+                self.tell(row(run, "ledger".to_owned(), outcome));
+            }
         }
     }
 
@@ -223,7 +237,7 @@ impl Collector<'_> {
 fn row(run: &DeadRun, resource: String, outcome: GcOutcome) -> GcRow {
     GcRow {
         run: Some(run.token.clone()),
-        age: Some(age(run.last_seen)),
+        age: Some(run.age),
         resource,
         outcome,
     }

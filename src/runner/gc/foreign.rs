@@ -2,7 +2,7 @@
 
 use super::{Collector, GcOutcome, GcRow};
 use crate::cluster::ClusterName;
-use crate::machine::{Contents, folders};
+use crate::machine::{LedgerContents, folders};
 
 impl Collector<'_> {
     /// Tells of clusters whose names follow our grammar, but which no run here, dead or alive, has made.
@@ -39,7 +39,7 @@ impl Collector<'_> {
         let folders = folders(self.state).unwrap_or_default();
         let mut ledgers = folders
             .iter()
-            .filter_map(|folder| Contents::read(folder).ok());
+            .filter_map(|folder| LedgerContents::read(folder).ok());
         let told = self
             .report
             .rows

@@ -9,7 +9,7 @@ mod foreign;
 mod row;
 mod temporaries;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::deadline::{Deadline, RunClock};
 use crate::machine::{DeadRun, LedgerError, StateFolder, folders};
@@ -82,18 +82,13 @@ struct Collector<'s> {
 
 impl Collector<'_> {
     fn is_old_enough(&self, run: &DeadRun) -> bool {
-        self.options
-            .older_than
-            .is_none_or(|least| age(run.last_seen) >= least)
+        let least = self.options.older_than;
+        least.is_none_or(|least| run.age >= least)
     }
 
     fn tell(&mut self, row: GcRow) {
         self.report.rows.push(row);
     }
-}
-
-fn age(since: SystemTime) -> Duration {
-    since.elapsed().unwrap_or_default()
 }
 
 /// Claims the dead runs. Returns them, and how many live.
