@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Execution, Failure, LogTail, Step};
 use crate::machine::Ledger;
+use crate::machine::budget::Need;
 use crate::matrix::{Cell, Phase};
 
 pub use forward::{Connect, Forward, Stream};
@@ -51,6 +52,14 @@ pub trait Provider: Send + Sync {
         cells: &[Cell],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure>;
+
+    /// What a cell takes of this machine while it runs; next to nothing where it runs elsewhere.
+    fn need(&self, _cell: &Cell) -> Need {
+        Need {
+            slots: 1,
+            ..Need::default()
+        }
+    }
 
     /// The place for one cell. Makes nothing yet.
     fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;

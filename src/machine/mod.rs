@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows of Kubernetes or of phases.
 
+pub mod budget;
+mod history;
 mod ledger;
 pub mod load;
 mod lock;
@@ -11,6 +13,7 @@ pub mod probe;
 pub mod process;
 mod state;
 
+pub use history::{History, HistoryError, HistoryFile};
 pub use ledger::{
     DeadRun, Ledger, LedgerContents, LedgerEntry, LedgerError, Left, Owner, Resource, folders,
     is_dead, outstanding, read_dead,

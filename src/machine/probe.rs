@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Processors that this process may use.
@@ -58,6 +59,27 @@ pub fn inotify() -> Option<Inotify> {
         instances: read("max_user_instances")?,
         watches: read("max_user_watches")?,
     })
+}
+
+/// The inotify instances that root has, whose programs run in containers; none where this process may not look.
+pub fn inotify_in_use() -> Option<u64> {
+    // Whoever may look into the first process may look into all of them.
+    fs::read_dir("/proc/1/fd").ok()?;
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let of_root = processes.filter(|entry| entry.metadata().is_ok_and(|data| data.uid() == 0));
+    // What is no process, or has ended since, has no files.
+    let files = of_root.filter_map(|entry| fs::read_dir(entry.path().join("fd")).ok());
+    let instances = files.map(|files| {
+        files
+            .flatten()
+            .filter(|file| is_inotify(&file.path()))
+            .count()
+    });
+    u64::try_from(instances.sum::<usize>()).ok()
+}
+
+fn is_inotify(file: &Path) -> bool {
+    fs::read_link(file).is_ok_and(|target| target.as_os_str() == "anon_inode:inotify")
 }
 
 /// The machine's name.

@@ -1,29 +1,39 @@
-//! How many cells run at once: as many as the machine carries, each weighing by its nodes.
+//! Lets cells in: in their order, and as many at once as the machine carries, or as many as was asked for.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::mem::{Discriminant, discriminant};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::machine::probe;
-use crate::matrix::{Cell, Jobs};
-
-/// What a node of a real cluster takes in memory while it comes up, in bytes, rounded up from what was measured (400 MB a control plane).
-const MEMORY_OF_NODE: u64 = 768 << 20;
-/// Cells of plain processes that one processor carries: they wait more than they work.
-const PROCESSES_PER_CPU: usize = 8;
+use crate::error::chain;
+use crate::event::{Emitter, Event, Severity};
+use crate::machine::budget::{Budget, Need, Share, Shortage};
+use crate::machine::{LockError, StateFolder};
+use crate::matrix::{CellId, Jobs};
 
 /// Lets cells in.
 pub(super) struct Admission {
-    permits: Arc<Semaphore>,
-    capacity: usize,
-    weighted: bool,
+    gate: Gate,
     running: Arc<AtomicUsize>,
+    events: Emitter,
+    said: Mutex<HashSet<Discriminant<Shortage>>>,
+    is_lost: std::sync::Once,
+}
+
+/// What decides how many cells run at once.
+enum Gate {
+    /// So many were asked for: they are this process's own.
+    Jobs(Arc<Semaphore>, usize),
+    /// The machine, over all processes.
+    Machine(Budget),
 }
 
 /// The room of one cell, until it is dropped.
 pub(super) struct Room {
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
     running: Arc<AtomicUsize>,
 }
 
@@ -34,30 +44,31 @@ impl Drop for Room {
 }
 
 impl Admission {
-    /// An admission for `cells` cells by `jobs`; `clusters`: whether each is a real cluster.
-    pub(super) fn new(jobs: Jobs, cells: usize, clusters: bool) -> Self {
-        let (capacity, weighted) = match jobs {
-            Jobs::Exactly(jobs) => (jobs.get(), false),
-            Jobs::Auto if clusters => (carried(), true),
-            Jobs::Auto => (probe::cpus() * PROCESSES_PER_CPU, false),
+    /// An admission by `jobs`.
+    pub(super) fn new(jobs: Jobs, state: &StateFolder, events: Emitter) -> Self {
+        let gate = match jobs {
+            Jobs::Exactly(jobs) => Gate::Jobs(Arc::new(Semaphore::new(jobs.get())), jobs.get()),
+            Jobs::Auto => Gate::Machine(Budget::of_machine(state)),
         };
-        let capacity = if weighted {
-            capacity
-        } else {
-            capacity.min(cells)
-        }
-        .max(1);
         Self {
-            permits: Arc::new(Semaphore::new(capacity)),
-            capacity,
-            weighted,
+            gate,
             running: Arc::default(),
+            events,
+            said: Mutex::default(),
+            is_lost: std::sync::Once::new(),
         }
     }
 
-    /// How many cells of one node run at once.
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity
+    /// How many of cells with these needs run at once, where there is nothing else: as many as of the heaviest one.
+    pub(super) fn capacity(&self, needs: &[Need]) -> usize {
+        let at_once = match &self.gate {
+            Gate::Jobs(_, jobs) => *jobs,
+            Gate::Machine(budget) => {
+                let heaviest = needs.iter().max_by_key(|need| need.slots);
+                heaviest.map_or(1, |need| budget.carries(need))
+            }
+        };
+        at_once.min(needs.len()).max(1)
     }
 
     /// How many cells run now.
@@ -65,30 +76,57 @@ impl Admission {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Waits for the turn of `place`, then until there is room for `cell`.
-    pub(super) async fn admit(&self, place: Place, cell: &Cell) -> Option<Room> {
+    /// Waits for the turn of `place`, then until there is room for `cell`. The run's end has to drop this.
+    pub(super) async fn admit(&self, place: Place, cell: &CellId, need: &Need) -> Room {
         // Closed without a word: that is the message.
         drop(place.turn.await);
-        let room = self.admit_again(cell).await;
+        let room = self.admit_again(cell, need).await;
         drop(place.next);
         room
     }
 
     /// Waits until there is room for `cell`, which has had its turn.
-    pub(super) async fn admit_again(&self, cell: &Cell) -> Option<Room> {
-        let weight = if self.weighted {
-            weight(cell.nodes.get())
-        } else {
-            1
+    pub(super) async fn admit_again(&self, cell: &CellId, need: &Need) -> Room {
+        let (permit, share) = match &self.gate {
+            // Never closed.
+            Gate::Jobs(permits, _) => (Arc::clone(permits).acquire_owned().await.ok(), None),
+            Gate::Machine(budget) => {
+                let taken = budget.take(need, |short| self.held_back(cell, short)).await;
+                (None, taken.map_err(|error| self.lost(&error)).ok())
+            }
         };
-        let weight = u32::try_from(weight.min(self.capacity)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.permits).acquire_many_owned(weight).await;
         self.running.fetch_add(1, Ordering::Relaxed);
-        // Closed only with its last holder.
-        Some(Room {
-            _permit: permit.ok()?,
+        Room {
+            _permit: permit,
+            _share: share,
             running: Arc::clone(&self.running),
-        })
+        }
+    }
+
+    /// Says what a cell waits for, once of each thing. That cells of one run wait for each other goes without saying.
+    fn held_back(&self, cell: &CellId, short: &Shortage) {
+        if matches!(short, Shortage::Slots { .. }) && self.running() > 0 {
+            return;
+        }
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(discriminant(short)) {
+            self.say(Severity::Info, format!("{cell} {short}"));
+        }
+    }
+
+    /// A budget that can't be kept holds nothing back.
+    fn lost(&self, error: &LockError) {
+        self.is_lost.call_once(|| {
+            let why = chain(error);
+            self.say(
+                Severity::Warning,
+                format!("cells are let in without a look at other runs: {why}"),
+            );
+        });
+    }
+
+    fn say(&self, severity: Severity, text: String) {
+        self.events.emit(Event::Notice { severity, text });
     }
 }
 
@@ -108,50 +146,52 @@ pub(super) fn places() -> impl Iterator<Item = Place> {
     })
 }
 
-/// A worker is about half the work of a control plane.
-fn weight(nodes: usize) -> usize {
-    1 + (nodes - 1) / 2
-}
-
-/// Two control planes a processor keep it busy without starving each other, as long as there is memory for them.
-fn carried() -> usize {
-    let by_memory = probe::memory().map_or(1, |memory| memory.available / MEMORY_OF_NODE);
-    let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
-    (probe::cpus() * 2).min(by_memory).max(1)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use futures::FutureExt;
 
     use super::*;
     use crate::matrix::Matrix;
 
-    #[test]
-    fn workers_weigh_half() {
-        assert_eq!([1, 2, 3, 5].map(weight), [1, 1, 2, 3]);
+    const NEED: Need = Need {
+        slots: 1,
+        memory: 0,
+        inotify: 0,
+    };
+
+    fn admission(folder: &tempfile::TempDir, jobs: usize) -> Admission {
+        let jobs = NonZeroUsize::new(jobs).map_or(Jobs::Auto, Jobs::Exactly);
+        Admission::new(jobs, &StateFolder::at(folder.path()), Emitter::new().0)
     }
 
     #[tokio::test]
     async fn whoever_comes_first_the_order_of_places_is_kept() {
         let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
         let matrix = Matrix::parse("matrix.toml", text).unwrap();
-        let cell = &matrix.cells[0];
-        let admission = Admission::new(Jobs::Exactly(std::num::NonZeroUsize::MIN), 2, false);
+        let cell = &matrix.cells[0].id;
+        let folder = tempfile::tempdir().unwrap();
+        let admission = admission(&folder, 1);
         let mut places = places();
         let (first, second) = (places.next().unwrap(), places.next().unwrap());
-        let mut second = std::pin::pin!(admission.admit(second, cell));
+        let mut second = std::pin::pin!(admission.admit(second, cell, &NEED));
         assert!(second.as_mut().now_or_never().is_none());
-        let room = admission.admit(first, cell).await;
+        let room = admission.admit(first, cell, &NEED).await;
         assert!(second.as_mut().now_or_never().is_none(), "there is no room");
+        assert_eq!(admission.running(), 1);
         drop(room);
-        assert!(second.await.is_some());
+        second.await;
+        assert_eq!(admission.running(), 0);
     }
 
     #[test]
     fn jobs_that_are_asked_for_are_cells() {
-        let two = std::num::NonZeroUsize::new(2).unwrap();
-        assert_eq!(Admission::new(Jobs::Exactly(two), 9, true).capacity(), 2);
-        assert_eq!(Admission::new(Jobs::Exactly(two), 1, true).capacity(), 1);
+        let folder = tempfile::tempdir().unwrap();
+        let heavy = Need { slots: 99, ..NEED };
+        let capacity = |jobs, needs: &[Need]| admission(&folder, jobs).capacity(needs);
+        assert_eq!(capacity(2, &[heavy; 9]), 2);
+        assert_eq!(capacity(2, &[heavy]), 1);
+        assert_eq!(capacity(0, &[heavy; 9]), 1, "the machine decides");
     }
 }

@@ -11,9 +11,10 @@ use super::verdict::{Counted, of_attempt, reason_of_attempt};
 use crate::cluster::{CellPlan, Provider};
 use crate::deadline::{RunClock, milliseconds};
 use crate::error::chain;
-use crate::event::{Emitter, Event, Failure, MachineLoad, Symptom, Termination};
-use crate::machine::load;
+use crate::event::{CellVerdict, Emitter, Event, Failure, MachineLoad, Symptom, Termination};
+use crate::machine::budget::Need;
 use crate::machine::ports::{self, PortError};
+use crate::machine::{HistoryFile, load};
 use crate::matrix::{PhaseSettings, PortRange, RetrySettings};
 use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
 
@@ -21,6 +22,7 @@ use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
 pub(super) struct Shared {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) admission: Admission,
+    pub(super) history: HistoryFile,
     pub(super) stop: Stop,
     pub(super) retry: RetrySettings,
     pub(super) phases: PhaseSettings,
@@ -58,13 +60,17 @@ impl CellTask {
     }
 
     async fn admitted(&self, place: Place) -> Option<Room> {
-        let shared = &self.shared;
+        let (shared, need) = (&self.shared, self.need());
         tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => None,
             () = shared.stop.stopped() => None,
-            room = shared.admission.admit(place, &self.plan.cell) => room,
+            room = shared.admission.admit(place, &self.plan.cell.id, &need) => Some(room),
         }
+    }
+
+    fn need(&self) -> Need {
+        self.shared.provider.need(&self.plan.cell)
     }
 
     fn why_not_started(&self) -> String {
@@ -97,11 +103,12 @@ impl CellTask {
         for number in 1.. {
             let start = shared.clock.elapsed();
             ends.push(self.attempt(number).await);
+            let duration = shared.clock.elapsed().saturating_sub(start);
             if !again(&shared.retry, &shared.phases, &ends) {
+                self.remember(ends.last(), duration).await;
                 break;
             }
             let pause = pauses.next().unwrap_or_default();
-            let duration = shared.clock.elapsed().saturating_sub(start);
             self.say_retried(number, ends.last(), duration, pause);
             // Another cell may have it meanwhile: the machine is looked at again before the next attempt.
             drop(room);
@@ -120,12 +127,29 @@ impl CellTask {
         let pause = shared.clock.deadline(pause);
         let waiting = async {
             pause.passed().await;
-            shared.admission.admit_again(&self.plan.cell).await
+            let need = self.need();
+            shared
+                .admission
+                .admit_again(&self.plan.cell.id, &need)
+                .await
         };
         tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => None,
-            room = waiting => room,
+            room = waiting => Some(room),
+        }
+    }
+
+    /// Adds how long a green attempt took to what is known of the cell.
+    async fn remember(&self, end: Option<&CellEnd>, took: Duration) {
+        let is_green = end.is_some_and(|end| of_attempt(end) == CellVerdict::Passed);
+        if !is_green {
+            return;
+        }
+        let (shared, cell) = (&self.shared, self.plan.cell.id.in_matrix());
+        let noting = shared.history.note(shared.provider.name(), cell, took);
+        if let Err(error) = noting.await {
+            tracing::warn!(error = chain(&error), "failed to note how long a cell took");
         }
     }
 

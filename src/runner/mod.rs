@@ -10,6 +10,7 @@ mod dispatch;
 mod folder;
 mod gc;
 mod leftovers;
+mod order;
 mod plan;
 mod provider;
 mod reckoning;

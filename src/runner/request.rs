@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Chosen, Course, Planner};
-use crate::event::{CellVerdict, FailureClass, RunVerdict, ShardFacts};
-use crate::machine::{Resource, StateFolder};
+use crate::event::{CellVerdict, FailureClass, RunVerdict, Severity, ShardFacts};
+use crate::machine::{History, Resource, StateFolder};
 use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
 use crate::report::Sink;
 use crate::suite::Interruption;
@@ -39,7 +39,9 @@ pub(super) struct RunRequest {
     /// How often the run goes round, and what ends it early.
     pub course: Course,
     /// What there is to know before the first cell.
-    pub notices: Vec<String>,
+    pub notices: Vec<(Severity, String)>,
+    /// How long cells took before on this machine.
+    pub history: History,
     /// The selected cells.
     pub cells: Vec<Cell>,
     /// What makes their plans.

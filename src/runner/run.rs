@@ -11,6 +11,7 @@ use super::cell_task::{CellTask, Shared};
 use super::closing;
 use super::course::Stop;
 use super::dispatch;
+use super::order::{Expected, longest_first};
 use super::request::{RunOutcome, RunRequest};
 use super::verdict::{self, Counted};
 use crate::cluster::CellPlan;
@@ -18,7 +19,7 @@ use crate::deadline::milliseconds;
 use crate::event::{
     CellSummary, Emitter, Event, Failure, HostFacts, RunFacts, Severity, Symptom, Termination,
 };
-use crate::machine::probe;
+use crate::machine::{HistoryFile, probe};
 use crate::matrix::Phase;
 use crate::suite::{CellEnd, Preflight};
 
@@ -48,10 +49,10 @@ impl<'r> Run<'r> {
     fn new(request: &'r RunRequest, events: Emitter) -> Self {
         let plans = first_plans(request);
         let provider = Arc::clone(&request.provider.provider);
-        let clusters = provider.name() == "kind";
         let shared = Shared {
             provider,
-            admission: Admission::new(request.jobs, plans.len(), clusters),
+            admission: Admission::new(request.jobs, &request.state, events.clone()),
+            history: HistoryFile::of(&request.state),
             stop: Stop::new(&request.course, request.retry.flaky_result),
             retry: request.retry.clone(),
             phases: request.planner.phases.clone(),
@@ -71,9 +72,9 @@ impl<'r> Run<'r> {
         let start = self.shared.clock.elapsed();
         let facts = self.facts().await;
         self.shared.events.emit(Event::RunStarted { facts });
-        for text in &self.request.notices {
+        for (severity, text) in &self.request.notices {
             self.shared.events.emit(Event::Notice {
-                severity: Severity::Info,
+                severity: *severity,
                 text: text.clone(),
             });
         }
@@ -114,6 +115,11 @@ impl<'r> Run<'r> {
 
     async fn facts(&self) -> RunFacts {
         let request = self.request;
+        let needs = self
+            .plans
+            .iter()
+            .map(|plan| self.shared.provider.need(&plan.cell));
+        let needs: Vec<_> = needs.collect();
         RunFacts {
             run: request.planner.folder.id().to_owned(),
             runner: env!("CARGO_PKG_VERSION").to_owned(),
@@ -121,7 +127,7 @@ impl<'r> Run<'r> {
             filters: request.selection.filters.clone(),
             provider: self.shared.provider.name().to_owned(),
             provider_reason: request.provider.reason.clone(),
-            jobs: self.shared.admission.capacity(),
+            jobs: self.shared.admission.capacity(&needs),
             flaky_result: request.retry.flaky_result,
             host: HostFacts {
                 name: probe::host_name(),
@@ -240,10 +246,10 @@ impl<'r> Run<'r> {
     async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Preflight) -> Vec<Counted> {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
-        for ((index, plan), place) in plans.iter().enumerate().zip(places()) {
+        for (index, place) in self.order(plans.len()).zip(places()) {
             let task = CellTask {
                 shared: Arc::clone(&self.shared),
-                plan: Arc::clone(plan),
+                plan: Arc::clone(&plans[index]),
                 preflight: preflight.clone(),
             };
             indices.insert(tasks.spawn(task.run(place)).id(), index);
@@ -260,6 +266,24 @@ impl<'r> Run<'r> {
             }
         }
         ends.into_iter().flatten().collect()
+    }
+
+    /// The places of the cells of whole rounds, `count` in all, in the order in which they begin: round by round, the longest first.
+    fn order(&self, count: usize) -> impl Iterator<Item = usize> {
+        let provider = &self.shared.provider;
+        let expected = self.request.cells.iter().map(|cell| Expected {
+            time: self
+                .request
+                .history
+                .estimate(provider.name(), cell.id.as_str()),
+            weight: provider.need(cell).slots,
+        });
+        let round = longest_first(&expected.collect::<Vec<_>>());
+        let starts = (0..count).step_by(round.len().max(1));
+        starts.flat_map(move |start| {
+            let places = round.clone().into_iter();
+            places.map(move |place| start + place)
+        })
     }
 
     /// A cell whose task ended without a word.

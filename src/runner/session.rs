@@ -12,7 +12,9 @@ use super::{
 };
 use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
-use crate::machine::{Ledger, LedgerError, Owner, StateFolder, absolute};
+use crate::error::chain;
+use crate::event::Severity;
+use crate::machine::{History, HistoryFile, Ledger, LedgerError, Owner, StateFolder, absolute};
 use crate::matrix::{Cell, Matrix};
 use crate::report::{AtEnd, Copies, RecordWriter, Sink};
 use crate::suite::Interruption;
@@ -131,8 +133,14 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     prepare(&session.copies)?;
     let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
     folder.point_latest();
-    let mut notices = sourced.notices();
-    notices.extend(leftovers::notice(&state, &session.gc));
+    let texts = sourced.notices().into_iter();
+    let texts = texts.chain(leftovers::notice(&state, &session.gc));
+    let mut notices: Vec<_> = texts.map(|text| (Severity::Info, text)).collect();
+    let history = HistoryFile::of(&state).load().unwrap_or_else(|error| {
+        let text = format!("how long cells took before is not known: {}", chain(&error));
+        notices.push((Severity::Warning, text));
+        History::default()
+    });
     let sinks = sinks(&folder, session.copies, session.sinks)?;
     Ok(run(RunRequest {
         matrix: session.path,
@@ -143,6 +151,7 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
         retry: settings.retry.clone(),
         course: session.course,
         notices,
+        history,
         cells: session.cells,
         planner: Planner {
             sourced,

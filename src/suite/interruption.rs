@@ -1,5 +1,6 @@
 //! What ends a run early: a first signal, after which cells are cleaned up, and a second one, after which they are not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub struct Interruption {
     /// Cancelled once there was a second one: nothing is cleaned up any more.
     pub forced: CancellationToken,
     by: Arc<OnceLock<Termination>>,
+    signalled: Arc<AtomicBool>,
     held: Option<Phase>,
 }
 
@@ -36,16 +38,20 @@ impl Interruption {
         }
     }
 
-    /// Ends everything that listens. The first signal counts; the second one gives clean-up up.
+    /// Ends everything that listens. What comes first counts; a second signal gives clean-up up. A time that was up is no signal.
     pub fn interrupt(&self, by: Termination) {
         self.by.get_or_init(|| by);
-        if self.token.is_cancelled() {
+        let is_signal = match by {
+            Termination::Interrupt | Termination::Terminate => true,
+            Termination::RunTimeout => false,
+        };
+        if is_signal && self.signalled.swap(true, Ordering::Relaxed) {
             self.forced.cancel();
         }
         self.token.cancel();
     }
 
-    /// The signal, where there was one.
+    /// The signal, or the time that was up, where there was one.
     pub fn by(&self) -> Option<Termination> {
         self.by.get().copied()
     }
@@ -68,5 +74,21 @@ impl Interruption {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_after_a_time_that_was_up_still_lets_cells_be_cleaned_up() {
+        let interruption = Interruption::default();
+        interruption.interrupt(Termination::RunTimeout);
+        interruption.interrupt(Termination::Interrupt);
+        assert!(!interruption.forced.is_cancelled());
+        interruption.interrupt(Termination::Interrupt);
+        assert!(interruption.forced.is_cancelled());
+        assert_eq!(interruption.by(), Some(Termination::RunTimeout));
     }
 }

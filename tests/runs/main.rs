@@ -4,6 +4,7 @@
 
 #[path = "../support/blame.rs"]
 mod blame;
+mod budget;
 mod course;
 mod faults;
 mod full_disk;

@@ -15,7 +15,7 @@ use crate::machine::probe;
 use crate::matrix::{Cell, KubernetesVersion};
 
 /// inotify instances that a node's programs take.
-const INOTIFY_PER_NODE: u64 = 12;
+pub(super) const INOTIFY_PER_NODE: u64 = 12;
 
 const GIBIBYTE: u64 = 1 << 30;
 /// Memory that a control-plane node and a worker take, with agent and mock.

@@ -14,6 +14,7 @@ use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
 use crate::cluster::{CellPlan, Cluster, Provider};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Execution, Failure, Symptom};
+use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
 use crate::machine::{Ledger, process};
 use crate::matrix::{Cell, Phase};
 
@@ -122,6 +123,17 @@ impl Provider for KindProvider {
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         preflight::preflight(&self.0, cells, deadline).await
+    }
+
+    /// A worker is about half the work of a control plane.
+    fn need(&self, cell: &Cell) -> Need {
+        let nodes = cell.nodes.get();
+        let workers = nodes - 1;
+        Need {
+            slots: SLOTS_OF_CONTROL_PLANE + SLOTS_OF_CONTROL_PLANE / 2 * workers,
+            memory: MEMORY_OF_CONTROL_PLANE + MEMORY_OF_CONTROL_PLANE / 2 * workers as u64,
+            inotify: preflight::INOTIFY_PER_NODE * nodes as u64,
+        }
     }
 
     fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {

@@ -35,11 +35,15 @@ use tokio::sync::Semaphore;
 use super::{CellPlan, Cluster, ImageNames, Programs, Provider};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Execution, Failure};
+use crate::machine::budget::Need;
 use crate::machine::{Ledger, probe as machine};
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase};
 
 use cluster::LocalCluster;
+
+/// Nodes beyond the first that weigh as much as a cell of one.
+const NODES_PER_SLOT: usize = 8;
 
 /// Runs cells as processes of this machine.
 pub struct LocalProvider {
@@ -101,6 +105,16 @@ impl Provider for LocalProvider {
         _deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         preflight::examine(&self.programs, cells)
+    }
+
+    /// Agents wait more than they work.
+    fn need(&self, cell: &Cell) -> Need {
+        let nodes = cell.nodes.get();
+        Need {
+            slots: 1 + (nodes - 1) / NODES_PER_SLOT,
+            memory: preflight::MEMORY_PER_NODE * nodes as u64,
+            inotify: 0,
+        }
     }
 
     fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {

@@ -18,7 +18,7 @@ const FILES_PER_NODE: u64 = 12;
 /// Open files beside those.
 const FILES: u64 = 256;
 /// What an agent's process takes of memory, roughly, in bytes.
-const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
+pub(super) const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
 
 /// Looks at all of it.
 pub(super) fn examine(programs: &Programs, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {

@@ -1,0 +1,181 @@
+//! The budget with a machine that a test makes up.
+
+use futures::FutureExt;
+
+use super::*;
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// A cell of plain processes that weighs `slots`.
+fn processes(slots: usize) -> Need {
+    Need {
+        slots,
+        ..Need::default()
+    }
+}
+
+/// A control plane.
+const CLUSTER: Need = Need {
+    slots: SLOTS_OF_CONTROL_PLANE,
+    memory: MEMORY_OF_CONTROL_PLANE,
+    inotify: 12,
+};
+
+/// A machine that has nothing else to do.
+fn idle() -> Vitals {
+    let load = Load {
+        average_hundredths: 10,
+        cpu_pressure_percent: Some(0),
+        memory_available: 64 << 30,
+    };
+    Vitals {
+        cpus: 2,
+        load: Some(load),
+        inotify: Some((10, 128)),
+    }
+}
+
+fn with_load(change: impl FnOnce(&mut Load)) -> Vitals {
+    let mut vitals = idle();
+    change(vitals.load.as_mut().unwrap());
+    vitals
+}
+
+fn budget(folder: &tempfile::TempDir, total: usize) -> Budget {
+    let state = StateFolder::at(folder.path());
+    Budget::new(&state, total, Arc::new(|_| idle()))
+}
+
+async fn taken(budget: &Budget, slots: usize) -> Share {
+    budget.take(&processes(slots), |_| {}).await.unwrap()
+}
+
+#[test]
+fn slots_follow_processors_and_memory() {
+    assert_eq!(slots(2, Some(24 << 30)), 16);
+    assert_eq!(
+        slots(8, Some(4 << 30)),
+        20,
+        "memory for five control planes"
+    );
+    assert_eq!(slots(1, Some(1 << 20)), SLOTS_OF_CONTROL_PLANE);
+    assert_eq!(slots(2, None), 16);
+}
+
+#[test]
+fn what_the_machine_is_short_of_is_said() {
+    let short = |taken, promised, vitals| {
+        let short = shortage(&CLUSTER, taken, promised, &vitals);
+        short.map(|short| short.to_string())
+    };
+    assert_eq!(short(4, 0, idle()), None);
+    let tight = with_load(|load| load.memory_available = 900 * MEBIBYTE);
+    assert_eq!(short(4, 0, tight), None);
+    let memory = "waits for memory: 132 MiB free, 768 MiB needed".to_owned();
+    assert_eq!(short(4, MEMORY_OF_CONTROL_PLANE, tight), Some(memory));
+    let mut watched = idle();
+    watched.inotify = Some((120, 128));
+    let inotify = "waits for inotify instances: 120 of 128 are in use, 12 needed".to_owned();
+    assert_eq!(short(4, 0, watched), Some(inotify));
+    let busy = with_load(|load| {
+        load.average_hundredths = 1205;
+        load.cpu_pressure_percent = Some(90);
+    });
+    let processors =
+        "waits for processors: other programs keep them busy, the load is 12.05 on 2".to_owned();
+    assert_eq!(short(4, 0, busy), Some(processors));
+    assert_eq!(short(12, 0, busy), None, "it is the cells' own load");
+    let was_busy = with_load(|load| load.average_hundredths = 1205);
+    assert_eq!(short(4, 0, was_busy), None, "nothing waits any more");
+    assert_eq!(short(4, 0, Vitals::default()), None, "nothing is known");
+}
+
+#[tokio::test]
+async fn the_budget_is_one_for_all_who_share_the_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (budget(&folder, 4), budget(&folder, 4));
+    let first = taken(&one, 3).await;
+    let small = taken(&other, 1).await;
+    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let say = |short: &Shortage| held_back.send(*short).unwrap();
+    let need = processes(2);
+    let mut waiting = std::pin::pin!(other.take(&need, say));
+    let short = tokio::select! {
+        _ = &mut waiting => panic!("there is no room"),
+        short = told.recv() => short,
+    };
+    let expected = Shortage::Slots {
+        taken: 4,
+        total: 4,
+        needed: 2,
+    };
+    assert_eq!(short, Some(expected));
+    drop(first);
+    let second = waiting.await.unwrap();
+    drop((small, second));
+    taken(&one, 4).await;
+}
+
+#[tokio::test]
+async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = budget(&folder, 4);
+    let running = taken(&budget, 1).await;
+    let heavy = processes(4);
+    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let say = |_: &Shortage| held_back.send(()).unwrap();
+    let mut heavy = std::pin::pin!(budget.take(&heavy, say));
+    tokio::select! {
+        _ = &mut heavy => panic!("a slot is taken"),
+        _ = told.recv() => {}
+    }
+    let light = processes(1);
+    let mut light = std::pin::pin!(budget.take(&light, |_| {}));
+    assert!(
+        (&mut light).now_or_never().is_none(),
+        "its turn comes later"
+    );
+    drop(running);
+    let heavy = tokio::select! {
+        biased;
+        _ = &mut light => panic!("it has overtaken"),
+        heavy = heavy => heavy.unwrap(),
+    };
+    drop(heavy);
+    light.await.unwrap();
+}
+
+#[tokio::test]
+async fn one_cell_always_runs_however_heavy_it_is_and_whatever_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateFolder::at(folder.path());
+    let nothing = || with_load(|load| load.memory_available = 0);
+    let budget = Budget::new(&state, 4, Arc::new(move |_| nothing()));
+    let need = Need {
+        slots: 99,
+        ..CLUSTER
+    };
+    let share = budget.take(&need, |_| {}).await.unwrap();
+    assert_eq!(share.slots.len(), 4);
+}
+
+#[tokio::test]
+async fn memory_that_was_promised_is_not_promised_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateFolder::at(folder.path());
+    let two = || with_load(|load| load.memory_available = 2 * MEMORY_OF_CONTROL_PLANE);
+    let budget = Budget::new(&state, 16, Arc::new(move |_| two()));
+    let take = || budget.take(&CLUSTER, |_| {});
+    let (first, _second) = (take().await.unwrap(), take().await.unwrap());
+    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let say = |short: &Shortage| held_back.send(*short).unwrap();
+    let mut third = std::pin::pin!(budget.take(&CLUSTER, say));
+    let short = tokio::select! {
+        _ = &mut third => panic!("both are promised"),
+        short = told.recv() => short,
+    };
+    let (free, needed) = (0, MEMORY_OF_CONTROL_PLANE);
+    assert_eq!(short, Some(Shortage::Memory { free, needed }));
+    drop(first);
+    third.await.unwrap();
+}

@@ -1,0 +1,225 @@
+//! How long cells took on this machine, by provider: what is known to take long can begin first.
+//!
+//! It only ever helps: what can't be read is nothing known, and what can't be written is forgotten.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Lock, LockError, StateFolder, private_folder};
+
+/// The version of the file's format.
+const VERSION: u32 = 1;
+/// How many of a cell's times are kept, the newest ones.
+const KEPT: usize = 5;
+
+/// The times of cells, in milliseconds, by provider and by the cell's id in the matrix; each cell's newest last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    version: u32,
+    cells: BTreeMap<String, BTreeMap<String, Vec<u64>>>,
+}
+
+/// A history that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// Its file can't be read or written.
+    #[error("failed to keep the history {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its file is no history, or was torn.
+    #[error("{} is no history of cells", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A newer version wrote it.
+    #[error("{} was written by a newer version", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its lock can't be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            cells: BTreeMap::new(),
+        }
+    }
+}
+
+impl History {
+    /// How long the cell will take: the median of its last times. None where nothing is known.
+    pub fn estimate(&self, provider: &str, cell: &str) -> Option<Duration> {
+        let mut times = self.cells.get(provider)?.get(cell)?.clone();
+        times.sort_unstable();
+        let middle = times.len() / 2;
+        let median = match (times.get(middle)?, times.len() % 2) {
+            (upper, 0) => times[middle - 1].midpoint(*upper),
+            (only, _) => *only,
+        };
+        Some(Duration::from_millis(median))
+    }
+
+    fn add(&mut self, provider: &str, cell: &str, took: Duration) {
+        let cells = self.cells.entry(provider.to_owned()).or_default();
+        let times = cells.entry(cell.to_owned()).or_default();
+        times.push(crate::deadline::milliseconds(took));
+        let old = times.len().saturating_sub(KEPT);
+        times.drain(..old);
+    }
+}
+
+/// Where a history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryFile {
+    path: PathBuf,
+    lock: PathBuf,
+}
+
+impl HistoryFile {
+    /// This machine's own.
+    pub fn of(state: &StateFolder) -> Self {
+        Self {
+            path: state.path().join("history.json"),
+            lock: state.locks().join("history"),
+        }
+    }
+
+    /// Reads it; one that is not there yet is empty.
+    pub fn load(&self) -> Result<History, HistoryError> {
+        History::load(&self.path)
+    }
+
+    /// Adds how long a green cell took. One that is damaged begins anew.
+    pub async fn note(
+        &self,
+        provider: &str,
+        cell: &str,
+        took: Duration,
+    ) -> Result<(), HistoryError> {
+        let _lock = Lock::take(&self.lock).await?;
+        let mut history = match self.load() {
+            Err(HistoryError::Damaged { .. }) => History::default(),
+            other => other?,
+        };
+        history.add(provider, cell, took);
+        self.write(&history).map_err(|source| HistoryError::Io {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Whole or not at all.
+    fn write(&self, history: &History) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        private_folder(folder)?;
+        // Readable by the user alone, as temporary files are.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec(history)?)?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+impl History {
+    /// Reads the history in the file at `path`; where there is none, it is empty.
+    pub fn load(path: &Path) -> Result<Self, HistoryError> {
+        let owned = || path.to_owned();
+        let text = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            read => read.map_err(|source| HistoryError::Io {
+                path: owned(),
+                source,
+            })?,
+        };
+        let history: Self =
+            serde_json::from_slice(&text).map_err(|source| HistoryError::Damaged {
+                path: owned(),
+                source,
+            })?;
+        if history.version > VERSION {
+            return Err(HistoryError::Newer { path: owned() });
+        }
+        Ok(history)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const CELL: &str = "k8s-1.36-n1-fast";
+
+    fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    #[test]
+    fn one_slow_time_does_not_make_a_cell_long() {
+        let mut history = History::default();
+        assert_eq!(history.estimate("local", CELL), None);
+        for took in [2, 90, 4] {
+            history.add("local", CELL, seconds(took));
+        }
+        assert_eq!(history.estimate("local", CELL), Some(seconds(4)));
+        assert_eq!(history.estimate("kind", CELL), None);
+        history.add("local", CELL, seconds(6));
+        assert_eq!(history.estimate("local", CELL), Some(seconds(5)));
+        for _ in 0..KEPT {
+            history.add("local", CELL, seconds(1));
+        }
+        assert_eq!(history.estimate("local", CELL), Some(seconds(1)));
+    }
+
+    #[tokio::test]
+    async fn many_at_once_lose_nothing_and_the_file_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = HistoryFile::of(&StateFolder::at(folder.path()));
+        let cells: Vec<String> = (0..8).map(|number| format!("cell-{number}")).collect();
+        let notes = cells
+            .iter()
+            .map(|cell| file.note("local", cell, seconds(3)));
+        for noted in futures::future::join_all(notes).await {
+            noted.unwrap();
+        }
+        let history = file.load().unwrap();
+        for cell in &cells {
+            assert_eq!(history.estimate("local", cell), Some(seconds(3)));
+        }
+        let mode = fs::metadata(&file.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_torn_one_is_told_and_begins_anew_a_newer_one_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = HistoryFile::of(&StateFolder::at(folder.path()));
+        fs::write(&file.path, "{\"version\":1,\"cel").unwrap();
+        assert!(matches!(file.load(), Err(HistoryError::Damaged { .. })));
+        file.note("local", CELL, seconds(3)).await.unwrap();
+        assert!(file.load().unwrap().estimate("local", CELL).is_some());
+        let newer = "{\"version\":9,\"cells\":{}}";
+        fs::write(&file.path, newer).unwrap();
+        let noted = file.note("local", CELL, seconds(3)).await;
+        assert!(matches!(noted, Err(HistoryError::Newer { .. })));
+        assert_eq!(fs::read_to_string(&file.path).unwrap(), newer);
+    }
+}

@@ -1,0 +1,62 @@
+//! The order in which cells begin: the longest first, so that none of them is left running alone in the end. Pure.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// What is known of a cell before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// How long it took before on this machine.
+    pub(super) time: Option<Duration>,
+    /// What it takes of the machine.
+    pub(super) weight: usize,
+}
+
+/// The places of `cells`, the one that begins first first. What is not known is guessed by weight, from what is; cells that are alike
+/// keep their order.
+pub(super) fn longest_first(cells: &[Expected]) -> Vec<usize> {
+    let known = cells
+        .iter()
+        .filter_map(|cell| Some((cell.time?.as_millis(), cell.weight as u128)));
+    let (times, weights) = known.fold((0, 0), |(times, weights), (time, weight)| {
+        (times + time, weights + weight)
+    });
+    let guess = |cell: &Expected| match (cell.time, weights) {
+        (Some(time), _) => time.as_millis(),
+        (None, 0) => cell.weight as u128,
+        (None, weights) => times * cell.weight as u128 / weights,
+    };
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    order.sort_by_key(|place| Reverse(guess(&cells[*place])));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(seconds: impl Into<Option<u64>>, weight: usize) -> Expected {
+        Expected {
+            time: seconds.into().map(Duration::from_secs),
+            weight,
+        }
+    }
+
+    #[test]
+    fn without_history_the_heaviest_begins_and_equals_keep_their_order() {
+        let cells = [cell(None, 4), cell(None, 8), cell(None, 4), cell(None, 8)];
+        assert_eq!(longest_first(&cells), [1, 3, 0, 2]);
+    }
+
+    #[test]
+    fn what_took_longest_begins_and_strangers_are_guessed_from_it() {
+        let cells = [
+            cell(10, 4),
+            cell(60, 4),
+            // 70 seconds for a weight of 8 make 70 for 8 and 35 for 4.
+            cell(None, 8),
+            cell(None, 4),
+        ];
+        assert_eq!(longest_first(&cells), [2, 1, 3, 0]);
+    }
+}
