@@ -9,6 +9,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use super::exit::Exit;
 use super::options::Color;
 use crate::error::causes;
+use crate::report::merge::MergeError;
 use crate::report::{RecordError, Surroundings, WriteError};
 use crate::runner::SessionError;
 
@@ -22,6 +23,8 @@ pub(super) enum CliError {
     NoMatrix { here: PathBuf },
     #[error("failed to read the matrix file {}", path.display())]
     MatrixUnreadable { path: PathBuf, source: io::Error },
+    #[error("failed to read the history {}", path.display())]
+    History { path: PathBuf, source: io::Error },
     #[error("failed to find out the current folder")]
     CurrentFolder(#[source] io::Error),
     #[error("`--cluster-name` names one cluster, but {cells} cells are selected")]
@@ -42,6 +45,12 @@ pub(super) enum CliError {
     NoRun { run: String, out: PathBuf },
     #[error("there is no record in {}", folder.display())]
     NoRecord { folder: PathBuf },
+    #[error("failed to look for runs in {}", folder.display())]
+    RunsUnreadable { folder: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    #[error("failed to write the merged run {}", folder.display())]
+    Unwritten { folder: PathBuf, source: io::Error },
     #[error(transparent)]
     Record(RecordError),
     #[error(transparent)]
@@ -69,12 +78,15 @@ impl CliError {
             Self::Report(_)
             | Self::NoMatrix { .. }
             | Self::MatrixUnreadable { .. }
+            | Self::History { .. }
             | Self::OneNameForMany { .. }
             | Self::OneNameAtOnce
             | Self::FewPorts { .. }
             | Self::ClusterName(_)
             | Self::NoRun { .. }
             | Self::NoRecord { .. }
+            | Self::RunsUnreadable { .. }
+            | Self::Merge(_)
             | Self::Record(_)
             | Self::Prefix(_) => Exit::Configuration,
             Self::Session(error) if error.is_configuration() => Exit::Configuration,
@@ -84,6 +96,7 @@ impl CliError {
             | Self::Program(_)
             | Self::Reports(_)
             | Self::Runtime(_)
+            | Self::Unwritten { .. }
             | Self::Write { .. } => Exit::Infrastructure,
         }
     }
@@ -102,8 +115,14 @@ impl CliError {
             Self::FewPorts { .. } => {
                 "name a wider range as `ports` under `[run]`, or fewer `--jobs`"
             }
+            Self::History { .. } => {
+                "a history is a JSON object of milliseconds by cell, such as the `timings.json` of a run"
+            }
             Self::NoRun { .. } => {
                 "name a run by its id, its folder or its record, and the folder for runs with `--out DIR`"
+            }
+            Self::Merge(MergeError::Twice { .. }) => {
+                "name each run once; the later of two runs of one cell counts only where it was made with `--rerun-failed`"
             }
             Self::NoRecord { .. } => {
                 "a folder that holds the parts of a run becomes one with `e2e-matrix merge`"
@@ -117,6 +136,9 @@ impl CliError {
             | Self::Program(_)
             | Self::Record(_)
             | Self::Reports(_)
+            | Self::RunsUnreadable { .. }
+            | Self::Merge(_)
+            | Self::Unwritten { .. }
             | Self::Runtime(_)
             | Self::Ledger(_)
             | Self::Write { .. } => return None,

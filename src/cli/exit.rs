@@ -69,7 +69,7 @@ impl Exit {
                  a cell has a failure of class infrastructure, the time of `--run-timeout` was up, or `gc` could not remove something"
             }
             Self::NothingToDo => {
-                "there is nothing to do: a valid filter selects no cell, or the matrix has none (`--no-cells pass` makes it 0)"
+                "there is nothing to do: a valid filter selects no cell, a shard is empty, or the matrix has no cells (`--no-cells pass` makes it 0)"
             }
             Self::RunnerBug => "the runner itself has a bug; please report it",
             Self::Interrupted => {

@@ -46,7 +46,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         options,
     });
     match run::prepare(&shared.options) {
-        Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, selected)).exit_code(),
+        Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, &selected)).exit_code(),
         Err(error) => {
             error::print(&error, shared.options.color);
             error.exit().into()
@@ -61,20 +61,14 @@ struct Shared {
     options: RunOptions,
 }
 
-fn trials(shared: &Arc<Shared>, selected: Selected) -> Vec<Trial> {
-    let Selected {
-        path,
-        matrix,
-        cells,
-    } = selected;
+fn trials(shared: &Arc<Shared>, selected: &Selected) -> Vec<Trial> {
+    let cells = selected.cells.clone();
     let trial = |cell: Cell| {
-        let (shared, path, matrix) = (Arc::clone(shared), path.clone(), matrix.clone());
-        let name = cell.id.to_string();
-        Trial::test(name, move || {
+        let (shared, selected) = (Arc::clone(shared), selected.clone());
+        Trial::test(cell.id.to_string(), move || {
             let selected = Selected {
-                path,
-                matrix,
                 cells: vec![cell.clone()],
+                ..selected
             };
             shared.test(&cell, selected)
         })

@@ -1,23 +1,29 @@
 //! Finds and reads the matrix file, and selects its cells.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use super::error::CliError;
-use super::options::SelectOptions;
-use crate::matrix::{Cell, Filter, Matrix, select};
+use super::options::{SelectOptions, ShardOptions};
+use crate::event::ShardFacts;
+use crate::matrix::{Cell, Estimates, Filter, Matrix, Timings, select, short_hash};
+use crate::runner::Selection;
 
 /// The matrix file's name where none is given.
 const FILE: &str = "matrix.toml";
 
 /// A matrix with the cells that were asked for.
+#[derive(Clone)]
 pub(super) struct Selected {
     pub(super) path: PathBuf,
     pub(super) matrix: Matrix,
     pub(super) cells: Vec<Cell>,
+    pub(super) selection: Selection,
 }
 
-/// Reads the file and applies the filters.
+/// Reads the file, applies the filters and takes the shard.
 pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
     let path = match &options.matrix {
         Some(path) => path.clone(),
@@ -33,12 +39,61 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
         .collect::<Result<_, _>>()
         .map_err(CliError::report)?;
     let cells = select(&matrix, &filters).map_err(CliError::report)?;
-    let cells = cells.into_iter().cloned().collect();
+    let cells: Vec<Cell> = cells.into_iter().cloned().collect();
+    let (cells, shard) = shard(&options.shard, cells)?;
     Ok(Selected {
+        selection: Selection {
+            filters: options.filter.clone(),
+            digest: Some(digest(&text, &options.filter, shard.as_ref())),
+            shard,
+            rerun_of: None,
+        },
         path,
         matrix,
         cells,
     })
+}
+
+/// The cells of the shard that is asked for; all where none is.
+fn shard(
+    options: &ShardOptions,
+    cells: Vec<Cell>,
+) -> Result<(Vec<Cell>, Option<ShardFacts>), CliError> {
+    let timings = match &options.history {
+        Some(path) => timings(path)?,
+        None => Timings::default(),
+    };
+    let Some(shard) = options.shard else {
+        return Ok((cells, None));
+    };
+    let estimates = Estimates::new(&cells, &timings);
+    let facts = ShardFacts {
+        index: shard.index(),
+        count: shard.count(),
+        digest: estimates.digest(),
+    };
+    Ok((shard.select(cells, &estimates), Some(facts)))
+}
+
+fn timings(path: &Path) -> Result<Timings, CliError> {
+    let unusable = |source| CliError::History {
+        path: path.to_owned(),
+        source,
+    };
+    let text = fs::read_to_string(path).map_err(unusable)?;
+    Timings::parse(&text).map_err(|error| unusable(error.into()))
+}
+
+/// A hash over everything that decides which cells run.
+fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts>) -> String {
+    let mut hash = Sha256::new();
+    let shard = shard.map(|shard| format!("{}/{} {}", shard.index, shard.count, shard.digest));
+    let filters = filters.iter().map(String::as_str);
+    for text in [matrix].into_iter().chain(filters).chain(shard.as_deref()) {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    }
+    short_hash(hash)
 }
 
 /// `matrix.toml` here or in a parent folder.

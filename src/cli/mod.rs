@@ -8,6 +8,7 @@ mod harness;
 mod list;
 mod log;
 mod matrix_file;
+mod merge;
 mod options;
 mod recorded;
 pub mod reference;
@@ -24,7 +25,8 @@ use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
 use options::{
-    Color, Format, GarbageOptions, ListOptions, ReplayOptions, ReportOptions, RunOptions,
+    Color, Format, GarbageOptions, ListOptions, MergeOptions, ReplayOptions, ReportOptions,
+    RunOptions,
 };
 
 /// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
@@ -61,6 +63,8 @@ enum Command {
     Report(ReportOptions),
     /// Shows a run again on the terminal
     Replay(ReplayOptions),
+    /// Makes one run of several: of shards, of cells as tests, of a run and its rerun
+    Merge(MergeOptions),
     /// Prints the JSON Schema of a format
     Schema {
         /// The format
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Some(Command::Gc(garbage)) => finish(garbage.color, gc::run(&garbage)),
         Some(Command::Report(report)) => finish(report.color, report::run(&report)),
         Some(Command::Replay(replay)) => finish(replay.color, replay::run(&replay)),
+        Some(Command::Merge(merge)) => finish(merge.color, merge::run(&merge)),
         Some(Command::Schema { format }) => finish(Color::Auto, schema::run(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),

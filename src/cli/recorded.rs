@@ -22,10 +22,9 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// The run that `run` names, or the latest, among those below `place`.
-    pub(super) fn find(run: Option<&str>, place: &Place) -> Result<Self, CliError> {
+    /// The run that `run` names, or the latest, among those below `out`.
+    pub(super) fn find(run: Option<&str>, out: &Path) -> Result<Self, CliError> {
         let name = run.unwrap_or(LATEST);
-        let out = place.out();
         let here = Path::new(name);
         if run.is_some() && here.is_file() {
             return Ok(Self {
@@ -36,10 +35,10 @@ impl Recorded {
         let folder = if run.is_some() && here.is_dir() {
             here.to_owned()
         } else {
-            followed(&out, name)
+            followed(out, name)
         };
-        let record = folder.join(record::FILE_NAME);
-        if record.is_file() {
+        if is_run(&folder) {
+            let record = folder.join(record::FILE_NAME);
             return Ok(Self { folder, record });
         }
         Err(if folder.is_dir() {
@@ -47,7 +46,7 @@ impl Recorded {
         } else {
             CliError::NoRun {
                 run: name.to_owned(),
-                out,
+                out: out.to_owned(),
             }
         })
     }
@@ -65,6 +64,11 @@ impl Recorded {
         }
         Ok(folding.finish())
     }
+}
+
+/// Whether `folder` is a run's.
+pub(super) fn is_run(folder: &Path) -> bool {
+    folder.join(record::FILE_NAME).is_file()
 }
 
 /// The folder of `name` below `out`, by the run's own name where `name` is the link to it: that is how the run itself called it.

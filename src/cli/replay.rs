@@ -16,7 +16,7 @@ use crate::report::{AtEnd, Sink};
 
 pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
-    let recorded = Recorded::find(asked.run.as_deref(), &asked.place)?;
+    let recorded = Recorded::find(asked.run.as_deref(), &asked.place.out())?;
     let mut pace = Pace {
         speed: options.speed,
         before: None,

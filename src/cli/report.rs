@@ -11,7 +11,7 @@ use crate::runner;
 
 pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
-    let recorded = Recorded::find(asked.run.as_deref(), &asked.place)?;
+    let recorded = Recorded::find(asked.run.as_deref(), &asked.place.out())?;
     let run = recorded.model().map_err(CliError::Record)?;
     let copies = Copies::from(&options.copies);
     runner::prepare(&copies).map_err(CliError::Session)?;
@@ -24,7 +24,9 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     say_where(&recorded)?;
     Ok(if options.exit_code {
         let recorded = run.verdict;
-        recorded.unwrap_or_else(|| runner::verdict_of(&run)).into()
+        recorded
+            .unwrap_or_else(|| runner::verdict_of(&run, false))
+            .into()
     } else {
         Exit::Passed
     })

@@ -15,7 +15,7 @@ use crate::machine::Resource;
 use crate::matrix::{Jobs, Prefix};
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
-use crate::runner::{self, LiveSinks, Part, RunOutcome, Selection, Session};
+use crate::runner::{self, LiveSinks, Part, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -108,9 +108,12 @@ fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
 
 fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliError> {
     let text = if selected.matrix.cells.is_empty() {
-        "nothing to do: the matrix has no cells"
+        "nothing to do: the matrix has no cells".to_owned()
+    } else if let Some(shard) = &selected.selection.shard {
+        let (index, count) = (shard.index, shard.count);
+        format!("nothing to do: shard {index}/{count} of the selected cells is empty")
     } else {
-        "nothing to do: the filter selects no cell"
+        "nothing to do: the filter selects no cell".to_owned()
     };
     writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
         what: "to stderr",
@@ -136,10 +139,7 @@ pub(super) fn session(
         matrix: selected.matrix,
         cells: selected.cells,
         course: options.course.course(),
-        selection: Selection {
-            filters: options.select.filter.clone(),
-            ..Selection::default()
-        },
+        selection: selected.selection,
         runner,
         out: options.out.clone(),
         part,

@@ -172,6 +172,31 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The cell that it is about; none where it is about the run.
+    pub const fn cell(&self) -> Option<&CellId> {
+        match self {
+            Self::CellStarted { cell, .. }
+            | Self::CellFacts { cell, .. }
+            | Self::PhaseStarted { cell, .. }
+            | Self::PhaseProgress { cell, .. }
+            | Self::PhaseFinished { cell, .. }
+            | Self::Diagnostics { cell, .. }
+            | Self::Counters { cell, .. }
+            | Self::Timings { cell, .. }
+            | Self::CellRetried { cell, .. }
+            | Self::CellFinished { cell, .. } => Some(cell),
+            Self::RunStarted { .. }
+            | Self::RunResumed { .. }
+            | Self::Notice { .. }
+            | Self::CellsAdded { .. }
+            | Self::Interrupted { .. }
+            | Self::RunFailed { .. }
+            | Self::RunFinished { .. } => None,
+        }
+    }
+}
+
 /// How important a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

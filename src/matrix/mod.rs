@@ -12,6 +12,7 @@ mod ports;
 mod problem;
 mod retry;
 mod settings;
+mod shard;
 mod variant;
 mod version;
 
@@ -26,5 +27,6 @@ pub use settings::{
     Build, Deploy, ImageSource, Images, Jobs, Matrix, Prefix, PrefixError, ProviderChoice,
     RunSettings, SystemUnderTest,
 };
+pub use shard::{Estimates, Shard, ShardError, Timings, short_hash};
 pub use variant::{Expectation, Expectations, Variant};
 pub use version::{KubernetesVersion, VersionError};

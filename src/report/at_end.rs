@@ -53,6 +53,11 @@ impl AtEnd {
     pub fn give_up(mut self) -> io::Result<()> {
         (self.work)(&self.folding.finish())
     }
+
+    /// Works on a run that is known already.
+    pub fn tell(mut self, run: &RunModel) -> io::Result<()> {
+        (self.work)(run)
+    }
 }
 
 /// What could not be written, as one error. A disk without space keeps its kind: it is told of once, whatever else it costs.

@@ -9,6 +9,7 @@ pub mod html;
 pub mod junit;
 mod lines;
 mod marks;
+pub mod merge;
 pub mod model;
 mod paint;
 pub mod progress;

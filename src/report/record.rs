@@ -3,7 +3,7 @@
 //! The rule of versions: a reader takes records of its own version and of older ones, and refuses a record of a newer
 //! one, because what it would leave out could change a verdict. Fields that it does not know are ignored.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -49,18 +49,42 @@ pub enum RecordError {
     },
 }
 
-/// Appends every record to the file, one write and one line each, so that a killed run loses no more than a line.
+/// Appends every record to the file, one write and one line each, so that a killed run loses no more than a line. The file is locked
+/// as long as this lives, so that two processes don't write into one record.
 #[derive(Debug)]
 pub struct RecordWriter {
     file: File,
 }
 
 impl RecordWriter {
-    /// Opens or makes [`FILE_NAME`] in `folder`.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(FILE_NAME);
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file })
+    /// Makes [`FILE_NAME`] in `folder`, in place of one that was there.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        let writer = Self::locked(&folder.join(FILE_NAME), true)?;
+        writer.file.set_len(0)?;
+        Ok(writer)
+    }
+
+    /// Opens the record at `path`, which is there. An error of kind `WouldBlock` is another process that still writes it.
+    pub fn reopen(path: &Path) -> io::Result<Self> {
+        Self::locked(path, false)
+    }
+
+    /// Cuts off what comes after the first `whole_bytes`: the line that a killed run did not finish.
+    pub fn cut(&self, whole_bytes: u64) -> io::Result<()> {
+        self.file.set_len(whole_bytes)
+    }
+
+    fn locked(path: &Path, make: bool) -> io::Result<Self> {
+        let file = OpenOptions::new().create(make).append(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { file }),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            // A file system without locks, where nobody can be kept out.
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(%error, "failed to lock the record");
+                Ok(Self { file })
+            }
+        }
     }
 }
 
@@ -214,7 +238,7 @@ mod tests {
     use crate::report::fixture;
 
     fn written(folder: &Path, records: &[Record]) -> PathBuf {
-        let mut writer = RecordWriter::open(folder).unwrap();
+        let mut writer = RecordWriter::create(folder).unwrap();
         for record in records {
             writer.on(record).unwrap();
         }

@@ -47,6 +47,11 @@ impl RunFolder {
         )
     }
 
+    /// Opens the folder of the run `id` below `out`, which is there, for a session with resources of its own.
+    pub fn reopen(out: &Path, id: &str) -> Result<Self, FolderError> {
+        Self::at(out, out.join(id), id.to_owned(), random_token())
+    }
+
     fn at(out: &Path, path: PathBuf, id: String, token: String) -> Result<Self, FolderError> {
         let made = fs::create_dir_all(path.join("cells"))
             .and_then(|()| tempfile::tempfile_in(&path))

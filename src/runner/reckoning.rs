@@ -6,16 +6,16 @@ use crate::report::RunModel;
 use crate::report::model::{CellModel, PhaseModel};
 use crate::suite::CellEnd;
 
-/// How `run` ended by the same table as every run, whatever its record says of its end. One that was killed is broken by its
-/// infrastructure, where nothing worse is known of it.
-pub fn verdict_of(run: &RunModel) -> RunVerdict {
+/// How `run` ended by the same table as every run, whatever its record says of its end. One that is not whole, because it was killed
+/// or parts of it are missing, is broken by its infrastructure, where nothing worse is known of it.
+pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
     let mut counted: Vec<Counted> = run.cells.iter().map(Counted::of_record).collect();
     counted.extend(Counted::of_no_cell(&run.failures));
     let facts = run.facts.as_ref();
     let flaky_result = facts.map_or_else(FlakyResult::default, |facts| facts.flaky_result);
     let verdict = verdict::of_run(&counted, run.signal, flaky_result);
     match verdict {
-        RunVerdict::Passed | RunVerdict::NothingToDo if run.verdict.is_none() => {
+        RunVerdict::Passed | RunVerdict::NothingToDo if !is_whole => {
             RunVerdict::InfrastructureFailure
         }
         verdict => verdict,

@@ -222,7 +222,7 @@ fn sinks(
     live: LiveSinks,
 ) -> Result<Vec<Box<dyn Sink>>, FolderError> {
     let mut sinks = live(folder.path());
-    let record = RecordWriter::open(folder.path()).map_err(|source| FolderError {
+    let record = RecordWriter::create(folder.path()).map_err(|source| FolderError {
         path: folder.path().to_owned(),
         source,
     })?;

@@ -1,7 +1,9 @@
 //! The options of `run` and `list`. Each has an environment variable, which `--help` shows.
 
 mod course;
+mod merge;
 mod recorded;
+mod shard;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,7 +16,9 @@ use crate::matrix::{Jobs, Phase, ProviderChoice};
 use crate::report::ColorChoice;
 
 pub(super) use course::CourseOptions;
+pub(super) use merge::MergeOptions;
 pub(super) use recorded::{CopyOptions, Format, Place, ReplayOptions, ReportOptions};
+pub(super) use shard::ShardOptions;
 
 /// Which cells.
 #[derive(Debug, Args)]
@@ -25,6 +29,8 @@ pub(super) struct SelectOptions {
     /// Selects cells, such as `k8s-1.30` or `k8s >= 1.33 and not fast`; several are alternatives
     #[arg(long, short, env = "E2E_MATRIX_FILTER", value_name = "EXPR")]
     pub(super) filter: Vec<String>,
+    #[command(flatten)]
+    pub(super) shard: ShardOptions,
 }
 
 /// What `list` takes.

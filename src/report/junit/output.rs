@@ -54,7 +54,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel) -> String {
     for fault in cell.earlier.iter().flat_map(CellModel::faults) {
         let load = fault.cell.load.as_ref().map(text::load);
         let load = load.map_or(String::new(), |load| format!("; {load}"));
-        lines.0 += &format!("{}: {}{load}\n", text::attempt(&fault), fault.sentence());
+        lines.fact(&text::attempt(&fault), &(fault.sentence() + &load));
     }
     lines.optional("cluster", cell.cluster.as_deref());
     if let Some(facts) = &cell.facts {

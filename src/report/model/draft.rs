@@ -20,8 +20,8 @@ pub(super) struct CellDraft {
     host: Option<String>,
     earlier: Vec<CellModel>,
     end: Option<CellEnd>,
-    /// When its session ended, where that was before the run's end.
-    cut_off: Option<Timestamp>,
+    /// When it ended, or the session in which it did not.
+    ended: Option<Timestamp>,
 }
 
 /// An attempt at a cell as far as its records went.
@@ -73,7 +73,7 @@ impl CellDraft {
             host: None,
             earlier: Vec::new(),
             end: None,
-            cut_off: None,
+            ended: None,
         }
     }
 
@@ -86,7 +86,7 @@ impl CellDraft {
         host: Option<String>,
     ) {
         self.end = None;
-        self.cut_off = None;
+        self.ended = None;
         self.host = host;
         self.attempt = AttemptDraft {
             number,
@@ -106,20 +106,20 @@ impl CellDraft {
         self.earlier.push(model);
     }
 
-    pub(super) fn end(&mut self, end: CellEnd) {
+    pub(super) fn end(&mut self, end: CellEnd, at: Timestamp) {
         self.end = Some(end);
-        self.cut_off = None;
+        self.ended = Some(at);
     }
 
     /// The session ended at `last`. Without a new start, that is where the cell ended, too.
     pub(super) fn cut_off(&mut self, last: Timestamp) {
         if self.end.is_none() {
-            self.cut_off.get_or_insert(last);
+            self.ended.get_or_insert(last);
         }
     }
 
     pub(super) fn finish(mut self, last: Timestamp) -> CellModel {
-        let last = self.cut_off.unwrap_or(last);
+        let last = self.ended.unwrap_or(last);
         let end = match self.end.take() {
             Some(end) => end,
             None => self.missing_end(last),

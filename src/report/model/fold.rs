@@ -137,7 +137,7 @@ impl Folding {
                 ..
             } => {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.end(end);
+                draft.end(end, at);
             }
             Event::RunStarted { .. }
             | Event::RunResumed { .. }

@@ -70,8 +70,10 @@ fn head(run: &RunModel, paint: Paint) -> String {
 
 /// How the repetitions of each cell ended.
 fn repetitions(run: &RunModel) -> String {
-    let lines = text::repetitions(run);
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    text::repetitions(run)
+        .into_iter()
+        .flat_map(|line| [line, "\n".to_owned()])
+        .collect()
 }
 
 /// The last line.

@@ -1,0 +1,138 @@
+//! `merge`: makes one run of several, with one record, all reports, and the exit code that one run of all cells would have had.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::options::MergeOptions;
+use super::recorded::{self, Recorded};
+use super::run;
+use crate::event::Event;
+use crate::report::merge::{Joined, MergeError, Part, Plan, copy_cells};
+use crate::report::model::Folding;
+use crate::report::record::RecordWriter;
+use crate::report::{Copies, RunModel, Sink, write_all};
+use crate::runner::{self, RunFolder};
+
+pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
+    let out = options.place.out();
+    let mut parts = Vec::new();
+    for name in &options.runs {
+        for folder in folders(name, &out)? {
+            parts.push(Part::read(&folder)?);
+        }
+    }
+    let plan = Plan::new(&mut parts)?;
+    let copies = Copies::from(&options.copies);
+    runner::prepare(&copies).map_err(CliError::Session)?;
+    let folder = out.join(&plan.facts.run);
+    let merged = write(&parts, &plan, &folder, &copies)?;
+    run::tables(options.color, &folder)
+        .tell(&merged)
+        .map_err(|source| CliError::Write {
+            what: "the summary",
+            source,
+        })?;
+    // The record has one: it was written a moment ago.
+    let verdict = merged.verdict;
+    Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
+}
+
+/// The run that `name` names, or those in the folder that it names, in their order.
+fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let folder = match Recorded::find(Some(name), out) {
+        Ok(recorded) => return Ok(vec![recorded.folder]),
+        Err(CliError::NoRecord { folder }) => folder,
+        Err(error) => return Err(error),
+    };
+    let unreadable = |source| CliError::RunsUnreadable {
+        folder: folder.clone(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        // `latest` is a link to one that is there by its own name.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && recorded::is_run(&entry.path()) {
+            found.push(entry.path());
+        }
+    }
+    if found.is_empty() {
+        return Err(MergeError::Nothing { folder }.into());
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Writes the merged run under a temporary name, then puts it in place of one of the same parts that may be there.
+fn write(
+    parts: &[Part],
+    plan: &Plan,
+    folder: &Path,
+    copies: &Copies,
+) -> Result<RunModel, CliError> {
+    let unwritten = |source| CliError::Unwritten {
+        folder: folder.to_owned(),
+        source,
+    };
+    let out = folder.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(out).map_err(unwritten)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".merge-")
+        .permissions(Permissions::from_mode(0o777))
+        .tempdir_in(out)
+        .map_err(unwritten)?;
+    copy_cells(parts, plan, temporary.path()).map_err(unwritten)?;
+    let merged = record(parts, plan, temporary.path()).map_err(|error| match error {
+        Unrecorded::Read(error) => CliError::Record(error),
+        Unrecorded::Write(source) => unwritten(source),
+    })?;
+    if let Some(failure) = write_all(temporary.path(), copies, &merged)
+        .into_iter()
+        .next()
+    {
+        return Err(CliError::Reports(failure));
+    }
+    put(temporary.path(), folder).map_err(unwritten)?;
+    let merged_folder =
+        RunFolder::reopen(out, &plan.facts.run).map_err(|error| unwritten(error.source))?;
+    merged_folder.point_latest();
+    Ok(merged)
+}
+
+fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::rename(temporary, folder)
+}
+
+/// Why there is no merged record.
+enum Unrecorded {
+    Read(crate::report::RecordError),
+    Write(io::Error),
+}
+
+/// Writes the merged record into `folder`, its last event included. Returns what it comes to.
+fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unrecorded> {
+    let mut writer = RecordWriter::create(folder).map_err(Unrecorded::Write)?;
+    let mut folding = Folding::default();
+    let mut joined = Joined::open(parts, plan).map_err(Unrecorded::Read)?;
+    for record in &mut joined {
+        let record = record.map_err(Unrecorded::Read)?;
+        folding.take(&record);
+        writer.on(&record).map_err(Unrecorded::Write)?;
+    }
+    let verdict = runner::verdict_of(&folding.clone().finish(), plan.is_whole);
+    let last = joined.closing(Event::RunFinished {
+        verdict,
+        duration_ms: plan.duration_ms,
+    });
+    folding.take(&last);
+    writer.on(&last).map_err(Unrecorded::Write)?;
+    Ok(folding.finish())
+}

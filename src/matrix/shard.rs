@@ -1,0 +1,234 @@
+//! Splits a selection over machines that don't talk to each other: every cell in exactly one shard, by its time where that is known.
+//!
+//! Pure, so that all machines come to the same: what one of them alone has measured must not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use super::{Cell, CellId};
+
+/// One of several shards: `2/5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: NonZeroU32,
+    count: NonZeroU32,
+}
+
+/// A text that is no shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShardError {
+    /// It has another form.
+    #[error("a shard is `<which>/<of how many>`, such as `2/5`")]
+    Form,
+    /// The first shard is 1, and the last is the number of shards.
+    #[error("there are the shards 1/{count} to {count}/{count}")]
+    Range {
+        /// How many there are.
+        count: NonZeroU32,
+    },
+}
+
+impl Shard {
+    /// Which it is, from 1.
+    pub const fn index(self) -> u32 {
+        self.index.get()
+    }
+
+    /// How many there are.
+    pub const fn count(self) -> u32 {
+        self.count.get()
+    }
+
+    /// The cells of this shard, in their order. The longest go first, each to the shard that has the least to do.
+    pub fn select(self, cells: Vec<Cell>, estimates: &Estimates) -> Vec<Cell> {
+        let mut todo = vec![0_u64; self.count.get() as usize];
+        let mut own = BTreeSet::new();
+        for (id, estimate) in &estimates.0 {
+            let least = todo.iter().enumerate().min_by_key(|(_, todo)| **todo);
+            let shard = least.map_or(0, |(shard, _)| shard);
+            todo[shard] = todo[shard].saturating_add(*estimate);
+            if shard + 1 == self.index.get() as usize {
+                own.insert(id.clone());
+            }
+        }
+        let cells = cells.into_iter();
+        cells.filter(|cell| own.contains(&cell.id)).collect()
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.index, self.count)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = ShardError;
+
+    fn from_str(text: &str) -> Result<Self, ShardError> {
+        let (index, count) = text.split_once('/').ok_or(ShardError::Form)?;
+        let count: NonZeroU32 = count.parse().map_err(|_| ShardError::Form)?;
+        let index: u32 = index.parse().map_err(|_| ShardError::Form)?;
+        match NonZeroU32::new(index) {
+            Some(index) if index <= count => Ok(Self { index, count }),
+            Some(_) | None => Err(ShardError::Range { count }),
+        }
+    }
+}
+
+/// How long cells took, in milliseconds, by their id: what a run writes as `timings.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timings(BTreeMap<String, u64>);
+
+impl Timings {
+    /// Reads a JSON object of numbers.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text).map(Self)
+    }
+}
+
+/// How long every cell of a selection is thought to take, the longest first, then by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Estimates(Vec<(CellId, u64)>);
+
+impl Estimates {
+    /// By `timings` where they know a cell; else by its nodes, in the measure of the cells that are known.
+    pub fn new(cells: &[Cell], timings: &Timings) -> Self {
+        let known = |cell: &Cell| timings.0.get(cell.id.as_str()).copied();
+        let measured = cells
+            .iter()
+            .filter_map(|cell| Some((known(cell)?, weight(cell))));
+        let (time, weights) = measured.fold((0_u128, 0_u128), |(time, weights), (one, weight)| {
+            (time + u128::from(one), weights + u128::from(weight))
+        });
+        let unit = time.checked_div(weights).unwrap_or(1).max(1);
+        let estimate = |cell: &Cell| {
+            let by_weight = u128::from(weight(cell)) * unit;
+            known(cell).unwrap_or_else(|| u64::try_from(by_weight).unwrap_or(u64::MAX))
+        };
+        let mut estimates: Vec<_> = cells
+            .iter()
+            .map(|cell| (cell.id.clone(), estimate(cell)))
+            .collect();
+        estimates.sort_by(|(one_id, one), (other_id, other)| {
+            other.cmp(one).then_with(|| one_id.cmp(other_id))
+        });
+        Self(estimates)
+    }
+
+    /// A hash over all of it: shards that belong together have the same.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (id, estimate) in &self.0 {
+            hash.update(format!("{id} {estimate}\n"));
+        }
+        short_hash(hash)
+    }
+}
+
+/// A worker is about half the work of a control plane.
+fn weight(cell: &Cell) -> u64 {
+    cell.nodes.get() as u64 + 1
+}
+
+/// The first half of a hash, as text: enough to tell inputs apart that nobody made to collide.
+pub fn short_hash(hash: Sha256) -> String {
+    let mut text = String::new();
+    for byte in &hash.finalize()[..16] {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::matrix::Matrix;
+
+    fn cells(versions: &[u8], nodes: &[u16]) -> Vec<Cell> {
+        let versions: Vec<_> = versions
+            .iter()
+            .map(|minor| format!("\"1.{minor}\""))
+            .collect();
+        let nodes: Vec<_> = nodes.iter().map(u16::to_string).collect();
+        let text = format!(
+            "[matrix]\nkubernetes = [{}]\nnodes = [{}]\nconfig = [\"default\", \"fast\"]\n[config.fast]\n",
+            versions.join(", "),
+            nodes.join(", "),
+        );
+        Matrix::parse("matrix.toml", &text).unwrap().cells
+    }
+
+    fn shards(count: u32) -> impl Iterator<Item = Shard> {
+        (1..=count).map(move |index| format!("{index}/{count}").parse().unwrap())
+    }
+
+    #[test]
+    fn what_is_no_shard_says_what_is_one() {
+        assert_eq!("2/5".parse::<Shard>().unwrap().to_string(), "2/5");
+        for text in ["", "2", "2/0", "a/5", "2/", "-1/5", "2/5/1", "1.5/2"] {
+            assert_eq!(text.parse::<Shard>(), Err(ShardError::Form), "{text}");
+        }
+        for text in ["0/5", "6/5"] {
+            let error = text.parse::<Shard>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "there are the shards 1/5 to 5/5",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_cells_are_measured_by_the_known_ones() {
+        let cells = cells(&[30], &[1, 3]);
+        let timings = Timings::parse("{\"k8s-1.30-n1-fast\": 500, \"gone\": 7}").unwrap();
+        let estimates = Estimates::new(&cells, &timings);
+        let of = |id: &str| estimates.0.iter().find(|(cell, _)| cell.as_str() == id);
+        assert_eq!(of("k8s-1.30-n1-default").unwrap().1, 500);
+        assert_eq!(of("k8s-1.30-n3-default").unwrap().1, 1000);
+        assert_ne!(
+            estimates.digest(),
+            Estimates::new(&cells, &Timings::default()).digest()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_cell_is_in_one_shard_and_no_shard_has_a_cell_too_many(
+            versions in proptest::sample::subsequence((20_u8..40).collect::<Vec<_>>(), 1..8),
+            nodes in proptest::sample::subsequence(vec![1_u16, 2, 3, 5, 9], 1..4),
+            times in proptest::collection::vec(proptest::option::of(0_u64..900_000), 64),
+            count in 1_u32..12,
+        ) {
+            let cells = cells(&versions, &nodes);
+            let known = cells.iter().zip(times).filter_map(|(cell, time)| {
+                Some((cell.id.to_string(), time?))
+            });
+            let timings = Timings(known.collect());
+            let estimates = Estimates::new(&cells, &timings);
+            let times: BTreeMap<_, _> = estimates.0.iter().cloned().collect();
+            let mut seen = Vec::new();
+            let mut loads = Vec::new();
+            for shard in shards(count) {
+                let own = shard.select(cells.clone(), &estimates);
+                loads.push(own.iter().map(|cell| times[&cell.id]).sum::<u64>());
+                seen.extend(own.into_iter().map(|cell| cell.id));
+            }
+            let mut all: Vec<_> = cells.iter().map(|cell| cell.id.clone()).collect();
+            all.sort();
+            seen.sort();
+            prop_assert_eq!(seen, all);
+            let longest = times.values().max().copied().unwrap_or(0);
+            let (most, least) = (loads.iter().max().unwrap(), loads.iter().min().unwrap());
+            prop_assert!(most - least <= longest, "{loads:?} {longest}");
+        }
+    }
+}

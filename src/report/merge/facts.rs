@@ -1,0 +1,125 @@
+//! What is known of a merged run: what its parts agree on, and the sums of what they don't.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+
+use super::Part;
+use crate::event::{CellSummary, FlakyResult, HostFacts, PartFacts, RunFacts};
+use crate::matrix::{CellId, KubernetesVersion, short_hash};
+
+/// How many characters of a hash tell one merge from another of runs that began in the same second.
+const TOKEN_LENGTH: usize = 5;
+
+/// The facts of the merge of `parts`, of which `owns` says whose word counts for a cell.
+pub(super) fn merged(
+    parts: &[Part],
+    origins: Vec<PartFacts>,
+    owns: impl Fn(usize, &CellId) -> bool,
+) -> RunFacts {
+    let facts = || parts.iter().map(|part| &part.facts);
+    let strict = facts().any(|facts| facts.flaky_result == FlakyResult::Fail);
+    let mut cells: Vec<CellSummary> = parts
+        .iter()
+        .enumerate()
+        .flat_map(|(index, part)| {
+            part.run
+                .cells
+                .iter()
+                .map(move |cell| (index, &cell.summary))
+        })
+        .filter(|(index, summary)| owns(*index, &summary.id))
+        .map(|(_, summary)| summary.clone())
+        .collect();
+    cells.sort_by(|one, other| place(one).cmp(&place(other)));
+    RunFacts {
+        run: id(parts),
+        runner: env!("CARGO_PKG_VERSION").to_owned(),
+        matrix: unique(facts().map(|facts| facts.matrix.as_str())).join(", "),
+        filters: unique(facts().flat_map(|facts| facts.filters.iter().map(String::as_str))),
+        provider: unique(facts().map(|facts| facts.provider.as_str())).join(", "),
+        provider_reason: facts().find_map(|facts| facts.provider_reason.clone()),
+        jobs: facts().map(|facts| facts.jobs).sum(),
+        flaky_result: if strict {
+            FlakyResult::Fail
+        } else {
+            FlakyResult::Pass
+        },
+        host: host(parts),
+        rerun_of: None,
+        selection_digest: None,
+        shard: None,
+        parts: origins,
+        cells,
+    }
+}
+
+/// The order of a matrix: its axes, then repetitions.
+fn place(cell: &CellSummary) -> (Option<KubernetesVersion>, usize, &str, Option<u32>, &CellId) {
+    let version = cell.kubernetes.parse().ok();
+    (version, cell.nodes, &cell.config, cell.repetition, &cell.id)
+}
+
+/// The same for the same parts.
+fn id(parts: &[Part]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        let (started, run, cells) = part.key();
+        hash.update(format!("{started} {run}\n"));
+        for cell in cells {
+            hash.update(format!("  {cell}\n"));
+        }
+    }
+    let first = parts.iter().map(|part| part.started).min();
+    let first = first
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_zoned(TimeZone::UTC);
+    let token = &short_hash(hash)[..TOKEN_LENGTH];
+    format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// The machine of all parts; where they are several, all of them together.
+fn host(parts: &[Part]) -> HostFacts {
+    let mut hosts: Vec<&HostFacts> = Vec::new();
+    for part in parts {
+        if !hosts.iter().any(|host| host.name == part.facts.host.name) {
+            hosts.push(&part.facts.host);
+        }
+    }
+    let texts = |text: fn(&HostFacts) -> &str| unique(hosts.iter().map(|host| text(host)));
+    HostFacts {
+        name: texts(|host| &host.name).join(", "),
+        platform: texts(|host| &host.platform).join(", "),
+        cpus: hosts.iter().map(|host| host.cpus).sum(),
+        memory_bytes: hosts.iter().map(|host| host.memory_bytes).sum(),
+        tools: unique(
+            hosts
+                .iter()
+                .flat_map(|host| host.tools.iter().map(String::as_str)),
+        ),
+    }
+}
+
+/// Each text once, in the order in which it first came.
+fn unique<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let first = texts.filter(|text| seen.insert(*text));
+    first.map(str::to_owned).collect()
+}
+
+/// The time in which any of `parts` ran: what ran at once counts once, and the time between them not at all.
+pub(super) fn duration_ms(parts: &[Part]) -> u64 {
+    let mut sum = 0;
+    let mut busy_until = i64::MIN;
+    // They are in the order of their start.
+    for part in parts {
+        let start = part.started.as_millisecond().max(busy_until);
+        let taken = i64::try_from(part.run.duration_ms).unwrap_or(i64::MAX);
+        let end = part.started.as_millisecond().saturating_add(taken);
+        sum += u64::try_from(end.saturating_sub(start)).unwrap_or(0);
+        busy_until = busy_until.max(end);
+    }
+    sum
+}

@@ -1,0 +1,52 @@
+//! The files of a merged run: every cell's folder from the part that tells of it.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path};
+
+use super::{Part, Plan};
+use crate::matrix::CellId;
+
+/// Where cells have their folders, in the folder of a run.
+const CELLS: &str = "cells";
+
+/// Copies the folders of the cells of `parts` into the run's folder `to`.
+pub fn copy_cells(parts: &[Part], plan: &Plan, to: &Path) -> io::Result<()> {
+    let to = to.join(CELLS);
+    fs::create_dir_all(&to)?;
+    for (index, part) in parts.iter().enumerate() {
+        let cells = part.run.cells.iter().map(|cell| &cell.summary.id);
+        for name in cells
+            .filter(|cell| plan.is_told_by(cell, index))
+            .filter_map(folder_name)
+        {
+            let from = part.folder.join(CELLS).join(name);
+            if from.is_dir() {
+                copy(&from, &to.join(name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name of a cell's folder, unless a foreign record has called its cell something that leads elsewhere.
+fn folder_name(cell: &CellId) -> Option<&str> {
+    let mut components = Path::new(cell.as_str()).components();
+    let is_name = matches!(components.next(), Some(Component::Normal(_)));
+    (is_name && components.next().is_none()).then_some(cell.as_str())
+}
+
+/// Files and folders; what a link leads to is no part of a run.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! A run that is to be merged, read once for what it came to.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::event::{PartFacts, RunFacts};
+use crate::matrix::CellId;
+use crate::report::model::Folding;
+use crate::report::record::{FILE_NAME, RecordReader};
+use crate::report::{RecordError, RunModel};
+
+use super::MergeError;
+
+/// A run that is to be merged.
+#[derive(Debug)]
+pub struct Part {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What its record says of it.
+    pub run: RunModel,
+    /// What was known of it before its first cell.
+    pub facts: RunFacts,
+    /// When it began.
+    pub started: Timestamp,
+    /// When its record ends.
+    pub ended: Timestamp,
+}
+
+impl Part {
+    /// Reads the run in `folder`.
+    pub fn read(folder: &Path) -> Result<Self, MergeError> {
+        let mut folding = Folding::default();
+        let mut ended = None;
+        for record in RecordReader::open(&folder.join(FILE_NAME))? {
+            let record = record?;
+            ended = Some(record.at);
+            folding.take(&record);
+        }
+        let run = folding.finish();
+        let begun = run.facts.clone().zip(run.started).zip(ended);
+        let ((facts, started), ended) = begun.ok_or_else(|| MergeError::NothingBegun {
+            folder: folder.to_owned(),
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            run,
+            facts,
+            started,
+            ended,
+        })
+    }
+
+    /// Its events, from the beginning.
+    pub(super) fn events(&self) -> Result<RecordReader, RecordError> {
+        RecordReader::open(&self.folder.join(FILE_NAME))
+    }
+
+    /// What tells it from every other part, and puts parts in order.
+    pub(super) fn key(&self) -> (Timestamp, &str, Vec<&CellId>) {
+        let cells = self.run.cells.iter().map(|cell| &cell.summary.id);
+        (self.started, &self.facts.run, cells.collect())
+    }
+
+    /// It, or the parts that it was merged from, without the cells for which `is_told` does not hold.
+    pub(super) fn origins(&self, is_told: impl Fn(&CellId) -> bool) -> Vec<PartFacts> {
+        let mut origins = self.facts.parts.clone();
+        if origins.is_empty() {
+            let cells = self.run.cells.iter().map(|cell| cell.summary.id.clone());
+            origins.push(PartFacts {
+                run: self.facts.run.clone(),
+                host: self.facts.host.name.clone(),
+                shard: self.facts.shard.clone(),
+                duration_ms: self.run.duration_ms,
+                cells: cells.collect(),
+            });
+        }
+        for origin in &mut origins {
+            origin.cells.retain(&is_told);
+        }
+        origins
+    }
+
+    /// The ids of it and of what it was merged from.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        let origins = self.facts.parts.iter().map(|part| part.run.as_str());
+        origins.chain([self.facts.run.as_str()])
+    }
+}

@@ -1,0 +1,201 @@
+//! What the merge of parts comes to before any event is copied: whether they go together, and whose word counts for each cell.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use super::{Part, facts};
+use crate::event::{PartFacts, RunFacts, Severity};
+use crate::matrix::CellId;
+use crate::report::RecordError;
+
+/// Why runs can't be merged.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// There are none.
+    #[error("there is no run to merge in {}", folder.display())]
+    Nothing {
+        /// Where they were looked for.
+        folder: PathBuf,
+    },
+    /// A record has no beginning.
+    #[error("the run in {} ended before it began", folder.display())]
+    NothingBegun {
+        /// The run.
+        folder: PathBuf,
+    },
+    /// A record can't be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// What a local run shows is not what a real cluster shows.
+    #[error(
+        "the run in {} is of the provider {}, and that in {} of {}",
+        one.display(), providers.0, other.display(), providers.1
+    )]
+    Providers {
+        /// One run.
+        one: PathBuf,
+        /// Another one.
+        other: PathBuf,
+        /// Their providers.
+        providers: (String, String),
+    },
+    /// Two runs speak for a cell, and neither is a rerun of the other.
+    #[error("the cell {cell} is in {} and in {}", one.display(), other.display())]
+    Twice {
+        /// The cell.
+        cell: CellId,
+        /// One run.
+        one: PathBuf,
+        /// Another one.
+        other: PathBuf,
+    },
+}
+
+/// The merge, before any event is copied.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is known of the merged run.
+    pub facts: RunFacts,
+    /// What there is to know about the merge itself.
+    pub notices: Vec<(Severity, String)>,
+    /// Whether every cell that was selected has been told of.
+    pub is_whole: bool,
+    /// The time in which any of the parts ran, in milliseconds.
+    pub duration_ms: u64,
+    owners: HashMap<CellId, usize>,
+}
+
+impl Plan {
+    /// Sorts `parts` and plans their merge.
+    pub fn new(parts: &mut [Part]) -> Result<Self, MergeError> {
+        parts.sort_by(|one, other| one.key().cmp(&other.key()));
+        same_provider(parts)?;
+        let (owners, mut notices) = owners(parts)?;
+        let owns = |index: usize, cell: &CellId| owners.get(cell) == Some(&index);
+        let origins: Vec<PartFacts> = parts
+            .iter()
+            .enumerate()
+            .flat_map(|(index, part)| part.origins(|cell| owns(index, cell)))
+            .collect();
+        let mut lacks = lacking_shards(&origins);
+        lacks.extend(killed(parts, &owners));
+        let is_whole = lacks.is_empty();
+        notices.extend(lacks.into_iter().map(|text| (Severity::Warning, text)));
+        Ok(Self {
+            facts: facts::merged(parts, origins, owns),
+            notices,
+            is_whole,
+            duration_ms: facts::duration_ms(parts),
+            owners,
+        })
+    }
+
+    /// Whether the word of the part at `index` counts for `cell`.
+    pub fn is_told_by(&self, cell: &CellId, index: usize) -> bool {
+        self.owners.get(cell) == Some(&index)
+    }
+
+    /// Whether the end of `part`, at `index`, kept a cell from its verdict that no other part has told of.
+    pub(super) fn is_cut_off(&self, part: &Part, index: usize) -> bool {
+        is_cut_off(part, index, &self.owners)
+    }
+}
+
+fn is_cut_off(part: &Part, index: usize, owners: &HashMap<CellId, usize>) -> bool {
+    let mut cells = part.run.cells.iter();
+    cells.any(|cell| owners.get(&cell.summary.id) == Some(&index) && !cell.verdict.is_settled())
+}
+
+fn same_provider(parts: &[Part]) -> Result<(), MergeError> {
+    let mut pairs = parts.iter().zip(parts.iter().skip(1));
+    let Some((one, other)) = pairs.find(|(one, other)| one.facts.provider != other.facts.provider)
+    else {
+        return Ok(());
+    };
+    Err(MergeError::Providers {
+        one: one.folder.clone(),
+        other: other.folder.clone(),
+        providers: (one.facts.provider.clone(), other.facts.provider.clone()),
+    })
+}
+
+/// Which cells are told as which part saw them, and what there is to know about it.
+type Owners = (HashMap<CellId, usize>, Vec<(Severity, String)>);
+
+/// The first part that has a cell, or the last of its reruns.
+fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
+    let mut owners: HashMap<CellId, usize> = HashMap::new();
+    let mut reruns: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (index, part) in parts.iter().enumerate() {
+        for cell in part.run.cells.iter().map(|cell| &cell.summary.id) {
+            let Some(before) = owners.insert(cell.clone(), index) else {
+                continue;
+            };
+            if !is_rerun(part, parts) {
+                return Err(MergeError::Twice {
+                    cell: cell.clone(),
+                    one: parts[before].folder.clone(),
+                    other: part.folder.clone(),
+                });
+            }
+            let names = (part.facts.run.as_str(), parts[before].facts.run.as_str());
+            *reruns.entry(names).or_default() += 1;
+        }
+    }
+    let notices = reruns.into_iter().map(|((rerun, before), cells)| {
+        let cells = crate::report::text::counted(cells, "cell");
+        let text =
+            format!("{cells} of {before} ran again in {rerun}, and are told as they were there");
+        (Severity::Info, text)
+    });
+    Ok((owners, notices.collect()))
+}
+
+/// Whether `part` runs again what is among `parts`.
+fn is_rerun(part: &Part, parts: &[Part]) -> bool {
+    let again = part.facts.rerun_of.as_deref();
+    again.is_some_and(|run| parts.iter().flat_map(Part::ids).any(|id| id == run))
+}
+
+/// Why shards of a selection are not all of it.
+fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
+    let shards: Vec<_> = origins
+        .iter()
+        .filter_map(|part| part.shard.as_ref())
+        .collect();
+    let Some(first) = shards.first() else {
+        return Vec::new();
+    };
+    let differ = |shard: &&&crate::event::ShardFacts| {
+        shard.count != first.count || shard.digest != first.digest
+    };
+    let mut lacks = Vec::new();
+    if shards.iter().any(|shard| differ(&shard)) {
+        lacks.push(
+            "the shards are not of one selection: matrix, filters, history or their number differ, so that cells may be missing"
+                .to_owned(),
+        );
+    }
+    let there: BTreeSet<u32> = shards.iter().map(|shard| shard.index).collect();
+    let count = first.count;
+    let missing = (1..=count).filter(|index| !there.contains(index));
+    let missing: Vec<String> = missing.map(|index| format!("{index}/{count}")).collect();
+    if !missing.is_empty() {
+        lacks.push(format!("shards are missing: {}", missing.join(", ")));
+    }
+    lacks
+}
+
+/// Parts that were killed before all of their cells had a verdict.
+fn killed(parts: &[Part], owners: &HashMap<CellId, usize>) -> Vec<String> {
+    let killed = parts
+        .iter()
+        .enumerate()
+        .filter(|(index, part)| part.run.verdict.is_none() && is_cut_off(part, *index, owners));
+    killed
+        .map(|(_, part)| {
+            let (run, host) = (&part.facts.run, &part.facts.host.name);
+            format!("the run {run} on {host} was killed before its end")
+        })
+        .collect()
+}

@@ -1,0 +1,203 @@
+//! Merged runs, held against the runs that they were made of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::event::{
+    CellVerdict, Event, Record, RunFacts, RunVerdict, Severity, ShardFacts, Termination,
+};
+use crate::matrix::Phase;
+use crate::report::fixture::{self, MIXED, Plan as CellPlan, Story};
+use crate::report::junit;
+use crate::report::record::RecordWriter;
+use crate::report::{RunModel, Sink};
+
+/// A run of `plans` in a folder of its own below `place`, begun `after` seconds, with `change` made to its facts.
+fn run(
+    place: &Path,
+    name: &str,
+    after: i64,
+    plans: &[CellPlan],
+    change: fn(&mut RunFacts),
+) -> PathBuf {
+    let mut records = fixture::killed(plans);
+    for record in &mut records {
+        record.at += SignedDuration::from_secs(after);
+        if let Event::RunStarted { facts } = &mut record.event {
+            name.clone_into(&mut facts.run);
+            facts.host.name = format!("host of {name}");
+            change(facts);
+        }
+    }
+    let verdict = RunVerdict::Passed;
+    let last = records[records.len() - 1].clone();
+    records.push(Record {
+        event: Event::RunFinished {
+            verdict,
+            duration_ms: 60_000,
+        },
+        ..last
+    });
+    written(place, name, &records)
+}
+
+fn written(place: &Path, name: &str, records: &[Record]) -> PathBuf {
+    let folder = place.join(name);
+    fs::create_dir(&folder).unwrap();
+    let mut writer = RecordWriter::create(&folder).unwrap();
+    for record in records {
+        writer.on(record).unwrap();
+    }
+    folder
+}
+
+fn merged(folders: &[&PathBuf]) -> Result<(Plan, Vec<Record>), MergeError> {
+    let parts: Result<Vec<_>, _> = folders.iter().map(|folder| Part::read(folder)).collect();
+    let mut parts = parts?;
+    let plan = Plan::new(&mut parts)?;
+    let records = Joined::open(&parts, &plan)?.collect::<Result<_, _>>()?;
+    Ok((plan, records))
+}
+
+fn shard(index: u32, digest: &str) -> ShardFacts {
+    ShardFacts {
+        index,
+        count: 2,
+        digest: digest.to_owned(),
+    }
+}
+
+fn warnings(plan: &Plan) -> Vec<&str> {
+    let notices = plan.notices.iter();
+    notices
+        .filter(|(severity, _)| *severity == Severity::Warning)
+        .map(|(_, text)| text.as_str())
+        .collect()
+}
+
+#[test]
+fn shards_become_one_run_whatever_their_order() {
+    let place = tempfile::tempdir().unwrap();
+    let one = run(place.path(), "one", 0, &MIXED[..3], |facts| {
+        facts.shard = Some(shard(1, "a"));
+    });
+    let two = run(place.path(), "two", 5, &MIXED[3..6], |facts| {
+        facts.shard = Some(shard(2, "a"));
+    });
+    let (plan, records) = merged(&[&two, &one]).unwrap();
+    assert_eq!(merged(&[&one, &two]).unwrap().1, records);
+    assert!(
+        plan.is_whole && plan.notices.is_empty(),
+        "{:?}",
+        plan.notices
+    );
+    assert_eq!(plan.duration_ms, 65_000, "what ran at once counts once");
+    let sequences: Vec<u64> = records.iter().map(|record| record.sequence).collect();
+    assert_eq!(sequences, (0..records.len() as u64).collect::<Vec<_>>());
+    assert!(records.is_sorted_by_key(|record| record.at));
+
+    let run = RunModel::new(&records);
+    let whole = RunModel::new(&fixture::killed(&MIXED[..6]));
+    assert_eq!(run.cells.len(), 6);
+    for (cell, alone) in run.cells.iter().zip(&whole.cells) {
+        assert_eq!(
+            (&cell.summary, cell.verdict),
+            (&alone.summary, alone.verdict)
+        );
+        assert_eq!(cell.phases, alone.phases);
+    }
+    let xml = junit::render(&run);
+    assert!(xml.contains("hostname=\"host of one\"") && xml.contains("hostname=\"host of two\""));
+}
+
+#[test]
+fn a_shard_that_is_missing_or_of_another_selection_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let one = run(place.path(), "one", 0, &MIXED[..1], |facts| {
+        facts.shard = Some(shard(1, "a"));
+    });
+    let other = run(place.path(), "other", 5, &MIXED[1..2], |facts| {
+        facts.shard = Some(shard(2, "b"));
+    });
+    let (plan, _) = merged(&[&one]).unwrap();
+    assert_eq!(warnings(&plan), ["shards are missing: 2/2"]);
+    assert!(!plan.is_whole);
+    let (plan, _) = merged(&[&one, &other]).unwrap();
+    assert!(warnings(&plan)[0].starts_with("the shards are not of one selection"));
+    assert!(!plan.is_whole);
+}
+
+#[test]
+fn a_cell_is_told_by_one_run_or_by_its_rerun() {
+    let place = tempfile::tempdir().unwrap();
+    let failed = MIXED[2];
+    let passes = CellPlan(failed.0, failed.1, failed.2, failed.3, Story::Passes);
+    let first = run(place.path(), "first", 0, &[MIXED[0], failed], |_| ());
+    let again = run(place.path(), "again", 900, &[passes], |facts| {
+        facts.rerun_of = Some("first".to_owned());
+    });
+    let (plan, records) = merged(&[&again, &first]).unwrap();
+    let run_of_both = RunModel::new(&records);
+    let verdicts: Vec<_> = run_of_both.cells.iter().map(|cell| cell.verdict).collect();
+    assert_eq!(verdicts, [CellVerdict::Passed; 2]);
+    assert_eq!(run_of_both.cells[1].host.as_deref(), Some("host of again"));
+    let (severity, text) = &plan.notices[0];
+    assert_eq!(*severity, Severity::Info);
+    assert!(
+        text.starts_with("1 cell of first ran again in again"),
+        "{text}"
+    );
+    assert!(plan.is_whole);
+
+    let stranger = run(place.path(), "stranger", 900, &[passes], |_| ());
+    let error = merged(&[&first, &stranger]).unwrap_err().to_string();
+    assert!(
+        error.contains("first and in ") && error.ends_with("stranger"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_was_cut_off_counts_until_it_has_run_again() {
+    let place = tempfile::tempdir().unwrap();
+    let cut = MIXED[6];
+    let mut records = fixture::killed(&[MIXED[0], cut]);
+    let last = records[records.len() - 1].clone();
+    let by = Termination::Interrupt;
+    records.push(Record {
+        event: Event::Interrupted { by },
+        ..last
+    });
+    let first = written(place.path(), "first", &records);
+    let (plan, joined) = merged(&[&first]).unwrap();
+    assert!(!plan.is_whole);
+    assert!(warnings(&plan)[0].ends_with("was killed before its end"));
+    let alone = RunModel::new(&joined);
+    assert_eq!(alone.signal, Some(by));
+    assert_eq!(alone.cells[1].verdict, CellVerdict::Interrupted);
+    assert_eq!(alone.cells[1].red_phase().unwrap().phase, Phase::Readiness);
+
+    let passes = CellPlan(cut.0, cut.1, cut.2, cut.3, Story::Passes);
+    let again = run(place.path(), "again", 900, &[passes], |facts| {
+        facts.rerun_of = Some("20260102-030405-x7".to_owned());
+    });
+    let (plan, joined) = merged(&[&first, &again]).unwrap();
+    assert!(plan.is_whole);
+    let both = RunModel::new(&joined);
+    assert_eq!(both.signal, None);
+    assert_eq!(both.cells[1].verdict, CellVerdict::Passed);
+}
+
+#[test]
+fn runs_of_several_providers_are_no_run() {
+    let place = tempfile::tempdir().unwrap();
+    let one = run(place.path(), "one", 0, &MIXED[..1], |_| ());
+    let two = run(place.path(), "two", 0, &MIXED[1..2], |facts| {
+        facts.provider = "local".to_owned();
+    });
+    let error = merged(&[&one, &two]).unwrap_err();
+    assert!(matches!(error, MergeError::Providers { .. }), "{error}");
+}
