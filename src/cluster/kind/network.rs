@@ -146,9 +146,15 @@ async fn has_containers(docker: &Docker) -> Result<bool, Error> {
     Ok(!docker.list_containers(Some(options)).await?.is_empty())
 }
 
-/// Whether a network of ours is there.
-pub(super) async fn is_ours(docker: &Docker) -> Result<bool, Error> {
-    Ok(find(docker).await?.as_ref().is_some_and(is_labelled))
+/// Whether [`remove_unused`] would remove it.
+pub(super) async fn is_unused(docker: &Docker, state: &StateFolder) -> Result<bool, Failure> {
+    let users = state.locks().join(USERS);
+    let is_used = users.exists() && Lock::try_take_existing(&users).map_err(locked)?.is_none();
+    let look = async {
+        let found = find(docker).await?;
+        Ok(found.as_ref().is_some_and(is_labelled) && !has_containers(docker).await?)
+    };
+    Ok(!is_used && look.await.map_err(|error| engine_failed(&error))?)
 }
 
 fn is_labelled(network: &Network) -> bool {

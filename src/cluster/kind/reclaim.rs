@@ -87,10 +87,9 @@ impl Reclaimer {
         removed.map_err(|error| engine_failed(&error))
     }
 
-    /// Whether the network is ours.
-    pub async fn has_network(&self) -> Result<bool, Failure> {
-        let ours = network::is_ours(&self.0).await;
-        ours.map_err(|error| engine_failed(&error))
+    /// Whether the network is ours, and nobody uses it.
+    pub async fn has_unused_network(&self, state: &StateFolder) -> Result<bool, Failure> {
+        network::is_unused(&self.0, state).await
     }
 
     /// Removes the network, where it is ours and nobody uses it.

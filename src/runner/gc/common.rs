@@ -27,8 +27,8 @@ impl Collector<'_> {
             return;
         };
         let outcome = if self.options.dry_run {
-            let ours = engine.has_network().await;
-            ours.map(|is_there| is_there.then_some(GcOutcome::WouldRemove))
+            let unused = engine.has_unused_network(self.state).await;
+            unused.map(|is_there| is_there.then_some(GcOutcome::WouldRemove))
         } else {
             let unused = engine.remove_network(self.state).await;
             unused.map(|unused| match unused {
