@@ -51,7 +51,7 @@ impl<'r> Run<'r> {
         let provider = Arc::clone(&request.provider.provider);
         let shared = Shared {
             provider,
-            admission: Admission::new(request.jobs, &request.state, events.clone()),
+            admission: Admission::new(request.jobs, &request.ports, &request.state, events.clone()),
             history: HistoryFile::of(&request.state),
             stop: Stop::new(&request.course, request.retry.flaky_result),
             retry: request.retry.clone(),
