@@ -11,23 +11,19 @@ use crate::error::chain;
 use crate::event::{Emitter, Event, Severity};
 use crate::machine::budget::{Budget, Need, Share, Shortage};
 use crate::machine::{LockError, StateFolder};
-use crate::matrix::{CellId, Jobs};
+use crate::matrix::{CellId, Jobs, PortRange};
 
 /// Lets cells in.
 pub(super) struct Admission {
-    gate: Gate,
+    permits: Arc<Semaphore>,
+    /// How many permits there are: this process's own.
+    most: usize,
+    /// The machine's, over all processes; none where so many jobs were asked for.
+    budget: Option<Budget>,
     running: Arc<AtomicUsize>,
     events: Emitter,
     said: Mutex<HashSet<Discriminant<Shortage>>>,
     is_lost: std::sync::Once,
-}
-
-/// What decides how many cells run at once.
-enum Gate {
-    /// So many were asked for: they are this process's own.
-    Jobs(Arc<Semaphore>, usize),
-    /// The machine, over all processes.
-    Machine(Budget),
 }
 
 /// The room of one cell, until it is dropped.
@@ -44,14 +40,20 @@ impl Drop for Room {
 }
 
 impl Admission {
-    /// An admission by `jobs`.
-    pub(super) fn new(jobs: Jobs, state: &StateFolder, events: Emitter) -> Self {
-        let gate = match jobs {
-            Jobs::Exactly(jobs) => Gate::Jobs(Arc::new(Semaphore::new(jobs.get())), jobs.get()),
-            Jobs::Auto => Gate::Machine(Budget::of_machine(state)),
+    /// An admission by `jobs`. Each cell needs one of `ports`.
+    pub(super) fn new(jobs: Jobs, ports: &PortRange, state: &StateFolder, events: Emitter) -> Self {
+        let (most, budget) = match jobs {
+            Jobs::Exactly(jobs) => (jobs.get(), None),
+            Jobs::Auto => {
+                let ports = ports.len().unwrap_or(Semaphore::MAX_PERMITS);
+                (ports, Some(Budget::of_machine(state)))
+            }
         };
+        let most = most.min(Semaphore::MAX_PERMITS);
         Self {
-            gate,
+            permits: Arc::new(Semaphore::new(most)),
+            most,
+            budget,
             running: Arc::default(),
             events,
             said: Mutex::default(),
@@ -61,14 +63,10 @@ impl Admission {
 
     /// How many of cells with these needs run at once, where there is nothing else: as many as of the heaviest one.
     pub(super) fn capacity(&self, needs: &[Need]) -> usize {
-        let at_once = match &self.gate {
-            Gate::Jobs(_, jobs) => *jobs,
-            Gate::Machine(budget) => {
-                let heaviest = needs.iter().max_by_key(|need| need.slots);
-                heaviest.map_or(1, |need| budget.carries(need))
-            }
-        };
-        at_once.min(needs.len()).max(1)
+        let heaviest = needs.iter().max_by_key(|need| need.slots);
+        let carried = self.budget.as_ref().zip(heaviest);
+        let carried = carried.map_or(usize::MAX, |(budget, need)| budget.carries(need));
+        carried.min(self.most).min(needs.len()).max(1)
     }
 
     /// How many cells run now.
@@ -87,17 +85,18 @@ impl Admission {
 
     /// Waits until there is room for `cell`, which has had its turn.
     pub(super) async fn admit_again(&self, cell: &CellId, need: &Need) -> Room {
-        let (permit, share) = match &self.gate {
-            // Never closed.
-            Gate::Jobs(permits, _) => (Arc::clone(permits).acquire_owned().await.ok(), None),
-            Gate::Machine(budget) => {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let share = match &self.budget {
+            None => None,
+            Some(budget) => {
                 let taken = budget.take(need, |short| self.held_back(cell, short)).await;
-                (None, taken.map_err(|error| self.lost(&error)).ok())
+                taken.map_err(|error| self.lost(&error)).ok()
             }
         };
         self.running.fetch_add(1, Ordering::Relaxed);
         Room {
-            _permit: permit,
+            // Never closed.
+            _permit: permit.ok(),
             _share: share,
             running: Arc::clone(&self.running),
         }
@@ -163,7 +162,8 @@ mod tests {
 
     fn admission(folder: &tempfile::TempDir, jobs: usize) -> Admission {
         let jobs = NonZeroUsize::new(jobs).map_or(Jobs::Auto, Jobs::Exactly);
-        Admission::new(jobs, &StateFolder::at(folder.path()), Emitter::new().0)
+        let state = StateFolder::at(folder.path());
+        Admission::new(jobs, &PortRange::Any, &state, Emitter::new().0)
     }
 
     #[tokio::test]
@@ -193,5 +193,16 @@ mod tests {
         assert_eq!(capacity(2, &[heavy; 9]), 2);
         assert_eq!(capacity(2, &[heavy]), 1);
         assert_eq!(capacity(0, &[heavy; 9]), 1, "the machine decides");
+    }
+
+    #[test]
+    fn no_more_cells_run_than_there_are_ports() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, ports) = (
+            StateFolder::at(folder.path()),
+            PortRange::Between(9000..=9001),
+        );
+        let admission = Admission::new(Jobs::Auto, &ports, &state, Emitter::new().0);
+        assert_eq!(admission.capacity(&[NEED; 9]), 2);
     }
 }

@@ -104,7 +104,8 @@ impl CellTask {
             let start = shared.clock.elapsed();
             ends.push(self.attempt(number).await);
             let duration = shared.clock.elapsed().saturating_sub(start);
-            if !again(&shared.retry, &shared.phases, &ends) {
+            let ends_here = shared.interruption.token.is_cancelled();
+            if ends_here || !again(&shared.retry, &shared.phases, &ends) {
                 self.remember(ends.last(), duration).await;
                 break;
             }

@@ -7,6 +7,7 @@ mod cell_task;
 mod closing;
 mod course;
 mod dispatch;
+mod facts;
 mod folder;
 mod gc;
 mod leftovers;

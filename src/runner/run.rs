@@ -11,15 +11,14 @@ use super::cell_task::{CellTask, Shared};
 use super::closing;
 use super::course::Stop;
 use super::dispatch;
+use super::facts;
 use super::order::{Expected, longest_first};
 use super::request::{RunOutcome, RunRequest};
 use super::verdict::{self, Counted};
 use crate::cluster::CellPlan;
 use crate::deadline::milliseconds;
-use crate::event::{
-    CellSummary, Emitter, Event, Failure, HostFacts, RunFacts, Severity, Symptom, Termination,
-};
-use crate::machine::{HistoryFile, probe};
+use crate::event::{Emitter, Event, Failure, Severity, Symptom, Termination};
+use crate::machine::HistoryFile;
 use crate::matrix::Phase;
 use crate::suite::{CellEnd, Preflight};
 
@@ -51,7 +50,7 @@ impl<'r> Run<'r> {
         let provider = Arc::clone(&request.provider.provider);
         let shared = Shared {
             provider,
-            admission: Admission::new(request.jobs, &request.state, events.clone()),
+            admission: Admission::new(request.jobs, &request.ports, &request.state, events.clone()),
             history: HistoryFile::of(&request.state),
             stop: Stop::new(&request.course, request.retry.flaky_result),
             retry: request.retry.clone(),
@@ -70,7 +69,7 @@ impl<'r> Run<'r> {
 
     async fn all(mut self) -> RunOutcome {
         let start = self.shared.clock.elapsed();
-        let facts = self.facts().await;
+        let facts = facts::of_run(self.request, &self.shared, &self.plans).await;
         self.shared.events.emit(Event::RunStarted { facts });
         for (severity, text) in &self.request.notices {
             self.shared.events.emit(Event::Notice {
@@ -111,48 +110,6 @@ impl<'r> Run<'r> {
                 text: failure.message,
             });
         }
-    }
-
-    async fn facts(&self) -> RunFacts {
-        let request = self.request;
-        let needs = self
-            .plans
-            .iter()
-            .map(|plan| self.shared.provider.need(&plan.cell));
-        let needs: Vec<_> = needs.collect();
-        RunFacts {
-            run: request.planner.folder.id().to_owned(),
-            runner: env!("CARGO_PKG_VERSION").to_owned(),
-            matrix: request.matrix.display().to_string(),
-            filters: request.selection.filters.clone(),
-            provider: self.shared.provider.name().to_owned(),
-            provider_reason: request.provider.reason.clone(),
-            jobs: self.shared.admission.capacity(&needs),
-            flaky_result: request.retry.flaky_result,
-            host: HostFacts {
-                name: probe::host_name(),
-                platform: probe::platform(),
-                cpus: probe::cpus(),
-                memory_bytes: probe::memory().map_or(0, |memory| memory.total),
-                tools: self.shared.provider.tools().await,
-            },
-            rerun_of: request.selection.rerun_of.clone(),
-            selection_digest: request.selection.digest.clone(),
-            shard: request.selection.shard.clone(),
-            parts: Vec::new(),
-            cells: self.summaries(&self.plans, 1),
-        }
-    }
-
-    /// The cells of `plans` as events name them; the first of them begin the round `round`.
-    fn summaries(&self, plans: &[Arc<CellPlan>], round: u32) -> Vec<CellSummary> {
-        let a_round = self.request.cells.len().max(1);
-        let rounds = plans.chunks(a_round).zip(round..);
-        let summaries = rounds.flat_map(|(plans, round)| {
-            let repetition = self.request.course.repeats().then_some(round);
-            plans.iter().map(move |plan| summary(plan, repetition))
-        });
-        summaries.collect()
     }
 
     /// Every cell, and what ended them early: a signal, or the time that the run was given.
@@ -235,7 +192,7 @@ impl<'r> Run<'r> {
             }
             let plans = self.request.planner.round(&self.request.cells, round);
             self.shared.events.emit(Event::CellsAdded {
-                cells: self.summaries(&plans, round),
+                cells: facts::summaries(self.request, &plans, round),
             });
             counted.extend(self.cells(&plans, preflight).await);
             self.plans.extend(plans);
@@ -310,17 +267,4 @@ fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
     };
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
     plans.collect()
-}
-
-fn summary(plan: &CellPlan, repetition: Option<u32>) -> CellSummary {
-    let cell = &plan.cell;
-    CellSummary {
-        id: cell.id.clone(),
-        kubernetes: cell.kubernetes.to_string(),
-        nodes: cell.nodes.get(),
-        config: cell.variant.name.to_string(),
-        tags: cell.tags.iter().cloned().collect(),
-        allow_failure: cell.allow_failure,
-        repetition,
-    }
 }

@@ -114,10 +114,7 @@ fn twenty_runs_at_once_keep_one_budget() {
     });
     let records = records(&place);
     assert_eq!(records.len(), RUNS);
-    let models: Vec<_> = records
-        .iter()
-        .map(|records| RunModel::new(records))
-        .collect();
+    let models: Vec<_> = records.iter().map(RunModel::new).collect();
     let cells: Vec<_> = models.iter().flat_map(|model| &model.cells).collect();
     assert!(cells.iter().all(|cell| cell.verdict == CellVerdict::Passed));
     let clusters: BTreeSet<_> = cells.iter().map(|cell| &cell.cluster).collect();

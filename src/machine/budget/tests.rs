@@ -3,6 +3,7 @@
 use futures::FutureExt;
 
 use super::*;
+use crate::machine::load::Load;
 
 const MEBIBYTE: u64 = 1 << 20;
 

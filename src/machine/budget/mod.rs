@@ -4,7 +4,8 @@
 //! comes first is served first, a heavy cell is not passed over for ever, and no two that have half of theirs wait for each other.
 //! Before a cell is let in the machine is looked at, and what it is short of holds the cell back; but one cell always runs.
 
-use std::fmt;
+mod shortage;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::load::{self, Load};
 use super::{Lock, LockError, StateFolder, probe};
+pub use shortage::{Need, Shortage, Vitals};
+use shortage::{look, shortage};
 
 /// Slots of a processor. A cell of plain processes, which waits more than it works, takes one.
 const SLOTS_PER_CPU: usize = 8;
@@ -23,113 +25,10 @@ pub const SLOTS_OF_CONTROL_PLANE: usize = 4;
 /// What a control plane takes in memory while it comes up, in bytes, rounded up from what was measured (400 MB).
 pub const MEMORY_OF_CONTROL_PLANE: u64 = 768 << 20;
 
-/// How much load a slot that is taken explains, in hundredths of a process that wants to run.
-const LOAD_OF_SLOT: u64 = 75;
-/// A machine is overloaded by others above that many processes a processor that want to run, in hundredths,
-const OVERLOAD_PER_CPU: u64 = 300;
-/// where something also waits for a processor most of the time, in percent.
-const OVERLOAD_PRESSURE: u64 = 50;
 /// How long it takes a cell to take the memory that it was let in for.
 const RAMP: Duration = Duration::from_secs(30);
 /// Nobody tells when another process lets go of a slot, or when the machine has memory again.
 const POLL: Duration = Duration::from_millis(200);
-
-/// What a cell takes of the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Need {
-    /// Slots of the budget.
-    pub slots: usize,
-    /// Memory, in bytes.
-    pub memory: u64,
-    /// inotify instances of root.
-    pub inotify: u64,
-}
-
-/// What the machine has, as far as the kernel tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Vitals {
-    /// Processors.
-    pub cpus: usize,
-    /// Load and memory.
-    pub load: Option<Load>,
-    /// inotify instances of root that are in use, and how many there can be.
-    pub inotify: Option<(u64, u64)>,
-}
-
-/// What the machine is short of, for a cell to be let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortage {
-    /// Slots: other cells have them.
-    Slots {
-        /// How many are taken.
-        taken: usize,
-        /// How many there are.
-        total: usize,
-        /// How many the cell needs.
-        needed: usize,
-    },
-    /// Memory, in bytes.
-    Memory {
-        /// What is available and not promised to cells that were just let in.
-        free: u64,
-        /// What the cell needs.
-        needed: u64,
-    },
-    /// Processors: other work than cells has them.
-    Processors {
-        /// The load average, in hundredths.
-        average_hundredths: u64,
-        /// How many there are.
-        cpus: usize,
-    },
-    /// inotify instances.
-    Inotify {
-        /// How many are in use.
-        used: u64,
-        /// How many there can be.
-        limit: u64,
-        /// How many the cell needs.
-        needed: u64,
-    },
-}
-
-impl fmt::Display for Shortage {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Slots {
-                taken,
-                total,
-                needed,
-            } => write!(
-                formatter,
-                "waits for other cells on this machine: {taken} of its {total} slots are taken, {needed} needed"
-            ),
-            Self::Memory { free, needed } => write!(
-                formatter,
-                "waits for memory: {} MiB free, {} MiB needed",
-                free >> 20,
-                needed >> 20
-            ),
-            Self::Processors {
-                average_hundredths,
-                cpus,
-            } => write!(
-                formatter,
-                "waits for processors: other programs keep them busy, the load is {}.{:02} on {cpus}",
-                average_hundredths / 100,
-                average_hundredths % 100
-            ),
-            Self::Inotify {
-                used,
-                limit,
-                needed,
-            } => write!(
-                formatter,
-                "waits for inotify instances: {used} of {limit} are in use, {needed} needed"
-            ),
-        }
-    }
-}
 
 /// How the machine is looked at for a cell of that need.
 type Gauge = dyn Fn(&Need) -> Vitals + Send + Sync;
@@ -310,44 +209,6 @@ fn slots(cpus: usize, memory: Option<u64>) -> usize {
     (cpus * SLOTS_PER_CPU)
         .min(by_memory)
         .max(SLOTS_OF_CONTROL_PLANE)
-}
-
-/// What a machine is short of on which cells have `taken` slots already.
-fn shortage(need: &Need, taken: usize, promised: u64, vitals: &Vitals) -> Option<Shortage> {
-    let load = vitals.load?;
-    let free = load.memory_available.saturating_sub(promised);
-    if free < need.memory {
-        let needed = need.memory;
-        return Some(Shortage::Memory { free, needed });
-    }
-    if let Some((used, limit)) = vitals.inotify
-        && used + need.inotify > limit
-    {
-        let needed = need.inotify;
-        return Some(Shortage::Inotify {
-            used,
-            limit,
-            needed,
-        });
-    }
-    let ours = taken as u64 * LOAD_OF_SLOT;
-    let others = load.average_hundredths.saturating_sub(ours);
-    let starved = load
-        .cpu_pressure_percent
-        .is_none_or(|percent| percent >= OVERLOAD_PRESSURE);
-    (others > vitals.cpus as u64 * OVERLOAD_PER_CPU && starved).then_some(Shortage::Processors {
-        average_hundredths: load.average_hundredths,
-        cpus: vitals.cpus,
-    })
-}
-
-fn look(need: &Need) -> Vitals {
-    let inotify = || Some((probe::inotify_in_use()?, probe::inotify()?.instances));
-    Vitals {
-        cpus: probe::cpus(),
-        load: load::measure(),
-        inotify: (need.inotify > 0).then(inotify).flatten(),
-    }
 }
 
 #[cfg(test)]

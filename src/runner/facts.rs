@@ -1,0 +1,69 @@
+//! What is known of a run before its cells: for its first event, and for those that announce further rounds.
+
+use std::sync::Arc;
+
+use super::cell_task::Shared;
+use super::request::RunRequest;
+use crate::cluster::CellPlan;
+use crate::event::{CellSummary, HostFacts, RunFacts};
+use crate::machine::probe;
+
+/// What is known of a run that begins with `plans`.
+pub(super) async fn of_run(
+    request: &RunRequest,
+    shared: &Shared,
+    plans: &[Arc<CellPlan>],
+) -> RunFacts {
+    let needs = plans.iter().map(|plan| shared.provider.need(&plan.cell));
+    let needs: Vec<_> = needs.collect();
+    RunFacts {
+        run: request.planner.folder.id().to_owned(),
+        runner: env!("CARGO_PKG_VERSION").to_owned(),
+        matrix: request.matrix.display().to_string(),
+        filters: request.selection.filters.clone(),
+        provider: shared.provider.name().to_owned(),
+        provider_reason: request.provider.reason.clone(),
+        jobs: shared.admission.capacity(&needs),
+        flaky_result: request.retry.flaky_result,
+        host: HostFacts {
+            name: probe::host_name(),
+            platform: probe::platform(),
+            cpus: probe::cpus(),
+            memory_bytes: probe::memory().map_or(0, |memory| memory.total),
+            tools: shared.provider.tools().await,
+        },
+        rerun_of: request.selection.rerun_of.clone(),
+        selection_digest: request.selection.digest.clone(),
+        shard: request.selection.shard.clone(),
+        parts: Vec::new(),
+        cells: summaries(request, plans, 1),
+    }
+}
+
+/// The cells of `plans` as events name them; the first of them begin the round `round`.
+pub(super) fn summaries(
+    request: &RunRequest,
+    plans: &[Arc<CellPlan>],
+    round: u32,
+) -> Vec<CellSummary> {
+    let a_round = request.cells.len().max(1);
+    let rounds = plans.chunks(a_round).zip(round..);
+    let summaries = rounds.flat_map(|(plans, round)| {
+        let repetition = request.course.repeats().then_some(round);
+        plans.iter().map(move |plan| summary(plan, repetition))
+    });
+    summaries.collect()
+}
+
+fn summary(plan: &CellPlan, repetition: Option<u32>) -> CellSummary {
+    let cell = &plan.cell;
+    CellSummary {
+        id: cell.id.clone(),
+        kubernetes: cell.kubernetes.to_string(),
+        nodes: cell.nodes.get(),
+        config: cell.variant.name.to_string(),
+        tags: cell.tags.iter().cloned().collect(),
+        allow_failure: cell.allow_failure,
+        repetition,
+    }
+}
