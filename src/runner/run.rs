@@ -17,7 +17,8 @@ use super::verdict::{self, Counted};
 use crate::cluster::CellPlan;
 use crate::deadline::milliseconds;
 use crate::event::{
-    CellSummary, Emitter, Event, Failure, HostFacts, RunFacts, Severity, Symptom, Termination,
+    CellSummary, Emitter, Event, Failure, HostFacts, RunFacts, SessionFacts, Severity, Symptom,
+    Termination,
 };
 use crate::machine::{HistoryFile, probe};
 use crate::matrix::Phase;
@@ -26,7 +27,11 @@ use crate::suite::{CellEnd, Preflight};
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
-    let dispatcher = dispatch::start(std::mem::take(&mut request.sinks), stamped);
+    let dispatcher = dispatch::start(
+        std::mem::take(&mut request.sinks),
+        request.earlier.next_sequence,
+        stamped,
+    );
     let mut outcome = Run::new(&request, events).all().await;
     let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
     drop(request);
@@ -70,16 +75,24 @@ impl<'r> Run<'r> {
 
     async fn all(mut self) -> RunOutcome {
         let start = self.shared.clock.elapsed();
-        let facts = self.facts().await;
-        self.shared.events.emit(Event::RunStarted { facts });
-        for (severity, text) in &self.request.notices {
-            self.shared.events.emit(Event::Notice {
-                severity: *severity,
-                text: text.clone(),
-            });
+        let opening = self.opening().await;
+        self.shared.events.emit(opening);
+        for (severity, text) in self.request.notices.iter().cloned() {
+            self.shared.events.emit(Event::Notice { severity, text });
         }
         let (counted, by) = self.within_its_time().await;
         self.finish().await;
+        let cells = self.plans.iter().map(|plan| plan.cell.id.clone());
+        let cells = cells.zip(counted);
+        let cells: Vec<_> = self
+            .request
+            .earlier
+            .settled
+            .iter()
+            .cloned()
+            .chain(cells)
+            .collect();
+        let counted: Vec<_> = cells.iter().map(|(_, counted)| counted.clone()).collect();
         let verdict = verdict::of_run(&counted, by, self.request.retry.flaky_result);
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.events.emit(Event::RunFinished {
@@ -87,8 +100,8 @@ impl<'r> Run<'r> {
             duration_ms: milliseconds(duration),
         });
         let mut failures = counted.iter().flat_map(Counted::failures);
-        let cells = self.plans.iter().zip(&counted);
-        let cells = cells.map(|(plan, cell)| (plan.cell.id.clone(), cell.verdict(), cell.reason()));
+        let cells = cells.into_iter();
+        let cells = cells.map(|(id, cell)| (id, cell.verdict(), cell.reason()));
         RunOutcome {
             verdict,
             class: failures.next().map(Failure::class),
@@ -110,6 +123,23 @@ impl<'r> Run<'r> {
                 severity: Severity::Warning,
                 text: failure.message,
             });
+        }
+    }
+
+    /// The first event.
+    async fn opening(&self) -> Event {
+        let facts = self.facts().await;
+        if !self.request.earlier.is_resumed {
+            return Event::RunStarted { facts };
+        }
+        let token = self.request.planner.folder.token().to_owned();
+        Event::RunResumed {
+            facts: SessionFacts {
+                token,
+                runner: facts.runner,
+                jobs: facts.jobs,
+                host: facts.host,
+            },
         }
     }
 
@@ -309,7 +339,10 @@ fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
         Some(_) | None => 1,
     };
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
-    plans.collect()
+    let settled = request.earlier.cells();
+    plans
+        .filter(|plan| !settled.contains(&plan.cell.id))
+        .collect()
 }
 
 fn summary(plan: &CellPlan, repetition: Option<u32>) -> CellSummary {
