@@ -11,7 +11,7 @@ use super::options::Color;
 use crate::error::causes;
 use crate::report::merge::MergeError;
 use crate::report::{RecordError, Surroundings, WriteError};
-use crate::runner::SessionError;
+use crate::runner::{ResumeError, SessionError};
 
 /// Why a command ends before its work.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,12 @@ pub(super) enum CliError {
     NoRecord { folder: PathBuf },
     #[error("failed to look for runs in {}", folder.display())]
     RunsUnreadable { folder: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Resume(ResumeError),
+    #[error("the matrix file is not what it was when the run {run} began")]
+    MatrixChanged { run: String },
+    #[error("the run is of the provider {provider}")]
+    OtherProvider { provider: String },
     #[error(transparent)]
     Merge(#[from] MergeError),
     #[error("failed to write the merged run {}", folder.display())]
@@ -87,10 +93,14 @@ impl CliError {
             | Self::NoRecord { .. }
             | Self::RunsUnreadable { .. }
             | Self::Merge(_)
+            | Self::MatrixChanged { .. }
+            | Self::OtherProvider { .. }
             | Self::Record(_)
             | Self::Prefix(_) => Exit::Configuration,
             Self::Session(error) if error.is_configuration() => Exit::Configuration,
+            Self::Resume(error) if error.is_configuration() => Exit::Configuration,
             Self::Session(_)
+            | Self::Resume(_)
             | Self::Ledger(_)
             | Self::CurrentFolder(_)
             | Self::Program(_)
@@ -121,6 +131,16 @@ impl CliError {
             Self::NoRun { .. } => {
                 "name a run by its id, its folder or its record, and the folder for runs with `--out DIR`"
             }
+            Self::MatrixChanged { .. } => {
+                "run what was not green in it with `--rerun-failed`, or begin a new run"
+            }
+            Self::OtherProvider { .. } => "leave out `--provider`, or begin a new run",
+            Self::Resume(ResumeError::Alive { .. }) => {
+                "wait for its end, or end its process and try again"
+            }
+            Self::Resume(ResumeError::Foreign { .. }) => {
+                "name the run's own folder; what was merged or is a part is run again with `--rerun-failed`"
+            }
             Self::Merge(MergeError::Twice { .. }) => {
                 "name each run once; the later of two runs of one cell counts only where it was made with `--rerun-failed`"
             }
@@ -138,6 +158,7 @@ impl CliError {
             | Self::Reports(_)
             | Self::RunsUnreadable { .. }
             | Self::Merge(_)
+            | Self::Resume(_)
             | Self::Unwritten { .. }
             | Self::Runtime(_)
             | Self::Ledger(_)

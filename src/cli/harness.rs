@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
-use super::options::RunOptions;
+use super::options::{AgainOptions, RunOptions};
 use super::{gc_command, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
@@ -38,6 +38,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         .matrix
         .get_or_insert_with(|| folder.join("matrix.toml"));
     // A test is a cell, once: the test runner repeats tests itself.
+    options.again = AgainOptions::default();
     options.course.repeat = None;
     options.course.until_failure = false;
     let shared = Arc::new(Shared {

@@ -21,6 +21,16 @@ pub(super) struct Selected {
     pub(super) matrix: Matrix,
     pub(super) cells: Vec<Cell>,
     pub(super) selection: Selection,
+    /// What there is to know about the selection.
+    pub(super) warnings: Vec<String>,
+    pub(super) text: String,
+}
+
+impl Selected {
+    /// The digest of a selection of this file with `filters` and `shard`.
+    pub(super) fn digest_with(&self, filters: &[String], shard: Option<&ShardFacts>) -> String {
+        digest(&self.text, filters, shard)
+    }
 }
 
 /// Reads the file, applies the filters and takes the shard.
@@ -48,6 +58,8 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
             shard,
             rerun_of: None,
         },
+        warnings: Vec::new(),
+        text,
         path,
         matrix,
         cells,

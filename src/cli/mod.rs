@@ -1,5 +1,6 @@
 //! The command line: the only place that knows clap, exit codes and the process's own streams. One file a command.
 
+mod again;
 mod error;
 mod exit;
 mod gc;

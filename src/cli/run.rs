@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::again::{self, Resumed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::gc_command;
@@ -15,19 +16,50 @@ use crate::machine::Resource;
 use crate::matrix::{Jobs, Prefix};
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
-use crate::runner::{self, LiveSinks, Part, RunOutcome, Session};
+use crate::runner::{self, LiveSinks, Part, Resumption, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
-    let selected = prepare(options)?;
-    if selected.cells.is_empty() {
-        return nothing_to_do(options, &selected);
-    }
+    let (selected, resumption) = match wanted(options)? {
+        Wanted::Cells(selected, resumption) => (apply(options, *selected)?, resumption),
+        Wanted::Nothing(exit) => return Ok(exit),
+    };
     let runner = std::env::current_exe().map_err(CliError::Program)?;
     let program = std::env::args_os().next();
     let gc = gc_command::of(program.as_deref().unwrap_or(runner.as_os_str()));
-    let outcome = execute(session(options, selected, runner, gc, None)?)?;
-    Ok(outcome.verdict.into())
+    let mut session = session(options, selected, runner, gc, None)?;
+    if let Some(resumption) = resumption {
+        session.resume(*resumption);
+    }
+    Ok(execute(session)?.verdict.into())
+}
+
+/// What there is to run.
+enum Wanted {
+    /// These cells, in a new run or in one that goes on.
+    Cells(Box<Selected>, Option<Box<Resumption>>),
+    /// Nothing, which is said already.
+    Nothing(Exit),
+}
+
+fn wanted(options: &RunOptions) -> Result<Wanted, CliError> {
+    if let Some(name) = &options.again.rerun_failed {
+        return Ok(match again::rerun(options, name)? {
+            Some(selected) => Wanted::Cells(Box::new(selected), None),
+            None => Wanted::Nothing(Exit::Passed),
+        });
+    }
+    if let Some(name) = &options.again.resume {
+        return Ok(match again::resume(options, name)? {
+            Resumed::Unfinished(selected, resumption) => Wanted::Cells(selected, Some(resumption)),
+            Resumed::Over(verdict) => Wanted::Nothing(verdict.into()),
+        });
+    }
+    let selected = matrix_file::load(&options.select)?;
+    if selected.cells.is_empty() {
+        return nothing_to_do(options, &selected).map(Wanted::Nothing);
+    }
+    Ok(Wanted::Cells(Box::new(selected), None))
 }
 
 /// Runs `session` on a runtime of its own, with the signals of the process. Says last what is left of it, where something is.
@@ -64,7 +96,10 @@ fn tell_what_is_left(left: &[Resource], gc: &str) {
 
 /// The selected cells, with the options that go before the file.
 pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
-    let mut selected = matrix_file::load(&options.select)?;
+    apply(options, matrix_file::load(&options.select)?)
+}
+
+fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliError> {
     let run = &mut selected.matrix.run;
     if let Some(provider) = options.provider {
         run.provider = provider.into();
@@ -140,6 +175,8 @@ pub(super) fn session(
         cells: selected.cells,
         course: options.course.course(),
         selection: selected.selection,
+        warnings: selected.warnings,
+        resumption: None,
         runner,
         out: options.out.clone(),
         part,

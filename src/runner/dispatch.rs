@@ -20,15 +20,16 @@ struct Dispatcher {
     is_full: bool,
 }
 
-/// Starts the dispatcher; it ends when every emitter is gone. Sinks may block, so it has a thread.
+/// Starts the dispatcher, whose first record has the number `sequence`; it ends when every emitter is gone. Sinks may block, so it has a thread.
 pub(super) fn start(
     sinks: Vec<Box<dyn Sink>>,
+    sequence: u64,
     mut events: UnboundedReceiver<Stamped>,
 ) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
         let mut dispatcher = Dispatcher {
             sinks,
-            sequence: 0,
+            sequence,
             is_full: false,
         };
         while let Some((at, said)) = events.blocking_recv() {
@@ -119,6 +120,7 @@ mod tests {
         let (emitter, events) = Emitter::new();
         let dispatcher = start(
             vec![Box::new(Full), Box::new(Kept(Arc::clone(&kept)))],
+            0,
             events,
         );
         let hello = || Event::Notice {

@@ -5,15 +5,30 @@ use std::sync::Arc;
 use super::cell_task::Shared;
 use super::request::RunRequest;
 use crate::cluster::CellPlan;
-use crate::event::{CellSummary, HostFacts, RunFacts};
+use crate::event::{CellSummary, Event, HostFacts, RunFacts, SessionFacts};
 use crate::machine::probe;
 
-/// What is known of a run that begins with `plans`.
-pub(super) async fn of_run(
+/// The first event of a run that begins with `plans`, or of its further session.
+pub(super) async fn opening(
     request: &RunRequest,
     shared: &Shared,
     plans: &[Arc<CellPlan>],
-) -> RunFacts {
+) -> Event {
+    let facts = of_run(request, shared, plans).await;
+    if !request.earlier.is_resumed {
+        return Event::RunStarted { facts };
+    }
+    Event::RunResumed {
+        facts: SessionFacts {
+            token: request.planner.folder.token().to_owned(),
+            runner: facts.runner,
+            jobs: facts.jobs,
+            host: facts.host,
+        },
+    }
+}
+
+async fn of_run(request: &RunRequest, shared: &Shared, plans: &[Arc<CellPlan>]) -> RunFacts {
     let needs = plans.iter().map(|plan| shared.provider.need(&plan.cell));
     let needs: Vec<_> = needs.collect();
     RunFacts {

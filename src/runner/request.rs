@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Chosen, Course, Planner};
+use super::{Chosen, Course, Earlier, Planner};
 use crate::event::{CellVerdict, FailureClass, RunVerdict, Severity, ShardFacts};
 use crate::machine::{History, Resource, StateFolder};
 use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
@@ -42,6 +42,8 @@ pub(super) struct RunRequest {
     pub notices: Vec<(Severity, String)>,
     /// How long cells took before on this machine.
     pub history: History,
+    /// What is known of earlier sessions, where the run goes on.
+    pub earlier: Earlier,
     /// The selected cells.
     pub cells: Vec<Cell>,
     /// What makes their plans.

@@ -25,7 +25,11 @@ use crate::suite::{CellEnd, Preflight};
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
-    let dispatcher = dispatch::start(std::mem::take(&mut request.sinks), stamped);
+    let dispatcher = dispatch::start(
+        std::mem::take(&mut request.sinks),
+        request.earlier.next_sequence,
+        stamped,
+    );
     let mut outcome = Run::new(&request, events).all().await;
     let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
     drop(request);
@@ -69,16 +73,24 @@ impl<'r> Run<'r> {
 
     async fn all(mut self) -> RunOutcome {
         let start = self.shared.clock.elapsed();
-        let facts = facts::of_run(self.request, &self.shared, &self.plans).await;
-        self.shared.events.emit(Event::RunStarted { facts });
-        for (severity, text) in &self.request.notices {
-            self.shared.events.emit(Event::Notice {
-                severity: *severity,
-                text: text.clone(),
-            });
+        let opening = facts::opening(self.request, &self.shared, &self.plans).await;
+        self.shared.events.emit(opening);
+        for (severity, text) in self.request.notices.iter().cloned() {
+            self.shared.events.emit(Event::Notice { severity, text });
         }
         let (counted, by) = self.within_its_time().await;
         self.finish().await;
+        let cells = self.plans.iter().map(|plan| plan.cell.id.clone());
+        let cells = cells.zip(counted);
+        let cells: Vec<_> = self
+            .request
+            .earlier
+            .settled
+            .iter()
+            .cloned()
+            .chain(cells)
+            .collect();
+        let counted: Vec<_> = cells.iter().map(|(_, counted)| counted.clone()).collect();
         let verdict = verdict::of_run(&counted, by, self.request.retry.flaky_result);
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.events.emit(Event::RunFinished {
@@ -86,8 +98,8 @@ impl<'r> Run<'r> {
             duration_ms: milliseconds(duration),
         });
         let mut failures = counted.iter().flat_map(Counted::failures);
-        let cells = self.plans.iter().zip(&counted);
-        let cells = cells.map(|(plan, cell)| (plan.cell.id.clone(), cell.verdict(), cell.reason()));
+        let cells = cells.into_iter();
+        let cells = cells.map(|(id, cell)| (id, cell.verdict(), cell.reason()));
         RunOutcome {
             verdict,
             class: failures.next().map(Failure::class),
@@ -266,5 +278,8 @@ fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
         Some(_) | None => 1,
     };
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
-    plans.collect()
+    let settled = request.earlier.cells();
+    plans
+        .filter(|plan| !settled.contains(&plan.cell.id))
+        .collect()
 }

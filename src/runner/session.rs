@@ -2,20 +2,21 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::leftovers;
 use super::{
-    Course, FolderError, PlanError, Planner, ProviderError, ProviderOptions, RunFolder, RunOutcome,
-    RunRequest, Selection, Sourced, choose, run,
+    Course, Earlier, FolderError, PlanError, Planner, ProviderError, ProviderOptions, ResumeError,
+    Resumption, RunFolder, RunOutcome, RunRequest, Selection, Sourced, choose, run,
 };
 use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
 use crate::error::chain;
 use crate::event::Severity;
 use crate::machine::{History, HistoryFile, Ledger, LedgerError, Owner, StateFolder, absolute};
-use crate::matrix::{Cell, Matrix};
+use crate::matrix::{Cell, Matrix, ProviderChoice};
 use crate::report::{AtEnd, Copies, RecordWriter, Sink};
 use crate::suite::Interruption;
 
@@ -29,6 +30,10 @@ pub struct Session {
     pub cells: Vec<Cell>,
     /// What selected them.
     pub selection: Selection,
+    /// What there is to know about the selection.
+    pub warnings: Vec<String>,
+    /// The run that goes on, where it is no new one.
+    pub resumption: Option<Resumption>,
     /// How often the run goes round, and what ends it early.
     pub course: Course,
     /// The runner's own binary.
@@ -72,6 +77,9 @@ pub enum SessionError {
     /// The output folder can't be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The run can't go on.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
     /// The ledger can't be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -91,7 +99,7 @@ impl SessionError {
         match self {
             Self::Provider(error) => error.is_configuration(),
             Self::Plan(_) => true,
-            Self::Folder(_) | Self::Ledger(_) | Self::Copy { .. } => false,
+            Self::Folder(_) | Self::Resume(_) | Self::Ledger(_) | Self::Copy { .. } => false,
         }
     }
 
@@ -103,7 +111,7 @@ impl SessionError {
             Self::Ledger(_) => {
                 Some("name another folder for the state in E2E_MATRIX_STATE_DIR".to_owned())
             }
-            Self::Plan(_) | Self::Copy { .. } => None,
+            Self::Plan(_) | Self::Resume(_) | Self::Copy { .. } => None,
         }
     }
 }
@@ -112,7 +120,7 @@ impl SessionError {
 ///
 /// # Errors
 /// Everything that can be refused before the first cluster. What fails later is in the outcome.
-pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
+pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     let base = base(&session.path);
     let clock = RunClock::new();
     let state = StateFolder::of_user();
@@ -131,17 +139,26 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     let sourced = Sourced::read(&session.matrix, &session.cells, &base, &images)?;
     let folder = session.folder()?;
     prepare(&session.copies)?;
+    let mut earlier = Earlier::default();
+    if let Some(resumption) = &session.resumption {
+        earlier = Earlier::of(resumption);
+        session
+            .warnings
+            .extend(resumption.clear(&folder, &state).await);
+    }
     let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
     folder.point_latest();
     let texts = sourced.notices().into_iter();
     let texts = texts.chain(leftovers::notice(&state, &session.gc));
-    let mut notices: Vec<_> = texts.map(|text| (Severity::Info, text)).collect();
+    let warnings = session.warnings.into_iter();
+    let mut notices: Vec<_> = warnings.map(|text| (Severity::Warning, text)).collect();
+    notices.extend(texts.map(|text| (Severity::Info, text)));
     let history = HistoryFile::of(&state).load().unwrap_or_else(|error| {
         let text = format!("how long cells took before is not known: {}", chain(&error));
         notices.push((Severity::Warning, text));
         History::default()
     });
-    let sinks = sinks(&folder, session.copies, session.sinks)?;
+    let sinks = sinks(&folder, session.copies, session.sinks, session.resumption)?;
     Ok(run(RunRequest {
         matrix: session.path,
         selection: session.selection,
@@ -152,6 +169,7 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
         course: session.course,
         notices,
         history,
+        earlier,
         cells: session.cells,
         planner: Planner {
             sourced,
@@ -170,7 +188,24 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
 }
 
 impl Session {
+    /// Lets the session go on with a run, whose provider, rounds and rule about flaky cells hold.
+    pub fn resume(&mut self, resumption: Resumption) {
+        let (facts, run) = (resumption.facts(), &mut self.matrix.run);
+        run.retry.flaky_result = facts.flaky_result;
+        run.provider = match &*facts.provider {
+            "kind" => ProviderChoice::Kind,
+            "local" => ProviderChoice::Local,
+            "existing" => ProviderChoice::Existing,
+            _ => run.provider,
+        };
+        self.course.repeat = resumption.rounds().and_then(NonZeroU32::new);
+        self.resumption = Some(resumption);
+    }
+
     fn folder(&self) -> Result<RunFolder, FolderError> {
+        if let Some(resumption) = &self.resumption {
+            return resumption.folder();
+        }
         let out = self.out.clone().unwrap_or_else(|| out(&self.path));
         match &self.part {
             None => RunFolder::create(&out),
@@ -220,13 +255,19 @@ fn sinks(
     folder: &RunFolder,
     copies: Copies,
     live: LiveSinks,
-) -> Result<Vec<Box<dyn Sink>>, FolderError> {
+    resumption: Option<Resumption>,
+) -> Result<Vec<Box<dyn Sink>>, SessionError> {
     let mut sinks = live(folder.path());
-    let record = RecordWriter::create(folder.path()).map_err(|source| FolderError {
-        path: folder.path().to_owned(),
-        source,
-    })?;
-    sinks.push(Box::new(record));
-    sinks.push(Box::new(AtEnd::files(folder.path().to_owned(), copies)));
+    let files = AtEnd::files(folder.path().to_owned(), copies);
+    sinks.push(Box::new(files));
+    let record = match resumption {
+        Some(resumption) => resumption.recall(&mut sinks)?,
+        None => RecordWriter::create(folder.path()).map_err(|source| FolderError {
+            path: folder.path().to_owned(),
+            source,
+        })?,
+    };
+    // Before the files, which are made when the record is whole.
+    sinks.insert(sinks.len() - 1, Box::new(record));
     Ok(sinks)
 }

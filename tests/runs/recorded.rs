@@ -5,36 +5,29 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use e2e_matrix::event::schema;
-use e2e_matrix::report::record;
+use e2e_matrix::event::{CellVerdict, schema};
+use e2e_matrix::report::record as file;
 
 use crate::support::Scratch;
+use crate::{record, scripted};
 
 /// Far more than a whole run takes: what hangs is killed and told.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A green cell, a red one, and a red one that may be.
-const MATRIX: &str = r#"
-[matrix]
-kubernetes = ["1.36"]
-config = ["fast", "garbled"]
-[[matrix.include]]
-kubernetes = "1.36"
-nodes = 2
-config = "garbled"
-allow-failure = true
-[config.fast]
-agent = { heartbeat = { interval = "500ms" }, metrics = { report_interval = "500ms" }, audit_fwd = { report_interval = "500ms" } }
-[config.garbled]
-env = { PLEXD_FAULT = "heartbeat-not-json" }
-[run]
-ports = "any"
-"#;
+/// The arguments of a run with a green cell, a red one, and a flaky one.
+const RUN: [&str; 8] = [
+    "--provider",
+    "local",
+    "--timeout",
+    "assertions=3s",
+    "--retries",
+    "1",
+    "--retry-backoff",
+    "1ms",
+];
 
 fn workplace() -> Scratch {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    place
+    scripted::workplace(&["fast", "silent", "shaky"], "*/k8s-1.36-n1-shaky")
 }
 
 fn run(place: &Scratch, arguments: &[&str]) -> Output {
@@ -50,8 +43,14 @@ fn read(path: impl AsRef<Path>) -> String {
 #[test]
 fn reports_and_replay_are_what_the_run_itself_told() {
     let place = workplace();
-    let live = run(&place, &["--provider", "local", "--verbose"]);
+    let live = run(&place, &[&RUN[..], &["--verbose"]].concat());
     assert_eq!(live.status.code(), Some(1), "{live:?}");
+    let verdicts = record::read(&place)
+        .cells
+        .into_iter()
+        .map(|cell| cell.verdict);
+    let kinds = [CellVerdict::Passed, CellVerdict::Failed, CellVerdict::Flaky];
+    assert_eq!(verdicts.collect::<Vec<_>>(), kinds);
     let folder = place.path().join("target/e2e-matrix/latest");
     every_line_is_what_the_schema_says(&folder);
     replay_tells(&place, &live);
@@ -59,8 +58,8 @@ fn reports_and_replay_are_what_the_run_itself_told() {
     let elsewhere = place.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     fs::copy(
-        folder.join(record::FILE_NAME),
-        elsewhere.join(record::FILE_NAME),
+        folder.join(file::FILE_NAME),
+        elsewhere.join(file::FILE_NAME),
     )
     .unwrap();
     let copies = ["--junit", "copy.xml", "--summary", "copy.md"];
@@ -98,7 +97,7 @@ fn replay_tells(place: &Scratch, live: &Output) {
 
 fn every_line_is_what_the_schema_says(folder: &Path) {
     let validator = jsonschema::validator_for(schema().as_value()).unwrap();
-    for line in read(folder.join(record::FILE_NAME)).lines() {
+    for line in read(folder.join(file::FILE_NAME)).lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let problems: Vec<_> = validator.iter_errors(&line).collect();
         assert!(problems.is_empty(), "{problems:?}\n{line}");
@@ -111,7 +110,7 @@ fn the_record_of_a_killed_run_makes_reports_too() {
     let live = run(&place, &["--provider", "local", "--filter", "fast"]);
     assert_eq!(live.status.code(), Some(0), "{live:?}");
     let folder = place.path().join("target/e2e-matrix/latest");
-    let whole = read(folder.join(record::FILE_NAME));
+    let whole = read(folder.join(file::FILE_NAME));
     let torn = place.path().join("torn.ndjson");
     let end = whole.find("\"type\":\"phase-finished\"").unwrap();
     fs::write(&torn, &whole[..end]).unwrap();

@@ -1,5 +1,6 @@
 //! The options of `run` and `list`. Each has an environment variable, which `--help` shows.
 
+mod again;
 mod course;
 mod merge;
 mod recorded;
@@ -15,6 +16,7 @@ use clap::{Args, ValueEnum};
 use crate::matrix::{Jobs, Phase, ProviderChoice};
 use crate::report::ColorChoice;
 
+pub(super) use again::AgainOptions;
 pub(super) use course::CourseOptions;
 pub(super) use merge::MergeOptions;
 pub(super) use recorded::{CopyOptions, Format, Place, ReplayOptions, ReportOptions};
@@ -88,6 +90,8 @@ pub(super) struct GarbageOptions {
 pub(super) struct RunOptions {
     #[command(flatten)]
     pub(super) select: SelectOptions,
+    #[command(flatten)]
+    pub(super) again: AgainOptions,
     /// Where cells run [default: the matrix file's, else `auto`]
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
     pub(super) provider: Option<Provider>,

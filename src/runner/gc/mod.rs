@@ -71,6 +71,32 @@ pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, Led
     Ok(collector.report)
 }
 
+/// Removes what the dead ones among the runs with these tokens left, and nothing else.
+pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcReport, LedgerError> {
+    let deadline = RunClock::new().deadline(BUDGET);
+    let mut dead = Vec::new();
+    for token in tokens.iter().filter(|token| !token.is_empty()) {
+        let folder = state.run(token);
+        if folder.exists() {
+            dead.extend(DeadRun::claim(folder)?);
+        }
+    }
+    if dead.is_empty() {
+        return Ok(GcReport::default());
+    }
+    let mut collector = Collector {
+        state,
+        options: GcOptions::default(),
+        engine: Engine::connect(&deadline).await,
+        deadline,
+        report: GcReport::default(),
+    };
+    for run in dead {
+        collector.run(run).await;
+    }
+    Ok(collector.report)
+}
+
 /// What a collection has at hand.
 struct Collector<'s> {
     state: &'s StateFolder,

@@ -1,0 +1,128 @@
+//! `--rerun-failed` and `--resume`: selects cells by how they ended in a run that is there already.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use super::error::CliError;
+use super::matrix_file::{self, Selected};
+use super::options::{Provider, RunOptions};
+use super::recorded::Recorded;
+use crate::event::{CellVerdict, RunVerdict};
+use crate::report::RunModel;
+use crate::runner::{self, Resumption};
+
+/// The cells of the run that `name` names which were not green in it; none where there is nothing to run again.
+pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
+    let mut selected = matrix_file::load(&options.select)?;
+    let recorded = find(options, name, &selected)?;
+    let run = recorded.model().map_err(CliError::Record)?;
+    let id = run_id(&run, &recorded);
+    let wanted = red(&run);
+    selected
+        .cells
+        .retain(|cell| wanted.contains(cell.id.as_str()));
+    let there: BTreeSet<&str> = selected.cells.iter().map(|cell| cell.id.as_str()).collect();
+    let gone: Vec<&str> = wanted.difference(&there).copied().collect();
+    if !gone.is_empty() {
+        let gone = gone.join(", ");
+        selected.warnings.push(format!(
+            "the matrix has these cells of {id} no more, so that they can't run again: {gone}"
+        ));
+    }
+    if selected.cells.is_empty() {
+        say(&format!(
+            "nothing to run again: every cell of {id} that the matrix has was green"
+        ))?;
+        return Ok(None);
+    }
+    selected.selection.rerun_of = Some(id);
+    Ok(Some(selected))
+}
+
+/// The ids in the matrix of the cells that did not pass.
+fn red(run: &RunModel) -> BTreeSet<&str> {
+    let red = run.cells.iter().filter(|cell| match cell.verdict {
+        CellVerdict::Passed | CellVerdict::Flaky => false,
+        CellVerdict::Failed
+        | CellVerdict::Broken
+        | CellVerdict::Skipped
+        | CellVerdict::Interrupted => true,
+    });
+    red.map(|cell| cell.summary.id.in_matrix()).collect()
+}
+
+/// What `--resume` comes to.
+pub(super) enum Resumed {
+    /// There are cells to run.
+    Unfinished(Box<Selected>, Box<Resumption>),
+    /// It is over, and this is how it ended.
+    Over(RunVerdict),
+}
+
+/// The cells of the run that `name` names which have no verdict of their own.
+pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
+    let mut selected = matrix_file::load(&options.select)?;
+    let recorded = find(options, name, &selected)?;
+    let resumption = Resumption::open(&recorded.folder).map_err(CliError::Resume)?;
+    let facts = resumption.facts();
+    if let (Some(verdict), true) = (resumption.run().verdict, resumption.is_complete()) {
+        say(&format!(
+            "nothing to resume: every cell of {} has its verdict",
+            facts.run
+        ))?;
+        return Ok(Resumed::Over(verdict));
+    }
+    let digest = selected.digest_with(&facts.filters, facts.shard.as_ref());
+    if facts.selection_digest.as_deref() != Some(&*digest) {
+        return Err(CliError::MatrixChanged {
+            run: facts.run.clone(),
+        });
+    }
+    same_provider(options, &facts.provider)?;
+    let left: BTreeSet<&str> = resumption
+        .unsettled()
+        .map(|cell| cell.summary.id.in_matrix())
+        .collect();
+    selected
+        .cells
+        .retain(|cell| left.contains(cell.id.as_str()));
+    Ok(Resumed::Unfinished(
+        Box::new(selected),
+        Box::new(resumption),
+    ))
+}
+
+/// A run is told by one provider.
+fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
+    let is_same = match options.provider {
+        None | Some(Provider::Auto) => true,
+        Some(Provider::Kind) => recorded == "kind",
+        Some(Provider::Local) => recorded == "local",
+        Some(Provider::Existing) => recorded == "existing",
+    };
+    if is_same {
+        return Ok(());
+    }
+    Err(CliError::OtherProvider {
+        provider: recorded.to_owned(),
+    })
+}
+
+fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorded, CliError> {
+    let out = options.out.clone();
+    let out = out.unwrap_or_else(|| runner::out(&selected.path));
+    Recorded::find(Some(name), &out)
+}
+
+/// The run's id; its folder where its record has none.
+fn run_id(run: &RunModel, recorded: &Recorded) -> String {
+    let id = run.facts.as_ref().map(|facts| facts.run.clone());
+    id.unwrap_or_else(|| recorded.folder.display().to_string())
+}
+
+fn say(text: &str) -> Result<(), CliError> {
+    writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
+        what: "to stderr",
+        source,
+    })
+}

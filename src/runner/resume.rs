@@ -1,0 +1,236 @@
+//! A run that goes on after it was killed or interrupted: in the same folder, with the verdicts that it has, and with resources of its own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::verdict::Counted;
+use super::{RunFolder, gc};
+use crate::event::{Record, RunFacts};
+use crate::machine::StateFolder;
+use crate::matrix::CellId;
+use crate::report::model::{CellModel, Folding};
+use crate::report::record::{FILE_NAME, RecordReader, RecordWriter};
+use crate::report::{RecordError, RunModel, Sink};
+
+/// A run that is to go on. As long as this lives, nobody else writes its record.
+pub struct Resumption {
+    folder: PathBuf,
+    run: RunModel,
+    facts: RunFacts,
+    writer: RecordWriter,
+    whole_bytes: u64,
+    next_sequence: u64,
+}
+
+/// Why a run can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// Its record can't be written.
+    #[error("failed to open the record in {}", folder.display())]
+    Unwritable {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process writes it.
+    #[error("the run in {} is still running", folder.display())]
+    Alive {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+    /// Its record can't be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Its record has no beginning.
+    #[error("the run in {} ended before it began", folder.display())]
+    NothingBegun {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+    /// It was never run as one, or its folder was renamed.
+    #[error("{} is not the folder of a run of its own: its record is that of {run}", folder.display())]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose record it is.
+        run: String,
+    },
+}
+
+impl ResumeError {
+    /// Whether the run that was named is to blame, rather than the machine.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Unwritable { .. } => false,
+            Self::Alive { .. }
+            | Self::Record(_)
+            | Self::NothingBegun { .. }
+            | Self::Foreign { .. } => true,
+        }
+    }
+}
+
+impl Resumption {
+    /// Claims the run in `folder`, and reads how far it came.
+    pub fn open(folder: &Path) -> Result<Self, ResumeError> {
+        let folder = folder.to_owned();
+        let path = folder.join(FILE_NAME);
+        let writer = match RecordWriter::reopen(&path) {
+            Ok(writer) => writer,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(ResumeError::Alive { folder });
+            }
+            Err(source) => return Err(ResumeError::Unwritable { folder, source }),
+        };
+        let mut folding = Folding::default();
+        let mut records = RecordReader::open(&path)?;
+        for record in &mut records {
+            folding.take(&record?);
+        }
+        let run = folding.finish();
+        let Some(facts) = run.facts.clone() else {
+            return Err(ResumeError::NothingBegun { folder });
+        };
+        let is_own = folder.file_name().is_some_and(|name| name == &*facts.run);
+        if !is_own || !facts.parts.is_empty() {
+            let run = facts.run;
+            return Err(ResumeError::Foreign { folder, run });
+        }
+        Ok(Self {
+            whole_bytes: records.whole_bytes(),
+            next_sequence: records.next_sequence(),
+            folder,
+            run,
+            facts,
+            writer,
+        })
+    }
+
+    /// How far it came.
+    pub fn run(&self) -> &RunModel {
+        &self.run
+    }
+
+    /// What was known of it before its first cell.
+    pub fn facts(&self) -> &RunFacts {
+        &self.facts
+    }
+
+    /// Whether it came to its end, and no cell is without a verdict of its own.
+    pub fn is_complete(&self) -> bool {
+        self.run.verdict.is_some() && self.unsettled().next().is_none()
+    }
+
+    /// How many rounds of its cells it knows; none where it repeats nothing.
+    pub fn rounds(&self) -> Option<u32> {
+        let cells = self.run.cells.iter();
+        cells.filter_map(|cell| cell.summary.repetition).max()
+    }
+
+    /// The cells that have no verdict of their own.
+    pub fn unsettled(&self) -> impl Iterator<Item = &CellModel> {
+        let cells = self.run.cells.iter();
+        cells.filter(|cell| !cell.verdict.is_settled())
+    }
+
+    /// How the cells count that keep their verdict.
+    pub(super) fn settled(&self) -> Vec<(CellId, Counted)> {
+        let settled = self
+            .run
+            .cells
+            .iter()
+            .filter(|cell| cell.verdict.is_settled());
+        settled
+            .map(|cell| (cell.summary.id.clone(), Counted::of_record(cell)))
+            .collect()
+    }
+
+    /// The number of the next record.
+    pub(super) const fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// The folder, for a session with resources of its own.
+    pub(super) fn folder(&self) -> Result<RunFolder, super::FolderError> {
+        let out = self.folder.parent().unwrap_or(Path::new(""));
+        RunFolder::reopen(out, &self.facts.run)
+    }
+
+    /// Removes what the sessions before have left outside of the run's folder, and the files of cells that begin again. What can't be
+    /// removed is told.
+    pub(super) async fn clear(&self, folder: &RunFolder, state: &StateFolder) -> Vec<String> {
+        let (_, first) = self.facts.run.rsplit_once('-').unwrap_or_default();
+        let later = self
+            .run
+            .resumed
+            .iter()
+            .map(|session| session.facts.token.as_str());
+        let tokens: Vec<&str> = std::iter::once(first).chain(later).collect();
+        let mut told = Vec::new();
+        match gc::gc_of(state, &tokens).await {
+            Ok(report) if report.is_clean() => {}
+            Ok(_) => told.push("something is left of an earlier session of this run".to_owned()),
+            Err(error) => told.push(format!(
+                "failed to look for what earlier sessions left: {error}"
+            )),
+        }
+        for cell in self.unsettled() {
+            let files = folder.cell(&cell.summary.id);
+            match fs::remove_dir_all(&files) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    told.push(format!("failed to remove {}: {error}", files.display()));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        told
+    }
+
+    /// Lets `sinks` know what was told before, and goes on with the record behind its last whole line.
+    pub(super) fn recall(self, sinks: &mut [Box<dyn Sink>]) -> Result<RecordWriter, ResumeError> {
+        for record in RecordReader::open(&self.folder.join(FILE_NAME))? {
+            let record: Record = record?;
+            if record.sequence < self.next_sequence {
+                for sink in sinks.iter_mut() {
+                    sink.recall(&record);
+                }
+            }
+        }
+        let unwritable = |source| ResumeError::Unwritable {
+            folder: self.folder.clone(),
+            source,
+        };
+        self.writer.cut(self.whole_bytes).map_err(unwritable)?;
+        Ok(self.writer)
+    }
+}
+
+/// What a session knows of those before it.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// The cells that keep their verdict, and how they count.
+    pub(super) settled: Vec<(CellId, Counted)>,
+    /// The number of the session's first record.
+    pub(super) next_sequence: u64,
+    /// Whether there were any.
+    pub(super) is_resumed: bool,
+}
+
+impl Earlier {
+    /// What is known of the run that `resumption` goes on with.
+    pub(super) fn of(resumption: &Resumption) -> Self {
+        Self {
+            settled: resumption.settled(),
+            next_sequence: resumption.next_sequence(),
+            is_resumed: true,
+        }
+    }
+
+    /// The cells that keep their verdict.
+    pub(super) fn cells(&self) -> BTreeSet<&CellId> {
+        self.settled.iter().map(|(cell, _)| cell).collect()
+    }
+}
