@@ -65,6 +65,7 @@ fn tell_what_is_left(left: &[Resource], gc: &str) {
 /// The selected cells, with the options that go before the file.
 pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
+    options.place.apply(&mut selected.matrix);
     let run = &mut selected.matrix.run;
     if let Some(provider) = options.provider {
         run.provider = provider.into();

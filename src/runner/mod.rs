@@ -10,6 +10,7 @@ mod dispatch;
 mod folder;
 mod gc;
 mod leftovers;
+mod line;
 mod order;
 mod plan;
 mod provider;

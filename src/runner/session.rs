@@ -128,7 +128,8 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     };
     let provider = choose(settings.provider, options).await?;
     let images = provider.provider.images();
-    let sourced = Sourced::read(&session.matrix, &session.cells, &base, &images)?;
+    let sourced = Sourced::read(&session.matrix.deploy, &base, images)?;
+    sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
     let folder = session.folder()?;
     prepare(&session.copies)?;
     let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
@@ -145,7 +146,6 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     Ok(run(RunRequest {
         matrix: session.path,
         selection: session.selection,
-        provider,
         jobs: settings.jobs,
         ports: settings.ports.clone(),
         retry: settings.retry.clone(),
@@ -155,6 +155,8 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
         cells: session.cells,
         planner: Planner {
             sourced,
+            provider: Arc::clone(&provider.provider),
+            keep: settings.keep,
             prefix: settings.prefix.clone(),
             cluster: session.cluster,
             phases: session.matrix.phases,
@@ -162,6 +164,7 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
             ledger,
             clock,
         },
+        provider,
         state,
         interruption: session.interruption,
         sinks,
