@@ -16,7 +16,9 @@ pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure>
         let kept = match &resource {
             // kind has ended: no process is left to keep.
             Resource::Processes { .. } => work.plan.ledger.gone(resource),
-            _ => work.plan.ledger.keep(resource, commands.clone()),
+            Resource::KindCluster { .. } => work.plan.ledger.keep(resource, commands.clone()),
+            // They are parts of it.
+            _ => work.plan.ledger.keep(resource, Vec::new()),
         };
         kept.map_err(|error| unkept(&error))?;
     }
