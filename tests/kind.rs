@@ -13,8 +13,8 @@ use e2e_matrix::event::{Evidence, Failure, Symptom};
 use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use e2e_matrix::manifest::{Inputs, PullPolicy, Sources, render};
 use e2e_matrix::matrix::{
-    Cell, CellId, ConfigName, Expectations, Images, NodeCount, PhaseSettings, PortRange, Prefix,
-    Variant,
+    Cell, CellId, ConfigName, Expectations, Images, Keep, NodeCount, PhaseSettings, PortRange,
+    Prefix, Variant,
 };
 use e2e_matrix::secret::{Mask, Secret};
 
@@ -75,6 +75,7 @@ impl Fixture {
             env: &cell.variant.env,
             bootstrap_token: &Secret::new("a-token".to_owned()),
             probes: true,
+            shared: None,
         });
         let Ok(rendered) = rendered.map(Arc::new) else {
             panic!("the built-in manifests can be rendered");
@@ -96,6 +97,7 @@ impl Fixture {
             clock: self.clock.clone(),
             mask: Mask::new([Secret::new("a-token".to_owned())]),
             mark: self.run.clone(),
+            keep: Keep::Never,
             listener: Mutex::new(Some(ports::bind(&PortRange::Any).unwrap())),
             cell,
         })
@@ -108,7 +110,8 @@ impl Fixture {
 
     /// Destroys `cluster`, and looks that nothing is left of it.
     async fn destroy(&self, cluster: &Arc<dyn Cluster>) {
-        let evidence = cluster.destroy(&self.deadline(60)).await.unwrap();
+        let cleared = cluster.destroy(&self.deadline(60)).await.unwrap();
+        let evidence = cleared.evidence;
         assert!(evidence.iter().all(|row| row.holds), "{evidence:?}");
         assert!(outstanding(&self.state.run(&self.run)).unwrap().is_empty());
         assert!(!self.state.run(&self.run).join("cell").exists());
@@ -147,12 +150,11 @@ fn all_hold(evidence: Result<Vec<Evidence>, Failure>) {
 #[ignore = "needs kind (creates 1 cluster)"]
 async fn a_cell_comes_up_restarts_and_leaves_nothing() {
     let fixture = Fixture::new("aaaa1");
-    all_hold(
-        fixture
-            .provider
-            .preflight(&[cell()], &fixture.deadline(30))
-            .await,
-    );
+    let survey = fixture
+        .provider
+        .preflight(&[cell()], &fixture.deadline(30))
+        .await;
+    all_hold(survey.map(|survey| survey.evidence));
     let cluster = fixture.cluster();
     cluster.begin();
     all_hold(cluster.up(&fixture.deadline(180)).await);

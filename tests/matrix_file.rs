@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use e2e_matrix::matrix::{
-    Build, Cell, Counter, Deploy, Expectation, FlakyResult, ImageSource, Images, Jobs, Matrix,
-    Phase, PhaseSettings, PortRange, ProviderChoice, RestartScope, RetryClass, RunSettings,
+    Build, Cell, Counter, Deploy, Expectation, FlakyResult, ImageSource, Images, Jobs, Keep,
+    Matrix, Phase, PhaseSettings, PortRange, ProviderChoice, RestartScope, RetryClass, RunSettings,
 };
 use serde_json::json;
 
@@ -224,10 +224,16 @@ fn settings_are_read() {
         ports = "20000-20003"
         prefix = "nightly"
         tuned = false
+        keep = "failed"
+        reuse = true
         retries = 2
         retry-on = ["product", "infrastructure"]
         retry-backoff = "3s"
         flaky-result = "fail"
+
+        [existing]
+        context = "staging"
+        kubeconfig = "kubeconfig"
 
         [phases.readiness]
         timeout = "2m 30s"
@@ -249,6 +255,12 @@ fn settings_are_read() {
     assert_eq!(matrix.run.ports, PortRange::Between(20000..=20003));
     assert_eq!(matrix.run.prefix.as_str(), "nightly");
     assert!(!matrix.run.tuned);
+    assert_eq!((matrix.run.keep, matrix.run.reuse), (Keep::Failed, true));
+    assert_eq!(matrix.existing.context.as_deref(), Some("staging"));
+    assert_eq!(
+        matrix.existing.kubeconfig.as_deref(),
+        Some(Path::new("kubeconfig"))
+    );
     let retry = &matrix.run.retry;
     assert_eq!(retry.retries, Some(2));
     assert_eq!(

@@ -100,6 +100,7 @@ pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
 }
 
 fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliError> {
+    options.place.apply(&mut selected.matrix);
     let run = &mut selected.matrix.run;
     if let Some(provider) = options.provider {
         run.provider = provider.into();

@@ -13,6 +13,7 @@ mod plan;
 mod retry;
 mod steps;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,11 +24,13 @@ use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Execution, Failure, LogTail, Step};
 use crate::machine::Ledger;
 use crate::machine::budget::Need;
-use crate::matrix::{Cell, Phase};
+use crate::manifest::Shared;
+use crate::matrix::{Cell, CellId, Phase};
 
 pub use forward::{Connect, Forward, Stream};
 pub use images::ImageNames;
 pub use name::{ClusterName, ClusterNameError, NodeName, RUN_LENGTH};
+pub(crate) use plan::quoted;
 pub use plan::{CellPlan, Programs};
 pub use steps::StepLog;
 
@@ -46,12 +49,23 @@ pub trait Provider: Send + Sync {
     /// The images that the manifests name here, known before any cluster is.
     fn images(&self) -> ImageNames;
 
-    /// Looks at everything that the provider needs for `cells`, before any of them. Returns what was looked at.
-    async fn preflight(
-        &self,
-        cells: &[Cell],
-        deadline: &Deadline,
-    ) -> Result<Vec<Evidence>, Failure>;
+    /// The namespace of everything that is applied for the cell whose cluster would be called `name`.
+    fn namespace(&self, _name: &ClusterName) -> String {
+        NAMESPACE.to_owned()
+    }
+
+    /// What keeps a cell apart, where others use its cluster too: `cell` of the run `run` in its `namespace`.
+    fn shared(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Shared> {
+        None
+    }
+
+    /// Cells that are of one line run one after another, because they get the same place; none where a cell waits for no other.
+    fn line(&self, _cell: &Cell) -> Option<String> {
+        None
+    }
+
+    /// Looks at everything that the provider needs for `cells`, before any of them.
+    async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure>;
 
     /// What a cell takes of this machine while it runs; next to nothing where it runs elsewhere.
     fn need(&self, _cell: &Cell) -> Need {
@@ -64,8 +78,43 @@ pub trait Provider: Send + Sync {
     /// The place for one cell. Makes nothing yet.
     fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
 
-    /// After the last cell: takes away what the cells had in common, and nobody else needs.
-    async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<(), Failure>;
+    /// After the last cell: takes away what the cells had in common, and nobody else needs. Returns what there is to say of the run.
+    async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure>;
+}
+
+/// The namespace where no provider has another one.
+const NAMESPACE: &str = "plexd-e2e";
+
+/// What a provider has found before the first cell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// What was looked at.
+    pub evidence: Vec<Evidence>,
+    /// The cells that can't run here, though nothing is wrong, and why.
+    pub skips: BTreeMap<CellId, String>,
+}
+
+impl From<Vec<Evidence>> for Survey {
+    fn from(evidence: Vec<Evidence>) -> Self {
+        let skips = BTreeMap::new();
+        Self { evidence, skips }
+    }
+}
+
+/// A cell's place after its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// What shows that nothing is left.
+    pub evidence: Vec<Evidence>,
+    /// What is left all the same, where nothing of ours can take it away.
+    pub warnings: Vec<String>,
+}
+
+impl From<Vec<Evidence>> for Cleared {
+    fn from(evidence: Vec<Evidence>) -> Self {
+        let warnings = Vec::new();
+        Self { evidence, warnings }
+    }
 }
 
 /// What `restart` did.
@@ -89,7 +138,7 @@ pub struct Diagnostic {
 }
 
 /// The place of one cell. The methods are called in the order of the phases, each of them inside its phase's deadline, and
-/// [`Cluster::destroy`] always last, however far the others came. Every future may be dropped at any point.
+/// [`Cluster::destroy`], or what stands for it, always last, however far the others came. Every future may be dropped at any point.
 ///
 /// Each that waits returns what it looked at, and fails at once where waiting longer can't help.
 #[async_trait]
@@ -140,7 +189,16 @@ pub trait Cluster: Send + Sync {
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic>;
 
     /// Takes everything of the cell away, whatever state it is in, and proves that nothing is left.
-    async fn destroy(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
+    async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure>;
+
+    /// As [`Cluster::destroy`], but what the next cell of the same line can use may stay for it, proven clean.
+    async fn hand_over(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
+        self.destroy(deadline).await
+    }
+
+    /// Ends what runs here for the cell and leaves its place as it is. Returns the commands by which people look inside, and by
+    /// which they take it away.
+    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
     /// Where the time went.
     fn steps(&self) -> Vec<Step>;

@@ -8,7 +8,7 @@ use super::ClusterName;
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
 use crate::manifest::Rendered;
-use crate::matrix::{Cell, PhaseSettings};
+use crate::matrix::{Cell, Keep, PhaseSettings};
 use crate::secret::Mask;
 
 /// Everything that a provider needs to know of a cell.
@@ -39,6 +39,8 @@ pub struct CellPlan {
     pub mask: Mask,
     /// The value that marks the cell's processes.
     pub mark: String,
+    /// Whether the cell's place stays after its end.
+    pub keep: Keep,
     /// The port that the mock is forwarded to, held from the first bind.
     pub listener: Mutex<Option<TcpListener>>,
 }
@@ -56,6 +58,16 @@ impl CellPlan {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+}
+
+/// `text` as a shell takes it for one word.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 

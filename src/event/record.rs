@@ -112,6 +112,13 @@ pub enum Event {
         /// The counters.
         counters: NodeCounters,
     },
+    /// A cell's place stays after its end, as it is.
+    CellKept {
+        /// Of which cell.
+        cell: CellId,
+        /// By which people look inside, and in the end take it away.
+        commands: Vec<String>,
+    },
     /// Where a cell's time went: work that overlaps phases, measured by the provider.
     Timings {
         /// Of which cell.
@@ -183,6 +190,7 @@ impl Event {
             | Self::PhaseFinished { cell, .. }
             | Self::Diagnostics { cell, .. }
             | Self::Counters { cell, .. }
+            | Self::CellKept { cell, .. }
             | Self::Timings { cell, .. }
             | Self::CellRetried { cell, .. }
             | Self::CellFinished { cell, .. } => Some(cell),

@@ -15,6 +15,7 @@ mod patch;
 mod problem;
 mod render;
 mod rendered;
+mod shared;
 mod sources;
 mod strict;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use part::Part;
 pub use problem::{ManifestProblem, ManifestProblems, Place};
 pub use render::{Inputs, PullPolicy, render};
 pub use rendered::{Agent, Mock, Rendered, Step};
+pub use shared::Shared;
 pub use sources::{Folder, Sources, is_manifest_name};
 pub use strict::unknown_fields;
 

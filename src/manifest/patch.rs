@@ -107,6 +107,6 @@ fn for_each_container(object: &mut Object, mut visit: impl FnMut(&mut Map<String
     }
 }
 
-fn table<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Map<String, Value>> {
+pub(super) fn table<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Map<String, Value>> {
     value.pointer_mut(pointer).and_then(Value::as_object_mut)
 }

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::check::{self, Deployed};
-use super::patch;
 use super::{
-    Agent, ManifestProblem, ManifestProblems, Mock, Object, Part, Place, Rendered, Sources, Step,
-    base_agent_config, document, locate, merge, names,
+    Agent, ManifestProblem, ManifestProblems, Mock, Object, Part, Place, Rendered, Shared, Sources,
+    Step, base_agent_config, document, locate, merge, names,
 };
+use super::{patch, shared};
 use crate::secret::Secret;
 
 /// Everything that a cell's objects depend on.
@@ -34,6 +34,8 @@ pub struct Inputs<'a> {
     pub bootstrap_token: &'a Secret,
     /// Whether the DaemonSet keeps its probes.
     pub probes: bool,
+    /// What keeps the cell apart, where others use the cluster too.
+    pub shared: Option<&'a Shared>,
 }
 
 /// When a node pulls an image.
@@ -61,6 +63,9 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let agent_config = merge(base_agent_config(inputs.namespace), inputs.agent_config);
     let mut steps = read_steps(inputs, &agent_config, &mut problems);
     move_into_namespace(&mut steps, inputs.namespace);
+    if let Some(shared) = inputs.shared {
+        problems.extend(shared::set_apart(&mut steps, inputs.namespace, shared));
+    }
     let agent = patch_agent(&mut steps, inputs, &mut problems);
     let mock = patch_mock(&mut steps, inputs, &mut problems);
     let deployed = Deployed {

@@ -24,8 +24,8 @@ pub use ports::{PortRange, PortRangeError};
 pub use problem::{Problem, Problems};
 pub use retry::{FlakyResult, LONGEST_BACKOFF, MOST_RETRIES, RetryClass, RetrySettings};
 pub use settings::{
-    Build, Deploy, ImageSource, Images, Jobs, Matrix, Prefix, PrefixError, ProviderChoice,
-    RunSettings, SystemUnderTest,
+    Build, Deploy, Existing, ImageSource, Images, Jobs, Keep, Matrix, Prefix, PrefixError,
+    ProviderChoice, RunSettings, SystemUnderTest,
 };
 pub use shard::{Estimates, Shard, ShardError, Timings, short_hash};
 pub use variant::{Expectation, Expectations, Variant};

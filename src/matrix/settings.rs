@@ -18,6 +18,8 @@ pub struct Matrix {
     pub deploy: Deploy,
     /// `[run]`.
     pub run: RunSettings,
+    /// `[existing]`.
+    pub existing: Existing,
     /// `[phases.*]`.
     pub phases: PhaseSettings,
 }
@@ -82,6 +84,27 @@ impl Default for Deploy {
             probes: true,
         }
     }
+}
+
+/// `[existing]`: the cluster of the provider `existing`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// The kubeconfig's context; its current one where there is none.
+    pub context: Option<String>,
+    /// The kubeconfig, relative to the matrix file; the user's own where there is none.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Whether a cell's place stays after its end, to be looked into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// It goes.
+    #[default]
+    Never,
+    /// It stays where something failed or broke.
+    Failed,
+    /// It stays.
+    Always,
 }
 
 /// Which provider the user asks for.
@@ -161,6 +184,10 @@ pub struct RunSettings {
     pub tuned: bool,
     /// When a cell is tried again.
     pub retry: RetrySettings,
+    /// Whether the place of a cell stays after its end.
+    pub keep: Keep,
+    /// Whether cells that differ only in config get the same kind cluster, one after another.
+    pub reuse: bool,
 }
 
 impl Default for RunSettings {
@@ -172,6 +199,8 @@ impl Default for RunSettings {
             prefix: Prefix("plexd-e2e".to_owned()),
             tuned: true,
             retry: RetrySettings::default(),
+            keep: Keep::Never,
+            reuse: false,
         }
     }
 }

@@ -93,6 +93,7 @@ impl Sink for AtEnd {
             | Event::PhaseFinished { .. }
             | Event::Diagnostics { .. }
             | Event::Counters { .. }
+            | Event::CellKept { .. }
             | Event::Timings { .. }
             | Event::CellRetried { .. }
             | Event::CellFinished { .. }

@@ -34,6 +34,7 @@ pub(super) struct Lines {
     cells: usize,
     finished: BTreeMap<CellId, CellVerdict>,
     allowed: BTreeSet<CellId>,
+    kept: Vec<(CellId, Vec<String>)>,
 }
 
 /// The time of a run, without that between its sessions.
@@ -72,6 +73,7 @@ impl Lines {
             cells: 0,
             finished: BTreeMap::new(),
             allowed: BTreeSet::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -149,9 +151,24 @@ impl Lines {
             | Event::PhaseStarted { .. }
             | Event::PhaseProgress { .. }
             | Event::Counters { .. }
-            | Event::Timings { .. }
-            | Event::RunFinished { .. } => None,
+            | Event::Timings { .. } => None,
+            Event::CellKept { cell, commands } => {
+                self.kept.push((cell.clone(), commands.clone()));
+                None
+            }
+            Event::RunFinished { .. } => self.kept(),
         }
+    }
+
+    /// What stays, said last, where it is not overlooked.
+    fn kept(&self) -> Option<String> {
+        let place = |(cell, commands): &(CellId, Vec<String>)| {
+            let commands = commands.iter();
+            let commands = commands.map(|command| format!("\n            {}", one_line(command)));
+            format!("kept: {cell}{}", commands.collect::<String>())
+        };
+        let places: Vec<_> = self.kept.iter().map(place).collect();
+        (!places.is_empty()).then(|| places.join("\n          "))
     }
 
     fn run(&mut self, facts: &RunFacts) -> String {

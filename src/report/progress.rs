@@ -113,6 +113,7 @@ impl Sink for Progress {
             | Event::PhaseFinished { .. }
             | Event::Diagnostics { .. }
             | Event::Counters { .. }
+            | Event::CellKept { .. }
             | Event::Timings { .. }
             | Event::Interrupted { .. }
             | Event::RunFailed { .. } => {}

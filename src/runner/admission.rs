@@ -76,10 +76,9 @@ impl Admission {
 
     /// Waits for the turn of `place`, then until there is room for `cell`. The run's end has to drop this.
     pub(super) async fn admit(&self, place: Place, cell: &CellId, need: &Need) -> Room {
-        // Closed without a word: that is the message.
-        drop(place.turn.await);
+        let next = place.reached().await;
         let room = self.admit_again(cell, need).await;
-        drop(place.next);
+        drop(next);
         room
     }
 
@@ -133,6 +132,20 @@ impl Admission {
 pub(super) struct Place {
     turn: oneshot::Receiver<()>,
     next: oneshot::Sender<()>,
+}
+
+/// Whoever is next in the order: its turn comes when this is dropped.
+pub(super) struct Next {
+    _turn: oneshot::Sender<()>,
+}
+
+impl Place {
+    /// Waits for its turn.
+    pub(super) async fn reached(self) -> Next {
+        // Closed without a word: that is the message.
+        drop(self.turn.await);
+        Next { _turn: self.next }
+    }
 }
 
 /// Places, each after the one before: cells begin in their order, whichever task is the first to run.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::admission::{Admission, Place, Room};
 use super::course::Stop;
+use super::line::{self, Line, Turn};
 use super::plan::further_attempt;
 use super::retry::{again, pauses};
 use super::verdict::{Counted, of_attempt, reason_of_attempt};
@@ -37,12 +38,17 @@ pub(super) struct CellTask {
     pub(super) shared: Arc<Shared>,
     pub(super) plan: Arc<CellPlan>,
     pub(super) preflight: Preflight,
+    /// The cells with which it shares a place, one after another.
+    pub(super) line: Option<Line>,
+    /// Why it can't run here, where that was seen before.
+    pub(super) skip: Option<String>,
 }
 
 impl CellTask {
     /// Runs the cell when its turn has come, and says how it ended.
     pub(super) async fn run(self, place: Place) -> Counted {
-        let Some(room) = self.admitted(place).await else {
+        let mut turn = None;
+        let Some(room) = self.admitted(place, &mut turn).await else {
             let skipped = Some(self.why_not_started());
             let counted = self.counted(Vec::new(), skipped);
             self.shared
@@ -55,17 +61,36 @@ impl CellTask {
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.say_finished(&self.plan, &counted, duration);
         // Only now: whoever is next must know of this cell's end.
-        drop(room);
+        match &mut turn {
+            Some(next) => **next = room,
+            None => drop(room),
+        }
         counted
     }
 
-    async fn admitted(&self, place: Place) -> Option<Room> {
+    async fn admitted(&self, place: Place, turn: &mut Option<Turn>) -> Option<Room> {
         let (shared, need) = (&self.shared, self.need());
+        let cell = &self.plan.cell.id;
+        let admitting = async {
+            match &self.line {
+                _ if self.skip.is_some() => {
+                    drop(place.reached().await);
+                    None
+                }
+                None => Some(shared.admission.admit(place, cell, &need).await),
+                Some(line) => {
+                    let admission = &shared.admission;
+                    let (own, room) = line::admit(admission, line, place, cell, &need).await;
+                    *turn = Some(own);
+                    Some(room)
+                }
+            }
+        };
         tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => None,
             () = shared.stop.stopped() => None,
-            room = shared.admission.admit(place, &self.plan.cell.id, &need) => Some(room),
+            room = admitting => room,
         }
     }
 
@@ -74,6 +99,9 @@ impl CellTask {
     }
 
     fn why_not_started(&self) -> String {
+        if let Some(reason) = &self.skip {
+            return reason.clone();
+        }
         if let Some(reason) = self.shared.stop.reason() {
             return reason.to_owned();
         }

@@ -11,6 +11,7 @@ mod facts;
 mod folder;
 mod gc;
 mod leftovers;
+mod line;
 mod order;
 mod plan;
 mod provider;

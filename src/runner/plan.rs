@@ -1,21 +1,20 @@
 //! From selected cells to their plans: everything that can be refused is, before anything is made.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RunFolder;
-use crate::cluster::{CellPlan, ClusterName, ImageNames};
+use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider};
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
-use crate::manifest::{self, Folder, Inputs, ManifestProblems, Rendered, Sources};
-use crate::matrix::{Cell, CellId, ConfigName, Deploy, Matrix, PhaseSettings, Prefix};
+use crate::manifest::{self, Folder, Inputs, ManifestProblems, Rendered, Shared, Sources};
+use crate::matrix::{Cell, CellId, ConfigName, Deploy, Keep, PhaseSettings, Prefix};
 use crate::secret::{Mask, Secret};
 
-/// The namespace of everything that a cell applies.
-const NAMESPACE: &str = "plexd-e2e";
 /// The token that agents register with. The mock takes any; this is the seed's.
 const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
 
@@ -40,48 +39,85 @@ pub enum PlanError {
     },
 }
 
-/// The manifests of every variant, rendered and found consistent.
-pub(super) struct Sourced(HashMap<ConfigName, Arc<Rendered>>);
+/// The texts that cells are rendered from, and what they come to.
+pub(super) struct Sourced {
+    sources: Sources,
+    images: ImageNames,
+    probes: bool,
+    token: Secret,
+    /// Many cells have the same: it depends on config, namespace and what keeps the cell apart.
+    rendered: Mutex<HashMap<(ConfigName, String), Arc<Rendered>>>,
+}
 
 impl Sourced {
-    /// Reads what `[deploy]` names below `base` and renders it for every variant of `cells`.
+    /// Reads what `[deploy]` names below `base`.
     pub(super) fn read(
-        matrix: &Matrix,
-        cells: &[Cell],
+        deploy: &Deploy,
         base: &Path,
-        images: &ImageNames,
+        images: ImageNames,
     ) -> Result<Self, PlanError> {
-        let sources = sources(&matrix.deploy, base)?;
-        let token = Secret::new(BOOTSTRAP_TOKEN);
-        let mut rendered = HashMap::new();
-        for cell in cells {
-            let variant = &cell.variant;
-            if rendered.contains_key(&variant.name) {
-                continue;
-            }
-            let inputs = Inputs {
-                sources: &sources,
-                namespace: NAMESPACE,
-                agent_image: &images.agent,
-                mock_image: &images.mock,
-                pull_policy: images.pull,
-                agent_config: &variant.agent,
-                env: &variant.env,
-                bootstrap_token: &token,
-                probes: matrix.deploy.probes,
-            };
-            let done = manifest::render(&inputs).map_err(|source| PlanError::Manifests {
-                config: variant.name.clone(),
-                source,
-            })?;
-            rendered.insert(variant.name.clone(), Arc::new(done));
-        }
-        Ok(Self(rendered))
+        Ok(Self {
+            sources: sources(deploy, base)?,
+            images,
+            probes: deploy.probes,
+            token: Secret::new(BOOTSTRAP_TOKEN),
+            rendered: Mutex::default(),
+        })
     }
 
-    /// What there is to know about the texts, each thing once.
+    /// The objects of `cell` in `namespace`, rendered and found consistent.
+    pub(super) fn render(
+        &self,
+        cell: &Cell,
+        namespace: &str,
+        shared: Option<&Shared>,
+    ) -> Result<Arc<Rendered>, PlanError> {
+        let variant = &cell.variant;
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = match rendered.entry((variant.name.clone(), namespace.to_owned())) {
+            Entry::Occupied(there) => return Ok(Arc::clone(there.get())),
+            Entry::Vacant(slot) => slot,
+        };
+        let inputs = Inputs {
+            sources: &self.sources,
+            namespace,
+            agent_image: &self.images.agent,
+            mock_image: &self.images.mock,
+            pull_policy: self.images.pull,
+            agent_config: &variant.agent,
+            env: &variant.env,
+            bootstrap_token: &self.token,
+            probes: self.probes,
+            shared,
+        };
+        let done = manifest::render(&inputs).map_err(|source| PlanError::Manifests {
+            config: variant.name.clone(),
+            source,
+        })?;
+        Ok(Arc::clone(slot.insert(Arc::new(done))))
+    }
+
+    /// Finds out whether every one of `cells` can be rendered for `provider`.
+    pub(super) fn check(
+        &self,
+        cells: &[Cell],
+        provider: &dyn Provider,
+        prefix: &Prefix,
+    ) -> Result<(), PlanError> {
+        // Names of runs differ in nothing that a manifest could mind.
+        const ANY_RUN: &str = "aaaaa";
+        for cell in cells {
+            let namespace = provider.namespace(&ClusterName::new(prefix, cell, ANY_RUN));
+            let shared = provider.shared(cell, ANY_RUN, &namespace);
+            self.render(cell, &namespace, shared.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// What there is to know about the texts that were rendered, each thing once.
     pub(super) fn notices(&self) -> Vec<String> {
-        let all = self.0.values().flat_map(|rendered| rendered.notices());
+        let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = rendered.values().flat_map(|rendered| rendered.notices());
         let unique: std::collections::BTreeSet<&String> = all.collect();
         unique.into_iter().cloned().collect()
     }
@@ -141,8 +177,12 @@ fn read_below(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>)
 
 /// What the plans of a run are made from.
 pub(super) struct Planner {
-    /// The rendered manifests.
+    /// What objects are rendered from.
     pub sourced: Sourced,
+    /// Where cells run.
+    pub provider: Arc<dyn Provider>,
+    /// Whether places stay.
+    pub keep: Keep,
     /// `[run] prefix`.
     pub prefix: Prefix,
     /// The name of the one cell's cluster, where the user chose it.
@@ -164,23 +204,24 @@ impl Planner {
             id: cell.id.repetition(round),
             ..cell.clone()
         });
-        let planned = repeated.filter_map(|cell| {
-            // Every variant was rendered, or there would be no `Sourced`.
-            let rendered = Arc::clone(self.sourced.0.get(&cell.variant.name)?);
-            Some(Arc::new(self.first(cell, rendered)))
-        });
-        planned.collect()
+        repeated.map(|cell| Arc::new(self.first(cell))).collect()
     }
 
-    fn first(&self, cell: Cell, rendered: Arc<Rendered>) -> CellPlan {
+    fn first(&self, cell: Cell) -> CellPlan {
         let run = self.folder.token();
         let cluster = match &self.cluster {
             Some(name) => name.clone(),
             None => ClusterName::new(&self.prefix, &cell, run),
         };
+        let namespace = self.provider.namespace(&cluster);
+        let shared = self.provider.shared(&cell, run, &namespace);
+        let rendered = self.sourced.render(&cell, &namespace, shared.as_ref());
+        let rendered = rendered.unwrap_or_else(|error| {
+            unreachable!("the run began because this could be rendered: {error}")
+        });
         CellPlan {
             cluster,
-            namespace: NAMESPACE.to_owned(),
+            namespace,
             rendered,
             phases: self.phases.clone(),
             attempt: 1,
@@ -191,6 +232,7 @@ impl Planner {
             clock: self.clock.clone(),
             mask: Mask::new([Secret::new(BOOTSTRAP_TOKEN)]),
             mark: format!("{run}/{}", cell.id),
+            keep: self.keep,
             listener: Mutex::new(None),
             cell,
         }
@@ -215,6 +257,7 @@ pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
         clock: first.clock.clone(),
         mask: first.mask.clone(),
         mark: format!("{}/{name}", first.mark),
+        keep: first.keep,
         listener: Mutex::new(None),
     }
 }

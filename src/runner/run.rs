@@ -12,15 +12,16 @@ use super::closing;
 use super::course::Stop;
 use super::dispatch;
 use super::facts;
+use super::line::Lines;
 use super::order::{Expected, longest_first};
 use super::request::{RunOutcome, RunRequest};
 use super::verdict::{self, Counted};
-use crate::cluster::CellPlan;
+use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
 use crate::event::{Emitter, Event, Failure, Severity, Symptom, Termination};
 use crate::machine::HistoryFile;
 use crate::matrix::Phase;
-use crate::suite::{CellEnd, Preflight};
+use crate::suite::CellEnd;
 
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
@@ -116,11 +117,13 @@ impl<'r> Run<'r> {
         let ledger = &self.request.planner.ledger;
         let finishing = shared.provider.finish(ledger, &deadline);
         let forced = &shared.interruption.forced;
-        if let Some(Err(failure)) = forced.run_until_cancelled(finishing).await {
-            shared.events.emit(Event::Notice {
-                severity: Severity::Warning,
-                text: failure.message,
-            });
+        let (severity, texts) = match forced.run_until_cancelled(finishing).await {
+            Some(Ok(texts)) => (Severity::Info, texts),
+            Some(Err(failure)) => (Severity::Warning, vec![failure.message]),
+            None => return,
+        };
+        for text in texts {
+            shared.events.emit(Event::Notice { severity, text });
         }
     }
 
@@ -170,7 +173,7 @@ impl<'r> Run<'r> {
     }
 
     /// Phase 1, for all cells at once.
-    async fn preflight(&self) -> Preflight {
+    async fn preflight(&self) -> Result<Survey, Failure> {
         let shared = &self.shared;
         let events = shared.events.clone();
         let held = shared
@@ -188,7 +191,7 @@ impl<'r> Run<'r> {
         };
         tokio::select! {
             biased;
-            () = shared.interruption.token.cancelled() => Ok(Vec::new()),
+            () = shared.interruption.token.cancelled() => Ok(Survey::default()),
             found = looking => found.unwrap_or_else(|timed_out| {
                 Err(Failure::new(Symptom::EngineGone, format!("the look at the machine {timed_out}")))
             }),
@@ -196,7 +199,11 @@ impl<'r> Run<'r> {
     }
 
     /// Round after round, until a cell is red, the last round is over or the run is interrupted.
-    async fn further_rounds(&mut self, preflight: &Preflight, counted: &mut Vec<Counted>) {
+    async fn further_rounds(
+        &mut self,
+        preflight: &Result<Survey, Failure>,
+        counted: &mut Vec<Counted>,
+    ) {
         let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
         for round in 2..=last {
             if self.shared.stop.seen_red() || self.request.interruption.token.is_cancelled() {
@@ -212,17 +219,31 @@ impl<'r> Run<'r> {
     }
 
     /// Every cell of `plans` in a task of its own. Returns how each ended, in their order.
-    async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Preflight) -> Vec<Counted> {
+    async fn cells(
+        &self,
+        plans: &[Arc<CellPlan>],
+        preflight: &Result<Survey, Failure>,
+    ) -> Vec<Counted> {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
+        let mut lines = Lines::default();
         for (index, place) in self.order(plans.len()).zip(places()) {
+            let plan = &plans[index];
+            let skips = preflight.as_ref().ok().map(|survey| &survey.skips);
+            let mut skips = skips.into_iter().flatten();
+            let skip = skips.find(|(id, _)| id.as_str() == plan.cell.id.in_matrix());
+            let line = self.shared.provider.line(&plan.cell);
             let task = CellTask {
                 shared: Arc::clone(&self.shared),
-                plan: Arc::clone(&plans[index]),
-                preflight: preflight.clone(),
+                plan: Arc::clone(plan),
+                preflight: preflight.clone().map(|survey| survey.evidence),
+                line: line.map(|name| lines.line(name)),
+                skip: skip.map(|(_, reason)| reason.clone()),
             };
             indices.insert(tasks.spawn(task.run(place)).id(), index);
         }
+        // A line goes with its last cell.
+        drop(lines);
         let mut ends: Vec<Option<Counted>> = vec![None; plans.len()];
         while let Some(joined) = tasks.join_next_with_id().await {
             let (id, counted) = match joined {

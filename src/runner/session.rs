@@ -136,7 +136,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     };
     let provider = choose(settings.provider, options).await?;
     let images = provider.provider.images();
-    let sourced = Sourced::read(&session.matrix, &session.cells, &base, &images)?;
+    let sourced = Sourced::read(&session.matrix.deploy, &base, images)?;
+    sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
     let folder = session.folder()?;
     prepare(&session.copies)?;
     let mut earlier = Earlier::default();
@@ -162,7 +163,6 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     Ok(run(RunRequest {
         matrix: session.path,
         selection: session.selection,
-        provider,
         jobs: settings.jobs,
         ports: settings.ports.clone(),
         retry: settings.retry.clone(),
@@ -173,6 +173,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         cells: session.cells,
         planner: Planner {
             sourced,
+            provider: Arc::clone(&provider.provider),
+            keep: settings.keep,
             prefix: settings.prefix.clone(),
             cluster: session.cluster,
             phases: session.matrix.phases,
@@ -180,6 +182,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
             ledger,
             clock,
         },
+        provider,
         state,
         interruption: session.interruption,
         sinks,

@@ -8,6 +8,7 @@ use futures::FutureExt;
 
 use super::context::{Checked, Context, Outcome, Preflight};
 use super::interruption::{GIVEN_UP, Interruption};
+use super::leaving::{Leaving, leaving};
 use super::{evidence, expectations, phases};
 use crate::cluster::{CellPlan, Cluster};
 use crate::deadline::milliseconds;
@@ -144,9 +145,14 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         self.emit_started(Phase::Cleanup);
         let start = self.context.plan.clock.elapsed();
         let held = self.held(Phase::Cleanup);
+        let way = leaving(self.context.plan.keep, &self.end);
         let work = async {
             held.await;
-            phases::cleanup::run(&mut self.context).await
+            match way {
+                Leaving::Keep(_) => phases::cleanup::keep(&mut self.context).await,
+                Leaving::HandOver => phases::cleanup::run(&mut self.context, true).await,
+                Leaving::Destroy => phases::cleanup::run(&mut self.context, false).await,
+            }
         };
         let end = forced.run_until_cancelled(AssertUnwindSafe(work).catch_unwind());
         let Some(end) = end.await else {
@@ -154,8 +160,15 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
             self.skip(Phase::Cleanup, GIVEN_UP.to_owned());
             return;
         };
+        let end = PhaseEnd::from_unwind(end);
+        if let (Leaving::Keep(reason), PhaseEnd::Done(Ok(_))) = (way, &end) {
+            // Another attempt would need the names that this one keeps.
+            self.end.left_behind = true;
+            self.skip(Phase::Cleanup, reason.to_owned());
+            return;
+        }
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
-        self.finish(Phase::Cleanup, duration, PhaseEnd::from_unwind(end));
+        self.finish(Phase::Cleanup, duration, end);
     }
 
     /// What `work` comes to; none where a second signal came before its end.
@@ -319,8 +332,8 @@ impl PhaseEnd {
 
 async fn run_phase(phase: Phase, context: &mut Context) -> Outcome {
     match phase {
-        // Looked at once a run, before any cell.
-        Phase::Preflight => Ok(Checked::default()),
+        // Looked at once a run, before any cell; and what comes whatever happened before.
+        Phase::Preflight | Phase::Cleanup => Ok(Checked::default()),
         Phase::Cluster => phases::cluster::run(context).await,
         Phase::Images => phases::images::run(context).await,
         Phase::Manifests => phases::manifests::run(context).await,
@@ -330,6 +343,5 @@ async fn run_phase(phase: Phase, context: &mut Context) -> Outcome {
         Phase::Periodic => phases::periodic::run(context).await,
         Phase::Restart => phases::restart::run(context).await,
         Phase::LocalEndpoint => phases::local_endpoint::run(context).await,
-        Phase::Cleanup => phases::cleanup::run(context).await,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::mock::MockClient;
-use crate::cluster::{CellPlan, Cluster, NodeName};
+use crate::cluster::{CellPlan, Cleared, Cluster, NodeName};
 use crate::deadline::Deadline;
 use crate::event::{Emitter, Event, Evidence, Failure, Symptom};
 use crate::matrix::Phase;
@@ -32,6 +32,15 @@ impl From<Vec<Evidence>> for Checked {
         Self {
             evidence,
             warnings: Vec::new(),
+        }
+    }
+}
+
+impl From<Cleared> for Checked {
+    fn from(cleared: Cleared) -> Self {
+        Self {
+            evidence: cleared.evidence,
+            warnings: cleared.warnings,
         }
     }
 }

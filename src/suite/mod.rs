@@ -9,6 +9,7 @@ mod context;
 mod evidence;
 mod expectations;
 mod interruption;
+mod leaving;
 mod mock;
 mod phases;
 mod wait;

@@ -10,6 +10,7 @@ mod course;
 mod faults;
 mod full_disk;
 mod interruption;
+mod keep;
 mod mixed;
 #[path = "../support/record.rs"]
 mod record;

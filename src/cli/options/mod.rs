@@ -3,6 +3,7 @@
 mod again;
 mod course;
 mod merge;
+mod place;
 mod recorded;
 mod shard;
 
@@ -19,6 +20,7 @@ use crate::report::ColorChoice;
 pub(super) use again::AgainOptions;
 pub(super) use course::CourseOptions;
 pub(super) use merge::MergeOptions;
+pub(super) use place::PlaceOptions;
 pub(super) use recorded::{CopyOptions, Format, Place, ReplayOptions, ReportOptions};
 pub(super) use shard::ShardOptions;
 
@@ -95,6 +97,8 @@ pub(super) struct RunOptions {
     /// Where cells run [default: the matrix file's, else `auto`]
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
     pub(super) provider: Option<Provider>,
+    #[command(flatten)]
+    pub(super) place: PlaceOptions,
     /// How many cells run at once: a number, or `auto` [default: the matrix file's, else `auto`]
     #[arg(long, short, env = "E2E_MATRIX_JOBS", value_name = "N", value_parser = jobs)]
     pub(super) jobs: Option<Jobs>,
@@ -156,8 +160,7 @@ pub(super) enum Provider {
     Kind,
     /// Plain processes on this machine
     Local,
-    /// A cluster that is there already: not in this version, which says so
-    #[value(hide = true)]
+    /// A cluster that is there already: a namespace a cell, one cell at a time
     Existing,
 }
 

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 
 use super::provider::Shared;
 use super::work::{self, Work};
-use super::{destroy, diagnostics};
+use super::{destroy, diagnostics, keep};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Cluster, Diagnostic, NodeName, Restarted};
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, Restarted};
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
 
@@ -30,6 +30,12 @@ impl KindCluster {
             tenant: Arc::new(tenant),
             has_begun: AtomicBool::new(false),
         }
+    }
+
+    /// Ends what runs here for the cell.
+    async fn end(&self, deadline: &Deadline) {
+        let ending = async { tokio::join!(self.tenant.leave(deadline), self.work.end(deadline)) };
+        self.tenant.steps.measure("stop", ending).await;
     }
 }
 
@@ -122,10 +128,14 @@ impl Cluster for KindCluster {
         diagnostics::collect(&self.work, &self.tenant, deadline).await
     }
 
-    async fn destroy(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let ending = async { tokio::join!(self.tenant.leave(deadline), self.work.end(deadline)) };
-        self.tenant.steps.measure("stop", ending).await;
-        destroy::destroy(&self.work, deadline).await
+    async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
+        self.end(deadline).await;
+        Ok(destroy::destroy(&self.work, deadline).await?.into())
+    }
+
+    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        self.end(deadline).await;
+        keep::keep(&self.work, &self.tenant.plan)
     }
 
     fn steps(&self) -> Vec<Step> {

@@ -46,7 +46,8 @@ impl Files {
         self.folder.join("kind.yaml")
     }
 
-    fn kubeconfig(&self) -> PathBuf {
+    /// The cluster's kubeconfig, once kind has ended well.
+    pub(super) fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 

@@ -10,6 +10,7 @@ mod create;
 mod destroy;
 mod diagnostics;
 mod dns;
+mod keep;
 mod load;
 mod network;
 mod node_image;

@@ -11,9 +11,9 @@ use super::cluster::KindCluster;
 use super::network::Use;
 use super::{KindOptions, network, preflight};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
-use crate::cluster::{CellPlan, Cluster, Provider};
+use crate::cluster::{CellPlan, Cluster, Provider, Survey};
 use crate::deadline::Deadline;
-use crate::event::{Evidence, Execution, Failure, Symptom};
+use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
 use crate::machine::{Ledger, process};
 use crate::matrix::{Cell, Phase};
@@ -117,12 +117,9 @@ impl Provider for KindProvider {
         tools
     }
 
-    async fn preflight(
-        &self,
-        cells: &[Cell],
-        deadline: &Deadline,
-    ) -> Result<Vec<Evidence>, Failure> {
-        preflight::preflight(&self.0, cells, deadline).await
+    async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure> {
+        let looked = preflight::preflight(&self.0, cells, deadline).await?;
+        Ok(looked.into())
     }
 
     /// A worker is about half the work of a control plane.
@@ -140,12 +137,13 @@ impl Provider for KindProvider {
         Arc::new(KindCluster::new(Arc::clone(&self.0), plan))
     }
 
-    async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<(), Failure> {
+    async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let leaving = deadline.run(self.0.leave_network(ledger)).await;
         leaving.unwrap_or_else(|timed_out| {
             let message = format!("the removal of the Docker network {timed_out}");
             Err(Failure::new(Symptom::CleanupIncomplete, message))
-        })
+        })?;
+        Ok(Vec::new())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -15,7 +16,8 @@ use super::controller::Controller;
 use super::failure::{self, row};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
-    CellPlan, Cluster, Connect, Diagnostic, Forward, NodeName, Programs, Restarted, Stream,
+    CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, NodeName, Programs, Restarted,
+    Stream, quoted,
 };
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
@@ -72,6 +74,34 @@ impl LocalCluster {
                 .map(|(name, status)| (name.clone(), status.clone()))
                 .collect()
         })
+    }
+
+    /// Ends the processes and closes the port.
+    async fn end(&self, deadline: &Deadline) -> Vec<Evidence> {
+        let Controller {
+            kubelet,
+            plan,
+            steps,
+            ..
+        } = self.controller.as_ref();
+        // Killing what does not end by itself needs some of the time.
+        let ending = deadline.within(deadline.remaining() * 3 / 4);
+        steps.measure("pods end", kubelet.shut_down(&ending)).await;
+        let processes = destroy::processes(&plan.mark, deadline);
+        let mut evidence = vec![steps.measure("processes gone", processes).await];
+        evidence.extend(steps.measure("port closed", self.close_forward()).await);
+        evidence
+    }
+
+    /// How to look into what processes leave: they themselves have ended.
+    fn commands(&self) -> Vec<String> {
+        let layout = &self.controller.layout;
+        let path = |path: &Path| quoted(&path.display().to_string());
+        let hosts = self.controller.nodes.iter().map(|node| layout.host(node));
+        let mut commands = vec![format!("ls {}", path(&layout.logs()))];
+        commands.extend(hosts.map(|host| format!("ls {}", path(&host))));
+        commands.push("e2e-matrix gc --kept".to_owned());
+        commands
     }
 
     /// Closes the mock's port and says whether it is.
@@ -266,20 +296,14 @@ impl Cluster for LocalCluster {
         ]
     }
 
-    async fn destroy(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+    async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
+        let mut evidence = self.end(deadline).await;
         let Controller {
-            kubelet,
             plan,
             steps,
             layout,
             ..
         } = self.controller.as_ref();
-        // Killing what does not end by itself needs some of the time.
-        let ending = deadline.within(deadline.remaining() * 3 / 4);
-        steps.measure("pods end", kubelet.shut_down(&ending)).await;
-        let processes = destroy::processes(&plan.mark, deadline);
-        let mut evidence = vec![steps.measure("processes gone", processes).await];
-        evidence.extend(steps.measure("port closed", self.close_forward()).await);
         evidence.push(steps.measure("folder gone", destroy::folder(layout)).await);
         let (held, left): (Vec<_>, Vec<_>) = evidence.into_iter().partition(|row| row.holds);
         if !left.is_empty() {
@@ -290,7 +314,23 @@ impl Cluster for LocalCluster {
             let gone = plan.ledger.gone(resource);
             gone.map_err(|error| unkept(&error))?;
         }
-        Ok(held)
+        Ok(held.into())
+    }
+
+    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let evidence = self.end(deadline).await;
+        let left: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
+        if !left.is_empty() {
+            let message = "something of the cell still runs";
+            return Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence(left));
+        }
+        let commands = self.commands();
+        let ledger = &self.controller.plan.ledger;
+        let [folder, processes] = self.resources();
+        let written = ledger.keep(folder, commands.clone());
+        let written = written.and_then(|()| ledger.gone(processes));
+        written.map_err(|error| unkept(&error))?;
+        Ok(commands)
     }
 
     fn steps(&self) -> Vec<Step> {

@@ -62,7 +62,8 @@ impl Layout {
         self.root.join("nodes").join(node.as_str())
     }
 
-    fn logs(&self) -> PathBuf {
+    /// Where the containers' logs are.
+    pub(super) fn logs(&self) -> PathBuf {
         self.root.join("logs")
     }
 }

@@ -32,9 +32,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use super::{CellPlan, Cluster, ImageNames, Programs, Provider};
+use super::{CellPlan, Cluster, ImageNames, Programs, Provider, Survey};
 use crate::deadline::Deadline;
-use crate::event::{Evidence, Execution, Failure};
+use crate::event::{Execution, Failure};
 use crate::machine::budget::Need;
 use crate::machine::{Ledger, probe as machine};
 use crate::manifest::PullPolicy;
@@ -99,12 +99,8 @@ impl Provider for LocalProvider {
         }
     }
 
-    async fn preflight(
-        &self,
-        cells: &[Cell],
-        _deadline: &Deadline,
-    ) -> Result<Vec<Evidence>, Failure> {
-        preflight::examine(&self.programs, cells)
+    async fn preflight(&self, cells: &[Cell], _deadline: &Deadline) -> Result<Survey, Failure> {
+        Ok(preflight::examine(&self.programs, cells)?.into())
     }
 
     /// Agents wait more than they work.
@@ -124,7 +120,7 @@ impl Provider for LocalProvider {
     }
 
     /// They have nothing in common.
-    async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<(), Failure> {
-        Ok(())
+    async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
     }
 }

@@ -4,12 +4,13 @@ mod broken;
 mod foreign;
 mod golden;
 mod patches;
+mod shared;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Inputs, ManifestProblem, PullPolicy, Rendered, Sources, render};
+use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Shared, Sources, render};
 use crate::secret::Secret;
 
 /// A token that no manifest holds by chance.
@@ -22,6 +23,7 @@ struct Case {
     env: BTreeMap<String, String>,
     probes: bool,
     token: Secret,
+    shared: Option<Shared>,
 }
 
 impl Case {
@@ -32,6 +34,7 @@ impl Case {
             env: BTreeMap::new(),
             probes: true,
             token: Secret::new(TOKEN.to_owned()),
+            shared: None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Case {
             env: &self.env,
             bootstrap_token: &self.token,
             probes: self.probes,
+            shared: self.shared.as_ref(),
         };
         render(&inputs).map_err(|problems| problems.0)
     }

@@ -26,7 +26,7 @@ use variants::{Named, VariantTable, VersionTable};
 
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
-use super::{Deploy, Images, Matrix, PhaseSettings, RunSettings};
+use super::{Deploy, Existing, Images, Matrix, PhaseSettings, RunSettings};
 
 impl Matrix {
     /// Reads a matrix file.
@@ -62,6 +62,7 @@ struct Draft {
     images: Images,
     deploy: Deploy,
     run: RunSettings,
+    existing: Existing,
     phases: PhaseSettings,
 }
 
@@ -74,6 +75,7 @@ impl Draft {
             "images",
             "deploy",
             "run",
+            "existing",
             "phases",
         ]);
         Self {
@@ -83,6 +85,7 @@ impl Draft {
             images: images::read(root),
             deploy: settings::deploy(root),
             run: settings::run(root),
+            existing: settings::existing(root),
             phases: phases::read(root),
         }
     }
@@ -93,6 +96,7 @@ impl Draft {
             images: self.images,
             deploy: self.deploy,
             run: self.run,
+            existing: self.existing,
             phases: self.phases,
         }
     }

@@ -1,4 +1,4 @@
-//! `[deploy]` and `[run]`, defaults filled in.
+//! `[deploy]`, `[run]` and `[existing]`, defaults filled in.
 
 use std::num::NonZeroUsize;
 
@@ -8,7 +8,7 @@ use super::images::path;
 use super::reader::{Entry, Located, Table};
 use super::retry;
 use crate::matrix::problem::Problem;
-use crate::matrix::{Deploy, Jobs, PortRange, Prefix, ProviderChoice, RunSettings};
+use crate::matrix::{Deploy, Existing, Jobs, Keep, PortRange, Prefix, ProviderChoice, RunSettings};
 
 /// The `[deploy]` table.
 pub(super) fn deploy(root: &Table<'_>) -> Deploy {
@@ -30,7 +30,9 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
     let Some(table) = root.table("run") else {
         return default;
     };
-    let own: &[&str] = &["provider", "jobs", "ports", "prefix", "tuned"];
+    let own: &[&str] = &[
+        "provider", "jobs", "ports", "prefix", "tuned", "keep", "reuse",
+    ];
     table.only(&[own, &retry::KEYS].concat());
     let jobs = table.get("jobs").and_then(jobs);
     let ports = table.get("ports").and_then(ports);
@@ -38,6 +40,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         enough_ports(&table, jobs, ports);
     }
     let tuned = table.get("tuned").and_then(|entry| entry.boolean());
+    let reuse = table.get("reuse").and_then(|entry| entry.boolean());
     RunSettings {
         provider: table
             .get("provider")
@@ -50,20 +53,39 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
             .and_then(prefix)
             .unwrap_or(default.prefix),
         tuned: tuned.unwrap_or(default.tuned),
+        keep: table.get("keep").and_then(keep).unwrap_or(default.keep),
+        reuse: reuse.unwrap_or(default.reuse),
         retry: retry::settings(&table),
     }
 }
 
-fn provider(entry: Entry<'_>) -> Option<ProviderChoice> {
-    if entry.value.as_str() == Some("existing") {
-        let message = "this version does not have the provider `existing`";
-        entry.problem(message, "", "`auto`, `kind` or `local`");
-        return None;
+/// The `[existing]` table.
+pub(super) fn existing(root: &Table<'_>) -> Existing {
+    let Some(table) = root.table("existing") else {
+        return Existing::default();
+    };
+    table.only(&["context", "kubeconfig"]);
+    let context = table.get("context").and_then(|entry| entry.plain_text());
+    Existing {
+        context: context.map(str::to_owned),
+        kubeconfig: table.get("kubeconfig").and_then(path),
     }
+}
+
+fn provider(entry: Entry<'_>) -> Option<ProviderChoice> {
     entry.choice(&[
         ("auto", ProviderChoice::Auto),
         ("kind", ProviderChoice::Kind),
         ("local", ProviderChoice::Local),
+        ("existing", ProviderChoice::Existing),
+    ])
+}
+
+fn keep(entry: Entry<'_>) -> Option<Keep> {
+    entry.choice(&[
+        ("never", Keep::Never),
+        ("failed", Keep::Failed),
+        ("always", Keep::Always),
     ])
 }
 

@@ -149,6 +149,7 @@ impl<'p> PartEvents<'p> {
             | Event::PhaseFinished { .. }
             | Event::Diagnostics { .. }
             | Event::Counters { .. }
+            | Event::CellKept { .. }
             | Event::Timings { .. }
             | Event::CellRetried { .. }
             | Event::CellFinished { .. } => Some(event),

@@ -92,6 +92,7 @@ impl Folding {
             | Event::PhaseFinished { cell, .. }
             | Event::Diagnostics { cell, .. }
             | Event::Counters { cell, .. }
+            | Event::CellKept { cell, .. }
             | Event::Timings { cell, .. }
             | Event::CellRetried { cell, .. }
             | Event::CellFinished { cell, .. } => self.of_cell(cell, event, at),
@@ -139,7 +140,9 @@ impl Folding {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
                 draft.end(end, at);
             }
-            Event::RunStarted { .. }
+            // Its clean-up says that it was kept; the commands are for the one who watches.
+            Event::CellKept { .. }
+            | Event::RunStarted { .. }
             | Event::RunResumed { .. }
             | Event::Notice { .. }
             | Event::CellsAdded { .. }

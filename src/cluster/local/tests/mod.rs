@@ -18,8 +18,8 @@ use crate::event::Failure;
 use crate::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use crate::manifest::{Folder, Inputs, Rendered, Sources, render};
 use crate::matrix::{
-    Cell, CellId, ConfigName, Expectations, KubernetesVersion, NodeCount, PhaseSettings, PortRange,
-    Variant,
+    Cell, CellId, ConfigName, Expectations, Keep, KubernetesVersion, NodeCount, PhaseSettings,
+    PortRange, Variant,
 };
 use crate::secret::{Mask, Secret};
 
@@ -115,6 +115,7 @@ impl Setup {
             env: &BTreeMap::new(),
             bootstrap_token: &Secret::new(TOKEN),
             probes: self.probes,
+            shared: None,
         })
         .unwrap_or_else(|problems| panic!("{problems}"))
     }
@@ -179,6 +180,7 @@ impl Lab {
             clock: RunClock::new(),
             mask: Mask::new([Secret::new(TOKEN)]),
             mark: format!("tests/{}", folder.path().display()),
+            keep: Keep::Never,
             listener: Mutex::new(Some(listener)),
             cell,
         });
@@ -217,7 +219,8 @@ impl Lab {
 
     /// Takes the cell away, and holds it to having left nothing.
     async fn destroy(self) {
-        let evidence = self.cluster.destroy(&self.deadline()).await.unwrap();
+        let cleared = self.cluster.destroy(&self.deadline()).await.unwrap();
+        let evidence = cleared.evidence;
         assert!(evidence.iter().all(|row| row.holds), "{evidence:#?}");
         assert!(!self.plan.runtime.exists());
         let ledger = self.folder.path().join("runs/tests");

@@ -1,0 +1,67 @@
+//! Where cells run in detail, and what becomes of their places.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::machine::absolute;
+use crate::matrix::{self, Matrix};
+
+/// Places of cells.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceOptions {
+    /// The kubeconfig's context, for the provider `existing` [default: the matrix file's, else the
+    /// current one]
+    #[arg(long, env = "E2E_MATRIX_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// The kubeconfig, for the provider `existing`; it is never changed [default: the matrix
+    /// file's, else `$KUBECONFIG` or `~/.kube/config`]
+    #[arg(long, env = "E2E_MATRIX_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Whether the place of a cell stays after its end, to be looked into [default: the matrix
+    /// file's, else `never`]
+    #[arg(long, env = "E2E_MATRIX_KEEP", value_name = "WHEN")]
+    keep: Option<Keep>,
+    /// Gives cells that differ only in config the same kind cluster, one after another, wiped and
+    /// proven clean in between
+    #[arg(long, env = "E2E_MATRIX_REUSE")]
+    reuse: bool,
+}
+
+/// When the place of a cell stays.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Keep {
+    /// Never
+    Never,
+    /// Where the cell failed or broke
+    Failed,
+    /// Always
+    Always,
+}
+
+impl From<Keep> for matrix::Keep {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Never => Self::Never,
+            Keep::Failed => Self::Failed,
+            Keep::Always => Self::Always,
+        }
+    }
+}
+
+impl PlaceOptions {
+    /// What is given here goes before the file.
+    pub(crate) fn apply(&self, matrix: &mut Matrix) {
+        if let Some(context) = &self.context {
+            matrix.existing.context = Some(context.clone());
+        }
+        if let Some(kubeconfig) = &self.kubeconfig {
+            // Paths of the file are relative to it, this one to the current folder.
+            matrix.existing.kubeconfig = Some(absolute(kubeconfig.clone()));
+        }
+        if let Some(keep) = self.keep {
+            matrix.run.keep = keep.into();
+        }
+        matrix.run.reuse |= self.reuse;
+    }
+}

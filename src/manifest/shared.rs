@@ -1,0 +1,142 @@
+//! A deployment into a cluster that is not the cell's alone: nothing of it may meet what others have there.
+//!
+//! The namespace keeps most of it apart. What a namespace does not hold is told apart by names and labels (roles of the cluster) and by
+//! a folder on the nodes; definitions are the one thing that has to be shared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::patch::{rename, table};
+use super::{ManifestProblem, Object, Step};
+
+/// What keeps a cell apart in a cluster that others use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// The labels by which everything of the cell that no namespace holds is found again.
+    pub labels: BTreeMap<String, String>,
+    /// What is needed to clean up after the cell, kept with its namespace.
+    pub annotations: BTreeMap<String, String>,
+    /// The folder on every node below which the cell's host paths lie.
+    pub folder: String,
+}
+
+/// Security levels that let the agent into the node's network.
+const POD_SECURITY: [&str; 3] = ["enforce", "audit", "warn"];
+
+/// Sets the cell of `namespace` apart.
+pub(super) fn set_apart(
+    steps: &mut [Step],
+    namespace: &str,
+    shared: &Shared,
+) -> Vec<ManifestProblem> {
+    let mut problems = Vec::new();
+    let mut roles = BTreeSet::new();
+    for object in steps.iter_mut().flat_map(|step| &mut step.objects) {
+        match object.kind.as_str() {
+            "Namespace" => {
+                set_all(object, "labels", &shared.labels);
+                set_all(object, "annotations", &shared.annotations);
+                let level = |mode: &str| {
+                    let key = format!("pod-security.kubernetes.io/{mode}");
+                    (key, "privileged".to_owned())
+                };
+                set_all(object, "labels", &POD_SECURITY.map(level).into());
+            }
+            "CustomResourceDefinition" => {}
+            kind @ ("ClusterRole" | "ClusterRoleBinding") => {
+                if kind == "ClusterRole" {
+                    roles.insert(object.name.clone());
+                }
+                set_all(object, "labels", &shared.labels);
+                let name = own_name(&object.name, namespace);
+                rename(object, &name);
+            }
+            _ if object.is_namespaced() => problems.extend(move_host_paths(object, &shared.folder)),
+            kind => problems.push(ManifestProblem::new(
+                object.place("kind"),
+                format!("a {kind} is the whole cluster's, which others use too"),
+                "leave it out, or run with the provider `kind`",
+            )),
+        }
+    }
+    for object in steps.iter_mut().flat_map(|step| &mut step.objects) {
+        follow_role(object, namespace, &roles);
+    }
+    problems
+}
+
+fn own_name(name: &str, namespace: &str) -> String {
+    format!("{name}-{namespace}")
+}
+
+fn set_all(object: &mut Object, field: &str, values: &BTreeMap<String, String>) {
+    let Some(metadata) = table(&mut object.value, "/metadata") else {
+        return;
+    };
+    let held = metadata.entry(field).or_insert_with(|| json!({}));
+    if !held.is_object() {
+        *held = json!({});
+    }
+    if let Some(held) = held.as_object_mut() {
+        held.extend(
+            values
+                .iter()
+                .map(|(key, value)| (key.clone(), json!(value))),
+        );
+    }
+}
+
+/// Points a binding at the role's new name.
+fn follow_role(object: &mut Object, namespace: &str, roles: &BTreeSet<String>) {
+    let Some(role) = table(&mut object.value, "/roleRef") else {
+        return;
+    };
+    let is_cluster_role = role.get("kind").and_then(Value::as_str) == Some("ClusterRole");
+    let name = role.get("name").and_then(Value::as_str);
+    if let Some(name) = name.filter(|name| is_cluster_role && roles.contains(*name)) {
+        let name = own_name(name, namespace);
+        role.insert("name".to_owned(), json!(name));
+    }
+}
+
+const VOLUMES: &str = "/spec/template/spec/volumes";
+
+/// Moves the folders in which a workload keeps something on its node below `folder`. What must be on the node already, a device or
+/// the kernel's own files, stays where it is.
+fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
+    let place = |index: usize| format!("spec.template.spec.volumes[{index}].hostPath");
+    let places: Vec<_> = (0..count(object))
+        .map(|index| object.place(&place(index)))
+        .collect();
+    let volumes = object.value.pointer_mut(VOLUMES);
+    let volumes = volumes.and_then(Value::as_array_mut).into_iter().flatten();
+    let mut problems = Vec::new();
+    for (volume, place) in volumes.zip(places) {
+        let Some(host) = table(volume, "/hostPath") else {
+            continue;
+        };
+        match host.get("type").and_then(Value::as_str) {
+            None | Some("" | "DirectoryOrCreate") => move_below(host, folder),
+            Some("FileOrCreate") => problems.push(ManifestProblem::new(
+                place,
+                "a file on the node can't be moved below the cell's folder",
+                "mount the folder that it is in, with the type `DirectoryOrCreate`",
+            )),
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+fn count(object: &Object) -> usize {
+    let volumes = object.value.pointer(VOLUMES).and_then(Value::as_array);
+    volumes.map_or(0, Vec::len)
+}
+
+fn move_below(host: &mut Map<String, Value>, folder: &str) {
+    let path = host.get("path").and_then(Value::as_str).unwrap_or_default();
+    let path = format!("{folder}/{}", path.trim_matches('/'));
+    host.insert("path".to_owned(), json!(path));
+    host.insert("type".to_owned(), json!("DirectoryOrCreate"));
+}

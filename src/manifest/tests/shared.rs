@@ -1,0 +1,95 @@
+//! A deployment beside others: nothing of it has a name or a folder that another one could have.
+
+use serde_json::json;
+
+use super::{Case, Folder, said, value};
+use crate::manifest::{Shared, Sources};
+
+fn beside_others(sources: Sources) -> Case {
+    Case {
+        shared: Some(Shared {
+            labels: [("e2e-matrix/run".to_owned(), "x7k2p".to_owned())].into(),
+            annotations: [("e2e-matrix/image".to_owned(), "mock:1".to_owned())].into(),
+            folder: "/var/lib/plexd-e2e/plexd-e2e".to_owned(),
+        }),
+        ..Case::new(sources)
+    }
+}
+
+#[test]
+fn what_no_namespace_holds_is_named_and_labelled_for_the_cell() {
+    let rendered = beside_others(Sources::builtin()).rendered();
+    for kind in ["ClusterRole", "ClusterRoleBinding"] {
+        let label = value(
+            &rendered,
+            kind,
+            "plexd-plexd-e2e",
+            "/metadata/labels/e2e-matrix~1run",
+        );
+        assert_eq!(label, "x7k2p", "{kind}");
+    }
+    let role = value(
+        &rendered,
+        "ClusterRoleBinding",
+        "plexd-plexd-e2e",
+        "/roleRef/name",
+    );
+    assert_eq!(role, "plexd-plexd-e2e");
+    // What the namespace holds keeps its name.
+    assert_eq!(
+        value(&rendered, "RoleBinding", "plexd", "/roleRef/name"),
+        "plexd"
+    );
+}
+
+#[test]
+fn the_namespace_lets_the_agent_in_and_says_whose_it_is() {
+    let rendered = beside_others(Sources::builtin()).rendered();
+    let metadata = value(&rendered, "Namespace", "plexd-e2e", "/metadata");
+    for mode in ["enforce", "audit", "warn"] {
+        let key = format!("pod-security.kubernetes.io/{mode}");
+        assert_eq!(metadata["labels"][key], "privileged");
+    }
+    assert_eq!(metadata["labels"]["e2e-matrix/run"], "x7k2p");
+    assert_eq!(metadata["annotations"]["e2e-matrix/image"], "mock:1");
+}
+
+#[test]
+fn folders_on_the_nodes_lie_below_the_cells_own() {
+    let rendered = beside_others(Sources::builtin()).rendered();
+    let volumes = value(
+        &rendered,
+        "DaemonSet",
+        "plexd",
+        "/spec/template/spec/volumes",
+    );
+    let paths: Vec<_> = volumes
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|volume| volume.pointer("/hostPath/path"))
+        .collect();
+    let own = "/var/lib/plexd-e2e/plexd-e2e";
+    assert_eq!(
+        paths,
+        [
+            &json!(format!("{own}/var/lib/plexd")),
+            &json!(format!("{own}/var/run/plexd"))
+        ]
+    );
+}
+
+#[test]
+fn what_belongs_to_the_whole_cluster_is_refused() {
+    let mock = include_str!("../../../deploy/mock-api/mock-api.yaml");
+    let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: mine\nvalue: 1\n";
+    let files = [("mock.yaml".to_owned(), format!("{mock}---\n{class}"))];
+    let sources = Sources::builtin().with_mock(Folder::new("mock", files.into()));
+    let problems = beside_others(sources).render().err().unwrap();
+    assert_eq!(
+        said(&problems),
+        [
+            "mock/mock.yaml, document 3 (PriorityClass mine), kind: a PriorityClass is the whole cluster's, which others use too"
+        ]
+    );
+}

@@ -1,0 +1,92 @@
+//! Lines: cells that get the same place run one after another. Whoever is next takes over the room of the one before, for the place
+//! stays as large as it was; and whoever waits for its line has no room and keeps nobody waiting.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::admission::{Admission, Place, Room};
+use crate::machine::budget::Need;
+use crate::matrix::CellId;
+
+/// A line, and the room that the cell before has left. It goes with the last cell that is of it.
+pub(super) type Line = Arc<Mutex<Option<Room>>>;
+
+/// A cell's turn in its line, until it is dropped.
+pub(super) type Turn = OwnedMutexGuard<Option<Room>>;
+
+/// The lines of a round, by their names.
+#[derive(Default)]
+pub(super) struct Lines(HashMap<String, Line>);
+
+impl Lines {
+    /// The line `name`.
+    pub(super) fn line(&mut self, name: String) -> Line {
+        Arc::clone(self.0.entry(name).or_default())
+    }
+}
+
+/// Waits for the turn of `place`, then for that of `cell` in its line, then for room.
+pub(super) async fn admit(
+    admission: &Admission,
+    line: &Line,
+    place: Place,
+    cell: &CellId,
+    need: &Need,
+) -> (Turn, Room) {
+    let mut next = Some(place.reached().await);
+    let mut turn = if let Ok(turn) = Arc::clone(line).try_lock_owned() {
+        turn
+    } else {
+        drop(next.take());
+        Arc::clone(line).lock_owned().await
+    };
+    let room = match turn.take() {
+        Some(room) => room,
+        None => admission.admit_again(cell, need).await,
+    };
+    drop(next);
+    (turn, room)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use futures::FutureExt;
+
+    use super::super::admission::places;
+    use super::*;
+    use crate::event::Emitter;
+    use crate::machine::StateFolder;
+    use crate::matrix::{Jobs, Matrix, PortRange};
+
+    #[tokio::test]
+    async fn who_waits_for_its_line_keeps_nobody_waiting() {
+        let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
+        let matrix = Matrix::parse("matrix.toml", text).unwrap();
+        let cell = &matrix.cells[0].id;
+        let need = Need::default();
+        let two = Jobs::Exactly(NonZeroUsize::new(2).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let admission = Admission::new(two, &PortRange::Any, &state, Emitter::new().0);
+        let line = Line::default();
+        let mut places = places();
+        let mut place = || places.next().unwrap();
+        let (mut turn, room) = admit(&admission, &line, place(), cell, &need).await;
+        let mut second = std::pin::pin!(admit(&admission, &line, place(), cell, &need));
+        assert!(second.as_mut().now_or_never().is_none(), "it is in a line");
+        // Another line's cell, behind it in the order, is let in.
+        let other = admission.admit(place(), cell, &need).await;
+        assert_eq!(admission.running(), 2);
+        // The next in line takes over the room: there is no other.
+        *turn = Some(room);
+        drop(turn);
+        let second = second.await;
+        assert_eq!(admission.running(), 2);
+        drop((second, other));
+        assert_eq!(admission.running(), 0);
+    }
+}
