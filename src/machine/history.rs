@@ -3,8 +3,9 @@
 //! It only ever helps: what can't be read is nothing known, and what can't be written is forgotten.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -129,11 +130,14 @@ impl HistoryFile {
     fn write(&self, history: &History) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         private_folder(folder)?;
-        // Readable by the user alone, as temporary files are.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(history)?)?;
-        file.persist(&self.path)?;
-        Ok(())
+        // Always the same name, which the lock guards: a run that is killed here leaves nothing that the next one does not replace.
+        let new = self.path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options
+            .open(&new)?
+            .write_all(&serde_json::to_vec(history)?)?;
+        fs::rename(new, &self.path)
     }
 }
 
