@@ -156,8 +156,17 @@ impl CellId {
 
     /// The id in the matrix of the cell that this one is or repeats.
     pub fn in_matrix(&self) -> &str {
-        let cell = self.0.split(Self::REPETITION).next();
-        cell.unwrap_or(&self.0)
+        self.0
+            .split_once(Self::REPETITION)
+            .map_or(&*self.0, |(cell, _)| cell)
+    }
+
+    /// Which repetition of its cell it is, from 1.
+    pub fn number(&self) -> u32 {
+        let number = self.0.split_once(Self::REPETITION);
+        number
+            .and_then(|(_, number)| number.parse().ok())
+            .unwrap_or(1)
     }
 
     /// The id as text.
@@ -189,4 +198,20 @@ pub struct Cell {
     pub allow_failure: bool,
     /// `[kubernetes."x.y"] image`, where the file names one.
     pub node_image: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repetition_knows_its_cell_and_its_number() {
+        let version = "1.36".parse().unwrap();
+        let cell = CellId::new(version, NodeCount::default(), &ConfigName::default());
+        assert_eq!(cell.repetition(1), cell);
+        assert_eq!(cell.number(), 1);
+        let third = cell.repetition(3);
+        assert_eq!(third.as_str(), "k8s-1.36-n1-default#3");
+        assert_eq!((third.in_matrix(), third.number()), (cell.as_str(), 3));
+    }
 }

@@ -51,26 +51,18 @@ async fn of_run(request: &RunRequest, shared: &Shared, plans: &[Arc<CellPlan>]) 
         selection_digest: request.selection.digest.clone(),
         shard: request.selection.shard.clone(),
         parts: Vec::new(),
-        cells: summaries(request, plans, 1),
+        cells: summaries(request, plans),
     }
 }
 
-/// The cells of `plans` as events name them; the first of them begin the round `round`.
-pub(super) fn summaries(
-    request: &RunRequest,
-    plans: &[Arc<CellPlan>],
-    round: u32,
-) -> Vec<CellSummary> {
-    let a_round = request.cells.len().max(1);
-    let rounds = plans.chunks(a_round).zip(round..);
-    let summaries = rounds.flat_map(|(plans, round)| {
-        let repetition = request.course.repeats().then_some(round);
-        plans.iter().map(move |plan| summary(plan, repetition))
-    });
+/// The cells of `plans` as events name them.
+pub(super) fn summaries(request: &RunRequest, plans: &[Arc<CellPlan>]) -> Vec<CellSummary> {
+    let repeats = request.course.repeats();
+    let summaries = plans.iter().map(|plan| summary(plan, repeats));
     summaries.collect()
 }
 
-fn summary(plan: &CellPlan, repetition: Option<u32>) -> CellSummary {
+fn summary(plan: &CellPlan, repeats: bool) -> CellSummary {
     let cell = &plan.cell;
     CellSummary {
         id: cell.id.clone(),
@@ -79,6 +71,6 @@ fn summary(plan: &CellPlan, repetition: Option<u32>) -> CellSummary {
         config: cell.variant.name.to_string(),
         tags: cell.tags.iter().cloned().collect(),
         allow_failure: cell.allow_failure,
-        repetition,
+        repetition: repeats.then(|| cell.id.number()),
     }
 }

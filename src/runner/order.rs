@@ -6,6 +6,8 @@ use std::time::Duration;
 /// What is known of a cell before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
+    /// Its round: all of one begin before those of the next.
+    pub(super) round: u32,
     /// How long it took before on this machine.
     pub(super) time: Option<Duration>,
     /// What it takes of the machine.
@@ -27,7 +29,10 @@ pub(super) fn longest_first(cells: &[Expected]) -> Vec<usize> {
         (None, weights) => times * cell.weight as u128 / weights,
     };
     let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|place| Reverse(guess(&cells[*place])));
+    order.sort_by_key(|place| {
+        let cell = &cells[*place];
+        (cell.round, Reverse(guess(cell)))
+    });
     order
 }
 
@@ -37,6 +42,7 @@ mod tests {
 
     fn cell(seconds: impl Into<Option<u64>>, weight: usize) -> Expected {
         Expected {
+            round: 1,
             time: seconds.into().map(Duration::from_secs),
             weight,
         }
@@ -58,5 +64,16 @@ mod tests {
             cell(None, 4),
         ];
         assert_eq!(longest_first(&cells), [2, 1, 3, 0]);
+    }
+
+    #[test]
+    fn a_round_begins_before_the_next_one_whatever_is_left_of_it() {
+        let of_round = |round, cell: Expected| Expected { round, ..cell };
+        let cells = [
+            of_round(3, cell(90, 4)),
+            of_round(2, cell(10, 4)),
+            of_round(2, cell(60, 4)),
+        ];
+        assert_eq!(longest_first(&cells), [2, 1, 0]);
     }
 }

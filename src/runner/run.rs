@@ -198,22 +198,28 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Round after round, until a cell is red, the last round is over or the run is interrupted.
+    /// Round after round, until a cell is red, the last round is over or the run is interrupted. A round of which no cell could begin
+    /// is the last one, too: the next would be the same.
     async fn further_rounds(
         &mut self,
         preflight: &Result<Survey, Failure>,
         counted: &mut Vec<Counted>,
     ) {
         let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
+        let began = |cell: &Counted| !cell.attempts.is_empty();
+        let mut some_began = counted.iter().any(began);
         for round in 2..=last {
-            if self.shared.stop.seen_red() || self.request.interruption.token.is_cancelled() {
+            let is_cut_off = self.request.interruption.token.is_cancelled();
+            if self.shared.stop.seen_red() || !some_began || is_cut_off {
                 return;
             }
             let plans = self.request.planner.round(&self.request.cells, round);
             self.shared.events.emit(Event::CellsAdded {
-                cells: facts::summaries(self.request, &plans, round),
+                cells: facts::summaries(self.request, &plans),
             });
-            counted.extend(self.cells(&plans, preflight).await);
+            let ends = self.cells(&plans, preflight).await;
+            some_began = ends.iter().any(began);
+            counted.extend(ends);
             self.plans.extend(plans);
         }
     }
@@ -227,7 +233,7 @@ impl<'r> Run<'r> {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
         let mut lines = Lines::default();
-        for (index, place) in self.order(plans.len()).zip(places()) {
+        for (index, place) in self.order(plans).into_iter().zip(places()) {
             let plan = &plans[index];
             let skips = preflight.as_ref().ok().map(|survey| &survey.skips);
             let mut skips = skips.into_iter().flatten();
@@ -258,22 +264,18 @@ impl<'r> Run<'r> {
         ends.into_iter().flatten().collect()
     }
 
-    /// The places of the cells of whole rounds, `count` in all, in the order in which they begin: round by round, the longest first.
-    fn order(&self, count: usize) -> impl Iterator<Item = usize> {
+    /// The places of `plans` in the order in which they begin: round by round, in each the longest first.
+    fn order(&self, plans: &[Arc<CellPlan>]) -> Vec<usize> {
         let provider = &self.shared.provider;
-        let expected = self.request.cells.iter().map(|cell| Expected {
+        let expected = plans.iter().map(|plan| Expected {
+            round: plan.cell.id.number(),
             time: self
                 .request
                 .history
-                .estimate(provider.name(), cell.id.as_str()),
-            weight: provider.need(cell).slots,
+                .estimate(provider.name(), plan.cell.id.in_matrix()),
+            weight: provider.need(&plan.cell).slots,
         });
-        let round = longest_first(&expected.collect::<Vec<_>>());
-        let starts = (0..count).step_by(round.len().max(1));
-        starts.flat_map(move |start| {
-            let places = round.clone().into_iter();
-            places.map(move |place| start + place)
-        })
+        longest_first(&expected.collect::<Vec<_>>())
     }
 
     /// A cell whose task ended without a word.
