@@ -178,7 +178,8 @@ fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     }
     let there: BTreeSet<u32> = shards.iter().map(|shard| shard.index).collect();
     let count = first.count;
-    let missing = (1..=count).filter(|index| !there.contains(index));
+    let filled = u32::try_from(first.cells).unwrap_or(u32::MAX).min(count);
+    let missing = (1..=filled).filter(|index| !there.contains(index));
     let missing: Vec<String> = missing.map(|index| format!("{index}/{count}")).collect();
     if !missing.is_empty() {
         lacks.push(format!("shards are missing: {}", missing.join(", ")));

@@ -66,6 +66,7 @@ fn shard(index: u32, digest: &str) -> ShardFacts {
     ShardFacts {
         index,
         count: 2,
+        cells: 6,
         digest: digest.to_owned(),
     }
 }
@@ -125,6 +126,15 @@ fn a_shard_that_is_missing_or_of_another_selection_is_told() {
     let (plan, _) = merged(&[&one]).unwrap();
     assert_eq!(warnings(&plan), ["shards are missing: 2/2"]);
     assert!(!plan.is_whole);
+    let alone = run(place.path(), "alone", 5, &MIXED[1..2], |facts| {
+        let cells = 1;
+        facts.shard = Some(ShardFacts {
+            cells,
+            ..shard(1, "a")
+        });
+    });
+    let (plan, _) = merged(&[&alone]).unwrap();
+    assert!(plan.is_whole, "the second shard of one cell is empty");
     let (plan, _) = merged(&[&one, &other]).unwrap();
     assert!(warnings(&plan)[0].starts_with("the shards are not of one selection"));
     assert!(!plan.is_whole);
