@@ -202,6 +202,22 @@ fn what_was_cut_off_counts_until_it_has_run_again() {
 }
 
 #[test]
+fn the_processes_of_one_run_are_one_part() {
+    let place = tempfile::tempdir().unwrap();
+    let of_one = |facts: &mut RunFacts| {
+        facts.run = "nextest-1".to_owned();
+        facts.host.name = "builder".to_owned();
+    };
+    let one = run(place.path(), "one", 0, &MIXED[..1], of_one);
+    let two = run(place.path(), "two", 0, &MIXED[1..2], of_one);
+    let (plan, _) = merged(&[&one, &two]).unwrap();
+    let [part] = &plan.facts.parts[..] else {
+        panic!("{:?}", plan.facts.parts);
+    };
+    assert_eq!((part.cells.len(), part.duration_ms), (2, 120_000));
+}
+
+#[test]
 fn runs_of_several_providers_are_no_run() {
     let place = tempfile::tempdir().unwrap();
     let one = run(place.path(), "one", 0, &MIXED[..1], |_| ());
