@@ -82,6 +82,7 @@ fn shard(
     let facts = ShardFacts {
         index: shard.index(),
         count: shard.count(),
+        cells: cells.len(),
         digest: estimates.digest(),
     };
     Ok((shard.select(cells, &estimates), Some(facts)))

@@ -262,6 +262,8 @@ pub struct ShardFacts {
     pub index: u32,
     /// Of how many.
     pub count: u32,
+    /// How many cells the whole selection has: shards of a higher number are empty.
+    pub cells: usize,
     /// A hash over the whole selection and its estimates: shards that belong together have the same.
     pub digest: String,
 }

@@ -361,6 +361,12 @@ impl Script {
                 lines: vec!["plexd-x   0/1   CrashLoopBackOff".to_owned()],
             }],
         });
+        if phase == Phase::Cluster {
+            self.say(Event::CellKept {
+                cell: plan.id(),
+                commands: vec![format!("kind delete cluster --name {}", plan.cluster())],
+            });
+        }
     }
 
     fn cut_off(&mut self, plan: &Plan, phase: Phase) {

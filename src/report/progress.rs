@@ -95,7 +95,12 @@ impl Sink for Progress {
         let mut ended = Ok(());
         let mut says_its_line = true;
         match &record.event {
-            Event::RunStarted { .. } | Event::RunResumed { .. } => self.start_run(),
+            Event::RunStarted { .. } => self.start_run(),
+            Event::RunResumed { .. } => {
+                // In a replay, what the session before drew is still there.
+                ended = self.finish_run();
+                self.start_run();
+            }
             Event::CellStarted { cell, .. } => {
                 self.start_cell(cell);
                 // The line that is drawn says so already.

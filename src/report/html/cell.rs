@@ -38,6 +38,7 @@ pub(super) struct AttemptView<'a> {
     pub(super) bars: Vec<BarView<'a>>,
     pub(super) diagnostics: &'a [String],
     pub(super) quotes: &'a [LogTail],
+    pub(super) kept: &'a [String],
 }
 
 pub(super) struct PhaseView<'a> {
@@ -116,6 +117,7 @@ impl<'a> AttemptView<'a> {
             bars: bars(cell),
             diagnostics: &cell.diagnostics,
             quotes: &cell.quotes,
+            kept: &cell.kept,
         }
     }
 }

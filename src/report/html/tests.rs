@@ -40,6 +40,12 @@ fn every_attempt_is_there_and_every_anchor_once() {
 }
 
 #[test]
+fn what_was_kept_says_how_to_look_inside() {
+    let page = render(&RunModel::new(&fixture::mixed()));
+    assert!(page.contains("<pre>kind delete cluster --name plexd-e2e-134-n1-default-x7"));
+}
+
+#[test]
 fn the_page_needs_nothing_but_itself() {
     let page = render(&RunModel::new(&fixture::mixed()));
     for outside in [

@@ -64,6 +64,9 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel) -> String {
         lines.optional("address", facts.address.as_deref());
         lines.list("tuning", &facts.tuning);
     }
+    for command in cell.attempts().flat_map(|attempt| &attempt.kept) {
+        lines.fact("kept, to look inside", command);
+    }
     for warning in cell.phases.iter().flat_map(|phase| &phase.warnings) {
         lines.fact("warning", warning);
     }

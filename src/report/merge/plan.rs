@@ -72,11 +72,9 @@ impl Plan {
         same_provider(parts)?;
         let (owners, mut notices) = owners(parts)?;
         let owns = |index: usize, cell: &CellId| owners.get(cell) == Some(&index);
-        let origins: Vec<PartFacts> = parts
-            .iter()
-            .enumerate()
-            .flat_map(|(index, part)| part.origins(|cell| owns(index, cell)))
-            .collect();
+        let origins = parts.iter().enumerate();
+        let origins = origins.flat_map(|(index, part)| part.origins(|cell| owns(index, cell)));
+        let origins = together(origins);
         let mut lacks = lacking_shards(&origins);
         lacks.extend(killed(parts, &owners));
         let is_whole = lacks.is_empty();
@@ -104,6 +102,22 @@ impl Plan {
 fn is_cut_off(part: &Part, index: usize, owners: &HashMap<CellId, usize>) -> bool {
     let mut cells = part.run.cells.iter();
     cells.any(|cell| owners.get(&cell.summary.id) == Some(&index) && !cell.verdict.is_settled())
+}
+
+/// The processes of one run on one machine as the one run that they are: their times together.
+fn together(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
+    let mut runs: Vec<PartFacts> = Vec::new();
+    for origin in origins {
+        let key = |part: &PartFacts| (part.run.clone(), part.host.clone(), part.shard.clone());
+        match runs.iter_mut().find(|run| key(run) == key(&origin)) {
+            Some(run) => {
+                run.cells.extend(origin.cells);
+                run.duration_ms += origin.duration_ms;
+            }
+            None => runs.push(origin),
+        }
+    }
+    runs
 }
 
 fn same_provider(parts: &[Part]) -> Result<(), MergeError> {
@@ -178,7 +192,8 @@ fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     }
     let there: BTreeSet<u32> = shards.iter().map(|shard| shard.index).collect();
     let count = first.count;
-    let missing = (1..=count).filter(|index| !there.contains(index));
+    let filled = u32::try_from(first.cells).unwrap_or(u32::MAX).min(count);
+    let missing = (1..=filled).filter(|index| !there.contains(index));
     let missing: Vec<String> = missing.map(|index| format!("{index}/{count}")).collect();
     if !missing.is_empty() {
         lacks.push(format!("shards are missing: {}", missing.join(", ")));

@@ -66,6 +66,7 @@ fn shard(index: u32, digest: &str) -> ShardFacts {
     ShardFacts {
         index,
         count: 2,
+        cells: 6,
         digest: digest.to_owned(),
     }
 }
@@ -125,6 +126,15 @@ fn a_shard_that_is_missing_or_of_another_selection_is_told() {
     let (plan, _) = merged(&[&one]).unwrap();
     assert_eq!(warnings(&plan), ["shards are missing: 2/2"]);
     assert!(!plan.is_whole);
+    let alone = run(place.path(), "alone", 5, &MIXED[1..2], |facts| {
+        let cells = 1;
+        facts.shard = Some(ShardFacts {
+            cells,
+            ..shard(1, "a")
+        });
+    });
+    let (plan, _) = merged(&[&alone]).unwrap();
+    assert!(plan.is_whole, "the second shard of one cell is empty");
     let (plan, _) = merged(&[&one, &other]).unwrap();
     assert!(warnings(&plan)[0].starts_with("the shards are not of one selection"));
     assert!(!plan.is_whole);
@@ -189,6 +199,22 @@ fn what_was_cut_off_counts_until_it_has_run_again() {
     let both = RunModel::new(&joined);
     assert_eq!(both.signal, None);
     assert_eq!(both.cells[1].verdict, CellVerdict::Passed);
+}
+
+#[test]
+fn the_processes_of_one_run_are_one_part() {
+    let place = tempfile::tempdir().unwrap();
+    let of_one = |facts: &mut RunFacts| {
+        facts.run = "nextest-1".to_owned();
+        facts.host.name = "builder".to_owned();
+    };
+    let one = run(place.path(), "one", 0, &MIXED[..1], of_one);
+    let two = run(place.path(), "two", 0, &MIXED[1..2], of_one);
+    let (plan, _) = merged(&[&one, &two]).unwrap();
+    let [part] = &plan.facts.parts[..] else {
+        panic!("{:?}", plan.facts.parts);
+    };
+    assert_eq!((part.cells.len(), part.duration_ms), (2, 120_000));
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) struct AttemptDraft {
     pub(super) quotes: Vec<LogTail>,
     pub(super) counters: Option<NodeCounters>,
     pub(super) steps: Vec<Step>,
+    pub(super) kept: Vec<String>,
     number: u32,
     cluster: Option<String>,
     started: Option<Timestamp>,
@@ -222,6 +223,7 @@ impl AttemptDraft {
             phases,
             counters: self.counters,
             steps: self.steps,
+            kept: self.kept,
             diagnostics: self.diagnostics,
             quotes: self.quotes,
         }

@@ -140,9 +140,10 @@ impl Folding {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
                 draft.end(end, at);
             }
-            // Its clean-up says that it was kept; the commands are for the one who watches.
-            Event::CellKept { .. }
-            | Event::RunStarted { .. }
+            Event::CellKept { commands, .. } => {
+                draft.attempt.kept = cleaning::texts(commands);
+            }
+            Event::RunStarted { .. }
             | Event::RunResumed { .. }
             | Event::Notice { .. }
             | Event::CellsAdded { .. }

@@ -92,6 +92,8 @@ pub struct CellModel {
     pub counters: Option<NodeCounters>,
     /// Where its time went beside the phases.
     pub steps: Vec<Step>,
+    /// The commands that look into what was kept of it; empty where nothing was.
+    pub kept: Vec<String>,
     /// Diagnostics files, relative to the run's folder.
     pub diagnostics: Vec<String>,
     /// What is quoted of them.

@@ -103,6 +103,13 @@ fn details(cell: &CellModel, name: &str) -> String {
             format_args!("Files: {}\n", escape(&cell.diagnostics.join(", "))),
         );
     }
+    if !cell.kept.is_empty() {
+        let commands = block(&cell.kept.join("\n"));
+        push(
+            &mut body,
+            format_args!("\nKept; to look inside:\n\n{commands}"),
+        );
+    }
     if let Some(load) = &cell.load {
         push(&mut body, format_args!("\nMachine: {}\n", text::load(load)));
     }

@@ -101,6 +101,10 @@ impl Block {
         if !attempt.diagnostics.is_empty() {
             out += &self.sentence("files: ", &attempt.diagnostics.join(", "));
         }
+        // Whole, however long: they are to be copied.
+        for command in &attempt.kept {
+            push(&mut out, format_args!("  to look inside: {command}\n"));
+        }
         out
     }
 
