@@ -9,6 +9,8 @@ use super::probe;
 pub struct Load {
     /// The load average over one minute, in hundredths.
     pub average_hundredths: u64,
+    /// Processes that run or want to at this moment. It rises and falls at once, where the average remembers what has ended.
+    pub runnable: u64,
     /// The share of the last ten seconds in which something waited for a processor, in percent; none where the kernel does not tell.
     pub cpu_pressure_percent: Option<u64>,
     /// Memory that new programs can have, in bytes.
@@ -18,9 +20,18 @@ pub struct Load {
 /// Looks at the machine; none where the kernel doesn't tell.
 pub fn measure() -> Option<Load> {
     let average = fs::read_to_string("/proc/loadavg").ok()?;
+    let mut words = average.split_whitespace();
     let pressure = fs::read_to_string("/proc/pressure/cpu").ok();
     Some(Load {
-        average_hundredths: hundredths(average.split_whitespace().next()?)?,
+        average_hundredths: hundredths(words.next()?)?,
+        // After two more averages: `3/182`, of which one is the look itself.
+        runnable: words
+            .nth(2)?
+            .split('/')
+            .next()?
+            .parse::<u64>()
+            .ok()?
+            .saturating_sub(1),
         cpu_pressure_percent: pressure.and_then(|text| pressure_percent(&text)),
         memory_available: probe::memory()?.available,
     })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::SLOTS_OF_CONTROL_PLANE;
 use crate::machine::load::{self, Load};
 use crate::machine::probe;
 
@@ -11,6 +12,7 @@ const LOAD_OF_SLOT: u64 = 75;
 const OVERLOAD_PER_CPU: u64 = 300;
 /// where something also waits for a processor most of the time, in percent.
 const OVERLOAD_PRESSURE: u64 = 50;
+
 /// What a cell takes of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
@@ -131,15 +133,23 @@ pub(super) fn shortage(
             needed,
         });
     }
-    let ours = taken as u64 * LOAD_OF_SLOT;
-    let others = load.average_hundredths.saturating_sub(ours);
-    let starved = load
-        .cpu_pressure_percent
-        .is_none_or(|percent| percent >= OVERLOAD_PRESSURE);
-    (others > vitals.cpus as u64 * OVERLOAD_PER_CPU && starved).then_some(Shortage::Processors {
+    is_overloaded(need, taken, &load, vitals.cpus).then_some(Shortage::Processors {
         average_hundredths: load.average_hundredths,
         cpus: vitals.cpus,
     })
+}
+
+/// Whether others keep the processors so busy that a cell of that need would starve. They have to do so for a while, and still.
+fn is_overloaded(need: &Need, taken: usize, load: &Load, cpus: usize) -> bool {
+    let ours = taken as u64 * LOAD_OF_SLOT;
+    let now = load.runnable * 100;
+    let others = load.average_hundredths.min(now).saturating_sub(ours);
+    // A lighter cell minds less.
+    let lightness = (SLOTS_OF_CONTROL_PLANE / need.slots.max(1)).max(1);
+    let is_starved = load
+        .cpu_pressure_percent
+        .is_none_or(|percent| percent >= OVERLOAD_PRESSURE);
+    is_starved && others > (cpus * lightness) as u64 * OVERLOAD_PER_CPU
 }
 
 /// Looks at the machine.

@@ -26,6 +26,7 @@ const CLUSTER: Need = Need {
 fn idle() -> Vitals {
     let load = Load {
         average_hundredths: 10,
+        runnable: 1,
         cpu_pressure_percent: Some(0),
         memory_available: 64 << 30,
     };
@@ -80,14 +81,20 @@ fn what_the_machine_is_short_of_is_said() {
     assert_eq!(short(4, 0, watched), Some(inotify));
     let busy = with_load(|load| {
         load.average_hundredths = 1205;
+        load.runnable = 14;
         load.cpu_pressure_percent = Some(90);
     });
     let processors =
         "waits for processors: other programs keep them busy, the load is 12.05 on 2".to_owned();
     assert_eq!(short(4, 0, busy), Some(processors));
     assert_eq!(short(12, 0, busy), None, "it is the cells' own load");
-    let was_busy = with_load(|load| load.average_hundredths = 1205);
-    assert_eq!(short(4, 0, was_busy), None, "nothing waits any more");
+    let was_busy = with_load(|load| {
+        load.average_hundredths = 1205;
+        load.cpu_pressure_percent = None;
+    });
+    assert_eq!(short(4, 0, was_busy), None, "it has ended meanwhile");
+    let light = shortage(&processes(1), 1, 0, &busy);
+    assert_eq!(light, None, "a cell of processes minds less");
     assert_eq!(short(4, 0, Vitals::default()), None, "nothing is known");
 }
 
