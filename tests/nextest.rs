@@ -10,6 +10,9 @@ use toml::{Table, Value};
 /// What diagnostics may take at the most, and what the reports take after clean-up.
 const DIAGNOSTICS_AND_REPORTS: Duration = Duration::from_secs(30);
 
+/// The pause before a second attempt, with its jitter.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
 fn configuration() -> Table {
     include_str!("../.config/nextest.toml").parse().unwrap()
 }
@@ -49,6 +52,17 @@ fn waits(phase: Phase) -> u32 {
     if phase == Phase::Restart { 3 } else { 1 }
 }
 
+/// What the attempts may take that are followed by another by default: each up to the phase that failed, its clean-up, and the pause.
+fn first_attempts(settings: &PhaseSettings) -> Duration {
+    let retried = Phase::ALL
+        .into_iter()
+        .filter(|phase| settings.retries(*phase) > 0);
+    let last = retried.max().unwrap();
+    let begun = Phase::ALL.into_iter().filter(|phase| *phase <= last);
+    let phases: Duration = begun.map(|phase| settings.timeout(phase)).sum();
+    phases + settings.timeout(Phase::Cleanup) + DIAGNOSTICS_AND_REPORTS + RETRY_PAUSE
+}
+
 #[test]
 fn a_cell_is_not_ended_before_its_own_deadlines_are_over() {
     let settings = PhaseSettings::default();
@@ -56,6 +70,7 @@ fn a_cell_is_not_ended_before_its_own_deadlines_are_over() {
         .into_iter()
         .map(|phase| settings.timeout(phase) * waits(phase))
         .sum();
+    let sum = sum + first_attempts(&settings);
     let configuration = configuration();
     let overrides = configuration["profile"]["default"]["overrides"]
         .as_array()
