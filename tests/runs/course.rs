@@ -108,3 +108,28 @@ fn a_run_whose_time_is_up_ends_in_order() {
     );
     record::assert_nothing_else_is_left(&place, &model);
 }
+
+#[test]
+fn repetitions_that_were_cut_off_are_resumed_and_no_others() {
+    let place = workplace(&["fast", "other"], "nothing");
+    let cut = ["--repeat", "2", "--jobs", "1", "--run-timeout", "3s"];
+    let (told, exit) = run(&place, &cut);
+    assert_eq!(exit, Some(3), "{told}");
+    let passed = verdicts(&record::read(&place))
+        .iter()
+        .filter(|(_, verdict)| *verdict == CellVerdict::Passed)
+        .count();
+    let (told, exit) = run(&place, &["--resume", "--jobs", "1"]);
+    assert_eq!(exit, Some(0), "{told}");
+    let begun = told.matches(" start ").count();
+    assert_eq!(begun, 4 - passed, "{told}");
+    let model = record::read(&place);
+    let ids = [
+        "k8s-1.36-n1-fast",
+        "k8s-1.36-n1-other",
+        "k8s-1.36-n1-fast#2",
+        "k8s-1.36-n1-other#2",
+    ];
+    assert_eq!(verdicts(&model), ids.map(|id| (id, CellVerdict::Passed)));
+    record::assert_nothing_else_is_left(&place, &model);
+}

@@ -27,8 +27,10 @@ pub const MEMORY_OF_CONTROL_PLANE: u64 = 768 << 20;
 
 /// How long it takes a cell to take the memory that it was let in for.
 const RAMP: Duration = Duration::from_secs(30);
-/// Nobody tells when another process lets go of a slot, or when the machine has memory again.
-const POLL: Duration = Duration::from_millis(200);
+/// Nobody tells when another process lets go of a slot,
+const POLL_SLOTS: Duration = Duration::from_millis(200);
+/// or when the machine has again what it was short of: looking at that costs more, and it comes more slowly.
+const POLL_MACHINE: Duration = Duration::from_secs(1);
 
 /// How the machine is looked at for a cell of that need.
 type Gauge = dyn Fn(&Need) -> Vitals + Send + Sync;
@@ -107,8 +109,7 @@ impl Budget {
             // Made before the look, so that nothing which is returned meanwhile is missed.
             let returned = self.returned.notified();
             let taken = self.collect(need, &mut share, &mut mine)?;
-            let vitals = self.vitals(*need).await;
-            let Some(short) = self.short_of(need, taken, share.slots.len(), &vitals) else {
+            let Some(short) = self.short_of(need, taken, share.slots.len()).await else {
                 self.promise(need, &share);
                 return Ok(share);
             };
@@ -116,7 +117,7 @@ impl Budget {
             // Whoever has the turn may wait for long; the run's end drops this.
             tokio::select! {
                 () = returned => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(pause(&short)) => {}
             }
         }
     }
@@ -158,13 +159,9 @@ impl Budget {
         looked.unwrap_or_default()
     }
 
-    fn short_of(
-        &self,
-        need: &Need,
-        taken: usize,
-        collected: usize,
-        vitals: &Vitals,
-    ) -> Option<Shortage> {
+    /// What a cell lacks that has `collected` slots where others have `taken`. Only who has all of them looks at the machine, and only
+    /// where something runs already.
+    async fn short_of(&self, need: &Need, taken: usize, collected: usize) -> Option<Shortage> {
         if collected < self.slots_of(need) {
             return Some(Shortage::Slots {
                 taken,
@@ -175,7 +172,8 @@ impl Budget {
         if taken == 0 {
             return None;
         }
-        shortage(need, taken, self.promised(), vitals)
+        let vitals = self.vitals(*need).await;
+        shortage(need, taken, self.promised(), &vitals)
     }
 
     fn promise(&self, need: &Need, share: &Share) {
@@ -197,6 +195,16 @@ impl Budget {
         promises
             .retain(|promise| promise.cell.strong_count() > 0 && promise.since.elapsed() < RAMP);
         promises.iter().map(|promise| promise.bytes).sum()
+    }
+}
+
+/// How long to wait before the next look.
+fn pause(short: &Shortage) -> Duration {
+    match short {
+        Shortage::Slots { .. } => POLL_SLOTS,
+        Shortage::Memory { .. } | Shortage::Processors { .. } | Shortage::Inotify { .. } => {
+            POLL_MACHINE
+        }
     }
 }
 
