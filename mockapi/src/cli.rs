@@ -2,16 +2,20 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Options, Server, StartError, start};
+use crate::{Options, Server, StartError, start, wipe};
 
 /// The mock's options.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Address of the Central API and the test interface (host:port or :port; port 0 takes any free
     /// one)
     #[arg(long, default_value = ":8080")]
@@ -22,6 +26,17 @@ pub struct Arguments {
     /// Namespace of the mock's Service, for the names in the certificate
     #[arg(long, default_value = "plexd-e2e")]
     namespace: String,
+}
+
+/// What the image is started for beside the mock.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Task {
+    /// Removes a folder with everything in it, and prints `wiped` once it is gone
+    #[command(hide = true)]
+    Wipe {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 /// Why the program ended before it was asked to.
@@ -52,6 +67,9 @@ pub fn main(arguments: Arguments) -> ExitCode {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .init();
+    if let Some(Task::Wipe { folder }) = &arguments.task {
+        return wipe::run(folder);
+    }
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(run(arguments)),
         Err(error) => {

@@ -32,6 +32,7 @@ mod state;
 mod testing;
 mod tls;
 pub mod view;
+mod wipe;
 
 pub use endpoint::Endpoint;
 pub use server::{Options, Server, StartError, start};

@@ -2,6 +2,7 @@
 //!
 //! A provider knows nothing of expectations and verdicts. Whatever goes wrong it says as a [`Failure`], by the one table of symptoms.
 
+pub mod existing;
 mod forward;
 pub mod images;
 pub mod kind;

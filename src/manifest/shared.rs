@@ -43,7 +43,8 @@ pub(super) fn set_apart(
                 };
                 set_all(object, "labels", &POD_SECURITY.map(level).into());
             }
-            "CustomResourceDefinition" => {}
+            // Whoever applies it has found none that is somebody else's.
+            "CustomResourceDefinition" => set_all(object, "labels", &shared.labels),
             kind @ ("ClusterRole" | "ClusterRoleBinding") => {
                 if kind == "ClusterRole" {
                     roles.insert(object.name.clone());

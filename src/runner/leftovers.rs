@@ -45,6 +45,8 @@ fn words(resource: &Resource) -> Words {
         Resource::Folder { .. } => ("folder", "folders"),
         Resource::Port { .. } => ("port", "ports"),
         Resource::Network { .. } => ("network", "networks"),
+        Resource::Namespace { .. } => ("namespace", "namespaces"),
+        Resource::ClusterObject { .. } => ("cluster's object", "cluster's objects"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::existing::{ExistingError, ExistingOptions, ExistingProvider};
 use crate::cluster::images;
 use crate::cluster::kind::{KindOptions, KindProvider};
 use crate::cluster::local::LocalProvider;
@@ -11,7 +12,7 @@ use crate::cluster::{Programs, Provider};
 use crate::deadline::RunClock;
 use crate::event::Failure;
 use crate::machine::{StateFolder, absolute};
-use crate::matrix::{ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest};
+use crate::matrix::{Existing, ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest};
 
 /// How long the engine may take to say that it is there.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +25,8 @@ pub(super) struct ProviderOptions {
     pub base: PathBuf,
     /// `[images]`.
     pub images: Images,
+    /// `[existing]`.
+    pub existing: Existing,
     /// `[run] prefix`.
     pub prefix: Prefix,
     /// `[run] tuned`.
@@ -53,9 +56,9 @@ pub enum ProviderError {
         /// Why the provider is local.
         reason: Option<String>,
     },
-    /// A later version's.
-    #[error("the provider `existing` is not in this version")]
-    Existing,
+    /// The cluster that is there can't be used.
+    #[error(transparent)]
+    Existing(#[from] ExistingError),
     /// The provider can't be set up.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -65,8 +68,10 @@ impl ProviderError {
     /// Whether the matrix or an option is to blame.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::NoBinary { .. } | Self::Existing => true,
-            Self::Failed(failure) => failure.class() == crate::event::FailureClass::Configuration,
+            Self::NoBinary { .. } | Self::Existing(ExistingError::NoTag { .. }) => true,
+            Self::Existing(ExistingError::Connection(failure)) | Self::Failed(failure) => {
+                failure.class() == crate::event::FailureClass::Configuration
+            }
         }
     }
 
@@ -80,8 +85,12 @@ impl ProviderError {
                     why.unwrap_or_default()
                 ))
             }
-            Self::Existing => Some("use `kind`, `local` or `auto`".to_owned()),
-            Self::Failed(failure) => failure.remedy.clone(),
+            Self::Existing(ExistingError::NoTag { role }) => Some(format!(
+                "build and push an image that the cluster can pull, and name it as `tag` under `[images.{role}]`; those of the reference programs are built with deploy/docker"
+            )),
+            Self::Existing(ExistingError::Connection(failure)) | Self::Failed(failure) => {
+                failure.remedy.clone()
+            }
         }
     }
 }
@@ -94,7 +103,7 @@ pub(super) async fn choose(
     match choice {
         ProviderChoice::Kind => kind(options, None),
         ProviderChoice::Local => local(options, None),
-        ProviderChoice::Existing => Err(ProviderError::Existing),
+        ProviderChoice::Existing => existing(options),
         ProviderChoice::Auto => match why_not_kind(&options.clock).await {
             None => kind(
                 options,
@@ -133,6 +142,20 @@ fn kind(options: ProviderOptions, reason: Option<String>) -> Result<Chosen, Prov
         prefix: options.prefix,
         clock: options.clock,
     })?;
+    Ok(Chosen {
+        provider: Arc::new(provider),
+        reason,
+    })
+}
+
+fn existing(options: ProviderOptions) -> Result<Chosen, ProviderError> {
+    let provider = ExistingProvider::new(&ExistingOptions {
+        existing: options.existing,
+        images: options.images,
+        base: options.base,
+        state: options.state,
+    })?;
+    let reason = Some(provider.place());
     Ok(Chosen {
         provider: Arc::new(provider),
         reason,

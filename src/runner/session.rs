@@ -129,6 +129,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         runner: session.runner.clone(),
         base: base.clone(),
         images: session.matrix.images.clone(),
+        existing: session.matrix.existing.clone(),
         prefix: settings.prefix.clone(),
         tuned: settings.tuned,
         state: state.clone(),

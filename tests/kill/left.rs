@@ -50,7 +50,9 @@ impl Known {
             | Resource::Volume { .. }
             | Resource::Processes { .. }
             | Resource::Folder { .. }
-            | Resource::Network { .. } => None,
+            | Resource::Network { .. }
+            | Resource::Namespace { .. }
+            | Resource::ClusterObject { .. } => None,
         };
         let ports = contents.left.iter().filter_map(|left| port(&left.resource));
         Self {

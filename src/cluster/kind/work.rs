@@ -192,7 +192,7 @@ pub(super) fn move_in(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
     tenant.spawn(async move {
         match it.access.reached().await {
-            Ok(access) => cell.enter(access),
+            Ok(access) => cell.enter(access, true),
             Err(failure) => cell.kube.set(Err(failure)),
         }
     });

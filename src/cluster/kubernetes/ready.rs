@@ -41,8 +41,14 @@ fn look(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -
     }
 }
 
-/// The cluster is up: its nodes are these and all are ready, its own pods run, and its DNS answers.
-pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
+/// The cluster's nodes are these, and all are ready.
+pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
+    let message = "the cluster's nodes were not ready in time";
+    let failure = Failure::new(Symptom::NodeNotReady, message);
+    look(node_rows(snapshot, nodes), failure, of_cluster(snapshot))
+}
+
+fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
     let mut evidence = Vec::new();
     let seen: BTreeSet<String> = snapshot.nodes.iter().map(|node| node.name_any()).collect();
     for node in nodes {
@@ -71,6 +77,12 @@ pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
         count.to_string(),
         count == nodes.len(),
     ));
+    evidence
+}
+
+/// The cluster is up: its nodes are these and all are ready, its own pods run, and its DNS answers.
+pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
+    let mut evidence = node_rows(snapshot, nodes);
     let waiting: Vec<_> = alive(&snapshot.system_pods)
         .filter(|pod| !runs(pod))
         .map(Pod::name_any)

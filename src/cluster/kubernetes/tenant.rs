@@ -55,11 +55,12 @@ impl Tenant {
             .spawn(self.stop.clone().run_until_cancelled_owned(work));
     }
 
-    /// Begins to watch.
-    pub(crate) fn enter(&self, access: Access) {
+    /// Begins to watch; the cluster's own pods only where their state is the cell's business, `system`.
+    pub(crate) fn enter(&self, access: Access, system: bool) {
         let view = View::start(
             &access.client,
             &self.plan.namespace,
+            system,
             &self.tasks,
             &self.stop,
         );

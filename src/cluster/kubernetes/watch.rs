@@ -50,10 +50,11 @@ struct Bell {
 }
 
 impl View {
-    /// Begins to watch the cell's namespace and what all cells have.
+    /// Begins to watch the cell's namespace and what all cells have; the pods that make the cluster what it is only where `system`.
     pub(crate) fn start(
         client: &Client,
         namespace: &str,
+        system: bool,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
@@ -68,7 +69,11 @@ impl View {
         };
         Self {
             pods: spawn.follow(Api::namespaced(client.clone(), namespace)),
-            system_pods: spawn.follow(Api::namespaced(client.clone(), "kube-system")),
+            system_pods: if system {
+                spawn.follow(Api::namespaced(client.clone(), "kube-system"))
+            } else {
+                reflector::store().0
+            },
             nodes: spawn.follow(Api::all(client.clone())),
             daemon_sets: spawn.follow(Api::namespaced(client.clone(), namespace)),
             deployments: spawn.follow(Api::namespaced(client.clone(), namespace)),

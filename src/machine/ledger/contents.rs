@@ -114,7 +114,9 @@ mod tests {
             | Resource::Volume { .. }
             | Resource::Processes { .. }
             | Resource::Folder { .. }
-            | Resource::Network { .. } => None,
+            | Resource::Network { .. }
+            | Resource::Namespace { .. }
+            | Resource::ClusterObject { .. } => None,
         };
         contents.left.iter().filter_map(port).collect()
     }

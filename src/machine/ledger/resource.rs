@@ -43,6 +43,28 @@ pub enum Resource {
         /// Its name.
         name: String,
     },
+    /// A namespace in a cluster that was there already.
+    Namespace {
+        /// The files of the kubeconfig that leads there.
+        kubeconfig: Vec<PathBuf>,
+        /// Its context.
+        context: String,
+        /// The namespace's name.
+        name: String,
+    },
+    /// Something in such a cluster that is in no namespace.
+    ClusterObject {
+        /// The files of the kubeconfig that leads there.
+        kubeconfig: Vec<PathBuf>,
+        /// Its context.
+        context: String,
+        /// Such as `rbac.authorization.k8s.io/v1`.
+        api_version: String,
+        /// Such as `ClusterRole`.
+        kind: String,
+        /// The object's name.
+        name: String,
+    },
 }
 
 impl fmt::Display for Resource {
@@ -54,6 +76,15 @@ impl fmt::Display for Resource {
             Self::Folder { path } => write!(formatter, "folder {}", path.display()),
             Self::Port { port } => write!(formatter, "port {port}"),
             Self::Network { name } => write!(formatter, "network {name}"),
+            Self::Namespace { context, name, .. } => {
+                write!(formatter, "namespace {name} in {context}")
+            }
+            Self::ClusterObject {
+                context,
+                kind,
+                name,
+                ..
+            } => write!(formatter, "{kind} {name} in {context}"),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Collector, GcOutcome, GcRow, temporaries};
+use crate::cluster::existing;
 use crate::cluster::kind::Found;
 use crate::error::chain;
 use crate::machine::marked::Marked;
@@ -146,7 +147,9 @@ impl Collector<'_> {
                 | Resource::Volume { .. }
                 | Resource::Folder { .. }
                 | Resource::Port { .. }
-                | Resource::Network { .. } => None,
+                | Resource::Network { .. }
+                | Resource::Namespace { .. }
+                | Resource::ClusterObject { .. } => None,
             })
             .collect()
     }
@@ -156,6 +159,9 @@ impl Collector<'_> {
             Resource::KindCluster { name, .. } => self.cluster(run, name, is_settling).await,
             Resource::Volume { name } => self.volume(name).await,
             Resource::Folder { path } => self.folder(run, path),
+            Resource::Namespace { .. } | Resource::ClusterObject { .. } => {
+                self.elsewhere(run, resource).await
+            }
             // It is not one run's alone: it is looked at when all runs were.
             Resource::Network { .. } => self.engine.needed().map(|_| None),
             // They were looked for by the run's mark; and a port is free when its process is gone.
@@ -207,6 +213,24 @@ impl Collector<'_> {
         }
         let is_gone = engine.remove_volume(name).await.map_err(said)?;
         Ok(Some(outcome(is_gone, || "a container uses it".to_owned())))
+    }
+
+    /// Something in a cluster that others use: only what carries the run's label there.
+    async fn elsewhere(&self, run: &DeadRun, resource: &Resource) -> Looked {
+        let said = |failure: crate::event::Failure| failure.message;
+        let looking = existing::is_there(resource, &run.token, &self.deadline);
+        if !looking.await.map_err(said)? {
+            return Ok(None);
+        }
+        if self.options.dry_run {
+            return Ok(Some(GcOutcome::WouldRemove));
+        }
+        let removing = existing::remove(resource, &run.token, &self.deadline);
+        let cleared = removing.await.map_err(said)?;
+        for warning in cleared.warnings {
+            tracing::warn!(run = run.token, "{warning}");
+        }
+        Ok(Some(GcOutcome::Removed))
     }
 
     /// Folders of a run are below its own: whatever else a ledger says is not believed.
@@ -277,7 +301,9 @@ fn volumes(run: &DeadRun) -> BTreeSet<String> {
             | Resource::Processes { .. }
             | Resource::Folder { .. }
             | Resource::Port { .. }
-            | Resource::Network { .. } => None,
+            | Resource::Network { .. }
+            | Resource::Namespace { .. }
+            | Resource::ClusterObject { .. } => None,
         });
     names.collect()
 }

@@ -1,0 +1,48 @@
+//! Wiping a folder of a node: what a runner starts the image for, after a cell in a cluster that others use.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Removes `folder` with everything in it, and prints `wiped` once it is gone. One that is not there is gone.
+pub(crate) fn run(folder: &Path) -> ExitCode {
+    match wipe(folder).and_then(|()| writeln!(io::stdout().lock(), "wiped")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("failed to wipe {}: {error}", folder.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A link is removed, and not what it leads to.
+fn wipe(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::other("it is still there")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_and_what_its_links_lead_to_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let (own, others) = (place.path().join("own"), place.path().join("others"));
+        fs::create_dir_all(own.join("deep")).unwrap();
+        fs::create_dir(&others).unwrap();
+        fs::write(others.join("kept"), "kept").unwrap();
+        std::os::unix::fs::symlink(&others, own.join("deep/link")).unwrap();
+        wipe(&own).unwrap();
+        assert!(!own.exists() && others.join("kept").exists());
+        wipe(&own).unwrap();
+    }
+}

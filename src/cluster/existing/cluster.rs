@@ -1,0 +1,402 @@
+//! One cell in a cluster that others use, phase by phase.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Client, ResourceExt};
+
+use super::marks::{RUN, run_of, selector};
+use super::provider::Shared;
+use super::turn::Turn;
+use super::{clear, definitions};
+use crate::cluster::kubernetes::{Access, Tenant, diagnostics, ready};
+use crate::cluster::milestone::Milestone;
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, Restarted};
+use crate::deadline::Deadline;
+use crate::error::chain;
+use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
+use crate::machine::{LedgerContents, LedgerError, Resource, is_dead};
+use crate::manifest::Object;
+
+/// A cell's part of the cluster.
+pub(super) struct ExistingCluster {
+    shared: Arc<Shared>,
+    tenant: Arc<Tenant>,
+    /// The turn was asked for, and may have been given.
+    has_asked: AtomicBool,
+    /// The cell has its turn.
+    has_turn: AtomicBool,
+}
+
+fn unkept(error: &LedgerError) -> Failure {
+    Failure::new(Symptom::FilesystemFailed, chain(error))
+}
+
+impl ExistingCluster {
+    pub(super) fn new(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
+        Self {
+            shared,
+            tenant: Arc::new(Tenant::new(plan, Arc::new(Milestone::new()))),
+            has_asked: AtomicBool::new(false),
+            has_turn: AtomicBool::new(false),
+        }
+    }
+
+    fn run(&self) -> &str {
+        self.tenant.plan.ledger.run()
+    }
+
+    fn own_namespace(&self) -> Resource {
+        let name = &self.tenant.plan.namespace;
+        self.shared.connection.namespace(name)
+    }
+
+    fn turn(&self, client: &Client) -> Turn {
+        Turn::new(client, &self.tenant.plan.namespace, self.run())
+    }
+
+    /// Waits for the cell's turn in the cluster, and keeps it.
+    async fn take_turn(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
+        let turn = self.turn(client);
+        // By its name the Lease is found, too.
+        let namespace = self.own_namespace();
+        let planned = self.tenant.plan.ledger.plan(namespace);
+        planned.map_err(|error| unkept(&error))?;
+        self.has_asked.store(true, Ordering::SeqCst);
+        turn.take(&self.shared.state, deadline).await?;
+        self.has_turn.store(true, Ordering::SeqCst);
+        let lost = Arc::clone(&self.tenant.lost);
+        self.tenant
+            .spawn(async move { lost.set(Err(turn.hold().await)) });
+        Ok(())
+    }
+
+    /// Takes away what dead runs have left. Whatever else of ours is there was kept, or is of another machine's run that has died.
+    async fn clear_stale(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
+        for found in clear::ours::<Namespace>(client, &selector()).await? {
+            let name = found.name_any();
+            let run = run_of(&found).unwrap_or_default().to_owned();
+            if !self.is_stale(&name, &run).map_err(|error| unkept(&error))? {
+                return Err(self.occupied(&name));
+            }
+            tracing::info!(namespace = name, "removing what a dead run left behind");
+            let clearing = Box::pin(clear::namespace(client, &name, &run, deadline));
+            self.tenant
+                .steps
+                .measure("stale namespace", clearing)
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn is_stale(&self, name: &str, run: &str) -> Result<bool, LedgerError> {
+        let state = &self.shared.state;
+        if !is_dead(state, run)? {
+            return Ok(false);
+        }
+        let left = LedgerContents::read(&state.run(run))?.left;
+        let resource = self.shared.connection.namespace(name);
+        let own = left.iter().find(|left| left.resource == resource);
+        Ok(own.is_none_or(|left| left.kept.is_none()))
+    }
+
+    fn occupied(&self, name: &str) -> Failure {
+        let message = format!(
+            "the namespace {name} of another run is there, and its agents hold the nodes' ports"
+        );
+        let kubectl = self.shared.connection.kubectl();
+        Failure::new(Symptom::ClusterNotUp, message).with_remedy(format!(
+            "remove it with `e2e-matrix gc --kept`, or with `{kubectl} delete namespace {name}`"
+        ))
+    }
+
+    /// The objects that the cell makes beside its namespace, as the ledger has them.
+    fn resource(&self, object: &Object) -> Option<Resource> {
+        let connection = &self.shared.connection;
+        match object.kind.as_str() {
+            "Namespace" => Some(connection.namespace(&object.name)),
+            _ if object.is_namespaced() => None,
+            kind => Some(connection.object(&object.api_version, kind, &object.name)),
+        }
+    }
+
+    async fn apply(&self) -> Result<Vec<Evidence>, Failure> {
+        let tenant = &self.tenant;
+        let client = self.shared.client().await?;
+        let foreign = definitions::foreign(client, tenant.plan.rendered.objects()).await?;
+        let is_own =
+            |object: &&Object| object.kind != definitions::KIND || !foreign.contains(&object.name);
+        let own = || tenant.plan.rendered.objects().filter(is_own);
+        for resource in own().filter_map(|object| self.resource(object)) {
+            let planned = tenant.plan.ledger.plan(resource);
+            planned.map_err(|error| unkept(&error))?;
+        }
+        // Each node pulls its images when its pods start.
+        let images = Milestone::new();
+        images.set(Ok(Vec::new()));
+        let mut evidence = tenant.apply(own(), &images).await?;
+        evidence.extend(foreign.into_iter().map(|name| Evidence {
+            node: None,
+            subject: format!("{} {name}", definitions::KIND),
+            expected: "there already".to_owned(),
+            seen: "left as it is".to_owned(),
+            holds: true,
+        }));
+        Ok(evidence)
+    }
+
+    /// Takes the namespace and all that is labelled for it away, and looks that nothing is left.
+    async fn clear(&self, client: &Client, deadline: &Deadline) -> Result<Cleared, Failure> {
+        let plan = &self.tenant.plan;
+        let clearing = clear::namespace(client, &plan.namespace, self.run(), deadline);
+        let mut cleared = Box::pin(clearing).await?;
+        for object in plan.rendered.objects() {
+            if object.kind == "Namespace" || object.is_namespaced() {
+                continue;
+            }
+            let run = self.run();
+            // A definition that is somebody else's is left as it was found.
+            let (version, kind) = (&object.api_version, &object.kind);
+            if kind == definitions::KIND && !self.is_own_definition(client, &object.name).await? {
+                continue;
+            }
+            let removed = clear::object(client, version, kind, &object.name, run).await?;
+            cleared.evidence.push(removed);
+        }
+        cleared.evidence.push(self.nothing_left(client).await?);
+        for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
+            let gone = plan.ledger.gone(resource);
+            gone.map_err(|error| unkept(&error))?;
+        }
+        Ok(cleared)
+    }
+
+    async fn is_own_definition(&self, client: &Client, name: &str) -> Result<bool, Failure> {
+        let own = format!("{RUN}={}", self.run());
+        let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
+        Ok(found.iter().any(|definition| definition.name_any() == name))
+    }
+
+    /// Lists what carries the run's label. The run's other cells have ended or not begun.
+    async fn nothing_left(&self, client: &Client) -> Result<Evidence, Failure> {
+        let own = format!("{RUN}={}", self.run());
+        let mut left = Vec::new();
+        let names = |kind: &str, found: Vec<String>| -> Vec<String> {
+            let titles = found.into_iter().map(|name| format!("{kind} {name}"));
+            titles.collect()
+        };
+        let found = clear::ours::<Namespace>(client, &own).await?;
+        left.extend(names("Namespace", all_names(&found)));
+        let found = clear::ours::<ClusterRole>(client, &own).await?;
+        left.extend(names("ClusterRole", all_names(&found)));
+        let found = clear::ours::<ClusterRoleBinding>(client, &own).await?;
+        left.extend(names("ClusterRoleBinding", all_names(&found)));
+        let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
+        left.extend(names(definitions::KIND, all_names(&found)));
+        let row = Evidence {
+            node: None,
+            subject: "objects with the run's label".to_owned(),
+            expected: "none left".to_owned(),
+            seen: if left.is_empty() {
+                "none".to_owned()
+            } else {
+                left.join(", ")
+            },
+            holds: left.is_empty(),
+        };
+        if row.holds {
+            return Ok(row);
+        }
+        let message = "something of the cell is still there";
+        Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence([row]))
+    }
+
+    fn commands(&self) -> Vec<String> {
+        let kubectl = self.shared.connection.kubectl();
+        let namespace = &self.tenant.plan.namespace;
+        vec![
+            format!("{kubectl} -n {namespace} get pods -o wide"),
+            format!("{kubectl} -n {namespace} logs daemonset/plexd"),
+            "e2e-matrix gc --kept".to_owned(),
+        ]
+    }
+}
+
+fn all_names(objects: &[impl ResourceExt]) -> Vec<String> {
+    objects.iter().map(ResourceExt::name_any).collect()
+}
+
+fn late(what: &str, timed_out: crate::deadline::TimedOut) -> Failure {
+    Failure::new(Symptom::ApiServerGone, format!("{what} {timed_out}"))
+}
+
+#[async_trait]
+impl Cluster for ExistingCluster {
+    /// Everything waits for the cell's turn.
+    fn begin(&self) {}
+
+    async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+        let (tenant, shared) = (&self.tenant, &self.shared);
+        let client = shared.client().await?;
+        let access = Access::open(client.clone(), deadline.remaining()).await?;
+        let version = access.server_version.clone();
+        let taking = Box::pin(self.take_turn(client, deadline));
+        tenant.steps.measure("turn in the cluster", taking).await?;
+        Box::pin(self.clear_stale(client, deadline)).await?;
+        tenant.enter(access, false);
+        let nodes = self.nodes();
+        let looking = tenant.watch(deadline, |snapshot| ready::nodes(snapshot, &nodes));
+        let mut evidence = looking.await?;
+        evidence.push(ready::version(tenant.plan.cell.kubernetes, &version)?);
+        Ok(evidence)
+    }
+
+    async fn images(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+        let names = &self.shared.names;
+        let row = |name: &String| Evidence {
+            node: None,
+            subject: format!("image {name}"),
+            expected: "pulled by the nodes".to_owned(),
+            seen: "not looked at: nodes pull it when pods start".to_owned(),
+            holds: true,
+        };
+        Ok([&names.agent, &names.mock].map(row).into())
+    }
+
+    async fn manifests(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+        let applying = tokio::select! {
+            biased;
+            applied = deadline.run(Box::pin(self.apply())) => applied,
+            failure = self.tenant.lost.failed() => return Err(failure),
+        };
+        let applied = applying.map_err(|timed_out| late("applying the objects", timed_out))?;
+        self.tenant.applied.set(applied);
+        self.tenant.manifests(deadline).await
+    }
+
+    async fn mock_available(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+        self.tenant.mock_available(deadline).await
+    }
+
+    async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+        self.tenant.agents_ready(&self.nodes(), deadline).await
+    }
+
+    async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
+        self.tenant.connect(deadline).await
+    }
+
+    fn nodes(&self) -> Vec<NodeName> {
+        self.shared.nodes.get().cloned().unwrap_or_default()
+    }
+
+    fn facts(&self) -> CellFacts {
+        let kube = self.tenant.kube.get();
+        CellFacts {
+            server_version: kube.map(|kube| kube.server_version.clone()),
+            nodes: self.nodes().iter().map(ToString::to_string).collect(),
+            agent: self.shared.names.agent.clone(),
+            mock: self.shared.names.mock.clone(),
+            address: self.tenant.address().map(|address| address.to_string()),
+            tuning: Vec::new(),
+        }
+    }
+
+    async fn broken(&self) -> Failure {
+        self.tenant.broken().await
+    }
+
+    async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
+        self.tenant.agent_log(node).await
+    }
+
+    async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
+        self.tenant.log_tails(node, lines).await
+    }
+
+    async fn restart(&self, nodes: &[NodeName], deadline: &Deadline) -> Result<Restarted, Failure> {
+        self.tenant.restart(nodes, deadline).await
+    }
+
+    async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic> {
+        let plan = &self.tenant.plan;
+        let Some(kube) = self.tenant.kube.get() else {
+            return Vec::new();
+        };
+        let collected = deadline.run(diagnostics::collect(plan, &kube)).await;
+        let mut found = collected.unwrap_or_default();
+        for diagnostic in &mut found {
+            diagnostic.text = diagnostics::mask(plan, &diagnostic.text);
+        }
+        found
+    }
+
+    async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
+        if !self.has_asked.load(Ordering::SeqCst) {
+            // Nothing was made.
+            self.tenant.leave(deadline).await;
+            return Ok(Cleared::default());
+        }
+        let client = self.shared.client().await?;
+        if !self.has_turn.load(Ordering::SeqCst) {
+            self.tenant.leave(deadline).await;
+            let turn = self.turn(client);
+            let released = deadline.run(turn.release()).await;
+            released.map_err(|timed_out| late("letting the cluster go", timed_out))??;
+            let gone = self.tenant.plan.ledger.gone(self.own_namespace());
+            gone.map_err(|error| unkept(&error))?;
+            return Ok(Cleared::default());
+        }
+        // The Lease is held to the end: nobody else may come while this is going.
+        let turn = self.turn(client);
+        self.tenant.leave(deadline).await;
+        let clearing = async {
+            tokio::select! {
+                cleared = Box::pin(self.clear(client, deadline)) => cleared,
+                failure = Box::pin(turn.hold()) => Err(failure),
+            }
+        };
+        let clearing = self.tenant.steps.measure("clear", clearing);
+        let cleared = deadline.run(clearing).await;
+        turn.release().await?;
+        cleared.map_err(|timed_out| {
+            let message = format!("clean-up {timed_out}");
+            Failure::new(Symptom::CleanupIncomplete, message)
+                .with_remedy("`e2e-matrix gc` removes what is left, once the run has ended")
+        })?
+    }
+
+    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let plan = &self.tenant.plan;
+        self.tenant.leave(deadline).await;
+        if self.has_turn.load(Ordering::SeqCst) {
+            self.turn(self.shared.client().await?).release().await?;
+        }
+        let commands = self.commands();
+        let left = LedgerContents::read(plan.ledger.folder()).map_err(|error| unkept(&error))?;
+        for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
+            // What was not made stays out of the ledger.
+            if !left.left.iter().any(|left| left.resource == resource) {
+                continue;
+            }
+            let is_namespace = matches!(resource, Resource::Namespace { .. });
+            let how = if is_namespace {
+                commands.clone()
+            } else {
+                Vec::new()
+            };
+            let kept = plan.ledger.keep(resource, how);
+            kept.map_err(|error| unkept(&error))?;
+        }
+        Ok(commands)
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        self.tenant.steps.steps()
+    }
+}

@@ -1,0 +1,185 @@
+//! The way to the cluster: a context of a kubeconfig that is read and never written.
+
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::cluster::kubernetes::client;
+use crate::cluster::quoted;
+use crate::event::{Failure, Symptom};
+use crate::machine::{Resource, absolute};
+use crate::matrix::Existing;
+
+/// The context of a kubeconfig. Holds no secret: they stay in the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Connection {
+    /// The files that make the kubeconfig together.
+    pub(super) files: Vec<PathBuf>,
+    /// The context.
+    pub(super) context: String,
+    /// Whether nobody named it.
+    pub(super) is_current: bool,
+}
+
+impl Connection {
+    /// The connection that `[existing]` or its options ask for; `base` is the matrix file's folder.
+    pub(super) fn choose(existing: &Existing, base: &Path) -> Result<Self, Failure> {
+        let files = match &existing.kubeconfig {
+            Some(file) => vec![absolute(base.join(file))],
+            None => of_user(),
+        };
+        let kubeconfig = read(&files)?;
+        let (context, is_current) = match (&existing.context, &kubeconfig.current_context) {
+            (Some(named), _) => (named.clone(), false),
+            (None, Some(current)) if !current.is_empty() => (current.clone(), true),
+            (None, _) => {
+                let message = "the kubeconfig has no current context";
+                return Err(Failure::new(Symptom::BadConfiguration, message)
+                    .with_remedy("name one with `--context`, or as `context` under `[existing]`"));
+            }
+        };
+        let names: Vec<&str> = kubeconfig
+            .contexts
+            .iter()
+            .map(|named| named.name.as_str())
+            .collect();
+        if !names.contains(&context.as_str()) {
+            let message = format!("the kubeconfig has no context `{context}`");
+            return Err(Failure::new(Symptom::BadConfiguration, message)
+                .with_remedy(format!("there are: {}", names.join(", "))));
+        }
+        Ok(Self {
+            files,
+            context,
+            is_current,
+        })
+    }
+
+    /// The connection that a ledger names.
+    pub(super) fn known(files: &[PathBuf], context: &str) -> Self {
+        Self {
+            files: files.to_vec(),
+            context: context.to_owned(),
+            is_current: false,
+        }
+    }
+
+    /// A client.
+    pub(super) async fn client(&self) -> Result<Client, Failure> {
+        let options = KubeConfigOptions {
+            context: Some(self.context.clone()),
+            ..KubeConfigOptions::default()
+        };
+        client(read(&self.files)?, &options).await
+    }
+
+    /// A namespace, as the ledger has it.
+    pub(super) fn namespace(&self, name: &str) -> Resource {
+        Resource::Namespace {
+            kubeconfig: self.files.clone(),
+            context: self.context.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// An object that is in none of our namespaces, as the ledger has it.
+    pub(super) fn object(&self, api_version: &str, kind: &str, name: &str) -> Resource {
+        Resource::ClusterObject {
+            kubeconfig: self.files.clone(),
+            context: self.context.clone(),
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// `kubectl` with what leads it here.
+    pub(super) fn kubectl(&self) -> String {
+        let files: Vec<_> = self
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        let context = quoted(&self.context);
+        match &files[..] {
+            [file] => format!("kubectl --kubeconfig {} --context {context}", quoted(file)),
+            files => format!(
+                "KUBECONFIG={} kubectl --context {context}",
+                quoted(&files.join(":"))
+            ),
+        }
+    }
+}
+
+/// The files that the user's own tools read.
+fn of_user() -> Vec<PathBuf> {
+    let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+    match named {
+        Some(list) => std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .map(absolute)
+            .collect(),
+        None => std::env::home_dir()
+            .map(|home| home.join(".kube/config"))
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn read(files: &[PathBuf]) -> Result<Kubeconfig, Failure> {
+    let mut whole = Kubeconfig::default();
+    for file in files {
+        let unreadable = |error: kube::config::KubeconfigError| {
+            let message = format!("the kubeconfig {} can't be used: {error}", file.display());
+            Failure::new(Symptom::BadConfiguration, message).with_remedy(
+                "name another one with `--kubeconfig`, or as `kubeconfig` under `[existing]`",
+            )
+        };
+        let part = Kubeconfig::read_from(file).map_err(unreadable)?;
+        whole = whole.merge(part).map_err(unreadable)?;
+    }
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: one\ncontexts:\n- {name: one, context: {cluster: c, user: u}}\n- {name: two, context: {cluster: c, user: u}}\n";
+
+    fn choose(context: Option<&str>, text: &str) -> Result<Connection, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config"), text).unwrap();
+        let existing = Existing {
+            context: context.map(str::to_owned),
+            kubeconfig: Some("config".into()),
+        };
+        Connection::choose(&existing, folder.path())
+    }
+
+    #[test]
+    fn the_current_context_is_taken_only_where_none_is_named() {
+        let named = choose(Some("two"), CONFIG).unwrap();
+        assert_eq!((named.context.as_str(), named.is_current), ("two", false));
+        let current = choose(None, CONFIG).unwrap();
+        assert_eq!(
+            (current.context.as_str(), current.is_current),
+            ("one", true)
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let failure = choose(Some("three"), CONFIG).unwrap_err();
+        assert_eq!(failure.symptom, Symptom::BadConfiguration);
+        assert_eq!(failure.remedy.as_deref(), Some("there are: one, two"));
+        let without = CONFIG.replace("current-context: one\n", "");
+        assert!(
+            choose(None, &without)
+                .unwrap_err()
+                .message
+                .contains("no current context")
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Definitions of custom resources, the one thing that cells share with others: those that are there are left as they are, those that a
+//! cell has to bring go with it.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client, ResourceExt};
+
+use super::marks::is_ours;
+use crate::cluster::kubernetes::unusable;
+use crate::event::{Failure, Symptom};
+use crate::manifest::Object;
+
+/// The kind of a definition.
+pub(super) const KIND: &str = "CustomResourceDefinition";
+
+/// The names of the definitions among `objects` that are there and somebody else's. Whoever calls has its turn in the cluster, so that
+/// one of ours is what a dead run has left.
+pub(super) async fn foreign(
+    client: &Client,
+    objects: impl Iterator<Item = &Object>,
+) -> Result<Vec<String>, Failure> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut foreign = Vec::new();
+    for object in objects.filter(|object| object.kind == KIND) {
+        let there = api.get_opt(&object.name).await;
+        let there = there.map_err(|error| unusable(&error))?;
+        if let Some(there) = there.filter(|there| !is_ours(there)) {
+            let wanted: CustomResourceDefinition = serde_json::from_value(object.value.clone())
+                .map_err(|error| differs(&object.name, &format!("ours can't be read: {error}")))?;
+            compatible(&wanted, &there)?;
+            foreign.push(object.name.clone());
+        }
+    }
+    Ok(foreign)
+}
+
+/// Whether agents that are made for `wanted` can work with what is `there`: the same names, and every version served.
+fn compatible(
+    wanted: &CustomResourceDefinition,
+    there: &CustomResourceDefinition,
+) -> Result<(), Failure> {
+    let name = there.name_any();
+    let (ours, theirs) = (&wanted.spec, &there.spec);
+    if ours.group != theirs.group
+        || ours.scope != theirs.scope
+        || ours.names.kind != theirs.names.kind
+        || ours.names.plural != theirs.names.plural
+    {
+        return Err(differs(&name, "it is of another group, scope or name"));
+    }
+    for version in ours.versions.iter().filter(|version| version.served) {
+        let served = theirs
+            .versions
+            .iter()
+            .find(|other| other.name == version.name);
+        let Some(served) = served.filter(|other| other.served) else {
+            return Err(differs(
+                &name,
+                &format!("it does not serve {}", version.name),
+            ));
+        };
+        if served.schema != version.schema {
+            let why = format!("its {} has another schema", version.name);
+            return Err(differs(&name, &why));
+        }
+    }
+    Ok(())
+}
+
+fn differs(name: &str, why: &str) -> Failure {
+    let message = format!("the cluster has a definition {name} that does not fit: {why}");
+    Failure::new(Symptom::ObjectRefused, message).with_remedy(
+        "definitions that are there are never changed: use another cluster, or manifests with the same definition",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition() -> CustomResourceDefinition {
+        let text = include_str!("../../../deploy/kubernetes/crds/plexdhook-crd.yaml");
+        serde_saphyr::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_definition_fits_that_serves_what_is_needed() {
+        let wanted = definition();
+        assert!(compatible(&wanted, &wanted).is_ok());
+        let mut more = wanted.clone();
+        let mut older = more.spec.versions[0].clone();
+        older.name = "v0".to_owned();
+        more.spec.versions.push(older);
+        assert!(compatible(&wanted, &more).is_ok());
+        let mut other = wanted.clone();
+        other.spec.versions[0].served = false;
+        let failure = compatible(&wanted, &other).unwrap_err();
+        assert!(failure.message.contains("does not serve"), "{failure}");
+        let mut other = wanted.clone();
+        other.spec.scope = "Cluster".to_owned();
+        assert!(compatible(&wanted, &other).is_err());
+    }
+}

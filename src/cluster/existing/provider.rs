@@ -1,0 +1,148 @@
+//! The provider: one way to one cluster, for all cells of a run.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kube::Client;
+use tokio::sync::OnceCell;
+
+use super::cluster::ExistingCluster;
+use super::connection::Connection;
+use super::{ExistingOptions, marks, survey};
+use crate::cluster::{CellPlan, Cluster, ClusterName, ImageNames, NodeName, Provider, Survey};
+use crate::deadline::Deadline;
+use crate::event::{Execution, Failure};
+use crate::machine::{Ledger, StateFolder};
+use crate::manifest::{PullPolicy, Shared as Apart};
+use crate::matrix::{Cell, ImageSource, Phase, SystemUnderTest};
+
+/// A cluster that is there already.
+pub struct ExistingProvider(Arc<Shared>);
+
+/// Why the provider can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ExistingError {
+    /// The cluster pulls its images itself.
+    #[error("an existing cluster pulls its images itself, and `[images.{role}]` names none")]
+    NoTag {
+        /// `agent` or `mock`.
+        role: &'static str,
+    },
+    /// The kubeconfig can't be used.
+    #[error(transparent)]
+    Connection(#[from] Failure),
+}
+
+/// What the cells share.
+pub(super) struct Shared {
+    pub(super) connection: Connection,
+    pub(super) names: ImageNames,
+    pub(super) state: StateFolder,
+    client: OnceCell<Client>,
+    /// The nodes, control plane first, as preflight found them.
+    pub(super) nodes: OnceCell<Vec<NodeName>>,
+}
+
+impl Shared {
+    /// The client.
+    pub(super) async fn client(&self) -> Result<&Client, Failure> {
+        self.client
+            .get_or_try_init(|| self.connection.client())
+            .await
+    }
+}
+
+impl ExistingProvider {
+    /// A provider. It reads the kubeconfig, and touches nothing.
+    pub fn new(options: &ExistingOptions) -> Result<Self, ExistingError> {
+        let names = ImageNames {
+            agent: tag("agent", &options.images.agent)?,
+            mock: tag("mock", &options.images.mock)?,
+            pull: PullPolicy::IfNotPresent,
+        };
+        let connection = Connection::choose(&options.existing, &options.base)?;
+        Ok(Self(Arc::new(Shared {
+            connection,
+            names,
+            state: options.state.clone(),
+            client: OnceCell::new(),
+            nodes: OnceCell::new(),
+        })))
+    }
+
+    /// Which cluster it is, for people.
+    pub fn place(&self) -> String {
+        let connection = &self.0.connection;
+        let how = if connection.is_current {
+            ", the kubeconfig's current one"
+        } else {
+            ""
+        };
+        format!("context {}{how}", connection.context)
+    }
+}
+
+fn tag(role: &'static str, program: &SystemUnderTest) -> Result<String, ExistingError> {
+    match &program.image {
+        ImageSource::Tag(tag) => Ok(tag.clone()),
+        ImageSource::Reference | ImageSource::Build(_) => Err(ExistingError::NoTag { role }),
+    }
+}
+
+#[async_trait]
+impl Provider for ExistingProvider {
+    fn name(&self) -> &'static str {
+        "existing"
+    }
+
+    fn execution(&self, phase: Phase) -> Execution {
+        match phase {
+            // The cluster pulls them when pods start.
+            Phase::Images => Execution::Simulated,
+            Phase::Preflight
+            | Phase::Cluster
+            | Phase::Manifests
+            | Phase::Readiness
+            | Phase::Assertions
+            | Phase::RequestBodies
+            | Phase::Periodic
+            | Phase::Restart
+            | Phase::LocalEndpoint
+            | Phase::Cleanup => Execution::Run,
+        }
+    }
+
+    async fn tools(&self) -> Vec<String> {
+        vec![self.place()]
+    }
+
+    fn images(&self) -> ImageNames {
+        self.0.names.clone()
+    }
+
+    fn namespace(&self, name: &ClusterName) -> String {
+        name.to_string()
+    }
+
+    fn shared(&self, cell: &Cell, run: &str, namespace: &str) -> Option<Apart> {
+        Some(marks::shared(cell, run, namespace, &self.0.names.mock))
+    }
+
+    /// The agent holds a port of its node: two cells would be in each other's way.
+    fn line(&self, _cell: &Cell) -> Option<String> {
+        Some(self.0.connection.context.clone())
+    }
+
+    async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure> {
+        survey::survey(&self.0, cells, deadline).await
+    }
+
+    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
+        Arc::new(ExistingCluster::new(Arc::clone(&self.0), plan))
+    }
+
+    /// They have nothing in common that they made.
+    async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+}

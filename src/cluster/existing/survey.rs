@@ -1,0 +1,177 @@
+//! What is looked at before the first cell: the cluster answers, lets us do what cells need, and decides two of the axes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+
+use super::provider::Shared;
+use crate::cluster::kubernetes::{Access, unusable};
+use crate::cluster::{NodeName, Survey};
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::matrix::{Cell, KubernetesVersion};
+
+/// What a cell does that not everybody may: verb, group, resource.
+const RIGHTS: [(&str, &str, &str); 6] = [
+    ("create", "", "namespaces"),
+    ("delete", "", "namespaces"),
+    (
+        "create",
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+    ),
+    ("create", "rbac.authorization.k8s.io", "clusterroles"),
+    ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("create", "coordination.k8s.io", "leases"),
+];
+
+/// The label of a control-plane node.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
+/// Looks at the cluster, once for all of `cells`.
+pub(super) async fn survey(
+    shared: &Shared,
+    cells: &[Cell],
+    deadline: &Deadline,
+) -> Result<Survey, Failure> {
+    let client = shared.client().await?;
+    let access = Access::open(client.clone(), deadline.remaining() / 2).await?;
+    let version = version(&access.server_version)?;
+    let nodes = nodes(client).await?;
+    let mut evidence = vec![
+        row("cluster", "answers", &shared.connection.context),
+        row("server version", "known", &access.server_version),
+        row("nodes", "at least 1", &nodes.len().to_string()),
+    ];
+    evidence.extend(rights(client).await?);
+    let skips = skips(cells, version, nodes.len());
+    // Looked at once: whoever came first has set the same.
+    drop(shared.nodes.set(nodes));
+    Ok(Survey { evidence, skips })
+}
+
+fn row(subject: &str, expected: &str, seen: &str) -> Evidence {
+    Evidence {
+        node: None,
+        subject: subject.to_owned(),
+        expected: expected.to_owned(),
+        seen: seen.to_owned(),
+        holds: true,
+    }
+}
+
+/// The minor version of a server that says `v1.34.4`, or `v1.34.1-gke.1`.
+fn version(server: &str) -> Result<KubernetesVersion, Failure> {
+    let mut parts = server.trim_start_matches('v').split('.');
+    let parsed = parts
+        .next()
+        .zip(parts.next())
+        .and_then(|(major, minor)| format!("{major}.{minor}").parse().ok());
+    parsed.ok_or_else(|| {
+        let message = format!("the API server says that it is `{server}`, which is no version");
+        Failure::new(Symptom::ClusterDiffers, message)
+    })
+}
+
+/// The names of all nodes, control plane first: the agent tolerates everything, so it runs on each of them.
+pub(super) async fn nodes(client: &Client) -> Result<Vec<NodeName>, Failure> {
+    let api: Api<Node> = Api::all(client.clone());
+    let listed = api.list(&ListParams::default()).await;
+    let mut nodes = listed.map_err(|error| unusable(&error))?.items;
+    nodes.sort_by_key(|node| (!node.labels().contains_key(CONTROL_PLANE), node.name_any()));
+    Ok(nodes
+        .into_iter()
+        .map(|node| NodeName::new(node.name_any()))
+        .collect())
+}
+
+async fn rights(client: &Client) -> Result<Vec<Evidence>, Failure> {
+    let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let mut evidence = Vec::new();
+    for (verb, group, resource) in RIGHTS {
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(ResourceAttributes {
+                    verb: Some(verb.to_owned()),
+                    group: Some(group.to_owned()),
+                    resource: Some(resource.to_owned()),
+                    ..ResourceAttributes::default()
+                }),
+                ..SelfSubjectAccessReviewSpec::default()
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let answer = api.create(&PostParams::default(), &review).await;
+        let status = answer.map_err(|error| unusable(&error))?.status;
+        let mut seen = row(&format!("right to {verb} {resource}"), "allowed", "allowed");
+        if !status.is_some_and(|status| status.allowed) {
+            "denied".clone_into(&mut seen.seen);
+            seen.holds = false;
+            let message = format!("the user of the context may not {verb} {resource}");
+            return Err(Failure::new(Symptom::ObjectRefused, message)
+                .with_remedy("docs/existing.md lists the rights that a run needs")
+                .with_evidence([seen]));
+        }
+        evidence.push(seen);
+    }
+    Ok(evidence)
+}
+
+/// The cells that ask for another cluster.
+fn skips(
+    cells: &[Cell],
+    version: KubernetesVersion,
+    nodes: usize,
+) -> BTreeMap<crate::matrix::CellId, String> {
+    let differs = |cell: &&Cell| cell.kubernetes != version || cell.nodes.get() != nodes;
+    let plural = if nodes == 1 { "" } else { "s" };
+    let reason = format!("cluster runs {version} with {nodes} node{plural}");
+    let differing = cells.iter().filter(differs);
+    differing
+        .map(|cell| (cell.id.clone(), reason.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Matrix;
+
+    #[test]
+    fn servers_of_every_make_have_a_version() {
+        for server in ["v1.34.4", "v1.34.1-gke.1", "v1.34.2+k3s1"] {
+            assert_eq!(
+                version(server).unwrap(),
+                "1.34".parse().unwrap(),
+                "{server}"
+            );
+        }
+        assert!(version("latest").is_err());
+    }
+
+    #[test]
+    fn cells_of_another_version_or_size_are_skipped_with_what_there_is() {
+        let text = "[matrix]\nkubernetes = [\"1.33\", \"1.34\"]\nnodes = [1, 3]\n";
+        let cells = Matrix::parse("matrix.toml", text).unwrap().cells;
+        let skips = skips(&cells, "1.34".parse().unwrap(), 1);
+        let ids: Vec<_> = skips.keys().map(ToString::to_string).collect();
+        assert_eq!(
+            ids,
+            [
+                "k8s-1.33-n1-default",
+                "k8s-1.33-n3-default",
+                "k8s-1.34-n3-default"
+            ]
+        );
+        assert!(
+            skips
+                .values()
+                .all(|why| why == "cluster runs 1.34 with 1 node")
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! One cell at a time in the whole cluster, whichever machine it is run from: a Lease, which the API server gives to one and which
+//! nobody who has died keeps.
+//!
+//! The agent holds a port of its node, and definitions are the whole cluster's: two cells at once would be in each other's way.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::{Api, Client, ResourceExt};
+use tokio::time::Instant;
+
+use super::marks::{OWNER, RUN};
+use crate::cluster::kubernetes::unusable;
+use crate::deadline::Deadline;
+use crate::event::{Failure, Symptom};
+use crate::machine::{StateFolder, is_dead};
+
+/// Where the Lease is, and what it is called.
+pub(super) const NAMESPACE: &str = "default";
+/// Its name.
+pub(super) const NAME: &str = "e2e-matrix";
+
+/// How long it holds without a sign of life.
+const HELD: Duration = Duration::from_secs(60);
+/// How often its holder gives one.
+const RENEWED: Duration = Duration::from_secs(15);
+/// How often it is looked at by whoever waits.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The Lease, as one cell holds it.
+#[derive(Clone)]
+pub(super) struct Turn {
+    api: Api<Lease>,
+    /// The cell's namespace, which no other cell has.
+    holder: String,
+    run: String,
+}
+
+/// What somebody who waits has seen of the holder.
+struct Seen {
+    version: Option<String>,
+    since: Instant,
+}
+
+impl Turn {
+    pub(super) fn new(client: &Client, holder: &str, run: &str) -> Self {
+        Self {
+            api: Api::namespaced(client.clone(), NAMESPACE),
+            holder: holder.to_owned(),
+            run: run.to_owned(),
+        }
+    }
+
+    /// Takes it, when everybody before has let it go or has died.
+    pub(super) async fn take(
+        &self,
+        state: &StateFolder,
+        deadline: &Deadline,
+    ) -> Result<(), Failure> {
+        let mut seen = Seen {
+            version: None,
+            since: Instant::now(),
+        };
+        loop {
+            let found = self
+                .api
+                .get_opt(NAME)
+                .await
+                .map_err(|error| unusable(&error))?;
+            let taken = match found {
+                None => self.create().await?,
+                Some(lease) if self.is_free(&lease, state, &mut seen) => {
+                    self.replace(lease).await?
+                }
+                Some(lease) if deadline.has_passed() => return Err(in_use(&lease)),
+                Some(_) => {
+                    deadline.within(LOOK).passed().await;
+                    false
+                }
+            };
+            if taken {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether it is ours already, or its holder gives no sign of life. Clocks of other machines are not trusted: what counts is
+    /// how long it has not changed.
+    fn is_free(&self, lease: &Lease, state: &StateFolder, seen: &mut Seen) -> bool {
+        if seen.version != lease.metadata.resource_version {
+            seen.version.clone_from(&lease.metadata.resource_version);
+            seen.since = Instant::now();
+        }
+        let run = lease.labels().get(RUN);
+        let is_of_the_dead = run.is_some_and(|run| is_dead(state, run).unwrap_or(false));
+        holder(lease) == self.holder || is_of_the_dead || seen.since.elapsed() > HELD
+    }
+
+    async fn create(&self) -> Result<bool, Failure> {
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(NAME.to_owned()),
+                labels: Some(self.labels()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(self.spec()),
+        };
+        settled(self.api.create(&PostParams::default(), &lease).await)
+    }
+
+    /// Replaces what was read, unless somebody was faster: the version in it sees to that.
+    async fn replace(&self, mut lease: Lease) -> Result<bool, Failure> {
+        lease.spec = Some(self.spec());
+        lease.metadata.labels = Some(self.labels());
+        lease.metadata.managed_fields = None;
+        settled(self.api.replace(NAME, &PostParams::default(), &lease).await)
+    }
+
+    fn spec(&self) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(self.holder.clone()),
+            lease_duration_seconds: i32::try_from(HELD.as_secs()).ok(),
+            renew_time: Some(MicroTime(Timestamp::now())),
+            ..LeaseSpec::default()
+        }
+    }
+
+    fn labels(&self) -> std::collections::BTreeMap<String, String> {
+        [(OWNER.0, OWNER.1), (RUN, &self.run)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    /// Gives signs of life until it is dropped. Ends only when the Lease is lost.
+    pub(super) async fn hold(&self) -> Failure {
+        let mut beats = tokio::time::interval(RENEWED);
+        let mut last = Instant::now();
+        loop {
+            beats.tick().await;
+            let renewed = match self.api.get_opt(NAME).await {
+                Ok(Some(lease)) if holder(&lease) == self.holder => self.replace(lease).await,
+                Ok(_) => return lost(),
+                Err(error) => Err(unusable(&error)),
+            };
+            match renewed {
+                Ok(_) => last = Instant::now(),
+                // An API server that does not answer for a moment is nobody's loss.
+                Err(_) if last.elapsed() < HELD => {}
+                Err(failure) => return failure,
+            }
+        }
+    }
+
+    /// Lets it go, where it is still ours.
+    pub(super) async fn release(&self) -> Result<(), Failure> {
+        let failed = |error: kube::Error| unusable(&error);
+        let Some(lease) = self.api.get_opt(NAME).await.map_err(failed)? else {
+            return Ok(());
+        };
+        if holder(&lease) != self.holder {
+            return Ok(());
+        }
+        let parameters = DeleteParams::default().preconditions(Preconditions {
+            resource_version: lease.metadata.resource_version,
+            uid: lease.metadata.uid,
+        });
+        match self.api.delete(NAME, &parameters).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+fn holder(lease: &Lease) -> &str {
+    let spec = lease.spec.as_ref();
+    spec.and_then(|spec| spec.holder_identity.as_deref())
+        .unwrap_or_default()
+}
+
+/// Whether it was done; not where somebody else was faster.
+fn settled<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+        Err(error) => Err(unusable(&error)),
+    }
+}
+
+fn in_use(lease: &Lease) -> Failure {
+    let message = format!("the cluster is in use: {} has its turn", holder(lease));
+    Failure::new(Symptom::ClusterNotUp, message).with_remedy(
+        "wait for that run's end, or give this one more time with `--timeout cluster=30m`",
+    )
+}
+
+fn lost() -> Failure {
+    let message = "another run has taken the cluster: this one gave no sign of life for too long";
+    Failure::new(Symptom::ApiServerGone, message)
+}
