@@ -74,7 +74,9 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     let interruption = session.interruption.clone();
     let outcome = runtime.block_on(async {
         runner::listen(&session.interruption, abandon).map_err(CliError::Runtime)?;
-        runner::execute(session).await.map_err(CliError::Session)
+        Box::pin(runner::execute(session))
+            .await
+            .map_err(CliError::Session)
     });
     // A lock that another process holds must not keep this one.
     runtime.shutdown_background();
