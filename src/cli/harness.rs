@@ -49,7 +49,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     match run::prepare(&shared.options) {
         Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, &selected)).exit_code(),
         Err(error) => {
-            error::print(&error, shared.options.color);
+            error::print(&error, shared.options.look.color);
             error.exit().into()
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     runner::prepare(&copies).map_err(CliError::Session)?;
     let folder = out.join(&plan.facts.run);
     let merged = write(&parts, &plan, &folder, &copies)?;
-    run::tables(options.color, &folder)
+    run::tables(options.look.color, &folder)
         .tell(&merged)
         .map_err(|source| CliError::Write {
             what: "the summary",

@@ -94,13 +94,13 @@ pub fn main() -> ExitCode {
         log::install(&filter);
     }
     match command {
-        None => finish(run.color, run::run(&run)),
-        Some(Command::Run(run)) => finish(run.color, run::run(&run)),
-        Some(Command::List(list)) => finish(list.color, list::run(&list)),
-        Some(Command::Gc(garbage)) => finish(garbage.color, gc::run(&garbage)),
-        Some(Command::Report(report)) => finish(report.color, report::run(&report)),
-        Some(Command::Replay(replay)) => finish(replay.color, replay::run(&replay)),
-        Some(Command::Merge(merge)) => finish(merge.color, merge::run(&merge)),
+        None => finish(run.look.color, run::run(&run)),
+        Some(Command::Run(run)) => finish(run.look.color, run::run(&run)),
+        Some(Command::List(list)) => finish(list.look.color, list::run(&list)),
+        Some(Command::Gc(garbage)) => finish(garbage.look.color, gc::run(&garbage)),
+        Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
+        Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),
+        Some(Command::Merge(merge)) => finish(merge.look.color, merge::run(&merge)),
         Some(Command::Schema { format }) => finish(Color::Auto, schema::run(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),

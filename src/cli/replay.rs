@@ -22,8 +22,8 @@ pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
         before: None,
     };
     let mut screen = Screen {
-        console: run::console(options.color, options.verbose),
-        tables: run::tables(options.color, &recorded.folder),
+        console: run::console(options.look.color, options.verbose),
+        tables: run::tables(options.look.color, &recorded.folder),
         has_ended: true,
     };
     for record in recorded.events().map_err(CliError::Record)? {

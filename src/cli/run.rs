@@ -196,7 +196,7 @@ pub(super) fn session(
 
 /// What happens goes to stderr as it happens; the tables go to stdout in the end.
 fn live_sinks(options: &RunOptions) -> LiveSinks {
-    let (color, verbose) = (options.color, options.verbose);
+    let (color, verbose) = (options.look.color, options.verbose);
     Box::new(move |folder| {
         let sinks: [Box<dyn Sink>; 2] = [console(color, verbose), Box::new(tables(color, folder))];
         sinks.into()

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Color, CopyOptions, Place};
+use super::{CopyOptions, LookOptions, Place};
 
 /// What `merge` takes.
 #[derive(Debug, Args)]
@@ -14,12 +14,6 @@ pub(in crate::cli) struct MergeOptions {
     pub(in crate::cli) place: Place,
     #[command(flatten)]
     pub(in crate::cli) copies: CopyOptions,
-    /// When to use colour
-    #[arg(
-        long,
-        env = "E2E_MATRIX_COLOR",
-        value_name = "WHEN",
-        default_value = "auto"
-    )]
-    pub(in crate::cli) color: Color,
+    #[command(flatten)]
+    pub(in crate::cli) look: LookOptions,
 }

@@ -2,6 +2,7 @@
 
 mod again;
 mod course;
+mod look;
 mod merge;
 mod place;
 mod recorded;
@@ -15,10 +16,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::matrix::{Jobs, Phase, ProviderChoice};
-use crate::report::ColorChoice;
 
 pub(super) use again::AgainOptions;
 pub(super) use course::CourseOptions;
+pub(super) use look::{Color, LookOptions};
 pub(super) use merge::MergeOptions;
 pub(super) use place::PlaceOptions;
 pub(super) use recorded::{CopyOptions, Format, Place, ReplayOptions, ReportOptions};
@@ -45,14 +46,8 @@ pub(super) struct ListOptions {
     /// Prints JSON: an array with an object a cell
     #[arg(long)]
     pub(super) json: bool,
-    /// When to use colour
-    #[arg(
-        long,
-        env = "E2E_MATRIX_COLOR",
-        value_name = "WHEN",
-        default_value = "auto"
-    )]
-    pub(super) color: Color,
+    #[command(flatten)]
+    pub(super) look: LookOptions,
 }
 
 /// What `gc` takes.
@@ -77,14 +72,8 @@ pub(super) struct GarbageOptions {
     /// Prints JSON: an array with an object for each thing that was found
     #[arg(long)]
     pub(super) json: bool,
-    /// When to use colour
-    #[arg(
-        long,
-        env = "E2E_MATRIX_COLOR",
-        value_name = "WHEN",
-        default_value = "auto"
-    )]
-    pub(super) color: Color,
+    #[command(flatten)]
+    pub(super) look: LookOptions,
 }
 
 /// What `run` takes.
@@ -138,14 +127,8 @@ pub(super) struct RunOptions {
     /// Holds the run in a phase until a signal comes, for tests of the runner
     #[arg(long, env = "E2E_MATRIX_HOLD", value_name = "PHASE", value_parser = phase, hide = true)]
     pub(super) hold: Option<Phase>,
-    /// When to use colour
-    #[arg(
-        long,
-        env = "E2E_MATRIX_COLOR",
-        value_name = "WHEN",
-        default_value = "auto"
-    )]
-    pub(super) color: Color,
+    #[command(flatten)]
+    pub(super) look: LookOptions,
     /// Tells of every phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
     pub(super) verbose: bool,
@@ -182,27 +165,6 @@ pub(super) enum NoCells {
     Fail,
     /// Exit code 0
     Pass,
-}
-
-/// When to use colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Color {
-    /// On a terminal, unless `NO_COLOR` is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl From<Color> for ColorChoice {
-    fn from(color: Color) -> Self {
-        match color {
-            Color::Auto => Self::Auto,
-            Color::Always => Self::Always,
-            Color::Never => Self::Never,
-        }
-    }
 }
 
 fn jobs(text: &str) -> Result<Jobs, String> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Color;
+use super::LookOptions;
 
 /// A run that is there already.
 #[derive(Debug, Args)]
@@ -49,14 +49,8 @@ pub(in crate::cli) struct ReportOptions {
     /// infrastructure
     #[arg(long, env = "E2E_MATRIX_EXIT_CODE")]
     pub(in crate::cli) exit_code: bool,
-    /// When to use colour
-    #[arg(
-        long,
-        env = "E2E_MATRIX_COLOR",
-        value_name = "WHEN",
-        default_value = "auto"
-    )]
-    pub(in crate::cli) color: Color,
+    #[command(flatten)]
+    pub(in crate::cli) look: LookOptions,
 }
 
 /// What `replay` takes.
@@ -67,14 +61,8 @@ pub(in crate::cli) struct ReplayOptions {
     /// Keeps the recorded times, that many times as fast: 1 is as it was [default: at once]
     #[arg(long, env = "E2E_MATRIX_SPEED", value_name = "FACTOR", value_parser = factor)]
     pub(in crate::cli) speed: Option<f64>,
-    /// When to use colour
-    #[arg(
-        long,
-        env = "E2E_MATRIX_COLOR",
-        value_name = "WHEN",
-        default_value = "auto"
-    )]
-    pub(in crate::cli) color: Color,
+    #[command(flatten)]
+    pub(in crate::cli) look: LookOptions,
     /// Tells of every phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
     pub(in crate::cli) verbose: bool,

@@ -1,0 +1,39 @@
+//! How what is printed looks.
+
+use clap::{Args, ValueEnum};
+
+use crate::report::ColorChoice;
+
+/// What every command that prints takes.
+#[derive(Clone, Copy, Debug, Args)]
+pub(in crate::cli) struct LookOptions {
+    /// When to use colour
+    #[arg(
+        long,
+        env = "E2E_MATRIX_COLOR",
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(in crate::cli) color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
