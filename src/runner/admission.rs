@@ -103,7 +103,8 @@ impl Admission {
 
     /// Says what a cell waits for, once of each thing. That cells of one run wait for each other goes without saying.
     fn held_back(&self, cell: &CellId, short: &Shortage) {
-        if matches!(short, Shortage::Slots { .. }) && self.running() > 0 {
+        let is_for_cells = matches!(short, Shortage::Turn | Shortage::Slots { .. });
+        if is_for_cells && self.running() > 0 {
             return;
         }
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);

@@ -98,7 +98,7 @@ impl Budget {
         need: &Need,
         held_back: impl Fn(&Shortage),
     ) -> Result<Share, LockError> {
-        let _turn = Lock::take(&self.folder.join("budget-turn")).await?;
+        let _turn = self.turn(&held_back).await?;
         let mut share = Share {
             slots: Vec::new(),
             alive: Arc::new(()),
@@ -120,6 +120,19 @@ impl Budget {
                 () = tokio::time::sleep(pause(&short)) => {}
             }
         }
+    }
+
+    /// Waits for the turn to collect. That it takes a moment is not worth a word.
+    async fn turn(&self, held_back: impl Fn(&Shortage)) -> Result<Lock, LockError> {
+        let path = self.folder.join("budget-turn");
+        let mut turn = std::pin::pin!(Lock::take(&path));
+        tokio::select! {
+            biased;
+            turn = &mut turn => return turn,
+            () = tokio::time::sleep(POLL_MACHINE) => {}
+        }
+        held_back(&Shortage::Turn);
+        turn.await
     }
 
     /// Takes what is free of the slots that `share` still lacks. Returns how many others have.
@@ -201,7 +214,7 @@ impl Budget {
 /// How long to wait before the next look.
 fn pause(short: &Shortage) -> Duration {
     match short {
-        Shortage::Slots { .. } => POLL_SLOTS,
+        Shortage::Turn | Shortage::Slots { .. } => POLL_SLOTS,
         Shortage::Memory { .. } | Shortage::Processors { .. } | Shortage::Inotify { .. } => {
             POLL_MACHINE
         }

@@ -38,6 +38,8 @@ pub struct Vitals {
 /// What the machine is short of, for a cell to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
+    /// The turn: a cell of another run came before.
+    Turn,
     /// Slots: other cells have them.
     Slots {
         /// How many are taken.
@@ -75,6 +77,8 @@ pub enum Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Turn => formatter
+                .write_str("waits for a cell of another run on this machine, which came first"),
             Self::Slots {
                 taken,
                 total,

@@ -154,6 +154,37 @@ async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_run_that_came_first_says_so_and_is_let_in_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (budget(&folder, 4), budget(&folder, 4));
+    let running = taken(&one, 1).await;
+    let (whole, single) = (processes(4), processes(1));
+    let mut first = std::pin::pin!(one.take(&whole, |_| {}));
+    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let say = |short: &Shortage| held_back.send(*short).unwrap();
+    let second = async {
+        // Not before the other one has the turn.
+        while Lock::try_take(&one.folder.join("budget-turn"))
+            .unwrap()
+            .is_some()
+        {
+            tokio::task::yield_now().await;
+        }
+        other.take(&single, say).await.unwrap()
+    };
+    let mut second = std::pin::pin!(second);
+    let short = tokio::select! {
+        _ = &mut first => panic!("a slot is taken"),
+        _ = &mut second => panic!("the first one waits"),
+        short = told.recv() => short,
+    };
+    assert_eq!(short, Some(Shortage::Turn));
+    drop(running);
+    drop(first.await.unwrap());
+    second.await;
+}
+
+#[tokio::test]
 async fn one_cell_always_runs_however_heavy_it_is_and_whatever_is_short() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateFolder::at(folder.path());
