@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONNECTION, CONTENT_TYPE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +52,8 @@ impl Api {
         Self { client, base }
     }
 
-    /// `POST /v1/register` with the bootstrap token as bearer.
+    /// `POST /v1/register` with the bootstrap token as bearer. The connection is not kept: until the node knows the Service, somebody else
+    /// may answer at its address, and would go on answering on a connection that is.
     pub(crate) async fn register(
         &self,
         body: &Register<'_>,
@@ -62,6 +63,7 @@ impl Api {
         answer(
             call.timeout(CALL_TIMEOUT)
                 .bearer_auth(token.reveal())
+                .header(CONNECTION, "close")
                 .json(body),
         )
         .await

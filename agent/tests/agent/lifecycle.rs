@@ -1,12 +1,15 @@
 //! The agent's life against the mock: start, restart, refusals, loss of the API, end.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::stage::{self, NODE, Stage, TOKEN};
 use mockapi::view::Counter;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 
 /// The seed's eleven counters.
 const ELEVEN: [Counter; 11] = [
@@ -272,6 +275,47 @@ async fn an_api_that_comes_late_is_noticed() {
         "{}",
         stage.log()
     );
+}
+
+/// An address at which a stranger answers who comes first, as long as the connection is kept; all others get through to `mock`.
+async fn stranger_before(mock: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        let (first, _) = listener.accept().await.expect("the agent comes");
+        tokio::spawn(refuse_everything(first));
+        loop {
+            let (mut inward, _) = listener.accept().await.expect("the agent comes again");
+            let mut outward = TcpStream::connect(mock).await.expect("the mock listens");
+            tokio::spawn(async move { copy_bidirectional(&mut inward, &mut outward).await });
+        }
+    });
+    address
+}
+
+async fn refuse_everything(mut stream: TcpStream) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(1..) = stream.read(&mut buffer).await {
+        let refusal = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+        if stream.write_all(refusal).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_at_the_api_s_address_is_not_asked_again() {
+    let stage = Stage::new().await;
+    let configuration = stage.configuration("100ms", "");
+    let text = fs::read_to_string(&configuration).unwrap();
+    let (real, before) = (stage.mock.addr(), stranger_before(stage.mock.addr()).await);
+    let base_url = |address: SocketAddr| format!("base_url: 'http://{address}'");
+    let changed = text.replace(&base_url(real), &base_url(before));
+    assert_ne!(changed, text);
+    fs::write(&configuration, changed).unwrap();
+    let _plexd = stage.plexd_with(&configuration).start().await;
+    stage.reach(&[(Counter::Heartbeat, 1)]).await;
+    assert!(stage.log().contains("404 Not Found"), "{}", stage.log());
 }
 
 #[tokio::test]
