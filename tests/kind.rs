@@ -45,6 +45,7 @@ impl Fixture {
             images: Images::default(),
             base: PathBuf::from("."),
             tuned: true,
+            reuse: false,
             prefix: prefix.clone(),
             clock: clock.clone(),
         };
@@ -103,9 +104,10 @@ impl Fixture {
         })
     }
 
-    fn cluster(&self) -> Arc<dyn Cluster> {
+    async fn cluster(&self) -> Arc<dyn Cluster> {
         self.provider
             .cluster(self.plan(&self.provider.images().agent, None))
+            .await
     }
 
     /// Destroys `cluster`, and looks that nothing is left of it.
@@ -155,7 +157,7 @@ async fn a_cell_comes_up_restarts_and_leaves_nothing() {
         .preflight(&[cell()], &fixture.deadline(30))
         .await;
     all_hold(survey.map(|survey| survey.evidence));
-    let cluster = fixture.cluster();
+    let cluster = fixture.cluster().await;
     cluster.begin();
     all_hold(cluster.up(&fixture.deadline(180)).await);
     all_hold(cluster.images(&fixture.deadline(60)).await);
@@ -194,7 +196,8 @@ async fn an_image_that_is_not_there_ends_readiness_at_once() {
     let fixture = Fixture::new("aaaa2");
     let cluster = fixture
         .provider
-        .cluster(fixture.plan("no-such-image:1", None));
+        .cluster(fixture.plan("no-such-image:1", None))
+        .await;
     cluster.begin();
     all_hold(cluster.up(&fixture.deadline(180)).await);
     all_hold(cluster.manifests(&fixture.deadline(60)).await);
@@ -219,7 +222,7 @@ async fn an_image_that_is_not_there_ends_readiness_at_once() {
 #[ignore = "needs kind (creates 1 cluster)"]
 async fn what_is_given_up_while_it_is_made_leaves_nothing() {
     let fixture = Fixture::new("aaaa3");
-    let cluster = fixture.cluster();
+    let cluster = fixture.cluster().await;
     cluster.begin();
     // Too short for any cluster: kind is in the middle of it.
     let failure = cluster.up(&fixture.deadline(1)).await.unwrap_err();
@@ -233,11 +236,13 @@ async fn somebody_elses_cluster_of_the_same_name_is_left_alone() {
     let fixture = Fixture::new("aaaa4");
     let name = "kind-test-foreign";
     let agent = fixture.provider.images().agent;
-    let first = fixture.provider.cluster(fixture.plan(&agent, Some(name)));
+    let plan = fixture.plan(&agent, Some(name));
+    let first = fixture.provider.cluster(plan).await;
     first.begin();
     all_hold(first.up(&fixture.deadline(180)).await);
     let other = Fixture::new("aaaa5");
-    let second = other.provider.cluster(other.plan(&agent, Some(name)));
+    let plan = other.plan(&agent, Some(name));
+    let second = other.provider.cluster(plan).await;
     second.begin();
     let failure = second.up(&other.deadline(60)).await.unwrap_err();
     assert!(failure.message.contains("is there already"), "{failure}");

@@ -76,8 +76,8 @@ pub trait Provider: Send + Sync {
         }
     }
 
-    /// The place for one cell. Makes nothing yet.
-    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
+    /// The place for one cell: one that another cell of its line has left, or a new one, of which nothing is made yet.
+    async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
 
     /// After the last cell: takes away what the cells had in common, and nobody else needs. Returns what there is to say of the run.
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure>;

@@ -24,6 +24,11 @@ impl StepLog {
         }
     }
 
+    /// How long ago the log's zero is.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.start)
+    }
+
     /// Measures `work` as the step `name`. A step that is dropped before its end is not counted.
     pub async fn measure<F: Future>(&self, name: &str, work: F) -> F::Output {
         let start = self.clock.elapsed();

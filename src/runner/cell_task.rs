@@ -201,7 +201,7 @@ impl CellTask {
         let provider = Arc::clone(&shared.provider);
         let end = run_cell(
             Arc::clone(&plan),
-            shared.provider.cluster(Arc::clone(&plan)),
+            shared.provider.cluster(Arc::clone(&plan)).await,
             move |phase| provider.execution(phase),
             preflight,
             shared.events.clone(),

@@ -31,6 +31,8 @@ pub(super) struct ProviderOptions {
     pub prefix: Prefix,
     /// `[run] tuned`.
     pub tuned: bool,
+    /// `[run] reuse`.
+    pub reuse: bool,
     /// Where runs keep what other runs must find.
     pub state: StateFolder,
     /// What deadlines are made of.
@@ -139,6 +141,7 @@ fn kind(options: ProviderOptions, reason: Option<String>) -> Result<Chosen, Prov
         images: options.images,
         base: options.base,
         tuned: options.tuned,
+        reuse: options.reuse,
         prefix: options.prefix,
         clock: options.clock,
     })?;

@@ -132,6 +132,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         existing: session.matrix.existing.clone(),
         prefix: settings.prefix.clone(),
         tuned: settings.tuned,
+        reuse: settings.reuse,
         state: state.clone(),
         clock: clock.clone(),
     };
@@ -151,6 +152,10 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
     folder.point_latest();
     let texts = sourced.notices().into_iter();
+    let name = provider.provider.name();
+    let no_reuse = (settings.reuse && name != "kind")
+        .then(|| format!("--reuse has no effect with the provider {name}"));
+    let texts = texts.chain(no_reuse);
     let texts = texts.chain(leftovers::notice(&state, &session.gc));
     let warnings = session.warnings.into_iter();
     let mut notices: Vec<_> = warnings.map(|text| (Severity::Warning, text)).collect();

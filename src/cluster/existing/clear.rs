@@ -2,19 +2,16 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
-use kube::api::{DeleteParams, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::wait::{await_condition, conditions};
+use k8s_openapi::ClusterResourceScope;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::marks::{IMAGE, run_of};
 use super::{host, survey};
 use crate::cluster::Cleared;
+use crate::cluster::kubernetes::remove::{delete, dynamic, workloads};
 use crate::cluster::kubernetes::unusable;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
@@ -50,64 +47,6 @@ pub(super) async fn namespace(
     }
     cleared.evidence.push(gone(&format!("Namespace {name}")));
     Ok(cleared)
-}
-
-/// Ends everything that keeps pods there, and waits for the last pod's end.
-async fn workloads(client: &Client, namespace: &str) -> Result<(), Failure> {
-    all_of::<CronJob>(client, namespace).await?;
-    tokio::try_join!(
-        Box::pin(all_of::<DaemonSet>(client, namespace)),
-        Box::pin(all_of::<Deployment>(client, namespace)),
-        Box::pin(all_of::<StatefulSet>(client, namespace)),
-        Box::pin(all_of::<Job>(client, namespace)),
-    )?;
-    all_of::<Pod>(client, namespace).await
-}
-
-async fn all_of<K>(client: &Client, namespace: &str) -> Result<(), Failure>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + 'static,
-{
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let listed = api.list(&ListParams::default()).await;
-    for object in listed.map_err(|error| unusable(&error))? {
-        delete(&api, &object.name_any()).await?;
-    }
-    Ok(())
-}
-
-/// Deletes an object, and waits until it and all that it owns are gone.
-async fn delete<K>(api: &Api<K>, name: &str) -> Result<(), Failure>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let failed = |error: &dyn std::fmt::Display| {
-        let message = format!("failed to remove {name}: {error}");
-        Failure::new(Symptom::CleanupIncomplete, message)
-    };
-    let deleted = api.delete(name, &DeleteParams::foreground()).await;
-    let uid = match deleted {
-        Ok(either) => either.left().and_then(|object| object.uid()),
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(error) => return Err(failed(&error)),
-    };
-    // Answered with a status alone, it is gone already.
-    if let Some(uid) = uid {
-        let waiting = await_condition(api.clone(), name, conditions::is_deleted(&uid));
-        Box::pin(waiting).await.map_err(|error| failed(&error))?;
-    }
-    Ok(())
-}
-
-fn dynamic(client: &Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    Api::all_with(client.clone(), &resource)
 }
 
 /// Whether an object that is in no namespace is there, and the run `run`'s.

@@ -137,7 +137,7 @@ impl Provider for ExistingProvider {
         survey::survey(&self.0, cells, deadline).await
     }
 
-    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
+    async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
         Arc::new(ExistingCluster::new(Arc::clone(&self.0), plan))
     }
 

@@ -7,29 +7,77 @@ use std::sync::{Arc, PoisonError};
 use async_trait::async_trait;
 
 use super::provider::Shared;
+use super::reuse::Parked;
 use super::work::{self, Work};
-use super::{destroy, diagnostics, keep};
+use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, Restarted};
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
+use crate::matrix::CellId;
 
 /// A kind cluster.
 pub(super) struct KindCluster {
     work: Arc<Work>,
     tenant: Arc<Tenant>,
+    /// The cell that had the cluster before.
+    after: Option<CellId>,
     has_begun: AtomicBool,
 }
 
 impl KindCluster {
-    pub(super) fn new(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
+    /// A cluster of the cell's own.
+    pub(super) fn fresh(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
         Self {
             work: Arc::new(Work::new(shared, &tenant)),
             tenant: Arc::new(tenant),
+            after: None,
             has_begun: AtomicBool::new(false),
         }
+    }
+
+    /// The cluster of another cell, proven clean.
+    pub(super) fn reused(parked: Parked, plan: Arc<CellPlan>) -> Self {
+        let tenant = Tenant::new(plan, Arc::clone(&parked.work.lost));
+        Self {
+            work: parked.work,
+            tenant: Arc::new(tenant),
+            after: Some(parked.after),
+            has_begun: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the cell out of the cluster, and leaves it for the next one. Says why not, where that can't be.
+    async fn park(&self, deadline: &Deadline) -> Result<Vec<Evidence>, String> {
+        let plan = &self.tenant.plan;
+        let fingerprint = self.work.fingerprint.get();
+        let (Some(fingerprint), Some(())) = (fingerprint, self.work.created.get()) else {
+            return Err("it did not come up".to_owned());
+        };
+        self.tenant.leave(deadline).await;
+        let start = plan.clock.elapsed();
+        let wiping = Box::pin(wipe::wipe(&self.work, plan));
+        let wiping = self.tenant.steps.measure("wipe", wiping);
+        let wiped = tokio::select! {
+            wiped = deadline.run(wiping) => wiped,
+            failure = self.work.lost.failed() => return Err(failure.message),
+        };
+        let evidence = wiped
+            .map_err(|timed_out| format!("the wiping {timed_out}"))?
+            .map_err(|failure| failure.message)?;
+        if let Some(left) = evidence.iter().find(|row| !row.holds) {
+            return Err(format!("{}: {}", left.subject, left.seen));
+        }
+        let parked = Parked {
+            work: Arc::clone(&self.work),
+            fingerprint: fingerprint.clone(),
+            after: plan.cell.id.clone(),
+        };
+        let took = plan.clock.elapsed().saturating_sub(start);
+        self.work.shared.pool.park(&plan.cell, parked, took);
+        Ok(evidence)
     }
 
     /// Ends what runs here for the cell.
@@ -39,11 +87,23 @@ impl KindCluster {
     }
 }
 
+fn reused_after(cell: &CellId) -> Evidence {
+    Evidence {
+        node: None,
+        subject: "cluster".to_owned(),
+        expected: "fresh, or proven clean".to_owned(),
+        seen: format!("reused after {cell}"),
+        holds: true,
+    }
+}
+
 #[async_trait]
 impl Cluster for KindCluster {
     fn begin(&self) {
         if !self.has_begun.swap(true, Ordering::SeqCst) {
-            work::begin(&self.work, &self.tenant);
+            if self.after.is_none() {
+                work::begin(&self.work, &self.tenant);
+            }
             work::move_in(&self.work, &self.tenant);
         }
     }
@@ -57,6 +117,14 @@ impl Cluster for KindCluster {
         tenant.reach(&self.work.created, deadline, missing).await?;
         let asked = tenant.plan.cell.kubernetes;
         evidence.push(ready::version(asked, &kube.server_version)?);
+        let pool = &self.work.shared.pool;
+        if let Some(after) = &self.after {
+            evidence.push(reused_after(after));
+            pool.reused(self.work.making.get().copied().unwrap_or_default());
+        } else {
+            self.work.making.get_or_init(|| tenant.steps.elapsed());
+            pool.made();
+        }
         Ok(evidence)
     }
 
@@ -130,7 +198,27 @@ impl Cluster for KindCluster {
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
         self.end(deadline).await;
-        Ok(destroy::destroy(&self.work, deadline).await?.into())
+        let destroyed = destroy::destroy(&self.work, &self.tenant.steps, deadline).await;
+        Ok(destroyed?.into())
+    }
+
+    async fn hand_over(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
+        let (shared, cell) = (&self.work.shared, &self.tenant.plan.cell);
+        if !shared.options.reuse || !shared.pool.has_next(cell) {
+            return self.destroy(deadline).await;
+        }
+        // Whatever becomes of it, there must still be time to delete the cluster.
+        let budget = deadline.within(deadline.remaining() * 2 / 3);
+        match self.park(&budget).await {
+            Ok(evidence) => Ok(evidence.into()),
+            Err(why) => {
+                shared.pool.refused(format!(
+                    "the cluster of {} was not used again: {why}",
+                    cell.id
+                ));
+                self.destroy(deadline).await
+            }
+        }
     }
 
     async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {

@@ -17,6 +17,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{KindFile, kind_file};
+use super::fingerprint::Fingerprint;
 use super::nodes::{CLUSTER_LABEL, containers};
 use super::tuning::DNS_PATCH;
 use super::work::Work;
@@ -92,6 +93,11 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     work.is_planned.store(true, Ordering::SeqCst);
     work.shared.network(&work.plan.ledger).await?;
     let image = node_image::ensure(work, docker).await?;
+    if work.shared.options.reuse {
+        let fingerprint = Fingerprint::of(&work.shared, docker, &work.plan.cell).await?;
+        // It is prepared once.
+        drop(work.fingerprint.set(fingerprint));
+    }
     write_files(work).map_err(|error| {
         let folder = work.plan.runtime.display();
         Failure::new(

@@ -18,6 +18,7 @@ use futures::future::try_join_all;
 use super::nodes::{containers, is_missing};
 use super::thaw::thaw;
 use super::work::Work;
+use crate::cluster::StepLog;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
@@ -40,8 +41,12 @@ pub(super) fn unkept(error: &LedgerError) -> Failure {
 }
 
 /// Takes the cluster away. Its tasks have ended, and its forward is closed.
-pub(super) async fn destroy(work: &Work, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-    let removing = work.steps.measure("delete", remove_all(work));
+pub(super) async fn destroy(
+    work: &Work,
+    steps: &StepLog,
+    deadline: &Deadline,
+) -> Result<Vec<Evidence>, Failure> {
+    let removing = steps.measure("delete", remove_all(work));
     let mut evidence = match deadline.run(removing).await {
         Ok(removed) => removed?,
         Err(timed_out) => {

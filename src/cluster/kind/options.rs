@@ -19,6 +19,8 @@ pub struct KindOptions {
     pub base: PathBuf,
     /// Whether kind's file carries the settings that make a cluster usable sooner.
     pub tuned: bool,
+    /// Whether cells that differ only in config get the same cluster, one after another.
+    pub reuse: bool,
     /// The start of every cluster's name.
     pub prefix: Prefix,
     /// What deadlines are made of.

@@ -1,6 +1,7 @@
 //! The provider: what all clusters of a run share, made once by whoever needs it first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
@@ -8,15 +9,22 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::cluster::KindCluster;
+use super::fingerprint::Fingerprint;
 use super::network::Use;
-use super::{KindOptions, network, preflight};
+use super::reuse::{self, Parked, Pool};
+use super::{KindOptions, destroy, network, preflight};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
-use crate::cluster::{CellPlan, Cluster, Provider, Survey};
+use crate::cluster::{CellPlan, Cluster, ClusterName, NAMESPACE, Provider, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
 use crate::machine::{Ledger, process};
 use crate::matrix::{Cell, Phase};
+
+/// How long it may take to find out what a cluster would be made of.
+const COMPARING: Duration = Duration::from_secs(30);
+/// How long a cluster may take to go that can't be used again.
+const GIVING_UP: Duration = Duration::from_secs(60);
 
 /// Real clusters in Docker.
 pub struct KindProvider(Arc<Shared>);
@@ -29,6 +37,8 @@ pub(super) struct Shared {
     docker: OnceCell<Docker>,
     network: Mutex<Option<Use>>,
     archives: OnceCell<Vec<Archive>>,
+    /// The clusters that several cells get.
+    pub(super) pool: Pool,
 }
 
 impl KindProvider {
@@ -41,6 +51,7 @@ impl KindProvider {
             docker: OnceCell::new(),
             network: Mutex::new(None),
             archives: OnceCell::new(),
+            pool: Pool::default(),
         })))
     }
 }
@@ -70,6 +81,34 @@ impl Shared {
             }
             None => Ok(()),
         }
+    }
+
+    /// The clean cluster that waits for `cell`, where it is made of what a fresh one would be. Another one goes.
+    async fn parked(&self, cell: &Cell) -> Option<Parked> {
+        let parked = self.pool.take(cell)?;
+        let deadline = self.options.clock.deadline(COMPARING);
+        let comparing = async {
+            let docker = self.docker().await?;
+            Fingerprint::of(self, docker, cell).await
+        };
+        let why = match deadline.run(comparing).await {
+            Ok(Ok(fingerprint)) => {
+                let differences = parked.fingerprint.differences(&fingerprint);
+                if differences.is_empty() {
+                    return Some(parked);
+                }
+                format!("{} changed since it was made", differences.join(", "))
+            }
+            Ok(Err(failure)) => failure.message,
+            Err(timed_out) => format!("the look at what it is made of {timed_out}"),
+        };
+        let name = parked.work.plan.cluster.to_string();
+        let mut text = format!("the cluster {name} was not used again: {why}");
+        if let Err(failure) = give_up(&parked, &self.options.clock.deadline(GIVING_UP)).await {
+            text = format!("{text}; and it is still there: {failure}");
+        }
+        self.pool.refused(text);
+        None
     }
 
     /// The archives in which both images are.
@@ -119,6 +158,7 @@ impl Provider for KindProvider {
 
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure> {
         let looked = preflight::preflight(&self.0, cells, deadline).await?;
+        self.0.pool.expect(cells);
         Ok(looked.into())
     }
 
@@ -133,18 +173,45 @@ impl Provider for KindProvider {
         }
     }
 
-    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
-        Arc::new(KindCluster::new(Arc::clone(&self.0), plan))
+    fn namespace(&self, name: &ClusterName) -> String {
+        if self.0.options.reuse {
+            name.to_string()
+        } else {
+            NAMESPACE.to_owned()
+        }
+    }
+
+    fn line(&self, cell: &Cell) -> Option<String> {
+        self.0.options.reuse.then(|| reuse::group(cell))
+    }
+
+    async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
+        Arc::new(match self.0.parked(&plan.cell).await {
+            Some(parked) => KindCluster::reused(parked, plan),
+            None => KindCluster::fresh(Arc::clone(&self.0), plan),
+        })
     }
 
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        for parked in self.0.pool.drain() {
+            give_up(&parked, deadline).await?;
+        }
         let leaving = deadline.run(self.0.leave_network(ledger)).await;
         leaving.unwrap_or_else(|timed_out| {
             let message = format!("the removal of the Docker network {timed_out}");
             Err(Failure::new(Symptom::CleanupIncomplete, message))
         })?;
-        Ok(Vec::new())
+        Ok(self.0.pool.summary())
     }
+}
+
+/// Deletes a cluster that no cell has any more.
+async fn give_up(parked: &Parked, deadline: &Deadline) -> Result<(), Failure> {
+    let work = &parked.work;
+    work.end(deadline).await;
+    destroy::destroy(work, &work.steps, deadline)
+        .await
+        .map(drop)
 }
 
 /// What `kind version` says, such as `kind v0.33.0 go1.26 linux/amd64`.

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::destroy::unkept;
+use super::fingerprint::Fingerprint;
+use super::node_state::{NodeStates, host_paths, look};
 use super::provider::Shared;
 use super::{access, create, dns, load, pod_network, pulse};
 use crate::cluster::kubernetes::{Access, Tenant};
@@ -42,6 +45,12 @@ pub(super) struct Work {
     pub(super) lost: Arc<Milestone<()>>,
     /// What was changed of kind's defaults.
     pub(super) tuning: Mutex<Vec<String>>,
+    /// What it was made of, where another cell may get it.
+    pub(super) fingerprint: OnceLock<Fingerprint>,
+    /// The nodes before the first cell, where another one may get the cluster.
+    pub(super) before: Milestone<NodeStates>,
+    /// How long it took until it was up.
+    pub(super) making: OnceLock<Duration>,
     /// The nodes' volumes, as far as they are known.
     volumes: Mutex<BTreeSet<String>>,
     tasks: TaskTracker,
@@ -67,6 +76,9 @@ impl Work {
             access: Milestone::new(),
             lost: Arc::clone(&tenant.lost),
             tuning: Mutex::default(),
+            fingerprint: OnceLock::new(),
+            before: Milestone::new(),
+            making: OnceLock::new(),
             volumes: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -174,7 +186,13 @@ pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let it = Arc::clone(work);
     spawn(Box::pin(async move { pulse::watch(&it).await }));
     let it = Arc::clone(work);
-    spawn(Box::pin(async move { it.loaded.set(load::all(&it).await) }));
+    spawn(Box::pin(async move {
+        if it.shared.options.reuse {
+            let paths = host_paths(&it.plan.rendered);
+            it.before.set(look(&it, &paths).await);
+        }
+        it.loaded.set(load::all(&it).await);
+    }));
     let it = Arc::clone(work);
     spawn(Box::pin(
         async move { it.access.set(access::open(&it).await) },

@@ -9,6 +9,7 @@ mod forward;
 pub(crate) mod health;
 mod logs;
 pub(crate) mod ready;
+pub(crate) mod remove;
 mod restart;
 mod tenant;
 pub(crate) mod wait;

@@ -36,6 +36,7 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
+    /// A cell that has nothing in the cluster yet; `lost` is the cluster's.
     pub(crate) fn new(plan: Arc<CellPlan>, lost: Arc<Milestone<()>>) -> Self {
         Self {
             steps: Arc::new(StepLog::new(&plan.clock)),

@@ -113,7 +113,7 @@ impl Provider for LocalProvider {
         }
     }
 
-    fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
+    async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
         let programs = Arc::clone(&self.programs);
         let starts = Arc::clone(&self.starts);
         Arc::new(LocalCluster::new(plan, programs, starts))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde_json::Map;
 use tempfile::TempDir;
 
@@ -184,8 +185,10 @@ impl Lab {
             listener: Mutex::new(Some(listener)),
             cell,
         });
+        let provider = LocalProvider::new(shell());
+        let made = provider.cluster(Arc::clone(&plan));
         Self {
-            cluster: LocalProvider::new(shell()).cluster(Arc::clone(&plan)),
+            cluster: made.now_or_never().unwrap(),
             folder,
             plan,
         }

@@ -1,0 +1,69 @@
+//! What a cluster was made of, so that one that was made of something else is not taken for a fresh one.
+
+use bollard::Docker;
+use serde_json::json;
+
+use super::config::kind_file;
+use super::destroy::engine_failed;
+use super::node_image;
+use super::provider::{Shared, kind_version};
+use crate::event::Failure;
+use crate::matrix::Cell;
+
+/// What a cluster is made of, part by part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint([(&'static str, String); 4]);
+
+impl Fingerprint {
+    /// What a cluster for `cell` would be made of now.
+    pub(super) async fn of(shared: &Shared, docker: &Docker, cell: &Cell) -> Result<Self, Failure> {
+        let image = node_image::resolve(docker, cell).await?;
+        let inspected = docker.inspect_image(&image.name).await;
+        let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
+        let is_tuned = shared.options.tuned;
+        // Wherever the patches are: their content is the program's own.
+        let patches = is_tuned.then(|| std::path::Path::new("patches"));
+        let file = kind_file(cell, patches).content;
+        let archives = shared.archives().await?;
+        let images = archives.iter().flat_map(|archive| &archive.images);
+        let images: Vec<_> = images
+            .map(|image| json!([image.name, image.digest]))
+            .collect();
+        Ok(Self([
+            ("node image", node_image.unwrap_or_default()),
+            ("kind configuration", file.to_string()),
+            ("kind version", kind_version(&shared.options).await?),
+            ("images", json!(images).to_string()),
+        ]))
+    }
+
+    /// The parts that differ from those of `other`.
+    pub(super) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let parts = self.0.iter().zip(&other.0);
+        let differing = parts.filter(|(own, others)| own != others);
+        differing.map(|((part, _), _)| *part).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let parts = |node: &str, kind: &str| {
+            Fingerprint([
+                ("node image", node.to_owned()),
+                ("kind configuration", String::new()),
+                ("kind version", kind.to_owned()),
+                ("images", String::new()),
+            ])
+        };
+        let one = parts("a", "v1");
+        assert_eq!(one.differences(&one), [] as [&str; 0]);
+        assert_eq!(
+            one.differences(&parts("b", "v2")),
+            ["node image", "kind version"]
+        );
+    }
+}

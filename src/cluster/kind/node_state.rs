@@ -1,0 +1,158 @@
+//! What a cell's agents can leave on a node beside the cluster's own objects: folders of the host, and interfaces of its network.
+//!
+//! Only what was not there before the first cell is ever wiped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bollard::Docker;
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::PodSpec;
+
+use super::nodes::exec;
+use super::work::Work;
+use crate::cluster::NodeName;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::manifest::Rendered;
+
+/// Lists which of the paths that it is given are there, then the network's interfaces.
+const LOOK: &str = r#"for path; do if [ -e "$path" ] || [ -L "$path" ]; then echo "path $path"; fi; done
+for interface in /sys/class/net/*; do echo "interface ${interface##*/}"; done"#;
+
+/// Removes the paths that it is given.
+const WIPE: &str = r#"for path; do rm -rf -- "$path" || exit 1; done"#;
+
+/// How interfaces begin that the cluster's network makes: when the first pods come, and for each of them.
+const CLUSTERS_OWN: [&str; 3] = ["veth", "cni", "kube-"];
+
+/// A node at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct NodeState {
+    paths: BTreeSet<String>,
+    interfaces: BTreeSet<String>,
+}
+
+/// The nodes at one moment.
+pub(super) type NodeStates = BTreeMap<NodeName, NodeState>;
+
+/// Where the pods of `rendered` keep something on their nodes.
+pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
+    let agent = rendered.agent().daemon_set.spec.template.spec.as_ref();
+    let mock = rendered.mock().deployment.spec.template.spec.as_ref();
+    let volumes = |pod: &PodSpec| pod.volumes.clone().unwrap_or_default();
+    let volumes = [agent, mock].into_iter().flatten().flat_map(volumes);
+    let paths: BTreeSet<String> = volumes
+        .filter_map(|volume| volume.host_path.map(|host| host.path))
+        .collect();
+    paths.into_iter().collect()
+}
+
+/// Looks at all nodes.
+pub(super) async fn look(work: &Work, paths: &[String]) -> Result<NodeStates, Failure> {
+    let docker = work.shared.docker().await?;
+    let looking = work.nodes.iter().map(|node| async move {
+        work.is_running(node).await?;
+        let told = run(docker, node, LOOK, paths).await?;
+        Ok::<_, Failure>((node.clone(), parse(&told)))
+    });
+    Ok(try_join_all(looking).await?.into_iter().collect())
+}
+
+fn parse(told: &str) -> NodeState {
+    let mut state = NodeState::default();
+    for line in told.lines() {
+        match line.split_once(' ') {
+            Some(("path", path)) => {
+                state.paths.insert(path.to_owned());
+            }
+            Some(("interface", name)) if !CLUSTERS_OWN.iter().any(|own| name.starts_with(own)) => {
+                state.interfaces.insert(name.to_owned());
+            }
+            Some(_) | None => {}
+        }
+    }
+    state
+}
+
+/// Removes what of `paths` was not there `before`, and looks whether every node is again as it was.
+pub(super) async fn wipe(
+    work: &Work,
+    paths: &[String],
+    before: &NodeStates,
+) -> Result<Vec<Evidence>, Failure> {
+    let docker = work.shared.docker().await?;
+    let wiping = before.iter().map(|(node, state)| async move {
+        let new = paths.iter().filter(|path| !state.paths.contains(*path));
+        let new: Vec<String> = new.cloned().collect();
+        run(docker, node, WIPE, &new).await
+    });
+    try_join_all(wiping).await?;
+    let after = look(work, paths).await?;
+    let rows = before.iter().map(|(node, before)| {
+        let after = after.get(node).cloned().unwrap_or_default();
+        compare(node, before, &after, paths)
+    });
+    Ok(rows.collect())
+}
+
+/// What was there before and is written to can't be told from what it was: then nothing is proven.
+fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[String]) -> Evidence {
+    let old = paths.iter().filter(|path| before.paths.contains(*path));
+    let mut seen: Vec<String> = old
+        .map(|path| format!("{path} is the node's own, and may have been changed"))
+        .collect();
+    let left = after.paths.difference(&before.paths);
+    seen.extend(left.map(|path| format!("{path} is left")));
+    let left = after.interfaces.difference(&before.interfaces);
+    seen.extend(left.map(|name| format!("the interface {name} is left")));
+    Evidence {
+        node: Some(node.to_string()),
+        subject: "host paths and interfaces".to_owned(),
+        expected: "as before the first cell".to_owned(),
+        holds: seen.is_empty(),
+        seen: if seen.is_empty() {
+            "as before".to_owned()
+        } else {
+            seen.join(", ")
+        },
+    }
+}
+
+async fn run(
+    docker: &Docker,
+    node: &NodeName,
+    script: &str,
+    paths: &[String],
+) -> Result<String, Failure> {
+    let mut command = vec!["sh", "-c", script, "sh"];
+    command.extend(paths.iter().map(String::as_str));
+    let output = exec(docker, node.as_str(), &command, None).await;
+    let output = output.map_err(|error| error.to_string());
+    let told = output.and_then(super::nodes::Output::success);
+    told.map_err(|why| {
+        let message = format!("failed to look into node {node}: {why}");
+        Failure::new(Symptom::CleanupIncomplete, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_clean_when_it_is_as_before() {
+        let before = parse("interface lo\ninterface eth0\npath /etc\n");
+        let node = NodeName::new("node");
+        let paths = ["/var/lib/plexd".to_owned()];
+        let same = parse("interface lo\ninterface eth0\ninterface veth12ab\npath /etc\n");
+        assert!(compare(&node, &before, &same, &paths).holds);
+        let left =
+            parse("interface lo\ninterface eth0\ninterface wg0\npath /etc\npath /var/lib/plexd\n");
+        let row = compare(&node, &before, &left, &paths);
+        assert_eq!(
+            row.seen,
+            "/var/lib/plexd is left, the interface wg0 is left"
+        );
+        // What the node itself has can't be wiped, so it is never proven clean.
+        assert!(!compare(&node, &before, &same, &["/etc".to_owned()]).holds);
+    }
+}

@@ -1,0 +1,171 @@
+//! Clusters that several cells get, one after another: which cells those are, which cluster waits for its next one, and what that saves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fingerprint::Fingerprint;
+use super::work::Work;
+use crate::matrix::{Cell, CellId};
+
+/// The cells that can get the same cluster: all that differ in nothing that a cluster is made of.
+pub(super) fn group(cell: &Cell) -> String {
+    let kind = json!(cell.variant.kind);
+    let image = cell.node_image.as_deref().unwrap_or("any");
+    format!("{}/{}/{image}/{kind}", cell.kubernetes, cell.nodes)
+}
+
+/// A cluster that was proven clean.
+#[derive(Clone)]
+pub(super) struct Parked {
+    pub(super) work: Arc<Work>,
+    pub(super) fingerprint: Fingerprint,
+    /// The cell that had it last.
+    pub(super) after: CellId,
+}
+
+/// The clusters of a run that more than one cell gets.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    to_come: BTreeMap<String, BTreeSet<CellId>>,
+    parked: BTreeMap<String, Parked>,
+    tally: Tally,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    made: usize,
+    reused: usize,
+    /// What the making of clusters that were used again took, once for each further use.
+    spared: Duration,
+    /// What the wiping took.
+    spent: Duration,
+    refused: Vec<String>,
+}
+
+impl Pool {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cells that will come.
+    pub(super) fn expect(&self, cells: &[Cell]) {
+        let mut state = self.state();
+        for cell in cells {
+            let group = state.to_come.entry(group(cell)).or_default();
+            group.insert(cell.id.clone());
+        }
+    }
+
+    /// A cell has come. Returns the cluster that waits for it.
+    pub(super) fn take(&self, cell: &Cell) -> Option<Parked> {
+        let mut state = self.state();
+        let group = group(cell);
+        if let Some(to_come) = state.to_come.get_mut(&group) {
+            to_come.remove(&cell.id);
+        }
+        state.parked.remove(&group)
+    }
+
+    /// Whether another cell will want the cluster of `cell`.
+    pub(super) fn has_next(&self, cell: &Cell) -> bool {
+        let state = self.state();
+        let to_come = state.to_come.get(&group(cell));
+        to_come.is_some_and(|cells| !cells.is_empty())
+    }
+
+    /// Leaves a clean cluster for the next cell.
+    pub(super) fn park(&self, cell: &Cell, parked: Parked, wiping: Duration) {
+        let mut state = self.state();
+        state.parked.insert(group(cell), parked);
+        state.tally.spent += wiping;
+    }
+
+    /// Everything that still waits.
+    pub(super) fn drain(&self) -> Vec<Parked> {
+        let parked = std::mem::take(&mut self.state().parked);
+        parked.into_values().collect()
+    }
+
+    /// A cluster was made.
+    pub(super) fn made(&self) {
+        self.state().tally.made += 1;
+    }
+
+    /// A cluster was used again whose making had taken so long.
+    pub(super) fn reused(&self, making: Duration) {
+        let tally = &mut self.state().tally;
+        tally.reused += 1;
+        tally.spared += making;
+    }
+
+    /// A cluster was not used again.
+    pub(super) fn refused(&self, why: String) {
+        self.state().tally.refused.push(why);
+    }
+
+    /// What there is to say of it in the end.
+    pub(super) fn summary(&self) -> Vec<String> {
+        let tally = self.state().tally.clone();
+        let mut texts = tally.refused.clone();
+        if tally.reused > 0 {
+            let plural = if tally.made == 1 { "" } else { "s" };
+            let made = tally.made;
+            let clusters = format!("{made} cluster{plural} instead of {}", made + tally.reused);
+            let saved = tally.spared.saturating_sub(tally.spent).as_secs();
+            texts.push(match saved {
+                0 => format!("reuse saved no time: {clusters}"),
+                seconds => format!("reuse saved about {seconds} s: {clusters}"),
+            });
+        }
+        texts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Matrix;
+
+    fn cells() -> Vec<Cell> {
+        let text = "[matrix]\nkubernetes = [\"1.34\"]\nconfig = [\"a\", \"b\", \"c\"]\n[config.a]\n[config.b]\n[config.c]\nkind = { featureGates = { X = true } }\n";
+        Matrix::parse("matrix.toml", text).unwrap().cells
+    }
+
+    #[test]
+    fn cells_that_differ_only_in_config_are_of_one_group() {
+        let cells = cells();
+        assert_eq!(group(&cells[0]), group(&cells[1]));
+        assert_ne!(group(&cells[0]), group(&cells[2]));
+    }
+
+    #[test]
+    fn the_last_cell_of_a_group_has_no_next() {
+        let (pool, cells) = (Pool::default(), cells());
+        pool.expect(&cells);
+        assert!(pool.take(&cells[0]).is_none());
+        assert!(pool.has_next(&cells[0]));
+        assert!(pool.take(&cells[1]).is_none());
+        assert!(!pool.has_next(&cells[1]));
+    }
+
+    #[test]
+    fn what_was_saved_is_what_was_measured() {
+        let pool = Pool::default();
+        assert_eq!(pool.summary(), [] as [&str; 0]);
+        pool.made();
+        pool.reused(Duration::from_secs(20));
+        pool.reused(Duration::from_secs(20));
+        pool.state().tally.spent = Duration::from_secs(14);
+        assert_eq!(
+            pool.summary(),
+            ["reuse saved about 26 s: 1 cluster instead of 3"]
+        );
+    }
+}
