@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Client, ResourceExt};
 
-use super::marks::{RUN, run_of, selector};
+use super::marks::{run_of, selector};
 use super::provider::Shared;
 use super::turn::Turn;
 use super::{clear, definitions};
@@ -23,17 +22,20 @@ use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
 use crate::machine::{LedgerContents, LedgerError, Resource, is_dead};
 use crate::manifest::Object;
 
+/// How long the API server may take to answer when the deadline has passed.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// A cell's part of the cluster.
 pub(super) struct ExistingCluster {
-    shared: Arc<Shared>,
-    tenant: Arc<Tenant>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) tenant: Arc<Tenant>,
     /// The turn was asked for, and may have been given.
     has_asked: AtomicBool,
     /// The cell has its turn.
     has_turn: AtomicBool,
 }
 
-fn unkept(error: &LedgerError) -> Failure {
+pub(super) fn unkept(error: &LedgerError) -> Failure {
     Failure::new(Symptom::FilesystemFailed, chain(error))
 }
 
@@ -47,7 +49,7 @@ impl ExistingCluster {
         }
     }
 
-    fn run(&self) -> &str {
+    pub(super) fn run(&self) -> &str {
         self.tenant.plan.ledger.run()
     }
 
@@ -116,7 +118,7 @@ impl ExistingCluster {
     }
 
     /// The objects that the cell makes beside its namespace, as the ledger has them.
-    fn resource(&self, object: &Object) -> Option<Resource> {
+    pub(super) fn resource(&self, object: &Object) -> Option<Resource> {
         let connection = &self.shared.connection;
         match object.kind.as_str() {
             "Namespace" => Some(connection.namespace(&object.name)),
@@ -150,72 +152,6 @@ impl ExistingCluster {
         Ok(evidence)
     }
 
-    /// Takes the namespace and all that is labelled for it away, and looks that nothing is left.
-    async fn clear(&self, client: &Client, deadline: &Deadline) -> Result<Cleared, Failure> {
-        let plan = &self.tenant.plan;
-        let clearing = clear::namespace(client, &plan.namespace, self.run(), deadline);
-        let mut cleared = Box::pin(clearing).await?;
-        for object in plan.rendered.objects() {
-            if object.kind == "Namespace" || object.is_namespaced() {
-                continue;
-            }
-            let run = self.run();
-            // A definition that is somebody else's is left as it was found.
-            let (version, kind) = (&object.api_version, &object.kind);
-            if kind == definitions::KIND && !self.is_own_definition(client, &object.name).await? {
-                continue;
-            }
-            let removed = clear::object(client, version, kind, &object.name, run).await?;
-            cleared.evidence.push(removed);
-        }
-        cleared.evidence.push(self.nothing_left(client).await?);
-        for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
-            let gone = plan.ledger.gone(resource);
-            gone.map_err(|error| unkept(&error))?;
-        }
-        Ok(cleared)
-    }
-
-    async fn is_own_definition(&self, client: &Client, name: &str) -> Result<bool, Failure> {
-        let own = format!("{RUN}={}", self.run());
-        let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
-        Ok(found.iter().any(|definition| definition.name_any() == name))
-    }
-
-    /// Lists what carries the run's label. The run's other cells have ended or not begun.
-    async fn nothing_left(&self, client: &Client) -> Result<Evidence, Failure> {
-        let own = format!("{RUN}={}", self.run());
-        let mut left = Vec::new();
-        let names = |kind: &str, found: Vec<String>| -> Vec<String> {
-            let titles = found.into_iter().map(|name| format!("{kind} {name}"));
-            titles.collect()
-        };
-        let found = clear::ours::<Namespace>(client, &own).await?;
-        left.extend(names("Namespace", all_names(&found)));
-        let found = clear::ours::<ClusterRole>(client, &own).await?;
-        left.extend(names("ClusterRole", all_names(&found)));
-        let found = clear::ours::<ClusterRoleBinding>(client, &own).await?;
-        left.extend(names("ClusterRoleBinding", all_names(&found)));
-        let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
-        left.extend(names(definitions::KIND, all_names(&found)));
-        let row = Evidence {
-            node: None,
-            subject: "objects with the run's label".to_owned(),
-            expected: "none left".to_owned(),
-            seen: if left.is_empty() {
-                "none".to_owned()
-            } else {
-                left.join(", ")
-            },
-            holds: left.is_empty(),
-        };
-        if row.holds {
-            return Ok(row);
-        }
-        let message = "something of the cell is still there";
-        Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence([row]))
-    }
-
     fn commands(&self) -> Vec<String> {
         let kubectl = self.shared.connection.kubectl();
         let namespace = &self.tenant.plan.namespace;
@@ -225,10 +161,6 @@ impl ExistingCluster {
             "e2e-matrix gc --kept".to_owned(),
         ]
     }
-}
-
-fn all_names(objects: &[impl ResourceExt]) -> Vec<String> {
-    objects.iter().map(ResourceExt::name_any).collect()
 }
 
 fn late(what: &str, timed_out: crate::deadline::TimedOut) -> Failure {
@@ -245,9 +177,15 @@ impl Cluster for ExistingCluster {
         let client = shared.client().await?;
         let access = Access::open(client.clone(), deadline.remaining()).await?;
         let version = access.server_version.clone();
-        let taking = Box::pin(self.take_turn(client, deadline));
-        tenant.steps.measure("turn in the cluster", taking).await?;
-        Box::pin(self.clear_stale(client, deadline)).await?;
+        let entering = async {
+            self.take_turn(client, deadline).await?;
+            self.clear_stale(client, deadline).await
+        };
+        let entering = tenant.steps.measure("turn in the cluster", entering);
+        // Who waits in vain says so itself; only an API server that does not answer at all is cut off.
+        let patience = tenant.plan.clock.deadline(deadline.remaining() + ANSWER);
+        let entered = patience.run(Box::pin(entering)).await;
+        entered.map_err(|timed_out| late("getting into the cluster", timed_out))??;
         tenant.enter(access, false);
         let nodes = self.nodes();
         let looking = tenant.watch(deadline, |snapshot| ready::nodes(snapshot, &nodes));

@@ -8,6 +8,7 @@ mod cluster;
 mod connection;
 mod definitions;
 mod host;
+mod leave;
 mod marks;
 mod options;
 mod provider;

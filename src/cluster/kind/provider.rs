@@ -193,14 +193,17 @@ impl Provider for KindProvider {
     }
 
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let mut given_up = Ok(());
         for parked in self.0.pool.drain() {
-            give_up(&parked, deadline).await?;
+            let gone = give_up(&parked, deadline).await;
+            given_up = given_up.and(gone);
         }
         let leaving = deadline.run(self.0.leave_network(ledger)).await;
         leaving.unwrap_or_else(|timed_out| {
             let message = format!("the removal of the Docker network {timed_out}");
             Err(Failure::new(Symptom::CleanupIncomplete, message))
         })?;
+        given_up?;
         Ok(self.0.pool.summary())
     }
 }

@@ -1,0 +1,89 @@
+//! The end of a cell in a cluster that others use: what it made is taken away, and it is looked that nothing is left.
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Client, ResourceExt};
+
+use super::cluster::{ExistingCluster, unkept};
+use super::marks::RUN;
+use super::{clear, definitions};
+use crate::cluster::Cleared;
+use crate::deadline::Deadline;
+use crate::event::{Evidence, Failure, Symptom};
+
+impl ExistingCluster {
+    /// Takes the namespace and all that is labelled for it away, and looks that nothing is left.
+    pub(super) async fn clear(
+        &self,
+        client: &Client,
+        deadline: &Deadline,
+    ) -> Result<Cleared, Failure> {
+        let plan = &self.tenant.plan;
+        let clearing = clear::namespace(client, &plan.namespace, self.run(), deadline);
+        let mut cleared = Box::pin(clearing).await?;
+        for object in plan.rendered.objects() {
+            if object.kind == "Namespace" || object.is_namespaced() {
+                continue;
+            }
+            let run = self.run();
+            // A definition that is somebody else's is left as it was found.
+            let (version, kind) = (&object.api_version, &object.kind);
+            if kind == definitions::KIND && !self.is_own_definition(client, &object.name).await? {
+                continue;
+            }
+            let removed = clear::object(client, version, kind, &object.name, run).await?;
+            cleared.evidence.push(removed);
+        }
+        cleared.evidence.push(self.nothing_left(client).await?);
+        for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
+            let gone = plan.ledger.gone(resource);
+            gone.map_err(|error| unkept(&error))?;
+        }
+        Ok(cleared)
+    }
+
+    async fn is_own_definition(&self, client: &Client, name: &str) -> Result<bool, Failure> {
+        let own = format!("{RUN}={}", self.run());
+        let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
+        Ok(found.iter().any(|definition| definition.name_any() == name))
+    }
+
+    /// Lists what carries the run's label. The run's other cells have ended or not begun.
+    async fn nothing_left(&self, client: &Client) -> Result<Evidence, Failure> {
+        let own = format!("{RUN}={}", self.run());
+        let mut left = Vec::new();
+        let names = |kind: &str, found: Vec<String>| -> Vec<String> {
+            let titles = found.into_iter().map(|name| format!("{kind} {name}"));
+            titles.collect()
+        };
+        let found = clear::ours::<Namespace>(client, &own).await?;
+        left.extend(names("Namespace", all_names(&found)));
+        let found = clear::ours::<ClusterRole>(client, &own).await?;
+        left.extend(names("ClusterRole", all_names(&found)));
+        let found = clear::ours::<ClusterRoleBinding>(client, &own).await?;
+        left.extend(names("ClusterRoleBinding", all_names(&found)));
+        let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
+        left.extend(names(definitions::KIND, all_names(&found)));
+        let row = Evidence {
+            node: None,
+            subject: "objects with the run's label".to_owned(),
+            expected: "none left".to_owned(),
+            seen: if left.is_empty() {
+                "none".to_owned()
+            } else {
+                left.join(", ")
+            },
+            holds: left.is_empty(),
+        };
+        if row.holds {
+            return Ok(row);
+        }
+        let message = "something of the cell is still there";
+        Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence([row]))
+    }
+}
+
+fn all_names(objects: &[impl ResourceExt]) -> Vec<String> {
+    objects.iter().map(ResourceExt::name_any).collect()
+}
