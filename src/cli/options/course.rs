@@ -43,7 +43,7 @@ pub(in crate::cli) struct CourseOptions {
     #[arg(long, env = "E2E_MATRIX_FAIL_FAST", conflicts_with = "max_fail")]
     pub(in crate::cli) fail_fast: bool,
     /// Starts no further cell after so many red ones
-    #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N")]
+    #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N", value_parser = failures)]
     pub(in crate::cli) max_fail: Option<NonZeroUsize>,
     /// Ends the run in order when it has taken so long: its cells are interrupted and cleaned up
     #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = duration)]
@@ -101,6 +101,11 @@ fn retry_class(text: &str) -> Result<RetryClass, String> {
         _ => "the classes are `product` and `infrastructure`",
     }
     .to_owned())
+}
+
+fn failures(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse::<NonZeroUsize>();
+    number.map_err(|_| "a run ends early after a number of red cells, of at least 1".to_owned())
 }
 
 fn rounds(text: &str) -> Result<NonZeroU32, String> {
