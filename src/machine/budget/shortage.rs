@@ -7,7 +7,7 @@ use crate::machine::load::{self, Load};
 use crate::machine::probe;
 
 /// How much load a slot that is taken explains, in hundredths of a process that wants to run.
-const LOAD_OF_SLOT: u64 = 75;
+const LOAD_OF_SLOT: u64 = 100;
 /// A machine is overloaded by others above that many processes a processor that want to run, in hundredths,
 const OVERLOAD_PER_CPU: u64 = 300;
 /// where something also waits for a processor most of the time, in percent.
