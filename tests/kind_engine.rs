@@ -44,6 +44,8 @@ fn a_run_survives_its_engine() {
         assert_eq!(gc.status.code(), Some(0), "{}", text(&gc));
         assert_eq!(engine.docker(&["ps", "--all", "--quiet"]), "");
         assert_eq!(engine.docker(&["volume", "ls", "--quiet"]), "");
+        let network = ["network", "ls", "--quiet", "--filter", "name=^kind$"];
+        assert_eq!(engine.docker(&network), "", "it was made by the run");
         assert_eq!(
             folders(&place.path().join("state/runs")),
             [] as [PathBuf; 0]
