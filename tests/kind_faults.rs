@@ -5,6 +5,8 @@
 
 #[path = "support/blame.rs"]
 mod blame;
+#[path = "support/inherited.rs"]
+mod inherited;
 #[path = "support/record.rs"]
 mod record;
 mod support;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Cell, Matrix, Phase};
 use e2e_matrix::report::RunModel;
+use inherited::inherited;
 use plexd_agent::fault::Fault;
 use support::Scratch;
 
@@ -59,11 +62,7 @@ fn run(place: &Scratch) -> RunModel {
     let out = record::folder(place).with_file_name("");
     let mut command = place.command(&["--provider", "kind"]);
     command.env_remove("E2E_MATRIX_STATE_DIR");
-    for name in INHERITED {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    command.envs(inherited(&INHERITED));
     let output = command
         .arg("--matrix")
         .arg(matrix)

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+#[path = "support/inherited.rs"]
+mod inherited;
 #[path = "kill/left.rs"]
 mod left;
 #[path = "kill/running.rs"]
@@ -10,13 +12,13 @@ mod running;
 mod support;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use e2e_matrix::machine::{StateFolder, folders, outstanding};
 use e2e_matrix::matrix::Phase;
+use inherited::inherited;
 use left::Known;
 use running::Running;
 use rustix::process::Signal;
@@ -80,7 +82,7 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
         phase.name(),
     ];
     let mut command = place.process(&arguments);
-    command.envs(inherited());
+    command.envs(inherited(&INHERITED));
     let running = Running::held(command, phase);
     let known = Known::of(&place);
     if phase == Phase::Cluster {
@@ -105,7 +107,7 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
     left::assert_is_recorded(&place);
     if signal == Signal::KILL {
         let mut command = place.command(&["gc"]);
-        let output = command.envs(inherited()).output().unwrap();
+        let output = command.envs(inherited(&INHERITED)).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     } else {
         left::assert_is_reported(&place);
@@ -123,11 +125,6 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
         dangling_volumes().is_subset(&before.0)
     });
     assert_eq!(networks(), before.1, "networks");
-}
-
-fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
-    let variables = INHERITED.into_iter();
-    variables.filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// Containers that look like clusters and are not ours.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+#[path = "support/inherited.rs"]
+mod inherited;
 #[path = "support/record.rs"]
 mod record;
 mod support;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::matrix::{Matrix, Phase};
 use e2e_matrix::report::RunModel;
+use inherited::inherited;
 use support::Scratch;
 
 /// The cells of one node differ only in config.
@@ -55,11 +58,7 @@ fn end(run: &RunModel, id: &str) -> (CellVerdict, Option<Phase>) {
 fn run(place: &Scratch, more: &[&str]) -> (RunModel, String) {
     let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
     let mut command = place.command(&["--provider", "kind", "--filter", ONE_NODE]);
-    for name in INHERITED {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    command.envs(inherited(&INHERITED));
     let output = command
         .arg("--matrix")
         .arg(matrix)

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+#[path = "support/inherited.rs"]
+mod inherited;
+#[path = "support/overlap.rs"]
+mod overlap;
 mod support;
 
 use std::collections::BTreeSet;
@@ -11,8 +15,11 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use e2e_matrix::event::{CellVerdict, Event, Record};
+use e2e_matrix::event::{CellVerdict, Record};
+use e2e_matrix::matrix::CellId;
 use e2e_matrix::report::{RunModel, record};
+use inherited::inherited;
+use overlap::most_at_once;
 use support::Scratch;
 
 const RUNS: usize = 4;
@@ -46,7 +53,9 @@ fn four_runs_of_one_matrix_do_not_collide() {
         .collect();
     assert_eq!(images.len(), 1, "one image for all: {images:?}");
     let slots = thread::available_parallelism().unwrap().get() * 8;
-    let most = most_at_once(&records);
+    // Four slots for a control plane, two for a worker.
+    let weight = |cell: &CellId| if cell.as_str().contains("-n3-") { 8 } else { 4 };
+    let most = most_at_once(&records, weight);
     assert!(most <= slots, "{most} of {slots} slots");
     assert_eq!(nodes_left(), "");
     assert_eq!(below(&place, "state/runs"), [] as [PathBuf; 0]);
@@ -57,11 +66,7 @@ fn four_runs_of_one_matrix_do_not_collide() {
 
 fn run(place: &Scratch) {
     let mut command = place.command(&["--provider", "kind", "--prefix", PREFIX]);
-    for name in INHERITED {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    command.envs(inherited(&INHERITED));
     command.timeout(PATIENCE).assert().success();
 }
 
@@ -71,26 +76,6 @@ fn records(place: &Scratch) -> Vec<Vec<Record>> {
     let runs: BTreeSet<PathBuf> = runs.map(|run| fs::canonicalize(run).unwrap()).collect();
     let read = |run: PathBuf| record::read(&run.join(record::FILE_NAME)).unwrap();
     runs.into_iter().map(read).collect()
-}
-
-/// The most slots that were taken at a time: four for a control plane, two for a worker.
-fn most_at_once(records: &[Vec<Record>]) -> usize {
-    let weight = |cell: &str| if cell.contains("-n3-") { 8 } else { 4 };
-    let changes = records.iter().flatten().filter_map(|record| {
-        let change: i32 = match &record.event {
-            Event::CellStarted { cell, .. } => weight(cell.as_str()),
-            Event::CellFinished { cell, .. } => -weight(cell.as_str()),
-            _ => return None,
-        };
-        Some((record.at, change))
-    });
-    let mut changes: Vec<_> = changes.collect();
-    changes.sort_unstable();
-    let sums = changes.iter().scan(0, |taken, (_, change)| {
-        *taken += change;
-        Some(*taken)
-    });
-    usize::try_from(sums.max().unwrap()).unwrap()
 }
 
 /// The nodes of these runs' clusters that are still there.

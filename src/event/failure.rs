@@ -171,6 +171,23 @@ pub struct Evidence {
     pub holds: bool,
 }
 
+impl Evidence {
+    /// That nothing of `subject` is left; what still is there is named.
+    pub fn none_left(subject: impl Into<String>, left: &[String]) -> Self {
+        Self {
+            node: None,
+            subject: subject.into(),
+            expected: "none left".to_owned(),
+            seen: if left.is_empty() {
+                "none".to_owned()
+            } else {
+                left.join(", ")
+            },
+            holds: left.is_empty(),
+        }
+    }
+}
+
 /// The last lines of a log that matter to a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogTail {

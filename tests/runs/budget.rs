@@ -9,6 +9,7 @@ use std::time::Duration;
 use e2e_matrix::event::{CellVerdict, Event, Record};
 use e2e_matrix::report::{RunModel, record};
 
+use crate::overlap::most_at_once;
 use crate::scripted::{run, workplace};
 use crate::support::Scratch;
 
@@ -30,25 +31,6 @@ fn records(place: &Scratch) -> Vec<Vec<Record>> {
         .collect();
     let read = |path: PathBuf| record::read(&path.join(record::FILE_NAME)).unwrap();
     paths.into_iter().map(read).collect()
-}
-
-/// The most cells that ran at a time, by when each began and ended.
-fn most_at_once(records: &[Vec<Record>]) -> usize {
-    let changes = records.iter().flatten().filter_map(|record| {
-        let change: i32 = match &record.event {
-            Event::CellStarted { .. } => 1,
-            Event::CellFinished { .. } => -1,
-            _ => return None,
-        };
-        Some((record.at, change))
-    });
-    let mut changes: Vec<_> = changes.collect();
-    changes.sort_unstable();
-    let counts = changes.iter().scan(0, |running, (_, change)| {
-        *running += change;
-        Some(*running)
-    });
-    usize::try_from(counts.max().unwrap()).unwrap()
 }
 
 /// Where the run in `place` keeps how long cells took.
@@ -119,6 +101,6 @@ fn twenty_runs_at_once_keep_one_budget() {
     assert!(cells.iter().all(|cell| cell.verdict == CellVerdict::Passed));
     let clusters: BTreeSet<_> = cells.iter().map(|cell| &cell.cluster).collect();
     assert_eq!(clusters.len(), RUNS, "each has a name of its own");
-    let most = most_at_once(&records) * weight;
+    let most = most_at_once(&records, |_| 1) * weight;
     assert!(most <= slots(), "{most} of {} slots", slots());
 }

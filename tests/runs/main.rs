@@ -12,6 +12,8 @@ mod full_disk;
 mod interruption;
 mod keep;
 mod mixed;
+#[path = "../support/overlap.rs"]
+mod overlap;
 #[path = "../support/record.rs"]
 mod record;
 mod recorded;

@@ -65,17 +65,7 @@ impl ExistingCluster {
         left.extend(names("ClusterRoleBinding", all_names(&found)));
         let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
         left.extend(names(definitions::KIND, all_names(&found)));
-        let row = Evidence {
-            node: None,
-            subject: "objects with the run's label".to_owned(),
-            expected: "none left".to_owned(),
-            seen: if left.is_empty() {
-                "none".to_owned()
-            } else {
-                left.join(", ")
-            },
-            holds: left.is_empty(),
-        };
+        let row = Evidence::none_left("objects with the run's label", &left);
         if row.holds {
             return Ok(row);
         }

@@ -100,12 +100,12 @@ pub(super) async fn remove_containers(
         }
     }
     Ok(vec![
-        none_left(
-            &format!("containers of {name} ({} removed)", found.len()),
+        Evidence::none_left(
+            format!("containers of {name} ({} removed)", found.len()),
             &names(&left),
         ),
-        none_left(
-            &format!("volumes of {name} ({} removed)", volumes.len()),
+        Evidence::none_left(
+            format!("volumes of {name} ({} removed)", volumes.len()),
             &left_volumes,
         ),
     ])
@@ -170,20 +170,6 @@ pub(super) fn names(containers: &[ContainerSummary]) -> Vec<String> {
         .collect()
 }
 
-fn none_left(subject: &str, left: &[String]) -> Evidence {
-    Evidence {
-        node: None,
-        subject: subject.to_owned(),
-        expected: "none left".to_owned(),
-        seen: if left.is_empty() {
-            "none".to_owned()
-        } else {
-            left.join(", ")
-        },
-        holds: left.is_empty(),
-    }
-}
-
 /// Removes the cell's private folder, with its kubeconfig in it.
 fn remove_folder(folder: &Path) -> io::Result<Evidence> {
     match std::fs::remove_dir_all(folder) {
@@ -195,7 +181,10 @@ fn remove_folder(folder: &Path) -> io::Result<Evidence> {
         .then(|| folder.display().to_string())
         .into_iter()
         .collect();
-    Ok(none_left("private folder with the kubeconfig", &left))
+    Ok(Evidence::none_left(
+        "private folder with the kubeconfig",
+        &left,
+    ))
 }
 
 fn incomplete(work: &Work, message: String) -> Failure {

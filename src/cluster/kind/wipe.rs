@@ -47,20 +47,6 @@ async fn objects(client: &Client, plan: &CellPlan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn none_left(subject: &str, left: &[String]) -> Evidence {
-    Evidence {
-        node: None,
-        subject: subject.to_owned(),
-        expected: "none left".to_owned(),
-        seen: if left.is_empty() {
-            "none".to_owned()
-        } else {
-            left.join(", ")
-        },
-        holds: left.is_empty(),
-    }
-}
-
 async fn namespaces(client: &Client) -> Result<Evidence, Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await;
@@ -69,7 +55,7 @@ async fn namespaces(client: &Client) -> Result<Evidence, Failure> {
     let left: Vec<_> = names
         .filter(|name| !SYSTEM.contains(&name.as_str()))
         .collect();
-    Ok(none_left("namespaces", &left))
+    Ok(Evidence::none_left("namespaces", &left))
 }
 
 async fn pods(client: &Client) -> Result<Evidence, Failure> {
@@ -81,7 +67,7 @@ async fn pods(client: &Client) -> Result<Evidence, Failure> {
         !SYSTEM.contains(&namespace.as_str())
     });
     let left: Vec<_> = foreign.map(|pod| pod.name_any()).collect();
-    Ok(none_left("pods of cells", &left))
+    Ok(Evidence::none_left("pods of cells", &left))
 }
 
 async fn applied(client: &Client, plan: &CellPlan) -> Result<Vec<Evidence>, Failure> {
@@ -96,5 +82,8 @@ async fn applied(client: &Client, plan: &CellPlan) -> Result<Vec<Evidence>, Fail
             left.push(object.title());
         }
     }
-    Ok(vec![none_left("objects of the whole cluster", &left)])
+    Ok(vec![Evidence::none_left(
+        "objects of the whole cluster",
+        &left,
+    )])
 }
