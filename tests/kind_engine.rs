@@ -64,14 +64,26 @@ fn ends_by_itself(engine: &Engine, place: &Scratch, phase: Phase, signal: Signal
             .unwrap(),
     );
     let latest = place.path().join("target/e2e-matrix/latest");
-    wait(START * 2, || has_begun(&latest, phase));
+    wait(&format!("{phase} begins"), START * 2, || {
+        has_begun(&latest, phase)
+    });
+    if phase == Phase::Cluster {
+        let ledger = place.path().join("state/runs");
+        wait("the network is planned", START, || {
+            network_is_planned(&ledger)
+        });
+    }
     kill_process(engine.daemon(), signal).unwrap();
     let since = Instant::now();
     let mut status = None;
-    wait(PATIENCE, || {
-        status = run.0.try_wait().unwrap();
-        status.is_some()
-    });
+    wait(
+        &format!("the end after {phase}, {signal:?}"),
+        PATIENCE,
+        || {
+            status = run.0.try_wait().unwrap();
+            status.is_some()
+        },
+    );
     let told = format!("{phase}, {signal:?}, after {:?}", since.elapsed());
     assert_eq!(status.and_then(|status| status.code()), Some(3), "{told}");
     let model = RunModel::new(&record::read(&latest.join(record::FILE_NAME)).unwrap());
@@ -96,11 +108,18 @@ fn has_begun(folder: &Path, phase: Phase) -> bool {
     })
 }
 
+/// Whether a run has written down that it makes the network: from then on its end has to reckon with that.
+fn network_is_planned(runs: &Path) -> bool {
+    let ledgers = folders(runs).into_iter();
+    let mut ledgers = ledgers.map(|run| fs::read_to_string(run.join("ledger.ndjson")));
+    ledgers.any(|ledger| ledger.is_ok_and(|ledger| ledger.contains(r#""type":"network""#)))
+}
+
 /// Looks again and again, because nothing tells.
-fn wait(limit: Duration, mut holds: impl FnMut() -> bool) {
+fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < limit, "not within {limit:?}");
+        assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -159,7 +178,7 @@ impl Engine {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.shell = Some(command.spawn().unwrap());
-        wait(START, || {
+        wait("the engine answers", START, || {
             self.client(&["info"]).output().unwrap().status.success()
         });
     }
@@ -259,7 +278,7 @@ impl Engine {
             let id = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
             // Fails where it is gone already.
             let _gone = kill_process(id, Signal::TERM);
-            wait(START, || {
+            wait("containerd ends", START, || {
                 !Path::new(&format!("/proc/{}", id.as_raw_nonzero())).exists()
             });
         }

@@ -12,7 +12,7 @@ use super::cluster::KindCluster;
 use super::fingerprint::Fingerprint;
 use super::network::Use;
 use super::reuse::{self, Parked, Pool};
-use super::{KindOptions, destroy, network, preflight};
+use super::{KindOptions, destroy, network, preflight, pulse};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
 use crate::cluster::{CellPlan, Cluster, ClusterName, NAMESPACE, Provider, Survey};
 use crate::deadline::Deadline;
@@ -70,6 +70,10 @@ impl Shared {
             *network = Some(network::ensure(docker, &self.options.state, ledger).await?);
         }
         Ok(())
+    }
+
+    async fn uses_network(&self) -> bool {
+        self.network.lock().await.is_some()
     }
 
     /// Lets the common network go, and removes it where nobody else needs it.
@@ -193,8 +197,14 @@ impl Provider for KindProvider {
     }
 
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let parked = self.0.pool.drain();
+        if parked.is_empty() && !self.0.uses_network().await {
+            return Ok(self.0.pool.summary());
+        }
+        // Without an engine nothing can be taken away: that is not worth the whole of `deadline`, which its cells have spent already.
+        pulse::feel(self.0.docker().await?, deadline).await?;
         let mut given_up = Ok(());
-        for parked in self.0.pool.drain() {
+        for parked in parked {
             let gone = give_up(&parked, deadline).await;
             given_up = given_up.and(gone);
         }

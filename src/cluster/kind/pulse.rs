@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
+use bollard::Docker;
+
 use super::work::Work;
+use crate::deadline::Deadline;
 use crate::event::{Failure, Symptom};
 
 /// How often it is felt.
@@ -18,15 +21,23 @@ pub(super) async fn watch(work: &Work) {
         return;
     };
     let clock = &work.plan.clock;
-    let why = loop {
-        match clock.deadline(PATIENCE).run(docker.ping()).await {
-            Ok(Ok(_)) => clock.deadline(INTERVAL).passed().await,
-            Ok(Err(error)) => break error.to_string(),
-            Err(timed_out) => break format!("a ping {timed_out}"),
+    let failure = loop {
+        match feel(docker, &clock.deadline(PATIENCE)).await {
+            Ok(()) => clock.deadline(INTERVAL).passed().await,
+            Err(failure) => break failure,
         }
     };
-    let message = format!("the container engine does not answer any more: {why}");
-    let failure = Failure::new(Symptom::EngineGone, message)
-        .with_remedy("look whether the engine runs (`docker info`), and at its log");
     work.lost.set(Err(failure));
+}
+
+/// Whether the engine answers at all. It has until `deadline`, but no more than its usual time.
+pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Failure> {
+    let why = match deadline.within(PATIENCE).run(docker.ping()).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(timed_out) => format!("a ping {timed_out}"),
+    };
+    let message = format!("the container engine does not answer any more: {why}");
+    Err(Failure::new(Symptom::EngineGone, message)
+        .with_remedy("look whether the engine runs (`docker info`), and at its log"))
 }
