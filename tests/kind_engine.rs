@@ -134,7 +134,7 @@ impl Drop for Running {
     }
 }
 
-/// A Docker engine in a network namespace of its own.
+/// A Docker engine in namespaces of its own: its network touches nobody, and its mounts go with it.
 struct Engine {
     folder: tempfile::TempDir,
     shell: Option<Child>,
@@ -161,6 +161,7 @@ impl Engine {
         command
             .args([
                 "--net",
+                "--mount",
                 "sh",
                 "-c",
                 "ip link set lo up && exec dockerd \"$@\"",
