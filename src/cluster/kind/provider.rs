@@ -72,8 +72,11 @@ impl Shared {
         Ok(())
     }
 
-    async fn uses_network(&self) -> bool {
-        self.network.lock().await.is_some()
+    /// Whoever is about to make it does, too.
+    fn uses_network(&self) -> bool {
+        self.network
+            .try_lock()
+            .map_or(true, |network| network.is_some())
     }
 
     /// Lets the common network go, and removes it where nobody else needs it.
@@ -198,7 +201,7 @@ impl Provider for KindProvider {
 
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let parked = self.0.pool.drain();
-        if parked.is_empty() && !self.0.uses_network().await {
+        if parked.is_empty() && !self.0.uses_network() {
             return Ok(self.0.pool.summary());
         }
         // Without an engine nothing can be taken away: that is not worth the whole of `deadline`, which its cells have spent already.
