@@ -205,7 +205,7 @@ impl Provider for KindProvider {
             return Ok(self.0.pool.summary());
         }
         // Without an engine nothing can be taken away: that is not worth the whole of `deadline`, which its cells have spent already.
-        pulse::feel(self.0.docker().await?, deadline).await?;
+        pulse::feel(self.0.docker().await?, &deadline.within(pulse::PATIENCE)).await?;
         let mut given_up = Ok(());
         for parked in parked {
             let gone = give_up(&parked, deadline).await;

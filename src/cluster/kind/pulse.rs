@@ -12,7 +12,7 @@ use crate::event::{Failure, Symptom};
 /// How often it is felt.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How long an answer may take. A busy machine's engine is slow; a stopped one answers never.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Feels the engine's pulse until it has none.
 pub(super) async fn watch(work: &Work) {
@@ -30,9 +30,9 @@ pub(super) async fn watch(work: &Work) {
     work.lost.set(Err(failure));
 }
 
-/// Whether the engine answers at all. It has until `deadline`, but no more than its usual time.
+/// Whether the engine answers at all by `deadline`.
 pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Failure> {
-    let why = match deadline.within(PATIENCE).run(docker.ping()).await {
+    let why = match deadline.run(docker.ping()).await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => error.to_string(),
         Err(timed_out) => format!("a ping {timed_out}"),
