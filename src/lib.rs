@@ -11,6 +11,7 @@ pub mod event;
 pub mod machine;
 pub mod manifest;
 pub mod matrix;
+pub mod record;
 pub mod report;
 pub mod runner;
 pub mod secret;

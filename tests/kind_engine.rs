@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use e2e_matrix::event::{CellVerdict, Event, FailureClass};
 use e2e_matrix::matrix::Phase;
-use e2e_matrix::report::{RunModel, record};
+use e2e_matrix::record::{self, RunModel};
 use rustix::process::{Pid, Signal, kill_process};
 
 use support::Scratch;

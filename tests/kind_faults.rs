@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Cell, Matrix, Phase};
-use e2e_matrix::report::RunModel;
+use e2e_matrix::record::RunModel;
 use inherited::inherited;
 use plexd_agent::fault::Fault;
 use support::Scratch;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::matrix::{Matrix, Phase};
-use e2e_matrix::report::RunModel;
+use e2e_matrix::record::RunModel;
 use inherited::inherited;
 use support::Scratch;
 

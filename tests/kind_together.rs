@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, Record};
 use e2e_matrix::matrix::CellId;
-use e2e_matrix::report::{RunModel, record};
+use e2e_matrix::record::{self, RunModel};
 use inherited::inherited;
 use overlap::most_at_once;
 use support::Scratch;

@@ -8,7 +8,7 @@ use super::matrix_file::{self, Selected};
 use super::options::{Provider, RunOptions};
 use super::recorded::Recorded;
 use crate::event::{CellVerdict, RunVerdict};
-use crate::report::RunModel;
+use crate::record::RunModel;
 use crate::runner::{self, Resumption};
 
 /// The cells of the run that `name` names which were not green in it; none where there is nothing to run again.

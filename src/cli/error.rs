@@ -9,8 +9,9 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use super::exit::Exit;
 use super::options::Color;
 use crate::error::causes;
-use crate::report::merge::MergeError;
-use crate::report::{RecordError, Surroundings, WriteError};
+use crate::record::RecordError;
+use crate::record::merge::MergeError;
+use crate::report::{Surroundings, WriteError};
 use crate::runner::{ResumeError, SessionError};
 
 /// Why a command ends before its work.

@@ -11,10 +11,11 @@ use super::options::MergeOptions;
 use super::recorded::{self, Recorded};
 use super::run;
 use crate::event::Event;
-use crate::report::merge::{Joined, MergeError, Part, Plan, copy_cells};
-use crate::report::model::Folding;
-use crate::report::record::RecordWriter;
-use crate::report::{Copies, RunModel, Sink, write_all};
+use crate::record::RecordWriter;
+use crate::record::merge::{Joined, MergeError, Part, Plan, copy_cells};
+use crate::record::model::Folding;
+use crate::record::{RunModel, Sink, verdict_of};
+use crate::report::{Copies, write_all};
 use crate::runner::{self, RunFolder};
 
 pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
@@ -113,7 +114,7 @@ fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
 
 /// Why there is no merged record.
 enum Unrecorded {
-    Read(crate::report::RecordError),
+    Read(crate::record::RecordError),
     Write(io::Error),
 }
 
@@ -127,7 +128,7 @@ fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unreco
         folding.take(&record);
         writer.on(&record).map_err(Unrecorded::Write)?;
     }
-    let verdict = runner::verdict_of(&folding.clone().finish(), plan.is_whole);
+    let verdict = verdict_of(&folding.clone().finish(), plan.is_whole);
     let last = joined.closing(Event::RunFinished {
         verdict,
         duration_ms: plan.duration_ms,

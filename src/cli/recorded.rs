@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::matrix_file;
 use super::options::Place;
-use crate::report::model::Folding;
-use crate::report::record::{self, RecordReader};
-use crate::report::{RecordError, RunModel};
+use crate::record::model::Folding;
+use crate::record::{self, RecordReader};
+use crate::record::{RecordError, RunModel};
 use crate::runner;
 
 /// The link to the newest run.

@@ -12,7 +12,8 @@ use super::options::ReplayOptions;
 use super::recorded::Recorded;
 use super::run;
 use crate::event::{Event, Record};
-use crate::report::{AtEnd, Sink};
+use crate::record::Sink;
+use crate::report::AtEnd;
 
 pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;

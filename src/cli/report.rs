@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::options::{CopyOptions, ReportOptions};
 use super::recorded::Recorded;
 use crate::report::{Copies, write_all};
-use crate::runner;
+use crate::{record, runner};
 
 pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
@@ -25,7 +25,7 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     Ok(if options.exit_code {
         let recorded = run.verdict;
         recorded
-            .unwrap_or_else(|| runner::verdict_of(&run, false))
+            .unwrap_or_else(|| record::verdict_of(&run, false))
             .into()
     } else {
         Exit::Passed

@@ -14,8 +14,9 @@ use crate::cluster::ClusterName;
 use crate::event::{RunVerdict, Termination};
 use crate::machine::Resource;
 use crate::matrix::{Jobs, Prefix};
+use crate::record::Sink;
 use crate::report::console::Detail;
-use crate::report::{self, AtEnd, Copies, Sink, Surroundings};
+use crate::report::{self, AtEnd, Copies, Surroundings};
 use crate::runner::{self, LiveSinks, Part, Resumption, RunOutcome, Session};
 use crate::suite::Interruption;
 

@@ -13,8 +13,8 @@ pub use crate::matrix::FlakyResult;
 pub use emitter::{Emitter, Said, Stamped};
 pub use failure::{Evidence, Failure, FailureClass, LogTail, Symptom};
 pub use outcome::{
-    CellVerdict, CounterTable, Execution, NodeCounters, PhaseResult, PhaseStatus, RunVerdict,
-    Termination,
+    CellEnd, CellVerdict, CounterTable, Execution, NodeCounters, PhaseResult, PhaseStatus,
+    RunVerdict, Termination,
 };
 pub use record::{
     CellFacts, CellSummary, Event, HostFacts, MachineLoad, PartFacts, Record, RunFacts,

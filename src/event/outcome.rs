@@ -172,3 +172,16 @@ pub struct NodeCounters {
     /// Per node, by the name it registered under.
     pub nodes: BTreeMap<String, CounterTable>,
 }
+
+/// How a cell went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CellEnd {
+    /// What failed, the first failure first.
+    pub failures: Vec<Failure>,
+    /// The phase of the first failure.
+    pub failed_in: Option<Phase>,
+    /// Clean-up could not prove that nothing is left.
+    pub left_behind: bool,
+    /// A signal came, or the run's time was up, before the last phase had ended.
+    pub interrupted: bool,
+}

@@ -128,18 +128,70 @@ impl fmt::Display for ConfigName {
     }
 }
 
-/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, with `#<n>` behind it for the repetitions of a cell.
+/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, with `#<n>` behind it for the `n`th repetition, from 2.
+///
+/// It names the cell's folder, so it is checked when it is read: [`KubernetesVersion`], [`NodeCount`] and [`ConfigName`]
+/// say what its parts may be.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
-#[serde(transparent)]
-#[schemars(extend("pattern" = r"^k8s-[0-9]+\.[0-9]+-n[0-9]+-[a-z][a-z0-9-]*(#[0-9]+)?$"))]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^k8s-[0-9]+\.[0-9]+-n[0-9]+-[a-z][a-z0-9-]*(#[0-9]+)?$"))]
 pub struct CellId(String);
+
+/// A text that is no cell id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a cell id is `k8s-<version>-n<nodes>-<config>`, with `#<n>` behind it for a repetition, not {0}"
+)]
+pub struct CellIdError(String);
+
+impl TryFrom<String> for CellId {
+    type Error = CellIdError;
+
+    fn try_from(text: String) -> Result<Self, CellIdError> {
+        // Only a text that its own parts come to again: no sign, no leading zero, no other way to write it.
+        match Self::parse(&text) {
+            Some(id) if id.0 == text => Ok(id),
+            Some(_) | None => Err(CellIdError(quoted(&text))),
+        }
+    }
+}
+
+impl From<CellId> for String {
+    fn from(id: CellId) -> Self {
+        id.0
+    }
+}
+
+/// The beginning of `text`, escaped, for an error message.
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 80;
+    let start: String = text.chars().take(SHOWN).collect();
+    let rest = if start.len() < text.len() { "…" } else { "" };
+    format!("{start:?}{rest}")
+}
 
 impl CellId {
     /// The id of the cell at that point.
     pub fn new(kubernetes: KubernetesVersion, nodes: NodeCount, config: &ConfigName) -> Self {
         Self(format!("k8s-{kubernetes}-n{nodes}-{config}"))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (cell, number) = match text.split_once(Self::REPETITION) {
+            Some((cell, number)) => (cell, Some(number.parse().ok()?)),
+            None => (text, None),
+        };
+        let (version, rest) = cell.strip_prefix("k8s-")?.split_once("-n")?;
+        let (nodes, config) = rest.split_once('-')?;
+        let nodes = NodeCount::new(nodes.parse().ok()?)?;
+        let id = Self::new(
+            version.parse().ok()?,
+            nodes,
+            &ConfigName::parse(config).ok()?,
+        );
+        Some(id.repetition(number.unwrap_or(1)))
     }
 
     /// What stands between a cell's id and the number of its repetition. No id has it.
@@ -202,6 +254,8 @@ pub struct Cell {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -213,5 +267,66 @@ mod tests {
         let third = cell.repetition(3);
         assert_eq!(third.as_str(), "k8s-1.36-n1-default#3");
         assert_eq!((third.in_matrix(), third.number()), (cell.as_str(), 3));
+    }
+
+    fn read(text: &str) -> Result<CellId, serde_json::Error> {
+        serde_json::from_value(text.into())
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_is_read_as_it_was_written(
+            major in any::<u16>(), minor in any::<u16>(), nodes in 1..=NodeCount::MAX,
+            config in "[a-z][a-z0-9-]{0,59}", number in 1..=u32::MAX,
+        ) {
+            let config = ConfigName::parse(&config);
+            prop_assume!(config.is_ok());
+            let version = KubernetesVersion { major, minor };
+            let id = CellId::new(version, NodeCount::new(nodes).unwrap(), &config.unwrap());
+            let id = id.repetition(number);
+            prop_assert_eq!(read(id.as_str()).unwrap(), id);
+        }
+
+        #[test]
+        fn what_is_read_is_one_plain_name(text in "(k8s-|/|\\.\\./)?.{0,20}(-n1-default)?(#|/|\u{0}|\\PC){0,3}[0-9]{0,3}") {
+            if let Ok(id) = read(&text) {
+                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.#".contains(c);
+                prop_assert!(id.as_str().starts_with("k8s-") && id.as_str().chars().all(plain));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused_and_quoted() {
+        let long = format!("k8s-1.30-n1-{}", "a".repeat(ConfigName::MAX + 1));
+        for text in [
+            "",
+            "/x",
+            "../x",
+            "..",
+            "x",
+            "k8s-1.30-n1-",
+            "k8s-1.30-n0-default",
+            "k8s-1.30-n01-default",
+            "k8s-1.30-n+1-default",
+            "k8s-01.30-n1-default",
+            "k8s-1.30-n1-default/x",
+            "k8s-1.30-n1-default#1",
+            "k8s-1.30-n1-default#02",
+            "k8s-1.30-n1-default#",
+            "k8s-1.30-n1-default#4294967296",
+            "k8s-1.30-n1-default#2#3",
+            "k8s-1.30-n1-a\u{0}",
+            "k8s-1.30-n1-a\n",
+            "k8s-1.30-n1-k8s-1",
+            &long,
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(
+                error.contains("a cell id is `k8s-<version>"),
+                "{text}: {error}"
+            );
+            assert!(!error.contains('\n'), "{error}");
+        }
     }
 }

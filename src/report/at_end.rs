@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::model::Folding;
-use super::{Copies, RunModel, Sink, WriteError, summary, write_all};
+use super::{Copies, WriteError, summary, write_all};
 use crate::event::{Event, Record};
+use crate::record::model::Folding;
+use crate::record::{RunModel, Sink};
 
 type Work = Box<dyn FnMut(&RunModel) -> io::Result<()> + Send>;
 

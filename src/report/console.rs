@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use indicatif::ProgressDrawTarget;
 
+use super::Surroundings;
 pub use super::lines::Detail;
 use super::lines::Lines;
 use super::progress::Progress;
-use super::{Sink, Surroundings};
 use crate::event::Record;
+use crate::record::Sink;
 
 /// The live sink for standard error: redrawn lines where a person watches, else plain ones.
 pub fn live(surroundings: Surroundings, color: bool, detail: Detail) -> Box<dyn Sink> {

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::marks::Mark;
+pub(crate) use super::marks::Mark;
 use crate::event::{
     CellFacts, CellSummary, CellVerdict, CounterTable, Event, Evidence, Execution, Failure,
     FailureClass, FlakyResult, HostFacts, LogTail, MachineLoad, NodeCounters, PhaseResult,
@@ -13,7 +13,7 @@ use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, P
 
 /// How a cell of the fixture goes.
 #[derive(Clone, Copy)]
-pub(super) enum Story {
+pub(crate) enum Story {
     Passes,
     Fails(Phase, Symptom),
     /// Fails so at the first attempt, and passes at the second.
@@ -24,16 +24,16 @@ pub(super) enum Story {
 
 /// A cell of the fixture: version, nodes, config, whether it may fail, and how it goes.
 #[derive(Clone, Copy)]
-pub(super) struct Plan(
-    pub(super) &'static str,
-    pub(super) u16,
-    pub(super) &'static str,
-    pub(super) bool,
-    pub(super) Story,
+pub(crate) struct Plan(
+    pub(crate) &'static str,
+    pub(crate) u16,
+    pub(crate) &'static str,
+    pub(crate) bool,
+    pub(crate) Story,
 );
 
 /// One cell of every kind.
-pub(super) const MIXED: [Plan; 9] = [
+pub(crate) const MIXED: [Plan; 9] = [
     Plan("1.30", 1, "default", false, Story::Passes),
     Plan("1.30", 3, "fast", false, Story::Passes),
     Plan(
@@ -85,18 +85,18 @@ pub(super) const MIXED: [Plan; 9] = [
 const WAIT_MS: u64 = 1000;
 
 /// What a log may bring: colour, NUL, the end of a CDATA section, and markup of other reports.
-pub(super) const NASTY_LINE: &str = "\u{1B}[31mERROR\u{1B}[0m audit\0 spool ]]> <b>|`full`";
+pub(crate) const NASTY_LINE: &str = "\u{1B}[31mERROR\u{1B}[0m audit\0 spool ]]> <b>|`full`";
 /// The same, as every report must show it.
-pub(super) const CLEAN_LINE: &str = "ERROR audit\u{FFFD} spool ]]> <b>|`full`";
+pub(crate) const CLEAN_LINE: &str = "ERROR audit\u{FFFD} spool ]]> <b>|`full`";
 
 impl Plan {
-    pub(super) fn id(&self) -> CellId {
+    pub(crate) fn id(&self) -> CellId {
         let version: KubernetesVersion = self.0.parse().unwrap();
         let config = ConfigName::parse(self.2).unwrap();
         CellId::new(version, NodeCount::new(self.1).unwrap(), &config)
     }
 
-    pub(super) fn verdict(&self) -> CellVerdict {
+    pub(crate) fn verdict(&self) -> CellVerdict {
         match self.4 {
             Story::Passes => CellVerdict::Passed,
             Story::PassesAfter(..) => CellVerdict::Flaky,
@@ -107,7 +107,7 @@ impl Plan {
     }
 
     /// What every table must say of `phase`.
-    pub(super) fn mark(&self, phase: Phase) -> Mark {
+    pub(crate) fn mark(&self, phase: Phase) -> Mark {
         match self.4 {
             Story::Passes | Story::PassesAfter(..) => Mark::Passed,
             Story::IsCutOffIn(red) if phase == red => Mark::Interrupted,
@@ -222,7 +222,7 @@ impl Plan {
 }
 
 /// Makes records, stamped by a clock that only it moves.
-pub(super) struct Script {
+pub(crate) struct Script {
     records: Vec<Record>,
     elapsed_ms: u64,
     execution: fn(Phase) -> Execution,
@@ -441,12 +441,12 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
 }
 
 /// The mixed run; its last record is missing, because one of its cells was killed with it.
-pub(super) fn mixed() -> Vec<Record> {
+pub(crate) fn mixed() -> Vec<Record> {
     killed(&MIXED)
 }
 
 /// A run of `plans` on kind, without its last record.
-pub(super) fn killed(plans: &[Plan]) -> Vec<Record> {
+pub(crate) fn killed(plans: &[Plan]) -> Vec<Record> {
     let mut script = script(plans, "kind", |_| Execution::Run);
     script.say(Event::Notice {
         severity: Severity::Warning,
@@ -456,7 +456,7 @@ pub(super) fn killed(plans: &[Plan]) -> Vec<Record> {
 }
 
 /// A run of `plans` on the local provider, to its end.
-pub(super) fn green_local(plans: &[Plan]) -> Vec<Record> {
+pub(crate) fn green_local(plans: &[Plan]) -> Vec<Record> {
     let mut script = script(plans, "local", |phase| match phase {
         Phase::Cluster | Phase::Images => Execution::Simulated,
         Phase::Preflight
@@ -477,7 +477,7 @@ pub(super) fn green_local(plans: &[Plan]) -> Vec<Record> {
 }
 
 /// A run that failed before any cell could begin.
-pub(super) fn broken_before_its_cells() -> Vec<Record> {
+pub(crate) fn broken_before_its_cells() -> Vec<Record> {
     let mut script = script(&[], "kind", |_| Execution::Run);
     script.say(Event::RunFailed {
         failure: Failure::new(Symptom::EngineGone, "the Docker engine does not answer"),

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use super::marks::{Mark, Tone};
 use super::paint::Paint;
 use super::text::{self, push};
-use super::xml_text::clean;
 use crate::event::{
     CellSummary, CellVerdict, Event, Failure, FailureClass, PhaseResult, PhaseStatus, Record,
     RunFacts, SessionFacts, Severity,
 };
 use crate::matrix::CellId;
+use crate::record::xml_text::clean;
 
 /// How much the console says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

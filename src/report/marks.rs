@@ -2,14 +2,14 @@
 //!
 //! Every mark can be told from every other without colour.
 
-use super::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
 use super::text;
 use crate::event::{CellVerdict, Execution, FailureClass, RunVerdict};
 use crate::matrix::{Counter, Phase};
+use crate::record::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
 
 /// How alarming a mark is: what a report may turn into a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Good,
     Quiet,
     Warning,
@@ -18,7 +18,7 @@ pub(super) enum Tone {
 
 impl Tone {
     /// The class in HTML.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Quiet => "quiet",
@@ -30,7 +30,7 @@ impl Tone {
 
 /// How a phase ended, as far as a table cell tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Passed,
     Simulated,
     Failed,
@@ -40,7 +40,7 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    pub(super) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Passed,
         Self::Simulated,
         Self::Failed,
@@ -49,7 +49,7 @@ impl Mark {
         Self::Skipped,
     ];
 
-    pub(super) fn of(phase: &PhaseModel) -> Self {
+    pub(crate) fn of(phase: &PhaseModel) -> Self {
         match &phase.outcome {
             PhaseOutcome::Passed => match phase.execution {
                 Execution::Run => Self::Passed,
@@ -65,7 +65,7 @@ impl Mark {
     }
 
     /// At most four characters; for a passed phase the time that it took.
-    pub(super) fn narrow(self, duration_ms: u64) -> String {
+    pub(crate) fn narrow(self, duration_ms: u64) -> String {
         match self {
             Self::Passed => text::narrow_duration(duration_ms),
             Self::Simulated => "sim".to_owned(),
@@ -77,7 +77,7 @@ impl Mark {
     }
 
     /// One character, for a terminal that has no room.
-    pub(super) const fn letter(self) -> char {
+    pub(crate) const fn letter(self) -> char {
         match self {
             Self::Passed => '.',
             Self::Simulated => 's',
@@ -89,7 +89,7 @@ impl Mark {
     }
 
     /// What a legend says of it.
-    pub(super) const fn meaning(self) -> &'static str {
+    pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Simulated => "simulated by the provider",
@@ -100,7 +100,7 @@ impl Mark {
         }
     }
 
-    pub(super) const fn tone(self) -> Tone {
+    pub(crate) const fn tone(self) -> Tone {
         match self {
             Self::Passed => Tone::Good,
             Self::Simulated | Self::Skipped => Tone::Quiet,
@@ -111,7 +111,7 @@ impl Mark {
 }
 
 /// A cell's verdict, in capitals where it needs a look, with a star where it does not count.
-pub(super) fn verdict(cell: &CellModel) -> String {
+pub(crate) fn verdict(cell: &CellModel) -> String {
     let word = cell.verdict.name();
     match (cell.is_red(), cell.summary.allow_failure) {
         (true, true) => format!("{word}*"),
@@ -120,7 +120,7 @@ pub(super) fn verdict(cell: &CellModel) -> String {
     }
 }
 
-pub(super) const fn verdict_tone(cell: &CellModel) -> Tone {
+pub(crate) const fn verdict_tone(cell: &CellModel) -> Tone {
     match cell.verdict {
         CellVerdict::Passed => Tone::Good,
         CellVerdict::Skipped => Tone::Quiet,
@@ -130,7 +130,7 @@ pub(super) const fn verdict_tone(cell: &CellModel) -> Tone {
     }
 }
 
-pub(super) const fn run_tone(run: &RunModel) -> Tone {
+pub(crate) const fn run_tone(run: &RunModel) -> Tone {
     match run.verdict {
         Some(RunVerdict::Passed) => Tone::Good,
         Some(RunVerdict::NothingToDo) => Tone::Quiet,
@@ -147,7 +147,7 @@ pub(super) const fn run_tone(run: &RunModel) -> Tone {
 }
 
 /// A phase as the head of a narrow column.
-pub(super) const fn phase_head(phase: Phase) -> &'static str {
+pub(crate) const fn phase_head(phase: Phase) -> &'static str {
     match phase {
         Phase::Preflight => "pre",
         Phase::Cluster => "clus",
@@ -164,7 +164,7 @@ pub(super) const fn phase_head(phase: Phase) -> &'static str {
 }
 
 /// A counter as the head of a narrow column.
-pub(super) const fn counter_head(counter: Counter) -> &'static str {
+pub(crate) const fn counter_head(counter: Counter) -> &'static str {
     match counter {
         Counter::RegistrationCount => "reg",
         Counter::HeartbeatCount => "beat",

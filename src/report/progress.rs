@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Sink;
 use super::lines::{Detail, Lines, one_line};
 use crate::event::{Event, Record};
 use crate::matrix::{CellId, Phase};
+use crate::record::Sink;
 
 /// How often the elapsed times move.
 const TICK: Duration = Duration::from_millis(250);

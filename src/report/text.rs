@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use comfy_table::{Table, TableStyle};
 
-use super::model::{CellModel, Fault, RunModel, Tally};
 use crate::event::{Evidence, HostFacts, MachineLoad, PartFacts, RunVerdict, Termination};
+use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
 /// Appends to `out`.
 pub(super) fn push(out: &mut String, text: fmt::Arguments<'_>) {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::model::RunModel;
 use crate::event::CellVerdict;
+use crate::record::model::RunModel;
 
 /// The file. A cell that was repeated counts with its longest time; what passed on a retry only says nothing of a cell's time.
 pub(super) fn render(run: &RunModel) -> String {
@@ -22,7 +22,7 @@ pub(super) fn render(run: &RunModel) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::RunModel;
+    use crate::record::RunModel;
     use crate::report::fixture;
 
     #[test]

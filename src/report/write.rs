@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::model::RunModel;
 use super::{html, junit, summary, timings};
+use crate::record::model::RunModel;
 
 /// A report that is written when a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,16 +8,17 @@ use super::course::Stop;
 use super::line::{self, Line, Turn};
 use super::plan::further_attempt;
 use super::retry::{again, pauses};
-use super::verdict::{Counted, of_attempt, reason_of_attempt};
 use crate::cluster::{CellPlan, Provider};
 use crate::deadline::{RunClock, milliseconds};
 use crate::error::chain;
+use crate::event::CellEnd;
 use crate::event::{CellVerdict, Emitter, Event, Failure, MachineLoad, Symptom, Termination};
 use crate::machine::budget::Need;
 use crate::machine::ports::{self, PortError};
 use crate::machine::{HistoryFile, load};
 use crate::matrix::{PhaseSettings, PortRange, RetrySettings};
-use crate::suite::{CellEnd, Interruption, Preflight, run_cell};
+use crate::record::{Counted, of_attempt, reason_of_attempt};
+use crate::suite::{Interruption, Preflight, run_cell};
 
 /// What the cells of a run share.
 pub(super) struct Shared {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
-use crate::report::Sink;
+use crate::record::Sink;
 
 /// What a disk without space costs, and what to do. Said once: everything else that can't be written then has the same reason.
 const NO_SPACE: &str = "there is no space left for the output of the run, so that record, reports and kept files are incomplete or missing; \

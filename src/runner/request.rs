@@ -6,7 +6,7 @@ use super::{Chosen, Course, Earlier, Planner};
 use crate::event::{CellVerdict, FailureClass, RunVerdict, Severity, ShardFacts};
 use crate::machine::{History, Resource, StateFolder};
 use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
-use crate::report::Sink;
+use crate::record::Sink;
 use crate::suite::Interruption;
 
 /// What selected the cells of a run.

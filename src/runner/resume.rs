@@ -5,14 +5,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::verdict::Counted;
 use super::{RunFolder, gc};
 use crate::event::{Record, RunFacts};
 use crate::machine::StateFolder;
 use crate::matrix::CellId;
-use crate::report::model::{CellModel, Folding};
-use crate::report::record::{FILE_NAME, RecordReader, RecordWriter};
-use crate::report::{RecordError, RunModel, Sink};
+use crate::record::Counted;
+use crate::record::model::{CellModel, Folding};
+use crate::record::{FILE_NAME, RecordReader, RecordWriter};
+use crate::record::{RecordError, RunModel, Sink};
 
 /// A run that is to go on. As long as this lives, nobody else writes its record.
 pub struct Resumption {

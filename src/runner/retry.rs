@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
+use crate::event::CellEnd;
 use crate::event::{Failure, FailureClass, Symptom};
 use crate::matrix::{LONGEST_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
-use crate::suite::CellEnd;
 
 /// How the attempts at a cell ended so far, the first one first.
 pub(super) type Attempts = [CellEnd];

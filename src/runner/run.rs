@@ -15,13 +15,13 @@ use super::facts;
 use super::line::Lines;
 use super::order::{Expected, longest_first};
 use super::request::{RunOutcome, RunRequest};
-use super::verdict::{self, Counted};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
+use crate::event::CellEnd;
 use crate::event::{Emitter, Event, Failure, Severity, Symptom, Termination};
 use crate::machine::HistoryFile;
 use crate::matrix::Phase;
-use crate::suite::CellEnd;
+use crate::record::{self, Counted};
 
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
@@ -92,7 +92,7 @@ impl<'r> Run<'r> {
             .chain(cells)
             .collect();
         let counted: Vec<_> = cells.iter().map(|(_, counted)| counted.clone()).collect();
-        let verdict = verdict::of_run(&counted, by, self.request.retry.flaky_result);
+        let verdict = record::of_run(&counted, by, self.request.retry.flaky_result);
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.events.emit(Event::RunFinished {
             verdict,

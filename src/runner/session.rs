@@ -17,7 +17,8 @@ use crate::error::chain;
 use crate::event::Severity;
 use crate::machine::{History, HistoryFile, Ledger, LedgerError, Owner, StateFolder, absolute};
 use crate::matrix::{Cell, Matrix, ProviderChoice};
-use crate::report::{AtEnd, Copies, RecordWriter, Sink};
+use crate::record::{RecordWriter, Sink};
+use crate::report::{AtEnd, Copies};
 use crate::suite::Interruption;
 
 /// Selected cells, and where and how to run them.

@@ -13,22 +13,9 @@ use super::{evidence, expectations, phases};
 use crate::cluster::{CellPlan, Cluster};
 use crate::deadline::milliseconds;
 use crate::event::{
-    Emitter, Event, Execution, Failure, PhaseResult, PhaseStatus, Symptom, Termination,
+    CellEnd, Emitter, Event, Execution, Failure, PhaseResult, PhaseStatus, Symptom, Termination,
 };
 use crate::matrix::Phase;
-
-/// How a cell went.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CellEnd {
-    /// What failed, the first failure first.
-    pub failures: Vec<Failure>,
-    /// The phase of the first failure.
-    pub failed_in: Option<Phase>,
-    /// Clean-up could not prove that nothing is left.
-    pub left_behind: bool,
-    /// A signal came, or the run's time was up, before the last phase had ended.
-    pub interrupted: bool,
-}
 
 /// How much time diagnostics may take; a cell that failed must not hang on its own inquest.
 const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);

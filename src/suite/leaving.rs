@@ -1,6 +1,6 @@
 //! What becomes of a cell's place after its last phase. Pure.
 
-use super::CellEnd;
+use crate::event::CellEnd;
 use crate::event::FailureClass;
 use crate::matrix::Keep;
 

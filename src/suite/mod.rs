@@ -14,6 +14,6 @@ mod mock;
 mod phases;
 mod wait;
 
-pub use cell::{CellEnd, run_cell};
+pub use cell::run_cell;
 pub use context::Preflight;
 pub use interruption::Interruption;

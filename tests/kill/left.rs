@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use e2e_matrix::machine::marked::Marked;
 use e2e_matrix::machine::{LedgerContents, Resource, StateFolder, folders};
-use e2e_matrix::report::record;
+use e2e_matrix::record;
 use quick_junit::Report;
 
 use crate::support::Scratch;

@@ -8,9 +8,9 @@ use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, Event, Evidence};
-use e2e_matrix::report::RunModel;
-use e2e_matrix::report::model::{CellModel, PhaseOutcome};
-use e2e_matrix::report::record::{self as file, RecordReader};
+use e2e_matrix::record::RunModel;
+use e2e_matrix::record::model::{CellModel, PhaseOutcome};
+use e2e_matrix::record::{self as file, RecordReader};
 
 use crate::record;
 use crate::support::Scratch;

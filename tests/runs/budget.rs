@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, Event, Record};
-use e2e_matrix::report::{RunModel, record};
+use e2e_matrix::record::{self, RunModel};
 
 use crate::overlap::most_at_once;
 use crate::scripted::{run, workplace};

@@ -1,7 +1,7 @@
 //! Repetitions, and what ends a run early: the real binary on the local provider.
 
 use e2e_matrix::event::{CellVerdict, RunVerdict, Termination};
-use e2e_matrix::report::RunModel;
+use e2e_matrix::record::RunModel;
 
 use crate::record;
 use crate::scripted::{run, workplace};

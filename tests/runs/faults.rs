@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use e2e_matrix::matrix::Phase;
-use e2e_matrix::report::RunModel;
+use e2e_matrix::record::RunModel;
 use plexd_agent::fault::Fault;
 
 use crate::support::Scratch;

@@ -6,8 +6,8 @@ use std::process::{Child, Stdio};
 
 use e2e_matrix::event::{CellVerdict, Termination};
 use e2e_matrix::matrix::Phase;
-use e2e_matrix::report::RunModel;
-use e2e_matrix::report::model::PhaseOutcome;
+use e2e_matrix::record::RunModel;
+use e2e_matrix::record::model::PhaseOutcome;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::matrix::Phase;
-use e2e_matrix::report::model::PhaseOutcome;
+use e2e_matrix::record::model::PhaseOutcome;
 
 use crate::record;
 use crate::support::Scratch;

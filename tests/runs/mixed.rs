@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, FailureClass, Symptom};
 use e2e_matrix::matrix::Phase;
-use e2e_matrix::report::model::{CellModel, PhaseOutcome};
+use e2e_matrix::record::model::{CellModel, PhaseOutcome};
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 
 use crate::record;

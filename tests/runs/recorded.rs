@@ -6,7 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, schema};
-use e2e_matrix::report::record as file;
+use e2e_matrix::record as file;
 
 use crate::support::Scratch;
 use crate::{record, scripted};

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use e2e_matrix::report::model::CellModel;
+use e2e_matrix::record::model::CellModel;
 use quick_junit::Report;
 
 /// The failure's evidence, its sentence and its logs are about `node` alone.

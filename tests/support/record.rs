@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use e2e_matrix::event::FailureClass;
 use e2e_matrix::machine::marked::MARK;
 use e2e_matrix::matrix::Phase;
-use e2e_matrix::report::RunModel;
-use e2e_matrix::report::model::{CellModel, PhaseModel, PhaseOutcome};
-use e2e_matrix::report::record;
+use e2e_matrix::record;
+use e2e_matrix::record::RunModel;
+use e2e_matrix::record::model::{CellModel, PhaseModel, PhaseOutcome};
 
 use crate::support::Scratch;
 

@@ -2,8 +2,8 @@
 
 use super::view::FailureView;
 use crate::event::{Evidence, LogTail};
+use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::report::marks::{self, Mark, Tone};
-use crate::report::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::text;
 

@@ -7,7 +7,7 @@ mod view;
 
 use askama::Template;
 
-use super::model::RunModel;
+use crate::record::model::RunModel;
 
 /// The page.
 #[expect(

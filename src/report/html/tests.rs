@@ -2,7 +2,7 @@
 
 use super::render;
 use crate::matrix::Phase;
-use crate::report::RunModel;
+use crate::record::RunModel;
 use crate::report::fixture::{self, CLEAN_LINE, MIXED};
 
 /// The row of a cell in the matrix of `page`.

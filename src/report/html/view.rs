@@ -5,8 +5,8 @@ use askama::Template;
 use super::cell::CellView;
 use crate::event::{Failure, LogTail, Severity};
 use crate::matrix::{Counter, Phase};
+use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::marks::{self, Mark};
-use crate::report::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text;
 

@@ -18,10 +18,10 @@ use junit_report::{
 };
 use rayon::prelude::*;
 
-use super::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use super::text;
-use super::xml_text::XmlText;
 use crate::event::{Failure, FailureClass, FlakyResult};
+use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
+use crate::record::xml_text::XmlText;
 
 /// The class name of the cases that belong to no cell, and the first part of those that do.
 const CLASS_NAME: &str = "e2e-matrix";

@@ -1,7 +1,7 @@
 //! What the JUnit file says in `system-out`: facts of a cell, evidence, logs, attachments. Plain text.
 
 use crate::event::{Execution, Failure, LogTail};
-use crate::report::model::{CellModel, PhaseModel, RunModel};
+use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
 
 /// Under the `failure` or `error` element: what a person needs first.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{CounterTable, Evidence};
 use crate::matrix::Counter;
-use crate::report::model::CellModel;
+use crate::record::model::CellModel;
 
 /// One row of a counter table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::matrix::CellId;
-use crate::report::model::{PhaseOutcome, RunModel};
+use crate::record::model::{PhaseOutcome, RunModel};
 
 /// One kind of work over all cells.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::escape::{block, escape, folded};
 use crate::event::{Failure, LogTail};
+use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
 use crate::report::marks;
-use crate::report::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
 use crate::report::text::{self, push};
 
 /// Cells that are told about.

@@ -5,7 +5,7 @@ mod failures;
 mod tables;
 
 use crate::event::Severity;
-use crate::report::model::RunModel;
+use crate::record::model::RunModel;
 use crate::report::text::{self, push};
 use escape::escape;
 

@@ -2,8 +2,8 @@
 
 use super::escape::{escape, folded, table};
 use crate::matrix::{Counter, Phase};
+use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
-use crate::report::model::{CellModel, PhaseModel, RunModel};
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text::{self, push};

@@ -3,7 +3,7 @@
 use super::markdown;
 use crate::event::Symptom;
 use crate::matrix::Phase;
-use crate::report::RunModel;
+use crate::record::RunModel;
 use crate::report::fixture::{self, MIXED, Plan, Story};
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::layout::wrapped;
 use crate::event::{Failure, FailureClass, LogTail};
+use crate::record::model::{CellModel, Fault, RunModel};
 use crate::report::marks::{self, Tone};
-use crate::report::model::{CellModel, Fault, RunModel};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 

@@ -6,8 +6,8 @@ use comfy_table::{Cell, Table};
 
 use super::layout::{lay_out, table, table_width, toned, wrapped};
 use crate::matrix::Phase;
+use crate::record::model::{CellModel, RunModel};
 use crate::report::marks::{self, Mark, Tone};
-use crate::report::model::{CellModel, RunModel};
 use crate::report::paint::Paint;
 use crate::report::text;
 

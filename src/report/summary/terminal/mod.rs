@@ -8,8 +8,8 @@ mod matrix;
 mod tables;
 
 use crate::event::Severity;
+use crate::record::model::RunModel;
 use crate::report::marks::{self, Tone};
-use crate::report::model::RunModel;
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 

@@ -4,8 +4,8 @@ use comfy_table::{Cell, Table};
 
 use super::layout::{lay_out, table, table_width, toned};
 use crate::matrix::Counter;
+use crate::record::model::{CellModel, RunModel};
 use crate::report::marks::{self, Tone};
-use crate::report::model::{CellModel, RunModel};
 use crate::report::paint::Paint;
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};

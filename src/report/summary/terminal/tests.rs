@@ -1,7 +1,7 @@
 //! What people see first, as snapshots.
 
 use super::terminal;
-use crate::report::RunModel;
+use crate::record::RunModel;
 use crate::report::fixture::{self, MIXED, Plan, Story};
 
 const WIDTH: usize = 100;

@@ -1,24 +1,24 @@
 //! What the ends of cells come to: for the cell, and for the run. Pure.
 
+use crate::event::CellEnd;
 use crate::event::{
     CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom, Termination,
 };
-use crate::suite::CellEnd;
 
 /// How one cell counts for the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     /// How each attempt ended, the first one first. One that was to follow and could not is an interrupted one.
-    pub(super) attempts: Vec<CellEnd>,
+    pub(crate) attempts: Vec<CellEnd>,
     /// Why it never began, where it did not.
-    pub(super) skipped: Option<String>,
+    pub(crate) skipped: Option<String>,
     /// A red result does not change the run's verdict.
-    pub(super) allow_failure: bool,
+    pub(crate) allow_failure: bool,
 }
 
 impl Counted {
     /// The verdict on the cell: its last attempt's.
-    pub(super) fn verdict(&self) -> CellVerdict {
+    pub(crate) fn verdict(&self) -> CellVerdict {
         match self.attempts.split_last() {
             None => CellVerdict::Skipped,
             Some((last, earlier)) => match of_attempt(last) {
@@ -29,7 +29,7 @@ impl Counted {
     }
 
     /// Why it is not green.
-    pub(super) fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<String> {
         let Some((last, earlier)) = self.attempts.split_last() else {
             return self.skipped.clone();
         };
@@ -51,7 +51,7 @@ impl Counted {
     }
 
     /// The failures that stand: the last attempt's, or all that were seen where it was cut off before it could say better.
-    pub(super) fn failures(&self) -> impl Iterator<Item = &Failure> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &Failure> {
         let stands = match self.attempts.split_last() {
             Some((last, earlier)) if of_attempt(last) != CellVerdict::Interrupted => earlier.len(),
             Some(_) | None => 0,
@@ -69,7 +69,7 @@ impl Counted {
 }
 
 /// The verdict on one attempt: an interruption hides no failure that came before it.
-pub(super) fn of_attempt(end: &CellEnd) -> CellVerdict {
+pub(crate) fn of_attempt(end: &CellEnd) -> CellVerdict {
     match end.failures.first() {
         Some(first) => CellVerdict::of_class(first.class()),
         None if end.interrupted => CellVerdict::Interrupted,
@@ -78,12 +78,12 @@ pub(super) fn of_attempt(end: &CellEnd) -> CellVerdict {
 }
 
 /// Why an attempt is red.
-pub(super) fn reason_of_attempt(end: &CellEnd) -> Option<String> {
+pub(crate) fn reason_of_attempt(end: &CellEnd) -> Option<String> {
     end.failures.first().map(|failure| failure.message.clone())
 }
 
 /// The verdict on the run: the first that applies. A signal comes before everything; a time that was up hides no failure.
-pub(super) fn of_run(
+pub(crate) fn of_run(
     cells: &[Counted],
     ended: Option<Termination>,
     flaky_result: FlakyResult,

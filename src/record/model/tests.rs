@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::event::{Event, Record};
+use crate::report::fixture::Mark;
 use crate::report::fixture::{self, MIXED, Plan, Story};
-use crate::report::marks::Mark;
 
 /// The records of one cell with that story, those left out that `unwanted` names.
 fn one_cell(story: Story, unwanted: fn(&Event) -> bool) -> CellModel {

@@ -8,7 +8,7 @@ use super::draft::{CellDraft, CellEnd, milliseconds_between};
 use super::{Notice, ResumedModel, RunModel, cleaning};
 use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts, Severity};
 use crate::matrix::CellId;
-use crate::report::xml_text::clean;
+use crate::record::xml_text::clean;
 
 /// A run as far as its records went.
 #[derive(Clone, Default)]

@@ -4,7 +4,7 @@ use crate::event::{
     CellFacts, Evidence, Failure, HostFacts, LogTail, NodeCounters, PartFacts, RunFacts,
     SessionFacts,
 };
-use crate::report::xml_text::clean;
+use crate::record::xml_text::clean;
 
 pub(super) fn failure(raw: &Failure) -> Failure {
     Failure {

@@ -10,7 +10,7 @@ use crate::event::{
     PhaseResult, PhaseStatus, Step,
 };
 use crate::matrix::{CellId, Phase};
-use crate::report::xml_text::clean;
+use crate::record::xml_text::clean;
 
 /// A cell as far as its records went.
 #[derive(Clone)]

@@ -310,7 +310,7 @@ mod tests {
     fn every_beginning_of_a_record_makes_a_report() {
         let records = fixture::mixed();
         for end in 0..records.len() {
-            let run = crate::report::RunModel::new(&records[..end]);
+            let run = crate::record::RunModel::new(&records[..end]);
             for report in crate::report::write::Report::ALL {
                 assert!(!report.render(&run).is_empty());
             }

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::{Part, Plan};
-use crate::matrix::CellId;
 
 /// Where cells have their folders, in the folder of a run.
 const CELLS: &str = "cells";
@@ -16,10 +15,8 @@ pub fn copy_cells(parts: &[Part], plan: &Plan, to: &Path) -> io::Result<()> {
     fs::create_dir_all(&to)?;
     for (index, part) in parts.iter().enumerate() {
         let cells = part.run.cells.iter().map(|cell| &cell.summary.id);
-        for name in cells
-            .filter(|cell| plan.is_told_by(cell, index))
-            .filter_map(folder_name)
-        {
+        for cell in cells.filter(|cell| plan.is_told_by(cell, index)) {
+            let name = cell.as_str();
             let from = part.folder.join(CELLS).join(name);
             if from.is_dir() {
                 copy(&from, &to.join(name))?;
@@ -27,13 +24,6 @@ pub fn copy_cells(parts: &[Part], plan: &Plan, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The name of a cell's folder, unless a foreign record has called its cell something that leads elsewhere.
-fn folder_name(cell: &CellId) -> Option<&str> {
-    let mut components = Path::new(cell.as_str()).components();
-    let is_name = matches!(components.next(), Some(Component::Normal(_)));
-    (is_name && components.next().is_none()).then_some(cell.as_str())
 }
 
 /// Files and folders; what a link leads to is no part of a run.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Part, facts};
 use crate::event::{PartFacts, RunFacts, Severity};
 use crate::matrix::CellId;
-use crate::report::RecordError;
+use crate::record::RecordError;
 
 /// Why runs can't be merged.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +157,11 @@ fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
         }
     }
     let notices = reruns.into_iter().map(|((rerun, before), cells)| {
-        let cells = crate::report::text::counted(cells, "cell");
+        let cells = if cells == 1 {
+            "1 cell".to_owned()
+        } else {
+            format!("{cells} cells")
+        };
         let text =
             format!("{cells} of {before} ran again in {rerun}, and are told as they were there");
         (Severity::Info, text)

@@ -1,10 +1,10 @@
 //! The verdict on a run that is known by its record alone: one that was killed, merged or resumed. Pure.
 
 use super::verdict::{self, Counted};
+use crate::event::CellEnd;
 use crate::event::{CellVerdict, Failure, FlakyResult, RunVerdict, Symptom};
-use crate::report::RunModel;
-use crate::report::model::{CellModel, PhaseModel};
-use crate::suite::CellEnd;
+use crate::record::RunModel;
+use crate::record::model::{CellModel, PhaseModel};
 
 /// How `run` ended by the same table as every run, whatever its record says of its end. One that is not whole, because it was killed
 /// or parts of it are missing, is broken by its infrastructure, where nothing worse is known of it.
@@ -35,7 +35,7 @@ impl Counted {
     }
 
     /// How a cell counts of which the record is all that is known.
-    pub(super) fn of_record(cell: &CellModel) -> Self {
+    pub(crate) fn of_record(cell: &CellModel) -> Self {
         let allow_failure = cell.summary.allow_failure;
         if cell.verdict == CellVerdict::Skipped {
             return Self {

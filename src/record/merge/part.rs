@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::event::{PartFacts, RunFacts};
 use crate::matrix::CellId;
-use crate::report::model::Folding;
-use crate::report::record::{FILE_NAME, RecordReader};
-use crate::report::{RecordError, RunModel};
+use crate::record::model::Folding;
+use crate::record::{FILE_NAME, RecordReader};
+use crate::record::{RecordError, RunModel};
 
 use super::MergeError;
 

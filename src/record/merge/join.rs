@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use super::{Part, Plan};
 use crate::event::{Event, Record, VERSION};
 use crate::matrix::CellId;
-use crate::report::RecordError;
-use crate::report::model::CellModel;
-use crate::report::record::RecordReader;
+use crate::record::RecordError;
+use crate::record::RecordReader;
+use crate::record::model::CellModel;
 
 /// When, and what.
 type Moment = (Timestamp, Event);

@@ -10,10 +10,10 @@ use crate::event::{
     CellVerdict, Event, Record, RunFacts, RunVerdict, Severity, ShardFacts, Termination,
 };
 use crate::matrix::Phase;
+use crate::record::RecordWriter;
+use crate::record::{RunModel, Sink};
 use crate::report::fixture::{self, MIXED, Plan as CellPlan, Story};
 use crate::report::junit;
-use crate::report::record::RecordWriter;
-use crate::report::{RunModel, Sink};
 
 /// A run of `plans` in a folder of its own below `place`, begun `after` seconds, with `change` made to its facts.
 fn run(
