@@ -15,6 +15,7 @@ mod patch;
 mod problem;
 mod render;
 mod rendered;
+mod selector;
 mod shared;
 mod sources;
 mod strict;
@@ -28,6 +29,7 @@ pub use part::Part;
 pub use problem::{ManifestProblem, ManifestProblems, Place};
 pub use render::{Inputs, PullPolicy, render};
 pub use rendered::{Agent, Mock, Rendered, Step};
+pub use selector::selects;
 pub use shared::Shared;
 pub use sources::{Folder, Sources, is_manifest_name};
 pub use strict::unknown_fields;
@@ -46,6 +48,4 @@ pub mod names {
     pub const AGENT: &str = "plexd";
     /// The mock's Deployment, its Service and its container.
     pub const MOCK: &str = "mock-api";
-    /// The label that tells pods apart; its value is [`AGENT`] or [`MOCK`].
-    pub const LABEL: &str = "app.kubernetes.io/name";
 }

@@ -14,7 +14,6 @@ use super::watch::Snapshot;
 use super::{Kube, logs};
 use crate::cluster::{CellPlan, Diagnostic};
 use crate::event::LogTail;
-use crate::manifest::names;
 
 /// How many lines of each log.
 const LINES: usize = 50;
@@ -130,13 +129,11 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 /// The agent's DaemonSet: its counts, its conditions, and what happened to it and its pods.
 fn daemon_set(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    match snapshot
-        .daemon_sets
-        .iter()
-        .find(|set| set.name_any() == names::AGENT)
-    {
+    let name = &snapshot.workloads.agent.name;
+    let mut sets = snapshot.daemon_sets.iter();
+    match sets.find(|set| set.name_any() == *name) {
         Some(set) => describe(&mut text, set),
-        None => text.push_str("there is no DaemonSet plexd\n"),
+        None => text = format!("there is no DaemonSet {name}\n"),
     }
     text.push_str("\nEvents:\n");
     let mut events: Vec<_> = snapshot.events.iter().collect();

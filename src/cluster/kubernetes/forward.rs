@@ -9,7 +9,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Api, ResourceExt};
 
 use super::Kube;
-use super::health::{Owner, alive, is_pod_ready, owner};
+use super::health::{alive, is_pod_ready};
+use super::pods::Owner;
 use crate::cluster::{CellPlan, Connect, Forward, Stream};
 use crate::event::{Failure, Symptom};
 
@@ -45,7 +46,8 @@ struct ThroughApiServer {
 impl Connect for ThroughApiServer {
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let snapshot = self.kube.view.snapshot();
-        let pod = alive(&snapshot.pods).find(|pod| owner(pod) == Owner::Mock && is_pod_ready(pod));
+        let pod = alive(&snapshot.pods)
+            .find(|pod| snapshot.workloads.owner(pod) == Owner::Mock && is_pod_ready(pod));
         let pod = pod.ok_or_else(|| io::Error::other("no mock is ready"))?;
         let port = target_port(&self.service, pod)
             .ok_or_else(|| io::Error::other("the mock's Service has no port 8080"))?;

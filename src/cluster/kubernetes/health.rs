@@ -8,10 +8,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Node, Pod};
 use kube::ResourceExt;
 
+use super::pods::Owner;
 use super::wait::Suspicion;
 use super::watch::Snapshot;
 use crate::event::{Failure, Symptom};
-use crate::manifest::names;
 
 const AT_ONCE: Duration = Duration::ZERO;
 /// For what a lagging cache can show for a moment.
@@ -22,32 +22,13 @@ const LONG: Duration = Duration::from_secs(10);
 /// How often a program may end before it is called crashing.
 const CRASHES: i32 = 3;
 
-/// Whose pod it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// The agent, or something beside it in its manifests.
-    Agent,
-    /// The mock.
-    Mock,
-    /// The cluster itself.
-    System,
-}
-
-/// Whose the pod of a cell's namespace is.
-pub(crate) fn owner(pod: &Pod) -> Owner {
-    match pod.labels().get(names::LABEL).map(String::as_str) {
-        Some(names::MOCK) => Owner::Mock,
-        Some(_) | None => Owner::Agent,
-    }
-}
-
 /// Everything that looks wrong. `is_applied`: all objects are, so that what is missing now stays missing.
 pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
     let nodes_ready =
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
     let mut found = of_cluster(snapshot);
     for pod in alive(&snapshot.pods) {
-        found.extend(of_pod(pod, owner(pod), nodes_ready));
+        found.extend(of_pod(pod, snapshot.workloads.owner(pod), nodes_ready));
     }
     if is_applied {
         let waiting = |event: &Event| concerns_waiting_pod(event, snapshot);
@@ -90,7 +71,7 @@ fn title(pod: &Pod, owner: Owner) -> String {
     match owner {
         Owner::Agent => format!("the agent on {}", place(pod)),
         Owner::Mock => "the mock".to_owned(),
-        Owner::System => format!("{} on {}", pod.name_any(), place(pod)),
+        Owner::Other | Owner::System => format!("{} on {}", pod.name_any(), place(pod)),
     }
 }
 
@@ -144,7 +125,7 @@ fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Sus
     let who = title(pod, owner);
     if is_out_of_memory(status) {
         let symptom = match owner {
-            Owner::Agent => Symptom::AgentOutOfMemory,
+            Owner::Agent | Owner::Other => Symptom::AgentOutOfMemory,
             Owner::Mock => Symptom::MockUnavailable,
             Owner::System => Symptom::NodePressure,
         };
@@ -157,7 +138,7 @@ fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Sus
     }
     if let Some(count) = crashes(status).filter(|count| *count >= CRASHES) {
         let symptom = match owner {
-            Owner::Agent => Symptom::AgentCrashed,
+            Owner::Agent | Owner::Other => Symptom::AgentCrashed,
             Owner::Mock => Symptom::MockUnavailable,
             Owner::System => Symptom::NodeNotReady,
         };
@@ -333,7 +314,7 @@ mod tests {
 
     fn pod(name: &str, status: &Value) -> Arc<Pod> {
         let pod = json!({
-            "metadata": {"name": name, "uid": name, "labels": {(names::LABEL): name}},
+            "metadata": {"name": name, "uid": name, "labels": {"app.kubernetes.io/name": name}},
             "spec": {"nodeName": "worker", "containers": []},
             "status": status,
         });

@@ -8,7 +8,8 @@ use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
 use super::Kube;
-use super::health::{Owner, owner, place};
+use super::health::place;
+use super::pods::Owner;
 use super::ready::agent_pod;
 use crate::cluster::{CellPlan, NodeName};
 use crate::event::{Failure, LogTail, Symptom};
@@ -25,7 +26,7 @@ pub(crate) async fn whole(
     let snapshot = kube.view.snapshot();
     let missing = || Failure::new(Symptom::AgentNotReady, format!("no agent runs on {node}"));
     let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
-    let log = read(plan, kube, pod, None).await;
+    let log = read(plan, kube, (pod, Owner::Agent), None).await;
     log.map_err(|why| {
         Failure::new(
             Symptom::ApiServerGone,
@@ -42,23 +43,29 @@ pub(crate) async fn tails(
     lines: usize,
 ) -> Vec<LogTail> {
     let snapshot = kube.view.snapshot();
-    let matters = |pod: &Pod| match owner(pod) {
-        Owner::Agent => node.is_none_or(|node| place(pod) == node.as_str()),
-        Owner::Mock | Owner::System => true,
-    };
-    let mut pods: Vec<_> = snapshot.pods.iter().filter(|pod| matters(pod)).collect();
-    pods.sort_by_key(|pod| (owner(pod) == Owner::Mock, place(pod).to_owned()));
+    let owned = snapshot
+        .pods
+        .iter()
+        .map(|pod| (pod.as_ref(), snapshot.workloads.owner(pod)));
+    let mut pods: Vec<_> = owned
+        .filter(|(pod, owner)| match owner {
+            Owner::Mock => true,
+            _ => node.is_none_or(|node| place(pod) == node.as_str()),
+        })
+        .collect();
+    pods.sort_by_key(|(pod, owner)| (*owner == Owner::Mock, place(pod).to_owned()));
     let tails = pods.into_iter().map(|pod| tail(plan, kube, pod, lines));
     join_all(tails).await
 }
 
-async fn tail(plan: &CellPlan, kube: &Kube, pod: &Pod, lines: usize) -> LogTail {
-    let who = match owner(pod) {
-        Owner::Agent => "plexd",
-        Owner::Mock | Owner::System => "mock-api",
+async fn tail(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner), lines: usize) -> LogTail {
+    let who = match owner {
+        Owner::Agent => "plexd".to_owned(),
+        Owner::Mock => "mock-api".to_owned(),
+        Owner::Other | Owner::System => pod.name_any(),
     };
     let limit = i64::try_from(lines).unwrap_or(i64::MAX);
-    let text = read(plan, kube, pod, Some(limit)).await;
+    let text = read(plan, kube, (pod, owner), Some(limit)).await;
     let text = text.unwrap_or_else(|why| format!("(its log can't be read: {why})"));
     LogTail {
         source: format!("{who} on {}", place(pod)),
@@ -70,13 +77,13 @@ async fn tail(plan: &CellPlan, kube: &Kube, pod: &Pod, lines: usize) -> LogTail 
 async fn read(
     plan: &CellPlan,
     kube: &Kube,
-    pod: &Pod,
+    (pod, owner): (&Pod, Owner),
     tail_lines: Option<i64>,
 ) -> Result<String, String> {
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let name = pod.name_any();
     let mut parameters = LogParams {
-        container: program(plan, pod),
+        container: program(plan, owner),
         tail_lines,
         ..LogParams::default()
     };
@@ -114,11 +121,11 @@ fn was_restarted(pod: &Pod) -> bool {
 }
 
 /// The container of the pod that matters.
-fn program(plan: &CellPlan, pod: &Pod) -> Option<String> {
+fn program(plan: &CellPlan, owner: Owner) -> Option<String> {
     let rendered = &plan.rendered;
-    match owner(pod) {
+    match owner {
         Owner::Agent => Some(rendered.agent().container.clone()),
         Owner::Mock => Some(rendered.mock().container.clone()),
-        Owner::System => None,
+        Owner::Other | Owner::System => None,
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod diagnostics;
 mod forward;
 pub(crate) mod health;
 mod logs;
+mod pods;
 pub(crate) mod ready;
 pub(crate) mod remove;
 mod restart;

@@ -5,14 +5,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::health::{
-    Owner, alive, is_node_ready, is_pod_ready, of_cluster, owner, place, suspicions,
-};
+use super::health::{alive, is_node_ready, is_pod_ready, of_cluster, place, suspicions};
+use super::pods::Owner;
 use super::wait::{Look, Suspicion};
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::manifest::names;
 use crate::matrix::KubernetesVersion;
 
 fn row(
@@ -150,7 +148,7 @@ pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
     let deployment = snapshot
         .deployments
         .iter()
-        .find(|deployment| deployment.name_any() == names::MOCK);
+        .find(|deployment| deployment.name_any() == snapshot.workloads.mock.name);
     let status = deployment.and_then(|deployment| deployment.status.as_ref());
     let conditions = status
         .iter()
@@ -181,7 +179,7 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
     let daemon_set = snapshot
         .daemon_sets
         .iter()
-        .find(|set| set.name_any() == names::AGENT);
+        .find(|set| set.name_any() == snapshot.workloads.agent.name);
     let status = daemon_set.and_then(|set| set.status.as_ref());
     let generation = daemon_set.and_then(|set| set.metadata.generation);
     let is_current = status.is_some_and(|status| status.observed_generation == generation);
@@ -210,14 +208,8 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
 
 /// The agent's pod on `node`, but for one on its way out.
 pub(crate) fn agent_pod<'s>(snapshot: &'s Snapshot, node: &NodeName) -> Option<&'s Pod> {
-    alive(&snapshot.pods).find(|pod| is_agent(pod) && place(pod) == node.as_str())
-}
-
-/// Whether it is one of the DaemonSet's.
-pub(crate) fn is_agent(pod: &Pod) -> bool {
-    pod.labels()
-        .get(names::LABEL)
-        .is_some_and(|name| name == names::AGENT)
+    alive(&snapshot.pods)
+        .find(|pod| snapshot.workloads.owner(pod) == Owner::Agent && place(pod) == node.as_str())
 }
 
 fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
@@ -313,7 +305,8 @@ fn mock_ended(snapshot: &Snapshot) -> Option<Suspicion> {
             .status
             .iter()
             .flat_map(|status| status.container_statuses.iter().flatten());
-        owner(pod) == Owner::Mock && statuses.into_iter().any(|status| status.restart_count > 0)
+        snapshot.workloads.owner(pod) == Owner::Mock
+            && statuses.into_iter().any(|status| status.restart_count > 0)
     })?;
     Some(Suspicion {
         key: "mock restarted".to_owned(),

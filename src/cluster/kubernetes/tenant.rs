@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::pods::Workloads;
 use super::wait::{Look, until};
 use super::watch::{Snapshot, View};
 use super::{Access, Kube, apply, forward, logs, ready, restart};
@@ -61,6 +62,7 @@ impl Tenant {
         let view = View::start(
             &access.client,
             &self.plan.namespace,
+            Workloads::of(&self.plan.rendered),
             system,
             &self.tasks,
             &self.stop,

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::pods::Workloads;
+
 /// The copies. They stop changing when the tasks behind them are cancelled.
 pub(crate) struct View {
     pods: Store<Pod>,
@@ -22,11 +24,12 @@ pub(crate) struct View {
     daemon_sets: Store<DaemonSet>,
     deployments: Store<Deployment>,
     events: Store<Event>,
+    workloads: Workloads,
     bell: Arc<Bell>,
 }
 
 /// A moment of the view.
-#[derive(Default)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Snapshot {
     /// The cell's pods.
     pub(crate) pods: Vec<Arc<Pod>>,
@@ -39,6 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) deployments: Vec<Arc<Deployment>>,
     /// The cell's.
     pub(crate) events: Vec<Arc<Event>>,
+    /// The cell's agent and mock, and which pods are theirs.
+    pub(crate) workloads: Workloads,
     /// Why no watch gets an answer, where none does.
     pub(crate) unreachable: Option<String>,
 }
@@ -54,6 +59,7 @@ impl View {
     pub(crate) fn start(
         client: &Client,
         namespace: &str,
+        workloads: Workloads,
         system: bool,
         tasks: &TaskTracker,
         stop: &CancellationToken,
@@ -78,6 +84,7 @@ impl View {
             daemon_sets: spawn.follow(Api::namespaced(client.clone(), namespace)),
             deployments: spawn.follow(Api::namespaced(client.clone(), namespace)),
             events: spawn.follow(Api::namespaced(client.clone(), namespace)),
+            workloads,
             bell,
         }
     }
@@ -101,6 +108,7 @@ impl View {
             daemon_sets: self.daemon_sets.state(),
             deployments: self.deployments.state(),
             events: self.events.state(),
+            workloads: self.workloads.clone(),
             unreachable: unreachable.clone(),
         }
     }

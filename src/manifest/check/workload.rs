@@ -1,13 +1,14 @@
-//! A workload and its template: the selector takes the pods it makes, and the labels are those that pods are found by.
+//! A workload and its template: the selector selects the pods of its own template and no others.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde_json::Value;
 
 use super::{Deployed, Findings, pod};
-use crate::manifest::names;
+use crate::manifest::{Object, names, selects};
 
 pub(super) fn daemon_set(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let Some(typed) = findings.decode::<DaemonSet>() else {
@@ -15,7 +16,6 @@ pub(super) fn daemon_set(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     };
     let spec = typed.spec;
     examine(findings, deployed, &spec.selector, &spec.template);
-    expect_label(findings, &spec.template, names::AGENT);
 }
 
 pub(super) fn deployment(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
@@ -24,12 +24,9 @@ pub(super) fn deployment(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     };
     let spec = typed.spec;
     examine(findings, deployed, &spec.selector, &spec.template);
-    if findings.object.name == names::MOCK {
-        expect_label(findings, &spec.template, names::MOCK);
-        if spec.replicas.is_some_and(|replicas| replicas != 1) {
-            let remedy = "set it to 1: the counters are in one process";
-            findings.add("spec.replicas", "is not 1", remedy);
-        }
+    if findings.object.name == names::MOCK && spec.replicas.is_some_and(|replicas| replicas != 1) {
+        let remedy = "set it to 1: the counters are in one process";
+        findings.add("spec.replicas", "is not 1", remedy);
     }
 }
 
@@ -55,21 +52,41 @@ fn examine(
             "make selector and `spec.template.metadata.labels` agree",
         );
     }
+    foreign_pods(findings, deployed, selector);
     match &template.spec {
         Some(spec) => pod::examine(findings, deployed, spec),
         None => findings.add("spec.template.spec", "is missing", "describe the pod there"),
     }
 }
 
-/// Requires the label that the run finds the pods by.
-fn expect_label(findings: &mut Findings<'_>, template: &PodTemplateSpec, value: &str) {
-    if labels_of(template).get(names::LABEL).map(String::as_str) != Some(value) {
-        findings.add(
-            "spec.template.metadata.labels",
-            format!("lacks `{}: {value}`", names::LABEL),
-            "add the label: pods and their logs are found by it",
-        );
+/// Reports other objects whose pods the selector selects too: nothing could tell their pods apart.
+fn foreign_pods(findings: &mut Findings<'_>, deployed: &Deployed<'_>, selector: &LabelSelector) {
+    let own = findings.object;
+    let others = deployed
+        .objects
+        .iter()
+        .filter(|other| !other.is(&own.kind, &own.name));
+    for other in others {
+        if pod_labels(other).is_some_and(|labels| selects(selector, &labels)) {
+            findings.add(
+                "spec.selector",
+                format!("also selects the pods of {}", other.title()),
+                "use labels that only the pods of this template have",
+            );
+        }
     }
+}
+
+/// The labels of the pods that an object describes, if it describes any.
+fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
+    let metadata = match object.kind.as_str() {
+        "Pod" => "/metadata",
+        "CronJob" => "/spec/jobTemplate/spec/template/metadata",
+        _ => "/spec/template/metadata",
+    };
+    let labels = object.value.pointer(metadata)?.get("labels")?.as_object()?;
+    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    Some(labels.iter().filter_map(text).collect())
 }
 
 fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
@@ -77,26 +94,4 @@ fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
     metadata
         .and_then(|metadata| metadata.labels.clone())
         .unwrap_or_default()
-}
-
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let mut pairs = selector.match_labels.iter().flatten();
-    let mut expressions = selector.match_expressions.iter().flatten();
-    pairs.all(|(key, value)| labels.get(key) == Some(value))
-        && expressions.all(|expression| meets(expression, labels))
-}
-
-fn meets(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
-    let value = labels.get(&requirement.key);
-    let is_listed = || {
-        let mut values = requirement.values.iter().flatten();
-        value.is_some_and(|value| values.any(|listed| listed == value))
-    };
-    match requirement.operator.as_str() {
-        "In" => is_listed(),
-        "NotIn" => !is_listed(),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        _ => false,
-    }
 }

@@ -3,6 +3,7 @@
 mod broken;
 mod foreign;
 mod golden;
+mod labels;
 mod patches;
 mod shared;
 

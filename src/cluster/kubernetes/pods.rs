@@ -1,0 +1,118 @@
+//! Whose a pod is, by the selectors of the cell's own workloads: their manifests choose the labels.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt;
+
+use crate::manifest::{Rendered, selects};
+
+/// Whose pod it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The DaemonSet's.
+    Agent,
+    /// The mock's Deployment's.
+    Mock,
+    /// Anything else in the cell's namespace.
+    Other,
+    /// The cluster's own.
+    System,
+}
+
+/// The agent's DaemonSet and the mock's Deployment.
+#[derive(Clone)]
+pub(crate) struct Workloads {
+    pub(crate) agent: Workload,
+    pub(crate) mock: Workload,
+}
+
+/// A workload as its manifest names it, and how it finds its pods.
+#[derive(Clone)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    selector: LabelSelector,
+}
+
+impl Workloads {
+    pub(crate) fn of(rendered: &Rendered) -> Self {
+        let daemon_set = &rendered.agent().daemon_set;
+        let deployment = &rendered.mock().deployment;
+        Self {
+            agent: Workload {
+                name: daemon_set.name_any(),
+                selector: daemon_set.spec.selector.clone(),
+            },
+            mock: Workload {
+                name: deployment.name_any(),
+                selector: deployment.spec.selector.clone(),
+            },
+        }
+    }
+
+    /// Whose the pod of the cell's namespace is. Manifests whose selectors overlap are never applied.
+    pub(crate) fn owner(&self, pod: &Pod) -> Owner {
+        if selects(&self.agent.selector, pod.labels()) {
+            Owner::Agent
+        } else if selects(&self.mock.selector, pod.labels()) {
+            Owner::Mock
+        } else {
+            Owner::Other
+        }
+    }
+}
+
+#[cfg(test)]
+impl Default for Workloads {
+    /// The selectors of the manifests that come with the program.
+    fn default() -> Self {
+        let workload = |name: &str| Workload {
+            name: name.to_owned(),
+            selector: LabelSelector {
+                match_labels: Some([("app.kubernetes.io/name".to_owned(), name.to_owned())].into()),
+                match_expressions: None,
+            },
+        };
+        Self {
+            agent: workload("plexd"),
+            mock: workload("mock-api"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn any_label_and_expression_can_select() {
+        let selector = |value| serde_json::from_value(value).unwrap();
+        let workloads = Workloads {
+            agent: Workload {
+                name: "mesh".to_owned(),
+                selector: selector(json!({"matchExpressions": [
+                    {"key": "app", "operator": "In", "values": ["mesh", "agent"]},
+                    {"key": "tier", "operator": "DoesNotExist"},
+                ]})),
+            },
+            mock: Workload {
+                name: "central".to_owned(),
+                selector: selector(json!({"matchLabels": {"tier": "central"}})),
+            },
+        };
+        let owner = |labels| {
+            let pod = json!({"metadata": {"name": "p", "labels": labels}});
+            workloads.owner(&serde_json::from_value(pod).unwrap())
+        };
+        assert_eq!(owner(json!({"app": "agent"})), Owner::Agent);
+        assert_eq!(
+            owner(json!({"app": "agent", "tier": "central"})),
+            Owner::Mock
+        );
+        assert_eq!(
+            owner(json!({"app.kubernetes.io/name": "plexd"})),
+            Owner::Other
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! Labels are free, as long as they tell the pods of a deployment apart.
+
+use super::patches::with_file;
+use super::{Case, said};
+use crate::manifest::{Folder, Sources, selects};
+
+const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
+const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
+
+#[test]
+fn other_labels_on_agent_and_mock_are_fine() {
+    let daemon_set = DAEMON_SET.replace("app.kubernetes.io/name: plexd", "app: mesh");
+    let mock = MOCK.replace("app.kubernetes.io/name: mock-api", "role: central");
+    let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
+    let sources = with_file("daemonset.yaml", daemon_set).with_mock(mock);
+    let rendered = Case::new(sources).rendered();
+    let selector = &rendered.agent().daemon_set.spec.selector;
+    assert!(selects(
+        selector,
+        &[("app".to_owned(), "mesh".to_owned())].into()
+    ));
+}
+
+#[test]
+fn a_selector_that_selects_the_pods_of_another_workload_is_found() {
+    let daemon_set = DAEMON_SET.replace(
+        "    matchLabels:\n      app.kubernetes.io/name: plexd\n",
+        "    matchExpressions:\n      - {key: app.kubernetes.io/name, operator: In, values: [plexd, mock-api]}\n",
+    );
+    let sources = with_file("daemonset.yaml", daemon_set);
+    let problems = Case::new(sources).render().err().unwrap();
+    insta::assert_snapshot!(said(&problems).join("\n"), @"deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), spec.selector: also selects the pods of Deployment mock-api");
+}
+
+#[test]
+fn labels_that_the_mocks_selector_takes_too_are_found() {
+    let daemon_set = DAEMON_SET.replace(
+        "      labels:\n        app.kubernetes.io/name: plexd\n",
+        "      labels:\n        app.kubernetes.io/name: plexd\n        role: central\n",
+    );
+    let mock = MOCK.replace("app.kubernetes.io/name: mock-api", "role: central");
+    let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
+    let sources: Sources = with_file("daemonset.yaml", daemon_set).with_mock(mock);
+    let problems = Case::new(sources).render().err().unwrap();
+    insta::assert_snapshot!(said(&problems).join("\n"), @"mock/mock.yaml, document 1 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
+}
