@@ -18,9 +18,6 @@ HAS_NEXTEST = $(shell $(CARGO) nextest --version 2>/dev/null)
 HAS_DENY = $(shell $(CARGO) deny --version 2>/dev/null)
 NO_NEXTEST = echo 'cargo-nextest is not there, so plain `cargo test` runs the tests; `make setup` installs it'
 
-# What needs kind; the test of a killed engine starts one of its own, as root, and is run by its name alone.
-KIND_TESTS = --test matrix --test kind --test kind_existing --test kind_faults --test kind_kill --test kind_reuse --test kind_together
-
 .DEFAULT_GOAL := help
 .PHONY: help setup e2e test test-kind test-e2e-k8s images lint docs bench-kind clean
 
@@ -50,7 +47,7 @@ test: ## Runs every test, and every cell on the local provider; needs no Docker
 
 test-kind: export E2E_MATRIX_PROVIDER = kind
 test-kind: ## Runs every cell, and the tests that need kind, on real clusters
-	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --run-ignored all -E 'binary(/^(matrix$$|kind)/) - binary(kind_engine)' $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked $(KIND_TESTS) -- --include-ignored $(ARGS))
+	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --run-ignored all -E 'binary(matrix) + test(/^kind::/) - test(/^kind::engine::/)' $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --test matrix $(ARGS) && $(CARGO) test --locked --test it -- --ignored --skip kind::engine:: kind:: $(ARGS))
 
 test-e2e-k8s: CLUSTER_NAME ?= plexd-e2e
 test-e2e-k8s: TIMEOUT ?= 120s
@@ -71,7 +68,7 @@ lint: ## Checks formatting, lints, documentation, and the licences and sources o
 
 docs: export UPDATE_DOCS = 1
 docs: ## Writes the generated parts of docs/ anew
-	$(CARGO) test --locked --test docs
+	$(CARGO) test --locked --test it -- docs::
 
 bench-kind: ## Compares a whole cell on kind with a bare cluster that comes and goes; takes minutes
 	$(CARGO) bench --locked --bench kind

@@ -1,0 +1,314 @@
+//! The real binary, as people meet it when something is wrong: every bad input has a clear error, its documented exit code, and no panic.
+
+use std::fs;
+
+use crate::support::Scratch;
+
+/// A bad input: the matrix file, the arguments, the exit code, and what stderr must say.
+struct Case {
+    name: &'static str,
+    matrix: &'static str,
+    arguments: &'static [&'static str],
+    code: i32,
+    says: &'static [&'static str],
+}
+
+const GOOD: &str = "[matrix]\nkubernetes = [\"1.36\"]\nconfig = [\"default\"]\nnodes = [1]\n";
+
+const CASES: &[Case] = &[
+    Case {
+        name: "empty file",
+        matrix: "",
+        arguments: &[],
+        code: 2,
+        says: &["the file is empty"],
+    },
+    Case {
+        name: "syntax error",
+        matrix: "[matrix\n",
+        arguments: &[],
+        code: 2,
+        says: &["matrix.toml:1"],
+    },
+    Case {
+        name: "unknown key",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nnode = [1]\n",
+        arguments: &[],
+        code: 2,
+        says: &[
+            "unknown key `node`",
+            "did you mean `nodes`?",
+            "matrix.toml:3:1",
+        ],
+    },
+    Case {
+        name: "wrong type",
+        matrix: "[matrix]\nkubernetes = \"1.36\"\n",
+        arguments: &[],
+        code: 2,
+        says: &["matrix.toml:2"],
+    },
+    Case {
+        name: "unquoted version",
+        matrix: "[matrix]\nkubernetes = [1.30]\n",
+        arguments: &[],
+        code: 2,
+        says: &["`1.30` is the number 1.3", "\"1.30\""],
+    },
+    Case {
+        name: "unknown version in an exclude",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\n[[matrix.exclude]]\nkubernetes = \"1.35\"\n",
+        arguments: &[],
+        code: 2,
+        says: &["1.35", "matrix.toml:4"],
+    },
+    Case {
+        name: "duplicate ids",
+        matrix: "[matrix]\nkubernetes = [\"1.36\", \"1.36\"]\n",
+        arguments: &[],
+        code: 2,
+        says: &["1.36", "matrix.toml:2"],
+    },
+    Case {
+        name: "a config name that reads as a node count",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nconfig = [\"n3\"]\n",
+        arguments: &[],
+        code: 2,
+        says: &["node count"],
+    },
+    Case {
+        name: "zero nodes",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [0]\n",
+        arguments: &[],
+        code: 2,
+        says: &["`nodes` cannot be 0"],
+    },
+    Case {
+        name: "negative nodes",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [-3]\n",
+        arguments: &[],
+        code: 2,
+        says: &["`nodes` cannot be -3"],
+    },
+    Case {
+        name: "several problems at once",
+        matrix: "[matrix]\nkubernetes = [1.30]\nnodes = [0]\n[run]\njobs = 0\n",
+        arguments: &[],
+        code: 2,
+        says: &[
+            "3 problems",
+            "number 1.3",
+            "`nodes` cannot be 0",
+            "`jobs` cannot be 0",
+        ],
+    },
+    Case {
+        name: "no jobs",
+        matrix: GOOD,
+        arguments: &["--jobs", "0"],
+        code: 2,
+        says: &["at least 1"],
+    },
+    Case {
+        name: "an option that is not there",
+        matrix: GOOD,
+        arguments: &["--job", "1"],
+        code: 2,
+        says: &["--jobs"],
+    },
+    Case {
+        name: "a phase that is not there",
+        matrix: GOOD,
+        arguments: &["--timeout", "readyness=1s"],
+        code: 2,
+        says: &["readyness", "readiness"],
+    },
+    Case {
+        name: "a port range that is too small",
+        matrix: "[matrix]\nkubernetes = [\"1.33\", \"1.34\", \"1.36\"]\n[run]\nports = \"18080-18081\"\n",
+        arguments: &["--jobs", "3"],
+        code: 2,
+        says: &["ports"],
+    },
+    Case {
+        name: "a filter that does not parse",
+        matrix: GOOD,
+        arguments: &["--filter", "k8s-1.36 and"],
+        code: 2,
+        says: &["filter:1"],
+    },
+    Case {
+        name: "a filter whose term names nothing",
+        matrix: GOOD,
+        arguments: &["--filter", "k8s-1.3"],
+        code: 2,
+        says: &["names nothing", "k8s-1.36"],
+    },
+    Case {
+        name: "a filter that selects nothing",
+        matrix: GOOD,
+        arguments: &["--filter", "k8s > 1.36"],
+        code: 4,
+        says: &["nothing to do"],
+    },
+    Case {
+        name: "nothing, and that is fine",
+        matrix: GOOD,
+        arguments: &["--filter", "k8s > 1.36", "--no-cells", "pass"],
+        code: 0,
+        says: &["nothing to do"],
+    },
+    Case {
+        name: "a shard that is none",
+        matrix: GOOD,
+        arguments: &["--shard", "second"],
+        code: 2,
+        says: &["`<which>/<of how many>`"],
+    },
+    Case {
+        name: "a shard that is not there",
+        matrix: GOOD,
+        arguments: &["--shard", "0/5"],
+        code: 2,
+        says: &["1/5 to 5/5"],
+    },
+    Case {
+        name: "a shard without cells",
+        matrix: GOOD,
+        arguments: &["--shard", "5/5"],
+        code: 4,
+        says: &["shard 5/5 of the selected cells is empty"],
+    },
+    Case {
+        name: "a history that is none",
+        matrix: GOOD,
+        arguments: &["--shard", "1/2", "--history", "matrix.toml"],
+        code: 2,
+        says: &["history matrix.toml", "milliseconds by cell"],
+    },
+    Case {
+        name: "a matrix without cells",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\n[[matrix.exclude]]\nkubernetes = \"1.36\"\n",
+        arguments: &[],
+        code: 4,
+        says: &["the matrix has no cells"],
+    },
+    Case {
+        name: "a foreign image that local can't run",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\n[images.agent]\ntag = \"registry.example/plexd:1.4\"\n",
+        arguments: &["--provider", "local"],
+        code: 2,
+        says: &["[images.agent]", "binary"],
+    },
+    Case {
+        name: "a folder of manifests that is not there",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\n[deploy]\nmanifests = \"nowhere\"\n",
+        arguments: &["--provider", "local"],
+        code: 2,
+        says: &["nowhere", "[deploy]"],
+    },
+    Case {
+        name: "a name for many clusters",
+        matrix: "[matrix]\nkubernetes = [\"1.34\", \"1.36\"]\n",
+        arguments: &["--provider", "local", "--cluster-name", "one"],
+        code: 2,
+        says: &["2 cells are selected"],
+    },
+    Case {
+        name: "kind without kind",
+        matrix: GOOD,
+        arguments: &["--provider", "kind"],
+        code: 3,
+        says: &["kind"],
+    },
+    Case {
+        name: "an output folder that can't be written",
+        matrix: GOOD,
+        arguments: &["--provider", "local", "--out", "matrix.toml/out"],
+        code: 3,
+        says: &["output folder", "--out"],
+    },
+    Case {
+        name: "a report whose folder can't be made",
+        matrix: GOOD,
+        arguments: &["--provider", "local", "--junit", "matrix.toml/junit.xml"],
+        code: 3,
+        says: &["junit.xml"],
+    },
+];
+
+#[test]
+fn every_bad_input_is_told_clearly() {
+    let mut wrong = Vec::new();
+    for case in CASES {
+        let place = Scratch::new();
+        fs::write(place.path().join("matrix.toml"), case.matrix).unwrap();
+        let output = place.command(case.arguments).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code();
+        let unsaid: Vec<_> = case
+            .says
+            .iter()
+            .filter(|text| !stderr.contains(**text))
+            .collect();
+        let panicked = stderr.contains("panicked") || stderr.contains("RUST_BACKTRACE");
+        if code != Some(case.code) || !unsaid.is_empty() || panicked {
+            wrong.push(format!(
+                "{}: exit {code:?}, unsaid {unsaid:?}\n{stderr}",
+                case.name
+            ));
+        }
+        let runs = place.path().join("target/e2e-matrix");
+        let made = runs.exists() && fs::read_dir(&runs).unwrap().next().is_some();
+        if made && case.code == 2 {
+            wrong.push(format!("{}: a refused run left a folder", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n----\n"));
+}
+
+#[test]
+fn a_missing_matrix_says_how_to_write_one() {
+    let place = Scratch::new();
+    let output = place.command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("no matrix.toml") && stderr.contains("[matrix]"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn the_matrix_is_found_from_a_folder_below() {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), GOOD).unwrap();
+    let below = place.path().join("a/b");
+    fs::create_dir_all(&below).unwrap();
+    let output = place
+        .command(&["list"])
+        .current_dir(below)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("k8s-1.36-n1-default"));
+}
+
+#[test]
+fn the_list_is_data_on_stdout() {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), GOOD).unwrap();
+    let output = place.command(&["list", "--json"]).output().unwrap();
+    assert!(output.stderr.is_empty());
+    let cells: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        cells,
+        serde_json::json!([{
+            "id": "k8s-1.36-n1-default",
+            "kubernetes": "1.36",
+            "nodes": 1,
+            "config": "default",
+            "tags": [],
+            "allow-failure": false,
+        }])
+    );
+}

@@ -1,0 +1,236 @@
+//! The documentation says what the code says. What is generated from the code is compared with it, and written anew where
+//! `UPDATE_DOCS` is set (`make docs`); what people write is held against the code where the two could part.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use e2e_matrix::cli::reference;
+use e2e_matrix::event::Symptom;
+use e2e_matrix::matrix::{Counter, Phase, PhaseSettings};
+use mockapi::Endpoint;
+use plexd_agent::fault::Fault;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &str) -> String {
+    let path = repository().join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Compares `file` with what the code makes of it, or writes it.
+fn generated(file: &str, text: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(repository().join(file), text).unwrap();
+    }
+    assert_eq!(
+        read(file),
+        text,
+        "{file} is not what the code says: run `make docs`"
+    );
+}
+
+/// The same for the part of `file` between the marks of `name`.
+fn generated_part(file: &str, name: &str, part: &str) {
+    let text = read(file);
+    let (start, end) = (
+        format!("<!-- generated: {name} -->\n"),
+        format!("<!-- end: {name} -->"),
+    );
+    let (head, rest) = text
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("{file} lacks {start}"));
+    let (_, tail) = rest
+        .split_once(&end)
+        .unwrap_or_else(|| panic!("{file} lacks {end}"));
+    generated(file, &format!("{head}{start}{part}{end}{tail}"));
+}
+
+#[test]
+fn the_command_line() {
+    generated("docs/cli.md", &reference::command_line());
+}
+
+#[test]
+fn the_exit_codes() {
+    generated("docs/exit-codes.md", &reference::exit_codes());
+}
+
+#[test]
+fn the_schema_of_the_record() {
+    generated("docs/schema/events.json", &reference::events_schema());
+}
+
+#[test]
+fn every_event_with_its_fields() {
+    let schema: serde_json::Value = serde_json::from_str(&reference::events_schema()).unwrap();
+    let mut table = "| Event | When, and what it says |\n|---|---|\n".to_owned();
+    for event in schema["$defs"]["Event"]["oneOf"].as_array().unwrap() {
+        let name = event["properties"]["type"]["const"].as_str().unwrap();
+        let meaning = one_line(&event["description"]);
+        let fields: String = event["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(field, _)| *field != "type")
+            .fold(String::new(), |mut fields, (field, about)| {
+                write!(fields, "<br>`{field}`: {}", one_line(&about["description"])).unwrap();
+                fields
+            });
+        writeln!(table, "| `{name}` | {meaning}{fields} |").unwrap();
+    }
+    generated_part("docs/reports.md", "events", &table);
+}
+
+/// A description, as it stands in a table.
+fn one_line(description: &serde_json::Value) -> String {
+    let text = description.as_str().unwrap();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_failure_classes() {
+    let mut table =
+        "| Symptom | Class | Ends its phase at once | What was seen |\n|---|---|---|---|\n"
+            .to_owned();
+    for symptom in Symptom::ALL {
+        let at_once = if symptom.fails_at_once() { "yes" } else { "no" };
+        let (name, class, meaning) = (symptom.name(), symptom.class(), symptom.meaning());
+        writeln!(table, "| `{name}` | {class} | {at_once} | {meaning} |").unwrap();
+    }
+    generated_part("docs/phases.md", "symptoms", &table);
+}
+
+#[test]
+fn the_agents_faults() {
+    let mut table =
+        "| Fault | What the agent does | The phase that fails |\n|---|---|---|\n".to_owned();
+    for fault in Fault::ALL {
+        let phase = fault
+            .phase()
+            .map_or("none: the cell passes".to_owned(), |phase| {
+                format!("`{phase}`")
+            });
+        writeln!(table, "| `{fault}` | {} | {phase} |", fault.meaning()).unwrap();
+    }
+    generated_part("docs/agent-and-mock.md", "faults", &table);
+}
+
+#[test]
+fn every_phase_has_its_row_with_its_deadline() {
+    let page = read("docs/phases.md");
+    let settings = PhaseSettings::default();
+    for (index, phase) in Phase::ALL.into_iter().enumerate() {
+        let start = format!("| {} | [`{phase}`](#{phase}) |", index + 1);
+        let row = page.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("docs/phases.md has no row `{start}`"));
+        let deadline = format!("`timeout`: {}s", settings.timeout(phase).as_secs());
+        assert!(row.contains(&deadline), "{row}\nlacks {deadline}");
+    }
+    let mock = format!("`mock-timeout`: {}s", settings.mock_timeout.as_secs());
+    assert!(page.contains(&mock), "docs/phases.md lacks {mock}");
+}
+
+#[test]
+fn every_endpoint_of_the_mock_is_listed_with_its_counter() {
+    let page = read("docs/agent-and-mock.md");
+    for endpoint in Endpoint::ALL {
+        let counter = endpoint
+            .counter()
+            .map_or("–".to_owned(), |counter| format!("`{}`", counter.name()));
+        let end = format!("| `{endpoint}` | {counter} |");
+        assert!(
+            page.lines().any(|line| line.ends_with(&end)),
+            "docs/agent-and-mock.md has no row that ends in {end}"
+        );
+    }
+    for counter in Counter::all() {
+        assert!(
+            page.contains(counter.name()),
+            "docs/agent-and-mock.md lacks {counter}"
+        );
+    }
+}
+
+/// Every page of the repository, relative to it.
+fn pages() -> Vec<PathBuf> {
+    let in_folder = |folder: &str| {
+        let entries = fs::read_dir(repository().join(folder)).unwrap();
+        let names = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));
+        names
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+            .collect::<Vec<_>>()
+    };
+    let mut pages = [in_folder(""), in_folder("docs")].concat();
+    pages.sort();
+    pages
+}
+
+/// The targets of the links in a page.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target)
+}
+
+/// The anchors of a page's headings, as forges make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    for page in pages() {
+        let text = read(page.to_str().unwrap());
+        for target in links(&text).filter(|target| !target.contains("://")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            assert!(
+                repository().join(&path).exists(),
+                "{}: {target} leads nowhere",
+                page.display()
+            );
+            let is_there = || anchors(&read(path.to_str().unwrap())).contains(anchor);
+            assert!(
+                anchor.is_empty() || is_there(),
+                "{}: {target} names no heading",
+                page.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_make_target_that_a_page_names_is_there() {
+    let makefile = read("Makefile");
+    for page in pages() {
+        let text = read(page.to_str().unwrap());
+        for rest in text
+            .split("`make ")
+            .skip(1)
+            .chain(text.split("\nmake ").skip(1))
+        {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            let target = &rest[..end.unwrap_or(rest.len())];
+            let is_there = makefile
+                .lines()
+                .any(|line| line.starts_with(&format!("{target}:")));
+            assert!(is_there, "{}: there is no `make {target}`", page.display());
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The reference pages say what the code does: their examples are read, their tables compared.
+
+use e2e_matrix::matrix::{Counter, Filter, Matrix, Phase, select};
+
+const MATRIX: &str = include_str!("../../docs/matrix.md");
+const FILTERS: &str = include_str!("../../docs/filters.md");
+
+/// The fenced blocks of a page that carry `language`.
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    let fenced = page.split("```").skip(1).step_by(2);
+    let blocks = fenced.filter_map(|block| block.split_once('\n'));
+    blocks
+        .filter(|(info, _)| *info == language)
+        .map(|(_, text)| text)
+        .collect()
+}
+
+/// The example as a file: a fragment gets the matrix that the page talks about.
+fn completed(example: &str) -> String {
+    if example.starts_with("[matrix]") {
+        return example.to_owned();
+    }
+    let config = if example.contains("[config.fast]") {
+        ""
+    } else {
+        "[config.fast]\n"
+    };
+    format!(
+        "[matrix]\nkubernetes = [\"1.36\"]\nconfig = [\"default\", \"fast\"]\n{config}{example}"
+    )
+}
+
+#[test]
+fn every_example_of_a_file_is_a_good_one() {
+    let examples = blocks(MATRIX, "toml");
+    assert!(examples.len() > 7, "the page has its examples");
+    for example in examples {
+        if let Err(problems) = Matrix::parse("docs/matrix.md", &completed(example)) {
+            panic!("{example}\n{:?}", problems.iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn every_example_of_a_filter_selects_something_but_not_everything() {
+    let matrix = Matrix::parse("matrix.toml", include_str!("../../matrix.toml")).unwrap();
+    for example in blocks(FILTERS, "filter").into_iter().flat_map(str::lines) {
+        let filter = Filter::parse(example).unwrap();
+        let taken = select(&matrix, &[filter]).unwrap().len();
+        assert!(
+            (1..matrix.cells.len()).contains(&taken),
+            "{example} selects {taken} cells"
+        );
+    }
+}
+
+#[test]
+fn every_phase_stands_there_with_its_deadline() {
+    for phase in Phase::ALL {
+        let row = format!(
+            "| `{phase}` | `\"{}s\"` |",
+            phase.default_timeout().as_secs()
+        );
+        assert!(MATRIX.contains(&row), "no row {row}");
+    }
+}
+
+#[test]
+fn every_counter_is_named() {
+    for counter in Counter::all() {
+        assert!(MATRIX.contains(&format!("`{counter}`")), "{counter}");
+    }
+}

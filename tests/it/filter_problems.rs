@@ -1,0 +1,100 @@
+//! What people read when a filter is wrong: the place, and what there is instead.
+
+use e2e_matrix::matrix::{Filter, Matrix, select};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+
+/// Compares with the snapshot that is named by the test.
+macro_rules! assert_shown {
+    ($shown:expr) => {
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($shown) });
+    };
+}
+
+/// What a terminal of 100 columns without colour shows.
+fn rendered(problem: &dyn Diagnostic) -> String {
+    let mut shown = String::new();
+    GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .with_width(100)
+        .render_report(&mut shown, problem)
+        .expect("writing to a string does not fail");
+    shown
+}
+
+#[test]
+fn what_does_not_parse() {
+    let filters = [
+        "",
+        "   ",
+        "fast and",
+        "and fast",
+        "fast n3",
+        "not",
+        "!= 3",
+        "(fast or n3",
+        "fast or n3)",
+        "()",
+        "fast && n3",
+        "fast, n3",
+        "k8s >",
+        "k8s => 1.33",
+        "k8s > v1.33",
+        "k8s = 1.3*",
+        "nodes = n3",
+        "nodes = -1",
+        "config > fast",
+        "tag = and",
+        "node > 1",
+        "color = red",
+        "k8s > 1.30 > 1.20",
+        "tag = 'soak",
+        "tag = \"\"",
+        "ünïcödé = 1",
+    ];
+    let shown: Vec<_> = filters
+        .iter()
+        .map(|filter| rendered(&Filter::parse(filter).unwrap_err()))
+        .collect();
+    assert_shown!(shown.join("\n"));
+}
+
+#[test]
+fn what_nests_too_deeply() {
+    for filter in [
+        "(".repeat(100_000),
+        "!".repeat(100_000),
+        "not ".repeat(100_000),
+    ] {
+        let problem = Filter::parse(&filter).unwrap_err();
+        assert!(problem.to_string().contains("nested"), "{problem}");
+    }
+}
+
+#[test]
+fn names_that_the_matrix_does_not_have() {
+    let matrix = Matrix::parse("matrix.toml", include_str!("../../matrix.toml")).unwrap();
+    let filters = [
+        "k8s-1.3",
+        "fats or n4",
+        "1.30",
+        "3",
+        "newest",
+        "k8s-1.30-n1",
+        "k8s-2.*",
+        "k8s = 1.99 or nodes != 7",
+        "config = fst",
+        "tag = soak and k8s > 1.99",
+        "k8s",
+    ];
+    let filters: Vec<_> = filters
+        .iter()
+        .map(|filter| Filter::parse(filter).unwrap())
+        .collect();
+    assert_shown!(rendered(&select(&matrix, &filters).unwrap_err()));
+}
+
+#[test]
+fn a_matrix_without_cells_has_nothing_to_name() {
+    let matrix = Matrix::parse("matrix.toml", "[matrix]\nkubernetes = []\n").unwrap();
+    let filter = Filter::parse("k8s-1.30").unwrap();
+    assert!(select(&matrix, &[filter]).unwrap().is_empty());
+}

@@ -1,0 +1,89 @@
+//! Which cells of the shipped matrix a filter takes.
+
+use e2e_matrix::matrix::{Filter, Matrix, select};
+
+fn shipped() -> Matrix {
+    Matrix::parse("matrix.toml", include_str!("../../matrix.toml"))
+        .expect("the shipped file has no problems")
+}
+
+/// The ids that the filters take, one a line.
+fn selected(filters: &[&str]) -> Vec<String> {
+    let matrix = shipped();
+    let filters: Vec<_> = filters
+        .iter()
+        .map(|text| Filter::parse(text).expect("the filter is valid"))
+        .collect();
+    let cells = select(&matrix, &filters).expect("every name is known");
+    cells.iter().map(|cell| cell.id.to_string()).collect()
+}
+
+#[test]
+fn without_a_filter_every_cell_runs_in_the_order_of_the_axes() {
+    let expected = [
+        "k8s-1.30-n1-default",
+        "k8s-1.30-n1-fast",
+        "k8s-1.33-n1-default",
+        "k8s-1.33-n1-fast",
+        "k8s-1.33-n3-default",
+        "k8s-1.33-n3-fast",
+        "k8s-1.34-n1-default",
+        "k8s-1.34-n1-fast",
+        "k8s-1.34-n3-default",
+        "k8s-1.34-n3-fast",
+        "k8s-1.36-n1-default",
+        "k8s-1.36-n1-fast",
+        "k8s-1.36-n3-default",
+        "k8s-1.36-n3-fast",
+    ];
+    assert_eq!(selected(&[]), expected);
+}
+
+#[test]
+fn a_term_names_a_part_or_a_whole_id() {
+    assert_eq!(
+        selected(&["k8s-1.30"]),
+        ["k8s-1.30-n1-default", "k8s-1.30-n1-fast"]
+    );
+    assert_eq!(selected(&["k8s-1.36-n3-fast"]), ["k8s-1.36-n3-fast"]);
+    assert_eq!(selected(&["k8s-1.3?-n3-*"]), selected(&["n3"]));
+    assert_eq!(selected(&["f*"]), selected(&["config = fast"]));
+    assert_eq!(selected(&["'n3'"]), selected(&["n3"]));
+}
+
+#[test]
+fn operators_bind_not_before_and_before_or() {
+    assert_eq!(
+        selected(&["k8s >= 1.33 and nodes > 1 and not fast"]),
+        [
+            "k8s-1.33-n3-default",
+            "k8s-1.34-n3-default",
+            "k8s-1.36-n3-default"
+        ]
+    );
+    assert_eq!(
+        selected(&["k8s-1.30 or n3 and not fast"]),
+        selected(&["k8s-1.30 | (n3 & (!fast))"])
+    );
+    assert_eq!(
+        selected(&["k8s-1.30 or n3 and not fast"]),
+        selected(&["k8s-1.30", "n3 and default"])
+    );
+}
+
+#[test]
+fn versions_and_node_counts_compare_by_number() {
+    assert_eq!(selected(&["k8s > 1.9"]), selected(&[]));
+    assert_eq!(selected(&["kubernetes<=1.30"]), selected(&["k8s-1.30"]));
+    assert_eq!(selected(&["k8s == \"1.30\""]), selected(&["k8s-1.30"]));
+    assert_eq!(selected(&["k8s != 1.30"]), selected(&["k8s >= 1.31"]));
+    assert_eq!(selected(&["nodes < 3"]), selected(&["n1"]));
+    assert!(selected(&["nodes > 3"]).is_empty());
+}
+
+#[test]
+fn tags_and_configs_compare_by_equality() {
+    assert_eq!(selected(&["tag = newest"]), selected(&["k8s-1.36"]));
+    assert_eq!(selected(&["tag != new*"]), selected(&["not k8s-1.36"]));
+    assert_eq!(selected(&["config != fast"]), selected(&["default"]));
+}

@@ -1,0 +1,60 @@
+//! Every signal in every phase, on the local provider.
+
+use std::thread;
+
+use e2e_matrix::matrix::Phase;
+use rustix::process::Signal;
+
+use crate::kill::left::{self, Known};
+use crate::kill::local;
+use crate::support::Scratch;
+
+const SIGNALS: [(Signal, Option<i32>); 3] = [
+    (Signal::INT, Some(130)),
+    (Signal::TERM, Some(143)),
+    (Signal::KILL, None),
+];
+
+/// Runs at once: each waits far more than it works.
+const AT_ONCE: usize = 11;
+
+#[test]
+fn nothing_is_left_whatever_comes_in_whatever_phase() {
+    let cases = Phase::ALL
+        .into_iter()
+        .flat_map(|phase| SIGNALS.map(|signal| (phase, signal)));
+    let cases: Vec<_> = cases.collect();
+    let mut failed = Vec::new();
+    for some in cases.chunks(AT_ONCE) {
+        thread::scope(|scope| {
+            let running = some.iter().map(|(phase, (signal, code))| {
+                let case = format!("{signal:?} in `{phase}`");
+                (case, scope.spawn(move || kill(*phase, *signal, *code)))
+            });
+            for (case, thread) in running.collect::<Vec<_>>() {
+                if thread.join().is_err() {
+                    failed.push(case);
+                }
+            }
+        });
+    }
+    assert_eq!(failed, [] as [String; 0], "what they say is above");
+}
+
+fn kill(phase: Phase, signal: Signal, code: Option<i32>) {
+    let place = Scratch::new();
+    left::prepare(&place);
+    let running = local::held(&place, phase);
+    let known = Known::of(&place);
+    running.signal(signal);
+    let ended = running.end();
+    assert_eq!(ended.code, code, "{ended:#?}");
+    assert_eq!(ended.signal.is_some(), code.is_none(), "{ended:#?}");
+    left::assert_is_recorded(&place);
+    if signal == Signal::KILL {
+        local::gc(&place);
+    } else {
+        left::assert_is_reported(&place);
+    }
+    known.assert_gone(&place);
+}

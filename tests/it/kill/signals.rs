@@ -1,0 +1,121 @@
+//! Signals beyond the first, and those of terminals.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use e2e_matrix::machine::marked::Marked;
+use e2e_matrix::matrix::Phase;
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+
+use crate::kill::left::{self, Known};
+use crate::kill::local;
+use crate::kill::running::{Running, wait};
+use crate::support::Scratch;
+
+#[test]
+fn the_second_signal_kills_everything_and_says_what_removes_the_rest() {
+    let place = Scratch::new();
+    left::prepare(&place);
+    let mut running = local::held(&place, Phase::Cleanup);
+    let known = Known::of(&place);
+    // Held in clean-up, it is at the first signal that it goes on, so both must be there before it does.
+    running.signal(Signal::STOP);
+    running.signal(Signal::INT);
+    running.signal(Signal::TERM);
+    running.signal(Signal::CONT);
+    running.wait_for("a second signal");
+    let ended = running.end();
+    // Both are there at once: which of them is the first, the kernel decides.
+    let first = ended
+        .stderr
+        .iter()
+        .any(|line| line.contains("SIGINT: the run ends"));
+    let code = if first { 130 } else { 143 };
+    assert_eq!(ended.code, Some(code), "{ended:#?}");
+    left::assert_is_reported(&place);
+    assert!(Marked::Run(known.token.clone()).find().is_empty());
+    let summary = local::file(&place, "summary.md");
+    assert!(!fs::read_to_string(summary).unwrap().contains("none left"));
+
+    let [.., command] = &ended.stderr[..] else {
+        panic!("it said nothing");
+    };
+    assert!(
+        command.trim().starts_with("E2E_MATRIX_STATE_DIR="),
+        "{command}"
+    );
+    assert!(command.ends_with(" gc"), "{command}");
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args(["-c", command])
+        .env_clear()
+        .env("DOCKER_HOST", local::NO_ENGINE);
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    known.assert_gone(&place);
+}
+
+#[test]
+fn a_closed_terminal_ends_the_run_in_order() {
+    let place = Scratch::new();
+    left::prepare(&place);
+    let running = local::held(&place, Phase::Assertions);
+    let known = Known::of(&place);
+    let Running { child, lines, .. } = running;
+    drop(lines);
+    kill_process(Pid::from_child(&child.0), Signal::HUP).unwrap();
+    assert_eq!(wait(child, Vec::new()).code, Some(143));
+    left::assert_is_reported(&place);
+    known.assert_gone(&place);
+}
+
+#[test]
+fn who_asked_for_it_outlives_its_terminal() {
+    let place = Scratch::new();
+    left::prepare(&place);
+    let binary = local::run(&place, &[]);
+    let program = binary.get_program().to_owned();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args([
+            "-c",
+            "trap '' HUP; exec \"$0\" --provider local --hold assertions",
+        ])
+        .arg(program)
+        .env_clear()
+        .envs(
+            binary
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(place.path());
+    let running = Running::held(command, Phase::Assertions);
+    running.signal(Signal::HUP);
+    running.signal(Signal::INT);
+    // Had it heard both, it would have been the first that counts.
+    let ended = running.end();
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+}
+
+#[test]
+fn a_key_at_the_terminal_reaches_only_the_runner() {
+    let place = Scratch::new();
+    left::prepare(&place);
+    let mut command = local::run(&place, &["--hold", "restart"]);
+    // What a terminal sends its keys' signals to is the group in its foreground: the runner's.
+    command.process_group(0);
+    let running = Running::held(command, Phase::Restart);
+    let known = Known::of(&place);
+    let group = running.process();
+    let children = Marked::Run(known.token.clone()).find();
+    assert_eq!(children.len(), 2, "an agent and a mock");
+    for child in children {
+        let child = getpgid(Pid::from_raw(child)).unwrap();
+        assert_ne!(child, group);
+    }
+    kill_process_group(group, Signal::INT).unwrap();
+    let ended = running.end();
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+    known.assert_gone(&place);
+}

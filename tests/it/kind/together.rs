@@ -1,0 +1,88 @@
+//! Several runs of the same matrix at once, on real clusters: none of them notices the others, but for the room that they share.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::Scratch;
+use crate::support::inherited::inherited;
+use crate::support::overlap::most_at_once;
+use e2e_matrix::event::{CellVerdict, Record};
+use e2e_matrix::matrix::CellId;
+use e2e_matrix::record::{self, RunModel};
+
+const RUNS: usize = 4;
+const PREFIX: &str = "together";
+const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\nnodes = [1, 3]\n";
+/// Far more than all of them take one after another: what hangs is killed and told.
+const PATIENCE: Duration = Duration::from_secs(540);
+/// What finds engine and kind.
+const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
+
+#[test]
+#[ignore = "needs kind (creates 8 clusters, as many at once as the machine carries)"]
+fn four_runs_of_one_matrix_do_not_collide() {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..RUNS {
+            scope.spawn(|| run(&place));
+        }
+    });
+    let records = records(&place);
+    assert_eq!(records.len(), RUNS);
+    let models: Vec<_> = records.iter().map(RunModel::new).collect();
+    let cells: Vec<_> = models.iter().flat_map(|model| &model.cells).collect();
+    assert!(cells.iter().all(|cell| cell.verdict == CellVerdict::Passed));
+    let clusters: BTreeSet<_> = cells.iter().map(|cell| &cell.cluster).collect();
+    assert_eq!(clusters.len(), 2 * RUNS, "each has a name of its own");
+    let images: BTreeSet<_> = cells
+        .iter()
+        .map(|cell| &cell.facts.as_ref().unwrap().agent)
+        .collect();
+    assert_eq!(images.len(), 1, "one image for all: {images:?}");
+    let slots = thread::available_parallelism().unwrap().get() * 8;
+    // Four slots for a control plane, two for a worker.
+    let weight = |cell: &CellId| if cell.as_str().contains("-n3-") { 8 } else { 4 };
+    let most = most_at_once(&records, weight);
+    assert!(most <= slots, "{most} of {slots} slots");
+    assert_eq!(nodes_left(), "");
+    assert_eq!(below(&place, "state/runs"), [] as [PathBuf; 0]);
+    assert_eq!(below(&place, "state/locks"), [] as [PathBuf; 0]);
+    assert_eq!(below(&place, "tmp"), [] as [PathBuf; 0]);
+    assert_eq!(below(&place, "home"), [] as [PathBuf; 0]);
+}
+
+fn run(place: &Scratch) {
+    let mut command = place.command(&["--provider", "kind", "--prefix", PREFIX]);
+    command.envs(inherited(&INHERITED));
+    command.timeout(PATIENCE).assert().success();
+}
+
+/// The record of every run in `place`.
+fn records(place: &Scratch) -> Vec<Vec<Record>> {
+    let runs = below(place, "target/e2e-matrix").into_iter();
+    let runs: BTreeSet<PathBuf> = runs.map(|run| fs::canonicalize(run).unwrap()).collect();
+    let read = |run: PathBuf| record::read(&run.join(record::FILE_NAME)).unwrap();
+    runs.into_iter().map(read).collect()
+}
+
+/// The nodes of these runs' clusters that are still there.
+fn nodes_left() -> String {
+    let filter = format!("name={PREFIX}-");
+    let listed = Command::new("docker")
+        .args(["ps", "--all", "--quiet", "--filter", &filter])
+        .output()
+        .unwrap();
+    String::from_utf8(listed.stdout).unwrap()
+}
+
+fn below(place: &Scratch, folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.path().join(folder))
+        .into_iter()
+        .flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}

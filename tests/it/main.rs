@@ -1,0 +1,17 @@
+//! The integration tests, as one binary: each further one would link the whole crate again.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
+
+mod cli;
+mod docs;
+mod docs_matrix;
+mod filter_problems;
+mod filter_selection;
+mod kill;
+mod kind;
+mod matrix_file;
+mod matrix_problems;
+mod matrix_properties;
+mod nextest;
+mod runs;
+mod support;

@@ -1,0 +1,102 @@
+//! nextest gives cells the time that the cells' own deadlines need, so that a cell that hangs says itself where, and cleans up.
+
+use std::time::Duration;
+
+use e2e_matrix::matrix::{Phase, PhaseSettings};
+use toml::{Table, Value};
+
+/// What diagnostics may take at the most, and what the reports take after clean-up.
+const DIAGNOSTICS_AND_REPORTS: Duration = Duration::from_secs(30);
+
+/// The pause before a second attempt, with its jitter.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+fn configuration() -> Table {
+    include_str!("../../.config/nextest.toml").parse().unwrap()
+}
+
+fn duration(of: &Value, key: &str) -> Duration {
+    humantime::parse_duration(of[key].as_str().unwrap()).unwrap()
+}
+
+/// Every `slow-timeout` of a profile, its overrides' included.
+fn slow_timeouts(profile: &Value) -> Vec<&Value> {
+    let overrides = profile.get("overrides").and_then(Value::as_array);
+    let all = std::iter::once(profile).chain(overrides.into_iter().flatten());
+    all.filter_map(|table| table.get("slow-timeout")).collect()
+}
+
+#[test]
+fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile() {
+    let needed = Phase::Cleanup.default_timeout() + DIAGNOSTICS_AND_REPORTS;
+    let configuration = configuration();
+    let default = &configuration["profile"]["default"];
+    assert!(
+        default.get("slow-timeout").is_some(),
+        "the other profiles inherit it"
+    );
+    for name in ["default", "ci", "nightly"] {
+        for timeout in slow_timeouts(&configuration["profile"][name]) {
+            assert!(
+                duration(timeout, "grace-period") >= needed,
+                "{name}: {timeout}"
+            );
+        }
+    }
+}
+
+/// How many waits a phase has, each with the phase's deadline.
+fn waits(phase: Phase) -> u32 {
+    if phase == Phase::Restart { 3 } else { 1 }
+}
+
+/// What the attempts may take that are followed by another by default: each up to the phase that failed, its clean-up, and the pause.
+fn first_attempts(settings: &PhaseSettings) -> Duration {
+    let retried = Phase::ALL
+        .into_iter()
+        .filter(|phase| settings.retries(*phase) > 0);
+    let last = retried.max().unwrap();
+    let begun = Phase::ALL.into_iter().filter(|phase| *phase <= last);
+    let phases: Duration = begun.map(|phase| settings.timeout(phase)).sum();
+    phases + settings.timeout(Phase::Cleanup) + DIAGNOSTICS_AND_REPORTS + RETRY_PAUSE
+}
+
+#[test]
+fn a_cell_is_not_ended_before_its_own_deadlines_are_over() {
+    let settings = PhaseSettings::default();
+    let sum: Duration = Phase::ALL
+        .into_iter()
+        .map(|phase| settings.timeout(phase) * waits(phase))
+        .sum();
+    let sum = sum + first_attempts(&settings);
+    let configuration = configuration();
+    let overrides = configuration["profile"]["default"]["overrides"]
+        .as_array()
+        .unwrap();
+    let cells = &overrides[0]["slow-timeout"];
+    let periods = u32::try_from(cells["terminate-after"].as_integer().unwrap()).unwrap();
+    let whole = duration(cells, "period") * periods;
+    assert!(
+        whole >= sum + DIAGNOSTICS_AND_REPORTS,
+        "{whole:?} for {sum:?}"
+    );
+}
+
+#[test]
+fn every_profile_writes_junit_and_retries_nothing() {
+    let configuration = configuration();
+    for name in ["default", "ci", "nightly"] {
+        let profile = &configuration["profile"][name];
+        assert_eq!(
+            profile["junit"]["path"].as_str(),
+            Some("junit.xml"),
+            "{name}"
+        );
+        assert!(
+            profile
+                .get("retries")
+                .is_none_or(|retries| retries.as_integer() == Some(0)),
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! Repetitions, and what ends a run early: the real binary on the local provider.
+
+use e2e_matrix::event::{CellVerdict, RunVerdict, Termination};
+use e2e_matrix::record::RunModel;
+
+use crate::runs::scripted::{run, workplace};
+use crate::support::record;
+
+/// Every cell of the run, in the record's order, with its verdict.
+fn verdicts(model: &RunModel) -> Vec<(&str, CellVerdict)> {
+    let cells = model.cells.iter();
+    cells
+        .map(|cell| (cell.summary.id.as_str(), cell.verdict))
+        .collect()
+}
+
+fn reason<'r>(model: &'r RunModel, id: &str) -> &'r str {
+    record::cell(model, id).reason.as_deref().unwrap()
+}
+
+#[test]
+fn repetitions_are_cells_of_their_own_and_one_name_serves_them_one_by_one() {
+    let place = workplace(&["fast"], "nothing");
+    let arguments = ["--repeat", "2", "--jobs", "1", "--cluster-name", "mine"];
+    let (told, exit) = run(&place, &arguments);
+    assert_eq!(exit, Some(0), "{told}");
+    let model = record::read(&place);
+    let passed = CellVerdict::Passed;
+    let (first, second) = ("k8s-1.36-n1-fast", "k8s-1.36-n1-fast#2");
+    assert_eq!(verdicts(&model), [(first, passed), (second, passed)]);
+    let repetitions = model.cells.iter().map(|cell| cell.summary.repetition);
+    assert_eq!(repetitions.collect::<Vec<_>>(), [Some(1), Some(2)]);
+    for id in [first, second] {
+        let folder = record::folder(&place).join("cells").join(id);
+        assert!(folder.join("manifests").is_dir());
+        assert_eq!(record::cell(&model, id).cluster.as_deref(), Some("mine"));
+    }
+    record::assert_nothing_else_is_left(&place, &model);
+    let (told, exit) = run(&place, &["--repeat", "2", "--cluster-name", "mine"]);
+    assert_eq!(exit, Some(2));
+    assert!(told.contains("--jobs 1"), "{told}");
+}
+
+#[test]
+fn rounds_go_on_until_a_cell_is_red() {
+    let place = workplace(&["fast", "other"], "*fast#3");
+    let (told, exit) = run(&place, &["--until-failure", "--jobs", "1"]);
+    assert_eq!(exit, Some(3), "{told}");
+    let model = record::read(&place);
+    let (passed, broken) = (CellVerdict::Passed, CellVerdict::Broken);
+    assert_eq!(
+        verdicts(&model),
+        [
+            ("k8s-1.36-n1-fast", passed),
+            ("k8s-1.36-n1-other", passed),
+            ("k8s-1.36-n1-fast#2", passed),
+            ("k8s-1.36-n1-other#2", passed),
+            ("k8s-1.36-n1-fast#3", broken),
+            ("k8s-1.36-n1-other#3", CellVerdict::Skipped),
+        ]
+    );
+    assert_eq!(
+        reason(&model, "k8s-1.36-n1-other#3"),
+        "not started: --until-failure, after k8s-1.36-n1-fast#3 was broken"
+    );
+    record::assert_nothing_else_is_left(&place, &model);
+}
+
+#[test]
+fn enough_red_cells_keep_the_others_from_beginning() {
+    let place = workplace(&["a", "b", "c", "d"], "*n1-a | *n1-c");
+    for (option, last, skipped) in [
+        (&["--fail-fast"][..], "k8s-1.36-n1-a", 3),
+        (&["--max-fail", "2"], "k8s-1.36-n1-c", 1),
+    ] {
+        let (told, exit) = run(&place, &[&["--jobs", "1"], option].concat());
+        assert_eq!(exit, Some(3), "{told}");
+        let model = record::read(&place);
+        let cells = &model.cells[4 - skipped..];
+        for cell in cells {
+            let expected = format!("not started: {}, after {last} was broken", option.join(" "));
+            assert_eq!(cell.verdict, CellVerdict::Skipped);
+            assert_eq!(cell.reason.as_ref(), Some(&expected));
+        }
+        assert_eq!(record::cell(&model, last).verdict, CellVerdict::Broken);
+        record::assert_nothing_else_is_left(&place, &model);
+    }
+}
+
+#[test]
+fn a_run_whose_time_is_up_ends_in_order() {
+    let place = workplace(&["silent", "fast"], "nothing");
+    let (told, exit) = run(&place, &["--run-timeout", "2s", "--jobs", "1"]);
+    assert_eq!(exit, Some(3), "{told}");
+    let model = record::read(&place);
+    let by = Termination::RunTimeout;
+    assert_eq!(model.verdict, Some(RunVerdict::Interrupted { by }));
+    assert_eq!(
+        verdicts(&model),
+        [
+            ("k8s-1.36-n1-silent", CellVerdict::Interrupted),
+            ("k8s-1.36-n1-fast", CellVerdict::Skipped),
+        ]
+    );
+    assert_eq!(
+        reason(&model, "k8s-1.36-n1-fast"),
+        "not started: the time of --run-timeout was up"
+    );
+    record::assert_nothing_else_is_left(&place, &model);
+}
+
+#[test]
+fn repetitions_that_were_cut_off_are_resumed_and_no_others() {
+    let place = workplace(&["fast", "other"], "nothing");
+    let cut = ["--repeat", "2", "--jobs", "1", "--run-timeout", "3s"];
+    let (told, exit) = run(&place, &cut);
+    assert_eq!(exit, Some(3), "{told}");
+    let passed = verdicts(&record::read(&place))
+        .iter()
+        .filter(|(_, verdict)| *verdict == CellVerdict::Passed)
+        .count();
+    let (told, exit) = run(&place, &["--resume", "--jobs", "1"]);
+    assert_eq!(exit, Some(0), "{told}");
+    let begun = told.matches(" start ").count();
+    assert_eq!(begun, 4 - passed, "{told}");
+    let model = record::read(&place);
+    let ids = [
+        "k8s-1.36-n1-fast",
+        "k8s-1.36-n1-other",
+        "k8s-1.36-n1-fast#2",
+        "k8s-1.36-n1-other#2",
+    ];
+    assert_eq!(verdicts(&model), ids.map(|id| (id, CellVerdict::Passed)));
+    record::assert_nothing_else_is_left(&place, &model);
+}

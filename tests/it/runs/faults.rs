@@ -1,0 +1,124 @@
+//! Every fault of the reference agent fails exactly the phase that its own table names: cells of the real binary on the local
+//! provider, read back from their record.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Duration;
+
+use e2e_matrix::matrix::Phase;
+use e2e_matrix::record::RunModel;
+use plexd_agent::fault::Fault;
+
+use crate::support::Scratch;
+use crate::support::{blame, record};
+
+/// A cell that must fail a phase waits that long in it. More than `slow-start` needs, and many times what a phase takes
+/// that must pass, for a machine that does other things meanwhile.
+const DEADLINE: &str = "20s";
+/// Far more than a whole run takes: what hangs is killed and told.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// The phases that wait for something that a fault withholds.
+const WAITING: [Phase; 5] = [
+    Phase::Readiness,
+    Phase::Assertions,
+    Phase::Periodic,
+    Phase::Restart,
+    Phase::LocalEndpoint,
+];
+/// Loops so short that a cell takes a second, unless it has to wait in vain.
+const AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }"#;
+
+/// A matrix of `faults`, each a config variant of its own: its name, and what `PLEXD_FAULT` is in it.
+fn matrix(nodes: usize, faults: &[(String, String)]) -> String {
+    let names: Vec<String> = faults.iter().map(|(name, _)| format!("{name:?}")).collect();
+    let mut text = format!(
+        "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [{nodes}]\nconfig = [{}]\n[run]\nports = \"any\"\n",
+        names.join(", ")
+    );
+    for phase in WAITING {
+        writeln!(text, "[phases.{phase}]\ntimeout = \"{DEADLINE}\"").unwrap();
+    }
+    for (name, fault) in faults {
+        let env = format!("env = {{ PLEXD_FAULT = \"{fault}\" }}");
+        writeln!(text, "[config.{name}]\n{env}\nagent = {AGENT}").unwrap();
+    }
+    text
+}
+
+fn variant(fault: Fault) -> String {
+    format!("fault-{fault}")
+}
+
+/// Runs `matrix` with `arguments`, all cells at once, and reads back what it recorded.
+fn run(place: &Scratch, matrix: &str, cells: usize, arguments: &[&str]) -> RunModel {
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    let jobs = cells.to_string();
+    let output = place
+        .command(&["--provider", "local", "--jobs", &jobs])
+        .args(arguments)
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    record::read(place)
+}
+
+#[test]
+fn every_fault_fails_exactly_its_phase() {
+    let place = Scratch::new();
+    let faults: Vec<_> = Fault::ALL
+        .iter()
+        .map(|fault| (variant(*fault), fault.to_string()))
+        .collect();
+    let run = run(&place, &matrix(1, &faults), faults.len(), &[]);
+    let wrong: Vec<String> = Fault::ALL
+        .iter()
+        .flat_map(|fault| {
+            let cell = record::cell(&run, &format!("k8s-1.36-n1-{}", variant(*fault)));
+            record::deviations(cell, fault.phase().map(phase))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    record::assert_nothing_else_is_left(&place, &run);
+}
+
+/// The suite's phase of that name.
+fn phase(name: &str) -> Phase {
+    let mut all = Phase::ALL.into_iter();
+    let found = all.find(|phase| phase.name() == name);
+    found.unwrap_or_else(|| panic!("`{name}` is no phase of the suite"))
+}
+
+#[test]
+fn a_fault_of_one_node_is_told_of_that_node_and_no_other() {
+    let place = Scratch::new();
+    let faults = [("silent".to_owned(), "no-audit@1".to_owned())];
+    let run = run(
+        &place,
+        &matrix(3, &faults),
+        1,
+        &["--timeout", "assertions=8s"],
+    );
+    let cell = record::cell(&run, "k8s-1.36-n3-silent");
+    assert_eq!(
+        record::deviations(cell, Some(Phase::Assertions)),
+        [] as [String; 0]
+    );
+    blame::assert_failure_blames(cell, "worker");
+    blame::assert_reports_blame(&record::folder(&place), cell, "worker");
+}
+
+#[test]
+fn what_failed_for_good_is_not_waited_for() {
+    let place = Scratch::new();
+    let faults = [("crash".to_owned(), "crash".to_owned())];
+    let hour = &["--timeout", "readiness=1h"];
+    // Within the patience of this test, which is far below that hour.
+    let run = run(&place, &matrix(1, &faults), 1, hour);
+    let cell = record::cell(&run, "k8s-1.36-n1-crash");
+    assert_eq!(
+        record::deviations(cell, Some(Phase::Readiness)),
+        [] as [String; 0]
+    );
+}

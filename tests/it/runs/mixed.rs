@@ -1,0 +1,373 @@
+//! Whole runs of the real binary on the local provider. One table says how each cell ends; what the record, the terminal, JUnit,
+//! the summary and the exit code must say follows from it alone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use e2e_matrix::event::{CellVerdict, FailureClass, Symptom};
+use e2e_matrix::matrix::Phase;
+use e2e_matrix::record::model::{CellModel, PhaseOutcome};
+use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+
+use crate::support::Scratch;
+use crate::support::record;
+
+/// Far more than a whole run takes: what hangs is killed and told.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How a cell ends: passed, or red in a phase.
+type End = Option<(Phase, Symptom)>;
+
+/// A cell of [`MATRIX`]: its id, whether it is allowed to fail, and its end.
+struct Row {
+    id: &'static str,
+    allowed: bool,
+    end: End,
+}
+
+const ROWS: [Row; 6] = [
+    Row {
+        id: "k8s-1.36-n1-fast",
+        allowed: false,
+        end: None,
+    },
+    Row {
+        id: "k8s-1.36-n1-silent",
+        allowed: false,
+        end: Some((Phase::Assertions, Symptom::CounterNotMet)),
+    },
+    Row {
+        id: "k8s-1.36-n1-garbled",
+        allowed: false,
+        end: Some((Phase::RequestBodies, Symptom::BadBody)),
+    },
+    Row {
+        id: "k8s-1.36-n1-mockless",
+        allowed: false,
+        end: Some((Phase::Readiness, Symptom::MockUnavailable)),
+    },
+    Row {
+        id: "k8s-1.36-n1-crash",
+        allowed: true,
+        end: Some((Phase::Readiness, Symptom::AgentCrashed)),
+    },
+    Row {
+        id: "k8s-1.36-n3-fast",
+        allowed: false,
+        end: Some((Phase::Manifests, Symptom::Unschedulable)),
+    },
+];
+
+/// The matrix of [`ROWS`]. The mock is a script that ends at once in one of the cells; the manifests' agent tolerates no taint, so
+/// that it goes to a single control plane but not to one that has workers.
+const MATRIX: &str = r#"
+[matrix]
+kubernetes = ["1.36"]
+config = ["fast", "silent", "garbled", "mockless"]
+
+[[matrix.include]]
+kubernetes = "1.36"
+nodes = 1
+config = "crash"
+allow-failure = true
+
+[[matrix.include]]
+kubernetes = "1.36"
+nodes = 3
+config = "fast"
+
+[config.fast]
+agent = { heartbeat = { interval = "500ms" }, metrics = { report_interval = "500ms" }, audit_fwd = { report_interval = "500ms" } }
+[config.silent]
+env = { PLEXD_FAULT = "no-audit" }
+[config.garbled]
+env = { PLEXD_FAULT = "heartbeat-not-json" }
+[config.mockless]
+[config.crash]
+env = { PLEXD_FAULT = "crash" }
+
+[phases.assertions]
+timeout = "15s"
+
+[images.mock]
+tag = "mock.example/script:1"
+binary = "mock.sh"
+[deploy]
+manifests = "manifests"
+[run]
+ports = "any"
+"#;
+
+/// The ends of everything that follows from a row.
+impl Row {
+    fn verdict(&self) -> CellVerdict {
+        self.end.map_or(CellVerdict::Passed, |(_, symptom)| {
+            CellVerdict::of_class(symptom.class())
+        })
+    }
+
+    /// Before the red phase everything passed, after it nothing was looked at, and clean-up passed.
+    fn end_of(&self, phase: Phase) -> Expected {
+        match self.end {
+            None => Expected::Passed,
+            Some((red, symptom)) if phase == red => Expected::Red(symptom),
+            Some((red, _)) if phase < red || phase == Phase::Cleanup => Expected::Passed,
+            Some(_) => Expected::Skipped,
+        }
+    }
+}
+
+/// How a phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    Passed,
+    Red(Symptom),
+    Skipped,
+}
+
+impl Expected {
+    fn of(outcome: &PhaseOutcome) -> Option<Self> {
+        match outcome {
+            PhaseOutcome::Passed => Some(Self::Passed),
+            PhaseOutcome::Failed(failure) => Some(Self::Red(failure.symptom)),
+            PhaseOutcome::Skipped(_) => Some(Self::Skipped),
+            PhaseOutcome::Interrupted(_) => None,
+        }
+    }
+
+    /// The element in JUnit. What is allowed to fail turns no CI server red.
+    fn in_junit(self, allowed: bool) -> &'static str {
+        match self {
+            Self::Passed => "success",
+            Self::Skipped => "skipped",
+            Self::Red(_) if allowed => "skipped",
+            Self::Red(symptom) => match symptom.class() {
+                FailureClass::Product => "failure",
+                FailureClass::Configuration | FailureClass::Infrastructure => "error",
+            },
+        }
+    }
+
+    /// Whether `word` is this in the tables for people.
+    fn is_told_by(self, word: &str) -> bool {
+        let word = word.trim_matches('*');
+        match self {
+            Self::Passed => word == "sim" || word.starts_with("ok ") || word.parse::<f64>().is_ok(),
+            Self::Skipped => word == "-" || word == "skip",
+            Self::Red(symptom) => match symptom.class() {
+                FailureClass::Product => word == "FAIL",
+                FailureClass::Configuration | FailureClass::Infrastructure => word == "ERR",
+            },
+        }
+    }
+}
+
+/// A workplace with everything that [`MATRIX`] names.
+fn workplace() -> Scratch {
+    let place = Scratch::new();
+    let write = |file: &str, text: String| fs::write(place.path().join(file), text).unwrap();
+    write("matrix.toml", MATRIX.to_owned());
+    let program = env!("CARGO_BIN_EXE_e2e-matrix");
+    write(
+        "mock.sh",
+        format!(
+            "#!/bin/sh\ncase \"$E2E_MATRIX_PROCESS\" in *mockless) exit 1;; esac\nexec '{program}' mockapi \"$@\"\n"
+        ),
+    );
+    let script = place.path().join("mock.sh");
+    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    let manifests = place.path().join("manifests");
+    copy(&shipped, &manifests);
+    let daemon_set = fs::read_to_string(manifests.join("daemonset.yaml")).unwrap();
+    let tolerations = "      tolerations:\n        - operator: Exists\n";
+    assert!(daemon_set.contains(tolerations), "{daemon_set}");
+    write(
+        "manifests/daemonset.yaml",
+        daemon_set.replace(tolerations, ""),
+    );
+    place
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+fn run(place: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = place.command(&["--provider", "local"]);
+    command.args(arguments).timeout(PATIENCE).output().unwrap()
+}
+
+#[test]
+fn everything_that_is_told_of_a_mixed_run_is_what_its_table_says() {
+    let place = workplace();
+    let output = run(
+        &place,
+        &["--junit", "ci/junit.xml", "--summary", "ci/summary.md"],
+    );
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    let model = record::read(&place);
+    assert_eq!(model.cells.len(), ROWS.len());
+    for row in &ROWS {
+        record_tells(row, record::cell(&model, row.id));
+        terminal_tells(row, &stdout);
+    }
+    reports_tell(&place);
+    record::assert_nothing_else_is_left(&place, &model);
+}
+
+fn record_tells(row: &Row, cell: &CellModel) {
+    assert_eq!(cell.verdict, row.verdict(), "{}", row.id);
+    assert_eq!(cell.summary.allow_failure, row.allowed, "{}", row.id);
+    for phase in &cell.phases {
+        let expected = row.end_of(phase.phase);
+        let seen = Expected::of(&phase.outcome);
+        assert_eq!(seen, Some(expected), "{} {}", row.id, phase.phase);
+        let logs = phase.failure().map_or(&[][..], |failure| &failure.logs);
+        let sources: BTreeSet<&str> = logs.iter().map(|log| log.source.as_str()).collect();
+        assert_eq!(sources.len(), logs.len(), "{}: a log is told twice", row.id);
+    }
+}
+
+/// The row of the first table: the id, a word a phase, the time, the verdict.
+fn terminal_tells(row: &Row, stdout: &str) {
+    let mut lines = stdout.lines().map(str::split_whitespace);
+    let words: Option<Vec<&str>> = lines
+        .find(|words| words.clone().next() == Some(row.id))
+        .map(Iterator::collect);
+    let words = words.unwrap_or_else(|| panic!("no row of {}\n{stdout}", row.id));
+    assert_eq!(words.len(), 1 + Phase::ALL.len() + 2, "{words:?}");
+    columns_tell(row, &words[1..], words[words.len() - 1]);
+}
+
+fn columns_tell(row: &Row, phases: &[&str], verdict: &str) {
+    for (phase, word) in Phase::ALL.into_iter().zip(phases) {
+        let expected = row.end_of(phase);
+        assert!(expected.is_told_by(word), "{} {phase}: {word}", row.id);
+    }
+    let name = row.verdict().name();
+    let expected = match (row.end, row.allowed) {
+        (None, _) => name.to_owned(),
+        (Some(_), true) => format!("{name}*"),
+        (Some(_), false) => name.to_uppercase(),
+    };
+    assert_eq!(verdict, expected, "{}", row.id);
+}
+
+/// Every report file is there, tells every row, and is the same in its second place.
+fn reports_tell(place: &Scratch) {
+    let read = |path: PathBuf| fs::read_to_string(&path).unwrap();
+    let folder = record::folder(place);
+    let [junit, summary, html] =
+        ["junit.xml", "summary.md", "report.html"].map(|name| read(folder.join(name)));
+    assert_eq!(junit, read(place.path().join("ci/junit.xml")));
+    assert_eq!(summary, read(place.path().join("ci/summary.md")));
+    let report = Report::deserialize_from_str(&junit).unwrap();
+    assert_eq!(report.test_suites.len(), ROWS.len());
+    for row in &ROWS {
+        junit_tells(row, &report);
+        summary_tells(row, &summary);
+        assert!(html.contains(row.id));
+    }
+}
+
+fn junit_tells(row: &Row, report: &Report) {
+    let mut suites = report.test_suites.iter();
+    let suite = suites.find(|suite| suite.name.as_str() == row.id).unwrap();
+    let seen: Vec<(&str, &str)> = suite
+        .test_cases
+        .iter()
+        .map(|case| (case.name.as_str(), kind(&case.status)))
+        .collect();
+    let expected = Phase::ALL.map(|phase| (phase.name(), row.end_of(phase).in_junit(row.allowed)));
+    assert_eq!(seen, expected, "{}", row.id);
+}
+
+fn kind(status: &TestCaseStatus) -> &'static str {
+    match status {
+        TestCaseStatus::Success { .. } => "success",
+        TestCaseStatus::Skipped { .. } => "skipped",
+        TestCaseStatus::NonSuccess { kind, .. } => match kind {
+            NonSuccessKind::Failure => "failure",
+            NonSuccessKind::Error => "error",
+        },
+    }
+}
+
+/// The row of the first table: the id, the version, a word a phase, the time, the verdict.
+fn summary_tells(row: &Row, summary: &str) {
+    let start = format!("| {} |", row.id);
+    let line = summary.lines().find(|line| line.starts_with(&start));
+    let line = line.unwrap_or_else(|| panic!("no row of {}\n{summary}", row.id));
+    let line = line.replace("\\*", "#").replace("**", "").replace('#', "*");
+    let columns: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+    assert_eq!(columns.len(), 2 + Phase::ALL.len() + 2, "{line}");
+    columns_tell(row, &columns[2..], columns[columns.len() - 1]);
+}
+
+#[test]
+fn the_exit_code_is_the_first_that_applies_to_the_selected_cells() {
+    let place = workplace();
+    for (filters, code) in [
+        (&["n1 and fast"][..], 0),
+        (&["n1 and fast", "crash"], 0),
+        (&["garbled", "mockless", "n3"], 1),
+        (&["n1 and fast", "mockless", "n3"], 2),
+        (&["n1 and fast", "mockless"], 3),
+        (&["n3 and crash"], 4),
+    ] {
+        let arguments: Vec<&str> = filters
+            .iter()
+            .flat_map(|filter| ["--filter", filter])
+            .collect();
+        let output = run(&place, &arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{filters:?}\n{stderr}");
+    }
+    record::assert_nothing_else_is_left(&place, &record::read(&place));
+}
+
+#[test]
+fn a_range_of_ports_that_is_taken_breaks_the_cell_before_anything_is_made() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let place = Scratch::new();
+    let matrix = format!("[matrix]\nkubernetes = [\"1.36\"]\n[run]\nports = \"{port}-{port}\"\n");
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    let output = run(&place, &[]);
+    assert_eq!(output.status.code(), Some(3));
+    let model = record::read(&place);
+    let cell = &model.cells[0];
+    let failure = cell.red_phase().and_then(|phase| phase.failure()).unwrap();
+    assert_eq!(failure.symptom, Symptom::NoPortFree);
+    assert!(
+        failure.message.contains(&port.to_string()),
+        "{}",
+        failure.message
+    );
+    assert!(failure.remedy.is_some());
+    let ends: Vec<_> = cell
+        .phases
+        .iter()
+        .map(|phase| Expected::of(&phase.outcome))
+        .collect();
+    assert_eq!(ends[0], Some(Expected::Red(Symptom::NoPortFree)));
+    assert!(ends[1..].iter().all(|end| *end == Some(Expected::Skipped)));
+    record::assert_nothing_else_is_left(&place, &model);
+}

@@ -1,0 +1,14 @@
+//! Whole runs of the real binary on the local provider: what it tells, what it returns, and what it leaves.
+
+mod again;
+mod budget;
+mod course;
+mod faults;
+mod full_disk;
+mod interruption;
+mod keep;
+mod mixed;
+mod recorded;
+mod retries;
+mod scale;
+mod scripted;

@@ -1,0 +1,145 @@
+//! What is made of a record afterwards: the reports and the terminal, as they were while the run ran.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use e2e_matrix::event::{CellVerdict, schema};
+use e2e_matrix::record as file;
+
+use crate::runs::scripted;
+use crate::support::Scratch;
+use crate::support::record;
+
+/// Far more than a whole run takes: what hangs is killed and told.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The arguments of a run with a green cell, a red one, and a flaky one.
+const RUN: [&str; 8] = [
+    "--provider",
+    "local",
+    "--timeout",
+    "assertions=3s",
+    "--retries",
+    "1",
+    "--retry-backoff",
+    "1ms",
+];
+
+fn workplace() -> Scratch {
+    scripted::workplace(&["fast", "silent", "shaky"], "*/k8s-1.36-n1-shaky")
+}
+
+fn run(place: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = place.command(arguments);
+    command.timeout(PATIENCE).output().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn reports_and_replay_are_what_the_run_itself_told() {
+    let place = workplace();
+    let live = run(&place, &[&RUN[..], &["--verbose"]].concat());
+    assert_eq!(live.status.code(), Some(1), "{live:?}");
+    let verdicts = record::read(&place)
+        .cells
+        .into_iter()
+        .map(|cell| cell.verdict);
+    let kinds = [CellVerdict::Passed, CellVerdict::Failed, CellVerdict::Flaky];
+    assert_eq!(verdicts.collect::<Vec<_>>(), kinds);
+    let folder = place.path().join("target/e2e-matrix/latest");
+    every_line_is_what_the_schema_says(&folder);
+    replay_tells(&place, &live);
+
+    let elsewhere = place.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::copy(
+        folder.join(file::FILE_NAME),
+        elsewhere.join(file::FILE_NAME),
+    )
+    .unwrap();
+    let copies = ["--junit", "copy.xml", "--summary", "copy.md"];
+    let made = run(&place, &[&["report", "elsewhere"][..], &copies].concat());
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    for name in ["junit.xml", "summary.md", "report.html", "timings.json"] {
+        assert_eq!(
+            read(elsewhere.join(name)),
+            read(folder.join(name)),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        read(place.path().join("copy.xml")),
+        read(folder.join("junit.xml"))
+    );
+    assert_eq!(
+        read(place.path().join("copy.md")),
+        read(folder.join("summary.md"))
+    );
+    let coded = run(&place, &["report", "--exit-code"]);
+    assert_eq!(coded.status.code(), Some(1), "{coded:?}");
+}
+
+/// The same text on both streams, once as much is asked for.
+fn replay_tells(place: &Scratch, live: &Output) {
+    let replay = run(place, &["replay", "--verbose"]);
+    assert_eq!(replay.status.code(), Some(0), "{replay:?}");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!(text(&replay.stderr), text(&live.stderr));
+    assert_eq!(text(&replay.stdout), text(&live.stdout));
+    let brief = run(place, &["replay"]);
+    assert!(brief.stderr.len() < replay.stderr.len());
+}
+
+fn every_line_is_what_the_schema_says(folder: &Path) {
+    let validator = jsonschema::validator_for(schema().as_value()).unwrap();
+    for line in read(folder.join(file::FILE_NAME)).lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let problems: Vec<_> = validator.iter_errors(&line).collect();
+        assert!(problems.is_empty(), "{problems:?}\n{line}");
+    }
+}
+
+#[test]
+fn the_record_of_a_killed_run_makes_reports_too() {
+    let place = workplace();
+    let live = run(&place, &["--provider", "local", "--filter", "fast"]);
+    assert_eq!(live.status.code(), Some(0), "{live:?}");
+    let folder = place.path().join("target/e2e-matrix/latest");
+    let whole = read(folder.join(file::FILE_NAME));
+    let torn = place.path().join("torn.ndjson");
+    let end = whole.find("\"type\":\"phase-finished\"").unwrap();
+    fs::write(&torn, &whole[..end]).unwrap();
+    let made = run(&place, &["report", "torn.ndjson", "--exit-code"]);
+    assert_eq!(made.status.code(), Some(3), "{made:?}");
+    let summary = read(place.path().join("summary.md"));
+    assert!(summary.contains("killed before its end"), "{summary}");
+    assert!(
+        summary.contains("ends in the middle of a line"),
+        "{summary}"
+    );
+    let replay = run(&place, &["replay", "torn.ndjson"]);
+    let tables = String::from_utf8(replay.stdout).unwrap();
+    assert!(tables.contains("KILLED BEFORE ITS END"), "{tables}");
+}
+
+#[test]
+fn a_run_that_is_not_there_is_named() {
+    let place = workplace();
+    for (arguments, told) in [
+        (&["report", "nothing"][..], "there is no run `nothing`"),
+        (&["replay"], "there is no run `latest`"),
+        (&["report", "home"], "there is no record in home"),
+    ] {
+        let output = run(&place, arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(told), "{stderr}");
+        assert!(stderr.contains("Hint:"), "{stderr}");
+    }
+}

@@ -1,0 +1,63 @@
+//! What integration tests share: a folder with a clean environment in which the real binary runs.
+
+pub(crate) mod blame;
+pub(crate) mod inherited;
+pub(crate) mod overlap;
+pub(crate) mod record;
+
+use std::io::Write;
+use std::path::Path;
+use std::process;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// A folder of its own, with a home and a place for temporary files below it. A test that fails leaves it behind.
+pub(crate) struct Scratch(TempDir);
+
+impl Scratch {
+    /// Makes one.
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::with_prefix("e2e-matrix-test-").unwrap();
+        for name in ["home", "tmp", "state"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self(folder)
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The binary with `arguments`, in the folder, with nothing of this process's environment: no Docker, no kind, no colour.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        Command::from_std(self.process(arguments))
+    }
+
+    /// The same, for who follows it while it runs.
+    pub(crate) fn process(&self, arguments: &[&str]) -> process::Command {
+        let mut command = process::Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("HOME", self.path().join("home"))
+            .env("TMPDIR", self.path().join("tmp"))
+            .env("PATH", self.path().join("nothing"))
+            .env("E2E_MATRIX_STATE_DIR", self.path().join("state"))
+            .env("COLUMNS", "100");
+        command
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.disable_cleanup(true);
+            let folder = self.path().display();
+            // A closed stream must not turn one failure into an abort.
+            drop(writeln!(std::io::stderr(), "what the test left: {folder}"));
+        }
+    }
+}

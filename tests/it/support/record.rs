@@ -1,0 +1,122 @@
+//! What a run left: its record, read back by the library, and everything that must not be there any more.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use e2e_matrix::event::FailureClass;
+use e2e_matrix::machine::marked::MARK;
+use e2e_matrix::matrix::Phase;
+use e2e_matrix::record;
+use e2e_matrix::record::RunModel;
+use e2e_matrix::record::model::{CellModel, PhaseModel, PhaseOutcome};
+
+use crate::support::Scratch;
+
+/// The token that agents register with.
+const SECRET: &[u8] = b"e2e-test-token";
+
+/// The folder of the newest run in `place`.
+pub(crate) fn folder(place: &Scratch) -> PathBuf {
+    place.path().join("target/e2e-matrix/latest")
+}
+
+/// The newest run in `place`, as its record tells it.
+pub(crate) fn read(place: &Scratch) -> RunModel {
+    let records = record::read(&folder(place).join(record::FILE_NAME)).unwrap();
+    RunModel::new(&records)
+}
+
+/// A cell of a run.
+pub(crate) fn cell<'r>(run: &'r RunModel, id: &str) -> &'r CellModel {
+    let mut cells = run.cells.iter();
+    let found = cells.find(|cell| cell.summary.id.as_str() == id);
+    found.unwrap_or_else(|| panic!("the run has no cell {id}"))
+}
+
+/// Why `cell` did not fail exactly `red`: the phases before it passed, it failed with class product, those after it were
+/// skipped, and clean-up passed. Without a phase: why it did not pass.
+pub(crate) fn deviations(cell: &CellModel, red: Option<Phase>) -> Vec<String> {
+    let wrong = |phase: &PhaseModel| {
+        let before = red.is_none_or(|red| phase.phase < red) || phase.phase == Phase::Cleanup;
+        let as_expected = match &phase.outcome {
+            PhaseOutcome::Passed => before,
+            PhaseOutcome::Failed(failure) => {
+                red == Some(phase.phase) && failure.class() == FailureClass::Product
+            }
+            PhaseOutcome::Skipped(_) => !before && red != Some(phase.phase),
+            PhaseOutcome::Interrupted(_) => false,
+        };
+        let (id, name) = (&cell.summary.id, phase.phase);
+        (!as_expected).then(|| format!("{id}: {name} is {:?}", phase.outcome))
+    };
+    cell.phases.iter().filter_map(wrong).collect()
+}
+
+/// Nothing of the newest run in `place` is there but its reports, and they hold no token.
+pub(crate) fn assert_nothing_else_is_left(place: &Scratch, run: &RunModel) {
+    assert_eq!(
+        below(&place.path().join("state/runs")),
+        [] as [PathBuf; 0],
+        "state of runs"
+    );
+    assert_eq!(
+        below(&place.path().join("tmp")),
+        [] as [PathBuf; 0],
+        "temporary files"
+    );
+    assert_eq!(marked(token(run)), [] as [PathBuf; 0], "processes");
+    let telling: Vec<PathBuf> = below(&folder(place))
+        .into_iter()
+        .filter(|path| path.is_file() && holds_secret(path))
+        .collect();
+    assert_eq!(telling, [] as [PathBuf; 0], "files with the token");
+}
+
+/// What tells the run's resources from every other's.
+pub(crate) fn token(run: &RunModel) -> &str {
+    let facts = run.facts.as_ref().expect("a run that began has facts");
+    let (_, token) = facts.run.rsplit_once('-').expect("a run's id has a token");
+    token
+}
+
+/// The processes that carry the mark of the run with this token.
+fn marked(token: &str) -> Vec<PathBuf> {
+    let entry = format!("{MARK}={token}/");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let carries = |process: &PathBuf| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        let mut entries = environment.split(|byte| *byte == 0);
+        entries.any(|other| other.starts_with(entry.as_bytes()))
+    };
+    processes
+        .map(|process| process.path())
+        .filter(carries)
+        .collect()
+}
+
+fn holds_secret(file: &Path) -> bool {
+    let bytes = fs::read(file).unwrap();
+    bytes.windows(SECRET.len()).any(|window| window == SECRET)
+}
+
+/// Every file below `folder`, and every empty folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        let inside = if path.is_dir() {
+            below(&path)
+        } else {
+            Vec::new()
+        };
+        if inside.is_empty() {
+            found.push(path);
+        } else {
+            found.extend(inside);
+        }
+    }
+    found
+}
