@@ -28,11 +28,11 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     }
     let plan = Plan::new(&mut parts)?;
     let copies = Copies::from(&options.copies);
-    runner::prepare(&copies).map_err(CliError::Session)?;
+    runner::prepare(&copies.paths()).map_err(CliError::Session)?;
     let folder = out.join(&plan.facts.run);
     let merged = write(&parts, &plan, &folder, &copies)?;
     run::tables(options.look.color, &folder)
-        .tell(&merged)
+        .end(&merged)
         .map_err(|source| CliError::Write {
             what: "the summary",
             source,

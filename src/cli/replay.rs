@@ -12,7 +12,7 @@ use super::options::ReplayOptions;
 use super::recorded::Recorded;
 use super::run;
 use crate::event::{Event, Record};
-use crate::record::Sink;
+use crate::record::{Folding, Sink};
 use crate::report::AtEnd;
 
 pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
@@ -25,6 +25,7 @@ pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
     let mut screen = Screen {
         console: run::console(options.look.color, options.verbose),
         tables: run::tables(options.look.color, &recorded.folder),
+        folding: Folding::default(),
         has_ended: true,
     };
     for record in recorded.events().map_err(CliError::Record)? {
@@ -55,6 +56,7 @@ fn unshown(error: io::Error) -> Result<Exit, CliError> {
 struct Screen {
     console: Box<dyn Sink>,
     tables: AtEnd,
+    folding: Folding,
     has_ended: bool,
 }
 
@@ -65,16 +67,20 @@ impl Screen {
         let is_after_end = self.has_ended && matches!(record.event, Event::Notice { .. });
         self.has_ended = is_end || is_after_end;
         self.console.on(record)?;
-        self.tables.on(record)
+        self.folding.take(record);
+        if is_end {
+            self.tables.end(&self.folding.clone().finish())?;
+        }
+        Ok(())
     }
 
     /// A run that was killed had no tables. They say how far it came.
-    fn end(self) -> io::Result<()> {
+    fn end(mut self) -> io::Result<()> {
         if self.has_ended {
             return Ok(());
         }
         drop(self.console);
-        self.tables.give_up()
+        self.tables.end(&self.folding.finish())
     }
 }
 

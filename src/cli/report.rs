@@ -14,7 +14,7 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     let recorded = Recorded::find(asked.run.as_deref(), &asked.place.out())?;
     let run = recorded.model().map_err(CliError::Record)?;
     let copies = Copies::from(&options.copies);
-    runner::prepare(&copies).map_err(CliError::Session)?;
+    runner::prepare(&copies.paths()).map_err(CliError::Session)?;
     if let Some(failure) = write_all(&recorded.folder, &copies, &run)
         .into_iter()
         .next()

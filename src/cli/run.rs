@@ -172,6 +172,10 @@ pub(super) fn session(
     gc: String,
     part: Option<Part>,
 ) -> Result<Session, CliError> {
+    let copies = Copies {
+        junit: options.junit.clone(),
+        summary: options.summary.clone(),
+    };
     let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
     Ok(Session {
         path: selected.path,
@@ -185,21 +189,23 @@ pub(super) fn session(
         out: options.out.clone(),
         part,
         cluster: cluster.transpose()?,
-        copies: Copies {
-            junit: options.junit.clone(),
-            summary: options.summary.clone(),
-        },
-        sinks: live_sinks(options),
+        sinks: sinks(options, copies.clone()),
+        copies: copies.paths(),
         interruption: Interruption::held_at(options.hold),
         gc,
     })
 }
 
-/// What happens goes to stderr as it happens; the tables go to stdout in the end.
-fn live_sinks(options: &RunOptions) -> LiveSinks {
+/// Events go to stderr as they happen; tables go to stdout and reports to files at the end.
+fn sinks(options: &RunOptions, copies: Copies) -> LiveSinks {
     let (color, verbose) = (options.look.color, options.verbose);
     Box::new(move |folder| {
-        let sinks: [Box<dyn Sink>; 2] = [console(color, verbose), Box::new(tables(color, folder))];
+        let files = AtEnd::files(folder.to_owned(), copies);
+        let sinks: [Box<dyn Sink>; 3] = [
+            console(color, verbose),
+            Box::new(tables(color, folder)),
+            Box::new(files),
+        ];
         sinks.into()
     })
 }

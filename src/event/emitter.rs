@@ -22,6 +22,11 @@ pub enum Said {
         /// Why.
         error: io::Error,
     },
+    /// Everything has been said. Whoever folds the events knows the verdict, and says the last event.
+    End {
+        /// How long the run took, in milliseconds.
+        duration_ms: u64,
+    },
 }
 
 /// Says events. Cheap to clone; never waits and never fails: a run whose dispatcher is gone has nobody left to tell.
@@ -44,6 +49,11 @@ impl Emitter {
     pub fn unwritten(&self, what: impl Into<String>, error: io::Error) {
         let what = what.into();
         self.say(Said::Unwritten { what, error });
+    }
+
+    /// Says that the run ends now, after `duration_ms` milliseconds.
+    pub fn end(&self, duration_ms: u64) {
+        self.say(Said::End { duration_ms });
     }
 
     fn say(&self, said: Said) {

@@ -11,6 +11,7 @@ pub mod marked;
 pub mod ports;
 pub mod probe;
 pub mod process;
+mod replace;
 mod state;
 
 pub use history::{History, HistoryError, HistoryFile};
@@ -19,4 +20,6 @@ pub use ledger::{
     is_dead, outstanding, read_dead,
 };
 pub use lock::{Lock, LockError, tidy};
+pub(crate) use replace::TEMPORARY;
+pub use replace::replace;
 pub use state::{StateFolder, absolute, private_folder};

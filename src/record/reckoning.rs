@@ -1,13 +1,11 @@
-//! The verdict on a run that is known by its record alone: one that was killed, merged or resumed. Pure.
+//! The verdict as a function of a run's model, whether the run has just ended, was killed, resumed or merged. Pure.
 
+use super::model::{CellModel, PhaseModel, RunModel};
 use super::verdict::{self, Counted};
-use crate::event::CellEnd;
-use crate::event::{CellVerdict, Failure, FlakyResult, RunVerdict, Symptom};
-use crate::record::RunModel;
-use crate::record::model::{CellModel, PhaseModel};
+use crate::event::{CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom};
 
-/// How `run` ended by the same table as every run, whatever its record says of its end. One that is not whole, because it was killed
-/// or parts of it are missing, is broken by its infrastructure, where nothing worse is known of it.
+/// The verdict on `run`, whatever its record says of it. A run that is not whole, because it was killed or parts of it are
+/// missing, has an infrastructure failure unless something worse is known of it.
 pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
     let mut counted: Vec<Counted> = run.cells.iter().map(Counted::of_record).collect();
     counted.extend(Counted::of_no_cell(&run.failures));
@@ -20,6 +18,12 @@ pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
         }
         verdict => verdict,
     }
+}
+
+/// The class of the first failure that stands, in the order of the cells.
+pub fn class_of(run: &RunModel) -> Option<FailureClass> {
+    let mut cells = run.cells.iter().map(Counted::of_record);
+    cells.find_map(|cell| cell.failures().next().map(Failure::class))
 }
 
 impl Counted {
@@ -35,7 +39,7 @@ impl Counted {
     }
 
     /// How a cell counts of which the record is all that is known.
-    pub(crate) fn of_record(cell: &CellModel) -> Self {
+    fn of_record(cell: &CellModel) -> Self {
         let allow_failure = cell.summary.allow_failure;
         if cell.verdict == CellVerdict::Skipped {
             return Self {

@@ -1,8 +1,7 @@
 //! What the ends of cells come to: for the cell, and for the run. Pure.
 
-use crate::event::CellEnd;
 use crate::event::{
-    CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom, Termination,
+    CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom, Termination,
 };
 
 /// How one cell counts for the run.
@@ -83,7 +82,7 @@ pub(crate) fn reason_of_attempt(end: &CellEnd) -> Option<String> {
 }
 
 /// The verdict on the run: the first that applies. A signal comes before everything; a time that was up hides no failure.
-pub(crate) fn of_run(
+pub(super) fn of_run(
     cells: &[Counted],
     ended: Option<Termination>,
     flaky_result: FlakyResult,

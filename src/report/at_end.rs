@@ -1,19 +1,17 @@
-//! Sinks that keep a run's records and do their work when the run has ended: the report files, and the closing tables.
+//! Sinks that do their work when the run has ended: the report files, and the closing tables.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::{Copies, WriteError, summary, write_all};
-use crate::event::{Event, Record};
-use crate::record::model::Folding;
+use crate::event::Record;
 use crate::record::{RunModel, Sink};
 
 type Work = Box<dyn FnMut(&RunModel) -> io::Result<()> + Send>;
 
-/// Folds records until the last event, then works on what they come to.
+/// Waits for the end of the run, then works on what it came to.
 pub struct AtEnd {
     name: &'static str,
-    folding: Folding,
     work: Work,
 }
 
@@ -43,21 +41,7 @@ impl AtEnd {
     }
 
     fn new(name: &'static str, work: Work) -> Self {
-        Self {
-            name,
-            folding: Folding::default(),
-            work,
-        }
-    }
-
-    /// Works on a run whose record ends without an end.
-    pub fn give_up(mut self) -> io::Result<()> {
-        (self.work)(&self.folding.finish())
-    }
-
-    /// Works on a run that is known already.
-    pub fn tell(mut self, run: &RunModel) -> io::Result<()> {
-        (self.work)(run)
+        Self { name, work }
     }
 }
 
@@ -79,32 +63,12 @@ fn told_together(failures: &[WriteError]) -> Option<io::Error> {
 }
 
 impl Sink for AtEnd {
-    fn on(&mut self, record: &Record) -> io::Result<()> {
-        self.folding.take(record);
-        match record.event {
-            Event::RunFinished { .. } => (self.work)(&self.folding.clone().finish()),
-            Event::RunStarted { .. }
-            | Event::RunResumed { .. }
-            | Event::Notice { .. }
-            | Event::CellsAdded { .. }
-            | Event::CellStarted { .. }
-            | Event::CellFacts { .. }
-            | Event::PhaseStarted { .. }
-            | Event::PhaseProgress { .. }
-            | Event::PhaseFinished { .. }
-            | Event::Diagnostics { .. }
-            | Event::Counters { .. }
-            | Event::CellKept { .. }
-            | Event::Timings { .. }
-            | Event::CellRetried { .. }
-            | Event::CellFinished { .. }
-            | Event::Interrupted { .. }
-            | Event::RunFailed { .. } => Ok(()),
-        }
+    fn on(&mut self, _: &Record) -> io::Result<()> {
+        Ok(())
     }
 
-    fn recall(&mut self, record: &Record) {
-        self.folding.take(record);
+    fn end(&mut self, run: &RunModel) -> io::Result<()> {
+        (self.work)(run)
     }
 
     fn name(&self) -> &'static str {

@@ -1,13 +1,12 @@
 //! Writes the reports of a run: each whole or not at all, all at once, none stopped by another's failure.
 
-use std::fs::Permissions;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::{html, junit, summary, timings};
+use crate::machine::replace;
 use crate::record::model::RunModel;
 
 /// A report that is written when a run ends.
@@ -48,9 +47,6 @@ impl Report {
     }
 }
 
-/// How the names of files begin that are to become reports; the process's id follows.
-pub(crate) const TEMPORARY: &str = ".report-";
-
 /// Where else reports go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copies {
@@ -85,6 +81,12 @@ pub fn write_all(folder: &Path, copies: &Copies, run: &RunModel) -> Vec<WriteErr
 }
 
 impl Copies {
+    /// The paths of all of them.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let paths = [&self.junit, &self.summary].into_iter().flatten();
+        paths.cloned().collect()
+    }
+
     fn of(&self, report: Report) -> Option<&Path> {
         match report {
             Report::Junit => self.junit.as_deref(),
@@ -92,26 +94,6 @@ impl Copies {
             Report::Html | Report::Timings => None,
         }
     }
-}
-
-/// Puts `text` at `path` under a temporary name beside it, then renames, so that no reader sees half of it. What is no
-/// regular file, such as a pipe, is written to as it is.
-pub fn replace(path: &Path, text: &str) -> io::Result<()> {
-    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::write(path, text);
-    }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        Some(_) | None => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(&format!("{TEMPORARY}{}-", std::process::id()))
-        // What the user's umask leaves, as for any other new file: CI servers read it under another account.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -168,24 +150,5 @@ mod tests {
             names(folder.path()),
             ["junit.xml", "report.html", "summary.md", "timings.json"]
         );
-    }
-
-    #[test]
-    fn a_report_replaces_the_one_before_and_can_be_read_by_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        replace(&path, "first").unwrap();
-        replace(&path, "second").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second");
-        let by_hand = folder.path().join("b");
-        std::fs::write(&by_hand, "").unwrap();
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
-        assert_eq!(mode(&path), mode(&by_hand));
-    }
-
-    #[test]
-    fn what_is_no_file_stays_what_it_is() {
-        replace(Path::new("/dev/null"), "text").unwrap();
-        assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
     }
 }

@@ -46,15 +46,15 @@ pub(super) struct CellTask {
 }
 
 impl CellTask {
-    /// Runs the cell when its turn has come, and says how it ended.
-    pub(super) async fn run(self, place: Place) -> Counted {
+    /// Runs the cell when its turn has come, and says how it ended. Returns whether it began.
+    pub(super) async fn run(self, place: Place) -> bool {
         let mut turn = None;
         let Some(room) = self.admitted(place, &mut turn).await else {
             let skipped = Some(self.why_not_started());
             let counted = self.counted(Vec::new(), skipped);
             self.shared
                 .say_finished(&self.plan, &counted, Duration::ZERO);
-            return counted;
+            return false;
         };
         let start = self.shared.clock.elapsed();
         let (attempts, room) = self.attempts(room).await;
@@ -66,7 +66,7 @@ impl CellTask {
             Some(next) => **next = room,
             None => drop(room),
         }
-        counted
+        true
     }
 
     async fn admitted(&self, place: Place, turn: &mut Option<Turn>) -> Option<Room> {

@@ -1,5 +1,5 @@
-//! The one dispatcher: numbers events as they come and hands each to every sink. A sink that fails is told of once and left out;
-//! it never changes a verdict.
+//! The one dispatcher: numbers events as they come, folds them, and hands each to every sink. The run's verdict follows from what it
+//! folded. A sink that fails is reported once and then left out; it never changes a verdict.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
-use crate::record::Sink;
+use crate::record::{Folding, RunModel, Sink, verdict_of};
 
 /// What a disk without space costs, and what to do. Said once: everything else that can't be written then has the same reason.
 const NO_SPACE: &str = "there is no space left for the output of the run, so that record, reports and kept files are incomplete or missing; \
@@ -16,19 +16,23 @@ const NO_SPACE: &str = "there is no space left for the output of the run, so tha
 
 struct Dispatcher {
     sinks: Vec<Box<dyn Sink>>,
+    folding: Folding,
     sequence: u64,
     is_full: bool,
 }
 
-/// Starts the dispatcher, whose first record has the number `sequence`; it ends when every emitter is gone. Sinks may block, so it has a thread.
+/// Starts the dispatcher, whose first record has the number `sequence` and follows what `folding` knows of earlier sessions. It
+/// ends when every emitter is gone, and returns what the run came to. Sinks may block, so it has a thread.
 pub(super) fn start(
     sinks: Vec<Box<dyn Sink>>,
+    folding: Folding,
     sequence: u64,
     mut events: UnboundedReceiver<Stamped>,
-) -> JoinHandle<()> {
+) -> JoinHandle<RunModel> {
     tokio::task::spawn_blocking(move || {
         let mut dispatcher = Dispatcher {
             sinks,
+            folding,
             sequence,
             is_full: false,
         };
@@ -36,8 +40,10 @@ pub(super) fn start(
             match said {
                 Said::Event(event) => dispatcher.dispatch(at, *event),
                 Said::Unwritten { what, error } => dispatcher.unwritten(at, &what, &error),
+                Said::End { duration_ms } => dispatcher.end(at, duration_ms),
             }
         }
+        dispatcher.folding.finish()
     })
 }
 
@@ -50,8 +56,28 @@ impl Dispatcher {
             event,
         };
         self.sequence += 1;
+        self.folding.take(&record);
+        self.each(at, |sink| sink.on(&record));
+    }
+
+    /// Says the last event, whose verdict follows from all others, and lets every sink know what the run came to.
+    fn end(&mut self, at: Timestamp, duration_ms: u64) {
+        let verdict = verdict_of(&self.folding.clone().finish(), true);
+        self.dispatch(
+            at,
+            Event::RunFinished {
+                verdict,
+                duration_ms,
+            },
+        );
+        let run = self.folding.clone().finish();
+        self.each(at, |sink| sink.end(&run));
+    }
+
+    /// Hands something to every sink, and leaves out those that fail.
+    fn each(&mut self, at: Timestamp, hand: impl Fn(&mut dyn Sink) -> io::Result<()>) {
         let mut broken = Vec::new();
-        self.sinks.retain_mut(|sink| match sink.on(&record) {
+        self.sinks.retain_mut(|sink| match hand(&mut **sink) {
             Ok(()) => true,
             Err(error) => {
                 broken.push((sink.name(), error));
@@ -120,6 +146,7 @@ mod tests {
         let (emitter, events) = Emitter::new();
         let dispatcher = start(
             vec![Box::new(Full), Box::new(Kept(Arc::clone(&kept)))],
+            Folding::default(),
             0,
             events,
         );

@@ -9,7 +9,6 @@ use super::{RunFolder, gc};
 use crate::event::{Record, RunFacts};
 use crate::machine::StateFolder;
 use crate::matrix::CellId;
-use crate::record::Counted;
 use crate::record::model::{CellModel, Folding};
 use crate::record::{FILE_NAME, RecordReader, RecordWriter};
 use crate::record::{RecordError, RunModel, Sink};
@@ -17,6 +16,7 @@ use crate::record::{RecordError, RunModel, Sink};
 /// A run that is to go on. As long as this lives, nobody else writes its record.
 pub struct Resumption {
     folder: PathBuf,
+    folding: Folding,
     run: RunModel,
     facts: RunFacts,
     writer: RecordWriter,
@@ -87,10 +87,14 @@ impl Resumption {
         };
         let mut folding = Folding::default();
         let mut records = RecordReader::open(&path)?;
-        for record in &mut records {
-            folding.take(&record?);
+        while let Some(record) = records.next() {
+            let record = record?;
+            // The warning about a torn line is no part of the record, which goes on without that line.
+            if record.sequence < records.next_sequence() {
+                folding.take(&record);
+            }
         }
-        let run = folding.finish();
+        let run = folding.clone().finish();
         let Some(facts) = run.facts.clone() else {
             return Err(ResumeError::NothingBegun { folder });
         };
@@ -103,6 +107,7 @@ impl Resumption {
             whole_bytes: records.whole_bytes(),
             next_sequence: records.next_sequence(),
             folder,
+            folding,
             run,
             facts,
             writer,
@@ -134,23 +139,6 @@ impl Resumption {
     pub fn unsettled(&self) -> impl Iterator<Item = &CellModel> {
         let cells = self.run.cells.iter();
         cells.filter(|cell| !cell.verdict.is_settled())
-    }
-
-    /// How the cells count that keep their verdict.
-    pub(super) fn settled(&self) -> Vec<(CellId, Counted)> {
-        let settled = self
-            .run
-            .cells
-            .iter()
-            .filter(|cell| cell.verdict.is_settled());
-        settled
-            .map(|cell| (cell.summary.id.clone(), Counted::of_record(cell)))
-            .collect()
-    }
-
-    /// The number of the next record.
-    pub(super) const fn next_sequence(&self) -> u64 {
-        self.next_sequence
     }
 
     /// The folder, for a session with resources of its own.
@@ -211,8 +199,10 @@ impl Resumption {
 /// What a session knows of those before it.
 #[derive(Default)]
 pub(super) struct Earlier {
-    /// The cells that keep their verdict, and how they count.
-    pub(super) settled: Vec<(CellId, Counted)>,
+    /// The cells that keep their verdict.
+    pub(super) settled: BTreeSet<CellId>,
+    /// Their events, folded.
+    pub(super) folding: Folding,
     /// The number of the session's first record.
     pub(super) next_sequence: u64,
     /// Whether there were any.
@@ -222,15 +212,13 @@ pub(super) struct Earlier {
 impl Earlier {
     /// What is known of the run that `resumption` goes on with.
     pub(super) fn of(resumption: &Resumption) -> Self {
+        let cells = resumption.run.cells.iter();
+        let settled = cells.filter(|cell| cell.verdict.is_settled());
         Self {
-            settled: resumption.settled(),
-            next_sequence: resumption.next_sequence(),
+            settled: settled.map(|cell| cell.summary.id.clone()).collect(),
+            folding: resumption.folding.clone(),
+            next_sequence: resumption.next_sequence,
             is_resumed: true,
         }
-    }
-
-    /// The cells that keep their verdict.
-    pub(super) fn cells(&self) -> BTreeSet<&CellId> {
-        self.settled.iter().map(|(cell, _)| cell).collect()
     }
 }

@@ -18,27 +18,39 @@ use super::request::{RunOutcome, RunRequest};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
 use crate::event::CellEnd;
-use crate::event::{Emitter, Event, Failure, Severity, Symptom, Termination};
+use crate::event::{Emitter, Event, Failure, RunVerdict, Severity, Symptom, Termination};
 use crate::machine::HistoryFile;
 use crate::matrix::Phase;
-use crate::record::{self, Counted};
+use crate::record::{self, Counted, RunModel};
 
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
     let dispatcher = dispatch::start(
         std::mem::take(&mut request.sinks),
+        std::mem::take(&mut request.earlier.folding),
         request.earlier.next_sequence,
         stamped,
     );
-    let mut outcome = Run::new(&request, events).all().await;
+    Run::new(&request, events).all().await;
     let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
     drop(request);
-    outcome.left = closing::close(ledger, &state);
-    if let Err(error) = dispatcher.await {
+    let left = closing::close(ledger, &state);
+    let run = dispatcher.await.unwrap_or_else(|error| {
         tracing::error!(%error, "the dispatcher of events failed");
+        RunModel::default()
+    });
+    RunOutcome {
+        // Only a bug keeps a run from its last event.
+        verdict: run.verdict.unwrap_or(RunVerdict::RunnerBug),
+        class: record::class_of(&run),
+        cells: run
+            .cells
+            .into_iter()
+            .map(|cell| (cell.summary.id, cell.verdict, cell.reason))
+            .collect(),
+        left,
     }
-    outcome
 }
 
 /// A run. Cells are tasks of their own; all else happens here.
@@ -72,41 +84,17 @@ impl<'r> Run<'r> {
         }
     }
 
-    async fn all(mut self) -> RunOutcome {
+    async fn all(mut self) {
         let start = self.shared.clock.elapsed();
         let opening = facts::opening(self.request, &self.shared, &self.plans).await;
         self.shared.events.emit(opening);
         for (severity, text) in self.request.notices.iter().cloned() {
             self.shared.events.emit(Event::Notice { severity, text });
         }
-        let (counted, by) = self.within_its_time().await;
+        self.within_its_time().await;
         self.finish().await;
-        let cells = self.plans.iter().map(|plan| plan.cell.id.clone());
-        let cells = cells.zip(counted);
-        let cells: Vec<_> = self
-            .request
-            .earlier
-            .settled
-            .iter()
-            .cloned()
-            .chain(cells)
-            .collect();
-        let counted: Vec<_> = cells.iter().map(|(_, counted)| counted.clone()).collect();
-        let verdict = record::of_run(&counted, by, self.request.retry.flaky_result);
         let duration = self.shared.clock.elapsed().saturating_sub(start);
-        self.shared.events.emit(Event::RunFinished {
-            verdict,
-            duration_ms: milliseconds(duration),
-        });
-        let mut failures = counted.iter().flat_map(Counted::failures);
-        let cells = cells.into_iter();
-        let cells = cells.map(|(id, cell)| (id, cell.verdict(), cell.reason()));
-        RunOutcome {
-            verdict,
-            class: failures.next().map(Failure::class),
-            cells: cells.collect(),
-            left: Vec::new(),
-        }
+        self.shared.events.end(milliseconds(duration));
     }
 
     /// Takes away what the cells had in common. What can't be taken away stays in the ledger, and changes no cell's verdict.
@@ -127,8 +115,8 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Every cell, and what ended them early: a signal, or the time that the run was given.
-    async fn within_its_time(&mut self) -> (Vec<Counted>, Option<Termination>) {
+    /// Every cell, until a signal or the end of the run's time ends them early.
+    async fn within_its_time(&mut self) {
         let timeout = self.request.course.timeout;
         let deadline = timeout.map(|timeout| self.shared.clock.deadline(timeout));
         let interruption = self.request.interruption.clone();
@@ -144,32 +132,30 @@ impl<'r> Run<'r> {
             biased;
             () = interruption.token.cancelled() => {}
             () = up => interruption.interrupt(Termination::RunTimeout),
-            counted = &mut cells => return (counted, None),
+            () = &mut cells => return,
         }
         // Told when it comes: cells may take a while to go.
-        let by = interruption.by();
-        if let Some(by) = by {
+        if let Some(by) = interruption.by() {
             events.emit(Event::Interrupted { by });
         }
         tokio::select! {
             biased;
-            counted = &mut cells => return (counted, by),
+            () = &mut cells => return,
             () = interruption.forced.cancelled() => {}
         }
         events.emit(Event::Notice {
             severity: Severity::Warning,
             text: "a second signal: every process is killed, and nothing is cleaned up".to_owned(),
         });
-        (cells.await, by)
+        cells.await;
     }
 
-    async fn preflight_and_rounds(&mut self) -> Vec<Counted> {
+    async fn preflight_and_rounds(&mut self) {
         let preflight = self.preflight().await;
-        let mut counted = self.cells(&self.plans, &preflight).await;
+        let some_began = self.cells(&self.plans, &preflight).await;
         if self.request.course.until_failure {
-            self.further_rounds(&preflight, &mut counted).await;
+            self.further_rounds(&preflight, some_began).await;
         }
-        counted
     }
 
     /// Phase 1, for all cells at once.
@@ -200,14 +186,8 @@ impl<'r> Run<'r> {
 
     /// Round after round, until a cell is red, the last round is over or the run is interrupted. A round of which no cell could begin
     /// is the last one, too: the next would be the same.
-    async fn further_rounds(
-        &mut self,
-        preflight: &Result<Survey, Failure>,
-        counted: &mut Vec<Counted>,
-    ) {
+    async fn further_rounds(&mut self, preflight: &Result<Survey, Failure>, mut some_began: bool) {
         let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
-        let began = |cell: &Counted| !cell.attempts.is_empty();
-        let mut some_began = counted.iter().any(began);
         for round in 2..=last {
             let is_cut_off = self.request.interruption.token.is_cancelled();
             if self.shared.stop.seen_red() || !some_began || is_cut_off {
@@ -217,19 +197,12 @@ impl<'r> Run<'r> {
             self.shared.events.emit(Event::CellsAdded {
                 cells: facts::summaries(self.request, &plans),
             });
-            let ends = self.cells(&plans, preflight).await;
-            some_began = ends.iter().any(began);
-            counted.extend(ends);
-            self.plans.extend(plans);
+            some_began = self.cells(&plans, preflight).await;
         }
     }
 
-    /// Every cell of `plans` in a task of its own. Returns how each ended, in their order.
-    async fn cells(
-        &self,
-        plans: &[Arc<CellPlan>],
-        preflight: &Result<Survey, Failure>,
-    ) -> Vec<Counted> {
+    /// Every cell of `plans` in a task of its own. Returns whether any of them began.
+    async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Result<Survey, Failure>) -> bool {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
         let mut lines = Lines::default();
@@ -250,18 +223,19 @@ impl<'r> Run<'r> {
         }
         // A line goes with its last cell.
         drop(lines);
-        let mut ends: Vec<Option<Counted>> = vec![None; plans.len()];
+        let mut some_began = false;
         while let Some(joined) = tasks.join_next_with_id().await {
-            let (id, counted) = match joined {
-                Ok((id, counted)) => (id, Ok(counted)),
-                Err(error) => (error.id(), Err(error)),
-            };
-            if let Some(index) = indices.get(&id) {
-                let counted = counted.unwrap_or_else(|error| self.bug(&plans[*index], &error));
-                ends[*index] = Some(counted);
+            match joined {
+                Ok((_, began)) => some_began |= began,
+                Err(error) => {
+                    some_began = true;
+                    if let Some(index) = indices.get(&error.id()) {
+                        self.bug(&plans[*index], &error);
+                    }
+                }
             }
         }
-        ends.into_iter().flatten().collect()
+        some_began
     }
 
     /// The places of `plans` in the order in which they begin: round by round, in each the longest first.
@@ -279,7 +253,7 @@ impl<'r> Run<'r> {
     }
 
     /// A cell whose task ended without a word.
-    fn bug(&self, plan: &CellPlan, error: &JoinError) -> Counted {
+    fn bug(&self, plan: &CellPlan, error: &JoinError) {
         let message = format!("the runner's task ended: {error}");
         let end = CellEnd {
             failures: vec![Failure::new(Symptom::RunnerBug, message)],
@@ -290,7 +264,6 @@ impl<'r> Run<'r> {
             ..Counted::default()
         };
         self.shared.say_finished(plan, &counted, Duration::ZERO);
-        counted
     }
 }
 
@@ -301,7 +274,7 @@ fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
         Some(_) | None => 1,
     };
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
-    let settled = request.earlier.cells();
+    let settled = &request.earlier.settled;
     plans
         .filter(|plan| !settled.contains(&plan.cell.id))
         .collect()

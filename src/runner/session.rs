@@ -18,7 +18,6 @@ use crate::event::Severity;
 use crate::machine::{History, HistoryFile, Ledger, LedgerError, Owner, StateFolder, absolute};
 use crate::matrix::{Cell, Matrix, ProviderChoice};
 use crate::record::{RecordWriter, Sink};
-use crate::report::{AtEnd, Copies};
 use crate::suite::Interruption;
 
 /// Selected cells, and where and how to run them.
@@ -45,9 +44,9 @@ pub struct Session {
     pub part: Option<Part>,
     /// The exact name of the cluster, where one cell is selected.
     pub cluster: Option<ClusterName>,
-    /// Where else reports go.
-    pub copies: Copies,
-    /// Sinks besides the record and the reports, made once the run's folder is known.
+    /// Where else reports are written. Their folders are made before the first cell.
+    pub copies: Vec<PathBuf>,
+    /// Sinks besides the record, made once the run's folder is known.
     pub sinks: LiveSinks,
     /// What ends the run early.
     pub interruption: Interruption,
@@ -55,7 +54,7 @@ pub struct Session {
     pub gc: String,
 }
 
-/// Makes the live sinks of the run in a folder.
+/// Makes the sinks of the run in a folder, the record excepted.
 pub type LiveSinks = Box<dyn FnOnce(&Path) -> Vec<Box<dyn Sink>>>;
 
 /// A part of a run that several processes share.
@@ -166,7 +165,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         notices.push((Severity::Warning, text));
         History::default()
     });
-    let sinks = sinks(&folder, session.copies, session.sinks, session.resumption)?;
+    let sinks = sinks(&folder, session.sinks, session.resumption)?;
     Ok(run(RunRequest {
         matrix: session.path,
         selection: session.selection,
@@ -238,9 +237,10 @@ fn base(path: &Path) -> PathBuf {
 }
 
 /// What the ledger says of the run, for whoever finds it dead.
-fn owner(folder: &RunFolder, copies: &Copies) -> Owner {
-    let copies = [&copies.junit, &copies.summary].into_iter().flatten();
-    let folders = copies.filter_map(|path| Some(absolute(path.parent()?.to_owned())));
+fn owner(folder: &RunFolder, copies: &[PathBuf]) -> Owner {
+    let folders = copies
+        .iter()
+        .filter_map(|path| Some(absolute(path.parent()?.to_owned())));
     Owner {
         copies: folders.collect(),
         ..Owner::new(folder.token(), absolute(folder.path().to_owned()))
@@ -248,8 +248,8 @@ fn owner(folder: &RunFolder, copies: &Copies) -> Owner {
 }
 
 /// Makes the folders of the copies, to find out before any work whether they can be there.
-pub fn prepare(copies: &Copies) -> Result<(), SessionError> {
-    for path in [&copies.junit, &copies.summary].into_iter().flatten() {
+pub fn prepare(copies: &[PathBuf]) -> Result<(), SessionError> {
+    for path in copies {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|source| SessionError::Copy {
                 path: path.clone(),
@@ -260,16 +260,13 @@ pub fn prepare(copies: &Copies) -> Result<(), SessionError> {
     Ok(())
 }
 
-/// The live sinks go first: what they show must not wait for a disk.
+/// The record is the last: what the others show must not wait for a disk. It is whole before any of them works on the run's end.
 fn sinks(
     folder: &RunFolder,
-    copies: Copies,
-    live: LiveSinks,
+    sinks: LiveSinks,
     resumption: Option<Resumption>,
 ) -> Result<Vec<Box<dyn Sink>>, SessionError> {
-    let mut sinks = live(folder.path());
-    let files = AtEnd::files(folder.path().to_owned(), copies);
-    sinks.push(Box::new(files));
+    let mut sinks = sinks(folder.path());
     let record = match resumption {
         Some(resumption) => resumption.recall(&mut sinks)?,
         None => RecordWriter::create(folder.path()).map_err(|source| FolderError {
@@ -277,7 +274,6 @@ fn sinks(
             source,
         })?,
     };
-    // Before the files, which are made when the record is whole.
-    sinks.insert(sinks.len() - 1, Box::new(record));
+    sinks.push(Box::new(record));
     Ok(sinks)
 }

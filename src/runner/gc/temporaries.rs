@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::machine::DeadRun;
-use crate::report::write::TEMPORARY;
+use crate::machine::{DeadRun, TEMPORARY};
 use crate::runner::folder::latest_temporary;
 
 /// The temporary files of `run` that are there, outside of its private folder.
