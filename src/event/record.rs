@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{CellVerdict, Failure, NodeCounters, PhaseResult, RunVerdict, Termination};
 use crate::matrix::{CellId, FlakyResult, Phase};
@@ -215,10 +216,25 @@ pub enum Severity {
     Warning,
 }
 
+/// A text that becomes a path. One that is no plain name leads elsewhere.
+fn file_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    const MOST: usize = 255;
+    let name = String::deserialize(deserializer)?;
+    let is_special = matches!(&*name, "" | "." | "..") || name.len() > MOST;
+    if is_special || name.contains(|c: char| c == '/' || c.is_control()) {
+        let shown: String = name.chars().take(80).collect();
+        return Err(D::Error::custom(format!(
+            "expected a name of a file or folder, not {shown:?}"
+        )));
+    }
+    Ok(name)
+}
+
 /// What is known of a run before its first cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunFacts {
     /// The run's id, which is also its folder's name.
+    #[serde(deserialize_with = "file_name")]
     pub run: String,
     /// The runner's version.
     pub runner: String,
@@ -288,6 +304,7 @@ pub struct PartFacts {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionFacts {
     /// What tells the session's resources from every other's.
+    #[serde(deserialize_with = "file_name")]
     pub token: String,
     /// The runner's version.
     pub runner: String,

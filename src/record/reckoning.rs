@@ -73,3 +73,110 @@ fn attempt_of_record(attempt: &CellModel) -> CellEnd {
         ..CellEnd::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::event::Termination;
+    use crate::matrix::Phase;
+    use crate::report::fixture::{Plan, Story, killed};
+
+    fn story() -> impl Strategy<Value = Story> {
+        let red = || (select(&Phase::ALL[..]), select(Symptom::ALL));
+        prop_oneof![
+            Just(Story::Passes),
+            Just(Story::IsSkipped),
+            select(&Phase::ALL[..]).prop_map(Story::IsCutOffIn),
+            red().prop_map(|(phase, symptom)| Story::Fails(phase, symptom)),
+            red().prop_map(|(phase, symptom)| Story::PassesAfter(phase, symptom)),
+        ]
+    }
+
+    fn stories() -> impl Strategy<Value = Vec<(bool, Story)>> {
+        proptest::collection::vec((any::<bool>(), story()), 0..6)
+    }
+
+    fn ended() -> impl Strategy<Value = Option<Termination>> {
+        let all = [
+            Termination::Interrupt,
+            Termination::Terminate,
+            Termination::RunTimeout,
+        ];
+        proptest::option::of(select(all.to_vec()))
+    }
+
+    /// The run of cells that went so, as its record tells it.
+    fn run(stories: &[(bool, Story)], signal: Option<Termination>, strict: bool) -> RunModel {
+        let plans = stories
+            .iter()
+            .zip(1..)
+            .map(|((allowed, story), nodes)| Plan("1.36", nodes, "default", *allowed, *story));
+        let mut run = RunModel::new(&killed(&plans.collect::<Vec<_>>()));
+        if let (true, Some(facts)) = (strict, &mut run.facts) {
+            facts.flaky_result = FlakyResult::Fail;
+        }
+        RunModel { signal, ..run }
+    }
+
+    /// The worse, the higher.
+    fn rank(verdict: RunVerdict) -> u8 {
+        match verdict {
+            RunVerdict::Passed | RunVerdict::NothingToDo => 0,
+            RunVerdict::Interrupted {
+                by: Termination::RunTimeout,
+            } => 1,
+            RunVerdict::RunnerBug => 2,
+            RunVerdict::InfrastructureFailure => 3,
+            RunVerdict::ConfigurationFailure => 4,
+            RunVerdict::FlakyFailure => 5,
+            RunVerdict::ProductFailure => 6,
+            RunVerdict::Interrupted { .. } => 7,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_cells_changes_no_verdict(
+            stories in stories(), signal in ended(), strict: bool, by in 0..6_usize,
+        ) {
+            let run = run(&stories, signal, strict);
+            let mut other = run.clone();
+            other.cells.reverse();
+            let by = by.min(other.cells.len());
+            other.cells.rotate_left(by);
+            prop_assert_eq!(verdict_of(&run, true), verdict_of(&other, true));
+        }
+
+        #[test]
+        fn what_the_record_says_of_the_verdict_changes_none(stories in stories(), signal in ended()) {
+            let run = run(&stories, signal, false);
+            let told = RunModel { verdict: Some(RunVerdict::Passed), ..run.clone() };
+            prop_assert_eq!(verdict_of(&run, true), verdict_of(&told, true));
+        }
+
+        #[test]
+        fn another_cell_improves_no_verdict_and_a_green_one_changes_none(
+            stories in stories(), more in story(), allowed: bool, signal in ended(), strict: bool,
+        ) {
+            let verdict = |last: Option<(bool, Story)>| {
+                let stories: Vec<_> = stories.iter().copied().chain(last).collect();
+                verdict_of(&run(&stories, signal, strict), true)
+            };
+            let before = verdict(None);
+            let after = verdict(Some((allowed, more)));
+            prop_assert!(rank(after) >= rank(before), "{before:?} became {after:?}");
+            let green = verdict(Some((allowed, Story::Passes)));
+            prop_assert!(green == before || before == RunVerdict::NothingToDo, "{before:?} became {green:?}");
+        }
+
+        #[test]
+        fn a_run_that_is_not_whole_never_passes(stories in stories(), signal in ended(), strict: bool) {
+            let run = run(&stories, signal, strict);
+            prop_assert!(rank(verdict_of(&run, false)) > 0);
+            prop_assert!(rank(verdict_of(&run, false)) >= rank(verdict_of(&run, true)));
+        }
+    }
+}

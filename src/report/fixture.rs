@@ -12,7 +12,7 @@ use crate::event::{
 use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
 
 /// How a cell of the fixture goes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Story {
     Passes,
     Fails(Phase, Symptom),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod architecture;
 mod cli;
 mod docs;
 mod docs_matrix;

@@ -4,6 +4,7 @@ mod again;
 mod budget;
 mod course;
 mod faults;
+mod foreign_record;
 mod full_disk;
 mod interruption;
 mod keep;

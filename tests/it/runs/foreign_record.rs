@@ -1,0 +1,119 @@
+//! Records that the runner did not write: what would lead out of the run's folder is refused, and nothing is touched.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::Scratch;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n[run]\nprovider = \"local\"\n";
+const CELL: &str = "k8s-1.36-n1-default";
+
+/// Every command that reads a record.
+const COMMANDS: [&[&str]; 6] = [
+    &["--resume=foreign"],
+    &["--rerun-failed=foreign"],
+    &["report", "foreign"],
+    &["report", "foreign", "--exit-code"],
+    &["replay", "foreign"],
+    &["merge", "foreign"],
+];
+
+fn host() -> Value {
+    json!({"name": "h", "platform": "linux", "cpus": 1, "memory_bytes": 1})
+}
+
+/// A killed run of the cell `id`, and its folder.
+fn workplace(id: &str, change: fn(&mut [Value; 3])) -> (Scratch, PathBuf) {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    let folder = place.path().join("target/e2e-matrix/foreign");
+    fs::create_dir_all(folder.join("cells")).unwrap();
+    let facts = json!({
+        "run": "foreign", "runner": "0.1.0", "matrix": "matrix.toml", "provider": "local", "jobs": 1, "host": host(),
+        "cells": [{"id": CELL, "kubernetes": "1.36", "nodes": 1, "config": "default"}],
+    });
+    let session = json!({"token": "abcde", "runner": "0.1.0", "jobs": 1, "host": host()});
+    let mut events = [
+        json!({"type": "run-started", "facts": facts}),
+        json!({"type": "run-resumed", "facts": session}),
+        json!({"type": "cell-started", "cell": id, "cluster": "c"}),
+    ];
+    change(&mut events);
+    let lines = events.iter().enumerate().map(|(sequence, event)| {
+        let at = "2026-01-02T03:04:05Z";
+        format!(
+            "{}\n",
+            json!({"version": 1, "sequence": sequence, "at": at, "event": event})
+        )
+    });
+    fs::write(folder.join("events.ndjson"), lines.collect::<String>()).unwrap();
+    (place, folder)
+}
+
+fn run(place: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = place.command(arguments);
+    command.timeout(PATIENCE).output().unwrap()
+}
+
+/// Every command refuses the record in `place` as unusable, and names `line` of it and the reason.
+fn assert_refused(place: &Scratch, line: usize, reason: &str) {
+    for command in COMMANDS {
+        let output = run(place, command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {output:?}");
+        let told = String::from_utf8(output.stderr).unwrap().replace('\n', " ");
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        let place = format!("line {line} of ");
+        assert!(
+            told.contains(&place) && told.contains("events.ndjson") && told.contains(reason),
+            "{command:?}: {told}"
+        );
+    }
+}
+
+#[test]
+fn a_cell_id_that_is_no_name_is_refused_by_every_command() {
+    let outside = tempfile::tempdir().unwrap();
+    let kept = outside.path().join("kept");
+    fs::write(&kept, "mine").unwrap();
+    let absolute = outside.path().to_str().unwrap();
+    let long = format!("k8s-1.36-n1-{}", "a".repeat(300));
+    for id in [
+        absolute,
+        "/x",
+        "../x",
+        "../../../matrix.toml",
+        "",
+        "k8s-1.36-n1-a\u{0}",
+        "x",
+        &long,
+    ] {
+        let (place, _) = workplace(id, |_| ());
+        assert_refused(&place, 3, "a cell id is `k8s-<version>-n<nodes>-<config>`");
+        assert!(
+            kept.exists() && place.path().join("matrix.toml").exists(),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn a_run_id_or_token_that_is_no_name_is_refused_by_every_command() {
+    let (place, _) = workplace(CELL, |events| {
+        events[0]["facts"]["run"] = "../foreign".into();
+    });
+    assert_refused(&place, 1, "a name of a file");
+    let (place, _) = workplace(CELL, |events| events[1]["facts"]["token"] = "../x".into());
+    assert_refused(&place, 2, "a name of a file");
+}
+
+#[test]
+fn a_record_with_plain_names_is_read() {
+    let (place, folder) = workplace(CELL, |_| ());
+    assert_eq!(run(&place, &["report", "foreign"]).status.code(), Some(0));
+    assert!(folder.join("report.html").exists());
+}
