@@ -104,7 +104,7 @@ symptoms! {
     Unschedulable = "unschedulable", Configuration, at_once: true;
     /// The kubelet can't make the container from its description.
     ContainerConfig = "container-config", Configuration, at_once: true;
-    /// The manifests name an image that is not on the node, or whose name is no image's.
+    /// The manifests name an image that is not on the node, or that no registry has under that name.
     ImageNameUnusable = "image-name-unusable", Configuration, at_once: true;
 
     /// The container engine does not answer.
@@ -119,6 +119,8 @@ symptoms! {
     ClusterDiffers = "cluster-differs", Infrastructure, at_once: true;
     /// A node or a core pod did not become ready.
     NodeNotReady = "node-not-ready", Infrastructure, at_once: false;
+    /// The kubelet, container runtime or network of a ready node did not start a pod.
+    PodNotStarted = "pod-not-started", Infrastructure, at_once: false;
     /// A node is short of memory, disk or process ids.
     NodePressure = "node-pressure", Infrastructure, at_once: true;
     /// The node image is not there and can't be pulled.

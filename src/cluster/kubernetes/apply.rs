@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use backon::Retryable;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Definition;
 use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::wait::{await_condition, conditions};
+use kube::runtime::wait::{Condition, await_condition, conditions};
 use kube::{Api, Client, discovery};
 
+use super::refusal::is_objects_fault;
 use crate::cluster::milestone::Milestone;
 use crate::cluster::retry::every;
 use crate::event::{Evidence, Failure, Symptom};
@@ -127,15 +128,32 @@ impl Applier {
         self.definitions = others;
         let awaited: Vec<(String, String)> = awaited;
         for (name, _) in awaited {
-            let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-            let established = await_condition(api, &name, conditions::is_crd_established()).await;
-            established.map_err(|error| {
+            let api: Api<Definition> = Api::all(self.client.clone());
+            let served = conditions::is_crd_established();
+            let decided = |definition: Option<&Definition>| {
+                served.matches_object(definition) || definition.and_then(name_conflict).is_some()
+            };
+            let decided = await_condition(api, &name, decided).await;
+            let decided = decided.map_err(|error| {
                 let message = format!("failed to wait until {name} is established: {error}");
                 Failure::new(Symptom::ApiServerGone, message)
             })?;
+            if let Some(why) = decided.as_ref().and_then(name_conflict) {
+                let message = format!("the API server does not serve {name}: {why}");
+                return Err(Failure::new(Symptom::ObjectRefused, message));
+            }
         }
         Ok(())
     }
+}
+
+/// Why the API server doesn't accept the names that a definition claims, in its words.
+fn name_conflict(definition: &Definition) -> Option<&str> {
+    let conditions = definition.status.as_ref()?.conditions.as_ref()?;
+    let rejected = conditions
+        .iter()
+        .find(|condition| condition.type_ == "NamesAccepted" && condition.status == "False")?;
+    rejected.message.as_deref().or(rejected.reason.as_deref())
 }
 
 fn gvk(object: &Object) -> GroupVersionKind {
@@ -156,14 +174,14 @@ async fn patiently<T, F: Future<Output = Result<T, kube::Error>>>(
 /// Whether waiting may help: no connection, an overloaded or half-started server. A verdict on the object itself never passes.
 fn is_passing(error: &kube::Error) -> bool {
     use kube::Error::{Api, HyperError, ReadEvents, Service};
-    matches!(error, Api(status) if matches!(status.code, 408 | 409 | 429 | 500..=599))
+    matches!(error, Api(status) if status.code == 409 || !is_objects_fault(status.code, &status.message))
         || matches!(error, HyperError(_) | Service(_) | ReadEvents(_))
 }
 
 fn refused(object: &Object, error: &kube::Error) -> Failure {
     let title = object.title();
     match error {
-        kube::Error::Api(status) if status.code < 500 => Failure::new(
+        kube::Error::Api(status) if is_objects_fault(status.code, &status.message) => Failure::new(
             Symptom::ObjectRefused,
             format!(
                 "the API server refused {title} ({}): {}",

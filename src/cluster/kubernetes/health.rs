@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use super::pods::Owner;
 use super::wait::Suspicion;
-use super::watch::Snapshot;
+use super::watch::{Refused, Snapshot};
 use crate::event::{Failure, Symptom};
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -44,6 +44,11 @@ pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
         .filter_map(of_system_pod)
         .collect();
     found.extend(snapshot.nodes.iter().filter_map(|node| of_node(node)));
+    found.extend(snapshot.refused.iter().map(|(watch, why)| Suspicion {
+        key: format!("watch {watch}"),
+        patience: LONG,
+        failure: of_refused_watch(watch, why),
+    }));
     found.extend(snapshot.unreachable.as_ref().map(|why| Suspicion {
         key: "unreachable".to_owned(),
         patience: LONG,
@@ -53,6 +58,22 @@ pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
         ),
     }));
     found
+}
+
+fn of_refused_watch(watch: &str, why: &Refused) -> Failure {
+    let symptom = match why.code {
+        Some(401 | 403) => Symptom::BadConfiguration,
+        Some(_) | None => Symptom::ApiServerGone,
+    };
+    let message = format!("the watch on {watch} is refused or broken: {}", why.message);
+    let failure = Failure::new(symptom, message);
+    if symptom == Symptom::BadConfiguration {
+        failure.with_remedy(format!(
+            "allow the kubeconfig's user to list and watch {watch}"
+        ))
+    } else {
+        failure
+    }
 }
 
 /// The pods that are not on their way out.
@@ -136,6 +157,11 @@ fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Sus
             format!("{who} was killed for using more memory than its limit"),
         ));
     }
+    if let Some(end) = terminated(status).find(|end| is_start_error(end.reason.as_deref())) {
+        let why = end.message.as_deref().unwrap_or_default();
+        let message = format!("{who} can't start: {why}");
+        return Some(suspicion(pod, SHORT, of_start_error(why), message));
+    }
     if let Some(count) = crashes(status).filter(|count| *count >= CRASHES) {
         let symptom = match owner {
             Owner::Agent | Owner::Other => Symptom::AgentCrashed,
@@ -168,7 +194,10 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
     match reason {
         "InvalidImageName" => Some((AT_ONCE, Symptom::ImageNameUnusable)),
         "ErrImageNeverPull" => Some((SHORT, Symptom::ImageNameUnusable)),
-        "ErrImagePull" | "ImagePullBackOff" => Some((LONG, Symptom::ImagePullFailed)),
+        // Before 1.31 a back-off doesn't repeat why; the event of the pull does.
+        "ErrImagePull" | "ImagePullBackOff" => {
+            detail.contains("rror").then(|| (LONG, of_pull(detail)))
+        }
         // A kubelet that has just started may not have its copy of secrets and config maps yet.
         "CreateContainerConfigError" if detail.contains("failed to sync") => None,
         "CreateContainerConfigError"
@@ -177,8 +206,49 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
             Some((SHORT, Symptom::DanglingReference))
         }
         "CreateContainerConfigError" => Some((SHORT, Symptom::ContainerConfig)),
-        "CreateContainerError" | "RunContainerError" => Some((LONG, Symptom::ContainerConfig)),
+        "CreateContainerError" | "RunContainerError" => Some((LONG, of_start_error(detail))),
         _ => None,
+    }
+}
+
+fn is_start_error(reason: Option<&str>) -> bool {
+    matches!(reason, Some("StartError" | "ContainerCannotRun"))
+}
+
+/// What a machine's own trouble says when the container runtime meets it.
+const MACHINE: [&str; 7] = [
+    "connection refused",
+    "context deadline exceeded",
+    "input/output error",
+    "no space left on device",
+    "too many open files",
+    "transport is closing",
+    "resource temporarily unavailable",
+];
+
+/// Why the runtime didn't start a container: what the manifests ask for, unless the machine is in trouble.
+fn of_start_error(why: &str) -> Symptom {
+    if MACHINE.iter().any(|words| why.contains(words)) {
+        Symptom::PodNotStarted
+    } else {
+        Symptom::ContainerConfig
+    }
+}
+
+/// Why an image wasn't pulled: no registry has it under its name, unless it is the network's fault.
+fn of_pull(why: &str) -> Symptom {
+    const NAME: [&str; 6] = [
+        "not found",
+        "no such host",
+        "denied",
+        "does not exist",
+        "manifest unknown",
+        "invalid reference",
+    ];
+    if NAME.iter().any(|words| why.contains(words)) {
+        Symptom::ImageNameUnusable
+    } else {
+        Symptom::ImagePullFailed
     }
 }
 
@@ -282,6 +352,11 @@ fn of_event(event: &Event) -> Option<Suspicion> {
     let subject = event.involved_object.name.as_deref().unwrap_or_default();
     let (patience, symptom) = match event.reason.as_deref()? {
         "FailedMount" if is_missing_object(why) => (LONG, Symptom::DanglingReference),
+        "FailedMount" if why.contains("hostPath type check failed") => {
+            (SHORT, Symptom::ContainerConfig)
+        }
+        "Failed" if why.starts_with("Failed to pull image") => (LONG, of_pull(why)),
+        "FailedCreatePodSandBox" if is_sandbox_refused(why) => (SHORT, Symptom::ContainerConfig),
         // Every namespace gets its default account a moment after itself.
         "FailedCreate" if why.contains("serviceaccount \"default\" not found") => return None,
         "FailedCreate" if why.contains("serviceaccount") && why.contains("not found") => {
@@ -297,6 +372,17 @@ fn of_event(event: &Event) -> Option<Suspicion> {
         patience,
         failure: Failure::new(symptom, format!("{subject}: {why}")),
     })
+}
+
+/// Whether the runtime can't make a pod's sandbox from what the manifests ask for.
+fn is_sandbox_refused(why: &str) -> bool {
+    let words = [
+        "OOM-killed",
+        "memory limit too low",
+        "no runtime for",
+        "sysctl",
+    ];
+    words.into_iter().any(|words| why.contains(words))
 }
 
 fn is_missing_object(why: &str) -> bool {
@@ -362,6 +448,9 @@ mod tests {
     #[test]
     fn every_state_has_its_meaning() {
         let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let start_error = json!({"terminated": {
+            "reason": "StartError", "exitCode": 128, "message": "exec: \"x\": executable file not found",
+        }});
         let unschedulable = json!({"conditions": [{
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
         }]});
@@ -403,10 +492,26 @@ mod tests {
                 waiting("ErrImageNeverPull", ""),
                 vec![(Symptom::ImageNameUnusable, SHORT)],
             ),
+            ("plexd", waiting("ImagePullBackOff", "Back-off"), vec![]),
             (
                 "plexd",
-                waiting("ImagePullBackOff", ""),
+                waiting("ErrImagePull", "rpc error: dial tcp: i/o timeout"),
                 vec![(Symptom::ImagePullFailed, LONG)],
+            ),
+            (
+                "plexd",
+                waiting("ErrImagePull", "rpc error: code = NotFound: not found"),
+                vec![(Symptom::ImageNameUnusable, LONG)],
+            ),
+            (
+                "plexd",
+                waiting("CreateContainerError", "no space left on device"),
+                vec![(Symptom::PodNotStarted, LONG)],
+            ),
+            (
+                "plexd",
+                container(0, &start_error, &json!({})),
+                vec![(Symptom::ContainerConfig, SHORT)],
             ),
             (
                 "plexd",
@@ -488,6 +593,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_watch_is_named_with_the_servers_words() {
+        let failure = of_refused_watch(
+            "pods in ns",
+            &Refused {
+                code: Some(403),
+                message: "pods is forbidden".to_owned(),
+            },
+        );
+        assert_eq!(failure.symptom, Symptom::BadConfiguration);
+        assert!(
+            failure
+                .message
+                .contains("pods in ns is refused or broken: pods is forbidden")
+        );
+    }
+
+    #[test]
     fn events_tell_what_no_status_does() {
         let event = |kind: &str, reason: &str, message: &str| -> Arc<Event> {
             let event = json!({
@@ -528,6 +650,24 @@ mod tests {
                 vec![(Symptom::ObjectRefused, SHORT)],
             ),
             ("Pod", "FailedCreatePodSandBox", "no network yet", vec![]),
+            (
+                "Pod",
+                "FailedCreatePodSandBox",
+                "container init was OOM-killed (memory limit too low?)",
+                vec![(Symptom::ContainerConfig, SHORT)],
+            ),
+            (
+                "Pod",
+                "FailedMount",
+                "hostPath type check failed: /etc is not a file",
+                vec![(Symptom::ContainerConfig, SHORT)],
+            ),
+            (
+                "Pod",
+                "Failed",
+                "Failed to pull image \"a/b:c\": no such host",
+                vec![(Symptom::ImageNameUnusable, LONG)],
+            ),
         ];
         for (kind, reason, message, expected) in cases {
             let mut snapshot = Snapshot {

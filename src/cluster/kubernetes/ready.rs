@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::health::{alive, is_node_ready, is_pod_ready, of_cluster, place, suspicions};
+use super::placement;
 use super::pods::Owner;
 use super::wait::{Look, Suspicion};
 use super::watch::Snapshot;
@@ -203,7 +204,14 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
     .into();
     evidence.extend(nodes.iter().map(|node| agent_on(snapshot, node)));
     let failure = not_ready(snapshot, nodes, &evidence);
-    look(evidence, failure, suspicions(snapshot, is_applied))
+    let mut found = suspicions(snapshot, is_applied);
+    if let Some(set) = daemon_set.filter(|_| is_current) {
+        let without = nodes
+            .iter()
+            .filter(|node| agent_pod(snapshot, node).is_none());
+        found.extend(placement::of(snapshot, set, without));
+    }
+    look(evidence, failure, found)
 }
 
 /// The agent's pod on `node`, but for one on its way out.
@@ -249,7 +257,7 @@ pub(crate) fn state(pod: &Pod) -> String {
     }
 }
 
-/// Why agents are not ready when time is up: the agent's own fault only where its program runs.
+/// Why agents are not ready when time is up: the agent's own fault only if its program runs, the node's only if that is not ready.
 fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> Failure {
     let missing: Vec<_> = evidence
         .iter()
@@ -258,9 +266,14 @@ fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> 
         .collect();
     let first = nodes.iter().find(|node| missing.contains(&node.as_str()));
     let pod = first.and_then(|node| agent_pod(snapshot, node));
-    let has_started = pod.is_some_and(runs);
-    let symptom = if has_started {
+    let is_ready = |name: &str| {
+        let mut seen = snapshot.nodes.iter();
+        seen.any(|node| node.name_any() == name && is_node_ready(node))
+    };
+    let symptom = if pod.is_some_and(runs) {
         Symptom::AgentNotReady
+    } else if first.is_none_or(|node| is_ready(node.as_str())) {
+        Symptom::PodNotStarted
     } else {
         Symptom::NodeNotReady
     };
@@ -269,13 +282,11 @@ fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> 
     } else {
         missing.join(", ")
     };
-    let why = pod
-        .and_then(|pod| last_warning(snapshot, pod))
-        .map_or(String::new(), |why| format!(": {why}"));
-    Failure::new(
-        symptom,
-        format!("the agent was not ready in time on {place}{why}"),
-    )
+    let message = match pod.and_then(|pod| last_warning(snapshot, pod)) {
+        Some(why) => format!("{why} (the agent was not ready in time on {place})"),
+        None => format!("the agent was not ready in time on {place}"),
+    };
+    Failure::new(symptom, message)
 }
 
 /// The newest warning about a pod.

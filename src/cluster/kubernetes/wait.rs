@@ -52,7 +52,7 @@ pub(crate) async fn until(
                 if changed.is_err() { return Err(pending); }
             }
             () = wake(next) => {}
-            () = deadline.passed() => return Err(pending),
+            () = deadline.passed() => return Err(suspects.likeliest(pending)),
         }
     }
 }
@@ -64,9 +64,9 @@ async fn wake(at: Option<Instant>) {
     }
 }
 
-/// Since when something has been suspected.
+/// What is suspected, and since when.
 #[derive(Default)]
-struct Suspects(BTreeMap<String, Instant>);
+struct Suspects(BTreeMap<String, (Instant, Failure)>);
 
 impl Suspects {
     /// Takes in what is suspected `now`. Fails with what has stayed for too long; else says when to look again.
@@ -79,14 +79,24 @@ impl Suspects {
             .retain(|key, _| suspicions.iter().any(|suspicion| suspicion.key == *key));
         let mut next = None;
         for suspicion in suspicions {
-            let since = *self.0.entry(suspicion.key).or_insert(now);
+            let since = self.0.get(&suspicion.key).map_or(now, |(since, _)| *since);
             let end = since + suspicion.patience;
             if end <= now {
                 return Err(suspicion.failure);
             }
+            self.0.insert(suspicion.key, (since, suspicion.failure));
             next = Some(next.map_or(end, |other: Instant| other.min(end)));
         }
         Ok(next)
+    }
+
+    /// Why time is up: what has been suspected for longest, or else `pending`. The evidence of `pending` is kept.
+    fn likeliest(self, pending: Failure) -> Failure {
+        let oldest = self.0.into_values().min_by_key(|(since, _)| *since);
+        match oldest {
+            Some((_, failure)) => failure.with_evidence(pending.evidence),
+            None => pending,
+        }
     }
 }
 
@@ -125,6 +135,18 @@ mod tests {
             .next(vec![suspicion("a", 5)], start + second * 11)
             .unwrap_err();
         assert_eq!(failure.message, "a");
+    }
+
+    #[test]
+    fn when_time_is_up_the_oldest_suspicion_is_the_cause() {
+        let pending = || Failure::new(Symptom::AgentNotReady, "not in time");
+        assert_eq!(Suspects::default().likeliest(pending()), pending());
+        let start = Instant::now();
+        let mut suspects = Suspects::default();
+        suspects.next(vec![suspicion("b", 50)], start).unwrap();
+        let both = vec![suspicion("a", 50), suspicion("b", 50)];
+        suspects.next(both, start + Duration::from_secs(1)).unwrap();
+        assert_eq!(suspects.likeliest(pending()).message, "b");
     }
 
     #[test]

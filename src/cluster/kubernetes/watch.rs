@@ -1,5 +1,6 @@
 //! What is seen of a cluster: watches that keep a copy of the objects that matter, and wake whoever waits for a change.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,14 +45,63 @@ pub(crate) struct Snapshot {
     pub(crate) events: Vec<Arc<Event>>,
     /// The cell's agent and mock, and which pods are theirs.
     pub(crate) workloads: Workloads,
-    /// Why no watch gets an answer, where none does.
+    /// Watches that the API server refuses or can't list, by what they watch.
+    pub(crate) refused: BTreeMap<String, Refused>,
+    /// Why no watch gets an answer, if none does.
     pub(crate) unreachable: Option<String>,
+}
+
+/// Why a watch doesn't work, whatever the others do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The HTTP status, if the API server answered.
+    pub(crate) code: Option<u16>,
+    /// In the words of the server, or of the connection to it.
+    pub(crate) message: String,
 }
 
 /// Rung at every change.
 struct Bell {
     changes: watch::Sender<u64>,
-    unreachable: Mutex<Option<String>>,
+    troubles: Mutex<Troubles>,
+}
+
+/// What keeps watches from working.
+#[derive(Clone, Default)]
+struct Troubles {
+    refused: BTreeMap<String, Refused>,
+    unreachable: Option<String>,
+}
+
+impl Troubles {
+    /// The watch on `what` got something from the API server.
+    fn end(&mut self, what: &str) {
+        self.refused.remove(what);
+        self.unreachable = None;
+    }
+
+    /// The watch on `what` failed. A broken stream may resume without a sign, so traffic on any watch ends that; a refusal, or a
+    /// list that fails, lasts until this watch itself gets something.
+    fn begin(&mut self, what: &str, error: &watcher::Error) {
+        use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+        let status = match error {
+            WatchError(status) => Some(status.as_ref()),
+            InitialListFailed(kube::Error::Api(status))
+            | WatchStartFailed(kube::Error::Api(status))
+            | WatchFailed(kube::Error::Api(status)) => Some(status.as_ref()),
+            _ => None,
+        };
+        let code = status.map(|status| status.code);
+        if matches!(code, Some(401..=405))
+            || (code.is_some() && matches!(error, InitialListFailed(_)))
+        {
+            let message = status.map_or_else(|| error.to_string(), |status| status.message.clone());
+            self.refused
+                .insert(what.to_owned(), Refused { code, message });
+        } else {
+            self.unreachable = Some(error.to_string());
+        }
+    }
 }
 
 impl View {
@@ -66,7 +116,7 @@ impl View {
     ) -> Self {
         let bell = Arc::new(Bell {
             changes: watch::Sender::new(0),
-            unreachable: Mutex::default(),
+            troubles: Mutex::default(),
         });
         let spawn = Spawn {
             tasks,
@@ -96,11 +146,7 @@ impl View {
 
     /// How it is now.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let unreachable = self
-            .bell
-            .unreachable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let troubles = self.bell.troubles();
         Snapshot {
             pods: self.pods.state(),
             system_pods: self.system_pods.state(),
@@ -109,7 +155,8 @@ impl View {
             deployments: self.deployments.state(),
             events: self.events.state(),
             workloads: self.workloads.clone(),
-            unreachable: unreachable.clone(),
+            refused: troubles.refused,
+            unreachable: troubles.unreachable,
         }
     }
 }
@@ -126,12 +173,13 @@ impl Spawn<'_> {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let (store, writer) = reflector::store();
+        let what = api.resource_url().to_owned();
         let bell = Arc::clone(self.bell);
         let watching = async move {
             let changes = watcher(api, watcher::Config::default()).default_backoff();
             let mut changes = Box::pin(reflector::reflector(writer, changes));
             while let Some(change) = changes.next().await {
-                bell.ring(change.err().map(|error| error.to_string()));
+                bell.ring(&what, &change);
             }
         };
         self.tasks
@@ -141,11 +189,70 @@ impl Spawn<'_> {
 }
 
 impl Bell {
-    fn ring(&self, trouble: Option<String>) {
-        *self
-            .unreachable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = trouble;
+    fn troubles(&self) -> Troubles {
+        let troubles = self.troubles.lock();
+        troubles.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn ring<K>(&self, what: &str, change: &watcher::Result<watcher::Event<K>>) {
+        let troubles = self.troubles.lock();
+        let mut troubles = troubles.unwrap_or_else(PoisonError::into_inner);
+        match change {
+            // Only announces a list that may fail again.
+            Ok(watcher::Event::Init) => return,
+            Ok(_) => troubles.end(what),
+            Err(error) => troubles.begin(what, error),
+        }
+        drop(troubles);
         self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn bell() -> Bell {
+        Bell {
+            changes: watch::Sender::new(0),
+            troubles: Mutex::default(),
+        }
+    }
+
+    fn forbidden() -> watcher::Error {
+        let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
+        watcher::Error::InitialListFailed(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn traffic_on_other_watches_does_not_hide_a_refused_one() {
+        let bell = bell();
+        bell.ring::<Pod>("pods", &Err(forbidden()));
+        bell.ring::<Node>("nodes", &Ok(watcher::Event::InitDone));
+        // The next attempt begins, and has not succeeded yet.
+        bell.ring::<Pod>("pods", &Ok(watcher::Event::Init));
+        let troubles = bell.troubles();
+        assert_eq!(troubles.unreachable, None);
+        let refused = Refused {
+            code: Some(403),
+            message: "pods is forbidden".to_owned(),
+        };
+        assert_eq!(
+            troubles.refused,
+            BTreeMap::from([("pods".to_owned(), refused)])
+        );
+        bell.ring::<Pod>("pods", &Ok(watcher::Event::InitDone));
+        assert!(bell.troubles().refused.is_empty());
+    }
+
+    #[test]
+    fn a_broken_stream_is_the_api_servers_silence_until_any_watch_hears_of_it() {
+        let bell = bell();
+        bell.ring::<Pod>("pods", &Err(watcher::Error::NoResourceVersion));
+        assert!(bell.troubles().unreachable.is_some());
+        bell.ring::<Node>("nodes", &Ok(watcher::Event::InitDone));
+        assert!(bell.troubles().unreachable.is_none());
     }
 }

@@ -1,0 +1,153 @@
+//! Why a DaemonSet places no pod on a node: its controller says so neither in a condition nor in an event. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
+use kube::ResourceExt;
+
+use super::health::is_node_ready;
+use super::wait::Suspicion;
+use super::watch::Snapshot;
+use crate::cluster::NodeName;
+use crate::event::{Failure, Symptom};
+
+/// How long labels and taints of a cluster that is coming up may lag.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The ready nodes among those `without` a pod on which `set` will never place one, and why.
+pub(super) fn of<'n>(
+    snapshot: &Snapshot,
+    set: &DaemonSet,
+    without: impl Iterator<Item = &'n NodeName>,
+) -> Option<Suspicion> {
+    let spec = set.spec.template.spec.as_ref()?;
+    let reasons: Vec<String> = without
+        .filter_map(|name| {
+            let mut nodes = snapshot.nodes.iter();
+            let node = nodes.find(|node| node.name_any() == name.as_str())?;
+            is_node_ready(node).then(|| mismatch(spec, node))?
+        })
+        .collect();
+    if reasons.is_empty() {
+        return None;
+    }
+    let (count, all) = (reasons.len(), snapshot.nodes.len());
+    let message = format!(
+        "the DaemonSet {} places no pod on {count} of {all} nodes: {}",
+        set.name_any(),
+        reasons.join("; "),
+    );
+    Some(Suspicion {
+        key: "placement".to_owned(),
+        patience: PATIENCE,
+        failure: Failure::new(Symptom::Unschedulable, message),
+    })
+}
+
+/// What keeps a DaemonSet's pod from `node`.
+fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
+    let name = node.name_any();
+    let taints = node
+        .spec
+        .iter()
+        .flat_map(|spec| spec.taints.iter().flatten());
+    let tolerations = spec.tolerations.as_deref().unwrap_or_default();
+    if let Some(taint) = taints.into_iter().find(|taint| repels(taint, tolerations)) {
+        let value = taint.value.as_deref().unwrap_or_default();
+        let (key, effect) = (&taint.key, &taint.effect);
+        return Some(format!(
+            "{name} has the untolerated taint {key}={value}:{effect}"
+        ));
+    }
+    let mut wanted = spec.node_selector.iter().flatten();
+    if let Some((key, value)) = wanted.find(|(key, value)| node.labels().get(*key) != Some(*value))
+    {
+        return Some(format!(
+            "{name} lacks the label {key}={value} of the node selector"
+        ));
+    }
+    let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
+    let required = affinity
+        .required_during_scheduling_ignored_during_execution
+        .as_ref()?;
+    let terms = serde_json::to_string(&required.node_selector_terms).unwrap_or_default();
+    Some(format!("{name} does not match the node affinity {terms}"))
+}
+
+/// Whether a DaemonSet's pod with `tolerations` is kept away. It tolerates the cluster's own taints anyway.
+fn repels(taint: &Taint, tolerations: &[Toleration]) -> bool {
+    let is_hard = matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
+    let is_own = taint.key.starts_with("node.kubernetes.io/");
+    is_hard
+        && !is_own
+        && !tolerations
+            .iter()
+            .any(|toleration| tolerates(toleration, taint))
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let effect = toleration
+        .effect
+        .as_deref()
+        .filter(|effect| !effect.is_empty());
+    let key = toleration.key.as_deref().filter(|key| !key.is_empty());
+    let value = toleration.value.as_deref().unwrap_or_default();
+    effect.is_none_or(|effect| effect == taint.effect)
+        && match toleration.operator.as_deref() {
+            Some("Exists") => key.is_none_or(|key| key == taint.key),
+            _ => key == Some(&taint.key) && value == taint.value.as_deref().unwrap_or_default(),
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn why(spec: &Value, taints: &Value) -> Option<String> {
+        let mut full = json!({"containers": []});
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            full[key] = value.clone();
+        }
+        let node = json!({"metadata": {"name": "worker"}, "spec": {"taints": taints}});
+        mismatch(
+            &serde_json::from_value(full).unwrap(),
+            &serde_json::from_value(node).unwrap(),
+        )
+    }
+
+    #[test]
+    fn taints_selectors_and_affinity_are_named() {
+        let taint = json!([{"key": "a", "value": "b", "effect": "NoSchedule"}]);
+        let says = |found: Option<String>, words: &str| {
+            assert!(
+                found.as_deref().is_some_and(|why| why.contains(words)),
+                "{found:?}"
+            );
+        };
+        says(why(&json!({}), &taint), "untolerated taint a=b:NoSchedule");
+        for toleration in [
+            json!({"operator": "Exists"}),
+            json!({"key": "a", "operator": "Exists", "effect": "NoSchedule"}),
+            json!({"key": "a", "value": "b"}),
+        ] {
+            assert_eq!(why(&json!({"tolerations": [toleration]}), &taint), None);
+        }
+        let other = json!({"tolerations": [{"key": "a", "value": "c"}]});
+        says(why(&other, &taint), "untolerated taint");
+        let own = json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]);
+        assert_eq!(why(&json!({}), &own), None);
+        says(
+            why(&json!({"nodeSelector": {"x": "y"}}), &json!([])),
+            "label x=y",
+        );
+        let affinity = json!({"affinity": {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "zone", "operator": "Exists"}]},
+            ]},
+        }}});
+        says(why(&affinity, &json!([])), "node affinity");
+    }
+}
