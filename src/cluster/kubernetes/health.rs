@@ -448,9 +448,6 @@ mod tests {
     #[test]
     fn every_state_has_its_meaning() {
         let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        let start_error = json!({"terminated": {
-            "reason": "StartError", "exitCode": 128, "message": "exec: \"x\": executable file not found",
-        }});
         let unschedulable = json!({"conditions": [{
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
         }]});
@@ -492,27 +489,6 @@ mod tests {
                 waiting("ErrImageNeverPull", ""),
                 vec![(Symptom::ImageNameUnusable, SHORT)],
             ),
-            ("plexd", waiting("ImagePullBackOff", "Back-off"), vec![]),
-            (
-                "plexd",
-                waiting("ErrImagePull", "rpc error: dial tcp: i/o timeout"),
-                vec![(Symptom::ImagePullFailed, LONG)],
-            ),
-            (
-                "plexd",
-                waiting("ErrImagePull", "rpc error: code = NotFound: not found"),
-                vec![(Symptom::ImageNameUnusable, LONG)],
-            ),
-            (
-                "plexd",
-                waiting("CreateContainerError", "no space left on device"),
-                vec![(Symptom::PodNotStarted, LONG)],
-            ),
-            (
-                "plexd",
-                container(0, &start_error, &json!({})),
-                vec![(Symptom::ContainerConfig, SHORT)],
-            ),
             (
                 "plexd",
                 waiting("CreateContainerConfigError", "secret \"s\" not found"),
@@ -551,6 +527,35 @@ mod tests {
         ];
         for (name, status, expected) in cases {
             assert_eq!(of(vec![pod(name, &status)]), expected, "{name}: {status}");
+        }
+    }
+
+    #[test]
+    fn a_start_that_fails_is_the_manifests_fault_unless_the_machine_is_in_trouble() {
+        let start_error = json!({"terminated": {
+            "reason": "StartError", "exitCode": 128, "message": "exec: \"x\": executable file not found",
+        }});
+        let cases = [
+            (waiting("ImagePullBackOff", "Back-off"), vec![]),
+            (
+                waiting("ErrImagePull", "rpc error: dial tcp: i/o timeout"),
+                vec![(Symptom::ImagePullFailed, LONG)],
+            ),
+            (
+                waiting("ErrImagePull", "rpc error: code = NotFound: not found"),
+                vec![(Symptom::ImageNameUnusable, LONG)],
+            ),
+            (
+                waiting("CreateContainerError", "no space left on device"),
+                vec![(Symptom::PodNotStarted, LONG)],
+            ),
+            (
+                container(0, &start_error, &json!({})),
+                vec![(Symptom::ContainerConfig, SHORT)],
+            ),
+        ];
+        for (status, expected) in cases {
+            assert_eq!(of(vec![pod("plexd", &status)]), expected, "{status}");
         }
     }
 

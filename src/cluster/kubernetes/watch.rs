@@ -85,8 +85,8 @@ impl Troubles {
     fn begin(&mut self, what: &str, error: &watcher::Error) {
         use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
         let status = match error {
-            WatchError(status) => Some(status.as_ref()),
-            InitialListFailed(kube::Error::Api(status))
+            WatchError(status)
+            | InitialListFailed(kube::Error::Api(status))
             | WatchStartFailed(kube::Error::Api(status))
             | WatchFailed(kube::Error::Api(status)) => Some(status.as_ref()),
             _ => None,
