@@ -32,7 +32,6 @@ pub use rendered::{Agent, Mock, Rendered, Step};
 pub use selector::selects;
 pub use shared::Shared;
 pub use sources::{Folder, Sources, is_manifest_name};
-pub use strict::unknown_fields;
 
 /// The names that agent, mock and runner agree on.
 pub mod names {

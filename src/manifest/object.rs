@@ -149,8 +149,10 @@ impl Object {
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ManifestProblem> {
         serde_path_to_error::deserialize(&self.value).map_err(|error| {
             let field = error.path().to_string();
+            // The path of the whole object.
+            let field = if field == "." { "" } else { &field };
             let message = format!("does not fit its type: {}", error.into_inner());
-            ManifestProblem::new(self.place(&field), message, "correct the field's type")
+            ManifestProblem::new(self.place(field), message, "correct the field's type")
         })
     }
 }

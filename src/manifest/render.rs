@@ -70,11 +70,15 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mock = patch_mock(&mut steps, inputs, &mut problems);
     let deployed = Deployed {
         namespace: inputs.namespace,
+        agent: agent.as_ref().and_then(Agent::name),
         objects: steps.iter().flat_map(|step| &step.objects).collect(),
         agent_config: &agent_config,
         is_complete: problems.is_empty(),
     };
-    problems.extend(check::all(&deployed));
+    let found = check::all(&deployed);
+    problems.extend(found);
+    let mut notices = notices(inputs.sources);
+    notices.extend(deployed.offered_roles().map(offered));
     match (agent, mock) {
         (Some(agent), Some(mock)) if problems.is_empty() => Ok(Rendered {
             namespace: inputs.namespace.to_owned(),
@@ -82,7 +86,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
             agent,
             mock,
             agent_config,
-            notices: notices(inputs.sources),
+            notices,
             token: inputs.bootstrap_token.clone(),
         }),
         _ => Err(ManifestProblems(problems)),
@@ -292,6 +296,11 @@ fn located<'s>(
 
 fn noted<T>(result: Result<T, ManifestProblem>, problems: &mut Vec<ManifestProblem>) -> Option<T> {
     result.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn offered(role: &Object) -> String {
+    let place = role.place("");
+    format!("{place} is a role that no binding uses: the agent runs without it")
 }
 
 /// Files of a run's own making that a folder may hold too.

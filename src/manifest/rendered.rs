@@ -36,6 +36,13 @@ pub struct Agent {
     pub container: String,
 }
 
+impl Agent {
+    /// The DaemonSet's name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.daemon_set.metadata.name.as_deref()
+    }
+}
+
 /// The mock as its manifests describe it.
 #[derive(Clone)]
 pub struct Mock {

@@ -1,38 +1,77 @@
 //! Fields that Kubernetes does not know, found by what its own types lose.
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::Resource;
+use k8s_openapi::api::{
+    admissionregistration, apps, autoscaling, batch, coordination, core, discovery, networking,
+    node, policy, rbac, scheduling, storage,
+};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{ManifestProblem, Object};
 
-/// The fields of an object that Kubernetes does not know, as a strict API server would refuse them.
+/// How an object of one kind is examined.
+type Examine = fn(&Object) -> Vec<ManifestProblem>;
+
+/// One row per kind, from the kinds' own types.
+macro_rules! kinds {
+    ($($kind:ty),+ $(,)?) => {
+        &[$((<$kind>::API_VERSION, <$kind>::KIND, lost_by::<$kind> as Examine)),+]
+    };
+}
+
+const KINDS: &[(&str, &str, Examine)] = kinds![
+    admissionregistration::v1::MutatingWebhookConfiguration,
+    admissionregistration::v1::ValidatingAdmissionPolicy,
+    admissionregistration::v1::ValidatingAdmissionPolicyBinding,
+    admissionregistration::v1::ValidatingWebhookConfiguration,
+    apiextensions::v1::CustomResourceDefinition,
+    apiregistration::v1::APIService,
+    apps::v1::DaemonSet,
+    apps::v1::Deployment,
+    apps::v1::ReplicaSet,
+    apps::v1::StatefulSet,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    batch::v1::CronJob,
+    batch::v1::Job,
+    coordination::v1::Lease,
+    core::v1::ConfigMap,
+    core::v1::Endpoints,
+    core::v1::LimitRange,
+    core::v1::Namespace,
+    core::v1::PersistentVolume,
+    core::v1::PersistentVolumeClaim,
+    core::v1::Pod,
+    core::v1::ResourceQuota,
+    core::v1::Secret,
+    core::v1::Service,
+    core::v1::ServiceAccount,
+    discovery::v1::EndpointSlice,
+    networking::v1::Ingress,
+    networking::v1::IngressClass,
+    networking::v1::NetworkPolicy,
+    node::v1::RuntimeClass,
+    policy::v1::PodDisruptionBudget,
+    rbac::v1::ClusterRole,
+    rbac::v1::ClusterRoleBinding,
+    rbac::v1::Role,
+    rbac::v1::RoleBinding,
+    scheduling::v1::PriorityClass,
+    storage::v1::CSIDriver,
+    storage::v1::StorageClass,
+];
+
+/// The fields of an object that Kubernetes does not know or that have another type, as a strict API server refuses them.
 ///
-/// Empty for kinds that are not looked at: those that no deployment of ours has.
-pub fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
-    match (object.api_version.as_str(), object.kind.as_str()) {
-        ("v1", "Namespace") => lost_by::<Namespace>(object),
-        ("v1", "ServiceAccount") => lost_by::<ServiceAccount>(object),
-        ("v1", "Secret") => lost_by::<Secret>(object),
-        ("v1", "ConfigMap") => lost_by::<ConfigMap>(object),
-        ("v1", "Service") => lost_by::<Service>(object),
-        ("apps/v1", "Deployment") => lost_by::<Deployment>(object),
-        ("apps/v1", "DaemonSet") => lost_by::<DaemonSet>(object),
-        ("rbac.authorization.k8s.io/v1", "ClusterRole") => lost_by::<ClusterRole>(object),
-        ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => {
-            lost_by::<ClusterRoleBinding>(object)
-        }
-        ("rbac.authorization.k8s.io/v1", "Role") => lost_by::<Role>(object),
-        ("rbac.authorization.k8s.io/v1", "RoleBinding") => lost_by::<RoleBinding>(object),
-        ("apiextensions.k8s.io/v1", "CustomResourceDefinition") => {
-            lost_by::<CustomResourceDefinition>(object)
-        }
-        _ => Vec::new(),
-    }
+/// Empty for kinds that Kubernetes itself does not have.
+pub(super) fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
+    let mut kinds = KINDS.iter();
+    let known = kinds
+        .find(|(api_version, kind, _)| *api_version == object.api_version && *kind == object.kind);
+    known.map_or_else(Vec::new, |(_, _, examine)| examine(object))
 }
 
 fn lost_by<T: DeserializeOwned + Serialize>(object: &Object) -> Vec<ManifestProblem> {

@@ -11,7 +11,6 @@ use super::announce::{Listener, Listeners};
 use super::blueprint::{Blueprint, Drafter};
 use super::board::{Board, PodStatus, Pods, Role, current};
 use super::contents::Contents;
-use super::failure::row;
 use super::judge::Verdict;
 use super::kubelet::Kubelet;
 use super::layout::Layout;
@@ -19,7 +18,6 @@ use super::{logs, scheduling};
 use crate::cluster::{CellPlan, NodeName, Programs, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, LogTail, Symptom};
-use crate::manifest::{self, ManifestProblem};
 
 /// The controllers of one cell.
 pub(super) struct Controller {
@@ -62,10 +60,9 @@ impl Controller {
         &self.kubelet.board
     }
 
-    /// Takes the objects in: each field known, every pod with a node to go to and a description that can be carried out.
+    /// Takes the objects in: every pod with a node to go to and a description that can be carried out.
     /// Then starts the mock, and an agent on every node as soon as the mock listens.
     pub(super) fn apply(self: &Arc<Self>) -> Result<(), Failure> {
-        self.know_every_field()?;
         self.place_every_agent()?;
         let (mock, ports) = self.drafter().mock(self.control_plane())?;
         self.mock_ports.get_or_init(|| ports);
@@ -124,20 +121,6 @@ impl Controller {
             source: format!("{} on {}", status.role.name(), status.node),
             lines: logs::tail(status.log.clone(), lines, &self.plan.mask).await,
         }
-    }
-
-    fn know_every_field(&self) -> Result<(), Failure> {
-        let objects = self.plan.rendered.objects();
-        let unknown: Vec<ManifestProblem> = objects.flat_map(manifest::unknown_fields).collect();
-        let Some(first) = unknown.first() else {
-            return Ok(());
-        };
-        let rows = unknown
-            .iter()
-            .map(|problem| row(problem.place.to_string(), "a known field", "unknown", false));
-        Err(Failure::new(Symptom::ObjectRefused, first.to_string())
-            .with_remedy(first.remedy.clone())
-            .with_evidence(rows))
     }
 
     fn place_every_agent(&self) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 mod network;
 mod pod;
+mod quantity;
 mod rbac;
 mod reference;
 mod workload;
@@ -10,12 +11,14 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{ManifestProblem, Object};
+use super::{ManifestProblem, Object, strict};
 
 /// A deployment under examination.
 pub(super) struct Deployed<'a> {
     /// The cell's namespace.
     pub(super) namespace: &'a str,
+    /// The name of the agent's DaemonSet, if it was found.
+    pub(super) agent: Option<&'a str>,
     /// Every object, in order.
     pub(super) objects: Vec<&'a Object>,
     /// What the agent is configured with.
@@ -33,6 +36,10 @@ impl Deployed<'_> {
     fn object(&self, kind: &str, name: &str) -> Option<&Object> {
         let mut objects = self.objects.iter().copied();
         objects.find(|object| object.is(kind, name))
+    }
+
+    fn is_agent(&self, object: &Object) -> bool {
+        object.kind == "DaemonSet" && self.agent == Some(object.name.as_str())
     }
 
     fn of_kind<'k>(&'k self, kind: &'k str) -> impl Iterator<Item = &'k Object> {
@@ -56,8 +63,19 @@ impl Findings<'_> {
 
     /// The object as its own type; what does not fit is a problem.
     fn decode<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
-        let typed = self.object.decode();
-        typed.map_err(|problem| self.problems.push(problem)).ok()
+        self.kept(Object::decode)
+    }
+
+    /// What `read` makes of the object; a problem that the object's type has shown before is not repeated.
+    fn kept<T>(&mut self, read: impl Fn(&Object) -> Result<T, ManifestProblem>) -> Option<T> {
+        let problem = match read(self.object) {
+            Ok(read) => return Some(read),
+            Err(problem) => problem,
+        };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+        None
     }
 }
 
@@ -77,16 +95,14 @@ pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
                 "keep one of the two, or give it another name",
             );
         }
+        findings.problems.extend(strict::unknown_fields(object));
         match object.kind.as_str() {
             "DaemonSet" => workload::daemon_set(&mut findings, deployed),
             "Deployment" => workload::deployment(&mut findings, deployed),
             "Service" => network::service(&mut findings, deployed),
             "ClusterRoleBinding" | "RoleBinding" => rbac::binding(&mut findings, deployed),
+            "ClusterRole" | "Role" => rbac::role(&mut findings, deployed),
             "ConfigMap" => network::agent_config(&mut findings, deployed),
-            "CustomResourceDefinition" => {
-                findings
-                    .decode::<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>();
-            }
             _ => {}
         }
     }

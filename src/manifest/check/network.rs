@@ -1,6 +1,6 @@
 //! From a URL in the agent's configuration through a Service to a container's port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service, ServicePort};
@@ -19,6 +19,7 @@ pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     else {
         return;
     };
+    service_ports(findings, spec.ports.as_deref().unwrap_or_default());
     let Some(selector) = spec.selector.filter(|selector| !selector.is_empty()) else {
         return;
     };
@@ -42,6 +43,25 @@ pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
                 format!("port {} leads to no port of the selected pods", port.port),
                 "name a port of the Deployment's container",
             );
+        }
+    }
+}
+
+fn service_ports(findings: &mut Findings<'_>, ports: &[ServicePort]) {
+    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    for (index, port) in ports.iter().enumerate() {
+        let field = format!("spec.ports[{index}]");
+        if !names.insert(port.name.as_deref().unwrap_or_default()) {
+            let message = match &port.name {
+                Some(name) => format!("two ports are called `{name}`"),
+                None => "two ports have no name".to_owned(),
+            };
+            findings.add(&format!("{field}.name"), message, "rename one of the two");
+        }
+        let protocol = port.protocol.as_deref().unwrap_or("TCP");
+        if !numbers.insert((port.port, protocol)) {
+            let message = format!("port {}/{protocol} is declared twice", port.port);
+            findings.add(&format!("{field}.port"), message, "keep one of the two");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Deployed, Findings, reference};
+use super::{Deployed, Findings, quantity, reference};
 
 /// Where a workload describes its pod.
 const POD: &str = "spec.template.spec";
@@ -19,10 +19,79 @@ pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec
     for (field, container) in containers {
         image(findings, &field, container);
         mounts(findings, &field, container, spec);
+        ports(findings, &field, container);
+        variables(findings, &field, container);
+        if let Some(resources) = &container.resources {
+            quantity::resources(findings, &format!("{field}.resources"), resources);
+        }
         probes(findings, &field, container);
         reference::of_container(findings, deployed, &field, container);
     }
+    names(findings, spec);
+    volumes(findings, spec);
+    quantity::all(findings, &format!("{POD}.overhead"), spec.overhead.as_ref());
     reference::of_pod(findings, deployed, POD, spec);
+}
+
+/// Containers of both lists share their names.
+fn names(findings: &mut Findings<'_>, spec: &PodSpec) {
+    let mut seen = BTreeSet::new();
+    let init = spec.init_containers.iter().flatten().enumerate();
+    let init = init.map(|(index, container)| ("initContainers", index, container));
+    let main = spec.containers.iter().enumerate();
+    let main = main.map(|(index, container)| ("containers", index, container));
+    for (list, index, container) in init.chain(main) {
+        if !seen.insert(container.name.as_str()) {
+            let message = format!("two containers are called `{}`", container.name);
+            let field = format!("{POD}.{list}[{index}].name");
+            findings.add(&field, message, "rename one of the two");
+        }
+    }
+}
+
+fn volumes(findings: &mut Findings<'_>, spec: &PodSpec) {
+    let mut seen = BTreeSet::new();
+    for (index, volume) in spec.volumes.iter().flatten().enumerate() {
+        let field = format!("{POD}.volumes[{index}]");
+        if !seen.insert(volume.name.as_str()) {
+            let message = format!("the volume `{}` is declared twice", volume.name);
+            findings.add(&format!("{field}.name"), message, "keep one of the two");
+        }
+        let limit = volume.empty_dir.as_ref();
+        if let Some(limit) = limit.and_then(|folder| folder.size_limit.as_ref()) {
+            quantity::one(findings, &format!("{field}.emptyDir.sizeLimit"), limit);
+        }
+    }
+}
+
+fn ports(findings: &mut Findings<'_>, field: &str, container: &Container) {
+    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    for (index, port) in container.ports.iter().flatten().enumerate() {
+        let field = format!("{field}.ports[{index}]");
+        if let Some(name) = &port.name
+            && !names.insert(name)
+        {
+            let message = format!("two ports are called `{name}`");
+            findings.add(&format!("{field}.name"), message, "rename one of the two");
+        }
+        let protocol = port.protocol.as_deref().unwrap_or("TCP");
+        if !numbers.insert((port.container_port, protocol)) {
+            let message = format!("port {}/{protocol} is declared twice", port.container_port);
+            let field = format!("{field}.containerPort");
+            findings.add(&field, message, "keep one of the two");
+        }
+    }
+}
+
+fn variables(findings: &mut Findings<'_>, field: &str, container: &Container) {
+    let mut names = BTreeSet::new();
+    for (index, variable) in container.env.iter().flatten().enumerate() {
+        if !names.insert(variable.name.as_str()) {
+            let message = format!("the variable `{}` is declared twice", variable.name);
+            let field = format!("{field}.env[{index}].name");
+            findings.add(&field, message, "keep one of the two");
+        }
+    }
 }
 
 /// An image's name as the kubelet takes it; the registry answers for the rest.

@@ -1,26 +1,143 @@
-//! Bindings: the role is there, and the accounts of the cell's namespace are.
+//! Roles and bindings: every binding has its role and its account, and the agent's account has the roles written for it.
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
 
 use super::{Deployed, Findings};
+use crate::manifest::{ManifestProblem, Object};
 
-/// Cluster roles that every cluster comes with, beside those that begin with `system:`.
+/// Cluster roles that every cluster has, besides those that begin with `system:`.
 const BUILT_IN_ROLES: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
 
 pub(super) fn binding(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
-    let parts: Option<(RoleRef, Option<Vec<Subject>>)> = if findings.object.kind == "RoleBinding" {
-        let typed = findings.decode::<RoleBinding>();
-        typed.map(|binding| (binding.role_ref, binding.subjects))
-    } else {
-        let typed = findings.decode::<ClusterRoleBinding>();
-        typed.map(|binding| (binding.role_ref, binding.subjects))
-    };
-    let Some((role, subjects)) = parts else {
+    let Some(binding) = findings.kept(Binding::read) else {
         return;
     };
-    examine_role(findings, deployed, &role);
-    for (index, subject) in subjects.iter().flatten().enumerate() {
+    examine_role(findings, deployed, &binding.role);
+    for (index, subject) in binding.subjects.iter().enumerate() {
         examine_subject(findings, deployed, &format!("subjects[{index}]"), subject);
+    }
+}
+
+/// A role that no binding uses is a problem, unless it is a cluster role for others; see [`Deployed::offered_roles`].
+pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+    let object = findings.object;
+    if deployed.is_complete && !deployed.is_bound(object) && !deployed.is_offered(object) {
+        findings.add(
+            "",
+            "is a role that no binding uses",
+            "bind it to the agent's account, or remove it",
+        );
+    }
+}
+
+/// Whether some binding gives the agent's account a role; manifests without any role need none.
+pub(super) fn account(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+    let mut roles = deployed.objects.iter().filter(|object| is_role(object));
+    let Some(account) = deployed.agent_account() else {
+        return;
+    };
+    // A role that isn't bound at all is reported where it is.
+    if deployed.is_complete
+        && deployed.is_agent(findings.object)
+        && roles.any(|role| deployed.is_bound(role))
+        && !deployed.agent_has_role()
+    {
+        findings.add(
+            "spec.template.spec.serviceAccountName",
+            format!("no binding gives the account `{account}` a role"),
+            "name the account among the subjects of a binding",
+        );
+    }
+}
+
+/// What a binding of either kind says.
+struct Binding {
+    role: RoleRef,
+    subjects: Vec<Subject>,
+}
+
+impl Binding {
+    fn read(object: &Object) -> Result<Self, ManifestProblem> {
+        let (role, subjects) = if object.kind == "RoleBinding" {
+            let typed: RoleBinding = object.decode()?;
+            (typed.role_ref, typed.subjects)
+        } else {
+            let typed: ClusterRoleBinding = object.decode()?;
+            (typed.role_ref, typed.subjects)
+        };
+        let subjects = subjects.unwrap_or_default();
+        Ok(Self { role, subjects })
+    }
+
+    fn names(&self, role: &Object) -> bool {
+        self.role.kind == role.kind && self.role.name == role.name
+    }
+
+    /// Whether it gives its role to the account, by name or with all others.
+    fn reaches(&self, account: &str, namespace: &str) -> bool {
+        let mut subjects = self.subjects.iter();
+        subjects.any(|subject| match subject.kind.as_str() {
+            "ServiceAccount" => {
+                subject.name == account && subject.namespace.as_deref() == Some(namespace)
+            }
+            "User" => subject.name == format!("system:serviceaccount:{namespace}:{account}"),
+            "Group" => {
+                subject.name == "system:authenticated"
+                    || subject.name == "system:serviceaccounts"
+                    || subject.name == format!("system:serviceaccounts:{namespace}")
+            }
+            _ => false,
+        })
+    }
+}
+
+fn is_role(object: &Object) -> bool {
+    matches!(object.kind.as_str(), "Role" | "ClusterRole")
+}
+
+impl Deployed<'_> {
+    /// The cluster roles that the manifests offer to others: no binding uses them, while the agent's account has its own.
+    pub(in crate::manifest) fn offered_roles(&self) -> impl Iterator<Item = &Object> {
+        let objects = self.objects.iter().copied();
+        objects
+            .filter(|object| is_role(object) && !self.is_bound(object) && self.is_offered(object))
+    }
+
+    fn is_offered(&self, role: &Object) -> bool {
+        let is_the_agents = self.agent_account().is_some_and(|account| {
+            role.name == account || role.name == format!("{account}-{}", self.namespace)
+        });
+        let is_aggregated = role.value.get("aggregationRule").is_some();
+        role.kind == "ClusterRole" && (is_aggregated || !is_the_agents && self.agent_has_role())
+    }
+
+    fn bindings(&self) -> impl Iterator<Item = Binding> {
+        let objects = self.objects.iter();
+        objects
+            .filter(|object| matches!(object.kind.as_str(), "RoleBinding" | "ClusterRoleBinding"))
+            .filter_map(|object| Binding::read(object).ok())
+    }
+
+    fn is_bound(&self, role: &Object) -> bool {
+        self.bindings().any(|binding| binding.names(role))
+    }
+
+    fn agent_has_role(&self) -> bool {
+        let account = self.agent_account();
+        account.is_some_and(|account| {
+            let mut bindings = self.bindings();
+            bindings.any(|binding| binding.reaches(&account, self.namespace))
+        })
+    }
+
+    fn agent_account(&self) -> Option<String> {
+        let agent = self.objects.iter().find(|object| self.is_agent(object))?;
+        let spec = agent.decode::<DaemonSet>().ok()?.spec.template.spec?;
+        Some(
+            spec.service_account_name
+                .unwrap_or_else(|| "default".to_owned()),
+        )
     }
 }
 

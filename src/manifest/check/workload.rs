@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
-use super::{Deployed, Findings, pod};
+use super::{Deployed, Findings, pod, rbac};
 use crate::manifest::{Object, names, selects};
 
 pub(super) fn daemon_set(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
@@ -16,6 +16,7 @@ pub(super) fn daemon_set(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     };
     let spec = typed.spec;
     examine(findings, deployed, &spec.selector, &spec.template);
+    rbac::account(findings, deployed);
 }
 
 pub(super) fn deployment(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {

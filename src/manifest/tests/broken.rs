@@ -223,8 +223,8 @@ fn a_field_that_kubernetes_does_not_know_is_found() {
         "mountPath: /var/run/plexd",
         "mountPath: /var/run/plexd\n              readonly: true",
     );
-    let rendered = Case::new(with_file("daemonset.yaml", text)).rendered();
-    let found = crate::manifest::unknown_fields(rendered.object("DaemonSet", "plexd").unwrap());
+    let sources = with_file("daemonset.yaml", text);
+    let found = Case::new(sources).render().err().unwrap();
     assert_eq!(
         said(&found),
         [

@@ -1,6 +1,7 @@
 //! The built-in manifests, rendered: as they are kept, in order, without a token and without a misspelt field.
 
-use super::super::{Object, Part, unknown_fields};
+use super::super::strict::unknown_fields;
+use super::super::{Object, Part};
 use super::{Case, TOKEN};
 
 #[test]

@@ -2,9 +2,11 @@
 
 mod broken;
 mod foreign;
+mod fuzz;
 mod golden;
 mod labels;
 mod patches;
+mod rejected;
 mod shared;
 
 use std::collections::BTreeMap;

@@ -5,13 +5,18 @@ use serde_json::json;
 use super::{Case, Folder, said, value};
 use crate::manifest::{Shared, Sources};
 
+/// What keeps a cell apart in a cluster that others use.
+pub(super) fn apart() -> Shared {
+    Shared {
+        labels: [("e2e-matrix/run".to_owned(), "x7k2p".to_owned())].into(),
+        annotations: [("e2e-matrix/image".to_owned(), "mock:1".to_owned())].into(),
+        folder: "/var/lib/plexd-e2e/plexd-e2e".to_owned(),
+    }
+}
+
 fn beside_others(sources: Sources) -> Case {
     Case {
-        shared: Some(Shared {
-            labels: [("e2e-matrix/run".to_owned(), "x7k2p".to_owned())].into(),
-            annotations: [("e2e-matrix/image".to_owned(), "mock:1".to_owned())].into(),
-            folder: "/var/lib/plexd-e2e/plexd-e2e".to_owned(),
-        }),
+        shared: Some(apart()),
         ..Case::new(sources)
     }
 }

@@ -4,6 +4,7 @@ mod engine;
 mod existing;
 mod faults;
 mod kill;
+mod labels;
 mod provider;
 mod reuse;
 mod together;

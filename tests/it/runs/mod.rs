@@ -8,6 +8,7 @@ mod foreign_record;
 mod full_disk;
 mod interruption;
 mod keep;
+pub(crate) mod labels;
 mod mixed;
 mod recorded;
 mod retries;

@@ -74,22 +74,6 @@ async fn logs_are_private_and_without_tokens() {
 }
 
 #[tokio::test]
-async fn a_misspelt_field_is_refused_as_a_strict_server_would() {
-    let lab = Setup::agent("exec sleep 600")
-        .with("readOnlyRootFilesystem", "readonlyRootFilesystem")
-        .lab();
-    let failure = lab.apply().await.unwrap_err();
-    assert_eq!(failure.symptom, Symptom::ObjectRefused);
-    assert!(
-        failure
-            .message
-            .contains("securityContext.readonlyRootFilesystem"),
-        "{failure}"
-    );
-    lab.destroy().await;
-}
-
-#[tokio::test]
 async fn an_agent_that_tolerates_no_taint_misses_the_control_plane() {
     let lab = Setup::agent("exec sleep 600")
         .with(

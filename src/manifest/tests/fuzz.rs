@@ -1,0 +1,310 @@
+//! Manifests that are damaged in any way: a problem or a deployment comes of each, never a panic or a hang.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::Case;
+use crate::manifest::{Folder, Sources};
+
+const SHIPPED: [(&str, &str); 4] = [
+    (
+        "daemonset.yaml",
+        include_str!("../../../deploy/kubernetes/daemonset.yaml"),
+    ),
+    (
+        "rbac.yaml",
+        include_str!("../../../deploy/kubernetes/rbac.yaml"),
+    ),
+    (
+        "serviceaccount.yaml",
+        include_str!("../../../deploy/kubernetes/serviceaccount.yaml"),
+    ),
+    (
+        "mock-api.yaml",
+        include_str!("../../../deploy/mock-api/mock-api.yaml"),
+    ),
+];
+
+/// One damage to a tree; `at` chooses the node.
+#[derive(Clone, Debug)]
+enum Damage {
+    Delete,
+    Duplicate,
+    Replace(Value),
+    Rename(String),
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        prop::sample::select(vec![
+            "",
+            "plexd",
+            "mock-api",
+            "default",
+            "apps/v1",
+            "List",
+            "DaemonSet",
+            "1e999999999999",
+            "9223372036854775808Ei",
+            "-0",
+            "\u{feff}",
+        ])
+        .prop_map(Value::from),
+    ]
+}
+
+fn tree() -> impl Strategy<Value = Value> {
+    scalar().prop_recursive(6, 40, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-z]{1,8}", inner, 0..4)
+                .prop_map(|table| Value::from(serde_json::Map::from_iter(table))),
+        ]
+    })
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        Just(Damage::Delete),
+        Just(Damage::Duplicate),
+        tree().prop_map(Damage::Replace),
+        "[a-zA-Z]{0,12}".prop_map(Damage::Rename),
+    ]
+}
+
+/// The paths of all nodes, as JSON pointers.
+fn nodes(value: &Value, path: &str, found: &mut Vec<String>) {
+    found.push(path.to_owned());
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                nodes(value, &format!("{path}/{key}"), found);
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                nodes(value, &format!("{path}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn hurt(document: &mut Value, at: prop::sample::Index, damage: Damage) {
+    let mut paths = Vec::new();
+    nodes(document, "", &mut paths);
+    let path = &paths[at.index(paths.len())];
+    if let Damage::Replace(value) = damage {
+        if let Some(node) = document.pointer_mut(path) {
+            *node = value;
+        }
+        return;
+    }
+    let Some((parent, key)) = path.rsplit_once('/') else {
+        return;
+    };
+    let key = key.replace("~1", "/").replace("~0", "~");
+    match (document.pointer_mut(parent), damage) {
+        (Some(Value::Object(table)), Damage::Delete) => {
+            table.remove(&key);
+        }
+        (Some(Value::Object(table)), Damage::Rename(name)) => {
+            let value = table.remove(&key).unwrap_or_default();
+            table.insert(name, value);
+        }
+        (Some(Value::Array(list)), Damage::Delete) => {
+            list.remove(key.parse().unwrap());
+        }
+        (Some(Value::Array(list)), Damage::Duplicate) => {
+            let index: usize = key.parse().unwrap();
+            list.push(list[index].clone());
+        }
+        _ => {}
+    }
+}
+
+/// Renders the shipped deployment with other texts, alone in its cluster and beside others, and reads every answer.
+fn survive(texts: BTreeMap<&str, String>) {
+    let mut case = Case::new(sources(texts));
+    for shared in [None, Some(super::shared::apart())] {
+        case.shared = shared;
+        match case.render() {
+            Ok(rendered) => drop((rendered.masked_yaml(), rendered.notices().len())),
+            Err(problems) => {
+                assert!(!problems.is_empty());
+                let said = super::said(&problems);
+                assert!(said.iter().all(|problem| problem.len() < 1 << 20));
+            }
+        }
+    }
+}
+
+fn sources(mut texts: BTreeMap<&str, String>) -> Sources {
+    let builtin = Sources::builtin();
+    let mut files: BTreeMap<String, String> = builtin
+        .manifests
+        .manifests()
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .collect();
+    let mock = texts.remove("mock-api.yaml");
+    files.extend(
+        texts
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), text)),
+    );
+    let sources = builtin.with_manifests(Folder::new("fuzzed", files));
+    match mock {
+        Some(mock) => sources.with_mock(Folder::new(
+            "fuzzed",
+            [("mock-api.yaml".to_owned(), mock)].into(),
+        )),
+        None => sources,
+    }
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+fn written(documents: &[Value]) -> String {
+    let texts = documents
+        .iter()
+        .map(|value| serde_saphyr::to_string(value).unwrap());
+    texts.collect::<Vec<_>>().join("\n---\n")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_trees_are_survived(
+        damages in prop::collection::vec((0..SHIPPED.len(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), damage()), 1..6),
+    ) {
+        let mut trees = SHIPPED.map(|(name, text)| (name, documents(text)));
+        for (file, document, at, damage) in damages {
+            let documents = &mut trees[file].1;
+            let document = document.index(documents.len());
+            hurt(&mut documents[document], at, damage);
+        }
+        survive(trees.map(|(name, documents)| (name, written(&documents))).into());
+    }
+
+    #[test]
+    fn damaged_texts_are_survived(
+        file in 0..SHIPPED.len(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..40_usize, text()), 1..4),
+    ) {
+        let (name, shipped) = SHIPPED[file];
+        let mut characters: Vec<char> = shipped.chars().collect();
+        for (at, length, text) in edits {
+            let start = at.index(characters.len() + 1);
+            let end = (start + length).min(characters.len());
+            characters.splice(start..end, text.chars());
+        }
+        survive([(name, characters.into_iter().collect())].into());
+    }
+
+    #[test]
+    fn any_text_is_survived(file in 0..SHIPPED.len(), text in any::<String>()) {
+        survive([(SHIPPED[file].0, text)].into());
+    }
+}
+
+/// Pieces of YAML that mean something, and any others.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        ".{0,20}",
+        prop::sample::select(vec![
+            "\t",
+            "\r\n",
+            "\u{feff}",
+            "---\n",
+            "...\n",
+            "&a ",
+            "*a",
+            "<<: *a\n",
+            "!!binary ",
+            "!x ",
+            "? ",
+            "|2-\n",
+            ">\n",
+            "{",
+            "[",
+            "}",
+            "]",
+            "'",
+            "\"",
+            "# ",
+            "%YAML 1.2\n",
+            "- - - - ",
+            ": ",
+            "\0",
+            "0x",
+            "1e400",
+            ".nan",
+            ".inf",
+            "~",
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+fn only(text: String) {
+    survive([("daemonset.yaml", text)].into());
+}
+
+#[test]
+fn aliases_that_multiply_are_survived() {
+    let mut lines = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned()];
+    for level in 1..30 {
+        let below = format!("*a{}, ", level - 1).repeat(9);
+        lines.push(format!("a{level}: &a{level} [{below}]\n"));
+    }
+    only(lines.concat());
+}
+
+#[test]
+fn depth_is_survived() {
+    for (open, close) in [("[", "]"), ("{a: ", "}"), ("- ", "")] {
+        only(format!(
+            "a:\n {}{}",
+            open.repeat(100_000),
+            close.repeat(100_000)
+        ));
+    }
+    let items = json!({"kind": "List", "items": []}).to_string();
+    let lists = (0..5_000).fold(items, |inner, _| {
+        format!("{{\"kind\": \"List\", \"items\": [{inner}]}}")
+    });
+    only(lists);
+}
+
+#[test]
+fn size_is_survived() {
+    only(
+        format!("{}\n", SHIPPED[0].1)
+            .repeat(2)
+            .replace("apiVersion", "---\napiVersion")
+            .repeat(50),
+    );
+    only(format!("a: \"{}\"\n", "x".repeat(20_000_000)));
+    only("---\na: 1\n".repeat(100_000));
+}
+
+#[test]
+fn line_ends_and_a_byte_order_mark_change_nothing() {
+    for text in [
+        SHIPPED[0].1.replace('\n', "\r\n"),
+        format!("\u{feff}{}", SHIPPED[0].1),
+    ] {
+        Case::new(sources([("daemonset.yaml", text)].into())).rendered();
+    }
+}

@@ -1,0 +1,123 @@
+//! Objects that the API server would refuse, and roles without their bindings: found before any cluster is created.
+
+use super::patches::with_file;
+use super::{Case, said};
+use crate::manifest::{Folder, Sources};
+
+const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
+const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
+const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
+
+/// What stands in for what in the DaemonSet's file.
+const DAEMON_SET_EDITS: &[(&str, &str)] = &[
+    (
+        "        - name: run\n          hostPath",
+        "        - name: data\n          hostPath",
+    ),
+    ("mountPath: /var/run/plexd", "mountPath: /var/lib/plexd"),
+    (
+        "              protocol: TCP\n",
+        "              protocol: TCP\n            - name: health\n              containerPort: 9101\n            - name: other\n              containerPort: 9100\n",
+    ),
+    (
+        "            - name: MY_NODE_NAME\n",
+        "            - {name: PLEXD_BOOTSTRAP_TOKEN, value: x}\n            - name: MY_NODE_NAME\n",
+    ),
+    ("              cpu: 50m\n", "              cpu: 50mm\n"),
+    (
+        "              memory: 256Mi\n",
+        "              memory: 256MB\n",
+    ),
+    ("              cpu: 50m\n", "              cpu: -1\n"),
+    (
+        "      volumes:\n",
+        "      volumes:\n        - {name: scratch, emptyDir: {sizeLimit: lots}}\n",
+    ),
+    (
+        "      containers:\n",
+        "      initContainers:\n        - {name: plexd, image: 'a:1'}\n      containers:\n",
+    ),
+    (
+        "mountPath: /var/run/plexd\n",
+        "mountPath: /var/run/plexd\n              readonly: true\n",
+    ),
+    ("hostNetwork: true", "hostNetwork: 'yes'"),
+    ("containerPort: 9100", "containerPort: nine"),
+    ("apiVersion: apps/v1\n", "apiVersion: apps/v1beta1\n"),
+];
+
+#[test]
+fn a_daemon_set_that_would_be_refused_is_found() {
+    let of = |(from, to): &(&str, &str)| {
+        assert!(DAEMON_SET.contains(from), "{from:?} is not there");
+        problems(with_file(
+            "daemonset.yaml",
+            DAEMON_SET.replacen(from, to, 1),
+        ))
+    };
+    let found: Vec<_> = DAEMON_SET_EDITS.iter().map(of).collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn a_service_that_would_be_refused_is_found() {
+    let ports = "  ports:\n    - name: http\n      port: 8080\n";
+    assert!(MOCK.contains(ports));
+    let twice = "  ports:\n    - {name: https, port: 8080}\n    - name: http\n      port: 8080\n";
+    let text = MOCK
+        .replace(ports, twice)
+        .replace("type: ClusterIP", "typ: ClusterIP");
+    let files = [("mock.yaml".to_owned(), text)].into();
+    insta::assert_snapshot!(problems(
+        Sources::builtin().with_mock(Folder::new("mock", files))
+    ));
+}
+
+#[test]
+fn fields_of_every_kind_are_examined() {
+    let text = RBAC
+        .replacen("verbs:", "verb:", 1)
+        .replace("roleRef:\n", "roleReference: plexd\nroleRef:\n");
+    insta::assert_snapshot!(problems(with_file("rbac.yaml", text)));
+}
+
+#[test]
+fn a_role_without_its_binding_is_found() {
+    let roles: Vec<_> = RBAC
+        .split("---\n")
+        .filter(|text| {
+            !text.contains("kind: ClusterRoleBinding") && !text.contains("kind: RoleBinding")
+        })
+        .collect();
+    insta::assert_snapshot!(problems(with_file("rbac.yaml", roles.join("---\n"))));
+}
+
+#[test]
+fn a_binding_for_another_account_leaves_the_agent_without_a_role() {
+    let text = RBAC.replace(
+        "    namespace: plexd-system\n",
+        "    namespace: elsewhere\n",
+    );
+    insta::assert_snapshot!(problems(with_file("rbac.yaml", text)));
+}
+
+#[test]
+fn the_agents_own_cluster_role_needs_its_binding_beside_others_too() {
+    let cut = RBAC.replacen(
+        "kind: ClusterRole\n  name: plexd\n",
+        "kind: ClusterRole\n  name: view\n",
+        1,
+    );
+    insta::assert_snapshot!(problems(with_file("rbac.yaml", cut)));
+}
+
+#[test]
+fn cluster_roles_for_others_are_a_notice() {
+    let reader = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: plexd-state-reader}\nrules: []\n";
+    let rendered = Case::new(with_file("rbac.yaml", format!("{RBAC}{reader}"))).rendered();
+    insta::assert_snapshot!(rendered.notices().join("\n"));
+}
+
+fn problems(sources: Sources) -> String {
+    said(&Case::new(sources).render().err().unwrap()).join("\n")
+}

@@ -1,0 +1,27 @@
+//! Other labels on the pods of agent and mock, on a real cluster.
+
+use crate::runs::labels::{PATIENCE, workplace};
+use crate::support::inherited::inherited;
+
+/// What finds engine and kind, and the locks that runs of one user share.
+const INHERITED: [&str; 5] = [
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "XDG_STATE_HOME",
+];
+
+#[test]
+#[ignore = "needs kind (creates 1 cluster)"]
+fn other_labels_pass_on_kind() {
+    let place = workplace();
+    let mut command = place.command(&["--provider", "kind", "--keep", "never"]);
+    let output = command
+        .envs(inherited(&INHERITED))
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+}
