@@ -62,6 +62,10 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mut problems = Vec::new();
     let agent_config = merge(base_agent_config(inputs.namespace), inputs.agent_config);
     let mut steps = read_steps(inputs, &agent_config, &mut problems);
+    if let Some(problem) = too_many(&steps) {
+        problems.push(problem);
+        return Err(ManifestProblems(problems));
+    }
     move_into_namespace(&mut steps, inputs.namespace);
     if let Some(shared) = inputs.shared {
         problems.extend(shared::set_apart(&mut steps, inputs.namespace, shared));
@@ -91,6 +95,19 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
         }),
         _ => Err(ManifestProblems(problems)),
     }
+}
+
+fn too_many(steps: &[Step]) -> Option<ManifestProblem> {
+    let mut objects = steps.iter().flat_map(|step| &step.objects);
+    let first = objects.nth(check::MAX_OBJECTS)?;
+    Some(ManifestProblem::new(
+        first.place(""),
+        format!(
+            "is one object too many: a deployment has at most {}",
+            check::MAX_OBJECTS
+        ),
+        "deploy fewer objects",
+    ))
 }
 
 fn read_steps(

@@ -21,6 +21,7 @@ mod retry;
 mod run;
 mod session;
 mod signals;
+mod texts;
 
 use plan::{Planner, Sourced};
 use provider::{Chosen, ProviderOptions, choose};

@@ -1,17 +1,17 @@
 //! From selected cells to their plans: everything that can be refused is, before anything is made.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RunFolder;
+use super::texts::folder;
 use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider};
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
-use crate::manifest::{self, Folder, Inputs, ManifestProblems, Rendered, Shared, Sources};
+use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Shared, Sources};
 use crate::matrix::{Cell, CellId, ConfigName, Deploy, Keep, PhaseSettings, Prefix};
 use crate::secret::{Mask, Secret};
 
@@ -132,47 +132,6 @@ fn sources(deploy: &Deploy, base: &Path) -> Result<Sources, PlanError> {
         sources = sources.with_mock(folder(base, path)?);
     }
     Ok(sources)
-}
-
-/// The manifests below `path`, or the one file that it is.
-fn folder(base: &Path, path: &Path) -> Result<Folder, PlanError> {
-    let whole = base.join(path);
-    let mut files = BTreeMap::new();
-    let read = if whole.is_dir() {
-        read_below(&whole, "", &mut files)
-    } else {
-        let name = whole
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        fs::read_to_string(&whole).map(|text| {
-            files.insert(name.unwrap_or_default(), text);
-        })
-    };
-    let label = if whole.is_dir() {
-        path
-    } else {
-        path.parent().unwrap_or(path)
-    };
-    match read {
-        Ok(()) => Ok(Folder::new(label.display().to_string(), files)),
-        Err(source) => Err(PlanError::Read {
-            path: whole,
-            source,
-        }),
-    }
-}
-
-fn read_below(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            read_below(&entry.path(), &format!("{name}/"), files)?;
-        } else if manifest::is_manifest_name(&name) {
-            files.insert(name, fs::read_to_string(entry.path())?);
-        }
-    }
-    Ok(())
 }
 
 /// What the plans of a run are made from.

@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use super::{ManifestProblem, Object, strict};
 
+/// How many objects a deployment may have.
+pub(super) const MAX_OBJECTS: usize = 500;
+
 /// A deployment under examination.
 pub(super) struct Deployed<'a> {
     /// The cell's namespace.

@@ -308,3 +308,16 @@ fn line_ends_and_a_byte_order_mark_change_nothing() {
         Case::new(sources([("daemonset.yaml", text)].into())).rendered();
     }
 }
+
+#[test]
+fn a_crowd_of_objects_is_one_problem() {
+    let account = "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n";
+    let crowd = sources([("serviceaccount.yaml", account.repeat(500))].into());
+    let problems = Case::new(crowd).render().err().unwrap();
+    let said = super::said(&problems);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].ends_with("a deployment has at most 500"),
+        "{said:?}"
+    );
+}

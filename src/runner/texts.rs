@@ -1,0 +1,160 @@
+//! Reads the manifests that `[deploy]` names: regular files of text, within limits, below a folder that ends.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::plan::PlanError;
+use crate::manifest::{self, Folder};
+
+/// The size up to which a manifest is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+/// How many manifests a folder may hold.
+const MAX_FILES: usize = 500;
+
+/// The manifests below `path`, or the one file that it is.
+pub(super) fn folder(base: &Path, path: &Path) -> Result<Folder, PlanError> {
+    let whole = base.join(path);
+    let mut reader = Reader::default();
+    let label = if whole.is_dir() {
+        reader.read_below(&whole, "")?;
+        path
+    } else {
+        let name = whole.file_name().unwrap_or_default().to_string_lossy();
+        reader.read_file(&whole, name.into_owned())?;
+        path.parent().unwrap_or(path)
+    };
+    Ok(Folder::new(label.display().to_string(), reader.files))
+}
+
+#[derive(Default)]
+struct Reader {
+    /// Text by path inside the folder.
+    files: BTreeMap<String, String>,
+    /// The real paths of the folders that lead to the current one.
+    above: Vec<PathBuf>,
+}
+
+impl Reader {
+    fn read_below(&mut self, folder: &Path, prefix: &str) -> Result<(), PlanError> {
+        let failed = |source| failed(folder, source);
+        let real = folder.canonicalize().map_err(failed)?;
+        if self.above.contains(&real) {
+            return Err(failed(io::Error::other(
+                "the link leads back to a folder above it",
+            )));
+        }
+        self.above.push(real);
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                self.read_below(&entry.path(), &format!("{name}/"))?;
+            } else if manifest::is_manifest_name(&name) {
+                self.read_file(&entry.path(), name)?;
+            }
+        }
+        self.above.pop();
+        Ok(())
+    }
+
+    fn read_file(&mut self, path: &Path, name: String) -> Result<(), PlanError> {
+        if self.files.len() == MAX_FILES {
+            let message = format!("the folder holds more than {MAX_FILES} manifests");
+            return Err(failed(path, io::Error::other(message)));
+        }
+        let text = text(path).map_err(|source| failed(path, source))?;
+        self.files.insert(name, text);
+        Ok(())
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> PlanError {
+    PlanError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    // Opening a pipe would wait for a writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .split(|byte| *byte == b'\n')
+            .count();
+        io::Error::other(format!("line {line} is not UTF-8"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// What reading a folder says in which `make` has put something.
+    fn said(make: impl FnOnce(&Path)) -> String {
+        let place = tempfile::tempdir().unwrap();
+        make(place.path());
+        match folder(place.path(), Path::new("")) {
+            Ok(_) => "fine".to_owned(),
+            Err(PlanError::Read { path, source }) => {
+                let path = path.strip_prefix(place.path()).unwrap();
+                format!("{}: {source}", path.display())
+            }
+            Err(other) => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_named() {
+        let binary = |place: &Path| fs::write(place.join("a.yaml"), b"a: 1\nb: \xff\n").unwrap();
+        assert_eq!(said(binary), "a.yaml: line 2 is not UTF-8");
+        let pipe = |place: &Path| {
+            let pipe = place.join("a.yaml");
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        };
+        assert_eq!(said(pipe), "a.yaml: it is not a regular file");
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused() {
+        let large = |place: &Path| {
+            let file = File::create(place.join("a.yaml")).unwrap();
+            file.set_len(1 << 40).unwrap();
+        };
+        assert_eq!(said(large), "a.yaml: it is larger than 1 MiB");
+        let many = |place: &Path| {
+            for index in 0..=MAX_FILES {
+                fs::write(place.join(format!("{index}.yaml")), "").unwrap();
+            }
+        };
+        assert!(said(many).ends_with("more than 500 manifests"));
+    }
+
+    #[test]
+    fn links_that_lead_back_are_refused() {
+        let round = |place: &Path| {
+            symlink(place, place.join("a")).unwrap();
+            symlink(place, place.join("b")).unwrap();
+        };
+        assert!(said(round).ends_with("the link leads back to a folder above it"));
+        let twice = |place: &Path| {
+            fs::create_dir(place.join("a")).unwrap();
+            symlink(place.join("a"), place.join("b")).unwrap();
+        };
+        assert_eq!(said(twice), "fine");
+    }
+}
