@@ -88,9 +88,16 @@ pub(crate) fn place(pod: &Pod) -> &str {
     node.unwrap_or("no node")
 }
 
+fn has_node(pod: &Pod) -> bool {
+    pod.spec
+        .as_ref()
+        .is_some_and(|spec| spec.node_name.is_some())
+}
+
 fn title(pod: &Pod, owner: Owner) -> String {
     match owner {
-        Owner::Agent => format!("the agent on {}", place(pod)),
+        Owner::Agent if has_node(pod) => format!("the agent on {}", place(pod)),
+        Owner::Agent => "the agent".to_owned(),
         Owner::Mock => "the mock".to_owned(),
         Owner::Other | Owner::System => format!("{} on {}", pod.name_any(), place(pod)),
     }
@@ -159,7 +166,7 @@ fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Sus
     }
     if let Some(end) = terminated(status).find(|end| is_start_error(end.reason.as_deref())) {
         let why = end.message.as_deref().unwrap_or_default();
-        let message = format!("{who} can't start: {why}");
+        let message = format!("{why} ({who} can't start)");
         return Some(suspicion(pod, SHORT, of_start_error(why), message));
     }
     if let Some(count) = crashes(status).filter(|count| *count >= CRASHES) {
@@ -183,7 +190,7 @@ fn of_container(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Sus
     let (patience, symptom) = of_waiting(waiting.reason.as_deref()?, detail)?;
     let reason = waiting.reason.as_deref().unwrap_or_default();
     let message = format!(
-        "{who} can't start: {reason}: {detail} (image {})",
+        "{detail} ({reason}: {who} can't start from image {})",
         status.image
     );
     Some(suspicion(pod, patience, symptom, message))
@@ -205,7 +212,7 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
         {
             Some((SHORT, Symptom::DanglingReference))
         }
-        "CreateContainerConfigError" => Some((SHORT, Symptom::ContainerConfig)),
+        "CreateContainerConfigError" => Some((SHORT, of_start_error(detail))),
         "CreateContainerError" | "RunContainerError" => Some((LONG, of_start_error(detail))),
         _ => None,
     }
@@ -277,7 +284,7 @@ fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion
         condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
     })?;
     let why = condition.message.as_deref().unwrap_or_default();
-    let message = format!("no node takes {}: {why}", title(pod, owner));
+    let message = format!("{why} (no node takes {})", title(pod, owner));
     nodes_ready.then(|| suspicion(pod, LONG, Symptom::Unschedulable, message))
 }
 
@@ -370,7 +377,7 @@ fn of_event(event: &Event) -> Option<Suspicion> {
     Some(Suspicion {
         key: format!("{subject}/{symptom}"),
         patience,
-        failure: Failure::new(symptom, format!("{subject}: {why}")),
+        failure: Failure::new(symptom, format!("{why} ({subject})")),
     })
 }
 
@@ -548,6 +555,13 @@ mod tests {
             (
                 waiting("CreateContainerError", "no space left on device"),
                 vec![(Symptom::PodNotStarted, LONG)],
+            ),
+            (
+                waiting(
+                    "CreateContainerConfigError",
+                    "write etc-hosts: no space left on device",
+                ),
+                vec![(Symptom::PodNotStarted, SHORT)],
             ),
             (
                 container(0, &start_error, &json!({})),

@@ -1,154 +1,41 @@
 //! The provider `existing` against a cluster that was made by hand: cells run, and the cluster is left as it was found.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use crate::support::Scratch;
+use crate::support::by_hand::{Hand, bring_images};
 use crate::support::record;
-use e2e_matrix::cluster::images::{self, Sources, image_names};
 use e2e_matrix::event::{CellVerdict, Execution};
-use e2e_matrix::machine::StateFolder;
-use e2e_matrix::matrix::{Images, Phase};
+use e2e_matrix::matrix::Phase;
 
-const NODE_IMAGE: &str = "kindest/node:v1.34.4";
-/// Far more than the cells take.
-const PATIENCE: Duration = Duration::from_secs(400);
-
-/// A cluster of the test's own. It is gone with the test, whatever becomes of that.
-struct Hand {
-    name: String,
-    place: Scratch,
-}
-
-impl Hand {
-    fn new() -> Self {
-        let name = format!("by-hand-{}", std::process::id());
-        let place = Scratch::new();
-        let hand = Self { name, place };
-        let kubeconfig = hand.kubeconfig();
-        let kubeconfig = kubeconfig.to_str().unwrap();
-        hand.kind(&[
-            "create",
-            "cluster",
-            "--kubeconfig",
-            kubeconfig,
-            "--image",
-            NODE_IMAGE,
-        ]);
-        hand
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        self.place.path().join("kubeconfig")
-    }
-
-    fn kind(&self, arguments: &[&str]) {
-        let output = Command::new("kind")
-            .args(arguments)
-            .args(["--name", &self.name])
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {stderr}");
-    }
-
-    /// A command in the node.
-    fn node(&self, arguments: &[&str]) -> String {
-        let output = Command::new("docker")
-            .args(["exec", &format!("{}-control-plane", self.name)])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> String {
-        let kubectl = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
-        self.node(&[&kubectl, arguments].concat())
-    }
-
-    /// Everything that could be changed for somebody else, as a listing.
-    fn listing(&self) -> String {
-        let kinds = "namespaces,clusterroles,clusterrolebindings,customresourcedefinitions";
-        let objects = self.kubectl(&["get", kinds, "--output", "name"]);
-        let leases = self.kubectl(&[
-            "get",
-            "leases",
-            "--namespace",
-            "default",
-            "--output",
-            "name",
-        ]);
-        let foreign = self.kubectl(&[
-            "get",
-            "configmap,plexdhooks",
-            "--namespace",
-            "somebody",
-            "--output",
-            "name",
-        ]);
-        let version = self.kubectl(&[
-            "get",
-            "customresourcedefinition/plexdhooks.plexd.plexsphere.com",
-            "--output",
-            "jsonpath={.metadata.uid} {.metadata.resourceVersion}",
-        ]);
-        let find =
-            "find /var/lib/plexd-e2e /var/lib/plexd /run/plexd -mindepth 1 2>/dev/null || true";
-        let folders = self.node(&["sh", "-c", find]);
-        [objects, leases, foreign, version, folders].join("\n")
-    }
-
-    /// Runs the binary. Returns its exit code and what it told.
-    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let context = format!("kind-{}", self.name);
-        let kubeconfig = self.kubeconfig();
-        let common = [
-            "--provider",
-            "existing",
-            "--context",
-            &context,
-            "--kubeconfig",
-        ];
-        let mut command = self.place.command(&[]);
-        command.args(common).arg(kubeconfig).args(arguments);
-        let output = command.timeout(PATIENCE).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), told)
-    }
-}
-
-impl Drop for Hand {
-    fn drop(&mut self) {
-        let arguments = ["delete", "cluster", "--name", &self.name, "--kubeconfig"];
-        let mut command = Command::new("kind");
-        drop(command.args(arguments).arg(self.kubeconfig()).output());
-    }
-}
-
-/// Brings the reference images onto the node under the names that they have, as somebody's registry would. Returns their names.
-fn bring_images(hand: &Hand) -> (String, String) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
-    let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
-    let sources = Sources {
-        images: Images::default(),
-        base: PathBuf::from("."),
-        runner,
-    };
-    let state = StateFolder::at(hand.place.path().join("archives"));
-    let archives = runtime.block_on(async {
-        let docker = images::connect().await.unwrap();
-        images::ensure(&docker, &state, &sources, &names)
-            .await
-            .unwrap()
-    });
-    for archive in archives {
-        hand.kind(&["load", "image-archive", archive.path.to_str().unwrap()]);
-    }
-    (names.agent, names.mock)
+/// Everything that could be changed for somebody else, as a listing.
+fn listing(hand: &Hand) -> String {
+    let kinds = "namespaces,clusterroles,clusterrolebindings,customresourcedefinitions";
+    let objects = hand.kubectl(&["get", kinds, "--output", "name"]);
+    let leases = hand.kubectl(&[
+        "get",
+        "leases",
+        "--namespace",
+        "default",
+        "--output",
+        "name",
+    ]);
+    let foreign = hand.kubectl(&[
+        "get",
+        "configmap,plexdhooks",
+        "--namespace",
+        "somebody",
+        "--output",
+        "name",
+    ]);
+    let version = hand.kubectl(&[
+        "get",
+        "customresourcedefinition/plexdhooks.plexd.plexsphere.com",
+        "--output",
+        "jsonpath={.metadata.uid} {.metadata.resourceVersion}",
+    ]);
+    let find = "find /var/lib/plexd-e2e /var/lib/plexd /run/plexd -mindepth 1 2>/dev/null || true";
+    let folders = hand.node(&["sh", "-c", find]);
+    [objects, leases, foreign, version, folders].join("\n")
 }
 
 fn matrix(agent: &str, mock: &str) -> String {
@@ -201,7 +88,7 @@ fn cells_come_and_go_and_the_cluster_stays_as_it_was() {
         "--all",
         "--timeout=60s",
     ]);
-    let before = hand.listing();
+    let before = listing(&hand);
     let kubeconfig = std::fs::read(hand.kubeconfig()).unwrap();
 
     for _ in 0..2 {
@@ -226,7 +113,7 @@ fn cells_come_and_go_and_the_cluster_stays_as_it_was() {
                 Some("cluster runs 1.34 with 1 node")
             );
         }
-        assert_eq!(hand.listing(), before);
+        assert_eq!(listing(&hand), before);
         assert_eq!(std::fs::read(hand.kubeconfig()).unwrap(), kubeconfig);
         record::assert_nothing_else_is_left(&hand.place, &run);
     }
@@ -238,7 +125,7 @@ fn cells_come_and_go_and_the_cluster_stays_as_it_was() {
     let (code, told) = hand.run(&["--filter", "k8s-1.34 and default", "--keep", "always"]);
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("get pods"), "{told}");
-    assert_ne!(hand.listing(), before);
+    assert_ne!(listing(&hand), before);
     let (code, told) = hand.run(&["--filter", "k8s-1.34 and default"]);
     assert_eq!(code, Some(3), "{told}");
     assert!(told.contains("of another run is there"), "{told}");
@@ -248,5 +135,5 @@ fn cells_come_and_go_and_the_cluster_stays_as_it_was() {
         "{}",
         String::from_utf8_lossy(&gc.stdout)
     );
-    assert_eq!(hand.listing(), before);
+    assert_eq!(listing(&hand), before);
 }

@@ -3,8 +3,10 @@
 mod engine;
 mod existing;
 mod faults;
+mod infrastructure;
 mod kill;
 mod labels;
+mod manifests;
 mod provider;
 mod reuse;
 mod together;

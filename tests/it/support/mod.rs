@@ -1,7 +1,9 @@
 //! What integration tests share: a folder with a clean environment in which the real binary runs.
 
 pub(crate) mod blame;
+pub(crate) mod by_hand;
 pub(crate) mod inherited;
+pub(crate) mod manifests;
 pub(crate) mod overlap;
 pub(crate) mod record;
 

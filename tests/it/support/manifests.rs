@@ -1,0 +1,54 @@
+//! The shipped manifests, to be changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A copy of `deploy`.
+pub(crate) struct Manifests(PathBuf);
+
+impl Manifests {
+    /// Copies it to below `place`, over what was there.
+    pub(crate) fn shipped(place: &Path) -> Self {
+        let copied = place.join("deploy");
+        copy(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy"),
+            &copied,
+        );
+        Self(copied)
+    }
+
+    /// Sets what `pointer` names in the first document of `file`.
+    pub(crate) fn edit(&self, file: &str, pointer: &str, value: &Value) {
+        let file = self.0.join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        let mut documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        match documents[0].pointer_mut(parent).unwrap() {
+            Value::Array(items) => items[key.parse::<usize>().unwrap()] = value.clone(),
+            object => object[key] = value.clone(),
+        }
+        let texts: Vec<String> = documents.iter().map(Value::to_string).collect();
+        fs::write(file, texts.join("\n---\n")).unwrap();
+    }
+
+    /// What a matrix file says to use it.
+    pub(crate) fn settings(&self) -> String {
+        let folder = self.0.display();
+        format!("[deploy]\nmanifests = \"{folder}/kubernetes\"\nmock = \"{folder}/mock-api\"\n")
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
