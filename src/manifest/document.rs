@@ -1,27 +1,31 @@
 //! From text to objects: documents are split, lists opened, heads read. Knows nothing of what the objects mean.
 
 use serde_json::Value;
+use serde_saphyr::Spanned;
 
 use super::object::Source;
-use super::{ManifestProblem, Object, Place};
+use super::{Document, ManifestProblem, Object, Place};
 
 /// Reads every object of a file, in its order; what can't be read becomes a problem.
 pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
     // As Kubernetes' own reader takes them: `0644` is octal, `yes` is true.
     let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true };
-    let documents = serde_saphyr::from_multiple_with_options::<Value>(text, options);
+    let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options);
     let documents = documents.unwrap_or_else(|error| {
         problems.push(not_yaml(file, &error.to_string()));
         Vec::new()
     });
     let mut objects = Vec::new();
-    for (index, value) in documents.into_iter().enumerate() {
+    for (index, document) in documents.into_iter().enumerate() {
         let source = Source {
             file: file.to_owned(),
-            document: Some(index + 1),
+            document: Some(Document {
+                number: index + 1,
+                line: document.referenced.line(),
+            }),
             prefix: String::new(),
         };
-        open(value, &source, &mut objects, problems);
+        open(document.value, &source, &mut objects, problems);
     }
     objects
 }

@@ -26,7 +26,7 @@ pub use address::ServiceAddress;
 pub use config::{base_agent_config, merge};
 pub use object::{Object, Source};
 pub use part::Part;
-pub use problem::{ManifestProblem, ManifestProblems, Place};
+pub use problem::{Document, ManifestProblem, ManifestProblems, Place};
 pub use render::{Inputs, PullPolicy, render};
 pub use rendered::{Agent, Mock, Rendered, Step};
 pub use selector::selects;

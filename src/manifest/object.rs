@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{ManifestProblem, Place};
+use super::{Document, ManifestProblem, Place};
 
 /// One object of a deployment.
 ///
@@ -32,8 +32,8 @@ pub struct Object {
 pub struct Source {
     /// The file, as the user knows it; `(made by the run)` for what no file says.
     pub file: String,
-    /// Which of the file's documents, from 1.
-    pub document: Option<usize>,
+    /// Which of the file's documents.
+    pub document: Option<Document>,
     /// The path inside the document, for an item of a list.
     pub prefix: String,
 }

@@ -2,13 +2,28 @@
 
 use std::fmt;
 
+/// One of a file's documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Which one, from 1; empty documents don't count.
+    pub number: usize,
+    /// The line on which its content starts, from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "document {}, line {}", self.number, self.line)
+    }
+}
+
 /// A place in the texts of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The file, as the user knows it.
     pub file: String,
-    /// Which of the file's documents, from 1; empty documents don't count.
-    pub document: Option<usize>,
+    /// Which of the file's documents.
+    pub document: Option<Document>,
     /// Kind and name, such as `DaemonSet plexd`.
     pub object: Option<String>,
     /// The path of a field, such as `spec.template.spec.containers[0].image`; empty for the whole object.
@@ -19,7 +34,7 @@ impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.file)?;
         if let Some(document) = self.document {
-            write!(formatter, ", document {document}")?;
+            write!(formatter, ", {document}")?;
         }
         if let Some(object) = &self.object {
             write!(formatter, " ({object})")?;

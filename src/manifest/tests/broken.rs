@@ -14,63 +14,63 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "daemonset.yaml",
         "name: plexd-bootstrap",
         "name: plexd-boot",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: names the Secret `plexd-boot`, which is not deployed",
     ),
     (
         "daemonset.yaml",
         "key: token",
         "key: tokens",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: the Secret `plexd-bootstrap` has no key `tokens`",
     ),
     (
         "daemonset.yaml",
         "name: plexd-config",
         "name: plexd-conf",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.volumes[0].configMap: names the ConfigMap `plexd-conf`, which is not deployed",
     ),
     (
         "daemonset.yaml",
         "serviceAccountName: plexd",
         "serviceAccountName: plexed",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.serviceAccountName: names the account `plexed`, which is not deployed",
     ),
     (
         "daemonset.yaml",
         "            - name: run\n              mountPath",
         "            - name: runtime\n              mountPath",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers[0].volumeMounts[2].name: mounts `runtime`, which is no volume of the pod",
     ),
     (
         "daemonset.yaml",
         "mountPath: /var/run/plexd",
         "mountPath: /var/lib/plexd",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers[0].volumeMounts[2].mountPath: `/var/lib/plexd` is mounted twice",
     ),
     (
         "daemonset.yaml",
         "    matchLabels:\n      app.kubernetes.io/name: plexd",
         "    matchLabels:\n      app.kubernetes.io/name: plexed",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.selector: does not select the pods of its own template",
     ),
     (
         "daemonset.yaml",
         "- name: health",
         "- name: healthy",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers[0].livenessProbe: asks port `health`, which the container does not have",
     ),
     (
         "daemonset.yaml",
         "hostNetwork: true",
         "hostNetwork: [true]",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.hostNetwork: does not fit its type: invalid type: sequence, expected a boolean",
     ),
     (
@@ -83,41 +83,41 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "daemonset.yaml",
         "  name: plexd\n  namespace",
         "  namespace",
-        "deploy/kubernetes/daemonset.yaml, document 1, metadata.name: metadata.name is missing, or is no text",
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5, metadata.name: metadata.name is missing, or is no text",
     ),
     (
         "daemonset.yaml",
         "      containers:\n",
         "      containers:\n        - {name: one, image: 'a:1'}\n        - {name: plexd2, image: 'a:1'}\n        - {name: two, image: 'b:1'}\n      ignored:\n",
-        "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers: none of its 3 containers is called `plexd`",
     ),
     (
         "rbac.yaml",
         "  kind: ClusterRole\n  name: plexd\nsubjects",
         "  kind: ClusterRole\n  name: plexed\nsubjects",
-        "deploy/kubernetes/rbac.yaml, document 2 (ClusterRoleBinding plexd), \
+        "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
          roleRef: names the ClusterRole `plexed`, which is not deployed",
     ),
     (
         "rbac.yaml",
         "  - kind: ServiceAccount\n    name: plexd",
         "  - kind: ServiceAccount\n    name: plexed",
-        "deploy/kubernetes/rbac.yaml, document 2 (ClusterRoleBinding plexd), \
+        "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
          subjects[0]: names the account `plexed`, which is not deployed",
     ),
     (
         "mock-api.yaml",
         "  selector:\n    app.kubernetes.io/name: mock-api",
         "  selector:\n    app.kubernetes.io/name: mock",
-        "deploy/mock-api/mock-api.yaml, document 2 (Service mock-api), \
+        "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
          spec.selector: selects no pod that is deployed",
     ),
     (
         "mock-api.yaml",
         "targetPort: https",
         "targetPort: tls",
-        "deploy/mock-api/mock-api.yaml, document 2 (Service mock-api), \
+        "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
          spec.ports[1].targetPort: port 8443 leads to no port of the selected pods",
     ),
     (
@@ -131,7 +131,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "mock-api.yaml",
         "replicas: 1",
         "replicas: 2",
-        "deploy/mock-api/mock-api.yaml, document 1 (Deployment mock-api), spec.replicas: is not 1",
+        "deploy/mock-api/mock-api.yaml, document 1, line 2 (Deployment mock-api), spec.replicas: is not 1",
     ),
 ];
 
@@ -213,7 +213,9 @@ fn two_objects_of_one_name_are_found() {
         .unwrap();
     assert_eq!(
         said(&problems),
-        ["deploy/kubernetes/daemonset.yaml, document 2 (DaemonSet plexd): is there twice"]
+        [
+            "deploy/kubernetes/daemonset.yaml, document 2, line 127 (DaemonSet plexd): is there twice"
+        ]
     );
 }
 
@@ -228,7 +230,7 @@ fn a_field_that_kubernetes_does_not_know_is_found() {
     assert_eq!(
         said(&found),
         [
-            "deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), \
+            "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
           spec.template.spec.containers[0].volumeMounts[2].readonly: is a field that Kubernetes does not know"
         ]
     );

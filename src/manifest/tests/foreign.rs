@@ -127,7 +127,7 @@ fn files_that_are_not_applied_are_named() {
         Case::new(sources()).rendered().notices(),
         [
             "checkout/deploy/kubernetes/monitoring.yaml is not applied: it is none of the files that a deployment is made of",
-            "checkout/deploy/kubernetes/rbac.yaml, document 2 (ClusterRole reader) is a role that no binding uses: the agent runs without it"
+            "checkout/deploy/kubernetes/rbac.yaml, document 2, line 16 (ClusterRole reader) is a role that no binding uses: the agent runs without it"
         ]
     );
 }

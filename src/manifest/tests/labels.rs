@@ -29,7 +29,7 @@ fn a_selector_that_selects_the_pods_of_another_workload_is_found() {
     );
     let sources = with_file("daemonset.yaml", daemon_set);
     let problems = Case::new(sources).render().err().unwrap();
-    insta::assert_snapshot!(said(&problems).join("\n"), @"deploy/kubernetes/daemonset.yaml, document 1 (DaemonSet plexd), spec.selector: also selects the pods of Deployment mock-api");
+    insta::assert_snapshot!(said(&problems).join("\n"), @"deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), spec.selector: also selects the pods of Deployment mock-api");
 }
 
 #[test]
@@ -42,5 +42,5 @@ fn labels_that_the_mocks_selector_takes_too_are_found() {
     let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
     let sources: Sources = with_file("daemonset.yaml", daemon_set).with_mock(mock);
     let problems = Case::new(sources).render().err().unwrap();
-    insta::assert_snapshot!(said(&problems).join("\n"), @"mock/mock.yaml, document 1 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
+    insta::assert_snapshot!(said(&problems).join("\n"), @"mock/mock.yaml, document 1, line 2 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
 }

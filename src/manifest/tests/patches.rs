@@ -123,7 +123,7 @@ fn workload(pod: &Value) -> Object {
     });
     let source = Source {
         file: "daemonset.yaml".to_owned(),
-        document: Some(1),
+        document: None,
         prefix: String::new(),
     };
     Object::read(value, source).unwrap()
