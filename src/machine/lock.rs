@@ -133,7 +133,9 @@ impl Lock {
     }
 }
 
-/// Removes the lock files of `folder` that nobody holds, but for those named in `spared`; then the folder, where that leaves it empty.
+/// Removes the lock files of `folder` that no process holds, except those named in `spared`; then the folder, if it is empty.
+///
+/// A lock file is an empty regular file. Anything else is not ours and stays.
 pub fn tidy(folder: &Path, spared: &[&str]) -> Result<(), LockError> {
     let error = |source| LockError {
         path: folder.to_owned(),
@@ -147,7 +149,10 @@ pub fn tidy(folder: &Path, spared: &[&str]) -> Result<(), LockError> {
     for entry in entries {
         let entry = entry.map_err(error)?;
         let name = entry.file_name();
-        if spared.iter().any(|spared| name == *spared) {
+        let is_lock_file = entry
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
+        if !is_lock_file || spared.iter().any(|spared| name == *spared) {
             continue;
         }
         if let Some(lock) = Lock::try_take_existing(&entry.path())? {
@@ -258,6 +263,13 @@ mod tests {
         left.sort();
         assert_eq!(left, ["held", "spared"]);
         drop(held);
+        let foreign = [locks.join("folder"), locks.join("notes")];
+        fs::create_dir(&foreign[0]).unwrap();
+        fs::write(&foreign[1], "not a lock").unwrap();
+        tidy(&locks, &[]).unwrap();
+        assert_eq!(fs::read_dir(&locks).unwrap().count(), 2);
+        fs::remove_dir(&foreign[0]).unwrap();
+        fs::remove_file(&foreign[1]).unwrap();
         tidy(&locks, &[]).unwrap();
         assert!(!locks.exists());
         tidy(&locks, &[]).unwrap();

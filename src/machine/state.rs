@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
@@ -70,11 +70,30 @@ pub fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Makes `path` and its parents, the new ones readable by the user alone.
+/// Makes `path` and its parents. The new ones are readable by the user alone; a folder that exists keeps its mode.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        .create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_new_folders_become_private() {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let shared = tempfile::tempdir().unwrap();
+        fs::set_permissions(shared.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        let below = shared.path().join("new/newer");
+        private_folder(shared.path()).unwrap();
+        private_folder(&below).unwrap();
+        assert_eq!(mode(shared.path()), 0o1777);
+        assert_eq!(mode(&below), 0o700);
+        assert_eq!(mode(&shared.path().join("new")), 0o700);
+    }
 }

@@ -28,6 +28,9 @@ pub struct FolderError {
     pub source: io::Error,
 }
 
+/// The folder of the cells' files in that of their run.
+pub(super) const CELLS: &str = "cells";
+
 impl RunFolder {
     /// Makes the folder of a new run below `out`, and shows by writing that it can be written.
     pub fn create(out: &Path) -> Result<Self, FolderError> {
@@ -53,7 +56,7 @@ impl RunFolder {
     }
 
     fn at(out: &Path, path: PathBuf, id: String, token: String) -> Result<Self, FolderError> {
-        let made = fs::create_dir_all(path.join("cells"))
+        let made = fs::create_dir_all(path.join(CELLS))
             .and_then(|()| tempfile::tempfile_in(&path))
             .and_then(|mut file| io::Write::write_all(&mut file, b"writable"));
         match made {
@@ -94,7 +97,7 @@ impl RunFolder {
 
     /// The folder of a cell.
     pub fn cell(&self, id: &crate::matrix::CellId) -> PathBuf {
-        self.path.join("cells").join(id.as_str())
+        self.path.join(CELLS).join(id.as_str())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::folder::CELLS;
 use super::{RunFolder, gc};
 use crate::event::{Record, RunFacts};
 use crate::machine::StateFolder;
@@ -50,6 +51,12 @@ pub enum ResumeError {
         /// The run's folder.
         folder: PathBuf,
     },
+    /// Its cells are elsewhere: what is removed there could be anything.
+    #[error("{} is a symbolic link, which `--resume` does not follow", path.display())]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
     /// It was never run as one, or its folder was renamed.
     #[error("{} is not the folder of a run of its own: its record is that of {run}", folder.display())]
     Foreign {
@@ -68,6 +75,7 @@ impl ResumeError {
             Self::Alive { .. }
             | Self::Record(_)
             | Self::NothingBegun { .. }
+            | Self::Linked { .. }
             | Self::Foreign { .. } => true,
         }
     }
@@ -102,6 +110,10 @@ impl Resumption {
         if !is_own || !facts.parts.is_empty() {
             let run = facts.run;
             return Err(ResumeError::Foreign { folder, run });
+        }
+        let path = folder.join(CELLS);
+        if path.is_symlink() {
+            return Err(ResumeError::Linked { path });
         }
         Ok(Self {
             whole_bytes: records.whole_bytes(),

@@ -1,20 +1,19 @@
 //! Dead runs: those whose lock the kernel has dropped.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{FILE, LOCK, LedgerContents, LedgerEntry, LedgerError, Resource};
+use crate::error::chain;
 use crate::machine::{Lock, StateFolder};
-
-/// How old a run's folder without a lock is before nobody is in the middle of making it.
-const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// A dead run. As long as this lives, nobody else takes it for dead.
 #[derive(Debug)]
 pub struct DeadRun {
-    /// Its token, or the name of a folder that never got one.
+    /// Its token.
     pub token: String,
     /// Its private folder.
     pub folder: PathBuf,
@@ -24,24 +23,24 @@ pub struct DeadRun {
     pub last_seen: SystemTime,
     /// How long ago that was when it was claimed.
     pub age: Duration,
-    _lock: Option<Lock>,
+    _lock: Lock,
 }
 
 impl DeadRun {
-    /// Claims the run whose private folder is `folder`; none where it lives, or is claimed already.
+    /// Claims the run whose private folder is `folder`; none if it is alive or claimed already.
+    ///
+    /// # Errors
+    /// If the folder can't be read, or if its ledger doesn't begin with the run that the folder is named after.
     pub fn claim(folder: PathBuf) -> Result<Option<Self>, LedgerError> {
-        let lock = folder.join(LOCK);
-        let lock = match Lock::try_take_existing(&lock)? {
-            Some(lock) => Some(lock),
-            None if !exists(&lock) && is_abandoned(&folder) => None,
-            None => return Ok(None),
+        let Some(lock) = Lock::try_take_existing(&folder.join(LOCK))? else {
+            return Ok(None);
         };
         let contents = LedgerContents::read(&folder)?;
+        check(&folder, &contents)?;
         let last_seen = modified(&folder.join(FILE)).or_else(|| modified(&folder));
         let last_seen = last_seen.unwrap_or(SystemTime::UNIX_EPOCH);
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(Self {
-            token: name.into_owned(),
+            token: token(&folder).to_owned(),
             age: last_seen.elapsed().unwrap_or_default(),
             last_seen,
             contents,
@@ -81,7 +80,13 @@ impl DeadRun {
                 fs::remove_file(entry.path())?;
             }
         }
-        fs::remove_dir_all(&self.folder)
+        for name in [FILE, LOCK] {
+            match fs::remove_file(self.folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        fs::remove_dir(&self.folder)
     }
 }
 
@@ -91,19 +96,24 @@ pub fn is_dead(state: &StateFolder, run: &str) -> Result<bool, LedgerError> {
     Ok(Lock::try_share_existing(&lock)?.is_some())
 }
 
-/// What the ledgers of dead runs say, each with its run's token. Claims nothing: for a look.
+/// What the ledgers of dead runs say, each with its run's token. Claims nothing, and skips what it can't read: `gc` reports that.
 pub fn read_dead(state: &StateFolder) -> Result<Vec<(String, LedgerContents)>, LedgerError> {
-    let mut found = Vec::new();
-    for folder in folders(state)? {
-        if Lock::try_share_existing(&folder.join(LOCK))?.is_some() {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            found.push((name.into_owned(), LedgerContents::read(&folder)?));
-        }
-    }
-    Ok(found)
+    let read = |folder: &Path| {
+        let lock = Lock::try_share_existing(&folder.join(LOCK))?;
+        let contents = LedgerContents::read(folder)?;
+        check(folder, &contents)?;
+        Ok::<_, LedgerError>(lock.map(|_| (token(folder).to_owned(), contents)))
+    };
+    let read = |folder: PathBuf| {
+        read(&folder).unwrap_or_else(|error| {
+            tracing::debug!(folder = %folder.display(), error = chain(&error), "skipped a ledger");
+            None
+        })
+    };
+    Ok(folders(state)?.into_iter().filter_map(read).collect())
 }
 
-/// The private folders of all runs, those that were never finished included, in their order.
+/// The private folders of all runs, in order. Anything else beside them is not ours and left out.
 pub fn folders(state: &StateFolder) -> Result<Vec<PathBuf>, LedgerError> {
     let runs = state.runs();
     let mut folders = Vec::new();
@@ -113,23 +123,64 @@ pub fn folders(state: &StateFolder) -> Result<Vec<PathBuf>, LedgerError> {
         Err(source) => return Err(LedgerError::Io { path: runs, source }),
     };
     for entry in entries {
-        match entry {
-            Ok(entry) => folders.push(entry.path()),
-            Err(source) => return Err(LedgerError::Io { path: runs, source }),
+        let entry = entry.map_err(|source| LedgerError::Io {
+            path: runs.clone(),
+            source,
+        })?;
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && is_run(&entry.path()) {
+            folders.push(entry.path());
         }
     }
     folders.sort();
     Ok(folders)
 }
 
-fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
+/// Whether a folder is named by a run's token and has its lock. One that can't be looked into may have it.
+fn is_run(folder: &Path) -> bool {
+    let token = token(folder);
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let lock = fs::symlink_metadata(folder.join(LOCK));
+    let has_lock = !lock.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    !token.is_empty() && token.bytes().all(allowed) && has_lock
 }
 
-/// A folder without a lock: its maker is about to take it, or died before.
-fn is_abandoned(folder: &Path) -> bool {
-    let age = modified(folder).and_then(|time| time.elapsed().ok());
-    age.is_some_and(|age| age > UNFINISHED)
+/// The token of the run whose private folder is `folder`. A dot before it means that the folder is unfinished.
+fn token(folder: &Path) -> &str {
+    let name = folder.file_name().and_then(OsStr::to_str);
+    let name = name.unwrap_or_default();
+    name.strip_prefix('.').unwrap_or(name)
+}
+
+/// Whether `folder` is that of a run: its ledger begins with the run's token, or it was not finished and holds nothing else.
+fn check(folder: &Path, contents: &LedgerContents) -> Result<(), LedgerError> {
+    let is_ours = match &contents.owner {
+        Some(owner) => owner.run == token(folder),
+        None => is_unfinished(folder).map_err(|source| LedgerError::Io {
+            path: folder.to_owned(),
+            source,
+        })?,
+    };
+    if is_ours {
+        Ok(())
+    } else {
+        let path = folder.join(FILE);
+        Err(LedgerError::Foreign { path })
+    }
+}
+
+/// Whether the run died before the first line of its ledger, or after its ledger was removed.
+fn is_unfinished(folder: &Path) -> io::Result<bool> {
+    let is_hidden = folder
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if name != LOCK && !(is_hidden && name == FILE) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

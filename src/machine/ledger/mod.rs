@@ -29,6 +29,15 @@ pub enum LedgerError {
         /// Why.
         source: io::Error,
     },
+    /// It does not begin with the run that its folder is named after.
+    #[error(
+        "{} is not the ledger of a run: remove its folder yourself if you don't need it",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its lock can't be had.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -232,12 +241,38 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_whose_maker_may_live_is_left_alone() {
+    fn a_run_that_died_before_its_first_line_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
-        private_folder(&state.runs().join(".fresh")).unwrap();
-        assert_eq!(folders(&state).unwrap().len(), 1);
-        let claimed = DeadRun::claim(state.runs().join(".fresh")).unwrap();
-        assert!(claimed.is_none());
+        let unfinished = state.runs().join(".fresh");
+        drop(Lock::try_take(&unfinished.join(LOCK)).unwrap());
+        assert_eq!(folders(&state).unwrap(), [unfinished.clone()]);
+        let dead = DeadRun::claim(unfinished.clone()).unwrap().unwrap();
+        dead.forget().unwrap();
+        assert!(!unfinished.exists());
+    }
+
+    #[test]
+    fn what_is_not_a_run_is_left_out_and_what_only_looks_like_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let runs = state.runs();
+        for name in ["lost+found", "mine", ".cache"] {
+            private_folder(&runs.join(name)).unwrap();
+        }
+        fs::write(runs.join("abcde"), "a file").unwrap();
+        assert_eq!(folders(&state).unwrap(), [] as [PathBuf; 0]);
+        let alike = runs.join("fghij");
+        private_folder(&alike).unwrap();
+        fs::write(alike.join(LOCK), "").unwrap();
+        fs::write(alike.join("letter"), "dear me").unwrap();
+        assert_eq!(folders(&state).unwrap(), [alike.clone()]);
+        let error = DeadRun::claim(alike.clone()).unwrap_err();
+        assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
+        for ledger in [&b"\xff\xfe"[..], b"{}\n", b"garbage\n"] {
+            fs::write(alike.join(FILE), ledger).unwrap();
+            DeadRun::claim(alike.clone()).unwrap_err();
+        }
+        assert!(read_dead(&state).unwrap().is_empty());
     }
 }

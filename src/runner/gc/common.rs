@@ -1,5 +1,6 @@
 //! What runs have in common: the network, the caches, lock files.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,13 +46,9 @@ impl Collector<'_> {
 
     /// Archives that were never finished, and all of them where that is asked for.
     fn cache(&mut self, alive: bool) {
-        let cache = self.state.cache();
         let all = self.options.cache && !alive;
-        let targets: Vec<PathBuf> = if all && cache.exists() {
-            vec![cache]
-        } else {
-            unfinished(&cache)
-        };
+        let extensions: &[&str] = if all { &["part", "tar"] } else { &["part"] };
+        let targets = files(&self.state.cache(), extensions);
         if targets.is_empty() {
             return;
         }
@@ -66,10 +63,13 @@ impl Collector<'_> {
             }
         };
         for target in targets {
-            let outcome = self.remove(|| remove(&target).map_err(|error| error.to_string()));
+            let outcome =
+                self.remove(|| fs::remove_file(&target).map_err(|error| error.to_string()));
             self.tell(row(format!("cache {}", target.display()), outcome));
         }
         drop(lock);
+        // Refused unless it is empty.
+        drop(fs::remove_dir(self.state.cache()));
     }
 
     async fn images(&mut self, alive: bool) {
@@ -117,21 +117,14 @@ fn row(resource: String, outcome: GcOutcome) -> GcRow {
     }
 }
 
-fn unfinished(cache: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(cache).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
+/// The files of `folder` that have one of `extensions`.
+fn files(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut paths: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
+    paths.retain(|path| {
+        let extension = path.extension().and_then(OsStr::to_str);
+        extension.is_some_and(|extension| extensions.contains(&extension))
+    });
     paths
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "part")
-        })
-        .collect()
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    }
 }

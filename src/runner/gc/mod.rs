@@ -9,9 +9,11 @@ mod foreign;
 mod row;
 mod temporaries;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::deadline::{Deadline, RunClock};
+use crate::error::chain;
 use crate::machine::{DeadRun, LedgerError, StateFolder, folders};
 
 use engine::Engine;
@@ -53,7 +55,6 @@ impl GcReport {
 pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, LedgerError> {
     let clock = RunClock::new();
     let deadline = clock.deadline(BUDGET);
-    let (dead, alive) = claim(state, &deadline).await?;
     let mut collector = Collector {
         state,
         options,
@@ -61,6 +62,7 @@ pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, Led
         deadline,
         report: GcReport::default(),
     };
+    let (dead, alive) = collector.claim(folders(state)?).await;
     for run in dead {
         if collector.is_old_enough(&run) {
             collector.run(run).await;
@@ -74,14 +76,9 @@ pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, Led
 /// Removes what the dead ones among the runs with these tokens left, and nothing else.
 pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcReport, LedgerError> {
     let deadline = RunClock::new().deadline(BUDGET);
-    let mut dead = Vec::new();
-    for token in tokens.iter().filter(|token| !token.is_empty()) {
-        let folder = state.run(token);
-        if folder.exists() {
-            dead.extend(DeadRun::claim(folder)?);
-        }
-    }
-    if dead.is_empty() {
+    let mut folders = folders(state)?;
+    folders.retain(|folder| tokens.iter().any(|token| *folder == state.run(token)));
+    if folders.is_empty() {
         return Ok(GcReport::default());
     }
     let mut collector = Collector {
@@ -91,6 +88,7 @@ pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcRepo
         deadline,
         report: GcReport::default(),
     };
+    let (dead, _) = collector.claim(folders).await;
     for run in dead {
         collector.run(run).await;
     }
@@ -115,31 +113,34 @@ impl Collector<'_> {
     fn tell(&mut self, row: GcRow) {
         self.report.rows.push(row);
     }
-}
+    /// Claims the dead runs among `folders`, and reports those that can't be read. Returns them, and how many are alive.
+    async fn claim(&mut self, folders: Vec<PathBuf>) -> (Vec<DeadRun>, usize) {
+        let mut dead = Vec::new();
+        let held = self.claim_free(folders, &mut dead);
+        if held.is_empty() {
+            return (dead, 0);
+        }
+        self.deadline.within(LOOKED_AT).passed().await;
+        let held = self.claim_free(held, &mut dead);
+        let alive = held.iter().filter(|folder| folder.exists()).count();
+        (dead, alive)
+    }
 
-/// Claims the dead runs. Returns them, and how many live.
-async fn claim(
-    state: &StateFolder,
-    deadline: &Deadline,
-) -> Result<(Vec<DeadRun>, usize), LedgerError> {
-    let mut dead = Vec::new();
-    let mut held = Vec::new();
-    for folder in folders(state)? {
-        match DeadRun::claim(folder.clone())? {
-            Some(run) => dead.push(run),
-            None => held.push(folder),
+    /// Adds the runs that no process holds to `dead`, and returns the folders of the others.
+    fn claim_free(&mut self, folders: Vec<PathBuf>, dead: &mut Vec<DeadRun>) -> Vec<PathBuf> {
+        let mut held = Vec::new();
+        for folder in folders {
+            match DeadRun::claim(folder.clone()) {
+                Ok(Some(run)) => dead.push(run),
+                Ok(None) => held.push(folder),
+                Err(error) => self.tell(GcRow {
+                    run: None,
+                    age: None,
+                    resource: format!("folder {}", folder.display()),
+                    outcome: GcOutcome::Failed(chain(&error)),
+                }),
+            }
         }
+        held
     }
-    if held.is_empty() {
-        return Ok((dead, 0));
-    }
-    deadline.within(LOOKED_AT).passed().await;
-    let mut alive = 0;
-    for folder in held {
-        match DeadRun::claim(folder.clone())? {
-            Some(run) => dead.push(run),
-            None => alive += usize::from(folder.exists()),
-        }
-    }
-    Ok((dead, alive))
 }

@@ -1,9 +1,12 @@
 //! `gc` beside runs: what it takes for dead, what it says, and what it leaves alone.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 
-use e2e_matrix::machine::LedgerContents;
 use e2e_matrix::machine::marked::Marked;
+use e2e_matrix::machine::{LedgerContents, Owner};
 use e2e_matrix::matrix::Phase;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -22,6 +25,17 @@ fn gc(place: &Scratch, arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
     let row = |row: &Value| ["run", "resource", "outcome"].map(|key| text(row, key));
     (output.status.code(), rows.iter().map(row).collect())
+}
+
+/// Writes the ledger of a dead run, whose lines after the first one are `lines`. Returns the run's folder.
+fn dead_run(place: &Scratch, lines: &str) -> PathBuf {
+    let folder = place.path().join("state/runs/abcde");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("lock"), "").unwrap();
+    let owner = serde_json::to_string(&Owner::new("abcde", place.path().join("out"))).unwrap();
+    let began = format!(r#"{{"state":"began","owner":{owner}}}"#);
+    fs::write(folder.join("ledger.ndjson"), format!("{began}\n{lines}")).unwrap();
+    folder
 }
 
 #[test]
@@ -118,11 +132,8 @@ fn two_at_once_are_no_trouble() {
 #[test]
 fn without_an_engine_a_cluster_stays_in_its_ledger() {
     let place = Scratch::new();
-    let folder = place.path().join("state/runs/abcde");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("lock"), "").unwrap();
     let ledger = r#"{"state":"planned","resource":{"type":"kind-cluster","name":"a-abcde"}}"#;
-    fs::write(folder.join("ledger.ndjson"), format!("{ledger}\n")).unwrap();
+    dead_run(&place, &format!("{ledger}\n"));
     for _ in 0..2 {
         let (code, rows) = gc(&place, &[]);
         assert_eq!(code, Some(3), "{rows:?}");
@@ -137,15 +148,16 @@ fn what_was_kept_goes_when_that_is_asked_for() {
     let folder = place.path().join("state/runs/abcde");
     let kept = folder.join("cells/one");
     fs::create_dir_all(&kept).unwrap();
-    fs::write(folder.join("lock"), "").unwrap();
     let resource = format!(r#"{{"type":"folder","path":"{}"}}"#, kept.display());
     let other = folder.join("cells/two");
     fs::create_dir_all(&other).unwrap();
     let another = format!(r#"{{"type":"folder","path":"{}"}}"#, other.display());
     let planned = |resource: &str| format!("{{\"state\":\"planned\",\"resource\":{resource}}}\n");
     let keep = format!("{{\"state\":\"kept\",\"resource\":{resource},\"commands\":[\"ls\"]}}\n");
-    let ledger = [planned(&resource), keep, planned(&another)].concat();
-    fs::write(folder.join("ledger.ndjson"), ledger).unwrap();
+    dead_run(
+        &place,
+        &[planned(&resource), keep, planned(&another)].concat(),
+    );
     for expected in [&["kept", "removed"][..], &["kept"]] {
         let (code, rows) = gc(&place, &[]);
         let outcomes: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
@@ -163,13 +175,84 @@ fn what_was_kept_goes_when_that_is_asked_for() {
 #[test]
 fn a_ledger_is_not_believed_when_it_names_a_folder_elsewhere() {
     let place = Scratch::new();
-    let folder = place.path().join("state/runs/abcde");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("lock"), "").unwrap();
     let home = place.path().join("home");
     let resource = format!(r#"{{"type":"folder","path":"{}"}}"#, home.display());
     let ledger = format!("{{\"state\":\"planned\",\"resource\":{resource}}}\n");
-    fs::write(folder.join("ledger.ndjson"), ledger).unwrap();
+    dead_run(&place, &ledger);
     assert_eq!(gc(&place, &[]).0, Some(3));
     assert!(home.exists());
+}
+
+#[test]
+fn what_cannot_be_read_is_reported_and_the_rest_goes() {
+    let place = Scratch::new();
+    let mine = dead_run(&place, "");
+    let runs = place.path().join("state/runs");
+    let with_lock = |name: &str| {
+        fs::create_dir(runs.join(name)).unwrap();
+        fs::write(runs.join(name).join("lock"), "").unwrap();
+        runs.join(name).join("ledger.ndjson")
+    };
+    fs::create_dir(with_lock("aaaaa")).unwrap();
+    fs::write(with_lock("bbbbb"), b"\xff\xfe\n").unwrap();
+    fs::write(runs.join("stray"), "not a run").unwrap();
+    fs::create_dir_all(runs.join("zzzzz/theirs")).unwrap();
+    let cache = place.path().join("state/cache");
+    fs::create_dir(&cache).unwrap();
+    fs::write(cache.join("theirs"), "").unwrap();
+    fs::create_dir(place.path().join("state/locks")).unwrap();
+    fs::create_dir(place.path().join("state/locks/theirs")).unwrap();
+    for _ in 0..2 {
+        let (code, rows) = gc(&place, &[]);
+        assert_eq!(code, Some(3), "{rows:?}");
+        let failed = |name: &str| {
+            let resource = format!("folder {}", runs.join(name).display());
+            [String::new(), resource, "FAILED".to_owned()]
+        };
+        assert_eq!(rows, ["aaaaa", "bbbbb"].map(failed));
+    }
+    assert!(!mine.exists());
+    for theirs in ["stray", "zzzzz/theirs", "aaaaa/lock", "bbbbb/ledger.ndjson"] {
+        assert!(runs.join(theirs).exists(), "{theirs}");
+    }
+    assert!(cache.join("theirs").exists());
+    assert!(place.path().join("state/locks/theirs").exists());
+}
+
+#[test]
+fn what_is_another_users_is_reported_and_stays() {
+    const NOBODY: u32 = 65534;
+    let place = Scratch::new();
+    if fs::metadata(place.path()).unwrap().uid() != 0 {
+        // Only root can give folders to others.
+        return;
+    }
+    let mine = dead_run(&place, "");
+    let state = place.path().join("state");
+    let roots = state.join("runs/rroot");
+    fs::create_dir(&roots).unwrap();
+    fs::write(roots.join("lock"), "").unwrap();
+    fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
+    let folders = [place.path(), &state, &state.join("runs"), &mine];
+    let files = [mine.join("lock"), mine.join("ledger.ndjson")];
+    for path in folders
+        .into_iter()
+        .chain(files.iter().map(PathBuf::as_path))
+    {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let program = place.path().join("e2e-matrix");
+    fs::copy(env!("CARGO_BIN_EXE_e2e-matrix"), &program).unwrap();
+    let mut command = std::process::Command::new(program);
+    command.arg("gc").env("E2E_MATRIX_STATE_DIR", &state);
+    command.env("DOCKER_HOST", local::NO_ENGINE);
+    let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("runs/rroot") && told.contains("FAILED"),
+        "{told}"
+    );
+    assert!(!mine.exists(), "{told}");
+    assert!(roots.join("lock").exists());
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
@@ -327,4 +328,62 @@ fn a_folder_of_parts_is_merged_as_they_are() {
             .map(Result::unwrap)
             .is_sorted_by_key(|record| record.at)
     );
+}
+
+/// A run in `place` of one cell that has no verdict. Returns its folder.
+fn unsettled(place: &Scratch) -> PathBuf {
+    let green = ["--filter", "fast and n1"];
+    assert_eq!(run(place, &green).status.code(), Some(0));
+    let folder = record::folder(place);
+    let path = folder.join(file::FILE_NAME);
+    let text = fs::read_to_string(&path).unwrap();
+    let end = text.find("\"type\":\"cell-finished\"").unwrap();
+    let end = text[..end].rfind('\n').unwrap() + 1;
+    fs::write(path, &text[..end]).unwrap();
+    folder
+}
+
+#[test]
+fn a_record_names_no_folder_outside_of_its_run() {
+    let place = workplace();
+    let folder = unsettled(&place);
+    let path = folder.join(file::FILE_NAME);
+    let text = fs::read_to_string(&path).unwrap();
+    let elsewhere = place.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::create_dir(folder.join("beside")).unwrap();
+    for id in [elsewhere.to_str().unwrap(), "../beside"] {
+        fs::write(&path, text.replace("k8s-1.36-n1-fast", id)).unwrap();
+        let refused = run(&place, &["--resume"]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(stderr(&refused).contains("a cell id is"), "{refused:?}");
+        assert!(elsewhere.exists() && folder.join("beside").exists());
+    }
+}
+
+#[test]
+fn resuming_follows_no_link() {
+    let place = workplace();
+    let folder = unsettled(&place);
+    let elsewhere = place.path().join("elsewhere");
+    let theirs = elsewhere.join("k8s-1.36-n1-fast/theirs");
+    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    fs::write(&theirs, "").unwrap();
+    let cells = folder.join("cells");
+    fs::remove_dir_all(&cells).unwrap();
+    symlink(&elsewhere, &cells).unwrap();
+    let refused = run(&place, &["--resume"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(
+        stderr(&refused).contains("is a symbolic link"),
+        "{refused:?}"
+    );
+    assert!(theirs.exists());
+
+    fs::remove_file(&cells).unwrap();
+    fs::create_dir(&cells).unwrap();
+    symlink(theirs.parent().unwrap(), cells.join("k8s-1.36-n1-fast")).unwrap();
+    let resumed = run(&place, &["--resume"]);
+    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    assert!(theirs.exists());
 }
