@@ -40,6 +40,7 @@ fn counted(count: usize, (one, several): Words) -> String {
 fn words(resource: &Resource) -> Words {
     match resource {
         Resource::KindCluster { .. } => ("cluster", "clusters"),
+        Resource::Container { .. } => ("container", "containers"),
         Resource::Volume { .. } => ("volume", "volumes"),
         Resource::Processes { .. } => ("group of processes", "groups of processes"),
         Resource::Folder { .. } => ("folder", "folders"),

@@ -48,6 +48,7 @@ fn known(resource: &Resource) -> Option<(Connection, Known<'_>)> {
             Some((Connection::known(kubeconfig, context), object))
         }
         Resource::KindCluster { .. }
+        | Resource::Container { .. }
         | Resource::Volume { .. }
         | Resource::Processes { .. }
         | Resource::Folder { .. }

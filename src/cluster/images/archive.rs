@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Deserialize;
@@ -12,18 +13,20 @@ use sha2::{Digest, Sha256};
 
 use super::rootfs::{LIBRARIES, PROGRAM, Rootfs};
 use super::{LABEL, Role};
+use crate::error::chain;
 use crate::event::Failure;
-use crate::machine::private_folder;
+use crate::machine::{Lock, private_folder};
 
 use super::unreadable;
 
-/// An archive on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An archive on disk. While it lives, no other process prunes the file.
+#[derive(Clone, Debug)]
 pub struct Archive {
     /// Its file.
     pub path: PathBuf,
     /// What is in it.
     pub images: Vec<ArchivedImage>,
+    _held: Arc<Lock>,
 }
 
 /// An image in an archive.
@@ -51,6 +54,11 @@ const KEPT: usize = 6;
 impl Archive {
     /// Opens the archive at `path`; none where there is none.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        let held =
+            Lock::try_share_existing(path).map_err(|error| unreadable(path, chain(&error)))?;
+        let Some(held) = held.map(Arc::new) else {
+            return Ok(None);
+        };
         let read = || -> io::Result<Option<Vec<ArchivedImage>>> {
             let file = match File::open(path) {
                 Ok(file) => file,
@@ -75,6 +83,7 @@ impl Archive {
         Ok(images.map(|images| Self {
             path: path.to_owned(),
             images,
+            _held: held,
         }))
     }
 
@@ -190,7 +199,7 @@ fn mark_used(path: &Path) -> io::Result<()> {
     file.set_modified(SystemTime::now())
 }
 
-/// Removes the archives of `folder` that were used longest ago, but for a few.
+/// Removes the archives of `folder` that were used longest ago, except a few and those that a run holds.
 pub(super) fn prune(folder: &Path) -> io::Result<()> {
     let mut archives: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -205,7 +214,16 @@ pub(super) fn prune(folder: &Path) -> io::Result<()> {
     archives
         .iter()
         .take(old)
-        .try_for_each(|(_, path)| fs::remove_file(path))
+        .try_for_each(|(_, path)| remove_unused(path).map(drop))
+}
+
+/// Removes the archive at `path` unless a run holds it. Returns whether it is gone.
+pub(crate) fn remove_unused(path: &Path) -> io::Result<bool> {
+    let lock = Lock::try_take_existing(path).map_err(|error| error.source)?;
+    match lock {
+        Some(lock) => lock.remove().map(|()| true).map_err(|error| error.source),
+        None => Ok(!path.exists()),
+    }
 }
 
 /// Bytes as people write digests.
@@ -225,7 +243,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cache/images.tar");
-        assert_eq!(Archive::open(&path).unwrap(), None);
+        assert!(Archive::open(&path).unwrap().is_none());
         let rootfs = Rootfs::of(&std::env::current_exe().unwrap()).unwrap();
         let named = [
             (Role::Agent, "e2e-matrix/agent:1"),
@@ -275,7 +293,10 @@ mod tests {
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
             file.set_modified(time).unwrap();
         }
+        let held = Lock::try_share_existing(&folder.path().join("00.tar")).unwrap();
+        assert!(held.is_some());
         prune(folder.path()).unwrap();
+        assert!(folder.path().join("00.tar").exists(), "a run holds it");
         assert!(!folder.path().join("02.tar").exists());
         assert!(folder.path().join("03.tar").exists());
     }

@@ -12,6 +12,7 @@ mod rootfs;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use archive::remove_unused;
 pub use archive::{Archive, ArchivedImage};
 pub use engine::{connect, ensure, pull};
 pub use name::{ImageNames, image_names};

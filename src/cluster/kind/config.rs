@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::claim::SEALS;
 use super::tuning::{self, PATCHES};
 use crate::matrix::Cell;
 
@@ -17,13 +18,22 @@ pub(super) struct KindFile {
     pub(super) tuning: Vec<String>,
 }
 
+/// By what the containers of a cluster are known: an empty folder, mounted in each of them under a name that no other cluster has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seal<'s> {
+    /// The folder.
+    pub(super) folder: &'s Path,
+    /// The name.
+    pub(super) name: &'s str,
+}
+
 /// The file for `cell`. With `patches`, a folder that holds [`tuning::DNS_PATCH`], it is tuned.
-pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
+pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> KindFile {
     let variant = &cell.variant.kind;
     let mut content = Map::from_iter([
         ("kind".to_owned(), json!("Cluster")),
         ("apiVersion".to_owned(), json!("kind.x-k8s.io/v1alpha4")),
-        ("nodes".to_owned(), nodes(cell, patches)),
+        ("nodes".to_owned(), nodes(cell, patches, seal)),
     ]);
     let mut kubeadm = Vec::new();
     let mut names = Vec::new();
@@ -54,13 +64,14 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
     }
 }
 
-fn nodes(cell: &Cell, patches: Option<&Path>) -> Value {
-    let mut control_plane = json!({"role": "control-plane"});
-    if let Some(folder) = patches {
-        control_plane["extraMounts"] =
-            json!([{"hostPath": folder, "containerPath": PATCHES, "readOnly": true}]);
-    }
-    let workers = (1..cell.nodes.get()).map(|_| json!({"role": "worker"}));
+fn nodes(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> Value {
+    let mount = |folder: &Path, path: &str| json!({"hostPath": folder, "containerPath": path, "readOnly": true});
+    let sealed = mount(seal.folder, &format!("{SEALS}/{}", seal.name));
+    let patches = patches.map(|folder| mount(folder, PATCHES));
+    let mounts: Vec<_> = std::iter::once(sealed.clone()).chain(patches).collect();
+    let control_plane = json!({"role": "control-plane", "extraMounts": mounts});
+    let workers =
+        (1..cell.nodes.get()).map(|_| json!({"role": "worker", "extraMounts": [sealed.clone()]}));
     std::iter::once(control_plane).chain(workers).collect()
 }
 
@@ -81,6 +92,12 @@ mod tests {
 
     use super::*;
     use crate::matrix::{CellId, ConfigName, Expectations, NodeCount, Variant};
+
+    /// The file, with a seal.
+    fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
+        let (folder, name) = (Path::new("/seal"), "name");
+        super::kind_file(cell, patches, Seal { folder, name })
+    }
 
     fn cell(version: &str, nodes: u16, kind: Value) -> Cell {
         let name = ConfigName::parse("fast").unwrap();
@@ -117,11 +134,17 @@ mod tests {
     #[test]
     fn untuned_is_kind_as_it_comes() {
         let file = kind_file(&cell("1.34", 3, json!({})), None);
+        let sealed =
+            json!({"hostPath": "/seal", "containerPath": "/e2e-matrix/name", "readOnly": true});
         let expected = json!({
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             "networking": {"apiServerAddress": "127.0.0.1"},
-            "nodes": [{"role": "control-plane"}, {"role": "worker"}, {"role": "worker"}],
+            "nodes": [
+                {"role": "control-plane", "extraMounts": [sealed]},
+                {"role": "worker", "extraMounts": [sealed]},
+                {"role": "worker", "extraMounts": [sealed]},
+            ],
         });
         assert_eq!(file.content, expected);
         assert!(file.tuning.is_empty());
@@ -131,10 +154,13 @@ mod tests {
     fn only_the_control_plane_gets_the_patches() {
         let file = kind_file(&cell("1.34", 2, json!({})), Some(Path::new("/run/patches")));
         assert_eq!(
-            file.content["nodes"][0]["extraMounts"][0]["hostPath"],
+            file.content["nodes"][0]["extraMounts"][1]["hostPath"],
             "/run/patches"
         );
-        assert_eq!(file.content["nodes"][1], json!({"role": "worker"}));
+        let sealed =
+            json!({"hostPath": "/seal", "containerPath": "/e2e-matrix/name", "readOnly": true});
+        let worker = json!({"role": "worker", "extraMounts": [sealed]});
+        assert_eq!(file.content["nodes"][1], worker);
         assert!(!file.tuning.is_empty());
     }
 

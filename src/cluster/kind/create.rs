@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -16,7 +15,7 @@ use jiff::Timestamp;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{KindFile, kind_file};
+use super::config::{KindFile, Seal, kind_file};
 use super::fingerprint::Fingerprint;
 use super::nodes::{CLUSTER_LABEL, containers};
 use super::tuning::DNS_PATCH;
@@ -88,9 +87,9 @@ fn finish(work: &Work, result: Result<(), Failure>) {
 /// Everything before kind itself. Returns the node image.
 async fn prepare(work: &Work) -> Result<String, Failure> {
     let docker = work.shared.docker().await?;
+    work.lock_name()?;
     stale::remove(work, docker).await?;
     work.plan_resources()?;
-    work.is_planned.store(true, Ordering::SeqCst);
     work.shared.network(&work.plan.ledger).await?;
     let image = node_image::ensure(work, docker).await?;
     if work.shared.options.reuse {
@@ -118,8 +117,14 @@ fn write_files(work: &Work) -> std::io::Result<()> {
         let (name, content) = DNS_PATCH;
         fs::write(patches.join(name), content)?;
     }
-    let KindFile { content, tuning } =
-        kind_file(&work.plan.cell, is_tuned.then_some(patches.as_path()));
+    let sealed = files.folder.join("seal");
+    private_folder(&sealed)?;
+    let seal = Seal {
+        folder: &sealed,
+        name: &work.seal,
+    };
+    let patches = is_tuned.then_some(patches.as_path());
+    let KindFile { content, tuning } = kind_file(&work.plan.cell, patches, seal);
     work.set_tuning(tuning);
     fs::write(files.config(), content.to_string())
 }
@@ -247,7 +252,7 @@ pub(super) async fn follow(work: &Work) {
     let label = format!("{CLUSTER_LABEL}={}", work.plan.cluster);
     let filters = HashMap::from([
         ("type", vec!["container"]),
-        ("event", vec!["start", "die"]),
+        ("event", vec!["create", "start", "die"]),
         ("label", vec![label.as_str()]),
     ]);
     let options = EventsOptionsBuilder::new()
@@ -259,9 +264,9 @@ pub(super) async fn follow(work: &Work) {
         match event {
             Ok(event) => {
                 note(work, &event);
-                // Before anybody can take the container away, and with it what says which volumes it has.
-                if event.action.as_deref() == Some("start") {
-                    write_volumes_down(work, docker).await;
+                // As soon as the engine has named them: by these names they are found again.
+                if matches!(event.action.as_deref(), Some("create" | "start")) {
+                    write_down(work, docker).await;
                 }
             }
             Err(error) => {
@@ -274,14 +279,14 @@ pub(super) async fn follow(work: &Work) {
     }
 }
 
-/// The engine names volumes itself, so they can't be written down any sooner.
-async fn write_volumes_down(work: &Work, docker: &Docker) {
+/// Containers and volumes have names from the engine, so they can't be written down any sooner.
+async fn write_down(work: &Work, docker: &Docker) {
     let written = match containers(docker, Some(work.plan.cluster.as_str())).await {
-        Ok(found) => work.know_volumes(destroy::volumes(&found)),
+        Ok(found) => work.know(&found),
         Err(error) => Err(destroy::engine_failed(&error)),
     };
     if let Err(failure) = written {
-        tracing::warn!(%failure, "the volumes of the nodes are not in the ledger");
+        tracing::warn!(%failure, "the containers of the nodes are not in the ledger");
     }
 }
 

@@ -3,10 +3,8 @@
 //! The containers are removed through the engine, all at once. What `kind delete cluster` does beyond that is to take the cluster out
 //! of a kubeconfig, and the cell's is a private file that goes with its folder.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -15,6 +13,7 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use futures::future::try_join_all;
 
+use super::claim::Claim;
 use super::nodes::{containers, is_missing};
 use super::thaw::thaw;
 use super::work::Work;
@@ -62,28 +61,28 @@ pub(super) async fn destroy(
         return Err(failure.with_evidence(evidence));
     }
     work.all_gone()?;
+    work.release_name()?;
     Ok(evidence)
 }
 
 async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
-    if !work.is_planned.load(Ordering::SeqCst) {
-        // Nothing was made. A cluster that has the name is somebody else's.
+    let Some(claim) = work.claim() else {
+        // Nothing was made.
         return Ok(Vec::new());
-    }
+    };
     let docker = work.shared.docker().await?;
-    remove_containers(docker, work.plan.cluster.as_str(), work.volumes()).await
+    remove_containers(docker, &claim).await
 }
 
-/// Removes the containers of the cluster `name` with their volumes and those that are `known` to have been theirs, and looks whether
-/// they are gone.
+/// Removes the containers of `claim` and their volumes, and looks whether they are gone. Others that have the cluster's name stay.
 pub(super) async fn remove_containers(
     docker: &Docker,
-    name: &str,
-    known: BTreeSet<String>,
+    claim: &Claim,
 ) -> Result<Vec<Evidence>, Failure> {
+    let name = &claim.name;
+    let found = own_containers(docker, claim).await?;
     let failed = |error| engine_failed(&error);
-    let found = containers(docker, Some(name)).await.map_err(failed)?;
-    let mut volumes = known;
+    let mut volumes = claim.volumes();
     volumes.extend(self::volumes(&found));
     try_join_all(
         found
@@ -92,7 +91,7 @@ pub(super) async fn remove_containers(
     )
     .await
     .map_err(failed)?;
-    let left = containers(docker, Some(name)).await.map_err(failed)?;
+    let left = own_containers(docker, claim).await?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
         if !remove_volume(docker, volume).await.map_err(failed)? {
@@ -111,6 +110,13 @@ pub(super) async fn remove_containers(
     ])
 }
 
+async fn own_containers(docker: &Docker, claim: &Claim) -> Result<Vec<ContainerSummary>, Failure> {
+    let found = containers(docker, Some(&claim.name)).await;
+    let mut found = found.map_err(|error| engine_failed(&error))?;
+    found.retain(|container| claim.owns(container));
+    Ok(found)
+}
+
 /// Removes a volume, and says whether it is gone. One that something uses stays.
 pub(super) async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
     match docker
@@ -126,7 +132,8 @@ pub(super) async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, E
     }
 }
 
-async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
+/// Removes the container with this id, together with its volumes.
+pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
         .v(true)
@@ -160,7 +167,7 @@ pub(super) fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
     volumes.filter_map(|mount| mount.name.clone()).collect()
 }
 
-pub(super) fn names(containers: &[ContainerSummary]) -> Vec<String> {
+fn names(containers: &[ContainerSummary]) -> Vec<String> {
     let names = containers
         .iter()
         .filter_map(|container| container.names.as_ref());

@@ -3,7 +3,7 @@
 use bollard::Docker;
 use serde_json::json;
 
-use super::config::kind_file;
+use super::config::{Seal, kind_file};
 use super::destroy::engine_failed;
 use super::node_image;
 use super::provider::{Shared, kind_version};
@@ -21,9 +21,13 @@ impl Fingerprint {
         let inspected = docker.inspect_image(&image.name).await;
         let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
         let is_tuned = shared.options.tuned;
-        // Wherever the patches are: their content is the program's own.
+        // Wherever patches and seal are: their content is the program's own.
         let patches = is_tuned.then(|| std::path::Path::new("patches"));
-        let file = kind_file(cell, patches).content;
+        let seal = Seal {
+            folder: std::path::Path::new("seal"),
+            name: "seal",
+        };
+        let file = kind_file(cell, patches, seal).content;
         let archives = shared.archives().await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
         let images: Vec<_> = images

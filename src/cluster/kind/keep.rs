@@ -10,9 +10,7 @@ use crate::machine::Resource;
 /// Writes down that the cluster stays. Its tasks have ended. Returns the commands to look inside.
 pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure> {
     let commands = commands(work, plan);
-    let volumes = work.volumes().into_iter();
-    let volumes = volumes.map(|name| Resource::Volume { name });
-    for resource in volumes.chain(work.resources()) {
+    for resource in work.parts().into_iter().chain(work.resources()) {
         let kept = match &resource {
             // kind has ended: no process is left to keep.
             Resource::Processes { .. } => work.plan.ledger.gone(resource),

@@ -4,6 +4,7 @@
 //! begins at once, and the phases wait for their part of it. The suite knows nothing of all this.
 
 mod access;
+mod claim;
 mod cluster;
 mod config;
 mod create;
@@ -30,6 +31,7 @@ mod tuning;
 mod wipe;
 mod work;
 
+pub use claim::Claim;
 pub(crate) use network::USERS as NETWORK_USERS;
 pub use network::Unused;
 pub use options::KindOptions;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::ContainerSummary;
-use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
-use jiff::Timestamp;
+use bollard::query_parameters::{
+    InspectContainerOptions, ListImagesOptionsBuilder, RemoveImageOptions,
+};
 
-use super::destroy::{engine_failed, names, remove_containers, remove_volume};
+use super::claim::Claim;
+use super::destroy::{engine_failed, remove, remove_containers, remove_volume};
 use super::network::{self, Unused};
 use super::nodes::{self, is_missing};
 use crate::cluster::images::{self, LABEL};
@@ -27,13 +28,13 @@ const LOOK: Duration = Duration::from_millis(250);
 /// The container engine, for who takes away what is left.
 pub struct Reclaimer(Docker);
 
-/// A cluster's containers, as the engine has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How many containers there are under the name of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The names of its nodes' containers.
-    pub containers: Vec<String>,
-    /// When the first and the last of them was made.
-    pub made: Option<(Timestamp, Timestamp)>,
+    /// Those of the cluster that is claimed.
+    pub own: usize,
+    /// Those of another cluster that has the same name.
+    pub foreign: usize,
 }
 
 impl Reclaimer {
@@ -50,26 +51,40 @@ impl Reclaimer {
         ))
     }
 
-    /// The containers of the cluster called exactly `name`.
-    pub async fn cluster(&self, name: &str) -> Result<Found, Failure> {
-        let found = nodes::containers(&self.0, Some(name)).await;
+    /// The containers that have the name of the cluster of `claim`.
+    pub async fn cluster(&self, claim: &Claim) -> Result<Found, Failure> {
+        let found = nodes::containers(&self.0, Some(&claim.name)).await;
         let found = found.map_err(|error| engine_failed(&error))?;
-        Ok(Found {
-            containers: names(&found),
-            made: made(&found),
-        })
+        let own = found.iter().filter(|it| claim.owns(it)).count();
+        let foreign = found.len() - own;
+        Ok(Found { own, foreign })
     }
 
-    /// Removes the containers of the cluster called exactly `name`, with their volumes and those that are `known` to have been theirs.
-    /// Where the engine may still be at work for a client that is dead, `settling`, it is looked at until nothing more comes.
+    /// Removes the containers of `claim` and their volumes. If the engine may still be at work for a client that is dead, `settling`,
+    /// looks until nothing more comes.
     pub async fn remove_cluster(
         &self,
-        name: &str,
-        known: &BTreeSet<String>,
+        claim: &Claim,
         settling: bool,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        remove_until_quiet(&self.0, name, known, settling, deadline).await
+        remove_until_quiet(&self.0, claim, settling, deadline).await
+    }
+
+    /// Whether the container with this id exists.
+    pub async fn has_container(&self, id: &str) -> Result<bool, Failure> {
+        let options = None::<InspectContainerOptions>;
+        match self.0.inspect_container(id, options).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(engine_failed(&error)),
+        }
+    }
+
+    /// Removes the container with this id, together with its volumes.
+    pub async fn remove_container(&self, id: &str) -> Result<(), Failure> {
+        let removed = remove(&self.0, id).await;
+        removed.map_err(|error| engine_failed(&error))
     }
 
     /// Whether the volume called exactly `name` is there.
@@ -130,28 +145,20 @@ impl Reclaimer {
 /// See [`Reclaimer::remove_cluster`].
 pub(super) async fn remove_until_quiet(
     docker: &Docker,
-    name: &str,
-    known: &BTreeSet<String>,
+    claim: &Claim,
     settling: bool,
     deadline: &Deadline,
 ) -> Result<Vec<Evidence>, Failure> {
-    let mut evidence = remove_containers(docker, name, known.clone()).await?;
+    let mut evidence = remove_containers(docker, claim).await?;
     let mut quiet = deadline.within(SETTLED);
     while settling && !quiet.has_passed() {
         quiet.within(LOOK).passed().await;
-        let found = nodes::containers(docker, Some(name)).await;
-        if !found.map_err(|error| engine_failed(&error))?.is_empty() {
-            evidence = remove_containers(docker, name, known.clone()).await?;
+        let found = nodes::containers(docker, Some(&claim.name)).await;
+        let found = found.map_err(|error| engine_failed(&error))?;
+        if found.iter().any(|container| claim.owns(container)) {
+            evidence = remove_containers(docker, claim).await?;
             quiet = deadline.within(SETTLED);
         }
     }
     Ok(evidence)
-}
-
-fn made(containers: &[ContainerSummary]) -> Option<(Timestamp, Timestamp)> {
-    let times = containers
-        .iter()
-        .filter_map(|container| Timestamp::from_second(container.created?).ok());
-    let (first, last) = (times.clone().min()?, times.max()?);
-    Some((first, last))
 }

@@ -1,84 +1,72 @@
-//! What earlier runs of the same cell have left behind, and what may be deleted of it: clusters of our grammar whose run is dead.
-//! Nothing else ever is.
+//! What earlier runs of the same cell have left behind: it is removed if the ledger of a dead run claims it. A cluster that nobody's
+//! ledger claims stays, whatever it is called.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::models::ContainerSummary;
 
+use super::claim::Claim;
 use super::destroy;
-use super::nodes::{clusters, containers};
+use super::nodes::containers;
 use super::reclaim::remove_until_quiet;
 use super::work::Work;
 use crate::cluster::ClusterName;
 use crate::event::{Failure, Symptom};
 use crate::machine::marked::Marked;
-use crate::machine::{LedgerError, StateFolder, read_dead};
+use crate::machine::{LedgerContents, LedgerError, read_dead};
 
 /// How long the removal of one may take.
 const REMOVAL: Duration = Duration::from_secs(60);
 
-/// Removes stale clusters of the cell. Fails where a cluster that is not ours to delete has the name of the cell's own.
+/// Removes stale clusters of the cell. Fails if anything else has the name of the cell's own.
 pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
-    let engine = |error| destroy::engine_failed(&error);
-    let found = containers(docker, None).await.map_err(engine)?;
-    for name in clusters(&found) {
-        let is_own_name = name == work.plan.cluster.as_str();
-        let prefix = &work.shared.options.prefix;
-        let is_of_cell = ClusterName::run_of(prefix, &work.plan.cell, &name).is_some();
-        if !is_own_name && !is_of_cell {
-            continue;
-        }
-        let state = &work.shared.options.state;
-        match look(state, &name).map_err(|error| ledger_failed(&error))? {
-            Claim::Stale(run) => {
-                tracing::info!(cluster = name, "removing what a dead run left behind");
-                let removing = remove_stale(work, docker, &name, run);
-                work.steps.measure("stale cluster", removing).await?;
+    let own = work.plan.cluster.as_str();
+    let prefix = &work.shared.options.prefix;
+    let dead = read_dead(&work.shared.options.state).map_err(|error| ledger_failed(&error))?;
+    for (_, contents) in &dead {
+        for left in contents.left.iter().filter(|left| left.kept.is_none()) {
+            let Some(claim) = Claim::of(&left.resource, &contents.left, false) else {
+                continue;
+            };
+            let is_of_cell = ClusterName::run_of(prefix, &work.plan.cell, &claim.name).is_some();
+            if claim.name == own || is_of_cell {
+                remove_stale(work, docker, &claim).await?;
             }
-            Claim::Kept if is_own_name => return Err(kept(&name)),
-            Claim::None if is_own_name => return Err(foreign(&name)),
-            Claim::Kept | Claim::None => {}
         }
     }
-    Ok(())
+    let others = containers(docker, Some(own)).await;
+    let others = others.map_err(|error| destroy::engine_failed(&error))?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    let is_kept = dead.iter().any(|(_, contents)| is_kept(contents, &others));
+    Err(if is_kept { kept(own) } else { foreign(own) })
 }
 
 /// Its processes first: a kind that outlived its runner would go on making nodes.
-async fn remove_stale(
-    work: &Work,
-    docker: &Docker,
-    name: &str,
-    run: String,
-) -> Result<(), Failure> {
-    let deadline = work.plan.clock.deadline(REMOVAL);
-    let (killed, _) = Marked::Run(run).kill(&deadline).await;
-    let none_known = BTreeSet::new();
-    let removing = remove_until_quiet(docker, name, &none_known, killed > 0, &deadline);
-    removing.await.map(|_| ())
-}
-
-/// What the ledgers of dead runs say of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Claim {
-    /// The one with this token made it.
-    Stale(String),
-    /// One of them made it, and left it there on purpose.
-    Kept,
-    /// It is a live run's, or was never ours.
-    None,
-}
-
-/// The name alone is no proof: whoever knows the grammar can make one like it.
-fn look(state: &StateFolder, name: &str) -> Result<Claim, LedgerError> {
-    for (run, contents) in read_dead(state)? {
-        match contents.cluster(name) {
-            Some(left) if left.kept.is_some() => return Ok(Claim::Kept),
-            Some(_) => return Ok(Claim::Stale(run)),
-            None => {}
-        }
+async fn remove_stale(work: &Work, docker: &Docker, claim: &Claim) -> Result<(), Failure> {
+    let found = containers(docker, Some(&claim.name)).await;
+    let found = found.map_err(|error| destroy::engine_failed(&error))?;
+    if !found.iter().any(|container| claim.owns(container)) {
+        return Ok(());
     }
-    Ok(Claim::None)
+    tracing::info!(cluster = claim.name, "removing what a dead run left behind");
+    let removing = async {
+        let deadline = work.plan.clock.deadline(REMOVAL);
+        let mark = Marked::Cell(claim.mark.clone());
+        let (killed, _) = mark.kill(&deadline).await;
+        remove_until_quiet(docker, claim, killed > 0, &deadline).await
+    };
+    let removed = work.steps.measure("stale cluster", removing).await;
+    removed.map(drop)
+}
+
+/// Whether the run of these `contents` kept the cluster of one of `containers`.
+fn is_kept(contents: &LedgerContents, containers: &[ContainerSummary]) -> bool {
+    let kept = contents.left.iter().filter(|left| left.kept.is_some());
+    let mut claims = kept.filter_map(|left| Claim::of(&left.resource, &contents.left, true));
+    claims.any(|claim| containers.iter().any(|container| claim.owns(container)))
 }
 
 fn ledger_failed(error: &LedgerError) -> Failure {
@@ -95,6 +83,13 @@ fn foreign(name: &str) -> Failure {
     ))
 }
 
+/// Another run has locked the name.
+pub(super) fn in_use(name: &str) -> Failure {
+    let message = format!("another run uses the cluster name {name}");
+    Failure::new(Symptom::ClusterNotUp, message)
+        .with_remedy("wait until that run ends, or choose another name with `--cluster-name`")
+}
+
 fn kept(name: &str) -> Failure {
     Failure::new(
         Symptom::ClusterNotUp,
@@ -103,43 +98,4 @@ fn kept(name: &str) -> Failure {
     .with_remedy(format!(
         "remove it with `e2e-matrix gc --kept` or `kind delete cluster --name {name}`, or choose another name"
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::{Ledger, Owner, Resource};
-
-    #[test]
-    fn only_a_dead_run_that_planned_it_makes_a_cluster_ours() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder::at(folder.path());
-        assert_eq!(look(&state, "mine").unwrap(), Claim::None);
-        let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();
-        let cluster = Resource::KindCluster {
-            name: "mine".to_owned(),
-            nodes: Vec::new(),
-        };
-        ledger.plan(cluster.clone()).unwrap();
-        assert_eq!(look(&state, "mine").unwrap(), Claim::None, "its run lives");
-        drop(ledger);
-        let stale = Claim::Stale("abcde".to_owned());
-        assert_eq!(look(&state, "mine").unwrap(), stale);
-        assert_eq!(look(&state, "other").unwrap(), Claim::None);
-    }
-
-    #[test]
-    fn what_was_kept_is_not_stale() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder::at(folder.path());
-        let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();
-        let cluster = Resource::KindCluster {
-            name: "mine".to_owned(),
-            nodes: Vec::new(),
-        };
-        ledger.plan(cluster.clone()).unwrap();
-        ledger.keep(cluster, Vec::new()).unwrap();
-        drop(ledger);
-        assert_eq!(look(&state, "mine").unwrap(), Claim::Kept);
-    }
 }

@@ -1,25 +1,26 @@
 //! The making of a cluster: the tasks that run beside the phases, and the milestones by which the phases see how far they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bollard::models::ContainerSummary;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::claim::Claim;
 use super::destroy::unkept;
 use super::fingerprint::Fingerprint;
 use super::node_state::{NodeStates, host_paths, look};
 use super::provider::Shared;
-use super::{access, create, dns, load, pod_network, pulse};
+use super::{access, create, dns, load, pod_network, pulse, stale};
 use crate::cluster::kubernetes::{Access, Tenant};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure};
-use crate::machine::Resource;
+use crate::machine::{Lock, Resource};
 
 /// How far a cluster is.
 pub(super) struct Work {
@@ -29,8 +30,12 @@ pub(super) struct Work {
     pub(super) steps: Arc<StepLog>,
     /// The nodes, control plane first.
     pub(super) nodes: Vec<NodeName>,
-    /// The cluster's name is in the ledger: whatever has it from now on is ours to remove.
-    pub(super) is_planned: AtomicBool,
+    /// What only the containers of this cluster carry.
+    pub(super) seal: String,
+    /// The cluster, once it is in the ledger.
+    cluster: OnceLock<Resource>,
+    /// Keeps other runs from using the cluster's name.
+    name: Mutex<Option<Lock>>,
     /// kind is about to be started: when.
     pub(super) prepared: Milestone<Timestamp>,
     /// kind has ended well.
@@ -51,8 +56,8 @@ pub(super) struct Work {
     pub(super) before: Milestone<NodeStates>,
     /// How long it took until it was up.
     pub(super) making: OnceLock<Duration>,
-    /// The nodes' volumes, as far as they are known.
-    volumes: Mutex<BTreeSet<String>>,
+    /// The nodes' containers and volumes, as far as they are in the ledger.
+    parts: Mutex<BTreeSet<Resource>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -69,7 +74,9 @@ impl Work {
                 .map(|node| (node.clone(), Milestone::new()))
                 .collect(),
             nodes,
-            is_planned: AtomicBool::new(false),
+            seal: format!("{:032x}", rand::random::<u128>()),
+            cluster: OnceLock::new(),
+            name: Mutex::default(),
             prepared: Milestone::new(),
             created: Milestone::new(),
             loaded: Milestone::new(),
@@ -79,7 +86,7 @@ impl Work {
             fingerprint: OnceLock::new(),
             before: Milestone::new(),
             making: OnceLock::new(),
-            volumes: Mutex::default(),
+            parts: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             shared,
@@ -110,52 +117,79 @@ impl Work {
     }
 
     /// What is made for the cell, whatever the engine calls its parts.
-    pub(super) fn resources(&self) -> [Resource; 3] {
-        [
+    pub(super) fn resources(&self) -> impl Iterator<Item = Resource> {
+        let cluster = self.cluster.get().cloned();
+        let others = [
             Resource::Folder {
                 path: self.plan.runtime.clone(),
             },
             Resource::Processes {
                 mark: self.plan.mark.clone(),
             },
-            Resource::KindCluster {
-                name: self.plan.cluster.to_string(),
-                nodes: self.nodes.iter().map(ToString::to_string).collect(),
-            },
-        ]
+        ];
+        others.into_iter().chain(cluster)
+    }
+
+    /// Keeps other runs from using the cluster's name until [`Self::release_name`] or the end of this process.
+    pub(super) fn lock_name(&self) -> Result<(), Failure> {
+        let locks = self.shared.options.state.locks();
+        let lock = Lock::try_take(&locks.join(format!("cluster-{}", self.plan.cluster)));
+        let lock = lock.map_err(|error| unkept(&error.into()))?;
+        let lock = lock.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        Ok(())
+    }
+
+    /// Lets other runs have the cluster's name.
+    pub(super) fn release_name(&self) -> Result<(), Failure> {
+        let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        let released = name.take().map_or(Ok(()), Lock::remove);
+        released.map_err(|error| unkept(&error.into()))
+    }
+
+    /// The claim to the cluster; none before it is in the ledger.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        Claim::new(self.cluster.get()?, &self.parts())
     }
 
     /// Writes down what is about to be made.
     pub(super) fn plan_resources(&self) -> Result<(), Failure> {
-        let mut resources = self.resources().into_iter();
+        self.cluster.get_or_init(|| Resource::KindCluster {
+            name: self.plan.cluster.to_string(),
+            mark: self.plan.mark.clone(),
+            seal: self.seal.clone(),
+            planned: Timestamp::now(),
+        });
+        let mut resources = self.resources();
         let planned = resources.try_for_each(|resource| self.plan.ledger.plan(resource));
         planned.map_err(|error| unkept(&error))
     }
 
     /// Writes down that nothing is left.
     pub(super) fn all_gone(&self) -> Result<(), Failure> {
-        let volumes = self.volumes().into_iter();
-        let volumes = volumes.map(|name| Resource::Volume { name });
-        let mut resources = volumes.chain(self.resources());
+        let mut resources = self.parts().into_iter().chain(self.resources());
         let gone = resources.try_for_each(|resource| self.plan.ledger.gone(resource));
         gone.map_err(|error| unkept(&error))
     }
 
-    /// Writes down the volumes that are not known yet.
-    pub(super) fn know_volumes(&self, names: Vec<String>) -> Result<(), Failure> {
-        let mut known = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in names {
-            if known.insert(name.clone()) {
-                let planned = self.plan.ledger.plan(Resource::Volume { name });
+    /// Writes down the containers and volumes of the cluster among `found` that are not known yet.
+    pub(super) fn know(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
+        let Some(claim) = self.claim() else {
+            return Ok(());
+        };
+        let mut known = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        for resource in claim.parts(found) {
+            if known.insert(resource.clone()) {
+                let planned = self.plan.ledger.plan(resource);
                 planned.map_err(|error| unkept(&error))?;
             }
         }
         Ok(())
     }
 
-    /// The nodes' volumes, as far as they are known.
-    pub(super) fn volumes(&self) -> BTreeSet<String> {
-        let known = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The nodes' containers and volumes, as far as they are known.
+    pub(super) fn parts(&self) -> BTreeSet<Resource> {
+        let known = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         known.clone()
     }
 

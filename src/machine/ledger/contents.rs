@@ -111,6 +111,7 @@ mod tests {
         let port = |left: &Left| match left.resource {
             Resource::Port { port } => Some(port),
             Resource::KindCluster { .. }
+            | Resource::Container { .. }
             | Resource::Volume { .. }
             | Resource::Processes { .. }
             | Resource::Folder { .. }

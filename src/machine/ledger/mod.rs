@@ -174,7 +174,9 @@ mod tests {
     fn cluster(name: &str) -> Resource {
         Resource::KindCluster {
             name: name.to_owned(),
-            nodes: vec![format!("{name}-control-plane")],
+            mark: String::new(),
+            seal: "seal".to_owned(),
+            planned: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 

@@ -14,9 +14,17 @@ pub enum Resource {
     KindCluster {
         /// The cluster's name.
         name: String,
-        /// The names of its nodes' containers.
-        #[serde(default)]
-        nodes: Vec<String>,
+        /// The mark of the processes that make it: see [`crate::machine::marked::MARK`].
+        mark: String,
+        /// What only the containers of this cluster carry.
+        seal: String,
+        /// When it was planned: a container that is older is not its.
+        planned: Timestamp,
+    },
+    /// A container.
+    Container {
+        /// Its id.
+        id: String,
     },
     /// A container volume.
     Volume {
@@ -71,6 +79,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KindCluster { name, .. } => write!(formatter, "cluster {name}"),
+            Self::Container { id } => write!(formatter, "container {id:.12}"),
             Self::Volume { name } => write!(formatter, "volume {name}"),
             Self::Processes { mark } => write!(formatter, "processes of {mark}"),
             Self::Folder { path } => write!(formatter, "folder {}", path.display()),

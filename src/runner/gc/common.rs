@@ -63,8 +63,11 @@ impl Collector<'_> {
             }
         };
         for target in targets {
-            let outcome =
-                self.remove(|| fs::remove_file(&target).map_err(|error| error.to_string()));
+            let outcome = self.remove(|| match images::remove_unused(&target) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err("a run uses it".to_owned()),
+                Err(error) => Err(error.to_string()),
+            });
             self.tell(row(format!("cache {}", target.display()), outcome));
         }
         drop(lock);

@@ -1,27 +1,19 @@
 //! One dead run: its processes first, so that nothing is made behind our back, then everything else of its ledger.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::{Collector, GcOutcome, GcRow, temporaries};
 use crate::cluster::existing;
-use crate::cluster::kind::Found;
+use crate::cluster::kind::Claim;
 use crate::error::chain;
 use crate::machine::marked::Marked;
 use crate::machine::{DeadRun, Left, Resource};
 
 /// How long after its last word a dead run's clients may still be at work in the engine.
 const FRESH: Duration = Duration::from_secs(30);
-/// How much later than its run's last word a container can have been made.
-const MAKING: SignedDuration = SignedDuration::from_mins(30);
-/// How far the engine's clock may be off.
-const SKEW: SignedDuration = SignedDuration::from_mins(1);
-
 /// What was found of a resource, or what became of it.
 type Looked = Result<Option<GcOutcome>, String>;
 
@@ -144,6 +136,7 @@ impl Collector<'_> {
             .filter_map(|left| match &left.resource {
                 Resource::Processes { mark } => Some(Marked::Cell(mark.clone())),
                 Resource::KindCluster { .. }
+                | Resource::Container { .. }
                 | Resource::Volume { .. }
                 | Resource::Folder { .. }
                 | Resource::Port { .. }
@@ -156,7 +149,8 @@ impl Collector<'_> {
 
     async fn resource(&self, run: &DeadRun, resource: &Resource, is_settling: bool) -> Looked {
         match resource {
-            Resource::KindCluster { name, .. } => self.cluster(run, name, is_settling).await,
+            Resource::KindCluster { .. } => self.cluster(run, resource, is_settling).await,
+            Resource::Container { id } => self.container(id).await,
             Resource::Volume { name } => self.volume(name).await,
             Resource::Folder { path } => self.folder(run, path),
             Resource::Namespace { .. } | Resource::ClusterObject { .. } => {
@@ -169,25 +163,24 @@ impl Collector<'_> {
         }
     }
 
-    async fn cluster(&self, run: &DeadRun, name: &str, is_settling: bool) -> Looked {
+    async fn cluster(&self, run: &DeadRun, resource: &Resource, is_settling: bool) -> Looked {
+        let Some(claim) = Claim::of(resource, &run.contents.left, self.options.kept) else {
+            return Ok(None);
+        };
         let engine = self.engine.needed()?;
-        let found = engine
-            .cluster(name)
-            .await
-            .map_err(|failure| failure.message)?;
-        if !is_of(run, name, &found) {
+        let found = engine.cluster(&claim).await;
+        let found = found.map_err(|failure| failure.message)?;
+        if found.own == 0 && found.foreign > 0 {
             let reason = "it was not made by that run; `kind delete cluster` removes it";
             return Ok(Some(GcOutcome::LeftAlone(reason.to_owned())));
         }
         if self.options.dry_run {
-            let is_there = !found.containers.is_empty();
-            return Ok(is_there.then_some(GcOutcome::WouldRemove));
+            return Ok((found.own > 0).then_some(GcOutcome::WouldRemove));
         }
-        if found.containers.is_empty() && !is_settling {
+        if found.own == 0 && !is_settling {
             return Ok(None);
         }
-        let known = volumes(run);
-        let removing = engine.remove_cluster(name, &known, is_settling, &self.deadline);
+        let removing = engine.remove_cluster(&claim, is_settling, &self.deadline);
         let removed = self.deadline.run(removing).await;
         let evidence = removed
             .map_err(|timed_out| format!("its removal {timed_out}"))?
@@ -200,6 +193,21 @@ impl Collector<'_> {
             seen.collect::<Vec<_>>().join("; ")
         };
         Ok(Some(outcome(left.is_empty(), seen)))
+    }
+
+    /// One that its cluster's removal did not take along.
+    async fn container(&self, id: &str) -> Looked {
+        let engine = self.engine.needed()?;
+        let said = |failure: crate::event::Failure| failure.message;
+        if !engine.has_container(id).await.map_err(said)? {
+            return Ok(None);
+        }
+        if self.options.dry_run {
+            return Ok(Some(GcOutcome::WouldRemove));
+        }
+        engine.remove_container(id).await.map_err(said)?;
+        let is_there = engine.has_container(id).await.map_err(said)?;
+        Ok(Some(outcome(!is_there, || "it is still there".to_owned())))
     }
 
     async fn volume(&self, name: &str) -> Looked {
@@ -273,39 +281,6 @@ fn outcome(is_gone: bool, why_not: impl FnOnce() -> String) -> GcOutcome {
     } else {
         GcOutcome::Failed(why_not())
     }
-}
-
-/// Whether what was found under the name of a cluster of `run` is that cluster. A name that ends in the run's token is nobody else's;
-/// one that the user chose can have been given again.
-fn is_of(run: &DeadRun, name: &str, found: &Found) -> bool {
-    let is_own = name
-        .strip_suffix(&run.token)
-        .is_some_and(|stem| stem.ends_with('-'));
-    let (Some((first, last)), false) = (found.made, is_own) else {
-        return true;
-    };
-    let started = run.contents.owner.as_ref().map(|owner| owner.started);
-    let ended = Timestamp::try_from(run.last_seen).unwrap_or(Timestamp::MAX);
-    started.is_some_and(|started| first >= started - SKEW && last <= ended + MAKING)
-}
-
-fn volumes(run: &DeadRun) -> BTreeSet<String> {
-    let names = run
-        .contents
-        .left
-        .iter()
-        .filter_map(|left| match &left.resource {
-            Resource::Volume { name } if left.kept.is_none() => Some(name.clone()),
-            Resource::Volume { .. }
-            | Resource::KindCluster { .. }
-            | Resource::Processes { .. }
-            | Resource::Folder { .. }
-            | Resource::Port { .. }
-            | Resource::Network { .. }
-            | Resource::Namespace { .. }
-            | Resource::ClusterObject { .. } => None,
-        });
-    names.collect()
 }
 
 fn exists(path: &Path) -> bool {

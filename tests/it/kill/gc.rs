@@ -132,7 +132,7 @@ fn two_at_once_are_no_trouble() {
 #[test]
 fn without_an_engine_a_cluster_stays_in_its_ledger() {
     let place = Scratch::new();
-    let ledger = r#"{"state":"planned","resource":{"type":"kind-cluster","name":"a-abcde"}}"#;
+    let ledger = r#"{"state":"planned","resource":{"type":"kind-cluster","name":"a-abcde","mark":"abcde/cell","seal":"none","planned":"2026-01-01T00:00:00Z"}}"#;
     dead_run(&place, &format!("{ledger}\n"));
     for _ in 0..2 {
         let (code, rows) = gc(&place, &[]);

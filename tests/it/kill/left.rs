@@ -45,6 +45,7 @@ impl Known {
         let port = |resource: &Resource| match resource {
             Resource::Port { port } => Some(*port),
             Resource::KindCluster { .. }
+            | Resource::Container { .. }
             | Resource::Volume { .. }
             | Resource::Processes { .. }
             | Resource::Folder { .. }

@@ -22,7 +22,7 @@ kubernetes = ["1.36"]
 ports = "any"
 "#;
 /// What finds engine and kind.
-const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
+pub(super) const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
 /// A container and its volume do not go in the same moment, those of other tests either.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -181,7 +181,7 @@ impl Drop for Beside {
 }
 
 /// Any node image that is there: nothing of it but a program that does nothing is used.
-fn node_image() -> String {
+pub(super) fn node_image() -> String {
     let images = lines(&[
         "images",
         "kindest/node",
@@ -206,14 +206,14 @@ fn lines(arguments: &[&str]) -> BTreeSet<String> {
     docker(arguments).lines().map(str::to_owned).collect()
 }
 
-fn docker(arguments: &[&str]) -> String {
+pub(super) fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// What others do at the same time may hide it for a moment.
-fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub(super) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "{what}");

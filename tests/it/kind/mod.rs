@@ -7,6 +7,7 @@ mod infrastructure;
 mod kill;
 mod labels;
 mod manifests;
+mod ownership;
 mod provider;
 mod reuse;
 mod together;
