@@ -248,7 +248,7 @@ mod tests {
         let state = StateFolder::at(folder.path());
         let unfinished = state.runs().join(".fresh");
         drop(Lock::try_take(&unfinished.join(LOCK)).unwrap());
-        assert_eq!(folders(&state).unwrap(), [unfinished.clone()]);
+        assert_eq!(folders(&state).unwrap(), std::slice::from_ref(&unfinished));
         let dead = DeadRun::claim(unfinished.clone()).unwrap().unwrap();
         dead.forget().unwrap();
         assert!(!unfinished.exists());
@@ -268,7 +268,7 @@ mod tests {
         private_folder(&alike).unwrap();
         fs::write(alike.join(LOCK), "").unwrap();
         fs::write(alike.join("letter"), "dear me").unwrap();
-        assert_eq!(folders(&state).unwrap(), [alike.clone()]);
+        assert_eq!(folders(&state).unwrap(), std::slice::from_ref(&alike));
         let error = DeadRun::claim(alike.clone()).unwrap_err();
         assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
         for ledger in [&b"\xff\xfe"[..], b"{}\n", b"garbage\n"] {
