@@ -1,8 +1,11 @@
-//! How long it takes to read, expand and filter a matrix of 10,000 cells: it happens at every start.
+//! How long it takes to read, expand and filter a matrix of 10,000 cells, which happens at every start; and how long it takes to
+//! list the cells of the shipped matrix as tests, which nextest does twice for every run.
 
 use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use e2e_matrix::matrix::{Filter, Matrix, select};
 
 /// 50 versions × 20 node counts × 10 configs, with some of everything that a file can say about them.
@@ -53,5 +56,31 @@ fn expansion(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, expansion);
-criterion_main!(benches);
+/// When this is set, this process is the binary of cells.
+const AS_CELLS: &str = "BENCH_AS_CELLS";
+
+fn listing(criterion: &mut Criterion) {
+    let binary = std::env::current_exe().expect("the benchmark has a path");
+    criterion.bench_function("list the cells as tests", |bencher| {
+        bencher.iter(|| {
+            let listed = Command::new(&binary)
+                .args(["--list", "--format", "terse"])
+                .env(AS_CELLS, "")
+                .output()
+                .expect("the benchmark can start itself");
+            assert!(listed.status.success(), "{listed:?}");
+        });
+    });
+}
+
+criterion_group!(benches, expansion, listing);
+
+fn main() -> ExitCode {
+    if std::env::var_os(AS_CELLS).is_some() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        return e2e_matrix::cli::harness(root, Path::new(env!("CARGO_BIN_EXE_e2e-matrix")));
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    ExitCode::SUCCESS
+}

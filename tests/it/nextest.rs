@@ -45,9 +45,10 @@ fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile(
     }
 }
 
-/// How many waits a phase has, each with the phase's deadline.
-fn waits(phase: Phase) -> u32 {
-    if phase == Phase::Restart { 3 } else { 1 }
+/// How many times a phase starts its deadline anew, one after the other: `restart` reads the counters three times and waits three
+/// times.
+fn deadlines(phase: Phase) -> u32 {
+    if phase == Phase::Restart { 6 } else { 1 }
 }
 
 /// What the attempts may take that are followed by another by default: each up to the phase that failed, its clean-up, and the pause.
@@ -66,7 +67,7 @@ fn a_cell_is_not_ended_before_its_own_deadlines_are_over() {
     let settings = PhaseSettings::default();
     let sum: Duration = Phase::ALL
         .into_iter()
-        .map(|phase| settings.timeout(phase) * waits(phase))
+        .map(|phase| settings.timeout(phase) * deadlines(phase))
         .sum();
     let sum = sum + first_attempts(&settings);
     let configuration = configuration();

@@ -4,16 +4,19 @@ use std::os::unix::process::CommandExt;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use e2e_matrix::machine::marked::Marked;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 
 use crate::kill::left::{self, Known};
 use crate::kill::local;
 use crate::kill::running::Running;
 use crate::support::Scratch;
 
-/// What `periodic` may take, which is a little more than it does.
+/// The deadline of `periodic`, which takes a little less.
 const DEADLINE: &str = "periodic=9s";
-/// A stop is longer than that by its nature: there is nothing to wait for but the time itself.
+/// The stop outlasts the deadline: the test is about time, so only time can pass here.
 const STOP: Duration = Duration::from_secs(12);
 
 #[test]
@@ -37,9 +40,21 @@ fn passes_after(signal: Signal) {
     kill_process_group(running.process(), signal).unwrap();
     let stopped = WaitIdOptions::STOPPED;
     waitid(WaitId::Pid(running.process()), stopped).unwrap();
+    // If the agents went on, they would have met what `periodic` requires by the end of the stop, and no deadline would matter.
+    let agents = Marked::Run(known.token.clone()).find();
+    assert_ne!(agents, [] as [i32; 0]);
+    signal_all(&agents, Signal::STOP);
     thread::sleep(STOP);
+    // The run first: a deadline that passed during the stop must fail the phase before an agent can meet it.
     kill_process_group(running.process(), Signal::CONT).unwrap();
+    signal_all(&agents, Signal::CONT);
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     known.assert_gone(&place);
+}
+
+fn signal_all(processes: &[i32], signal: Signal) {
+    for process in processes {
+        kill_process(Pid::from_raw(*process).unwrap(), signal).unwrap();
+    }
 }
