@@ -5,9 +5,10 @@ use std::io::{self, Write};
 
 use super::error::CliError;
 use super::matrix_file::{self, Selected};
-use super::options::{Provider, RunOptions};
+use super::options::RunOptions;
 use super::recorded::Recorded;
 use crate::event::{CellVerdict, RunVerdict};
+use crate::matrix::ProviderChoice;
 use crate::record::RunModel;
 use crate::runner::{self, Resumption};
 
@@ -94,18 +95,13 @@ pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliErr
 
 /// A run is told by one provider.
 fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
-    let is_same = match options.provider {
-        None | Some(Provider::Auto) => true,
-        Some(Provider::Kind) => recorded == "kind",
-        Some(Provider::Local) => recorded == "local",
-        Some(Provider::Existing) => recorded == "existing",
-    };
-    if is_same {
-        return Ok(());
+    match options.provider.map(ProviderChoice::from) {
+        None | Some(ProviderChoice::Auto) => Ok(()),
+        asked if asked == ProviderChoice::named(recorded) => Ok(()),
+        Some(_) => Err(CliError::OtherProvider {
+            provider: recorded.to_owned(),
+        }),
     }
-    Err(CliError::OtherProvider {
-        provider: recorded.to_owned(),
-    })
 }
 
 fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorded, CliError> {

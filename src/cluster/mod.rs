@@ -38,8 +38,13 @@ pub use steps::StepLog;
 /// A kind of place where cells run.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// `kind`, `local` or `existing`.
+    /// Its name in records: [`crate::matrix::ProviderChoice::name`].
     fn name(&self) -> &'static str;
+
+    /// Whether `--reuse` has an effect.
+    fn reuses(&self) -> bool {
+        false
+    }
 
     /// Whether `phase` is really run here.
     fn execution(&self, phase: Phase) -> Execution;

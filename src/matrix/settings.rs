@@ -121,6 +121,26 @@ pub enum ProviderChoice {
     Existing,
 }
 
+impl ProviderChoice {
+    /// Every choice.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Kind, Self::Local, Self::Existing];
+
+    /// Its name, in files, options and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Kind => "kind",
+            Self::Local => "local",
+            Self::Existing => "existing",
+        }
+    }
+
+    /// The choice with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.name() == name)
+    }
+}
+
 /// How many cells run at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Jobs {

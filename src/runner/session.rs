@@ -153,7 +153,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     folder.point_latest();
     let texts = sourced.notices().into_iter();
     let name = provider.provider.name();
-    let no_reuse = (settings.reuse && name != "kind")
+    let no_reuse = (settings.reuse && !provider.provider.reuses())
         .then(|| format!("--reuse has no effect with the provider {name}"));
     let texts = texts.chain(no_reuse);
     let texts = texts.chain(leftovers::notice(&state, &session.gc));
@@ -201,12 +201,7 @@ impl Session {
     pub fn resume(&mut self, resumption: Resumption) {
         let (facts, run) = (resumption.facts(), &mut self.matrix.run);
         run.retry.flaky_result = facts.flaky_result;
-        run.provider = match &*facts.provider {
-            "kind" => ProviderChoice::Kind,
-            "local" => ProviderChoice::Local,
-            "existing" => ProviderChoice::Existing,
-            _ => run.provider,
-        };
+        run.provider = ProviderChoice::named(&facts.provider).unwrap_or(run.provider);
         self.course.repeat = resumption.rounds().and_then(NonZeroU32::new);
         self.resumption = Some(resumption);
     }

@@ -14,7 +14,7 @@ use crate::deadline::Deadline;
 use crate::event::{Execution, Failure};
 use crate::machine::{Ledger, StateFolder};
 use crate::manifest::{PullPolicy, Shared as Apart};
-use crate::matrix::{Cell, ImageSource, Phase, SystemUnderTest};
+use crate::matrix::{Cell, ImageSource, Phase, ProviderChoice, SystemUnderTest};
 
 /// A cluster that is there already.
 pub struct ExistingProvider(Arc<Shared>);
@@ -92,7 +92,7 @@ fn tag(role: &'static str, program: &SystemUnderTest) -> Result<String, Existing
 #[async_trait]
 impl Provider for ExistingProvider {
     fn name(&self) -> &'static str {
-        "existing"
+        ProviderChoice::Existing.name()
     }
 
     fn execution(&self, phase: Phase) -> Execution {

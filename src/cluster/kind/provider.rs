@@ -19,7 +19,7 @@ use crate::deadline::Deadline;
 use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
 use crate::machine::{Ledger, process};
-use crate::matrix::{Cell, Phase};
+use crate::matrix::{Cell, Phase, ProviderChoice};
 
 /// How long it may take to find out what a cluster would be made of.
 const COMPARING: Duration = Duration::from_secs(30);
@@ -141,7 +141,11 @@ impl Shared {
 #[async_trait]
 impl Provider for KindProvider {
     fn name(&self) -> &'static str {
-        "kind"
+        ProviderChoice::Kind.name()
+    }
+
+    fn reuses(&self) -> bool {
+        true
     }
 
     fn execution(&self, _phase: Phase) -> Execution {

@@ -38,7 +38,7 @@ use crate::event::{Execution, Failure};
 use crate::machine::budget::Need;
 use crate::machine::{Ledger, probe as machine};
 use crate::manifest::PullPolicy;
-use crate::matrix::{Cell, Phase};
+use crate::matrix::{Cell, Phase, ProviderChoice};
 
 use cluster::LocalCluster;
 
@@ -65,7 +65,7 @@ impl LocalProvider {
 #[async_trait]
 impl Provider for LocalProvider {
     fn name(&self) -> &'static str {
-        "local"
+        ProviderChoice::Local.name()
     }
 
     fn execution(&self, phase: Phase) -> Execution {

@@ -73,12 +73,7 @@ pub(super) fn existing(root: &Table<'_>) -> Existing {
 }
 
 fn provider(entry: Entry<'_>) -> Option<ProviderChoice> {
-    entry.choice(&[
-        ("auto", ProviderChoice::Auto),
-        ("kind", ProviderChoice::Kind),
-        ("local", ProviderChoice::Local),
-        ("existing", ProviderChoice::Existing),
-    ])
+    entry.choice(&ProviderChoice::ALL.map(|choice| (choice.name(), choice)))
 }
 
 fn keep(entry: Entry<'_>) -> Option<Keep> {

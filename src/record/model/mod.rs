@@ -16,7 +16,7 @@ use crate::event::{
     CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogTail, MachineLoad,
     NodeCounters, Record, RunFacts, RunVerdict, SessionFacts, Severity, Step, Termination,
 };
-use crate::matrix::Phase;
+use crate::matrix::{Phase, ProviderChoice};
 pub use fault::{Fault, failure_kind};
 pub use fold::Folding;
 
@@ -165,7 +165,8 @@ impl RunModel {
     pub fn is_local(&self) -> bool {
         self.facts
             .as_ref()
-            .is_some_and(|facts| facts.provider == "local")
+            .and_then(|facts| ProviderChoice::named(&facts.provider))
+            == Some(ProviderChoice::Local)
     }
 
     /// How many cells ended how.
