@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::api::Api;
+use crate::clock;
 use crate::config::{self, Config};
 use crate::fault::{Fault, Faults};
 use crate::identity::IdentityFile;
@@ -67,6 +68,7 @@ impl Agent {
             faults,
             captured,
         } = setup;
+        clock::set(&faults);
         let stop = CancellationToken::new();
         let mut clients = Clients::default();
         let skip_verify = config.api.tls_insecure_skip_verify;

@@ -84,6 +84,10 @@ faults! {
     SilentRestart = "silent-restart" fails Some("restart");
     /// No heartbeat after a restart.
     HeartbeatDiesOnRestart = "heartbeat-dies-on-restart" fails Some("restart");
+    /// One heartbeat after a restart, and no further one.
+    HeartbeatOnceAfterRestart = "heartbeat-once-after-restart" fails Some("restart");
+    /// Ends with exit code 0 after the first acknowledged heartbeat that follows a restart.
+    EndsAfterRestart = "ends-after-restart" fails Some("restart");
     /// Decrypts with another key, so that it has no token for the local endpoint.
     WrongKey = "wrong-key" fails Some("local-endpoint");
     /// No metrics to the local endpoint.
@@ -94,6 +98,10 @@ faults! {
     NoLocalAudit = "no-local-audit" fails Some("local-endpoint");
     /// Waits 5 s before anything, the health port included.
     SlowStart = "slow-start" fails None;
+    /// Reports times that are ten minutes ahead.
+    ClockAhead = "clock-ahead" fails None;
+    /// Reports times that are ten minutes behind.
+    ClockBehind = "clock-behind" fails None;
 }
 
 impl fmt::Display for Fault {

@@ -11,6 +11,7 @@
 mod agent;
 mod api;
 pub mod cli;
+mod clock;
 mod config;
 mod dns;
 mod environment;

@@ -6,7 +6,6 @@
 use std::fmt::{self, Write};
 use std::io;
 
-use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -56,7 +55,7 @@ impl<S: Subscriber> Layer<S> for Capture {
         let mut line = Line::default();
         event.record(&mut line);
         self.captured.push(Entry::new(&LogEntry {
-            timestamp: Timestamp::now(),
+            timestamp: crate::clock::now(),
             source: "plexd",
             unit: metadata.target(),
             message: &line.finish(),

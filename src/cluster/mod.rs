@@ -19,7 +19,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Execution, Failure, LogTail, Step};
@@ -123,15 +122,6 @@ impl From<Vec<Evidence>> for Cleared {
     }
 }
 
-/// What `restart` did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restarted {
-    /// When the old agents were told to go.
-    pub deleted_at: Timestamp,
-    /// What shows that the agents that are ready now are other ones.
-    pub evidence: Vec<Evidence>,
-}
-
 /// A file that helps to understand a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -167,6 +157,13 @@ pub trait Cluster: Send + Sync {
     /// `readiness`, second half: an agent is ready on every node, none is missing, none is too many.
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
+    /// What happened to the agents before they were ready and is worth a warning: each process that ended, in a sentence.
+    fn early_ends(&self) -> Vec<String>;
+
+    /// The last check of the agents before clean-up: fails if a process ended that the suite did not end, or if the kubelet
+    /// is about to kill one. Returns warnings about everything else that is wrong with them.
+    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
+
     /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that does not change when the mock
     /// or a connection to it comes anew.
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure>;
@@ -177,7 +174,8 @@ pub trait Cluster: Send + Sync {
     /// What is known of the cluster by now.
     fn facts(&self) -> CellFacts;
 
-    /// Ends only when something is seen that no waiting can mend: agents that crash again and again, a mock that is gone.
+    /// Ends only when something is seen that no waiting can mend: an agent whose process ended after readiness, a mock that
+    /// is gone.
     /// Raced against every wait of the later phases.
     async fn broken(&self) -> Failure;
 
@@ -188,8 +186,13 @@ pub trait Cluster: Send + Sync {
     /// what can't be read says so in its lines.
     async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail>;
 
-    /// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each.
-    async fn restart(&self, nodes: &[NodeName], deadline: &Deadline) -> Result<Restarted, Failure>;
+    /// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each. Returns what shows that they
+    /// are other ones.
+    async fn restart(
+        &self,
+        nodes: &[NodeName],
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure>;
 
     /// Everything that helps to understand a failure, while it is still there. What can't be collected says so in its text.
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic>;

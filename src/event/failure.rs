@@ -75,8 +75,10 @@ macro_rules! symptoms {
 }
 
 symptoms! {
-    /// The agent's process ended again and again. Permanent after three crashes.
+    /// The agent's process ended: once after readiness, or three times before it. The ends that the suite causes don't count.
     AgentCrashed = "agent-crashed", Product, at_once: true;
+    /// The agent's liveness probe fails, so the kubelet is about to kill the agent.
+    AgentUnhealthy = "agent-unhealthy", Product, at_once: true;
     /// The agent was killed for using more memory than its limit.
     AgentOutOfMemory = "agent-out-of-memory", Product, at_once: true;
     /// The agent's readiness probe did not answer well in time.
@@ -284,6 +286,7 @@ mod tests {
             of(FailureClass::Product),
             [
                 "agent-crashed",
+                "agent-unhealthy",
                 "agent-out-of-memory",
                 "agent-not-ready",
                 "counter-not-met",
@@ -305,7 +308,7 @@ mod tests {
                 "image-name-unusable",
             ]
         );
-        let (product, configuration) = (8, 7);
+        let (product, configuration) = (9, 7);
         assert_eq!(
             of(FailureClass::Infrastructure).len(),
             Symptom::ALL.len() - product - configuration

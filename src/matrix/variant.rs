@@ -39,14 +39,19 @@ impl Expectation {
     }
 }
 
-/// The per-node expectations of a variant; what it does not name is at least 1.
+/// The per-node expectations of a variant. A counter that is not named must reach at least 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expectations(BTreeMap<Counter, Expectation>);
+pub struct Expectations {
+    counters: BTreeMap<Counter, Expectation>,
+    /// How often the agent's process may end per node, from readiness to `cleanup`, without failing the cell. The ends that
+    /// the suite causes itself don't count.
+    pub restarts: u32,
+}
 
 impl Expectations {
     /// What `counter` must come to on every node.
     pub fn of(&self, counter: Counter) -> Expectation {
-        self.0
+        self.counters
             .get(&counter)
             .copied()
             .unwrap_or(Expectation::AtLeast(1))
@@ -54,6 +59,6 @@ impl Expectations {
 
     /// Expects something else of `counter`.
     pub fn set(&mut self, counter: Counter, expectation: Expectation) {
-        self.0.insert(counter, expectation);
+        self.counters.insert(counter, expectation);
     }
 }

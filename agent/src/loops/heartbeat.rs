@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
@@ -60,7 +59,12 @@ pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
             BEATS_BEFORE_CHECKSUM => spawn_checksum(&heart.checksum),
             _ => {}
         }
-        if heart.node.faults.has(Fault::HeartbeatOnce) {
+        let has = |fault| heart.node.faults.has(fault);
+        if heart.node.restarted && has(Fault::EndsAfterRestart) {
+            std::process::exit(0);
+        }
+        let once_now = heart.node.restarted && has(Fault::HeartbeatOnceAfterRestart);
+        if once_now || has(Fault::HeartbeatOnce) {
             return;
         }
     }
@@ -106,7 +110,7 @@ impl Heart {
         }
         let body = wire::Heartbeat {
             node_id: self.configured_id.as_deref().unwrap_or(&identity.node_id),
-            timestamp: Some(Timestamp::now())
+            timestamp: Some(crate::clock::now())
                 .filter(|_| !self.node.faults.has(Fault::HeartbeatNoTimestamp)),
             status: "healthy",
             uptime: self.started.elapsed().as_secs(),

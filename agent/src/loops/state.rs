@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::agent::Node;
 use crate::api::{ApiError, State};
 use crate::fault::Fault;
@@ -47,7 +45,7 @@ async fn report(node: &Node, corrections: Vec<Correction>) {
         return;
     }
     let body = Drift {
-        timestamp: Timestamp::now(),
+        timestamp: crate::clock::now(),
         corrections,
     };
     let attempt = async || {

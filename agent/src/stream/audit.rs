@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::buffer::{Buffer, Entry};
@@ -48,7 +47,7 @@ impl Trail {
 
     fn record(&self, event_type: &'static str, object: Value, action: &'static str, raw: &str) {
         self.waiting.push(Entry::new(&AuditEntry {
-            timestamp: Timestamp::now(),
+            timestamp: crate::clock::now(),
             source: "plexd",
             event_type,
             subject: json!({"pid": std::process::id()}),

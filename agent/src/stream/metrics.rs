@@ -5,8 +5,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use jiff::Timestamp;
-
 use super::buffer::Entry;
 use super::collector::Source;
 use crate::wire::MetricEntry;
@@ -22,7 +20,7 @@ pub(crate) struct Metrics {
 
 impl Source for Metrics {
     fn collect(&mut self) -> Vec<Entry> {
-        let timestamp = Timestamp::now();
+        let timestamp = crate::clock::now();
         [
             ("system", system()),
             ("memory", memory()),

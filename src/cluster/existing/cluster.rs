@@ -15,7 +15,7 @@ use super::turn::Turn;
 use super::{clear, definitions};
 use crate::cluster::kubernetes::{Access, Tenant, diagnostics, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, Restarted};
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
@@ -225,6 +225,14 @@ impl Cluster for ExistingCluster {
         self.tenant.agents_ready(&self.nodes(), deadline).await
     }
 
+    fn early_ends(&self) -> Vec<String> {
+        self.tenant.early_ends()
+    }
+
+    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        self.tenant.last_look(deadline).await
+    }
+
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
         self.tenant.connect(deadline).await
     }
@@ -257,7 +265,11 @@ impl Cluster for ExistingCluster {
         self.tenant.log_tails(node, lines).await
     }
 
-    async fn restart(&self, nodes: &[NodeName], deadline: &Deadline) -> Result<Restarted, Failure> {
+    async fn restart(
+        &self,
+        nodes: &[NodeName],
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
         self.tenant.restart(nodes, deadline).await
     }
 

@@ -12,7 +12,7 @@ use super::work::{self, Work};
 use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, Restarted};
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
 use crate::matrix::CellId;
@@ -148,6 +148,14 @@ impl Cluster for KindCluster {
         self.tenant.agents_ready(&self.work.nodes, deadline).await
     }
 
+    fn early_ends(&self) -> Vec<String> {
+        self.tenant.early_ends()
+    }
+
+    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        self.tenant.last_look(deadline).await
+    }
+
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
         self.tenant.connect(deadline).await
     }
@@ -188,7 +196,11 @@ impl Cluster for KindCluster {
         self.tenant.log_tails(node, lines).await
     }
 
-    async fn restart(&self, nodes: &[NodeName], deadline: &Deadline) -> Result<Restarted, Failure> {
+    async fn restart(
+        &self,
+        nodes: &[NodeName],
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
         self.tenant.restart(nodes, deadline).await
     }
 

@@ -138,7 +138,7 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 }
 
 /// How often a container has ended, where it is not running now or has been started anew.
-fn crashes(status: &ContainerStatus) -> Option<i32> {
+pub(crate) fn crashes(status: &ContainerStatus) -> Option<i32> {
     let state = status.state.as_ref()?;
     let is_down = state.terminated.is_some() || waiting_reason(state) == Some("CrashLoopBackOff");
     let count = status.restart_count + i32::from(is_down);
@@ -259,7 +259,7 @@ fn of_pull(why: &str) -> Symptom {
     }
 }
 
-fn terminated(
+pub(crate) fn terminated(
     status: &ContainerStatus,
 ) -> impl Iterator<Item = &k8s_openapi::api::core::v1::ContainerStateTerminated> {
     let states = [status.state.as_ref(), status.last_state.as_ref()];

@@ -7,6 +7,7 @@ mod apply;
 pub(crate) mod diagnostics;
 mod forward;
 pub(crate) mod health;
+mod lives;
 mod logs;
 mod placement;
 mod pods;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
@@ -13,7 +12,7 @@ use super::health::{is_pod_ready, suspicions};
 use super::ready::{agent_pod, state};
 use super::wait::{Look, until};
 use super::watch::Snapshot;
-use crate::cluster::{CellPlan, NodeName, Restarted};
+use crate::cluster::{CellPlan, NodeName};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 
@@ -23,10 +22,9 @@ pub(crate) async fn restart(
     kube: &Kube,
     nodes: &[NodeName],
     deadline: &Deadline,
-) -> Result<Restarted, Failure> {
+) -> Result<Vec<Evidence>, Failure> {
     let old = agents(&kube.view.snapshot(), nodes)?;
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
-    let deleted_at = Timestamp::now();
     let parameters = DeleteParams::default();
     let deletions = old
         .values()
@@ -41,11 +39,7 @@ pub(crate) async fn restart(
     deleting
         .map_err(|timed_out| failed(timed_out.to_string()))?
         .map_err(|error| failed(error.to_string()))?;
-    let evidence = until(&kube.view, deadline, |snapshot| look(snapshot, &old)).await?;
-    Ok(Restarted {
-        deleted_at,
-        evidence,
-    })
+    until(&kube.view, deadline, |snapshot| look(snapshot, &old)).await
 }
 
 /// An agent's pod: what tells it from the next one.

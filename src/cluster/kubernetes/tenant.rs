@@ -1,25 +1,34 @@
 //! One cell in a cluster: what every phase asks of a namespace, the same for every provider that has real clusters.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::future::try_join;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::Api;
+use kube::api::ListParams;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::lives::{self, Lives, Warning};
 use super::pods::Workloads;
-use super::wait::{Look, until};
+use super::wait::{Look, Suspicion, until};
 use super::watch::{Snapshot, View};
 use super::{Access, Kube, apply, forward, logs, ready, restart};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Forward, NodeName, Restarted, StepLog};
+use crate::cluster::{CellPlan, Forward, NodeName, StepLog};
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, LogTail, Symptom};
 use crate::manifest::Object;
 
 /// Longer than any run, for a wait that something else ends.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The longest wait for a failing liveness probe to run again.
+const LONGEST_RECOVERY: Duration = Duration::from_secs(5);
 
 /// A cell's part of a cluster.
 pub(crate) struct Tenant {
@@ -34,6 +43,8 @@ pub(crate) struct Tenant {
     tasks: TaskTracker,
     stop: CancellationToken,
     forward: Mutex<Option<Forward>>,
+    /// Known since the agents were ready.
+    lives: OnceLock<Lives>,
 }
 
 impl Tenant {
@@ -48,6 +59,7 @@ impl Tenant {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             forward: Mutex::new(None),
+            lives: OnceLock::new(),
         }
     }
 
@@ -149,8 +161,72 @@ impl Tenant {
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         let applied = self.is_applied();
-        let looking = self.watch(deadline, |snapshot| ready::agents(snapshot, nodes, applied));
+        let looking = self.watch(deadline, |snapshot| {
+            let look = ready::agents(snapshot, nodes, applied);
+            if matches!(look, Look::Done(_)) {
+                let allowed = self.plan.cell.variant.expect.restarts;
+                self.lives.get_or_init(|| Lives::of(snapshot, allowed));
+            }
+            look
+        });
         self.steps.measure("agents ready", looking).await
+    }
+
+    /// An agent whose process ended after readiness.
+    fn ended(&self, snapshot: &Snapshot) -> Option<Failure> {
+        self.lives.get()?.ended(snapshot)
+    }
+
+    /// The ends of agents' processes before readiness.
+    pub(crate) fn early_ends(&self) -> Vec<String> {
+        self.lives.get().map(Lives::early_ends).unwrap_or_default()
+    }
+
+    /// The last check of the agents: see [`crate::cluster::Cluster::last_look`].
+    pub(crate) async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let before = self.warnings(deadline).await?;
+        let period = before.iter().filter_map(Warning::liveness).max();
+        let Some(period) = period else {
+            return Ok(before.iter().map(Warning::sentence).collect());
+        };
+        // The probe's own timeout is a second unless the manifest says otherwise.
+        let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
+        deadline.within(wait).passed().await;
+        let after = self.warnings(deadline).await?;
+        match lives::unhealthy(&before, &after, wait) {
+            Some(failure) => Err(failure),
+            None => Ok(after.iter().map(Warning::sentence).collect()),
+        }
+    }
+
+    /// What the agents' events warn of, asked for and not watched: a watch may lag. Fails if an agent has ended.
+    async fn warnings(&self, deadline: &Deadline) -> Result<Vec<Warning>, Failure> {
+        let kube = self.kube(deadline).await?;
+        let (client, namespace) = (&kube.client, &self.plan.namespace);
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+        let all = ListParams::default();
+        let listing = try_join(pods.list(&all), events.list(&all));
+        let failed = |why: String| {
+            Failure::new(
+                Symptom::ApiServerGone,
+                format!("failed to list the agents' pods and events before clean-up: {why}"),
+            )
+        };
+        let (pods, events) = deadline
+            .run(listing)
+            .await
+            .map_err(|timed_out| failed(timed_out.to_string()))?
+            .map_err(|error| failed(chain(&error)))?;
+        let snapshot = Snapshot {
+            pods: pods.into_iter().map(Arc::new).collect(),
+            events: events.into_iter().map(Arc::new).collect(),
+            ..kube.view.snapshot()
+        };
+        match self.ended(&snapshot) {
+            Some(failure) => Err(failure),
+            None => Ok(lives::warnings(&snapshot)),
+        }
     }
 
     /// Makes the mock reachable from the host.
@@ -179,7 +255,16 @@ impl Tenant {
                 return std::future::pending().await;
             };
             let never = self.plan.clock.deadline(A_YEAR);
-            let look = |snapshot: &Snapshot| ready::never(snapshot, self.is_applied());
+            let look = |snapshot: &Snapshot| {
+                let never = ready::never(snapshot, self.is_applied());
+                match (never, self.ended(snapshot)) {
+                    (Look::Pending(pending, mut found), Some(failure)) => {
+                        found.insert(0, Suspicion::certain("agent ended", failure));
+                        Look::Pending(pending, found)
+                    }
+                    (never, _) => never,
+                }
+            };
             match until(&kube.view, &never, look).await {
                 Ok(_) => std::future::pending().await,
                 Err(failure) => failure,
@@ -210,13 +295,13 @@ impl Tenant {
         &self,
         nodes: &[NodeName],
         deadline: &Deadline,
-    ) -> Result<Restarted, Failure> {
+    ) -> Result<Vec<Evidence>, Failure> {
         let kube = self.kube(deadline).await?;
         let restarting = async {
             tokio::select! {
                 biased;
                 restarted = restart::restart(&self.plan, &kube, nodes, deadline) => restarted,
-                failure = self.lost.failed() => Err(failure),
+                failure = self.broken() => Err(failure),
             }
         };
         self.steps.measure("restart", restarting).await

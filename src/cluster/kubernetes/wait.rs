@@ -23,6 +23,17 @@ pub(crate) struct Suspicion {
     pub(crate) failure: Failure,
 }
 
+impl Suspicion {
+    /// What needs no patience.
+    pub(crate) fn certain(key: &str, failure: Failure) -> Self {
+        Self {
+            key: key.to_owned(),
+            patience: Duration::ZERO,
+            failure,
+        }
+    }
+}
+
 /// What a look says.
 pub(crate) enum Look {
     /// It is so.

@@ -72,9 +72,20 @@ pub(super) struct PodStatus {
     /// Its process id, while it runs.
     pub(super) process: Option<u32>,
     pub(super) listeners: Listeners,
+    /// How its process ended for the last time.
+    pub(super) last_end: Option<PodEnd>,
+    /// What the liveness probe said, if its last call failed.
+    pub(super) sick: Option<String>,
     /// The last thing that went wrong.
     pub(super) trouble: Option<String>,
     pub(super) events: VecDeque<PodEvent>,
+}
+
+/// The end of a pod's process that the pod's deletion did not cause.
+#[derive(Clone, Debug)]
+pub(super) struct PodEnd {
+    pub(super) at: Timestamp,
+    pub(super) how: String,
 }
 
 /// Something that happened to a pod.

@@ -3,27 +3,29 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::announce::Listener;
-use super::board::{Board, PodStatus, Role, current};
+use super::board::{Board, PodStatus, Pods, Role, current};
 use super::controller::Controller;
 use super::failure::{self, row};
+use super::lives::{self, Lives};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
-    CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, NodeName, Programs, Restarted,
-    Stream, quoted,
+    CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, NodeName, Programs, Stream, quoted,
 };
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
 use crate::machine::{LedgerError, Resource};
 use crate::manifest;
 
+/// How long a failing liveness probe may take to recover before it counts as one that would have the agent killed.
+const RECOVERY: Duration = Duration::from_secs(5);
 /// How many lines of a log diagnostics show.
 const LOG_LINES: usize = 50;
 
@@ -31,6 +33,8 @@ const LOG_LINES: usize = 50;
 pub(super) struct LocalCluster {
     controller: Arc<Controller>,
     forward: Mutex<Option<Arc<Forward>>>,
+    /// Known since the agents were ready.
+    lives: OnceLock<Lives>,
 }
 
 impl LocalCluster {
@@ -42,6 +46,7 @@ impl LocalCluster {
         Self {
             controller: Arc::new(Controller::new(plan, programs, starts)),
             forward: Mutex::new(None),
+            lives: OnceLock::new(),
         }
     }
 
@@ -52,6 +57,11 @@ impl LocalCluster {
     fn forward(&self) -> Option<Arc<Forward>> {
         let held = self.forward.lock().unwrap_or_else(PoisonError::into_inner);
         held.clone()
+    }
+
+    /// An agent whose process ended after readiness.
+    fn ended(&self, pods: &Pods) -> Option<Failure> {
+        self.lives.get()?.ended(pods)
     }
 
     /// What the ledger has to know of.
@@ -183,11 +193,43 @@ impl Cluster for LocalCluster {
         let nodes = &self.controller.nodes;
         let waiting = self.controller.until(
             deadline,
-            |pods| judge::agents_ready(pods, nodes),
+            |pods| {
+                let verdict = judge::agents_ready(pods, nodes);
+                if let Some(Ok(_)) = &verdict {
+                    let allowed = self.controller.plan.cell.variant.expect.restarts;
+                    self.lives.get_or_init(|| Lives::of(pods, allowed));
+                }
+                verdict
+            },
             |pods| judge::agents_late(pods, nodes),
         );
         let steps = &self.controller.steps;
         steps.measure("agents ready", waiting).await
+    }
+
+    fn early_ends(&self) -> Vec<String> {
+        self.lives.get().map(Lives::early_ends).unwrap_or_default()
+    }
+
+    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let warnings = self.board().look(|pods| {
+            let sick = lives::sick(pods).into_iter();
+            let warning = |(agent, why): (&PodStatus, &str)| {
+                format!("the agent on {}: {why}, and recovered", agent.node)
+            };
+            sick.map(warning).collect::<Vec<_>>()
+        });
+        let well = |pods: &Pods| match self.ended(pods).or_else(|| judge::broken(pods)) {
+            Some(failure) => Some(Err(failure)),
+            None => lives::sick(pods).is_empty().then_some(Ok(())),
+        };
+        let recovery = deadline.within(RECOVERY);
+        match recovery.run(self.board().wait(well)).await {
+            Ok(outcome) => outcome.map(|()| warnings),
+            Err(_) => self
+                .board()
+                .look(|pods| lives::unhealthy(pods).map_or(Ok(warnings), Err)),
+        }
     }
 
     async fn connect(&self, _deadline: &Deadline) -> Result<SocketAddr, Failure> {
@@ -226,7 +268,8 @@ impl Cluster for LocalCluster {
     }
 
     async fn broken(&self) -> Failure {
-        self.board().wait(judge::broken).await
+        let broken = |pods: &Pods| self.ended(pods).or_else(|| judge::broken(pods));
+        self.board().wait(broken).await
     }
 
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
@@ -253,8 +296,11 @@ impl Cluster for LocalCluster {
         tails
     }
 
-    async fn restart(&self, nodes: &[NodeName], deadline: &Deadline) -> Result<Restarted, Failure> {
-        let deleted_at = Timestamp::now();
+    async fn restart(
+        &self,
+        nodes: &[NodeName],
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
         let mut before = Vec::new();
         for (name, status) in self.agents(nodes) {
             self.controller.replace(name, status.node.clone());
@@ -262,7 +308,10 @@ impl Cluster for LocalCluster {
         }
         let waiting = self.controller.until(
             deadline,
-            |pods| judge::replaced(pods, &before),
+            |pods| match self.ended(pods) {
+                Some(failure) => Some(Err(failure)),
+                None => judge::replaced(pods, &before),
+            },
             |pods| {
                 let mut failure = judge::agents_late(pods, nodes);
                 failure.symptom = Symptom::RestartNotMet;
@@ -270,10 +319,7 @@ impl Cluster for LocalCluster {
             },
         );
         let steps = &self.controller.steps;
-        Ok(Restarted {
-            deleted_at,
-            evidence: steps.measure("agents restarted", waiting).await?,
-        })
+        steps.measure("agents restarted", waiting).await
     }
 
     async fn diagnostics(&self, _deadline: &Deadline) -> Vec<Diagnostic> {

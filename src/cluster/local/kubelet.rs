@@ -23,6 +23,8 @@ pub(super) struct Kubelet {
     pub(super) starts: Arc<Semaphore>,
     /// By which the cell's processes can be found.
     pub(super) mark: String,
+    /// Ends of an agent's process that the matrix file allows.
+    pub(super) allowed_restarts: u32,
     layout: Layout,
     tasks: Arc<Roles<TaskTracker>>,
     all: Arc<Roles<CancellationToken>>,
@@ -50,6 +52,7 @@ impl Kubelet {
         clock: RunClock,
         starts: Arc<Semaphore>,
         mark: String,
+        allowed_restarts: u32,
         layout: Layout,
     ) -> Self {
         Self {
@@ -57,6 +60,7 @@ impl Kubelet {
             board: Board::default(),
             starts,
             mark,
+            allowed_restarts,
             layout,
             tasks: Arc::default(),
             all: Arc::default(),
@@ -131,6 +135,8 @@ fn status_of(blueprint: &Blueprint) -> PodStatus {
         restarts: 0,
         process: None,
         listeners: super::announce::Listeners::new(),
+        last_end: None,
+        sick: None,
         trouble: None,
         events: VecDeque::new(),
     };

@@ -17,6 +17,7 @@ mod judge;
 mod kubelet;
 mod launch;
 mod layout;
+mod lives;
 mod logs;
 mod mapping;
 mod pod;

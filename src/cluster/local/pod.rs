@@ -3,6 +3,7 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::Signal;
 use std::os::unix::process::ExitStatusExt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::announce::{Listener, Listeners};
 use super::blueprint::Blueprint;
-use super::board::{Role, State};
+use super::board::{PodEnd, Role, State};
 use super::failure::chain;
 use super::kubelet::Kubelet;
 use super::probe::{Finding, Watch};
@@ -28,6 +29,7 @@ const AGENT_CRASHES: u32 = 3;
 const MOCK_CRASHES: u32 = 1;
 /// The first pause before a process is started again; each further one is twice as long.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 /// A process that has not said by then where it listens does not keep others from starting.
 const START_SHARE: Duration = Duration::from_secs(1);
 /// What an ended process has printed is read for so long: a process of its own could hold the pipe for ever.
@@ -46,7 +48,7 @@ enum End {
 /// Runs a pod until `deleted` is cancelled or its process ended too often.
 pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: CancellationToken) {
     let allowed = match pod.role {
-        Role::Agent => AGENT_CRASHES,
+        Role::Agent => AGENT_CRASHES.saturating_add(kubelet.allowed_restarts),
         Role::Mock => MOCK_CRASHES,
     };
     for attempt in 1..=allowed {
@@ -62,9 +64,7 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: Cancellatio
             deleted.cancelled().await;
             break;
         }
-        let pause = kubelet
-            .clock
-            .deadline(FIRST_BACK_OFF * (1 << (attempt - 1)));
+        let pause = kubelet.clock.deadline(back_off(attempt));
         let pause = deleted.run_until_cancelled(pause.passed());
         if pause.await.is_none() {
             break;
@@ -78,12 +78,23 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: Cancellatio
     });
 }
 
+/// The pause after the end number `attempt`.
+fn back_off(attempt: u32) -> Duration {
+    let doubled = FIRST_BACK_OFF.saturating_mul(1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
+    doubled.min(LONGEST_BACK_OFF)
+}
+
 fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) -> State {
     kubelet.board.update(&pod.name, |status| {
         status.state = state;
         status.ready = false;
         status.process = None;
         status.restarts += 1;
+        status.sick = None;
+        status.last_end = Some(PodEnd {
+            at: Timestamp::now(),
+            how: reason.clone(),
+        });
         status.listeners.clear();
         status.warn("BackOff", reason);
     });
@@ -232,6 +243,12 @@ fn said(kubelet: &Kubelet, pod: &Blueprint, finding: Finding) {
         Finding::NotReady(reason) => {
             status.ready = false;
             status.warn("Unhealthy", reason);
+        }
+        Finding::Alive => status.sick = None,
+        Finding::Sick(reason) if status.sick.as_ref() == Some(&reason) => {}
+        Finding::Sick(reason) => {
+            status.warn("Unhealthy", reason.clone());
+            status.sick = Some(reason);
         }
         // The same reason every second would push everything else out.
         Finding::Missed(reason) if status.trouble.as_ref() == Some(&reason) => {}

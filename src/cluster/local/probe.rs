@@ -190,6 +190,10 @@ pub(super) enum Finding {
     Ready,
     /// It may not any more.
     NotReady(String),
+    /// The liveness probe succeeded.
+    Alive,
+    /// The liveness probe failed, not yet often enough to kill the container.
+    Sick(String),
     /// One attempt failed, which changes nothing yet.
     Missed(String),
 }
@@ -251,8 +255,8 @@ impl Watch<'_> {
             count.add(&outcome);
             match outcome {
                 Err(reason) if count.failures >= probe.failure_threshold => return reason,
-                Err(reason) => say(Finding::Missed(reason)),
-                Ok(()) => {}
+                Err(reason) => say(Finding::Sick(reason)),
+                Ok(()) => say(Finding::Alive),
             }
         }
     }

@@ -12,6 +12,10 @@ pub(super) fn read(table: &Table<'_>) -> Expectations {
         .get("expect")
         .and_then(|entry| entry.table("`expect`".to_owned()));
     for entry in inner.iter().flat_map(Table::entries) {
+        if entry.key == RESTARTS {
+            expectations.restarts = restarts(entry).unwrap_or_default();
+            continue;
+        }
         if let (Some(counter), Some(expectation)) = (counter(entry), expectation(entry)) {
             expectations.set(counter, expectation);
         }
@@ -19,13 +23,22 @@ pub(super) fn read(table: &Table<'_>) -> Expectations {
     expectations
 }
 
+/// The one key of `expect` that is not a counter of the mock.
+const RESTARTS: &str = "restarts";
+
+fn restarts(entry: Entry<'_>) -> Option<u32> {
+    const RANGE: std::ops::RangeInclusive<u64> = 0..=1_000;
+    let allowed = entry.integer(RANGE, "ends of the agent's process per node: 0 to 1000")?;
+    u32::try_from(allowed).ok()
+}
+
 fn counter(entry: Entry<'_>) -> Option<Counter> {
     let found = Counter::from_name(entry.key);
     if found.is_none() {
-        let names = || Counter::all().map(Counter::name);
+        let names = || Counter::all().map(Counter::name).chain([RESTARTS]);
         let help = match nearest(entry.key, names()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the counters are {}", quoted(names())),
+            None => format!("the keys are {}", quoted(names())),
         };
         entry.report.add(
             Problem::at(entry.key_span, format!("`{}` is no counter", entry.key), "")

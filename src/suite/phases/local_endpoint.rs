@@ -1,5 +1,5 @@
-//! Phase 10: the local endpoint is served on every node, with a token that the agent decrypted. The last look at the counters: what is expected
-//! exactly must still hold.
+//! Phase 10: the local endpoint is served on every node, with a token that the agent decrypted. The last check of a cell:
+//! the counters that are expected exactly must still hold, and the agents must be well.
 
 use super::counters;
 use crate::matrix::Phase;
@@ -14,5 +14,10 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
             requirements.push(requirement);
         }
     }
-    counters::reach(context, Phase::LocalEndpoint, &requirements).await
+    let mut checked = counters::reach(context, Phase::LocalEndpoint, &requirements).await?;
+    let deadline = context.deadline(Phase::LocalEndpoint);
+    checked
+        .warnings
+        .extend(context.cluster.last_look(&deadline).await?);
+    Ok(checked)
 }

@@ -1,7 +1,7 @@
 //! Phase 5: the mock is available, and a ready agent is on every node.
 
 use crate::matrix::Phase;
-use crate::suite::context::{Context, Outcome};
+use crate::suite::context::{Checked, Context, Outcome};
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
     let agents = context.deadline(Phase::Readiness);
@@ -15,5 +15,8 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         context.cluster.agents_ready(&agents),
     )?;
     evidence.extend(ready);
-    Ok(evidence.into())
+    Ok(Checked {
+        evidence,
+        warnings: context.cluster.early_ends(),
+    })
 }

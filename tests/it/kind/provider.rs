@@ -173,7 +173,7 @@ async fn a_cell_comes_up_restarts_and_leaves_nothing() {
         .restart(&cluster.nodes(), &fixture.deadline(60))
         .await
         .unwrap();
-    assert!(restarted.evidence.iter().all(|row| row.holds));
+    assert!(restarted.iter().all(|row| row.holds));
     assert!(
         cluster
             .facts()

@@ -109,6 +109,22 @@ fn a_fault_of_one_node_is_told_of_that_node_and_no_other() {
     blame::assert_reports_blame(&record::folder(&place), cell, "worker");
 }
 
+/// A wrong clock must not hide that an agent did not report its new start.
+#[test]
+fn the_clock_of_an_agent_does_not_decide_about_its_restart() {
+    let place = Scratch::new();
+    let silent = |clock: &str| (clock.to_owned(), format!("silent-restart,{clock}"));
+    let faults = [silent("clock-ahead"), silent("clock-behind")];
+    let run = run(&place, &matrix(1, &faults), 2, &["--timeout", "restart=8s"]);
+    for (name, _) in faults {
+        let cell = record::cell(&run, &format!("k8s-1.36-n1-{name}"));
+        assert_eq!(
+            record::deviations(cell, Some(Phase::Restart)),
+            [] as [String; 0]
+        );
+    }
+}
+
 #[test]
 fn what_failed_for_good_is_not_waited_for() {
     let place = Scratch::new();

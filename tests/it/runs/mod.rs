@@ -9,6 +9,7 @@ mod full_disk;
 mod interruption;
 mod keep;
 pub(crate) mod labels;
+mod lives;
 mod mixed;
 mod recorded;
 mod retries;

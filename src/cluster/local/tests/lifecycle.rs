@@ -64,8 +64,8 @@ async fn a_restart_keeps_host_paths_and_wipes_empty_volumes() {
         .restart(&[lab.node(1)], &lab.deadline())
         .await
         .unwrap();
-    assert_eq!(restarted.evidence.len(), 1);
-    assert_eq!(restarted.evidence[0].node.as_deref(), Some("test-worker"));
+    assert_eq!(restarted.len(), 1);
+    assert_eq!(restarted[0].node.as_deref(), Some("test-worker"));
     assert_eq!(written(&told).await, "start\nstart\n--\nstart\nend\n");
     lab.destroy().await;
 }

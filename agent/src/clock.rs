@@ -1,0 +1,31 @@
+//! The agent's clock: the machine's, unless a fault sets it wrong.
+
+use std::sync::OnceLock;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::fault::{Fault, Faults};
+
+/// How far a wrong clock is off.
+const SKEW: SignedDuration = SignedDuration::from_mins(10);
+
+static OFFSET: OnceLock<SignedDuration> = OnceLock::new();
+
+/// Sets the clock as `faults` say. The first call of a process decides.
+pub(crate) fn set(faults: &Faults) {
+    OFFSET.get_or_init(|| {
+        if faults.has(Fault::ClockAhead) {
+            SKEW
+        } else if faults.has(Fault::ClockBehind) {
+            -SKEW
+        } else {
+            SignedDuration::ZERO
+        }
+    });
+}
+
+/// The time for everything that the agent reports.
+pub(crate) fn now() -> Timestamp {
+    let offset = OFFSET.get().copied().unwrap_or_default();
+    Timestamp::now() + offset
+}

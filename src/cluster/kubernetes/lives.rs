@@ -1,0 +1,314 @@
+//! The lives of the agents' processes: which of their ends the suite did not cause, and whose end the kubelet is about to cause. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod};
+use kube::ResourceExt;
+
+use super::health::{alive, crashes, place, terminated};
+use super::pods::Owner;
+use super::watch::Snapshot;
+use crate::event::{Evidence, Failure, Symptom};
+
+/// How often the containers of each agent pod had ended when the agents became ready, and how often they may end after that.
+#[derive(Debug)]
+pub(crate) struct Lives {
+    /// Ends before readiness, by the pod's UID.
+    before: BTreeMap<String, i32>,
+    allowed: u32,
+    early: Vec<String>,
+}
+
+impl Lives {
+    /// The lives of the agents that are ready in `snapshot`; `allowed` more ends per pod don't fail the cell.
+    pub(crate) fn of(snapshot: &Snapshot, allowed: u32) -> Self {
+        let before = agents(snapshot).map(|pod| (pod.uid().unwrap_or_default(), ends(pod)));
+        Self {
+            before: before.collect(),
+            allowed,
+            early: agents(snapshot).filter_map(early_end).collect(),
+        }
+    }
+
+    /// The ends before readiness, one sentence per agent.
+    pub(crate) fn early_ends(&self) -> Vec<String> {
+        self.early.clone()
+    }
+
+    /// The first agent whose containers ended more often since readiness than is allowed. Pods that are being deleted don't
+    /// count: the suite deletes them.
+    pub(crate) fn ended(&self, snapshot: &Snapshot) -> Option<Failure> {
+        let since = |pod: &Pod| {
+            // The pod that takes a deleted one's place has no earlier life.
+            let before = self.before.get(&pod.uid().unwrap_or_default());
+            u32::try_from(ends(pod) - before.copied().unwrap_or_default()).unwrap_or_default()
+        };
+        let pod = agents(snapshot).find(|pod| since(pod) > self.allowed)?;
+        let (how, at) = last_end(pod).map_or_else(Default::default, |end| {
+            let at = end.finished_at.as_ref();
+            let at = at.map_or_else(String::new, |at| format!(" at {}", at.0));
+            (in_words(end), at)
+        });
+        let node = place(pod);
+        let message = format!("the agent on {node} ended after it was ready: {how}{at}");
+        let evidence = Evidence {
+            node: Some(node.to_owned()),
+            subject: "ends of the agent's containers since readiness".to_owned(),
+            expected: format!("<= {}", self.allowed),
+            seen: format!("{} ({how})", since(pod)),
+            holds: false,
+        };
+        Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]))
+    }
+}
+
+fn agents(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
+    alive(&snapshot.pods).filter(|pod| snapshot.workloads.owner(pod) == Owner::Agent)
+}
+
+/// Init containers end when they have done their work; only the others count.
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| status.container_statuses.iter().flatten())
+}
+
+fn ends(pod: &Pod) -> i32 {
+    containers(pod).filter_map(crashes).sum()
+}
+
+fn last_end(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    containers(pod).find_map(|status| terminated(status).next())
+}
+
+fn in_words(end: &ContainerStateTerminated) -> String {
+    let reason = end.reason.as_deref().unwrap_or("Error");
+    match end.signal {
+        Some(signal) if signal != 0 => format!("{reason}, signal {signal}"),
+        Some(_) | None => format!("{reason}, exit code {}", end.exit_code),
+    }
+}
+
+fn early_end(pod: &Pod) -> Option<String> {
+    let how = in_words(last_end(pod)?);
+    let node = place(pod);
+    Some(match ends(pod) {
+        1 => format!("the agent on {node} ended once before it was ready: {how}"),
+        ends => format!("the agent on {node} ended {ends} times before it was ready, last: {how}"),
+    })
+}
+
+/// What an agent pod's events warn of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Warning {
+    node: String,
+    uid: String,
+    /// How often it was seen.
+    count: i32,
+    text: String,
+    /// How long until the liveness probe runs again; none if the warning is about something else.
+    liveness: Option<Duration>,
+}
+
+impl Warning {
+    /// How long until the liveness probe runs again; none if the warning is about something else.
+    pub(crate) fn liveness(&self) -> Option<Duration> {
+        self.liveness
+    }
+
+    /// For reports.
+    pub(crate) fn sentence(&self) -> String {
+        let Self {
+            node, count, text, ..
+        } = self;
+        match count {
+            ..=1 => format!("the agent on {node}: {text}"),
+            _ => format!("the agent on {node}: {text} ({count} times)"),
+        }
+    }
+
+    /// Whether the probe failed again since `earlier` was seen.
+    fn has_grown_since(&self, earlier: &[Self]) -> bool {
+        let same = |other: &&Self| other.uid == self.uid && other.text == self.text;
+        earlier
+            .iter()
+            .find(same)
+            .is_none_or(|earlier| self.count > earlier.count)
+    }
+}
+
+/// The warnings among the events of the agents that run now. Failures of startup probes and of caches that lag are left out:
+/// they belong to a normal start.
+pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
+    let warning = |event: &Event| {
+        let uid = event.involved_object.uid.as_deref()?;
+        let pod = agents(snapshot).find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
+        let text = event.message.as_deref().unwrap_or_default().trim();
+        let is_usual = text.starts_with("Startup probe failed") || text.contains("failed to sync");
+        if event.type_.as_deref() != Some("Warning") || is_usual {
+            return None;
+        }
+        let is_liveness = text.starts_with("Liveness probe failed");
+        let reason = event.reason.as_deref().unwrap_or_default();
+        Some(Warning {
+            node: place(pod).to_owned(),
+            uid: uid.to_owned(),
+            count: event.count.unwrap_or(1),
+            text: format!("{reason}: {text}"),
+            liveness: is_liveness.then(|| liveness_period(pod)),
+        })
+    };
+    let events = snapshot.events.iter();
+    events.filter_map(|event| warning(event)).collect()
+}
+
+/// The kubelet's default is 10 s.
+const DEFAULT_PERIOD: u64 = 10;
+
+fn liveness_period(pod: &Pod) -> Duration {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let probes = containers.filter_map(|container| container.liveness_probe.as_ref());
+    let period = |seconds: Option<i32>| seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let periods = probes.map(|probe| period(probe.period_seconds).unwrap_or(DEFAULT_PERIOD));
+    Duration::from_secs(periods.max().unwrap_or(DEFAULT_PERIOD))
+}
+
+/// The failure, if a liveness probe that failed `before` has failed again `after` a wait of `waited`, or could not run in it.
+pub(crate) fn unhealthy(
+    before: &[Warning],
+    after: &[Warning],
+    waited: Duration,
+) -> Option<Failure> {
+    let is_failing = |warning: &&Warning| {
+        let period = warning.liveness;
+        period.is_some_and(|period| period >= waited || warning.has_grown_since(before))
+    };
+    let rows: Vec<Evidence> = after
+        .iter()
+        .filter(is_failing)
+        .map(|warning| Evidence {
+            node: Some(warning.node.clone()),
+            subject: "liveness probe".to_owned(),
+            expected: "succeeds".to_owned(),
+            seen: format!("{} ({} times)", warning.text, warning.count),
+            holds: false,
+        })
+        .collect();
+    let first = rows.first()?;
+    let node = first.node.as_deref().unwrap_or_default();
+    let message = format!("the agent on {node} is about to be killed: {}", first.seen);
+    Some(Failure::new(Symptom::AgentUnhealthy, message).with_evidence(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn snapshot(pods: &Value, events: &Value) -> Snapshot {
+        let arcs = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        Snapshot {
+            pods: arcs(pods)
+                .into_iter()
+                .map(|pod| Arc::new(serde_json::from_value(pod).unwrap()))
+                .collect(),
+            events: arcs(events)
+                .into_iter()
+                .map(|event| Arc::new(serde_json::from_value(event).unwrap()))
+                .collect(),
+            ..Snapshot::default()
+        }
+    }
+
+    fn agent(uid: &str, restarts: i32, state: &Value) -> Value {
+        json!({
+            "metadata": {"name": uid, "uid": uid, "labels": {"app.kubernetes.io/name": "plexd"}},
+            "spec": {"nodeName": "worker", "containers": [
+                {"name": "c", "livenessProbe": {"periodSeconds": 1}},
+            ]},
+            "status": {"containerStatuses": [{
+                "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": restarts,
+                "state": state,
+                "lastState": {"terminated": {"exitCode": 0, "reason": "Completed"}},
+            }]},
+        })
+    }
+
+    fn running() -> Value {
+        json!({"running": {}})
+    }
+
+    #[test]
+    fn a_single_end_after_readiness_fails_whatever_its_exit_code() {
+        let ready = snapshot(&json!([agent("a", 1, &running())]), &json!([]));
+        let lives = Lives::of(&ready, 0);
+        assert_eq!(
+            lives.early_ends(),
+            ["the agent on worker ended once before it was ready: Completed, exit code 0"]
+        );
+        assert!(lives.ended(&ready).is_none());
+        let again = snapshot(&json!([agent("a", 2, &running())]), &json!([]));
+        let failure = lives.ended(&again).unwrap();
+        assert_eq!(failure.symptom, Symptom::AgentCrashed);
+        assert_eq!(failure.evidence[0].node.as_deref(), Some("worker"));
+        let killed = json!({"terminated": {"exitCode": 137, "signal": 9, "reason": "Error"}});
+        let down = snapshot(&json!([agent("a", 1, &killed)]), &json!([]));
+        let failure = lives.ended(&down).unwrap();
+        assert!(failure.message.contains("signal 9"), "{failure}");
+    }
+
+    #[test]
+    fn a_new_pod_starts_from_zero_and_a_deleted_one_does_not_count() {
+        let ready = snapshot(&json!([agent("a", 3, &running())]), &json!([]));
+        let lives = Lives::of(&ready, 0);
+        let mut deleted = agent("a", 4, &running());
+        deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let replaced = json!([deleted, agent("b", 0, &running())]);
+        assert!(lives.ended(&snapshot(&replaced, &json!([]))).is_none());
+        let crashed = json!([agent("b", 1, &running())]);
+        assert!(lives.ended(&snapshot(&crashed, &json!([]))).is_some());
+    }
+
+    #[test]
+    fn the_matrix_file_can_allow_ends() {
+        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
+        let lives = Lives::of(&ready, 2);
+        let ended = |ends| {
+            let now = snapshot(&json!([agent("a", ends, &running())]), &json!([]));
+            lives.ended(&now).is_some()
+        };
+        assert!(!ended(2));
+        assert!(ended(3));
+    }
+
+    fn event(message: &str, count: i32) -> Value {
+        json!({
+            "metadata": {"name": message, "namespace": "n"}, "type": "Warning", "reason": "Unhealthy",
+            "involvedObject": {"kind": "Pod", "uid": "a"}, "message": message, "count": count,
+        })
+    }
+
+    #[test]
+    fn a_liveness_probe_that_goes_on_failing_is_a_failure_and_a_recovered_one_a_warning() {
+        let pods = json!([agent("a", 0, &running())]);
+        let seen = |count| {
+            let events = json!([
+                event("Liveness probe failed: refused", count),
+                event("Readiness probe failed: refused", 1),
+                event("Startup probe failed: refused", 4),
+            ]);
+            warnings(&snapshot(&pods, &events))
+        };
+        let waited = Duration::from_secs(2);
+        let failure = unhealthy(&seen(2), &seen(3), waited).unwrap();
+        assert_eq!(failure.symptom, Symptom::AgentUnhealthy);
+        assert!(failure.message.contains("Liveness probe failed"));
+        assert!(unhealthy(&seen(2), &seen(2), waited).is_none());
+        assert_eq!(seen(2).len(), 2, "a startup probe may fail");
+        // The probe could not run again in that time, so its last call stands.
+        assert!(unhealthy(&seen(1), &seen(1), Duration::from_millis(900)).is_some());
+    }
+}

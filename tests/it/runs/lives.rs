@@ -1,0 +1,137 @@
+//! Agents that die, or are about to be killed, although every counter is met: such a cell must not pass.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use e2e_matrix::event::{CellVerdict, Failure, Symptom};
+use e2e_matrix::matrix::Phase;
+
+use crate::support::{Scratch, record};
+
+/// Far longer than the run takes.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Loops so short that the agent meets every counter before it dies.
+const AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }"#;
+
+/// Runs `matrix` locally and expects a product failure.
+fn run(place: &Scratch, matrix: &str) {
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    let output = place
+        .command(&["--provider", "local", "--jobs", "3"])
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+}
+
+fn failure_of(place: &Scratch, cell: &str) -> Failure {
+    let run = record::read(place);
+    let cell = record::cell(&run, cell);
+    let phase = cell.red_phase().expect("a failed cell has a failed phase");
+    phase
+        .failure()
+        .expect("a failed phase has a failure")
+        .clone()
+}
+
+/// An agent that lives for 1.5 s and ends with exit code 0 or 1, each time or only the first time, by `CASE`.
+fn write_mortal_agent(path: &Path) {
+    let program = env!("CARGO_BIN_EXE_e2e-matrix");
+    let folder = path.parent().unwrap().display();
+    let text = format!(
+        "#!/bin/sh\n\
+         live() {{ /usr/bin/timeout --foreground 1.5 '{program}' agent \"$@\"; echo 'these are my last words'; }}\n\
+         marker='{folder}'/$CASE-$MY_NODE_NAME\n\
+         case $CASE in\n\
+         zero) live \"$@\"; exit 0;;\n\
+         one) live \"$@\"; exit 1;;\n\
+         once) if [ -e \"$marker\" ]; then exec '{program}' agent \"$@\"; fi; : > \"$marker\"; live \"$@\"; exit 1;;\n\
+         esac\n"
+    );
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Eight heartbeats take longer than such an agent lives.
+#[test]
+fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
+    let place = Scratch::new();
+    write_mortal_agent(&place.path().join("agent.sh"));
+    let variants: String = [("zero", 0), ("one", 0), ("once", 1)]
+        .iter()
+        .map(|(case, restarts)| {
+            format!(
+                "[config.{case}]\nagent = {AGENT}\nenv = {{ CASE = \"{case}\" }}\nexpect = {{ heartbeat_count = 8, restarts = {restarts} }}\n"
+            )
+        })
+        .collect();
+    let matrix = format!(
+        "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"zero\", \"one\", \"once\"]\n\
+         [run]\nports = \"any\"\n[images.agent]\ntag = \"agent.example/mortal:1\"\nbinary = \"agent.sh\"\n{variants}"
+    );
+    run(&place, &matrix);
+    for (case, how) in [("zero", "exit code 0"), ("one", "exit code 1")] {
+        let failure = failure_of(&place, &format!("k8s-1.36-n1-{case}"));
+        assert_eq!(failure.symptom, Symptom::AgentCrashed, "{failure}");
+        assert!(failure.message.contains(how), "{failure}");
+        let node = failure.evidence[0].node.as_deref().unwrap();
+        assert!(node.ends_with("-control-plane"), "{node}");
+        let mut lines = failure.logs.iter().flat_map(|log| &log.lines);
+        assert!(
+            lines.any(|line| line.contains("my last words")),
+            "{failure:?}"
+        );
+    }
+    let run = record::read(&place);
+    let allowed = record::cell(&run, "k8s-1.36-n1-once");
+    assert_eq!(allowed.verdict, CellVerdict::Passed, "{allowed:?}");
+}
+
+#[test]
+fn an_agent_that_its_liveness_probe_would_kill_after_the_cell_fails_it() {
+    let place = Scratch::new();
+    let manifests = place.path().join("manifests");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    copy(&shipped, &manifests);
+    let path = manifests.join("daemonset.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, liveness) = text.split_once("livenessProbe:").unwrap();
+    // The probe would kill the agent a minute after its start, long after the cell.
+    let liveness = liveness
+        .replacen("path: /healthz", "path: /nothing-here", 1)
+        .replacen("failureThreshold: 10", "failureThreshold: 60", 1);
+    fs::write(&path, format!("{before}livenessProbe:{liveness}")).unwrap();
+    let matrix = format!(
+        "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"fast\"]\n[run]\nports = \"any\"\n\
+         [deploy]\nmanifests = \"manifests\"\n[config.fast]\nagent = {AGENT}\n"
+    );
+    run(&place, &matrix);
+    let failure = failure_of(&place, "k8s-1.36-n1-fast");
+    assert_eq!(failure.symptom, Symptom::AgentUnhealthy, "{failure}");
+    assert!(
+        failure.message.contains("/nothing-here answered 404"),
+        "{failure}"
+    );
+    let run = record::read(&place);
+    let cell = record::cell(&run, "k8s-1.36-n1-fast");
+    assert_eq!(
+        record::deviations(cell, Some(Phase::LocalEndpoint)),
+        [] as [String; 0]
+    );
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
