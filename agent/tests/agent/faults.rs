@@ -4,6 +4,7 @@
 
 use crate::plexd::Running;
 use crate::stage::{NODE, Stage};
+use jiff::Timestamp;
 use mockapi::view::Counter;
 use plexd_agent::fault::Fault;
 use serde_json::Value;
@@ -43,6 +44,10 @@ enum Effect {
     Once(Counter),
     /// After a restart this is how often each of these counters has moved since the first process ended.
     Restart(Counter, u64),
+    /// The second process ends with exit code 0.
+    Ends,
+    /// Heartbeats are this many minutes ahead.
+    Ahead(i64),
     /// Nothing is wrong, but it takes time.
     Slow,
 }
@@ -78,6 +83,10 @@ fn effect(fault: Fault) -> Effect {
         Fault::NoLocalMetrics => Effect::Silent(&[Counter::LocalMetrics]),
         Fault::NoLocalLogs => Effect::Silent(&[Counter::LocalLogs]),
         Fault::NoLocalAudit => Effect::Silent(&[Counter::LocalAudit]),
+        Fault::HeartbeatOnceAfterRestart => Effect::Restart(Counter::Heartbeat, 1),
+        Fault::EndsAfterRestart => Effect::Ends,
+        Fault::ClockAhead => Effect::Ahead(10),
+        Fault::ClockBehind => Effect::Ahead(-10),
         Fault::SlowStart => Effect::Slow,
     }
 }
@@ -172,6 +181,23 @@ async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, move
     assert_eq!(told_of_its_start, fault != Fault::SilentRestart);
 }
 
+async fn ends_after_a_restart(stage: &Stage, fault: Fault) {
+    let first = start(stage, fault).await;
+    rounds(stage, &[]).await;
+    assert!(first.terminate().await.success());
+    assert!(start(stage, fault).await.ended().await.success());
+}
+
+async fn has_a_wrong_clock(stage: &Stage, fault: Fault, minutes: i64) {
+    let _plexd = start(stage, fault).await;
+    rounds(stage, &[]).await;
+    let heartbeat = stage.last_request("heartbeat").await;
+    let reported: Timestamp = serde_json::from_value(heartbeat["timestamp"].clone())
+        .expect("a heartbeat has an RFC 3339 timestamp");
+    let ahead = reported.duration_since(Timestamp::now()).as_secs();
+    assert!((ahead - minutes * 60).abs() < 60, "{ahead} s ahead");
+}
+
 async fn is_ready_with(stage: &Stage, fault: Fault, status: u16) {
     let plexd = start(stage, fault).await;
     rounds(stage, &[]).await;
@@ -195,6 +221,8 @@ async fn shows(fault: Fault) {
         }
         Effect::Once(counter) => stops_after_one(&stage, fault, counter).await,
         Effect::Restart(counter, moved) => changes_the_restart(&stage, fault, counter, moved).await,
+        Effect::Ends => ends_after_a_restart(&stage, fault).await,
+        Effect::Ahead(minutes) => has_a_wrong_clock(&stage, fault, minutes).await,
         Effect::Slow => is_ready_with(&stage, fault, 200).await,
     }
 }

@@ -60,14 +60,12 @@ fn write_mortal_agent(path: &Path) {
 fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
     let place = Scratch::new();
     write_mortal_agent(&place.path().join("agent.sh"));
-    let variants: String = [("zero", 0), ("one", 0), ("once", 1)]
-        .iter()
-        .map(|(case, restarts)| {
-            format!(
-                "[config.{case}]\nagent = {AGENT}\nenv = {{ CASE = \"{case}\" }}\nexpect = {{ heartbeat_count = 8, restarts = {restarts} }}\n"
-            )
-        })
-        .collect();
+    let variants = [("zero", 0), ("one", 0), ("once", 1)].map(|(case, restarts)| {
+        format!(
+            "[config.{case}]\nagent = {AGENT}\nenv = {{ CASE = \"{case}\" }}\nexpect = {{ heartbeat_count = 8, restarts = {restarts} }}\n"
+        )
+    });
+    let variants = variants.concat();
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"zero\", \"one\", \"once\"]\n\
          [run]\nports = \"any\"\n[images.agent]\ntag = \"agent.example/mortal:1\"\nbinary = \"agent.sh\"\n{variants}"
