@@ -19,7 +19,7 @@ HAS_DENY = $(shell $(CARGO) deny --version 2>/dev/null)
 NO_NEXTEST = echo 'cargo-nextest is not there, so plain `cargo test` runs the tests; `make setup` installs it'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup e2e test test-kind test-e2e-k8s images lint docs bench-kind clean
+.PHONY: help setup e2e test fuzz test-kind test-e2e-k8s images lint docs bench-kind clean
 
 help: ## Prints this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,14 @@ e2e: ## Runs the whole matrix: on real clusters where Docker and kind are there,
 test: export E2E_MATRIX_PROVIDER = local
 test: ## Runs every test, and every cell on the local provider; needs no Docker
 	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --workspace $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --workspace $(ARGS))
+
+# Tests in modules `fuzz`. `make test` runs them too, each with 256 cases.
+FUZZ = 'test(/(^|::)fuzz::/)'
+CASES ?= 20000
+
+fuzz: ## Runs the tests in modules `fuzz` with CASES cases each, in at most 1 GiB
+	$(CARGO) nextest run --locked --workspace -E $(FUZZ) --no-run
+	ulimit -v 1048576; PROPTEST_CASES=$(CASES) $(CARGO) nextest run --locked --workspace -E $(FUZZ) $(ARGS)
 
 test-kind: export E2E_MATRIX_PROVIDER = kind
 test-kind: ## Runs every cell, and the tests that need kind, on real clusters

@@ -36,7 +36,7 @@ impl Pulse {
     /// Counts no more than a gap since the last beat: a timer that fires right after a stop must see that nothing has passed yet.
     fn elapsed(&self, now: Instant) -> Duration {
         let gap = now.saturating_duration_since(self.at);
-        self.counted + gap.min(self.longest_gap)
+        self.counted.saturating_add(gap.min(self.longest_gap))
     }
 
     fn beat(&mut self, now: Instant) {
@@ -75,7 +75,7 @@ impl RunClock {
         Deadline {
             clock: self.clone(),
             budget,
-            end: self.elapsed() + budget,
+            end: self.elapsed().saturating_add(budget),
         }
     }
 }
@@ -216,6 +216,13 @@ mod tests {
         let whole = RunClock::new().deadline(SECOND);
         assert!(whole.within(SECOND * 9).remaining() <= SECOND);
         assert!(whole.within(SECOND / 2).remaining() <= SECOND / 2);
+    }
+
+    #[test]
+    fn a_budget_of_any_length_is_a_deadline() {
+        let deadline = RunClock::new().deadline(Duration::MAX);
+        assert!(!deadline.has_passed());
+        assert!(!deadline.within(Duration::MAX).has_passed());
     }
 
     #[test]

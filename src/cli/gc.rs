@@ -17,7 +17,7 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
         dry_run: options.dry_run,
         kept: options.kept || options.all,
         cache: options.all,
-        older_than: options.older_than.map(Into::into),
+        older_than: options.older_than,
     };
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let state = StateFolder::of_user();

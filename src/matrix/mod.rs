@@ -4,7 +4,10 @@
 
 mod cell;
 mod counter;
+mod duration;
 mod filter;
+#[cfg(test)]
+mod fuzz;
 mod nearest;
 mod parse;
 mod phase;
@@ -18,6 +21,7 @@ mod version;
 
 pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use counter::Counter;
+pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
 pub use filter::{Filter, FilterProblem, FilterProblems, select};
 pub use phase::{Phase, PhaseSettings, RestartScope};
 pub use ports::{PortRange, PortRangeError};
@@ -27,6 +31,6 @@ pub use settings::{
     Build, Deploy, Existing, ImageSource, Images, Jobs, Keep, Matrix, Prefix, PrefixError,
     ProviderChoice, RunSettings, SystemUnderTest,
 };
-pub use shard::{Estimates, Shard, ShardError, Timings, short_hash};
+pub use shard::{Estimates, MOST_SHARDS, Shard, ShardError, Timings, short_hash};
 pub use variant::{Expectation, Expectations, Variant};
 pub use version::{KubernetesVersion, VersionError};

@@ -147,8 +147,19 @@ pub enum Jobs {
     /// As many as the machine takes.
     #[default]
     Auto,
-    /// This many.
+    /// This many, at most [`Jobs::MOST`].
     Exactly(NonZeroUsize),
+}
+
+impl Jobs {
+    /// The most cells that may be asked to run at once.
+    pub const MOST: usize = 10_000;
+
+    /// `number` cells at once; `None` outside 1 to [`Jobs::MOST`].
+    pub fn exactly(number: usize) -> Option<Self> {
+        let number = NonZeroUsize::new(number)?;
+        (number.get() <= Self::MOST).then_some(Self::Exactly(number))
+    }
 }
 
 /// The start of every cluster name: `[a-z][a-z0-9-]*`, at most [`Prefix::MAX`] characters, no `-` at its end.

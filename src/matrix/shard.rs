@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Cell, CellId};
 
+/// The most shards that a selection may be split into.
+pub const MOST_SHARDS: u32 = 10_000;
+
 /// One of several shards: `2/5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -24,6 +27,9 @@ pub enum ShardError {
     /// It has another form.
     #[error("a shard is `<which>/<of how many>`, such as `2/5`")]
     Form,
+    /// More than anyone has machines for.
+    #[error("a selection is split into 1 to {MOST_SHARDS} shards")]
+    TooMany,
     /// The first shard is 1, and the last is the number of shards.
     #[error("there are the shards 1/{count} to {count}/{count}")]
     Range {
@@ -73,6 +79,9 @@ impl FromStr for Shard {
         let (index, count) = text.split_once('/').ok_or(ShardError::Form)?;
         let count: NonZeroU32 = count.parse().map_err(|_| ShardError::Form)?;
         let index: u32 = index.parse().map_err(|_| ShardError::Form)?;
+        if count.get() > MOST_SHARDS {
+            return Err(ShardError::TooMany);
+        }
         match NonZeroU32::new(index) {
             Some(index) if index <= count => Ok(Self { index, count }),
             Some(_) | None => Err(ShardError::Range { count }),
@@ -168,6 +177,15 @@ mod tests {
             nodes.join(", "),
         );
         Matrix::parse("matrix.toml", &text).unwrap().cells
+    }
+
+    #[test]
+    fn the_number_of_shards_has_an_end() {
+        let last = format!("{MOST_SHARDS}/{MOST_SHARDS}");
+        assert_eq!(last.parse::<Shard>().unwrap().count(), MOST_SHARDS);
+        let more = format!("1/{}", MOST_SHARDS + 1);
+        assert_eq!(more.parse::<Shard>(), Err(ShardError::TooMany));
+        assert_eq!("1/4294967295".parse::<Shard>(), Err(ShardError::TooMany));
     }
 
     fn shards(count: u32) -> impl Iterator<Item = Shard> {

@@ -23,7 +23,13 @@ pub(crate) enum IntervalError {
     /// A loop without a pause.
     #[error("an interval must be longer than zero")]
     Zero,
+    /// Longer than any loop pauses.
+    #[error("an interval must be at most 24h")]
+    TooLong,
 }
+
+/// The longest interval.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Interval {
     /// An interval that stands in the code.
@@ -49,6 +55,8 @@ impl TryFrom<String> for Interval {
             .map_err(|source| IntervalError::Malformed { text, source })?;
         if duration.is_zero() {
             Err(IntervalError::Zero)
+        } else if duration > LONGEST {
+            Err(IntervalError::TooLong)
         } else {
             Ok(Self(duration))
         }

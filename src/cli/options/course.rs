@@ -5,16 +5,22 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::matrix::{FlakyResult, MOST_RETRIES, RetryClass, RetrySettings};
+use crate::matrix::{
+    DEADLINES, DurationError, FlakyResult, MOST_RETRIES, RUN_TIMEOUTS, RetryClass, RetrySettings,
+    parse_duration,
+};
 use crate::runner::{Course, StopAfter};
 
 /// The most rounds that can be asked for: each of their cells is known from the beginning.
 const MOST_ROUNDS: i64 = 10_000;
 
+/// The most red cells that a run can be told to bear.
+const MOST_FAILURES: usize = 1_000_000;
+
 /// Retries, repetitions, and what ends a run early.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CourseOptions {
-    /// How many further attempts a cell gets, each on a fresh cluster; 0 turns all retries off [default: the matrix file's, else one
+    /// How many further attempts a cell gets, each on a fresh cluster, 0 to 100; 0 turns all retries off [default: the matrix file's, else one
     /// where the machine failed in `cluster` or `images`]
     #[arg(long, env = "E2E_MATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MOST_RETRIES)))]
     pub(in crate::cli) retries: Option<u32>,
@@ -27,13 +33,13 @@ pub(in crate::cli) struct CourseOptions {
         value_parser = retry_class
     )]
     pub(in crate::cli) retry_on: Vec<RetryClass>,
-    /// The pause before the second attempt; it doubles with each one, up to a minute [default: the matrix file's, else `1s`]
-    #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = duration)]
+    /// The pause before the second attempt; it doubles with each one, up to a minute; at most 24h [default: the matrix file's, else `1s`]
+    #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = pause)]
     pub(in crate::cli) retry_backoff: Option<Duration>,
     /// What a cell counts for that passed on a retry [default: the matrix file's, else `pass`]
     #[arg(long, env = "E2E_MATRIX_FLAKY_RESULT", value_name = "RESULT")]
     pub(in crate::cli) flaky_result: Option<Flaky>,
-    /// Runs every selected cell so many times, each on a cluster of its own
+    /// Runs every selected cell so many times, 1 to 10000, each on a cluster of its own
     #[arg(long, env = "E2E_MATRIX_REPEAT", value_name = "N", value_parser = rounds)]
     pub(in crate::cli) repeat: Option<NonZeroU32>,
     /// Runs the selected cells again and again until one is red, with `--repeat` at most so many times
@@ -42,11 +48,11 @@ pub(in crate::cli) struct CourseOptions {
     /// Starts no further cell after the first red one
     #[arg(long, env = "E2E_MATRIX_FAIL_FAST", conflicts_with = "max_fail")]
     pub(in crate::cli) fail_fast: bool,
-    /// Starts no further cell after so many red ones
+    /// Starts no further cell after so many red ones, 1 to 1000000
     #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N", value_parser = failures)]
     pub(in crate::cli) max_fail: Option<NonZeroUsize>,
-    /// Ends the run in order when it has taken so long: its cells are interrupted and cleaned up
-    #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = duration)]
+    /// Ends the run in order when it has taken so long: its cells are interrupted and cleaned up; at most 30 days
+    #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = run_timeout)]
     pub(in crate::cli) run_timeout: Option<Duration>,
 }
 
@@ -104,8 +110,10 @@ fn retry_class(text: &str) -> Result<RetryClass, String> {
 }
 
 fn failures(text: &str) -> Result<NonZeroUsize, String> {
-    let number = text.parse::<NonZeroUsize>();
-    number.map_err(|_| "a run ends early after a number of red cells, of at least 1".to_owned())
+    let number = text.parse::<NonZeroUsize>().ok();
+    number
+        .filter(|number| number.get() <= MOST_FAILURES)
+        .ok_or_else(|| format!("a run ends early after 1 to {MOST_FAILURES} red cells"))
 }
 
 fn rounds(text: &str) -> Result<NonZeroU32, String> {
@@ -115,11 +123,10 @@ fn rounds(text: &str) -> Result<NonZeroU32, String> {
         .ok_or_else(|| format!("a cell is run 1 to {MOST_ROUNDS} times"))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text);
-    let duration = duration.map_err(|error| format!("no duration such as `90s`: {error}"))?;
-    if duration.is_zero() {
-        return Err("a duration must be longer than nothing".to_owned());
-    }
-    Ok(duration)
+fn pause(text: &str) -> Result<Duration, DurationError> {
+    parse_duration(text, &DEADLINES)
+}
+
+fn run_timeout(text: &str) -> Result<Duration, DurationError> {
+    parse_duration(text, &RUN_TIMEOUTS)
 }

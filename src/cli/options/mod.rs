@@ -8,14 +8,13 @@ mod place;
 mod recorded;
 mod shard;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::matrix::{Jobs, Phase, ProviderChoice};
+use crate::matrix::{AGES, DEADLINES, DurationError, Jobs, Phase, ProviderChoice, parse_duration};
 
 pub(super) use again::AgainOptions;
 pub(super) use course::CourseOptions;
@@ -66,9 +65,9 @@ pub(super) struct GarbageOptions {
     /// Removes what was kept on purpose, and images and archives that later runs would use again, too
     #[arg(long, env = "E2E_MATRIX_GC_ALL")]
     pub(super) all: bool,
-    /// Leaves alone what belongs to runs that were alive since then, such as `2h`
-    #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION")]
-    pub(super) older_than: Option<humantime::Duration>,
+    /// Leaves alone what belongs to runs that were alive since then, such as `2h`; at most 3650 days
+    #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION", value_parser = age)]
+    pub(super) older_than: Option<Duration>,
     /// Prints JSON: an array with an object for each thing that was found
     #[arg(long)]
     pub(super) json: bool,
@@ -88,7 +87,7 @@ pub(super) struct RunOptions {
     pub(super) provider: Option<Provider>,
     #[command(flatten)]
     pub(super) place: PlaceOptions,
-    /// How many cells run at once: a number, or `auto` [default: the matrix file's, else `auto`]
+    /// How many cells run at once: 1 to 10000, or `auto` [default: the matrix file's, else `auto`]
     #[arg(long, short, env = "E2E_MATRIX_JOBS", value_name = "N", value_parser = jobs)]
     pub(super) jobs: Option<Jobs>,
     #[command(flatten)]
@@ -102,7 +101,7 @@ pub(super) struct RunOptions {
     /// Writes the Markdown summary there too
     #[arg(long, env = "E2E_MATRIX_SUMMARY", value_name = "FILE")]
     pub(super) summary: Option<PathBuf>,
-    /// Gives a phase another deadline, such as `readiness=180s`; may be repeated
+    /// Gives a phase another deadline, such as `readiness=180s`, at most 24h; may be repeated
     #[arg(
         long,
         env = "E2E_MATRIX_TIMEOUT",
@@ -171,10 +170,12 @@ fn jobs(text: &str) -> Result<Jobs, String> {
     if text == "auto" {
         return Ok(Jobs::Auto);
     }
-    let number = text.parse::<NonZeroUsize>();
-    number
-        .map(Jobs::Exactly)
-        .map_err(|_| "jobs are `auto` or a number of at least 1".to_owned())
+    let jobs = text.parse().ok().and_then(Jobs::exactly);
+    jobs.ok_or_else(|| format!("jobs are `auto` or a number from 1 to {}", Jobs::MOST))
+}
+
+fn age(text: &str) -> Result<Duration, DurationError> {
+    parse_duration(text, &AGES)
 }
 
 fn phase(name: &str) -> Result<Phase, String> {
@@ -197,11 +198,8 @@ impl FromStr for PhaseTimeout {
         let (name, duration) = text
             .split_once('=')
             .ok_or("a deadline is `<phase>=<duration>`, such as `readiness=180s`")?;
-        let timeout = humantime::parse_duration(duration)
-            .map_err(|error| format!("`{duration}` is no duration such as `90s`: {error}"))?;
-        if timeout.is_zero() {
-            return Err("a deadline must be longer than nothing".to_owned());
-        }
+        let timeout = parse_duration(duration, &DEADLINES)
+            .map_err(|error| format!("`{duration}`: {error}"))?;
         Ok(Self {
             phase: phase(name)?,
             timeout,

@@ -9,7 +9,7 @@ use crate::matrix::Shard;
 /// Which part of the selection.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShardOptions {
-    /// Only one part of the selected cells, such as `2/5` for the second of five; `merge` makes one run of all parts
+    /// Only one part of the selected cells, such as `2/5` for the second of five, of at most 10000; `merge` makes one run of all parts
     #[arg(long, env = "E2E_MATRIX_SHARD", value_name = "I/N")]
     pub(in crate::cli) shard: Option<Shard>,
     /// How long cells took, by which shards are balanced: a `timings.json` of an earlier run, the same on all machines

@@ -6,7 +6,7 @@ use super::reader::{Entry, Table};
 use super::retry;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
-use crate::matrix::{Phase, PhaseSettings, RestartScope};
+use crate::matrix::{DEADLINES, DurationError, Phase, PhaseSettings, RestartScope, parse_duration};
 
 /// The `[phases]` table, defaults filled in.
 pub(super) fn read(root: &Table<'_>) -> PhaseSettings {
@@ -73,10 +73,7 @@ fn restart_scope(entry: Entry<'_>) -> Option<RestartScope> {
     entry.choice(&[("one", RestartScope::One), ("all", RestartScope::All)])
 }
 
-/// The longest deadline: anything above is a slip of the pen.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A duration above zero.
+/// A deadline or a pause.
 pub(super) fn duration(entry: Entry<'_>) -> Option<Duration> {
     let examples = "a number with its unit: `\"500ms\"`, `\"90s\"`, `\"2m\"`";
     if entry.value.is_integer() {
@@ -85,14 +82,11 @@ pub(super) fn duration(entry: Entry<'_>) -> Option<Duration> {
         entry.problem(message, "", format!("in seconds: `\"{source}s\"`"));
         return None;
     }
-    let parsed = entry.parsed(
-        |text| humantime::parse_duration(text).map_err(|error| format!("no duration: {error}")),
-        examples,
-    )?;
-    if parsed.value.is_zero() || parsed.value > LONGEST {
-        let message = format!("`{}` must be above zero and at most 24h", entry.key);
-        entry.problem(message, "", examples);
-        return None;
-    }
-    Some(parsed.value)
+    let read = |text: &str| {
+        parse_duration(text, &DEADLINES).map_err(|error| match error {
+            DurationError::Form(error) => format!("no duration: {error}"),
+            DurationError::Range { .. } => format!("`{}` {error}", entry.key),
+        })
+    };
+    entry.parsed(read, examples).map(|parsed| parsed.value)
 }

@@ -1,7 +1,5 @@
 //! `[deploy]`, `[run]` and `[existing]`, defaults filled in.
 
-use std::num::NonZeroUsize;
-
 use toml::de::DeValue;
 
 use super::images::path;
@@ -90,16 +88,19 @@ fn prefix(entry: Entry<'_>) -> Option<Prefix> {
 }
 
 fn jobs(entry: Entry<'_>) -> Option<Located<Jobs>> {
-    const HELP: &str = "1 or more, or `\"auto\"` for as many as the machine takes";
+    let help = format!(
+        "1 to {}, or `\"auto\"` for as many as the machine takes",
+        Jobs::MOST
+    );
     if let DeValue::Integer(_) = entry.value {
-        let number = usize::try_from(entry.integer(1..=u64::MAX, HELP)?).ok();
-        let jobs = number.and_then(NonZeroUsize::new).map(Jobs::Exactly);
+        let number = entry.integer(1..=Jobs::MOST as u64, &help)?;
+        let jobs = usize::try_from(number).ok().and_then(Jobs::exactly);
         return jobs.map(|jobs| entry.located(jobs));
     }
     if entry.value.as_str() == Some("auto") {
         return Some(entry.located(Jobs::Auto));
     }
-    entry.problem("`jobs` must be an integer or `\"auto\"`", "", HELP);
+    entry.problem("`jobs` must be an integer or `\"auto\"`", "", help);
     None
 }
 

@@ -1,0 +1,87 @@
+//! Durations from outside: the matrix file, options and environment variables read them here, each kind within its range.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Deadlines of phases, and the pause before a retry: above zero, at most 24 hours.
+pub const DEADLINES: RangeInclusive<Duration> = Duration::from_nanos(1)..=HOUR.saturating_mul(24);
+/// Deadlines of whole runs: above zero, at most 720 hours (30 days).
+pub const RUN_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_nanos(1)..=HOUR.saturating_mul(24 * 30);
+/// Ages of what earlier runs left: zero to 87600 hours (10 years).
+pub const AGES: RangeInclusive<Duration> = Duration::ZERO..=HOUR.saturating_mul(24 * 3650);
+
+/// A text that is not a duration within its range.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DurationError {
+    /// Not a duration.
+    #[error("no duration such as `90s`: {0}")]
+    Form(humantime::DurationError),
+    /// Outside the range.
+    #[error("must be {least} and at most {most_hours}h")]
+    Range {
+        /// Where the range begins, in words.
+        least: &'static str,
+        /// Where it ends.
+        most_hours: u64,
+    },
+}
+
+/// Reads a duration such as `90s` or `2m 30s`.
+///
+/// # Errors
+/// If the text is not a duration, or one outside `range`.
+pub fn parse_duration(
+    text: &str,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, DurationError> {
+    let duration = humantime::parse_duration(text).map_err(DurationError::Form)?;
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    let starts_at_zero = range.start().is_zero();
+    Err(DurationError::Range {
+        least: if starts_at_zero {
+            "zero or more"
+        } else {
+            "above zero"
+        },
+        most_hours: range.end().as_secs() / HOUR.as_secs(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HUGE: &str = "18446744073709551615s 999ms";
+
+    #[test]
+    fn both_ends_belong_to_the_range_and_nothing_beyond() {
+        let day = Duration::from_secs(86_400);
+        assert_eq!(parse_duration("1day", &DEADLINES), Ok(day));
+        assert_eq!(
+            parse_duration("1ns", &DEADLINES),
+            Ok(Duration::from_nanos(1))
+        );
+        assert_eq!(parse_duration("0s", &AGES), Ok(Duration::ZERO));
+        assert_eq!(parse_duration("30days", &RUN_TIMEOUTS), Ok(day * 30));
+        for (text, range) in [
+            ("0s", &DEADLINES),
+            ("1day 1ns", &DEADLINES),
+            ("30days 1ns", &RUN_TIMEOUTS),
+            ("3650days 1ns", &AGES),
+            (HUGE, &DEADLINES),
+            (HUGE, &RUN_TIMEOUTS),
+            (HUGE, &AGES),
+        ] {
+            let error = parse_duration(text, range).unwrap_err();
+            assert!(
+                matches!(error, DurationError::Range { .. }),
+                "{text}: {error}"
+            );
+        }
+    }
+}
