@@ -43,7 +43,7 @@ impl Expectation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectations {
     counters: BTreeMap<Counter, Expectation>,
-    /// How often the agent's process may end per node, from readiness to `cleanup`, without failing the cell. The ends that
+    /// How often the process of each agent pod may end, from readiness to `cleanup`, without failing the cell. The ends that
     /// the suite causes itself don't count.
     pub restarts: u32,
 }

@@ -107,7 +107,7 @@ const CASES: &[Case] = &[
         matrix: GOOD,
         arguments: &["--jobs", "0"],
         code: 2,
-        says: &["at least 1"],
+        says: &["a number from 1 to 10000"],
     },
     Case {
         name: "an option that is not there",

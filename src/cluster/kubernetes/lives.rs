@@ -1,6 +1,7 @@
 //! The lives of the agents' processes: which of their ends the suite did not cause, and whose end the kubelet is about to cause. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod};
@@ -9,26 +10,53 @@ use kube::ResourceExt;
 use super::health::{alive, crashes, place, terminated};
 use super::pods::Owner;
 use super::watch::Snapshot;
+use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// How often the containers of each agent pod had ended when the agents became ready, and how often they may end after that.
 #[derive(Debug)]
 pub(crate) struct Lives {
-    /// Ends before readiness, by the pod's UID.
-    before: BTreeMap<String, i32>,
+    /// The pods that have to stay, by UID.
+    known: Mutex<BTreeMap<String, Life>>,
     allowed: u32,
     early: Vec<String>,
+}
+
+/// An agent's pod when it became ready.
+#[derive(Debug)]
+struct Life {
+    node: String,
+    /// How often its containers had ended.
+    ends: i32,
 }
 
 impl Lives {
     /// The lives of the agents that are ready in `snapshot`; `allowed` more ends per pod don't fail the cell.
     pub(crate) fn of(snapshot: &Snapshot, allowed: u32) -> Self {
-        let before = agents(snapshot).map(|pod| (pod.uid().unwrap_or_default(), ends(pod)));
         Self {
-            before: before.collect(),
+            known: Mutex::new(agents(snapshot).map(life).collect()),
             allowed,
             early: agents(snapshot).filter_map(early_end).collect(),
         }
+    }
+
+    /// The suite is about to delete the agents of `nodes`.
+    pub(crate) fn release(&self, nodes: &[NodeName]) {
+        let is_deleted = |life: &Life| nodes.iter().any(|node| node.as_str() == life.node);
+        self.known().retain(|_, life| !is_deleted(life));
+    }
+
+    /// The agents that took the places of deleted ones are ready.
+    pub(crate) fn adopt(&self, snapshot: &Snapshot) {
+        let mut known = self.known();
+        for (uid, life) in agents(snapshot).map(life) {
+            // What ended before this moment has been checked already.
+            known.entry(uid).or_insert(life);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Life>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ends before readiness, one sentence per agent.
@@ -36,13 +64,20 @@ impl Lives {
         self.early.clone()
     }
 
-    /// The first agent whose containers ended more often since readiness than is allowed. Pods that are being deleted don't
-    /// count: the suite deletes them.
+    /// The first agent whose containers ended more often since readiness than is allowed, or whose pod was deleted by
+    /// something other than the suite.
     pub(crate) fn ended(&self, snapshot: &Snapshot) -> Option<Failure> {
+        let known = self.known();
+        let is_alive =
+            |uid: &str| agents(snapshot).any(|pod| pod.metadata.uid.as_deref() == Some(uid));
+        if let Some((_, life)) = known.iter().find(|(uid, _)| !is_alive(uid)) {
+            return Some(deleted(&life.node));
+        }
         let since = |pod: &Pod| {
             // The pod that takes a deleted one's place has no earlier life.
-            let before = self.before.get(&pod.uid().unwrap_or_default());
-            u32::try_from(ends(pod) - before.copied().unwrap_or_default()).unwrap_or_default()
+            let before = known.get(&pod.uid().unwrap_or_default());
+            let before = before.map_or(0, |life| life.ends);
+            u32::try_from(ends(pod) - before).unwrap_or_default()
         };
         let pod = agents(snapshot).find(|pod| since(pod) > self.allowed)?;
         let (how, at) = last_end(pod).map_or_else(Default::default, |end| {
@@ -63,6 +98,27 @@ impl Lives {
     }
 }
 
+fn life(pod: &Pod) -> (String, Life) {
+    let life = Life {
+        node: place(pod).to_owned(),
+        ends: ends(pod),
+    };
+    (pod.uid().unwrap_or_default(), life)
+}
+
+fn deleted(node: &str) -> Failure {
+    let message =
+        format!("the agent's pod on {node} was deleted after it was ready, and not by the suite");
+    let evidence = Evidence {
+        node: Some(node.to_owned()),
+        subject: "agent pod".to_owned(),
+        expected: "stays".to_owned(),
+        seen: "deleted".to_owned(),
+        holds: false,
+    };
+    Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
+}
+
 fn agents(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
     alive(&snapshot.pods).filter(|pod| snapshot.workloads.owner(pod) == Owner::Agent)
 }
@@ -78,7 +134,8 @@ fn ends(pod: &Pod) -> i32 {
 }
 
 fn last_end(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    containers(pod).find_map(|status| terminated(status).next())
+    let ends = containers(pod).filter_map(|status| terminated(status).next());
+    ends.max_by_key(|end| end.finished_at.as_ref().map(|at| at.0))
 }
 
 fn in_words(end: &ContainerStateTerminated) -> String {
@@ -173,16 +230,10 @@ fn liveness_period(pod: &Pod) -> Duration {
     Duration::from_secs(periods.max().unwrap_or(DEFAULT_PERIOD))
 }
 
-/// The failure, if a liveness probe that failed `before` has failed again `after` a wait of `waited`, or could not run in it.
-pub(crate) fn unhealthy(
-    before: &[Warning],
-    after: &[Warning],
-    waited: Duration,
-) -> Option<Failure> {
-    let is_failing = |warning: &&Warning| {
-        let period = warning.liveness;
-        period.is_some_and(|period| period >= waited || warning.has_grown_since(before))
-    };
+/// The failure, if a liveness probe that had failed `before` has failed again `after` the time in which it runs again.
+pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure> {
+    let is_failing =
+        |warning: &&Warning| warning.liveness.is_some() && warning.has_grown_since(before);
     let rows: Vec<Evidence> = after
         .iter()
         .filter(is_failing)
@@ -261,15 +312,20 @@ mod tests {
     }
 
     #[test]
-    fn a_new_pod_starts_from_zero_and_a_deleted_one_does_not_count() {
+    fn a_pod_may_go_only_if_the_suite_deletes_it() {
         let ready = snapshot(&json!([agent("a", 3, &running())]), &json!([]));
         let lives = Lives::of(&ready, 0);
+        let gone = lives.ended(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
+        assert!(gone.is_some_and(|failure| failure.message.contains("not by the suite")));
+        lives.release(&[NodeName::new("worker")]);
         let mut deleted = agent("a", 4, &running());
         deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         let replaced = json!([deleted, agent("b", 0, &running())]);
         assert!(lives.ended(&snapshot(&replaced, &json!([]))).is_none());
         let crashed = json!([agent("b", 1, &running())]);
         assert!(lives.ended(&snapshot(&crashed, &json!([]))).is_some());
+        lives.adopt(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
+        assert!(lives.ended(&snapshot(&json!([]), &json!([]))).is_some());
     }
 
     #[test]
@@ -302,13 +358,10 @@ mod tests {
             ]);
             warnings(&snapshot(&pods, &events))
         };
-        let waited = Duration::from_secs(2);
-        let failure = unhealthy(&seen(2), &seen(3), waited).unwrap();
+        let failure = unhealthy(&seen(2), &seen(3)).unwrap();
         assert_eq!(failure.symptom, Symptom::AgentUnhealthy);
         assert!(failure.message.contains("Liveness probe failed"));
-        assert!(unhealthy(&seen(2), &seen(2), waited).is_none());
+        assert!(unhealthy(&seen(2), &seen(2)).is_none());
         assert_eq!(seen(2).len(), 2, "a startup probe may fail");
-        // The probe could not run again in that time, so its last call stands.
-        assert!(unhealthy(&seen(1), &seen(1), Duration::from_millis(900)).is_some());
     }
 }

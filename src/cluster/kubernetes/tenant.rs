@@ -27,8 +27,8 @@ use crate::manifest::Object;
 /// Longer than any run, for a wait that something else ends.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The longest wait for a failing liveness probe to run again.
-const LONGEST_RECOVERY: Duration = Duration::from_secs(5);
+/// The longest wait for a failing liveness probe to run again: more than the kubelet's default period.
+const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
 
 /// A cell's part of a cluster.
 pub(crate) struct Tenant {
@@ -193,7 +193,7 @@ impl Tenant {
         let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
         deadline.within(wait).passed().await;
         let after = self.warnings(deadline).await?;
-        match lives::unhealthy(&before, &after, wait) {
+        match lives::unhealthy(&before, &after) {
             Some(failure) => Err(failure),
             None => Ok(after.iter().map(Warning::sentence).collect()),
         }
@@ -297,6 +297,9 @@ impl Tenant {
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         let kube = self.kube(deadline).await?;
+        if let Some(lives) = self.lives.get() {
+            lives.release(nodes);
+        }
         let restarting = async {
             tokio::select! {
                 biased;
@@ -304,7 +307,11 @@ impl Tenant {
                 failure = self.broken() => Err(failure),
             }
         };
-        self.steps.measure("restart", restarting).await
+        let evidence = self.steps.measure("restart", restarting).await?;
+        if let Some(lives) = self.lives.get() {
+            lives.adopt(&kube.view.snapshot());
+        }
+        Ok(evidence)
     }
 
     /// Ends everything that runs here for the cell: its forward, its watches, its tasks. What is in the cluster stays.

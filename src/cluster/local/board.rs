@@ -74,8 +74,8 @@ pub(super) struct PodStatus {
     pub(super) listeners: Listeners,
     /// How its process ended for the last time.
     pub(super) last_end: Option<PodEnd>,
-    /// What the liveness probe said, if its last call failed.
-    pub(super) sick: Option<String>,
+    /// How often in a row the liveness probe failed, and what it said last; none if its last call succeeded.
+    pub(super) sick: Option<(u32, String)>,
     /// The last thing that went wrong.
     pub(super) trouble: Option<String>,
     pub(super) events: VecDeque<PodEvent>,

@@ -24,8 +24,8 @@ use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
 use crate::machine::{LedgerError, Resource};
 use crate::manifest;
 
-/// How long a failing liveness probe may take to recover before it counts as one that would have the agent killed.
-const RECOVERY: Duration = Duration::from_secs(5);
+/// How long the last check waits for a failing liveness probe to run again: more than the kubelet's default period.
+const RECOVERY: Duration = Duration::from_secs(15);
 /// How many lines of a log diagnostics show.
 const LOG_LINES: usize = 50;
 
@@ -212,24 +212,24 @@ impl Cluster for LocalCluster {
     }
 
     async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let warnings = self.board().look(|pods| {
-            let sick = lives::sick(pods).into_iter();
-            let warning = |(agent, why): (&PodStatus, &str)| {
-                format!("the agent on {}: {why}, and recovered", agent.node)
-            };
-            sick.map(warning).collect::<Vec<_>>()
-        });
-        let well = |pods: &Pods| match self.ended(pods).or_else(|| judge::broken(pods)) {
-            Some(failure) => Some(Err(failure)),
-            None => lives::sick(pods).is_empty().then_some(Ok(())),
+        let before = self.board().look(lives::sick);
+        let decided = |pods: &Pods| {
+            let failure = self
+                .ended(pods)
+                .or_else(|| judge::broken(pods))
+                .or_else(|| lives::unhealthy(pods, &before));
+            match failure {
+                Some(failure) => Some(Err(failure)),
+                None => lives::sick(pods).is_empty().then_some(Ok(())),
+            }
         };
         let recovery = deadline.within(RECOVERY);
-        match recovery.run(self.board().wait(well)).await {
-            Ok(outcome) => outcome.map(|()| warnings),
-            Err(_) => self
-                .board()
-                .look(|pods| lives::unhealthy(pods).map_or(Ok(warnings), Err)),
-        }
+        // A probe that doesn't run again in that time is a warning.
+        recovery
+            .run(self.board().wait(decided))
+            .await
+            .unwrap_or(Ok(()))?;
+        Ok(self.board().look(|pods| lives::warnings(pods, &before)))
     }
 
     async fn connect(&self, _deadline: &Deadline) -> Result<SocketAddr, Failure> {

@@ -72,20 +72,42 @@ fn early_end(agent: &PodStatus) -> Option<String> {
     })
 }
 
-/// The agents whose liveness probe fails at the moment, and what it says.
-pub(super) fn sick(pods: &Pods) -> Vec<(&PodStatus, &str)> {
-    current(pods, Role::Agent)
-        .filter_map(|(_, agent)| Some((agent, agent.sick.as_deref()?)))
+/// The agents whose liveness probe fails at the moment: by pod UID, how often in a row.
+pub(super) type Sick = BTreeMap<String, u32>;
+
+/// The agents whose liveness probe fails at the moment.
+pub(super) fn sick(pods: &Pods) -> Sick {
+    let agents = current(pods, Role::Agent).map(|(_, agent)| agent);
+    agents
+        .filter_map(|agent| Some((agent.uid.clone(), agent.sick.as_ref()?.0)))
         .collect()
 }
 
-/// What it is if the liveness probes of agents go on failing.
-pub(super) fn unhealthy(pods: &Pods) -> Option<Failure> {
-    let rows: Vec<Evidence> = sick(pods)
-        .into_iter()
-        .map(|(agent, why)| Evidence {
-            node: Some(agent.node.to_string()),
-            ..row("liveness probe", "succeeds", &why, false)
+/// What to say about the agents whose liveness probe failed `before` the last check and was not seen to fail again.
+pub(super) fn warnings(pods: &Pods, before: &Sick) -> Vec<String> {
+    let agents = current(pods, Role::Agent).map(|(_, agent)| agent);
+    let warned = agents.filter(|agent| before.contains_key(&agent.uid));
+    warned
+        .map(|agent| match &agent.sick {
+            Some((_, why)) => format!("the agent on {}: {why}", agent.node),
+            None => format!(
+                "the agent on {}: its liveness probe failed, then recovered",
+                agent.node
+            ),
+        })
+        .collect()
+}
+
+/// The failure, if a liveness probe that had failed `before` failed again.
+pub(super) fn unhealthy(pods: &Pods, before: &Sick) -> Option<Failure> {
+    let rows: Vec<Evidence> = current(pods, Role::Agent)
+        .filter_map(|(_, agent)| {
+            let (times, why) = agent.sick.as_ref()?;
+            let earlier = before.get(&agent.uid)?;
+            (times > earlier).then(|| Evidence {
+                node: Some(agent.node.to_string()),
+                ..row("liveness probe", "succeeds", why, false)
+            })
         })
         .collect();
     let first = rows.first()?;

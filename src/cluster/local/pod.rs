@@ -245,10 +245,13 @@ fn said(kubelet: &Kubelet, pod: &Blueprint, finding: Finding) {
             status.warn("Unhealthy", reason);
         }
         Finding::Alive => status.sick = None,
-        Finding::Sick(reason) if status.sick.as_ref() == Some(&reason) => {}
         Finding::Sick(reason) => {
-            status.warn("Unhealthy", reason.clone());
-            status.sick = Some(reason);
+            let times = status.sick.as_ref().map_or(0, |(times, _)| *times);
+            // The same reason every second would push everything else out.
+            if status.trouble.as_ref() != Some(&reason) {
+                status.warn("Unhealthy", reason.clone());
+            }
+            status.sick = Some((times.saturating_add(1), reason));
         }
         // The same reason every second would push everything else out.
         Finding::Missed(reason) if status.trouble.as_ref() == Some(&reason) => {}
