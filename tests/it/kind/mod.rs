@@ -1,4 +1,4 @@
-//! Tests on real clusters. Each is ignored unless it is asked for, and says how many clusters it creates.
+//! Tests on real clusters. Each test that creates clusters is ignored unless it is asked for, and says how many it creates.
 
 mod engine;
 mod existing;
