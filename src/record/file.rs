@@ -150,7 +150,8 @@ impl RecordReader {
 
     /// The number of the record that would come next.
     pub fn next_sequence(&self) -> u64 {
-        self.last.map_or(0, |(sequence, _)| sequence + 1)
+        self.last
+            .map_or(0, |(sequence, _)| sequence.saturating_add(1))
     }
 
     /// Reads the next line; none at the end.
@@ -183,7 +184,7 @@ impl RecordReader {
         let (sequence, at) = self.last?;
         Some(Record {
             version: VERSION,
-            sequence: sequence + 1,
+            sequence: sequence.saturating_add(1),
             at,
             event: Event::Notice {
                 severity: Severity::Warning,

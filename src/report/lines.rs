@@ -54,7 +54,7 @@ impl Clock {
     fn elapsed_ms(&mut self, at: Timestamp) -> u64 {
         let started = *self.started.get_or_insert(at);
         let own = u64::try_from(at.duration_since(started).as_millis()).unwrap_or(0);
-        self.last_ms = self.before_ms + own;
+        self.last_ms = self.before_ms.saturating_add(own);
         self.last_ms
     }
 }

@@ -25,3 +25,5 @@ pub use write::{Copies, WriteError, write_all};
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod fuzz;

@@ -46,11 +46,16 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A record may hold any number of bytes.
+const fn tenths_of_gib(bytes: u64) -> u64 {
+    bytes / (1 << 20) * 10 / (1 << 10)
+}
+
 /// `linux x86_64, 8 CPUs, 31.2 GiB`.
 pub(super) fn machine(host: &HostFacts) -> String {
     let mut text = format!("{}, {}", host.platform, counted(host.cpus, "CPU"));
     if host.memory_bytes > 0 {
-        let tenths = host.memory_bytes * 10 / (1 << 30);
+        let tenths = tenths_of_gib(host.memory_bytes);
         push(
             &mut text,
             format_args!(", {}.{} GiB", tenths / 10, tenths % 10),
@@ -69,7 +74,7 @@ pub(super) fn load(load: &MachineLoad) -> String {
             format_args!(", something waited for a processor {percent}% of the time"),
         );
     }
-    let tenths = load.memory_available_bytes * 10 / (1 << 30);
+    let tenths = tenths_of_gib(load.memory_available_bytes);
     let cells = counted(load.cells, "cell");
     push(
         &mut text,

@@ -41,7 +41,7 @@ pub(super) fn merged(
         filters: unique(facts().flat_map(|facts| facts.filters.iter().map(String::as_str))),
         provider: unique(facts().map(|facts| facts.provider.as_str())).join(", "),
         provider_reason: facts().find_map(|facts| facts.provider_reason.clone()),
-        jobs: facts().map(|facts| facts.jobs).sum(),
+        jobs: facts().fold(0, |sum, facts| sum.saturating_add(facts.jobs)),
         flaky_result: if strict {
             FlakyResult::Fail
         } else {
@@ -92,8 +92,12 @@ fn host(parts: &[Part]) -> HostFacts {
     HostFacts {
         name: texts(|host| &host.name).join(", "),
         platform: texts(|host| &host.platform).join(", "),
-        cpus: hosts.iter().map(|host| host.cpus).sum(),
-        memory_bytes: hosts.iter().map(|host| host.memory_bytes).sum(),
+        cpus: hosts
+            .iter()
+            .fold(0, |sum, host| sum.saturating_add(host.cpus)),
+        memory_bytes: hosts
+            .iter()
+            .fold(0, |sum, host| sum.saturating_add(host.memory_bytes)),
         tools: unique(
             hosts
                 .iter()

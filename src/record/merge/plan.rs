@@ -112,7 +112,7 @@ fn together(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
         match runs.iter_mut().find(|run| key(run) == key(&origin)) {
             Some(run) => {
                 run.cells.extend(origin.cells);
-                run.duration_ms += origin.duration_ms;
+                run.duration_ms = run.duration_ms.saturating_add(origin.duration_ms);
             }
             None => runs.push(origin),
         }

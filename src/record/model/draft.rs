@@ -102,7 +102,7 @@ impl CellDraft {
 
     pub(super) fn retry(&mut self, end: CellEnd, at: Timestamp) {
         let attempt = std::mem::take(&mut self.attempt);
-        self.attempt.number = attempt.number.max(1) + 1;
+        self.attempt.number = attempt.number.max(1).saturating_add(1);
         let model = attempt.finish(self.summary.clone(), end, at);
         self.earlier.push(model);
     }

@@ -36,7 +36,7 @@ impl Session {
         let own = self
             .ended_after
             .unwrap_or_else(|| milliseconds_between(started, last));
-        self.before_ms + own
+        self.before_ms.saturating_add(own)
     }
 }
 

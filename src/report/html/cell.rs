@@ -212,13 +212,13 @@ fn bars(cell: &CellModel) -> Vec<BarView<'_>> {
             phase.duration_ms,
             false,
         ));
-        at += phase.duration_ms;
+        at = at.saturating_add(phase.duration_ms);
     }
     let steps = cell.steps.iter();
     spans.extend(steps.map(|step| (step.name.as_str(), step.start_ms, step.duration_ms, true)));
     let end = spans
         .iter()
-        .map(|(_, start, duration, _)| start + duration)
+        .map(|(_, start, duration, _)| start.saturating_add(*duration))
         .max();
     let scale = percent_scale(end.unwrap_or(0).max(cell.duration_ms));
     let bar = |(name, start, duration, is_step)| BarView {
