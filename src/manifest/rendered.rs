@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Service;
 use serde_json::Value;
 
 use super::{Object, Part, mask};
-use crate::secret::Secret;
+use crate::secret::{Mask, Secret};
 
 /// The objects of one cell. There is no way to one but [`super::render()`], so its parts fit together.
 pub struct Rendered {
@@ -95,10 +95,19 @@ impl Rendered {
         &self.notices
     }
 
-    /// Every part as a file to keep, name and YAML, with tokens masked.
+    /// What must not be seen: the content of every Secret, and the values of variables and configuration keys whose names say
+    /// that they are secret.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let mut secrets = mask::secrets(self.objects(), &self.agent_config);
+        secrets.push(self.token.clone());
+        secrets
+    }
+
+    /// Every part as a file to keep, name and YAML, with all secrets masked.
     pub fn masked_yaml(&self) -> Vec<(String, String)> {
+        let mask = Mask::new(self.secrets());
         let keep = |step: &Step| {
-            let yaml = mask::yaml(&step.objects, &self.token);
+            let yaml = mask::yaml(&step.objects, &mask);
             (step.part.kept_as(), yaml)
         };
         self.steps.iter().map(keep).collect()

@@ -4,26 +4,30 @@
 use std::io;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
 use crate::record::{Folding, RunModel, Sink, verdict_of};
+use crate::secret::Mask;
 
 /// What a disk without space costs, and what to do. Said once: everything else that can't be written then has the same reason.
 const NO_SPACE: &str = "there is no space left for the output of the run, so that record, reports and kept files are incomplete or missing; \
      verdicts and the exit code are not touched; free some space, or name another folder with `--out DIR`";
 
 struct Dispatcher {
+    mask: Mask,
     sinks: Vec<Box<dyn Sink>>,
     folding: Folding,
     sequence: u64,
     is_full: bool,
 }
 
-/// Starts the dispatcher, whose first record has the number `sequence` and follows what `folding` knows of earlier sessions. It
+/// Starts the dispatcher, which masks what `mask` hides in every event, and whose first record has the number `sequence` and follows what `folding` knows of earlier sessions. It
 /// ends when every emitter is gone, and returns what the run came to. Sinks may block, so it has a thread.
 pub(super) fn start(
+    mask: Mask,
     sinks: Vec<Box<dyn Sink>>,
     folding: Folding,
     sequence: u64,
@@ -31,6 +35,7 @@ pub(super) fn start(
 ) -> JoinHandle<RunModel> {
     tokio::task::spawn_blocking(move || {
         let mut dispatcher = Dispatcher {
+            mask,
             sinks,
             folding,
             sequence,
@@ -53,7 +58,7 @@ impl Dispatcher {
             version: VERSION,
             sequence: self.sequence,
             at,
-            event,
+            event: masked(&self.mask, event),
         };
         self.sequence += 1;
         self.folding.take(&record);
@@ -103,6 +108,45 @@ impl Dispatcher {
     }
 }
 
+/// The fields of events that hold words of others: of agents, of the API server, of the operating system. All other texts are
+/// the runner's own names.
+const FREE_TEXTS: [&str; 12] = [
+    "address", "agent", "expected", "lines", "message", "mock", "reason", "remedy", "seen",
+    "source", "text", "warnings",
+];
+
+/// `event` without secrets.
+fn masked(mask: &Mask, event: Event) -> Event {
+    let Ok(text) = serde_json::to_string(&event) else {
+        return event;
+    };
+    if !mask.finds(&text) {
+        return event;
+    }
+    let changed = serde_json::from_str(&text).and_then(|mut value| {
+        mask_texts(mask, false, &mut value);
+        serde_json::from_value(value)
+    });
+    changed.unwrap_or_else(|error| unreachable!("free texts can hold any text: {error}"))
+}
+
+fn mask_texts(mask: &Mask, is_free: bool, value: &mut Value) {
+    match value {
+        Value::Object(table) => {
+            for (name, value) in table {
+                mask_texts(mask, FREE_TEXTS.contains(&name.as_str()), value);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                mask_texts(mask, is_free, value);
+            }
+        }
+        Value::String(text) if is_free => *text = mask.apply(text),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// A full disk, or a quota that is used up.
 fn is_about_space(error: &io::Error) -> bool {
     matches!(
@@ -145,6 +189,7 @@ mod tests {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let (emitter, events) = Emitter::new();
         let dispatcher = start(
+            Mask::default(),
             vec![Box::new(Full), Box::new(Kept(Arc::clone(&kept)))],
             Folding::default(),
             0,

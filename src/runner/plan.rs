@@ -114,6 +114,12 @@ impl Sourced {
         Ok(())
     }
 
+    /// Hides the secrets of everything that was rendered.
+    pub(super) fn mask(&self) -> Mask {
+        let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        Mask::new(rendered.values().flat_map(|rendered| rendered.secrets()))
+    }
+
     /// What there is to know about the texts that were rendered, each thing once.
     pub(super) fn notices(&self) -> Vec<String> {
         let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,6 +185,7 @@ impl Planner {
             unreachable!("the run began because this could be rendered: {error}")
         });
         CellPlan {
+            mask: Mask::new(rendered.secrets()),
             cluster,
             namespace,
             rendered,
@@ -189,7 +196,6 @@ impl Planner {
             runtime: runtime(&self.ledger, &cell.id),
             ledger: Arc::clone(&self.ledger),
             clock: self.clock.clone(),
-            mask: Mask::new([Secret::new(BOOTSTRAP_TOKEN)]),
             mark: format!("{run}/{}", cell.id),
             keep: self.keep,
             listener: Mutex::new(None),

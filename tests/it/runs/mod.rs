@@ -15,3 +15,4 @@ mod recorded;
 mod retries;
 mod scale;
 mod scripted;
+mod secrets;
