@@ -68,15 +68,15 @@ impl Agent {
             faults,
             captured,
         } = setup;
-        clock::set(&faults);
+        let file = IdentityFile::new(&config.registration.data_dir);
+        let restarted = file.exists();
+        clock::set(&faults, restarted);
         let stop = CancellationToken::new();
         let mut clients = Clients::default();
         let skip_verify = config.api.tls_insecure_skip_verify;
         let client = clients.for_endpoint(&config.api.base_url, skip_verify)?;
         let api = Api::new(client, config.api.base_url.clone());
         let trail = Trail::new(&credentials.hostname);
-        let file = IdentityFile::new(&config.registration.data_dir);
-        let restarted = file.exists();
         if !(restarted && faults.has(Fault::SilentRestart)) {
             trail.process_started();
         }

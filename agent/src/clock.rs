@@ -11,12 +11,12 @@ const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 static OFFSET: OnceLock<SignedDuration> = OnceLock::new();
 
-/// Sets the clock as `faults` say. The first call of a process decides.
-pub(crate) fn set(faults: &Faults) {
+/// Sets the clock as `faults` say, of a process that follows another one if `restarted`. The first call of a process decides.
+pub(crate) fn set(faults: &Faults, restarted: bool) {
     OFFSET.get_or_init(|| {
         if faults.has(Fault::ClockAhead) {
             SKEW
-        } else if faults.has(Fault::ClockBehind) {
+        } else if faults.has(Fault::ClockBehind) || (restarted && faults.has(Fault::ClockSetBack)) {
             -SKEW
         } else {
             SignedDuration::ZERO

@@ -102,6 +102,8 @@ faults! {
     ClockAhead = "clock-ahead" fails None;
     /// Reports times that are ten minutes behind.
     ClockBehind = "clock-behind" fails None;
+    /// Reports times that are ten minutes behind after a restart, as if its clock had been set back.
+    ClockSetBack = "clock-set-back" fails None;
 }
 
 impl fmt::Display for Fault {
@@ -212,7 +214,12 @@ mod tests {
             .iter()
             .filter(|fault| fault.phase().is_none())
             .collect();
-        let expected = [Fault::SlowStart, Fault::ClockAhead, Fault::ClockBehind];
+        let expected = [
+            Fault::SlowStart,
+            Fault::ClockAhead,
+            Fault::ClockBehind,
+            Fault::ClockSetBack,
+        ];
         assert_eq!(passing, expected.each_ref());
     }
 

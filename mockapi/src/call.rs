@@ -38,16 +38,15 @@ impl Payload {
             .map_err(|error| Problem::bad_request(format!("the body is not usable: {error}")))
     }
 
-    /// The newest `timestamp` among the `process_start` entries of an audit batch; anything that is
-    /// no such entry is passed over.
-    pub(crate) fn newest_process_start(&self) -> Option<Timestamp> {
-        let entries: Vec<Value> = serde_json::from_slice(&self.bytes).ok()?;
+    /// The `timestamp` of each `process_start` entry of an audit batch; anything that is no such entry is passed over.
+    pub(crate) fn process_starts(&self) -> Vec<Timestamp> {
+        let entries: Vec<Value> = serde_json::from_slice(&self.bytes).unwrap_or_default();
         let starts = entries
             .iter()
             .filter(|entry| entry["event_type"] == "process_start");
         starts
             .filter_map(|entry| entry["timestamp"].as_str()?.parse().ok())
-            .max()
+            .collect()
     }
 }
 

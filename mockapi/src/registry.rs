@@ -4,7 +4,7 @@
 //! counters of the node and of the whole in one step, so that their sums agree at any moment. Does
 //! no I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(crate) struct Node {
     mesh_ip: Option<Ipv4Addr>,
     view: NodeView,
     bodies: BTreeMap<Endpoint, Arc<Payload>>,
+    /// When its processes started, by its own clock.
+    starts: BTreeSet<Timestamp>,
     /// The registry's version at this node's last change.
     version: u64,
 }
@@ -120,11 +122,12 @@ impl Registry {
         ))
     }
 
-    /// Notes when a process of the node started, as an audit entry says that [`Registry::record`]
-    /// is about to keep.
-    pub(crate) fn note_process_start(&mut self, index: usize, start: Option<Timestamp>) {
-        let newest = &mut self.nodes[index].view.last_process_start;
-        *newest = (*newest).max(start);
+    /// Notes when processes of the node started, as audit entries say that [`Registry::record`] is about to keep.
+    pub(crate) fn note_process_starts(&mut self, index: usize, starts: Vec<Timestamp>) {
+        let node = &mut self.nodes[index];
+        node.starts.extend(starts);
+        node.view.last_process_start = node.starts.last().copied();
+        node.view.process_starts = Some(node.starts.len() as u64);
     }
 
     /// Counts a call of a node and keeps its body.
@@ -184,6 +187,12 @@ impl Registry {
         bodies.get(&endpoint).cloned()
     }
 
+    /// The last body that each node sent to `endpoint`, by node id.
+    pub(crate) fn last_bodies(&self, endpoint: Endpoint) -> BTreeMap<String, Arc<Payload>> {
+        let body = |node: &Node| Some((node.id.clone(), Arc::clone(node.bodies.get(&endpoint)?)));
+        self.nodes.iter().filter_map(body).collect()
+    }
+
     fn next_anonymous_id(&mut self) -> String {
         loop {
             self.anonymous += 1;
@@ -234,10 +243,12 @@ impl Node {
                 first_seen: now,
                 last_seen: now,
                 last_process_start: None,
+                process_starts: Some(0),
                 counters: Counters::default(),
                 last_at: LastAt::default(),
             },
             bodies: BTreeMap::new(),
+            starts: BTreeSet::new(),
             version: 0,
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +18,7 @@ use crate::identity;
 use crate::problem::Problem;
 use crate::registry::{Node, Position, Registered, Registry};
 use crate::signer::{Envelope, Signer, SigningKeyError};
-use crate::view::{Nodes, Snapshot, Totals};
+use crate::view::{LastRequests, Nodes, Snapshot, Totals};
 
 /// How many events an event stream may lie behind before it loses the oldest.
 const EVENT_BACKLOG: usize = 256;
@@ -84,10 +86,14 @@ impl App {
         let named = caller.node.as_deref().unwrap_or(NAMELESS);
         tracing::debug!(endpoint = %caller.endpoint, named, "counting a call");
         let is_audit = caller.endpoint == Endpoint::Audit;
-        let process_start = is_audit.then(|| payload.newest_process_start()).flatten();
+        let starts = if is_audit {
+            payload.process_starts()
+        } else {
+            Vec::new()
+        };
         self.change(|registry, now| {
             let index = registry.attribute(caller.bearer.as_deref(), named, now);
-            registry.note_process_start(index, process_start);
+            registry.note_process_starts(index, starts);
             read(registry.record(index, caller.endpoint, payload, now))
         })
     }
@@ -183,6 +189,12 @@ impl App {
         node_id: Option<&str>,
     ) -> Option<Arc<Payload>> {
         lock(&self.registry).last_body(endpoint, node_id)
+    }
+
+    pub(crate) fn last_bodies(&self, endpoint: Endpoint) -> LastRequests {
+        let bodies = lock(&self.registry).last_bodies(endpoint);
+        let encoded = |(id, body): (String, Arc<Payload>)| (id, STANDARD.encode(&body.bytes));
+        bodies.into_iter().map(encoded).collect()
     }
 
     pub(crate) fn state(&self) -> Arc<Fixture> {

@@ -43,8 +43,15 @@ pub struct NodeView {
     pub last_seen: Timestamp,
     /// The newest `timestamp` of a `process_start` entry among its audit entries.
     pub last_process_start: Option<Timestamp>,
+    /// How many processes reported their start: the distinct timestamps of its `process_start` entries, so that an entry
+    /// that is sent again counts once. `None` if the mock doesn't count them.
+    #[serde(default)]
+    pub process_starts: Option<u64>,
     /// How often it made each call.
     pub counters: Counters,
     /// When it made each call last.
     pub last_at: LastAt,
 }
+
+/// The answer of `GET /test/last-requests/{endpoint}`: the last body that each node sent, by node id, in standard base64.
+pub type LastRequests = BTreeMap<String, String>;

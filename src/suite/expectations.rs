@@ -273,6 +273,7 @@ mod tests {
                 first_seen: jiff::Timestamp::UNIX_EPOCH,
                 last_seen: jiff::Timestamp::UNIX_EPOCH,
                 last_process_start: None,
+                process_starts: None,
                 counters,
                 last_at: mockapi::view::LastAt::default(),
             };

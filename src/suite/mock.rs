@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
-use mockapi::view::{NodeView, Nodes, Snapshot, Totals};
+use mockapi::view::{LastRequests, NodeView, Nodes, Snapshot, Totals};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -117,7 +119,26 @@ impl MockClient {
         answer.json().await.map_err(|error| lost(&error))
     }
 
-    /// The last body that `node` sent to `endpoint`; none where it never sent one.
+    /// The last body that each node sent to `endpoint`, by node id; empty if the mock doesn't offer the question.
+    pub(crate) async fn last_requests(
+        &self,
+        endpoint: &str,
+        deadline: &Deadline,
+    ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let path = format!("/test/last-requests/{endpoint}");
+        let answer = self.get(&path, deadline).await?;
+        if !answer.status().is_success() {
+            return Ok(BTreeMap::new());
+        }
+        let text = answer.bytes().await.map_err(|error| lost(&error))?;
+        let bodies: LastRequests = serde_json::from_slice(&text).unwrap_or_default();
+        let decoded = bodies
+            .into_iter()
+            .filter_map(|(id, body)| Some((id, STANDARD.decode(body).ok()?)));
+        Ok(decoded.collect())
+    }
+
+    /// The last body that `node` sent to `endpoint`; none if it never sent one.
     pub(crate) async fn last_request(
         &self,
         endpoint: &str,

@@ -48,6 +48,8 @@ enum Effect {
     Ends,
     /// Heartbeats are this many minutes ahead.
     Ahead(i64),
+    /// Heartbeats of the second process are this many minutes ahead, and none of the first one's.
+    AheadAfterRestart(i64),
     /// Nothing is wrong, but it takes time.
     Slow,
 }
@@ -87,6 +89,7 @@ fn effect(fault: Fault) -> Effect {
         Fault::EndsAfterRestart => Effect::Ends,
         Fault::ClockAhead => Effect::Ahead(10),
         Fault::ClockBehind => Effect::Ahead(-10),
+        Fault::ClockSetBack => Effect::AheadAfterRestart(-10),
         Fault::SlowStart => Effect::Slow,
     }
 }
@@ -177,7 +180,7 @@ async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, move
         .await;
     let after = stage.node(NODE).await.expect("it registered");
     assert_eq!(after.counters[counter] - before.counters[counter], moved);
-    let told_of_its_start = after.last_process_start > before.last_process_start;
+    let told_of_its_start = after.process_starts > before.process_starts;
     assert_eq!(told_of_its_start, fault != Fault::SilentRestart);
 }
 
@@ -188,9 +191,28 @@ async fn ends_after_a_restart(stage: &Stage, fault: Fault) {
     assert!(start(stage, fault).await.ended().await.success());
 }
 
+async fn has_a_clock_that_is_set(stage: &Stage, fault: Fault, minutes: i64) {
+    let first = start(stage, fault).await;
+    has_a_clock(stage, 0).await;
+    assert!(first.terminate().await.success());
+    let heartbeats = stage.node(NODE).await.expect("it registered").counters[Counter::Heartbeat];
+    let _second = start(stage, fault).await;
+    stage.reach(&[(Counter::Heartbeat, heartbeats + 1)]).await;
+    is_ahead(stage, minutes).await;
+}
+
 async fn has_a_wrong_clock(stage: &Stage, fault: Fault, minutes: i64) {
     let _plexd = start(stage, fault).await;
+    has_a_clock(stage, minutes).await;
+}
+
+/// After three rounds of everything, the heartbeats are `minutes` ahead.
+async fn has_a_clock(stage: &Stage, minutes: i64) {
     rounds(stage, &[]).await;
+    is_ahead(stage, minutes).await;
+}
+
+async fn is_ahead(stage: &Stage, minutes: i64) {
     let heartbeat = stage.last_request("heartbeat").await;
     let reported: Timestamp = serde_json::from_value(heartbeat["timestamp"].clone())
         .expect("a heartbeat has an RFC 3339 timestamp");
@@ -222,6 +244,9 @@ async fn shows(fault: Fault) {
         Effect::Once(counter) => stops_after_one(&stage, fault, counter).await,
         Effect::Restart(counter, moved) => changes_the_restart(&stage, fault, counter, moved).await,
         Effect::Ends => ends_after_a_restart(&stage, fault).await,
+        Effect::AheadAfterRestart(minutes) => {
+            has_a_clock_that_is_set(&stage, fault, minutes).await;
+        }
         Effect::Ahead(minutes) => has_a_wrong_clock(&stage, fault, minutes).await,
         Effect::Slow => is_ready_with(&stage, fault, 200).await,
     }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::endpoint::Endpoint;
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::view::{Nodes, Totals};
+use crate::view::{LastRequests, Nodes, Totals};
 
 pub(crate) fn router() -> Router<Shared> {
     Router::new()
@@ -23,6 +23,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/test/assertions/nodes", get(nodes))
         .route("/test/assertions/stream", get(stream::assertions))
         .route("/test/last-request/{endpoint}", get(last_request))
+        .route("/test/last-requests/{endpoint}", get(last_requests))
         .route("/test/inject-event", post(configure::inject_event))
         .route("/test/configure-state", post(configure::state))
         .route("/test/configure-heartbeat", post(configure::heartbeat))
@@ -52,8 +53,7 @@ async fn last_request(
     Path(name): Path<String>,
     Query(query): Query<LastRequest>,
 ) -> Result<impl IntoResponse, Problem> {
-    let endpoint = Endpoint::from_name(&name)
-        .ok_or_else(|| Problem::not_found(format!("there is no endpoint {name}")))?;
+    let endpoint = named(&name)?;
     let body = app.last_body(endpoint, query.node.as_deref());
     let body =
         body.ok_or_else(|| Problem::not_found(format!("no such call of {endpoint} came yet")))?;
@@ -63,6 +63,19 @@ async fn last_request(
         HeaderMap::from_iter([(CONTENT_TYPE, content_type)]),
         body.bytes.clone(),
     ))
+}
+
+/// The last accepted body of each node that sent one.
+async fn last_requests(
+    State(app): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<LastRequests>, Problem> {
+    Ok(Json(app.last_bodies(named(&name)?)))
+}
+
+fn named(endpoint: &str) -> Result<Endpoint, Problem> {
+    Endpoint::from_name(endpoint)
+        .ok_or_else(|| Problem::not_found(format!("there is no endpoint {endpoint}")))
 }
 
 /// Nothing is served before both listeners are bound, so who gets an answer may know that both are

@@ -88,7 +88,7 @@ async fn times_follow_the_calls() {
 }
 
 #[tokio::test]
-async fn the_newest_process_start_of_the_audit_is_kept() {
+async fn process_starts_in_the_audit_are_counted_and_the_newest_is_kept() {
     let mock = Mock::start().await;
     let newest = "2026-03-01T00:00:00Z";
     let batches = [
@@ -102,6 +102,7 @@ async fn the_newest_process_start_of_the_audit_is_kept() {
             "no entry",
         ]),
         json!([{"event_type": "process_start", "timestamp": "0001-01-01T00:00:00Z"}]),
+        json!([{"event_type": "process_start", "timestamp": newest}]),
         json!({"event_type": "process_start", "timestamp": "2028-01-01T00:00:00Z"}),
     ];
     for batch in &batches {
@@ -113,5 +114,6 @@ async fn the_newest_process_start_of_the_audit_is_kept() {
     }
     let node = &mock.nodes().await.nodes["node-a"];
     assert_eq!(node.last_process_start, Some(newest.parse().unwrap()));
+    assert_eq!(node.process_starts, Some(4), "one of the five is repeated");
     assert_eq!(node.counters[Counter::Audit], batches.len() as u64);
 }

@@ -63,6 +63,24 @@ async fn last_requests_can_be_one_nodes() {
 }
 
 #[tokio::test]
+async fn the_last_requests_of_all_nodes_are_one_answer() {
+    let mock = Mock::start().await;
+    for (node, body) in [("node-a", "old"), ("node-a", "from a"), ("node-b", "\0\n")] {
+        let call = mock.post(&format!("/v1/nodes/{node}/drift")).body(body);
+        call.send().await.unwrap();
+    }
+    mock.heartbeat("node-c", None).await;
+    let all = mock.get("/test/last-requests/drift").send().await.unwrap();
+    assert_eq!(
+        all.json::<Value>().await.unwrap(),
+        json!({"node-a": "ZnJvbSBh", "node-b": "AAo="})
+    );
+    let path = "/test/last-requests/teleport";
+    let unknown = mock.get(path).send().await.unwrap();
+    assert_problem(unknown, StatusCode::NOT_FOUND, path).await;
+}
+
+#[tokio::test]
 async fn a_configured_heartbeat_is_answered_as_it_is_written() {
     let mock = Mock::start().await;
     let fixture = r#"{ "rotate_keys": true, "reconcile": false, "extra": 1.0 }"#;

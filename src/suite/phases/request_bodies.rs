@@ -6,7 +6,7 @@ use crate::cluster::NodeName;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::Phase;
-use crate::suite::bodies::{self, BODIES, Check};
+use crate::suite::bodies::{self, BODIES};
 use crate::suite::context::{Context, Outcome};
 use crate::suite::mock::MockClient;
 use crate::suite::wait;
@@ -18,14 +18,19 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     let deadline = context.deadline(Phase::RequestBodies);
     let mock = context.mock()?;
     let ids = node_ids(context, mock, &deadline).await?;
-    let asking: Vec<_> = questions(&ids)
-        .map(|question| ask(mock, &deadline, question))
-        .collect();
-    let rows: Vec<Vec<Evidence>> = stream::iter(asking)
-        .buffered(CONCURRENCY)
-        .try_collect()
-        .await?;
-    let (held, wrong): (Vec<_>, Vec<_>) = rows.into_iter().flatten().partition(|row| row.holds);
+    let mut rows = Vec::new();
+    for (endpoint, checks) in BODIES {
+        let bodies = bodies_of(mock, &deadline, endpoint, &ids).await?;
+        for ((node, _), body) in ids.iter().zip(bodies) {
+            rows.extend(bodies::check(
+                node.as_str(),
+                endpoint,
+                checks,
+                body.as_deref(),
+            ));
+        }
+    }
+    let (held, wrong): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.holds);
     if wrong.is_empty() {
         Ok(summary(&held, ids.len()).into())
     } else {
@@ -33,43 +38,31 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     }
 }
 
-/// One body of one node.
-struct Question {
-    node: NodeName,
-    id: String,
-    endpoint: &'static str,
-    checks: &'static [Check],
-}
-
-fn questions(ids: &[(NodeName, String)]) -> impl Iterator<Item = Question> {
-    ids.iter().flat_map(|(node, id)| {
-        BODIES.map(|(endpoint, checks)| Question {
-            node: node.clone(),
-            id: id.clone(),
-            endpoint,
-            checks,
-        })
-    })
-}
-
-async fn ask(
+/// The last body of each of `ids`. One question for all of them, if the mock offers it, and one for each body that its
+/// answer lacks.
+async fn bodies_of(
     mock: &MockClient,
     deadline: &Deadline,
-    question: Question,
-) -> Result<Vec<Evidence>, Failure> {
-    let Question {
-        node,
-        id,
-        endpoint,
-        checks,
-    } = question;
-    let body = mock.last_request(endpoint, &id, deadline).await?;
-    Ok(bodies::check(
-        node.as_str(),
-        endpoint,
-        checks,
-        body.as_deref(),
-    ))
+    endpoint: &'static str,
+    ids: &[(NodeName, String)],
+) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    let mut known = mock.last_requests(endpoint, deadline).await?;
+    let asking: Vec<_> = ids
+        .iter()
+        .map(|(_, id)| {
+            let known = known.remove(id);
+            async move {
+                match known {
+                    Some(body) => Ok(Some(body)),
+                    None => mock.last_request(endpoint, id, deadline).await,
+                }
+            }
+        })
+        .collect();
+    stream::iter(asking)
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await
 }
 
 /// The nodes' ids at the mock.

@@ -121,20 +121,12 @@ fn loops_go_on(
     ]
 }
 
-/// The new process reported its start. Both times are from the agent's own clock, which may differ from the runner's.
+/// The new process reported its start.
 fn process_started(node: &NodeName, seen: Option<&NodeView>, before: &Nodes) -> Vec<Evidence> {
-    let start = |view: Option<&NodeView>| view.and_then(|view| view.last_process_start);
-    let (old, new) = (start(find(before, node)), start(seen));
     let reading = count(find(before, node), Counter::AuditCount);
     let now = count(seen, Counter::AuditCount);
     vec![
-        Evidence {
-            node: Some(node.to_string()),
-            subject: "audit entry process_start".to_owned(),
-            expected: old.map_or_else(|| "any".to_owned(), |old| format!("after {old:.3}")),
-            seen: new.map_or_else(|| "none".to_owned(), |new| format!("{new:.3}")),
-            holds: new.is_some() && new > old,
-        },
+        start_row(node, seen, find(before, node)),
         Evidence {
             node: Some(node.to_string()),
             subject: "audit_count after the restart".to_owned(),
@@ -143,6 +135,29 @@ fn process_started(node: &NodeName, seen: Option<&NodeView>, before: &Nodes) -> 
             holds: now > reading,
         },
     ]
+}
+
+/// Starts are counted if the mock counts them, for an agent's clock may step back; only else are their times compared, which
+/// are both from that clock.
+fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>) -> Evidence {
+    let starts = |view: Option<&NodeView>| view.and_then(|view| view.process_starts);
+    let (expected, found, holds) = if let Some(now) = starts(seen) {
+        let reading = starts(before).unwrap_or_default();
+        (format!("> {reading}"), now.to_string(), now > reading)
+    } else {
+        let time = |view: Option<&NodeView>| view.and_then(|view| view.last_process_start);
+        let (old, new) = (time(before), time(seen));
+        let expected = old.map_or_else(|| "any".to_owned(), |old| format!("after {old:.3}"));
+        let found = new.map_or_else(|| "none".to_owned(), |new| format!("{new:.3}"));
+        (expected, found, new.is_some() && new > old)
+    };
+    Evidence {
+        node: Some(node.to_string()),
+        subject: "audit entries process_start".to_owned(),
+        expected,
+        seen: found,
+        holds,
+    }
 }
 
 /// A restarted agent is still registered; one that registers again has lost who it is.
