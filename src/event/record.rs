@@ -396,3 +396,44 @@ pub struct Step {
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn file_name(name: &str) -> Result<String, String> {
+        super::file_name(json!(name)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_that_is_no_plain_file_name_is_refused() {
+        let longest = "n".repeat(255);
+        for name in ["a", "2026-01-01T00-00-00Z-abcde", "...", &longest] {
+            assert_eq!(file_name(name), Ok(name.to_owned()));
+        }
+        let too_long = "n".repeat(256);
+        for name in ["", ".", "..", "/", "a/b", "../a", "a\nb", "a\0", &too_long] {
+            let error = file_name(name).unwrap_err();
+            assert!(
+                error.starts_with("expected a name of a file or folder"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_from_before_retries_is_of_the_first_attempt() {
+        let event = json!({"type": "cell-started", "cell": "k8s-1.36-n1-default", "cluster": "c"});
+        let event: Event = serde_json::from_value(event).unwrap();
+        assert!(
+            matches!(event, Event::CellStarted { attempt: 1, .. }),
+            "{event:?}"
+        );
+        assert_eq!(
+            event.cell().map(ToString::to_string).as_deref(),
+            Some("k8s-1.36-n1-default")
+        );
+    }
+}

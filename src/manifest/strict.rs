@@ -1,4 +1,4 @@
-//! Fields that Kubernetes does not know, found by what its own types lose.
+//! Fields that Kubernetes does not know, found by what its own types ignore.
 
 use k8s_openapi::Resource;
 use k8s_openapi::api::{
@@ -7,9 +7,8 @@ use k8s_openapi::api::{
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_ignored::Path;
 
 use super::{ManifestProblem, Object};
 
@@ -19,7 +18,7 @@ type Examine = fn(&Object) -> Vec<ManifestProblem>;
 /// One row per kind, from the kinds' own types.
 macro_rules! kinds {
     ($($kind:ty),+ $(,)?) => {
-        &[$((<$kind>::API_VERSION, <$kind>::KIND, lost_by::<$kind> as Examine)),+]
+        &[$((<$kind>::API_VERSION, <$kind>::KIND, ignored_by::<$kind> as Examine)),+]
     };
 }
 
@@ -74,15 +73,17 @@ pub(super) fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
     known.map_or_else(Vec::new, |(_, _, examine)| examine(object))
 }
 
-fn lost_by<T: DeserializeOwned + Serialize>(object: &Object) -> Vec<ManifestProblem> {
-    let typed: T = match object.decode() {
-        Ok(typed) => typed,
-        Err(problem) => return vec![problem],
-    };
-    let kept = serde_json::to_value(&typed)
-        .unwrap_or_else(|_| unreachable!("Kubernetes' types are made for JSON"));
-    let mut lost = Vec::new();
-    compare(&object.value, &kept, "", &mut lost);
+fn ignored_by<T: DeserializeOwned>(object: &Object) -> Vec<ManifestProblem> {
+    if let Err(problem) = object.decode::<T>() {
+        return vec![problem];
+    }
+    let mut ignored = Vec::new();
+    drop(serde_ignored::deserialize::<_, _, T>(
+        &object.value,
+        |path| {
+            ignored.push(field(&path));
+        },
+    ));
     let problem = |field: String| {
         ManifestProblem::new(
             object.place(&field),
@@ -90,37 +91,21 @@ fn lost_by<T: DeserializeOwned + Serialize>(object: &Object) -> Vec<ManifestProb
             "correct its name or its place, or remove it",
         )
     };
-    lost.into_iter().map(problem).collect()
+    ignored.into_iter().map(problem).collect()
 }
 
-/// Collects the paths that `kept` lacks. What says nothing (null, an empty list or table) may go.
-fn compare(original: &Value, kept: &Value, path: &str, lost: &mut Vec<String>) {
-    match (original, kept) {
-        (Value::Object(original), Value::Object(kept)) => {
-            for (key, value) in original {
-                let separator = if path.is_empty() { "" } else { "." };
-                let path = format!("{path}{separator}{key}");
-                match kept.get(key) {
-                    Some(kept) => compare(value, kept, &path, lost),
-                    None if says_nothing(value) => {}
-                    None => lost.push(path),
-                }
-            }
+/// A path as Kubernetes writes it: `spec.containers[0].image`.
+fn field(path: &Path<'_>) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", field(parent)),
+        Path::Map { parent, key } => {
+            let parent = field(parent);
+            let separator = if parent.is_empty() { "" } else { "." };
+            format!("{parent}{separator}{key}")
         }
-        (Value::Array(original), Value::Array(kept)) => {
-            for (index, (value, kept)) in original.iter().zip(kept).enumerate() {
-                compare(value, kept, &format!("{path}[{index}]"), lost);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn says_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(table) => table.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => field(parent),
     }
 }

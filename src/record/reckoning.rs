@@ -43,7 +43,6 @@ impl Counted {
         let allow_failure = cell.summary.allow_failure;
         if cell.verdict == CellVerdict::Skipped {
             return Self {
-                skipped: Some(cell.reason.clone().unwrap_or_default()),
                 allow_failure,
                 ..Self::default()
             };
@@ -68,7 +67,6 @@ fn attempt_of_record(attempt: &CellModel) -> CellEnd {
     }
     CellEnd {
         failures,
-        failed_in: attempt.red_phase().map(|phase| phase.phase),
         interrupted: attempt.verdict == CellVerdict::Interrupted,
         ..CellEnd::default()
     }
@@ -135,6 +133,78 @@ mod tests {
             RunVerdict::ProductFailure => 6,
             RunVerdict::Interrupted { .. } => 7,
         }
+    }
+
+    /// The verdict on a run of one cell that went so, and the class of the failure that stands.
+    fn of(story: Story, allowed: bool) -> (RunVerdict, Option<FailureClass>) {
+        let run = run(&[(allowed, story)], None, false);
+        (verdict_of(&run, true), class_of(&run))
+    }
+
+    #[test]
+    fn a_cell_decides_by_the_failure_that_stands() {
+        let product = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
+        let configuration = Story::Fails(Phase::Manifests, Symptom::ObjectRefused);
+        let infrastructure = Story::Fails(Phase::Cluster, Symptom::NodeImageMissing);
+        let flaky = Story::PassesAfter(Phase::Assertions, Symptom::CounterNotMet);
+        let cases = [
+            (
+                product,
+                RunVerdict::ProductFailure,
+                Some(FailureClass::Product),
+            ),
+            (
+                configuration,
+                RunVerdict::ConfigurationFailure,
+                Some(FailureClass::Configuration),
+            ),
+            (
+                infrastructure,
+                RunVerdict::InfrastructureFailure,
+                Some(FailureClass::Infrastructure),
+            ),
+            (flaky, RunVerdict::Passed, None),
+            (Story::Passes, RunVerdict::Passed, None),
+            (Story::IsSkipped, RunVerdict::NothingToDo, None),
+        ];
+        for (story, verdict, class) in cases {
+            assert_eq!(of(story, false), (verdict, class), "{story:?}");
+        }
+        assert_eq!(of(product, true).0, RunVerdict::Passed, "it may fail");
+        let cut_off = run(
+            &[(false, Story::IsCutOffIn(Phase::Restart))],
+            Some(Termination::RunTimeout),
+            false,
+        );
+        let by = Termination::RunTimeout;
+        assert_eq!(verdict_of(&cut_off, true), RunVerdict::Interrupted { by });
+    }
+
+    #[test]
+    fn failures_of_no_cell_and_of_no_phase_count() {
+        let mut failing = run(&[(false, Story::Passes)], None, false);
+        failing
+            .failures
+            .push(Failure::new(Symptom::FilesystemFailed, "x"));
+        assert_eq!(
+            verdict_of(&failing, true),
+            RunVerdict::InfrastructureFailure
+        );
+        let mut broken = run(&[(false, Story::Passes)], None, false);
+        broken.cells[0].verdict = CellVerdict::Broken;
+        assert_eq!(verdict_of(&broken, true), RunVerdict::RunnerBug);
+    }
+
+    #[test]
+    fn a_run_without_some_of_its_cells_is_an_infrastructure_failure_unless_worse_is_known() {
+        let product = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
+        let of = |stories: &[(bool, Story)]| verdict_of(&run(stories, None, false), false);
+        assert_eq!(of(&[]), RunVerdict::InfrastructureFailure);
+        assert_eq!(
+            of(&[(false, Story::Passes)]),
+            RunVerdict::InfrastructureFailure
+        );
+        assert_eq!(of(&[(false, product)]), RunVerdict::ProductFailure);
     }
 
     proptest! {

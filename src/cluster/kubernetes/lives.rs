@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod, Probe};
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::health::{alive, crashes, place, terminated};
 use super::pods::Owner;
@@ -28,13 +29,15 @@ struct Life {
     node: String,
     /// How often its containers had ended.
     ends: i32,
+    /// When it was seen to be ready, by our own clock.
+    since: Instant,
 }
 
 impl Lives {
     /// The lives of the agents that are ready in `snapshot`; `allowed` more ends per pod don't fail the cell.
     pub(crate) fn of(snapshot: &Snapshot, allowed: u32) -> Self {
         Self {
-            known: Mutex::new(agents(snapshot).map(life).collect()),
+            known: Mutex::new(lives(snapshot).collect()),
             allowed,
             early: agents(snapshot).filter_map(early_end).collect(),
         }
@@ -49,7 +52,7 @@ impl Lives {
     /// The agents that took the places of deleted ones are ready.
     pub(crate) fn adopt(&self, snapshot: &Snapshot) {
         let mut known = self.known();
-        for (uid, life) in agents(snapshot).map(life) {
+        for (uid, life) in lives(snapshot) {
             // What ended before this moment has been checked already.
             known.entry(uid).or_insert(life);
         }
@@ -57,6 +60,22 @@ impl Lives {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Life>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agents whose liveness probe may not have run yet `now`. A result that Kubernetes shows is only a failure, so what counts
+    /// is the time since readiness, by which a container has started.
+    pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
+        let known = self.known();
+        let unprobed = |pod: &Pod| {
+            let life = known.get(&pod.uid()?)?;
+            let first = liveness_probes(pod).map(first_result).max()?;
+            let within = (life.since + first).checked_duration_since(now)?;
+            (!within.is_zero()).then(|| Unprobed {
+                node: life.node.clone(),
+                within,
+            })
+        };
+        agents(snapshot).filter_map(unprobed).collect()
     }
 
     /// The ends before readiness, one sentence per agent.
@@ -98,12 +117,17 @@ impl Lives {
     }
 }
 
-fn life(pod: &Pod) -> (String, Life) {
-    let life = Life {
-        node: place(pod).to_owned(),
-        ends: ends(pod),
-    };
-    (pod.uid().unwrap_or_default(), life)
+/// The agents that are ready now.
+fn lives(snapshot: &Snapshot) -> impl Iterator<Item = (String, Life)> {
+    let since = Instant::now();
+    agents(snapshot).map(move |pod| {
+        let life = Life {
+            node: place(pod).to_owned(),
+            ends: ends(pod),
+            since,
+        };
+        (pod.uid().unwrap_or_default(), life)
+    })
 }
 
 fn deleted(node: &str) -> Failure {
@@ -153,6 +177,26 @@ fn early_end(pod: &Pod) -> Option<String> {
         1 => format!("the agent on {node} ended once before it was ready: {how}"),
         ends => format!("the agent on {node} ended {ends} times before it was ready, last: {how}"),
     })
+}
+
+/// An agent whose liveness probe may not have run yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unprobed {
+    node: String,
+    /// When its first result is there at the latest, from now on.
+    pub(crate) within: Duration,
+}
+
+impl Unprobed {
+    /// For reports, if its first result is not awaited.
+    pub(crate) fn sentence(&self) -> String {
+        let Self { node, within } = self;
+        let seconds = within.as_secs();
+        format!(
+            "the liveness probe of the agent on {node} was not checked: it runs for the first time up to {seconds} s after the \
+             cell's end"
+        )
+    }
 }
 
 /// What an agent pod's events warn of.
@@ -220,14 +264,33 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
 }
 
 /// The kubelet's default is 10 s.
-const DEFAULT_PERIOD: u64 = 10;
+const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
+
+fn liveness_probes(pod: &Pod) -> impl Iterator<Item = &Probe> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.filter_map(|container| container.liveness_probe.as_ref())
+}
+
+fn seconds(number: Option<i32>) -> Option<Duration> {
+    number
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs)
+}
+
+fn period(probe: &Probe) -> Duration {
+    seconds(probe.period_seconds).unwrap_or(DEFAULT_PERIOD)
+}
+
+/// How long after a container's start the probe's first result is there at the latest. The kubelet's default timeout is 1 s.
+fn first_result(probe: &Probe) -> Duration {
+    let delay = seconds(probe.initial_delay_seconds).unwrap_or_default();
+    let timeout = seconds(probe.timeout_seconds).unwrap_or(Duration::from_secs(1));
+    delay + period(probe) + timeout
+}
 
 fn liveness_period(pod: &Pod) -> Duration {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let probes = containers.filter_map(|container| container.liveness_probe.as_ref());
-    let period = |seconds: Option<i32>| seconds.and_then(|seconds| u64::try_from(seconds).ok());
-    let periods = probes.map(|probe| period(probe.period_seconds).unwrap_or(DEFAULT_PERIOD));
-    Duration::from_secs(periods.max().unwrap_or(DEFAULT_PERIOD))
+    let periods = liveness_probes(pod).map(period);
+    periods.max().unwrap_or(DEFAULT_PERIOD)
 }
 
 /// The failure, if a liveness probe that had failed `before` has failed again `after` the time in which it runs again.
@@ -290,6 +353,40 @@ mod tests {
 
     fn running() -> Value {
         json!({"running": {}})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_liveness_probe_counts_as_run_after_its_delay_period_and_timeout() {
+        let mut pod = agent("a", 0, &running());
+        pod["spec"]["containers"][0]["livenessProbe"] =
+            json!({"initialDelaySeconds": 20, "periodSeconds": 5, "timeoutSeconds": 2});
+        let ready = snapshot(&json!([pod]), &json!([]));
+        let lives = Lives::of(&ready, 0);
+        let after = |seconds| {
+            let now = Instant::now() + Duration::from_secs(seconds);
+            let unprobed = lives.unprobed(&ready, now);
+            unprobed
+                .iter()
+                .map(|it| it.within.as_secs())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(after(0), [27]);
+        assert_eq!(after(26), [1]);
+        assert_eq!(after(27), [] as [u64; 0]);
+        let default = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
+        assert_eq!(
+            lives.unprobed(&default, Instant::now())[0].within.as_secs(),
+            2
+        );
+        pod["spec"]["containers"][0]["livenessProbe"] = json!({});
+        let bare = snapshot(&json!([pod]), &json!([]));
+        assert_eq!(
+            lives.unprobed(&bare, Instant::now())[0].within.as_secs(),
+            11
+        );
+        pod["spec"]["containers"][0]["livenessProbe"] = json!(null);
+        let none = snapshot(&json!([pod]), &json!([]));
+        assert_eq!(lives.unprobed(&none, Instant::now()), []);
     }
 
     #[test]

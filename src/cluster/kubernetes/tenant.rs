@@ -9,10 +9,11 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::api::ListParams;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::lives::{self, Lives, Warning};
+use super::lives::{self, Lives, Unprobed, Warning};
 use super::pods::Workloads;
 use super::wait::{Look, Suspicion, until};
 use super::watch::{Snapshot, View};
@@ -29,6 +30,9 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The longest wait for a failing liveness probe to run again: more than the kubelet's default period.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
+
+/// The longest wait for a liveness probe to run for the first time: more than the usual delays.
+const LONGEST_FIRST_PROBE: Duration = Duration::from_secs(30);
 
 /// A cell's part of a cluster.
 pub(crate) struct Tenant {
@@ -184,10 +188,17 @@ impl Tenant {
 
     /// The last check of the agents: see [`crate::cluster::Cluster::last_look`].
     pub(crate) async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let unchecked = self.await_first_probes(deadline).await?;
         let before = self.warnings(deadline).await?;
+        let sentences = |warnings: &[Warning]| {
+            let warnings = warnings.iter().map(Warning::sentence);
+            warnings
+                .chain(unchecked.iter().map(Unprobed::sentence))
+                .collect()
+        };
         let period = before.iter().filter_map(Warning::liveness).max();
         let Some(period) = period else {
-            return Ok(before.iter().map(Warning::sentence).collect());
+            return Ok(sentences(&before));
         };
         // The probe's own timeout is a second unless the manifest says otherwise.
         let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
@@ -195,8 +206,25 @@ impl Tenant {
         let after = self.warnings(deadline).await?;
         match lives::unhealthy(&before, &after) {
             Some(failure) => Err(failure),
-            None => Ok(after.iter().map(Warning::sentence).collect()),
+            None => Ok(sentences(&after)),
         }
+    }
+
+    /// Waits until the agents' liveness probes have run once. Returns those that this would take too long for.
+    async fn await_first_probes(&self, deadline: &Deadline) -> Result<Vec<Unprobed>, Failure> {
+        let Some(lives) = self.lives.get() else {
+            return Ok(Vec::new());
+        };
+        let snapshot = self.kube(deadline).await?.view.snapshot();
+        // The rest of the time is for probes that fail.
+        let patience = (deadline.remaining() / 2).min(LONGEST_FIRST_PROBE);
+        let unprobed = lives.unprobed(&snapshot, Instant::now()).into_iter();
+        let (awaited, late): (Vec<_>, Vec<_>) =
+            unprobed.partition(|probe| probe.within <= patience);
+        if let Some(longest) = awaited.iter().map(|probe| probe.within).max() {
+            deadline.within(longest).passed().await;
+        }
+        Ok(late)
     }
 
     /// What the agents' events warn of, asked for and not watched: a watch may lag. Fails if an agent has ended.

@@ -18,6 +18,7 @@ pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec
         .chain(main.map(|(index, container)| (format!("{POD}.containers[{index}]"), container)));
     for (field, container) in containers {
         image(findings, &field, container);
+        pull_policy(findings, &field, container);
         mounts(findings, &field, container, spec);
         ports(findings, &field, container);
         variables(findings, &field, container);
@@ -26,8 +27,11 @@ pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec
         }
         probes(findings, &field, container);
         reference::of_container(findings, deployed, &field, container);
+        let volumes = spec.volumes.as_deref().unwrap_or_default();
+        reference::of_mounts(findings, deployed, &field, container, volumes);
     }
     names(findings, spec);
+    grace(findings, spec);
     volumes(findings, spec);
     quantity::all(findings, &format!("{POD}.overhead"), spec.overhead.as_ref());
     reference::of_pod(findings, deployed, POD, spec);
@@ -107,6 +111,26 @@ fn image(findings: &mut Findings<'_>, field: &str, container: &Container) {
     {
         let message = format!("`{image}` is no image's name");
         findings.add(&format!("{field}.image"), message, "name an image");
+    }
+}
+
+fn pull_policy(findings: &mut Findings<'_>, field: &str, container: &Container) {
+    const POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+    let policy = container.image_pull_policy.as_deref().unwrap_or_default();
+    if !policy.is_empty() && !POLICIES.contains(&policy) {
+        let message = format!("`{policy}` is not a pull policy");
+        let remedy = format!("set it to one of {}", POLICIES.join(", "));
+        findings.add(&format!("{field}.imagePullPolicy"), message, remedy);
+    }
+}
+
+fn grace(findings: &mut Findings<'_>, spec: &PodSpec) {
+    if spec
+        .termination_grace_period_seconds
+        .is_some_and(|seconds| seconds < 0)
+    {
+        let field = format!("{POD}.terminationGracePeriodSeconds");
+        findings.add(&field, "is negative", "set it to 0 or more seconds");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a pod refers to by name: Secrets, `ConfigMaps` with their keys, and its account.
 
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, Volume};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Deployed, Findings};
 
@@ -29,6 +29,46 @@ pub(super) fn of_container(
         let field = format!("{field}.envFrom[{index}]");
         check(findings, deployed, of_env_source(&field, source));
     }
+}
+
+/// Checks that each `subPath` into a Secret or ConfigMap names a file of it: the kubelet would make an empty folder instead, and the
+/// container would have to cope with that.
+pub(super) fn of_mounts(
+    findings: &mut Findings<'_>,
+    deployed: &Deployed<'_>,
+    field: &str,
+    container: &Container,
+    volumes: &[Volume],
+) {
+    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        let wanted = mount.sub_path.as_deref().unwrap_or_default();
+        let volume = volumes.iter().find(|volume| volume.name == mount.name);
+        let files = volume.and_then(|volume| files_of(deployed, volume));
+        let Some(files) = files.filter(|_| !wanted.is_empty()) else {
+            continue;
+        };
+        let is_in = |file: &&str| std::path::Path::new(file).starts_with(wanted);
+        if !files.iter().any(|file| is_in(&file.as_str())) {
+            let message = format!("the volume `{}` has no file `{wanted}`", mount.name);
+            let remedy = format!("name one that it has ({})", files.join(", "));
+            let field = format!("{field}.volumeMounts[{index}].subPath");
+            findings.add(&field, message, remedy);
+        }
+    }
+}
+
+/// The files of a volume that holds a Secret or ConfigMap; none if they can't be known.
+fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
+    let (kind, name, items) = match (&volume.secret, &volume.config_map) {
+        (Some(secret), _) => ("Secret", secret.secret_name.as_deref()?, &secret.items),
+        (None, Some(config_map)) => ("ConfigMap", config_map.name.as_str(), &config_map.items),
+        (None, None) => return None,
+    };
+    if let Some(items) = items.as_ref().filter(|items| !items.is_empty()) {
+        return Some(items.iter().map(|item| item.path.clone()).collect());
+    }
+    let tables = tables_of(&deployed.object(kind, name)?.value);
+    Some(tables.flat_map(|table| table.keys().cloned()).collect())
 }
 
 /// Checks a pod's volumes and its account.
@@ -168,7 +208,11 @@ fn known(deployed: &Deployed<'_>, kind: &str) -> String {
 }
 
 fn has_key(value: &Value, key: &str) -> bool {
+    tables_of(value).any(|table| table.contains_key(key))
+}
+
+/// What a Secret or ConfigMap holds.
+fn tables_of(value: &Value) -> impl Iterator<Item = &Map<String, Value>> {
     let tables = ["data", "stringData", "binaryData"].map(|field| value.get(field));
-    let mut tables = tables.into_iter().flatten();
-    tables.any(|table| table.get(key).is_some())
+    tables.into_iter().flatten().filter_map(Value::as_object)
 }

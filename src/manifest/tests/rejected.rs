@@ -44,6 +44,22 @@ const DAEMON_SET_EDITS: &[(&str, &str)] = &[
     ("hostNetwork: true", "hostNetwork: 'yes'"),
     ("containerPort: 9100", "containerPort: nine"),
     ("apiVersion: apps/v1\n", "apiVersion: apps/v1beta1\n"),
+    (
+        "hostNetwork: true\n",
+        "hostNetwork: true\n      hostNet: null\n      nodeSelektor: {}\n",
+    ),
+    (
+        "terminationGracePeriodSeconds: 10\n",
+        "terminationGracePeriodSeconds: -1\n",
+    ),
+    (
+        "      containers:\n",
+        "      initContainers:\n        - {name: init, image: 'a:1', imagePullPolicy: Sometimes}\n      containers:\n",
+    ),
+    (
+        "mountPath: /etc/plexd\n",
+        "mountPath: /etc/plexd/config.yaml\n              subPath: config.yml\n",
+    ),
 ];
 
 #[test]

@@ -35,6 +35,7 @@ fn every_cell_and_phase_is_what_the_table_says() {
     assert_eq!((tally.passed, tally.flaky), (2, 1));
     assert_eq!((tally.failed, tally.broken), (1, 2));
     assert_eq!((tally.allowed, tally.skipped, tally.interrupted), (1, 1, 1));
+    assert_eq!(tally.total(), MIXED.len());
 }
 
 #[test]

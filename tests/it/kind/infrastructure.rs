@@ -4,23 +4,20 @@ use crate::support::by_hand::{Hand, failure};
 use e2e_matrix::event::FailureClass;
 use e2e_matrix::matrix::Phase;
 
-/// After `command` in the node, `phase` fails, and it is not the manifests' or the agent's fault.
+/// After `command` in the node, `phase` fails, it is not the manifests' or the agent's fault, and the exit code says so.
 fn assert_infrastructure(hand: &Hand, command: &str, phase: Phase) {
     hand.node(&["sh", "-c", command]);
-    let seen = failure(hand, "");
-    let (failed, failure) = seen.unwrap_or_else(|why| panic!("{command}: {why}"));
-    assert_eq!(failed, phase, "{command}: {failure:?}");
-    assert_eq!(
-        failure.class(),
-        FailureClass::Infrastructure,
-        "{command}: {failure:?}"
-    );
+    let failed = failure(hand, "").unwrap_or_else(|why| panic!("{command}: {why}"));
+    assert_eq!(failed.phase, phase, "{command}: {failed:?}");
+    let class = failed.failure.class();
+    assert_eq!(class, FailureClass::Infrastructure, "{command}: {failed:?}");
+    assert_eq!(failed.code, Some(3), "{command}: {failed:?}");
 }
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn a_full_disk_is_not_the_manifests_fault() {
-    let hand = Hand::with_images();
+    let hand = Hand::with_images(1);
     let fill = "mount -t tmpfs -o size=4k tmpfs /var/lib/kubelet/pods && ! cat /dev/zero > /var/lib/kubelet/pods/full";
     assert_infrastructure(&hand, fill, Phase::Readiness);
 }
@@ -28,7 +25,7 @@ fn a_full_disk_is_not_the_manifests_fault() {
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn a_kubelet_that_stops_and_a_killed_api_server_are_not_the_manifests_fault() {
-    let hand = Hand::with_images();
+    let hand = Hand::with_images(1);
     assert_infrastructure(&hand, "systemctl stop kubelet", Phase::Readiness);
     // Without the kubelet, nothing starts it again.
     assert_infrastructure(&hand, "pkill -9 kube-apiserver", Phase::Preflight);

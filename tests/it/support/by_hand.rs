@@ -19,14 +19,26 @@ const PATIENCE: Duration = Duration::from_secs(400);
 pub(crate) struct Hand {
     pub(crate) name: String,
     pub(crate) place: Scratch,
+    nodes: usize,
 }
 
 impl Hand {
-    /// Creates it.
+    /// Creates it, with one node.
     pub(crate) fn new() -> Self {
+        Self::of_nodes(1)
+    }
+
+    /// Creates it, with a control plane and `nodes - 1` workers.
+    fn of_nodes(nodes: usize) -> Self {
         let name = format!("by-hand-{}", std::process::id());
         let place = Scratch::new();
-        let hand = Self { name, place };
+        let hand = Self { name, place, nodes };
+        let config = hand.place.path().join("kind.yaml");
+        let workers = "- {role: worker}\n".repeat(nodes - 1);
+        let text = format!(
+            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- {{role: control-plane}}\n{workers}"
+        );
+        std::fs::write(&config, text).unwrap();
         let kubeconfig = hand.kubeconfig();
         let kubeconfig = kubeconfig.to_str().unwrap();
         hand.kind(&[
@@ -36,13 +48,15 @@ impl Hand {
             kubeconfig,
             "--image",
             NODE_IMAGE,
+            "--config",
+            config.to_str().unwrap(),
         ]);
         hand
     }
 
-    /// Creates it, with the reference images on its node.
-    pub(crate) fn with_images() -> Self {
-        let hand = Self::new();
+    /// Creates it, with the reference images on its nodes.
+    pub(crate) fn with_images(nodes: usize) -> Self {
+        let hand = Self::of_nodes(nodes);
         bring_images(&hand);
         let ready = [
             "wait",
@@ -85,6 +99,16 @@ impl Hand {
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let kubectl = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
         self.node(&[&kubectl, arguments].concat())
+    }
+
+    /// Lets the kubeconfig's user be the service account `account` of the namespace `default` from now on.
+    pub(crate) fn become_account(&self, account: &str) {
+        let token = self.kubectl(&["create", "token", account]);
+        let path = self.kubeconfig();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+        config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
+        std::fs::write(path, config.to_string()).unwrap();
     }
 
     /// Runs the binary. Returns its exit code and what it told.
@@ -137,15 +161,24 @@ pub(crate) fn bring_images(hand: &Hand) -> (String, String) {
     (names.agent, names.mock)
 }
 
-/// The phase in which a cell with the reference images and `settings` fails, and how; or else what the runner printed.
-pub(crate) fn failure(hand: &Hand, settings: &str) -> Result<(Phase, Failure), String> {
+/// How a cell failed, and what the runner ended with.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) code: Option<i32>,
+    pub(crate) phase: Phase,
+    pub(crate) failure: Failure,
+}
+
+/// How a cell with the reference images and `settings` fails; or else what the runner printed.
+pub(crate) fn failure(hand: &Hand, settings: &str) -> Result<Failed, String> {
     let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
     let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
-    let (agent, mock) = (names.agent, names.mock);
+    let (agent, mock, nodes) = (names.agent, names.mock, hand.nodes);
     let matrix = format!(
         r#"
 [matrix]
 kubernetes = ["1.34"]
+nodes = [{nodes}]
 [images.agent]
 tag = "{agent}"
 [images.mock]
@@ -164,7 +197,11 @@ ports = "any"
     let run = record::read(&hand.place);
     let phases = run.cells.iter().flat_map(|cell| &cell.phases);
     let failed = phases.into_iter().find_map(|phase| match &phase.outcome {
-        PhaseOutcome::Failed(failure) => Some((phase.phase, failure.clone())),
+        PhaseOutcome::Failed(failure) => Some(Failed {
+            code,
+            phase: phase.phase,
+            failure: failure.clone(),
+        }),
         PhaseOutcome::Passed | PhaseOutcome::Skipped(_) | PhaseOutcome::Interrupted(_) => None,
     });
     failed.ok_or_else(|| format!("no phase failed, exit code {code:?}: {printed}"))

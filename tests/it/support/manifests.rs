@@ -9,9 +9,12 @@ use serde_json::Value;
 pub(crate) struct Manifests(PathBuf);
 
 impl Manifests {
-    /// Copies it to below `place`, over what was there.
+    /// Copies it to below `place`, instead of what was there.
     pub(crate) fn shipped(place: &Path) -> Self {
         let copied = place.join("deploy");
+        if copied.exists() {
+            fs::remove_dir_all(&copied).unwrap();
+        }
         copy(
             &Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy"),
             &copied,
@@ -31,6 +34,18 @@ impl Manifests {
         }
         let texts: Vec<String> = documents.iter().map(Value::to_string).collect();
         fs::write(file, texts.join("\n---\n")).unwrap();
+    }
+
+    /// Adds `object` to the agent's manifests: a Namespace as its own, anything else after the roles.
+    pub(crate) fn add(&self, object: &Value) {
+        let file = if object["kind"] == "Namespace" {
+            "kubernetes/namespace.yaml"
+        } else {
+            "kubernetes/rbac.yaml"
+        };
+        let file = self.0.join(file);
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(file, format!("{text}\n---\n{object}\n")).unwrap();
     }
 
     /// What a matrix file says to use it.

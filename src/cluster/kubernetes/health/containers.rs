@@ -1,0 +1,143 @@
+//! What the state of a container means.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
+
+use super::images::of_pull;
+use super::{AT_ONCE, CRASHES, LONG, SHORT, suspicion, title};
+use crate::cluster::kubernetes::pods::Owner;
+use crate::cluster::kubernetes::wait::Suspicion;
+use crate::event::Symptom;
+
+/// The states of a pod's containers, its init containers' first.
+pub(super) fn of(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| {
+        let init = status.init_container_statuses.iter().flatten();
+        init.chain(status.container_statuses.iter().flatten())
+    })
+}
+
+/// How often a container has ended, where it is not running now or has been started anew.
+pub(crate) fn crashes(status: &ContainerStatus) -> Option<i32> {
+    let state = status.state.as_ref()?;
+    let is_down = state.terminated.is_some() || waiting_reason(state) == Some("CrashLoopBackOff");
+    let count = status.restart_count + i32::from(is_down);
+    (count > 0).then_some(count)
+}
+
+fn waiting_reason(state: &ContainerState) -> Option<&str> {
+    state.waiting.as_ref()?.reason.as_deref()
+}
+
+/// What is wrong with a container, if anything is.
+pub(super) fn meaning(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
+    let who = title(pod, owner);
+    if is_out_of_memory(status) {
+        let symptom = match owner {
+            Owner::Agent | Owner::Other => Symptom::AgentOutOfMemory,
+            Owner::Mock => Symptom::MockUnavailable,
+            Owner::System => Symptom::NodePressure,
+        };
+        return Some(suspicion(
+            pod,
+            AT_ONCE,
+            symptom,
+            format!("{who} was killed for using more memory than its limit"),
+        ));
+    }
+    if let Some(end) = terminated(status).find(|end| is_start_error(end.reason.as_deref())) {
+        let why = end.message.as_deref().unwrap_or_default();
+        let message = format!("{why} ({who} can't start)");
+        return Some(suspicion(pod, SHORT, of_start_error(why), message));
+    }
+    if let Some(count) = crashes(status).filter(|count| *count >= CRASHES) {
+        let symptom = match owner {
+            Owner::Agent | Owner::Other => Symptom::AgentCrashed,
+            Owner::Mock => Symptom::MockUnavailable,
+            Owner::System => Symptom::NodeNotReady,
+        };
+        let code = exit_code(status).map_or(String::new(), |code| {
+            format!(", last with exit code {code}")
+        });
+        return Some(suspicion(
+            pod,
+            AT_ONCE,
+            symptom,
+            format!("{who} has ended {count} times{code}"),
+        ));
+    }
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let detail = waiting.message.as_deref().unwrap_or_default();
+    let (patience, symptom) = of_waiting(waiting.reason.as_deref()?, detail)?;
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let message = format!(
+        "{detail} ({reason}: {who} can't start from image {})",
+        status.image
+    );
+    Some(suspicion(pod, patience, symptom, message))
+}
+
+/// What a container's reason for waiting means; none where it is only on its way.
+fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
+    match reason {
+        "InvalidImageName" => Some((AT_ONCE, Symptom::ImageNameUnusable)),
+        "ErrImageNeverPull" => Some((SHORT, Symptom::ImageNameUnusable)),
+        // Before 1.31 a back-off doesn't repeat why; the event of the pull does.
+        "ErrImagePull" | "ImagePullBackOff" => {
+            detail.contains("rror").then(|| (LONG, of_pull(detail)))
+        }
+        // A kubelet that has just started may not have its copy of secrets and config maps yet.
+        "CreateContainerConfigError" if detail.contains("failed to sync") => None,
+        "CreateContainerConfigError"
+            if detail.contains("not found") || detail.contains("couldn't find key") =>
+        {
+            Some((SHORT, Symptom::DanglingReference))
+        }
+        "CreateContainerConfigError" => Some((SHORT, of_start_error(detail))),
+        "CreateContainerError" | "RunContainerError" => Some((LONG, of_start_error(detail))),
+        _ => None,
+    }
+}
+
+fn is_start_error(reason: Option<&str>) -> bool {
+    matches!(reason, Some("StartError" | "ContainerCannotRun"))
+}
+
+/// What a machine's own trouble says when the container runtime meets it.
+const MACHINE: [&str; 7] = [
+    "connection refused",
+    "context deadline exceeded",
+    "input/output error",
+    "no space left on device",
+    "too many open files",
+    "transport is closing",
+    "resource temporarily unavailable",
+];
+
+/// Why the runtime didn't start a container: what the manifests ask for, unless the machine is in trouble.
+pub(super) fn of_start_error(why: &str) -> Symptom {
+    if MACHINE.iter().any(|words| why.contains(words)) {
+        Symptom::PodNotStarted
+    } else {
+        Symptom::ContainerConfig
+    }
+}
+pub(crate) fn terminated(
+    status: &ContainerStatus,
+) -> impl Iterator<Item = &ContainerStateTerminated> {
+    let states = [status.state.as_ref(), status.last_state.as_ref()];
+    states
+        .into_iter()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref())
+}
+
+fn is_out_of_memory(status: &ContainerStatus) -> bool {
+    terminated(status).any(|end| end.reason.as_deref() == Some("OOMKilled"))
+}
+
+fn exit_code(status: &ContainerStatus) -> Option<i32> {
+    terminated(status).next().map(|end| end.exit_code)
+}
