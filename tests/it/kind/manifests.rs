@@ -55,10 +55,8 @@ fn every_wrong_manifest_fails_with_its_cause() {
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn every_other_wrong_manifest_and_a_refused_watch_fail_with_their_cause() {
-    let hand = cluster();
-    assert_all(&hand, rows().iter().skip(1).step_by(2));
-    refused_watch(&hand);
+fn every_other_wrong_manifest_fails_with_its_cause() {
+    assert_all(&cluster(), rows().iter().skip(1).step_by(2));
 }
 
 /// Two nodes, one of which has a taint of its own.
@@ -121,7 +119,10 @@ const RIGHTS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "
     {"nonResourceURLs": ["*"], "verbs": ["get"]}]}"#;
 
 /// A user who may not watch pods is the cause, and not an API server that does not answer.
-fn refused_watch(hand: &Hand) {
+#[test]
+#[ignore = "needs kind (creates 1 cluster)"]
+fn a_refused_watch_is_the_cause() {
+    let hand = Hand::with_images(1);
     let command =
         format!("echo '{RIGHTS}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -");
     hand.node(&["sh", "-c", &command]);
@@ -135,8 +136,7 @@ fn refused_watch(hand: &Hand) {
     ];
     hand.kubectl(&bind);
     hand.become_account("blind");
-    let manifests = Manifests::shipped(hand.place.path());
-    let failed = failure(hand, &manifests.settings()).unwrap();
+    let failed = failure(&hand, "").unwrap();
     assert_eq!(failed.phase, Phase::Readiness, "{failed:?}");
     assert_eq!(
         failed.failure.symptom,

@@ -184,7 +184,7 @@ tag = "{agent}"
 [images.mock]
 tag = "{mock}"
 [phases.readiness]
-timeout = "30s"
+timeout = "50s"
 mock-timeout = "25s"
 [phases.cleanup]
 timeout = "30s"
