@@ -40,18 +40,14 @@ impl Counted {
 
     /// How a cell counts of which the record is all that is known.
     fn of_record(cell: &CellModel) -> Self {
-        let allow_failure = cell.summary.allow_failure;
         if cell.verdict == CellVerdict::Skipped {
-            return Self {
-                allow_failure,
-                ..Self::default()
-            };
+            return Self::default();
         }
         let attempts = cell.earlier.iter().chain(std::iter::once(cell));
         Self {
             attempts: attempts.map(attempt_of_record).collect(),
             skipped: None,
-            allow_failure,
+            allow_failure: cell.summary.allow_failure,
         }
     }
 }
