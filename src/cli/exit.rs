@@ -66,7 +66,7 @@ impl Exit {
             }
             Self::Infrastructure => {
                 "Docker, kind or a node image is missing, no port is free, the output folder can't be written, \
-                 a cell has a failure of class infrastructure, the time of `--run-timeout` was up, or `gc` could not remove something"
+                 a cell has a failure of class infrastructure, the time of `--run-timeout` was up, or `gc` could not remove something, or could not read an entry of a dead run"
             }
             Self::NothingToDo => {
                 "there is nothing to do: a valid filter selects no cell, a shard is empty, or the matrix has no cells (`--no-cells pass` makes it 0)"

@@ -4,6 +4,7 @@
 
 pub mod existing;
 mod forward;
+mod host;
 pub mod images;
 pub mod kind;
 mod kubernetes;
@@ -11,6 +12,7 @@ pub mod local;
 mod milestone;
 mod name;
 mod plan;
+mod reclaim;
 mod retry;
 mod steps;
 
@@ -28,10 +30,12 @@ use crate::manifest::Shared;
 use crate::matrix::{Cell, CellId, Phase};
 
 pub use forward::{Connect, Forward, Stream};
+pub use host::HostReclaimer;
 pub use images::ImageNames;
 pub use name::{ClusterName, ClusterNameError, NodeName, RUN_LENGTH};
 pub(crate) use plan::quoted;
 pub use plan::{CellPlan, Programs};
+pub use reclaim::{Entry, Reclaim, Reclaimed};
 pub use steps::StepLog;
 
 /// A kind of place where cells run.

@@ -98,7 +98,7 @@ impl HistoryFile {
     pub fn of(state: &StateFolder) -> Self {
         Self {
             path: state.path().join("history.json"),
-            lock: state.locks().join("history"),
+            lock: state.lock("history"),
         }
     }
 

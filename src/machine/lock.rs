@@ -7,7 +7,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::private_folder;
+use super::state::is_lock_name;
+use super::{StateFolder, private_folder};
 
 /// A held lock. Dropping it, or dying, lets the next one have it.
 #[derive(Debug)]
@@ -133,33 +134,32 @@ impl Lock {
     }
 }
 
-/// Removes the lock files of `folder` that no process holds, except those named in `spared`; then the folder, if it is empty.
+/// Removes the lock files of `state` that no process holds; then their folder, if it is empty.
 ///
-/// A lock file is an empty regular file. Anything else is not ours and stays.
-pub fn tidy(folder: &Path, spared: &[&str]) -> Result<(), LockError> {
+/// A lock file is an empty regular file with a name that [`StateFolder::lock`] gives. Anything else is not ours and stays.
+pub fn tidy(state: &StateFolder) -> Result<(), LockError> {
+    let folder = state.locks();
     let error = |source| LockError {
-        path: folder.to_owned(),
+        path: folder.clone(),
         source,
     };
-    let entries = match fs::read_dir(folder) {
+    let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(error(source)),
     };
     for entry in entries {
         let entry = entry.map_err(error)?;
-        let name = entry.file_name();
-        let is_lock_file = entry
-            .metadata()
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
-        if !is_lock_file || spared.iter().any(|spared| name == *spared) {
+        let is_empty = |metadata: fs::Metadata| metadata.is_file() && metadata.len() == 0;
+        let is_named = entry.file_name().to_str().is_some_and(is_lock_name);
+        if !is_named || !entry.metadata().is_ok_and(is_empty) {
             continue;
         }
         if let Some(lock) = Lock::try_take_existing(&entry.path())? {
             lock.remove()?;
         }
     }
-    // Refused where something is left in it.
+    // Refused if something is left in it.
     drop(fs::remove_dir(folder));
     Ok(())
 }
@@ -249,30 +249,36 @@ mod tests {
     }
 
     #[test]
-    fn tidying_removes_what_nobody_holds() {
+    fn tidying_removes_lock_files_that_nobody_holds_and_nothing_foreign() {
         let folder = tempfile::tempdir().unwrap();
-        let locks = folder.path().join("locks");
-        let held = Lock::try_take(&locks.join("held")).unwrap().unwrap();
-        drop(Lock::try_take(&locks.join("free")).unwrap());
-        drop(Lock::try_take(&locks.join("spared")).unwrap());
-        tidy(&locks, &["spared"]).unwrap();
+        let state = StateFolder::at(folder.path());
+        let locks = state.locks();
+        let held = Lock::try_take(&state.lock("held")).unwrap().unwrap();
+        drop(Lock::try_take(&state.lock("free")).unwrap());
+        let foreign = ["folder", "empty", "e2e-matrix-notes.lock"].map(|name| locks.join(name));
+        fs::create_dir(&foreign[0]).unwrap();
+        fs::write(&foreign[1], "").unwrap();
+        fs::write(&foreign[2], "not a lock").unwrap();
+        tidy(&state).unwrap();
+        assert!(state.lock("held").exists());
+        assert!(!state.lock("free").exists());
+        drop(held);
+        tidy(&state).unwrap();
         let mut left: Vec<_> = fs::read_dir(&locks)
             .unwrap()
-            .map(|entry| entry.unwrap().file_name())
+            .map(|entry| entry.unwrap().path())
             .collect();
         left.sort();
-        assert_eq!(left, ["held", "spared"]);
-        drop(held);
-        let foreign = [locks.join("folder"), locks.join("notes")];
-        fs::create_dir(&foreign[0]).unwrap();
-        fs::write(&foreign[1], "not a lock").unwrap();
-        tidy(&locks, &[]).unwrap();
-        assert_eq!(fs::read_dir(&locks).unwrap().count(), 2);
+        assert_eq!(
+            left,
+            [&foreign[2], &foreign[1], &foreign[0]].map(Clone::clone)
+        );
         fs::remove_dir(&foreign[0]).unwrap();
         fs::remove_file(&foreign[1]).unwrap();
-        tidy(&locks, &[]).unwrap();
+        fs::remove_file(&foreign[2]).unwrap();
+        tidy(&state).unwrap();
         assert!(!locks.exists());
-        tidy(&locks, &[]).unwrap();
+        tidy(&state).unwrap();
     }
 
     #[test]

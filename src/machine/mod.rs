@@ -1,6 +1,6 @@
 //! The host: where state lives, what was made on it, its ports, its processes, its size.
 //!
-//! Nothing here knows of Kubernetes or of phases.
+//! Nothing here knows of Kubernetes, of Docker, or of phases.
 
 pub mod budget;
 mod history;
@@ -16,8 +16,8 @@ mod state;
 
 pub use history::{History, HistoryError, HistoryFile};
 pub use ledger::{
-    DeadRun, Ledger, LedgerContents, LedgerEntry, LedgerError, Left, Owner, Resource, folders,
-    is_dead, outstanding, read_dead,
+    DeadRun, HostResource, Ledger, LedgerContents, LedgerEntry, LedgerError, Left, LiveClaims,
+    Owner, Payload, Resource, folders, is_alive, is_dead, outstanding, read_dead,
 };
 pub use lock::{Lock, LockError, tidy};
 pub(crate) use replace::TEMPORARY;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::{Ledger, LedgerError, Resource};
+use super::{HostResource, Ledger, LedgerError};
 use crate::matrix::PortRange;
 
 /// No port could be bound.
@@ -38,7 +38,7 @@ pub fn bind_written_down(
     range: &PortRange,
     ledger: &Ledger,
 ) -> Result<(u16, TcpListener), PortError> {
-    let plan = |port| ledger.plan(Resource::Port { port });
+    let plan = |port| ledger.plan(&HostResource::Port { port });
     first_free(range, plan, |port| release(port, ledger))
 }
 
@@ -47,7 +47,7 @@ pub fn release(port: u16, ledger: &Ledger) -> Result<(), LedgerError> {
     if listens_here(port).unwrap_or(true) {
         return Ok(());
     }
-    ledger.gone(Resource::Port { port })
+    ledger.gone(&HostResource::Port { port })
 }
 
 fn first_free(
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_ledger_knows_a_port_until_it_is_let_go() {
-        use crate::machine::{Owner, StateFolder, outstanding};
+        use crate::machine::{Owner, Resource, StateFolder, outstanding};
 
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
@@ -151,7 +151,8 @@ mod tests {
         bind_written_down(&same, &ledger).unwrap_err();
         release(port, &ledger).unwrap();
         let known = || outstanding(ledger.folder()).unwrap();
-        assert_eq!(known(), [Resource::Port { port }], "it is had all the time");
+        let held = Resource::new(&HostResource::Port { port }).unwrap();
+        assert_eq!(known(), [held], "it is had all the time");
         drop(listener);
         release(port, &ledger).unwrap();
         assert_eq!(known(), []);

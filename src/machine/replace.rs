@@ -4,8 +4,13 @@ use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
-/// How the names of files begin that are to become reports; the process's id follows.
+/// What tells this process from every other, also from a later one with the same id.
+pub(super) static PROCESS: LazyLock<String> =
+    LazyLock::new(|| format!("{:016x}", rand::random::<u64>()));
+
+/// How the names of files begin that are to become reports; [`PROCESS`] and a dash follow.
 pub(crate) const TEMPORARY: &str = ".report-";
 
 /// Puts `text` at `path` under a temporary name beside it, then renames, so that no reader sees half of it. What is no
@@ -19,7 +24,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         Some(_) | None => Path::new("."),
     };
     let mut file = tempfile::Builder::new()
-        .prefix(&format!("{TEMPORARY}{}-", std::process::id()))
+        .prefix(&format!("{TEMPORARY}{}-", *PROCESS))
         // What the user's umask leaves, as for any other new file: CI servers read it under another account.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;

@@ -7,6 +7,15 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
+/// How the names of lock files begin and end, which tells them from everybody else's files.
+const LOCK_START: &str = "e2e-matrix-";
+const LOCK_END: &str = ".lock";
+
+/// Whether `name` is one that [`StateFolder::lock`] gives.
+pub(super) fn is_lock_name(name: &str) -> bool {
+    name.starts_with(LOCK_START) && name.ends_with(LOCK_END)
+}
+
 /// The user's state folder for this program; every path below it is private to the user.
 #[derive(Clone, Debug)]
 pub struct StateFolder(PathBuf);
@@ -62,6 +71,11 @@ impl StateFolder {
     /// The folder of the locks that processes share.
     pub fn locks(&self) -> PathBuf {
         self.0.join("locks")
+    }
+
+    /// The file of the lock `name` among them.
+    pub fn lock(&self, name: &str) -> PathBuf {
+        self.locks().join(format!("{LOCK_START}{name}{LOCK_END}"))
     }
 }
 

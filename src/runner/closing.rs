@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::cluster::kind::NETWORK_USERS;
 use crate::machine::{Ledger, LedgerContents, LedgerError, Left, Resource, StateFolder, tidy};
 
 /// Closes `ledger`. Returns what the run leaves and should not.
@@ -11,8 +10,7 @@ pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
         tracing::warn!(%error, "failed to close the ledger");
         Vec::new()
     });
-    // Who leaves the network removes that one.
-    if let Err(error) = tidy(&state.locks(), &[NETWORK_USERS]) {
+    if let Err(error) = tidy(state) {
         tracing::warn!(%error, "failed to remove lock files");
     }
     let unwanted = left.into_iter().filter(Left::is_unwanted);

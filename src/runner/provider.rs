@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::existing::{ExistingError, ExistingOptions, ExistingProvider};
+use crate::cluster::existing::{
+    ExistingError, ExistingOptions, ExistingProvider, ExistingReclaimer,
+};
 use crate::cluster::images;
-use crate::cluster::kind::{KindOptions, KindProvider};
+use crate::cluster::kind::{KindOptions, KindProvider, KindReclaimer};
 use crate::cluster::local::LocalProvider;
-use crate::cluster::{Programs, Provider};
+use crate::cluster::{HostReclaimer, Programs, Provider, Reclaim};
 use crate::deadline::RunClock;
 use crate::event::Failure;
 use crate::machine::{StateFolder, absolute};
@@ -95,6 +97,12 @@ impl ProviderError {
             }
         }
     }
+}
+
+/// Everything that has entries in ledgers. A provider is registered here, and in [`choose`].
+pub(super) fn reclaimers(kind: &Arc<KindReclaimer>) -> [Arc<dyn Reclaim>; 3] {
+    let kind = Arc::clone(kind);
+    [Arc::new(HostReclaimer), kind, Arc::new(ExistingReclaimer)]
 }
 
 /// Makes the provider that `choice` asks for.

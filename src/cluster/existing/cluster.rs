@@ -11,6 +11,7 @@ use kube::{Client, ResourceExt};
 
 use super::marks::{run_of, selector};
 use super::provider::Shared;
+use super::reclaim::{ExistingResource, NAMESPACE};
 use super::turn::Turn;
 use super::{clear, definitions};
 use crate::cluster::kubernetes::{Access, Tenant, diagnostics, ready};
@@ -19,7 +20,7 @@ use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
-use crate::machine::{LedgerContents, LedgerError, Resource, is_dead};
+use crate::machine::{LedgerContents, LedgerError, is_dead};
 use crate::manifest::Object;
 
 /// How long the API server may take to answer when the deadline has passed.
@@ -53,7 +54,7 @@ impl ExistingCluster {
         self.tenant.plan.ledger.run()
     }
 
-    fn own_namespace(&self) -> Resource {
+    fn own_namespace(&self) -> ExistingResource {
         let name = &self.tenant.plan.namespace;
         self.shared.connection.namespace(name)
     }
@@ -67,7 +68,7 @@ impl ExistingCluster {
         let turn = self.turn(client);
         // By its name the Lease is found, too.
         let namespace = self.own_namespace();
-        let planned = self.tenant.plan.ledger.plan(namespace);
+        let planned = self.tenant.plan.ledger.plan(&namespace);
         planned.map_err(|error| unkept(&error))?;
         self.has_asked.store(true, Ordering::SeqCst);
         turn.take(&self.shared.state, deadline).await?;
@@ -101,9 +102,8 @@ impl ExistingCluster {
         if !is_dead(state, run)? {
             return Ok(false);
         }
-        let left = LedgerContents::read(&state.run(run))?.left;
-        let resource = self.shared.connection.namespace(name);
-        let own = left.iter().find(|left| left.resource == resource);
+        let contents = LedgerContents::read(&state.run(run))?;
+        let own = contents.find(&self.shared.connection.namespace(name));
         Ok(own.is_none_or(|left| left.kept.is_none()))
     }
 
@@ -118,10 +118,10 @@ impl ExistingCluster {
     }
 
     /// The objects that the cell makes beside its namespace, as the ledger has them.
-    pub(super) fn resource(&self, object: &Object) -> Option<Resource> {
+    pub(super) fn resource(&self, object: &Object) -> Option<ExistingResource> {
         let connection = &self.shared.connection;
         match object.kind.as_str() {
-            "Namespace" => Some(connection.namespace(&object.name)),
+            NAMESPACE => Some(connection.namespace(&object.name)),
             _ if object.is_namespaced() => None,
             kind => Some(connection.object(&object.api_version, kind, &object.name)),
         }
@@ -135,7 +135,7 @@ impl ExistingCluster {
             |object: &&Object| object.kind != definitions::KIND || !foreign.contains(&object.name);
         let own = || tenant.plan.rendered.objects().filter(is_own);
         for resource in own().filter_map(|object| self.resource(object)) {
-            let planned = tenant.plan.ledger.plan(resource);
+            let planned = tenant.plan.ledger.plan(&resource);
             planned.map_err(|error| unkept(&error))?;
         }
         // Each node pulls its images when its pods start.
@@ -298,7 +298,7 @@ impl Cluster for ExistingCluster {
             let turn = self.turn(client);
             let released = deadline.run(turn.release()).await;
             released.map_err(|timed_out| late("letting the cluster go", timed_out))??;
-            let gone = self.tenant.plan.ledger.gone(self.own_namespace());
+            let gone = self.tenant.plan.ledger.gone(&self.own_namespace());
             gone.map_err(|error| unkept(&error))?;
             return Ok(Cleared::default());
         }
@@ -331,16 +331,15 @@ impl Cluster for ExistingCluster {
         let left = LedgerContents::read(plan.ledger.folder()).map_err(|error| unkept(&error))?;
         for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
             // What was not made stays out of the ledger.
-            if !left.left.iter().any(|left| left.resource == resource) {
+            if left.find(&resource).is_none() {
                 continue;
             }
-            let is_namespace = matches!(resource, Resource::Namespace { .. });
-            let how = if is_namespace {
+            let how = if resource.is_namespace() {
                 commands.clone()
             } else {
                 Vec::new()
             };
-            let kept = plan.ledger.keep(resource, how);
+            let kept = plan.ledger.keep(&resource, how);
             kept.map_err(|error| unkept(&error))?;
         }
         Ok(commands)

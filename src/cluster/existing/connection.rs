@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use super::reclaim::{ExistingResource, NAMESPACE};
 use crate::cluster::kubernetes::client;
 use crate::cluster::quoted;
 use crate::event::{Failure, Symptom};
-use crate::machine::{Resource, absolute};
+use crate::machine::absolute;
 use crate::matrix::Existing;
 
 /// The context of a kubeconfig. Holds no secret: they stay in the files.
@@ -57,10 +58,10 @@ impl Connection {
     }
 
     /// The connection that a ledger names.
-    pub(super) fn known(files: &[PathBuf], context: &str) -> Self {
+    pub(super) fn known(resource: &ExistingResource) -> Self {
         Self {
-            files: files.to_vec(),
-            context: context.to_owned(),
+            files: resource.kubeconfig.clone(),
+            context: resource.context.clone(),
             is_current: false,
         }
     }
@@ -75,17 +76,13 @@ impl Connection {
     }
 
     /// A namespace, as the ledger has it.
-    pub(super) fn namespace(&self, name: &str) -> Resource {
-        Resource::Namespace {
-            kubeconfig: self.files.clone(),
-            context: self.context.clone(),
-            name: name.to_owned(),
-        }
+    pub(super) fn namespace(&self, name: &str) -> ExistingResource {
+        self.object("v1", NAMESPACE, name)
     }
 
     /// An object that is in none of our namespaces, as the ledger has it.
-    pub(super) fn object(&self, api_version: &str, kind: &str, name: &str) -> Resource {
-        Resource::ClusterObject {
+    pub(super) fn object(&self, api_version: &str, kind: &str, name: &str) -> ExistingResource {
+        ExistingResource {
             kubeconfig: self.files.clone(),
             context: self.context.clone(),
             api_version: api_version.to_owned(),

@@ -37,7 +37,7 @@ impl ExistingCluster {
         }
         cleared.evidence.push(self.nothing_left(client).await?);
         for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
-            let gone = plan.ledger.gone(resource);
+            let gone = plan.ledger.gone(&resource);
             gone.map_err(|error| unkept(&error))?;
         }
         Ok(cleared)

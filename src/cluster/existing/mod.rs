@@ -18,4 +18,4 @@ mod turn;
 
 pub use options::ExistingOptions;
 pub use provider::{ExistingError, ExistingProvider};
-pub use reclaim::{is_there, remove};
+pub use reclaim::ExistingReclaimer;

@@ -1,131 +1,97 @@
 //! What dead runs have left in clusters that others use: looked at and removed without any memory of the run but its ledger.
 //!
-//! Removes only what still carries the run's label.
+//! Removes only what still carries the run's label: what a live run claims carries that run's.
 
-use kube::Client;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::clear;
 use super::connection::Connection;
 use super::turn::Turn;
-use crate::cluster::Cleared;
-use crate::deadline::Deadline;
-use crate::event::{Failure, Symptom};
-use crate::machine::Resource;
+use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
+use crate::event::Failure;
+use crate::machine::{LiveClaims, Payload};
+use crate::matrix::ProviderChoice;
 
-/// Something that a ledger names, with the way to it.
-enum Known<'r> {
-    Namespace(&'r str),
-    Object {
-        api_version: &'r str,
-        kind: &'r str,
-        name: &'r str,
-    },
+/// What a ledger has of this provider: an object in no namespace, or a namespace, with the way to its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExistingResource {
+    /// The files of the kubeconfig that leads there.
+    pub(super) kubeconfig: Vec<PathBuf>,
+    /// Its context.
+    pub(super) context: String,
+    /// Such as `rbac.authorization.k8s.io/v1`.
+    pub(super) api_version: String,
+    /// Such as `ClusterRole`.
+    pub(super) kind: String,
+    /// The object's name.
+    pub(super) name: String,
 }
 
-/// The way to `resource`; none where it is another provider's.
-fn known(resource: &Resource) -> Option<(Connection, Known<'_>)> {
-    match resource {
-        Resource::Namespace {
-            kubeconfig,
-            context,
-            name,
-        } => Some((
-            Connection::known(kubeconfig, context),
-            Known::Namespace(name),
-        )),
-        Resource::ClusterObject {
-            kubeconfig,
-            context,
-            api_version,
-            kind,
-            name,
-        } => {
-            let object = Known::Object {
-                api_version,
-                kind,
-                name,
-            };
-            Some((Connection::known(kubeconfig, context), object))
-        }
-        Resource::KindCluster { .. }
-        | Resource::Container { .. }
-        | Resource::Volume { .. }
-        | Resource::Processes { .. }
-        | Resource::Folder { .. }
-        | Resource::Port { .. }
-        | Resource::Network { .. } => None,
+/// The kind of a namespace.
+pub(super) const NAMESPACE: &str = "Namespace";
+
+impl Payload for ExistingResource {
+    const PROVIDER: &'static str = ProviderChoice::Existing.name();
+
+    fn name(&self) -> String {
+        format!("{} {} in {}", self.kind, self.name, self.context)
     }
 }
 
-/// Whether `resource` is there and still carries the label of the run `run`. What is another provider's is not there.
-pub async fn is_there(
-    resource: &Resource,
-    run: &str,
-    deadline: &Deadline,
-) -> Result<bool, Failure> {
-    let Some((connection, known)) = known(resource) else {
-        return Ok(false);
-    };
-    let looking = async {
-        let client = connection.client().await?;
-        let (api_version, kind, name) = match known {
-            Known::Namespace(name) => ("v1", "Namespace", name),
-            Known::Object {
-                api_version,
-                kind,
-                name,
-            } => (api_version, kind, name),
-        };
-        clear::is_of_run(&client, api_version, kind, name, run).await
-    };
-    within(deadline, resource, looking).await
+impl ExistingResource {
+    /// Whether it is a namespace.
+    pub(super) fn is_namespace(&self) -> bool {
+        self.kind == NAMESPACE
+    }
 }
 
-/// Takes `resource` of the run `run` away. What is another provider's is left to it.
-pub async fn remove(
-    resource: &Resource,
-    run: &str,
-    deadline: &Deadline,
-) -> Result<Cleared, Failure> {
-    let Some((connection, known)) = known(resource) else {
-        return Ok(Cleared::default());
-    };
-    let removing = async {
-        let client = connection.client().await?;
-        match known {
-            Known::Namespace(name) => with_turn(&client, name, run, deadline).await,
-            Known::Object {
-                api_version,
-                kind,
-                name,
-            } => {
-                let row = clear::object(&client, api_version, kind, name, run).await?;
-                Ok(vec![row].into())
-            }
+/// The provider, as the one who reclaims.
+pub struct ExistingReclaimer;
+
+#[async_trait]
+impl Reclaim for ExistingReclaimer {
+    fn provider(&self) -> &'static str {
+        ExistingResource::PROVIDER
+    }
+
+    async fn reclaim(&self, entry: &Entry<'_>, _live: &LiveClaims) -> Result<Reclaimed, Failure> {
+        let resource = entry.payload()?;
+        let reclaimed = entry
+            .deadline
+            .run(Box::pin(reclaim(&resource, entry)))
+            .await;
+        reclaimed.map_err(|timed_out| incomplete(format!("its removal {timed_out}")))?
+    }
+}
+
+async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Reclaimed, Failure> {
+    let ExistingResource {
+        api_version,
+        kind,
+        name,
+        ..
+    } = resource;
+    let run = entry.run;
+    let client = Connection::known(resource).client().await?;
+    if !clear::is_of_run(&client, api_version, kind, name, run).await? {
+        return Ok(Reclaimed::Absent);
+    }
+    if entry.dry_run {
+        return Ok(Reclaimed::Present);
+    }
+    if resource.is_namespace() {
+        let cleared = clear::namespace(&client, name, run, entry.deadline).await?;
+        // A cell that died may still have its turn in the cluster.
+        Turn::new(&client, name, run).release().await?;
+        for warning in cleared.warnings {
+            tracing::warn!(run, "{warning}");
         }
-    };
-    within(deadline, resource, removing).await
-}
-
-/// A cell that died may still have its turn in the cluster.
-async fn with_turn(
-    client: &Client,
-    name: &str,
-    run: &str,
-    deadline: &Deadline,
-) -> Result<Cleared, Failure> {
-    let cleared = clear::namespace(client, name, run, deadline).await?;
-    Turn::new(client, name, run).release().await?;
-    Ok(cleared)
-}
-
-async fn within<T>(
-    deadline: &Deadline,
-    resource: &Resource,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    deadline.run(work).await.unwrap_or_else(|timed_out| {
-        let message = format!("the look at {resource} {timed_out}");
-        Err(Failure::new(Symptom::CleanupIncomplete, message))
-    })
+    } else {
+        clear::object(&client, api_version, kind, name, run).await?;
+    }
+    Ok(Reclaimed::Removed)
 }

@@ -47,7 +47,7 @@ pub async fn ensure(
     sources: &Sources,
     names: &ImageNames,
 ) -> Result<Vec<Archive>, Failure> {
-    let lock = state.locks().join(LOCK);
+    let lock = state.lock(LOCK);
     let _lock = Lock::take(&lock)
         .await
         .map_err(|error| unreadable(&lock, error))?;

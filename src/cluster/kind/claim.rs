@@ -1,67 +1,68 @@
-//! Which containers and volumes are a run's: those whose ids its ledger has, and those that carry its seal.
+//! What the provider writes into ledgers, and which containers, volumes and networks are a run's: those whose ids its ledger has, and
+//! those that carry its seal and are not older than its entry.
 //!
 //! A name proves nothing: it can be given again, and others can give the same.
 
 use std::collections::BTreeSet;
 
-use bollard::models::ContainerSummary;
+use bollard::models::{ContainerSummary, Network};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::destroy::volumes;
-use crate::machine::{Left, Resource};
+use super::network::LABEL;
+use crate::machine::{LedgerError, LiveClaims, Payload};
+use crate::matrix::ProviderChoice;
 
 /// Where the seal is mounted in every node of a cluster, in a folder named after it.
 pub(super) const SEALS: &str = "/e2e-matrix";
 
-/// What a run's ledger says of one cluster.
-#[derive(Clone, Debug)]
-pub struct Claim {
+/// What a ledger has of this provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(super) enum KindResource {
+    /// A cluster.
+    Cluster(Claim),
+    /// The network of all clusters.
+    Network(NetworkClaim),
+}
+
+impl Payload for KindResource {
+    const PROVIDER: &'static str = ProviderChoice::Kind.name();
+
+    fn name(&self) -> String {
+        match self {
+            Self::Cluster(claim) => format!("cluster {}", claim.name),
+            Self::Network(_) => format!("network {}", super::network::NETWORK),
+        }
+    }
+}
+
+/// A run's claim to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Claim {
     /// The cluster's name.
-    pub name: String,
-    /// The mark of the processes that make it.
-    pub mark: String,
-    seal: String,
-    planned: Timestamp,
-    /// Its containers and volumes, as far as the ledger has them.
-    known: BTreeSet<Resource>,
+    pub(super) name: String,
+    /// The mark of the processes that make it: see [`crate::machine::marked::MARK`].
+    pub(super) mark: String,
+    /// What only the containers of this cluster carry.
+    pub(super) seal: String,
+    /// When it was planned: a container that is older is not its.
+    pub(super) planned: Timestamp,
+    /// The ids of its containers, as far as the engine has given them.
+    #[serde(default)]
+    pub(super) containers: BTreeSet<String>,
+    /// The names of its containers' volumes, which the engine gives, too.
+    #[serde(default)]
+    pub(super) volumes: BTreeSet<String>,
 }
 
 impl Claim {
-    /// The claim to `resource`, which is in a ledger together with `known`; none if it is no cluster.
-    pub fn new<'r>(
-        resource: &Resource,
-        known: impl IntoIterator<Item = &'r Resource>,
-    ) -> Option<Self> {
-        let Resource::KindCluster {
-            name,
-            mark,
-            seal,
-            planned,
-        } = resource
-        else {
-            return None;
-        };
-        Some(Self {
-            name: name.clone(),
-            mark: mark.clone(),
-            seal: seal.clone(),
-            planned: *planned,
-            known: known.into_iter().cloned().collect(),
-        })
-    }
-
-    /// The claim to `resource`, which is one of `left`. What was kept is not claimed, unless the cluster itself was.
-    pub fn of(resource: &Resource, left: &[Left], kept: bool) -> Option<Self> {
-        let known = left.iter().filter(|left| kept || left.kept.is_none());
-        Self::new(resource, known.map(|left| &left.resource))
-    }
-
     /// Whether `container` is the run's. The engine's times are whole seconds.
     pub(super) fn owns(&self, container: &ContainerSummary) -> bool {
-        let is_known = container.id.as_ref().is_some_and(|id| {
-            let id = id.clone();
-            self.known.contains(&Resource::Container { id })
-        });
+        let id = container.id.as_ref();
+        let is_known = id.is_some_and(|id| self.containers.contains(id));
         let seal = format!("{SEALS}/{}", self.seal);
         let mut mounts = container.mounts.iter().flatten();
         let is_sealed = mounts.any(|mount| mount.destination.as_ref() == Some(&seal));
@@ -69,47 +70,91 @@ impl Claim {
         is_known || (is_sealed && created >= self.planned.as_second())
     }
 
-    /// The names of the volumes that are in the ledger.
-    pub(super) fn volumes(&self) -> BTreeSet<String> {
-        let names = self.known.iter().filter_map(|resource| match resource {
-            Resource::Volume { name } => Some(name.clone()),
-            Resource::KindCluster { .. }
-            | Resource::Container { .. }
-            | Resource::Processes { .. }
-            | Resource::Folder { .. }
-            | Resource::Port { .. }
-            | Resource::Network { .. }
-            | Resource::Namespace { .. }
-            | Resource::ClusterObject { .. } => None,
-        });
-        names.collect()
+    /// Adds what is new of the run's containers among `found`, with their volumes. Returns whether anything is.
+    pub(super) fn know(&mut self, found: &[ContainerSummary]) -> bool {
+        let before = (self.containers.len(), self.volumes.len());
+        let own: Vec<_> = found.iter().filter(|it| self.owns(it)).cloned().collect();
+        self.containers
+            .extend(own.iter().filter_map(|it| it.id.clone()));
+        self.volumes.extend(volumes(&own));
+        before != (self.containers.len(), self.volumes.len())
+    }
+}
+
+/// A run's claim to the network of all clusters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NetworkClaim {
+    /// Its id, once the engine has given it.
+    pub(super) id: Option<String>,
+    /// The value of the label that only this run's network has.
+    pub(super) seal: String,
+    /// When it was planned: a network that is older is not its.
+    pub(super) planned: Timestamp,
+}
+
+impl NetworkClaim {
+    /// Whether `network` is the run's.
+    pub(super) fn owns(&self, network: &Network) -> bool {
+        if self.id.is_some() {
+            return self.id == network.id;
+        }
+        let labels = network.labels.as_ref();
+        let is_sealed = labels.and_then(|labels| labels.get(LABEL)) == Some(&self.seal);
+        let created = network.created.as_ref();
+        let created = created.and_then(|created| created.parse::<Timestamp>().ok());
+        is_sealed && created.is_some_and(|created| created.as_second() >= self.planned.as_second())
+    }
+}
+
+/// What live runs claim of this provider: a live run's claim always wins.
+#[derive(Debug, Default)]
+pub(super) struct Live(Vec<KindResource>);
+
+impl Live {
+    pub(super) fn read(live: &LiveClaims) -> Result<Self, LedgerError> {
+        live.read().map(Self)
     }
 
-    /// The run's containers among `found`, with their volumes, as a ledger has them.
-    pub(super) fn parts(&self, found: &[ContainerSummary]) -> Vec<Resource> {
-        let own: Vec<_> = found.iter().filter(|it| self.owns(it)).cloned().collect();
-        let ids = own.iter().filter_map(|container| container.id.clone());
-        let volumes = volumes(&own).into_iter();
-        ids.map(|id| Resource::Container { id })
-            .chain(volumes.map(|name| Resource::Volume { name }))
-            .collect()
+    /// Whether a live run claims `container`.
+    pub(super) fn owns(&self, container: &ContainerSummary) -> bool {
+        let claims =
+            |it: &KindResource| matches!(it, KindResource::Cluster(claim) if claim.owns(container));
+        self.0.iter().any(claims)
+    }
+
+    /// Whether a live run claims the volume called `name`.
+    pub(super) fn owns_volume(&self, name: &str) -> bool {
+        let claims = |it: &KindResource| matches!(it, KindResource::Cluster(claim) if claim.volumes.contains(name));
+        self.0.iter().any(claims)
+    }
+
+    /// Whether a live run claims `network`.
+    pub(super) fn owns_network(&self, network: &Network) -> bool {
+        let claims =
+            |it: &KindResource| matches!(it, KindResource::Network(claim) if claim.owns(network));
+        self.0.iter().any(claims)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use bollard::models::MountPoint;
 
     use super::*;
+    use crate::machine::Resource;
 
-    fn claim(planned: i64, known: &[Resource]) -> Claim {
-        let resource = Resource::KindCluster {
+    fn claim(planned: i64, known: &[&str]) -> Claim {
+        Claim {
             name: "mine".to_owned(),
             mark: "abcde/cell".to_owned(),
             seal: "secret".to_owned(),
             planned: Timestamp::from_second(planned).unwrap(),
-        };
-        Claim::new(&resource, known).unwrap()
+            containers: known.iter().map(|id| (*id).to_owned()).collect(),
+            volumes: BTreeSet::new(),
+        }
     }
 
     fn container(id: &str, created: i64, destination: Option<&str>) -> ContainerSummary {
@@ -125,15 +170,60 @@ mod tests {
         }
     }
 
+    fn network(id: &str, created: &str, seal: Option<&str>) -> Network {
+        let label = |seal: &str| HashMap::from([(LABEL.to_owned(), seal.to_owned())]);
+        Network {
+            id: Some(id.to_owned()),
+            created: Some(created.to_owned()),
+            labels: seal.map(label),
+            ..Network::default()
+        }
+    }
+
     #[test]
     fn a_container_is_owned_by_its_id_or_by_the_seal_and_its_age() {
         let seal = Some("/e2e-matrix/secret");
-        let claim = claim(100, &[Resource::Container { id: "known".into() }]);
+        let claim = claim(100, &["known"]);
         assert!(claim.owns(&container("known", 1, None)));
         assert!(claim.owns(&container("new", 100, seal)));
         assert!(!claim.owns(&container("new", 99, seal)), "older");
         assert!(!claim.owns(&container("new", 100, None)), "no seal");
         let other = Some("/e2e-matrix/other");
         assert!(!claim.owns(&container("new", 100, other)), "another's seal");
+    }
+
+    #[test]
+    fn a_network_is_owned_by_its_id_and_before_that_by_the_seal_and_its_age() {
+        let claim = |id: Option<&str>| NetworkClaim {
+            id: id.map(str::to_owned),
+            seal: "secret".to_owned(),
+            planned: Timestamp::from_second(100).unwrap(),
+        };
+        let (new, old) = ("1970-01-01T00:01:40.5Z", "1970-01-01T00:01:39Z");
+        let seal = Some("secret");
+        assert!(claim(Some("known")).owns(&network("known", old, None)));
+        assert!(
+            !claim(Some("known")).owns(&network("other", new, seal)),
+            "another id"
+        );
+        assert!(claim(None).owns(&network("any", new, seal)));
+        assert!(!claim(None).owns(&network("any", old, seal)), "older");
+        assert!(!claim(None).owns(&network("any", new, None)), "no seal");
+        assert!(
+            !claim(None).owns(&network("any", new, Some("other"))),
+            "another's seal"
+        );
+    }
+
+    #[test]
+    fn a_claim_that_a_newer_version_wrote_is_not_half_read() {
+        let mut resource = Resource::new(&KindResource::Cluster(claim(100, &["known"]))).unwrap();
+        let read = |resource: &Resource| resource.read::<KindResource>().unwrap();
+        assert_eq!(
+            read(&resource).unwrap(),
+            KindResource::Cluster(claim(100, &["known"]))
+        );
+        resource.payload["spared"] = true.into();
+        read(&resource).unwrap_err();
     }
 }

@@ -89,8 +89,9 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     let docker = work.shared.docker().await?;
     work.lock_name()?;
     stale::remove(work, docker).await?;
-    work.plan_resources()?;
+    // Before the cluster, which is in it: what was planned last is reclaimed first.
     work.shared.network(&work.plan.ledger).await?;
+    work.plan_resources()?;
     let image = node_image::ensure(work, docker).await?;
     if work.shared.options.reuse {
         let fingerprint = Fingerprint::of(&work.shared, docker, &work.plan.cell).await?;

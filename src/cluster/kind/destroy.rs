@@ -13,15 +13,15 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use futures::future::try_join_all;
 
-use super::claim::Claim;
+use super::claim::{Claim, Live};
 use super::nodes::{containers, is_missing};
 use super::thaw::thaw;
 use super::work::Work;
 use crate::cluster::StepLog;
+use crate::cluster::reclaim::ledger_failed;
 use crate::deadline::Deadline;
-use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::machine::LedgerError;
+use crate::machine::LiveClaims;
 
 /// How long a removal may take before something is suspected to hold it up. The engine itself gives up after twelve seconds.
 const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
@@ -32,11 +32,6 @@ pub(super) fn engine_failed(error: &Error) -> Failure {
         Symptom::EngineGone,
         format!("the container engine failed: {error}"),
     )
-}
-
-/// The ledger can't be kept.
-pub(super) fn unkept(error: &LedgerError) -> Failure {
-    Failure::new(Symptom::FilesystemFailed, chain(error))
 }
 
 /// Takes the cluster away. Its tasks have ended, and its forward is closed.
@@ -71,19 +66,24 @@ async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
         return Ok(Vec::new());
     };
     let docker = work.shared.docker().await?;
-    remove_containers(docker, &claim).await
+    let live = LiveClaims::beside(&work.shared.options.state, work.plan.ledger.run());
+    let live = Live::read(&live).map_err(|error| ledger_failed(&error))?;
+    remove_containers(docker, &claim, &live).await
 }
 
-/// Removes the containers of `claim` and their volumes, and looks whether they are gone. Others that have the cluster's name stay.
+/// Removes the containers of `claim` and their volumes, and looks whether they are gone. Others that have the cluster's name stay, and so
+/// does what a live run claims.
 pub(super) async fn remove_containers(
     docker: &Docker,
     claim: &Claim,
+    live: &Live,
 ) -> Result<Vec<Evidence>, Failure> {
     let name = &claim.name;
-    let found = own_containers(docker, claim).await?;
+    let found = own_containers(docker, claim, live).await?;
     let failed = |error| engine_failed(&error);
-    let mut volumes = claim.volumes();
+    let mut volumes = claim.volumes.clone();
     volumes.extend(self::volumes(&found));
+    volumes.retain(|volume| !live.owns_volume(volume));
     try_join_all(
         found
             .iter()
@@ -91,7 +91,7 @@ pub(super) async fn remove_containers(
     )
     .await
     .map_err(failed)?;
-    let left = own_containers(docker, claim).await?;
+    let left = own_containers(docker, claim, live).await?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
         if !remove_volume(docker, volume).await.map_err(failed)? {
@@ -110,15 +110,20 @@ pub(super) async fn remove_containers(
     ])
 }
 
-async fn own_containers(docker: &Docker, claim: &Claim) -> Result<Vec<ContainerSummary>, Failure> {
+/// The containers that are `claim`'s and no live run's.
+pub(super) async fn own_containers(
+    docker: &Docker,
+    claim: &Claim,
+    live: &Live,
+) -> Result<Vec<ContainerSummary>, Failure> {
     let found = containers(docker, Some(&claim.name)).await;
     let mut found = found.map_err(|error| engine_failed(&error))?;
-    found.retain(|container| claim.owns(container));
+    found.retain(|container| claim.owns(container) && !live.owns(container));
     Ok(found)
 }
 
 /// Removes a volume, and says whether it is gone. One that something uses stays.
-pub(super) async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
+async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
     match docker
         .remove_volume(name, None::<RemoveVolumeOptions>)
         .await
@@ -133,7 +138,7 @@ pub(super) async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, E
 }
 
 /// Removes the container with this id, together with its volumes.
-pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
+async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
         .v(true)

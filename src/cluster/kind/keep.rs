@@ -1,25 +1,26 @@
 //! A cluster that stays after its cell's end: what it is is written down, and people are told how to look inside.
 
+use super::claim::KindResource;
 use super::create::Files;
-use super::destroy::unkept;
 use super::work::Work;
+use crate::cluster::reclaim::ledger_failed;
 use crate::cluster::{CellPlan, quoted};
 use crate::event::Failure;
-use crate::machine::Resource;
 
 /// Writes down that the cluster stays. Its tasks have ended. Returns the commands to look inside.
 pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure> {
     let commands = commands(work, plan);
-    for resource in work.parts().into_iter().chain(work.resources()) {
-        let kept = match &resource {
-            // kind has ended: no process is left to keep.
-            Resource::Processes { .. } => work.plan.ledger.gone(resource),
-            Resource::KindCluster { .. } => work.plan.ledger.keep(resource, commands.clone()),
-            // They are parts of it.
-            _ => work.plan.ledger.keep(resource, Vec::new()),
-        };
-        kept.map_err(|error| unkept(&error))?;
+    let ledger = &plan.ledger;
+    let [folder, processes] = work.on_host();
+    // kind has ended: no process is left to keep.
+    let mut kept = ledger.gone(&processes);
+    if let Some(claim) = work.claim() {
+        // The folder is a part of it.
+        let folder = kept.and_then(|()| ledger.keep(&folder, Vec::new()));
+        let cluster = KindResource::Cluster(claim);
+        kept = folder.and_then(|()| ledger.keep(&cluster, commands.clone()));
     }
+    kept.map_err(|error| ledger_failed(&error))?;
     Ok(commands)
 }
 

@@ -31,9 +31,6 @@ mod tuning;
 mod wipe;
 mod work;
 
-pub use claim::Claim;
-pub(crate) use network::USERS as NETWORK_USERS;
-pub use network::Unused;
 pub use options::KindOptions;
 pub use provider::KindProvider;
-pub use reclaim::{Found, Reclaimer};
+pub use reclaim::KindReclaimer;

@@ -1,5 +1,5 @@
 //! The Docker network that all clusters share: made once, before the first cluster, as kind itself would make it, and removed by the
-//! last run that uses it. One that we did not make carries no label of ours, and is never touched.
+//! last run that uses it. A network that is in no ledger here is not ours, and is never touched.
 //!
 //! Two clusters that each find it missing would make two of one name, and then neither works.
 
@@ -11,11 +11,14 @@ use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest};
 use bollard::query_parameters::{
     InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
 };
+use jiff::Timestamp;
 
-use super::destroy::{engine_failed, unkept};
+use super::claim::{KindResource, Live, NetworkClaim};
+use super::destroy::engine_failed;
 use super::nodes::is_missing;
+use crate::cluster::reclaim::{Reclaimed, ledger_failed};
 use crate::event::{Failure, Symptom};
-use crate::machine::{Ledger, Lock, LockError, Resource, StateFolder};
+use crate::machine::{Ledger, LedgerContents, LiveClaims, Lock, StateFolder, read_dead};
 
 /// The name that kind has for it.
 pub(super) const NETWORK: &str = "kind";
@@ -26,119 +29,146 @@ const SUBNET: &str = "fc00:f853:ccd:e793::/64";
 const MTU: &str = "com.docker.network.driver.mtu";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 
-/// The label of a network that was made here; its value is the run that made it.
-const LABEL: &str = "e2e-matrix.network";
+/// The label of a network that was made here; its value is the seal that the ledger has.
+pub(super) const LABEL: &str = "e2e-matrix.network";
 
-/// Held while the network is made or removed.
+/// Held while a run begins or ends to use the network, and while the network is made or removed.
 const LOCK: &str = "network";
-/// Shared by every run that uses the network.
-pub(crate) const USERS: &str = "network-users";
 
-/// A run's use of the network. While it lives, no other run removes it.
-#[derive(Debug)]
-pub(super) struct Use {
-    _lock: Lock,
-    is_ours: bool,
+/// A run's use of the network.
+pub(super) enum Use {
+    /// It is ours, and in the ledger.
+    Ours(NetworkClaim),
+    /// It is not ours to remove.
+    Foreign,
 }
 
-impl Use {
-    /// What the ledger has to know of it: nothing, where the network is not ours to remove.
-    fn resource(&self) -> Option<Resource> {
-        self.is_ours.then(resource)
-    }
-}
-
-fn resource() -> Resource {
-    let name = NETWORK.to_owned();
-    Resource::Network { name }
-}
-
-/// Makes the network where there is none. Safe to call from many processes at once.
+/// Makes the network if there is none, and writes down that the run uses it. Safe to call from many processes at once.
 pub(super) async fn ensure(
     docker: &Docker,
     state: &StateFolder,
     ledger: &Ledger,
 ) -> Result<Use, Failure> {
-    let locks = state.locks();
-    let _lock = Lock::take(&locks.join(LOCK)).await.map_err(locked)?;
-    let users = Lock::share(&locks.join(USERS)).await.map_err(locked)?;
-    let found = find(docker).await.map_err(|error| failed(&error))?;
-    let usage = Use {
-        _lock: users,
-        is_ours: found.as_ref().is_none_or(is_labelled),
+    let _lock = lock(state).await?;
+    let mut claim = NetworkClaim {
+        id: None,
+        seal: format!("{:032x}", rand::random::<u128>()),
+        planned: Timestamp::now(),
     };
-    if let Some(resource) = usage.resource() {
-        ledger.plan(resource).map_err(|error| unkept(&error))?;
+    let plan = |claim: &NetworkClaim| {
+        let planned = ledger.plan(&KindResource::Network(claim.clone()));
+        planned.map_err(|error| ledger_failed(&error))
+    };
+    if let Some(network) = find(docker).await.map_err(|error| failed(&error))? {
+        if !is_claimed(&network, state)? {
+            return Ok(Use::Foreign);
+        }
+        claim.id = network.id;
+    } else {
+        plan(&claim)?;
+        claim.id = Some(create(docker, &claim.seal).await?);
     }
-    if found.is_none() {
-        create(docker, ledger.run()).await?;
-    }
-    Ok(usage)
+    plan(&claim)?;
+    Ok(Use::Ours(claim))
 }
 
-/// Ends the use of the network, and removes it where it is ours and this was the last one.
+/// Whether the ledger of a run here, dead or alive, has the network.
+fn is_claimed(network: &Network, state: &StateFolder) -> Result<bool, Failure> {
+    let failed = |error| ledger_failed(&error);
+    let live = Live::read(&LiveClaims::of_all(state)).map_err(failed)?;
+    let dead = read_dead(state).map_err(failed)?;
+    let mut dead = dead.iter().flat_map(|run| run.contents.payloads());
+    let claims = |(_, it)| matches!(it, KindResource::Network(claim) if claim.owns(network));
+    Ok(live.owns_network(network) || dead.any(claims))
+}
+
+/// Ends the use of the network, and removes it if this was the last one. A run that keeps a cluster keeps its claim, too.
 pub(super) async fn leave(
     docker: &Docker,
     state: &StateFolder,
     ledger: &Ledger,
     usage: Use,
 ) -> Result<(), Failure> {
-    let resource = usage.resource();
-    drop(usage);
-    remove_unused(docker, state).await?;
-    // Where others use it, it is theirs from now on: the last of them removes it, and it carries our label.
-    let gone = resource.map_or(Ok(()), |resource| ledger.gone(resource));
-    gone.map_err(|error| unkept(&error))
-}
-
-/// What became of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unused {
-    /// There is none of ours.
-    Absent,
-    /// A run or a container uses it.
-    Used,
-    /// It was removed.
-    Removed,
-}
-
-/// Whether the network is ours and nobody uses it; removes it where that is so.
-pub(super) async fn remove_unused(docker: &Docker, state: &StateFolder) -> Result<Unused, Failure> {
-    let locks = state.locks();
-    let _lock = Lock::take(&locks.join(LOCK)).await.map_err(locked)?;
-    let Some(users) = Lock::try_take(&locks.join(USERS)).map_err(locked)? else {
-        return Ok(Unused::Used);
+    let Use::Ours(claim) = usage else {
+        return Ok(());
     };
-    let removed = remove_if_ours(docker).await;
-    users.remove().map_err(locked)?;
+    let failed = |error| ledger_failed(&error);
+    let _lock = lock(state).await?;
+    let live = LiveClaims::beside(state, ledger.run());
+    let contents = LedgerContents::read(ledger.folder()).map_err(failed)?;
+    let removed = remove_unused(docker, &claim, &live, false).await?;
+    let keeps = contents.left.iter().any(|left| left.kept.is_some());
+    let resource = KindResource::Network(claim);
+    let written = match removed {
+        Reclaimed::Used(_) if keeps => ledger.keep(&resource, Vec::new()),
+        // What others use is theirs from now on.
+        Reclaimed::Used(_)
+        | Reclaimed::Absent
+        | Reclaimed::Present
+        | Reclaimed::Removed
+        | Reclaimed::Foreign(_) => ledger.gone(&resource),
+    };
+    written.map_err(failed)
+}
+
+/// Removes the network of a dead run if nothing else uses it.
+pub(super) async fn reclaim(
+    docker: &Docker,
+    claim: &NetworkClaim,
+    live: &LiveClaims,
+    dry_run: bool,
+) -> Result<Reclaimed, Failure> {
+    let mut held = None;
+    if !dry_run {
+        held = Some(lock(live.state()).await?);
+    }
+    let removed = remove_unused(docker, claim, live, dry_run).await;
+    drop(held);
+    removed
+}
+
+async fn remove_unused(
+    docker: &Docker,
+    claim: &NetworkClaim,
+    live: &LiveClaims,
+    dry_run: bool,
+) -> Result<Reclaimed, Failure> {
+    let live = Live::read(live).map_err(|error| ledger_failed(&error))?;
+    let found = find(docker).await.map_err(|error| engine_failed(&error))?;
+    let Some(network) = found.filter(|network| claim.owns(network)) else {
+        return Ok(Reclaimed::Absent);
+    };
+    if live.owns_network(&network) {
+        return Ok(Reclaimed::Used("a run uses it".to_owned()));
+    }
+    let id = network.id.unwrap_or_default();
+    let removed = remove_empty(docker, &id, dry_run).await;
     removed.map_err(|error| engine_failed(&error))
 }
 
-async fn remove_if_ours(docker: &Docker) -> Result<Unused, Error> {
-    if !find(docker)
-        .await?
-        .is_some_and(|network| is_labelled(&network))
-    {
-        return Ok(Unused::Absent);
-    }
+async fn remove_empty(docker: &Docker, id: &str, dry_run: bool) -> Result<Reclaimed, Error> {
+    let used = || Ok(Reclaimed::Used("containers are in it".to_owned()));
     // The engine would refuse for running containers alone, and what is stopped could not be started again.
-    if has_containers(docker).await? {
-        return Ok(Unused::Used);
+    if has_containers(docker, id).await? {
+        return used();
     }
-    match docker.remove_network(NETWORK).await {
-        Ok(()) => Ok(Unused::Removed),
-        Err(error) if is_missing(&error) => Ok(Unused::Absent),
+    if dry_run {
+        return Ok(Reclaimed::Present);
+    }
+    match docker.remove_network(id).await {
+        Ok(()) => Ok(Reclaimed::Removed),
+        Err(error) if is_missing(&error) => Ok(Reclaimed::Absent),
         // Somebody came in between.
         Err(Error::DockerResponseServerError {
             status_code: 403 | 409,
             ..
-        }) => Ok(Unused::Used),
+        }) => used(),
         Err(error) => Err(error),
     }
 }
 
-async fn has_containers(docker: &Docker) -> Result<bool, Error> {
-    let filters = HashMap::from([("network", vec![NETWORK])]);
+async fn has_containers(docker: &Docker, id: &str) -> Result<bool, Error> {
+    let filters = HashMap::from([("network", vec![id])]);
     let options = ListContainersOptionsBuilder::new()
         .all(true)
         .filters(&filters)
@@ -146,38 +176,19 @@ async fn has_containers(docker: &Docker) -> Result<bool, Error> {
     Ok(!docker.list_containers(Some(options)).await?.is_empty())
 }
 
-/// Whether [`remove_unused`] would remove it.
-pub(super) async fn is_unused(docker: &Docker, state: &StateFolder) -> Result<bool, Failure> {
-    let users = state.locks().join(USERS);
-    let is_used = users.exists() && Lock::try_take_existing(&users).map_err(locked)?.is_none();
-    let look = async {
-        let found = find(docker).await?;
-        Ok(found.as_ref().is_some_and(is_labelled) && !has_containers(docker).await?)
-    };
-    Ok(!is_used && look.await.map_err(|error| engine_failed(&error))?)
-}
-
-fn is_labelled(network: &Network) -> bool {
-    let labels = network.labels.as_ref();
-    labels.is_some_and(|labels| labels.contains_key(LABEL))
-}
-
-async fn create(docker: &Docker, run: &str) -> Result<(), Failure> {
+/// Makes the network, and returns its id.
+async fn create(docker: &Docker, seal: &str) -> Result<String, Failure> {
     let mtu = default_mtu(docker).await;
-    let with_ipv6 = docker
-        .create_network(request(mtu.as_deref(), true, run))
-        .await;
-    match with_ipv6 {
-        Ok(_) => Ok(()),
+    let create = |ipv6| docker.create_network(request(mtu.as_deref(), ipv6, seal));
+    let created = match create(true).await {
         // An engine or a kernel without IPv6, or a subnet that is taken: IPv4 does for what runs here.
         Err(error) => {
             tracing::debug!(%error, "the network gets no IPv6");
-            let created = docker
-                .create_network(request(mtu.as_deref(), false, run))
-                .await;
-            created.map(|_| ()).map_err(|error| failed(&error))
+            create(false).await
         }
-    }
+        created => created,
+    };
+    Ok(created.map_err(|error| failed(&error))?.id)
 }
 
 /// Whether it is there.
@@ -203,7 +214,7 @@ async fn default_mtu(docker: &Docker) -> Option<String> {
     bridge.ok()?.options?.get(MTU).cloned()
 }
 
-fn request(mtu: Option<&str>, ipv6: bool, run: &str) -> NetworkCreateRequest {
+fn request(mtu: Option<&str>, ipv6: bool, seal: &str) -> NetworkCreateRequest {
     let mut options = HashMap::from([(MASQUERADE.to_owned(), "true".to_owned())]);
     options.extend(mtu.map(|mtu| (MTU.to_owned(), mtu.to_owned())));
     let subnet = IpamConfig {
@@ -214,7 +225,7 @@ fn request(mtu: Option<&str>, ipv6: bool, run: &str) -> NetworkCreateRequest {
         name: NETWORK.to_owned(),
         driver: Some("bridge".to_owned()),
         options: Some(options),
-        labels: Some(HashMap::from([(LABEL.to_owned(), run.to_owned())])),
+        labels: Some(HashMap::from([(LABEL.to_owned(), seal.to_owned())])),
         enable_ipv6: ipv6.then_some(true),
         ipam: ipv6.then(|| Ipam {
             config: Some(vec![subnet]),
@@ -224,8 +235,9 @@ fn request(mtu: Option<&str>, ipv6: bool, run: &str) -> NetworkCreateRequest {
     }
 }
 
-fn locked(error: LockError) -> Failure {
-    unkept(&error.into())
+async fn lock(state: &StateFolder) -> Result<Lock, Failure> {
+    let lock = Lock::take(&state.lock(LOCK)).await;
+    lock.map_err(|error| ledger_failed(&error.into()))
 }
 
 fn failed(error: &Error) -> Failure {

@@ -111,12 +111,8 @@ pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failu
     let cell = &work.plan.cell;
     let image = resolve(docker, cell).await?;
     if !image.is_present {
-        let path = work
-            .shared
-            .options
-            .state
-            .locks()
-            .join(format!("node-image-{}", cell.kubernetes));
+        let name = format!("node-image-{}", cell.kubernetes);
+        let path = work.shared.options.state.lock(&name);
         let lock = Lock::take(&path).await;
         let _lock =
             lock.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;

@@ -1,122 +1,110 @@
 //! What dead runs have left in the container engine: looked at and removed without any memory of the run but its ledger.
 //!
-//! Removes only what it is told by name, or what carries a label of ours.
+//! Removes only what a ledger claims and no live run does, or what carries a label of ours.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::query_parameters::{
-    InspectContainerOptions, ListImagesOptionsBuilder, RemoveImageOptions,
-};
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
+use tokio::sync::OnceCell;
 
-use super::claim::Claim;
-use super::destroy::{engine_failed, remove, remove_containers, remove_volume};
-use super::network::{self, Unused};
+use super::claim::{Claim, KindResource, Live};
+use super::destroy::{engine_failed, own_containers, remove_containers};
+use super::network;
 use super::nodes::{self, is_missing};
+use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
+use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete, ledger_failed};
 use crate::deadline::Deadline;
-use crate::event::{Evidence, Failure};
-use crate::machine::StateFolder;
+use crate::event::{Evidence, Failure, Symptom};
+use crate::machine::marked::Marked;
+use crate::machine::{LedgerContents, LiveClaims, Payload, StateFolder, folders};
 
+/// How long the engine may take to say that it is there.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// How long after its last word a dead run's clients may still be at work in the engine.
+const FRESH: Duration = Duration::from_secs(30);
 /// How long the engine may go on making a container for a client that is dead.
 const SETTLED: Duration = Duration::from_secs(3);
 /// How often it is looked for meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The container engine, for who takes away what is left.
-pub struct Reclaimer(Docker);
-
-/// How many containers there are under the name of a cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Those of the cluster that is claimed.
-    pub own: usize,
-    /// Those of another cluster that has the same name.
-    pub foreign: usize,
+/// The provider, as the one who reclaims. Its engine need not be there.
+pub struct KindReclaimer {
+    docker: OnceCell<Result<Docker, Failure>>,
+    deadline: Deadline,
 }
 
-impl Reclaimer {
-    /// Connects to the engine.
-    pub async fn connect() -> Result<Self, Failure> {
-        images::connect().await.map(Self)
+#[async_trait]
+impl Reclaim for KindReclaimer {
+    fn provider(&self) -> &'static str {
+        KindResource::PROVIDER
     }
 
-    /// The names of all clusters that kind made.
-    pub async fn clusters(&self) -> Result<BTreeSet<String>, Failure> {
-        let found = nodes::containers(&self.0, None).await;
-        Ok(nodes::clusters(
-            &found.map_err(|error| engine_failed(&error))?,
-        ))
+    async fn reclaim(&self, entry: &Entry<'_>, live: &LiveClaims) -> Result<Reclaimed, Failure> {
+        let resource = entry.payload()?;
+        let docker = self.docker().await?;
+        let reclaiming = async {
+            match &resource {
+                KindResource::Cluster(claim) => cluster(docker, claim, entry, live).await,
+                KindResource::Network(claim) => {
+                    network::reclaim(docker, claim, live, entry.dry_run).await
+                }
+            }
+        };
+        let reclaimed = entry.deadline.run(reclaiming).await;
+        reclaimed.map_err(|timed_out| incomplete(format!("its removal {timed_out}")))?
+    }
+}
+
+impl KindReclaimer {
+    /// A reclaimer that connects to the engine when that is needed, and gives up at `deadline`.
+    pub fn new(deadline: Deadline) -> Self {
+        let docker = OnceCell::new();
+        Self { docker, deadline }
     }
 
-    /// The containers that have the name of the cluster of `claim`.
-    pub async fn cluster(&self, claim: &Claim) -> Result<Found, Failure> {
-        let found = nodes::containers(&self.0, Some(&claim.name)).await;
+    async fn docker(&self) -> Result<&Docker, Failure> {
+        let connecting = async {
+            let answers = self.deadline.within(ANSWERS);
+            answers.run(images::connect()).await.unwrap_or_else(|late| {
+                let message = format!("the container engine {late}");
+                Err(Failure::new(Symptom::EngineGone, message))
+            })
+        };
+        let connected = self.docker.get_or_init(|| connecting).await;
+        connected.as_ref().map_err(Clone::clone)
+    }
+
+    /// The clusters whose names follow our grammar, but which no ledger here has.
+    pub async fn strangers(&self, state: &StateFolder) -> Result<Vec<String>, Failure> {
+        let found = nodes::containers(self.docker().await?, None).await;
         let found = found.map_err(|error| engine_failed(&error))?;
-        let own = found.iter().filter(|it| claim.owns(it)).count();
-        let foreign = found.len() - own;
-        Ok(Found { own, foreign })
-    }
-
-    /// Removes the containers of `claim` and their volumes. If the engine may still be at work for a client that is dead, `settling`,
-    /// looks until nothing more comes.
-    pub async fn remove_cluster(
-        &self,
-        claim: &Claim,
-        settling: bool,
-        deadline: &Deadline,
-    ) -> Result<Vec<Evidence>, Failure> {
-        remove_until_quiet(&self.0, claim, settling, deadline).await
-    }
-
-    /// Whether the container with this id exists.
-    pub async fn has_container(&self, id: &str) -> Result<bool, Failure> {
-        let options = None::<InspectContainerOptions>;
-        match self.0.inspect_container(id, options).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(engine_failed(&error)),
-        }
-    }
-
-    /// Removes the container with this id, together with its volumes.
-    pub async fn remove_container(&self, id: &str) -> Result<(), Failure> {
-        let removed = remove(&self.0, id).await;
-        removed.map_err(|error| engine_failed(&error))
-    }
-
-    /// Whether the volume called exactly `name` is there.
-    pub async fn has_volume(&self, name: &str) -> Result<bool, Failure> {
-        match self.0.inspect_volume(name).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(engine_failed(&error)),
-        }
-    }
-
-    /// Removes the volume called exactly `name`, and says whether it is gone.
-    pub async fn remove_volume(&self, name: &str) -> Result<bool, Failure> {
-        let removed = remove_volume(&self.0, name).await;
-        removed.map_err(|error| engine_failed(&error))
-    }
-
-    /// Whether the network is ours, and nobody uses it.
-    pub async fn has_unused_network(&self, state: &StateFolder) -> Result<bool, Failure> {
-        network::is_unused(&self.0, state).await
-    }
-
-    /// Removes the network, where it is ours and nobody uses it.
-    pub async fn remove_network(&self, state: &StateFolder) -> Result<Unused, Failure> {
-        network::remove_unused(&self.0, state).await
+        let folders = folders(state).map_err(|error| ledger_failed(&error))?;
+        let ledgers = folders
+            .iter()
+            .filter_map(|it| LedgerContents::read(it).ok());
+        let ledgers: Vec<_> = ledgers.collect();
+        let is_in = |contents: &LedgerContents, name: &str| {
+            let is_it = |(_, it)| matches!(it, KindResource::Cluster(claim) if claim.name == name);
+            contents.payloads().any(is_it)
+        };
+        let mut clusters = nodes::clusters(&found);
+        clusters.retain(|name| {
+            ClusterName::is_alike(name) && !ledgers.iter().any(|ledger| is_in(ledger, name))
+        });
+        Ok(clusters.into_iter().collect())
     }
 
     /// The images that carry our label, by name, or by id where they have none.
     pub async fn images(&self) -> Result<Vec<String>, Failure> {
+        let docker = self.docker().await?;
         let filters = HashMap::from([("label", vec![LABEL])]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let images = self.0.list_images(Some(options)).await;
+        let images = docker.list_images(Some(options)).await;
         let images = images.map_err(|error| engine_failed(&error))?;
         let names = images.into_iter().flat_map(|image| {
             if image.repo_tags.is_empty() {
@@ -130,7 +118,8 @@ impl Reclaimer {
 
     /// Removes an image, and says whether it is gone. One that a container uses stays.
     pub async fn remove_image(&self, name: &str) -> Result<bool, Failure> {
-        let removing = self.0.remove_image(name, None::<RemoveImageOptions>, None);
+        let docker = self.docker().await?;
+        let removing = docker.remove_image(name, None::<RemoveImageOptions>, None);
         match removing.await {
             Ok(_) => Ok(true),
             Err(error) if is_missing(&error) => Ok(true),
@@ -142,23 +131,78 @@ impl Reclaimer {
     }
 }
 
-/// See [`Reclaimer::remove_cluster`].
-pub(super) async fn remove_until_quiet(
+/// Removes the containers and volumes of the dead run's cluster that `claim` stands for. Its processes go first: a kind that outlived its
+/// runner would go on making nodes.
+pub(super) async fn cluster(
     docker: &Docker,
     claim: &Claim,
+    entry: &Entry<'_>,
+    live: &LiveClaims,
+) -> Result<Reclaimed, Failure> {
+    entry.check_mark(&claim.mark)?;
+    let read = || Live::read(live).map_err(|error| ledger_failed(&error));
+    let mark = Marked::Cell(claim.mark.clone());
+    if entry.dry_run {
+        let own = own_containers(docker, claim, &read()?).await?;
+        return if own.is_empty() {
+            absent(docker, claim, &read()?).await
+        } else {
+            Ok(Reclaimed::Present)
+        };
+    }
+    let (killed, left) = mark.kill(entry.deadline).await;
+    if !left.is_empty() {
+        return Err(incomplete(format!(
+            "its processes are still there: {left:?}"
+        )));
+    }
+    let is_settling = killed > 0 || entry.age < FRESH;
+    let (is_removed, evidence) =
+        remove_until_quiet(docker, claim, &read()?, is_settling, entry.deadline).await?;
+    let left = evidence.iter().filter(|row| !row.holds);
+    let left: Vec<_> = left
+        .map(|row| format!("{}: {}", row.subject, row.seen))
+        .collect();
+    if !left.is_empty() {
+        return Err(incomplete(left.join("; ")));
+    }
+    if is_removed {
+        return Ok(Reclaimed::Removed);
+    }
+    absent(docker, claim, &read()?).await
+}
+
+/// Nothing is left of a cluster; something else may have its name.
+async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
+    let found = nodes::containers(docker, Some(&claim.name)).await;
+    let found = found.map_err(|error| engine_failed(&error))?;
+    let reason = "it was not made by that run; `kind delete cluster` removes it";
+    Ok(if found.iter().all(|container| live.owns(container)) {
+        Reclaimed::Absent
+    } else {
+        Reclaimed::Foreign(reason.to_owned())
+    })
+}
+
+/// Removes the containers of `claim` and their volumes; if the engine may still be at work for a client that is dead, until nothing more
+/// comes. Returns whether there was any.
+async fn remove_until_quiet(
+    docker: &Docker,
+    claim: &Claim,
+    live: &Live,
     settling: bool,
     deadline: &Deadline,
-) -> Result<Vec<Evidence>, Failure> {
-    let mut evidence = remove_containers(docker, claim).await?;
+) -> Result<(bool, Vec<Evidence>), Failure> {
+    let mut is_removed = !own_containers(docker, claim, live).await?.is_empty();
+    let mut evidence = remove_containers(docker, claim, live).await?;
     let mut quiet = deadline.within(SETTLED);
     while settling && !quiet.has_passed() {
         quiet.within(LOOK).passed().await;
-        let found = nodes::containers(docker, Some(&claim.name)).await;
-        let found = found.map_err(|error| engine_failed(&error))?;
-        if found.iter().any(|container| claim.owns(container)) {
-            evidence = remove_containers(docker, claim).await?;
+        if !own_containers(docker, claim, live).await?.is_empty() {
+            is_removed = true;
+            evidence = remove_containers(docker, claim, live).await?;
             quiet = deadline.within(SETTLED);
         }
     }
-    Ok(evidence)
+    Ok((is_removed, evidence))
 }

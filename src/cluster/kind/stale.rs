@@ -4,17 +4,15 @@
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::ContainerSummary;
 
-use super::claim::Claim;
-use super::destroy;
+use super::claim::{Claim, KindResource};
 use super::nodes::containers;
-use super::reclaim::remove_until_quiet;
 use super::work::Work;
+use super::{destroy, reclaim};
 use crate::cluster::ClusterName;
+use crate::cluster::reclaim::{Entry, ledger_failed};
 use crate::event::{Failure, Symptom};
-use crate::machine::marked::Marked;
-use crate::machine::{LedgerContents, LedgerError, read_dead};
+use crate::machine::{DeadRun, Left, LiveClaims, read_dead};
 
 /// How long the removal of one may take.
 const REMOVAL: Duration = Duration::from_secs(60);
@@ -22,16 +20,23 @@ const REMOVAL: Duration = Duration::from_secs(60);
 /// Removes stale clusters of the cell. Fails if anything else has the name of the cell's own.
 pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
     let own = work.plan.cluster.as_str();
-    let prefix = &work.shared.options.prefix;
-    let dead = read_dead(&work.shared.options.state).map_err(|error| ledger_failed(&error))?;
-    for (_, contents) in &dead {
-        for left in contents.left.iter().filter(|left| left.kept.is_none()) {
-            let Some(claim) = Claim::of(&left.resource, &contents.left, false) else {
-                continue;
-            };
+    let (prefix, state) = (&work.shared.options.prefix, &work.shared.options.state);
+    let live = LiveClaims::beside(state, work.plan.ledger.run());
+    let dead = read_dead(state).map_err(|error| ledger_failed(&error))?;
+    for run in &dead {
+        for (left, claim) in clusters(run).filter(|(left, _)| left.kept.is_none()) {
             let is_of_cell = ClusterName::run_of(prefix, &work.plan.cell, &claim.name).is_some();
             if claim.name == own || is_of_cell {
-                remove_stale(work, docker, &claim).await?;
+                let entry = Entry {
+                    run: &run.token,
+                    folder: &run.folder,
+                    age: run.age,
+                    resource: &left.resource,
+                    dry_run: false,
+                    deadline: &work.plan.clock.deadline(REMOVAL),
+                };
+                let removing = reclaim::cluster(docker, &claim, &entry, &live);
+                work.steps.measure("stale cluster", removing).await?;
             }
         }
     }
@@ -40,37 +45,25 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
     if others.is_empty() {
         return Ok(());
     }
-    let is_kept = dead.iter().any(|(_, contents)| is_kept(contents, &others));
-    Err(if is_kept { kept(own) } else { foreign(own) })
+    let mut kept = dead
+        .iter()
+        .flat_map(clusters)
+        .filter(|(left, _)| left.kept.is_some());
+    let is_kept = kept.any(|(_, claim)| others.iter().any(|container| claim.owns(container)));
+    Err(if is_kept {
+        self::kept(own)
+    } else {
+        foreign(own)
+    })
 }
 
-/// Its processes first: a kind that outlived its runner would go on making nodes.
-async fn remove_stale(work: &Work, docker: &Docker, claim: &Claim) -> Result<(), Failure> {
-    let found = containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(|error| destroy::engine_failed(&error))?;
-    if !found.iter().any(|container| claim.owns(container)) {
-        return Ok(());
-    }
-    tracing::info!(cluster = claim.name, "removing what a dead run left behind");
-    let removing = async {
-        let deadline = work.plan.clock.deadline(REMOVAL);
-        let mark = Marked::Cell(claim.mark.clone());
-        let (killed, _) = mark.kill(&deadline).await;
-        remove_until_quiet(docker, claim, killed > 0, &deadline).await
+/// The clusters that `run` has left.
+fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
+    let claim = |(left, resource)| match resource {
+        KindResource::Cluster(claim) => Some((left, claim)),
+        KindResource::Network(_) => None,
     };
-    let removed = work.steps.measure("stale cluster", removing).await;
-    removed.map(drop)
-}
-
-/// Whether the run of these `contents` kept the cluster of one of `containers`.
-fn is_kept(contents: &LedgerContents, containers: &[ContainerSummary]) -> bool {
-    let kept = contents.left.iter().filter(|left| left.kept.is_some());
-    let mut claims = kept.filter_map(|left| Claim::of(&left.resource, &contents.left, true));
-    claims.any(|claim| containers.iter().any(|container| claim.owns(container)))
-}
-
-fn ledger_failed(error: &LedgerError) -> Failure {
-    Failure::new(Symptom::FilesystemFailed, error.to_string())
+    run.contents.payloads().filter_map(claim)
 }
 
 fn foreign(name: &str) -> Failure {

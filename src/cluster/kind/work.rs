@@ -1,7 +1,7 @@
 //! The making of a cluster: the tasks that run beside the phases, and the milestones by which the phases see how far they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bollard::models::ContainerSummary;
@@ -9,18 +9,18 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::claim::Claim;
-use super::destroy::unkept;
+use super::claim::{Claim, KindResource};
 use super::fingerprint::Fingerprint;
 use super::node_state::{NodeStates, host_paths, look};
 use super::provider::Shared;
 use super::{access, create, dns, load, pod_network, pulse, stale};
 use crate::cluster::kubernetes::{Access, Tenant};
 use crate::cluster::milestone::Milestone;
+use crate::cluster::reclaim::ledger_failed;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure};
-use crate::machine::{Lock, Resource};
+use crate::machine::{HostResource, Lock};
 
 /// How far a cluster is.
 pub(super) struct Work {
@@ -32,8 +32,8 @@ pub(super) struct Work {
     pub(super) nodes: Vec<NodeName>,
     /// What only the containers of this cluster carry.
     pub(super) seal: String,
-    /// The cluster, once it is in the ledger.
-    cluster: OnceLock<Resource>,
+    /// The claim to the cluster, once it is in the ledger.
+    claim: Mutex<Option<Claim>>,
     /// Keeps other runs from using the cluster's name.
     name: Mutex<Option<Lock>>,
     /// kind is about to be started: when.
@@ -56,8 +56,6 @@ pub(super) struct Work {
     pub(super) before: Milestone<NodeStates>,
     /// How long it took until it was up.
     pub(super) making: OnceLock<Duration>,
-    /// The nodes' containers and volumes, as far as they are in the ledger.
-    parts: Mutex<BTreeSet<Resource>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -75,7 +73,7 @@ impl Work {
                 .collect(),
             nodes,
             seal: format!("{:032x}", rand::random::<u128>()),
-            cluster: OnceLock::new(),
+            claim: Mutex::default(),
             name: Mutex::default(),
             prepared: Milestone::new(),
             created: Milestone::new(),
@@ -86,7 +84,6 @@ impl Work {
             fingerprint: OnceLock::new(),
             before: Milestone::new(),
             making: OnceLock::new(),
-            parts: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             shared,
@@ -116,25 +113,11 @@ impl Work {
         Ok(())
     }
 
-    /// What is made for the cell, whatever the engine calls its parts.
-    pub(super) fn resources(&self) -> impl Iterator<Item = Resource> {
-        let cluster = self.cluster.get().cloned();
-        let others = [
-            Resource::Folder {
-                path: self.plan.runtime.clone(),
-            },
-            Resource::Processes {
-                mark: self.plan.mark.clone(),
-            },
-        ];
-        others.into_iter().chain(cluster)
-    }
-
     /// Keeps other runs from using the cluster's name until [`Self::release_name`] or the end of this process.
     pub(super) fn lock_name(&self) -> Result<(), Failure> {
-        let locks = self.shared.options.state.locks();
-        let lock = Lock::try_take(&locks.join(format!("cluster-{}", self.plan.cluster)));
-        let lock = lock.map_err(|error| unkept(&error.into()))?;
+        let name = format!("cluster-{}", self.plan.cluster);
+        let lock = Lock::try_take(&self.shared.options.state.lock(&name));
+        let lock = lock.map_err(|error| ledger_failed(&error.into()))?;
         let lock = lock.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         Ok(())
@@ -144,53 +127,65 @@ impl Work {
     pub(super) fn release_name(&self) -> Result<(), Failure> {
         let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         let released = name.take().map_or(Ok(()), Lock::remove);
-        released.map_err(|error| unkept(&error.into()))
+        released.map_err(|error| ledger_failed(&error.into()))
     }
 
     /// The claim to the cluster; none before it is in the ledger.
     pub(super) fn claim(&self) -> Option<Claim> {
-        Claim::new(self.cluster.get()?, &self.parts())
+        self.held_claim().clone()
+    }
+
+    fn held_claim(&self) -> MutexGuard<'_, Option<Claim>> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is made on the host for the cell.
+    pub(super) fn on_host(&self) -> [HostResource; 2] {
+        let (path, mark) = (self.plan.runtime.clone(), self.plan.mark.clone());
+        [
+            HostResource::Folder { path },
+            HostResource::Processes { mark },
+        ]
     }
 
     /// Writes down what is about to be made.
     pub(super) fn plan_resources(&self) -> Result<(), Failure> {
-        self.cluster.get_or_init(|| Resource::KindCluster {
+        let claim = Claim {
             name: self.plan.cluster.to_string(),
             mark: self.plan.mark.clone(),
             seal: self.seal.clone(),
             planned: Timestamp::now(),
-        });
-        let mut resources = self.resources();
-        let planned = resources.try_for_each(|resource| self.plan.ledger.plan(resource));
-        planned.map_err(|error| unkept(&error))
+            containers: BTreeSet::new(),
+            volumes: BTreeSet::new(),
+        };
+        *self.held_claim() = Some(claim.clone());
+        let ledger = &self.plan.ledger;
+        let on_host = self.on_host();
+        let planned = on_host.iter().try_for_each(|it| ledger.plan(it));
+        let planned = planned.and_then(|()| ledger.plan(&KindResource::Cluster(claim)));
+        planned.map_err(|error| ledger_failed(&error))
     }
 
     /// Writes down that nothing is left.
     pub(super) fn all_gone(&self) -> Result<(), Failure> {
-        let mut resources = self.parts().into_iter().chain(self.resources());
-        let gone = resources.try_for_each(|resource| self.plan.ledger.gone(resource));
-        gone.map_err(|error| unkept(&error))
+        let ledger = &self.plan.ledger;
+        let cluster = self.claim().map(KindResource::Cluster);
+        let gone = cluster.iter().try_for_each(|it| ledger.gone(it));
+        let gone = gone.and_then(|()| self.on_host().iter().try_for_each(|it| ledger.gone(it)));
+        gone.map_err(|error| ledger_failed(&error))
     }
 
     /// Writes down the containers and volumes of the cluster among `found` that are not known yet.
     pub(super) fn know(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
-        let Some(claim) = self.claim() else {
+        let mut held = self.held_claim();
+        let Some(claim) = held.as_mut() else {
             return Ok(());
         };
-        let mut known = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        for resource in claim.parts(found) {
-            if known.insert(resource.clone()) {
-                let planned = self.plan.ledger.plan(resource);
-                planned.map_err(|error| unkept(&error))?;
-            }
+        if !claim.know(found) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// The nodes' containers and volumes, as far as they are known.
-    pub(super) fn parts(&self) -> BTreeSet<Resource> {
-        let known = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clone()
+        let planned = self.plan.ledger.plan(&KindResource::Cluster(claim.clone()));
+        planned.map_err(|error| ledger_failed(&error))
     }
 
     pub(super) fn set_tuning(&self, tuning: Vec<String>) {

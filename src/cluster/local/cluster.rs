@@ -21,7 +21,7 @@ use crate::cluster::{
 };
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
-use crate::machine::{LedgerError, Resource};
+use crate::machine::{HostResource, LedgerError};
 use crate::manifest;
 
 /// How long the last check waits for a failing liveness probe to run again: more than the kubelet's default period.
@@ -65,12 +65,12 @@ impl LocalCluster {
     }
 
     /// What the ledger has to know of.
-    fn resources(&self) -> [Resource; 2] {
+    fn resources(&self) -> [HostResource; 2] {
         [
-            Resource::Folder {
+            HostResource::Folder {
                 path: self.controller.layout.root().to_owned(),
             },
-            Resource::Processes {
+            HostResource::Processes {
                 mark: self.controller.plan.mark.clone(),
             },
         ]
@@ -152,7 +152,7 @@ impl Cluster for LocalCluster {
 
     async fn up(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         for resource in self.resources() {
-            let planned = self.controller.plan.ledger.plan(resource);
+            let planned = self.controller.plan.ledger.plan(&resource);
             planned.map_err(|error| unkept(&error))?;
         }
         let (layout, nodes) = (self.controller.layout.clone(), self.nodes());
@@ -357,7 +357,7 @@ impl Cluster for LocalCluster {
             return Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence(left));
         }
         for resource in self.resources() {
-            let gone = plan.ledger.gone(resource);
+            let gone = plan.ledger.gone(&resource);
             gone.map_err(|error| unkept(&error))?;
         }
         Ok(held.into())
@@ -373,8 +373,8 @@ impl Cluster for LocalCluster {
         let commands = self.commands();
         let ledger = &self.controller.plan.ledger;
         let [folder, processes] = self.resources();
-        let written = ledger.keep(folder, commands.clone());
-        let written = written.and_then(|()| ledger.gone(processes));
+        let written = ledger.keep(&folder, commands.clone());
+        let written = written.and_then(|()| ledger.gone(&processes));
         written.map_err(|error| unkept(&error))?;
         Ok(commands)
     }

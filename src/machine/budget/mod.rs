@@ -6,7 +6,6 @@
 
 mod shortage;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ type Gauge = dyn Fn(&Need) -> Vitals + Send + Sync;
 
 /// The budget.
 pub struct Budget {
-    folder: PathBuf,
+    state: StateFolder,
     total: usize,
     gauge: Arc<Gauge>,
     promises: Mutex<Vec<Promise>>,
@@ -75,7 +74,7 @@ impl Budget {
 
     fn new(state: &StateFolder, total: usize, gauge: Arc<Gauge>) -> Self {
         Self {
-            folder: state.locks(),
+            state: state.clone(),
             total,
             gauge,
             promises: Mutex::new(Vec::new()),
@@ -124,7 +123,7 @@ impl Budget {
 
     /// Waits for the turn to collect. That it takes a moment is not worth a word.
     async fn turn(&self, held_back: impl Fn(&Shortage)) -> Result<Lock, LockError> {
-        let path = self.folder.join("budget-turn");
+        let path = self.state.lock("budget-turn");
         let mut turn = std::pin::pin!(Lock::take(&path));
         tokio::select! {
             biased;
@@ -147,7 +146,7 @@ impl Budget {
             if *mine {
                 continue;
             }
-            match Lock::try_take(&self.folder.join(format!("budget-{number}")))? {
+            match Lock::try_take(&self.state.lock(&format!("budget-{number}")))? {
                 None => taken += 1,
                 Some(slot) if share.slots.len() < self.slots_of(need) => {
                     share.slots.push(slot);

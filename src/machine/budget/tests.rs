@@ -164,7 +164,7 @@ async fn whoever_waits_for_a_run_that_came_first_says_so_and_is_let_in_after_it(
     let say = |short: &Shortage| held_back.send(*short).unwrap();
     let second = async {
         // Not before the other one has the turn.
-        while Lock::try_take(&one.folder.join("budget-turn"))
+        while Lock::try_take(&one.state.lock("budget-turn"))
             .unwrap()
             .is_some()
         {

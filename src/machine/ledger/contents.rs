@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{FILE, LedgerEntry, LedgerError, Owner, Resource};
+use super::{FILE, HostResource, LedgerEntry, LedgerError, Owner, Payload, Resource};
 
 /// A ledger, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,8 @@ pub struct Left {
 impl Left {
     /// Whether somebody has to take it away. A port is free as soon as its process has ended.
     pub fn is_unwanted(&self) -> bool {
-        self.kept.is_none() && !matches!(self.resource, Resource::Port { .. })
+        let is_port = matches!(self.resource.read(), Some(Ok(HostResource::Port { .. })));
+        self.kept.is_none() && !is_port
     }
 }
 
@@ -61,35 +62,39 @@ impl LedgerContents {
         match entry {
             LedgerEntry::Began { owner } => self.owner = Some(owner),
             LedgerEntry::Planned { resource } => {
-                self.forget(&resource);
-                self.left.push(Left {
-                    resource,
-                    kept: None,
-                });
+                self.update(resource);
             }
-            LedgerEntry::Kept { resource, commands } => {
-                let mut left = self.left.iter_mut();
-                match left.find(|left| left.resource == resource) {
-                    Some(left) => left.kept = Some(commands),
-                    None => self.left.push(Left {
-                        resource,
-                        kept: Some(commands),
-                    }),
-                }
-            }
-            LedgerEntry::Gone { resource } => self.forget(&resource),
+            LedgerEntry::Kept { resource, commands } => self.update(resource).kept = Some(commands),
+            LedgerEntry::Gone { resource } => self.left.retain(|left| !left.resource.is(&resource)),
         }
     }
 
-    fn forget(&mut self, resource: &Resource) {
-        self.left.retain(|left| left.resource != *resource);
+    /// What was planned before keeps its place.
+    fn update(&mut self, resource: Resource) -> &mut Left {
+        let known = self.left.iter().position(|it| it.resource.is(&resource));
+        let place = known.unwrap_or_else(|| {
+            self.left.push(Left {
+                resource: resource.clone(),
+                kept: None,
+            });
+            self.left.len() - 1
+        });
+        self.left[place].resource = resource;
+        &mut self.left[place]
     }
 
-    /// Whether the cluster `name` is in it; kept, if it stays on purpose.
-    pub fn cluster(&self, name: &str) -> Option<&Left> {
-        self.left.iter().find(
-            |left| matches!(&left.resource, Resource::KindCluster { name: other, .. } if other == name),
-        )
+    /// The resource of `payload`; kept, if it stays on purpose.
+    pub fn find<P: Payload>(&self, payload: &P) -> Option<&Left> {
+        let resource = Resource::named(payload);
+        self.left.iter().find(|left| left.resource.is(&resource))
+    }
+
+    /// What is left of one provider, in the order it was planned. What this version can't read is left out.
+    pub fn payloads<P: Payload>(&self) -> impl Iterator<Item = (&Left, P)> {
+        let read = |left: &Left| left.resource.read()?.ok();
+        self.left
+            .iter()
+            .filter_map(move |left| Some((left, read(left)?)))
     }
 }
 
@@ -108,39 +113,52 @@ mod tests {
     use super::*;
 
     fn ports(contents: &LedgerContents) -> Vec<u16> {
-        let port = |left: &Left| match left.resource {
-            Resource::Port { port } => Some(port),
-            Resource::KindCluster { .. }
-            | Resource::Container { .. }
-            | Resource::Volume { .. }
-            | Resource::Processes { .. }
-            | Resource::Folder { .. }
-            | Resource::Network { .. }
-            | Resource::Namespace { .. }
-            | Resource::ClusterObject { .. } => None,
+        let port = |(_, payload)| match payload {
+            HostResource::Port { port } => Some(port),
+            HostResource::Folder { .. } | HostResource::Processes { .. } => None,
         };
-        contents.left.iter().filter_map(port).collect()
+        contents.payloads().filter_map(port).collect()
+    }
+
+    fn line(state: &str, port: u16) -> String {
+        let resource = Resource::new(&HostResource::Port { port }).unwrap();
+        let resource = serde_json::to_string(&resource).unwrap();
+        format!(r#"{{"state":"{state}","resource":{resource}}}"#)
     }
 
     #[test]
     fn torn_lines_announce_nothing_and_hide_nothing() {
-        let text = br#"{"state":"planned","resource":{"type":"port","port":1}}
-{"state":"pl
-{"state":"planned","resource":{"type":"port","port":2}}
-{"state":"planned","resource":{"type":"port","po"#;
-        let contents = LedgerContents::of(text);
+        let (one, two, three) = (line("planned", 1), line("planned", 2), line("planned", 3));
+        let torn = &three[..three.len() - 9];
+        let text = format!("{one}\n{{\"state\":\"pl\n{two}\n{torn}");
+        let contents = LedgerContents::of(text.as_bytes());
         assert_eq!(ports(&contents), [1, 2]);
         assert_eq!(contents.unknown, 0);
     }
 
     #[test]
-    fn what_a_newer_version_wrote_is_counted() {
-        let text = br#"{"state":"planned","resource":{"type":"port","port":1}}
-{"state":"planned","resource":{"type":"virtual-machine","name":"a"}}
-{"state":"gone","resource":{"type":"port","port":1}}
-"#;
-        let contents = LedgerContents::of(text);
-        assert_eq!(ports(&contents), [] as [u16; 0]);
+    fn what_a_newer_version_wrote_is_counted_or_stays_as_it_is() {
+        let newer =
+            r#"{"state":"planned","resource":{"provider":"moon","name":"base 1","payload":[1]}}"#;
+        let unknown = r#"{"state":"lent","resource":{"provider":"moon","name":"base 2"}}"#;
+        let (planned, gone) = (line("planned", 1), line("gone", 1));
+        let text = [&planned, newer, unknown, &gone].join("\n");
+        let contents = LedgerContents::of(text.as_bytes());
         assert_eq!(contents.unknown, 1);
+        let names: Vec<_> = contents.left.iter().map(|it| &*it.resource.name).collect();
+        assert_eq!(names, ["base 1"]);
+        assert!(contents.left[0].is_unwanted());
+    }
+
+    #[test]
+    fn more_about_a_resource_keeps_its_place() {
+        let text = r#"{"state":"planned","resource":{"provider":"kind","name":"network","payload":{"id":null}}}
+{"state":"planned","resource":{"provider":"kind","name":"cluster"}}
+{"state":"planned","resource":{"provider":"kind","name":"network","payload":{"id":"1"}}}
+"#;
+        let contents = LedgerContents::of(text.as_bytes());
+        let names: Vec<_> = contents.left.iter().map(|it| &*it.resource.name).collect();
+        assert_eq!(names, ["network", "cluster"]);
+        assert_eq!(contents.left[0].resource.payload["id"], "1");
     }
 }

@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{FILE, LOCK, LedgerContents, LedgerEntry, LedgerError, Resource};
+use super::{FILE, LOCK, LedgerContents, LedgerEntry, LedgerError, Payload, Resource};
 use crate::error::chain;
 use crate::machine::{Lock, StateFolder};
 
-/// A dead run. As long as this lives, nobody else takes it for dead.
+/// A dead run.
 #[derive(Debug)]
 pub struct DeadRun {
     /// Its token.
@@ -21,18 +21,18 @@ pub struct DeadRun {
     pub contents: LedgerContents,
     /// When it last wrote to its ledger, or its folder was made.
     pub last_seen: SystemTime,
-    /// How long ago that was when it was claimed.
+    /// How long ago that was when it was read.
     pub age: Duration,
     _lock: Lock,
 }
 
 impl DeadRun {
-    /// Claims the run whose private folder is `folder`; none if it is alive or claimed already.
+    /// Reads the run whose private folder is `folder`; none if it is alive.
     ///
     /// # Errors
     /// If the folder can't be read, or if its ledger doesn't begin with the run that the folder is named after.
-    pub fn claim(folder: PathBuf) -> Result<Option<Self>, LedgerError> {
-        let Some(lock) = Lock::try_take_existing(&folder.join(LOCK))? else {
+    pub fn read(folder: PathBuf) -> Result<Option<Self>, LedgerError> {
+        let Some(lock) = Lock::try_share_existing(&folder.join(LOCK))? else {
             return Ok(None);
         };
         let contents = LedgerContents::read(&folder)?;
@@ -96,21 +96,66 @@ pub fn is_dead(state: &StateFolder, run: &str) -> Result<bool, LedgerError> {
     Ok(Lock::try_share_existing(&lock)?.is_some())
 }
 
-/// What the ledgers of dead runs say, each with its run's token. Claims nothing, and skips what it can't read: `gc` reports that.
-pub fn read_dead(state: &StateFolder) -> Result<Vec<(String, LedgerContents)>, LedgerError> {
-    let read = |folder: &Path| {
-        let lock = Lock::try_share_existing(&folder.join(LOCK))?;
-        let contents = LedgerContents::read(folder)?;
-        check(folder, &contents)?;
-        Ok::<_, LedgerError>(lock.map(|_| (token(folder).to_owned(), contents)))
-    };
+/// The dead runs. Skips what it can't read: `gc` reports that.
+pub fn read_dead(state: &StateFolder) -> Result<Vec<DeadRun>, LedgerError> {
     let read = |folder: PathBuf| {
-        read(&folder).unwrap_or_else(|error| {
-            tracing::debug!(folder = %folder.display(), error = chain(&error), "skipped a ledger");
+        let shown = folder.display().to_string();
+        DeadRun::read(folder).unwrap_or_else(|error| {
+            tracing::debug!(folder = shown, error = chain(&error), "skipped a ledger");
             None
         })
     };
     Ok(folders(state)?.into_iter().filter_map(read).collect())
+}
+
+/// What live runs claim, read anew each time: a live run's claim always wins.
+#[derive(Clone, Debug)]
+pub struct LiveClaims {
+    state: StateFolder,
+    except: Option<String>,
+}
+
+impl LiveClaims {
+    /// The claims of all live runs.
+    pub fn of_all(state: &StateFolder) -> Self {
+        Self {
+            state: state.clone(),
+            except: None,
+        }
+    }
+
+    /// The claims of all live runs but `run`.
+    pub fn beside(state: &StateFolder, run: &str) -> Self {
+        Self {
+            except: Some(run.to_owned()),
+            ..Self::of_all(state)
+        }
+    }
+
+    /// The state folder whose runs they are.
+    pub fn state(&self) -> &StateFolder {
+        &self.state
+    }
+
+    /// What live runs claim of one provider's resources now.
+    pub fn read<P: Payload>(&self) -> Result<Vec<P>, LedgerError> {
+        let mut claims = Vec::new();
+        for folder in folders(&self.state)? {
+            let is_other = self.except.as_deref() != Some(token(&folder));
+            if is_other && is_alive(&folder) {
+                // One that has just ended has none.
+                let contents = LedgerContents::read(&folder)?;
+                claims.extend(contents.payloads().map(|(_, payload)| payload));
+            }
+        }
+        Ok(claims)
+    }
+}
+
+/// Whether a process holds the lock of the run whose private folder is `folder`.
+pub fn is_alive(folder: &Path) -> bool {
+    let lock = folder.join(LOCK);
+    matches!(Lock::try_share_existing(&lock), Ok(None)) && lock.exists()
 }
 
 /// The private folders of all runs, in order. Anything else beside them is not ours and left out.

@@ -15,8 +15,8 @@ use std::sync::{Mutex, PoisonError};
 use super::{Lock, LockError, StateFolder};
 
 pub use contents::{LedgerContents, Left, outstanding};
-pub use dead::{DeadRun, folders, is_dead, read_dead};
-pub use resource::{LedgerEntry, Owner, Resource};
+pub use dead::{DeadRun, LiveClaims, folders, is_alive, is_dead, read_dead};
+pub use resource::{HostResource, LedgerEntry, Owner, Payload, Resource};
 
 /// A ledger that can't be kept.
 #[derive(Debug, thiserror::Error)]
@@ -106,19 +106,29 @@ impl Ledger {
         &self.owner.run
     }
 
-    /// Writes down that `resource` is about to be made.
-    pub fn plan(&self, resource: Resource) -> Result<(), LedgerError> {
+    /// Writes down that a resource is about to be made; or, if it was planned before, what more is known of it.
+    pub fn plan<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
+        let resource = self.resource(payload)?;
         self.write(&LedgerEntry::Planned { resource })
     }
 
-    /// Writes down that `resource` stays on purpose; `commands` look inside it.
-    pub fn keep(&self, resource: Resource, commands: Vec<String>) -> Result<(), LedgerError> {
+    /// Writes down that a resource stays on purpose; `commands` look inside it.
+    pub fn keep<P: Payload>(&self, payload: &P, commands: Vec<String>) -> Result<(), LedgerError> {
+        let resource = self.resource(payload)?;
         self.write(&LedgerEntry::Kept { resource, commands })
     }
 
-    /// Writes down that `resource` was proven gone.
-    pub fn gone(&self, resource: Resource) -> Result<(), LedgerError> {
+    /// Writes down that a resource was proven gone.
+    pub fn gone<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
+        let resource = Resource::named(payload);
         self.write(&LedgerEntry::Gone { resource })
+    }
+
+    fn resource<P: Payload>(&self, payload: &P) -> Result<Resource, LedgerError> {
+        Resource::new(payload).map_err(|source| LedgerError::Io {
+            path: self.folder.join(FILE),
+            source: source.into(),
+        })
     }
 
     fn write(&self, entry: &LedgerEntry) -> Result<(), LedgerError> {
@@ -171,13 +181,13 @@ mod tests {
     use super::*;
     use crate::machine::private_folder;
 
-    fn cluster(name: &str) -> Resource {
-        Resource::KindCluster {
-            name: name.to_owned(),
-            mark: String::new(),
-            seal: "seal".to_owned(),
-            planned: jiff::Timestamp::UNIX_EPOCH,
-        }
+    fn marked(mark: &str) -> HostResource {
+        let mark = mark.to_owned();
+        HostResource::Processes { mark }
+    }
+
+    fn resource(mark: &str) -> Resource {
+        Resource::new(&marked(mark)).unwrap()
     }
 
     fn open(state: &StateFolder) -> Ledger {
@@ -189,14 +199,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
-        ledger.plan(cluster("one")).unwrap();
-        ledger.plan(cluster("two")).unwrap();
-        ledger.gone(cluster("one")).unwrap();
+        ledger.plan(&marked("one")).unwrap();
+        ledger.plan(&marked("two")).unwrap();
+        ledger.gone(&marked("one")).unwrap();
         assert!(!is_dead(&state, "abcde").unwrap());
-        assert!(DeadRun::claim(state.run("abcde")).unwrap().is_none());
+        assert!(DeadRun::read(state.run("abcde")).unwrap().is_none());
         ledger.close().unwrap();
         assert!(is_dead(&state, "abcde").unwrap());
-        assert_eq!(outstanding(&state.run("abcde")).unwrap(), [cluster("two")]);
+        assert_eq!(outstanding(&state.run("abcde")).unwrap(), [resource("two")]);
     }
 
     #[test]
@@ -204,8 +214,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path().join("state"));
         let ledger = open(&state);
-        ledger.plan(cluster("one")).unwrap();
-        ledger.gone(cluster("one")).unwrap();
+        ledger.plan(&marked("one")).unwrap();
+        ledger.gone(&marked("one")).unwrap();
         assert!(ledger.close().unwrap().is_empty());
         assert!(!state.runs().exists());
         let unknown = is_dead(&state, "abcde").unwrap();
@@ -217,27 +227,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
-        ledger.plan(cluster("one")).unwrap();
+        ledger.plan(&marked("one")).unwrap();
         let commands = vec!["look inside".to_owned()];
-        ledger.keep(cluster("one"), commands.clone()).unwrap();
+        ledger.keep(&marked("one"), commands.clone()).unwrap();
         let left = ledger.close().unwrap();
         let kept = Left {
-            resource: cluster("one"),
+            resource: resource("one"),
             kept: Some(commands),
         };
         assert_eq!(left, [kept]);
     }
 
     #[test]
-    fn a_dead_run_is_claimed_once_and_forgotten_whole() {
+    fn a_dead_run_is_forgotten_whole() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
         private_folder(&ledger.folder().join("cells/one")).unwrap();
         drop(ledger);
-        let dead = DeadRun::claim(state.run("abcde")).unwrap().unwrap();
+        let dead = DeadRun::read(state.run("abcde")).unwrap().unwrap();
         assert_eq!(dead.contents.owner.as_ref().unwrap().run, "abcde");
-        assert!(DeadRun::claim(state.run("abcde")).unwrap().is_none());
         dead.forget().unwrap();
         assert!(!state.run("abcde").exists());
     }
@@ -249,7 +258,7 @@ mod tests {
         let unfinished = state.runs().join(".fresh");
         drop(Lock::try_take(&unfinished.join(LOCK)).unwrap());
         assert_eq!(folders(&state).unwrap(), std::slice::from_ref(&unfinished));
-        let dead = DeadRun::claim(unfinished.clone()).unwrap().unwrap();
+        let dead = DeadRun::read(unfinished.clone()).unwrap().unwrap();
         dead.forget().unwrap();
         assert!(!unfinished.exists());
     }
@@ -269,12 +278,28 @@ mod tests {
         fs::write(alike.join(LOCK), "").unwrap();
         fs::write(alike.join("letter"), "dear me").unwrap();
         assert_eq!(folders(&state).unwrap(), std::slice::from_ref(&alike));
-        let error = DeadRun::claim(alike.clone()).unwrap_err();
+        let error = DeadRun::read(alike.clone()).unwrap_err();
         assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
         for ledger in [&b"\xff\xfe"[..], b"{}\n", b"garbage\n"] {
             fs::write(alike.join(FILE), ledger).unwrap();
-            DeadRun::claim(alike.clone()).unwrap_err();
+            DeadRun::read(alike.clone()).unwrap_err();
         }
         assert!(read_dead(&state).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_live_runs_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let ledger = open(&state);
+        ledger.plan(&marked("one")).unwrap();
+        let claims = || LiveClaims::of_all(&state).read::<HostResource>().unwrap();
+        assert_eq!(claims(), [marked("one")]);
+        let others = LiveClaims::beside(&state, "abcde");
+        assert_eq!(others.read::<HostResource>().unwrap(), []);
+        drop(ledger);
+        let dead = read_dead(&state).unwrap();
+        assert_eq!(claims(), [], "who looks at a dead run does not revive it");
+        assert_eq!(dead.len(), 1);
     }
 }

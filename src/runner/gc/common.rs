@@ -1,4 +1,4 @@
-//! What runs have in common: the network, the caches, lock files.
+//! What runs have in common: the caches and lock files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,41 +6,18 @@ use std::path::{Path, PathBuf};
 
 use super::{Collector, GcOutcome, GcRow};
 use crate::cluster::images;
-use crate::cluster::kind::{NETWORK_USERS, Unused};
 use crate::event::Failure;
 use crate::machine::{Lock, tidy};
 
 impl Collector<'_> {
     /// Removes what no run needs any more; `alive`: whether runs are going.
     pub(super) async fn common(&mut self, alive: bool) {
-        self.network().await;
         self.cache(alive);
         if self.options.cache {
             self.images(alive).await;
         }
         if !self.options.dry_run {
             self.locks();
-        }
-    }
-
-    async fn network(&mut self) {
-        let Some(engine) = self.engine.there() else {
-            return;
-        };
-        let outcome = if self.options.dry_run {
-            let unused = engine.has_unused_network(self.state).await;
-            unused.map(|is_there| is_there.then_some(GcOutcome::WouldRemove))
-        } else {
-            let unused = engine.remove_network(self.state).await;
-            unused.map(|unused| match unused {
-                Unused::Removed => Some(GcOutcome::Removed),
-                // Whoever uses it last removes it.
-                Unused::Absent | Unused::Used => None,
-            })
-        };
-        let outcome = outcome.unwrap_or_else(|failure| Some(GcOutcome::Failed(failure.message)));
-        if let Some(outcome) = outcome {
-            self.tell(row("network kind".to_owned(), outcome));
         }
     }
 
@@ -53,7 +30,7 @@ impl Collector<'_> {
             return;
         }
         // Whoever makes an archive holds it.
-        let lock = match Lock::try_take(&self.state.locks().join(images::LOCK)) {
+        let lock = match Lock::try_take(&self.state.lock(images::LOCK)) {
             Ok(Some(lock)) => lock,
             Ok(None) => return,
             Err(error) => {
@@ -84,7 +61,7 @@ impl Collector<'_> {
 
     async fn remove_images(&self, alive: bool) -> Result<Vec<GcRow>, String> {
         let said = |failure: Failure| failure.message;
-        let engine = self.engine.needed()?;
+        let engine = &self.engine;
         let mut rows = Vec::new();
         for name in engine.images().await.map_err(said)? {
             let outcome = if alive {
@@ -102,7 +79,7 @@ impl Collector<'_> {
     }
 
     fn locks(&mut self) {
-        if let Err(error) = tidy(&self.state.locks(), &[NETWORK_USERS]) {
+        if let Err(error) = tidy(self.state) {
             let outcome = GcOutcome::Failed(error.to_string());
             self.tell(row("lock files".to_owned(), outcome));
         }

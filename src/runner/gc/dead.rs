@@ -1,54 +1,78 @@
-//! One dead run: its processes first, so that nothing is made behind our back, then everything else of its ledger.
+//! The dead runs: one loop over their entries, the last one planned first, each reclaimed by its provider.
 
 use std::fs;
-use std::io;
-use std::path::Path;
-use std::time::Duration;
 
 use super::{Collector, GcOutcome, GcRow, temporaries};
-use crate::cluster::existing;
-use crate::cluster::kind::Claim;
+use crate::cluster::{Entry, Reclaimed};
 use crate::error::chain;
-use crate::machine::marked::Marked;
-use crate::machine::{DeadRun, Left, Resource};
+use crate::machine::{DeadRun, Left, LiveClaims, Resource};
 
-/// How long after its last word a dead run's clients may still be at work in the engine.
-const FRESH: Duration = Duration::from_secs(30);
-/// What was found of a resource, or what became of it.
-type Looked = Result<Option<GcOutcome>, String>;
+/// A dead run, and what became of its entries.
+struct Case {
+    run: DeadRun,
+    gone: Vec<Resource>,
+    /// Whether something is left that is the run's alone.
+    is_open: bool,
+}
 
 impl Collector<'_> {
-    /// Removes what `run` left, and forgets it where all of it is gone.
-    pub(super) async fn run(&mut self, run: DeadRun) {
-        let mut is_done = true;
-        let killed = self.processes(&run, &mut is_done).await;
-        let is_settling = killed > 0 || run.age < FRESH;
-        let mut gone = Vec::new();
-        for left in &run.contents.left {
-            if let Some(commands) = self.spared(left) {
-                is_done = false;
-                let outcome = GcOutcome::Kept(commands);
-                self.tell(row(&run, left.resource.to_string(), outcome));
-                continue;
+    /// Removes what `dead` runs left, and forgets those of which all is gone.
+    pub(super) async fn runs(&mut self, dead: Vec<DeadRun>) {
+        let mut entries: Vec<(usize, Left)> = Vec::new();
+        for (place, run) in dead.iter().enumerate() {
+            let lefts = run.contents.left.iter().rev().cloned();
+            entries.extend(lefts.map(|left| (place, left)));
+        }
+        let case = |run: DeadRun| Case {
+            is_open: run.contents.unknown > 0,
+            gone: Vec::new(),
+            run,
+        };
+        let mut cases: Vec<Case> = dead.into_iter().map(case).collect();
+        // What is in use may be free once everything else is gone.
+        for is_last in [false, true] {
+            for (place, left) in std::mem::take(&mut entries) {
+                let case = &mut cases[place];
+                let reclaimed = self.entry(&case.run, &left).await;
+                if matches!(reclaimed, Ok(Reclaimed::Used(_))) && !is_last {
+                    entries.push((place, left));
+                } else {
+                    self.conclude(case, left, reclaimed);
+                }
             }
-            let looked = self.resource(&run, &left.resource, is_settling).await;
-            if self.conclude(&run, &left.resource, looked) {
-                gone.push(left.resource.clone());
-            } else {
-                is_done = false;
-            }
         }
-        for path in temporaries::of(&run) {
-            let resource = format!("temporary file {}", path.display());
-            let looked = self.remove(|| fs::remove_file(&path).map_err(|error| error.to_string()));
-            is_done &= !looked.is_failure();
-            self.tell(row(&run, resource, looked));
+        for mut case in cases {
+            self.temporaries(&mut case);
+            self.close(case);
         }
-        if is_done && run.contents.unknown == 0 {
-            self.forget(run);
-        } else {
-            self.remember(&run, &gone);
+    }
+
+    /// Has an entry reclaimed by its provider, unless it was kept on purpose.
+    async fn entry(&self, run: &DeadRun, left: &Left) -> Result<Reclaimed, String> {
+        if self.spared(left).is_some() {
+            return Ok(Reclaimed::Present);
         }
+        let resource = &left.resource;
+        let mut reclaimers = self.reclaimers.iter();
+        let reclaimer = reclaimers.find(|it| it.provider() == resource.provider);
+        let Some(reclaimer) = reclaimer else {
+            let version = version(run);
+            return Err(format!(
+                "this version doesn't know the provider `{}`: use e2e-matrix {version}",
+                resource.provider
+            ));
+        };
+        let entry = Entry {
+            run: &run.token,
+            folder: &run.folder,
+            age: run.age,
+            resource,
+            dry_run: self.options.dry_run,
+            deadline: &self.deadline,
+        };
+        let live = LiveClaims::of_all(self.state);
+        let reclaimed = reclaimer.reclaim(&entry, &live).await;
+        reclaimed.map_err(|failure| failure.message)
     }
 
     /// The commands of what was kept on purpose and stays so.
@@ -56,202 +80,72 @@ impl Collector<'_> {
         left.kept.clone().filter(|_| !self.options.kept)
     }
 
-    fn conclude(&mut self, run: &DeadRun, resource: &Resource, looked: Looked) -> bool {
-        let outcome = match looked {
-            Ok(None) => return true,
-            Ok(Some(outcome)) => outcome,
-            Err(reason) => GcOutcome::Failed(reason),
+    fn conclude(&mut self, case: &mut Case, left: Left, reclaimed: Result<Reclaimed, String>) {
+        let (is_gone, outcome) = match (reclaimed, self.spared(&left)) {
+            (_, Some(commands)) => (false, Some(GcOutcome::Kept(commands))),
+            (Ok(Reclaimed::Absent), None) => (true, None),
+            (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldRemove)),
+            (Ok(Reclaimed::Removed), None) => (true, Some(GcOutcome::Removed)),
+            (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
+            // Those who use it have it from now on. Before anything was removed, that says nothing.
+            (Ok(Reclaimed::Used(reason)), None) => {
+                if !self.options.dry_run {
+                    self.tell(row(
+                        &case.run,
+                        &left.resource.name,
+                        GcOutcome::LeftAlone(reason),
+                    ));
+                }
+                return;
+            }
+            (Err(reason), None) => (false, Some(GcOutcome::Failed(reason))),
         };
-        let is_gone = matches!(outcome, GcOutcome::Removed | GcOutcome::LeftAlone(_));
-        self.tell(row(run, resource.to_string(), outcome));
-        is_gone
+        if let Some(outcome) = outcome {
+            self.tell(row(&case.run, &left.resource.name, outcome));
+        }
+        if is_gone {
+            case.gone.push(left.resource);
+        } else {
+            case.is_open = true;
+        }
     }
 
-    /// Its ledger goes last: until then, whoever comes next knows what there was.
-    fn forget(&mut self, run: DeadRun) {
+    fn temporaries(&mut self, case: &mut Case) {
+        for path in temporaries::of(&case.run) {
+            let outcome = self.remove(|| fs::remove_file(&path).map_err(|error| error.to_string()));
+            case.is_open |= outcome.is_failure();
+            let resource = format!("temporary file {}", path.display());
+            self.tell(row(&case.run, &resource, outcome));
+        }
+    }
+
+    /// Forgets a run of which all is gone. What is left of another is for the next time, and what is gone is not told of again.
+    fn close(&mut self, case: Case) {
+        let Case { run, gone, is_open } = case;
+        if run.contents.unknown > 0 {
+            let reason = format!(
+                "it has lines that this version can't read: use e2e-matrix {}",
+                version(&run)
+            );
+            self.tell(row(&run, "ledger", GcOutcome::Failed(reason)));
+        }
         if self.options.dry_run {
             return;
         }
+        if is_open {
+            for resource in gone {
+                if let Err(error) = run.gone(&resource) {
+                    self.tell(row(&run, "ledger", GcOutcome::Failed(chain(&error))));
+                }
+            }
+            return;
+        }
         let folder = format!("folder {}", run.folder.display());
-        let known = row(&run, folder, GcOutcome::Removed);
+        let known = row(&run, &folder, GcOutcome::Removed);
         if let Err(error) = run.forget() {
             let outcome = GcOutcome::Failed(error.to_string());
             self.tell(GcRow { outcome, ..known });
         }
-    }
-
-    /// What is left of it is for the next time; what is `gone` is not told of again.
-    fn remember(&mut self, run: &DeadRun, gone: &[Resource]) {
-        if run.contents.unknown > 0 {
-            let reason = "its ledger has lines that a newer version wrote: use that one".to_owned();
-            self.tell(row(run, "ledger".to_owned(), GcOutcome::Failed(reason)));
-        }
-        if self.options.dry_run {
-            return;
-        }
-        for resource in gone {
-            if let Err(error) = run.gone(resource) {
-                let outcome = GcOutcome::Failed(chain(&error));
-                self.tell(row(run, "ledger".to_owned(), outcome));
-            }
-        }
-    }
-
-    /// Ends the run's processes, but for those that were kept. Returns how many there were.
-    async fn processes(&mut self, run: &DeadRun, is_done: &mut bool) -> usize {
-        let mut count = 0;
-        for marked in self.marks(run) {
-            let found = marked.find();
-            if found.is_empty() {
-                continue;
-            }
-            count += found.len();
-            let outcome = if self.options.dry_run {
-                GcOutcome::WouldRemove
-            } else {
-                let (_, left) = marked.kill(&self.deadline).await;
-                outcome(left.is_empty(), || format!("still there: {left:?}"))
-            };
-            *is_done &= !outcome.is_failure();
-            let resource = match found.len() {
-                1 => "1 process".to_owned(),
-                several => format!("{several} processes"),
-            };
-            self.tell(row(run, resource, outcome));
-        }
-        count
-    }
-
-    /// All of the run's, unless it kept some of them.
-    fn marks(&self, run: &DeadRun) -> Vec<Marked> {
-        let lefts = || run.contents.left.iter();
-        let is_kept = |left: &Left| {
-            self.spared(left).is_some() && matches!(left.resource, Resource::Processes { .. })
-        };
-        if !lefts().any(is_kept) {
-            return vec![Marked::Run(run.token.clone())];
-        }
-        let unwanted = lefts().filter(|left| self.spared(left).is_none());
-        unwanted
-            .filter_map(|left| match &left.resource {
-                Resource::Processes { mark } => Some(Marked::Cell(mark.clone())),
-                Resource::KindCluster { .. }
-                | Resource::Container { .. }
-                | Resource::Volume { .. }
-                | Resource::Folder { .. }
-                | Resource::Port { .. }
-                | Resource::Network { .. }
-                | Resource::Namespace { .. }
-                | Resource::ClusterObject { .. } => None,
-            })
-            .collect()
-    }
-
-    async fn resource(&self, run: &DeadRun, resource: &Resource, is_settling: bool) -> Looked {
-        match resource {
-            Resource::KindCluster { .. } => self.cluster(run, resource, is_settling).await,
-            Resource::Container { id } => self.container(id).await,
-            Resource::Volume { name } => self.volume(name).await,
-            Resource::Folder { path } => self.folder(run, path),
-            Resource::Namespace { .. } | Resource::ClusterObject { .. } => {
-                self.elsewhere(run, resource).await
-            }
-            // It is not one run's alone: it is looked at when all runs were.
-            Resource::Network { .. } => self.engine.needed().map(|_| None),
-            // They were looked for by the run's mark; and a port is free when its process is gone.
-            Resource::Processes { .. } | Resource::Port { .. } => Ok(None),
-        }
-    }
-
-    async fn cluster(&self, run: &DeadRun, resource: &Resource, is_settling: bool) -> Looked {
-        let Some(claim) = Claim::of(resource, &run.contents.left, self.options.kept) else {
-            return Ok(None);
-        };
-        let engine = self.engine.needed()?;
-        let found = engine.cluster(&claim).await;
-        let found = found.map_err(|failure| failure.message)?;
-        if found.own == 0 && found.foreign > 0 {
-            let reason = "it was not made by that run; `kind delete cluster` removes it";
-            return Ok(Some(GcOutcome::LeftAlone(reason.to_owned())));
-        }
-        if self.options.dry_run {
-            return Ok((found.own > 0).then_some(GcOutcome::WouldRemove));
-        }
-        if found.own == 0 && !is_settling {
-            return Ok(None);
-        }
-        let removing = engine.remove_cluster(&claim, is_settling, &self.deadline);
-        let removed = self.deadline.run(removing).await;
-        let evidence = removed
-            .map_err(|timed_out| format!("its removal {timed_out}"))?
-            .map_err(|failure| failure.message)?;
-        let left: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
-        let seen = || {
-            let seen = left
-                .iter()
-                .map(|row| format!("{}: {}", row.subject, row.seen));
-            seen.collect::<Vec<_>>().join("; ")
-        };
-        Ok(Some(outcome(left.is_empty(), seen)))
-    }
-
-    /// One that its cluster's removal did not take along.
-    async fn container(&self, id: &str) -> Looked {
-        let engine = self.engine.needed()?;
-        let said = |failure: crate::event::Failure| failure.message;
-        if !engine.has_container(id).await.map_err(said)? {
-            return Ok(None);
-        }
-        if self.options.dry_run {
-            return Ok(Some(GcOutcome::WouldRemove));
-        }
-        engine.remove_container(id).await.map_err(said)?;
-        let is_there = engine.has_container(id).await.map_err(said)?;
-        Ok(Some(outcome(!is_there, || "it is still there".to_owned())))
-    }
-
-    async fn volume(&self, name: &str) -> Looked {
-        let engine = self.engine.needed()?;
-        let said = |failure: crate::event::Failure| failure.message;
-        if !engine.has_volume(name).await.map_err(said)? {
-            return Ok(None);
-        }
-        if self.options.dry_run {
-            return Ok(Some(GcOutcome::WouldRemove));
-        }
-        let is_gone = engine.remove_volume(name).await.map_err(said)?;
-        Ok(Some(outcome(is_gone, || "a container uses it".to_owned())))
-    }
-
-    /// Something in a cluster that others use: only what carries the run's label there.
-    async fn elsewhere(&self, run: &DeadRun, resource: &Resource) -> Looked {
-        let said = |failure: crate::event::Failure| failure.message;
-        let looking = existing::is_there(resource, &run.token, &self.deadline);
-        if !looking.await.map_err(said)? {
-            return Ok(None);
-        }
-        if self.options.dry_run {
-            return Ok(Some(GcOutcome::WouldRemove));
-        }
-        let removing = existing::remove(resource, &run.token, &self.deadline);
-        let cleared = removing.await.map_err(said)?;
-        for warning in cleared.warnings {
-            tracing::warn!(run = run.token, "{warning}");
-        }
-        Ok(Some(GcOutcome::Removed))
-    }
-
-    /// Folders of a run are below its own: whatever else a ledger says is not believed.
-    fn folder(&self, run: &DeadRun, path: &Path) -> Looked {
-        if !path.starts_with(&run.folder) {
-            return Err("it is not below the run's own folder".to_owned());
-        }
-        if !exists(path) {
-            return Ok(None);
-        }
-        Ok(Some(self.remove(|| {
-            remove_folder(path).map_err(|error| error.to_string())
-        })))
     }
 
     /// Removes something, unless nothing is to be.
@@ -266,30 +160,17 @@ impl Collector<'_> {
     }
 }
 
-fn row(run: &DeadRun, resource: String, outcome: GcOutcome) -> GcRow {
+fn row(run: &DeadRun, resource: &str, outcome: GcOutcome) -> GcRow {
     GcRow {
         run: Some(run.token.clone()),
         age: Some(run.age),
-        resource,
+        resource: resource.to_owned(),
         outcome,
     }
 }
 
-fn outcome(is_gone: bool, why_not: impl FnOnce() -> String) -> GcOutcome {
-    if is_gone {
-        GcOutcome::Removed
-    } else {
-        GcOutcome::Failed(why_not())
-    }
-}
-
-fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
-}
-
-fn remove_folder(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+/// The version that wrote the run's ledger.
+fn version(run: &DeadRun) -> &str {
+    let owner = run.contents.owner.as_ref();
+    owner.map_or("of a newer version", |owner| &owner.version)
 }

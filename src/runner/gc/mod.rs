@@ -4,25 +4,29 @@
 
 mod common;
 mod dead;
-mod engine;
-mod foreign;
 mod row;
+mod strangers;
 mod temporaries;
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::provider::reclaimers;
+use crate::cluster::Reclaim;
+use crate::cluster::kind::KindReclaimer;
 use crate::deadline::{Deadline, RunClock};
 use crate::error::chain;
-use crate::machine::{DeadRun, LedgerError, StateFolder, folders};
+use crate::machine::{DeadRun, LedgerError, Lock, LockError, StateFolder, folders, is_alive};
 
-use engine::Engine;
 pub use row::{GcOutcome, GcRow};
 
 /// How long all of it may take.
 const BUDGET: Duration = Duration::from_secs(300);
-/// Somebody who only looks whether a run lives holds its lock for less.
-const LOOKED_AT: Duration = Duration::from_millis(100);
+/// Held by a collection that removes something.
+const LOCK: &str = "gc";
 
 /// What to remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,86 +57,76 @@ impl GcReport {
 
 /// Looks for what dead runs left, and removes it.
 pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, LedgerError> {
-    let clock = RunClock::new();
-    let deadline = clock.deadline(BUDGET);
-    let mut collector = Collector {
-        state,
-        options,
-        engine: Engine::connect(&deadline).await,
-        deadline,
-        report: GcReport::default(),
-    };
-    let (dead, alive) = collector.claim(folders(state)?).await;
-    for run in dead {
-        if collector.is_old_enough(&run) {
-            collector.run(run).await;
-        }
-    }
-    collector.common(alive > 0).await;
-    collector.foreign().await;
-    Ok(collector.report)
+    let folders = folders(state)?;
+    let mut collector = Collector::new(state, options);
+    let lock = collector.lock(&folders).await?;
+    let mut dead = collector.read(&folders);
+    let is_old_enough = |run: &DeadRun| options.older_than.is_none_or(|least| run.age >= least);
+    dead.retain(is_old_enough);
+    collector.runs(dead).await;
+    let alive = folders.iter().any(|folder| is_alive(folder));
+    collector.common(alive).await;
+    collector.strangers().await;
+    collector.end(lock)
 }
 
 /// Removes what the dead ones among the runs with these tokens left, and nothing else.
 pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcReport, LedgerError> {
-    let deadline = RunClock::new().deadline(BUDGET);
     let mut folders = folders(state)?;
     folders.retain(|folder| tokens.iter().any(|token| *folder == state.run(token)));
-    if folders.is_empty() {
-        return Ok(GcReport::default());
-    }
-    let mut collector = Collector {
-        state,
-        options: GcOptions::default(),
-        engine: Engine::connect(&deadline).await,
-        deadline,
-        report: GcReport::default(),
-    };
-    let (dead, _) = collector.claim(folders).await;
-    for run in dead {
-        collector.run(run).await;
-    }
-    Ok(collector.report)
+    let mut collector = Collector::new(state, GcOptions::default());
+    let lock = collector.lock(&folders).await?;
+    let dead = collector.read(&folders);
+    collector.runs(dead).await;
+    collector.end(lock)
 }
 
 /// What a collection has at hand.
 struct Collector<'s> {
     state: &'s StateFolder,
     options: GcOptions,
-    engine: Engine,
+    engine: Arc<KindReclaimer>,
+    reclaimers: [Arc<dyn Reclaim>; 3],
     deadline: Deadline,
     report: GcReport,
 }
 
-impl Collector<'_> {
-    fn is_old_enough(&self, run: &DeadRun) -> bool {
-        let least = self.options.older_than;
-        least.is_none_or(|least| run.age >= least)
-    }
-
-    fn tell(&mut self, row: GcRow) {
-        self.report.rows.push(row);
-    }
-    /// Claims the dead runs among `folders`, and reports those that can't be read. Returns them, and how many are alive.
-    async fn claim(&mut self, folders: Vec<PathBuf>) -> (Vec<DeadRun>, usize) {
-        let mut dead = Vec::new();
-        let held = self.claim_free(folders, &mut dead);
-        if held.is_empty() {
-            return (dead, 0);
+impl<'s> Collector<'s> {
+    fn new(state: &'s StateFolder, options: GcOptions) -> Self {
+        let deadline = RunClock::new().deadline(BUDGET);
+        let engine = Arc::new(KindReclaimer::new(deadline.clone()));
+        Self {
+            state,
+            options,
+            reclaimers: reclaimers(&engine),
+            engine,
+            deadline,
+            report: GcReport::default(),
         }
-        self.deadline.within(LOOKED_AT).passed().await;
-        let held = self.claim_free(held, &mut dead);
-        let alive = held.iter().filter(|folder| folder.exists()).count();
-        (dead, alive)
     }
 
-    /// Adds the runs that no process holds to `dead`, and returns the folders of the others.
-    fn claim_free(&mut self, folders: Vec<PathBuf>, dead: &mut Vec<DeadRun>) -> Vec<PathBuf> {
-        let mut held = Vec::new();
-        for folder in folders {
-            match DeadRun::claim(folder.clone()) {
-                Ok(Some(run)) => dead.push(run),
-                Ok(None) => held.push(folder),
+    /// One collection at a time: what it finds is still there when it gets to it. None if it changes nothing.
+    async fn lock(&self, folders: &[PathBuf]) -> Result<Option<Lock>, LedgerError> {
+        if self.options.dry_run || folders.is_empty() {
+            return Ok(None);
+        }
+        let path = self.state.lock(LOCK);
+        let taken = self.deadline.run(Lock::take(&path)).await;
+        let lock = taken.unwrap_or_else(|late| {
+            let source =
+                io::Error::other(format!("another `gc` is at work: waiting for it {late}"));
+            Err(LockError { path, source })
+        });
+        Ok(Some(lock?))
+    }
+
+    /// The dead runs among `folders`. Reports those that can't be read.
+    fn read(&mut self, folders: &[PathBuf]) -> Vec<DeadRun> {
+        let mut dead = Vec::new();
+        // One that another collection has forgotten meanwhile is gone.
+        for folder in folders.iter().filter(|folder| folder.exists()) {
+            match DeadRun::read(folder.clone()) {
+                Ok(run) => dead.extend(run),
                 Err(error) => self.tell(GcRow {
                     run: None,
                     age: None,
@@ -141,6 +135,19 @@ impl Collector<'_> {
                 }),
             }
         }
-        held
+        dead
+    }
+
+    fn tell(&mut self, row: GcRow) {
+        self.report.rows.push(row);
+    }
+
+    /// The lock's file is the last to go.
+    fn end(self, lock: Option<Lock>) -> Result<GcReport, LedgerError> {
+        if let Some(lock) = lock {
+            lock.remove()?;
+            drop(fs::remove_dir(self.state.locks()));
+        }
+        Ok(self.report)
     }
 }

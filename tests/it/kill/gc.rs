@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use e2e_matrix::machine::marked::Marked;
 use e2e_matrix::machine::{LedgerContents, Owner};
 use e2e_matrix::matrix::Phase;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kill::left::{self, Known};
 use crate::kill::local;
@@ -36,6 +36,18 @@ fn dead_run(place: &Scratch, lines: &str) -> PathBuf {
     let began = format!(r#"{{"state":"began","owner":{owner}}}"#);
     fs::write(folder.join("ledger.ndjson"), format!("{began}\n{lines}")).unwrap();
     folder
+}
+
+/// A ledger's line about a resource that was planned.
+fn planned(provider: &str, name: &str, payload: &Value) -> String {
+    let resource = json!({"provider": provider, "name": name, "payload": payload});
+    let line = json!({"state": "planned", "resource": resource});
+    format!("{line}\n")
+}
+
+fn planned_folder(path: &Path) -> String {
+    let name = format!("folder {}", path.display());
+    planned("host", &name, &json!({"type": "folder", "path": path}))
 }
 
 #[test]
@@ -132,8 +144,8 @@ fn two_at_once_are_no_trouble() {
 #[test]
 fn without_an_engine_a_cluster_stays_in_its_ledger() {
     let place = Scratch::new();
-    let ledger = r#"{"state":"planned","resource":{"type":"kind-cluster","name":"a-abcde","mark":"abcde/cell","seal":"none","planned":"2026-01-01T00:00:00Z"}}"#;
-    dead_run(&place, &format!("{ledger}\n"));
+    let claim = json!({"type": "cluster", "name": "a-abcde", "mark": "abcde/cell", "seal": "none", "planned": "2026-01-01T00:00:00Z"});
+    dead_run(&place, &planned("kind", "cluster a-abcde", &claim));
     for _ in 0..2 {
         let (code, rows) = gc(&place, &[]);
         assert_eq!(code, Some(3), "{rows:?}");
@@ -148,17 +160,12 @@ fn what_was_kept_goes_when_that_is_asked_for() {
     let folder = place.path().join("state/runs/abcde");
     let kept = folder.join("cells/one");
     fs::create_dir_all(&kept).unwrap();
-    let resource = format!(r#"{{"type":"folder","path":"{}"}}"#, kept.display());
     let other = folder.join("cells/two");
     fs::create_dir_all(&other).unwrap();
-    let another = format!(r#"{{"type":"folder","path":"{}"}}"#, other.display());
-    let planned = |resource: &str| format!("{{\"state\":\"planned\",\"resource\":{resource}}}\n");
-    let keep = format!("{{\"state\":\"kept\",\"resource\":{resource},\"commands\":[\"ls\"]}}\n");
-    dead_run(
-        &place,
-        &[planned(&resource), keep, planned(&another)].concat(),
-    );
-    for expected in [&["kept", "removed"][..], &["kept"]] {
+    let keep = planned_folder(&kept).replace(r#""planned""#, r#""kept","commands":["ls"]"#);
+    let lines = [planned_folder(&kept), keep, planned_folder(&other)];
+    dead_run(&place, &lines.concat());
+    for expected in [&["removed", "kept"][..], &["kept"]] {
         let (code, rows) = gc(&place, &[]);
         let outcomes: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
         assert_eq!((code, &outcomes[..]), (Some(0), expected));
@@ -176,11 +183,67 @@ fn what_was_kept_goes_when_that_is_asked_for() {
 fn a_ledger_is_not_believed_when_it_names_a_folder_elsewhere() {
     let place = Scratch::new();
     let home = place.path().join("home");
-    let resource = format!(r#"{{"type":"folder","path":"{}"}}"#, home.display());
-    let ledger = format!("{{\"state\":\"planned\",\"resource\":{resource}}}\n");
-    dead_run(&place, &ledger);
-    assert_eq!(gc(&place, &[]).0, Some(3));
+    let runs_own = place.path().join("state/runs/abcde");
+    let climbing = runs_own.join("../../../home");
+    dead_run(
+        &place,
+        &[planned_folder(&home), planned_folder(&climbing)].concat(),
+    );
+    let (code, rows) = gc(&place, &[]);
+    assert_eq!((code, rows.len()), (Some(3), 2), "{rows:?}");
     assert!(home.exists());
+}
+
+#[test]
+fn an_entry_that_a_newer_version_wrote_is_reported_and_the_rest_goes() {
+    let place = Scratch::new();
+    let folder = place.path().join("state/runs/abcde");
+    let own = folder.join("cells/one");
+    fs::create_dir_all(&own).unwrap();
+    let lines = [
+        planned("moon", "base 1", &json!([1])),
+        planned("host", "disk 2", &json!({"type": "disk", "number": 2})),
+        planned_folder(&own),
+    ];
+    dead_run(&place, &lines.concat());
+    let failed = ["disk 2", "base 1"].map(|name| ["abcde", name, "FAILED"].map(str::to_owned));
+    let removed = [
+        "abcde".to_owned(),
+        format!("folder {}", own.display()),
+        "removed".to_owned(),
+    ];
+    let expected = [&[removed][..], &failed].concat();
+    assert_eq!(gc(&place, &[]), (Some(3), expected));
+    assert!(!own.exists());
+    assert_eq!(gc(&place, &[]), (Some(3), failed.to_vec()), "they stay");
+}
+
+#[test]
+fn a_mark_of_another_run_is_not_believed() {
+    let place = Scratch::new();
+    left::prepare(&place);
+    let alive = local::held(&place, Phase::Assertions);
+    let known = Known::of(&place);
+    let mark = json!({"type": "processes", "mark": format!("{}/cell", known.token)});
+    dead_run(&place, &planned("host", "processes", &mark));
+    let (code, rows) = gc(&place, &[]);
+    assert_eq!((code, rows.len()), (Some(3), 1), "{rows:?}");
+    alive.signal(Signal::INT);
+    assert_eq!(alive.end().code, Some(130));
+}
+
+#[test]
+fn temporary_files_are_known_by_what_no_other_process_has() {
+    let place = Scratch::new();
+    let folder = dead_run(&place, "");
+    let owner = LedgerContents::read(&folder).unwrap().owner.unwrap();
+    fs::create_dir_all(&owner.folder).unwrap();
+    let file = |process: &str| owner.folder.join(format!(".report-{process}-x"));
+    let (own, other) = (file(&owner.process), file(&std::process::id().to_string()));
+    fs::write(&own, "").unwrap();
+    fs::write(&other, "").unwrap();
+    assert_eq!(gc(&place, &[]).0, Some(0));
+    assert!(!own.exists() && other.exists());
 }
 
 #[test]
@@ -202,6 +265,7 @@ fn what_cannot_be_read_is_reported_and_the_rest_goes() {
     fs::write(cache.join("theirs"), "").unwrap();
     fs::create_dir(place.path().join("state/locks")).unwrap();
     fs::create_dir(place.path().join("state/locks/theirs")).unwrap();
+    fs::write(place.path().join("state/locks/empty"), "").unwrap();
     for _ in 0..2 {
         let (code, rows) = gc(&place, &[]);
         assert_eq!(code, Some(3), "{rows:?}");
@@ -217,6 +281,7 @@ fn what_cannot_be_read_is_reported_and_the_rest_goes() {
     }
     assert!(cache.join("theirs").exists());
     assert!(place.path().join("state/locks/theirs").exists());
+    assert!(place.path().join("state/locks/empty").exists());
 }
 
 #[test]

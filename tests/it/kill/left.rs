@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use e2e_matrix::machine::marked::Marked;
-use e2e_matrix::machine::{LedgerContents, Resource, StateFolder, folders};
+use e2e_matrix::machine::{HostResource, LedgerContents, StateFolder, folders};
 use e2e_matrix::record;
 use quick_junit::Report;
 
@@ -42,18 +42,11 @@ impl Known {
             panic!("one run was expected: {folders:?}");
         };
         let contents = LedgerContents::read(folder).unwrap();
-        let port = |resource: &Resource| match resource {
-            Resource::Port { port } => Some(*port),
-            Resource::KindCluster { .. }
-            | Resource::Container { .. }
-            | Resource::Volume { .. }
-            | Resource::Processes { .. }
-            | Resource::Folder { .. }
-            | Resource::Network { .. }
-            | Resource::Namespace { .. }
-            | Resource::ClusterObject { .. } => None,
+        let port = |(_, resource)| match resource {
+            HostResource::Port { port } => Some(port),
+            HostResource::Folder { .. } | HostResource::Processes { .. } => None,
         };
-        let ports = contents.left.iter().filter_map(|left| port(&left.resource));
+        let ports = contents.payloads().filter_map(port);
         Self {
             ports: ports.collect(),
             token: contents.owner.unwrap().run,

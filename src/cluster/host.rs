@@ -1,0 +1,70 @@
+//! What runs make on the host: processes with the run's mark, folders below the run's own, ports.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
+use crate::deadline::Deadline;
+use crate::event::Failure;
+use crate::machine::marked::Marked;
+use crate::machine::{HostResource, LiveClaims, Payload};
+
+/// The host. A mark and a folder name the run, so no live run can claim what is a dead one's.
+pub struct HostReclaimer;
+
+#[async_trait]
+impl Reclaim for HostReclaimer {
+    fn provider(&self) -> &'static str {
+        HostResource::PROVIDER
+    }
+
+    async fn reclaim(&self, entry: &Entry<'_>, _live: &LiveClaims) -> Result<Reclaimed, Failure> {
+        match entry.payload()? {
+            HostResource::Processes { mark } => {
+                entry.check_mark(&mark)?;
+                processes(mark, entry.dry_run, entry.deadline).await
+            }
+            HostResource::Folder { path } => {
+                if !path.starts_with(entry.folder) || path.iter().any(|part| part == "..") {
+                    return Err(incomplete("it is not below the run's own folder"));
+                }
+                folder(&path, entry.dry_run)
+            }
+            // It is free since its process ended.
+            HostResource::Port { .. } => Ok(Reclaimed::Absent),
+        }
+    }
+}
+
+async fn processes(mark: String, dry_run: bool, deadline: &Deadline) -> Result<Reclaimed, Failure> {
+    let marked = Marked::Cell(mark);
+    if dry_run {
+        let found = marked.find();
+        return Ok(if found.is_empty() {
+            Reclaimed::Absent
+        } else {
+            Reclaimed::Present
+        });
+    }
+    match marked.kill(deadline).await {
+        (0, _) => Ok(Reclaimed::Absent),
+        (_, left) if left.is_empty() => Ok(Reclaimed::Removed),
+        (_, left) => Err(incomplete(format!("still there: {left:?}"))),
+    }
+}
+
+fn folder(path: &Path, dry_run: bool) -> Result<Reclaimed, Failure> {
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(Reclaimed::Absent);
+    }
+    if dry_run {
+        return Ok(Reclaimed::Present);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(incomplete(error.to_string())),
+        Ok(()) | Err(_) => Ok(Reclaimed::Removed),
+    }
+}
