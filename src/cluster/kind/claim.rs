@@ -70,6 +70,11 @@ impl Claim {
         is_known || (is_sealed && created >= self.planned.as_second())
     }
 
+    /// Whether `container` is the run's to remove: a live run's claim wins.
+    pub(super) fn may_remove(&self, container: &ContainerSummary, live: &Live) -> bool {
+        self.owns(container) && !live.owns(container)
+    }
+
     /// Adds what is new of the run's containers among `found`, with their volumes. Returns whether anything is.
     pub(super) fn know(&mut self, found: &[ContainerSummary]) -> bool {
         let before = (self.containers.len(), self.volumes.len());
@@ -190,6 +195,32 @@ mod tests {
         assert!(!claim.owns(&container("new", 100, None)), "no seal");
         let other = Some("/e2e-matrix/other");
         assert!(!claim.owns(&container("new", 100, other)), "another's seal");
+    }
+
+    #[test]
+    fn a_live_claim_wins() {
+        let dead = claim(1, &["shared", "left"]);
+        let alive = Claim {
+            seal: "other".to_owned(),
+            volumes: ["data".to_owned()].into(),
+            ..claim(1, &["shared"])
+        };
+        let id = Some("net".to_owned());
+        let usage = NetworkClaim {
+            id,
+            seal: String::new(),
+            planned: Timestamp::UNIX_EPOCH,
+        };
+        let live = Live(vec![
+            KindResource::Network(usage),
+            KindResource::Cluster(alive),
+        ]);
+        assert!(dead.may_remove(&container("left", 1, None), &live));
+        assert!(!dead.may_remove(&container("shared", 1, None), &live));
+        assert!(!dead.may_remove(&container("foreign", 1, None), &live));
+        assert!(live.owns_volume("data") && !live.owns_volume("logs"));
+        assert!(live.owns_network(&network("net", "", None)));
+        assert!(!live.owns_network(&network("other", "", None)));
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(super) async fn own_containers(
 ) -> Result<Vec<ContainerSummary>, Failure> {
     let found = containers(docker, Some(&claim.name)).await;
     let mut found = found.map_err(|error| engine_failed(&error))?;
-    found.retain(|container| claim.owns(container) && !live.owns(container));
+    found.retain(|container| claim.may_remove(container, live));
     Ok(found)
 }
 
