@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
 /// The causes of `error`, nearest first.
 pub fn causes<'e>(
     error: &'e (dyn Error + 'static),
@@ -9,7 +12,111 @@ pub fn causes<'e>(
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// `error` and its causes in one line.
+/// `error` and its causes in one line, down to the root cause. Many libraries repeat a cause in the error above it: here,
+/// each text appears once.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    let mut line = String::new();
+    for error in std::iter::once(error).chain(causes(error)) {
+        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+            // Its `Display` and its cause repeat the message, beside the whole status in the form of `Debug`.
+            add(&mut line, &answer(status));
+            break;
+        }
+        add(&mut line, &own_text(error));
+    }
+    line
+}
+
+/// Adds `text` to `line`, unless it is there already.
+fn add(line: &mut String, text: &str) {
+    if !line.contains(text) {
+        let separator = if line.is_empty() { "" } else { ": " };
+        line.push_str(separator);
+        line.push_str(text);
+    }
+}
+
+/// What an API server answered.
+fn answer(status: &kube::core::Status) -> String {
+    match status.message.as_str() {
+        "" => format!("HTTP {} {}", status.code, status.reason),
+        message => message.to_owned(),
+    }
+}
+
+/// What `error` says itself, without the cause that it ends with.
+fn own_text(error: &(dyn Error + 'static)) -> String {
+    let text = error.to_string();
+    // The type is no help: a transparent error hides it.
+    if text.ends_with(&format!("(os error {})", Errno::MFILE.raw_os_error())) {
+        let limit = getrlimit(Resource::Nofile).current;
+        let limit = limit.map_or_else(|| "the machine's".to_owned(), |limit| limit.to_string());
+        return format!("{text}: the limit of open files is {limit}, raise it with `ulimit -n`");
+    }
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    match text.strip_suffix(&cause) {
+        Some(own) if !cause.is_empty() => own.trim_end_matches([' ', ':']).to_owned(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Nested {
+        #[error("outer")]
+        Silent(#[source] Box<Nested>),
+        #[error("outer: {0}")]
+        Repeating(#[source] Box<Nested>),
+        #[error("outer ({0}), so it ended")]
+        Amid(#[source] Box<Nested>),
+        #[error(transparent)]
+        Transparent(#[from] std::io::Error),
+        #[error("root")]
+        Root,
+    }
+
+    #[test]
+    fn each_cause_appears_once_whether_or_not_the_error_above_repeats_it() {
+        let root = || Box::new(Nested::Root);
+        let chained = [
+            Nested::Silent(root()),
+            Nested::Repeating(root()),
+            Nested::Amid(root()),
+            Nested::Repeating(Box::new(Nested::Silent(root()))),
+            Nested::Transparent(std::io::Error::other("disk")),
+        ]
+        .map(|error| chain(&error));
+        let expected = [
+            "outer: root",
+            "outer: root",
+            "outer (root), so it ended",
+            "outer: root",
+            "disk",
+        ];
+        assert_eq!(chained, expected);
+    }
+
+    #[test]
+    fn an_exhausted_limit_of_open_files_is_named() {
+        let error = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        let limit = getrlimit(Resource::Nofile).current.unwrap();
+        let text = chain(&Nested::Transparent(error));
+        let expected = format!("the limit of open files is {limit}, raise it with `ulimit -n`");
+        assert!(text.ends_with(&expected), "{text}");
+    }
+
+    #[test]
+    fn an_answer_of_the_api_server_is_its_message_alone() {
+        let status = kube::core::Status::failure("no such thing", "NotFound").with_code(404);
+        let error = kube::Error::Api(Box::new(status));
+        assert_eq!(chain(&error), "no such thing");
+        let listing = kube::runtime::watcher::Error::InitialListFailed(error);
+        assert_eq!(
+            chain(&listing),
+            "failed to perform initial object list: no such thing"
+        );
+    }
 }

@@ -1,6 +1,5 @@
 //! Finds and reads the matrix file, and selects its cells.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -8,11 +7,17 @@ use sha2::{Digest, Sha256};
 use super::error::CliError;
 use super::options::{SelectOptions, ShardOptions};
 use crate::event::ShardFacts;
+use crate::machine::read_text;
 use crate::matrix::{Cell, Estimates, Filter, Matrix, Timings, select, short_hash};
 use crate::runner::Selection;
 
 /// The matrix file's name where none is given.
 const FILE: &str = "matrix.toml";
+
+/// The size up to which a matrix file is read, in bytes.
+const MAX_MATRIX: u64 = 1 << 20;
+/// The size up to which a history is read, in bytes.
+const MAX_HISTORY: u64 = 16 << 20;
 
 /// A matrix with the cells that were asked for.
 #[derive(Clone)]
@@ -39,7 +44,7 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
         Some(path) => path.clone(),
         None => find()?,
     };
-    let text = fs::read_to_string(&path).map_err(|source| CliError::MatrixUnreadable {
+    let text = read_text(&path, MAX_MATRIX).map_err(|source| CliError::MatrixUnreadable {
         path: path.clone(),
         source,
     })?;
@@ -93,7 +98,7 @@ fn timings(path: &Path) -> Result<Timings, CliError> {
         path: path.to_owned(),
         source,
     };
-    let text = fs::read_to_string(path).map_err(unusable)?;
+    let text = read_text(path, MAX_HISTORY).map_err(unusable)?;
     Timings::parse(&text).map_err(|error| unusable(error.into()))
 }
 

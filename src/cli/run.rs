@@ -12,7 +12,7 @@ use super::matrix_file::{self, Selected};
 use super::options::{Color, NoCells, RunOptions};
 use crate::cluster::ClusterName;
 use crate::event::{RunVerdict, Termination};
-use crate::machine::Resource;
+use crate::machine::{Resource, open_files};
 use crate::matrix::{Jobs, Prefix};
 use crate::record::Sink;
 use crate::report::console::Detail;
@@ -65,6 +65,7 @@ fn wanted(options: &RunOptions) -> Result<Wanted, CliError> {
 
 /// Runs `session` on a runtime of its own, with the signals of the process. Says last what is left of it, where something is.
 pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
+    open_files::raise();
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let gc = session.gc.clone();
     let abandoned = gc.clone();

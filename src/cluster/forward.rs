@@ -12,8 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::error::chain;
 use crate::event::Evidence;
 use crate::machine::ports;
+
+/// How long to wait before accepting again after an error.
+const AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// A byte stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -88,8 +92,14 @@ async fn accept(
                 let carrying = carry(downstream, Arc::clone(&connect));
                 tasks.spawn(stop.clone().run_until_cancelled_owned(carrying));
             }
-            // Of this connection, not of the listener: the next one may do.
-            Err(error) => tracing::debug!(%error, "failed to accept a forwarded connection"),
+            // Without the pause, a process that may open no more files would spin here.
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "failed to accept a forwarded connection"
+                );
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
         }
     }
 }
@@ -108,7 +118,7 @@ async fn carry(mut downstream: TcpStream, connect: Arc<dyn Connect>) {
         Err(error) => Err(error),
     };
     if let Err(error) = carried {
-        tracing::debug!(%error, "a forwarded connection ended");
+        tracing::debug!(error = chain(&error), "a forwarded connection ended");
     }
 }
 

@@ -76,6 +76,9 @@ pub trait Provider: Send + Sync {
     /// Looks at everything that the provider needs for `cells`, before any of them.
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure>;
 
+    /// Says that `cells` will come, after those that were announced before: one that ends may leave its place to one of them.
+    fn expect(&self, _cells: &[Cell]) {}
+
     /// What a cell takes of this machine while it runs; next to nothing where it runs elsewhere.
     fn need(&self, _cell: &Cell) -> Need {
         Need {

@@ -86,6 +86,9 @@ impl History {
     }
 }
 
+/// How long to wait for others who note something: each takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Where a history is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryFile {
@@ -114,7 +117,7 @@ impl HistoryFile {
         cell: &str,
         took: Duration,
     ) -> Result<(), HistoryError> {
-        let _lock = Lock::take(&self.lock).await?;
+        let _lock = Lock::take_within(&self.lock, PATIENCE).await?;
         let mut history = match self.load() {
             Err(HistoryError::Damaged { .. }) => History::default(),
             other => other?,

@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::state::is_lock_name;
 use super::{StateFolder, private_folder};
@@ -58,6 +59,20 @@ impl Lock {
     /// Takes the lock at `path`, after everybody before. Dropping the future gives the place up.
     pub async fn take(path: &Path) -> Result<Self, LockError> {
         Self::wait(path, Company::Alone).await
+    }
+
+    /// Takes the lock at `path`, or fails after `limit`: for locks that others hold for a moment only, unless they hang.
+    pub async fn take_within(path: &Path, limit: Duration) -> Result<Self, LockError> {
+        let taken = tokio::time::timeout(limit, Self::take(path)).await;
+        taken.unwrap_or_else(|_| {
+            let seconds = limit.as_secs();
+            let message =
+                format!("another process holds it, and has not let it go for {seconds} s");
+            Err(LockError {
+                path: path.to_owned(),
+                source: io::Error::new(io::ErrorKind::TimedOut, message),
+            })
+        })
     }
 
     /// Takes the lock at `path` together with everybody who shares it, after whoever has it alone. Dropping the future gives the

@@ -8,11 +8,13 @@ mod ledger;
 pub mod load;
 mod lock;
 pub mod marked;
+pub mod open_files;
 pub mod ports;
 pub mod probe;
 pub mod process;
 mod replace;
 mod state;
+mod text;
 
 pub use history::{History, HistoryError, HistoryFile};
 pub use ledger::{
@@ -23,3 +25,4 @@ pub use lock::{Lock, LockError, tidy};
 pub(crate) use replace::TEMPORARY;
 pub use replace::replace;
 pub use state::{StateFolder, absolute, private_folder};
+pub use text::{check_size, read_text};

@@ -4,7 +4,7 @@
 //! one, because what it would leave out could change a verdict. Fields that it does not know are ignored.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -15,6 +15,9 @@ use crate::event::{Event, Record, Severity, VERSION};
 
 /// The record's name in a run's folder.
 pub const FILE_NAME: &str = "events.ndjson";
+
+/// The longest line that is read, in bytes. What a record says of one event is far shorter.
+const LONGEST_LINE: u64 = 16 << 20;
 
 /// Why a record can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +131,7 @@ pub struct RecordReader {
 impl RecordReader {
     /// Opens the record at `path`.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
-        let file = File::open(path).map_err(|source| RecordError::Read {
+        let file = open_regular(path).map_err(|source| RecordError::Read {
             path: path.to_owned(),
             source,
         })?;
@@ -157,8 +160,14 @@ impl RecordReader {
     /// Reads the next line; none at the end.
     fn read_line(&mut self) -> Option<io::Result<()>> {
         self.line.clear();
-        match self.lines.read_until(b'\n', &mut self.line) {
+        let mut limited = self.lines.by_ref().take(LONGEST_LINE + 1);
+        match limited.read_until(b'\n', &mut self.line) {
             Ok(0) => None,
+            Ok(length) if length as u64 > LONGEST_LINE => {
+                let line = self.number + 1;
+                let message = format!("line {line} is longer than 16 MiB, so it is no record");
+                Some(Err(io::Error::other(message)))
+            }
             Ok(_) => Some(Ok(())),
             Err(error) => Some(Err(error)),
         }
@@ -202,6 +211,7 @@ impl Iterator for RecordReader {
         while !self.is_torn {
             if let Err(source) = self.read_line()? {
                 let path = self.path.clone();
+                self.is_torn = true;
                 return Some(Err(RecordError::Read { path, source }));
             }
             if !self.line.ends_with(b"\n") {
@@ -214,6 +224,14 @@ impl Iterator for RecordReader {
         }
         None
     }
+}
+
+/// Opens a regular file. Opening a pipe would wait for a writer.
+fn open_regular(path: &Path) -> io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    File::open(path)
 }
 
 fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Record, RecordError> {
@@ -305,6 +323,19 @@ mod tests {
             read(&path).unwrap_err(),
             RecordError::Malformed { line: 1, .. }
         ));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_refused_in_little_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let mut reader = RecordReader::open(&path).unwrap();
+        let error = reader.next().unwrap().unwrap_err();
+        assert!(matches!(error, RecordError::Read { .. }), "{error:?}");
+        let read = reader.line.len() as u64;
+        assert_eq!(read, LONGEST_LINE + 1);
+        assert!(reader.next().is_none(), "nothing follows");
     }
 
     #[test]

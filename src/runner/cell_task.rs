@@ -271,7 +271,7 @@ impl Shared {
         let bound = ports::bind_written_down(&self.ports, &plan.ledger);
         let (port, listener) = bound.map_err(|error| match error {
             PortError::AllTaken { .. } | PortError::Bind(_) => {
-                Failure::new(Symptom::NoPortFree, error.to_string())
+                Failure::new(Symptom::NoPortFree, chain(&error))
                     .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
             }
             PortError::Ledger(error) => Failure::new(Symptom::FilesystemFailed, chain(&error)),

@@ -40,6 +40,14 @@ impl Course {
         }
     }
 
+    /// How many rounds are planned before the first one begins: one if a failure may end the run after any of them.
+    pub(super) fn planned_rounds(&self) -> NonZeroU32 {
+        match self.rounds() {
+            Some(rounds) if !self.until_failure => rounds,
+            Some(_) | None => NonZeroU32::MIN,
+        }
+    }
+
     /// Whether cells are told apart by their repetition.
     pub(super) fn repeats(&self) -> bool {
         self.rounds() != Some(NonZeroU32::MIN)

@@ -140,6 +140,14 @@ fn sources(deploy: &Deploy, base: &Path) -> Result<Sources, PlanError> {
     Ok(sources)
 }
 
+/// The `round`th repetition of `cells`, in their order.
+pub(super) fn repeated(cells: &[Cell], round: u32) -> impl Iterator<Item = Cell> {
+    cells.iter().map(move |cell| Cell {
+        id: cell.id.repetition(round),
+        ..cell.clone()
+    })
+}
+
 /// What the plans of a run are made from.
 pub(super) struct Planner {
     /// What objects are rendered from.
@@ -165,11 +173,8 @@ pub(super) struct Planner {
 impl Planner {
     /// The plans of the `round`th repetition of `cells`, in their order; the first round is the cells themselves.
     pub(super) fn round(&self, cells: &[Cell], round: u32) -> Vec<Arc<CellPlan>> {
-        let repeated = cells.iter().map(|cell| Cell {
-            id: cell.id.repetition(round),
-            ..cell.clone()
-        });
-        repeated.map(|cell| Arc::new(self.first(cell))).collect()
+        let cells = repeated(cells, round);
+        cells.map(|cell| Arc::new(self.first(cell))).collect()
     }
 
     fn first(&self, cell: Cell) -> CellPlan {

@@ -138,7 +138,7 @@ async fn why_not_kind(clock: &RunClock) -> Option<String> {
         Err(timed_out) => timed_out.to_string(),
     };
     Some(format!(
-        "no real clusters, for the Docker engine does not answer ({failure}); to get them, start Docker"
+        "no real clusters, for the Docker engine can't be used ({failure})"
     ))
 }
 

@@ -170,7 +170,7 @@ impl Resumption {
             .map(|session| session.facts.token.as_str());
         let tokens: Vec<&str> = std::iter::once(first).chain(later).collect();
         let mut told = Vec::new();
-        match gc::gc_of(state, &tokens).await {
+        match Box::pin(gc::gc_of(state, &tokens)).await {
             Ok(report) if report.is_clean() => {}
             Ok(_) => told.push("something is left of an earlier session of this run".to_owned()),
             Err(error) => told.push(format!(

@@ -14,13 +14,14 @@ use super::dispatch;
 use super::facts;
 use super::line::Lines;
 use super::order::{Expected, longest_first};
+use super::plan::repeated;
 use super::request::{RunOutcome, RunRequest};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
 use crate::event::CellEnd;
 use crate::event::{Emitter, Event, Failure, RunVerdict, Severity, Symptom, Termination};
 use crate::machine::HistoryFile;
-use crate::matrix::Phase;
+use crate::matrix::{Cell, Phase};
 use crate::record::{self, Counted, RunModel};
 use crate::secret::hide_in_log;
 
@@ -156,6 +157,7 @@ impl<'r> Run<'r> {
 
     async fn preflight_and_rounds(&mut self) {
         let preflight = self.preflight().await;
+        self.expect(1);
         let some_began = self.cells(&self.plans, &preflight).await;
         if self.request.course.until_failure {
             self.further_rounds(&preflight, some_began).await;
@@ -197,12 +199,29 @@ impl<'r> Run<'r> {
             if self.shared.stop.seen_red() || !some_began || is_cut_off {
                 return;
             }
+            self.expect(round);
             let plans = self.request.planner.round(&self.request.cells, round);
             self.shared.events.emit(Event::CellsAdded {
                 cells: facts::summaries(self.request, &plans),
             });
             some_began = self.cells(&plans, preflight).await;
         }
+    }
+
+    /// Says which cells will come: all that are planned, and those of the round after `round` if there may be one.
+    fn expect(&self, round: u32) {
+        let request = self.request;
+        let planned = self.plans.iter().map(|plan| plan.cell.clone());
+        let mut cells: Vec<Cell> = if round == 1 {
+            planned.collect()
+        } else {
+            Vec::new()
+        };
+        let last = request.course.rounds().map_or(u32::MAX, u32::from);
+        if request.course.until_failure && round < last {
+            cells.extend(repeated(&request.cells, round + 1));
+        }
+        self.shared.provider.expect(&cells);
     }
 
     /// Every cell of `plans` in a task of its own. Returns whether any of them began.
@@ -273,10 +292,7 @@ impl<'r> Run<'r> {
 
 /// The plans that are made before the first event: of all rounds, where there is a last one and no failure ends them before.
 fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
-    let rounds = match request.course.rounds() {
-        Some(rounds) if !request.course.until_failure => rounds.get(),
-        Some(_) | None => 1,
-    };
+    let rounds = request.course.planned_rounds().get();
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
     let settled = &request.earlier.settled;
     plans

@@ -20,6 +20,9 @@ use crate::matrix::{Cell, Matrix, ProviderChoice};
 use crate::record::{RecordWriter, Sink};
 use crate::suite::Interruption;
 
+/// How many cells a run may have, each round counted.
+const MOST_CELLS: usize = 10_000;
+
 /// Selected cells, and where and how to run them.
 pub struct Session {
     /// The matrix file, as it was named. Paths in it are relative to its folder.
@@ -83,6 +86,16 @@ pub enum SessionError {
     /// The ledger can't be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The rounds have more cells than a run may have.
+    #[error(
+        "{cells} cells in {rounds} rounds are more than the {MOST_CELLS} cells that a run may have"
+    )]
+    TooManyCells {
+        /// How many cells were selected.
+        cells: usize,
+        /// How often.
+        rounds: NonZeroU32,
+    },
     /// A report's second place can't be used.
     #[error("failed to prepare the folder of {}", path.display())]
     Copy {
@@ -98,7 +111,7 @@ impl SessionError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Provider(error) => error.is_configuration(),
-            Self::Plan(_) => true,
+            Self::Plan(_) | Self::TooManyCells { .. } => true,
             Self::Folder(_) | Self::Resume(_) | Self::Ledger(_) | Self::Copy { .. } => false,
         }
     }
@@ -111,6 +124,10 @@ impl SessionError {
             Self::Ledger(_) => {
                 Some("name another folder for the state in E2E_MATRIX_STATE_DIR".to_owned())
             }
+            Self::TooManyCells { .. } => Some(
+                "select fewer cells with `--filter`, or run fewer rounds with `--repeat`"
+                    .to_owned(),
+            ),
             Self::Plan(_) | Self::Resume(_) | Self::Copy { .. } => None,
         }
     }
@@ -121,6 +138,7 @@ impl SessionError {
 /// # Errors
 /// Everything that can be refused before the first cluster. What fails later is in the outcome.
 pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
+    bounded(session.cells.len(), session.course.planned_rounds())?;
     let base = base(&session.path);
     let clock = RunClock::new();
     let state = StateFolder::of_user();
@@ -194,6 +212,14 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         sinks,
     })
     .await)
+}
+
+/// Every cell of every round is planned before the first one begins.
+fn bounded(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
+    match cells.checked_mul(rounds.get() as usize) {
+        Some(all) if all <= MOST_CELLS => Ok(()),
+        Some(_) | None => Err(SessionError::TooManyCells { cells, rounds }),
+    }
 }
 
 impl Session {

@@ -1,11 +1,12 @@
 //! Reads the manifests that `[deploy]` names: regular files of text, within limits, below a folder that ends.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::plan::PlanError;
+use crate::machine::read_text;
 use crate::manifest::{self, Folder};
 
 /// The size up to which a manifest is read, in bytes.
@@ -64,7 +65,7 @@ impl Reader {
             let message = format!("the folder holds more than {MAX_FILES} manifests");
             return Err(failed(path, io::Error::other(message)));
         }
-        let text = text(path).map_err(|source| failed(path, source))?;
+        let text = read_text(path, MAX_FILE).map_err(|source| failed(path, source))?;
         self.files.insert(name, text);
         Ok(())
     }
@@ -77,28 +78,9 @@ fn failed(path: &Path, source: io::Error) -> PlanError {
     }
 }
 
-fn text(path: &Path) -> io::Result<String> {
-    // Opening a pipe would wait for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .split(|byte| *byte == b'\n')
-            .count();
-        io::Error::other(format!("line {line} is not UTF-8"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::symlink;
 
     use super::*;

@@ -80,7 +80,7 @@ impl MockClient {
             .map_err(|error| {
                 Failure::new(
                     Symptom::ForwardLost,
-                    format!("failed to make a client for the mock: {error}"),
+                    format!("failed to make a client for the mock: {}", chain(&error)),
                 )
             })?;
         let base = format!("http://{address}");
@@ -212,7 +212,11 @@ impl Follower {
     }
 
     async fn once(&mut self) -> Result<std::convert::Infallible, StreamError> {
-        let answer = self.http.get(&self.url).send().await?.error_for_status()?;
+        let asking = self.http.get(&self.url).send();
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, asking)
+            .await
+            .map_err(|_| StreamError::Silent)??
+            .error_for_status()?;
         let mut bytes = std::pin::pin!(answer.bytes_stream().eventsource());
         let mut view = View::default();
         loop {
@@ -249,12 +253,12 @@ enum StreamError {
     Ended,
 }
 
-async fn next_event<E: std::fmt::Display>(
+async fn next_event<E: std::error::Error + 'static>(
     events: &mut (impl Stream<Item = Result<eventsource_stream::Event, E>> + Unpin),
 ) -> Result<String, StreamError> {
     match tokio::time::timeout(SILENCE, events.next()).await {
         Ok(Some(Ok(event))) => Ok(event.data),
-        Ok(Some(Err(error))) => Err(StreamError::Read(error.to_string())),
+        Ok(Some(Err(error))) => Err(StreamError::Read(chain(&error))),
         Ok(None) => Err(StreamError::Ended),
         Err(_) => Err(StreamError::Silent),
     }

@@ -175,7 +175,10 @@ impl Cluster for ExistingCluster {
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let (tenant, shared) = (&self.tenant, &self.shared);
         let client = shared.client().await?;
-        let access = Access::open(client.clone(), deadline.remaining()).await?;
+        let opening = Access::open(client.clone(), deadline.remaining());
+        let opened = deadline.run(opening).await;
+        let access =
+            opened.map_err(|timed_out| late("the API server's first answer", timed_out))??;
         let version = access.server_version.clone();
         let entering = async {
             self.take_turn(client, deadline).await?;
@@ -295,9 +298,7 @@ impl Cluster for ExistingCluster {
         let client = self.shared.client().await?;
         if !self.has_turn.load(Ordering::SeqCst) {
             self.tenant.leave(deadline).await;
-            let turn = self.turn(client);
-            let released = deadline.run(turn.release()).await;
-            released.map_err(|timed_out| late("letting the cluster go", timed_out))??;
+            self.turn(client).release(deadline).await?;
             let gone = self.tenant.plan.ledger.gone(&self.own_namespace());
             gone.map_err(|error| unkept(&error))?;
             return Ok(Cleared::default());
@@ -313,19 +314,22 @@ impl Cluster for ExistingCluster {
         };
         let clearing = self.tenant.steps.measure("clear", clearing);
         let cleared = deadline.run(clearing).await;
-        turn.release().await?;
-        cleared.map_err(|timed_out| {
+        // The clean-up may have used up its deadline.
+        let released = turn.release(&self.tenant.plan.clock.deadline(ANSWER)).await;
+        let cleared = cleared.map_err(|timed_out| {
             let message = format!("clean-up {timed_out}");
             Failure::new(Symptom::CleanupIncomplete, message)
                 .with_remedy("`e2e-matrix gc` removes what is left, once the run has ended")
-        })?
+        })??;
+        released.map(|()| cleared)
     }
 
     async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let plan = &self.tenant.plan;
         self.tenant.leave(deadline).await;
         if self.has_turn.load(Ordering::SeqCst) {
-            self.turn(self.shared.client().await?).release().await?;
+            let turn = self.turn(self.shared.client().await?);
+            turn.release(deadline).await?;
         }
         let commands = self.commands();
         let left = LedgerContents::read(plan.ledger.folder()).map_err(|error| unkept(&error))?;

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use kube::Client;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::reclaim::{ExistingResource, NAMESPACE};
 use crate::cluster::kubernetes::client;
 use crate::cluster::quoted;
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::machine::absolute;
+use crate::machine::{absolute, check_size};
 use crate::matrix::Existing;
 
 /// The context of a kubeconfig. Holds no secret: they stay in the files.
@@ -124,15 +125,24 @@ fn of_user() -> Vec<PathBuf> {
     }
 }
 
+/// The size up to which a kubeconfig is read, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+
 fn read(files: &[PathBuf]) -> Result<Kubeconfig, Failure> {
     let mut whole = Kubeconfig::default();
     for file in files {
-        let unreadable = |error: kube::config::KubeconfigError| {
-            let message = format!("the kubeconfig {} can't be used: {error}", file.display());
+        let unreadable = |error: KubeconfigError| {
+            let message = format!(
+                "the kubeconfig {} can't be used: {}",
+                file.display(),
+                chain(&error)
+            );
             Failure::new(Symptom::BadConfiguration, message).with_remedy(
                 "name another one with `--kubeconfig`, or as `kubeconfig` under `[existing]`",
             )
         };
+        check_size(file, MAX_FILE)
+            .map_err(|source| unreadable(KubeconfigError::ReadConfig(source, file.clone())))?;
         let part = Kubeconfig::read_from(file).map_err(unreadable)?;
         whole = whole.merge(part).map_err(unreadable)?;
     }

@@ -15,6 +15,7 @@ use serde_json::json;
 use super::marks::FOLDER;
 use crate::cluster::NodeName;
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::Evidence;
 
 /// How long a node may take to start the pod and the pod to wipe; a foreign image may never end.
@@ -69,7 +70,7 @@ pub(super) async fn wipe(
 
 /// Runs the pod to its end, and believes only what it says of the folder.
 async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
-    let text = |error: kube::Error| error.to_string();
+    let text = |error: kube::Error| chain(&error);
     pods.create(&PostParams::default(), &pod)
         .await
         .map_err(text)?;
@@ -78,7 +79,7 @@ async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
         matches!(phase, Some("Succeeded" | "Failed"))
     };
     let waited = Box::pin(await_condition(pods.clone(), name, ended)).await;
-    waited.map_err(|error| error.to_string())?;
+    waited.map_err(|error| chain(&error))?;
     let log = pods.logs(name, &LogParams::default()).await.map_err(text)?;
     if log.lines().any(|line| line == "wiped") {
         Ok(())

@@ -86,7 +86,9 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
     if resource.is_namespace() {
         let cleared = clear::namespace(&client, name, run, entry.deadline).await?;
         // A cell that died may still have its turn in the cluster.
-        Turn::new(&client, name, run).release().await?;
+        Turn::new(&client, name, run)
+            .release(entry.deadline)
+            .await?;
         for warning in cleared.warnings {
             tracing::warn!(run, "{warning}");
         }

@@ -154,8 +154,19 @@ impl Turn {
         }
     }
 
-    /// Lets it go, where it is still ours.
-    pub(super) async fn release(&self) -> Result<(), Failure> {
+    /// Releases the Lease by `deadline` if it is still ours.
+    pub(super) async fn release(&self, deadline: &Deadline) -> Result<(), Failure> {
+        let released = deadline.run(self.delete()).await;
+        released.unwrap_or_else(|timed_out| {
+            let message = format!(
+                "the release of the Lease {NAMESPACE}/{NAME} {timed_out}; it lapses {} s after its last renewal",
+                HELD.as_secs()
+            );
+            Err(Failure::new(Symptom::ApiServerGone, message))
+        })
+    }
+
+    async fn delete(&self) -> Result<(), Failure> {
         let failed = |error: kube::Error| unusable(&error);
         let Some(lease) = self.api.get_opt(NAME).await.map_err(failed)? else {
             return Ok(());
@@ -200,4 +211,26 @@ fn in_use(lease: &Lease) -> Failure {
 fn lost() -> Failure {
     let message = "another run has taken the cluster: this one gave no sign of life for too long";
     Failure::new(Symptom::ApiServerGone, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::deadline::RunClock;
+
+    #[tokio::test]
+    async fn a_release_that_hangs_ends_with_its_deadline() {
+        let hangs = tower::service_fn(async |_| {
+            std::future::pending::<Result<http::Response<kube::client::Body>, Infallible>>().await
+        });
+        let turn = Turn::new(&Client::new(hangs, "default"), "cell", "run");
+        let deadline = RunClock::new().deadline(Duration::from_millis(50));
+        let releasing = tokio::time::timeout(HELD, turn.release(&deadline));
+        let failure = releasing.await.expect("it ends").unwrap_err();
+        let expected = "the release of the Lease default/e2e-matrix";
+        assert!(failure.message.starts_with(expected), "{failure}");
+        assert!(failure.message.contains("lapses 60 s after"), "{failure}");
+    }
 }

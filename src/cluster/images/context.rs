@@ -31,7 +31,8 @@ impl Context {
         collect(&folder, Path::new(""), &ignored, &mut files)
             .map_err(|error| unreadable(&folder, error))?;
         files.sort();
-        let mut tar = tar::Builder::new(Vec::new());
+        let bytes = size(&folder, &files).map_err(|error| unreadable(&folder, error))?;
+        let mut tar = tar::Builder::new(Vec::with_capacity(bytes));
         tar.mode(tar::HeaderMode::Deterministic);
         tar.follow_symlinks(false);
         for file in &files {
@@ -52,6 +53,24 @@ impl Context {
     pub(super) fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.tar).into()
     }
+}
+
+/// The size up to which a context is read, in MiB: it is in memory as a whole.
+const MAX_SIZE: u64 = 512;
+
+/// About how many bytes the tar of `files` has.
+fn size(folder: &Path, files: &[PathBuf]) -> io::Result<usize> {
+    let mut bytes = 0_u64;
+    for file in files {
+        bytes = bytes.saturating_add(1024 + fs::symlink_metadata(folder.join(file))?.len());
+    }
+    if bytes > MAX_SIZE << 20 {
+        let message = format!(
+            "the build context is larger than {MAX_SIZE} MiB; name what the image does not need in .dockerignore"
+        );
+        return Err(io::Error::other(message));
+    }
+    usize::try_from(bytes).map_err(io::Error::other)
 }
 
 /// The files below `folder`/`below`, relative to `folder`.

@@ -14,30 +14,14 @@ use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
 use super::archive::{Archive, atomically, hexadecimal, prune};
+use super::connect::gone;
 use super::context::Context;
 use super::rootfs::Rootfs;
 use super::{ImageNames, LABEL, LOCK, Role, Sources, unreadable};
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{Lock, StateFolder};
 use crate::matrix::{Build, ImageSource};
-
-/// Connects to the engine that the environment names, at the newest API version that both know.
-pub async fn connect() -> Result<Docker, Failure> {
-    let connected = match Docker::connect_with_defaults() {
-        Ok(docker) => docker.negotiate_version().await,
-        Err(error) => Err(error),
-    };
-    connected.map_err(|error| gone(&error))
-}
-
-/// The engine does not answer.
-fn gone(error: &Error) -> Failure {
-    Failure::new(
-        Symptom::EngineGone,
-        format!("the container engine does not answer: {error}"),
-    )
-    .with_remedy("start Docker, or let DOCKER_HOST name a running engine; `docker version` must show a server")
-}
 
 /// Makes sure that both images are in the engine and in an archive of their own or a common one. Safe to call from many
 /// processes at once: one does the work.
@@ -181,7 +165,10 @@ async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
 fn build_failed(what: &str, error: &Error) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,
-        format!("the container engine failed to make an image of {what}: {error}"),
+        format!(
+            "the container engine failed to make an image of {what}: {}",
+            chain(error)
+        ),
     )
 }
 
@@ -203,7 +190,10 @@ pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), F
     pulled.map_err(|error| {
         Failure::new(
             symptom,
-            format!("image {name} is not there and can't be pulled: {error}"),
+            format!(
+                "image {name} is not there and can't be pulled: {}",
+                chain(&error)
+            ),
         )
         .with_remedy(format!(
             "`docker pull {name}` must work, or the image must be there already"

@@ -4,6 +4,7 @@
 //! knows of clusters.
 
 mod archive;
+mod connect;
 mod context;
 mod elf;
 mod engine;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use archive::remove_unused;
 pub use archive::{Archive, ArchivedImage};
-pub use engine::{connect, ensure, pull};
+pub use connect::connect;
+pub use engine::{ensure, pull};
 pub use name::{ImageNames, image_names};
 
 use crate::event::{Failure, Symptom};

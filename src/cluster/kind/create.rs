@@ -22,10 +22,11 @@ use super::tuning::DNS_PATCH;
 use super::work::Work;
 use super::{destroy, node_image, stale};
 use crate::cluster::NodeName;
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::marked::MARK;
 use crate::machine::private_folder;
-use crate::machine::process::Group;
+use crate::machine::process::{Group, ProcessError};
 
 /// How long a kind that is told to end may take to have its containers there, so that none appears behind the back of clean-up.
 const CALL_BACK: Duration = Duration::from_secs(10);
@@ -133,7 +134,7 @@ fn write_files(work: &Work) -> std::io::Result<()> {
 async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Result<(), Failure> {
     let files = Files::of(work);
     let mut group = spawn(work, image, &files)?;
-    let failed = |error| Failure::new(Symptom::ProcessFailed, format!("{error}"));
+    let failed = |error: ProcessError| Failure::new(Symptom::ProcessFailed, chain(&error));
     if let Some(status) = stop.run_until_cancelled(group.wait()).await {
         return judge(status.map_err(failed)?, &files.output());
     }
@@ -183,8 +184,7 @@ fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors);
-    Group::spawn(&mut command)
-        .map_err(|error| Failure::new(Symptom::ToolMissing, format!("{error}")))
+    Group::spawn(&mut command).map_err(|error| Failure::new(Symptom::ToolMissing, chain(&error)))
 }
 
 fn judge(status: ExitStatus, output: &Path) -> Result<(), Failure> {
@@ -271,7 +271,7 @@ pub(super) async fn follow(work: &Work) {
                 }
             }
             Err(error) => {
-                let message = format!("the container engine's events broke off: {error}");
+                let message = format!("the container engine's events broke off: {}", chain(&error));
                 work.lost
                     .set(Err(Failure::new(Symptom::EngineGone, message)));
                 return;

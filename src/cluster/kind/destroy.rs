@@ -20,8 +20,9 @@ use super::work::Work;
 use crate::cluster::StepLog;
 use crate::cluster::reclaim::ledger_failed;
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::machine::LiveClaims;
+use crate::machine::{LiveClaims, open_files};
 
 /// How long a removal may take before something is suspected to hold it up. The engine itself gives up after twelve seconds.
 const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
@@ -30,7 +31,7 @@ const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
 pub(super) fn engine_failed(error: &Error) -> Failure {
     Failure::new(
         Symptom::EngineGone,
-        format!("the container engine failed: {error}"),
+        format!("the container engine failed: {}", chain(error)),
     )
 }
 
@@ -40,6 +41,7 @@ pub(super) async fn destroy(
     steps: &StepLog,
     deadline: &Deadline,
 ) -> Result<Vec<Evidence>, Failure> {
+    open_files::use_reserve();
     let removing = steps.measure("delete", remove_all(work));
     let mut evidence = match deadline.run(removing).await {
         Ok(removed) => removed?,

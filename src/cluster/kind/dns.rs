@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::tuning::patches_dns_late;
 use super::work::Work;
+use crate::error::chain;
 
 const NAME: &str = "coredns";
 
@@ -27,10 +28,10 @@ pub(super) async fn tune(work: &Work) {
     let tuning = async {
         Box::pin(await_condition(api.clone(), NAME, conditions::is_created()))
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error))?;
         let patch = Patch::Strategic(patch);
         let patched = api.patch(NAME, &PatchParams::default(), &patch).await;
-        patched.map_err(|error| error.to_string())
+        patched.map_err(|error| chain(&error))
     };
     if let Err(error) = work.steps.measure("coredns tuned", tuning).await {
         tracing::debug!(error, "CoreDNS stays as it is");

@@ -12,6 +12,7 @@ use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
 use crate::cluster::retry::every;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// How long a node's containerd may take to answer; phases have shorter deadlines of their own.
@@ -69,7 +70,7 @@ fn failed(node: &NodeName, why: &str) -> Failure {
 
 async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<String, String> {
     let output = exec(docker, node.as_str(), command, None).await;
-    output.map_err(|error| error.to_string())?.success()
+    output.map_err(|error| chain(&error))?.success()
 }
 
 /// Waits until the node's containerd answers. Returns its snapshotter.
@@ -115,10 +116,7 @@ async fn import(
         "-",
     ];
     let output = exec(docker, node.as_str(), &command, Some(&archive.path)).await;
-    output
-        .map_err(|error| error.to_string())?
-        .success()
-        .map(|_| ())
+    output.map_err(|error| chain(&error))?.success().map(|_| ())
 }
 
 /// Compares the configuration digest that the node has under the image's name with the one that was sent.

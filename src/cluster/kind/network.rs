@@ -4,6 +4,7 @@
 //! Two clusters that each find it missing would make two of one name, and then neither works.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -17,6 +18,7 @@ use super::claim::{KindResource, Live, NetworkClaim};
 use super::destroy::engine_failed;
 use super::nodes::is_missing;
 use crate::cluster::reclaim::{Reclaimed, ledger_failed};
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{Ledger, LedgerContents, LiveClaims, Lock, StateFolder, read_dead};
 
@@ -34,6 +36,8 @@ pub(super) const LABEL: &str = "e2e-matrix.network";
 
 /// Held while a run begins or ends to use the network, and while the network is made or removed.
 const LOCK: &str = "network";
+/// How long it may be held: the engine has two minutes for each of a few calls.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A run's use of the network.
 pub(super) enum Use {
@@ -236,14 +240,17 @@ fn request(mtu: Option<&str>, ipv6: bool, seal: &str) -> NetworkCreateRequest {
 }
 
 async fn lock(state: &StateFolder) -> Result<Lock, Failure> {
-    let lock = Lock::take(&state.lock(LOCK)).await;
+    let lock = Lock::take_within(&state.lock(LOCK), PATIENCE).await;
     lock.map_err(|error| ledger_failed(&error.into()))
 }
 
 fn failed(error: &Error) -> Failure {
     let failure = Failure::new(
         Symptom::ClusterNotUp,
-        format!("failed to make the Docker network `{NETWORK}`: {error}"),
+        format!(
+            "failed to make the Docker network `{NETWORK}`: {}",
+            chain(error)
+        ),
     );
     if error.to_string().contains("address pool") {
         failure.with_remedy("remove unused networks with `docker network prune`, or widen `default-address-pools` in the engine's configuration")

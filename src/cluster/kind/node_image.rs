@@ -9,6 +9,7 @@ use super::destroy::engine_failed;
 use super::nodes::is_missing;
 use super::work::Work;
 use crate::cluster::images;
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::Lock;
 use crate::matrix::{Cell, KubernetesVersion};
@@ -101,7 +102,7 @@ pub(super) async fn check(docker: &Docker, cell: &Cell) -> Result<NodeImage, Fai
     let image = resolve(docker, cell).await?;
     if !image.is_present {
         let found = docker.inspect_registry_image(&image.name, None).await;
-        found.map_err(|error| missing(&image.name, cell, &error.to_string()))?;
+        found.map_err(|error| missing(&image.name, cell, &chain(&error)))?;
     }
     Ok(image)
 }
@@ -114,8 +115,7 @@ pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failu
         let name = format!("node-image-{}", cell.kubernetes);
         let path = work.shared.options.state.lock(&name);
         let lock = Lock::take(&path).await;
-        let _lock =
-            lock.map_err(|error| Failure::new(Symptom::FilesystemFailed, error.to_string()))?;
+        let _lock = lock.map_err(|error| Failure::new(Symptom::FilesystemFailed, chain(&error)))?;
         if !resolve(docker, cell).await?.is_present {
             let pulling = images::pull(docker, &image.name, Symptom::NodeImageMissing);
             work.steps.measure("node image pull", pulling).await?;

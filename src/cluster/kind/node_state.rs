@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use super::nodes::exec;
 use super::work::Work;
 use crate::cluster::NodeName;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Rendered;
 
@@ -126,7 +127,7 @@ async fn run(
     let mut command = vec!["sh", "-c", script, "sh"];
     command.extend(paths.iter().map(String::as_str));
     let output = exec(docker, node.as_str(), &command, None).await;
-    let output = output.map_err(|error| error.to_string());
+    let output = output.map_err(|error| chain(&error));
     let told = output.and_then(super::nodes::Output::success);
     told.map_err(|why| {
         let message = format!("failed to look into node {node}: {why}");

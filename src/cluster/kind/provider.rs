@@ -16,6 +16,7 @@ use super::{KindOptions, destroy, network, preflight, pulse};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
 use crate::cluster::{CellPlan, Cluster, ClusterName, NAMESPACE, Provider, Survey};
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
 use crate::machine::{Ledger, process};
@@ -169,8 +170,11 @@ impl Provider for KindProvider {
 
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure> {
         let looked = preflight::preflight(&self.0, cells, deadline).await?;
-        self.0.pool.expect(cells);
         Ok(looked.into())
+    }
+
+    fn expect(&self, cells: &[Cell]) {
+        self.0.pool.expect(cells);
     }
 
     /// A worker is about half the work of a control plane.
@@ -243,7 +247,7 @@ pub(super) async fn kind_version(options: &KindOptions) -> Result<String, Failur
     let deadline = options.clock.deadline(std::time::Duration::from_secs(20));
     let output = process::output(Command::new("kind").arg("version"), &deadline)
         .await
-        .map_err(|error| missing(error.to_string()))?;
+        .map_err(|error| missing(chain(&error)))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         return Err(missing(format!("`kind version` failed: {}", stderr.trim())));

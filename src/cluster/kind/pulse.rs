@@ -7,6 +7,7 @@ use bollard::Docker;
 
 use super::work::Work;
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// How often it is felt.
@@ -34,7 +35,7 @@ pub(super) async fn watch(work: &Work) {
 pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Failure> {
     let why = match deadline.run(docker.ping()).await {
         Ok(Ok(_)) => return Ok(()),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => chain(&error),
         Err(timed_out) => format!("a ping {timed_out}"),
     };
     let message = format!("the container engine does not answer any more: {why}");

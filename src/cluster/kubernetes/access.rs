@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use backon::Retryable;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tower::timeout::TimeoutLayer;
 
 use super::watch::View;
 use crate::cluster::retry::every;
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// An API server that answers.
@@ -43,21 +46,113 @@ impl Access {
     }
 }
 
+/// How long a client waits for an API server.
+struct Patience {
+    /// For a connection to open.
+    connect: Duration,
+    /// For an answer to begin.
+    answer: Duration,
+    /// For the next byte on a connection. On a watch, the API server sends a bookmark at least every minute; the mock sends
+    /// an event through its forward at least every 15 s.
+    silence: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(5),
+    answer: Duration::from_secs(30),
+    silence: Duration::from_secs(100),
+};
+
 /// A client by `kubeconfig`, as the user `options` choose.
 pub(crate) async fn client(
     kubeconfig: Kubeconfig,
     options: &KubeConfigOptions,
 ) -> Result<Client, Failure> {
     let config = Config::from_custom_kubeconfig(kubeconfig, options).await;
-    let mut config = config.map_err(|error| unusable(&error))?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).map_err(|error| unusable(&error))
+    let config = config.map_err(|error| unusable(&error))?;
+    limited(config, &PATIENCE).map_err(|error| unusable(&error))
+}
+
+/// The one place that makes clients, so that each has its limits.
+fn limited(mut config: Config, patience: &Patience) -> kube::Result<Client> {
+    config.connect_timeout = Some(patience.connect);
+    config.read_timeout = Some(patience.silence);
+    let builder = ClientBuilder::try_from(config)?;
+    let answer = TimeoutLayer::new(patience.answer);
+    Ok(builder.with_layer(&answer).build())
 }
 
 /// There is no way to the API server.
-pub(crate) fn unusable(error: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
+    no_way(&chain(error))
+}
+
+/// There is no way to the API server, and `why`.
+pub(crate) fn no_way(why: &str) -> Failure {
     Failure::new(
         Symptom::ClusterNotUp,
-        format!("the API server can't be reached: {error}"),
+        format!("the API server can't be reached: {why}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::Api;
+    use kube::api::WatchParams;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A client of an API server that takes a request, says `answer`, and then nothing more.
+    async fn silent_after(answer: &'static str, patience: &Patience) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _read = stream.read(&mut request).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let config = Config::new(format!("http://{address}").parse().unwrap());
+        limited(config, patience).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_never_answers_is_given_up() {
+        let patience = Patience {
+            connect: LONG,
+            answer: SHORT,
+            silence: LONG,
+        };
+        let client = silent_after("", &patience).await;
+        let asking = tokio::time::timeout(LONG / 4, client.apiserver_version());
+        let error = asking.await.expect("it is given up").unwrap_err();
+        assert!(chain(&error).contains("timed out"), "{}", chain(&error));
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_falls_silent_is_given_up() {
+        let patience = Patience {
+            connect: LONG,
+            answer: LONG,
+            silence: SHORT,
+        };
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let client = silent_after(head, &patience).await;
+        let pods: Api<Pod> = Api::default_namespaced(client);
+        let watching = async {
+            let watch = pods.watch(&WatchParams::default(), "0").await?;
+            std::pin::pin!(watch).try_next().await
+        };
+        let next = tokio::time::timeout(LONG / 4, watching).await;
+        let next = next.expect("it is given up");
+        assert!(next.is_err(), "{next:?}");
+    }
 }

@@ -13,6 +13,7 @@ use kube::{Api, Client, discovery};
 use super::refusal::is_objects_fault;
 use crate::cluster::milestone::Milestone;
 use crate::cluster::retry::every;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
@@ -135,7 +136,10 @@ impl Applier {
             };
             let decided = await_condition(api, &name, decided).await;
             let decided = decided.map_err(|error| {
-                let message = format!("failed to wait until {name} is established: {error}");
+                let message = format!(
+                    "failed to wait until {name} is established: {}",
+                    chain(&error)
+                );
                 Failure::new(Symptom::ApiServerGone, message)
             })?;
             if let Some(why) = decided.as_ref().and_then(name_conflict) {
@@ -191,13 +195,15 @@ fn refused(object: &Object, error: &kube::Error) -> Failure {
         kube::Error::Discovery(_) => Failure::new(
             Symptom::ObjectRefused,
             format!(
-                "the API server knows no {} {}, which {title} is: {error}",
-                object.api_version, object.kind
+                "the API server knows no {} {}, which {title} is: {}",
+                object.api_version,
+                object.kind,
+                chain(error)
             ),
         ),
         error => Failure::new(
             Symptom::ApiServerGone,
-            format!("failed to apply {title}: {error}"),
+            format!("failed to apply {title}: {}", chain(error)),
         ),
     }
 }

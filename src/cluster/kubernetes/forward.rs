@@ -12,6 +12,7 @@ use super::Kube;
 use super::health::{alive, is_pod_ready};
 use super::pods::Owner;
 use crate::cluster::{CellPlan, Connect, Forward, Stream};
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// The Service's port that is forwarded.
@@ -33,7 +34,7 @@ pub(crate) fn open(plan: &CellPlan, kube: Arc<Kube>) -> Result<Forward, Failure>
         namespace: plan.namespace.clone(),
         service: plan.rendered.mock().service.clone(),
     };
-    Forward::start(listener, Arc::new(connect)).map_err(|error| failed(error.to_string()))
+    Forward::start(listener, Arc::new(connect)).map_err(|error| failed(chain(&error)))
 }
 
 struct ThroughApiServer {

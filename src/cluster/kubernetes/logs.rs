@@ -12,6 +12,7 @@ use super::health::place;
 use super::pods::Owner;
 use super::ready::agent_pod;
 use crate::cluster::{CellPlan, NodeName};
+use crate::error::chain;
 use crate::event::{Failure, LogTail, Symptom};
 
 /// How long reading one log may take: a cluster that has failed may not answer.
@@ -103,7 +104,7 @@ async fn read(
         .run(reading)
         .await
         .map_err(|timed_out| timed_out.to_string())?;
-    let log = log.map_err(|error| error.to_string())?;
+    let log = log.map_err(|error| chain(&error))?;
     Ok(plan.mask.apply(&log))
 }
 

@@ -19,5 +19,5 @@ mod tenant;
 pub(crate) mod wait;
 pub(crate) mod watch;
 
-pub(crate) use access::{Access, Kube, client, unusable};
+pub(crate) use access::{Access, Kube, client, no_way, unusable};
 pub(crate) use tenant::Tenant;

@@ -13,6 +13,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::unusable;
+use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// The objects of a kind that are in no namespace.
@@ -56,8 +57,8 @@ pub(crate) async fn delete<K>(api: &Api<K>, name: &str) -> Result<(), Failure>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let failed = |error: &dyn std::fmt::Display| {
-        let message = format!("failed to remove {name}: {error}");
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        let message = format!("failed to remove {name}: {}", chain(error));
         Failure::new(Symptom::CleanupIncomplete, message)
     };
     let deleted = api.delete(name, &DeleteParams::foreground()).await;

@@ -14,6 +14,7 @@ use super::wait::{Look, until};
 use super::watch::Snapshot;
 use crate::cluster::{CellPlan, NodeName};
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each.
@@ -38,7 +39,7 @@ pub(crate) async fn restart(
     };
     deleting
         .map_err(|timed_out| failed(timed_out.to_string()))?
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(chain(&error)))?;
     until(&kube.view, deadline, |snapshot| look(snapshot, &old)).await
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::pods::Workloads;
+use crate::error::chain;
 
 /// The copies. They stop changing when the tasks behind them are cancelled.
 pub(crate) struct View {
@@ -95,11 +96,11 @@ impl Troubles {
         if matches!(code, Some(401..=405))
             || (code.is_some() && matches!(error, InitialListFailed(_)))
         {
-            let message = status.map_or_else(|| error.to_string(), |status| status.message.clone());
+            let message = status.map_or_else(|| chain(error), |status| status.message.clone());
             self.refused
                 .insert(what.to_owned(), Refused { code, message });
         } else {
-            self.unreachable = Some(error.to_string());
+            self.unreachable = Some(chain(error));
         }
     }
 }

@@ -20,8 +20,9 @@ use crate::cluster::{
     CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, NodeName, Programs, Stream, quoted,
 };
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
-use crate::machine::{HostResource, LedgerError};
+use crate::machine::{HostResource, LedgerError, open_files};
 use crate::manifest;
 
 /// How long the last check waits for a failing liveness probe to run again: more than the kubelet's default period.
@@ -137,7 +138,7 @@ impl Connect for MockConnect {
 }
 
 fn unkept(error: &LedgerError) -> Failure {
-    Failure::new(Symptom::FilesystemFailed, failure::chain(error))
+    Failure::new(Symptom::FilesystemFailed, chain(error))
 }
 
 fn unforwarded(error: impl std::fmt::Display) -> Failure {
@@ -239,7 +240,8 @@ impl Cluster for LocalCluster {
         let listener = self.controller.plan.take_listener();
         let listener = listener.ok_or_else(|| unforwarded("no port is held for it"))?;
         let connect = Arc::new(MockConnect(self.board().clone()));
-        let forward = Forward::start(listener, connect).map_err(unforwarded)?;
+        let forward =
+            Forward::start(listener, connect).map_err(|error| unforwarded(chain(&error)))?;
         let address = forward.address();
         let mut held = self.forward.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Some(Arc::new(forward));
@@ -343,6 +345,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
+        open_files::use_reserve();
         let mut evidence = self.end(deadline).await;
         let Controller {
             plan,

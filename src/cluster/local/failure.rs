@@ -1,10 +1,10 @@
 //! Failures and evidence in the shapes that this provider says them in.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// A row of evidence that concerns the cell.
@@ -25,7 +25,7 @@ pub(super) fn row(
 
 /// A file or folder of the cell that can't be used.
 pub(super) fn filesystem(path: &Path, error: &io::Error) -> Failure {
-    let message = format!("failed to use {}: {error}", path.display());
+    let message = format!("failed to use {}: {}", path.display(), chain(error));
     Failure::new(Symptom::FilesystemFailed, message)
 }
 
@@ -35,11 +35,4 @@ pub(super) fn container(what: impl Display) -> Failure {
         Symptom::ContainerConfig,
         format!("the container can't be made from its description: {what}"),
     )
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::announce::{Listener, Listeners};
 use super::blueprint::Blueprint;
 use super::board::{PodEnd, Role, State};
-use super::failure::chain;
 use super::kubelet::Kubelet;
 use super::probe::{Finding, Watch};
 use super::{logs, volumes};
+use crate::error::chain;
 use crate::machine::private_folder;
 use crate::machine::process::Group;
 

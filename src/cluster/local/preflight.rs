@@ -3,14 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use super::blueprint::program;
 use super::board::Role;
 use super::failure::row;
 use crate::cluster::Programs;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::machine::probe;
+use crate::machine::{open_files, probe};
 use crate::matrix::Cell;
 
 /// Open files of runner and mock that an agent needs: its log, its pipes, its connections.
@@ -58,24 +56,19 @@ fn is_executable(path: &Path) -> bool {
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// Raises this process's soft limit, which its children inherit, as far as the hard one lets it.
+/// Whether this process may open `needed` files.
 fn open_files(needed: u64) -> Result<Evidence, Failure> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < needed) {
-        let current = Some(limit.maximum.map_or(needed, |most| most.min(needed)));
-        let raised = Rlimit { current, ..limit };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::debug!(%error, "failed to raise the limit of open files");
-        }
-    }
-    let seen = getrlimit(Resource::Nofile).current;
+    let seen = open_files::raise();
     if seen.is_some_and(|seen| seen < needed) {
         let message = format!(
-            "{needed} open files are needed, {} are allowed",
+            "the limit of open files is {}, and {needed} are needed",
             in_words(seen)
         );
-        return Err(Failure::new(Symptom::MachineTooSmall, message)
-            .with_remedy(format!("raise the limit with `ulimit -Hn {needed}`")));
+        return Err(
+            Failure::new(Symptom::MachineTooSmall, message).with_remedy(format!(
+                "raise the limit with `ulimit -n {needed}`; if the shell refuses, the hard limit is too low, and only root can raise it"
+            )),
+        );
     }
     Ok(row(
         "open files",

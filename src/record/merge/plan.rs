@@ -51,6 +51,9 @@ pub enum MergeError {
     },
 }
 
+/// How many missing shards are named.
+const MOST_NAMED: usize = 20;
+
 /// The merge, before any event is copied.
 #[derive(Debug)]
 pub struct Plan {
@@ -198,9 +201,18 @@ fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     let count = first.count;
     let filled = u32::try_from(first.cells).unwrap_or(u32::MAX).min(count);
     let missing = (1..=filled).filter(|index| !there.contains(index));
-    let missing: Vec<String> = missing.map(|index| format!("{index}/{count}")).collect();
-    if !missing.is_empty() {
-        lacks.push(format!("shards are missing: {}", missing.join(", ")));
+    // The numbers come from the records, and may be as large as they like.
+    let named: Vec<String> = missing
+        .take(MOST_NAMED)
+        .map(|index| format!("{index}/{count}"))
+        .collect();
+    if !named.is_empty() {
+        let all = filled as usize - there.range(1..=filled).count();
+        let more = match all - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        lacks.push(format!("shards are missing: {}{more}", named.join(", ")));
     }
     lacks
 }

@@ -227,3 +227,22 @@ fn runs_of_several_providers_are_no_run() {
     let error = merged(&[&one, &two]).unwrap_err();
     assert!(matches!(error, MergeError::Providers { .. }), "{error}");
 }
+
+#[test]
+fn numbers_of_shards_beyond_any_run_cost_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let one = run(place.path(), "one", 0, &MIXED[..1], |facts| {
+        let mut last = shard(7, "a");
+        (last.count, last.cells) = (u32::MAX, usize::MAX);
+        facts.shard = Some(last);
+    });
+    let (plan, _) = merged(&[&one]).unwrap();
+    let [warning] = &warnings(&plan)[..] else {
+        panic!("{:?}", warnings(&plan));
+    };
+    assert!(
+        warning.starts_with("shards are missing: 1/4294967295, 2/"),
+        "{warning}"
+    );
+    assert!(warning.ends_with(" and 4294967274 more"), "{warning}");
+}

@@ -42,6 +42,36 @@ fn verdicts_are_those_of_fresh_clusters() {
     assert_eq!(reuses.count(), 4);
 }
 
+/// One cluster serves every round, whether the number of rounds is known from the beginning or a failure may end them.
+#[test]
+#[ignore = "needs kind (creates 2 clusters)"]
+fn every_round_gets_the_cluster_of_the_one_before() {
+    for rounds in [
+        &["--repeat", "3"][..],
+        &["--repeat", "3", "--until-failure"],
+    ] {
+        let place = Scratch::new();
+        let matrix = place.path().join("matrix.toml");
+        std::fs::write(&matrix, "[matrix]\nkubernetes = [\"1.36\"]\n").unwrap();
+        let mut command = place.command(&["--provider", "kind", "--reuse"]);
+        let output = command
+            .envs(inherited(&INHERITED))
+            .arg("--out")
+            .arg(record::folder(&place).with_file_name(""))
+            .args(rounds)
+            .timeout(PATIENCE)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(
+            told.contains("1 cluster instead of 3"),
+            "{rounds:?}: {told}"
+        );
+        record::assert_nothing_else_is_left(&place, &record::read(&place));
+    }
+}
+
 /// How a cell ended, and in which phase.
 fn end(run: &RunModel, id: &str) -> (CellVerdict, Option<Phase>) {
     let cell = record::cell(run, id);

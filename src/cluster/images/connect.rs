@@ -1,0 +1,92 @@
+//! The way to the container engine, and what is in the way.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+
+use crate::error::{causes, chain};
+use crate::event::{Failure, Symptom};
+
+/// Where the engine listens unless `DOCKER_HOST` says otherwise.
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// How long the engine may take to say its version.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Connects to the engine that the environment names, at the newest API version that both know.
+pub async fn connect() -> Result<Docker, Failure> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let host = if host.is_empty() { DEFAULT_HOST } else { &host };
+    let docker = Docker::connect_with_host(host).map_err(|error| unreachable(host, &error))?;
+    let version = tokio::time::timeout(ANSWER, docker.negotiate_version()).await;
+    version
+        .unwrap_or(Err(Error::RequestTimeoutError))
+        .map_err(|error| unreachable(host, &error))
+}
+
+/// The engine at an address that was usable before does not answer any more.
+pub(super) fn gone(error: &Error) -> Failure {
+    failure(
+        format!("the container engine does not answer: {}", chain(error)),
+        "start Docker, or set DOCKER_HOST to a running engine; `docker version` must show a server",
+    )
+}
+
+/// There is no way to the engine at `host`.
+fn unreachable(host: &str, error: &Error) -> Failure {
+    let place = host.strip_prefix("unix://").unwrap_or(host);
+    let why = chain(error);
+    match reason(error) {
+        Some(ErrorKind::PermissionDenied) => failure(
+            format!("permission to use the container engine's socket {place} is denied: {why}"),
+            "add your user to the group that owns the socket (`sudo usermod -aG docker \"$USER\"`, then log in again), use rootless Docker, or set DOCKER_HOST to an engine that you may use",
+        ),
+        Some(ErrorKind::NotFound) => failure(
+            format!("the container engine's socket {place} does not exist"),
+            "start Docker, or set DOCKER_HOST to a running engine; `docker context ls` lists the addresses of those that you have set up",
+        ),
+        Some(ErrorKind::ConnectionRefused) => failure(
+            format!("no container engine listens on {place}: {why}"),
+            "start Docker, or set DOCKER_HOST to a running engine",
+        ),
+        _ if is_address(error) => failure(
+            format!("DOCKER_HOST is `{host}`, which is no address that e2e-matrix can use: {why}"),
+            "set DOCKER_HOST to `unix:///path/to/docker.sock` or `tcp://host:port`, or unset it for the engine on this machine",
+        ),
+        _ => failure(
+            format!("the container engine at {place} does not answer: {why}"),
+            "start Docker, or set DOCKER_HOST to a running engine; `docker version` must show a server",
+        ),
+    }
+}
+
+/// What the operating system said, if it was asked.
+fn reason(error: &Error) -> Option<ErrorKind> {
+    if let Error::SocketNotFoundError(path) = error {
+        // Also the answer for a socket in a folder that the user may not enter.
+        let found = std::fs::metadata(path);
+        return Some(found.map_or_else(|error| error.kind(), |_| ErrorKind::NotFound));
+    }
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+        .last()
+}
+
+/// Whether the address itself is what can't be used.
+fn is_address(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnsupportedURISchemeError { .. }
+            | Error::URLParseError { .. }
+            | Error::InvalidURIError { .. }
+            | Error::InvalidURIPartsError { .. }
+            | Error::HttpClientError { .. }
+    )
+}
+
+fn failure(message: String, remedy: &str) -> Failure {
+    Failure::new(Symptom::EngineGone, message).with_remedy(remedy)
+}

@@ -1,0 +1,90 @@
+//! Files that never end, wait for a writer, or are far too large: refused at once, in little memory.
+
+use std::fs::{self, File};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::support::Scratch;
+
+const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
+/// Each of them is refused within milliseconds; more is a hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the binary says of `arguments` in a gibibyte of memory, and its exit code.
+fn run(place: &Scratch, arguments: &str) -> (String, Option<i32>) {
+    let own = place.process(&[]);
+    let mut command = Command::new("/bin/sh");
+    let limited = format!("ulimit -v 1048576; exec \"$0\" {arguments}");
+    command
+        .args(["-c", &limited])
+        .arg(own.get_program())
+        .current_dir(place.path())
+        .env_clear();
+    for (key, value) in own.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    let begun = Instant::now();
+    let output = assert_cmd::Command::from_std(command)
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(begun.elapsed() < PATIENCE, "{arguments} hung: {stderr}");
+    (stderr, output.status.code())
+}
+
+#[test]
+fn pipes_devices_and_huge_files_are_refused() {
+    let place = Scratch::new();
+    let path = |name: &str| place.path().join(name);
+    fs::write(path("matrix.toml"), MATRIX).unwrap();
+    mknodat(
+        CWD,
+        path("pipe"),
+        FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    File::create(path("sparse"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let regular = "it is not a regular file";
+    let cases = [
+        ("list --matrix pipe", regular),
+        ("list --matrix /dev/zero", regular),
+        ("list --matrix sparse", "it is larger than 1 MiB"),
+        ("list --shard 1/2 --history pipe", regular),
+        (
+            "list --shard 1/2 --history sparse",
+            "it is larger than 16 MiB",
+        ),
+        ("report ./pipe", "there is no run `./pipe`"),
+        ("report ./sparse", "line 1 is longer than 16 MiB"),
+        ("replay ./sparse", "line 1 is longer than 16 MiB"),
+    ];
+    let wrong = cases.into_iter().filter_map(|(arguments, text)| {
+        let (stderr, code) = run(&place, arguments);
+        (code != Some(2) || !stderr.contains(text))
+            .then(|| format!("{arguments}: {code:?} {stderr}"))
+    });
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn more_cells_than_a_run_may_have_are_refused() {
+    let place = Scratch::new();
+    fs::write(
+        place.path().join("matrix.toml"),
+        "[matrix]\nkubernetes = [\"1.35\", \"1.36\"]\n",
+    )
+    .unwrap();
+    let (stderr, code) = run(&place, "--provider local --repeat 10000");
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("2 cells in 10000 rounds"), "{stderr}");
+    assert!(stderr.contains("--repeat"), "{stderr}");
+}

@@ -1,0 +1,115 @@
+//! Runs that may open too few files: they end with a clear failure, without spinning, and leave nothing.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+use crate::kill::running::Running;
+use crate::support::Scratch;
+
+const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
+
+fn place() -> Scratch {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    place
+}
+
+/// Nothing is left in the ledgers of `place`.
+fn assert_clean(place: &Scratch) {
+    let runs = place.path().join("state/runs");
+    let left = fs::read_dir(runs).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "a ledger is left");
+}
+
+#[test]
+fn a_limit_that_is_too_low_is_named_before_the_first_cell() {
+    let place = place();
+    let run = place.process(&["--provider", "local"]);
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "ulimit -n 64; exec \"$0\" --provider local"])
+        .arg(run.get_program())
+        .current_dir(place.path())
+        .env_clear();
+    for (key, value) in run.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    let output = command.output().unwrap();
+    let streams = [output.stderr, output.stdout].concat();
+    let stderr = String::from_utf8_lossy(&streams);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    for text in [
+        "the limit of open files is 64",
+        "ulimit -n",
+        "machine-too-small",
+    ] {
+        assert!(stderr.contains(text), "{stderr}");
+    }
+    assert_clean(&place);
+}
+
+#[test]
+fn a_soft_limit_is_raised() {
+    let place = place();
+    let run = place.process(&["--provider", "local"]);
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "ulimit -Sn 64; exec \"$0\" --provider local"])
+        .arg(run.get_program())
+        .current_dir(place.path())
+        .env_clear();
+    for (key, value) in run.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+}
+
+#[test]
+fn running_out_in_the_middle_of_a_run_ends_it_without_spinning() {
+    let place = place();
+    let arguments = ["--provider", "local", "--verbose"];
+    let mut running = Running::start(place.process(&arguments));
+    running.wait_for("preflight");
+    let process = running.process();
+    let open = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero()));
+    let open = open.unwrap().count() as u64;
+    limit(process, open);
+    let begun = Instant::now();
+    running.wait_for("BROKEN");
+    let busy = processor_time(process);
+    let ended = running.end();
+    assert!(begun.elapsed() < Duration::from_secs(90), "{ended:?}");
+    assert!(busy < Duration::from_secs(10), "{busy:?}");
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let told = ended.stderr.join("\n");
+    assert!(told.contains("ulimit -n"), "{told}");
+    assert_clean(&place);
+}
+
+fn limit(process: Pid, files: u64) {
+    let limit = Rlimit {
+        current: Some(files),
+        // Inherited from here. What is above the soft limit is the reserve.
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    prlimit(Some(process), Resource::Nofile, limit).unwrap();
+}
+
+/// The time that `process` has spent on processors, in hundredths of a second as the kernel counts it.
+fn processor_time(process: Pid) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    let stat = stat.unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields: Vec<u64> = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    Duration::from_millis(fields.iter().sum::<u64>() * 10)
+}
