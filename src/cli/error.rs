@@ -13,6 +13,7 @@ use crate::record::RecordError;
 use crate::record::merge::MergeError;
 use crate::report::{Surroundings, WriteError};
 use crate::runner::{ResumeError, SessionError};
+use crate::secret::log_mask;
 
 /// Why a command ends before its work.
 #[derive(Debug, thiserror::Error)]
@@ -177,10 +178,11 @@ pub(super) fn print(error: &CliError, color: Color) {
 }
 
 fn render(error: &CliError, colored: bool) -> String {
-    match error {
+    let text = match error {
         CliError::Report(report) => graphical(report, colored),
         error => lines(error),
-    }
+    };
+    log_mask().apply(&text)
 }
 
 /// The same without colour.

@@ -31,6 +31,7 @@ struct FromEnvironment {
 /// `runner` is the path of the `e2e-matrix` binary.
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     super::install_tls();
+    super::log::install_panics();
     let arguments = Arguments::from_args();
     let mut options = FromEnvironment::parse_from([OsString::from("e2e-matrix")]).run;
     options

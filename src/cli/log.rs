@@ -1,6 +1,10 @@
 //! The runner's own log, for who looks into the runner: to stderr, and only where it is asked for. What users must know is said in events.
 
-use std::io;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::panic::{self, PanicHookInfo};
+use std::thread;
 
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +32,26 @@ pub(super) fn install(filter: &LogFilter) {
     }
 }
 
+/// Says panics on stderr as the standard library does, but without secrets.
+pub(super) fn install_panics() {
+    // A closed stderr must not turn a panic into an abort.
+    panic::set_hook(Box::new(|info| {
+        drop(io::stderr().write_all(panic_text(info).as_bytes()));
+    }));
+}
+
+fn panic_text(info: &PanicHookInfo<'_>) -> String {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let mut text = format!("\nthread '{name}' {info}\n");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "stack backtrace:\n{backtrace}");
+    }
+    log_mask().apply(&text)
+}
+
 /// Standard error without secrets. Each write is a whole line of the log.
 struct Masked;
 
@@ -40,5 +64,30 @@ impl io::Write for Masked {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::secret::{Mask, Secret, hide_in_log};
+
+    #[test]
+    fn panics_show_no_secret() {
+        hide_in_log(&Mask::new([Secret::new("canary-in-a-panic")]));
+        let said = Arc::new(Mutex::new(String::new()));
+        let hook = Arc::clone(&said);
+        panic::set_hook(Box::new(move |info| {
+            *hook.lock().unwrap() = panic_text(info);
+        }));
+        let panicked = panic::catch_unwind(|| panic!("what failed: canary-in-a-panic"));
+        drop(panic::take_hook());
+        assert!(panicked.is_err());
+        let said = said.lock().unwrap();
+        assert!(said.contains("src/cli/log.rs"), "{said}");
+        assert!(said.contains("what failed: ***\n"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
     }
 }

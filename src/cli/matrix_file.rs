@@ -8,8 +8,9 @@ use super::error::CliError;
 use super::options::{SelectOptions, ShardOptions};
 use crate::event::ShardFacts;
 use crate::machine::read_text;
-use crate::matrix::{Cell, Estimates, Filter, Matrix, Timings, select, short_hash};
+use crate::matrix::{Cell, Estimates, Filter, Matrix, Timings, resolve, select, short_hash};
 use crate::runner::Selection;
+use crate::secret::Secret;
 
 /// The matrix file's name where none is given.
 const FILE: &str = "matrix.toml";
@@ -32,6 +33,16 @@ pub(super) struct Selected {
 }
 
 impl Selected {
+    /// Puts what comes from this process's environment into the cells. Returns all that the file says to be secret.
+    pub(super) fn resolve(&mut self) -> Result<Vec<Secret>, CliError> {
+        let name = self.path.display().to_string();
+        let file = (name.as_str(), self.text.as_str());
+        resolve(&self.matrix, &mut self.cells, file, |name| {
+            std::env::var(name)
+        })
+        .map_err(CliError::report)
+    }
+
     /// The digest of a selection of this file with `filters` and `shard`.
     pub(super) fn digest_with(&self, filters: &[String], shard: Option<&ShardFacts>) -> String {
         digest(&self.text, filters, shard)

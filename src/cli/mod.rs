@@ -90,6 +90,9 @@ pub fn main() -> ExitCode {
     let Cli { command, run, log } = Cli::parse();
     // Agent and mock have logs of their own.
     let has_own = matches!(command, Some(Command::Agent(_) | Command::Mockapi(_)));
+    if !has_own {
+        log::install_panics();
+    }
     if let Some(filter) = log.filter(|_| !has_own) {
         log::install(&filter);
     }

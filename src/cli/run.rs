@@ -165,10 +165,10 @@ fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliE
     })
 }
 
-/// The session that runs the cells of `selected`.
+/// The session that runs the cells of `selected`, with what they take from the environment.
 pub(super) fn session(
     options: &RunOptions,
-    selected: Selected,
+    mut selected: Selected,
     runner: PathBuf,
     gc: String,
     part: Option<Part>,
@@ -178,10 +178,12 @@ pub(super) fn session(
         summary: options.summary.clone(),
     };
     let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
+    let secrets = selected.resolve()?;
     Ok(Session {
         path: selected.path,
         matrix: selected.matrix,
         cells: selected.cells,
+        secrets,
         course: options.course.course(),
         selection: selected.selection,
         warnings: selected.warnings,

@@ -35,7 +35,7 @@ pub struct CellPlan {
     pub ledger: Arc<Ledger>,
     /// What deadlines are made of.
     pub clock: RunClock,
-    /// Hides the cell's secrets in what is kept of it.
+    /// Hides the run's secrets in what is kept of the cell.
     pub mask: Mask,
     /// The value that marks the cell's processes.
     pub mark: String,

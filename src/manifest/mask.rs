@@ -23,7 +23,7 @@ pub(super) fn secrets<'o>(
         }
         of_variables(&object.value, &mut found);
     }
-    of_keys(agent_config, &mut found);
+    of_keys(agent_config, false, &mut found);
     found
 }
 
@@ -31,11 +31,11 @@ fn of_secret(value: &Value, found: &mut Vec<Secret>) {
     for field in CONTENT {
         let table = value.get(field).and_then(Value::as_object);
         for text in table.into_iter().flat_map(|table| table.values()) {
-            let Some(text) = text.as_str() else { continue };
-            let decoded = STANDARD.decode(text).ok();
+            let Some(text) = scalar(text) else { continue };
+            let decoded = STANDARD.decode(&text).ok();
             let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-            found.extend(decoded.map(Secret::new));
-            found.push(Secret::new(text));
+            found.extend(decoded.and_then(Secret::guessed));
+            found.extend(Secret::guessed(text));
         }
     }
 }
@@ -44,11 +44,11 @@ fn of_secret(value: &Value, found: &mut Vec<Secret>) {
 fn of_variables(value: &Value, found: &mut Vec<Secret>) {
     match value {
         Value::Object(table) => {
-            let text = |key| table.get(key).and_then(Value::as_str);
+            let text = |key| table.get(key).and_then(scalar);
             if let (Some(name), Some(value)) = (text("name"), text("value"))
-                && is_secret_name(name)
+                && is_secret_name(&name)
             {
-                found.push(Secret::new(value));
+                found.extend(Secret::guessed(value));
             }
             table.values().for_each(|value| of_variables(value, found));
         }
@@ -57,19 +57,30 @@ fn of_variables(value: &Value, found: &mut Vec<Secret>) {
     }
 }
 
-/// The texts below all keys whose names say that they are secret.
-fn of_keys(value: &Value, found: &mut Vec<Secret>) {
+/// The values below all keys whose names say that they are secret; `is_secret` if one stands above `value`.
+fn of_keys(value: &Value, is_secret: bool, found: &mut Vec<Secret>) {
     match value {
         Value::Object(table) => {
             for (name, value) in table {
-                match value {
-                    Value::String(text) if is_secret_name(name) => found.push(Secret::new(text)),
-                    value => of_keys(value, found),
-                }
+                of_keys(value, is_secret || is_secret_name(name), found);
             }
         }
-        Value::Array(list) => list.iter().for_each(|value| of_keys(value, found)),
+        Value::Array(list) => {
+            for value in list {
+                of_keys(value, is_secret, found);
+            }
+        }
+        value if is_secret => found.extend(scalar(value).and_then(Secret::guessed)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The text, or the number as a text: where one does not fit, errors quote it.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::secret::Mask;
+
 /// One of a file's documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document {
@@ -72,6 +74,17 @@ impl ManifestProblem {
 /// All problems of a deployment; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestProblems(pub Vec<ManifestProblem>);
+
+impl ManifestProblems {
+    /// The same without secrets: what does not fit is quoted.
+    pub(super) fn masked(mut self, mask: &Mask) -> Self {
+        for problem in &mut self.0 {
+            problem.message = mask.apply(&problem.message);
+            problem.remedy = mask.apply(&problem.remedy);
+        }
+        self
+    }
+}
 
 impl fmt::Display for ManifestProblems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

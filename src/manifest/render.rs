@@ -11,8 +11,8 @@ use super::{
     Agent, ManifestProblem, ManifestProblems, Mock, Object, Part, Place, Rendered, Shared, Sources,
     Step, base_agent_config, document, locate, merge, names,
 };
-use super::{patch, shared};
-use crate::secret::Secret;
+use super::{mask, patch, shared};
+use crate::secret::{Mask, Secret};
 
 /// Everything that a cell's objects depend on.
 pub struct Inputs<'a> {
@@ -93,7 +93,11 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
             notices,
             token: inputs.bootstrap_token.clone(),
         }),
-        _ => Err(ManifestProblems(problems)),
+        _ => {
+            let objects = steps.iter().flat_map(|step| &step.objects);
+            let mask = Mask::new(mask::secrets(objects, &agent_config));
+            Err(ManifestProblems(problems).masked(&mask))
+        }
     }
 }
 

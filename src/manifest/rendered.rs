@@ -103,11 +103,10 @@ impl Rendered {
         secrets
     }
 
-    /// Every part as a file to keep, name and YAML, with all secrets masked.
-    pub fn masked_yaml(&self) -> Vec<(String, String)> {
-        let mask = Mask::new(self.secrets());
+    /// Every part as a file to keep, name and YAML, without what `mask` hides and the content of every Secret.
+    pub fn masked_yaml(&self, mask: &Mask) -> Vec<(String, String)> {
         let keep = |step: &Step| {
-            let yaml = mask::yaml(&step.objects, &mask);
+            let yaml = mask::yaml(&step.objects, mask);
             (step.part.kept_as(), yaml)
         };
         self.steps.iter().map(keep).collect()

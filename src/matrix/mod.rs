@@ -5,6 +5,7 @@
 mod cell;
 mod counter;
 mod duration;
+mod environment;
 mod filter;
 #[cfg(test)]
 mod fuzz;
@@ -13,6 +14,7 @@ mod parse;
 mod phase;
 mod ports;
 mod problem;
+mod redact;
 mod retry;
 mod settings;
 mod shard;
@@ -22,6 +24,7 @@ mod version;
 pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use counter::Counter;
 pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
+pub use environment::{FromEnv, Place, resolve};
 pub use filter::{Filter, FilterProblem, FilterProblems, select};
 pub use phase::{Phase, PhaseSettings, RestartScope};
 pub use ports::{PortRange, PortRangeError};

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::redact::Redacted;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
 /// One thing that is wrong with a matrix file, with the places that show it and a way out.
@@ -85,10 +86,18 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The problems of the file `name` with content `text`; `None` where there are none.
+    /// The problems of the file `name` with content `text`; `None` if there are none. They show no secret of the file.
     pub(super) fn of(name: &str, text: &str, mut problems: Vec<Problem>) -> Option<Self> {
+        if problems.is_empty() {
+            return None;
+        }
         problems.sort_by_key(Problem::offset);
-        (!problems.is_empty()).then(|| Self {
+        let Redacted { text, mask } = Redacted::of(text);
+        for problem in &mut problems {
+            problem.message = mask.apply(&problem.message);
+            problem.help = problem.help.take().map(|help| mask.apply(&help));
+        }
+        Some(Self {
             source: NamedSource::new(name, Arc::from(text)),
             problems,
         })

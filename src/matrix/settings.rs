@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::{Cell, PhaseSettings, PortRange, RetrySettings};
+use super::{Cell, FromEnv, PhaseSettings, PortRange, RetrySettings};
 
 /// A validated matrix file: its cells in order, and everything that holds for all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,6 +219,10 @@ pub struct RunSettings {
     pub keep: Keep,
     /// Whether cells that differ only in config get the same kind cluster, one after another.
     pub reuse: bool,
+    /// Texts that no output may show.
+    pub secrets: Vec<String>,
+    /// The same, in variables of the runner's environment.
+    pub secrets_from_env: Vec<FromEnv<()>>,
 }
 
 impl Default for RunSettings {
@@ -232,6 +236,8 @@ impl Default for RunSettings {
             retry: RetrySettings::default(),
             keep: Keep::Never,
             reuse: false,
+            secrets: Vec::new(),
+            secrets_from_env: Vec::new(),
         }
     }
 }

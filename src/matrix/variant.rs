@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigName, Counter};
+use super::environment::Place;
+use super::{ConfigName, Counter, FromEnv};
 
 /// One value of the `config` axis. `default` without a table is the seed's configuration, unchanged.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Variant {
     pub expect: Expectations,
     /// The agent container's additional environment.
     pub env: BTreeMap<String, String>,
+    /// What of `agent` and `env` comes from the runner's environment, until [`super::resolve`] puts it there.
+    pub from_env: Vec<FromEnv<Place>>,
     /// What goes into kind's own configuration file; wins over everything that is put there by default.
     pub kind: Map<String, Value>,
 }

@@ -45,22 +45,26 @@ pub(super) struct Sourced {
     images: ImageNames,
     probes: bool,
     token: Secret,
+    /// What the matrix file says to be secret.
+    secrets: Vec<Secret>,
     /// Many cells have the same: it depends on config, namespace and what keeps the cell apart.
     rendered: Mutex<HashMap<(ConfigName, String), Arc<Rendered>>>,
 }
 
 impl Sourced {
-    /// Reads what `[deploy]` names below `base`.
+    /// Reads what `[deploy]` names below `base`; `secrets` are those of the matrix file.
     pub(super) fn read(
         deploy: &Deploy,
         base: &Path,
         images: ImageNames,
+        secrets: Vec<Secret>,
     ) -> Result<Self, PlanError> {
         Ok(Self {
             sources: sources(deploy, base)?,
             images,
             probes: deploy.probes,
             token: Secret::new(BOOTSTRAP_TOKEN),
+            secrets,
             rendered: Mutex::default(),
         })
     }
@@ -114,10 +118,11 @@ impl Sourced {
         Ok(())
     }
 
-    /// Hides the secrets of everything that was rendered.
+    /// Hides the secrets of the matrix file and of everything that was rendered.
     pub(super) fn mask(&self) -> Mask {
         let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        Mask::new(rendered.values().flat_map(|rendered| rendered.secrets()))
+        let rendered = rendered.values().flat_map(|rendered| rendered.secrets());
+        Mask::new(rendered.chain(self.secrets.iter().cloned()))
     }
 
     /// What there is to know about the texts that were rendered, each thing once.
@@ -152,6 +157,8 @@ pub(super) fn repeated(cells: &[Cell], round: u32) -> impl Iterator<Item = Cell>
 pub(super) struct Planner {
     /// What objects are rendered from.
     pub sourced: Sourced,
+    /// Hides the run's secrets.
+    pub mask: Mask,
     /// Where cells run.
     pub provider: Arc<dyn Provider>,
     /// Whether places stay.
@@ -190,7 +197,7 @@ impl Planner {
             unreachable!("the run began because this could be rendered: {error}")
         });
         CellPlan {
-            mask: Mask::new(rendered.secrets()),
+            mask: self.mask.clone(),
             cluster,
             namespace,
             rendered,

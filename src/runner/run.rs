@@ -23,15 +23,12 @@ use crate::event::{Emitter, Event, Failure, RunVerdict, Severity, Symptom, Termi
 use crate::machine::HistoryFile;
 use crate::matrix::{Cell, Phase};
 use crate::record::{self, Counted, RunModel};
-use crate::secret::hide_in_log;
 
 /// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
-    let mask = request.planner.sourced.mask();
-    hide_in_log(&mask);
     let dispatcher = dispatch::start(
-        mask,
+        request.planner.mask.clone(),
         std::mem::take(&mut request.sinks),
         std::mem::take(&mut request.earlier.folding),
         request.earlier.next_sequence,

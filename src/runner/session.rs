@@ -18,6 +18,7 @@ use crate::event::Severity;
 use crate::machine::{History, HistoryFile, Ledger, LedgerError, Owner, StateFolder, absolute};
 use crate::matrix::{Cell, Matrix, ProviderChoice};
 use crate::record::{RecordWriter, Sink};
+use crate::secret::{Mask, Secret, hide_in_log};
 use crate::suite::Interruption;
 
 /// How many cells a run may have, each round counted.
@@ -31,6 +32,8 @@ pub struct Session {
     pub matrix: Matrix,
     /// The selected cells.
     pub cells: Vec<Cell>,
+    /// What the matrix file says to be secret.
+    pub secrets: Vec<Secret>,
     /// What selected them.
     pub selection: Selection,
     /// What there is to know about the selection.
@@ -139,6 +142,7 @@ impl SessionError {
 /// Everything that can be refused before the first cluster. What fails later is in the outcome.
 pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     bounded(session.cells.len(), session.course.planned_rounds())?;
+    hide_in_log(&Mask::new(session.secrets.iter().cloned()));
     let base = base(&session.path);
     let clock = RunClock::new();
     let state = StateFolder::of_user();
@@ -156,8 +160,15 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     };
     let provider = choose(settings.provider, options).await?;
     let images = provider.provider.images();
-    let sourced = Sourced::read(&session.matrix.deploy, &base, images)?;
+    let sourced = Sourced::read(
+        &session.matrix.deploy,
+        &base,
+        images,
+        std::mem::take(&mut session.secrets),
+    )?;
     sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
+    let mask = sourced.mask();
+    hide_in_log(&mask);
     let folder = session.folder()?;
     prepare(&session.copies)?;
     let mut earlier = Earlier::default();
@@ -197,6 +208,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         cells: session.cells,
         planner: Planner {
             sourced,
+            mask,
             provider: Arc::clone(&provider.provider),
             keep: settings.keep,
             prefix: settings.prefix.clone(),

@@ -63,8 +63,7 @@ pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
 
 /// Writes what is going to be applied into the cell's folder, secrets masked. A full disk is worth a warning, no failure.
 pub(crate) async fn keep_manifests(context: &Context) {
-    for (file, text) in context.plan.rendered.masked_yaml() {
-        let text = context.plan.mask.apply(&text);
+    for (file, text) in context.plan.rendered.masked_yaml(&context.plan.mask) {
         let file = format!("manifests/{file}");
         if let Err(error) = write(&context.plan.output, &file, &text).await {
             unwritten(context, &file, error);

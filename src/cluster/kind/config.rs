@@ -114,6 +114,7 @@ mod tests {
                 agent: Map::new(),
                 expect: Expectations::default(),
                 env: BTreeMap::new(),
+                from_env: Vec::new(),
                 kind,
             }),
             tags: BTreeSet::new(),

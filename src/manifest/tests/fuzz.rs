@@ -137,7 +137,7 @@ fn survive(texts: BTreeMap<&str, String>) {
     for shared in [None, Some(super::shared::apart())] {
         case.shared = shared;
         match case.render() {
-            Ok(rendered) => drop((rendered.masked_yaml(), rendered.notices().len())),
+            Ok(rendered) => drop((super::kept(&rendered), rendered.notices().len())),
             Err(problems) => {
                 assert!(!problems.is_empty());
                 let said = super::said(&problems);

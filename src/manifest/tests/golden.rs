@@ -6,7 +6,7 @@ use super::{Case, TOKEN};
 
 #[test]
 fn the_rendered_set_is_what_is_documented() {
-    let kept = Case::builtin().rendered().masked_yaml();
+    let kept = super::kept(&Case::builtin().rendered());
     let text: Vec<String> = kept
         .iter()
         .map(|(name, yaml)| format!("# {name}\n{yaml}"))
@@ -51,7 +51,7 @@ fn objects_come_in_the_documented_order() {
 #[test]
 fn the_same_inputs_give_the_same_texts() {
     let case = Case::builtin();
-    assert_eq!(case.rendered().masked_yaml(), case.rendered().masked_yaml());
+    assert_eq!(super::kept(&case.rendered()), super::kept(&case.rendered()));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn tokens_are_masked_wherever_they_stand() {
     ]
     .into();
     let rendered = case.rendered();
-    let kept = rendered.masked_yaml();
+    let kept = super::kept(&rendered);
     let text: String = kept.into_iter().map(|(_, yaml)| yaml).collect();
     assert!(!text.contains(TOKEN));
     assert!(!text.contains("correct-horse"));

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Shared, Sources, render};
-use crate::secret::Secret;
+use crate::secret::{Mask, Secret};
 
 /// A token that no manifest holds by chance.
 const TOKEN: &str = "a-token-of-the-tests";
@@ -77,6 +77,11 @@ impl Case {
 /// The problems as a person reads them, one a line.
 fn said(problems: &[ManifestProblem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
+}
+
+/// Every part as it is kept.
+fn kept(rendered: &Rendered) -> Vec<(String, String)> {
+    rendered.masked_yaml(&Mask::new(rendered.secrets()))
 }
 
 fn value<'r>(rendered: &'r Rendered, kind: &str, name: &str, pointer: &str) -> &'r Value {

@@ -63,6 +63,17 @@ const DAEMON_SET_EDITS: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn a_secret_that_does_not_fit_is_not_quoted() {
+    let variables =
+        "            - {name: API_TOKEN, value: 48151623}\n            - name: MY_NODE_NAME\n";
+    let text = DAEMON_SET.replace("            - name: MY_NODE_NAME\n", variables);
+    let problems = Case::new(with_file("daemonset.yaml", text)).render();
+    let said = said(&problems.err().unwrap()).join("\n");
+    assert!(said.contains("does not fit its type"), "{said}");
+    assert!(!said.contains("48151623"), "{said}");
+}
+
+#[test]
 fn a_daemon_set_that_would_be_refused_is_found() {
     let of = |(from, to): &(&str, &str)| {
         assert!(DAEMON_SET.contains(from), "{from:?} is not there");

@@ -5,6 +5,7 @@
 use serde_json::{Map, Number, Value};
 use toml::de::{DeInteger, DeValue};
 
+use super::from_env;
 use super::reader::{Entry, Table};
 
 /// The table as a JSON object.
@@ -39,6 +40,8 @@ fn value(entry: Entry<'_>) -> Option<Value> {
             let elements = entry.list()?.into_iter().filter_map(value);
             Some(Value::Array(elements.collect()))
         }
+        // Whoever may refer to the environment puts the value here.
+        DeValue::Table(_) if from_env::is_reference(entry) => Some(Value::Null),
         DeValue::Table(_) => {
             let table = entry.table(format!("`{}`", entry.key))?;
             Some(Value::Object(object(&table)))

@@ -6,6 +6,7 @@
 mod axes;
 mod expand;
 mod expect;
+mod from_env;
 mod images;
 mod json;
 mod link;

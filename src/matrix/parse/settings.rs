@@ -2,11 +2,15 @@
 
 use toml::de::DeValue;
 
+use super::from_env;
 use super::images::path;
 use super::reader::{Entry, Located, Table};
 use super::retry;
 use crate::matrix::problem::Problem;
-use crate::matrix::{Deploy, Existing, Jobs, Keep, PortRange, Prefix, ProviderChoice, RunSettings};
+use crate::matrix::{
+    Deploy, Existing, FromEnv, Jobs, Keep, PortRange, Prefix, ProviderChoice, RunSettings,
+};
+use crate::secret::Secret;
 
 /// The `[deploy]` table.
 pub(super) fn deploy(root: &Table<'_>) -> Deploy {
@@ -29,7 +33,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         return default;
     };
     let own: &[&str] = &[
-        "provider", "jobs", "ports", "prefix", "tuned", "keep", "reuse",
+        "provider", "jobs", "ports", "prefix", "tuned", "keep", "reuse", "secrets",
     ];
     table.only(&[own, &retry::KEYS].concat());
     let jobs = table.get("jobs").and_then(jobs);
@@ -39,6 +43,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
     }
     let tuned = table.get("tuned").and_then(|entry| entry.boolean());
     let reuse = table.get("reuse").and_then(|entry| entry.boolean());
+    let (secrets, secrets_from_env) = secrets(&table);
     RunSettings {
         provider: table
             .get("provider")
@@ -54,7 +59,33 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         keep: table.get("keep").and_then(keep).unwrap_or(default.keep),
         reuse: reuse.unwrap_or(default.reuse),
         retry: retry::settings(&table),
+        secrets,
+        secrets_from_env,
     }
+}
+
+/// `secrets`: those that the file holds, and those in the environment.
+fn secrets(run: &Table<'_>) -> (Vec<String>, Vec<FromEnv<()>>) {
+    let listed = run.get("secrets").and_then(|entry| entry.list());
+    let (mut texts, mut references) = (Vec::new(), Vec::new());
+    for entry in listed.into_iter().flatten() {
+        if from_env::is_reference(entry) {
+            references.extend(from_env::read(entry, ()));
+        } else if let Some(text) = entry.text() {
+            if Secret::new(text).is_too_short() {
+                entry.problem(
+                    format!(
+                        "a secret of fewer than {} bytes can't be masked",
+                        Secret::SHORTEST
+                    ),
+                    "",
+                    "it would be found everywhere: use a longer one, or remove it",
+                );
+            }
+            texts.push(text.to_owned());
+        }
+    }
+    (texts, references)
 }
 
 /// The `[existing]` table.

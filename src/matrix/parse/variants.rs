@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 use toml::de::DeValue;
 
 use super::reader::{Entry, Located, Table};
-use super::{expect, images, json, tags};
+use super::{expect, from_env, images, json, tags};
+use crate::matrix::environment::Place;
 use crate::matrix::problem::Problem;
-use crate::matrix::{ConfigName, KubernetesVersion, Variant};
+use crate::matrix::{ConfigName, FromEnv, KubernetesVersion, Variant};
 
 /// The tables below one key, each named by an axis value.
 #[derive(Debug)]
@@ -129,14 +130,14 @@ fn variant(entry: Entry<'_>) -> Option<VariantTable> {
     }
     let table = entry.table(format!("`[config.{}]`", entry.key))?;
     table.only(&["agent", "expect", "env", "kind", "tags", "allow-failure"]);
+    let (agent, mut from_env) = agent(&table);
     let variant = (
-        free_table(&table, "agent"),
         expect::read(&table),
-        environment(&table),
+        environment(&table, &mut from_env),
         kind(&table),
         Reach::read(&table),
     );
-    let (agent, expect, env, kind, reach) = variant;
+    let (expect, env, kind, reach) = variant;
     Some(VariantTable {
         span: entry.key_span,
         variant: Arc::new(Variant {
@@ -144,18 +145,30 @@ fn variant(entry: Entry<'_>) -> Option<VariantTable> {
             agent,
             expect,
             env,
+            from_env,
             kind,
         }),
         reach,
     })
 }
 
-/// A table whose keys are somebody else's.
-fn free_table(table: &Table<'_>, key: &str) -> Map<String, Value> {
-    let inner = table
-        .get(key)
-        .and_then(|entry| entry.table(format!("`{key}`")));
-    inner.as_ref().map(json::object).unwrap_or_default()
+/// The agent's configuration, whose keys are somebody else's, and what of it comes from the environment.
+fn agent(table: &Table<'_>) -> (Map<String, Value>, Vec<FromEnv<Place>>) {
+    let Some(entry) = table.get("agent") else {
+        return Default::default();
+    };
+    if from_env::is_reference(entry) {
+        entry.problem(
+            "`agent` can't come from the environment as a whole",
+            "",
+            "single strings in it can: `agent = { token = { from-env = \"NAME\" } }`",
+        );
+        return Default::default();
+    }
+    let Some(table) = entry.table("`agent`".to_owned()) else {
+        return Default::default();
+    };
+    (json::object(&table), from_env::all(&table))
 }
 
 /// The keys of kind's own file that a variant may set.
@@ -191,6 +204,16 @@ fn kind(table: &Table<'_>) -> Map<String, Value> {
     if !theirs.is_empty() {
         inner.only(&[&KIND_KEYS[..], &ours].concat());
     }
+    for reference in from_env::all(&inner) {
+        let message = format!(
+            "`kind` can't hold the value of the variable `{}`",
+            reference.variable
+        );
+        let help = "only `env`, `agent` and `[run] secrets` take values from the environment";
+        inner
+            .report
+            .add(Problem::at(reference.span, message, "").with_help(help));
+    }
     json::object(&inner)
 }
 
@@ -205,15 +228,18 @@ fn set_by_the_cell(key: &str) -> Option<&'static str> {
     }
 }
 
-fn environment(table: &Table<'_>) -> BTreeMap<String, String> {
+/// The variables that the file gives; those from the runner's environment are added to `from_env`.
+fn environment(table: &Table<'_>, from_env: &mut Vec<FromEnv<Place>>) -> BTreeMap<String, String> {
     let inner = table
         .get("env")
         .and_then(|entry| entry.table("`env`".to_owned()));
     let entries = inner.iter().flat_map(Table::entries);
-    entries.filter_map(variable).collect()
+    entries
+        .filter_map(|entry| variable(entry, from_env))
+        .collect()
 }
 
-fn variable(entry: Entry<'_>) -> Option<(String, String)> {
+fn variable(entry: Entry<'_>, from_env: &mut Vec<FromEnv<Place>>) -> Option<(String, String)> {
     let named = is_variable_name(entry.key);
     if !named {
         let message = format!(
@@ -224,6 +250,10 @@ fn variable(entry: Entry<'_>) -> Option<(String, String)> {
             Problem::at(entry.key_span, message, "")
                 .with_help("letters, digits, `_`, `-` and `.`, and no digit first"),
         );
+    }
+    if from_env::is_reference(entry) {
+        from_env.extend(from_env::read(entry, Place::Env(entry.key.to_owned())));
+        return None;
     }
     let value = entry.text()?;
     if value.contains('\0') {

@@ -10,4 +10,5 @@ mod manifests;
 mod ownership;
 mod provider;
 mod reuse;
+mod secrets;
 mod together;

@@ -130,6 +130,7 @@ fn cell() -> Cell {
             agent: serde_json::Map::new(),
             expect: Expectations::default(),
             env: BTreeMap::new(),
+            from_env: Vec::new(),
             kind: serde_json::Map::new(),
         }),
         tags: BTreeSet::new(),

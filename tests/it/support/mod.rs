@@ -2,6 +2,7 @@
 
 pub(crate) mod blame;
 pub(crate) mod by_hand;
+pub(crate) mod canaries;
 pub(crate) mod inherited;
 pub(crate) mod manifests;
 pub(crate) mod overlap;

@@ -260,6 +260,7 @@ fn cell(nodes: u16) -> Cell {
             agent: Map::new(),
             expect: Expectations::default(),
             env: BTreeMap::new(),
+            from_env: Vec::new(),
             kind: Map::new(),
         }),
         tags: std::collections::BTreeSet::new(),

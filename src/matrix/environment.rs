@@ -1,0 +1,231 @@
+//! Values that come from the environment of the runner: `{ from-env = "NAME" }` stands for one in the file.
+//!
+//! Parsing keeps where they belong, so that the file means the same everywhere. Only what runs cells reads them, with
+//! [`resolve`].
+
+use std::collections::HashMap;
+use std::env::VarError;
+use std::sync::Arc;
+
+use miette::SourceSpan;
+use serde_json::Value;
+
+use super::{Cell, ConfigName, Matrix, Problem, Problems, Variant};
+use crate::secret::Secret;
+
+/// A place of a value, and the variable that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FromEnv<P> {
+    /// The variable's name.
+    pub(super) variable: String,
+    /// Where the file names it.
+    pub(super) span: SourceSpan,
+    /// Where its value belongs.
+    pub(super) place: P,
+}
+
+/// A place in a variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A variable of the agent's container.
+    Env(String),
+    /// A JSON pointer into the agent's configuration.
+    Agent(String),
+}
+
+/// Reads every variable that `cells` and `[run] secrets` name, and puts the values into `cells`. Returns all that the file
+/// says to be secret: these values, and those that `[run] secrets` holds itself.
+///
+/// `name` and `text` are the file's that `matrix` was parsed from; `read` reads a variable.
+///
+/// # Errors
+/// Each variable that is not set, is not Unicode or has a value too short to be masked, with its places.
+pub fn resolve(
+    matrix: &Matrix,
+    cells: &mut [Cell],
+    (name, text): (&str, &str),
+    read: impl Fn(&str) -> Result<String, VarError>,
+) -> Result<Vec<Secret>, Problems> {
+    let mut reading = Reading {
+        read,
+        secrets: matrix.run.secrets.iter().map(Secret::new).collect(),
+        problems: Vec::new(),
+    };
+    for reference in &matrix.run.secrets_from_env {
+        reading.value(reference);
+    }
+    let mut resolved: HashMap<ConfigName, Arc<Variant>> = HashMap::new();
+    for cell in cells {
+        let variant = resolved
+            .entry(cell.variant.name.clone())
+            .or_insert_with(|| reading.variant(&cell.variant));
+        cell.variant = Arc::clone(variant);
+    }
+    match Problems::of(name, text, reading.problems) {
+        Some(problems) => Err(problems),
+        None => Ok(reading.secrets),
+    }
+}
+
+struct Reading<R> {
+    read: R,
+    secrets: Vec<Secret>,
+    problems: Vec<Problem>,
+}
+
+impl<R: Fn(&str) -> Result<String, VarError>> Reading<R> {
+    fn variant(&mut self, variant: &Arc<Variant>) -> Arc<Variant> {
+        if variant.from_env.is_empty() {
+            return Arc::clone(variant);
+        }
+        let mut resolved = Variant::clone(variant);
+        let mut agent = Value::Object(std::mem::take(&mut resolved.agent));
+        for reference in std::mem::take(&mut resolved.from_env) {
+            let Some(value) = self.value(&reference) else {
+                continue;
+            };
+            match reference.place {
+                // Kubernetes takes `$$` for a `$`, and `$(A)` for a reference.
+                Place::Env(name) => drop(resolved.env.insert(name, value.replace('$', "$$"))),
+                Place::Agent(pointer) => {
+                    if let Some(place) = agent.pointer_mut(&pointer) {
+                        *place = Value::String(value);
+                    }
+                }
+            }
+        }
+        if let Value::Object(agent) = agent {
+            resolved.agent = agent;
+        }
+        Arc::new(resolved)
+    }
+
+    /// The variable's value, which is a secret from now on.
+    fn value<P>(&mut self, reference: &FromEnv<P>) -> Option<String> {
+        let variable = &reference.variable;
+        let (fault, help) = match (self.read)(variable) {
+            Ok(value) if Secret::new(&*value).is_too_short() => (
+                format!(
+                    "the value of the environment variable `{variable}` is shorter than {} bytes, too short to be masked",
+                    Secret::SHORTEST
+                ),
+                "use a longer value; one that is no secret can stand in the file itself".to_owned(),
+            ),
+            Ok(value) => {
+                self.secrets.push(Secret::new(&*value));
+                return Some(value);
+            }
+            Err(VarError::NotPresent) => (
+                format!("the environment variable `{variable}` is not set"),
+                "set it for the runner, or select only cells whose config doesn't need it"
+                    .to_owned(),
+            ),
+            Err(VarError::NotUnicode(_)) => (
+                format!("the value of the environment variable `{variable}` is not valid Unicode"),
+                "set it to a text in UTF-8, for example in base64".to_owned(),
+            ),
+        };
+        let problem = Problem::at(reference.span, fault, "named here").with_help(help);
+        self.problems.push(problem);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    const TEXT: &str = r#"
+[matrix]
+kubernetes = ["1.36"]
+config = ["default", "remote"]
+[run]
+secrets = ["listed", { from-env = "EXTRA" }]
+[config.remote]
+env = { TOKEN = { from-env = "TOKEN" }, PLAIN = "plain" }
+agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
+"#;
+
+    fn read(name: &str) -> Result<String, VarError> {
+        match name {
+            "KEY" => Ok("key of the agent".to_owned()),
+            "EXTRA" => Ok("1234".to_owned()),
+            "SHORT" => Ok(" 12 ".to_owned()),
+            "BROKEN" => Err(VarError::NotUnicode(OsString::new())),
+            "TOKEN" => Ok("token $(of) the agent".to_owned()),
+            _ => Err(VarError::NotPresent),
+        }
+    }
+
+    /// The cells and secrets of `text`, or its problems.
+    fn resolved(text: &str) -> Result<(Vec<Cell>, Vec<Secret>), Vec<String>> {
+        let matrix = Matrix::parse("matrix.toml", text).unwrap();
+        let mut cells = matrix.cells.clone();
+        match resolve(&matrix, &mut cells, ("matrix.toml", text), read) {
+            Ok(secrets) => Ok((cells, secrets)),
+            Err(problems) => Err(problems
+                .iter()
+                .map(|problem| {
+                    let at = problem.offset();
+                    format!("{}: {}", &text[at..at + 20], problem.message())
+                })
+                .collect()),
+        }
+    }
+
+    #[test]
+    fn values_come_to_their_places_and_are_secrets() {
+        let (cells, secrets) = resolved(TEXT).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let variant = &cells[1].variant;
+        assert_eq!(variant.env["TOKEN"], "token $$(of) the agent");
+        assert_eq!(variant.env["PLAIN"], "plain");
+        let key = &Value::from(variant.agent.clone())["servers"][0]["a/b~c"];
+        assert_eq!(key, "key of the agent");
+        assert!(variant.from_env.is_empty());
+        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
+        let read = [
+            "listed",
+            "1234",
+            "key of the agent",
+            "token $(of) the agent",
+        ];
+        assert_eq!(secrets, read);
+    }
+
+    #[test]
+    fn without_reading_no_value_is_there() {
+        let matrix = Matrix::parse("matrix.toml", TEXT).unwrap();
+        let variant = &matrix.cells[1].variant;
+        assert!(!variant.env.contains_key("TOKEN"));
+        let agent = Value::from(variant.agent.clone());
+        assert_eq!(agent["servers"][0]["a/b~c"], Value::Null);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_its_place() {
+        let text = TEXT
+            .replace("\"TOKEN\" }", "\"UNSET\" }")
+            .replace("\"KEY\"", "\"BROKEN\"")
+            .replace("\"EXTRA\"", "\"SHORT\"");
+        let problems = resolved(&text).err().unwrap();
+        assert_eq!(
+            problems,
+            [
+                "{ from-env = \"SHORT\": the value of the environment variable `SHORT` is shorter than 4 bytes, too short to be masked",
+                "{ from-env = \"UNSET\": the environment variable `UNSET` is not set",
+                "{ from-env = \"BROKEN: the value of the environment variable `BROKEN` is not valid Unicode",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_what_the_cells_need_is_read() {
+        let text = TEXT.replace("\"TOKEN\" }", "\"UNSET\" }");
+        let matrix = Matrix::parse("matrix.toml", &text).unwrap();
+        let mut cells = matrix.cells[..1].to_vec();
+        let secrets = resolve(&matrix, &mut cells, ("matrix.toml", &text), read);
+        assert_eq!(secrets.ok().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,331 @@
+//! A matrix file as errors may quote it: with every value that is a secret by its name hidden.
+//!
+//! It reads the text by itself, because what is quoted most is what the parser could not read; in doubt it hides too much.
+
+use std::iter::Peekable;
+use std::ops::Range;
+use std::str::CharIndices;
+
+use crate::secret::{Mask, Secret, is_secret_name};
+
+/// The text without secrets, and what hides them in the messages about it.
+pub(super) struct Redacted {
+    /// As long as the original, line by line.
+    pub(super) text: String,
+    pub(super) mask: Mask,
+}
+
+impl Redacted {
+    pub(super) fn of(text: &str) -> Self {
+        let mut hidden = Scanner::new(text).hidden();
+        let secrets = || hidden.iter().map(|range| Secret::new(&text[range.clone()]));
+        let mask = Mask::new(secrets());
+        // The same value may stand elsewhere, too.
+        hidden.extend(mask.ranges(text));
+        let mut bytes = text.as_bytes().to_vec();
+        for range in hidden {
+            for byte in &mut bytes[range] {
+                if !matches!(byte, b'\n' | b'\r') {
+                    *byte = b'*';
+                }
+            }
+        }
+        Self {
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            mask,
+        }
+    }
+}
+
+/// An array or an inline table that is open.
+#[derive(Clone, Copy)]
+struct Frame {
+    is_table: bool,
+    is_secret: bool,
+}
+
+struct Scanner<'t> {
+    text: &'t str,
+    characters: Peekable<CharIndices<'t>>,
+    hidden: Vec<Range<usize>>,
+}
+
+impl<'t> Scanner<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            characters: text.char_indices().peekable(),
+            hidden: Vec::new(),
+        }
+    }
+
+    /// The ranges of all secret values.
+    fn hidden(mut self) -> Vec<Range<usize>> {
+        let mut header = false;
+        while let Some(c) = self.peek() {
+            match c {
+                c if c.is_whitespace() => drop(self.characters.next()),
+                '#' => self.line(false),
+                '[' => header = self.header(),
+                _ => {
+                    let is_secret = self.key(header);
+                    self.value(is_secret);
+                    self.line(is_secret);
+                }
+            }
+        }
+        self.hidden
+    }
+
+    /// `[a.b]`. Returns whether all keys below it are secret. The name of a config variant says nothing.
+    fn header(&mut self) -> bool {
+        let start = self.position();
+        self.line(false);
+        let header = &self.text[start..self.position()];
+        let names = header.split(['[', ']', '.', '"', '\'', ' ']);
+        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        let own = if names.first() == Some(&"config") {
+            2
+        } else {
+            0
+        };
+        names.iter().skip(own).any(|name| is_secret_name(name))
+    }
+
+    /// A key and the `=` behind it. Returns whether the value is secret; what comes in the place of `=` belongs to it.
+    fn key(&mut self, mut is_secret: bool) -> bool {
+        while let Some(c) = self.peek() {
+            match c {
+                '=' => {
+                    self.characters.next();
+                    break;
+                }
+                '.' | ' ' | '\t' => drop(self.characters.next()),
+                '"' | '\'' => {
+                    let content = self.string();
+                    is_secret |= is_secret_name(&self.text[content]);
+                }
+                c if is_bare(c) => {
+                    let start = self.position();
+                    while self.peek().is_some_and(is_bare) {
+                        self.characters.next();
+                    }
+                    let name = &self.text[start..self.position()];
+                    is_secret = name != "from-env" && (is_secret || is_secret_name(name));
+                }
+                _ => break,
+            }
+        }
+        is_secret
+    }
+
+    /// A value, with all that is nested in it.
+    fn value(&mut self, is_secret: bool) {
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut is_secret = is_secret;
+        loop {
+            let frame = frames.last().copied();
+            let Some(c) = self.peek() else { return };
+            match c {
+                '\n' if frame.is_none() => return,
+                '#' => self.line(false),
+                '"' | '\'' => {
+                    let content = self.string();
+                    self.hide(is_secret, content);
+                }
+                '[' | '{' => {
+                    self.characters.next();
+                    let is_table = c == '{';
+                    frames.push(Frame {
+                        is_table,
+                        is_secret,
+                    });
+                    if is_table {
+                        is_secret = self.inner_key(is_secret);
+                    }
+                }
+                ']' | '}' => {
+                    self.characters.next();
+                    let closed = frames.pop();
+                    is_secret = closed.is_some_and(|closed| closed.is_secret);
+                }
+                ',' => {
+                    self.characters.next();
+                    if let Some(frame) = frame {
+                        is_secret = frame.is_secret;
+                        if frame.is_table {
+                            is_secret = self.inner_key(is_secret);
+                        }
+                    }
+                }
+                c if c.is_whitespace() => drop(self.characters.next()),
+                _ => {
+                    let start = self.position();
+                    let ends = |c: char| c == '\n' || (frame.is_some() && ",]}#".contains(c));
+                    while self.peek().is_some_and(|c| !ends(c)) {
+                        self.characters.next();
+                    }
+                    let end = self.position();
+                    self.hide(is_secret, start..end);
+                }
+            }
+        }
+    }
+
+    /// The next key of an inline table, if there is one.
+    fn inner_key(&mut self, is_secret: bool) -> bool {
+        loop {
+            match self.peek() {
+                Some('#') => self.line(false),
+                Some(c) if c.is_whitespace() => drop(self.characters.next()),
+                Some('}') | None => return is_secret,
+                Some(_) => return self.key(is_secret),
+            }
+        }
+    }
+
+    /// A string of any kind, up to its end, that of its line, or that of the text. Returns the place of its content.
+    fn string(&mut self) -> Range<usize> {
+        let start = self.position();
+        let rest = &self.text[start..];
+        let quote = if rest.starts_with('"') { '"' } else { '\'' };
+        let triple = if quote == '"' { "\"\"\"" } else { "'''" };
+        let delimiter = if rest.starts_with(triple) {
+            triple
+        } else {
+            &triple[..1]
+        };
+        for _ in 0..delimiter.len() {
+            self.characters.next();
+        }
+        let from = self.position();
+        let is_one_line = delimiter.len() == 1;
+        loop {
+            let position = self.position();
+            let rest = &self.text[position..];
+            if rest.is_empty() || (is_one_line && rest.starts_with('\n')) {
+                return from..position;
+            }
+            if rest.starts_with(delimiter) {
+                for _ in 0..delimiter.len() {
+                    self.characters.next();
+                }
+                return from..position;
+            }
+            self.characters.next();
+            if quote == '"' && rest.starts_with('\\') && self.peek() != Some('\n') {
+                self.characters.next();
+            }
+        }
+    }
+
+    /// Up to the end of the line, which is hidden if that is wanted.
+    fn line(&mut self, hide: bool) {
+        let start = self.position();
+        while self.peek().is_some_and(|c| c != '\n') {
+            self.characters.next();
+        }
+        let end = self.position();
+        self.hide(hide, start..end);
+    }
+
+    fn hide(&mut self, is_secret: bool, range: Range<usize>) {
+        if is_secret && !range.is_empty() {
+            self.hidden.push(range);
+        }
+    }
+
+    fn peek(&mut self) -> Option<char> {
+        self.characters.peek().map(|(_, c)| *c)
+    }
+
+    fn position(&mut self) -> usize {
+        self.characters
+            .peek()
+            .map_or(self.text.len(), |(position, _)| *position)
+    }
+}
+
+fn is_bare(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn redacted(text: &str) -> String {
+        Redacted::of(text).text
+    }
+
+    #[test]
+    fn values_under_secret_names_are_hidden_wherever_they_stand() {
+        for (text, expected) in [
+            ("API_TOKEN = \"abc\"", "API_TOKEN = \"***\""),
+            (
+                "a = { key = 'abc', b = 'c' }",
+                "a = { key = '***', b = 'c' }",
+            ),
+            (
+                "secrets = [\"abc\", # no\n 'de']",
+                "secrets = [\"***\", # no\n '**']",
+            ),
+            (
+                "[config.my-key.env]\na = 'b'",
+                "[config.my-key.env]\na = 'b'",
+            ),
+            (
+                "[config.x.agent.keys]\na = 'b'\n[run]\na = 'b'",
+                "[config.x.agent.keys]\na = '*'\n[run]\na = 'b'",
+            ),
+            (
+                "x.\"api key\".y = { z = ['q'] }",
+                "x.\"api key\".y = { z = ['*'] }",
+            ),
+            ("key = { from-env = 'NAME' }", "key = { from-env = 'NAME' }"),
+            (
+                "key = \"\"\"a\nb\"\"\"\nc = 'd'",
+                "key = \"\"\"*\n*\"\"\"\nc = 'd'",
+            ),
+            ("key = \"a\\\"b\"\nc = 'd'", "key = \"****\"\nc = 'd'"),
+            ("key = 1234\nc = 1234", "key = ****\nc = ****"),
+        ] {
+            assert_eq!(redacted(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_toml_is_hidden_rather_too_much() {
+        for (text, expected) in [
+            ("API_TOKEN: abc\nb = c", "API_TOKEN* ***\nb = c"),
+            ("API_TOKEN = a b c # d", "API_TOKEN = *********"),
+            ("API_TOKEN = \"a\"b\nc", "API_TOKEN = \"*\"*\nc"),
+            ("API_TOKEN = \"abc\nd = 'e'", "API_TOKEN = \"***\nd = 'e'"),
+            (
+                "env = { API_TOKEN = \"a\" b, c = d }",
+                "env = { API_TOKEN = \"*\" *, c = d }",
+            ),
+            ("API_TOKEN = '''a\nb", "API_TOKEN = '''*\n*"),
+        ] {
+            let shown = redacted(text);
+            for (line, hidden) in shown.lines().zip(expected.lines()) {
+                assert_eq!(
+                    line.replace("* *", "***"),
+                    hidden.replace("* *", "***"),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_stay_as_long_as_they_are(text in "(key|secrets|[a-z]| |=|\"|'|\\[|\\]|\\{|\\}|,|#|\n|\r|\\\\|ä|\\.){0,60}") {
+            let shown = redacted(&text);
+            let lengths = |text: &str| text.split('\n').map(str::len).collect::<Vec<_>>();
+            prop_assert_eq!(lengths(&shown), lengths(&text));
+        }
+    }
+}

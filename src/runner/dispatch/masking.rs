@@ -1,0 +1,176 @@
+//! Every text of the record is either free, and masked, or the runner's own, with a reason.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::event::{Evidence, Failure, NodeCounters, Symptom, schema};
+use crate::secret::Secret;
+
+/// The texts that are not masked, because runs and reports are held together by them. What they have in common: the runner
+/// chooses them, or the user types them on the command line.
+const STRUCTURAL: [(&str, &str); 28] = [
+    ("at", "a time"),
+    ("by", "one of a few words"),
+    ("cell", "an id, which follows from the matrix"),
+    ("cells", "ids, which follow from the matrix"),
+    ("class", "one of a few words"),
+    (
+        "cluster",
+        "a name that the runner makes or the command line gives",
+    ),
+    (
+        "commands",
+        "what people paste: paths and names of resources",
+    ),
+    ("config", "the name of a config variant"),
+    ("digest", "a hash"),
+    ("files", "names that the runner makes"),
+    (
+        "filters",
+        "the options of the command line, which `--resume` needs",
+    ),
+    ("host", "the machine's name"),
+    ("id", "an id, which follows from the matrix"),
+    ("kubernetes", "a version"),
+    ("matrix", "the path of the matrix file"),
+    ("name", "the machine's name, or that of a step of work"),
+    ("platform", "the machine's"),
+    ("provider", "one of a few words"),
+    ("rerun_of", "an id, or a path on the command line"),
+    ("run", "an id"),
+    ("runner", "a version"),
+    ("selection_digest", "a hash"),
+    ("server_version", "a version"),
+    ("subject", "what the runner looked at"),
+    ("tags", "words of the matrix that filters select by"),
+    ("token", "a part of names of resources"),
+    ("tools", "names and versions"),
+    ("total", "names of counters"),
+];
+
+/// The names of all fields below `schema` that hold texts, with one of the types that have them.
+fn texts(schema: &Value, root: &Value, owner: &str, found: &mut BTreeMap<String, String>) {
+    let alternatives = ["oneOf", "anyOf", "allOf"].map(|key| &schema[key]);
+    for alternative in alternatives
+        .into_iter()
+        .filter_map(Value::as_array)
+        .flatten()
+    {
+        texts(alternative, root, owner, found);
+    }
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        if holds_text(field, root) {
+            found.insert(name.clone(), owner.to_owned());
+        }
+    }
+}
+
+fn holds_text(field: &Value, root: &Value) -> bool {
+    if let Some(reference) = field["$ref"].as_str() {
+        return holds_text(&root.pointer(&reference[1..]).unwrap().clone(), root);
+    }
+    let is_of = |name| {
+        field["type"] == name
+            || json!(field["type"])
+                .as_array()
+                .is_some_and(|types| types.contains(&json!(name)))
+    };
+    let is_closed = field.get("const").is_some() || field.get("enum").is_some();
+    let alternatives = field["anyOf"].as_array().into_iter().flatten();
+    let is_table = field.get("additionalProperties").is_some();
+    (is_of("string") && !is_closed)
+        || is_table
+        || (is_of("array") && holds_text(&field["items"], root))
+        || alternatives.into_iter().any(|one| holds_text(one, root))
+}
+
+#[test]
+fn every_text_of_the_record_is_masked_or_has_a_reason() {
+    let root = serde_json::to_value(schema()).unwrap();
+    let mut found = BTreeMap::new();
+    texts(&root, &root, "Record", &mut found);
+    for (owner, definition) in root["$defs"].as_object().unwrap() {
+        texts(definition, &root, owner, &mut found);
+    }
+    let structural = STRUCTURAL.map(|(name, _)| name);
+    for (name, owner) in &found {
+        let is_free = FREE_TEXTS.contains(&name.as_str());
+        let is_structural = structural.contains(&name.as_str());
+        assert!(
+            is_free != is_structural,
+            "{owner}.{name} must be masked, or have a reason why not"
+        );
+    }
+    let listed = FREE_TEXTS.iter().chain(&structural);
+    let gone: Vec<_> = listed.filter(|name| !found.contains_key(**name)).collect();
+    assert!(gone.is_empty(), "no field is called {gone:?}");
+}
+
+/// What becomes of `event` if these are secrets.
+fn hidden(secrets: &[&str], event: Event) -> Event {
+    masked(&Mask::new(secrets.iter().copied().map(Secret::new)), event)
+}
+
+#[test]
+fn a_secret_is_masked_as_text_and_as_json_in_a_text() {
+    let secret = "a \"quoted\"\nsecret";
+    let body = json!({ "token": secret }).to_string();
+    let text = format!("{secret}, {body}, {}", json!(body));
+    let severity = Severity::Info;
+    let event = hidden(&[secret], Event::Notice { severity, text });
+    let Event::Notice { text, .. } = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!(text, r#"***, {"token":"***"}, "{\"token\":\"***\"}""#);
+}
+
+#[test]
+fn words_of_the_record_stay_although_they_are_secrets() {
+    let evidence = Evidence {
+        node: Some("node passed".to_owned()),
+        subject: "audit_count".to_owned(),
+        expected: "true".to_owned(),
+        seen: "passed".to_owned(),
+        holds: true,
+    };
+    let failure = Failure::new(Symptom::AgentCrashed, "agent-crashed").with_evidence([evidence]);
+    let secrets = [
+        "agent-crashed",
+        "true",
+        "passed",
+        "run-failed",
+        "audit_count",
+    ];
+    let event = hidden(&secrets, Event::RunFailed { failure });
+    let Event::RunFailed { failure } = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    assert_eq!(failure.message, "***");
+    let row = &failure.evidence[0];
+    assert_eq!(
+        (&*row.subject, &*row.expected, &*row.seen),
+        ("audit_count", "***", "***")
+    );
+    assert_eq!(row.node.as_deref(), Some("node ***"));
+}
+
+#[test]
+fn an_agent_that_registers_as_a_secret_is_masked() {
+    let nodes = ["node", "hunter2!"].map(|node| (node.to_owned(), BTreeMap::new()));
+    let counters = NodeCounters {
+        nodes: nodes.into(),
+        ..NodeCounters::default()
+    };
+    let cell = serde_json::from_value(json!("k8s-1.36-n1-default")).unwrap();
+    let event = hidden(&["hunter2!"], Event::Counters { cell, counters });
+    let Event::Counters { counters, .. } = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!(
+        counters.nodes.into_keys().collect::<Vec<_>>(),
+        ["***", "node"]
+    );
+}

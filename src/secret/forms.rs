@@ -1,0 +1,111 @@
+//! How a secret is written where programs pass it on: what logs, URLs, JSON and markup make of it.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+
+/// The line lengths that `base64` and PEM files wrap at.
+const WRAPS: [usize; 2] = [76, 64];
+/// Shorter pieces of base64 could be a part of anything.
+const SHORTEST_PIECE: usize = 7;
+
+/// `text` in every form in which it is looked for.
+pub(super) fn of(text: &str) -> Vec<String> {
+    let mut forms = vec![text.to_owned()];
+    forms.extend(json(text));
+    // JSON in JSON: a quoted body in a log of JSON lines.
+    forms.extend(json(text).iter().flat_map(|escaped| json(escaped)));
+    forms.extend(url(text));
+    forms.extend(markup(text));
+    // YAML, SQL and PowerShell.
+    forms.push(text.replace('\'', "''"));
+    // A container's variable, as it is written and as it arrives.
+    forms.extend([text.replace('$', "$$"), text.replace("$$", "$")]);
+    forms.extend(base64(text));
+    forms
+}
+
+/// Within a JSON string: as little escaped as possible, as Go does it, and in ASCII, as Python does it.
+fn json(text: &str) -> [String; 3] {
+    let quoted = serde_json::Value::from(text).to_string();
+    // Without its own quotes: it may be a part of a longer text.
+    let plain = quoted[1..quoted.len() - 1].to_owned();
+    let go = plain
+        .replace('&', "\\u0026")
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e");
+    let mut ascii = String::new();
+    for c in plain.chars() {
+        if c.is_ascii() {
+            ascii.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string can't fail.
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+    }
+    [plain, go, ascii]
+}
+
+/// Percent-encoded: all but what RFC 3986 never reserves, as JavaScript's `encodeURIComponent` does it, and as in forms.
+fn url(text: &str) -> [String; 3] {
+    let encoded = |kept: &str| {
+        let mut encoded = String::new();
+        for byte in text.bytes() {
+            let c = char::from(byte);
+            if c.is_ascii_alphanumeric() || kept.contains(c) {
+                encoded.push(c);
+            } else {
+                // Writing to a string can't fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+        encoded
+    };
+    let strict = encoded("-._~");
+    let form = strict.replace("%20", "+");
+    [strict, encoded("-._~!*'()"), form]
+}
+
+/// Escaped as in XML and HTML, with each of the usual names for quotes.
+fn markup(text: &str) -> [String; 4] {
+    let plain = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    let quoted = |double: &str, single: &str| plain.replace('"', double).replace('\'', single);
+    [
+        quoted("&quot;", "&#39;"),
+        quoted("&quot;", "&#x27;"),
+        quoted("&quot;", "&apos;"),
+        quoted("&#34;", "&#39;"),
+    ]
+}
+
+/// In base64, standard and URL-safe: alone, wrapped into lines, and within that of a longer text.
+fn base64(text: &str) -> Vec<String> {
+    let mut forms: Vec<String> = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
+        .iter()
+        .map(|engine| engine.encode(text))
+        .collect();
+    let encoded = forms[0].clone();
+    for length in WRAPS {
+        let lines = encoded.as_bytes().chunks(length);
+        let long = lines.filter(|line| line.len() >= SHORTEST_PIECE);
+        forms.extend(long.map(|line| String::from_utf8_lossy(line).into_owned()));
+    }
+    for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+        for before in 0..3 {
+            let bytes = [&b"\0\0"[..before], text.as_bytes()].concat();
+            let encoded = engine.encode(&bytes);
+            // The characters in which nothing but bits of the text is.
+            let piece = &encoded[(before * 8).div_ceil(6)..bytes.len() * 8 / 6];
+            if piece.len() >= SHORTEST_PIECE {
+                forms.push(piece.to_owned());
+            }
+        }
+    }
+    forms
+}

@@ -1,0 +1,146 @@
+//! Texts that must not be seen: no `Debug`, no `Display`, nothing that a log or a report could pick up by accident.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aho_corasick::AhoCorasick;
+
+mod forms;
+/// A token or key. Code that needs its text says so by [`Secret::expose`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The length in bytes below which nothing is masked, because it would be found everywhere.
+    pub const SHORTEST: usize = 4;
+    /// The same for values that only their place says to be secret, and for the lines of a longer value.
+    const SHORTEST_GUESSED: usize = 6;
+
+    /// Takes the text in.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text as a secret that only its place says to be one; `None` if it is too short to be told from other texts.
+    pub fn guessed(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        (text.trim().len() >= Self::SHORTEST_GUESSED).then_some(Self(text))
+    }
+
+    /// The text itself. It must reach nothing but the place where the secret is used.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the text is too short to be masked.
+    pub fn is_too_short(&self) -> bool {
+        self.0.trim().len() < Self::SHORTEST
+    }
+
+    /// The text in each form in which it is masked. Each long enough line of a longer text is masked on its own, too, because
+    /// logs are cut at lines.
+    fn forms(&self) -> BTreeSet<String> {
+        let lines = self.0.lines().filter_map(|line| Self::guessed(line.trim()));
+        let lines: Vec<Self> = lines.collect();
+        let whole = [self.0.as_str(), self.0.trim()];
+        let texts = whole.into_iter().chain(lines.iter().map(Self::expose));
+        texts.flat_map(forms::of).collect()
+    }
+}
+
+/// Takes secrets out of texts. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Mask(Option<Arc<AhoCorasick>>);
+
+impl Mask {
+    /// What stands in the place of a secret.
+    pub const PLACEHOLDER: &'static str = "***";
+
+    /// A mask for `secrets`, in each of their [forms]. Those that are too short are passed over.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let forms: BTreeSet<String> = secrets
+            .into_iter()
+            .filter(|secret| !secret.is_too_short())
+            .flat_map(|secret| secret.forms())
+            .collect();
+        if forms.is_empty() {
+            return Self::default();
+        }
+        let automaton = AhoCorasick::new(forms);
+        match automaton {
+            Ok(automaton) => Self(Some(Arc::new(automaton))),
+            Err(error) => unreachable!("fewer than 2^31 bytes of secrets: {error}"),
+        }
+    }
+
+    /// `text` without the secrets.
+    pub fn apply(&self, text: &str) -> String {
+        let mut masked = String::with_capacity(text.len());
+        let mut end = 0;
+        for range in self.ranges(text) {
+            masked.push_str(&text[end..range.start]);
+            masked.push_str(Self::PLACEHOLDER);
+            end = range.end;
+        }
+        masked + &text[end..]
+    }
+
+    /// The ranges of `text` that hold secrets, in order. Those that overlap are one, so that no rest of either stays.
+    pub fn ranges(&self, text: &str) -> Vec<Range<usize>> {
+        let Some(automaton) = &self.0 else {
+            return Vec::new();
+        };
+        let found = automaton.find_overlapping_iter(text);
+        let mut found: Vec<Range<usize>> = found.map(|found| found.range()).collect();
+        found.sort_by_key(|range| range.start);
+        let mut merged: Vec<Range<usize>> = Vec::new();
+        for range in found {
+            match merged.last_mut() {
+                Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+                Some(_) | None => merged.push(range),
+            }
+        }
+        merged
+    }
+}
+
+/// Names that say that the value is a secret.
+const SECRET_NAMES: [&str; 4] = ["token", "secret", "password", "key"];
+/// Words that contain such a word and say nothing of a secret.
+const PUBLIC_WORDS: [&str; 3] = ["public_key", "keyring", "keepalive"];
+/// Ends of names whose value only leads to a secret.
+const PUBLIC_ENDS: [&str; 4] = ["_file", "_path", "_dir", "_url"];
+/// The key of the seed's configuration that holds the name of a secret.
+const NAME_OF_SECRET: &str = "secret_key";
+
+/// Whether the value of a variable or configuration key called `name` is a secret.
+pub fn is_secret_name(name: &str) -> bool {
+    let mut words = name.to_ascii_lowercase().replace('-', "_");
+    if name == NAME_OF_SECRET || PUBLIC_ENDS.iter().any(|end| words.ends_with(end)) {
+        return false;
+    }
+    for word in PUBLIC_WORDS {
+        words = words.replace(word, "");
+    }
+    SECRET_NAMES.iter().any(|word| words.contains(word))
+}
+
+/// The mask for what this process writes outside of a run's events: its own log, errors and panics.
+static PROCESS: RwLock<Mask> = RwLock::new(Mask(None));
+
+/// Masks what `mask` hides in this process's own log, errors and panics from now on.
+pub fn hide_in_log(mask: &Mask) {
+    *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = mask.clone();
+}
+
+/// The mask for this process's own log, errors and panics.
+pub fn log_mask() -> Mask {
+    PROCESS
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Secrets that users hand to an agent reach no output of a real cluster's cell, also if the cluster is kept.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::support::Scratch;
+use crate::support::canaries::{self, Outputs, files};
+use crate::support::inherited::inherited;
+
+const INHERITED: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT"];
+
+#[test]
+#[ignore = "needs kind (creates 1 cluster)"]
+fn no_secret_of_a_user_reaches_any_output() {
+    let place = Scratch::new();
+    canaries::write(place.path(), "1.36");
+    canaries::write_image(place.path());
+    let state = place.path().join("state");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    let arguments = ["--provider", "kind", "--keep", "always", "--log", "trace"];
+    let output = canaries::command(&place, &arguments)
+        .envs(inherited(&INHERITED))
+        .output()
+        .unwrap();
+    let outputs = Outputs::of(&output, &[place.path().join("target"), state.clone()]);
+    let kept = files(&state);
+    let open = canaries::open_to_others(&state);
+    let gc = place
+        .command(&["gc", "--kept"])
+        .envs(inherited(&INHERITED))
+        .output();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(gc.unwrap().status.success());
+    assert_eq!(outputs.leaks(), []);
+    outputs.assert_logs_are_reported();
+    assert_eq!(open, [PathBuf::new(); 0]);
+    let kubeconfig = kept.iter().find(|file| file.ends_with("kubeconfig"));
+    assert!(kubeconfig.is_some(), "{kept:?}");
+}
