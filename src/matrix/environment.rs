@@ -10,8 +10,8 @@ use std::sync::Arc;
 use miette::SourceSpan;
 use serde_json::Value;
 
-use super::{Cell, ConfigName, Matrix, Problem, Problems, Variant};
-use crate::secret::Secret;
+use super::{Cell, ConfigName, ImageSource, Matrix, Problem, Problems, Variant};
+use crate::secret::{Secret, is_secret_name};
 
 /// A place of a value, and the variable that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Place {
 }
 
 /// Reads every variable that `cells` and `[run] secrets` name, and puts the values into `cells`. Returns all that the file
-/// says to be secret: these values, and those that `[run] secrets` holds itself.
+/// says to be secret: these values, and what it holds itself.
 ///
 /// `name` and `text` are the file's that `matrix` was parsed from; `read` reads a variable.
 ///
@@ -48,7 +48,7 @@ pub fn resolve(
 ) -> Result<Vec<Secret>, Problems> {
     let mut reading = Reading {
         read,
-        secrets: matrix.run.secrets.iter().map(Secret::new).collect(),
+        secrets: listed(matrix).collect(),
         problems: Vec::new(),
     };
     for reference in &matrix.run.secrets_from_env {
@@ -65,6 +65,19 @@ pub fn resolve(
         Some(problems) => Err(problems),
         None => Ok(reading.secrets),
     }
+}
+
+/// The secrets that the file itself holds and that are in no manifest: those that it lists, and arguments of image builds whose
+/// names say that they are secret.
+fn listed(matrix: &Matrix) -> impl Iterator<Item = Secret> {
+    let images = [&matrix.images.agent.image, &matrix.images.mock.image];
+    let arguments = images.into_iter().flat_map(|image| match image {
+        ImageSource::Build(build) => build.args.iter().collect::<Vec<_>>(),
+        ImageSource::Reference | ImageSource::Tag(_) => Vec::new(),
+    });
+    let arguments = arguments.filter(|(name, _)| is_secret_name(name));
+    let guessed = arguments.filter_map(|(_, value)| Secret::guessed(value));
+    matrix.run.secrets.iter().map(Secret::new).chain(guessed)
 }
 
 struct Reading<R> {
@@ -143,6 +156,8 @@ kubernetes = ["1.36"]
 config = ["default", "remote"]
 [run]
 secrets = ["listed", { from-env = "EXTRA" }]
+[images.agent]
+build = { args = { BASE = "scratch image", NPM_TOKEN = "of the build" } }
 [config.remote]
 env = { TOKEN = { from-env = "TOKEN" }, PLAIN = "plain" }
 agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
@@ -187,6 +202,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
         let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         let read = [
             "listed",
+            "of the build",
             "1234",
             "key of the agent",
             "token $(of) the agent",
@@ -226,6 +242,6 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
         let matrix = Matrix::parse("matrix.toml", &text).unwrap();
         let mut cells = matrix.cells[..1].to_vec();
         let secrets = resolve(&matrix, &mut cells, ("matrix.toml", &text), read);
-        assert_eq!(secrets.ok().unwrap().len(), 2);
+        assert_eq!(secrets.ok().unwrap().len(), 3);
     }
 }
