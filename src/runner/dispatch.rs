@@ -43,7 +43,7 @@ pub(super) fn start(
         };
         while let Some((at, said)) = events.blocking_recv() {
             match said {
-                Said::Event(event) => dispatcher.dispatch(at, *event),
+                Said::Event(event) => dispatcher.dispatch(at, &event),
                 Said::Unwritten { what, error } => dispatcher.unwritten(at, &what, &error),
                 Said::End { duration_ms } => dispatcher.end(at, duration_ms),
             }
@@ -53,7 +53,7 @@ pub(super) fn start(
 }
 
 impl Dispatcher {
-    fn dispatch(&mut self, at: Timestamp, event: Event) {
+    fn dispatch(&mut self, at: Timestamp, event: &Event) {
         let record = Record {
             version: VERSION,
             sequence: self.sequence,
@@ -70,7 +70,7 @@ impl Dispatcher {
         let verdict = verdict_of(&self.folding.clone().finish(), true);
         self.dispatch(
             at,
-            Event::RunFinished {
+            &Event::RunFinished {
                 verdict,
                 duration_ms,
             },
@@ -104,7 +104,7 @@ impl Dispatcher {
             format!("failed to write {what}: {error}")
         };
         let severity = Severity::Warning;
-        self.dispatch(at, Event::Notice { severity, text });
+        self.dispatch(at, &Event::Notice { severity, text });
     }
 }
 
@@ -129,8 +129,8 @@ const FREE_TEXTS: [&str; 15] = [
 ];
 
 /// `event` without secrets.
-fn masked(mask: &Mask, event: Event) -> Event {
-    let changed = serde_json::to_value(&event).and_then(|mut value| {
+fn masked(mask: &Mask, event: &Event) -> Event {
+    let changed = serde_json::to_value(event).and_then(|mut value| {
         mask_texts(mask, false, &mut value);
         serde_json::from_value(value)
     });

@@ -109,7 +109,7 @@ fn every_text_of_the_record_is_masked_or_has_a_reason() {
 }
 
 /// What becomes of `event` if these are secrets.
-fn hidden(secrets: &[&str], event: Event) -> Event {
+fn hidden(secrets: &[&str], event: &Event) -> Event {
     masked(&Mask::new(secrets.iter().copied().map(Secret::new)), event)
 }
 
@@ -119,7 +119,7 @@ fn a_secret_is_masked_as_text_and_as_json_in_a_text() {
     let body = json!({ "token": secret }).to_string();
     let text = format!("{secret}, {body}, {}", json!(body));
     let severity = Severity::Info;
-    let event = hidden(&[secret], Event::Notice { severity, text });
+    let event = hidden(&[secret], &Event::Notice { severity, text });
     let Event::Notice { text, .. } = event else {
         panic!("{event:?}")
     };
@@ -143,7 +143,7 @@ fn words_of_the_record_stay_although_they_are_secrets() {
         "run-failed",
         "audit_count",
     ];
-    let event = hidden(&secrets, Event::RunFailed { failure });
+    let event = hidden(&secrets, &Event::RunFailed { failure });
     let Event::RunFailed { failure } = event else {
         panic!("{event:?}")
     };
@@ -165,7 +165,7 @@ fn an_agent_that_registers_as_a_secret_is_masked() {
         ..NodeCounters::default()
     };
     let cell = serde_json::from_value(json!("k8s-1.36-n1-default")).unwrap();
-    let event = hidden(&["hunter2!"], Event::Counters { cell, counters });
+    let event = hidden(&["hunter2!"], &Event::Counters { cell, counters });
     let Event::Counters { counters, .. } = event else {
         panic!("{event:?}")
     };

@@ -35,7 +35,7 @@ fn no_secret_of_a_user_reaches_any_output() {
     assert!(gc.unwrap().status.success());
     assert_eq!(outputs.leaks(), []);
     outputs.assert_logs_are_reported();
-    assert_eq!(open, [PathBuf::new(); 0]);
+    assert_eq!(open, [] as [PathBuf; 0]);
     let kubeconfig = kept.iter().find(|file| file.ends_with("kubeconfig"));
     assert!(kubeconfig.is_some(), "{kept:?}");
 }

@@ -40,7 +40,7 @@ fn what_is_kept_in_the_state_folder_is_private() {
         let mode = fs::metadata(file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     }
-    assert_eq!(canaries::open_to_others(&state), [PathBuf::new(); 0]);
+    assert_eq!(canaries::open_to_others(&state), [] as [PathBuf; 0]);
     let outputs = Outputs::of(&output, &[place.path().join("target")]);
     assert_eq!(outputs.leaks(), []);
 }

@@ -189,7 +189,10 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// The files below `folder` that others could open.
 pub(crate) fn open_to_others(folder: &Path) -> Vec<PathBuf> {
-    let is_private = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077 == 0;
+    let is_private = |path: &Path| {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        mode == mode & 0o700
+    };
     let reachable = |file: &PathBuf| {
         let mut above = file.ancestors().take_while(|path| *path != folder);
         !above.any(is_private)
