@@ -110,7 +110,7 @@ impl Dispatcher {
 
 /// The fields of events that hold words of others: of agents, of the API server, of the operating system. All other texts are
 /// the runner's own; a test has the reason for each.
-const FREE_TEXTS: [&str; 15] = [
+const FREE_TEXTS: [&str; 16] = [
     "address",
     "agent",
     "expected",
@@ -125,6 +125,7 @@ const FREE_TEXTS: [&str; 15] = [
     "seen",
     "source",
     "text",
+    "tuning",
     "warnings",
 ];
 

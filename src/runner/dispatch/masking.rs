@@ -10,12 +10,10 @@ use crate::secret::Secret;
 
 /// The texts that are not masked, because runs and reports are held together by them. What they have in common: the runner
 /// chooses them, or the user types them on the command line.
-const STRUCTURAL: [(&str, &str); 28] = [
+const STRUCTURAL: [(&str, &str); 26] = [
     ("at", "a time"),
-    ("by", "one of a few words"),
     ("cell", "an id, which follows from the matrix"),
     ("cells", "ids, which follow from the matrix"),
-    ("class", "one of a few words"),
     (
         "cluster",
         "a name that the runner makes or the command line gives",
