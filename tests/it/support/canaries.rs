@@ -59,11 +59,10 @@ pub(crate) fn write(place: &Path, kubernetes: &str) {
     let manifests = Manifests::shipped(place);
     let [string, data] = IN_MANIFESTS;
     manifests.add(&json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": { "name": "canaries", "namespace": "plexd-system" },
-            "stringData": { "one": string }, "data": { "two": STANDARD.encode(data) },
-        }),
-    );
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "canaries", "namespace": "plexd-system" },
+        "stringData": { "one": string }, "data": { "two": STANDARD.encode(data) },
+    }));
     let reference = json!([{ "secretRef": { "name": "canaries" } }]);
     let container = "/spec/template/spec/containers/0";
     manifests.edit(
@@ -170,12 +169,13 @@ impl Outputs {
     }
 }
 
-/// All files below `folder`.
+/// All files below `folder` but archives of images.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_symlink() {
+        // An archive of images holds the reference agent and the mock, and so the token, which is a part of the program.
+        if path.is_symlink() || path.extension().is_some_and(|extension| extension == "tar") {
             continue;
         }
         if path.is_dir() {
