@@ -1,25 +1,96 @@
-//! Finds what a run works with: the agent's and the mock's objects and containers. A foreign deployment may call them
-//! otherwise, as long as there is no doubt.
+//! Finds what a run works with: the agent's and the mock's objects and containers. Their names are free if there is no doubt.
 
 use serde_json::Value;
 
 use super::patch::CONTAINERS;
-use super::{ManifestProblem, Object};
+use super::{Folder, ManifestProblem, Object, Place, names};
 
-/// The index of the object of `kind` that is called `name`, or of the only one of that kind.
-pub(super) fn object(objects: &[Object], kind: &str, name: &str) -> Option<usize> {
-    let of_kind = || {
-        let all = objects.iter().enumerate();
-        all.filter(|(_, object)| object.kind == kind)
+/// The index of the agent's `DaemonSet`: the one called `wanted`, if the user names it; else the only one, or the one called
+/// `plexd` among several.
+pub(super) fn agent(
+    objects: &[Object],
+    wanted: Option<&str>,
+    folder: &Folder,
+) -> Result<usize, ManifestProblem> {
+    let all: Vec<(usize, &Object)> = objects
+        .iter()
+        .enumerate()
+        .filter(|(_, object)| object.kind == "DaemonSet")
+        .collect();
+    let named = |name: &str| {
+        let named: Vec<_> = all.iter().filter(|(_, it)| it.name == name).collect();
+        named.first().map(|(index, _)| *index)
     };
-    let mut rest = of_kind();
-    of_kind()
-        .find(|(_, object)| object.name == name)
-        .or_else(|| rest.next().filter(|_| rest.next().is_none()))
-        .map(|(index, _)| index)
+    let found = match (wanted, &all[..]) {
+        (Some(name), _) => named(name),
+        (None, [(index, _)]) => Some(*index),
+        (None, _) => named(names::AGENT),
+    };
+    found.ok_or_else(|| {
+        let place = Place {
+            file: folder.label().to_owned(),
+            ..Place::default()
+        };
+        let places: Vec<String> = all.iter().map(|(_, it)| it.place("").to_string()).collect();
+        let (message, remedy) = match (wanted, places.is_empty()) {
+            (_, true) => (
+                "has no DaemonSet, so nothing runs the agent".to_owned(),
+                "add the agent's DaemonSet".to_owned(),
+            ),
+            (Some(name), false) => (
+                format!(
+                    "has no DaemonSet called `{name}`, only {}",
+                    places.join("; ")
+                ),
+                "correct `daemonset` in `[deploy]`".to_owned(),
+            ),
+            (None, false) => (
+                format!(
+                    "has {} DaemonSets, and none of them is called `{}`: {}",
+                    places.len(),
+                    names::AGENT,
+                    places.join("; ")
+                ),
+                "name the agent's with `daemonset = \"…\"` in `[deploy]`".to_owned(),
+            ),
+        };
+        ManifestProblem::new(place, message, remedy)
+    })
 }
 
-/// The index and name of the container that is called `name`, or of the only one.
+/// The index of the object of `kind` that is called `name`, or of the only one of that kind.
+pub(super) fn object(
+    objects: &[Object],
+    kind: &str,
+    name: &str,
+    folder: &Folder,
+) -> Result<usize, ManifestProblem> {
+    let of_kind: Vec<(usize, &Object)> = objects
+        .iter()
+        .enumerate()
+        .filter(|(_, object)| object.kind == kind)
+        .collect();
+    let named = of_kind.iter().find(|(_, object)| object.name == name);
+    match (named, &of_kind[..]) {
+        (Some((index, _)), _) | (None, [(index, _)]) => Ok(*index),
+        (None, others) => {
+            let place = Place {
+                file: folder.label().to_owned(),
+                ..Place::default()
+            };
+            Err(ManifestProblem::new(
+                place,
+                format!(
+                    "has {} objects of kind {kind}, and none is called `{name}`",
+                    others.len()
+                ),
+                format!("add it, or call the one that is meant `{name}`"),
+            ))
+        }
+    }
+}
+
+/// The index and name of the container that is called `name` or like its object, or of the only one.
 pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), ManifestProblem> {
     let containers = object.value.pointer(CONTAINERS).and_then(Value::as_array);
     let names: Vec<&str> = containers
@@ -32,7 +103,8 @@ pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), 
                 .unwrap_or_default()
         })
         .collect();
-    let index = names.iter().position(|there| *there == name);
+    let called = |name: &str| names.iter().position(|it| *it == name);
+    let index = called(name).or_else(|| called(&object.name));
     match index.or_else(|| (names.len() == 1).then_some(0)) {
         Some(index) => Ok((index, names[index].to_owned())),
         None => Err(ManifestProblem::new(

@@ -10,23 +10,24 @@ mod document;
 mod locate;
 mod mask;
 mod object;
-mod part;
 mod patch;
 mod problem;
+mod rank;
 mod render;
 mod rendered;
 mod selector;
 mod shared;
 mod sources;
 mod strict;
+mod supply;
 #[cfg(test)]
 mod tests;
 
 pub use address::ServiceAddress;
 pub use config::{base_agent_config, merge};
 pub use object::{Object, Source};
-pub use part::Part;
 pub use problem::{Document, ManifestProblem, ManifestProblems, Place};
+pub use rank::Rank;
 pub use render::{Inputs, PullPolicy, render};
 pub use rendered::{Agent, Mock, Rendered, Step};
 pub use selector::selects;

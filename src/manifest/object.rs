@@ -132,6 +132,11 @@ impl Object {
         self.kind == kind && self.name == name
     }
 
+    /// Whether it is in `namespace`, or in none.
+    pub fn is_in(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|own| own == namespace)
+    }
+
     /// Kind and name, for messages.
     pub fn title(&self) -> String {
         format!("{} {}", self.kind, self.name)

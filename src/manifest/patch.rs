@@ -1,6 +1,6 @@
 //! What a run changes in an object, set on the parsed document: everything that is not named here stays as it came.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -25,9 +25,15 @@ pub(super) fn rename(object: &mut Object, name: &str) {
     }
 }
 
-/// Points the accounts of a binding at `namespace`: those without one, and those of the namespaces in `homes` that
-/// the manifests were written for. An account of another namespace stays as it is.
-pub(super) fn set_subjects(object: &mut Object, namespace: &str, homes: &BTreeSet<String>) {
+/// Points the accounts of a binding at `namespace` whose own namespace `is_home`. Every other account stays as it is.
+pub(super) fn set_subjects(
+    object: &mut Object,
+    namespace: &str,
+    is_home: impl Fn(Option<&str>) -> bool,
+) {
+    if !matches!(object.kind.as_str(), "ClusterRoleBinding" | "RoleBinding") {
+        return;
+    }
     let Some(subjects) = object
         .value
         .get_mut("subjects")
@@ -38,7 +44,7 @@ pub(super) fn set_subjects(object: &mut Object, namespace: &str, homes: &BTreeSe
     for subject in subjects.iter_mut().filter_map(Value::as_object_mut) {
         let is_account = subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount");
         let current = subject.get("namespace").and_then(Value::as_str);
-        if is_account && current.is_none_or(|current| homes.contains(current)) {
+        if is_account && is_home(current) {
             subject.insert("namespace".to_owned(), json!(namespace));
         }
     }

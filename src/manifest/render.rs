@@ -1,15 +1,14 @@
-//! Renders a deployment for one cell: every text read, every patch made, everything checked, in the order of parts.
+//! Renders a deployment for one cell: reads every text, sets what the run decides, checks everything, and puts the objects in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::check::{self, Deployed};
+use super::supply::{self, ConfigPlace, Wants};
 use super::{
-    Agent, ManifestProblem, ManifestProblems, Mock, Object, Part, Place, Rendered, Shared, Sources,
-    Step, base_agent_config, document, locate, merge, names,
+    Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Shared,
+    Sources, Step, base_agent_config, document, locate, merge, names,
 };
 use super::{mask, patch, shared};
 use crate::secret::{Mask, Secret};
@@ -18,6 +17,8 @@ use crate::secret::{Mask, Secret};
 pub struct Inputs<'a> {
     /// The texts.
     pub sources: &'a Sources,
+    /// The name of the agent's `DaemonSet`, if the user gives it.
+    pub daemon_set: Option<&'a str>,
     /// The cell's namespace.
     pub namespace: &'a str,
     /// The image that the agent's container gets.
@@ -57,36 +58,41 @@ impl PullPolicy {
     }
 }
 
-/// Renders a deployment, or says everything that is wrong with it.
+/// Renders a deployment.
+///
+/// # Errors
+/// Everything that is wrong with the texts, and everything that does not fit together.
 pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mut problems = Vec::new();
     let agent_config = merge(base_agent_config(inputs.namespace), inputs.agent_config);
-    let mut steps = read_steps(inputs, &agent_config, &mut problems);
-    if let Some(problem) = too_many(&steps) {
+    let mut set = Set::read(inputs, &mut problems);
+    if let Some(problem) = set.too_many() {
         problems.push(problem);
         return Err(ManifestProblems(problems));
     }
-    move_into_namespace(&mut steps, inputs.namespace);
+    set.move_into_namespace(inputs.namespace);
+    let (config_place, mut notices) = set.supply(inputs, &agent_config, &mut problems);
     if let Some(shared) = inputs.shared {
-        problems.extend(shared::set_apart(&mut steps, inputs.namespace, shared));
+        let mut all: Vec<&mut Object> = set.all_mut().collect();
+        problems.extend(shared::set_apart(&mut all, inputs.namespace, shared));
     }
-    let agent = patch_agent(&mut steps, inputs, &mut problems);
-    let mock = patch_mock(&mut steps, inputs, &mut problems);
+    let agent = set.patch_agent(inputs, &mut problems);
+    let mock = set.patch_mock(inputs, &mut problems);
     let deployed = Deployed {
         namespace: inputs.namespace,
         agent: agent.as_ref().and_then(Agent::name),
-        objects: steps.iter().flat_map(|step| &step.objects).collect(),
+        objects: set.all().collect(),
         agent_config: &agent_config,
+        config_place: config_place.as_ref(),
         is_complete: problems.is_empty(),
     };
     let found = check::all(&deployed);
     problems.extend(found);
-    let mut notices = notices(inputs.sources);
     notices.extend(deployed.offered_roles().map(offered));
     match (agent, mock) {
         (Some(agent), Some(mock)) if problems.is_empty() => Ok(Rendered {
             namespace: inputs.namespace.to_owned(),
-            steps,
+            steps: set.into_steps(),
             agent,
             mock,
             agent_config,
@@ -101,218 +107,172 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     }
 }
 
-fn too_many(steps: &[Step]) -> Option<ManifestProblem> {
-    let mut objects = steps.iter().flat_map(|step| &step.objects);
-    let first = objects.nth(check::MAX_OBJECTS)?;
-    Some(ManifestProblem::new(
-        first.place(""),
-        format!(
-            "is one object too many: a deployment has at most {}",
-            check::MAX_OBJECTS
-        ),
-        "deploy fewer objects",
-    ))
+/// The objects of a deployment while it is rendered.
+struct Set {
+    /// The agent's `DaemonSet`, if it was found.
+    agent: Option<Object>,
+    /// Every other object of the agent's folder.
+    others: Vec<Object>,
+    /// The mock's objects.
+    mock: Vec<Object>,
 }
 
-fn read_steps(
-    inputs: &Inputs<'_>,
-    agent_config: &Value,
-    problems: &mut Vec<ManifestProblem>,
-) -> Vec<Step> {
-    let mut step = |part: Part| {
-        let objects = match part {
-            Part::Namespace => vec![namespace(inputs, problems)],
-            Part::BootstrapSecret => vec![bootstrap_secret(inputs.bootstrap_token)],
-            Part::ConfigMap => vec![config_map(agent_config)],
-            Part::MockApi => read_mock(inputs.sources, problems),
-            Part::NodeStateCrd
-            | Part::HookCrd
-            | Part::ServiceAccount
-            | Part::Rbac
-            | Part::DaemonSet => read_part(part, inputs.sources, problems),
+impl Set {
+    fn read(inputs: &Inputs<'_>, problems: &mut Vec<ManifestProblem>) -> Self {
+        let folder = &inputs.sources.manifests;
+        let mut others = read(folder, problems);
+        let mock = read(&inputs.sources.mock, problems);
+        // A text that can't be read may hold it.
+        let is_complete = problems.is_empty();
+        let agent = match locate::agent(&others, inputs.daemon_set, folder) {
+            Ok(index) => Some(others.remove(index)),
+            Err(problem) => {
+                problems.extend(is_complete.then_some(problem));
+                None
+            }
         };
-        Step { part, objects }
-    };
-    Part::ALL.map(&mut step).into()
-}
-
-/// The namespace: a folder's own, with its labels, or one that lets the agent into the node's network.
-fn namespace(inputs: &Inputs<'_>, problems: &mut Vec<ManifestProblem>) -> Object {
-    let is_there = Part::Namespace
-        .file()
-        .is_some_and(|file| inputs.sources.manifests.text(file).is_some());
-    let own = if is_there {
-        read_part(Part::Namespace, inputs.sources, problems)
-    } else {
-        Vec::new()
-    };
-    let found = own.into_iter().find(|object| object.kind == "Namespace");
-    let mut namespace = found.unwrap_or_else(|| {
-        Object::made(json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": inputs.namespace,
-                "labels": { "pod-security.kubernetes.io/enforce": "privileged" },
-            },
-        }))
-    });
-    patch::rename(&mut namespace, inputs.namespace);
-    namespace
-}
-
-fn bootstrap_secret(token: &Secret) -> Object {
-    Object::made(json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": { "name": names::BOOTSTRAP_SECRET },
-        "type": "Opaque",
-        "data": { names::BOOTSTRAP_KEY: STANDARD.encode(token.expose()) },
-    }))
-}
-
-fn config_map(agent_config: &Value) -> Object {
-    let text = serde_saphyr::to_string(agent_config)
-        .unwrap_or_else(|_| unreachable!("a JSON value is YAML"));
-    Object::made(json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": { "name": names::CONFIG_MAP },
-        "data": { names::CONFIG_KEY: text },
-    }))
-}
-
-/// Every object of a part's own file.
-fn read_part(part: Part, sources: &Sources, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
-    let Some(name) = part.file() else {
-        return Vec::new();
-    };
-    let file = sources.manifests.path_of(name);
-    let Some(text) = sources.manifests.text(name) else {
-        problems.push(missing_file(file, part));
-        return Vec::new();
-    };
-    document::read(&file, text, problems)
-}
-
-fn missing_file(file: String, part: Part) -> ManifestProblem {
-    let place = Place {
-        file,
-        ..Place::default()
-    };
-    let message = format!("is not there; it holds the {part}");
-    ManifestProblem::new(
-        place,
-        message,
-        "add it, or use the manifests that are built in",
-    )
-}
-
-/// Every object of the mock's files, in the order of their names.
-fn read_mock(sources: &Sources, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
-    let mut objects = Vec::new();
-    for (name, text) in sources.mock.manifests() {
-        objects.extend(document::read(&sources.mock.path_of(name), text, problems));
-    }
-    objects
-}
-
-/// Puts everything into the cell's namespace, and the accounts that bindings name with it.
-fn move_into_namespace(steps: &mut [Step], namespace: &str) {
-    let homes: BTreeSet<String> = steps
-        .iter()
-        .flat_map(|step| &step.objects)
-        .filter_map(|object| object.namespace.clone())
-        .collect();
-    for object in steps.iter_mut().flat_map(|step| &mut step.objects) {
-        patch::set_namespace(object, namespace);
-        if matches!(object.kind.as_str(), "ClusterRoleBinding" | "RoleBinding") {
-            patch::set_subjects(object, namespace, &homes);
+        Self {
+            agent,
+            others,
+            mock,
         }
     }
-}
 
-fn patch_agent(
-    steps: &mut [Step],
-    inputs: &Inputs<'_>,
-    problems: &mut Vec<ManifestProblem>,
-) -> Option<Agent> {
-    let file = Part::DaemonSet.file().unwrap_or_default();
-    let home = inputs.sources.manifests.path_of(file);
-    let object = located(
-        steps,
-        Part::DaemonSet,
-        ("DaemonSet", names::AGENT),
-        &home,
-        problems,
-    )?;
-    let (index, container) = noted(locate::container(object, names::AGENT), problems)?;
-    patch::set_image(object, index, inputs.agent_image, inputs.pull_policy);
-    patch::set_env(object, index, inputs.env);
-    if !inputs.probes {
-        patch::remove_probes(object);
+    fn all(&self) -> impl Iterator<Item = &Object> {
+        self.agent.iter().chain(&self.others).chain(&self.mock)
     }
-    let daemon_set = object.decode().ok()?;
-    Some(Agent {
-        daemon_set,
-        container,
-    })
-}
 
-fn patch_mock(
-    steps: &mut [Step],
-    inputs: &Inputs<'_>,
-    problems: &mut Vec<ManifestProblem>,
-) -> Option<Mock> {
-    let home = inputs.sources.mock.path_of("*.yaml");
-    let service = located(
-        steps,
-        Part::MockApi,
-        ("Service", names::MOCK),
-        &home,
-        problems,
-    )
-    .and_then(|object| object.decode().ok());
-    let object = located(
-        steps,
-        Part::MockApi,
-        ("Deployment", names::MOCK),
-        &home,
-        problems,
-    )?;
-    let (index, container) = noted(locate::container(object, names::MOCK), problems)?;
-    patch::set_image(object, index, inputs.mock_image, inputs.pull_policy);
-    let deployment = object.decode().ok()?;
-    Some(Mock {
-        deployment,
-        service: service?,
-        container,
-    })
-}
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Object> {
+        let others = self.others.iter_mut().chain(&mut self.mock);
+        others.chain(&mut self.agent)
+    }
 
-/// The object of this kind that a part is about.
-fn located<'s>(
-    steps: &'s mut [Step],
-    part: Part,
-    (kind, name): (&str, &str),
-    home: &str,
-    problems: &mut Vec<ManifestProblem>,
-) -> Option<&'s mut Object> {
-    let objects = steps.iter_mut().find(|step| step.part == part);
-    let objects = &mut objects?.objects;
-    let Some(index) = locate::object(objects, kind, name) else {
-        let place = Place {
-            file: home.to_owned(),
-            ..Place::default()
+    fn too_many(&self) -> Option<ManifestProblem> {
+        let first = self.all().nth(check::MAX_OBJECTS)?;
+        Some(ManifestProblem::new(
+            first.place(""),
+            format!(
+                "is one object too many: a deployment has at most {}",
+                check::MAX_OBJECTS
+            ),
+            "deploy fewer objects",
+        ))
+    }
+
+    /// The namespace that the manifests were written for: the agent's, or the only one that they define.
+    fn home(&self) -> Option<String> {
+        let own = self
+            .agent
+            .as_ref()
+            .and_then(|agent| agent.namespace.clone());
+        own.or_else(|| {
+            let mut defined = self.others.iter().filter(|it| it.kind == "Namespace");
+            let only = defined.next()?;
+            defined.next().is_none().then(|| only.name.clone())
+        })
+    }
+
+    /// Moves the mock, and what the manifests have in the agent's namespace or in none, into the cell's namespace. Objects of
+    /// other namespaces stay there.
+    fn move_into_namespace(&mut self, namespace: &str) {
+        let home = self.home();
+        supply::namespace(&mut self.others, home.as_deref(), namespace);
+        let is_home = |current: Option<&str>| current.is_none() || current == home.as_deref();
+        for object in self.others.iter_mut().chain(&mut self.agent) {
+            if is_home(object.namespace.as_deref()) {
+                patch::set_namespace(object, namespace);
+            }
+            patch::set_subjects(object, namespace, is_home);
+        }
+        for object in &mut self.mock {
+            patch::set_namespace(object, namespace);
+            patch::set_subjects(object, namespace, |_| true);
+        }
+    }
+
+    /// Sets what the run decides, and adds what the manifests lack. Returns where the agent's configuration stands, and what was
+    /// added.
+    fn supply(
+        &mut self,
+        inputs: &Inputs<'_>,
+        agent_config: &Value,
+        problems: &mut Vec<ManifestProblem>,
+    ) -> (Option<ConfigPlace>, Vec<String>) {
+        let mut notices = Vec::new();
+        let wants = self.agent.as_ref().and_then(Wants::of);
+        let (objects, namespace) = (&mut self.others, inputs.namespace);
+        let token = inputs.bootstrap_token;
+        supply::definitions(objects, &mut notices);
+        let secret = supply::bootstrap_secret(objects, wants.as_ref(), namespace, token);
+        notices.extend(secret);
+        let Some(wants) = wants else {
+            return (None, notices);
         };
-        problems.push(ManifestProblem::new(
-            place,
-            format!("holds no {kind} that is called `{name}`, and not exactly one by another name"),
-            format!("add it, or call the one that is meant `{name}`"),
-        ));
-        return None;
-    };
-    objects.get_mut(index)
+        let text = serde_saphyr::to_string(agent_config)
+            .unwrap_or_else(|_| unreachable!("a JSON value is YAML"));
+        let place = supply::agent_config(objects, &wants, namespace, &text, &mut notices);
+        (noted(place, problems).flatten(), notices)
+    }
+
+    fn patch_agent(
+        &mut self,
+        inputs: &Inputs<'_>,
+        problems: &mut Vec<ManifestProblem>,
+    ) -> Option<Agent> {
+        let object = self.agent.as_mut()?;
+        let (index, container) = noted(locate::container(object, names::AGENT), problems)?;
+        patch::set_image(object, index, inputs.agent_image, inputs.pull_policy);
+        patch::set_env(object, index, inputs.env);
+        if !inputs.probes {
+            patch::remove_probes(object);
+        }
+        let daemon_set = object.decode().ok()?;
+        Some(Agent {
+            daemon_set,
+            container,
+        })
+    }
+
+    fn patch_mock(
+        &mut self,
+        inputs: &Inputs<'_>,
+        problems: &mut Vec<ManifestProblem>,
+    ) -> Option<Mock> {
+        let folder = &inputs.sources.mock;
+        let mut find = |kind| {
+            let found = locate::object(&self.mock, kind, names::MOCK, folder);
+            noted(found, problems)
+        };
+        let (service, deployment) = (find("Service"), find("Deployment"));
+        let service = self.mock[service?].decode().ok()?;
+        let object = &mut self.mock[deployment?];
+        let (index, container) = noted(locate::container(object, names::MOCK), problems)?;
+        patch::set_image(object, index, inputs.mock_image, inputs.pull_policy);
+        Some(Mock {
+            deployment: object.decode().ok()?,
+            service,
+            container,
+        })
+    }
+
+    fn into_steps(self) -> Vec<Step> {
+        let mut ranked: BTreeMap<Rank, Vec<Object>> = BTreeMap::new();
+        for object in self.others.into_iter().chain(self.mock) {
+            ranked.entry(Rank::of(&object)).or_default().push(object);
+        }
+        ranked.insert(Rank::Agent, self.agent.into_iter().collect());
+        let steps = ranked.into_iter();
+        steps
+            .map(|(rank, objects)| Step { rank, objects })
+            .collect()
+    }
+}
+
+/// Every object of a folder, in the order of the files' names; what can't be read becomes a problem.
+fn read(folder: &Folder, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
+    let files = folder.manifests();
+    let objects = files.map(|(name, text)| document::read(&folder.path_of(name), text, problems));
+    objects.flatten().collect()
 }
 
 fn noted<T>(result: Result<T, ManifestProblem>, problems: &mut Vec<ManifestProblem>) -> Option<T> {
@@ -322,22 +282,4 @@ fn noted<T>(result: Result<T, ManifestProblem>, problems: &mut Vec<ManifestProbl
 fn offered(role: &Object) -> String {
     let place = role.place("");
     format!("{place} is a role that no binding uses: the agent runs without it")
-}
-
-/// Files of a run's own making that a folder may hold too.
-const MADE_BY_THE_RUN: [&str; 2] = ["secret.yaml", "plexd-config-configmap.yaml"];
-
-/// Names the files that no part reads.
-fn notices(sources: &Sources) -> Vec<String> {
-    let is_read = |name: &str| Part::ALL.iter().any(|part| part.file() == Some(name));
-    sources
-        .manifests
-        .manifests()
-        .map(|(name, _)| name)
-        .filter(|name| !is_read(name) && !MADE_BY_THE_RUN.contains(name))
-        .map(|name| {
-            let file = sources.manifests.path_of(name);
-            format!("{file} is not applied: it is none of the files that a deployment is made of")
-        })
-        .collect()
 }

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::Value;
 
-use super::{Object, Part, mask};
+use super::{Object, Rank, mask};
 use crate::secret::{Mask, Secret};
 
 /// The objects of one cell. There is no way to one but [`super::render()`], so its parts fit together.
@@ -18,12 +18,12 @@ pub struct Rendered {
     pub(super) token: Secret,
 }
 
-/// One part with its objects, in the order of application.
+/// The objects of one rank.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Which part.
-    pub part: Part,
-    /// Its objects, as they are to be applied.
+    /// Which rank.
+    pub rank: Rank,
+    /// Its objects, in the order of application.
     pub objects: Vec<Object>,
 }
 
@@ -60,7 +60,7 @@ impl Rendered {
         &self.namespace
     }
 
-    /// The parts, in the order of application.
+    /// The ranks that have objects, in the order of application.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -70,9 +70,10 @@ impl Rendered {
         self.steps.iter().flat_map(|step| &step.objects)
     }
 
-    /// The object of this kind and name.
+    /// The object of this kind and name, in the cell's namespace or in none.
     pub fn object(&self, kind: &str, name: &str) -> Option<&Object> {
-        self.objects().find(|object| object.is(kind, name))
+        let mut objects = self.objects();
+        objects.find(|object| object.is(kind, name) && object.is_in(&self.namespace))
     }
 
     /// The agent.
@@ -90,7 +91,7 @@ impl Rendered {
         &self.agent_config
     }
 
-    /// Things to know that are no problem, such as files that are not applied.
+    /// What the run added to the manifests, and other things worth knowing that are not problems.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -103,11 +104,11 @@ impl Rendered {
         secrets
     }
 
-    /// Every part as a file to keep, name and YAML, without what `mask` hides and the content of every Secret.
+    /// Every rank as a file to keep, name and YAML, without what `mask` hides and the content of every Secret.
     pub fn masked_yaml(&self, mask: &Mask) -> Vec<(String, String)> {
         let keep = |step: &Step| {
             let yaml = mask::yaml(&step.objects, mask);
-            (step.part.kept_as(), yaml)
+            (step.rank.kept_as(), yaml)
         };
         self.steps.iter().map(keep).collect()
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::patch::{rename, table};
-use super::{ManifestProblem, Object, Step};
+use super::{ManifestProblem, Object};
 
 /// What keeps a cell apart in a cluster that others use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,15 +26,15 @@ const POD_SECURITY: [&str; 3] = ["enforce", "audit", "warn"];
 
 /// Sets the cell of `namespace` apart.
 pub(super) fn set_apart(
-    steps: &mut [Step],
+    objects: &mut [&mut Object],
     namespace: &str,
     shared: &Shared,
 ) -> Vec<ManifestProblem> {
     let mut problems = Vec::new();
     let mut roles = BTreeSet::new();
-    for object in steps.iter_mut().flat_map(|step| &mut step.objects) {
+    for object in objects.iter_mut() {
         match object.kind.as_str() {
-            "Namespace" => {
+            "Namespace" if object.name == namespace => {
                 set_all(object, "labels", &shared.labels);
                 set_all(object, "annotations", &shared.annotations);
                 let level = |mode: &str| {
@@ -53,6 +53,13 @@ pub(super) fn set_apart(
                 let name = own_name(&object.name, namespace);
                 rename(object, &name);
             }
+            _ if object.is_namespaced() && !object.is_in(namespace) => {
+                problems.push(ManifestProblem::new(
+                    object.place("metadata.namespace"),
+                    "is another namespace than the agent's, which others use too",
+                    "leave the object out, or run with the provider `kind`",
+                ));
+            }
             _ if object.is_namespaced() => problems.extend(move_host_paths(object, &shared.folder)),
             kind => problems.push(ManifestProblem::new(
                 object.place("kind"),
@@ -61,7 +68,7 @@ pub(super) fn set_apart(
             )),
         }
     }
-    for object in steps.iter_mut().flat_map(|step| &mut step.objects) {
+    for object in objects {
         follow_role(object, namespace, &roles);
     }
     problems

@@ -36,9 +36,9 @@ impl Folder {
         }
     }
 
-    /// The text of a file.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.files.get(name).map(String::as_str)
+    /// What the user calls the folder.
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     /// The files that could hold manifests, by name.
@@ -76,6 +76,7 @@ impl Sources {
                 "daemonset.yaml",
                 "plexd-config-configmap.yaml",
                 "rbac.yaml",
+                "secret.yaml",
                 "serviceaccount.yaml",
             ),
             mock: built_in!("deploy/mock-api": "mock-api.yaml"),

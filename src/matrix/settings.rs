@@ -70,6 +70,8 @@ pub struct Build {
 pub struct Deploy {
     /// A folder in place of the built-in `deploy/kubernetes`.
     pub manifests: Option<PathBuf>,
+    /// The name of the agent's `DaemonSet`, for manifests with several.
+    pub daemon_set: Option<String>,
     /// A file or folder in place of the built-in `deploy/mock-api`.
     pub mock: Option<PathBuf>,
     /// Whether the DaemonSet keeps its probes.
@@ -80,6 +82,7 @@ impl Default for Deploy {
     fn default() -> Self {
         Self {
             manifests: None,
+            daemon_set: None,
             mock: None,
             probes: true,
         }

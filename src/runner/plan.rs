@@ -42,6 +42,7 @@ pub enum PlanError {
 /// The texts that cells are rendered from, and what they come to.
 pub(super) struct Sourced {
     sources: Sources,
+    daemon_set: Option<String>,
     images: ImageNames,
     probes: bool,
     token: Secret,
@@ -61,6 +62,7 @@ impl Sourced {
     ) -> Result<Self, PlanError> {
         Ok(Self {
             sources: sources(deploy, base)?,
+            daemon_set: deploy.daemon_set.clone(),
             images,
             probes: deploy.probes,
             token: Secret::new(BOOTSTRAP_TOKEN),
@@ -84,6 +86,7 @@ impl Sourced {
         };
         let inputs = Inputs {
             sources: &self.sources,
+            daemon_set: self.daemon_set.as_deref(),
             namespace,
             agent_image: &self.images.agent,
             mock_image: &self.images.mock,

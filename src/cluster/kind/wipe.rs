@@ -10,6 +10,7 @@ use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::remove::{delete, dynamic, workloads};
 use crate::cluster::kubernetes::unusable;
 use crate::event::{Evidence, Failure};
+use crate::manifest::Object;
 
 /// What every cluster of kind has.
 const SYSTEM: [&str; 5] = [
@@ -28,6 +29,7 @@ pub(super) async fn wipe(work: &Work, plan: &CellPlan) -> Result<Vec<Evidence>, 
     Box::pin(objects(client, plan)).await?;
     let mut evidence = vec![namespaces(client).await?, pods(client).await?];
     evidence.extend(applied(client, plan).await?);
+    evidence.push(elsewhere(plan));
     let paths = node_state::host_paths(&plan.rendered);
     evidence.extend(node_state::wipe(work, &paths, &before).await?);
     Ok(evidence)
@@ -68,6 +70,14 @@ async fn pods(client: &Client) -> Result<Evidence, Failure> {
     });
     let left: Vec<_> = foreign.map(|pod| pod.name_any()).collect();
     Ok(Evidence::none_left("pods of cells", &left))
+}
+
+/// What was applied to other namespaces may have changed what the cluster had there, so the cluster is not used again.
+fn elsewhere(plan: &CellPlan) -> Evidence {
+    let objects = plan.rendered.objects();
+    let outside = objects.filter(|object| !object.is_in(&plan.namespace));
+    let titles: Vec<_> = outside.map(Object::title).collect();
+    Evidence::none_left("objects in other namespaces", &titles)
 }
 
 async fn applied(client: &Client, plan: &CellPlan) -> Result<Vec<Evidence>, Failure> {

@@ -11,7 +11,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::supply::ConfigPlace;
 use super::{ManifestProblem, Object, strict};
+
+pub(super) use reference::{Reference, references};
 
 /// How many objects a deployment may have.
 pub(super) const MAX_OBJECTS: usize = 500;
@@ -26,6 +29,8 @@ pub(super) struct Deployed<'a> {
     pub(super) objects: Vec<&'a Object>,
     /// What the agent is configured with.
     pub(super) agent_config: &'a Value,
+    /// Where that stands, if it reaches the agent.
+    pub(super) config_place: Option<&'a ConfigPlace>,
     /// Whether every text could be read: without that, what is missing may only be unreadable.
     pub(super) is_complete: bool,
 }
@@ -38,7 +43,12 @@ impl Deployed<'_> {
 
     fn object(&self, kind: &str, name: &str) -> Option<&Object> {
         let mut objects = self.objects.iter().copied();
-        objects.find(|object| object.is(kind, name))
+        objects.find(|object| object.is(kind, name) && object.is_in(self.namespace))
+    }
+
+    /// Whether an object is in another namespace than the cell's, where others have objects too.
+    fn is_elsewhere(&self, object: &Object) -> bool {
+        !object.is_in(self.namespace)
     }
 
     fn is_agent(&self, object: &Object) -> bool {
@@ -91,7 +101,14 @@ pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
             object,
             problems: &mut problems,
         };
-        if !seen.insert((&object.api_version, &object.kind, &object.name)) {
+        let Object {
+            api_version,
+            kind,
+            name,
+            namespace,
+            ..
+        } = object;
+        if !seen.insert((api_version, kind, name, namespace)) {
             findings.add(
                 "",
                 "is there twice",

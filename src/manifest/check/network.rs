@@ -95,8 +95,9 @@ fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
 
 /// Checks every URL of the agent's configuration that names a Service.
 pub(super) fn agent_config(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
-    if findings.object.name == names::CONFIG_MAP {
-        let field = format!("data.{}: ", names::CONFIG_KEY);
+    let place = deployed.config_place;
+    if let Some(place) = place.filter(|place| place.name == findings.object.name) {
+        let field = format!("data.{}: ", place.key);
         visit(&field, deployed.agent_config, findings, deployed);
     }
 }

@@ -26,7 +26,6 @@ pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec
             quantity::resources(findings, &format!("{field}.resources"), resources);
         }
         probes(findings, &field, container);
-        reference::of_container(findings, deployed, &field, container);
         let volumes = spec.volumes.as_deref().unwrap_or_default();
         reference::of_mounts(findings, deployed, &field, container, volumes);
     }

@@ -22,6 +22,9 @@ pub(super) fn binding(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
 /// A role that no binding uses is a problem, unless it is a cluster role for others; see [`Deployed::offered_roles`].
 pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let object = findings.object;
+    if deployed.is_elsewhere(object) {
+        return;
+    }
     if deployed.is_complete && !deployed.is_bound(object) && !deployed.is_offered(object) {
         findings.add(
             "",
@@ -144,14 +147,15 @@ impl Deployed<'_> {
 fn examine_role(findings: &mut Findings<'_>, deployed: &Deployed<'_>, role: &RoleRef) {
     let is_built_in = role.kind == "ClusterRole"
         && (role.name.starts_with("system:") || BUILT_IN_ROLES.contains(&role.name.as_str()));
-    if !is_built_in && !deployed.has(&role.kind, &role.name) {
+    let is_elsewhere = role.kind == "Role" && deployed.is_elsewhere(findings.object);
+    if !is_built_in && !is_elsewhere && !deployed.has(&role.kind, &role.name) {
         findings.add(
             "roleRef",
             format!(
                 "names the {} `{}`, which is not deployed",
                 role.kind, role.name
             ),
-            "name a role of rbac.yaml, or add it there",
+            "name a role of the manifests, or add it",
         );
     }
 }
@@ -171,7 +175,7 @@ fn examine_subject(
                 "names the account `{}`, which is not deployed",
                 subject.name
             ),
-            "name an account of serviceaccount.yaml, or add it there",
+            "name an account of the manifests, or add it",
         );
     }
 }

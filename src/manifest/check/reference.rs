@@ -6,29 +6,38 @@ use serde_json::{Map, Value};
 use super::{Deployed, Findings};
 
 /// A name that something must have, and the keys that it must hold.
-struct Reference<'a> {
+pub(in crate::manifest) struct Reference<'a> {
     field: String,
-    kind: &'static str,
-    name: &'a str,
-    keys: Vec<&'a str>,
+    pub(in crate::manifest) kind: &'static str,
+    pub(in crate::manifest) name: &'a str,
+    pub(in crate::manifest) keys: Vec<&'a str>,
     optional: Option<bool>,
+    /// Whether all of it becomes environment variables.
+    pub(in crate::manifest) is_environment: bool,
 }
 
-/// Checks the environment of a container.
-pub(super) fn of_container(
-    findings: &mut Findings<'_>,
-    deployed: &Deployed<'_>,
-    field: &str,
-    container: &Container,
-) {
-    for (index, variable) in container.env.iter().flatten().enumerate() {
-        let field = format!("{field}.env[{index}].valueFrom");
-        check(findings, deployed, of_variable(&field, variable));
+/// Every reference of a pod that the path `pod` leads to.
+pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
+    let init = spec.init_containers.iter().flatten().enumerate();
+    let init = init.map(|(index, it)| (format!("{pod}.initContainers[{index}]"), it));
+    let main = spec.containers.iter().enumerate();
+    let main = main.map(|(index, it)| (format!("{pod}.containers[{index}]"), it));
+    let mut references = Vec::new();
+    for (field, container) in init.chain(main) {
+        for (index, variable) in container.env.iter().flatten().enumerate() {
+            references.extend(of_variable(
+                &format!("{field}.env[{index}].valueFrom"),
+                variable,
+            ));
+        }
+        for (index, source) in container.env_from.iter().flatten().enumerate() {
+            references.extend(of_env_source(&format!("{field}.envFrom[{index}]"), source));
+        }
     }
-    for (index, source) in container.env_from.iter().flatten().enumerate() {
-        let field = format!("{field}.envFrom[{index}]");
-        check(findings, deployed, of_env_source(&field, source));
+    for (index, volume) in spec.volumes.iter().flatten().enumerate() {
+        references.extend(of_volume(&format!("{pod}.volumes[{index}]"), volume));
     }
+    references
 }
 
 /// Checks that each `subPath` into a Secret or ConfigMap names a file of it: the kubelet would make an empty folder instead, and the
@@ -40,6 +49,9 @@ pub(super) fn of_mounts(
     container: &Container,
     volumes: &[Volume],
 ) {
+    if deployed.is_elsewhere(findings.object) {
+        return;
+    }
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let wanted = mount.sub_path.as_deref().unwrap_or_default();
         let volume = volumes.iter().find(|volume| volume.name == mount.name);
@@ -71,23 +83,23 @@ fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
     Some(tables.flat_map(|table| table.keys().cloned()).collect())
 }
 
-/// Checks a pod's volumes and its account.
+/// Checks what a pod refers to, and its account.
 pub(super) fn of_pod(
     findings: &mut Findings<'_>,
     deployed: &Deployed<'_>,
     field: &str,
     spec: &PodSpec,
 ) {
-    for (index, volume) in spec.volumes.iter().flatten().enumerate() {
-        let field = format!("{field}.volumes[{index}]");
-        check(findings, deployed, of_volume(&field, volume));
+    if deployed.is_elsewhere(findings.object) {
+        return;
     }
+    check(findings, deployed, references(field, spec));
     let account = spec.service_account_name.as_deref().unwrap_or("default");
     if account != "default" && !deployed.has("ServiceAccount", account) {
         findings.add(
             &format!("{field}.serviceAccountName"),
             format!("names the account `{account}`, which is not deployed"),
-            "name an account of serviceaccount.yaml, or add it there",
+            "name an account of the manifests, or add it",
         );
     }
 }
@@ -102,6 +114,7 @@ fn of_variable<'a>(field: &str, variable: &'a EnvVar) -> Vec<Reference<'a>> {
         name: &from.name,
         keys: vec![&from.key],
         optional: from.optional,
+        is_environment: false,
     });
     let config_map = from.config_map_key_ref.iter().map(|from| Reference {
         field: format!("{field}.configMapKeyRef"),
@@ -109,6 +122,7 @@ fn of_variable<'a>(field: &str, variable: &'a EnvVar) -> Vec<Reference<'a>> {
         name: &from.name,
         keys: vec![&from.key],
         optional: from.optional,
+        is_environment: false,
     });
     secret.chain(config_map).collect()
 }
@@ -120,6 +134,7 @@ fn of_env_source<'a>(field: &str, source: &'a EnvFromSource) -> Vec<Reference<'a
         name: &from.name,
         keys: Vec::new(),
         optional: from.optional,
+        is_environment: true,
     });
     let config_map = source.config_map_ref.iter().map(|from| Reference {
         field: format!("{field}.configMapRef"),
@@ -127,6 +142,7 @@ fn of_env_source<'a>(field: &str, source: &'a EnvFromSource) -> Vec<Reference<'a
         name: &from.name,
         keys: Vec::new(),
         optional: from.optional,
+        is_environment: true,
     });
     secret.chain(config_map).collect()
 }
@@ -139,6 +155,7 @@ fn of_volume<'a>(field: &str, volume: &'a Volume) -> Vec<Reference<'a>> {
         name: from.secret_name.as_deref().unwrap_or_default(),
         keys: keys_of(from.items.as_ref()),
         optional: from.optional,
+        is_environment: false,
     }));
     references.extend(volume.config_map.iter().map(|from| Reference {
         field: format!("{field}.configMap"),
@@ -146,6 +163,7 @@ fn of_volume<'a>(field: &str, volume: &'a Volume) -> Vec<Reference<'a>> {
         name: &from.name,
         keys: keys_of(from.items.as_ref()),
         optional: from.optional,
+        is_environment: false,
     }));
     let projected = volume.projected.iter().flat_map(|from| &from.sources);
     for (index, source) in projected.flatten().enumerate() {
@@ -156,6 +174,7 @@ fn of_volume<'a>(field: &str, volume: &'a Volume) -> Vec<Reference<'a>> {
             name: &from.name,
             keys: keys_of(from.items.as_ref()),
             optional: from.optional,
+            is_environment: false,
         }));
         references.extend(source.config_map.iter().map(|from| Reference {
             field: format!("{field}.configMap"),
@@ -163,6 +182,7 @@ fn of_volume<'a>(field: &str, volume: &'a Volume) -> Vec<Reference<'a>> {
             name: &from.name,
             keys: keys_of(from.items.as_ref()),
             optional: from.optional,
+            is_environment: false,
         }));
     }
     references

@@ -1,9 +1,9 @@
-//! A foreign folder as it is: other files beside the known ones, lists, several documents, other container names.
+//! The manifests of another agent, unchanged: other file names, lists, several documents, other names and namespaces.
 
 use std::collections::BTreeMap;
 
-use super::{Case, value};
-use crate::manifest::{Folder, Sources};
+use super::{Case, said, value};
+use crate::manifest::{Folder, Object, Sources};
 
 /// A folder as an agent's own repository may have it, in the shapes that differ from ours.
 fn foreign() -> BTreeMap<String, String> {
@@ -16,21 +16,16 @@ fn foreign() -> BTreeMap<String, String> {
         )
     };
     let texts = [
+        ("definitions.yml", crd("plexdnodestates", "PlexdNodeState")),
+        ("base/home.yaml", NAMESPACE.to_owned()),
         (
-            "crds/plexdnodestate-crd.yaml",
-            crd("plexdnodestates", "PlexdNodeState"),
-        ),
-        ("crds/plexdhook-crd.yaml", crd("plexdhooks", "PlexdHook")),
-        ("namespace.yaml", NAMESPACE.to_owned()),
-        ("secret.yaml", "this: [is not read\n".to_owned()),
-        (
-            "serviceaccount.yaml",
+            "base/account.yaml",
             "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: plexd, namespace: agents}\n"
                 .to_owned(),
         ),
-        ("rbac.yaml", RBAC.to_owned()),
-        ("daemonset.yaml", DAEMON_SET.to_owned()),
-        ("monitoring.yaml", "kind: ServiceMonitor\n".to_owned()),
+        ("permissions.yaml", RBAC.to_owned()),
+        ("agent.yaml", DAEMON_SET.to_owned()),
+        ("more/extras.yaml", EXTRAS.to_owned()),
         ("README.md", "# Deploying\n".to_owned()),
     ];
     texts.map(|(name, text)| (name.to_owned(), text)).into()
@@ -46,7 +41,8 @@ items:
   - apiVersion: rbac.authorization.k8s.io/v1
     kind: ClusterRole
     metadata: {name: plexd}
-    rules: []
+    rules:
+      - {apiGroups: [plexd.plexsphere.com], resources: [plexdnodestates, plexdhooks/status], verbs: [get]}
   - apiVersion: rbac.authorization.k8s.io/v1
     kind: ClusterRoleBinding
     metadata: {name: plexd}
@@ -58,6 +54,28 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: reader}
 rules: []
+";
+
+const EXTRAS: &str = "
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: agents-first}
+value: 1000
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: quiet, namespace: agents}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: agents-read-authentication, namespace: kube-system}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: extension-apiserver-authentication-reader}
+subjects: [{kind: ServiceAccount, name: plexd, namespace: agents}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: elsewhere, namespace: kube-system}
 ";
 
 const DAEMON_SET: &str = "
@@ -76,6 +94,8 @@ spec:
         - name: main
           image: vendor/agent:1
           args: [up]
+          env:
+            - {name: TOKEN, valueFrom: {secretKeyRef: {name: their-token, key: bootstrap}}}
           resources: {limits: {cpu: 1}}
           volumeMounts:
             - {name: config, mountPath: /etc/plexd}
@@ -122,12 +142,95 @@ fn its_namespace_keeps_its_labels_under_the_cells_name() {
 }
 
 #[test]
-fn files_that_are_not_applied_are_named() {
+fn objects_of_every_kind_are_applied_in_the_order_that_clusters_need() {
+    let rendered = Case::new(sources()).rendered();
+    let titles: Vec<String> = rendered.objects().map(Object::title).collect();
+    insta::assert_snapshot!(titles.join("\n"));
+    let place = |kind, name| rendered.object(kind, name).unwrap().namespace.as_deref();
+    assert_eq!(place("NetworkPolicy", "quiet"), Some("plexd-e2e"));
+    assert_eq!(place("PriorityClass", "agents-first"), None);
+}
+
+#[test]
+fn objects_of_another_namespace_stay_there() {
+    let rendered = Case::new(sources()).rendered();
+    let binding = rendered
+        .objects()
+        .find(|object| object.kind == "RoleBinding");
+    let binding = binding.unwrap_or_else(|| unreachable!("the folder has one"));
+    assert_eq!(binding.namespace.as_deref(), Some("kube-system"));
+    let account = binding.value.pointer("/subjects/0/namespace");
     assert_eq!(
-        Case::new(sources()).rendered().notices(),
-        [
-            "checkout/deploy/kubernetes/monitoring.yaml is not applied: it is none of the files that a deployment is made of",
-            "checkout/deploy/kubernetes/rbac.yaml, document 2, line 16 (ClusterRole reader) is a role that no binding uses: the agent runs without it"
-        ]
+        account,
+        Some(&"plexd-e2e".into()),
+        "the account is the cell's"
     );
+    assert!(rendered.object("ConfigMap", "elsewhere").is_none());
+}
+
+#[test]
+fn what_the_manifests_lack_is_added_and_said() {
+    let rendered = Case::new(sources()).rendered();
+    let token = value(&rendered, "Secret", "their-token", "/data/bootstrap");
+    assert_eq!(token, "YS10b2tlbi1vZi10aGUtdGVzdHM=");
+    let config = value(&rendered, "ConfigMap", "their-config", "/data/config.yaml");
+    assert!(
+        config
+            .as_str()
+            .unwrap()
+            .contains("http://mock-api.plexd-e2e:8080")
+    );
+    assert!(rendered.object("Secret", "plexd-bootstrap").is_none());
+    insta::assert_snapshot!(rendered.notices().join("\n"));
+}
+
+#[test]
+fn the_token_and_the_configuration_replace_those_of_the_manifests() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: plexd-bootstrap, namespace: agents}\n\
+                  stringData: {token: theirs, other: kept}\n";
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: their-config, namespace: agents, labels: {a: b}}\n\
+                  data: {agent.yaml: 'api: https://production.example'}\n";
+    let mut files = foreign();
+    files.insert("secret.yaml".to_owned(), secret.to_owned());
+    files.insert("config.yaml".to_owned(), config.to_owned());
+    files.insert(
+        "agent.yaml".to_owned(),
+        DAEMON_SET.replace("their-token, key: bootstrap", "plexd-bootstrap, key: token"),
+    );
+    let sources = Sources::builtin().with_manifests(Folder::new("their", files));
+    let rendered = Case::new(sources).rendered();
+    let secret = value(&rendered, "Secret", "plexd-bootstrap", "");
+    assert_eq!(secret["data"]["token"], "YS10b2tlbi1vZi10aGUtdGVzdHM=");
+    assert_eq!(secret["stringData"], serde_json::json!({ "other": "kept" }));
+    let config = value(&rendered, "ConfigMap", "their-config", "");
+    assert_eq!(config["metadata"]["labels"]["a"], "b");
+    let text = config["data"]["agent.yaml"].as_str().unwrap();
+    assert!(text.contains("mock-api.plexd-e2e") && !text.contains("production"));
+}
+
+/// What is said of the foreign folder with `text` in `extra.yaml`, and `daemonset = "<wanted>"`.
+fn said_with(text: &str, wanted: Option<&str>) -> String {
+    let mut files = foreign();
+    files.insert("extra.yaml".to_owned(), text.to_owned());
+    let sources = Sources::builtin().with_manifests(Folder::new("their", files));
+    let mut case = Case::new(sources);
+    case.daemon_set = wanted.map(str::to_owned);
+    match case.render() {
+        Ok(rendered) => format!("agent: {}", rendered.agent().name().unwrap_or_default()),
+        Err(problems) => said(&problems).join("\n"),
+    }
+}
+
+#[test]
+fn the_agent_is_the_only_daemon_set_or_called_plexd_or_named_by_the_user() {
+    let second = DAEMON_SET
+        .replace("name: mesh-agent", "name: sidecar")
+        .replace("name: plexd}", "name: sidecar}");
+    assert_eq!(said_with("", None), "agent: mesh-agent");
+    assert_eq!(said_with(&second, Some("mesh-agent")), "agent: mesh-agent");
+    assert_eq!(
+        said_with(&second.replace("name: sidecar,", "name: plexd,"), None),
+        "agent: plexd"
+    );
+    insta::assert_snapshot!([said_with(&second, None), said_with("", Some("mesh"))].join("\n"));
 }

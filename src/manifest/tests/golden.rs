@@ -1,7 +1,7 @@
 //! The built-in manifests, rendered: as they are kept, in order, without a token and without a misspelt field.
 
 use super::super::strict::unknown_fields;
-use super::super::{Object, Part};
+use super::super::{Object, Rank};
 use super::{Case, TOKEN};
 
 #[test]
@@ -21,30 +21,29 @@ fn objects_come_in_the_documented_order() {
         .steps()
         .iter()
         .flat_map(|step| {
-            let order = step.part.order();
             let titles = step.objects.iter().map(Object::title);
-            titles.map(move |title| format!("{order} {title}"))
+            titles.map(move |title| format!("{}: {title}", step.rank))
         })
         .collect();
     assert_eq!(
         order,
         [
-            "1 Namespace plexd-e2e",
-            "2 CustomResourceDefinition plexdnodestates.plexd.plexsphere.com",
-            "3 CustomResourceDefinition plexdhooks.plexd.plexsphere.com",
-            "4 ServiceAccount plexd",
-            "5 ClusterRole plexd",
-            "5 ClusterRoleBinding plexd",
-            "5 Role plexd",
-            "5 RoleBinding plexd",
-            "6 Secret plexd-bootstrap",
-            "7 ConfigMap plexd-config",
-            "8 Deployment mock-api",
-            "8 Service mock-api",
-            "9 DaemonSet plexd",
+            "namespaces: Namespace plexd-e2e",
+            "CRDs: CustomResourceDefinition plexdhooks.plexd.plexsphere.com",
+            "CRDs: CustomResourceDefinition plexdnodestates.plexd.plexsphere.com",
+            "service accounts: ServiceAccount plexd",
+            "RBAC: ClusterRole plexd",
+            "RBAC: ClusterRoleBinding plexd",
+            "RBAC: Role plexd",
+            "RBAC: RoleBinding plexd",
+            "Secrets: Secret plexd-bootstrap",
+            "ConfigMaps: ConfigMap plexd-config",
+            "Services: Service mock-api",
+            "other objects: Deployment mock-api",
+            "agent: DaemonSet plexd",
         ]
     );
-    assert_eq!(rendered.steps().len(), Part::ALL.len());
+    assert_eq!(rendered.steps().len(), Rank::ALL.len());
     assert_eq!(rendered.notices(), [""; 0]);
 }
 

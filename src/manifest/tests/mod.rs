@@ -22,6 +22,7 @@ const TOKEN: &str = "a-token-of-the-tests";
 /// Inputs that a test changes what it is about in.
 struct Case {
     sources: Sources,
+    daemon_set: Option<String>,
     agent_config: Map<String, Value>,
     env: BTreeMap<String, String>,
     probes: bool,
@@ -33,6 +34,7 @@ impl Case {
     fn new(sources: Sources) -> Self {
         Self {
             sources,
+            daemon_set: None,
             agent_config: Map::new(),
             env: BTreeMap::new(),
             probes: true,
@@ -55,6 +57,7 @@ impl Case {
     fn render(&self) -> Result<Rendered, Vec<ManifestProblem>> {
         let inputs = Inputs {
             sources: &self.sources,
+            daemon_set: self.daemon_set.as_deref(),
             namespace: "plexd-e2e",
             agent_image: "plexd:0123abcd",
             mock_image: "mockapi:4567cdef",

@@ -17,10 +17,14 @@ pub(super) fn deploy(root: &Table<'_>) -> Deploy {
     let Some(table) = root.table("deploy") else {
         return Deploy::default();
     };
-    table.only(&["manifests", "mock", "probes"]);
+    table.only(&["manifests", "daemonset", "mock", "probes"]);
+    let daemon_set = table.get("daemonset");
     let probes = table.get("probes").and_then(|entry| entry.boolean());
     Deploy {
         manifests: table.get("manifests").and_then(path),
+        daemon_set: daemon_set
+            .and_then(|entry| entry.plain_text())
+            .map(str::to_owned),
         mock: table.get("mock").and_then(path),
         probes: probes.unwrap_or(Deploy::default().probes),
     }

@@ -65,6 +65,7 @@ impl Fixture {
     fn plan(&self, agent_image: &str, name: Option<&str>) -> Arc<CellPlan> {
         let cell = cell();
         let rendered = render(&Inputs {
+            daemon_set: None,
             sources: &Sources::builtin(),
             namespace: NAMESPACE,
             agent_image,

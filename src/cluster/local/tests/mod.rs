@@ -107,6 +107,7 @@ impl Setup {
             .with_mock(Folder::new("deploy/mock-api", mock));
         let images = LocalProvider::new(shell()).images();
         render(&Inputs {
+            daemon_set: None,
             sources: &sources,
             namespace: "plexd-e2e",
             agent_image: &images.agent,

@@ -1,0 +1,256 @@
+//! What a run sets in the manifests, and adds if they lack it: the cell's namespace, the bootstrap token, the agent's configuration
+//! and the definitions of the resources that the agent's roles name.
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::PodSpec;
+use serde_json::{Map, Value, json};
+
+use super::check::{Reference, references};
+use super::object::Source;
+use super::patch::{self, table};
+use super::{ManifestProblem, Object, document, names};
+use crate::secret::Secret;
+
+/// Gives the cell's namespace its name: the manifests' own namespace, with its labels, or a new one that lets the agent use the
+/// node's network.
+pub(super) fn namespace(objects: &mut Vec<Object>, home: Option<&str>, name: &str) {
+    let own = |object: &&mut Object| object.kind == "Namespace" && Some(&*object.name) == home;
+    if let Some(own) = objects.iter_mut().find(own) {
+        patch::rename(own, name);
+        return;
+    }
+    objects.push(Object::made(json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": name,
+            "labels": { "pod-security.kubernetes.io/enforce": "privileged" },
+        },
+    })));
+}
+
+/// What the agent's pod takes from Secrets and `ConfigMaps`.
+pub(super) struct Wants {
+    pod: PodSpec,
+}
+
+impl Wants {
+    /// Reads the pod of `daemon_set`; none if it isn't the pod of a `DaemonSet`, which the checks report.
+    pub(super) fn of(daemon_set: &Object) -> Option<Self> {
+        let typed: DaemonSet = daemon_set.decode().ok()?;
+        let pod = typed.spec.template.spec?;
+        Some(Self { pod })
+    }
+
+    /// References to objects of `kind` whose values are used one by one or as files.
+    fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
+        let all = references("", &self.pod).into_iter();
+        all.filter(move |it| it.kind == kind && !it.is_environment)
+    }
+
+    /// The only object of `kind` that is referred to by key and fulfils `condition`.
+    fn only(&self, kind: &'static str, condition: impl Fn(&str) -> bool) -> Option<String> {
+        let names = self.by_key(kind).map(|reference| reference.name);
+        let mut names: BTreeSet<&str> = names.filter(|name| condition(name)).collect();
+        let only = names.pop_first()?;
+        names.is_empty().then(|| only.to_owned())
+    }
+
+    fn keys(&self, kind: &'static str, name: &str) -> BTreeSet<&str> {
+        let named = self.by_key(kind).filter(|reference| reference.name == name);
+        named.flat_map(|reference| reference.keys).collect()
+    }
+}
+
+fn position(objects: &[Object], kind: &str, name: &str, namespace: &str) -> Option<usize> {
+    let is_it = |object: &Object| object.is(kind, name) && object.is_in(namespace);
+    objects.iter().position(is_it)
+}
+
+/// Puts the bootstrap token into its Secret. Adds the Secret if the agent needs one that the manifests lack.
+pub(super) fn bootstrap_secret(
+    objects: &mut Vec<Object>,
+    wants: Option<&Wants>,
+    namespace: &str,
+    token: &Secret,
+) -> Option<String> {
+    let token = json!(STANDARD.encode(token.expose()));
+    let is_there = |name: &str| position(objects, "Secret", name, namespace).is_some();
+    if let Some(index) = position(objects, "Secret", names::BOOTSTRAP_SECRET, namespace) {
+        let secret = &mut objects[index].value;
+        if let Some(texts) = table(secret, "/stringData") {
+            texts.remove(names::BOOTSTRAP_KEY);
+        }
+        set_entry(secret, names::BOOTSTRAP_KEY, token);
+        return None;
+    }
+    let wants = wants?;
+    let name = wants.only("Secret", |name| !is_there(name))?;
+    let keys = wants.keys("Secret", &name);
+    let keys = if keys.is_empty() {
+        [names::BOOTSTRAP_KEY].into()
+    } else {
+        keys
+    };
+    let data: Map<String, Value> = keys
+        .iter()
+        .map(|key| ((*key).to_owned(), token.clone()))
+        .collect();
+    objects.push(Object::made(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": name, "namespace": namespace },
+        "type": "Opaque",
+        "data": data,
+    })));
+    Some(format!(
+        "the manifests have no Secret {name}: the run adds it with its bootstrap token"
+    ))
+}
+
+/// Where the agent's configuration stands.
+pub(super) struct ConfigPlace {
+    /// The name of the `ConfigMap`.
+    pub(super) name: String,
+    /// Its key.
+    pub(super) key: String,
+}
+
+/// Puts the agent's configuration into the `ConfigMap` that its pod uses. Adds the `ConfigMap` if the manifests lack it.
+///
+/// # Errors
+/// If the `ConfigMap` has several keys and none of them is `config.yaml`.
+pub(super) fn agent_config(
+    objects: &mut Vec<Object>,
+    wants: &Wants,
+    namespace: &str,
+    text: &str,
+    notices: &mut Vec<String>,
+) -> Result<Option<ConfigPlace>, ManifestProblem> {
+    let find = |name: &str| position(objects, "ConfigMap", name, namespace);
+    let standard = Some(names::CONFIG_MAP.to_owned());
+    let name = standard
+        .filter(|name| find(name).is_some())
+        .or_else(|| wants.only("ConfigMap", |name| find(name).is_none()))
+        .or_else(|| wants.only("ConfigMap", |_| true));
+    let Some(name) = name else {
+        notices.push(
+            "the agent's pods use no ConfigMap: the configuration of the matrix does not reach them"
+                .to_owned(),
+        );
+        return Ok(None);
+    };
+    let index = find(&name);
+    let key = if let Some(index) = index {
+        config_key(&objects[index])?
+    } else {
+        let mut keys = wants.keys("ConfigMap", &name);
+        let first = keys.pop_first().unwrap_or(names::CONFIG_KEY);
+        first.to_owned()
+    };
+    let index = index.unwrap_or_else(|| {
+        notices.push(format!(
+            "the manifests have no ConfigMap {name}: the run adds it with the agent's configuration"
+        ));
+        objects.push(Object::made(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": name, "namespace": namespace },
+        })));
+        objects.len() - 1
+    });
+    let config_map = &mut objects[index];
+    set_entry(&mut config_map.value, &key, json!(text));
+    // Its content is no longer what the file says.
+    config_map.source = Source::made();
+    Ok(Some(ConfigPlace { name, key }))
+}
+
+fn config_key(config_map: &Object) -> Result<String, ManifestProblem> {
+    let data = config_map.value.get("data").and_then(Value::as_object);
+    let mut keys = data.into_iter().flat_map(Map::keys);
+    if data.is_none_or(|data| data.is_empty() || data.contains_key(names::CONFIG_KEY)) {
+        return Ok(names::CONFIG_KEY.to_owned());
+    }
+    match (keys.next(), keys.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        _ => Err(ManifestProblem::new(
+            config_map.place("data"),
+            format!(
+                "has several keys, and none of them is `{}`",
+                names::CONFIG_KEY
+            ),
+            format!(
+                "call the key that holds the agent's configuration `{}`",
+                names::CONFIG_KEY
+            ),
+        )),
+    }
+}
+
+fn set_entry(object: &mut Value, key: &str, value: Value) {
+    let Some(object) = object.as_object_mut() else {
+        return;
+    };
+    let data = object.entry("data").or_insert_with(|| json!({}));
+    if !data.is_object() {
+        *data = json!({});
+    }
+    if let Some(data) = data.as_object_mut() {
+        data.insert(key.to_owned(), value);
+    }
+}
+
+/// The definitions that come with the program.
+const DEFINITIONS: [&str; 2] = [
+    include_str!("../../deploy/kubernetes/crds/plexdnodestate-crd.yaml"),
+    include_str!("../../deploy/kubernetes/crds/plexdhook-crd.yaml"),
+];
+
+/// Adds the definitions of resources that a role names and the manifests don't define, if the program has them.
+pub(super) fn definitions(objects: &mut Vec<Object>, notices: &mut Vec<String>) {
+    let named: BTreeSet<String> = objects.iter().flat_map(named_resources).collect();
+    for text in DEFINITIONS {
+        for mut definition in document::read("", text, &mut Vec::new()) {
+            let is_there = objects
+                .iter()
+                .any(|object| object.is(&definition.kind, &definition.name));
+            if !is_there && named.contains(&definition.name) {
+                notices.push(format!(
+                    "a role names {0}, which the manifests don't define: the run adds its built-in definition",
+                    definition.name
+                ));
+                definition.source = Source::made();
+                objects.push(definition);
+            }
+        }
+    }
+}
+
+/// The resources that a role names, as definitions are called: `<plural>.<group>`.
+fn named_resources(object: &Object) -> Vec<String> {
+    if !matches!(object.kind.as_str(), "Role" | "ClusterRole") {
+        return Vec::new();
+    }
+    let list = |rule: &Value, field: &str| {
+        let list = rule.get(field).and_then(Value::as_array);
+        let texts = list.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let rules = object.value.get("rules").and_then(Value::as_array);
+    let mut named = Vec::new();
+    for rule in rules.into_iter().flatten() {
+        for group in list(rule, "apiGroups") {
+            let resources = list(rule, "resources").into_iter();
+            named.extend(resources.map(|resource| {
+                let plural = resource.split('/').next().unwrap_or_default();
+                format!("{plural}.{group}")
+            }));
+        }
+    }
+    named
+}
