@@ -270,7 +270,7 @@ impl Set {
 
 /// Every object of a folder, in the order of the files' names; what can't be read becomes a problem.
 fn read(folder: &Folder, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
-    let files = folder.manifests();
+    let files = folder.files();
     let objects = files.map(|(name, text)| document::read(&folder.path_of(name), text, problems));
     objects.flatten().collect()
 }

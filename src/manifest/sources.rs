@@ -19,7 +19,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A folder that the user calls `label`, with its texts by their path inside it (`crds/plexdhook-crd.yaml`).
+    /// A folder that the user calls `label`, with its texts by their path inside it (`crds/plexdhook-crd.yaml`). The path of a
+    /// text without a file is empty.
     pub fn new(label: impl Into<String>, files: BTreeMap<String, String>) -> Self {
         Self {
             label: label.into(),
@@ -31,6 +32,8 @@ impl Folder {
     pub(super) fn path_of(&self, name: &str) -> String {
         if self.label.is_empty() {
             name.to_owned()
+        } else if name.is_empty() {
+            self.label.clone()
         } else {
             format!("{}/{name}", self.label)
         }
@@ -41,12 +44,10 @@ impl Folder {
         &self.label
     }
 
-    /// The files that could hold manifests, by name.
-    pub(super) fn manifests(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str()))
-            .filter(|(name, _)| is_manifest_name(name))
+    /// Its files, by name.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter();
+        files.map(|(name, text)| (name.as_str(), text.as_str()))
     }
 }
 

@@ -31,8 +31,8 @@ pub use ports::{PortRange, PortRangeError};
 pub use problem::{Problem, Problems};
 pub use retry::{FlakyResult, LONGEST_BACKOFF, MOST_RETRIES, RetryClass, RetrySettings};
 pub use settings::{
-    Build, Deploy, Existing, ImageSource, Images, Jobs, Keep, Matrix, Prefix, PrefixError,
-    ProviderChoice, RunSettings, SystemUnderTest,
+    Build, Deploy, Existing, ImageSource, Images, Jobs, Keep, Manifests, Matrix, Prefix,
+    PrefixError, ProviderChoice, RunSettings, SystemUnderTest,
 };
 pub use shard::{Estimates, MOST_SHARDS, Shard, ShardError, Timings, short_hash};
 pub use variant::{Expectation, Expectations, Variant};

@@ -68,8 +68,8 @@ pub struct Build {
 /// `[deploy]`: which manifests are applied. Paths are relative to the matrix file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deploy {
-    /// A folder in place of the built-in `deploy/kubernetes`.
-    pub manifests: Option<PathBuf>,
+    /// The agent's manifests.
+    pub manifests: Manifests,
     /// The name of the agent's `DaemonSet`, for manifests with several.
     pub daemon_set: Option<String>,
     /// A file or folder in place of the built-in `deploy/mock-api`.
@@ -78,10 +78,26 @@ pub struct Deploy {
     pub probes: bool,
 }
 
+/// Where the agent's manifests come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manifests {
+    /// The manifests that come with the program.
+    BuiltIn,
+    /// A file, a folder or a kustomization.
+    At(PathBuf),
+    /// A Helm chart.
+    Chart {
+        /// The chart's folder or archive.
+        path: PathBuf,
+        /// Files with values, in the order in which they override each other.
+        values: Vec<PathBuf>,
+    },
+}
+
 impl Default for Deploy {
     fn default() -> Self {
         Self {
-            manifests: None,
+            manifests: Manifests::BuiltIn,
             daemon_set: None,
             mock: None,
             probes: true,

@@ -10,6 +10,7 @@ mod dispatch;
 mod facts;
 mod folder;
 mod gc;
+mod generated;
 mod leftovers;
 mod line;
 mod order;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RunFolder;
+use super::generated;
 use super::texts::folder;
 use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider};
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
 use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Shared, Sources};
-use crate::matrix::{Cell, CellId, ConfigName, Deploy, Keep, PhaseSettings, Prefix};
+use crate::matrix::{Cell, CellId, ConfigName, Deploy, Keep, Manifests, PhaseSettings, Prefix};
 use crate::secret::{Mask, Secret};
 
 /// The token that agents register with. The mock takes any; this is the seed's.
@@ -28,6 +29,26 @@ pub enum PlanError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A tool failed to render a kustomization or a chart.
+    #[error("`{program}` failed to render {}: {message}", path.display())]
+    Generate {
+        /// The kustomization or the chart.
+        path: PathBuf,
+        /// The tool.
+        program: String,
+        /// What it printed.
+        message: String,
+    },
+    /// No tool that could render a kustomization or a chart is installed.
+    #[error("{} needs a tool to be rendered, and neither {programs} is on the PATH: {remedy}", path.display())]
+    NoGenerator {
+        /// The kustomization or the chart.
+        path: PathBuf,
+        /// The tools.
+        programs: String,
+        /// What to do.
+        remedy: String,
     },
     /// The manifests can't be used.
     #[error("the manifests can't be used for config `{config}`")]
@@ -54,14 +75,14 @@ pub(super) struct Sourced {
 
 impl Sourced {
     /// Reads what `[deploy]` names below `base`; `secrets` are those of the matrix file.
-    pub(super) fn read(
+    pub(super) async fn read(
         deploy: &Deploy,
         base: &Path,
         images: ImageNames,
         secrets: Vec<Secret>,
     ) -> Result<Self, PlanError> {
         Ok(Self {
-            sources: sources(deploy, base)?,
+            sources: sources(deploy, base).await?,
             daemon_set: deploy.daemon_set.clone(),
             images,
             probes: deploy.probes,
@@ -137,10 +158,18 @@ impl Sourced {
     }
 }
 
-fn sources(deploy: &Deploy, base: &Path) -> Result<Sources, PlanError> {
+async fn sources(deploy: &Deploy, base: &Path) -> Result<Sources, PlanError> {
     let mut sources = Sources::builtin();
-    if let Some(path) = &deploy.manifests {
-        sources = sources.with_manifests(folder(base, path)?);
+    let manifests = match &deploy.manifests {
+        Manifests::BuiltIn => None,
+        Manifests::At(path) if generated::is_kustomization(&base.join(path)) => {
+            Some(generated::kustomization(base, path).await?)
+        }
+        Manifests::At(path) => Some(folder(base, path)?),
+        Manifests::Chart { path, values } => Some(generated::chart(base, path, values).await?),
+    };
+    if let Some(manifests) = manifests {
+        sources = sources.with_manifests(manifests);
     }
     if let Some(path) = &deploy.mock {
         sources = sources.with_mock(folder(base, path)?);

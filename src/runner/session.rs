@@ -160,12 +160,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     };
     let provider = choose(settings.provider, options).await?;
     let images = provider.provider.images();
-    let sourced = Sourced::read(
-        &session.matrix.deploy,
-        &base,
-        images,
-        std::mem::take(&mut session.secrets),
-    )?;
+    let secrets = std::mem::take(&mut session.secrets);
+    let sourced = Sourced::read(&session.matrix.deploy, &base, images, secrets).await?;
     sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
     let mask = sourced.mask();
     hide_in_log(&mask);

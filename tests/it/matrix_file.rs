@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use e2e_matrix::matrix::{
     Build, Cell, Counter, Deploy, Expectation, FlakyResult, ImageSource, Images, Jobs, Keep,
-    Matrix, Phase, PhaseSettings, PortRange, ProviderChoice, RestartScope, RetryClass, RunSettings,
+    Manifests, Matrix, Phase, PhaseSettings, PortRange, ProviderChoice, RestartScope, RetryClass,
+    RunSettings,
 };
 use serde_json::json;
 
@@ -244,10 +245,7 @@ fn settings_are_read() {
         retries = 3
         "#,
     );
-    assert_eq!(
-        matrix.deploy.manifests.as_deref(),
-        Some(Path::new("deploy"))
-    );
+    assert_eq!(matrix.deploy.manifests, Manifests::At("deploy".into()));
     assert_eq!(matrix.deploy.mock.as_deref(), Some(Path::new("mock.yaml")));
     assert!(!matrix.deploy.probes);
     assert_eq!(matrix.run.provider, ProviderChoice::Local);

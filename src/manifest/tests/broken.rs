@@ -168,7 +168,7 @@ fn everything_is_reported_at_once() {
     let sources = with_file("rbac.yaml", "kind: [".to_owned());
     let mut files: std::collections::BTreeMap<String, String> = sources
         .manifests
-        .manifests()
+        .files()
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .collect();
     files.insert(

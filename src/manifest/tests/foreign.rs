@@ -26,7 +26,6 @@ fn foreign() -> BTreeMap<String, String> {
         ("permissions.yaml", RBAC.to_owned()),
         ("agent.yaml", DAEMON_SET.to_owned()),
         ("more/extras.yaml", EXTRAS.to_owned()),
-        ("README.md", "# Deploying\n".to_owned()),
     ];
     texts.map(|(name, text)| (name.to_owned(), text)).into()
 }

@@ -151,7 +151,7 @@ fn sources(mut texts: BTreeMap<&str, String>) -> Sources {
     let builtin = Sources::builtin();
     let mut files: BTreeMap<String, String> = builtin
         .manifests
-        .manifests()
+        .files()
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .collect();
     let mock = texts.remove("mock-api.yaml");

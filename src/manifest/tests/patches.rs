@@ -107,7 +107,7 @@ fn containers_of_the_same_image_follow_and_others_stay() {
 pub(super) fn with_file(name: &str, text: String) -> Sources {
     let mut files: std::collections::BTreeMap<String, String> = Sources::builtin()
         .manifests
-        .manifests()
+        .files()
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .collect();
     files.insert(name.to_owned(), text);

@@ -8,7 +8,8 @@ use super::reader::{Entry, Located, Table};
 use super::retry;
 use crate::matrix::problem::Problem;
 use crate::matrix::{
-    Deploy, Existing, FromEnv, Jobs, Keep, PortRange, Prefix, ProviderChoice, RunSettings,
+    Deploy, Existing, FromEnv, Jobs, Keep, Manifests, PortRange, Prefix, ProviderChoice,
+    RunSettings,
 };
 use crate::secret::Secret;
 
@@ -17,17 +18,54 @@ pub(super) fn deploy(root: &Table<'_>) -> Deploy {
     let Some(table) = root.table("deploy") else {
         return Deploy::default();
     };
-    table.only(&["manifests", "daemonset", "mock", "probes"]);
+    table.only(&[
+        "manifests",
+        "chart",
+        "values",
+        "daemonset",
+        "mock",
+        "probes",
+    ]);
     let daemon_set = table.get("daemonset");
     let probes = table.get("probes").and_then(|entry| entry.boolean());
     Deploy {
-        manifests: table.get("manifests").and_then(path),
+        manifests: manifests(&table),
         daemon_set: daemon_set
             .and_then(|entry| entry.plain_text())
             .map(str::to_owned),
         mock: table.get("mock").and_then(path),
         probes: probes.unwrap_or(Deploy::default().probes),
     }
+}
+
+fn manifests(table: &Table<'_>) -> Manifests {
+    let (manifests, chart) = (table.get("manifests"), table.get("chart"));
+    let values = table.get("values");
+    if let (Some(manifests), Some(_)) = (&manifests, &chart) {
+        manifests.problem(
+            "`manifests` and `chart` exclude each other",
+            "",
+            "keep the one from which the agent is deployed",
+        );
+    }
+    if let (Some(values), None) = (&values, &chart) {
+        values.problem(
+            "`values` has no effect without `chart`",
+            "",
+            "add `chart = \"path/to/chart\"`, or remove `values`",
+        );
+    }
+    if let Some(at) = chart.and_then(path) {
+        let values = values.and_then(|entry| entry.list());
+        let values = values.unwrap_or_default().into_iter();
+        return Manifests::Chart {
+            path: at,
+            values: values.filter_map(path).collect(),
+        };
+    }
+    manifests
+        .and_then(path)
+        .map_or(Manifests::BuiltIn, Manifests::At)
 }
 
 /// The `[run]` table.

@@ -3,6 +3,7 @@
 mod again;
 mod budget;
 mod course;
+mod deployed;
 mod faults;
 mod foreign_record;
 mod full_disk;

@@ -1,0 +1,112 @@
+//! Manifests that another tool generates: kustomizations and Helm charts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::plan::PlanError;
+use crate::deadline::RunClock;
+use crate::error::chain;
+use crate::machine::process::{self, ProcessError};
+use crate::manifest::Folder;
+
+/// How long a tool may take.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// The size up to which the output of a tool is read, in bytes.
+const MAX_OUTPUT: usize = 32 << 20;
+/// The files that make a folder a kustomization.
+const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// Whether `folder` is a kustomization.
+pub(super) fn is_kustomization(folder: &Path) -> bool {
+    KUSTOMIZATIONS
+        .iter()
+        .any(|name| folder.join(name).is_file())
+}
+
+/// The objects of the kustomization at `path` below `base`.
+pub(super) async fn kustomization(base: &Path, path: &Path) -> Result<Folder, PlanError> {
+    let folder = base.join(path);
+    let tools = [
+        Tool::new("kustomize", &["build"], &folder),
+        Tool::new("kubectl", &["kustomize"], &folder),
+    ];
+    first_of(tools, path, "install kustomize or kubectl").await
+}
+
+/// The objects of the Helm chart at `chart` below `base`, with the values in the files `values`.
+pub(super) async fn chart(
+    base: &Path,
+    chart: &Path,
+    values: &[PathBuf],
+) -> Result<Folder, PlanError> {
+    let mut helm = Tool::new("helm", &["template", "plexd"], &base.join(chart));
+    helm.command.args(["--include-crds", "--no-hooks"]);
+    for file in values {
+        helm.command.arg("--values").arg(base.join(file));
+    }
+    first_of([helm], chart, "install Helm").await
+}
+
+/// A tool, ready to run.
+struct Tool {
+    /// What messages call it, such as `kubectl kustomize`.
+    title: String,
+    command: Command,
+}
+
+impl Tool {
+    fn new(program: &str, arguments: &[&str], input: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(input);
+        Self {
+            title: format!("{program} {}", arguments[0]),
+            command,
+        }
+    }
+}
+
+/// What the first of `tools` that is installed prints about `path`.
+async fn first_of<const N: usize>(
+    tools: [Tool; N],
+    path: &Path,
+    remedy: &str,
+) -> Result<Folder, PlanError> {
+    let titles: Vec<String> = tools
+        .iter()
+        .map(|tool| format!("`{}`", tool.title))
+        .collect();
+    let deadline = RunClock::new().deadline(DEADLINE);
+    for mut tool in tools {
+        let failed = |message: String| PlanError::Generate {
+            path: path.to_owned(),
+            program: tool.title.clone(),
+            message,
+        };
+        let output = match process::output(&mut tool.command, &deadline).await {
+            Err(ProcessError::Start { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                continue;
+            }
+            output => output.map_err(|error| failed(chain(&error)))?,
+        };
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(failed(format!("{}: {}", output.status, said.trim())));
+        }
+        if output.stdout.len() > MAX_OUTPUT {
+            return Err(failed("it printed more than 32 MiB".to_owned()));
+        }
+        let text = String::from_utf8(output.stdout);
+        let text = text.map_err(|error| failed(format!("its output is not text: {error}")))?;
+        let label = format!("{}, rendered by {}", path.display(), tool.title);
+        return Ok(Folder::new(label, [(String::new(), text)].into()));
+    }
+    Err(PlanError::NoGenerator {
+        path: path.to_owned(),
+        programs: titles.join(" nor "),
+        remedy: remedy.to_owned(),
+    })
+}

@@ -1,0 +1,116 @@
+//! Manifests of any shape: a folder whose files have other names, a kustomization and a Helm chart.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::Scratch;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"fast\"]\n[run]\nports = \"any\"\n\
+    [config.fast]\nexpect = { heartbeat_count = 3 }\n\
+    [config.fast.agent]\nheartbeat = { interval = \"500ms\" }\nmetrics = { report_interval = \"500ms\" }\n\
+    log_fwd = { report_interval = \"500ms\" }\naudit_fwd = { report_interval = \"500ms\" }\n";
+
+/// The shipped manifests as one text, without the CRDs, the Secret and the ConfigMap.
+fn manifests() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    let files = ["serviceaccount.yaml", "rbac.yaml", "daemonset.yaml"];
+    let texts = files.map(|name| fs::read_to_string(folder.join(name)).unwrap());
+    texts.join("\n---\n")
+}
+
+/// A program on the PATH that writes down its arguments and then runs `script`.
+fn tool(place: &Scratch, name: &str, script: &str) {
+    let programs = place.path().join("programs");
+    fs::create_dir_all(&programs).unwrap();
+    let program = programs.join(name);
+    let text = format!(
+        "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$0 $*\" >>{}/calls\n{script}\n",
+        place.path().display()
+    );
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The exit code and everything printed by a run with `deploy` under `[deploy]`.
+fn run(place: &Scratch, deploy: &str) -> (Option<i32>, String) {
+    let matrix = format!("{MATRIX}[deploy]\n{deploy}\n");
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    let output = place
+        .command(&["--provider", "local"])
+        .env("PATH", place.path().join("programs"))
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_folder_with_other_file_names_runs_and_what_it_lacks_is_added() {
+    let place = Scratch::new();
+    let folder = place.path().join("agent/base");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("everything.yml"), manifests()).unwrap();
+    let (code, text) = run(&place, "manifests = \"agent\"");
+    assert_eq!(code, Some(0), "{text}");
+    for added in [
+        "the manifests have no Secret plexd-bootstrap",
+        "the manifests have no ConfigMap plexd-config",
+        "a role names plexdhooks.plexd.plexsphere.com",
+    ] {
+        assert!(text.contains(added), "{added}: {text}");
+    }
+}
+
+#[test]
+fn a_kustomization_is_rendered_by_the_tool_that_is_installed() {
+    let place = Scratch::new();
+    let folder = place.path().join("overlay");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("kustomization.yaml"), "resources: [all.yaml]\n").unwrap();
+    fs::write(folder.join("all.yaml"), manifests()).unwrap();
+    let deploy = "manifests = \"overlay\"";
+    let (code, text) = run(&place, deploy);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("install kustomize or kubectl"), "{text}");
+    tool(
+        &place,
+        "kubectl",
+        "[ \"$1\" = kustomize ] && cat \"$2/all.yaml\"",
+    );
+    let (code, text) = run(&place, deploy);
+    assert_eq!(code, Some(0), "{text}");
+    tool(&place, "kustomize", "echo 'no such field' >&2; exit 7");
+    let (code, text) = run(&place, deploy);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("overlay") && text.contains("no such field"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_chart_is_rendered_by_helm_with_its_values() {
+    let place = Scratch::new();
+    fs::create_dir(place.path().join("chart")).unwrap();
+    fs::write(place.path().join("chart/all.yaml"), manifests()).unwrap();
+    let deploy = "chart = \"chart\"\nvalues = [\"one.yaml\", \"two.yaml\"]";
+    let (code, text) = run(&place, deploy);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("install Helm"), "{text}");
+    tool(&place, "helm", "cat \"$3/all.yaml\"");
+    let (code, text) = run(&place, deploy);
+    assert_eq!(code, Some(0), "{text}");
+    let calls = fs::read_to_string(place.path().join("calls")).unwrap();
+    let expected =
+        "template plexd ./chart --include-crds --no-hooks --values ./one.yaml --values ./two.yaml";
+    assert!(calls.contains(expected), "{calls}");
+    tool(&place, "helm", "echo 'kind: {'");
+    let (code, text) = run(&place, deploy);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("chart, rendered by helm template"), "{text}");
+}
