@@ -1,31 +1,163 @@
-//! The agent's configuration: the base that every cell shares, and what a variant puts over it.
+//! The agent's configuration: a base, the variant's values merged over it, and placeholders for what only the run knows.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-/// The agent's configuration as it is without a variant, pointing at the mock in `namespace`.
-pub fn base_agent_config(namespace: &str) -> Value {
-    let local_endpoint = |kind: &str| {
-        json!({
-            "local_endpoint": {
-                "url": format!("https://mock-api.{namespace}:8443/local/{kind}"),
-                "secret_key": "local-bearer-token",
-                "tls_insecure_skip_verify": true,
+use serde_json::{Map, Value};
+
+use super::{Inputs, ManifestProblem, Place};
+
+/// What stands for a value of the run: `${e2e.` and a name, up to the next `}`.
+const OPENING: &str = "${e2e.";
+
+/// The values that placeholders stand for.
+pub(super) struct Placeholders(BTreeMap<&'static str, String>);
+
+impl Placeholders {
+    /// The values of a cell whose mock is behind the Service `service`.
+    pub(super) fn new(inputs: &Inputs<'_>, service: &str) -> Self {
+        let namespace = inputs.namespace;
+        let values = [
+            ("mock-url", format!("http://{service}.{namespace}:8080")),
+            (
+                "local-endpoint-url",
+                format!("https://{service}.{namespace}:8443"),
+            ),
+            ("namespace", namespace.to_owned()),
+            ("nodes", inputs.nodes.to_string()),
+            (
+                "bootstrap-token",
+                inputs.bootstrap_token.expose().to_owned(),
+            ),
+        ];
+        Self(values.into())
+    }
+
+    /// The base in which the variant's values have replaced their own, all placeholders filled in.
+    pub(super) fn agent_config(
+        &self,
+        inputs: &Inputs<'_>,
+        problems: &mut Vec<ManifestProblem>,
+    ) -> Value {
+        let (file, text) = inputs.sources.agent_config();
+        let mut base = read(file, text).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Value::Object(Map::new())
+        });
+        self.fill(&mut base, &place(file, ""), problems);
+        let mut over = Value::Object(inputs.agent_config.clone());
+        let variant = place("the agent configuration of the variant", "");
+        self.fill(&mut over, &variant, problems);
+        match over {
+            Value::Object(over) => merge(base, &over),
+            _ => base,
+        }
+    }
+
+    /// The variant's environment, all placeholders filled in.
+    pub(super) fn env(
+        &self,
+        inputs: &Inputs<'_>,
+        problems: &mut Vec<ManifestProblem>,
+    ) -> BTreeMap<String, String> {
+        let filled = inputs.env.iter().map(|(name, value)| {
+            let filled = self.filled(value).unwrap_or_else(|unknown| {
+                let place = place("the environment of the variant", name);
+                problems.push(self.problem(place, &unknown));
+                String::new()
+            });
+            (name.clone(), filled)
+        });
+        filled.collect()
+    }
+
+    fn fill(&self, value: &mut Value, at: &Place, problems: &mut Vec<ManifestProblem>) {
+        let below = |field: String| {
+            let separator = if at.field.is_empty() || field.starts_with('[') {
+                ""
+            } else {
+                "."
+            };
+            place(&at.file, &format!("{}{separator}{field}", at.field))
+        };
+        match value {
+            Value::Object(table) => {
+                for (key, value) in table {
+                    self.fill(value, &below(key.clone()), problems);
+                }
             }
-        })
+            Value::Array(list) => {
+                for (index, value) in list.iter_mut().enumerate() {
+                    self.fill(value, &below(format!("[{index}]")), problems);
+                }
+            }
+            // A number stays one.
+            Value::String(text) if text == "${e2e.nodes}" => {
+                *value = self.0["nodes"].parse::<u64>().unwrap_or_default().into();
+            }
+            Value::String(text) => match self.filled(text) {
+                Ok(filled) => *text = filled,
+                Err(unknown) => problems.push(self.problem(at.clone(), &unknown)),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// `text` with every placeholder replaced, or the first one that is unknown.
+    fn filled(&self, text: &str) -> Result<String, String> {
+        let mut parts = text.split(OPENING);
+        let mut filled = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let found = part.split_once('}');
+            let found = found.and_then(|(name, rest)| Some((self.0.get(name)?, rest)));
+            let Some((value, rest)) = found else {
+                let end = part.find('}').map_or(part.len(), |end| end + 1);
+                return Err(format!("{OPENING}{}", &part[..end]));
+            };
+            filled.push_str(value);
+            filled.push_str(rest);
+        }
+        Ok(filled)
+    }
+
+    fn problem(&self, place: Place, unknown: &str) -> ManifestProblem {
+        let known: Vec<String> = self
+            .0
+            .keys()
+            .map(|name| format!("`{OPENING}{name}}}`"))
+            .collect();
+        ManifestProblem::new(
+            place,
+            format!("`{unknown}` is not a placeholder"),
+            format!("use one of {}", known.join(", ")),
+        )
+    }
+}
+
+fn place(file: &str, field: &str) -> Place {
+    Place {
+        file: file.to_owned(),
+        field: field.to_owned(),
+        ..Place::default()
+    }
+}
+
+/// Reads a configuration file.
+fn read(file: &str, text: &str) -> Result<Value, ManifestProblem> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let read = serde_saphyr::from_str_with_options::<Value>(text, options);
+    let problem = |message: String| {
+        let remedy = "write the agent's configuration as a YAML mapping";
+        ManifestProblem::new(place(file, ""), message, remedy)
     };
-    json!({
-        "api": { "base_url": format!("http://mock-api.{namespace}:8080") },
-        "registration": { "data_dir": "/var/lib/plexd" },
-        "node_api": { "data_dir": "/var/lib/plexd" },
-        "heartbeat": { "node_id": "e2e-k8s-node" },
-        "metrics": local_endpoint("metrics"),
-        "log_fwd": local_endpoint("logs"),
-        "audit_fwd": local_endpoint("audit"),
-    })
+    match read {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(problem("is not a mapping".to_owned())),
+        Err(error) => Err(problem(format!("is not YAML: {error}"))),
+    }
 }
 
 /// `base` with `over` on top: tables are merged key by key, everything else is replaced.
-pub fn merge(mut base: Value, over: &Map<String, Value>) -> Value {
+pub(super) fn merge(mut base: Value, over: &Map<String, Value>) -> Value {
     merge_into(&mut base, over);
     base
 }

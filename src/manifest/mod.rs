@@ -24,7 +24,6 @@ mod supply;
 mod tests;
 
 pub use address::ServiceAddress;
-pub use config::{base_agent_config, merge};
 pub use object::{Object, Source};
 pub use problem::{Document, ManifestProblem, ManifestProblems, Place};
 pub use rank::Rank;

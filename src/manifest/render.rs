@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::check::{self, Deployed};
+use super::config::Placeholders;
 use super::supply::{self, ConfigPlace, Wants};
 use super::{
     Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Shared,
-    Sources, Step, base_agent_config, document, locate, merge, names,
+    Sources, Step, document, locate, names,
 };
 use super::{mask, patch, shared};
 use crate::secret::{Mask, Secret};
@@ -21,13 +22,15 @@ pub struct Inputs<'a> {
     pub daemon_set: Option<&'a str>,
     /// The cell's namespace.
     pub namespace: &'a str,
+    /// How many nodes the cell has.
+    pub nodes: usize,
     /// The image that the agent's container gets.
     pub agent_image: &'a str,
     /// The image that the mock's container gets.
     pub mock_image: &'a str,
     /// When nodes pull the two.
     pub pull_policy: PullPolicy,
-    /// The variant's agent configuration, merged over the base.
+    /// The variant's agent configuration, which is merged over the base.
     pub agent_config: &'a Map<String, Value>,
     /// The variant's environment of the agent's container.
     pub env: &'a BTreeMap<String, String>,
@@ -64,19 +67,21 @@ impl PullPolicy {
 /// Everything that is wrong with the texts, and everything that does not fit together.
 pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mut problems = Vec::new();
-    let agent_config = merge(base_agent_config(inputs.namespace), inputs.agent_config);
     let mut set = Set::read(inputs, &mut problems);
     if let Some(problem) = set.too_many() {
         problems.push(problem);
         return Err(ManifestProblems(problems));
     }
+    let placeholders = Placeholders::new(inputs, set.mock_service());
+    let agent_config = placeholders.agent_config(inputs, &mut problems);
+    let env = placeholders.env(inputs, &mut problems);
     set.move_into_namespace(inputs.namespace);
     let (config_place, mut notices) = set.supply(inputs, &agent_config, &mut problems);
     if let Some(shared) = inputs.shared {
         let mut all: Vec<&mut Object> = set.all_mut().collect();
         problems.extend(shared::set_apart(&mut all, inputs.namespace, shared));
     }
-    let agent = set.patch_agent(inputs, &mut problems);
+    let agent = set.patch_agent(inputs, &env, &mut problems);
     let mock = set.patch_mock(inputs, &mut problems);
     let deployed = Deployed {
         namespace: inputs.namespace,
@@ -159,6 +164,15 @@ impl Set {
         ))
     }
 
+    /// The name of the mock's Service; the usual one if it isn't found, which is reported when the mock is patched.
+    fn mock_service(&self) -> &str {
+        let mut services = self.mock.iter().filter(|object| object.kind == "Service");
+        match (services.next(), services.next()) {
+            (Some(only), None) => &only.name,
+            _ => names::MOCK,
+        }
+    }
+
     /// The namespace that the manifests were written for: the agent's, or the only one that they define.
     fn home(&self) -> Option<String> {
         let own = self
@@ -217,12 +231,13 @@ impl Set {
     fn patch_agent(
         &mut self,
         inputs: &Inputs<'_>,
+        env: &BTreeMap<String, String>,
         problems: &mut Vec<ManifestProblem>,
     ) -> Option<Agent> {
         let object = self.agent.as_mut()?;
         let (index, container) = noted(locate::container(object, names::AGENT), problems)?;
         patch::set_image(object, index, inputs.agent_image, inputs.pull_policy);
-        patch::set_env(object, index, inputs.env);
+        patch::set_env(object, index, env);
         if !inputs.probes {
             patch::remove_probes(object);
         }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub struct Sources {
     pub(super) manifests: Folder,
     pub(super) mock: Folder,
+    /// The base of the agent's configuration: what the user calls the file, and its text.
+    agent_config: (String, String),
 }
 
 /// Named texts that belong together.
@@ -81,6 +83,24 @@ impl Sources {
                 "serviceaccount.yaml",
             ),
             mock: built_in!("deploy/mock-api": "mock-api.yaml"),
+            agent_config: (
+                "deploy/agent-config.yaml".to_owned(),
+                include_str!("../../deploy/agent-config.yaml").to_owned(),
+            ),
+        }
+    }
+
+    /// The base of the agent's configuration: what the user calls the file, and its text.
+    pub(super) fn agent_config(&self) -> (&str, &str) {
+        (&self.agent_config.0, &self.agent_config.1)
+    }
+
+    /// The same with the text of the file `name` as the base of the agent's configuration.
+    #[must_use]
+    pub fn with_agent_config(self, name: String, text: String) -> Self {
+        Self {
+            agent_config: (name, text),
+            ..self
         }
     }
 

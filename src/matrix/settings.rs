@@ -72,6 +72,8 @@ pub struct Deploy {
     pub manifests: Manifests,
     /// The name of the agent's `DaemonSet`, for manifests with several.
     pub daemon_set: Option<String>,
+    /// A YAML file in place of the built-in base of the agent's configuration.
+    pub agent_config: Option<PathBuf>,
     /// A file or folder in place of the built-in `deploy/mock-api`.
     pub mock: Option<PathBuf>,
     /// Whether the DaemonSet keeps its probes.
@@ -99,6 +101,7 @@ impl Default for Deploy {
         Self {
             manifests: Manifests::BuiltIn,
             daemon_set: None,
+            agent_config: None,
             mock: None,
             probes: true,
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RunFolder;
 use super::generated;
-use super::texts::folder;
+use super::texts::{file, folder};
 use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider};
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
@@ -69,8 +69,8 @@ pub(super) struct Sourced {
     token: Secret,
     /// What the matrix file says to be secret.
     secrets: Vec<Secret>,
-    /// Many cells have the same: it depends on config, namespace and what keeps the cell apart.
-    rendered: Mutex<HashMap<(ConfigName, String), Arc<Rendered>>>,
+    /// Many cells have the same: it depends on config, node count, namespace and what keeps the cell apart.
+    rendered: Mutex<HashMap<(ConfigName, usize, String), Arc<Rendered>>>,
 }
 
 impl Sourced {
@@ -101,7 +101,8 @@ impl Sourced {
     ) -> Result<Arc<Rendered>, PlanError> {
         let variant = &cell.variant;
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = match rendered.entry((variant.name.clone(), namespace.to_owned())) {
+        let key = (variant.name.clone(), cell.nodes.get(), namespace.to_owned());
+        let slot = match rendered.entry(key) {
             Entry::Occupied(there) => return Ok(Arc::clone(there.get())),
             Entry::Vacant(slot) => slot,
         };
@@ -109,6 +110,7 @@ impl Sourced {
             sources: &self.sources,
             daemon_set: self.daemon_set.as_deref(),
             namespace,
+            nodes: cell.nodes.get(),
             agent_image: &self.images.agent,
             mock_image: &self.images.mock,
             pull_policy: self.images.pull,
@@ -170,6 +172,10 @@ async fn sources(deploy: &Deploy, base: &Path) -> Result<Sources, PlanError> {
     };
     if let Some(manifests) = manifests {
         sources = sources.with_manifests(manifests);
+    }
+    if let Some(path) = &deploy.agent_config {
+        let (name, text) = file(base, path)?;
+        sources = sources.with_agent_config(name, text);
     }
     if let Some(path) = &deploy.mock {
         sources = sources.with_mock(folder(base, path)?);

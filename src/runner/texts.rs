@@ -29,6 +29,13 @@ pub(super) fn folder(base: &Path, path: &Path) -> Result<Folder, PlanError> {
     Ok(Folder::new(label.display().to_string(), reader.files))
 }
 
+/// What the user calls the file at `path`, and its text.
+pub(super) fn file(base: &Path, path: &Path) -> Result<(String, String), PlanError> {
+    let whole = base.join(path);
+    let text = text(&whole).map_err(|source| failed(&whole, source))?;
+    Ok((path.display().to_string(), text))
+}
+
 #[derive(Default)]
 struct Reader {
     /// Text by path inside the folder.

@@ -1,6 +1,7 @@
 //! The rendered set as people read it, what patches keep, and what is found wrong with broken manifests.
 
 mod broken;
+mod config;
 mod foreign;
 mod fuzz;
 mod golden;
@@ -59,6 +60,7 @@ impl Case {
             sources: &self.sources,
             daemon_set: self.daemon_set.as_deref(),
             namespace: "plexd-e2e",
+            nodes: 1,
             agent_image: "plexd:0123abcd",
             mock_image: "mockapi:4567cdef",
             pull_policy: PullPolicy::Never,
@@ -96,7 +98,7 @@ fn value<'r>(rendered: &'r Rendered, kind: &str, name: &str, pointer: &str) -> &
 fn merging_goes_key_by_key_and_replaces_what_is_no_table() {
     let base = json!({ "a": { "b": 1, "c": [1, 2] }, "d": { "e": 1 }, "f": 1 });
     let over = json!({ "a": { "c": [3] }, "d": 2, "f": { "g": 1 } });
-    let merged = super::merge(base, over.as_object().unwrap());
+    let merged = super::config::merge(base, over.as_object().unwrap());
     assert_eq!(
         merged,
         json!({ "a": { "b": 1, "c": [3] }, "d": 2, "f": { "g": 1 } })

@@ -168,7 +168,7 @@ proptest! {
         let mut table = serde_json::Map::new();
         table.insert("base".to_owned(), base.clone());
         let over = json!({ "over": over });
-        let merged = super::super::merge(Value::Object(table), over.as_object().unwrap());
+        let merged = super::super::config::merge(Value::Object(table), over.as_object().unwrap());
         prop_assert_eq!(&merged["base"], &base);
         prop_assert_eq!(&merged["over"], &over["over"]);
     }

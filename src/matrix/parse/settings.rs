@@ -23,6 +23,7 @@ pub(super) fn deploy(root: &Table<'_>) -> Deploy {
         "chart",
         "values",
         "daemonset",
+        "agent-config",
         "mock",
         "probes",
     ]);
@@ -33,6 +34,7 @@ pub(super) fn deploy(root: &Table<'_>) -> Deploy {
         daemon_set: daemon_set
             .and_then(|entry| entry.plain_text())
             .map(str::to_owned),
+        agent_config: table.get("agent-config").and_then(path),
         mock: table.get("mock").and_then(path),
         probes: probes.unwrap_or(Deploy::default().probes),
     }

@@ -68,6 +68,7 @@ impl Fixture {
             daemon_set: None,
             sources: &Sources::builtin(),
             namespace: NAMESPACE,
+            nodes: 1,
             agent_image,
             mock_image: &self.provider.images().mock,
             pull_policy: PullPolicy::Never,

@@ -114,3 +114,35 @@ fn a_chart_is_rendered_by_helm_with_its_values() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("chart, rendered by helm template"), "{text}");
 }
+
+#[test]
+fn an_agent_configuration_of_the_user_replaces_the_base() {
+    let place = Scratch::new();
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent-config.yaml");
+    let own = fs::read_to_string(base).unwrap() + "mine: in ${e2e.namespace}\n";
+    fs::write(
+        place.path().join("plexd.yaml"),
+        own.replace("node_id: e2e-k8s-node", "node_id: own"),
+    )
+    .unwrap();
+    let (code, text) = run(&place, "agent-config = \"plexd.yaml\"");
+    assert_eq!(code, Some(0), "{text}");
+    let kept = place
+        .path()
+        .join("target/e2e-matrix/latest/cells/k8s-1.36-n1-fast/manifests/06-configmaps.yaml");
+    let kept = fs::read_to_string(kept).unwrap();
+    assert!(
+        kept.contains("mine: in plexd-e2e") && kept.contains("node_id: own"),
+        "{kept}"
+    );
+    fs::write(place.path().join("plexd.yaml"), "url: ${e2e.mock}\n").unwrap();
+    let (code, text) = run(&place, "agent-config = \"plexd.yaml\"");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("plexd.yaml, url: `${e2e.mock}` is not a placeholder"),
+        "{text}"
+    );
+    let (code, text) = run(&place, "agent-config = \"nowhere.yaml\"");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("nowhere.yaml"), "{text}");
+}

@@ -110,6 +110,7 @@ impl Setup {
             daemon_set: None,
             sources: &sources,
             namespace: "plexd-e2e",
+            nodes: 1,
             agent_image: &images.agent,
             mock_image: &images.mock,
             pull_policy: images.pull,

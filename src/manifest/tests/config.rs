@@ -1,0 +1,68 @@
+//! The agent's configuration: the built-in base or the user's file, and placeholders for what only the run knows.
+
+use serde_json::{Value, json};
+
+use super::{Case, TOKEN, said, value};
+use crate::manifest::Sources;
+
+fn with_config(text: &str) -> Case {
+    Case::new(Sources::builtin().with_agent_config("plexd.yaml".to_owned(), text.to_owned()))
+}
+
+#[test]
+fn a_file_replaces_the_base_and_variants_are_merged_over_it() {
+    let case = with_config("api: {baseurl: '${e2e.mock-url}/v1', retries: 3}\nname: agent\n")
+        .with_config(json!({ "api": { "retries": 5 } }));
+    let rendered = case.rendered();
+    assert_eq!(
+        rendered.agent_config(),
+        &json!({
+            "api": { "baseurl": "http://mock-api.plexd-e2e:8080/v1", "retries": 5 },
+            "name": "agent",
+        })
+    );
+    let text = value(&rendered, "ConfigMap", "plexd-config", "/data/config.yaml");
+    let text: Value = serde_saphyr::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(&text, rendered.agent_config());
+}
+
+#[test]
+fn every_placeholder_is_filled_in_files_variants_and_variables() {
+    let mut case = with_config("list: ['${e2e.local-endpoint-url}/x', {count: '${e2e.nodes}'}]\n")
+        .with_config(json!({ "space": "in ${e2e.namespace}, ${HOME}, ${e2e.nodes} nodes" }));
+    case.env = [(
+        "JOIN".to_owned(),
+        "${e2e.bootstrap-token}@${e2e.mock-url}".to_owned(),
+    )]
+    .into();
+    let rendered = case.rendered();
+    assert_eq!(
+        rendered.agent_config(),
+        &json!({
+            "list": ["https://mock-api.plexd-e2e:8443/x", { "count": 1 }],
+            "space": "in plexd-e2e, ${HOME}, 1 nodes",
+        })
+    );
+    let env = value(
+        &rendered,
+        "DaemonSet",
+        "plexd",
+        "/spec/template/spec/containers/0/env/2",
+    );
+    let joined = format!("{TOKEN}@http://mock-api.plexd-e2e:8080");
+    assert_eq!(env, &json!({ "name": "JOIN", "value": joined }));
+}
+
+#[test]
+fn what_is_no_placeholder_and_no_configuration_is_reported_at_its_place() {
+    let mut case = with_config("api: {urls: ['${e2e.mock_url}/v1']}\n")
+        .with_config(json!({ "api": { "name": "${e2e.node" } }));
+    case.env = [("JOIN".to_owned(), "${e2e.}".to_owned())].into();
+    let problems = case.render().err().unwrap();
+    let mut lines = said(&problems);
+    lines.push(problems[0].remedy.clone());
+    for text in ["- a\n", "a: [\n", ""] {
+        lines.extend(said(&with_config(text).render().err().unwrap()));
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
