@@ -105,8 +105,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
             token: inputs.bootstrap_token.clone(),
         }),
         _ => {
-            let objects = steps.iter().flat_map(|step| &step.objects);
-            let mask = Mask::new(mask::secrets(objects, &agent_config));
+            let mask = Mask::new(mask::secrets(set.all(), &agent_config));
             Err(ManifestProblems(problems).masked(&mask))
         }
     }

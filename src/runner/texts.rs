@@ -32,7 +32,7 @@ pub(super) fn folder(base: &Path, path: &Path) -> Result<Folder, PlanError> {
 /// What the user calls the file at `path`, and its text.
 pub(super) fn file(base: &Path, path: &Path) -> Result<(String, String), PlanError> {
     let whole = base.join(path);
-    let text = text(&whole).map_err(|source| failed(&whole, source))?;
+    let text = read_text(&whole, MAX_FILE).map_err(|source| failed(&whole, source))?;
     Ok((path.display().to_string(), text))
 }
 
