@@ -57,7 +57,7 @@ impl Mask {
     /// What stands in the place of a secret.
     pub const PLACEHOLDER: &'static str = "***";
 
-    /// A mask for `secrets`, in each of their [forms]. Those that are too short are passed over.
+    /// A mask for `secrets`, in each of their forms. Those that are too short are passed over.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let forms: BTreeSet<String> = secrets
             .into_iter()
