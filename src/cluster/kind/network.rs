@@ -39,6 +39,9 @@ const LOCK: &str = "network";
 /// How long it may be held: the engine has two minutes for each of a few calls.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long after a run's end the engine may still create the network that the run asked for.
+const BELATED: Duration = Duration::from_secs(3);
+
 /// A run's use of the network.
 pub(super) enum Use {
     /// It is ours, and in the ledger.
@@ -126,7 +129,12 @@ pub(super) async fn reclaim(
     if !dry_run {
         held = Some(lock(live.state()).await?);
     }
-    let removed = remove_unused(docker, claim, live, dry_run).await;
+    let mut removed = remove_unused(docker, claim, live, dry_run).await;
+    if claim.id.is_none() && !dry_run && matches!(removed, Ok(Reclaimed::Absent)) {
+        // The run ended while it waited for the engine, which may still create the network.
+        tokio::time::sleep(BELATED).await;
+        removed = remove_unused(docker, claim, live, dry_run).await;
+    }
     drop(held);
     removed
 }
