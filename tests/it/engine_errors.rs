@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::Scratch;
+use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
 /// A user without rights.
@@ -29,19 +29,10 @@ fn told(mut command: Command, host: &str) -> String {
 }
 
 /// `command` as another user.
-fn as_nobody(place: &Scratch, command: &Command) -> Command {
+fn as_nobody(command: &Command) -> Command {
     let user = NOBODY.to_string();
-    let mut other = Command::new("/usr/bin/setpriv");
-    other
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(place.path())
-        .env_clear();
-    for (key, value) in command.get_envs() {
-        other.env(key, value.unwrap_or_default());
-    }
-    other
+    let other = ["--reuid", &user, "--regid", &user, "--clear-groups"];
+    through("/usr/bin/setpriv", &other, command)
 }
 
 #[track_caller]
@@ -70,7 +61,7 @@ fn a_socket_that_the_user_may_not_use() {
         for folder in ["", "home", "tmp", "state"] {
             chown(place.path().join(folder), Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        command = as_nobody(&place, &command);
+        command = as_nobody(&command);
     }
     let said = told(command, &address(&socket));
     let path = socket.display().to_string();

@@ -1,12 +1,11 @@
 //! Files that never end, wait for a writer, or are far too large: refused at once, in little memory.
 
 use std::fs::{self, File};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::Scratch;
+use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
 /// Each of them is refused within milliseconds; more is a hang.
@@ -15,16 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What the binary says of `arguments` in a gibibyte of memory, and its exit code.
 fn run(place: &Scratch, arguments: &str) -> (String, Option<i32>) {
     let own = place.process(&[]);
-    let mut command = Command::new("/bin/sh");
     let limited = format!("ulimit -v 1048576; exec \"$0\" {arguments}");
-    command
-        .args(["-c", &limited])
-        .arg(own.get_program())
-        .current_dir(place.path())
-        .env_clear();
-    for (key, value) in own.get_envs() {
-        command.env(key, value.unwrap_or_default());
-    }
+    let command = through("/bin/sh", &["-c", &limited], &own);
     let begun = Instant::now();
     let output = assert_cmd::Command::from_std(command)
         .timeout(PATIENCE)

@@ -1,13 +1,12 @@
 //! Runs that may open too few files: they end with a clear failure, without spinning, and leave nothing.
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::kill::running::Running;
-use crate::support::Scratch;
+use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
 
@@ -28,16 +27,8 @@ fn assert_clean(place: &Scratch) {
 fn a_limit_that_is_too_low_is_named_before_the_first_cell() {
     let place = place();
     let run = place.process(&["--provider", "local"]);
-    let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", "ulimit -n 64; exec \"$0\" --provider local"])
-        .arg(run.get_program())
-        .current_dir(place.path())
-        .env_clear();
-    for (key, value) in run.get_envs() {
-        command.env(key, value.unwrap_or_default());
-    }
-    let output = command.output().unwrap();
+    let limited = ["-c", "ulimit -n 64; exec \"$0\" \"$@\""];
+    let output = through("/bin/sh", &limited, &run).output().unwrap();
     let streams = [output.stderr, output.stdout].concat();
     let stderr = String::from_utf8_lossy(&streams);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
@@ -55,16 +46,8 @@ fn a_limit_that_is_too_low_is_named_before_the_first_cell() {
 fn a_soft_limit_is_raised() {
     let place = place();
     let run = place.process(&["--provider", "local"]);
-    let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", "ulimit -Sn 64; exec \"$0\" --provider local"])
-        .arg(run.get_program())
-        .current_dir(place.path())
-        .env_clear();
-    for (key, value) in run.get_envs() {
-        command.env(key, value.unwrap_or_default());
-    }
-    let output = command.output().unwrap();
+    let limited = ["-c", "ulimit -Sn 64; exec \"$0\" \"$@\""];
+    let output = through("/bin/sh", &limited, &run).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
 }

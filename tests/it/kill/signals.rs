@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use crate::kill::left::{self, Known};
 use crate::kill::local;
 use crate::kill::running::{Running, wait};
-use crate::support::Scratch;
+use crate::support::{Scratch, through};
 
 #[test]
 fn the_second_signal_kills_everything_and_says_what_removes_the_rest() {
@@ -75,21 +75,8 @@ fn who_asked_for_it_outlives_its_terminal() {
     let place = Scratch::new();
     left::prepare(&place);
     let binary = local::run(&place, &[]);
-    let program = binary.get_program().to_owned();
-    let mut command = Command::new("/bin/sh");
-    command
-        .args([
-            "-c",
-            "trap '' HUP; exec \"$0\" --provider local --hold assertions",
-        ])
-        .arg(program)
-        .env_clear()
-        .envs(
-            binary
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .current_dir(place.path());
+    let deaf = "trap '' HUP; exec \"$0\" --provider local --hold assertions";
+    let command = through("/bin/sh", &["-c", deaf], &binary);
     let running = Running::held(command, Phase::Assertions);
     running.signal(Signal::HUP);
     running.signal(Signal::INT);

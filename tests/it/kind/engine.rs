@@ -11,7 +11,7 @@ use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::{self, RunModel};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::Scratch;
+use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\n[run]\nports = \"any\"\n";
 /// How long a run may go on without its engine: the watch on the engine, diagnostics, and clean-up's budget.
@@ -228,19 +228,9 @@ impl Engine {
     /// The runner, beside this engine.
     fn command(&self, place: &Scratch, arguments: &[&str]) -> Command {
         let run = place.process(arguments);
-        let mut command = Command::new("nsenter");
+        let daemon = self.daemon().as_raw_nonzero().to_string();
+        let mut command = through("nsenter", &["--target", &daemon, "--net"], &run);
         command
-            .arg("--target")
-            .arg(self.daemon().as_raw_nonzero().to_string())
-            .arg("--net")
-            .arg(run.get_program())
-            .args(run.get_args())
-            .current_dir(place.path())
-            .env_clear()
-            .envs(
-                run.get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("DOCKER_HOST", self.host());
         command

@@ -1,9 +1,9 @@
 //! An output folder without space: verdicts and exit code are those of a run with space, and one message says what is lost.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use crate::support::Scratch;
+use crate::support::{Scratch, through};
 
 const MATRIX: &str = r#"
 [matrix]
@@ -28,25 +28,18 @@ fn a_full_disk_changes_no_verdict_and_is_told_of_once() {
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     fs::create_dir(place.path().join("out")).unwrap();
     let run = place.process(&["--provider", "local", "--out", "out"]);
-    let mut small = Command::new("unshare");
-    small
-        .args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            MOUNTED,
-            "sh",
-        ])
-        .arg(run.get_program())
-        .args(run.get_args())
-        .current_dir(place.path());
+    let mounted = [
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        MOUNTED,
+        "sh",
+    ];
+    let mut small = through("unshare", &mounted, &run);
     // The shell needs its own PATH; everything else is the run's clean environment.
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    small.env_clear().env("PATH", path);
-    let others = run.get_envs().filter(|(name, _)| *name != "PATH");
-    small.envs(others.filter_map(|(name, value)| Some((name, value?))));
+    small.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let full = small.output().unwrap();
     let roomy = place
         .command(&["--provider", "local", "--out", "roomy"])

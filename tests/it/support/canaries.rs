@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
-use super::Scratch;
 use super::manifests::Manifests;
+use super::{Scratch, through};
 
 /// Not a secret: it must be found, or the search proves nothing.
 pub(crate) const CONTROL: &str = "control-value-that-may-be-seen";
@@ -114,18 +114,9 @@ pub(crate) fn write_image(place: &Path) {
 /// The binary with `arguments` and the canaries of the environment. New files are as open as the binary lets them be.
 pub(crate) fn command(place: &Scratch, arguments: &[&str]) -> Command {
     let run = place.process(arguments);
-    let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", "umask 0; exec \"$0\" \"$@\""])
-        .arg(run.get_program())
-        .args(run.get_args())
-        .current_dir(place.path())
-        .env_clear()
-        .envs(
-            run.get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .envs(IN_ENVIRONMENT);
+    let open = ["-c", "umask 0; exec \"$0\" \"$@\""];
+    let mut command = through("/bin/sh", &open, &run);
+    command.envs(IN_ENVIRONMENT);
     command
 }
 

@@ -54,6 +54,26 @@ impl Scratch {
     }
 }
 
+/// `command`, started by `program` with `arguments` before its own, in the same folder and with the same environment.
+pub(crate) fn through(
+    program: &str,
+    arguments: &[&str],
+    command: &process::Command,
+) -> process::Command {
+    let mut outer = process::Command::new(program);
+    let variables = command.get_envs();
+    outer
+        .args(arguments)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        outer.current_dir(folder);
+    }
+    outer
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         if std::thread::panicking() {
