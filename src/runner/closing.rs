@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::error::chain;
 use crate::machine::{Ledger, LedgerContents, LedgerError, Left, Resource, StateFolder, tidy};
 
 /// Closes `ledger`. Returns what the run leaves and should not.
 pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
     let left = close_ledger(ledger).unwrap_or_else(|error| {
-        tracing::warn!(%error, "failed to close the ledger");
+        tracing::warn!(error = chain(&error), "failed to close the ledger");
         Vec::new()
     });
     if let Err(error) = tidy(state) {
-        tracing::warn!(%error, "failed to remove lock files");
+        tracing::warn!(error = chain(&error), "failed to remove lock files");
     }
     let unwanted = left.into_iter().filter(Left::is_unwanted);
     unwanted.map(|left| left.resource).collect()

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
+use crate::error::chain;
 use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
 use crate::record::{Folding, RunModel, Sink, verdict_of};
 use crate::secret::Mask;
@@ -99,9 +100,9 @@ impl Dispatcher {
             if std::mem::replace(&mut self.is_full, true) {
                 return;
             }
-            format!("{NO_SPACE} (first: {what}: {error})")
+            format!("{NO_SPACE} (first: {what}: {})", chain(error))
         } else {
-            format!("failed to write {what}: {error}")
+            format!("failed to write {what}: {}", chain(error))
         };
         let severity = Severity::Warning;
         self.dispatch(at, &Event::Notice { severity, text });

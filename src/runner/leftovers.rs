@@ -1,5 +1,6 @@
 //! What a new run says of dead ones: that something is left of them, and which command removes it. Reads ledgers, and nothing else.
 
+use crate::error::chain;
 use crate::machine::{Left, StateFolder, read_dead};
 
 /// How many resources are named.
@@ -8,7 +9,7 @@ const NAMED: usize = 3;
 /// The notice; none if nothing is left. `gc` is the command.
 pub(super) fn notice(state: &StateFolder, gc: &str) -> Option<String> {
     let dead = read_dead(state).unwrap_or_else(|error| {
-        tracing::warn!(%error, "failed to look for dead runs");
+        tracing::warn!(error = chain(&error), "failed to look for dead runs");
         Vec::new()
     });
     let lefts = dead

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::CELLS;
 use super::{RunFolder, gc};
+use crate::error::chain;
 use crate::event::{Record, RunFacts};
 use crate::machine::StateFolder;
 use crate::matrix::CellId;
@@ -174,14 +175,19 @@ impl Resumption {
             Ok(report) if report.is_clean() => {}
             Ok(_) => told.push("something is left of an earlier session of this run".to_owned()),
             Err(error) => told.push(format!(
-                "failed to look for what earlier sessions left: {error}"
+                "failed to look for what earlier sessions left: {}",
+                chain(&error)
             )),
         }
         for cell in self.unsettled() {
             let files = folder.cell(&cell.summary.id);
             match fs::remove_dir_all(&files) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    told.push(format!("failed to remove {}: {error}", files.display()));
+                    told.push(format!(
+                        "failed to remove {}: {}",
+                        files.display(),
+                        chain(&error)
+                    ));
                 }
                 Ok(()) | Err(_) => {}
             }

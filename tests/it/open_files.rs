@@ -54,24 +54,38 @@ fn a_soft_limit_is_raised() {
 
 #[test]
 fn running_out_in_the_middle_of_a_run_ends_it_without_spinning() {
+    assert_eq!(with_files_left(0), Some(3));
+    // Each of these fails somewhere else: in the manifests, the mock, a probe, the port's forward. Some may be enough.
+    for left in [2, 4, 6, 9, 12] {
+        let code = with_files_left(left);
+        assert!(matches!(code, Some(0 | 3)), "{left} files left: {code:?}");
+    }
+}
+
+/// The exit code of a run that, from its first phase on, may open only `left` files more.
+fn with_files_left(left: u64) -> Option<i32> {
     let place = place();
-    let arguments = ["--provider", "local", "--verbose"];
+    let arguments = ["--provider", "local", "--verbose", "--log", "warn"];
     let mut running = Running::start(place.process(&arguments));
     running.wait_for("preflight");
     let process = running.process();
     let open = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero()));
     let open = open.unwrap().count() as u64;
-    limit(process, open);
+    limit(process, open + left);
     let begun = Instant::now();
-    running.wait_for("BROKEN");
+    running.wait_for("(1/1 cells)");
     let busy = processor_time(process);
     let ended = running.end();
     assert!(begun.elapsed() < Duration::from_secs(90), "{ended:?}");
     assert!(busy < Duration::from_secs(10), "{busy:?}");
-    assert_eq!(ended.code, Some(3), "{ended:?}");
-    let told = ended.stderr.join("\n");
-    assert!(told.contains("ulimit -n"), "{told}");
+    let said = ended.stderr.join("\n");
+    // A connection that the runner can't accept is named in its log: to the cell, the mock doesn't answer.
+    assert!(
+        ended.code == Some(0) || said.contains("ulimit -n"),
+        "{said}"
+    );
     assert_clean(&place);
+    ended.code
 }
 
 fn limit(process: Pid, files: u64) {

@@ -76,9 +76,9 @@ impl Archive {
             }
             Err(io::Error::other("it has no manifest.json"))
         };
-        let images = read().map_err(|error| unreadable(path, error))?;
+        let images = read().map_err(|error| unreadable(path, chain(&error)))?;
         if images.is_some() {
-            mark_used(path).map_err(|error| unreadable(path, error))?;
+            mark_used(path).map_err(|error| unreadable(path, chain(&error)))?;
         }
         Ok(images.map(|images| Self {
             path: path.to_owned(),
@@ -115,7 +115,7 @@ impl Archive {
             append(&mut tar, &layer_name, &layer)?;
             tar.into_inner()?.flush()
         })
-        .map_err(|error| unreadable(path, error))
+        .map_err(|error| unreadable(path, chain(&error)))
     }
 }
 

@@ -34,7 +34,7 @@ pub async fn ensure(
     let lock = state.lock(LOCK);
     let _lock = Lock::take(&lock)
         .await
-        .map_err(|error| unreadable(&lock, error))?;
+        .map_err(|error| unreadable(&lock, chain(&error)))?;
     let cache = state.cache();
     let mut reference = Vec::new();
     let mut archives = Vec::new();
@@ -65,7 +65,7 @@ pub async fn ensure(
     if !reference.is_empty() {
         archives.push(reference_archive(docker, &cache, &sources.runner, &reference).await?);
     }
-    prune(&cache).map_err(|error| unreadable(&cache, error))?;
+    prune(&cache).map_err(|error| unreadable(&cache, chain(&error)))?;
     Ok(archives)
 }
 
@@ -153,7 +153,7 @@ fn key<'n>(names: impl Iterator<Item = &'n str>) -> String {
 async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
     let file = tokio::fs::File::open(archive)
         .await
-        .map_err(|error| unreadable(archive, error))?;
+        .map_err(|error| unreadable(archive, chain(&error)))?;
     let body = ReaderStream::with_capacity(file, 1 << 18);
     let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
     answers
@@ -259,7 +259,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
                 None => return Err(io::Error::other("the engine broke off")),
             }
         };
-        atomically(&target, write).map_err(|error| unreadable(&target, error))
+        atomically(&target, write).map_err(|error| unreadable(&target, chain(&error)))
     });
     let reading = async move {
         let mut chunks = Box::pin(docker.export_image(name));

@@ -103,7 +103,7 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
         let folder = work.plan.runtime.display();
         Failure::new(
             Symptom::FilesystemFailed,
-            format!("failed to write to {folder}: {error}"),
+            format!("failed to write to {folder}: {}", chain(&error)),
         )
     })?;
     Ok(image)
@@ -159,7 +159,11 @@ fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(
             Symptom::FilesystemFailed,
-            format!("failed to write to {}: {error}", files.output().display()),
+            format!(
+                "failed to write to {}: {}",
+                files.output().display(),
+                chain(&error)
+            ),
         )
     };
     let output = File::create(files.output()).map_err(failed)?;

@@ -51,7 +51,10 @@ pub(super) async fn destroy(
     };
     evidence.push(remove_folder(&work.plan.runtime).map_err(|error| {
         let folder = work.plan.runtime.display();
-        incomplete(work, format!("failed to remove {folder}: {error}"))
+        incomplete(
+            work,
+            format!("failed to remove {folder}: {}", chain(&error)),
+        )
     })?);
     if evidence.iter().any(|row| !row.holds) {
         let failure = incomplete(work, "something of the cell is still there".to_owned());

@@ -14,6 +14,7 @@ use crate::cluster::kubernetes::health::is_node_ready;
 use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
+use crate::error::chain;
 
 /// How many lines of a node's journal.
 const JOURNAL_LINES: &str = "100";
@@ -48,7 +49,8 @@ pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -
 
 fn kind_output(work: &Work) -> String {
     let path = Files::of(work).output();
-    std::fs::read_to_string(&path).unwrap_or_else(|error| format!("{}: {error}\n", path.display()))
+    std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| format!("{}: {}\n", path.display(), chain(&error)))
 }
 
 /// The nodes that are not ready: all of them, where the API server does not say.

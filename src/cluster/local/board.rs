@@ -37,8 +37,8 @@ pub(super) enum State {
     BackOff,
     /// It ended too often, and will not be started again.
     CrashLoop,
-    /// It can't be started, and will not be tried again.
-    Unstartable,
+    /// This machine can't start or probe it, and will not try again.
+    Lost,
     /// It was deleted and has ended.
     Gone,
 }
@@ -51,7 +51,7 @@ impl State {
             Self::Running => "Running",
             Self::BackOff => "BackOff",
             Self::CrashLoop => "CrashLoopBackOff",
-            Self::Unstartable => "StartError",
+            Self::Lost => "Lost",
             Self::Gone => "Terminated",
         }
     }
@@ -102,7 +102,7 @@ const EVENTS: usize = 50;
 impl PodStatus {
     /// Whether it was given up.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.state, State::CrashLoop | State::Unstartable)
+        matches!(self.state, State::CrashLoop | State::Lost)
     }
 
     /// Whether it is still meant to run.

@@ -116,9 +116,9 @@ fn crashed(pods: &Pods) -> Option<Failure> {
     let (_, agent) = agents.find(|(_, status)| status.is_lost())?;
     let (node, ends) = (&agent.node, agent.restarts);
     let reason = agent.trouble.as_deref().unwrap_or("it ended");
-    Some(if agent.state == State::Unstartable {
-        let message = format!("the agent on {node} can't be started: {reason}");
-        let evidence = on(node, row("agent", "started", &reason, false));
+    Some(if agent.state == State::Lost {
+        let message = format!("this machine can't run the agent on {node}: {reason}");
+        let evidence = on(node, row("agent", "runs", &reason, false));
         Failure::new(Symptom::ProcessFailed, message).with_evidence([evidence])
     } else {
         let message = format!("the agent on {node} ended {ends} times: {reason}");

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::error::chain;
 use crate::secret::Mask;
 
 /// Only so much of a log's end is looked at for its last lines.
@@ -31,7 +32,7 @@ pub(super) async fn tail(path: PathBuf, lines: usize, mask: &Mask) -> Vec<String
             let first = all.len().saturating_sub(lines);
             all[first..].iter().map(ToString::to_string).collect()
         }
-        Err(error) => vec![format!("(the log can't be read: {error})")],
+        Err(error) => vec![format!("(failed to read the log: {})", chain(&error))],
     }
 }
 

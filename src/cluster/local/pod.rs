@@ -17,7 +17,7 @@ use super::announce::{Listener, Listeners};
 use super::blueprint::Blueprint;
 use super::board::{PodEnd, Role, State};
 use super::kubelet::Kubelet;
-use super::probe::{Finding, Watch};
+use super::probe::{Finding, Stop, Watch};
 use super::{logs, volumes};
 use crate::error::chain;
 use crate::machine::private_folder;
@@ -39,8 +39,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 enum End {
     /// By itself, or a probe had it ended: in words.
     Crashed(String),
-    /// It could not be started at all, which another attempt would not change: in words.
-    Unstartable(String),
+    /// This machine could not start or probe it, which another attempt would not change: in words.
+    Lost(String),
     /// The pod was deleted.
     Deleted,
 }
@@ -54,7 +54,7 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: Cancellatio
     for attempt in 1..=allowed {
         let state = match once(kubelet, pod, &deleted).await {
             End::Deleted => break,
-            End::Unstartable(reason) => ended(kubelet, pod, State::Unstartable, reason),
+            End::Lost(reason) => ended(kubelet, pod, State::Lost, reason),
             End::Crashed(reason) if attempt == allowed => {
                 ended(kubelet, pod, State::CrashLoop, reason)
             }
@@ -89,7 +89,9 @@ fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) -> St
         status.state = state;
         status.ready = false;
         status.process = None;
-        status.restarts += 1;
+        if state != State::Lost {
+            status.restarts += 1;
+        }
         status.sick = None;
         status.last_end = Some(PodEnd {
             at: Timestamp::now(),
@@ -108,7 +110,7 @@ async fn once(kubelet: &Kubelet, pod: &Blueprint, deleted: &CancellationToken) -
     };
     let process = match start(kubelet, pod) {
         Ok(process) => process,
-        Err(reason) => return End::Unstartable(reason),
+        Err(reason) => return End::Lost(reason),
     };
     let Process {
         mut group,
@@ -136,7 +138,10 @@ async fn once(kubelet: &Kubelet, pod: &Blueprint, deleted: &CancellationToken) -
             Err(error) => chain(&error),
         }),
         () = deleted.cancelled() => End::Deleted,
-        reason = watch.run(&say) => End::Crashed(reason),
+        stop = watch.run(&say) => match stop {
+            Stop::Kill(reason) => End::Crashed(reason),
+            Stop::Blind(reason) => End::Lost(reason),
+        },
         never = starting => match never {},
     };
     let grace = kubelet.clock.deadline(pod.grace);
@@ -156,7 +161,8 @@ struct Process {
 
 /// Makes the pod's folders and starts its process.
 fn start(kubelet: &Kubelet, pod: &Blueprint) -> Result<Process, String> {
-    let log = prepare(pod).map_err(|error| format!("its folders can't be made: {error}"))?;
+    let log =
+        prepare(pod).map_err(|error| format!("failed to create its folders: {}", chain(&error)))?;
     let mut command = pod.launch.command(log, &kubelet.mark);
     let mut group = Group::spawn(&mut command).map_err(|error| chain(&error))?;
     let (announce, listeners) = watch::channel(Listeners::new());

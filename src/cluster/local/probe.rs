@@ -1,17 +1,20 @@
 //! Probes, really called, by the rules of the kubelet: delays, periods, thresholds, and nothing before the start is over.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{self, Container};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use rustix::io::Errno;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::announce::{Listener, Listeners};
+use crate::error::chain;
 
 /// A container's probes.
 #[derive(Clone, Debug, Default)]
@@ -133,14 +136,20 @@ impl Action {
         }
     }
 
-    async fn attempt(&self, listeners: &Listeners) -> Result<(), String> {
+    async fn attempt(&self, listeners: &Listeners) -> Result<(), Miss> {
         let connect = async |listener: Option<Listener>| {
             let listener = listener.ok_or("the port that it asks is not listened on")?;
             let address = listeners.get(&listener).copied();
             let address =
                 address.ok_or_else(|| format!("{} was not announced yet", listener.variable()))?;
-            let connected = TcpStream::connect(address).await;
-            connected.map_err(|error| format!("{address}: {error}"))
+            TcpStream::connect(address).await.map_err(|error| {
+                let reason = format!("{address}: {}", chain(&error));
+                if is_exhaustion(&error) {
+                    Miss::NotMade(reason)
+                } else {
+                    Miss::Failed(reason)
+                }
+            })
         };
         match self {
             Self::Http {
@@ -150,15 +159,35 @@ impl Action {
             } => {
                 let stream = connect(*listener).await?;
                 let status = get(stream, path, headers).await;
-                match status.map_err(|error| format!("{path}: {error}"))? {
+                match status.map_err(|error| format!("{path}: {}", chain(&error)))? {
                     200..400 => Ok(()),
-                    status => Err(format!("{path} answered {status}")),
+                    status => Err(Miss::Failed(format!("{path} answered {status}"))),
                 }
             }
             Self::Tcp { listener } => connect(*listener).await.map(drop),
             Self::Unavailable => Ok(()),
         }
     }
+}
+
+/// Why one attempt of a probe did not succeed.
+enum Miss {
+    /// The container did not answer as it should.
+    Failed(String),
+    /// This machine has run out of something that every attempt takes, which says nothing about the container.
+    NotMade(String),
+}
+
+impl<T: Into<String>> From<T> for Miss {
+    fn from(reason: T) -> Self {
+        Self::Failed(reason.into())
+    }
+}
+
+/// Whether the machine lacks what a connection takes, whoever would answer it.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
 }
 
 /// A status line is no longer than that.
@@ -198,6 +227,15 @@ pub(super) enum Finding {
     Missed(String),
 }
 
+/// Why probing a container ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The container has to be killed.
+    Kill(String),
+    /// Its probes can't be made.
+    Blind(String),
+}
+
 /// A container under its probes.
 pub(super) struct Watch<'a> {
     pub(super) probes: &'a Probes,
@@ -207,12 +245,15 @@ pub(super) struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Calls the probes and says what they find. Ends, with the reason, only when the container has to be killed.
-    pub(super) async fn run(&self, say: &(impl Fn(Finding) + Sync)) -> String {
-        if let Some(startup) = &self.probes.startup
-            && let Err(reason) = self.until_success(startup, say).await
-        {
-            return reason;
+    /// Calls the probes and says what they find, until the container has to be killed or can't be probed.
+    pub(super) async fn run(&self, say: &(impl Fn(Finding) + Sync)) -> Stop {
+        let Err(stop) = self.probe(say).await;
+        stop
+    }
+
+    async fn probe(&self, say: &(impl Fn(Finding) + Sync)) -> Result<Infallible, Stop> {
+        if let Some(startup) = &self.probes.startup {
+            self.until_success(startup, say).await?;
         }
         let liveness = async {
             match &self.probes.liveness {
@@ -221,8 +262,8 @@ impl Watch<'_> {
             }
         };
         tokio::select! {
-            reason = liveness => reason,
-            never = self.readiness(say) => match never {},
+            stopped = liveness => stopped,
+            stopped = self.readiness(say) => stopped,
         }
     }
 
@@ -230,38 +271,46 @@ impl Watch<'_> {
         &self,
         probe: &Probe,
         say: &(impl Fn(Finding) + Sync),
-    ) -> Result<(), String> {
+    ) -> Result<(), Stop> {
         let mut count = Count::default();
         let mut ticks = self.ticks(probe);
         loop {
             ticks.next().await;
-            let outcome = self.attempt(probe).await;
+            let outcome = self.attempt(probe).await?;
             count.add(&outcome);
             match outcome {
                 Ok(()) if count.successes >= probe.success_threshold => return Ok(()),
-                Err(reason) if count.failures >= probe.failure_threshold => return Err(reason),
+                Err(reason) if count.failures >= probe.failure_threshold => {
+                    return Err(Stop::Kill(reason));
+                }
                 Ok(()) => {}
                 Err(reason) => say(Finding::Missed(reason)),
             }
         }
     }
 
-    async fn until_failure(&self, probe: &Probe, say: &(impl Fn(Finding) + Sync)) -> String {
+    async fn until_failure(
+        &self,
+        probe: &Probe,
+        say: &(impl Fn(Finding) + Sync),
+    ) -> Result<Infallible, Stop> {
         let mut count = Count::default();
         let mut ticks = self.ticks(probe);
         loop {
             ticks.next().await;
-            let outcome = self.attempt(probe).await;
+            let outcome = self.attempt(probe).await?;
             count.add(&outcome);
             match outcome {
-                Err(reason) if count.failures >= probe.failure_threshold => return reason,
+                Err(reason) if count.failures >= probe.failure_threshold => {
+                    return Err(Stop::Kill(reason));
+                }
                 Err(reason) => say(Finding::Sick(reason)),
                 Ok(()) => say(Finding::Alive),
             }
         }
     }
 
-    async fn readiness(&self, say: &(impl Fn(Finding) + Sync)) -> std::convert::Infallible {
+    async fn readiness(&self, say: &(impl Fn(Finding) + Sync)) -> Result<Infallible, Stop> {
         let Some(probe) = &self.probes.readiness else {
             say(Finding::Ready);
             return std::future::pending().await;
@@ -271,7 +320,7 @@ impl Watch<'_> {
         let mut ticks = self.ticks(probe);
         loop {
             ticks.next().await;
-            let outcome = self.attempt(probe).await;
+            let outcome = self.attempt(probe).await?;
             count.add(&outcome);
             match outcome {
                 Ok(()) if !ready && count.successes >= probe.success_threshold => {
@@ -308,12 +357,19 @@ impl Watch<'_> {
         }
     }
 
-    async fn attempt(&self, probe: &Probe) -> Result<(), String> {
+    /// Attempts `probe` once: whether it succeeded, or why not.
+    async fn attempt(&self, probe: &Probe) -> Result<Result<(), String>, Stop> {
         let listeners = self.listeners.borrow().clone();
         let attempt = probe.action.attempt(&listeners);
         let outcome = tokio::time::timeout(probe.timeout, attempt).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer in {:?}", probe.timeout)));
-        outcome.map_err(|reason| format!("{} probe: {reason}", probe.name))
+        let late = || Miss::Failed(format!("no answer in {:?}", probe.timeout));
+        let outcome = outcome.unwrap_or_else(|_| Err(late()));
+        let named = |reason| format!("{} probe: {reason}", probe.name);
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(Miss::Failed(reason)) => Ok(Err(named(reason))),
+            Err(Miss::NotMade(reason)) => Err(Stop::Blind(named(reason))),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Collector, GcOutcome, GcRow};
 use crate::cluster::images;
+use crate::error::chain;
 use crate::event::Failure;
 use crate::machine::{Lock, tidy};
 
@@ -34,7 +35,7 @@ impl Collector<'_> {
             Ok(Some(lock)) => lock,
             Ok(None) => return,
             Err(error) => {
-                let outcome = GcOutcome::Failed(error.to_string());
+                let outcome = GcOutcome::Failed(chain(&error));
                 self.tell(row("cache of images".to_owned(), outcome));
                 return;
             }
@@ -43,7 +44,7 @@ impl Collector<'_> {
             let outcome = self.remove(|| match images::remove_unused(&target) {
                 Ok(true) => Ok(()),
                 Ok(false) => Err("a run uses it".to_owned()),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(chain(&error)),
             });
             self.tell(row(format!("cache {}", target.display()), outcome));
         }
@@ -80,7 +81,7 @@ impl Collector<'_> {
 
     fn locks(&mut self) {
         if let Err(error) = tidy(self.state) {
-            let outcome = GcOutcome::Failed(error.to_string());
+            let outcome = GcOutcome::Failed(chain(&error));
             self.tell(row("lock files".to_owned(), outcome));
         }
         // Refused where runs are in it.

@@ -112,7 +112,7 @@ impl Collector<'_> {
 
     fn temporaries(&mut self, case: &mut Case) {
         for path in temporaries::of(&case.run) {
-            let outcome = self.remove(|| fs::remove_file(&path).map_err(|error| error.to_string()));
+            let outcome = self.remove(|| fs::remove_file(&path).map_err(|error| chain(&error)));
             case.is_open |= outcome.is_failure();
             let resource = format!("temporary file {}", path.display());
             self.tell(row(&case.run, &resource, outcome));
@@ -143,7 +143,7 @@ impl Collector<'_> {
         let folder = format!("folder {}", run.folder.display());
         let known = row(&run, &folder, GcOutcome::Removed);
         if let Err(error) = run.forget() {
-            let outcome = GcOutcome::Failed(error.to_string());
+            let outcome = GcOutcome::Failed(chain(&error));
             self.tell(GcRow { outcome, ..known });
         }
     }
