@@ -82,6 +82,6 @@ mod tests {
         );
         assert_eq!(tail(path, 10_000, &mask).await.len(), 259);
         let missing = tail(folder.path().join("none"), 2, &mask).await;
-        assert!(missing[0].starts_with("(the log can't be read"));
+        assert!(missing[0].starts_with("(failed to read the log"));
     }
 }
