@@ -238,6 +238,9 @@ async fn what_can_not_be_started_is_not_the_agents_fault() {
     lab.cluster.manifests(&lab.deadline()).await.unwrap();
     let failure = lab.cluster.broken().await;
     assert_eq!(failure.symptom, Symptom::ProcessFailed);
-    assert!(failure.message.contains("this machine can't run the agent"), "{failure}");
+    assert!(
+        failure.message.contains("this machine can't run the agent"),
+        "{failure}"
+    );
     lab.destroy().await;
 }
