@@ -19,6 +19,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -96,6 +97,12 @@ pub trait Provider: Send + Sync {
 
 /// The namespace where no provider has another one.
 const NAMESPACE: &str = "plexd-e2e";
+
+/// The longest that [`Cluster::last_look`] waits for a liveness probe to run for the first time: more than the usual delays.
+const LONGEST_FIRST_PROBE: Duration = Duration::from_secs(30);
+/// The longest that [`Cluster::last_look`] waits for a failing liveness probe to run again: more than the kubelet's default
+/// period.
+const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
 
 /// What a provider has found before the first cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

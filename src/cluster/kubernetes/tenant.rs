@@ -19,7 +19,7 @@ use super::wait::{Look, Suspicion, until};
 use super::watch::{Snapshot, View};
 use super::{Access, Kube, apply, forward, logs, ready, restart};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Forward, NodeName, StepLog};
+use crate::cluster::{CellPlan, Forward, LONGEST_FIRST_PROBE, LONGEST_RECOVERY, NodeName, StepLog};
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, LogTail, Symptom};
@@ -27,12 +27,6 @@ use crate::manifest::Object;
 
 /// Longer than any run, for a wait that something else ends.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// The longest wait for a failing liveness probe to run again: more than the kubelet's default period.
-const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
-
-/// The longest wait for a liveness probe to run for the first time: more than the usual delays.
-const LONGEST_FIRST_PROBE: Duration = Duration::from_secs(30);
 
 /// A cell's part of a cluster.
 pub(crate) struct Tenant {

@@ -74,6 +74,8 @@ pub(super) struct PodStatus {
     pub(super) listeners: Listeners,
     /// How its process ended for the last time.
     pub(super) last_end: Option<PodEnd>,
+    /// Whether its process has a liveness probe that has not run yet.
+    pub(super) unprobed: bool,
     /// How often in a row the liveness probe failed, and what it said last; none if its last call succeeded.
     pub(super) sick: Option<(u32, String)>,
     /// The last thing that went wrong.

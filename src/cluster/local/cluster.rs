@@ -17,7 +17,8 @@ use super::failure::{self, row};
 use super::lives::{self, Lives};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
-    CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, NodeName, Programs, Stream, quoted,
+    CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE,
+    LONGEST_RECOVERY, NodeName, Programs, Stream, quoted,
 };
 use crate::deadline::Deadline;
 use crate::error::chain;
@@ -25,8 +26,6 @@ use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
 use crate::machine::{HostResource, LedgerError, open_files};
 use crate::manifest;
 
-/// How long the last check waits for a failing liveness probe to run again: more than the kubelet's default period.
-const RECOVERY: Duration = Duration::from_secs(15);
 /// How many lines of a log diagnostics show.
 const LOG_LINES: usize = 50;
 
@@ -213,24 +212,33 @@ impl Cluster for LocalCluster {
     }
 
     async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let before = self.board().look(lives::sick);
-        let decided = |pods: &Pods| {
-            let failure = self
-                .ended(pods)
-                .or_else(|| judge::broken(pods))
-                .or_else(|| lives::unhealthy(pods, &before));
-            match failure {
-                Some(failure) => Some(Err(failure)),
-                None => lives::sick(pods).is_empty().then_some(Ok(())),
-            }
+        let died = |pods: &Pods| self.ended(pods).or_else(|| judge::broken(pods));
+        // The rest of the time is for probes that fail.
+        let first = deadline.within((deadline.remaining() / 2).min(LONGEST_FIRST_PROBE));
+        let probed = |pods: &Pods| match died(pods) {
+            Some(failure) => Some(Err(failure)),
+            None => lives::unprobed(pods).is_empty().then_some(Ok(())),
         };
-        let recovery = deadline.within(RECOVERY);
+        first
+            .run(self.board().wait(probed))
+            .await
+            .unwrap_or(Ok(()))?;
+        let before = self.board().look(lives::sick);
+        let decided = |pods: &Pods| match died(pods).or_else(|| lives::unhealthy(pods, &before)) {
+            Some(failure) => Some(Err(failure)),
+            None => lives::sick(pods).is_empty().then_some(Ok(())),
+        };
+        let recovery = deadline.within(LONGEST_RECOVERY);
         // A probe that doesn't run again in that time is a warning.
         recovery
             .run(self.board().wait(decided))
             .await
             .unwrap_or(Ok(()))?;
-        Ok(self.board().look(|pods| lives::warnings(pods, &before)))
+        let warnings = |pods: &Pods| {
+            let unprobed = lives::unprobed(pods).into_iter();
+            unprobed.chain(lives::warnings(pods, &before)).collect()
+        };
+        Ok(self.board().look(warnings))
     }
 
     async fn connect(&self, _deadline: &Deadline) -> Result<SocketAddr, Failure> {

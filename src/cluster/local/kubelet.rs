@@ -136,6 +136,7 @@ fn status_of(blueprint: &Blueprint) -> PodStatus {
         process: None,
         listeners: super::announce::Listeners::new(),
         last_end: None,
+        unprobed: blueprint.probes.has_liveness(),
         sick: None,
         trouble: None,
         events: VecDeque::new(),

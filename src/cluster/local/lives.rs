@@ -72,6 +72,20 @@ fn early_end(agent: &PodStatus) -> Option<String> {
     })
 }
 
+/// The agents whose liveness probe has not run yet, one sentence per agent.
+pub(super) fn unprobed(pods: &Pods) -> Vec<String> {
+    let agents = current(pods, Role::Agent).map(|(_, agent)| agent);
+    agents
+        .filter(|agent| agent.unprobed)
+        .map(|agent| {
+            format!(
+                "the liveness probe of the agent on {} was not checked: it had not run by the end of the cell",
+                agent.node
+            )
+        })
+        .collect()
+}
+
 /// The agents whose liveness probe fails at the moment: by pod UID, how often in a row.
 pub(super) type Sick = BTreeMap<String, u32>;
 

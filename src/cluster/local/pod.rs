@@ -92,6 +92,7 @@ fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) -> St
         if state != State::Lost {
             status.restarts += 1;
         }
+        status.unprobed = pod.probes.has_liveness();
         status.sick = None;
         status.last_end = Some(PodEnd {
             at: Timestamp::now(),
@@ -250,8 +251,12 @@ fn said(kubelet: &Kubelet, pod: &Blueprint, finding: Finding) {
             status.ready = false;
             status.warn("Unhealthy", reason);
         }
-        Finding::Alive => status.sick = None,
+        Finding::Alive => {
+            status.unprobed = false;
+            status.sick = None;
+        }
         Finding::Sick(reason) => {
+            status.unprobed = false;
             let times = status.sick.as_ref().map_or(0, |(times, _)| *times);
             // The same reason every second would push everything else out.
             if status.trouble.as_ref() != Some(&reason) {

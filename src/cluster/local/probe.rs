@@ -76,6 +76,11 @@ impl Ports {
 }
 
 impl Probes {
+    /// Whether there is a liveness probe.
+    pub(super) fn has_liveness(&self) -> bool {
+        self.liveness.is_some()
+    }
+
     /// The probes of `container`, whose ports are `ports`.
     pub(super) fn of(container: &Container, ports: &Ports) -> Self {
         let probe = |name, probe: &Option<v1::Probe>| {

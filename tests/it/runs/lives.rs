@@ -90,6 +90,18 @@ fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
 
 #[test]
 fn an_agent_that_its_liveness_probe_would_kill_after_the_cell_fails_it() {
+    // Such a probe would kill the agent a minute after its start, long after the cell.
+    assert_unhealthy("            failureThreshold: 60\n");
+}
+
+#[test]
+fn the_first_run_of_a_liveness_probe_is_awaited() {
+    // The phases are over before that.
+    assert_unhealthy("            initialDelaySeconds: 15\n            failureThreshold: 60\n");
+}
+
+/// A cell whose agents have a liveness probe on a path that doesn't exist, and `fields`, fails because of it.
+fn assert_unhealthy(fields: &str) {
     let place = Scratch::new();
     let manifests = place.path().join("manifests");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
@@ -97,10 +109,9 @@ fn an_agent_that_its_liveness_probe_would_kill_after_the_cell_fails_it() {
     let path = manifests.join("daemonset.yaml");
     let text = fs::read_to_string(&path).unwrap();
     let (before, liveness) = text.split_once("livenessProbe:").unwrap();
-    // The probe would kill the agent a minute after its start, long after the cell.
     let liveness = liveness
         .replacen("path: /healthz", "path: /nothing-here", 1)
-        .replacen("failureThreshold: 10", "failureThreshold: 60", 1);
+        .replacen("            failureThreshold: 10\n", fields, 1);
     fs::write(&path, format!("{before}livenessProbe:{liveness}")).unwrap();
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"fast\"]\n[run]\nports = \"any\"\n\
