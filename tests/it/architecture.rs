@@ -40,6 +40,38 @@ fn rooms_import_only_rooms_below_them() {
     }
 }
 
+/// Crates that know Kubernetes or Docker, each with the rooms that may use it.
+const CLIENTS: [(&str, &[&str]); 3] = [
+    ("kube", &["cluster", "error"]),
+    ("k8s_openapi", &["cluster", "manifest"]),
+    ("bollard", &["cluster"]),
+];
+
+#[test]
+fn only_the_rooms_of_providers_and_manifests_know_kubernetes_and_docker() {
+    let src = root().join("src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    for (client, rooms) in CLIENTS {
+        let path = format!("{client}::");
+        let uses = |file: &&PathBuf| {
+            let text = read(file);
+            let words = text.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c)));
+            words.into_iter().any(|word| word.starts_with(&path))
+        };
+        let found: BTreeSet<String> = files
+            .iter()
+            .filter(uses)
+            .map(|file| modules_of(file.strip_prefix(&src).unwrap()).remove(0))
+            .collect();
+        assert_eq!(
+            found,
+            rooms.iter().map(ToString::to_string).collect(),
+            "{client}"
+        );
+    }
+}
+
 #[test]
 fn imports_are_found_in_every_form() {
     let text = "use crate::event::Event;\n/// See [`crate::cli`].\nuse crate::{record::{Sink, model::Fault}, runner};\n\
