@@ -27,6 +27,8 @@ pub(super) enum CliError {
     MatrixUnreadable { path: PathBuf, source: io::Error },
     #[error("failed to read the history {}", path.display())]
     History { path: PathBuf, source: io::Error },
+    #[error("the matrix has no cell `{id}`")]
+    NoCell { id: String, nearest: Option<String> },
     #[error("failed to find out the current folder")]
     CurrentFolder(#[source] io::Error),
     #[error("`--cluster-name` names one cluster, but {cells} cells are selected")]
@@ -87,6 +89,7 @@ impl CliError {
             | Self::NoMatrix { .. }
             | Self::MatrixUnreadable { .. }
             | Self::History { .. }
+            | Self::NoCell { .. }
             | Self::OneNameForMany { .. }
             | Self::OneNameAtOnce
             | Self::FewPorts { .. }
@@ -118,6 +121,13 @@ impl CliError {
             Self::NoMatrix { .. } => {
                 "name the file with `--matrix FILE`, or write one; the smallest is\n\n    [matrix]\n    kubernetes = [\"1.36\"]"
             }
+            Self::NoCell {
+                nearest: Some(nearest),
+                ..
+            } => {
+                return Some(format!("did you mean `{nearest}`?"));
+            }
+            Self::NoCell { nearest: None, .. } => "`e2e-matrix list` shows the id of each cell",
             Self::OneNameForMany { .. } => {
                 "select one with `--filter`, or give all of them a start with `--prefix`"
             }

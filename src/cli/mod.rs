@@ -3,6 +3,7 @@
 mod again;
 mod error;
 mod exit;
+mod explain;
 mod gc;
 mod gc_command;
 mod harness;
@@ -26,8 +27,8 @@ use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
 use options::{
-    Color, Format, GarbageOptions, ListOptions, MergeOptions, ReplayOptions, ReportOptions,
-    RunOptions,
+    Color, ExplainOptions, Format, GarbageOptions, ListOptions, MergeOptions, ReplayOptions,
+    ReportOptions, RunOptions,
 };
 
 /// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
@@ -58,6 +59,8 @@ enum Command {
     Run(Box<RunOptions>),
     /// Lists the selected cells, and runs nothing
     List(ListOptions),
+    /// Prints what a cell would get, and starts nothing: configuration, environment, expectations, manifests
+    Explain(ExplainOptions),
     /// Removes what runs that died left behind: clusters, networks, processes, files
     Gc(GarbageOptions),
     /// Makes the reports of a run anew from its record, also of a run that was killed
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         None => finish(run.look.color, run::run(&run)),
         Some(Command::Run(run)) => finish(run.look.color, run::run(&run)),
         Some(Command::List(list)) => finish(list.look.color, list::run(&list)),
+        Some(Command::Explain(cell)) => finish(cell.look.color, explain::run(&cell)),
         Some(Command::Gc(garbage)) => finish(garbage.look.color, gc::run(&garbage)),
         Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
         Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),

@@ -69,6 +69,11 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// The provider's own configuration of the cluster that `cell` would get, as YAML; none if it has none.
+    fn cluster_config(&self, _cell: &Cell) -> Option<String> {
+        None
+    }
+
     /// Cells that are of one line run one after another, because they get the same place; none where a cell waits for no other.
     fn line(&self, _cell: &Cell) -> Option<String> {
         None

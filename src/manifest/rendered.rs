@@ -1,7 +1,7 @@
 //! A deployment that has been rendered: complete, cross-checked, in order.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{EnvVar, Service};
 use serde_json::Value;
 
 use super::{Object, Rank, mask};
@@ -91,6 +91,18 @@ impl Rendered {
         &self.agent_config
     }
 
+    /// The environment of the agent's container, in its order: each variable's name and its value, or where the value comes
+    /// from.
+    pub fn agent_environment(&self) -> Vec<(String, String)> {
+        let pod = self.agent.daemon_set.spec.template.spec.as_ref();
+        let containers = pod.into_iter().flat_map(|pod| &pod.containers);
+        let agent = containers.filter(|container| container.name == self.agent.container);
+        let variables = agent.flat_map(|agent| agent.env.iter().flatten());
+        variables
+            .map(|variable| (variable.name.clone(), environment_value(variable)))
+            .collect()
+    }
+
     /// What the run added to the manifests, and other things worth knowing that are not problems.
     pub fn notices(&self) -> &[String] {
         &self.notices
@@ -112,4 +124,22 @@ impl Rendered {
         };
         self.steps.iter().map(keep).collect()
     }
+}
+
+/// What a variable holds, or what it refers to.
+fn environment_value(variable: &EnvVar) -> String {
+    let source = variable.value_from.as_ref();
+    if let Some(field) = source.and_then(|source| source.field_ref.as_ref()) {
+        return format!("field {}", field.field_path);
+    }
+    if let Some(key) = source.and_then(|source| source.secret_key_ref.as_ref()) {
+        return format!("key {} of Secret {}", key.key, key.name);
+    }
+    if let Some(key) = source.and_then(|source| source.config_map_key_ref.as_ref()) {
+        return format!("key {} of ConfigMap {}", key.key, key.name);
+    }
+    if let Some(resource) = source.and_then(|source| source.resource_field_ref.as_ref()) {
+        return format!("resource {}", resource.resource);
+    }
+    variable.value.clone().unwrap_or_default()
 }

@@ -91,7 +91,7 @@ impl Sources {
     }
 
     /// The base of the agent's configuration: what the user calls the file, and its text.
-    pub(super) fn agent_config(&self) -> (&str, &str) {
+    pub fn agent_config(&self) -> (&str, &str) {
         (&self.agent_config.0, &self.agent_config.1)
     }
 

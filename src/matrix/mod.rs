@@ -9,7 +9,7 @@ mod environment;
 mod filter;
 #[cfg(test)]
 mod fuzz;
-mod nearest;
+pub mod nearest;
 mod parse;
 mod phase;
 mod ports;

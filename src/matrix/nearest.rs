@@ -3,10 +3,7 @@
 /// The candidate that `word` is most likely a slip of, if any is near.
 ///
 /// Near is one edit in three characters, upper and lower case taken as equal: one and two characters have no slips.
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_lowercase();
     let allowed = word.chars().count() / 3;
     candidates

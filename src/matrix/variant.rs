@@ -1,6 +1,7 @@
 //! A config variant: what one value of the `config` axis changes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -38,6 +39,25 @@ impl Expectation {
     pub const fn minimum(self) -> u64 {
         match self {
             Self::AtLeast(minimum) | Self::Exactly(minimum) => minimum,
+        }
+    }
+
+    /// The same for all of `nodes` nodes together.
+    #[must_use]
+    pub const fn scaled(self, nodes: usize) -> Self {
+        let nodes = nodes as u64;
+        match self {
+            Self::AtLeast(minimum) => Self::AtLeast(minimum.saturating_mul(nodes)),
+            Self::Exactly(value) => Self::Exactly(value.saturating_mul(nodes)),
+        }
+    }
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(minimum) => write!(formatter, ">= {minimum}"),
+            Self::Exactly(value) => write!(formatter, "= {value}"),
         }
     }
 }

@@ -7,6 +7,7 @@ mod cell_task;
 mod closing;
 mod course;
 mod dispatch;
+mod explain;
 mod facts;
 mod folder;
 mod gc;
@@ -31,6 +32,7 @@ use resume::Earlier;
 use run::run;
 
 pub use course::{Course, StopAfter};
+pub use explain::{ExplainRequest, Explanation, Setting, explain};
 pub use folder::{FolderError, RunFolder};
 pub use gc::{GcOptions, GcOutcome, GcReport, GcRow, gc};
 pub use plan::PlanError;

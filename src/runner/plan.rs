@@ -144,6 +144,11 @@ impl Sourced {
         Ok(())
     }
 
+    /// The name of the file that the agent's base configuration is in.
+    pub(super) fn agent_config_file(&self) -> &str {
+        self.sources.agent_config().0
+    }
+
     /// Hides the secrets of the matrix file and of everything that was rendered.
     pub(super) fn mask(&self) -> Mask {
         let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);

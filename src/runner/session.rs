@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::leftovers;
 use super::{
-    Course, Earlier, FolderError, PlanError, Planner, ProviderError, ProviderOptions, ResumeError,
-    Resumption, RunFolder, RunOutcome, RunRequest, Selection, Sourced, choose, run,
+    Chosen, Course, Earlier, FolderError, PlanError, Planner, ProviderError, ProviderOptions,
+    ResumeError, Resumption, RunFolder, RunOutcome, RunRequest, Selection, Sourced, choose, run,
 };
 use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
@@ -142,26 +142,15 @@ impl SessionError {
 /// Everything that can be refused before the first cluster. What fails later is in the outcome.
 pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     bounded(session.cells.len(), session.course.planned_rounds())?;
-    hide_in_log(&Mask::new(session.secrets.iter().cloned()));
-    let base = base(&session.path);
-    let clock = RunClock::new();
-    let state = StateFolder::of_user();
-    let settings = &session.matrix.run;
-    let options = ProviderOptions {
-        runner: session.runner.clone(),
-        base: base.clone(),
-        images: session.matrix.images.clone(),
-        existing: session.matrix.existing.clone(),
-        prefix: settings.prefix.clone(),
-        tuned: settings.tuned,
-        reuse: settings.reuse,
-        state: state.clone(),
-        clock: clock.clone(),
-    };
-    let provider = choose(settings.provider, options).await?;
-    let images = provider.provider.images();
     let secrets = std::mem::take(&mut session.secrets);
-    let sourced = Sourced::read(&session.matrix.deploy, &base, images, secrets).await?;
+    let runner = session.runner.clone();
+    let Ground {
+        clock,
+        state,
+        provider,
+        sourced,
+    } = Ground::of(&session.path, &session.matrix, runner, secrets).await?;
+    let settings = &session.matrix.run;
     sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
     let mask = sourced.mask();
     hide_in_log(&mask);
@@ -220,6 +209,50 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         sinks,
     })
     .await)
+}
+
+/// What every command needs that looks at cells more closely than the matrix file does. Nothing of it is a part of a run yet.
+pub(super) struct Ground {
+    pub(super) clock: RunClock,
+    pub(super) state: StateFolder,
+    pub(super) provider: Chosen,
+    pub(super) sourced: Sourced,
+}
+
+impl Ground {
+    /// Chooses the provider for `matrix`, the file at `path`, and reads what `[deploy]` names. The log hides `secrets`.
+    pub(super) async fn of(
+        path: &Path,
+        matrix: &Matrix,
+        runner: PathBuf,
+        secrets: Vec<Secret>,
+    ) -> Result<Self, SessionError> {
+        hide_in_log(&Mask::new(secrets.iter().cloned()));
+        let base = base(path);
+        let clock = RunClock::new();
+        let state = StateFolder::of_user();
+        let settings = &matrix.run;
+        let options = ProviderOptions {
+            runner,
+            base: base.clone(),
+            images: matrix.images.clone(),
+            existing: matrix.existing.clone(),
+            prefix: settings.prefix.clone(),
+            tuned: settings.tuned,
+            reuse: settings.reuse,
+            state: state.clone(),
+            clock: clock.clone(),
+        };
+        let provider = choose(settings.provider, options).await?;
+        let images = provider.provider.images();
+        let sourced = Sourced::read(&matrix.deploy, &base, images, secrets).await?;
+        Ok(Self {
+            clock,
+            state,
+            provider,
+            sourced,
+        })
+    }
 }
 
 /// Every cell of every round is planned before the first one begins.

@@ -112,15 +112,10 @@ struct Row {
 }
 
 fn total(view: &View, nodes: usize, requirement: Requirement) -> Row {
-    let scaled = |each: u64| each.saturating_mul(nodes as u64);
-    let expectation = match requirement.expectation {
-        Expectation::AtLeast(minimum) => Expectation::AtLeast(scaled(minimum)),
-        Expectation::Exactly(value) => Expectation::Exactly(scaled(value)),
-    };
     row(
         None,
         requirement.counter,
-        expectation,
+        requirement.expectation.scaled(nodes),
         view.totals[mocks(requirement.counter)],
     )
 }
@@ -138,15 +133,15 @@ fn of_node(view: &View, node: &NodeName, requirement: Requirement) -> Row {
 }
 
 fn row(node: Option<&NodeName>, counter: Counter, expectation: Expectation, seen: u64) -> Row {
-    let (expected, holds, exceeded) = match expectation {
-        Expectation::AtLeast(minimum) => (format!(">= {minimum}"), seen >= minimum, false),
-        Expectation::Exactly(value) => (format!("= {value}"), seen == value, seen > value),
+    let (holds, exceeded) = match expectation {
+        Expectation::AtLeast(minimum) => (seen >= minimum, false),
+        Expectation::Exactly(value) => (seen == value, seen > value),
     };
     Row {
         evidence: Evidence {
             node: node.map(ToString::to_string),
             subject: counter.name().to_owned(),
-            expected,
+            expected: expectation.to_string(),
             seen: seen.to_string(),
             holds,
         },

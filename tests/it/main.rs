@@ -7,6 +7,7 @@ mod cli;
 mod docs;
 mod docs_matrix;
 mod engine_errors;
+mod explain;
 mod filter_problems;
 mod filter_selection;
 mod hostile_files;

@@ -49,6 +49,22 @@ pub(super) struct ListOptions {
     pub(super) look: LookOptions,
 }
 
+/// What `explain` takes.
+#[derive(Debug, Args)]
+pub(super) struct ExplainOptions {
+    /// The cell's id, as `list` shows it
+    #[arg(value_name = "CELL")]
+    pub(super) cell: String,
+    /// The matrix file [default: `matrix.toml` here or in a parent folder]
+    #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
+    pub(super) matrix: Option<PathBuf>,
+    /// The provider that the cell would run on [default: the matrix file's, else `auto`]
+    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
+    pub(super) provider: Option<Provider>,
+    #[command(flatten)]
+    pub(super) look: LookOptions,
+}
+
 /// What `gc` takes.
 #[derive(Debug, Args)]
 #[expect(

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::matrix::Shard;
 
 /// Which part of the selection.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(in crate::cli) struct ShardOptions {
     /// Only one part of the selected cells, such as `2/5` for the second of five, of at most 10000; `merge` makes one run of all parts
     #[arg(long, env = "E2E_MATRIX_SHARD", value_name = "I/N")]

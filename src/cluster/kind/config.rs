@@ -64,6 +64,16 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> 
     }
 }
 
+/// The content of the file for `cell`, with placeholders for the folders and the seal's name, which differ in every run.
+pub(super) fn without_run(cell: &Cell, is_tuned: bool) -> Value {
+    let patches = is_tuned.then(|| Path::new("patches"));
+    let seal = Seal {
+        folder: Path::new("seal"),
+        name: "seal",
+    };
+    kind_file(cell, patches, seal).content
+}
+
 fn nodes(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> Value {
     let mount = |folder: &Path, path: &str| json!({"hostPath": folder, "containerPath": path, "readOnly": true});
     let sealed = mount(seal.folder, &format!("{SEALS}/{}", seal.name));

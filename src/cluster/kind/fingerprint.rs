@@ -3,7 +3,7 @@
 use bollard::Docker;
 use serde_json::json;
 
-use super::config::{Seal, kind_file};
+use super::config;
 use super::destroy::engine_failed;
 use super::node_image;
 use super::provider::{Shared, kind_version};
@@ -20,14 +20,8 @@ impl Fingerprint {
         let image = node_image::resolve(docker, cell).await?;
         let inspected = docker.inspect_image(&image.name).await;
         let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
-        let is_tuned = shared.options.tuned;
         // Wherever patches and seal are: their content is the program's own.
-        let patches = is_tuned.then(|| std::path::Path::new("patches"));
-        let seal = Seal {
-            folder: std::path::Path::new("seal"),
-            name: "seal",
-        };
-        let file = kind_file(cell, patches, seal).content;
+        let file = config::without_run(cell, shared.options.tuned);
         let archives = shared.archives().await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
         let images: Vec<_> = images

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::cluster::KindCluster;
+use super::config;
 use super::fingerprint::Fingerprint;
 use super::network::Use;
 use super::reuse::{self, Parked, Pool};
@@ -155,6 +156,11 @@ impl Provider for KindProvider {
 
     fn images(&self) -> ImageNames {
         self.0.names.clone()
+    }
+
+    fn cluster_config(&self, cell: &Cell) -> Option<String> {
+        let content = config::without_run(cell, self.0.options.tuned);
+        serde_saphyr::to_string(&content).ok()
     }
 
     async fn tools(&self) -> Vec<String> {

@@ -1,0 +1,130 @@
+//! `explain`: what a cell would get, without starting anything.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::matrix_file::{self, Selected};
+use super::options::{ExplainOptions, SelectOptions, ShardOptions};
+use crate::matrix::nearest::nearest;
+use crate::matrix::{Cell, Counter};
+use crate::report::aligned;
+use crate::runner::{self, ExplainRequest, Explanation, Setting};
+
+pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
+    let mut selected = matrix_file::load(&SelectOptions {
+        matrix: options.matrix.clone(),
+        filter: Vec::new(),
+        shard: ShardOptions::default(),
+    })?;
+    selected
+        .cells
+        .retain(|cell| cell.id.as_str() == options.cell);
+    let secrets = selected.resolve()?;
+    let Selected {
+        path,
+        mut matrix,
+        mut cells,
+        ..
+    } = selected;
+    let Some(cell) = cells.pop() else {
+        let ids = matrix.cells.iter().map(|cell| cell.id.as_str());
+        return Err(CliError::NoCell {
+            nearest: nearest(&options.cell, ids).map(str::to_owned),
+            id: options.cell.clone(),
+        });
+    };
+    if let Some(provider) = options.provider {
+        matrix.run.provider = provider.into();
+    }
+    let request = ExplainRequest {
+        path,
+        matrix,
+        cell: cell.clone(),
+        secrets,
+        runner: std::env::current_exe().map_err(CliError::Program)?,
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
+    let explained = runtime.block_on(runner::explain(request));
+    let text = text(&cell, &explained.map_err(CliError::Session)?);
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Ok(Exit::Passed),
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Passed),
+        Err(source) => Err(CliError::Write {
+            what: "the explanation",
+            source,
+        }),
+    }
+}
+
+fn text(cell: &Cell, explained: &Explanation) -> String {
+    let mut text = String::new();
+    let [agent, mock] = &explained.images;
+    let reason = explained.reason.as_ref();
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    // Writing to a string can't fail.
+    let _ = writeln!(
+        text,
+        "{}\n\nprovider     {}{reason}\nkubernetes   {}\nnodes        {}\nnamespace    {}\nagent image  {agent}\nmock image   {mock}",
+        cell.id, explained.provider, cell.kubernetes, cell.nodes, explained.namespace,
+    );
+    for notice in &explained.notices {
+        let _ = writeln!(text, "note         {notice}");
+    }
+    section(
+        &mut text,
+        "Agent configuration",
+        &settings(&explained.agent_config),
+    );
+    section(
+        &mut text,
+        "Environment of the agent",
+        &settings(&explained.environment),
+    );
+    section(&mut text, "Expectations", &expectations(cell));
+    if let Some(cluster) = &explained.cluster {
+        let title = format!("Cluster configuration for {}", explained.provider);
+        section(&mut text, &title, cluster);
+    }
+    for (name, yaml) in &explained.manifests {
+        section(&mut text, &format!("Manifests: {name}"), yaml);
+    }
+    text
+}
+
+fn section(text: &mut String, title: &str, content: &str) {
+    let _ = write!(text, "\n## {title}\n\n{}\n", content.trim_end());
+}
+
+/// `key = value  # origin`, as `cargo config get --show-origin` has it.
+fn settings(settings: &[Setting]) -> String {
+    if settings.is_empty() {
+        return "(none)".to_owned();
+    }
+    let line = |setting: &Setting| {
+        let Setting { key, value, origin } = setting;
+        format!("{key} = {value}  # {origin}\n")
+    };
+    settings.iter().map(line).collect()
+}
+
+fn expectations(cell: &Cell) -> String {
+    let expect = &cell.variant.expect;
+    let row = |counter: Counter| {
+        let expectation = expect.of(counter);
+        [
+            counter.name().to_owned(),
+            expectation.to_string(),
+            expectation.scaled(cell.nodes.get()).to_string(),
+        ]
+    };
+    let mut rows: Vec<_> = Counter::all().map(row).collect();
+    rows.push([
+        "restarts".to_owned(),
+        format!("<= {}", expect.restarts),
+        String::new(),
+    ]);
+    aligned(["counter", "per node", "in total"], &rows)
+}

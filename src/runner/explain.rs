@@ -1,0 +1,186 @@
+//! What a cell would get, found out without starting anything.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::session::{Ground, SessionError};
+use crate::cluster::ClusterName;
+use crate::matrix::{Cell, Matrix};
+use crate::secret::Secret;
+
+/// A cell to explain.
+pub struct ExplainRequest {
+    /// The matrix file, as it was named. Paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// The matrix.
+    pub matrix: Matrix,
+    /// The cell.
+    pub cell: Cell,
+    /// What the matrix file declares secret.
+    pub secrets: Vec<Secret>,
+    /// The runner's own binary.
+    pub runner: PathBuf,
+}
+
+/// What a cell would get. No text holds a secret.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// Why this provider, if `auto` chose it.
+    pub reason: Option<String>,
+    /// The namespace of everything that is applied.
+    pub namespace: String,
+    /// The agent's image and the mock's, as the manifests name them.
+    pub images: [String; 2],
+    /// The agent's configuration, one setting per value.
+    pub agent_config: Vec<Setting>,
+    /// The environment of the agent's container.
+    pub environment: Vec<Setting>,
+    /// The provider's own configuration of the cluster, as YAML; none if it has none.
+    pub cluster: Option<String>,
+    /// The objects in the order of application: a name and YAML for each rank.
+    pub manifests: Vec<(String, String)>,
+    /// What the runner added to the manifests, and other things worth knowing.
+    pub notices: Vec<String>,
+}
+
+/// One value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The keys that lead to the value, joined by dots.
+    pub key: String,
+    /// The value: JSON in the agent's configuration, plain text in the environment.
+    pub value: String,
+    /// The file or table that sets it.
+    pub origin: String,
+}
+
+/// Finds out what a cell would get. Starts and writes nothing.
+///
+/// # Errors
+/// Everything that would be refused before a run's first cell.
+pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionError> {
+    let ExplainRequest {
+        path,
+        matrix,
+        cell,
+        secrets,
+        runner,
+    } = request;
+    let ground = Ground::of(&path, &matrix, runner, secrets).await?;
+    let Ground {
+        provider, sourced, ..
+    } = &ground;
+    // The name of a run differs every time, and nothing else depends on it.
+    let cluster = ClusterName::new(&matrix.run.prefix, &cell, "xxxxx");
+    let namespace = provider.provider.namespace(&cluster);
+    let shared = provider.provider.shared(&cell, "xxxxx", &namespace);
+    let rendered = sourced.render(&cell, &namespace, shared.as_ref())?;
+    let mask = sourced.mask();
+    let variant = &cell.variant;
+    let table = format!("[config.{}]", variant.name);
+    let mut agent_config = Vec::new();
+    let over = Value::Object(variant.agent.clone());
+    flatten(
+        rendered.agent_config(),
+        Some(&over),
+        String::new(),
+        &mut |key, value, is_over| {
+            let origin = if is_over {
+                &table
+            } else {
+                sourced.agent_config_file()
+            };
+            agent_config.push(Setting {
+                key,
+                value: mask.apply(&value.to_string()),
+                origin: origin.to_owned(),
+            });
+        },
+    );
+    let environment = rendered
+        .agent_environment()
+        .into_iter()
+        .map(|(key, value)| {
+            let origin = if variant.env.contains_key(&key) {
+                table.as_str()
+            } else {
+                "the DaemonSet"
+            };
+            Setting {
+                value: mask.apply(&value),
+                origin: origin.to_owned(),
+                key,
+            }
+        });
+    let images = provider.provider.images();
+    let cluster = provider.provider.cluster_config(&cell);
+    Ok(Explanation {
+        provider: provider.provider.name(),
+        reason: provider.reason.clone(),
+        images: [images.agent, images.mock],
+        environment: environment.collect(),
+        agent_config,
+        cluster: cluster.map(|yaml| mask.apply(&yaml)),
+        manifests: rendered.masked_yaml(&mask),
+        notices: rendered.notices().to_vec(),
+        namespace,
+    })
+}
+
+/// Calls `found` for each value of `merged` that is no table, with its key and whether `over` sets it.
+fn flatten(
+    merged: &Value,
+    over: Option<&Value>,
+    key: String,
+    found: &mut impl FnMut(String, &Value, bool),
+) {
+    match merged {
+        Value::Object(table) if !table.is_empty() => {
+            for (name, value) in table {
+                let over = match over {
+                    Some(Value::Object(over)) => over.get(name),
+                    // It replaces the whole table.
+                    whole => whole,
+                };
+                let separator = if key.is_empty() { "" } else { "." };
+                flatten(value, over, format!("{key}{separator}{name}"), found);
+            }
+        }
+        _ => found(key, merged, over.is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_value_has_its_key_and_its_origin() {
+        let merged = json!({"api": {"url": "u", "retry": {"max": 3}}, "list": [1, 2], "empty": {}, "log": "debug"});
+        let over = json!({"api": {"retry": {"max": 3}}, "log": "debug"});
+        let mut seen = Vec::new();
+        flatten(
+            &merged,
+            Some(&over),
+            String::new(),
+            &mut |key, value, is_over| {
+                seen.push(format!("{key}={value} {is_over}"));
+            },
+        );
+        assert_eq!(
+            seen,
+            [
+                "api.retry.max=3 true",
+                "api.url=\"u\" false",
+                "empty={} false",
+                "list=[1,2] false",
+                "log=\"debug\" true",
+            ]
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! `explain` prints what a cell would get, and starts nothing.
+
+use std::fs;
+
+use crate::support::Scratch;
+
+const MATRIX: &str = r#"
+[matrix]
+kubernetes = ["1.34"]
+nodes = [3]
+config = ["default", "quick"]
+
+[deploy]
+agent-config = "plexd.yaml"
+
+[config.quick]
+agent = { heartbeat = { interval = "500ms" }, api = { token = "a-secret-of-mine" } }
+env = { LOG_LEVEL = "debug" }
+expect = { heartbeat_count = 4, drift_count = { exactly = 2 } }
+kind = { networking = { ipFamily = "dual" } }
+"#;
+
+const AGENT: &str = "api:\n  url: ${e2e.mock-url}\nheartbeat:\n  interval: 30s\n  jitter: 0\n";
+
+fn place() -> Scratch {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    fs::write(place.path().join("plexd.yaml"), AGENT).unwrap();
+    place
+}
+
+/// What `explain` prints for `cell` on `provider`.
+fn explain(place: &Scratch, cell: &str, provider: &str) -> String {
+    let output = place
+        .command(&["explain", cell, "--provider", provider])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The lines of the section `title`.
+fn section<'t>(text: &'t str, title: &str) -> Vec<&'t str> {
+    let mut lines = text.lines().skip_while(|line| *line != format!("## {title}"));
+    lines.next().unwrap_or_else(|| panic!("no section {title} in {text}"));
+    lines
+        .take_while(|line| !line.starts_with("## "))
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn each_value_of_the_configuration_has_its_origin_and_secrets_are_masked() {
+    let place = place();
+    let text = explain(&place, "k8s-1.34-n3-quick", "local");
+    assert_eq!(
+        section(&text, "Agent configuration"),
+        [
+            "api.token = \"***\"  # [config.quick]",
+            "api.url = \"http://mock-api.plexd-e2e:8080\"  # plexd.yaml",
+            "heartbeat.interval = \"500ms\"  # [config.quick]",
+            "heartbeat.jitter = 0  # plexd.yaml",
+        ]
+    );
+    let environment = section(&text, "Environment of the agent");
+    assert!(environment.contains(&"LOG_LEVEL = debug  # [config.quick]"), "{environment:?}");
+    assert!(!text.contains("a-secret-of-mine"), "{text}");
+}
+
+#[test]
+fn expectations_are_shown_per_node_and_in_total() {
+    let text = explain(&place(), "k8s-1.34-n3-quick", "local");
+    let rows = section(&text, "Expectations");
+    let row = |name: &str| -> Vec<&str> {
+        let mut rows = rows.iter().filter(|row| row.starts_with(name));
+        rows.next().map(|row| row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).unwrap()
+    };
+    assert_eq!(row("heartbeat_count"), ["heartbeat_count", ">= 4", ">= 12"]);
+    assert_eq!(row("drift_count"), ["drift_count", "= 2", "= 6"]);
+    assert_eq!(row("audit_count"), ["audit_count", ">= 1", ">= 3"]);
+}
+
+#[test]
+fn manifests_and_the_configuration_of_the_cluster_are_those_of_a_run() {
+    let place = place();
+    let text = explain(&place, "k8s-1.34-n3-quick", "kind");
+    let cluster = section(&text, "Cluster configuration for kind");
+    assert!(cluster.iter().any(|line| line.trim() == "ipFamily: dual"), "{cluster:?}");
+    assert_eq!(cluster.iter().filter(|line| line.contains("role: worker")).count(), 2);
+    let run = place.command(&["--provider", "local", "--filter", "k8s-1.34-n3-quick"]).output().unwrap();
+    assert_eq!(run.status.code(), Some(1), "the heartbeats come too slowly, or the drift too often");
+    let text = explain(&place, "k8s-1.34-n3-quick", "local");
+    let kept = place.path().join("target/e2e-matrix/latest/cells/k8s-1.34-n3-quick/manifests");
+    let mut compared = 0;
+    for entry in fs::read_dir(kept).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let kept = fs::read_to_string(&path).unwrap();
+        let kept: Vec<&str> = kept.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(section(&text, &format!("Manifests: {name}")), kept);
+        compared += 1;
+    }
+    assert!(compared > 5, "{compared}");
+}
+
+#[test]
+fn nothing_is_started_or_written() {
+    let place = place();
+    explain(&place, "k8s-1.34-n3-default", "kind");
+    let state = fs::read_dir(place.path().join("state")).unwrap().count();
+    assert_eq!(state, 0);
+    assert!(!place.path().join("target").exists());
+}
+
+#[test]
+fn an_unknown_cell_is_an_error_that_names_the_nearest_one() {
+    let place = place();
+    let output = place.command(&["explain", "k8s-1.34-n3-quikc"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("the matrix has no cell `k8s-1.34-n3-quikc`"), "{stderr}");
+    assert!(stderr.contains("did you mean `k8s-1.34-n3-quick`?"), "{stderr}");
+}
