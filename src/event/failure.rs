@@ -7,6 +7,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::matrix::Expectation;
+
 /// Whose fault a failure is.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -176,6 +178,14 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// What is expected if anything will do.
+    pub const NOT_CHECKED: &str = Expectation::NOT_CHECKED;
+
+    /// Whether anything was expected of what was looked at.
+    pub fn is_checked(&self) -> bool {
+        self.expected != Self::NOT_CHECKED
+    }
+
     /// That nothing of `subject` is left; what still is there is named.
     pub fn none_left(subject: impl Into<String>, left: &[String]) -> Self {
         Self {

@@ -73,6 +73,23 @@ impl Counter {
         }
     }
 
+    /// The name of the endpoint whose requests it counts, if they have a body.
+    pub const fn body(self) -> Option<&'static str> {
+        match self {
+            Self::RegistrationCount => Some("register"),
+            Self::HeartbeatCount => Some("heartbeat"),
+            Self::StateCount => None,
+            Self::CapabilitiesCount => Some("capabilities"),
+            Self::DriftCount => Some("drift"),
+            Self::MetricsCount => Some("metrics"),
+            Self::LogsCount => Some("logs"),
+            Self::AuditCount => Some("audit"),
+            Self::LocalMetricsCount => Some("local_metrics"),
+            Self::LocalLogsCount => Some("local_logs"),
+            Self::LocalAuditCount => Some("local_audit"),
+        }
+    }
+
     /// The counter of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|counter| counter.name() == name)

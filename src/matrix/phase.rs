@@ -1,6 +1,6 @@
 //! The phases of the suite: their names, their order, and the settings that the file may change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -86,6 +86,28 @@ impl Phase {
         })
     }
 
+    /// Whether the file may leave the phase out: without the others, a cell has no agents to check or leaves something behind.
+    pub const fn can_be_turned_off(self) -> bool {
+        match self {
+            Self::Assertions
+            | Self::RequestBodies
+            | Self::Periodic
+            | Self::Restart
+            | Self::LocalEndpoint => true,
+            Self::Preflight
+            | Self::Cluster
+            | Self::Images
+            | Self::Manifests
+            | Self::Readiness
+            | Self::Cleanup => false,
+        }
+    }
+
+    /// Why a phase that the file leaves out is skipped.
+    pub fn turned_off(self) -> String {
+        format!("the matrix file has `run = false` under `[phases.{self}]`")
+    }
+
     /// How often a cell is tried again that failed in the phase, where the file does not say otherwise: once where it is the
     /// machine's part, and then only after failures that are the machine's.
     pub const fn default_retries(self) -> u32 {
@@ -125,6 +147,7 @@ pub enum RestartScope {
 pub struct PhaseSettings {
     timeouts: BTreeMap<Phase, Duration>,
     retries: BTreeMap<Phase, u32>,
+    turned_off: BTreeSet<Phase>,
     /// `readiness.mock-timeout`: how long the mock's Deployment may take.
     pub mock_timeout: Duration,
     /// `restart.restart`.
@@ -136,6 +159,7 @@ impl Default for PhaseSettings {
         Self {
             timeouts: BTreeMap::new(),
             retries: BTreeMap::new(),
+            turned_off: BTreeSet::new(),
             mock_timeout: Duration::from_secs(60),
             restart: RestartScope::One,
         }
@@ -154,6 +178,23 @@ impl PhaseSettings {
     /// Gives `phase` another deadline.
     pub fn set_timeout(&mut self, phase: Phase, timeout: Duration) {
         self.timeouts.insert(phase, timeout);
+    }
+
+    /// Leaves `phase` out.
+    pub fn turn_off(&mut self, phase: Phase) {
+        self.turned_off.insert(phase);
+    }
+
+    /// Whether `phase` is run.
+    pub fn runs(&self, phase: Phase) -> bool {
+        !self.turned_off.contains(&phase)
+    }
+
+    /// Whether `phase` is the last one that is run before `cleanup`.
+    pub fn is_last_check(&self, phase: Phase) -> bool {
+        let mut checks = Phase::ALL.into_iter().rev();
+        let last = checks.find(|phase| *phase != Phase::Cleanup && self.runs(*phase));
+        last == Some(phase)
     }
 
     /// How often a cell is tried again that failed in `phase`, whatever the run allows it.

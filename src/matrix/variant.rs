@@ -32,13 +32,19 @@ pub enum Expectation {
     AtLeast(u64),
     /// This much, no more and no less, when its phase ends and again before `cleanup`.
     Exactly(u64),
+    /// Anything: reported, and not judged.
+    Any,
 }
 
 impl Expectation {
+    /// How [`Self::Any`] reads in reports.
+    pub const NOT_CHECKED: &str = "any (not checked)";
+
     /// The least value that satisfies it.
     pub const fn minimum(self) -> u64 {
         match self {
             Self::AtLeast(minimum) | Self::Exactly(minimum) => minimum,
+            Self::Any => 0,
         }
     }
 
@@ -49,6 +55,7 @@ impl Expectation {
         match self {
             Self::AtLeast(minimum) => Self::AtLeast(minimum.saturating_mul(nodes)),
             Self::Exactly(value) => Self::Exactly(value.saturating_mul(nodes)),
+            Self::Any => Self::Any,
         }
     }
 }
@@ -58,6 +65,7 @@ impl fmt::Display for Expectation {
         match self {
             Self::AtLeast(minimum) => write!(formatter, ">= {minimum}"),
             Self::Exactly(value) => write!(formatter, "= {value}"),
+            Self::Any => formatter.write_str(Self::NOT_CHECKED),
         }
     }
 }

@@ -256,14 +256,24 @@ pub(super) fn evidence_table(cell: &CellModel, evidence: &[&Evidence]) -> String
 }
 
 fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5] {
-    let mark = if evidence.holds { "ok" } else { "NOT MET" };
     [
-        mark.to_owned(),
+        evidence_mark(evidence).to_owned(),
         node_name(cell, evidence.node.as_deref()),
         evidence.subject.clone(),
         evidence.expected.clone(),
         evidence.seen.clone(),
     ]
+}
+
+/// What a row of evidence came to.
+pub(super) fn evidence_mark(evidence: &Evidence) -> &'static str {
+    if !evidence.holds {
+        "NOT MET"
+    } else if evidence.is_checked() {
+        "ok"
+    } else {
+        "-"
+    }
 }
 
 /// A node's short name; `all` for what concerns the cell.

@@ -4,14 +4,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::event::Evidence;
+use crate::matrix::Counter;
 
 /// A field that a body must have, and what is wrong with it where something is.
 pub(crate) type Check = (&'static str, &'static str, fn(&Value) -> Result<(), String>);
 
-/// The bodies that are looked at: the endpoint and its checks.
-pub(crate) const BODIES: [(&str, &[Check]); 3] = [
+/// The bodies that are looked at: the counter of their endpoint, and its checks.
+pub(crate) const BODIES: [(Counter, &[Check]); 3] = [
     (
-        "register",
+        Counter::RegistrationCount,
         &[
             ("token", "a non-empty string", |body| {
                 non_empty(body, "token")
@@ -22,25 +23,28 @@ pub(crate) const BODIES: [(&str, &[Check]); 3] = [
         ],
     ),
     (
-        "heartbeat",
+        Counter::HeartbeatCount,
         &[("timestamp", "an RFC 3339 time", |body| {
             time(body, "timestamp")
         })],
     ),
     (
-        "capabilities",
+        Counter::CapabilitiesCount,
         &[("builtin_actions", "an array of at least 1", |body| {
             entries(body, "builtin_actions")
         })],
     ),
 ];
 
-/// Looks at the body that `node` sent last to `endpoint`; a row a check.
+const NOT_SENT: &str = "no body was sent";
+
+/// Looks at the body that `node` sent last to `endpoint`; a row a check. One that is optional need not have been sent.
 pub(crate) fn check(
     node: &str,
     endpoint: &str,
     checks: &[Check],
     body: Option<&[u8]>,
+    is_optional: bool,
 ) -> Vec<Evidence> {
     let row = |subject: String, expected: &str, result: Result<(), String>| Evidence {
         node: Some(node.to_owned()),
@@ -50,7 +54,13 @@ pub(crate) fn check(
         seen: result.err().unwrap_or_else(|| "as expected".to_owned()),
     };
     let parsed = match body {
-        None => Err("no body was sent".to_owned()),
+        None if is_optional => {
+            return vec![Evidence {
+                seen: NOT_SENT.to_owned(),
+                ..row(endpoint.to_owned(), Evidence::NOT_CHECKED, Ok(()))
+            }];
+        }
+        None => Err(NOT_SENT.to_owned()),
         Some(bytes) => {
             serde_json::from_slice::<Value>(bytes).map_err(|error| format!("no JSON: {error}"))
         }
@@ -114,8 +124,11 @@ mod tests {
 
     /// What a check of `endpoint` sees wrong with `body`.
     fn wrong(endpoint: &str, body: &str) -> Vec<String> {
-        let (_, checks) = BODIES.iter().find(|(name, _)| *name == endpoint).unwrap();
-        let rows = check("n1", endpoint, checks, Some(body.as_bytes()));
+        let mut bodies = BODIES.iter();
+        let (_, checks) = bodies
+            .find(|(counter, _)| counter.body() == Some(endpoint))
+            .unwrap();
+        let rows = check("n1", endpoint, checks, Some(body.as_bytes()), true);
         let open = rows.into_iter().filter(|row| !row.holds);
         open.map(|row| format!("{}: {}", row.subject, row.seen))
             .collect()
@@ -177,8 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn no_body_is_a_bad_body() {
-        let rows = check("n1", "heartbeat", BODIES[1].1, None);
-        assert_eq!(rows[0].seen, "no body was sent");
+    fn no_body_is_a_bad_body_unless_it_is_optional() {
+        let rows = |is_optional| check("n1", "heartbeat", BODIES[1].1, None, is_optional);
+        assert_eq!(rows(false)[0].seen, "no body was sent");
+        assert!(!rows(false)[0].holds);
+        assert!(rows(true)[0].holds && !rows(true)[0].is_checked());
     }
 }

@@ -98,6 +98,10 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
             self.skip(phase, reason);
             return;
         }
+        if !self.context.plan.phases.runs(phase) {
+            self.skip(phase, phase.turned_off());
+            return;
+        }
         self.emit_started(phase);
         let start = self.context.plan.clock.elapsed();
         let interruption = self.interruption.clone();
@@ -318,6 +322,23 @@ impl PhaseEnd {
 }
 
 async fn run_phase(phase: Phase, context: &mut Context) -> Outcome {
+    if phase > Phase::Readiness {
+        connect(phase, context).await?;
+    }
+    let checked = checks_of(phase, context).await?;
+    if !context.plan.phases.is_last_check(phase) {
+        return Ok(checked);
+    }
+    connect(phase, context).await?;
+    phases::last_look::run(context, phase, checked).await
+}
+
+async fn connect(phase: Phase, context: &mut Context) -> Result<(), Failure> {
+    let deadline = context.deadline(phase);
+    context.connect(&deadline).await
+}
+
+async fn checks_of(phase: Phase, context: &mut Context) -> Outcome {
     match phase {
         // Looked at once a run, before any cell; and what comes whatever happened before.
         Phase::Preflight | Phase::Cleanup => Ok(Checked::default()),

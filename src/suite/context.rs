@@ -16,7 +16,7 @@ pub(crate) struct Context {
     pub(crate) plan: Arc<CellPlan>,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) events: Emitter,
-    /// There since `assertions` made the mock reachable.
+    /// There once a phase or command needed it.
     pub(crate) mock: Option<MockClient>,
 }
 
@@ -57,6 +57,19 @@ impl Context {
     /// The cell's nodes, control plane first.
     pub(crate) fn nodes(&self) -> Vec<NodeName> {
         self.cluster.nodes()
+    }
+
+    /// Makes the mock reachable, unless it is already, and begins to follow its counters.
+    pub(crate) async fn connect(&mut self, deadline: &Deadline) -> Result<(), Failure> {
+        if self.mock.is_none() {
+            let address = self.cluster.connect(deadline).await?;
+            self.mock = Some(MockClient::start(address)?);
+            self.events.emit(Event::CellFacts {
+                cell: self.plan.cell.id.clone(),
+                facts: self.cluster.facts(),
+            });
+        }
+        Ok(())
     }
 
     /// The mock's client.

@@ -27,6 +27,7 @@ pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement> {
             Expectation::AtLeast(minimum) | Expectation::Exactly(minimum) => {
                 Expectation::AtLeast(minimum.min(1))
             }
+            Expectation::Any => Expectation::Any,
         };
         Requirement {
             counter,
@@ -41,7 +42,7 @@ pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement> {
     let requirement = |counter| {
         let expectation = match expectations.of(counter) {
             Expectation::AtLeast(minimum) => Expectation::AtLeast(minimum.max(2)),
-            exactly @ Expectation::Exactly(_) => exactly,
+            other @ (Expectation::Exactly(_) | Expectation::Any) => other,
         };
         Requirement {
             counter,
@@ -58,6 +59,21 @@ pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement> {
         expectation: expectations.of(counter),
     };
     Counter::LOCAL.into_iter().map(requirement).collect()
+}
+
+/// What `request-bodies` waits for: a body from every node that has to send one. Only registered nodes have names.
+pub(crate) fn sent(
+    expectations: &Expectations,
+    counters: impl Iterator<Item = Counter>,
+) -> Vec<Requirement> {
+    let must_be_sent = |counter: &Counter| expectations.of(*counter).minimum() > 0;
+    let others = counters.filter(must_be_sent);
+    let sent: BTreeSet<_> = others.chain([Counter::RegistrationCount]).collect();
+    let requirement = |counter| Requirement {
+        counter,
+        expectation: Expectation::AtLeast(1),
+    };
+    sent.into_iter().map(requirement).collect()
 }
 
 /// What must still hold before `cleanup`: everything that is expected exactly.
@@ -136,6 +152,7 @@ fn row(node: Option<&NodeName>, counter: Counter, expectation: Expectation, seen
     let (holds, exceeded) = match expectation {
         Expectation::AtLeast(minimum) => (seen >= minimum, false),
         Expectation::Exactly(value) => (seen == value, seen > value),
+        Expectation::Any => (true, false),
     };
     Row {
         evidence: Evidence {

@@ -42,8 +42,12 @@ fn explain(place: &Scratch, cell: &str, provider: &str) -> String {
 
 /// The lines of the section `title`.
 fn section<'t>(text: &'t str, title: &str) -> Vec<&'t str> {
-    let mut lines = text.lines().skip_while(|line| *line != format!("## {title}"));
-    lines.next().unwrap_or_else(|| panic!("no section {title} in {text}"));
+    let mut lines = text
+        .lines()
+        .skip_while(|line| *line != format!("## {title}"));
+    lines
+        .next()
+        .unwrap_or_else(|| panic!("no section {title} in {text}"));
     lines
         .take_while(|line| !line.starts_with("## "))
         .filter(|line| !line.is_empty())
@@ -64,7 +68,10 @@ fn each_value_of_the_configuration_has_its_origin_and_secrets_are_masked() {
         ]
     );
     let environment = section(&text, "Environment of the agent");
-    assert!(environment.contains(&"LOG_LEVEL = debug  # [config.quick]"), "{environment:?}");
+    assert!(
+        environment.contains(&"LOG_LEVEL = debug  # [config.quick]"),
+        "{environment:?}"
+    );
     assert!(!text.contains("a-secret-of-mine"), "{text}");
 }
 
@@ -74,7 +81,14 @@ fn expectations_are_shown_per_node_and_in_total() {
     let rows = section(&text, "Expectations");
     let row = |name: &str| -> Vec<&str> {
         let mut rows = rows.iter().filter(|row| row.starts_with(name));
-        rows.next().map(|row| row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).unwrap()
+        rows.next()
+            .map(|row| {
+                row.split("  ")
+                    .map(str::trim)
+                    .filter(|cell| !cell.is_empty())
+                    .collect()
+            })
+            .unwrap()
     };
     assert_eq!(row("heartbeat_count"), ["heartbeat_count", ">= 4", ">= 12"]);
     assert_eq!(row("drift_count"), ["drift_count", "= 2", "= 6"]);
@@ -86,12 +100,30 @@ fn manifests_and_the_configuration_of_the_cluster_are_those_of_a_run() {
     let place = place();
     let text = explain(&place, "k8s-1.34-n3-quick", "kind");
     let cluster = section(&text, "Cluster configuration for kind");
-    assert!(cluster.iter().any(|line| line.trim() == "ipFamily: dual"), "{cluster:?}");
-    assert_eq!(cluster.iter().filter(|line| line.contains("role: worker")).count(), 2);
-    let run = place.command(&["--provider", "local", "--filter", "k8s-1.34-n3-quick"]).output().unwrap();
-    assert_eq!(run.status.code(), Some(1), "the heartbeats come too slowly, or the drift too often");
+    assert!(
+        cluster.iter().any(|line| line.trim() == "ipFamily: dual"),
+        "{cluster:?}"
+    );
+    assert_eq!(
+        cluster
+            .iter()
+            .filter(|line| line.contains("role: worker"))
+            .count(),
+        2
+    );
+    let run = place
+        .command(&["--provider", "local", "--filter", "k8s-1.34-n3-quick"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        run.status.code(),
+        Some(1),
+        "the heartbeats come too slowly, or the drift too often"
+    );
     let text = explain(&place, "k8s-1.34-n3-quick", "local");
-    let kept = place.path().join("target/e2e-matrix/latest/cells/k8s-1.34-n3-quick/manifests");
+    let kept = place
+        .path()
+        .join("target/e2e-matrix/latest/cells/k8s-1.34-n3-quick/manifests");
     let mut compared = 0;
     for entry in fs::read_dir(kept).unwrap() {
         let path = entry.unwrap().path();
@@ -116,9 +148,18 @@ fn nothing_is_started_or_written() {
 #[test]
 fn an_unknown_cell_is_an_error_that_names_the_nearest_one() {
     let place = place();
-    let output = place.command(&["explain", "k8s-1.34-n3-quikc"]).output().unwrap();
+    let output = place
+        .command(&["explain", "k8s-1.34-n3-quikc"])
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("the matrix has no cell `k8s-1.34-n3-quikc`"), "{stderr}");
-    assert!(stderr.contains("did you mean `k8s-1.34-n3-quick`?"), "{stderr}");
+    assert!(
+        stderr.contains("the matrix has no cell `k8s-1.34-n3-quikc`"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("did you mean `k8s-1.34-n3-quick`?"),
+        "{stderr}"
+    );
 }

@@ -148,6 +148,7 @@ fn a_variant_carries_what_belongs_to_agent_and_kind_unchanged() {
         heartbeat_count = 3
         local_logs_count = 0
         registration_count = { exactly = 1 }
+        audit_count = "any"
         "#,
     );
     let variant = &matrix.cells[0].variant;
@@ -172,6 +173,7 @@ fn a_variant_carries_what_belongs_to_agent_and_kind_unchanged() {
     assert_eq!(expect(Counter::HeartbeatCount), Expectation::AtLeast(3));
     assert_eq!(expect(Counter::LocalLogsCount), Expectation::AtLeast(0));
     assert_eq!(expect(Counter::RegistrationCount), Expectation::Exactly(1));
+    assert_eq!(expect(Counter::AuditCount), Expectation::Any);
     assert_eq!(expect(Counter::DriftCount), Expectation::AtLeast(1));
 }
 

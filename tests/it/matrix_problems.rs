@@ -188,7 +188,8 @@ fn phases() {
          [phases.preflight]\nretries = 1\n\
          [phases.images]\ntimeout = \"0s\"\nretries = \"2\"\n\
          [phases.readiness]\ntimeout = \"2 fortnights\"\nmock-timeout = \"25h\"\n\
-         [phases.restart]\nrestart = \"al\"\n\
+         [phases.restart]\nrestart = \"al\"\nrun = \"no\"\n\
+         [phases.manifests]\nrun = false\n\
          [phases]\ncleanup = \"60s\"\n"
     )));
 }

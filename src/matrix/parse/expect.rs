@@ -52,6 +52,9 @@ fn expectation(entry: Entry<'_>) -> Option<Expectation> {
     if entry.value.is_integer() {
         return number(entry).map(Expectation::AtLeast);
     }
+    if entry.value.as_str() == Some("any") {
+        return Some(Expectation::Any);
+    }
     if !entry.value.is_table() {
         let message = format!("`{}` is not a number of calls", entry.key);
         entry.problem(message, "", SHAPES);
@@ -63,7 +66,7 @@ fn expectation(entry: Entry<'_>) -> Option<Expectation> {
     number(exactly).map(Expectation::Exactly)
 }
 
-const SHAPES: &str = "a number is a minimum per node, `{ exactly = 1 }` neither more nor less";
+const SHAPES: &str = "a number is a minimum per node, `{ exactly = 1 }` neither more nor less, `\"any\"` is not checked";
 
 fn number(entry: Entry<'_>) -> Option<u64> {
     const RANGE: std::ops::RangeInclusive<u64> = 0..=1_000_000;

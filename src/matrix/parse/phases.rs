@@ -52,7 +52,7 @@ fn apply(settings: &mut PhaseSettings, phase: Phase, table: &Table<'_>) {
         | Phase::LocalEndpoint
         | Phase::Cleanup => &[],
     };
-    table.only(&[&["timeout", "retries"], own].concat());
+    table.only(&[&["timeout", "retries", "run"], own].concat());
     let own = |key: &str| own.contains(&key).then(|| table.get(key)).flatten();
     if let Some(timeout) = table.get("timeout").and_then(duration) {
         settings.set_timeout(phase, timeout);
@@ -61,12 +61,31 @@ fn apply(settings: &mut PhaseSettings, phase: Phase, table: &Table<'_>) {
     if let Some(retries) = retries.and_then(|entry| retry::of_phase(phase, entry)) {
         settings.set_retries(phase, retries);
     }
+    if let Some(run) = table.get("run")
+        && run.boolean() == Some(false)
+    {
+        turn_off(settings, phase, run);
+    }
     if let Some(timeout) = own("mock-timeout").and_then(duration) {
         settings.mock_timeout = timeout;
     }
     if let Some(scope) = own("restart").and_then(restart_scope) {
         settings.restart = scope;
     }
+}
+
+fn turn_off(settings: &mut PhaseSettings, phase: Phase, entry: Entry<'_>) {
+    if phase.can_be_turned_off() {
+        settings.turn_off(phase);
+        return;
+    }
+    let phases = Phase::ALL.into_iter();
+    let optional = phases.filter(|phase| phase.can_be_turned_off());
+    entry.problem(
+        format!("`{phase}` can't be skipped: every cell needs it"),
+        "",
+        format!("these can: {}", quoted(optional.map(Phase::name))),
+    );
 }
 
 fn restart_scope(entry: Entry<'_>) -> Option<RestartScope> {

@@ -265,14 +265,16 @@ fn why_not_reached(end: &CellEnd) -> String {
     }
 }
 
-/// An interrupted cell is red in a phase: where none was cut off, in the first that was not reached.
+/// An interrupted cell is red in a phase: if none was cut off, in the first that was not reached. What the file turned off
+/// was not to be reached.
 fn mark_interruption(phases: &mut [PhaseModel]) {
     if phases.iter().any(PhaseModel::is_red) {
         return;
     }
-    let first = phases
-        .iter_mut()
-        .find(|phase| matches!(phase.outcome, PhaseOutcome::Skipped(_)));
+    let first = phases.iter_mut().find(|phase| match &phase.outcome {
+        PhaseOutcome::Skipped(reason) => *reason != phase.phase.turned_off(),
+        PhaseOutcome::Passed | PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => false,
+    });
     if let Some(phase) = first {
         phase.outcome = PhaseOutcome::Interrupted(None);
     }

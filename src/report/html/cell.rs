@@ -56,6 +56,7 @@ pub(super) struct PhaseView<'a> {
 }
 
 pub(super) struct EvidenceView<'a> {
+    pub(super) mark: &'static str,
     pub(super) node: String,
     pub(super) evidence: &'a Evidence,
 }
@@ -158,6 +159,7 @@ impl<'a> PhaseView<'a> {
         let mut evidence: Vec<_> = phase.all_evidence().collect();
         evidence.sort_by_key(|one| one.holds);
         let view = |evidence: &&'a Evidence| EvidenceView {
+            mark: text::evidence_mark(evidence),
             node: text::node_name(cell, evidence.node.as_deref()),
             evidence,
         };

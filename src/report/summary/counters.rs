@@ -22,6 +22,8 @@ pub(in crate::report) struct CounterValue {
     pub(in crate::report) value: Option<u64>,
     /// What it should have been, where it is not.
     pub(in crate::report) unmet: Option<String>,
+    /// Whether anything was expected of it, as far as the evidence tells.
+    pub(in crate::report) is_checked: bool,
 }
 
 impl CounterRow {
@@ -32,12 +34,13 @@ impl CounterRow {
 }
 
 impl CounterValue {
-    /// `3`, or `0 (>= 1)` where it should be more.
+    /// `3`, `0 (>= 1)` if it should be more, or `0 (any)` if it was not checked.
     pub(in crate::report) fn text(&self) -> String {
         let value = self.value.map_or("-".to_owned(), |value| value.to_string());
         match &self.unmet {
             Some(expected) => format!("{value} ({expected})"),
-            None => value,
+            None if self.is_checked => value,
+            None => format!("{value} (any)"),
         }
     }
 }
@@ -46,11 +49,16 @@ impl CounterValue {
 pub(in crate::report) fn total(cell: &CellModel) -> Option<CounterRow> {
     let counters = cell.counters.as_ref()?;
     let unmet = Unmet::of(cell);
-    Some(row(
+    let mut total = row(
         "total".to_owned(),
         Some(&counters.total),
         Some(&unmet.total),
-    ))
+    );
+    for (counter, value) in Counter::all().zip(&mut total.values) {
+        let mut evidence = cell.evidence();
+        value.is_checked = evidence.all(|one| one.is_checked() || one.subject != counter.name());
+    }
+    Some(total)
 }
 
 /// The least that any one node came to, counter by counter: what a sum over nodes hides.
@@ -124,6 +132,7 @@ fn row(
         unmet: unmet
             .and_then(|unmet| unmet.get(counter.name()))
             .map(|expected| (*expected).to_owned()),
+        is_checked: true,
     };
     CounterRow {
         label,

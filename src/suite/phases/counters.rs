@@ -1,4 +1,4 @@
-//! What `periodic` and `local-endpoint` share: waiting until counters come to what is required of them.
+//! What several phases share: waiting until counters come to what is required of them.
 
 use crate::event::{Failure, Symptom};
 use crate::matrix::Phase;

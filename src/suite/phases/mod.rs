@@ -5,6 +5,7 @@ pub(super) mod cleanup;
 pub(super) mod cluster;
 mod counters;
 pub(super) mod images;
+pub(super) mod last_look;
 pub(super) mod local_endpoint;
 pub(super) mod manifests;
 pub(super) mod periodic;

@@ -2,12 +2,14 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::counters;
 use crate::cluster::NodeName;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::Phase;
 use crate::suite::bodies::{self, BODIES};
 use crate::suite::context::{Context, Outcome};
+use crate::suite::expectations;
 use crate::suite::mock::MockClient;
 use crate::suite::wait;
 
@@ -16,10 +18,18 @@ const CONCURRENCY: usize = 16;
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
     let deadline = context.deadline(Phase::RequestBodies);
+    let expect = &context.plan.cell.variant.expect;
+    let counters = BODIES.into_iter().map(|(counter, _)| counter);
+    let sent = expectations::sent(expect, counters);
+    counters::reach(context, Phase::RequestBodies, &sent).await?;
     let mock = context.mock()?;
     let ids = node_ids(context, mock, &deadline).await?;
     let mut rows = Vec::new();
-    for (endpoint, checks) in BODIES {
+    for (counter, checks) in BODIES {
+        let Some(endpoint) = counter.body() else {
+            continue;
+        };
+        let is_optional = expect.of(counter).minimum() == 0;
         let bodies = bodies_of(mock, &deadline, endpoint, &ids).await?;
         for ((node, _), body) in ids.iter().zip(bodies) {
             rows.extend(bodies::check(
@@ -27,6 +37,7 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
                 endpoint,
                 checks,
                 body.as_deref(),
+                is_optional,
             ));
         }
     }
@@ -86,17 +97,22 @@ async fn node_ids(
     context.nodes().into_iter().map(id_of).collect()
 }
 
-/// One row a check, for all nodes together.
+/// One row a check, for all nodes that sent a body, and one for each body that was not sent.
 fn summary(held: &[Evidence], nodes: usize) -> Vec<Evidence> {
+    let is_same = |one: &Evidence, other: &Evidence| {
+        one.subject == other.subject && one.is_checked() == other.is_checked()
+    };
     let mut rows: Vec<Evidence> = Vec::new();
     for row in held {
-        if !rows.iter().any(|known| known.subject == row.subject) {
-            rows.push(Evidence {
-                node: None,
-                seen: format!("as expected on {nodes} of {nodes} nodes"),
-                ..row.clone()
-            });
+        if rows.iter().any(|known| is_same(known, row)) {
+            continue;
         }
+        let count = held.iter().filter(|other| is_same(row, other)).count();
+        rows.push(Evidence {
+            node: None,
+            seen: format!("{} on {count} of {nodes} nodes", row.seen),
+            ..row.clone()
+        });
     }
     rows
 }

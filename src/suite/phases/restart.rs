@@ -4,7 +4,7 @@ use mockapi::view::{NodeView, Nodes};
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::matrix::{Counter, Expectation, Phase, RestartScope};
+use crate::matrix::{Counter, Expectation, Expectations, Phase, RestartScope};
 use crate::suite::context::{Checked, Context, Outcome};
 use crate::suite::expectations::mocks;
 use crate::suite::mock::View;
@@ -26,24 +26,28 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     checked.evidence.extend(restarted);
     // Taken only now: a heartbeat of the old process must not count for the new one.
     let ready = mock.nodes(&context.deadline(Phase::Restart)).await?;
-    let metrics = match context.plan.cell.variant.expect.of(Counter::MetricsCount) {
-        Expectation::AtLeast(_) => 1,
-        // One more report would break what the matrix file expects.
-        Expectation::Exactly(_) => 0,
-    };
+    let expect = &context.plan.cell.variant.expect;
     let loops = await_on(context, &nodes, |node, seen| {
-        loops_go_on(node, seen, &ready, metrics)
+        loops_go_on(node, seen, &ready, expect)
     });
     checked.evidence.extend(loops.await?);
-    let audit = await_on(context, &nodes, |node, seen| {
-        process_started(node, seen, &before)
-    });
-    checked.evidence.extend(audit.await?);
-    let after = mock.nodes(&context.deadline(Phase::Restart)).await?;
-    checked
-        .evidence
-        .extend(same_registrations(&nodes, &before, &after)?);
+    if is_judged(expect, Counter::AuditCount) {
+        let audit = await_on(context, &nodes, |node, seen| {
+            process_started(node, seen, &before)
+        });
+        checked.evidence.extend(audit.await?);
+    }
+    if is_judged(expect, Counter::RegistrationCount) {
+        let after = mock.nodes(&context.deadline(Phase::Restart)).await?;
+        checked
+            .evidence
+            .extend(same_registrations(&nodes, &before, &after)?);
+    }
     Ok(checked)
+}
+
+fn is_judged(expect: &Expectations, counter: Counter) -> bool {
+    expect.of(counter) != Expectation::Any
 }
 
 /// The agents to kill: all, or the last node's, which is a worker wherever there is one.
@@ -102,9 +106,9 @@ fn loops_go_on(
     node: &NodeName,
     seen: Option<&NodeView>,
     ready: &Nodes,
-    metrics: u64,
+    expect: &Expectations,
 ) -> Vec<Evidence> {
-    let row = |counter: Counter, more: u64| {
+    let row = |(counter, more): (Counter, u64)| {
         let least = count(find(ready, node), counter).saturating_add(more);
         let now = count(seen, counter);
         Evidence {
@@ -115,10 +119,20 @@ fn loops_go_on(
             holds: now >= least,
         }
     };
-    vec![
-        row(Counter::HeartbeatCount, HEARTBEATS),
-        row(Counter::MetricsCount, metrics),
-    ]
+    let metrics = match expect.of(Counter::MetricsCount) {
+        Expectation::AtLeast(_) | Expectation::Any => 1,
+        // One more report would break what the matrix file expects.
+        Expectation::Exactly(_) => 0,
+    };
+    let loops = [
+        (Counter::HeartbeatCount, HEARTBEATS),
+        (Counter::MetricsCount, metrics),
+    ];
+    let judged = loops.into_iter();
+    judged
+        .filter(|(counter, _)| is_judged(expect, *counter))
+        .map(row)
+        .collect()
 }
 
 /// The new process reported its start.

@@ -4,6 +4,7 @@ mod again;
 mod budget;
 mod course;
 mod deployed;
+mod expectations;
 mod faults;
 mod foreign_record;
 mod full_disk;

@@ -1,0 +1,22 @@
+//! The last check of a cell, at the end of its last phase: the counters that are expected exactly must still hold, and the
+//! agents must be well.
+
+use super::counters;
+use crate::matrix::Phase;
+use crate::suite::context::{Checked, Context, Outcome};
+use crate::suite::expectations;
+
+/// What `phase` has `checked`, and what is seen at its end.
+pub(crate) async fn run(context: &Context, phase: Phase, mut checked: Checked) -> Outcome {
+    let requirements = expectations::exact(&context.plan.cell.variant.expect);
+    let exact = counters::reach(context, phase, &requirements).await?;
+    for row in exact.evidence {
+        if !checked.evidence.contains(&row) {
+            checked.evidence.push(row);
+        }
+    }
+    let deadline = context.deadline(phase);
+    let warnings = context.cluster.last_look(&deadline).await?;
+    checked.warnings.extend(warnings);
+    Ok(checked)
+}
