@@ -8,7 +8,7 @@ use super::ClusterName;
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
 use crate::manifest::Rendered;
-use crate::matrix::{Cell, Keep, PhaseSettings};
+use crate::matrix::{Cell, Checks, Keep, PhaseSettings};
 use crate::secret::Mask;
 
 /// Everything that a provider needs to know of a cell.
@@ -23,6 +23,8 @@ pub struct CellPlan {
     pub rendered: Arc<Rendered>,
     /// The phases' settings.
     pub phases: PhaseSettings,
+    /// What the user adds to the suite.
+    pub checks: Arc<Checks>,
     /// Which attempt at the cell it is for, from 1.
     pub attempt: u32,
     /// The attempt's folder in the run's folder: kept.

@@ -3,6 +3,7 @@
 //! Pure: no IO and no clock. The same text gives the same cells in the same order, always.
 
 mod cell;
+mod checks;
 mod counter;
 mod duration;
 mod environment;
@@ -22,6 +23,7 @@ mod variant;
 mod version;
 
 pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
+pub use checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer, PointerError};
 pub use counter::Counter;
 pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
 pub use environment::{FromEnv, Place, resolve};

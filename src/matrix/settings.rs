@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::{Cell, FromEnv, PhaseSettings, PortRange, RetrySettings};
+use super::{Cell, Checks, FromEnv, PhaseSettings, PortRange, RetrySettings};
 
 /// A validated matrix file: its cells in order, and everything that holds for all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Matrix {
     pub existing: Existing,
     /// `[phases.*]`.
     pub phases: PhaseSettings,
+    /// `[[checks]]`.
+    pub checks: Checks,
 }
 
 /// `[images]`: what runs as agent and as mock.

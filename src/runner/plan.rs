@@ -13,7 +13,9 @@ use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider};
 use crate::deadline::RunClock;
 use crate::machine::Ledger;
 use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Shared, Sources};
-use crate::matrix::{Cell, CellId, ConfigName, Deploy, Keep, Manifests, PhaseSettings, Prefix};
+use crate::matrix::{
+    Cell, CellId, Checks, ConfigName, Deploy, Keep, Manifests, PhaseSettings, Prefix,
+};
 use crate::secret::{Mask, Secret};
 
 /// The token that agents register with. The mock takes any; this is the seed's.
@@ -212,6 +214,8 @@ pub(super) struct Planner {
     pub cluster: Option<ClusterName>,
     /// The phases' settings.
     pub phases: PhaseSettings,
+    /// What the user adds to the suite.
+    pub checks: Arc<Checks>,
     /// The run's folder.
     pub folder: RunFolder,
     /// Where resources are written down.
@@ -245,6 +249,7 @@ impl Planner {
             namespace,
             rendered,
             phases: self.phases.clone(),
+            checks: Arc::clone(&self.checks),
             attempt: 1,
             output: self.folder.cell(&cell.id),
             output_name: format!("cells/{}", cell.id),
@@ -269,6 +274,7 @@ pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
         namespace: first.namespace.clone(),
         rendered: Arc::clone(&first.rendered),
         phases: first.phases.clone(),
+        checks: Arc::clone(&first.checks),
         attempt,
         output: first.output.join(&name),
         output_name: format!("{}/{name}", first.output_name),

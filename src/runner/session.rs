@@ -199,6 +199,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
             prefix: settings.prefix.clone(),
             cluster: session.cluster,
             phases: session.matrix.phases,
+            checks: Arc::new(session.matrix.checks),
             folder,
             ledger,
             clock,

@@ -1,40 +1,129 @@
 //! What the request bodies must have. Pure; what a body holds is never repeated, for it may be a secret.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::event::Evidence;
-use crate::matrix::Counter;
+use crate::matrix::{BodyCheck, Condition, Counter, JsonType};
 
-/// A field that a body must have, and what is wrong with it where something is.
-pub(crate) type Check = (&'static str, &'static str, fn(&Value) -> Result<(), String>);
+/// What a body must have, and what is wrong with it if something is.
+pub(crate) struct Check<'c> {
+    /// The counter of the endpoint.
+    endpoint: Counter,
+    subject: String,
+    expected: String,
+    judge: Box<dyn Fn(&Value) -> Result<(), String> + Send + Sync + 'c>,
+}
 
-/// The bodies that are looked at: the counter of their endpoint, and its checks.
-pub(crate) const BODIES: [(Counter, &[Check]); 3] = [
+/// What every agent's bodies must have: the endpoint, the field, and what it must be.
+static FIELDS: [(Counter, &str, &str, Judge); 4] = [
     (
         Counter::RegistrationCount,
-        &[
-            ("token", "a non-empty string", |body| {
-                non_empty(body, "token")
-            }),
-            ("hostname", "a non-empty string", |body| {
-                non_empty(body, "hostname")
-            }),
-        ],
+        "token",
+        "a non-empty string",
+        non_empty,
+    ),
+    (
+        Counter::RegistrationCount,
+        "hostname",
+        "a non-empty string",
+        non_empty,
     ),
     (
         Counter::HeartbeatCount,
-        &[("timestamp", "an RFC 3339 time", |body| {
-            time(body, "timestamp")
-        })],
+        "timestamp",
+        "an RFC 3339 time",
+        time,
     ),
     (
         Counter::CapabilitiesCount,
-        &[("builtin_actions", "an array of at least 1", |body| {
-            entries(body, "builtin_actions")
-        })],
+        "builtin_actions",
+        "an array of at least 1",
+        entries,
     ),
 ];
+
+type Judge = fn(&Value) -> Result<(), String>;
+
+/// The checks of every agent's bodies, and those that the user `adds`, endpoint by endpoint.
+pub(crate) fn all(adds: &[BodyCheck]) -> Vec<(Counter, Vec<Check<'_>>)> {
+    let fields = FIELDS
+        .iter()
+        .map(|(endpoint, name, expected, judge)| Check {
+            endpoint: *endpoint,
+            subject: format!("{}.{name}", endpoint.body().unwrap_or_default()),
+            expected: (*expected).to_owned(),
+            judge: Box::new(move |body| judge(body.get(*name).ok_or(MISSING)?)),
+        });
+    let mut checks: BTreeMap<Counter, Vec<Check<'_>>> = BTreeMap::new();
+    for check in fields.chain(adds.iter().map(Check::of)) {
+        checks.entry(check.endpoint).or_default().push(check);
+    }
+    checks.into_iter().collect()
+}
+
+const MISSING: &str = "missing";
+
+impl<'c> Check<'c> {
+    fn of(check: &'c BodyCheck) -> Self {
+        Self {
+            endpoint: check.endpoint,
+            subject: check.name.clone(),
+            expected: match &check.condition {
+                Condition::Present => "present".to_owned(),
+                Condition::Type(kind) => kind.to_string(),
+                Condition::Equals(value) => value.to_string(),
+                Condition::Matches(pattern) => format!("a string that matches `{pattern}`"),
+            },
+            judge: Box::new(|body| {
+                let value = check.pointer.find(body).ok_or(MISSING)?;
+                holds(&check.condition, value)
+            }),
+        }
+    }
+}
+
+fn holds(condition: &Condition, value: &Value) -> Result<(), String> {
+    let kind = JsonType::of(value);
+    match (condition, value) {
+        (Condition::Present, _) => Ok(()),
+        (Condition::Type(expected), _) if *expected == kind => Ok(()),
+        (Condition::Equals(expected), _) if is_same(expected, value) => Ok(()),
+        (Condition::Equals(expected), _) if JsonType::of(expected) == kind => {
+            Err(format!("{kind} that differs"))
+        }
+        (Condition::Matches(pattern), Value::String(text)) if pattern.finds(text) => Ok(()),
+        (Condition::Matches(_), Value::String(_)) => Err("a string that does not match".to_owned()),
+        (Condition::Type(_) | Condition::Equals(_) | Condition::Matches(_), _) => {
+            Err(kind.to_string())
+        }
+    }
+}
+
+/// Whether the values are equal; `1` and `1.0` are the same number.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || (one.is_f64() != other.is_f64() && one.as_f64() == other.as_f64())
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let is_in_other = |(key, value): (&String, &Value)| {
+                other.get(key).is_some_and(|other| is_same(value, other))
+            };
+            one.len() == other.len() && one.iter().all(is_in_other)
+        }
+        (one, other) => one == other,
+    }
+}
 
 const NOT_SENT: &str = "no body was sent";
 
@@ -42,7 +131,7 @@ const NOT_SENT: &str = "no body was sent";
 pub(crate) fn check(
     node: &str,
     endpoint: &str,
-    checks: &[Check],
+    checks: &[Check<'_>],
     body: Option<&[u8]>,
     is_optional: bool,
 ) -> Vec<Evidence> {
@@ -69,66 +158,58 @@ pub(crate) fn check(
         Err(problem) => vec![row(endpoint.to_owned(), "a JSON body", Err(problem))],
         Ok(body) => checks
             .iter()
-            .map(|(field, expected, check)| {
-                row(format!("{endpoint}.{field}"), expected, check(&body))
+            .map(|check| {
+                let result = (check.judge)(&body);
+                row(check.subject.clone(), &check.expected, result)
             })
             .collect(),
     }
 }
 
-fn field<'b>(body: &'b Value, name: &str) -> Result<&'b Value, String> {
-    body.get(name).ok_or_else(|| "missing".to_owned())
-}
-
-fn non_empty(body: &Value, name: &str) -> Result<(), String> {
-    match field(body, name)? {
+fn non_empty(value: &Value) -> Result<(), String> {
+    match value {
         Value::String(text) if text.is_empty() => Err("an empty string".to_owned()),
         Value::String(_) => Ok(()),
-        other => Err(kind(other)),
+        other => Err(JsonType::of(other).to_string()),
     }
 }
 
-fn time(body: &Value, name: &str) -> Result<(), String> {
-    match field(body, name)? {
+fn time(value: &Value) -> Result<(), String> {
+    match value {
         Value::String(text) => text
             .parse::<Timestamp>()
             .map(|_| ())
             .map_err(|_| format!("the string {text:?}")),
-        other => Err(kind(other)),
+        other => Err(JsonType::of(other).to_string()),
     }
 }
 
-fn entries(body: &Value, name: &str) -> Result<(), String> {
-    match field(body, name)? {
+fn entries(value: &Value) -> Result<(), String> {
+    match value {
         Value::Array(entries) if entries.is_empty() => Err("an empty array".to_owned()),
         Value::Array(_) => Ok(()),
-        other => Err(kind(other)),
+        other => Err(JsonType::of(other).to_string()),
     }
-}
-
-fn kind(value: &Value) -> String {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-    .to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::matrix::{Pattern, Pointer};
 
     /// What a check of `endpoint` sees wrong with `body`.
     fn wrong(endpoint: &str, body: &str) -> Vec<String> {
-        let mut bodies = BODIES.iter();
+        wrong_with(&[], endpoint, body)
+    }
+
+    fn wrong_with(adds: &[BodyCheck], endpoint: &str, body: &str) -> Vec<String> {
+        let mut bodies = all(adds).into_iter();
         let (_, checks) = bodies
             .find(|(counter, _)| counter.body() == Some(endpoint))
             .unwrap();
-        let rows = check("n1", endpoint, checks, Some(body.as_bytes()), true);
+        let rows = check("n1", endpoint, &checks, Some(body.as_bytes()), true);
         let open = rows.into_iter().filter(|row| !row.holds);
         open.map(|row| format!("{}: {}", row.subject, row.seen))
             .collect()
@@ -191,9 +272,69 @@ mod tests {
 
     #[test]
     fn no_body_is_a_bad_body_unless_it_is_optional() {
-        let rows = |is_optional| check("n1", "heartbeat", BODIES[1].1, None, is_optional);
+        let rows = |is_optional| check("n1", "heartbeat", &all(&[])[1].1, None, is_optional);
         assert_eq!(rows(false)[0].seen, "no body was sent");
         assert!(!rows(false)[0].holds);
         assert!(rows(true)[0].holds && !rows(true)[0].is_checked());
+    }
+
+    /// What `condition` on `/a/0` sees wrong with the array `a` of `values`.
+    fn added(condition: Condition, values: &str) -> Vec<String> {
+        let adds = BodyCheck {
+            name: "own".to_owned(),
+            endpoint: Counter::DriftCount,
+            pointer: Pointer::parse("/a/0").unwrap(),
+            condition,
+        };
+        wrong_with(&[adds], "drift", &format!("{{\"a\": [{values}]}}"))
+    }
+
+    #[test]
+    fn conditions_of_the_user_hold_or_say_what_is_there_instead() {
+        let equals = |value| Condition::Equals(value);
+        let matches = || Condition::Matches(Pattern::parse("^a+$").unwrap());
+        for (condition, good, bad, seen) in [
+            (Condition::Present, "null", "", "missing"),
+            (Condition::Type(JsonType::Array), "[]", "{}", "an object"),
+            (
+                equals(json!("a")),
+                "\"a\"",
+                "\"b\"",
+                "a string that differs",
+            ),
+            (equals(json!(1)), "1.0", "true", "a boolean"),
+            (
+                equals(json!({"b": [1.0]})),
+                "{\"b\": [1]}",
+                "{\"b\": [1, 2]}",
+                "an object that differs",
+            ),
+            (
+                equals(json!({})),
+                "{}",
+                "{\"b\": 1}",
+                "an object that differs",
+            ),
+            (
+                equals(json!(u64::MAX)),
+                "18446744073709551615",
+                "18446744073709551614",
+                "a number that differs",
+            ),
+            (
+                matches(),
+                "\"aa\"",
+                "\"ab\"",
+                "a string that does not match",
+            ),
+            (matches(), "\"a\"", "7", "a number"),
+        ] {
+            assert_eq!(
+                added(condition.clone(), good),
+                [] as [String; 0],
+                "{condition:?}"
+            );
+            assert_eq!(added(condition, bad), [format!("own: {seen}")]);
+        }
     }
 }

@@ -195,6 +195,24 @@ fn phases() {
 }
 
 #[test]
+fn checks() {
+    assert_shown!(all_rendered(&[
+        &with(
+            "[[checks]]\nendpoint = \"heartbaet\"\npointer = \"timestamp\"\ntypo = 1\n\
+         [[checks]]\nendpoint = \"state\"\npointer = \"/a~2\"\npresent = true\ntype = \"string\"\n\
+         [[checks]]\nname = \"\"\nendpoint = \"drift\"\npointer = \"\"\nmatches = \"(\"\n\
+         [[checks]]\nendpoint = \"drift\"\npointer = \"/a\"\ntype = \"strnig\"\n\
+         [[checks]]\nendpoint = \"drift\"\npointer = \"/a\"\npresent = false\n\
+         [[checks]]\nendpoint = \"drift\"\npointer = \"/a\"\nequals = { b = [{ from-env = \"TOKEN\" }], c = 1979-05-27 }\n\
+         [[checks]]\nendpoint = \"drift\"\npointer = \"/a\"\npresent = true\n\
+         [[checks]]\nname = \"drift/a\"\nendpoint = \"drift\"\npointer = \"\"\npresent = true\n\
+         [[checks]]\n"
+        ),
+        &with("[checks]\nendpoint = \"drift\"\n")
+    ]));
+}
+
+#[test]
 fn too_many_cells() {
     let numbers: Vec<String> = (1..=1000).map(|number| number.to_string()).collect();
     let versions: Vec<String> = (1..=200).map(|minor| format!("\"1.{minor}\"")).collect();

@@ -197,8 +197,8 @@ impl MatrixTable {
             nodes: Axis::read(table, Some(NodeCount::default())),
             config: Axis::read(table, Some(ConfigName::default())),
         };
-        let excludes = tables(table, "exclude");
-        let includes = tables(table, "include");
+        let excludes = table.tables("exclude", "matrix.exclude");
+        let includes = table.tables("include", "matrix.include");
         let read: Vec<_> = includes.iter().filter_map(include).collect();
         Self {
             span: table.span,
@@ -208,24 +208,6 @@ impl MatrixTable {
             includes: read,
         }
     }
-}
-
-/// The tables of `[[matrix.<key>]]`.
-fn tables<'d>(table: &Table<'d>, key: &str) -> Vec<Table<'d>> {
-    let Some(entry) = table.get(key) else {
-        return Vec::new();
-    };
-    if entry.value.is_table() {
-        let message = format!("`matrix.{key}` must be an array of tables");
-        let help = format!("its header has two brackets: `[[matrix.{key}]]`");
-        entry.problem(message, "", help);
-        return Vec::new();
-    }
-    let name = || format!("`[[matrix.{key}]]`");
-    let elements = entry.list().into_iter().flatten();
-    elements
-        .filter_map(|element| element.table(name()))
-        .collect()
 }
 
 fn exclude(table: &Table<'_>) -> Option<Exclude> {

@@ -5,6 +5,7 @@ use toml::de::DeValue;
 use super::reader::{Entry, Table};
 use crate::matrix::FromEnv;
 use crate::matrix::environment::Place;
+use crate::matrix::problem::Problem;
 
 const KEY: &str = "from-env";
 
@@ -39,6 +40,19 @@ pub(super) fn all(table: &Table<'_>) -> Vec<FromEnv<Place>> {
         within(entry, format!("/{}", escaped(entry.key)), &mut found);
     }
     found
+}
+
+/// Reports every reference in the table, which messages call `name`. Returns whether there is none.
+pub(super) fn reject(table: &Table<'_>, name: &str) -> bool {
+    let references = all(table);
+    for reference in &references {
+        let variable = &reference.variable;
+        let message = format!("{name} can't hold the value of the variable `{variable}`");
+        let help = "only `env`, `agent` and `[run] secrets` take values from the environment";
+        let problem = Problem::at(reference.span, message, "").with_help(help);
+        table.report.add(problem);
+    }
+    references.is_empty()
 }
 
 fn within(entry: Entry<'_>, pointer: String, found: &mut Vec<FromEnv<Place>>) {

@@ -16,7 +16,8 @@ pub(super) fn object(table: &Table<'_>) -> Map<String, Value> {
         .collect()
 }
 
-fn value(entry: Entry<'_>) -> Option<Value> {
+/// The value as JSON; a reference to the environment is `null`.
+pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
     match entry.value {
         DeValue::String(text) => Some(Value::String(text.to_string())),
         DeValue::Boolean(boolean) => Some(Value::Bool(*boolean)),

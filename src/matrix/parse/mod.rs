@@ -4,6 +4,7 @@
 //! each other is checked, and only a file without problems is expanded.
 
 mod axes;
+mod checks;
 mod expand;
 mod expect;
 mod from_env;
@@ -27,7 +28,7 @@ use variants::{Named, VariantTable, VersionTable};
 
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
-use super::{Deploy, Existing, Images, Matrix, PhaseSettings, RunSettings};
+use super::{Checks, Deploy, Existing, Images, Matrix, PhaseSettings, RunSettings};
 
 impl Matrix {
     /// Reads a matrix file.
@@ -65,6 +66,7 @@ struct Draft {
     run: RunSettings,
     existing: Existing,
     phases: PhaseSettings,
+    checks: Checks,
 }
 
 impl Draft {
@@ -78,6 +80,7 @@ impl Draft {
             "run",
             "existing",
             "phases",
+            "checks",
         ]);
         Self {
             matrix: matrix_table(root),
@@ -88,6 +91,7 @@ impl Draft {
             run: settings::run(root),
             existing: settings::existing(root),
             phases: phases::read(root),
+            checks: checks::read(root),
         }
     }
 
@@ -99,6 +103,7 @@ impl Draft {
             run: self.run,
             existing: self.existing,
             phases: self.phases,
+            checks: self.checks,
         }
     }
 }

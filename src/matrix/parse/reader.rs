@@ -99,6 +99,23 @@ impl<'d> Table<'d> {
         self.get(key)?.table(format!("`[{key}]`"))
     }
 
+    /// The tables of the array under `key`, which messages call `path`.
+    pub(super) fn tables(&self, key: &str, path: &str) -> Vec<Self> {
+        let Some(entry) = self.get(key) else {
+            return Vec::new();
+        };
+        if entry.value.is_table() {
+            let message = format!("`{path}` must be an array of tables");
+            let help = format!("its header has two brackets: `[[{path}]]`");
+            entry.problem(message, "", help);
+            return Vec::new();
+        }
+        let elements = entry.list().into_iter().flatten();
+        elements
+            .filter_map(|element| element.table(format!("`[[{path}]]`")))
+            .collect()
+    }
+
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'d>> {
         self.entries
             .iter()

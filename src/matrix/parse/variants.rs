@@ -204,16 +204,7 @@ fn kind(table: &Table<'_>) -> Map<String, Value> {
     if !theirs.is_empty() {
         inner.only(&[&KIND_KEYS[..], &ours].concat());
     }
-    for reference in from_env::all(&inner) {
-        let message = format!(
-            "`kind` can't hold the value of the variable `{}`",
-            reference.variable
-        );
-        let help = "only `env`, `agent` and `[run] secrets` take values from the environment";
-        inner
-            .report
-            .add(Problem::at(reference.span, message, "").with_help(help));
-    }
+    from_env::reject(&inner, "`kind`");
     json::object(&inner)
 }
 

@@ -7,7 +7,7 @@ use crate::cluster::NodeName;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::Phase;
-use crate::suite::bodies::{self, BODIES};
+use crate::suite::bodies;
 use crate::suite::context::{Context, Outcome};
 use crate::suite::expectations;
 use crate::suite::mock::MockClient;
@@ -19,19 +19,20 @@ const CONCURRENCY: usize = 16;
 pub(crate) async fn run(context: &mut Context) -> Outcome {
     let deadline = context.deadline(Phase::RequestBodies);
     let expect = &context.plan.cell.variant.expect;
-    let counters = BODIES.into_iter().map(|(counter, _)| counter);
+    let bodies = bodies::all(&context.plan.checks.bodies);
+    let counters = bodies.iter().map(|(counter, _)| *counter);
     let sent = expectations::sent(expect, counters);
     counters::reach(context, Phase::RequestBodies, &sent).await?;
     let mock = context.mock()?;
     let ids = node_ids(context, mock, &deadline).await?;
     let mut rows = Vec::new();
-    for (counter, checks) in BODIES {
+    for (counter, checks) in &bodies {
         let Some(endpoint) = counter.body() else {
             continue;
         };
-        let is_optional = expect.of(counter).minimum() == 0;
-        let bodies = bodies_of(mock, &deadline, endpoint, &ids).await?;
-        for ((node, _), body) in ids.iter().zip(bodies) {
+        let is_optional = expect.of(*counter).minimum() == 0;
+        let sent = bodies_of(mock, &deadline, endpoint, &ids).await?;
+        for ((node, _), body) in ids.iter().zip(sent) {
             rows.extend(bodies::check(
                 node.as_str(),
                 endpoint,

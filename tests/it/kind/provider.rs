@@ -90,6 +90,7 @@ impl Fixture {
             namespace: NAMESPACE.to_owned(),
             rendered,
             phases: PhaseSettings::default(),
+            checks: Arc::default(),
             attempt: 1,
             output_name: "cells/cell".to_owned(),
             output: self.folder.path().join("output"),

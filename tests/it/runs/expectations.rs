@@ -24,9 +24,30 @@ ports = "any"
 agent = { heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }
 "#;
 
+/// Conditions that hold for the reference agent, in every endpoint with a body.
+const CHECKS: &str = r#"
+[[checks]]
+endpoint = "register"
+pointer = "/hostname"
+matches = "^plexd-e2e-"
+[[checks]]
+endpoint = "heartbeat"
+pointer = "/timestamp"
+type = "string"
+[[checks]]
+endpoint = "local_audit"
+pointer = ""
+present = true
+"#;
+
 /// The exit code and the record of a run of [`MATRIX`] with `rest` behind it.
 fn run(place: &Scratch, rest: &str) -> (Option<i32>, RunModel) {
-    fs::write(place.path().join("matrix.toml"), format!("{MATRIX}{rest}")).unwrap();
+    run_on(place, 1, rest)
+}
+
+fn run_on(place: &Scratch, nodes: u32, rest: &str) -> (Option<i32>, RunModel) {
+    let matrix = MATRIX.replace("config = [", &format!("nodes = [{nodes}]\nconfig = ["));
+    fs::write(place.path().join("matrix.toml"), matrix + rest).unwrap();
     let command = &mut place.command(&["--provider", "local"]);
     let output = command.timeout(PATIENCE).output().unwrap();
     (output.status.code(), record::read(place))
@@ -107,4 +128,53 @@ fn the_last_phase_that_runs_takes_the_last_look() {
     let red = cell.red_phase().unwrap();
     assert_eq!(red.phase, Phase::RequestBodies);
     assert_eq!(red.failure().unwrap().symptom, Symptom::CounterExceeded);
+}
+
+#[test]
+fn a_check_of_the_user_fails_for_the_one_node_that_breaks_it() {
+    let place = Scratch::new();
+    let rest = format!(
+        "env = {{ PLEXD_FAULT = \"empty-actions@1\" }}\n{CHECKS}\
+         [[checks]]\nname = \"first action\"\nendpoint = \"capabilities\"\npointer = \"/builtin_actions/0\"\npresent = true\n"
+    );
+    let (code, run) = run_on(&place, 3, &rest);
+    let cell = record::cell(&run, "k8s-1.36-n3-own");
+    assert_eq!(code, Some(1), "{:?}", cell.reason);
+    assert_eq!(
+        record::deviations(cell, Some(Phase::RequestBodies)),
+        [] as [String; 0]
+    );
+    let failure = cell.red_phase().unwrap().failure().unwrap();
+    assert_eq!(failure.symptom, Symptom::BadBody);
+    let rows = failure.evidence.iter().map(|row| {
+        let node = cell.short_node(row.node.as_deref().unwrap());
+        format!(
+            "{node}: {} should be {}, is {}",
+            row.subject, row.expected, row.seen
+        )
+    });
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        [
+            "worker: capabilities.builtin_actions should be an array of at least 1, is an empty array",
+            "worker: first action should be present, is missing",
+        ]
+    );
+}
+
+#[test]
+fn checks_of_the_user_that_hold_are_told_for_all_nodes() {
+    let place = Scratch::new();
+    let (code, run) = run_on(&place, 2, CHECKS);
+    let cell = record::cell(&run, "k8s-1.36-n2-own");
+    assert_eq!(code, Some(0), "{:?}", cell.reason);
+    let mut phases = cell.phases.iter();
+    let phase = phases
+        .find(|phase| phase.phase == Phase::RequestBodies)
+        .unwrap();
+    for name in ["register/hostname", "heartbeat/timestamp", "local_audit"] {
+        let mut rows = phase.evidence.iter();
+        let row = rows.find(|row| row.subject == name).unwrap();
+        assert_eq!(row.seen, "as expected on 2 of 2 nodes");
+    }
 }

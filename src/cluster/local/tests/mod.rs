@@ -175,6 +175,7 @@ impl Lab {
             namespace: "plexd-e2e".to_owned(),
             rendered: Arc::new(setup.rendered()),
             phases: PhaseSettings::default(),
+            checks: Arc::default(),
             attempt: 1,
             output_name: "cells/cell".to_owned(),
             output: folder.path().join("output"),

@@ -1,0 +1,163 @@
+//! The checks that a user adds to the suite's: what the bodies of requests must have.
+
+use std::fmt;
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::Counter;
+
+/// What the file adds to the suite.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checks {
+    /// `[[checks]]`, in the file's order.
+    pub bodies: Vec<BodyCheck>,
+}
+
+/// One of `[[checks]]`: a condition on a place in the last body that each node sent to an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BodyCheck {
+    /// Its name in reports. No other check has it.
+    pub name: String,
+    /// The counter of the endpoint; one whose requests have a [body](Counter::body).
+    pub endpoint: Counter,
+    /// Where in the body.
+    pub pointer: Pointer,
+    /// What must be there.
+    pub condition: Condition,
+}
+
+/// What a value must be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// Anything.
+    Present,
+    /// A value of this type.
+    Type(JsonType),
+    /// This value. Numbers are equal if their values are.
+    Equals(Value),
+    /// A string in which the expression finds a match.
+    Matches(Pattern),
+}
+
+/// The types of JSON values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonType {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean,
+    /// An integer or a fraction.
+    Number,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+impl JsonType {
+    /// Every type, by its name in the file.
+    pub const NAMES: [(&str, Self); 6] = [
+        ("string", Self::String),
+        ("number", Self::Number),
+        ("boolean", Self::Boolean),
+        ("array", Self::Array),
+        ("object", Self::Object),
+        ("null", Self::Null),
+    ];
+
+    /// The type of `value`.
+    pub const fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(_) => Self::Number,
+            Value::String(_) => Self::String,
+            Value::Array(_) => Self::Array,
+            Value::Object(_) => Self::Object,
+        }
+    }
+}
+
+impl fmt::Display for JsonType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Null => "null",
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        })
+    }
+}
+
+/// A JSON pointer, as in RFC 6901.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer(String);
+
+/// Why a text is no JSON pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PointerError {
+    /// It begins with something else.
+    #[error("a JSON pointer begins with `/`, unless it is empty")]
+    Start,
+    /// Something else follows a `~`.
+    #[error("in a JSON pointer, `~` is written `~0` and `/` within a key `~1`")]
+    Escape,
+}
+
+impl Pointer {
+    /// Checks `text` against the grammar.
+    pub fn parse(text: &str) -> Result<Self, PointerError> {
+        if !text.is_empty() && !text.starts_with('/') {
+            return Err(PointerError::Start);
+        }
+        let mut escapes = text.split('~').skip(1);
+        if escapes.any(|rest| !rest.starts_with(['0', '1'])) {
+            return Err(PointerError::Escape);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The value that it points to in `body`.
+    pub fn find<'b>(&self, body: &'b Value) -> Option<&'b Value> {
+        body.pointer(&self.0)
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// A regular expression. Two are equal if they are written the same.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Compiles `text`.
+    pub fn parse(text: &str) -> Result<Self, regex::Error> {
+        Regex::new(text).map(Self)
+    }
+
+    /// Whether it finds a match in `text`.
+    pub fn finds(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.0.as_str())
+    }
+}
