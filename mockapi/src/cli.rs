@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Options, Server, StartError, start, wipe};
+use crate::{Interface, Options, Server, StartError, start, wipe};
 
 /// The mock's options.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Namespace of the mock's Service, for the names in the certificate
     #[arg(long, default_value = "plexd-e2e")]
     namespace: String,
+    /// How much of the test interface it offers, to stand for mocks that offer less
+    #[arg(long, value_enum, default_value_t)]
+    test_interface: Interface,
 }
 
 /// What the image is started for beside the mock.
@@ -56,6 +59,7 @@ impl From<Arguments> for Options {
             addr: arguments.addr,
             tls_addr: arguments.tls_addr,
             namespace: arguments.namespace,
+            interface: arguments.test_interface,
         }
     }
 }

@@ -37,4 +37,5 @@ mod wipe;
 pub use endpoint::Endpoint;
 pub use server::{Options, Server, StartError, start};
 pub use signer::SigningKeyError;
+pub use testing::Interface;
 pub use tls::CertificateError;

@@ -6,11 +6,12 @@ use axum::{Extension, Router};
 
 use crate::endpoint::Endpoint;
 use crate::state::Shared;
+use crate::testing::Interface;
 use crate::{central, faults, local, problem, testing};
 
 /// What plain HTTP serves: the Central API and the test interface.
-pub(crate) fn plain(app: &Shared) -> Router {
-    finish(central::router(app).merge(testing::router()), app)
+pub(crate) fn plain(app: &Shared, interface: Interface) -> Router {
+    finish(central::router(app).merge(testing::router(interface)), app)
 }
 
 /// What TLS serves: the local endpoint.

@@ -16,6 +16,7 @@ use crate::listen;
 use crate::routes;
 use crate::signer::SigningKeyError;
 use crate::state::App;
+use crate::testing::Interface;
 use crate::tls::{self, CertificateError};
 
 /// How long calls in flight may take once the mock ends; below the 5 s that whoever ends it waits.
@@ -31,6 +32,8 @@ pub struct Options {
     pub tls_addr: String,
     /// The namespace of the mock's Service, for the names in the certificate.
     pub namespace: String,
+    /// How much of the test interface it offers.
+    pub interface: Interface,
 }
 
 impl Default for Options {
@@ -39,6 +42,7 @@ impl Default for Options {
             addr: ":8080".to_owned(),
             tls_addr: ":8443".to_owned(),
             namespace: "plexd-e2e".to_owned(),
+            interface: Interface::Full,
         }
     }
 }
@@ -92,7 +96,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         .http1_only()
         .handle(handle());
     let serving = vec![
-        tokio::spawn(plain.serve(routes::plain(&app).into_make_service())),
+        tokio::spawn(plain.serve(routes::plain(&app, options.interface).into_make_service())),
         tokio::spawn(secure.serve(routes::tls(&app).into_make_service())),
     ];
     tracing::info!(%addr, %tls_addr, "serving");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::mock::Party;
 use crate::event::Evidence;
 use crate::matrix::{BodyCheck, Condition, Counter, JsonType};
 
@@ -129,14 +130,14 @@ const NOT_SENT: &str = "no body was sent";
 
 /// Looks at the body that `node` sent last to `endpoint`; a row a check. One that is optional need not have been sent.
 pub(crate) fn check(
-    node: &str,
+    party: Party<'_>,
     endpoint: &str,
     checks: &[Check<'_>],
     body: Option<&[u8]>,
     is_optional: bool,
 ) -> Vec<Evidence> {
     let row = |subject: String, expected: &str, result: Result<(), String>| Evidence {
-        node: Some(node.to_owned()),
+        node: party.map(ToString::to_string),
         subject,
         expected: expected.to_owned(),
         holds: result.is_ok(),
@@ -209,7 +210,7 @@ mod tests {
         let (_, checks) = bodies
             .find(|(counter, _)| counter.body() == Some(endpoint))
             .unwrap();
-        let rows = check("n1", endpoint, &checks, Some(body.as_bytes()), true);
+        let rows = check(None, endpoint, &checks, Some(body.as_bytes()), true);
         let open = rows.into_iter().filter(|row| !row.holds);
         open.map(|row| format!("{}: {}", row.subject, row.seen))
             .collect()
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn no_body_is_a_bad_body_unless_it_is_optional() {
-        let rows = |is_optional| check("n1", "heartbeat", &all(&[])[1].1, None, is_optional);
+        let rows = |is_optional| check(None, "heartbeat", &all(&[])[1].1, None, is_optional);
         assert_eq!(rows(false)[0].seen, "no body was sent");
         assert!(!rows(false)[0].holds);
         assert!(rows(true)[0].holds && !rows(true)[0].is_checked());

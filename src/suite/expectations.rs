@@ -103,8 +103,10 @@ pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement
         .iter()
         .map(|requirement| total(view, nodes.len(), *requirement));
     let each = requirements.iter().flat_map(|requirement| {
-        let on_node = |node| of_node(view, node, *requirement);
-        nodes.iter().map(on_node).collect::<Vec<_>>()
+        let parties = view.parties(nodes).into_iter();
+        parties
+            .flatten()
+            .map(|node| of_node(view, node, *requirement))
     });
     let (held, open): (Vec<_>, Vec<_>) = totals.chain(each).partition(|row| row.evidence.holds);
     let evidence = |rows: Vec<Row>| rows.into_iter().map(|row| row.evidence).collect();
@@ -132,19 +134,16 @@ fn total(view: &View, nodes: usize, requirement: Requirement) -> Row {
         None,
         requirement.counter,
         requirement.expectation.scaled(nodes),
-        view.totals[mocks(requirement.counter)],
+        view.count(None, requirement.counter),
     )
 }
 
 fn of_node(view: &View, node: &NodeName, requirement: Requirement) -> Row {
-    let seen = view
-        .node(node.as_str())
-        .map_or(0, |(_, node)| node.counters[mocks(requirement.counter)]);
     row(
         Some(node),
         requirement.counter,
         requirement.expectation,
-        seen,
+        view.count(Some(node), requirement.counter),
     )
 }
 
@@ -196,10 +195,14 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Compares who reports with `nodes`.
+    /// Compares the nodes that report with `nodes`; there is nothing to compare if the mock doesn't count per node.
     pub(crate) fn of(view: &View, nodes: &[NodeName]) -> Self {
+        let nodes = if view.nodes.is_some() { nodes } else { &[] };
         let expected: BTreeSet<&str> = nodes.iter().map(NodeName::as_str).collect();
-        let reported: BTreeSet<&str> = view.nodes.values().filter_map(hostname).collect();
+        let reported: BTreeSet<&str> = view
+            .reporting()
+            .filter_map(|(_, node)| hostname(node))
+            .collect();
         let stranger = |(id, node): (&String, &NodeView)| match hostname(node) {
             Some(name) if expected.contains(name) => None,
             Some(name) => Some(format!("{name} (as {id})")),
@@ -210,8 +213,8 @@ impl Membership {
                 .difference(&reported)
                 .map(ToString::to_string)
                 .collect(),
-            strangers: view.nodes.iter().filter_map(stranger).collect(),
-            complete: view.nodes.len() >= nodes.len(),
+            strangers: view.reporting().filter_map(stranger).collect(),
+            complete: view.reporting().count() >= nodes.len(),
         }
     }
 
@@ -258,7 +261,7 @@ pub(crate) fn table(view: &View) -> NodeCounters {
     };
     NodeCounters {
         total: values(&|counter| view.totals[counter]),
-        nodes: view.nodes.iter().map(node).collect(),
+        nodes: view.reporting().map(node).collect(),
     }
 }
 
@@ -270,7 +273,10 @@ mod tests {
 
     /// A view in which each named node made every call so often, but for the exceptions.
     fn view(nodes: &[(&str, u64)], exceptions: &[(&str, Counter, u64)]) -> View {
-        let mut view = View::default();
+        let mut view = View {
+            nodes: Some(std::collections::BTreeMap::new()),
+            ..View::default()
+        };
         for (name, count) in nodes {
             let mut counters = Counters::default();
             for counter in Counter::all() {
@@ -289,7 +295,10 @@ mod tests {
                 counters,
                 last_at: mockapi::view::LastAt::default(),
             };
-            view.nodes.insert(format!("node-{name}"), node);
+            view.nodes
+                .as_mut()
+                .unwrap()
+                .insert(format!("node-{name}"), node);
         }
         view
     }

@@ -1,6 +1,10 @@
-//! The mock's test interface, as the suite uses it: a view of the counters that follows their stream, and single questions.
+//! The mock's test interface, as the suite uses it: a view of the counters that follows them, and single questions.
+//!
+//! Only `GET /test/assertions` and `GET /test/last-request/{endpoint}` are required of a mock. What else it offers is found out
+//! by asking.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +15,17 @@ use base64::engine::general_purpose::STANDARD;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
 use mockapi::view::{LastRequests, NodeView, Nodes, Snapshot, Totals};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::expectations::mocks;
+use crate::cluster::NodeName;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
+use crate::matrix::Counter;
 
 /// How long the mock may be out of reach before it counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(15);
@@ -31,21 +39,46 @@ const SILENCE: Duration = Duration::from_secs(40);
 pub(crate) struct View {
     /// The mock's process.
     pub(crate) instance: String,
-    /// Summed over all nodes.
+    /// Summed over all nodes; zeros if only the nodes were asked for.
     pub(crate) totals: Totals,
-    /// By node id.
-    pub(crate) nodes: BTreeMap<String, NodeView>,
+    /// By node id; none if the mock doesn't count per node.
+    pub(crate) nodes: Option<BTreeMap<String, NodeView>>,
 }
 
+/// Whose calls are judged: one node's, or those of all nodes together.
+pub(crate) type Party<'n> = Option<&'n NodeName>;
+
 impl View {
+    /// Every node that reports, with its id.
+    pub(crate) fn reporting(&self) -> impl Iterator<Item = (&String, &NodeView)> {
+        self.nodes.iter().flatten()
+    }
+
     /// The node that registered under `hostname`, with its id.
     pub(crate) fn node(&self, hostname: &str) -> Option<(&String, &NodeView)> {
-        let mut nodes = self.nodes.iter();
+        let mut nodes = self.reporting();
         nodes.find(|(_, node)| node.hostname.as_deref() == Some(hostname))
+    }
+
+    /// Whose calls can be told apart among those of `nodes`: each node's, if the mock counts per node.
+    pub(crate) fn parties<'n>(&self, nodes: &'n [NodeName]) -> Vec<Party<'n>> {
+        match self.nodes {
+            Some(_) => nodes.iter().map(Some).collect(),
+            None => vec![None],
+        }
+    }
+
+    /// How often `party` made the calls of `counter`.
+    pub(crate) fn count(&self, party: Party<'_>, counter: Counter) -> u64 {
+        let Some(node) = party else {
+            return self.totals[mocks(counter)];
+        };
+        let seen = self.node(node.as_str());
+        seen.map_or(0, |(_, seen)| seen.counters[mocks(counter)])
     }
 }
 
-/// What the stream's follower knows.
+/// What the follower of the counters knows.
 #[derive(Clone, Debug)]
 pub(crate) enum Link {
     /// Nothing came yet, or nothing comes any more, since then.
@@ -56,7 +89,7 @@ pub(crate) enum Link {
     Restarted,
 }
 
-/// A client of one cell's mock. Follows the counters' stream until it is dropped.
+/// A client of one cell's mock. Follows the counters until it is dropped.
 pub(crate) struct MockClient {
     http: reqwest::Client,
     base: String,
@@ -87,9 +120,10 @@ impl MockClient {
         let (sender, link) = watch::channel(Link::Down(Instant::now()));
         let follower = Follower {
             http: http.clone(),
-            url: format!("{base}/test/assertions/stream"),
+            base: base.clone(),
             link: sender,
-            instance: None,
+            source: Source::Stream,
+            memory: Memory::default(),
         };
         let follower = tokio::spawn(follower.run());
         Ok(Self {
@@ -100,12 +134,12 @@ impl MockClient {
         })
     }
 
-    /// The stream's state, for waiting on it.
+    /// The state of the counters, for waiting on it.
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
     }
 
-    /// What the stream brought last.
+    /// What was seen of the counters last.
     pub(crate) fn view(&self) -> Option<Arc<View>> {
         match &*self.link.borrow() {
             Link::Up(view) => Some(Arc::clone(view)),
@@ -113,10 +147,25 @@ impl MockClient {
         }
     }
 
-    /// The nodes as they are right now, asked for and not awaited from the stream.
-    pub(crate) async fn nodes(&self, deadline: &Deadline) -> Result<Nodes, Failure> {
-        let answer = self.get("/test/assertions/nodes", deadline).await?;
-        answer.json().await.map_err(|error| lost(&error))
+    /// The counters as they are right now, asked for and not awaited: per node if the mock counts per node, else in total.
+    pub(crate) async fn read(&self, deadline: &Deadline) -> Result<View, Failure> {
+        let answer = self.get(Source::Nodes.path(), deadline).await?;
+        if answer.status().is_client_error() {
+            let answer = self.get(Source::Totals.path(), deadline).await?;
+            let answer = answer.error_for_status().map_err(|error| lost(&error))?;
+            let totals = answer.json().await.map_err(|error| lost(&error))?;
+            return Ok(View {
+                totals,
+                ..View::default()
+            });
+        }
+        let answer = answer.error_for_status().map_err(|error| lost(&error))?;
+        let Nodes { instance, nodes } = answer.json().await.map_err(|error| lost(&error))?;
+        Ok(View {
+            instance,
+            nodes: Some(nodes),
+            ..View::default()
+        })
     }
 
     /// The last body that each node sent to `endpoint`, by node id; empty if the mock doesn't offer the question.
@@ -138,14 +187,15 @@ impl MockClient {
         Ok(decoded.collect())
     }
 
-    /// The last body that `node` sent to `endpoint`; none if it never sent one.
+    /// The last body that `node`, or any node, sent to `endpoint`; none if there was none.
     pub(crate) async fn last_request(
         &self,
         endpoint: &str,
-        node: &str,
+        node: Option<&str>,
         deadline: &Deadline,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        let path = format!("/test/last-request/{endpoint}?node={node}");
+        let query = node.map_or_else(String::new, |node| format!("?node={node}"));
+        let path = format!("/test/last-request/{endpoint}{query}");
         let answer = self.get(&path, deadline).await?;
         if answer.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
@@ -185,21 +235,61 @@ fn retries() -> ExponentialBuilder {
         .without_max_times()
 }
 
-/// Follows the stream of counters, and follows it again whenever it ends.
+/// How often the counters are asked for if the mock has no stream of them.
+const POLL_EVERY: Duration = Duration::from_millis(250);
+
+/// What a mock offers to follow its counters by, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A stream of totals and nodes.
+    Stream,
+    /// Totals and nodes, to be asked for.
+    Nodes,
+    /// Totals, to be asked for.
+    Totals,
+}
+
+impl Source {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Stream => "/test/assertions/stream",
+            Self::Nodes => "/test/assertions/nodes",
+            Self::Totals => "/test/assertions",
+        }
+    }
+
+    /// What to try if the mock doesn't offer this one.
+    const fn next(self) -> Self {
+        match self {
+            Self::Stream => Self::Nodes,
+            Self::Nodes | Self::Totals => Self::Totals,
+        }
+    }
+}
+
+/// Follows the counters, and starts over whenever that ends.
 struct Follower {
     http: reqwest::Client,
-    url: String,
+    base: String,
     link: watch::Sender<Link>,
-    /// The process that answered first: with another one, what was counted is lost.
-    instance: Option<String>,
+    source: Source,
+    memory: Memory,
 }
 
 impl Follower {
     async fn run(mut self) {
         let mut delays = retries().build();
         loop {
-            let Err(error) = self.once().await;
-            tracing::debug!(%error, "the stream of counters ended");
+            let followed = match self.source {
+                Source::Stream => self.stream().await,
+                Source::Nodes | Source::Totals => self.poll().await,
+            };
+            let Err(error) = followed;
+            tracing::debug!(error = chain(&error), source = ?self.source, "the counters can't be followed");
+            if error.is_not_offered() && self.source != self.source.next() {
+                self.source = self.source.next();
+                continue;
+            }
             self.link.send_modify(|state| match state {
                 Link::Up(_) => {
                     delays = retries().build();
@@ -211,55 +301,144 @@ impl Follower {
         }
     }
 
-    async fn once(&mut self) -> Result<std::convert::Infallible, StreamError> {
-        let asking = self.http.get(&self.url).send();
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, asking)
-            .await
-            .map_err(|_| StreamError::Silent)??
-            .error_for_status()?;
+    async fn stream(&mut self) -> Result<Infallible, FollowError> {
+        let answer = self.ask(Source::Stream).await?;
         let mut bytes = std::pin::pin!(answer.bytes_stream().eventsource());
-        let mut view = View::default();
+        let mut nodes = BTreeMap::new();
         loop {
             let snapshot: Snapshot = serde_json::from_str(&next_event(&mut bytes).await?)?;
-            view.instance = snapshot.instance;
-            view.totals = snapshot.assertions;
-            view.nodes.extend(snapshot.nodes);
-            self.publish(&view);
+            nodes.extend(snapshot.nodes);
+            self.publish(View {
+                instance: snapshot.instance,
+                totals: snapshot.assertions,
+                nodes: Some(nodes.clone()),
+            });
         }
     }
 
-    fn publish(&mut self, view: &View) {
-        let first = self.instance.get_or_insert_with(|| view.instance.clone());
-        self.link.send_replace(if *first == view.instance {
-            Link::Up(Arc::new(view.clone()))
-        } else {
-            Link::Restarted
-        });
+    async fn poll(&mut self) -> Result<Infallible, FollowError> {
+        loop {
+            let mut view = View::default();
+            if self.source == Source::Nodes {
+                let answer: Nodes = self.answer(Source::Nodes).await?;
+                view.instance = answer.instance;
+                view.nodes = Some(answer.nodes);
+            }
+            // After the nodes: no total is less than the sum of its nodes.
+            view.totals = self.answer(Source::Totals).await?;
+            self.publish(view);
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, source: Source) -> Result<T, FollowError> {
+        let body = self.ask(source).await?.bytes();
+        let body = tokio::time::timeout(REQUEST_TIMEOUT, body).await;
+        Ok(serde_json::from_slice(
+            &body.map_err(|_| FollowError::Silent)??,
+        )?)
+    }
+
+    async fn ask(&self, source: Source) -> Result<reqwest::Response, FollowError> {
+        let asking = self
+            .http
+            .get(format!("{}{}", self.base, source.path()))
+            .send();
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, asking).await;
+        let answer = answer.map_err(|_| FollowError::Silent)??;
+        Ok(answer.error_for_status()?)
+    }
+
+    fn publish(&mut self, view: View) {
+        self.link.send_replace(self.memory.link(view));
     }
 }
 
-/// Why one reading of the stream ended.
+/// What was seen first, or last of totals alone. A mock that is another process, or counts less, has lost what it had counted.
+#[derive(Default)]
+struct Memory(Option<View>);
+
+impl Memory {
+    /// What `view` means after what was seen before.
+    fn link(&mut self, view: View) -> Link {
+        let known = self.0.get_or_insert_with(|| view.clone());
+        let has_forgotten = || {
+            let mut totals = known.totals.iter();
+            view.nodes.is_none() && totals.any(|(counter, count)| *count > view.totals[counter])
+        };
+        if known.instance != view.instance || has_forgotten() {
+            return Link::Restarted;
+        }
+        if view.nodes.is_none() {
+            known.clone_from(&view);
+        }
+        Link::Up(Arc::new(view))
+    }
+}
+
+/// Why the counters can't be followed any more.
 #[derive(Debug, thiserror::Error)]
-enum StreamError {
-    #[error("failed to ask for the stream")]
+enum FollowError {
+    #[error("failed to ask for the counters")]
     Request(#[from] reqwest::Error),
     #[error("failed to read the stream: {0}")]
     Read(String),
-    #[error("failed to understand the stream")]
+    #[error("failed to understand the counters")]
     Parse(#[from] serde_json::Error),
-    #[error("the stream was silent")]
+    #[error("the mock was silent")]
     Silent,
     #[error("the stream ended")]
     Ended,
 }
 
+impl FollowError {
+    /// Whether the mock says that it doesn't know the question.
+    fn is_not_offered(&self) -> bool {
+        matches!(self, Self::Request(error) if error.status().is_some_and(|status| status.is_client_error()))
+    }
+}
+
 async fn next_event<E: std::error::Error + 'static>(
     events: &mut (impl Stream<Item = Result<eventsource_stream::Event, E>> + Unpin),
-) -> Result<String, StreamError> {
+) -> Result<String, FollowError> {
     match tokio::time::timeout(SILENCE, events.next()).await {
         Ok(Some(Ok(event))) => Ok(event.data),
-        Ok(Some(Err(error))) => Err(StreamError::Read(chain(&error))),
-        Ok(None) => Err(StreamError::Ended),
-        Err(_) => Err(StreamError::Silent),
+        Ok(Some(Err(error))) => Err(FollowError::Read(chain(&error))),
+        Ok(None) => Err(FollowError::Ended),
+        Err(_) => Err(FollowError::Silent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(heartbeats: u64) -> View {
+        let mut view = View::default();
+        view.totals[mocks(Counter::HeartbeatCount)] = heartbeats;
+        view
+    }
+
+    #[test]
+    fn totals_that_fall_show_a_restart() {
+        let mut memory = Memory::default();
+        for (heartbeats, has_restarted) in [(3, false), (3, false), (5, false), (4, true)] {
+            let is_restarted = matches!(memory.link(totals(heartbeats)), Link::Restarted);
+            assert_eq!(is_restarted, has_restarted, "{heartbeats}");
+        }
+    }
+
+    #[test]
+    fn another_instance_shows_a_restart() {
+        let mut memory = Memory::default();
+        for instance in ["a", "a", "b"] {
+            let view = View {
+                instance: instance.to_owned(),
+                nodes: Some(BTreeMap::new()),
+                ..View::default()
+            };
+            let is_restarted = matches!(memory.link(view), Link::Restarted);
+            assert_eq!(is_restarted, instance == "b");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn mock(addr: &str) -> Server {
     let options = Options {
         addr: addr.into(),
         tls_addr: "127.0.0.1:0".into(),
-        namespace: "plexd-e2e".into(),
+        ..Options::default()
     };
     mockapi::start(options).await.expect("the mock starts")
 }

@@ -17,13 +17,31 @@ use crate::problem::Problem;
 use crate::state::Shared;
 use crate::view::{LastRequests, Nodes, Totals};
 
-pub(crate) fn router() -> Router<Shared> {
-    Router::new()
+/// How much of the questions about calls the mock answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Interface {
+    /// All of them
+    #[default]
+    Full,
+    /// `assertions`, `assertions/nodes` and `last-request`
+    Nodes,
+    /// `assertions` and `last-request`
+    Totals,
+}
+
+pub(crate) fn router(interface: Interface) -> Router<Shared> {
+    let mut router = Router::new()
         .route("/test/assertions", get(assertions))
-        .route("/test/assertions/nodes", get(nodes))
-        .route("/test/assertions/stream", get(stream::assertions))
-        .route("/test/last-request/{endpoint}", get(last_request))
-        .route("/test/last-requests/{endpoint}", get(last_requests))
+        .route("/test/last-request/{endpoint}", get(last_request));
+    if interface != Interface::Totals {
+        router = router.route("/test/assertions/nodes", get(nodes));
+    }
+    if interface == Interface::Full {
+        router = router
+            .route("/test/assertions/stream", get(stream::assertions))
+            .route("/test/last-requests/{endpoint}", get(last_requests));
+    }
+    router
         .route("/test/inject-event", post(configure::inject_event))
         .route("/test/configure-state", post(configure::state))
         .route("/test/configure-heartbeat", post(configure::heartbeat))

@@ -10,7 +10,7 @@ use crate::matrix::Phase;
 use crate::suite::bodies;
 use crate::suite::context::{Context, Outcome};
 use crate::suite::expectations;
-use crate::suite::mock::MockClient;
+use crate::suite::mock::{MockClient, Party};
 use crate::suite::wait;
 
 /// How many questions are asked of the mock at once.
@@ -24,17 +24,17 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     let sent = expectations::sent(expect, counters);
     counters::reach(context, Phase::RequestBodies, &sent).await?;
     let mock = context.mock()?;
-    let ids = node_ids(context, mock, &deadline).await?;
+    let senders = senders(context, mock, &deadline).await?;
     let mut rows = Vec::new();
     for (counter, checks) in &bodies {
         let Some(endpoint) = counter.body() else {
             continue;
         };
         let is_optional = expect.of(*counter).minimum() == 0;
-        let sent = bodies_of(mock, &deadline, endpoint, &ids).await?;
-        for ((node, _), body) in ids.iter().zip(sent) {
+        let sent = bodies_of(mock, &deadline, endpoint, &senders).await?;
+        for (sender, body) in senders.iter().zip(sent) {
             rows.extend(bodies::check(
-                node.as_str(),
+                sender.as_ref().map(|sender| &sender.node),
                 endpoint,
                 checks,
                 body.as_deref(),
@@ -44,25 +44,32 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     }
     let (held, wrong): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.holds);
     if wrong.is_empty() {
-        Ok(summary(&held, ids.len()).into())
+        Ok(summary(&held, &senders).into())
     } else {
         Err(Failure::new(Symptom::BadBody, wait::in_words(&wrong)).with_evidence(wrong))
     }
 }
 
-/// The last body of each of `ids`. One question for all of them, if the mock offers it, and one for each body that its
+/// A node, and its id at the mock.
+struct Sender {
+    node: NodeName,
+    id: String,
+}
+
+/// The last body of each of `senders`. One question for all of them, if the mock offers it, and one for each body that its
 /// answer lacks.
 async fn bodies_of(
     mock: &MockClient,
     deadline: &Deadline,
     endpoint: &'static str,
-    ids: &[(NodeName, String)],
+    senders: &[Option<Sender>],
 ) -> Result<Vec<Option<Vec<u8>>>, Failure> {
     let mut known = mock.last_requests(endpoint, deadline).await?;
-    let asking: Vec<_> = ids
+    let asking: Vec<_> = senders
         .iter()
-        .map(|(_, id)| {
-            let known = known.remove(id);
+        .map(|sender| {
+            let id = sender.as_ref().map(|sender| sender.id.as_str());
+            let known = id.and_then(|id| known.remove(id));
             async move {
                 match known {
                     Some(body) => Ok(Some(body)),
@@ -77,29 +84,33 @@ async fn bodies_of(
         .await
 }
 
-/// The nodes' ids at the mock.
-async fn node_ids(
+/// Whose bodies are checked: each node's, or the last one of any node (none) if the mock doesn't tell them apart.
+async fn senders(
     context: &Context,
     mock: &MockClient,
     deadline: &Deadline,
-) -> Result<Vec<(NodeName, String)>, Failure> {
-    let seen = mock.nodes(deadline).await?;
-    let id_of = |node: NodeName| {
-        let mut all = seen.nodes.iter();
-        let found = all.find(|(_, view)| view.hostname.as_deref() == Some(node.as_str()));
-        match found {
-            Some((id, _)) => Ok((node, id.clone())),
+) -> Result<Vec<Option<Sender>>, Failure> {
+    let seen = mock.read(deadline).await?;
+    let nodes = context.nodes();
+    let sender = |party: Party<'_>| {
+        let Some(node) = party else { return Ok(None) };
+        match seen.node(node.as_str()) {
+            Some((id, _)) => Ok(Some(Sender {
+                node: node.clone(),
+                id: id.clone(),
+            })),
             None => Err(Failure::new(
                 Symptom::WrongNodes,
                 format!("the mock no longer knows {node}"),
             )),
         }
     };
-    context.nodes().into_iter().map(id_of).collect()
+    seen.parties(&nodes).into_iter().map(sender).collect()
 }
 
 /// One row a check, for all nodes that sent a body, and one for each body that was not sent.
-fn summary(held: &[Evidence], nodes: usize) -> Vec<Evidence> {
+fn summary(held: &[Evidence], senders: &[Option<Sender>]) -> Vec<Evidence> {
+    let nodes = senders.len();
     let is_same = |one: &Evidence, other: &Evidence| {
         one.subject == other.subject && one.is_checked() == other.is_checked()
     };
@@ -109,9 +120,13 @@ fn summary(held: &[Evidence], nodes: usize) -> Vec<Evidence> {
             continue;
         }
         let count = held.iter().filter(|other| is_same(row, other)).count();
+        let seen = match senders {
+            [None] => format!("{} in the last body of all nodes", row.seen),
+            _ => format!("{} on {count} of {nodes} nodes", row.seen),
+        };
         rows.push(Evidence {
             node: None,
-            seen: format!("{} on {count} of {nodes} nodes", row.seen),
+            seen,
             ..row.clone()
         });
     }

@@ -1,13 +1,12 @@
 //! Phase 9: an agent that is killed comes back as the node that it was.
 
-use mockapi::view::{NodeView, Nodes};
+use mockapi::view::NodeView;
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Counter, Expectation, Expectations, Phase, RestartScope};
 use crate::suite::context::{Checked, Context, Outcome};
-use crate::suite::expectations::mocks;
-use crate::suite::mock::View;
+use crate::suite::mock::{Party, View};
 use crate::suite::wait::{self, Progress};
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
@@ -17,7 +16,7 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         checked.warnings.extend(keep_log(context, node).await);
     }
     let mock = context.mock()?;
-    let before = mock.nodes(&context.deadline(Phase::Restart)).await?;
+    let before = mock.read(&context.deadline(Phase::Restart)).await?;
     context.progress(Phase::Restart, format!("deleting {} agent(s)", nodes.len()));
     let restarted = context
         .cluster
@@ -25,20 +24,20 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         .await?;
     checked.evidence.extend(restarted);
     // Taken only now: a heartbeat of the old process must not count for the new one.
-    let ready = mock.nodes(&context.deadline(Phase::Restart)).await?;
+    let ready = mock.read(&context.deadline(Phase::Restart)).await?;
     let expect = &context.plan.cell.variant.expect;
-    let loops = await_on(context, &nodes, |node, seen| {
-        loops_go_on(node, seen, &ready, expect)
+    let loops = await_on(context, &nodes, |party, seen| {
+        loops_go_on(party, seen, &ready, expect)
     });
     checked.evidence.extend(loops.await?);
     if is_judged(expect, Counter::AuditCount) {
-        let audit = await_on(context, &nodes, |node, seen| {
-            process_started(node, seen, &before)
+        let audit = await_on(context, &nodes, |party, seen| {
+            process_started(party, seen, &before)
         });
         checked.evidence.extend(audit.await?);
     }
     if is_judged(expect, Counter::RegistrationCount) {
-        let after = mock.nodes(&context.deadline(Phase::Restart)).await?;
+        let after = mock.read(&context.deadline(Phase::Restart)).await?;
         checked
             .evidence
             .extend(same_registrations(&nodes, &before, &after)?);
@@ -77,18 +76,16 @@ async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
     ))
 }
 
-/// Waits until `check` holds on every one of `nodes`, within a deadline of its own.
+/// Waits until `check` holds for each of `nodes`, within a deadline of its own.
 async fn await_on(
     context: &Context,
     nodes: &[NodeName],
-    check: impl Fn(&NodeName, Option<&NodeView>) -> Vec<Evidence>,
+    check: impl Fn(Party<'_>, &View) -> Vec<Evidence>,
 ) -> Result<Vec<Evidence>, Failure> {
     let deadline = context.deadline(Phase::Restart);
     wait::until(context, Phase::Restart, &deadline, |view: &View| {
-        let rows = nodes.iter().flat_map(|node| {
-            let seen = view.node(node.as_str()).map(|(_, seen)| seen);
-            check(node, seen)
-        });
+        let parties = view.parties(nodes).into_iter();
+        let rows = parties.flat_map(|party| check(party, view));
         let (held, open): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);
         if open.is_empty() {
             Progress::Done(held)
@@ -103,16 +100,16 @@ async fn await_on(
 const HEARTBEATS: u64 = 2;
 
 fn loops_go_on(
-    node: &NodeName,
-    seen: Option<&NodeView>,
-    ready: &Nodes,
+    party: Party<'_>,
+    seen: &View,
+    ready: &View,
     expect: &Expectations,
 ) -> Vec<Evidence> {
     let row = |(counter, more): (Counter, u64)| {
-        let least = count(find(ready, node), counter).saturating_add(more);
-        let now = count(seen, counter);
+        let least = ready.count(party, counter).saturating_add(more);
+        let now = seen.count(party, counter);
         Evidence {
-            node: Some(node.to_string()),
+            node: party.map(ToString::to_string),
             subject: format!("{counter} after the restart"),
             expected: format!(">= {least}"),
             seen: now.to_string(),
@@ -136,19 +133,22 @@ fn loops_go_on(
 }
 
 /// The new process reported its start.
-fn process_started(node: &NodeName, seen: Option<&NodeView>, before: &Nodes) -> Vec<Evidence> {
-    let reading = count(find(before, node), Counter::AuditCount);
-    let now = count(seen, Counter::AuditCount);
-    vec![
-        start_row(node, seen, find(before, node)),
-        Evidence {
-            node: Some(node.to_string()),
-            subject: "audit_count after the restart".to_owned(),
-            expected: format!("> {reading}"),
-            seen: now.to_string(),
-            holds: now > reading,
-        },
-    ]
+fn process_started(party: Party<'_>, seen: &View, before: &View) -> Vec<Evidence> {
+    let reading = before.count(party, Counter::AuditCount);
+    let now = seen.count(party, Counter::AuditCount);
+    let audit = Evidence {
+        node: party.map(ToString::to_string),
+        subject: "audit_count after the restart".to_owned(),
+        expected: format!("> {reading}"),
+        seen: now.to_string(),
+        holds: now > reading,
+    };
+    let start = party.map(|node| start_row(node, of_node(seen, node), of_node(before, node)));
+    start.into_iter().chain([audit]).collect()
+}
+
+fn of_node<'v>(view: &'v View, node: &NodeName) -> Option<&'v NodeView> {
+    view.node(node.as_str()).map(|(_, seen)| seen)
 }
 
 /// Starts are counted if the mock counts them, for an agent's clock may step back; only else are their times compared, which
@@ -177,21 +177,22 @@ fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>
 /// A restarted agent is still registered; one that registers again has lost who it is.
 fn same_registrations(
     nodes: &[NodeName],
-    before: &Nodes,
-    after: &Nodes,
+    before: &View,
+    after: &View,
 ) -> Result<Vec<Evidence>, Failure> {
-    let row = |node: &NodeName| {
-        let expected = count(find(before, node), Counter::RegistrationCount);
-        let seen = count(find(after, node), Counter::RegistrationCount);
+    let row = |party: Party<'_>| {
+        let expected = before.count(party, Counter::RegistrationCount);
+        let seen = after.count(party, Counter::RegistrationCount);
         Evidence {
-            node: Some(node.to_string()),
+            node: party.map(ToString::to_string),
             subject: "registration_count over the restart".to_owned(),
             expected: format!("= {expected}"),
             seen: seen.to_string(),
             holds: seen == expected,
         }
     };
-    let (held, moved): (Vec<_>, Vec<_>) = nodes.iter().map(row).partition(|row| row.holds);
+    let rows = after.parties(nodes).into_iter().map(row);
+    let (held, moved): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);
     if moved.is_empty() {
         return Ok(held);
     }
@@ -200,13 +201,4 @@ fn same_registrations(
         wait::in_words(&moved)
     );
     Err(Failure::new(Symptom::RestartNotMet, message).with_evidence(moved))
-}
-
-fn find<'n>(nodes: &'n Nodes, name: &NodeName) -> Option<&'n NodeView> {
-    let mut all = nodes.nodes.values();
-    all.find(|node| node.hostname.as_deref() == Some(name.as_str()))
-}
-
-fn count(node: Option<&NodeView>, counter: Counter) -> u64 {
-    node.map_or(0, |node| node.counters[mocks(counter)])
 }

@@ -13,6 +13,7 @@ mod keep;
 pub(crate) mod labels;
 mod lives;
 mod mixed;
+mod plain_mock;
 mod recorded;
 mod retries;
 mod scale;
