@@ -15,8 +15,11 @@ pub(crate) struct Check<'c> {
     endpoint: Counter,
     subject: String,
     expected: String,
-    judge: Box<dyn Fn(&Value) -> Result<(), String> + Send + Sync + 'c>,
+    judge: Box<dyn Fn(&Value) -> Judgement + Send + Sync + 'c>,
 }
+
+/// What is wrong, if something is.
+type Judgement = Result<(), String>;
 
 /// What every agent's bodies must have: the endpoint, the field, and what it must be.
 static FIELDS: [(Counter, &str, &str, Judge); 4] = [
@@ -46,7 +49,7 @@ static FIELDS: [(Counter, &str, &str, Judge); 4] = [
     ),
 ];
 
-type Judge = fn(&Value) -> Result<(), String>;
+type Judge = fn(&Value) -> Judgement;
 
 /// The checks of every agent's bodies, and those that the user `adds`, endpoint by endpoint.
 pub(crate) fn all(adds: &[BodyCheck]) -> Vec<(Counter, Vec<Check<'_>>)> {
