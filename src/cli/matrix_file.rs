@@ -7,9 +7,11 @@ use sha2::{Digest, Sha256};
 use super::error::CliError;
 use super::options::{SelectOptions, ShardOptions};
 use crate::event::ShardFacts;
-use crate::machine::read_text;
-use crate::matrix::{Cell, Estimates, Filter, Matrix, Timings, resolve, select, short_hash};
-use crate::runner::Selection;
+use crate::machine::{absolute, probe, read_text};
+use crate::matrix::{
+    Cell, Estimates, Filter, Matrix, Timings, locate, resolve, select, short_hash,
+};
+use crate::runner::{Selection, base};
 use crate::secret::Secret;
 
 /// The matrix file's name where none is given.
@@ -33,10 +35,14 @@ pub(super) struct Selected {
 }
 
 impl Selected {
-    /// Puts what comes from this process's environment into the cells. Returns all that the file says to be secret.
+    /// Finds the programs of the commands, and puts what comes from this process's environment into the cells. Returns all that the
+    /// file says to be secret.
     pub(super) fn resolve(&mut self) -> Result<Vec<Secret>, CliError> {
         let name = self.path.display().to_string();
         let file = (name.as_str(), self.text.as_str());
+        let folder = absolute(base(&self.path));
+        let find = |program: &Path| probe::program(program, &folder);
+        locate(&mut self.matrix, file, find).map_err(CliError::report)?;
         resolve(&self.matrix, &mut self.cells, file, |name| {
             std::env::var(name)
         })

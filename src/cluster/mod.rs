@@ -2,6 +2,7 @@
 //!
 //! A provider knows nothing of expectations and verdicts. Whatever goes wrong it says as a [`Failure`], by the one table of symptoms.
 
+mod command;
 pub mod existing;
 mod forward;
 mod host;
@@ -17,6 +18,7 @@ mod retry;
 mod steps;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +32,13 @@ use crate::machine::budget::Need;
 use crate::manifest::Shared;
 use crate::matrix::{Cell, CellId, Phase};
 
+pub(crate) use command::{CommandEnd, CommandRun, Surroundings, run as run_command};
 pub use forward::{Connect, Forward, Stream};
 pub use host::HostReclaimer;
 pub use images::ImageNames;
 pub use name::{ClusterName, ClusterNameError, NodeName, RUN_LENGTH};
 pub(crate) use plan::quoted;
-pub use plan::{CellPlan, Programs};
+pub use plan::{CellPlan, Programs, RunSurroundings};
 pub use reclaim::{Entry, Reclaim, Reclaimed};
 pub use steps::StepLog;
 
@@ -186,6 +189,11 @@ pub trait Cluster: Send + Sync {
     /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that does not change when the mock
     /// or a connection to it comes anew.
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure>;
+
+    /// The value of KUBECONFIG with which programs on this machine reach the cluster; none if there is no API server.
+    async fn kubeconfig(&self) -> Result<Option<OsString>, Failure> {
+        Ok(None)
+    }
 
     /// The nodes, control plane first.
     fn nodes(&self) -> Vec<NodeName>;

@@ -25,6 +25,8 @@ pub struct CellPlan {
     pub phases: PhaseSettings,
     /// What the user adds to the suite.
     pub checks: Arc<Checks>,
+    /// What the user's programs are told of the run.
+    pub run: RunSurroundings,
     /// Which attempt at the cell it is for, from 1.
     pub attempt: u32,
     /// The attempt's folder in the run's folder: kept.
@@ -71,6 +73,17 @@ pub(crate) fn quoted(text: &str) -> String {
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
     }
+}
+
+/// What the user's programs are told of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSurroundings {
+    /// The run's id.
+    pub id: String,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The matrix file's folder, in which they run.
+    pub folder: PathBuf,
 }
 
 /// The programs of agent and mock, for the provider that starts them as processes.

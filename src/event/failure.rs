@@ -95,6 +95,8 @@ symptoms! {
     BadBody = "bad-body", Product, at_once: true;
     /// An agent did not come back from a restart as it must.
     RestartNotMet = "restart-not-met", Product, at_once: false;
+    /// A command of the matrix file ended with another exit code than 0, or was not done in time.
+    CommandFailed = "command-failed", Product, at_once: true;
 
     /// The matrix, an option or a file that they name can't be used.
     BadConfiguration = "bad-configuration", Configuration, at_once: true;
@@ -304,6 +306,7 @@ mod tests {
                 "wrong-nodes",
                 "bad-body",
                 "restart-not-met",
+                "command-failed",
             ]
         );
         assert_eq!(
@@ -318,7 +321,7 @@ mod tests {
                 "image-name-unusable",
             ]
         );
-        let (product, configuration) = (9, 7);
+        let (product, configuration) = (10, 7);
         assert_eq!(
             of(FailureClass::Infrastructure).len(),
             Symptom::ALL.len() - product - configuration

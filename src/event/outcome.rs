@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Failure, FailureClass};
+use super::{Evidence, Failure, FailureClass, LogTail};
 use crate::matrix::Phase;
 
 /// How a phase's work was done on this provider.
@@ -37,11 +37,14 @@ pub enum PhaseStatus {
     },
 }
 
-/// A phase that has ended.
+/// A phase that has ended, or a command after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseResult {
     /// Which.
     pub phase: Phase,
+    /// The command of the matrix file that has ended after the phase, if it is not the phase itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// Really, or simulated by the provider.
     pub execution: Execution,
     /// How.
@@ -54,6 +57,16 @@ pub struct PhaseResult {
     /// Things to know that change no verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The end of what a command printed that passed; a failure brings its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogTail>,
+}
+
+impl PhaseResult {
+    /// The name of the command, or else of the phase.
+    pub fn name(&self) -> &str {
+        self.command.as_deref().unwrap_or(self.phase.name())
+    }
 }
 
 /// How a cell ended.

@@ -74,12 +74,15 @@ pub enum Event {
         /// What.
         facts: CellFacts,
     },
-    /// A phase begins.
+    /// A phase begins, or a command after it.
     PhaseStarted {
         /// Of which cell.
         cell: CellId,
         /// Which.
         phase: Phase,
+        /// The command of the matrix file, if it is not the phase itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<String>,
     },
     /// How far a phase is, for people who watch.
     PhaseProgress {
@@ -90,7 +93,7 @@ pub enum Event {
         /// A few words.
         text: String,
     },
-    /// A phase has ended.
+    /// A phase has ended, or a command after it.
     PhaseFinished {
         /// Of which cell.
         cell: CellId,
@@ -267,8 +270,20 @@ pub struct RunFacts {
     /// The runs that were merged into this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartFacts>,
+    /// The commands of the matrix file, which every cell runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandFacts>,
     /// The selected cells, in their order.
     pub cells: Vec<CellSummary>,
+}
+
+/// A command of the matrix file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommandFacts {
+    /// Its name, which no other command and no phase has.
+    pub name: String,
+    /// The phase that it follows.
+    pub after: Phase,
 }
 
 /// One shard of a selection.

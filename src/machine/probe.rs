@@ -103,6 +103,28 @@ pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
         .find(|path| is_executable(path))
 }
 
+/// The path of a program: a bare name is looked up on the PATH, anything else is relative to `folder`.
+///
+/// # Errors
+/// Why it can't be run, in a sentence.
+pub fn program(named: &Path, folder: &Path) -> Result<std::path::PathBuf, String> {
+    let shown = named.display();
+    if named.components().count() == 1 && named.is_relative() {
+        let found = named.to_str().and_then(on_path);
+        return found.ok_or_else(|| format!("there is no program `{shown}` on the PATH"));
+    }
+    let path = folder.join(named);
+    match fs::metadata(&path) {
+        Err(error) => Err(format!(
+            "failed to find the program {}: {error}",
+            path.display()
+        )),
+        Ok(_) if is_executable(&path) => Ok(path),
+        Ok(data) if data.is_file() => Err(format!("{} is not executable", path.display())),
+        Ok(_) => Err(format!("{} is not a file", path.display())),
+    }
+}
+
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)

@@ -1,17 +1,19 @@
-//! The checks that a user adds to the suite's: what the bodies of requests must have.
+//! The checks that a user adds to the suite's: above all, what the bodies of requests must have.
 
 use std::fmt;
 
 use regex::Regex;
 use serde_json::Value;
 
-use super::Counter;
+use super::{Counter, HostCommand};
 
 /// What the file adds to the suite.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checks {
     /// `[[checks]]`, in the file's order.
     pub bodies: Vec<BodyCheck>,
+    /// `[[commands]]`, in the file's order.
+    pub commands: Vec<HostCommand>,
 }
 
 /// One of `[[checks]]`: a condition on a place in the last body that each node sent to an endpoint.

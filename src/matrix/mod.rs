@@ -4,6 +4,7 @@
 
 mod cell;
 mod checks;
+mod command;
 mod counter;
 mod duration;
 mod environment;
@@ -24,6 +25,7 @@ mod version;
 
 pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer, PointerError};
+pub use command::{CommandName, CommandNameError, HostCommand, locate};
 pub use counter::Counter;
 pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
 pub use environment::{FromEnv, Place, resolve};

@@ -103,6 +103,21 @@ impl Phase {
         }
     }
 
+    /// Whether a command can follow the phase: it needs agents and the mock.
+    pub const fn can_be_followed(self) -> bool {
+        match self {
+            Self::Readiness
+            | Self::Assertions
+            | Self::RequestBodies
+            | Self::Periodic
+            | Self::Restart
+            | Self::LocalEndpoint => true,
+            Self::Preflight | Self::Cluster | Self::Images | Self::Manifests | Self::Cleanup => {
+                false
+            }
+        }
+    }
+
     /// Why a phase that the file leaves out is skipped.
     pub fn turned_off(self) -> String {
         format!("the matrix file has `run = false` under `[phases.{self}]`")

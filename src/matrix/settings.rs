@@ -22,7 +22,7 @@ pub struct Matrix {
     pub existing: Existing,
     /// `[phases.*]`.
     pub phases: PhaseSettings,
-    /// `[[checks]]`.
+    /// `[[checks]]` and `[[commands]]`.
     pub checks: Checks,
 }
 

@@ -247,18 +247,24 @@ impl Script {
         };
         if duration_ms > 0 {
             let cell = plan.id();
-            self.say(Event::PhaseStarted { cell, phase });
+            self.say(Event::PhaseStarted {
+                cell,
+                phase,
+                command: None,
+            });
         }
         self.elapsed_ms += duration_ms;
         self.say(Event::PhaseFinished {
             cell: plan.id(),
             result: PhaseResult {
                 phase,
+                command: None,
                 execution: (self.execution)(phase),
                 status,
                 duration_ms,
                 evidence: Vec::new(),
                 warnings: Vec::new(),
+                logs: Vec::new(),
             },
         });
     }
@@ -371,7 +377,11 @@ impl Script {
 
     fn cut_off(&mut self, plan: &Plan, phase: Phase) {
         let cell = plan.id();
-        self.say(Event::PhaseStarted { cell, phase });
+        self.say(Event::PhaseStarted {
+            cell,
+            phase,
+            command: None,
+        });
         self.elapsed_ms += 700;
         self.say(Event::PhaseProgress {
             cell: plan.id(),
@@ -431,6 +441,7 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
             selection_digest: None,
             shard: None,
             parts: Vec::new(),
+            commands: Vec::new(),
             cells: plans.iter().map(Plan::summary).collect(),
         },
     });

@@ -209,7 +209,7 @@ impl Lines {
     }
 
     fn phase(&self, cell: &CellId, result: &PhaseResult) -> Option<String> {
-        let phase = result.phase;
+        let phase = result.name();
         match (&result.status, self.detail) {
             (PhaseStatus::Failed { failure }, _) => {
                 let text = format!("{phase}: {}", failure.message);

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::{Detail, Lines, one_line};
 use crate::event::{Event, Record};
-use crate::matrix::{CellId, Phase};
+use crate::matrix::CellId;
 use crate::record::Sink;
 
 /// How often the elapsed times move.
@@ -56,9 +56,9 @@ impl Progress {
         }
     }
 
-    fn show(&self, cell: &CellId, phase: Phase, text: &str) {
+    fn show(&self, cell: &CellId, name: &str, text: &str) {
         if let Some(bar) = self.running.get(cell) {
-            bar.set_message(format!("{:<14} {}", phase.name(), one_line(text)));
+            bar.set_message(format!("{:<14} {}", name, one_line(text)));
         }
     }
 
@@ -106,8 +106,12 @@ impl Sink for Progress {
                 // The line that is drawn says so already.
                 says_its_line = false;
             }
-            Event::PhaseStarted { cell, phase } => self.show(cell, *phase, ""),
-            Event::PhaseProgress { cell, phase, text } => self.show(cell, *phase, text),
+            Event::PhaseStarted {
+                cell,
+                phase,
+                command,
+            } => self.show(cell, command.as_deref().unwrap_or(phase.name()), ""),
+            Event::PhaseProgress { cell, phase, text } => self.show(cell, phase.name(), text),
             Event::CellRetried { cell, .. } | Event::CellFinished { cell, .. } => {
                 self.finish_cell(cell);
             }

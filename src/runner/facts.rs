@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::cell_task::Shared;
 use super::request::RunRequest;
 use crate::cluster::CellPlan;
-use crate::event::{CellSummary, Event, HostFacts, RunFacts, SessionFacts};
+use crate::event::{CellSummary, CommandFacts, Event, HostFacts, RunFacts, SessionFacts};
 use crate::machine::probe;
+use crate::matrix::Checks;
 
 /// The first event of a run that begins with `plans`, or of its further session.
 pub(super) async fn opening(
@@ -51,8 +52,17 @@ async fn of_run(request: &RunRequest, shared: &Shared, plans: &[Arc<CellPlan>]) 
         selection_digest: request.selection.digest.clone(),
         shard: request.selection.shard.clone(),
         parts: Vec::new(),
+        commands: commands(&request.planner.checks),
         cells: summaries(request, plans),
     }
+}
+
+fn commands(checks: &Checks) -> Vec<CommandFacts> {
+    let commands = checks.commands.iter().map(|command| CommandFacts {
+        name: command.name.to_string(),
+        after: command.after,
+    });
+    commands.collect()
 }
 
 /// The cells of `plans` as events name them.

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::RunFolder;
 use super::generated;
 use super::texts::{file, folder};
-use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider};
+use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider, RunSurroundings};
 use crate::deadline::RunClock;
-use crate::machine::Ledger;
+use crate::machine::{Ledger, absolute};
 use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Shared, Sources};
 use crate::matrix::{
     Cell, CellId, Checks, ConfigName, Deploy, Keep, Manifests, PhaseSettings, Prefix,
@@ -212,6 +212,8 @@ pub(super) struct Planner {
     pub prefix: Prefix,
     /// The name of the one cell's cluster, where the user chose it.
     pub cluster: Option<ClusterName>,
+    /// The matrix file's folder.
+    pub base: PathBuf,
     /// The phases' settings.
     pub phases: PhaseSettings,
     /// What the user adds to the suite.
@@ -250,6 +252,11 @@ impl Planner {
             rendered,
             phases: self.phases.clone(),
             checks: Arc::clone(&self.checks),
+            run: RunSurroundings {
+                id: self.folder.id().to_owned(),
+                provider: self.provider.name(),
+                folder: absolute(self.base.clone()),
+            },
             attempt: 1,
             output: self.folder.cell(&cell.id),
             output_name: format!("cells/{}", cell.id),
@@ -275,6 +282,7 @@ pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
         rendered: Arc::clone(&first.rendered),
         phases: first.phases.clone(),
         checks: Arc::clone(&first.checks),
+        run: first.run.clone(),
         attempt,
         output: first.output.join(&name),
         output_name: format!("{}/{name}", first.output_name),

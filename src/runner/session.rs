@@ -200,6 +200,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
             cluster: session.cluster,
             phases: session.matrix.phases,
             checks: Arc::new(session.matrix.checks),
+            base,
             folder,
             ledger,
             clock,
@@ -292,7 +293,7 @@ pub fn out(matrix: &Path) -> PathBuf {
 }
 
 /// The folder that paths in the matrix file are relative to.
-fn base(path: &Path) -> PathBuf {
+pub fn base(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),

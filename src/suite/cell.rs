@@ -1,5 +1,6 @@
 //! The life of one cell: its phases in order, diagnostics at the moment of failure, and clean-up whatever happened.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::deadline::milliseconds;
 use crate::event::{
     CellEnd, Emitter, Event, Execution, Failure, PhaseResult, PhaseStatus, Symptom, Termination,
 };
-use crate::matrix::Phase;
+use crate::matrix::{HostCommand, Phase};
 
 /// How much time diagnostics may take; a cell that failed must not hang on its own inquest.
 const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);
@@ -55,6 +56,28 @@ struct CellRun<E> {
     stopped: Option<String>,
 }
 
+/// A phase, or a command after it.
+#[derive(Clone, Debug)]
+struct Stage {
+    phase: Phase,
+    command: Option<String>,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.command.as_deref().unwrap_or(self.phase.name()))
+    }
+}
+
+impl From<Phase> for Stage {
+    fn from(phase: Phase) -> Self {
+        Self {
+            phase,
+            command: None,
+        }
+    }
+}
+
 /// How one phase's work ended.
 enum PhaseEnd {
     Done(Outcome),
@@ -66,7 +89,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     async fn all_phases(&mut self, preflight: Preflight) {
         let nothing_made = preflight.is_err();
         self.finish(
-            Phase::Preflight,
+            &Phase::Preflight.into(),
             Duration::ZERO,
             PhaseEnd::Done(preflight.map(Checked::from)),
         );
@@ -77,32 +100,70 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         for phase in Phase::ALL {
             match phase {
                 Phase::Preflight | Phase::Cleanup => {}
-                phase => self.phase(phase).await,
+                phase => {
+                    self.phase(phase).await;
+                    self.commands_after(phase).await;
+                }
             }
         }
         self.last_counters();
         if nothing_made {
-            self.skip(Phase::Cleanup, "nothing was made".to_owned());
+            self.skip(&Phase::Cleanup.into(), "nothing was made".to_owned());
         } else {
             self.cleanup().await;
         }
         self.emit_timings();
     }
 
-    /// Runs `phase`, unless an earlier one ended the cell.
-    async fn phase(&mut self, phase: Phase) {
+    /// Whether `stage` is to be looked at. If not, it is skipped.
+    fn begins(&mut self, stage: &Stage) -> bool {
         if self.stopped.is_none() && self.interruption.token.is_cancelled() {
             self.interrupted(None);
         }
-        if let Some(reason) = self.stopped.clone() {
-            self.skip(phase, reason);
+        let turned_off = !self.context.plan.phases.runs(stage.phase);
+        let turned_off = turned_off.then(|| stage.phase.turned_off());
+        match self.stopped.clone().or(turned_off) {
+            Some(reason) => self.skip(stage, reason),
+            None => self.emit_started(stage),
+        }
+        self.stopped.is_none() && self.context.plan.phases.runs(stage.phase)
+    }
+
+    async fn commands_after(&mut self, phase: Phase) {
+        let checks = Arc::clone(&self.context.plan.checks);
+        let commands = checks.commands.iter();
+        for command in commands.filter(|command| command.after == phase) {
+            self.command(command).await;
+        }
+    }
+
+    /// Runs `command`, unless something before it ended the cell. A signal is its own to handle: what it has started must end.
+    async fn command(&mut self, command: &HostCommand) {
+        let stage = Stage {
+            phase: command.after,
+            command: Some(command.name.to_string()),
+        };
+        if !self.begins(&stage) {
             return;
         }
-        if !self.context.plan.phases.runs(phase) {
-            self.skip(phase, phase.turned_off());
+        let start = self.context.plan.clock.elapsed();
+        let token = self.interruption.token.clone();
+        let work = phases::command::run(&mut self.context, command, &token);
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let forced = self.interruption.forced.clone();
+        let end = match forced.run_until_cancelled(work).await {
+            Some(Ok(Some(outcome))) => PhaseEnd::Done(outcome),
+            Some(Ok(None)) | None => PhaseEnd::Interrupted,
+            Some(Err(panic)) => PhaseEnd::from_unwind(Err(panic)),
+        };
+        self.end_of(&stage, start, end).await;
+    }
+
+    /// Runs `phase`, unless an earlier one ended the cell.
+    async fn phase(&mut self, phase: Phase) {
+        if !self.begins(&phase.into()) {
             return;
         }
-        self.emit_started(phase);
         let start = self.context.plan.clock.elapsed();
         let interruption = self.interruption.clone();
         let held = self.held(phase);
@@ -115,10 +176,15 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
             () = interruption.token.cancelled() => PhaseEnd::Interrupted,
             result = AssertUnwindSafe(work).catch_unwind() => PhaseEnd::from_unwind(result),
         };
-        let end = self.with_logs(phase, end).await;
+        self.end_of(&phase.into(), start, end).await;
+    }
+
+    /// Says how `stage` ended that began at `start`, and collects what helps to understand a failure.
+    async fn end_of(&mut self, stage: &Stage, start: Duration, end: PhaseEnd) {
+        let end = self.with_logs(stage.phase, end).await;
         let failed = !matches!(end, PhaseEnd::Done(Ok(_)));
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
-        self.finish(phase, duration, end);
+        self.finish(stage, duration, end);
         if failed {
             // What is not collected by then is given up.
             self.unless_given_up(self.diagnose()).await;
@@ -130,10 +196,10 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let forced = self.interruption.forced.clone();
         if forced.is_cancelled() {
             self.end.interrupted = true;
-            self.skip(Phase::Cleanup, GIVEN_UP.to_owned());
+            self.skip(&Phase::Cleanup.into(), GIVEN_UP.to_owned());
             return;
         }
-        self.emit_started(Phase::Cleanup);
+        self.emit_started(&Phase::Cleanup.into());
         let start = self.context.plan.clock.elapsed();
         let held = self.held(Phase::Cleanup);
         let way = leaving(self.context.plan.keep, &self.end);
@@ -148,18 +214,18 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let end = forced.run_until_cancelled(AssertUnwindSafe(work).catch_unwind());
         let Some(end) = end.await else {
             self.end.interrupted = true;
-            self.skip(Phase::Cleanup, GIVEN_UP.to_owned());
+            self.skip(&Phase::Cleanup.into(), GIVEN_UP.to_owned());
             return;
         };
         let end = PhaseEnd::from_unwind(end);
         if let (Leaving::Keep(reason), PhaseEnd::Done(Ok(_))) = (way, &end) {
             // Another attempt would need the names that this one keeps.
             self.end.left_behind = true;
-            self.skip(Phase::Cleanup, reason.to_owned());
+            self.skip(&Phase::Cleanup.into(), reason.to_owned());
             return;
         }
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
-        self.finish(Phase::Cleanup, duration, end);
+        self.finish(&Phase::Cleanup.into(), duration, end);
     }
 
     /// What `work` comes to; none where a second signal came before its end.
@@ -182,59 +248,71 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         })
     }
 
-    /// Says how `phase` ended, and remembers what that means for the ones after it.
-    fn finish(&mut self, phase: Phase, duration: Duration, end: PhaseEnd) {
+    /// Says how `stage` ended, and remembers what that means for the ones after it.
+    fn finish(&mut self, stage: &Stage, duration: Duration, end: PhaseEnd) {
         let (status, checked) = match end {
             PhaseEnd::Done(Ok(checked)) => (PhaseStatus::Passed, checked),
-            PhaseEnd::Done(Err(failure)) => (self.failed(phase, failure), Checked::default()),
-            PhaseEnd::Interrupted => (self.interrupted(Some(phase)), Checked::default()),
+            PhaseEnd::Done(Err(failure)) => (self.failed(stage, failure), Checked::default()),
+            PhaseEnd::Interrupted => (self.interrupted(Some(stage)), Checked::default()),
             PhaseEnd::Panicked(message) => {
                 let failure = Failure::new(
                     Symptom::RunnerBug,
                     format!("the runner panicked: {message}"),
                 );
-                (self.failed(phase, failure), Checked::default())
+                (self.failed(stage, failure), Checked::default())
             }
         };
         let result = PhaseResult {
-            phase,
-            execution: (self.execution)(phase),
+            phase: stage.phase,
+            command: stage.command.clone(),
+            execution: self.execution_of(stage),
             status,
             duration_ms: milliseconds(duration),
             evidence: checked.evidence,
             warnings: checked.warnings,
+            logs: checked.logs,
         };
         self.emit_finished(result);
     }
 
-    fn failed(&mut self, phase: Phase, failure: Failure) -> PhaseStatus {
+    /// A command is run on this machine, whatever stands for its phase.
+    fn execution_of(&self, stage: &Stage) -> Execution {
+        match stage.command {
+            Some(_) => Execution::Run,
+            None => (self.execution)(stage.phase),
+        }
+    }
+
+    fn failed(&mut self, stage: &Stage, failure: Failure) -> PhaseStatus {
         self.stopped
-            .get_or_insert_with(|| format!("`{phase}` failed"));
-        self.end.failed_in.get_or_insert(phase);
-        self.end.left_behind |= phase == Phase::Cleanup;
+            .get_or_insert_with(|| format!("`{stage}` failed"));
+        self.end.failed_in.get_or_insert(stage.phase);
+        self.end.left_behind |= stage.phase == Phase::Cleanup;
         self.end.failures.push(failure.clone());
         PhaseStatus::Failed { failure }
     }
 
-    fn interrupted(&mut self, during: Option<Phase>) -> PhaseStatus {
+    fn interrupted(&mut self, during: Option<&Stage>) -> PhaseStatus {
         let signal = self.interruption.by().map_or("a signal", Termination::name);
         let reason = during.map_or_else(
             || format!("interrupted by {signal}"),
-            |phase| format!("interrupted by {signal} during `{phase}`"),
+            |stage| format!("interrupted by {signal} during `{stage}`"),
         );
         self.end.interrupted = true;
         self.stopped.get_or_insert_with(|| reason.clone());
         PhaseStatus::Skipped { reason }
     }
 
-    fn skip(&self, phase: Phase, reason: String) {
+    fn skip(&self, stage: &Stage, reason: String) {
         self.emit_finished(PhaseResult {
-            phase,
-            execution: (self.execution)(phase),
+            phase: stage.phase,
+            command: stage.command.clone(),
+            execution: self.execution_of(stage),
             status: PhaseStatus::Skipped { reason },
             duration_ms: 0,
             evidence: Vec::new(),
             warnings: Vec::new(),
+            logs: Vec::new(),
         });
     }
 
@@ -283,10 +361,11 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
     }
 
-    fn emit_started(&self, phase: Phase) {
+    fn emit_started(&self, stage: &Stage) {
         self.context.events.emit(Event::PhaseStarted {
             cell: self.context.plan.cell.id.clone(),
-            phase,
+            phase: stage.phase,
+            command: stage.command.clone(),
         });
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::mock::MockClient;
 use crate::cluster::{CellPlan, Cleared, Cluster, NodeName};
 use crate::deadline::Deadline;
-use crate::event::{Emitter, Event, Evidence, Failure, Symptom};
+use crate::event::{Emitter, Event, Evidence, Failure, LogTail, Symptom};
 use crate::matrix::Phase;
 
 /// What was found before the first cell, the same for all of them.
@@ -25,13 +25,14 @@ pub(crate) struct Context {
 pub(crate) struct Checked {
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) logs: Vec<LogTail>,
 }
 
 impl From<Vec<Evidence>> for Checked {
     fn from(evidence: Vec<Evidence>) -> Self {
         Self {
             evidence,
-            warnings: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -41,6 +42,7 @@ impl From<Cleared> for Checked {
         Self {
             evidence: cleared.evidence,
             warnings: cleared.warnings,
+            ..Self::default()
         }
     }
 }

@@ -61,6 +61,23 @@ pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
     });
 }
 
+/// Writes what the program called `name` has printed into the cell's folder. Returns the last lines, for the reports.
+pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> LogTail {
+    let file = format!("command-{name}.log");
+    match write(&context.plan.output, &file, text).await {
+        Ok(()) => context.events.emit(Event::Diagnostics {
+            cell: context.plan.cell.id.clone(),
+            files: vec![format!("{}/{file}", context.plan.output_name)],
+            quotes: Vec::new(),
+        }),
+        Err(error) => unwritten(context, &file, error),
+    }
+    LogTail {
+        source: file,
+        lines: last_lines(text, LINES),
+    }
+}
+
 /// Writes what is going to be applied into the cell's folder, secrets masked. A full disk is worth a warning, no failure.
 pub(crate) async fn keep_manifests(context: &Context) {
     for (file, text) in context.plan.rendered.masked_yaml(&context.plan.mask) {

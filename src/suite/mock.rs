@@ -134,6 +134,11 @@ impl MockClient {
         })
     }
 
+    /// The address of the mock's API, as a URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.base
+    }
+
     /// The state of the counters, for waiting on it.
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()

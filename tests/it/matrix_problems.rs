@@ -213,6 +213,21 @@ fn checks() {
 }
 
 #[test]
+fn commands() {
+    assert_shown!(rendered(&with(
+        "[[commands]]\nafter = \"cleanup\"\nrun = [\"./a\"]\ntimeout = \"25h\"\n\
+         [[commands]]\nafter = \"periodc\"\nrun = []\ntypo = 1\n\
+         [[commands]]\nafter = \"restart\"\nrun = \"./a b\"\n\
+         [[commands]]\nafter = \"restart\"\nrun = [\"./a b\", 3]\n\
+         [[commands]]\nname = \"restart\"\nafter = \"restart\"\nrun = [\"a\", \"\\u0000\"]\n\
+         [[commands]]\nname = \"a/b\"\nafter = \"restart\"\nrun = [\"a\"]\n\
+         [[commands]]\nafter = \"restart\"\nrun = [\"x/same\"]\n\
+         [[commands]]\nname = \"same\"\nafter = \"restart\"\nrun = [\"a\"]\n\
+         [[commands]]\n"
+    )));
+}
+
+#[test]
 fn too_many_cells() {
     let numbers: Vec<String> = (1..=1000).map(|number| number.to_string()).collect();
     let versions: Vec<String> = (1..=200).map(|minor| format!("\"1.{minor}\"")).collect();

@@ -1,5 +1,6 @@
 //! One cell in a cluster that others use, phase by phase.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -238,6 +239,11 @@ impl Cluster for ExistingCluster {
 
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
         self.tenant.connect(deadline).await
+    }
+
+    async fn kubeconfig(&self) -> Result<Option<OsString>, Failure> {
+        let connection = &self.shared.connection;
+        connection.kubeconfig(&self.tenant.plan.output).map(Some)
     }
 
     fn nodes(&self) -> Vec<NodeName> {

@@ -1,9 +1,12 @@
 //! The way to the cluster: a context of a kubeconfig that is read and never written.
 
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use serde_json::json;
 
 use super::reclaim::{ExistingResource, NAMESPACE};
 use crate::cluster::kubernetes::client;
@@ -67,6 +70,25 @@ impl Connection {
         }
     }
 
+    /// The value of KUBECONFIG that leads here. If the context isn't the current one, a file in `folder` comes first that makes it so;
+    /// it holds nothing else, so that secrets stay in the user's files.
+    pub(super) fn kubeconfig(&self, folder: &Path) -> Result<OsString, Failure> {
+        let mut files = self.files.clone();
+        if !self.is_current {
+            let selection = json!({
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": self.context,
+            });
+            let file = absolute(folder.join("context.json"));
+            let written =
+                fs::create_dir_all(folder).and_then(|()| fs::write(&file, selection.to_string()));
+            written.map_err(|error| unusable(&file, &error))?;
+            files.insert(0, file);
+        }
+        std::env::join_paths(&files).map_err(|error| unusable(folder, &error))
+    }
+
     /// A client.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
         let options = KubeConfigOptions {
@@ -108,6 +130,15 @@ impl Connection {
             ),
         }
     }
+}
+
+fn unusable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let message = format!(
+        "failed to make a kubeconfig of {}: {}",
+        path.display(),
+        chain(error)
+    );
+    Failure::new(Symptom::FilesystemFailed, message)
 }
 
 /// The files that the user's own tools read.

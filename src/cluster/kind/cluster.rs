@@ -1,11 +1,13 @@
 //! One cell's cluster, as the suite sees it: every phase waits for its part of the work that began at once.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 
+use super::create::Files;
 use super::provider::Shared;
 use super::reuse::Parked;
 use super::work::{self, Work};
@@ -158,6 +160,10 @@ impl Cluster for KindCluster {
 
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
         self.tenant.connect(deadline).await
+    }
+
+    async fn kubeconfig(&self) -> Result<Option<OsString>, Failure> {
+        Ok(Some(Files::of(&self.work).kubeconfig().into()))
     }
 
     fn nodes(&self) -> Vec<NodeName> {

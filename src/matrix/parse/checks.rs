@@ -1,11 +1,11 @@
-//! `[[checks]]`: what the bodies of requests must have besides what every agent's must.
+//! `[[checks]]` and `[[commands]]`. This file reads the first: what the bodies of requests must have besides what every agent's must.
 
 use std::collections::BTreeMap;
 
 use miette::SourceSpan;
 
 use super::reader::{Entry, Located, Table};
-use super::{from_env, json};
+use super::{commands, from_env, json};
 use crate::matrix::Counter;
 use crate::matrix::checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer};
 use crate::matrix::nearest::quoted;
@@ -21,11 +21,16 @@ pub(super) fn read(root: &Table<'_>) -> Checks {
     unique(root, "check", names);
     Checks {
         bodies: bodies.into_iter().map(|check| check.value).collect(),
+        commands: commands::read(root),
     }
 }
 
 /// Reports names that stand there twice. `what` is what they are names of.
-fn unique<'n>(root: &Table<'_>, what: &str, names: impl Iterator<Item = (&'n str, SourceSpan)>) {
+pub(super) fn unique<'n>(
+    root: &Table<'_>,
+    what: &str,
+    names: impl Iterator<Item = (&'n str, SourceSpan)>,
+) {
     let mut seen: BTreeMap<&str, SourceSpan> = BTreeMap::new();
     for (name, span) in names {
         if let Some(first) = seen.insert(name, span) {

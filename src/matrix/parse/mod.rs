@@ -5,6 +5,7 @@
 
 mod axes;
 mod checks;
+mod commands;
 mod expand;
 mod expect;
 mod from_env;
@@ -81,6 +82,7 @@ impl Draft {
             "existing",
             "phases",
             "checks",
+            "commands",
         ]);
         Self {
             matrix: matrix_table(root),

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use super::Part;
-use crate::event::{CellSummary, FlakyResult, HostFacts, PartFacts, RunFacts};
+use crate::event::{CellSummary, CommandFacts, FlakyResult, HostFacts, PartFacts, RunFacts};
 use crate::matrix::{CellId, KubernetesVersion, short_hash};
 
 /// How many characters of a hash tell one merge from another of runs that began in the same second.
@@ -52,8 +52,20 @@ pub(super) fn merged(
         selection_digest: None,
         shard: None,
         parts: origins,
+        commands: commands(parts),
         cells,
     }
+}
+
+/// The commands of all parts, which need not be of the same version of the file.
+fn commands(parts: &[Part]) -> Vec<CommandFacts> {
+    let mut all: Vec<CommandFacts> = Vec::new();
+    for command in parts.iter().flat_map(|part| &part.facts.commands) {
+        if !all.contains(command) {
+            all.push(command.clone());
+        }
+    }
+    all
 }
 
 /// The order of a matrix: its axes, then repetitions.

@@ -1,8 +1,8 @@
 //! Cleans what a record brings of foreign text, so that no report has to think of it.
 
 use crate::event::{
-    CellFacts, Evidence, Failure, HostFacts, LogTail, NodeCounters, PartFacts, RunFacts,
-    SessionFacts,
+    CellFacts, CommandFacts, Evidence, Failure, HostFacts, LogTail, NodeCounters, PartFacts,
+    RunFacts, SessionFacts,
 };
 use crate::record::xml_text::clean;
 
@@ -56,7 +56,15 @@ pub(super) fn run_facts(raw: &RunFacts) -> RunFacts {
         selection_digest: raw.selection_digest.clone(),
         shard: raw.shard.clone(),
         parts: raw.parts.iter().map(part).collect(),
+        commands: raw.commands.iter().map(command).collect(),
         cells: raw.cells.clone(),
+    }
+}
+
+fn command(raw: &CommandFacts) -> CommandFacts {
+    CommandFacts {
+        name: clean(&raw.name),
+        after: raw.after,
     }
 }
 

@@ -36,8 +36,8 @@ pub(super) struct AttemptDraft {
     number: u32,
     cluster: Option<String>,
     started: Option<Timestamp>,
-    begun: BTreeMap<Phase, Timestamp>,
-    phases: BTreeMap<Phase, PhaseDraft>,
+    begun: BTreeMap<Stage, Timestamp>,
+    phases: BTreeMap<Stage, PhaseDraft>,
 }
 
 /// How a cell, or an attempt at it, ended.
@@ -49,12 +49,15 @@ pub(super) struct CellEnd {
     load: Option<MachineLoad>,
 }
 
+/// A phase, or a command after it.
+pub(super) type Stage = (Phase, Option<String>);
+
 /// A phase as far as its records went.
 #[derive(Clone)]
 enum PhaseDraft {
     /// With its last words.
     Open(Option<String>),
-    Closed(PhaseModel),
+    Closed(Box<PhaseModel>),
 }
 
 impl CellDraft {
@@ -100,10 +103,10 @@ impl CellDraft {
         }
     }
 
-    pub(super) fn retry(&mut self, end: CellEnd, at: Timestamp) {
+    pub(super) fn retry(&mut self, end: CellEnd, at: Timestamp, stages: &[Stage]) {
         let attempt = std::mem::take(&mut self.attempt);
         self.attempt.number = attempt.number.max(1).saturating_add(1);
-        let model = attempt.finish(self.summary.clone(), end, at);
+        let model = attempt.finish(self.summary.clone(), end, at, stages);
         self.earlier.push(model);
     }
 
@@ -119,7 +122,7 @@ impl CellDraft {
         }
     }
 
-    pub(super) fn finish(mut self, last: Timestamp) -> CellModel {
+    pub(super) fn finish(mut self, last: Timestamp, stages: &[Stage]) -> CellModel {
         let last = self.ended.unwrap_or(last);
         let end = match self.end.take() {
             Some(end) => end,
@@ -128,7 +131,7 @@ impl CellDraft {
         CellModel {
             host: self.host,
             earlier: self.earlier,
-            ..self.attempt.finish(self.summary, end, last)
+            ..self.attempt.finish(self.summary, end, last, stages)
         }
     }
 
@@ -170,13 +173,13 @@ impl CellEnd {
 }
 
 impl AttemptDraft {
-    pub(super) fn open(&mut self, phase: Phase, at: Timestamp) {
-        self.begun.insert(phase, at);
-        self.phases.insert(phase, PhaseDraft::Open(None));
+    pub(super) fn open(&mut self, stage: Stage, at: Timestamp) {
+        self.begun.insert(stage.clone(), at);
+        self.phases.insert(stage, PhaseDraft::Open(None));
     }
 
     pub(super) fn progress(&mut self, phase: Phase, text: &str) {
-        match self.phases.get_mut(&phase) {
+        match self.phases.get_mut(&(phase, None)) {
             Some(PhaseDraft::Open(last_words)) => *last_words = Some(clean(text)),
             Some(PhaseDraft::Closed(_)) | None => {}
         }
@@ -190,20 +193,30 @@ impl AttemptDraft {
         };
         let model = PhaseModel {
             phase: result.phase,
+            command: result.command.as_deref().map(clean),
             execution: result.execution,
             outcome,
             start_ms: None,
             duration_ms: result.duration_ms,
             evidence: cleaning::evidence(&result.evidence),
             warnings: cleaning::texts(&result.warnings),
+            logs: cleaning::logs(&result.logs),
         };
-        self.phases.insert(result.phase, PhaseDraft::Closed(model));
+        let stage = (model.phase, model.command.clone());
+        self.phases
+            .insert(stage, PhaseDraft::Closed(Box::new(model)));
     }
 
-    fn finish(mut self, summary: CellSummary, end: CellEnd, last: Timestamp) -> CellModel {
-        let mut phases: Vec<_> = Phase::ALL
-            .into_iter()
-            .map(|phase| self.phase(phase, &end, last))
+    fn finish(
+        mut self,
+        summary: CellSummary,
+        end: CellEnd,
+        last: Timestamp,
+        stages: &[Stage],
+    ) -> CellModel {
+        let mut phases: Vec<_> = stages
+            .iter()
+            .map(|stage| self.phase(stage, &end, last))
             .collect();
         if end.verdict == CellVerdict::Interrupted {
             mark_interruption(&mut phases);
@@ -229,28 +242,31 @@ impl AttemptDraft {
         }
     }
 
-    fn phase(&mut self, phase: Phase, end: &CellEnd, last: Timestamp) -> PhaseModel {
-        let begun = self.begun.get(&phase).copied();
+    fn phase(&mut self, stage: &Stage, end: &CellEnd, last: Timestamp) -> PhaseModel {
+        let begun = self.begun.get(stage).copied();
         let cell = self.started.or(begun);
         let start_ms = cell
             .zip(begun)
             .map(|(cell, begun)| milliseconds_between(cell, begun));
-        let (outcome, duration_ms) = match self.phases.remove(&phase) {
-            Some(PhaseDraft::Closed(model)) => return PhaseModel { start_ms, ..model },
+        let (outcome, duration_ms) = match self.phases.remove(stage) {
+            Some(PhaseDraft::Closed(model)) => return PhaseModel { start_ms, ..*model },
             Some(PhaseDraft::Open(last_words)) => (
                 PhaseOutcome::Interrupted(last_words),
                 begun.map_or(0, |begun| milliseconds_between(begun, last)),
             ),
             None => (PhaseOutcome::Skipped(why_not_reached(end)), 0),
         };
+        let (phase, command) = stage.clone();
         PhaseModel {
             phase,
+            command,
             execution: Execution::Run,
             outcome,
             start_ms,
             duration_ms,
             evidence: Vec::new(),
             warnings: Vec::new(),
+            logs: Vec::new(),
         }
     }
 }

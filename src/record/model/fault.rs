@@ -46,7 +46,7 @@ impl<'a> Fault<'a> {
     /// Where in the cell: ` in cluster`; empty for what is the cell's own.
     pub fn phase_place(&self) -> String {
         self.phase
-            .map_or(String::new(), |phase| format!(" in {}", phase.phase))
+            .map_or(String::new(), |phase| format!(" in {}", phase.name()))
     }
 
     /// What: `product: counter-not-met`; for what is no failure, the cell's verdict.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::draft::{CellDraft, CellEnd, milliseconds_between};
+use super::draft::{CellDraft, CellEnd, Stage, milliseconds_between};
 use super::{Notice, ResumedModel, RunModel, cleaning};
 use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts, Severity};
 use crate::matrix::CellId;
@@ -56,8 +56,10 @@ impl Folding {
             return self.run;
         };
         self.run.duration_ms = self.session.duration_ms(last);
+        let stages = self.stages();
         let cells = self.cells.into_iter();
-        self.run.cells = cells.map(|draft| draft.finish(last)).collect();
+        let cells = cells.map(|draft| draft.finish(last, &stages));
+        self.run.cells = cells.collect();
         let parts = self.run.facts.iter().flat_map(|facts| &facts.parts);
         let hosts: HashMap<_, _> = parts
             .flat_map(|part| part.cells.iter().map(|cell| (cell.clone(), &part.host)))
@@ -101,6 +103,7 @@ impl Folding {
 
     fn of_cell(&mut self, cell: &CellId, event: &Event, at: Timestamp) {
         let host = self.host.clone();
+        let stages = self.stages();
         let draft = self.cell(cell);
         match event {
             Event::CellStarted {
@@ -109,7 +112,11 @@ impl Folding {
             Event::CellFacts { facts, .. } => {
                 draft.attempt.facts = Some(cleaning::cell_facts(facts));
             }
-            Event::PhaseStarted { phase, .. } => draft.attempt.open(*phase, at),
+            Event::PhaseStarted { phase, command, .. } => {
+                draft
+                    .attempt
+                    .open((*phase, command.as_deref().map(clean)), at);
+            }
             Event::PhaseProgress { phase, text, .. } => draft.attempt.progress(*phase, text),
             Event::PhaseFinished { result, .. } => draft.attempt.close(result),
             Event::Diagnostics { files, quotes, .. } => {
@@ -128,7 +135,7 @@ impl Folding {
                 ..
             } => {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.retry(end, at);
+                draft.retry(end, at, &stages);
             }
             Event::CellFinished {
                 verdict,
@@ -151,6 +158,13 @@ impl Folding {
             | Event::RunFailed { .. }
             | Event::RunFinished { .. } => {}
         }
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        let stages = self.run.stages().into_iter();
+        stages
+            .map(|(phase, command)| (phase, command.map(str::to_owned)))
+            .collect()
     }
 
     fn start(&mut self, facts: &RunFacts) {

@@ -86,7 +86,7 @@ pub struct CellModel {
     pub load: Option<MachineLoad>,
     /// What is known of its cluster.
     pub facts: Option<CellFacts>,
-    /// Every phase of the suite, in order.
+    /// Every phase of the suite, in order, each followed by its commands.
     pub phases: Vec<PhaseModel>,
     /// Its counters at the end.
     pub counters: Option<NodeCounters>,
@@ -100,11 +100,13 @@ pub struct CellModel {
     pub quotes: Vec<LogTail>,
 }
 
-/// One phase of a cell.
+/// One phase of a cell, or a command after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhaseModel {
     /// Which.
     pub phase: Phase,
+    /// The command after the phase, if it is not the phase itself.
+    pub command: Option<String>,
     /// Really, or simulated by the provider.
     pub execution: Execution,
     /// How it ended.
@@ -117,6 +119,8 @@ pub struct PhaseModel {
     pub evidence: Vec<Evidence>,
     /// Things to know that change no verdict.
     pub warnings: Vec<String>,
+    /// The end of what a command printed that passed.
+    pub logs: Vec<LogTail>,
 }
 
 /// How a phase ended.
@@ -167,6 +171,20 @@ impl RunModel {
             .as_ref()
             .and_then(|facts| ProviderChoice::named(&facts.provider))
             == Some(ProviderChoice::Local)
+    }
+
+    /// What every cell does, in order: the phases by themselves, the commands by their names.
+    pub fn stages(&self) -> Vec<(Phase, Option<&str>)> {
+        let commands = self.facts.iter().flat_map(|facts| &facts.commands);
+        let commands: Vec<_> = commands.collect();
+        let after = |phase| {
+            let own = commands
+                .iter()
+                .filter(move |command| command.after == phase);
+            let own = own.map(move |command| (phase, Some(&*command.name)));
+            std::iter::once((phase, None)).chain(own)
+        };
+        Phase::ALL.into_iter().flat_map(after).collect()
     }
 
     /// How many cells ended how.
@@ -266,6 +284,11 @@ impl CellModel {
 }
 
 impl PhaseModel {
+    /// The name of the command, or else of the phase.
+    pub fn name(&self) -> &str {
+        self.command.as_deref().unwrap_or(self.phase.name())
+    }
+
     /// Whether it failed or was cut off.
     pub fn is_red(&self) -> bool {
         match self.outcome {

@@ -42,7 +42,7 @@ pub(super) struct AttemptView<'a> {
 }
 
 pub(super) struct PhaseView<'a> {
-    pub(super) name: &'static str,
+    pub(super) name: &'a str,
     pub(super) mark: String,
     pub(super) meaning: &'static str,
     pub(super) tone: &'static str,
@@ -51,6 +51,7 @@ pub(super) struct PhaseView<'a> {
     pub(super) note: Option<String>,
     pub(super) failure: Option<FailureView<'a>>,
     pub(super) warnings: &'a [String],
+    pub(super) logs: &'a [LogTail],
     pub(super) evidence: Vec<EvidenceView<'a>>,
     pub(super) more_evidence: usize,
 }
@@ -164,7 +165,7 @@ impl<'a> PhaseView<'a> {
             evidence,
         };
         Self {
-            name: phase.phase.name(),
+            name: phase.name(),
             mark: mark.narrow(phase.duration_ms),
             meaning: mark.meaning(),
             tone: mark.tone().name(),
@@ -173,6 +174,7 @@ impl<'a> PhaseView<'a> {
             note: note(cell, phase),
             failure: phase.failure().map(FailureView::new),
             warnings: &phase.warnings,
+            logs: &phase.logs,
             evidence: evidence.iter().take(EVIDENCE_SHOWN).map(view).collect(),
             more_evidence: evidence.len().saturating_sub(EVIDENCE_SHOWN),
         }
@@ -209,7 +211,7 @@ fn bars(cell: &CellModel) -> Vec<BarView<'_>> {
     let mut at = 0;
     for phase in cell.phases.iter().filter(|phase| phase.duration_ms > 0) {
         spans.push((
-            phase.phase.name(),
+            phase.name(),
             phase.start_ms.unwrap_or(at),
             phase.duration_ms,
             false,

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::cell::CellView;
 use crate::event::{Failure, LogTail, Severity};
-use crate::matrix::{Counter, Phase};
+use crate::matrix::Counter;
 use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::marks::{self, Mark};
 use crate::report::summary::times::{self, TimeRow};
@@ -23,7 +23,7 @@ pub(super) struct Page<'a> {
     failures: Vec<FailureView<'a>>,
     cell_column: &'static str,
     local: &'static str,
-    phase_names: [&'static str; Phase::ALL.len()],
+    phase_names: Vec<&'a str>,
     legend: Vec<(String, &'static str)>,
     counter_names: Vec<&'static str>,
     reasons: Vec<ReasonView>,
@@ -68,7 +68,11 @@ impl<'a> Page<'a> {
             failures: run.failures.iter().map(FailureView::new).collect(),
             cell_column: text::cell_column(run),
             local: text::local_mark(run),
-            phase_names: Phase::ALL.map(Phase::name),
+            phase_names: run
+                .stages()
+                .into_iter()
+                .map(|(phase, command)| command.unwrap_or(phase.name()))
+                .collect(),
             legend: legend(),
             counter_names: Counter::all().map(short_counter).collect(),
             reasons: run.cells.iter().flat_map(ReasonView::of_cell).collect(),
@@ -149,7 +153,7 @@ impl ReasonView {
         let reason = Self::new(fault);
         Self {
             anchor: match fault.phase {
-                Some(phase) => format!("{id}.attempt-{attempt}.{}", phase.phase),
+                Some(phase) => format!("{id}.attempt-{attempt}.{}", phase.name()),
                 None => id.to_string(),
             },
             place: format!("{}, attempt {attempt}", reason.place),
@@ -161,7 +165,7 @@ impl ReasonView {
         let id = fault.cell.summary.id.as_str();
         Self {
             anchor: match fault.phase {
-                Some(phase) => format!("{id}.{}", phase.phase),
+                Some(phase) => format!("{id}.{}", phase.name()),
                 None => id.to_owned(),
             },
             place: fault.place(),

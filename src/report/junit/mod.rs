@@ -96,7 +96,8 @@ fn lost_run() -> TestCase {
 }
 
 fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
-    let name = phase.phase.name();
+    let name = attribute(phase.name());
+    let name = name.as_str();
     let time = seconds(phase.duration_ms);
     let mut case = match &phase.outcome {
         PhaseOutcome::Passed => TestCaseBuilder::success(name, time),

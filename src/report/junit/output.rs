@@ -79,7 +79,7 @@ pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
     let mut sections: Vec<String> = Vec::new();
     for attempt in &cell.earlier {
         let red = attempt.phases.iter().filter(|one| one.is_red());
-        for phase in red.filter(|one| one.phase == phase.phase) {
+        for phase in red.filter(|one| one.name() == phase.name()) {
             let (number, verdict) = (attempt.attempt, attempt.verdict);
             sections.push(format!("=== attempt {number}: {verdict} ===\n"));
             sections.extend(of_attempt(attempt, phase));
@@ -119,6 +119,7 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
             .into_iter()
             .flat_map(|failure| logs(&failure.logs)),
     );
+    sections.extend(logs(&phase.logs));
     if is_where_diagnostics_belong(cell, phase) {
         sections.extend(logs(&cell.quotes));
         sections.push(attachments(cell));
@@ -137,7 +138,7 @@ pub(super) fn of_run_failure(failure: &Failure) -> String {
 /// Diagnostics are taken when a phase goes wrong, so that is the case that shows them.
 fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
     let first = cell.red_phase();
-    first.is_some_and(|first| first.phase == phase.phase)
+    first.is_some_and(|first| first.name() == phase.name())
 }
 
 fn logs(tails: &[LogTail]) -> impl Iterator<Item = String> {

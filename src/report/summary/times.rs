@@ -24,7 +24,7 @@ pub(in crate::report) struct TimeRow<'a> {
 pub(in crate::report) fn phases(run: &RunModel) -> Vec<TimeRow<'_>> {
     let taken = run.cells.iter().flat_map(|cell| {
         let phases = cell.phases.iter().filter(|phase| was_run(&phase.outcome));
-        phases.map(|phase| (phase.phase.name(), phase.duration_ms, &cell.summary.id))
+        phases.map(|phase| (phase.name(), phase.duration_ms, &cell.summary.id))
     });
     ranked(taken)
 }

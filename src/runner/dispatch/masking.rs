@@ -10,7 +10,7 @@ use crate::secret::Secret;
 
 /// The texts that are not masked, because runs and reports are held together by them. What they have in common: the runner
 /// chooses them, or the user types them on the command line.
-const STRUCTURAL: [(&str, &str); 26] = [
+const STRUCTURAL: [(&str, &str); 27] = [
     ("at", "a time"),
     ("cell", "an id, which follows from the matrix"),
     ("cells", "ids, which follow from the matrix"),
@@ -18,6 +18,7 @@ const STRUCTURAL: [(&str, &str); 26] = [
         "cluster",
         "a name that the runner makes or the command line gives",
     ),
+    ("command", "the name of a command of the matrix file"),
     (
         "commands",
         "what people paste: paths and names of resources",

@@ -30,6 +30,7 @@ fn judge(view: &View, nodes: &[NodeName], requirements: &[Requirement]) -> Progr
             Progress::Done(Checked {
                 evidence,
                 warnings: registered_again(view, nodes),
+                ..Checked::default()
             })
         }
         Standing::Met(_) => Progress::waiting(Symptom::WrongNodes, members.evidence()),

@@ -3,6 +3,7 @@
 pub(super) mod assertions;
 pub(super) mod cleanup;
 pub(super) mod cluster;
+pub(super) mod command;
 mod counters;
 pub(super) mod images;
 pub(super) mod last_look;

@@ -18,5 +18,6 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     Ok(Checked {
         evidence,
         warnings: context.cluster.early_ends(),
+        ..Checked::default()
     })
 }

@@ -1,5 +1,6 @@
 //! Tests on real clusters. Each test that creates clusters is ignored unless it is asked for, and says how many it creates.
 
+mod commands;
 mod engine;
 mod existing;
 mod faults;

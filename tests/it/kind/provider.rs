@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use e2e_matrix::cluster::kind::{KindOptions, KindProvider};
-use e2e_matrix::cluster::{CellPlan, Cluster, ClusterName, Provider};
+use e2e_matrix::cluster::{CellPlan, Cluster, ClusterName, Provider, RunSurroundings};
 use e2e_matrix::deadline::{Deadline, RunClock};
 use e2e_matrix::event::{Evidence, Failure, Symptom};
 use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
@@ -91,6 +91,7 @@ impl Fixture {
             rendered,
             phases: PhaseSettings::default(),
             checks: Arc::default(),
+            run: RunSurroundings::default(),
             attempt: 1,
             output_name: "cells/cell".to_owned(),
             output: self.folder.path().join("output"),

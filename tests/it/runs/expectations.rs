@@ -14,7 +14,7 @@ use crate::support::{Scratch, record};
 /// Far longer than a run takes.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// A matrix of one cell, whose loops are so short that it takes seconds.
-const MATRIX: &str = r#"
+pub(super) const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]
 config = ["own"]
@@ -41,7 +41,7 @@ present = true
 "#;
 
 /// The exit code and the record of a run of [`MATRIX`] with `rest` behind it.
-fn run(place: &Scratch, rest: &str) -> (Option<i32>, RunModel) {
+pub(super) fn run(place: &Scratch, rest: &str) -> (Option<i32>, RunModel) {
     run_on(place, 1, rest)
 }
 

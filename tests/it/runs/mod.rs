@@ -2,6 +2,7 @@
 
 mod again;
 mod budget;
+mod commands;
 mod course;
 mod deployed;
 mod expectations;

@@ -13,7 +13,9 @@ use serde_json::Map;
 use tempfile::TempDir;
 
 use super::LocalProvider;
-use crate::cluster::{CellPlan, Cluster, ClusterName, NodeName, Programs, Provider};
+use crate::cluster::{
+    CellPlan, Cluster, ClusterName, NodeName, Programs, Provider, RunSurroundings,
+};
 use crate::deadline::{Deadline, RunClock};
 use crate::event::Failure;
 use crate::machine::{Ledger, Owner, StateFolder, outstanding, ports};
@@ -176,6 +178,7 @@ impl Lab {
             rendered: Arc::new(setup.rendered()),
             phases: PhaseSettings::default(),
             checks: Arc::default(),
+            run: RunSurroundings::default(),
             attempt: 1,
             output_name: "cells/cell".to_owned(),
             output: folder.path().join("output"),

@@ -1,7 +1,7 @@
 //! Cells × phases, counters per cell and node, and where the time went.
 
 use super::escape::{escape, folded, table};
-use crate::matrix::{Counter, Phase};
+use crate::matrix::Counter;
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
 use crate::report::summary::counters::{self, CounterRow};
@@ -18,7 +18,12 @@ pub(super) fn matrix(run: &RunModel) -> String {
         return String::new();
     }
     let mut head = vec![text::cell_column(run).to_owned(), "Kubernetes".to_owned()];
-    head.extend(Phase::ALL.map(|phase| phase.name().to_owned()));
+    let stages = run.stages();
+    head.extend(
+        stages
+            .iter()
+            .map(|(phase, command)| escape(command.unwrap_or(phase.name()))),
+    );
     head.extend(["time".to_owned(), "verdict".to_owned()]);
     let rows: Vec<_> = run.cells.iter().map(|cell| cell_row(run, cell)).collect();
     let starred = run
@@ -30,7 +35,7 @@ pub(super) fn matrix(run: &RunModel) -> String {
     } else {
         ""
     };
-    table(&head, &rows, 2..Phase::ALL.len() + 3) + note
+    table(&head, &rows, 2..stages.len() + 3) + note
 }
 
 fn cell_row(run: &RunModel, cell: &CellModel) -> Vec<String> {

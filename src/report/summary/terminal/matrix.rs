@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use comfy_table::{Cell, Table};
 
 use super::layout::{lay_out, table, table_width, toned, wrapped};
-use crate::matrix::Phase;
 use crate::record::model::{CellModel, RunModel};
 use crate::report::marks::{self, Mark, Tone};
 use crate::report::paint::Paint;
@@ -30,7 +29,12 @@ pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
 
 fn wide(run: &RunModel, paint: Paint) -> Table {
     let mut head = vec![text::cell_column(run).to_owned()];
-    head.extend(Phase::ALL.map(|phase| marks::phase_head(phase).to_owned()));
+    let stages = run.stages();
+    head.extend(
+        stages
+            .iter()
+            .map(|(phase, command)| command.unwrap_or(marks::phase_head(*phase)).to_owned()),
+    );
     head.extend(["time".to_owned(), "verdict".to_owned()]);
     let mut table = table(paint, head);
     for cell in &run.cells {
@@ -40,7 +44,7 @@ fn wide(run: &RunModel, paint: Paint) -> Table {
         });
         table.add_row(frame(cell, phases.collect()));
     }
-    lay_out(&mut table, &(1..Phase::ALL.len() + 2), 1);
+    lay_out(&mut table, &(1..stages.len() + 2), 1);
     table
 }
 
@@ -79,7 +83,9 @@ fn legend(run: &RunModel, sign: fn(Mark) -> String) -> String {
     {
         meanings.push("*: allowed to fail".to_owned());
     }
-    let names = Phase::ALL.map(Phase::name).join(", ");
+    let stages = run.stages().into_iter();
+    let names = stages.map(|(phase, command)| command.unwrap_or(phase.name()));
+    let names = names.collect::<Vec<_>>().join(", ");
     format!("phases: {names}; {}", meanings.join(", "))
 }
 

@@ -1,0 +1,262 @@
+//! A user's program on this machine: started with what is known of a cell, followed, and ended with everything that it started.
+//! Whether its end is a good one is not decided here.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::unix::pipe;
+use tokio::process::Command;
+
+use super::{CellPlan, NodeName};
+use crate::deadline::Deadline;
+use crate::error::chain;
+use crate::event::{Failure, Symptom};
+use crate::machine::marked::{MARK, Marked};
+use crate::machine::process::{Group, ProcessError};
+use crate::machine::{HostResource, absolute};
+use crate::matrix::HostCommand;
+
+/// How much output is kept, in bytes: the last ones.
+const OUTPUT_LIMIT: usize = 1 << 20;
+/// How long a program may take to end once it is asked to.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long to look for processes that have left the program's group, and for the rest of its output.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a program came to its end.
+#[derive(Debug)]
+pub(crate) enum CommandEnd<T> {
+    /// By itself, with exit code 0.
+    Succeeded,
+    /// By itself, with another exit code or by a signal, in words.
+    Failed(String),
+    /// Its time was up.
+    TimedOut,
+    /// It was stopped, for this reason.
+    Stopped(T),
+}
+
+impl<T> CommandEnd<T> {
+    fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Self::Succeeded,
+            (Some(code), _) => Self::Failed(format!("exit code {code}")),
+            (None, Some(signal)) => Self::Failed(format!("signal {signal}")),
+            (None, None) => Self::Failed(status.to_string()),
+        }
+    }
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub(crate) struct CommandRun<T> {
+    pub(crate) end: CommandEnd<T>,
+    /// What it printed, at most the last [`OUTPUT_LIMIT`] bytes, masked.
+    pub(crate) output: String,
+}
+
+/// What a program is told of a cell besides what was decided before.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    /// See [`super::Cluster::kubeconfig`].
+    pub(crate) kubeconfig: Option<OsString>,
+    pub(crate) mock_url: String,
+    pub(crate) nodes: Vec<NodeName>,
+}
+
+impl Surroundings {
+    fn variables(&self, plan: &CellPlan) -> Vec<(&'static str, OsString)> {
+        let names: Vec<_> = self.nodes.iter().map(NodeName::as_str).collect();
+        let mut variables: Vec<(_, OsString)> = vec![
+            ("CELL", plan.cell.id.as_str().into()),
+            ("CONFIG", plan.cell.variant.name.as_str().into()),
+            (
+                "KUBERNETES_VERSION",
+                plan.cell.kubernetes.to_string().into(),
+            ),
+            ("MOCK_URL", (&*self.mock_url).into()),
+            ("NAMESPACE", (&*plan.namespace).into()),
+            ("NODES", self.nodes.len().to_string().into()),
+            ("NODE_NAMES", names.join(" ").into()),
+            ("OUTPUT", absolute(plan.output.clone()).into()),
+            ("PROVIDER", plan.run.provider.into()),
+            ("RUN", (&*plan.run.id).into()),
+        ];
+        let kubeconfig = self.kubeconfig.clone();
+        variables.extend(kubeconfig.map(|value| ("KUBECONFIG", value)));
+        variables
+    }
+}
+
+/// Runs `command` for the cell of `plan` until it ends, `deadline` passes or `stop` ends. Nothing of it runs afterwards.
+pub(crate) async fn run<T>(
+    plan: &CellPlan,
+    command: &HostCommand,
+    surroundings: &Surroundings,
+    deadline: &Deadline,
+    stop: impl Future<Output = T>,
+) -> Result<CommandRun<T>, Failure> {
+    let mark = format!("{}/{}", plan.mark, command.name);
+    let resource = HostResource::Processes { mark: mark.clone() };
+    let unkept = |error| Failure::new(Symptom::FilesystemFailed, chain(&error));
+    plan.ledger.plan(&resource).map_err(unkept)?;
+    let (mut group, mut receiver) = match start(command, plan, &mark, surroundings) {
+        Ok(started) => started,
+        Err(failure) => {
+            plan.ledger.gone(&resource).map_err(unkept)?;
+            return Err(failure);
+        }
+    };
+    let mut output = Tail::default();
+    let end = {
+        let waiting = async {
+            tokio::select! {
+                biased;
+                status = group.wait() => status.map(CommandEnd::of),
+                reason = stop => Ok(CommandEnd::Stopped(reason)),
+                () = deadline.passed() => Ok(CommandEnd::TimedOut),
+            }
+        };
+        tokio::pin!(waiting);
+        tokio::select! {
+            biased;
+            end = &mut waiting => end,
+            () = output.read(&mut receiver) => waiting.await,
+        }
+    };
+    // It outlives this call by no more than that, whatever its program does.
+    let grace = plan.clock.deadline(GRACE);
+    let patience = plan.clock.deadline(PATIENCE);
+    let ended = group.terminate(&grace).await;
+    let (_, left) = Marked::Cell(mark).kill(&patience).await;
+    if left.is_empty() {
+        plan.ledger.gone(&resource).map_err(unkept)?;
+    }
+    // Without its writers, the pipe has an end.
+    if patience.run(output.read(&mut receiver)).await.is_err() {
+        tracing::debug!(command = %command.name, "the output has no end");
+    }
+    let end = end.map_err(|error| unfollowed(&error))?;
+    ended.map_err(|error| unfollowed(&error))?;
+    Ok(CommandRun {
+        end,
+        output: plan.mask.apply(&output.text()),
+    })
+}
+
+/// The program in a group of its own, and the end of the pipe that both its outputs go to.
+fn start(
+    command: &HostCommand,
+    plan: &CellPlan,
+    mark: &str,
+    surroundings: &Surroundings,
+) -> Result<(Group, pipe::Receiver), Failure> {
+    let unpiped = |error| {
+        let message = format!("failed to make a pipe: {}", chain(&error));
+        Failure::new(Symptom::ProcessFailed, message)
+    };
+    let (sender, receiver) = pipe::pipe().map_err(unpiped)?;
+    let stdout = sender.into_blocking_fd().map_err(unpiped)?;
+    let stderr = stdout.try_clone().map_err(unpiped)?;
+    let mut program = Command::new(&command.program);
+    program
+        .args(&command.arguments)
+        .current_dir(&plan.run.folder)
+        // A cell without a cluster must not lead to another one.
+        .env_remove("KUBECONFIG")
+        .envs(surroundings.variables(plan))
+        .env(MARK, mark)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr);
+    let group = Group::spawn(&mut program).map_err(|error| match &error {
+        ProcessError::Start { .. } => Failure::new(Symptom::BadConfiguration, chain(&error))
+            .with_remedy("check the program's first line (`#!…`), its format and its permissions"),
+        ProcessError::Follow { .. }
+        | ProcessError::TimedOut { .. }
+        | ProcessError::GivenUp { .. } => unfollowed(&error),
+    })?;
+    Ok((group, receiver))
+}
+
+fn unfollowed(error: &ProcessError) -> Failure {
+    Failure::new(Symptom::ProcessFailed, chain(error))
+}
+
+/// The end of an output.
+#[derive(Default)]
+struct Tail {
+    bytes: Vec<u8>,
+    /// How many bytes were left out before them.
+    dropped: usize,
+}
+
+impl Tail {
+    /// Reads until there is no more. May be dropped and called again.
+    async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin)) {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+            self.push(&buffer[..count]);
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        // Seldom, for it moves what stays.
+        if self.bytes.len() > 2 * OUTPUT_LIMIT {
+            self.shorten();
+        }
+    }
+
+    fn shorten(&mut self) {
+        let excess = self.bytes.len().saturating_sub(OUTPUT_LIMIT);
+        self.bytes.drain(..excess);
+        self.dropped += excess;
+    }
+
+    /// The text. It begins with a whole line, so that it can't hold a part of a secret that no mask finds.
+    fn text(mut self) -> String {
+        self.shorten();
+        if self.dropped == 0 {
+            return String::from_utf8_lossy(&self.bytes).into_owned();
+        }
+        let line_end = self.bytes.iter().position(|byte| *byte == b'\n');
+        let rest = line_end.map_or(&[][..], |end| &self.bytes[end + 1..]);
+        let dropped = self.dropped + self.bytes.len() - rest.len();
+        let rest = String::from_utf8_lossy(rest);
+        format!("[{dropped} bytes of output before this are left out]\n{rest}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_much_output_the_last_whole_lines_stay() {
+        let mut tail = Tail::default();
+        for number in 0..1_000_000 {
+            tail.push(format!("{number:07}\n").as_bytes());
+        }
+        let text = tail.text();
+        let (note, lines) = text.split_once('\n').unwrap();
+        let kept = OUTPUT_LIMIT - 8;
+        let dropped = 8_000_000 - kept;
+        assert_eq!(
+            note,
+            format!("[{dropped} bytes of output before this are left out]")
+        );
+        assert_eq!(lines.len(), kept);
+        assert!(lines.ends_with("0999999\n"));
+    }
+
+    #[test]
+    fn little_output_stays_as_it_is() {
+        let mut tail = Tail::default();
+        tail.push(b"a\nb");
+        assert_eq!(tail.text(), "a\nb");
+    }
+}

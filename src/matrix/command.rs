@@ -1,0 +1,100 @@
+//! The programs that a user lets run on the host after a phase.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use miette::SourceSpan;
+
+use super::{Matrix, Phase, Problem, Problems};
+
+/// One of `[[commands]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostCommand {
+    /// What it is called in reports and files.
+    pub name: CommandName,
+    /// The phase that it follows.
+    pub after: Phase,
+    /// The program: as the file names it, until [`locate`] has put its path there.
+    pub program: PathBuf,
+    /// The program's arguments.
+    pub arguments: Vec<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Where the file names the program.
+    pub(super) span: SourceSpan,
+}
+
+/// A command's name: letters, digits, `.`, `_` and `-`, for it becomes the name of a file and of a test case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandName(String);
+
+/// Why a text can't be a command's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandNameError {
+    /// It has the wrong form.
+    #[error(
+        "a command's name has letters, digits, `.`, `_` and `-`, begins with a letter or digit, and has at most {max} characters",
+        max = CommandName::MAX
+    )]
+    Form,
+    /// A phase or another test case of a cell has the name.
+    #[error("every cell has a test case of that name already")]
+    Taken,
+}
+
+impl CommandName {
+    /// The most characters.
+    pub const MAX: usize = 60;
+
+    /// Checks `text` against the grammar.
+    pub fn parse(text: &str) -> Result<Self, CommandNameError> {
+        let characters = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins_well || !text.chars().all(characters) || text.len() > Self::MAX {
+            return Err(CommandNameError::Form);
+        }
+        let mut taken = Phase::ALL
+            .map(Phase::name)
+            .into_iter()
+            .chain(["cell", "flaky"]);
+        if taken.any(|name| name == text) {
+            return Err(CommandNameError::Taken);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommandName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// Puts the path of its program into every command of `matrix`. `name` and `text` are the file's that it was parsed from; `find`
+/// gives the path of a program, or says why there is none.
+///
+/// # Errors
+/// Each program that can't be run, with its place.
+pub fn locate(
+    matrix: &mut Matrix,
+    (name, text): (&str, &str),
+    find: impl Fn(&std::path::Path) -> Result<PathBuf, String>,
+) -> Result<(), Problems> {
+    let mut problems = Vec::new();
+    for command in &mut matrix.checks.commands {
+        match find(&command.program) {
+            Ok(path) => command.program = path,
+            Err(fault) => {
+                let help = "a path is relative to the matrix file's folder; a bare name is looked up on the PATH";
+                problems.push(Problem::at(command.span, fault, "").with_help(help));
+            }
+        }
+    }
+    Problems::of(name, text, problems).map_or(Ok(()), Err)
+}

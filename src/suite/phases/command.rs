@@ -1,0 +1,97 @@
+//! A command of the user after a phase: its exit code is the verdict, its output the evidence.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{CommandEnd, CommandRun, Surroundings, run_command};
+use crate::event::{Evidence, Failure, LogTail, Symptom};
+use crate::matrix::HostCommand;
+use crate::suite::context::{Checked, Context, Outcome};
+use crate::suite::evidence;
+
+/// Why a command is stopped before its end.
+enum Stop {
+    Interrupted,
+    /// Something that the cell needs has broken.
+    Broken(Failure),
+}
+
+/// Runs `command` until it ends or `interruption` is cancelled, which gives none.
+pub(crate) async fn run(
+    context: &mut Context,
+    command: &HostCommand,
+    interruption: &CancellationToken,
+) -> Option<Outcome> {
+    match checked(context, command, interruption).await {
+        Ok(CommandRun { end, output }) => {
+            let log = evidence::keep_output(context, command.name.as_str(), &output).await;
+            judge(command, end, log)
+        }
+        Err(failure) => Some(Err(failure)),
+    }
+}
+
+async fn checked(
+    context: &mut Context,
+    command: &HostCommand,
+    interruption: &CancellationToken,
+) -> Result<CommandRun<Stop>, Failure> {
+    let connecting = context.deadline(command.after);
+    context.connect(&connecting).await?;
+    let surroundings = Surroundings {
+        kubeconfig: context.cluster.kubeconfig().await?,
+        mock_url: context.mock()?.url().to_owned(),
+        nodes: context.nodes(),
+    };
+    let stop = async {
+        tokio::select! {
+            biased;
+            () = interruption.cancelled() => Stop::Interrupted,
+            failure = context.cluster.broken() => Stop::Broken(failure),
+        }
+    };
+    let deadline = context.plan.clock.deadline(command.timeout);
+    run_command(&context.plan, command, &surroundings, &deadline, stop).await
+}
+
+/// None if the run was interrupted.
+fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogTail) -> Option<Outcome> {
+    let name = &command.name;
+    let failed = |message: String, evidence: Evidence| {
+        Failure::new(Symptom::CommandFailed, message).with_evidence([evidence])
+    };
+    let mut failure = match end {
+        CommandEnd::Succeeded => {
+            let checked = Checked {
+                evidence: vec![row("end", "exit code 0", "exit code 0", true)],
+                logs: vec![log],
+                ..Checked::default()
+            };
+            return Some(Ok(checked));
+        }
+        CommandEnd::Failed(how) => failed(
+            format!("`{name}` ended with {how}"),
+            row("end", "exit code 0", &how, false),
+        ),
+        CommandEnd::TimedOut => {
+            let timeout = humantime::format_duration(command.timeout);
+            failed(
+                format!("`{name}` was not done after {timeout}"),
+                row("end", &format!("within {timeout}"), "killed", false),
+            )
+        }
+        CommandEnd::Stopped(Stop::Broken(failure)) => failure,
+        CommandEnd::Stopped(Stop::Interrupted) => return None,
+    };
+    failure.logs.insert(0, log);
+    Some(Err(failure))
+}
+
+fn row(subject: &str, expected: &str, seen: &str, holds: bool) -> Evidence {
+    Evidence {
+        node: None,
+        subject: subject.to_owned(),
+        expected: expected.to_owned(),
+        seen: seen.to_owned(),
+        holds,
+    }
+}

@@ -1,0 +1,74 @@
+//! Commands of the matrix file against a real cluster: they reach it through KUBECONFIG, and its mock.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use e2e_matrix::event::Symptom;
+use e2e_matrix::record::model::PhaseOutcome;
+
+use crate::support::Scratch;
+use crate::support::inherited::inherited;
+use crate::support::record;
+
+/// Far more than the cluster takes.
+const PATIENCE: Duration = Duration::from_secs(600);
+const INHERITED: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT"];
+const MATRIX: &str = r#"
+[matrix]
+kubernetes = ["1.36"]
+nodes = [1]
+[run]
+ports = "any"
+[[commands]]
+name = "nodes"
+after = "readiness"
+run = ["./check.sh", "nodes"]
+[[commands]]
+name = "refused"
+after = "assertions"
+run = ["kubectl", "get", "namespace", "no-such-namespace"]
+"#;
+/// Every node of the cell is one of the cluster, its agents are there, and the mock has an answer.
+const CHECK: &str = r#"#!/bin/sh -e
+test "$(kubectl get "$1" -o jsonpath='{.items[*].metadata.name}')" = "$NODE_NAMES"
+kubectl -n "$NAMESPACE" get daemonset plexd
+curl -fsS "$MOCK_URL/test/assertions"
+"#;
+
+#[test]
+#[ignore = "needs kind (creates 1 cluster)"]
+fn a_command_reaches_the_cluster_of_its_cell() {
+    let place = Scratch::new();
+    let check = place.path().join("check.sh");
+    fs::write(&check, CHECK).unwrap();
+    fs::set_permissions(&check, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    let output = place
+        .command(&["--provider", "kind"])
+        .envs(inherited(&INHERITED))
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let run = record::read(&place);
+    let cell = record::cell(&run, "k8s-1.36-n1-default");
+    let command = |name: &str| {
+        cell.phases
+            .iter()
+            .find(|phase| phase.name() == name)
+            .unwrap()
+    };
+    let passed = command("nodes");
+    assert_eq!(passed.outcome, PhaseOutcome::Passed);
+    assert!(passed.logs[0].lines.concat().contains("registration_count"));
+    let failure = command("refused").failure().unwrap();
+    assert_eq!(failure.symptom, Symptom::CommandFailed);
+    let log = failure.logs[0].lines.concat();
+    assert!(
+        log.contains("namespaces \"no-such-namespace\" not found"),
+        "{log}"
+    );
+    record::assert_nothing_else_is_left(&place, &run);
+}

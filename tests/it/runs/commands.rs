@@ -1,0 +1,296 @@
+//! Commands of the matrix file after phases: what they are told, how their ends are told, and that nothing of them is left.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use e2e_matrix::event::{CellVerdict, FailureClass, Symptom};
+use e2e_matrix::matrix::Phase;
+use e2e_matrix::record::model::{CellModel, PhaseModel, PhaseOutcome};
+use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::expectations::{MATRIX, run};
+use crate::support::{Scratch, record};
+
+const CELL: &str = "k8s-1.36-n1-own";
+/// Far longer than a run takes.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Starts a child in its own group and one that leaves it, tells their ids and waits for an hour.
+const ENDLESS: &str = "/bin/sleep 3600 & echo $! >\"$1\"\n/usr/bin/setsid /bin/sleep 3600 & echo $! >>\"$1\"\n/bin/cat \"$1\" >\"$2\"\nwait\n";
+
+/// An executable script in `place`.
+fn script(place: &Scratch, name: &str, text: &str) {
+    let path = place.path().join(name);
+    fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn command<'c>(cell: &'c CellModel, name: &str) -> &'c PhaseModel {
+    let mut all = cell.phases.iter();
+    let found = all.find(|phase| phase.name() == name);
+    found.unwrap_or_else(|| panic!("{name} is in no record"))
+}
+
+/// The processes whose ids [`ENDLESS`] has told don't run any more.
+fn assert_all_are_gone(file: &Path) {
+    let ids = fs::read_to_string(file).unwrap();
+    assert_eq!(ids.lines().count(), 2, "{ids}");
+    // One that is only waiting to be reaped has no environment any more.
+    let environment = |id: &str| fs::read(Path::new("/proc").join(id).join("environ"));
+    let runs = |id: &&str| environment(id).is_ok_and(|environment| !environment.is_empty());
+    assert_eq!(
+        ids.lines().filter(runs).collect::<Vec<_>>(),
+        [] as [&str; 0]
+    );
+}
+
+#[test]
+fn a_command_is_told_about_its_cell_and_its_exit_code_is_the_verdict() {
+    let place = Scratch::new();
+    script(
+        &place,
+        "facts.sh",
+        "echo \"$CELL $CONFIG $KUBERNETES_VERSION $NODES [$NODE_NAMES] $NAMESPACE $PROVIDER $1\"\n\
+         echo \"$MOCK_URL\" >mock; echo \"$OUTPUT\" >output; echo \"$RUN\" >run\n\
+         echo on stderr >&2\ntest -z \"$KUBECONFIG\"\n",
+    );
+    script(&place, "fails.sh", "echo the last words; exit 3\n");
+    let (code, run) = run(
+        &place,
+        r#"
+        [[commands]]
+        name = "facts"
+        after = "readiness"
+        run = ["./facts.sh", "a b"]
+        [[commands]]
+        after = "assertions"
+        run = ["./fails.sh"]
+        timeout = "30s"
+        [[commands]]
+        name = "later"
+        after = "periodic"
+        run = ["./facts.sh"]
+        "#,
+    );
+    let cell = record::cell(&run, CELL);
+    assert_eq!(code, Some(1), "{:?}", cell.reason);
+    assert_eq!(
+        cell.reason.as_deref(),
+        Some("`fails.sh` ended with exit code 3")
+    );
+    let node = &cell.facts.as_ref().unwrap().nodes[0];
+    let passed = command(cell, "facts");
+    assert_eq!(
+        (passed.phase, &passed.outcome),
+        (Phase::Readiness, &PhaseOutcome::Passed)
+    );
+    assert_eq!(
+        passed.logs[0].lines,
+        [
+            format!("{CELL} own 1.36 1 [{node}] plexd-e2e local a b"),
+            "on stderr".to_owned()
+        ]
+    );
+    let failed = command(cell, "fails.sh");
+    let failure = failed.failure().unwrap();
+    assert_eq!(
+        (failure.symptom, failure.class()),
+        (Symptom::CommandFailed, FailureClass::Product)
+    );
+    assert_eq!(failure.logs[0].lines, ["the last words"]);
+    for skipped in ["request-bodies", "periodic", "later", "local-endpoint"] {
+        let reason = "`fails.sh` failed".to_owned();
+        assert_eq!(
+            command(cell, skipped).outcome,
+            PhaseOutcome::Skipped(reason),
+            "{skipped}"
+        );
+    }
+    let told = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
+    assert!(told("mock").starts_with("http://127.0.0.1:"));
+    assert_eq!(told("run").trim(), run.facts.as_ref().unwrap().run);
+    let output = Path::new(told("output").trim()).join("command-facts.log");
+    assert_eq!(fs::read_to_string(output).unwrap().lines().count(), 2);
+    reports_tell_each_command(&place);
+    record::assert_nothing_else_is_left(&place, &run);
+}
+
+fn reports_tell_each_command(place: &Scratch) {
+    let folder = record::folder(place);
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let junit = read("junit.xml");
+    let junit = Report::deserialize_from_str(&junit).unwrap();
+    let cases = &junit.test_suites[0].test_cases;
+    let case = |name: &str| {
+        cases
+            .iter()
+            .find(|case| case.name.as_str() == name)
+            .unwrap()
+    };
+    assert_eq!(cases.len(), Phase::ALL.len() + 3);
+    assert!(matches!(
+        case("facts").status,
+        TestCaseStatus::Success { .. }
+    ));
+    assert!(
+        case("facts")
+            .system_out
+            .as_ref()
+            .unwrap()
+            .as_str()
+            .contains("on stderr")
+    );
+    assert!(
+        matches!(&case("fails.sh").status, TestCaseStatus::NonSuccess { kind: NonSuccessKind::Failure, ty: Some(ty), .. } if ty.as_str() == "command-failed")
+    );
+    assert!(
+        case("fails.sh")
+            .system_out
+            .as_ref()
+            .unwrap()
+            .as_str()
+            .contains("the last words")
+    );
+    assert!(matches!(
+        case("later").status,
+        TestCaseStatus::Skipped { .. }
+    ));
+    let (summary, page) = (read("summary.md"), read("report.html"));
+    for report in [&summary, &page] {
+        for name in ["facts", "fails.sh", "later"] {
+            assert!(report.contains(name), "{name} is missing in {report}");
+        }
+    }
+    assert!(summary.contains("the last words") && page.contains("on stderr"));
+}
+
+#[test]
+fn what_a_command_prints_is_masked() {
+    let place = Scratch::new();
+    script(&place, "tell.sh", "echo \"a $1 b\"\n");
+    let matrix = MATRIX.replace("[run]", "[run]\nsecrets = [\"hunter2hunter2\"]");
+    let rest = "[[commands]]\nafter = \"readiness\"\nrun = [\"./tell.sh\", \"hunter2hunter2\"]\n";
+    fs::write(place.path().join("matrix.toml"), matrix + rest).unwrap();
+    let command = &mut place.command(&["--provider", "local"]);
+    assert_eq!(
+        command.timeout(PATIENCE).output().unwrap().status.code(),
+        Some(0)
+    );
+    let folder = record::folder(&place);
+    let file = folder.join("cells").join(CELL).join("command-tell.sh.log");
+    assert_eq!(fs::read_to_string(file).unwrap(), "a *** b\n");
+    let record = fs::read_to_string(folder.join("events.ndjson")).unwrap();
+    assert!(record.contains("a *** b") && !record.contains("hunter2"));
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_killed_with_everything_that_it_started() {
+    let place = Scratch::new();
+    script(&place, "endless.sh", ENDLESS);
+    let (code, run) = run(
+        &place,
+        "[[commands]]\nafter = \"readiness\"\nrun = [\"./endless.sh\", \"ids\", \"told\"]\ntimeout = \"2s\"\n",
+    );
+    let cell = record::cell(&run, CELL);
+    assert_eq!(code, Some(1), "{:?}", cell.reason);
+    assert_eq!(
+        cell.reason.as_deref(),
+        Some("`endless.sh` was not done after 2s")
+    );
+    assert_all_are_gone(&place.path().join("ids"));
+    record::assert_nothing_else_is_left(&place, &run);
+}
+
+#[test]
+fn a_signal_ends_a_command_with_everything_that_it_started() {
+    let place = Scratch::new();
+    script(&place, "endless.sh", ENDLESS);
+    let pipe = place.path().join("told");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let rest = "[[commands]]\nafter = \"assertions\"\nrun = [\"./endless.sh\", \"ids\", \"told\"]\ntimeout = \"1h\"\n";
+    fs::write(place.path().join("matrix.toml"), format!("{MATRIX}{rest}")).unwrap();
+    let mut process = place.process(&["--provider", "local"]);
+    let mut running = process
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Opens once the command writes to it.
+    fs::read_to_string(&pipe).unwrap();
+    kill_process(Pid::from_child(&running), Signal::INT).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+    let run = record::read(&place);
+    let cell = record::cell(&run, CELL);
+    assert_eq!(cell.verdict, CellVerdict::Interrupted);
+    assert_eq!(cell.red_phase().unwrap().name(), "endless.sh");
+    assert_eq!(command(cell, "cleanup").outcome, PhaseOutcome::Passed);
+    assert_all_are_gone(&place.path().join("ids"));
+    record::assert_nothing_else_is_left(&place, &run);
+}
+
+#[test]
+fn a_command_after_a_phase_that_is_not_run_is_skipped_and_one_that_can_t_start_is_a_configuration_failure()
+ {
+    let place = Scratch::new();
+    let broken = place.path().join("broken");
+    fs::write(&broken, "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, run) = run(
+        &place,
+        r#"
+        [phases.assertions]
+        run = false
+        [[commands]]
+        name = "never"
+        after = "assertions"
+        run = ["./broken"]
+        [[commands]]
+        after = "request-bodies"
+        run = ["./broken"]
+        "#,
+    );
+    let cell = record::cell(&run, CELL);
+    assert_eq!(code, Some(2), "{:?}", cell.reason);
+    let skipped = "the matrix file has `run = false` under `[phases.assertions]`".to_owned();
+    assert_eq!(
+        command(cell, "never").outcome,
+        PhaseOutcome::Skipped(skipped)
+    );
+    let failure = command(cell, "broken").failure().unwrap();
+    assert_eq!(failure.symptom, Symptom::BadConfiguration);
+    record::assert_nothing_else_is_left(&place, &run);
+}
+
+#[test]
+fn a_program_that_can_t_be_run_is_refused_before_anything_is_made() {
+    let place = Scratch::new();
+    fs::write(place.path().join("plain"), "").unwrap();
+    for (program, message) in [
+        ("./missing", "failed to find the program"),
+        ("./plain", "plain is not executable"),
+        ("./home", "home is not a file"),
+        ("bare", "there is no program `bare` on the PATH"),
+    ] {
+        let rest = format!("[[commands]]\nafter = \"readiness\"\nrun = [\"{program}\"]\n");
+        fs::write(place.path().join("matrix.toml"), format!("{MATRIX}{rest}")).unwrap();
+        let command = &mut place.command(&["--provider", "local"]);
+        let output = command.timeout(PATIENCE).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        let line = MATRIX.lines().count() + 3;
+        assert!(
+            stderr.contains(message) && stderr.contains(&format!("matrix.toml:{line}:")),
+            "{stderr}"
+        );
+        assert!(!place.path().join("target").exists());
+    }
+}
