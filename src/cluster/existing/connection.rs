@@ -208,6 +208,26 @@ mod tests {
     }
 
     #[test]
+    fn programs_are_led_to_the_context_that_was_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        fs::write(&file, CONFIG).unwrap();
+        let context_of = |is_current| {
+            let connection = Connection {
+                files: vec![file.clone()],
+                context: "two".to_owned(),
+                is_current,
+            };
+            let value = connection.kubeconfig(&folder.path().join("cell")).unwrap();
+            let files: Vec<_> = std::env::split_paths(&value).collect();
+            read(&files).unwrap().current_context.unwrap()
+        };
+        assert_eq!(context_of(false), "two");
+        // Nothing is to be changed.
+        assert_eq!(context_of(true), "one");
+    }
+
+    #[test]
     fn what_is_not_there_is_named() {
         let failure = choose(Some("three"), CONFIG).unwrap_err();
         assert_eq!(failure.symptom, Symptom::BadConfiguration);

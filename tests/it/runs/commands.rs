@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, FailureClass, Symptom};
@@ -204,28 +204,26 @@ fn a_command_that_takes_too_long_is_killed_with_everything_that_it_started() {
     record::assert_nothing_else_is_left(&place, &run);
 }
 
+/// A run in the middle of [`ENDLESS`], which follows a phase behind one that is not run.
+fn in_the_middle_of_a_command(place: &Scratch) -> Child {
+    script(place, "endless.sh", ENDLESS);
+    let pipe = place.path().join("told");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let rest = "[phases.request-bodies]\nrun = false\n[[commands]]\nafter = \"periodic\"\nrun = [\"./endless.sh\", \"ids\", \"told\"]\ntimeout = \"1h\"\n";
+    fs::write(place.path().join("matrix.toml"), format!("{MATRIX}{rest}")).unwrap();
+    let mut process = place.process(&["--provider", "local"]);
+    process.stdout(Stdio::null()).stderr(Stdio::null());
+    let running = process.spawn().unwrap();
+    // Opens once the command writes to it.
+    fs::read_to_string(&pipe).unwrap();
+    running
+}
+
 #[test]
 fn a_signal_ends_a_command_with_everything_that_it_started() {
     let place = Scratch::new();
-    script(&place, "endless.sh", ENDLESS);
-    let pipe = place.path().join("told");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let rest = "[[commands]]\nafter = \"assertions\"\nrun = [\"./endless.sh\", \"ids\", \"told\"]\ntimeout = \"1h\"\n";
-    fs::write(place.path().join("matrix.toml"), format!("{MATRIX}{rest}")).unwrap();
-    let mut process = place.process(&["--provider", "local"]);
-    let mut running = process
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // Opens once the command writes to it.
-    fs::read_to_string(&pipe).unwrap();
+    let mut running = in_the_middle_of_a_command(&place);
     kill_process(Pid::from_child(&running), Signal::INT).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(130));
     let run = record::read(&place);
@@ -235,6 +233,18 @@ fn a_signal_ends_a_command_with_everything_that_it_started() {
     assert_eq!(command(cell, "cleanup").outcome, PhaseOutcome::Passed);
     assert_all_are_gone(&place.path().join("ids"));
     record::assert_nothing_else_is_left(&place, &run);
+}
+
+#[test]
+fn what_a_command_of_a_killed_run_started_is_found_by_gc() {
+    let place = Scratch::new();
+    let mut running = in_the_middle_of_a_command(&place);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let gc = place.command(&["gc"]).timeout(PATIENCE).output().unwrap();
+    assert!(gc.status.success());
+    assert_all_are_gone(&place.path().join("ids"));
+    record::assert_nothing_else_is_left(&place, &record::read(&place));
 }
 
 #[test]

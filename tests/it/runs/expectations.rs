@@ -49,6 +49,7 @@ fn run_on(place: &Scratch, nodes: u32, rest: &str) -> (Option<i32>, RunModel) {
     let matrix = MATRIX.replace("config = [", &format!("nodes = [{nodes}]\nconfig = ["));
     fs::write(place.path().join("matrix.toml"), matrix + rest).unwrap();
     let command = &mut place.command(&["--provider", "local"]);
+    command.env("KUBECONFIG", "of-another-cluster");
     let output = command.timeout(PATIENCE).output().unwrap();
     (output.status.code(), record::read(place))
 }
