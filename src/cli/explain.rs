@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::matrix_file::{self, Selected};
 use super::options::{ExplainOptions, SelectOptions, ShardOptions};
 use crate::matrix::nearest::nearest;
-use crate::matrix::{Cell, Counter};
+use crate::matrix::{Cell, Counter, Matrix, Phase};
 use crate::report::aligned;
 use crate::runner::{self, ExplainRequest, Explanation, Setting};
 
@@ -38,6 +38,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     if let Some(provider) = options.provider {
         matrix.run.provider = provider.into();
     }
+    let suite = suite(&matrix);
     let request = ExplainRequest {
         path,
         matrix,
@@ -47,7 +48,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     };
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let explained = runtime.block_on(runner::explain(request));
-    let text = text(&cell, &explained.map_err(CliError::Session)?);
+    let text = text(&cell, &explained.map_err(CliError::Session)?, &suite);
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => Ok(Exit::Passed),
         // The reader has seen enough.
@@ -59,7 +60,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     }
 }
 
-fn text(cell: &Cell, explained: &Explanation) -> String {
+fn text(cell: &Cell, explained: &Explanation, suite: &str) -> String {
     let mut text = String::new();
     let [agent, mock] = &explained.images;
     let reason = explained.reason.as_ref();
@@ -84,6 +85,9 @@ fn text(cell: &Cell, explained: &Explanation) -> String {
         &settings(&explained.environment),
     );
     section(&mut text, "Expectations", &expectations(cell));
+    if !suite.is_empty() {
+        section(&mut text, "Changes to the suite", suite);
+    }
     if let Some(cluster) = &explained.cluster {
         let title = format!("Cluster configuration for {}", explained.provider);
         section(&mut text, &title, cluster);
@@ -108,6 +112,33 @@ fn settings(settings: &[Setting]) -> String {
         format!("{key} = {value}  # {origin}\n")
     };
     settings.iter().map(line).collect()
+}
+
+/// What the matrix file adds to the suite of each cell, and what it leaves out; one line each.
+fn suite(matrix: &Matrix) -> String {
+    let skipped = Phase::ALL.into_iter();
+    let skipped = skipped.filter(|phase| !matrix.phases.runs(*phase));
+    let skipped = skipped.map(|phase| format!("phase {phase} is skipped\n"));
+    let checks = matrix.checks.bodies.iter().map(|check| {
+        let endpoint = check.endpoint.body().unwrap_or_default();
+        let (pointer, condition) = (&check.pointer, &check.condition);
+        format!(
+            "check {}: {pointer} of the last {endpoint} body is {condition}\n",
+            check.name
+        )
+    });
+    let commands = matrix.checks.commands.iter().map(|command| {
+        let program = std::iter::once(command.program.display().to_string());
+        let line: Vec<String> = program.chain(command.arguments.iter().cloned()).collect();
+        let timeout = humantime::format_duration(command.timeout);
+        format!(
+            "command {} after {}: {} (timeout {timeout})\n",
+            command.name,
+            command.after,
+            line.join(" ")
+        )
+    });
+    skipped.chain(checks).chain(commands).collect()
 }
 
 fn expectations(cell: &Cell) -> String {

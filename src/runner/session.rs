@@ -150,6 +150,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         provider,
         sourced,
     } = Ground::of(&session.path, &session.matrix, runner, secrets).await?;
+    let folder_of_matrix = base(&session.path);
     let settings = &session.matrix.run;
     sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
     let mask = sourced.mask();
@@ -200,7 +201,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
             cluster: session.cluster,
             phases: session.matrix.phases,
             checks: Arc::new(session.matrix.checks),
-            base,
+            base: folder_of_matrix,
             folder,
             ledger,
             clock,

@@ -75,12 +75,7 @@ impl<'c> Check<'c> {
         Self {
             endpoint: check.endpoint,
             subject: check.name.clone(),
-            expected: match &check.condition {
-                Condition::Present => "present".to_owned(),
-                Condition::Type(kind) => kind.to_string(),
-                Condition::Equals(value) => value.to_string(),
-                Condition::Matches(pattern) => format!("a string that matches `{pattern}`"),
-            },
+            expected: check.condition.to_string(),
             judge: Box::new(|body| {
                 let value = check.pointer.find(body).ok_or(MISSING)?;
                 holds(&check.condition, value)

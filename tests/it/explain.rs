@@ -18,6 +18,19 @@ agent = { heartbeat = { interval = "500ms" }, api = { token = "a-secret-of-mine"
 env = { LOG_LEVEL = "debug" }
 expect = { heartbeat_count = 4, drift_count = { exactly = 2 } }
 kind = { networking = { ipFamily = "dual" } }
+
+[phases.periodic]
+run = false
+
+[[checks]]
+endpoint = "heartbeat"
+pointer = "/timestamp"
+matches = "Z$"
+
+[[commands]]
+name = "look"
+after = "readiness"
+run = ["/bin/true", "twice"]
 "#;
 
 const AGENT: &str = "api:\n  url: ${e2e.mock-url}\nheartbeat:\n  interval: 30s\n  jitter: 0\n";
@@ -93,6 +106,19 @@ fn expectations_are_shown_per_node_and_in_total() {
     assert_eq!(row("heartbeat_count"), ["heartbeat_count", ">= 4", ">= 12"]);
     assert_eq!(row("drift_count"), ["drift_count", "= 2", "= 6"]);
     assert_eq!(row("audit_count"), ["audit_count", ">= 1", ">= 3"]);
+}
+
+#[test]
+fn what_the_matrix_file_changes_of_the_suite_is_shown() {
+    let text = explain(&place(), "k8s-1.34-n3-quick", "local");
+    assert_eq!(
+        section(&text, "Changes to the suite"),
+        [
+            "phase periodic is skipped",
+            "check heartbeat/timestamp: /timestamp of the last heartbeat body is a string that matches `Z$`",
+            "command look after readiness: /bin/true twice (timeout 1m)",
+        ]
+    );
 }
 
 #[test]
