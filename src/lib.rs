@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod deadline;
 pub mod error;
 pub mod event;
+pub mod excerpt;
 pub mod machine;
 pub mod manifest;
 pub mod matrix;

@@ -26,7 +26,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::deadline::Deadline;
-use crate::event::{CellFacts, Evidence, Execution, Failure, LogTail, Step};
+use crate::event::{CellFacts, Evidence, Execution, Failure, Step};
+use crate::excerpt::Log;
 use crate::machine::Ledger;
 use crate::machine::budget::Need;
 use crate::manifest::Shared;
@@ -206,12 +207,12 @@ pub trait Cluster: Send + Sync {
     /// Raced against every wait of the later phases.
     async fn broken(&self) -> Failure;
 
-    /// The whole log of the agent that runs on `node` now.
+    /// The log of the agent that runs on `node` now.
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure>;
 
-    /// The last `lines` lines of the logs that matter: the agents' (of `node` alone, where one is named) and the mock's. Never fails:
-    /// what can't be read says so in its lines.
-    async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail>;
+    /// The logs that matter, without secrets: the agents' (of `node` alone, where one is named) and the mock's. Never fails: what
+    /// can't be read says so in its lines.
+    async fn logs(&self, node: Option<&NodeName>) -> Vec<Log>;
 
     /// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each. Returns what shows that they
     /// are other ones.

@@ -204,13 +204,16 @@ impl Evidence {
     }
 }
 
-/// The last lines of a log that matter to a failure.
+/// The lines of a log that matter to a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct LogTail {
+pub struct LogExcerpt {
     /// Whose log, such as `plexd on plexd-e2e-…-worker`.
     pub source: String,
-    /// The lines, oldest first, as they came.
+    /// The lines, oldest first, as they came, with a mark where some are left out.
     pub lines: Vec<String>,
+    /// The file that has the log, relative to the run's folder; none where it is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// Why a phase failed.
@@ -228,7 +231,7 @@ pub struct Failure {
     pub evidence: Vec<Evidence>,
     /// Logs that matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logs: Vec<LogTail>,
+    pub logs: Vec<LogExcerpt>,
 }
 
 impl Failure {
@@ -260,9 +263,10 @@ impl Failure {
     /// Adds a log.
     #[must_use]
     pub fn with_log(mut self, source: impl Into<String>, lines: Vec<String>) -> Self {
-        self.logs.push(LogTail {
+        self.logs.push(LogExcerpt {
             source: source.into(),
             lines,
+            file: None,
         });
         self
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Failure, FailureClass, LogTail};
+use super::{Evidence, Failure, FailureClass, LogExcerpt};
 use crate::matrix::Phase;
 
 /// How a phase's work was done on this provider.
@@ -59,7 +59,7 @@ pub struct PhaseResult {
     pub warnings: Vec<String>,
     /// The end of what a command printed that passed; a failure brings its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logs: Vec<LogTail>,
+    pub logs: Vec<LogExcerpt>,
 }
 
 impl PhaseResult {

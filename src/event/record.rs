@@ -107,7 +107,7 @@ pub enum Event {
         /// The files, relative to the run's folder.
         files: Vec<String>,
         /// What the report quotes of them.
-        quotes: Vec<super::LogTail>,
+        quotes: Vec<super::LogExcerpt>,
     },
     /// The counters that a cell's mock had, read for the last time.
     Counters {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(crate) use super::marks::Mark;
 use crate::event::{
     CellFacts, CellSummary, CellVerdict, CounterTable, Event, Evidence, Execution, Failure,
-    FailureClass, FlakyResult, HostFacts, LogTail, MachineLoad, NodeCounters, PhaseResult,
+    FailureClass, FlakyResult, HostFacts, LogExcerpt, MachineLoad, NodeCounters, PhaseResult,
     PhaseStatus, Record, RunFacts, RunVerdict, Severity, Step, Symptom, VERSION,
 };
 use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
@@ -362,9 +362,10 @@ impl Script {
         self.say(Event::Diagnostics {
             cell: plan.id(),
             files: vec![format!("cells/{}/pods.txt", plan.id())],
-            quotes: vec![LogTail {
+            quotes: vec![LogExcerpt {
                 source: "pods".to_owned(),
                 lines: vec!["plexd-x   0/1   CrashLoopBackOff".to_owned()],
+                file: None,
             }],
         });
         if phase == Phase::Cluster {

@@ -14,7 +14,8 @@ use super::{evidence, expectations, phases};
 use crate::cluster::{CellPlan, Cluster};
 use crate::deadline::milliseconds;
 use crate::event::{
-    CellEnd, Emitter, Event, Execution, Failure, PhaseResult, PhaseStatus, Symptom, Termination,
+    CellEnd, Emitter, Event, Execution, Failure, LogExcerpt, PhaseResult, PhaseStatus, Symptom,
+    Termination,
 };
 use crate::matrix::{HostCommand, Phase};
 
@@ -316,7 +317,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         });
     }
 
-    /// Adds the last lines of the logs that matter to a failure that agents or mock had a part in.
+    /// Adds what matters of the logs to a failure that agents or mock had a part in.
     async fn with_logs(&self, phase: Phase, end: PhaseEnd) -> PhaseEnd {
         match end {
             PhaseEnd::Done(Err(failure)) if phase >= Phase::Readiness => {
@@ -331,8 +332,10 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     /// Collects what helps to understand the failure, while it is still there.
     async fn diagnose(&self) {
         let deadline = self.context.plan.clock.deadline(DIAGNOSTICS_BUDGET);
-        let collecting =
-            AssertUnwindSafe(evidence::collect(&self.context, &deadline)).catch_unwind();
+        let failures = self.end.failures.iter();
+        let told: Vec<LogExcerpt> = failures.flat_map(|failure| failure.logs.clone()).collect();
+        let collecting = evidence::collect(&self.context, &told, &deadline);
+        let collecting = AssertUnwindSafe(collecting).catch_unwind();
         match deadline.run(collecting).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => self.warn("the collection of diagnostics panicked"),

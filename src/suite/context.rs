@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::mock::MockClient;
 use crate::cluster::{CellPlan, Cleared, Cluster, NodeName};
 use crate::deadline::Deadline;
-use crate::event::{Emitter, Event, Evidence, Failure, LogTail, Symptom};
+use crate::event::{Emitter, Event, Evidence, Failure, LogExcerpt, Symptom};
 use crate::matrix::Phase;
 
 /// What was found before the first cell, the same for all of them.
@@ -25,7 +25,7 @@ pub(crate) struct Context {
 pub(crate) struct Checked {
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) warnings: Vec<String>,
-    pub(crate) logs: Vec<LogTail>,
+    pub(crate) logs: Vec<LogExcerpt>,
 }
 
 impl From<Vec<Evidence>> for Checked {

@@ -5,9 +5,10 @@ use std::path::Path;
 use super::context::Context;
 use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
-use crate::event::{Event, Failure, LogTail};
+use crate::event::{Event, Failure, LogExcerpt};
+use crate::excerpt::{self, Log};
 
-/// How many lines of each log a report quotes, as many as the seed prints.
+/// How many lines of each log a report quotes at most, as many as the seed prints.
 const LINES: usize = 50;
 
 /// A cell of more nodes shows one node's log where a failure blames none.
@@ -28,30 +29,35 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
             .then(|| known.first().cloned())
             .flatten()
     });
-    let tails = context.cluster.log_tails(node.as_ref(), LINES).await;
-    let missing = tails
-        .into_iter()
-        .filter(|tail| !failure.logs.iter().any(|log| log.source == tail.source));
-    let missing: Vec<LogTail> = missing.map(|tail| masked(context, tail)).collect();
-    failure.logs.extend(missing);
+    for log in context.cluster.logs(node.as_ref()).await {
+        if !failure.logs.iter().any(|told| told.source == log.source) {
+            failure.logs.push(quote(context, &log).await);
+        }
+    }
     failure
 }
 
-/// Collects diagnostics, writes them into the cell's folder and says so.
-pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
+/// Collects diagnostics, writes them into the cell's folder and says so. The logs in `told` are quoted by a failure already.
+pub(crate) async fn collect(context: &Context, told: &[LogExcerpt], deadline: &Deadline) {
     let diagnostics = context.cluster.diagnostics(deadline).await;
     let (mut files, mut quotes) = (Vec::new(), Vec::new());
     for Diagnostic { file, text, quoted } in diagnostics {
         let text = context.plan.mask.apply(&text);
         if quoted {
-            quotes.push(LogTail {
+            quotes.push(LogExcerpt {
                 source: file.clone(),
                 lines: last_lines(&text, LINES),
+                file: None,
             });
         }
-        match write(&context.plan.output, &file, &text).await {
-            Ok(()) => files.push(format!("{}/{file}", context.plan.output_name)),
-            Err(error) => unwritten(context, &file, error),
+        files.extend(keep(context, &file, &text).await);
+    }
+    files.extend(told.iter().filter_map(|log| log.file.clone()));
+    for log in context.cluster.logs(None).await {
+        if !told.iter().any(|told| told.source == log.source) {
+            let quoted = quote(context, &log).await;
+            files.extend(quoted.file.clone());
+            quotes.push(quoted);
         }
     }
     context.events.emit(Event::Diagnostics {
@@ -62,19 +68,41 @@ pub(crate) async fn collect(context: &Context, deadline: &Deadline) {
 }
 
 /// Writes what the program called `name` has printed into the cell's folder. Returns the last lines, for the reports.
-pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> LogTail {
-    let file = format!("command-{name}.log");
-    match write(&context.plan.output, &file, text).await {
-        Ok(()) => context.events.emit(Event::Diagnostics {
+pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> LogExcerpt {
+    let source = format!("command-{name}.log");
+    let file = keep(context, &source, text).await;
+    if let Some(file) = &file {
+        context.events.emit(Event::Diagnostics {
             cell: context.plan.cell.id.clone(),
-            files: vec![format!("{}/{file}", context.plan.output_name)],
+            files: vec![file.clone()],
             quotes: Vec::new(),
-        }),
-        Err(error) => unwritten(context, &file, error),
+        });
     }
-    LogTail {
-        source: file,
+    LogExcerpt {
+        source,
         lines: last_lines(text, LINES),
+        file,
+    }
+}
+
+/// Writes a log into the cell's folder and chooses what is quoted of it.
+async fn quote(context: &Context, log: &Log) -> LogExcerpt {
+    let name = format!("{}.log", log.source.replace(' ', "-"));
+    LogExcerpt {
+        source: log.source.clone(),
+        lines: excerpt::excerpt(log, LINES),
+        file: keep(context, &name, &log.text()).await,
+    }
+}
+
+/// Writes a file into the cell's folder. Returns its name in reports; none if it can't be written, which is said.
+async fn keep(context: &Context, file: &str, text: &str) -> Option<String> {
+    match write(&context.plan.output, file, text).await {
+        Ok(()) => Some(format!("{}/{file}", context.plan.output_name)),
+        Err(error) => {
+            unwritten(context, file, error);
+            None
+        }
     }
 }
 
@@ -98,14 +126,6 @@ async fn write(folder: &Path, file: &str, text: &str) -> std::io::Result<()> {
     let path = folder.join(file);
     tokio::fs::create_dir_all(path.parent().unwrap_or(folder)).await?;
     tokio::fs::write(path, text).await
-}
-
-fn masked(context: &Context, tail: LogTail) -> LogTail {
-    let lines = tail.lines.iter().map(|line| context.plan.mask.apply(line));
-    LogTail {
-        lines: lines.collect(),
-        source: tail.source,
-    }
 }
 
 fn last_lines(text: &str, count: usize) -> Vec<String> {

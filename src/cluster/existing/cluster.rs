@@ -20,7 +20,8 @@ use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
 use crate::deadline::Deadline;
 use crate::error::chain;
-use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::excerpt::Log;
 use crate::machine::{LedgerContents, LedgerError, is_dead};
 use crate::manifest::Object;
 
@@ -270,8 +271,8 @@ impl Cluster for ExistingCluster {
         self.tenant.agent_log(node).await
     }
 
-    async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
-        self.tenant.log_tails(node, lines).await
+    async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
+        self.tenant.logs(node).await
     }
 
     async fn restart(
@@ -282,13 +283,12 @@ impl Cluster for ExistingCluster {
         self.tenant.restart(nodes, deadline).await
     }
 
-    async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic> {
+    async fn diagnostics(&self, _deadline: &Deadline) -> Vec<Diagnostic> {
         let plan = &self.tenant.plan;
         let Some(kube) = self.tenant.kube.get() else {
             return Vec::new();
         };
-        let collected = deadline.run(diagnostics::collect(plan, &kube)).await;
-        let mut found = collected.unwrap_or_default();
+        let mut found = diagnostics::collect(&kube);
         for diagnostic in &mut found {
             diagnostic.text = diagnostics::mask(plan, &diagnostic.text);
         }

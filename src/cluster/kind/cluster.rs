@@ -16,7 +16,8 @@ use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
 use crate::deadline::Deadline;
-use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::excerpt::Log;
 use crate::matrix::CellId;
 
 /// A kind cluster.
@@ -198,8 +199,8 @@ impl Cluster for KindCluster {
         self.tenant.agent_log(node).await
     }
 
-    async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
-        self.tenant.log_tails(node, lines).await
+    async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
+        self.tenant.logs(node).await
     }
 
     async fn restart(

@@ -26,7 +26,7 @@ pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -
         let mut found = Vec::new();
         let mut snapshot = None;
         if let Some(kube) = tenant.kube.get() {
-            found.extend(diagnostics::collect(&tenant.plan, &kube).await);
+            found.extend(diagnostics::collect(&kube));
             snapshot = Some(kube.view.snapshot());
         }
         let failed = failed_nodes(work, snapshot.as_ref());

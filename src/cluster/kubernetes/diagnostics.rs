@@ -8,30 +8,20 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
+use super::Kube;
 use super::health::{is_node_ready, is_pod_ready, place};
 use super::ready::state;
 use super::watch::Snapshot;
-use super::{Kube, logs};
 use crate::cluster::{CellPlan, Diagnostic};
-use crate::event::LogTail;
-
-/// How many lines of each log.
-const LINES: usize = 50;
 
 /// Collects what the API server knows. To be masked before it is kept.
-pub(crate) async fn collect(plan: &CellPlan, kube: &Kube) -> Vec<Diagnostic> {
+pub(crate) fn collect(kube: &Kube) -> Vec<Diagnostic> {
     let snapshot = kube.view.snapshot();
-    let mut found = vec![
+    vec![
         file("pods.txt", pods(&snapshot), true),
         file("daemonset.txt", daemon_set(&snapshot), true),
         file("nodes.txt", nodes(&snapshot), false),
-    ];
-    let tails = logs::tails(plan, kube, None, LINES).await;
-    found.extend(tails.into_iter().map(|tail: LogTail| {
-        let name = format!("{}.log", tail.source.replace(' ', "-"));
-        file(&name, tail.lines.join("\n") + "\n", true)
-    }));
-    found
+    ]
 }
 
 /// A file of diagnostics; `quoted` where reports show its last lines.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use kube::{Api, ResourceExt};
@@ -13,13 +14,14 @@ use super::pods::Owner;
 use super::ready::agent_pod;
 use crate::cluster::{CellPlan, NodeName};
 use crate::error::chain;
-use crate::event::{Failure, LogTail, Symptom};
+use crate::event::{Failure, Symptom};
+use crate::excerpt::{Collector, Log, Written};
 
 /// How long reading one log may take: a cluster that has failed may not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The whole log of the agent on `node`.
-pub(crate) async fn whole(
+/// The log of the agent on `node`.
+pub(crate) async fn of_agent(
     plan: &CellPlan,
     kube: &Kube,
     node: &NodeName,
@@ -27,22 +29,19 @@ pub(crate) async fn whole(
     let snapshot = kube.view.snapshot();
     let missing = || Failure::new(Symptom::AgentNotReady, format!("no agent runs on {node}"));
     let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
-    let log = read(plan, kube, (pod, Owner::Agent), None).await;
-    log.map_err(|why| {
+    let processes = read(plan, kube, (pod, Owner::Agent)).await;
+    let processes = processes.map_err(|why| {
         Failure::new(
             Symptom::ApiServerGone,
             format!("failed to read the log of the agent on {node}: {why}"),
         )
-    })
+    })?;
+    let source = String::new();
+    Ok(Log { source, processes }.text())
 }
 
-/// The last `lines` lines of every agent's log, or that of the one on `node`, and of the mock's.
-pub(crate) async fn tails(
-    plan: &CellPlan,
-    kube: &Kube,
-    node: Option<&NodeName>,
-    lines: usize,
-) -> Vec<LogTail> {
+/// Every agent's log, or that of the one on `node`, and the mock's.
+pub(crate) async fn all(plan: &CellPlan, kube: &Kube, node: Option<&NodeName>) -> Vec<Log> {
     let snapshot = kube.view.snapshot();
     let owned = snapshot
         .pods
@@ -55,62 +54,78 @@ pub(crate) async fn tails(
         })
         .collect();
     pods.sort_by_key(|(pod, owner)| (*owner == Owner::Mock, place(pod).to_owned()));
-    let tails = pods.into_iter().map(|pod| tail(plan, kube, pod, lines));
-    join_all(tails).await
+    let logs = pods.into_iter().map(|pod| log(plan, kube, pod));
+    join_all(logs).await
 }
 
-async fn tail(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner), lines: usize) -> LogTail {
+async fn log(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner)) -> Log {
     let who = match owner {
         Owner::Agent => "plexd".to_owned(),
         Owner::Mock => "mock-api".to_owned(),
         Owner::Other | Owner::System => pod.name_any(),
     };
-    let limit = i64::try_from(lines).unwrap_or(i64::MAX);
-    let text = read(plan, kube, (pod, owner), Some(limit)).await;
-    let text = text.unwrap_or_else(|why| format!("(its log can't be read: {why})"));
-    LogTail {
-        source: format!("{who} on {}", place(pod)),
-        lines: text.lines().map(str::to_owned).collect(),
+    let source = format!("{who} on {}", place(pod));
+    match read(plan, kube, (pod, owner)).await {
+        Ok(processes) => Log { source, processes },
+        Err(why) => Log::unreadable(source, &why),
     }
 }
 
-/// The log of a pod's program: of the one before, where it is waiting to be started again.
+/// What the processes of a pod's program wrote: the kubelet keeps the last two.
 async fn read(
     plan: &CellPlan,
     kube: &Kube,
     (pod, owner): (&Pod, Owner),
-    tail_lines: Option<i64>,
-) -> Result<String, String> {
+) -> Result<Vec<Written>, String> {
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let name = pod.name_any();
-    let mut parameters = LogParams {
-        container: program(plan, owner),
-        tail_lines,
-        ..LogParams::default()
+    let of = async |previous| {
+        let parameters = LogParams {
+            container: program(plan, owner),
+            previous,
+            ..LogParams::default()
+        };
+        let stream = pods.log_stream(&name, &parameters).await;
+        let written = collect(stream.map_err(|error| chain(&error))?).await?;
+        Ok::<Written, String>(written.map(|line| plan.mask.apply(line)))
     };
     let reading = async {
-        let log = pods.logs(&name, &parameters).await;
-        if !was_restarted(pod) && log.as_ref().is_ok_and(|log| !log.trim().is_empty()) {
-            return log;
+        let current = of(false).await;
+        if !was_restarted(pod) && current.as_ref().is_ok_and(|written| !written.is_empty()) {
+            return Ok(vec![current?]);
         }
-        parameters.previous = true;
-        match pods.logs(&name, &parameters).await {
-            Ok(before) if !is_lost(&before) => Ok(before + &log.unwrap_or_default()),
-            Ok(_) | Err(_) => log,
+        match of(true).await {
+            // While a container waits to be started again, its current log is that of the process before.
+            Ok(before) if !is_lost(&before) && Ok(&before) != current.as_ref() => {
+                Ok([before].into_iter().chain(current).collect())
+            }
+            Ok(_) | Err(_) => Ok(vec![current?]),
         }
     };
     let deadline = plan.clock.deadline(PATIENCE);
-    let log = deadline
+    deadline
         .run(reading)
         .await
-        .map_err(|timed_out| timed_out.to_string())?;
-    let log = log.map_err(|error| chain(&error))?;
-    Ok(plan.mask.apply(&log))
+        .map_err(|timed_out| timed_out.to_string())?
+}
+
+async fn collect(stream: impl AsyncBufRead) -> Result<Written, String> {
+    let mut stream = std::pin::pin!(stream);
+    let mut collector = Collector::default();
+    loop {
+        let piece = stream.fill_buf().await.map_err(|error| chain(&error))?;
+        if piece.is_empty() {
+            return Ok(collector.finish());
+        }
+        collector.feed(piece);
+        let length = piece.len();
+        stream.consume_unpin(length);
+    }
 }
 
 /// The kubelet answers with a sentence where the log of an earlier container is gone already.
-fn is_lost(log: &str) -> bool {
-    log.starts_with("unable to retrieve container logs")
+fn is_lost(written: &Written) -> bool {
+    written.starts_with("unable to retrieve container logs")
 }
 
 fn was_restarted(pod: &Pod) -> bool {

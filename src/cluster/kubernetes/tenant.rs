@@ -22,7 +22,8 @@ use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Forward, LONGEST_FIRST_PROBE, LONGEST_RECOVERY, NodeName, StepLog};
 use crate::deadline::Deadline;
 use crate::error::chain;
-use crate::event::{Evidence, Failure, LogTail, Symptom};
+use crate::event::{Evidence, Failure, Symptom};
+use crate::excerpt::Log;
 use crate::manifest::Object;
 
 /// Longer than any run, for a wait that something else ends.
@@ -298,16 +299,16 @@ impl Tenant {
         }
     }
 
-    /// The whole log of the agent on `node`.
+    /// The log of the agent on `node`.
     pub(crate) async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
         let kube = self.kube.reached().await?;
-        logs::whole(&self.plan, &kube, node).await
+        logs::of_agent(&self.plan, &kube, node).await
     }
 
-    /// The last `lines` lines of the logs that matter.
-    pub(crate) async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
+    /// The logs that matter.
+    pub(crate) async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         match self.kube.get() {
-            Some(kube) => logs::tails(&self.plan, &kube, node, lines).await,
+            Some(kube) => logs::all(&self.plan, &kube, node).await,
             None => Vec::new(),
         }
     }

@@ -64,6 +64,8 @@ pub(super) struct PodStatus {
     pub(super) node: NodeName,
     pub(super) uid: String,
     pub(super) log: PathBuf,
+    /// How long the log was when each of its processes started.
+    pub(super) starts: Vec<u64>,
     pub(super) created: Timestamp,
     pub(super) state: State,
     pub(super) ready: bool,
@@ -105,6 +107,11 @@ impl PodStatus {
     /// Whether it was given up.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.state, State::CrashLoop | State::Lost)
+    }
+
+    /// What its log is called in reports.
+    pub(super) fn log_source(&self) -> String {
+        format!("{} on {}", self.role.name(), self.node)
     }
 
     /// Whether it is still meant to run.

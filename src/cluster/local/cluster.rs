@@ -21,12 +21,10 @@ use crate::cluster::{
 };
 use crate::deadline::Deadline;
 use crate::error::chain;
-use crate::event::{CellFacts, Evidence, Failure, LogTail, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::excerpt::Log;
 use crate::machine::{HostResource, LedgerError, open_files};
 use crate::manifest;
-
-/// How many lines of a log diagnostics show.
-const LOG_LINES: usize = 50;
 
 /// One cell.
 pub(super) struct LocalCluster {
@@ -287,22 +285,25 @@ impl Cluster for LocalCluster {
             let message = format!("no agent runs on {node}");
             Failure::new(Symptom::AgentNotReady, message)
         })?;
-        let read = logs::whole(status.log.clone(), &self.controller.plan.mask).await;
-        read.map_err(|error| failure::filesystem(&status.log, &error))
+        let log = self.controller.log(&status).await;
+        let log = log.map_err(|error| failure::filesystem(&status.log, &error))?;
+        Ok(log.text())
     }
 
-    async fn log_tails(&self, node: Option<&NodeName>, lines: usize) -> Vec<LogTail> {
+    async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         let pods: Vec<PodStatus> = self.board().look(|pods| {
             let agents = current(pods, Role::Agent)
                 .filter(|(_, status)| node.is_none_or(|node| status.node == *node));
             let all = agents.chain(current(pods, Role::Mock));
             all.map(|(_, status)| status.clone()).collect()
         });
-        let mut tails = Vec::with_capacity(pods.len());
+        let mut logs = Vec::with_capacity(pods.len());
         for status in &pods {
-            tails.push(self.controller.tail(status, lines).await);
+            let log = self.controller.log(status).await;
+            let unread = |error| Log::unreadable(status.log_source(), &chain(&error));
+            logs.push(log.unwrap_or_else(unread));
         }
-        tails
+        logs
     }
 
     async fn restart(
@@ -333,22 +334,12 @@ impl Cluster for LocalCluster {
 
     async fn diagnostics(&self, _deadline: &Deadline) -> Vec<Diagnostic> {
         let rendered = &self.controller.plan.rendered;
-        let (overview, daemon_set) = self.board().look(|pods| {
-            (
+        self.board().look(|pods| {
+            vec![
                 diagnostics::pods(pods),
                 diagnostics::daemon_set(rendered, pods),
-            )
-        });
-        let tails = self.log_tails(None, LOG_LINES).await;
-        let (mock, agents): (Vec<_>, Vec<_>) = tails
-            .into_iter()
-            .partition(|tail| tail.source.starts_with(Role::Mock.name()));
-        vec![
-            overview,
-            daemon_set,
-            diagnostics::logs("plexd-logs.txt", &agents),
-            diagnostics::logs("mock-api-logs.txt", &mock),
-        ]
+            ]
+        })
     }
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {

@@ -3,6 +3,7 @@
 //! Its work goes on behind the phases' futures, which may be dropped at any point.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
@@ -17,7 +18,8 @@ use super::layout::Layout;
 use super::{logs, scheduling};
 use crate::cluster::{CellPlan, NodeName, Programs, StepLog};
 use crate::deadline::Deadline;
-use crate::event::{Evidence, Failure, LogTail, Symptom};
+use crate::event::{Evidence, Failure, Symptom};
+use crate::excerpt::Log;
 
 /// The controllers of one cell.
 pub(super) struct Controller {
@@ -116,12 +118,12 @@ impl Controller {
         })
     }
 
-    /// The end of a pod's log.
-    pub(super) async fn tail(&self, status: &PodStatus, lines: usize) -> LogTail {
-        LogTail {
-            source: format!("{} on {}", status.role.name(), status.node),
-            lines: logs::tail(status.log.clone(), lines, &self.plan.mask).await,
-        }
+    /// A pod's log.
+    pub(super) async fn log(&self, status: &PodStatus) -> io::Result<Log> {
+        let (path, starts) = (status.log.clone(), status.starts.clone());
+        let processes = logs::processes(path, starts, &self.plan.mask).await?;
+        let source = status.log_source();
+        Ok(Log { source, processes })
     }
 
     fn place_every_agent(&self) -> Result<(), Failure> {

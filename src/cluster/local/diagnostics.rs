@@ -6,7 +6,6 @@ use jiff::{SpanRound, Timestamp, Unit};
 
 use super::board::{PodStatus, Pods, Role};
 use crate::cluster::Diagnostic;
-use crate::event::LogTail;
 use crate::manifest::Rendered;
 
 /// The pods with where and how they run, one a line.
@@ -75,15 +74,6 @@ pub(super) fn daemon_set(rendered: &Rendered, pods: &Pods) -> Diagnostic {
         line.unwrap_or_else(|_| unreachable!("a String takes every text"));
     }
     quoted("daemonset.txt", text)
-}
-
-/// Tails of logs, one after the other.
-pub(super) fn logs(file: &str, tails: &[LogTail]) -> Diagnostic {
-    let texts: Vec<String> = tails
-        .iter()
-        .map(|tail| format!("==> {} <==\n{}\n", tail.source, tail.lines.join("\n")))
-        .collect();
-    quoted(file, texts.join("\n"))
 }
 
 fn quoted(file: &str, text: String) -> Diagnostic {

@@ -129,6 +129,7 @@ fn status_of(blueprint: &Blueprint) -> PodStatus {
         node: blueprint.node.clone(),
         uid: blueprint.uid.clone(),
         log: blueprint.log.clone(),
+        starts: Vec::new(),
         created: Timestamp::now(),
         state: State::Pending,
         ready: false,

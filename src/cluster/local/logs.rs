@@ -1,15 +1,12 @@
-//! The logs of containers: written by their processes, private to the user, read from their end.
+//! The logs of containers: written by their processes, private to the user, read process by process.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::chain;
+use crate::excerpt::{Collector, Written};
 use crate::secret::Mask;
-
-/// Only so much of a log's end is looked at for its last lines.
-const LONGEST_TAIL: u64 = 256 * 1024;
 
 /// Opens a log so that several writers append to it.
 pub(super) fn open(path: &Path) -> io::Result<File> {
@@ -17,38 +14,37 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// The whole log, without secrets.
-pub(super) async fn whole(path: PathBuf, mask: &Mask) -> io::Result<String> {
-    let bytes = blocking(move || fs::read(path)).await?;
-    Ok(mask.apply(&String::from_utf8_lossy(&bytes)))
+/// What the processes that started when the log was as long as `starts` say wrote into it, without secrets.
+pub(super) async fn processes(
+    path: PathBuf,
+    starts: Vec<u64>,
+    mask: &Mask,
+) -> io::Result<Vec<Written>> {
+    let read = blocking(move || read(&path, &starts)).await?;
+    let masked = read.into_iter();
+    Ok(masked.map(|one| one.map(|line| mask.apply(line))).collect())
 }
 
-/// The last `lines` lines of a log, without secrets. What can't be read says so.
-pub(super) async fn tail(path: PathBuf, lines: usize, mask: &Mask) -> Vec<String> {
-    match blocking(move || end_of(&path)).await {
-        Ok(text) => {
-            let text = mask.apply(&text);
-            let all: Vec<&str> = text.lines().collect();
-            let first = all.len().saturating_sub(lines);
-            all[first..].iter().map(ToString::to_string).collect()
-        }
-        Err(error) => vec![format!("(failed to read the log: {})", chain(&error))],
-    }
-}
-
-fn end_of(path: &Path) -> io::Result<String> {
+fn read(path: &Path, starts: &[u64]) -> io::Result<Vec<Written>> {
     let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_TAIL)))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    // The first line of a cut log is cut too.
-    let whole_lines = match text.split_once('\n') {
-        Some((_, rest)) if length > LONGEST_TAIL => rest,
-        _ => &text,
-    };
-    Ok(whole_lines.to_owned())
+    let ends = starts.iter().skip(1).copied().chain([u64::MAX]);
+    let parts = starts.iter().zip(ends);
+    parts
+        .map(|(start, end)| {
+            file.seek(SeekFrom::Start(*start))?;
+            let mut collector = Collector::default();
+            let mut part = BufReader::new(&file).take(end - start);
+            loop {
+                let piece = part.fill_buf()?;
+                if piece.is_empty() {
+                    return Ok(collector.finish());
+                }
+                collector.feed(piece);
+                let length = piece.len();
+                part.consume(length);
+            }
+        })
+        .collect()
 }
 
 /// Runs file work where it may block.
@@ -65,23 +61,15 @@ mod tests {
     use crate::secret::Secret;
 
     #[tokio::test]
-    async fn tails_are_masked_and_cut_at_lines() {
+    async fn processes_are_told_apart_and_masked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let long = "x".repeat(1000);
-        let lines: Vec<String> = (0..400)
-            .map(|number| format!("{number} s3cret {long}"))
-            .collect();
-        let text = lines.join("\n");
-        fs::write(&path, text).unwrap();
+        std::fs::write(&path, "a s3cret\nb\nc\n").unwrap();
         let mask = Mask::new([Secret::new("s3cret")]);
-        let lines = tail(path.clone(), 2, &mask).await;
-        assert_eq!(
-            lines,
-            [format!("398 *** {long}"), format!("399 *** {long}")]
-        );
-        assert_eq!(tail(path, 10_000, &mask).await.len(), 259);
-        let missing = tail(folder.path().join("none"), 2, &mask).await;
-        assert!(missing[0].starts_with("(failed to read the log"));
+        let read = processes(path.clone(), vec![0, 11, 11], &mask).await;
+        let expected = ["a ***\nb\n", "", "c\n"].map(Written::of);
+        assert_eq!(read.unwrap(), expected);
+        let missing = processes(folder.path().join("none"), vec![0], &mask).await;
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

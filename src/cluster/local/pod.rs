@@ -164,6 +164,7 @@ struct Process {
 fn start(kubelet: &Kubelet, pod: &Blueprint) -> Result<Process, String> {
     let log =
         prepare(pod).map_err(|error| format!("failed to create its folders: {}", chain(&error)))?;
+    let length = log.metadata().map_or(0, |metadata| metadata.len());
     let mut command = pod.launch.command(log, &kubelet.mark);
     let mut group = Group::spawn(&mut command).map_err(|error| chain(&error))?;
     let (announce, listeners) = watch::channel(Listeners::new());
@@ -177,6 +178,7 @@ fn start(kubelet: &Kubelet, pod: &Blueprint) -> Result<Process, String> {
     ));
     kubelet.board.update(&pod.name, |status| {
         status.state = State::Running;
+        status.starts.push(length);
         status.process = group.id();
         status.note(
             "Started",

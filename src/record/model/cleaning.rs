@@ -1,7 +1,7 @@
 //! Cleans what a record brings of foreign text, so that no report has to think of it.
 
 use crate::event::{
-    CellFacts, CommandFacts, Evidence, Failure, HostFacts, LogTail, NodeCounters, PartFacts,
+    CellFacts, CommandFacts, Evidence, Failure, HostFacts, LogExcerpt, NodeCounters, PartFacts,
     RunFacts, SessionFacts,
 };
 use crate::record::xml_text::clean;
@@ -28,11 +28,12 @@ pub(super) fn evidence(raw: &[Evidence]) -> Vec<Evidence> {
         .collect()
 }
 
-pub(super) fn logs(raw: &[LogTail]) -> Vec<LogTail> {
+pub(super) fn logs(raw: &[LogExcerpt]) -> Vec<LogExcerpt> {
     raw.iter()
-        .map(|log| LogTail {
+        .map(|log| LogExcerpt {
             source: clean(&log.source),
             lines: texts(&log.lines),
+            file: log.file.clone(),
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{CellModel, PhaseModel, PhaseOutcome, cleaning};
 use crate::event::{
-    CellFacts, CellSummary, CellVerdict, Execution, LogTail, MachineLoad, NodeCounters,
+    CellFacts, CellSummary, CellVerdict, Execution, LogExcerpt, MachineLoad, NodeCounters,
     PhaseResult, PhaseStatus, Step,
 };
 use crate::matrix::{CellId, Phase};
@@ -29,7 +29,7 @@ pub(super) struct CellDraft {
 pub(super) struct AttemptDraft {
     pub(super) facts: Option<CellFacts>,
     pub(super) diagnostics: Vec<String>,
-    pub(super) quotes: Vec<LogTail>,
+    pub(super) quotes: Vec<LogExcerpt>,
     pub(super) counters: Option<NodeCounters>,
     pub(super) steps: Vec<Step>,
     pub(super) kept: Vec<String>,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::event::{
-    CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogTail, MachineLoad,
+    CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogExcerpt, MachineLoad,
     NodeCounters, Record, RunFacts, RunVerdict, SessionFacts, Severity, Step, Termination,
 };
 use crate::matrix::{Phase, ProviderChoice};
@@ -97,7 +97,7 @@ pub struct CellModel {
     /// Diagnostics files, relative to the run's folder.
     pub diagnostics: Vec<String>,
     /// What is quoted of them.
-    pub quotes: Vec<LogTail>,
+    pub quotes: Vec<LogExcerpt>,
 }
 
 /// One phase of a cell, or a command after it.
@@ -120,7 +120,7 @@ pub struct PhaseModel {
     /// Things to know that change no verdict.
     pub warnings: Vec<String>,
     /// The end of what a command printed that passed.
-    pub logs: Vec<LogTail>,
+    pub logs: Vec<LogExcerpt>,
 }
 
 /// How a phase ended.

@@ -1,7 +1,7 @@
 //! What the page shows of one cell.
 
 use super::view::FailureView;
-use crate::event::{Evidence, LogTail};
+use crate::event::{Evidence, LogExcerpt};
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::report::marks::{self, Mark, Tone};
 use crate::report::summary::counters::{self, CounterRow};
@@ -37,7 +37,7 @@ pub(super) struct AttemptView<'a> {
     pub(super) more_nodes: usize,
     pub(super) bars: Vec<BarView<'a>>,
     pub(super) diagnostics: &'a [String],
-    pub(super) quotes: &'a [LogTail],
+    pub(super) quotes: &'a [LogExcerpt],
     pub(super) kept: &'a [String],
 }
 
@@ -51,7 +51,7 @@ pub(super) struct PhaseView<'a> {
     pub(super) note: Option<String>,
     pub(super) failure: Option<FailureView<'a>>,
     pub(super) warnings: &'a [String],
-    pub(super) logs: &'a [LogTail],
+    pub(super) logs: &'a [LogExcerpt],
     pub(super) evidence: Vec<EvidenceView<'a>>,
     pub(super) more_evidence: usize,
 }

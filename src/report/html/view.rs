@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::cell::CellView;
-use crate::event::{Failure, LogTail, Severity};
+use crate::event::{Failure, LogExcerpt, Severity};
 use crate::matrix::Counter;
 use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::marks::{self, Mark};
@@ -45,7 +45,7 @@ pub(super) struct FailureView<'a> {
     kind: String,
     message: &'a str,
     remedy: Option<&'a str>,
-    logs: &'a [LogTail],
+    logs: &'a [LogExcerpt],
 }
 
 struct TimeView<'a> {

@@ -1,6 +1,6 @@
 //! What the JUnit file says in `system-out`: facts of a cell, evidence, logs, attachments. Plain text.
 
-use crate::event::{Execution, Failure, LogTail};
+use crate::event::{Execution, Failure, LogExcerpt};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
 
@@ -141,7 +141,7 @@ fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
     first.is_some_and(|first| first.name() == phase.name())
 }
 
-fn logs(tails: &[LogTail]) -> impl Iterator<Item = String> {
+fn logs(tails: &[LogExcerpt]) -> impl Iterator<Item = String> {
     tails
         .iter()
         .map(|tail| format!("--- {} ---\n{}\n", tail.source, tail.lines.join("\n")))

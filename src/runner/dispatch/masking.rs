@@ -10,7 +10,7 @@ use crate::secret::Secret;
 
 /// The texts that are not masked, because runs and reports are held together by them. What they have in common: the runner
 /// chooses them, or the user types them on the command line.
-const STRUCTURAL: [(&str, &str); 27] = [
+const STRUCTURAL: [(&str, &str); 28] = [
     ("at", "a time"),
     ("cell", "an id, which follows from the matrix"),
     ("cells", "ids, which follow from the matrix"),
@@ -25,6 +25,7 @@ const STRUCTURAL: [(&str, &str); 27] = [
     ),
     ("config", "the name of a config variant"),
     ("digest", "a hash"),
+    ("file", "a name that the runner makes"),
     ("files", "names that the runner makes"),
     (
         "filters",

@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{CommandEnd, CommandRun, Surroundings, run_command};
-use crate::event::{Evidence, Failure, LogTail, Symptom};
+use crate::event::{Evidence, Failure, LogExcerpt, Symptom};
 use crate::matrix::HostCommand;
 use crate::suite::context::{Checked, Context, Outcome};
 use crate::suite::evidence;
@@ -54,7 +54,7 @@ async fn checked(
 }
 
 /// None if the run was interrupted.
-fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogTail) -> Option<Outcome> {
+fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Option<Outcome> {
     let name = &command.name;
     let failed = |message: String, evidence: Evidence| {
         Failure::new(Symptom::CommandFailed, message).with_evidence([evidence])

@@ -1,7 +1,7 @@
 //! Why things failed: the sentence in sight, evidence and logs folded.
 
 use super::escape::{block, escape, folded};
-use crate::event::{Failure, LogTail};
+use crate::event::{Failure, LogExcerpt};
 use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
 use crate::report::marks;
 use crate::report::text::{self, push};
@@ -137,8 +137,8 @@ fn evidence(cell: &CellModel, failure: &Failure) -> String {
     block(&text) + "\n"
 }
 
-fn logs(tails: &[LogTail]) -> String {
-    let one = |tail: &LogTail| {
+fn logs(tails: &[LogExcerpt]) -> String {
+    let one = |tail: &LogExcerpt| {
         let from = tail.lines.len().saturating_sub(LINES_SHOWN);
         format!(
             "{}\n\n{}\n",

@@ -1,7 +1,7 @@
 //! Why things failed, at the first attempt or at all: one block a failure, with what a person needs before looking into a file.
 
 use super::layout::wrapped;
-use crate::event::{Failure, FailureClass, LogTail};
+use crate::event::{Failure, FailureClass, LogExcerpt};
 use crate::record::model::{CellModel, Fault, RunModel};
 use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
@@ -155,12 +155,12 @@ impl Block {
         out
     }
 
-    fn logs(self, logs: &[LogTail]) -> String {
+    fn logs(self, logs: &[LogExcerpt]) -> String {
         let shown = logs.iter().take(LOGS_SHOWN);
         shown.map(|log| self.log(log)).collect()
     }
 
-    fn log(self, log: &LogTail) -> String {
+    fn log(self, log: &LogExcerpt) -> String {
         let skipped = log.lines.len().saturating_sub(LINES_SHOWN);
         let title = format!("    {}:\n", log.source);
         let mut out = self.paint.tone(Tone::Quiet, &title);

@@ -1,0 +1,98 @@
+//! The usage texts that command-line libraries print beside an error: those of Go's flag and cobra, of clap, argparse, click, picocli
+//! and commons-cli.
+
+use super::telling;
+
+/// What the first line of a usage text may begin with.
+const STARTS: [&str; 3] = ["usage:", "Usage:", "USAGE:"];
+/// How far behind an unindented line, such as a description, the options may begin.
+const NEAR: usize = 6;
+
+/// Which of `lines`, without colours, belong to a usage text.
+pub(super) fn find(lines: &[&str]) -> Vec<bool> {
+    let mut found = vec![false; lines.len()];
+    let mut at = 0;
+    while at < lines.len() {
+        if !is_start(&lines[at..]) {
+            at += 1;
+            continue;
+        }
+        let end = at + 1 + length(&lines[at + 1..]);
+        found[at..end].fill(true);
+        at = end;
+    }
+    found
+}
+
+fn is_start(lines: &[&str]) -> bool {
+    let line = lines[0].trim_end();
+    if line.starts_with("Usage of ") && line.ends_with(':') {
+        return true;
+    }
+    let Some(rest) = STARTS.iter().find_map(|start| line.strip_prefix(start)) else {
+        return false;
+    };
+    let is_synopsis = ["[", "<", " -"].iter().any(|word| rest.contains(word));
+    let next = || lines.iter().skip(1).take(3);
+    rest.is_empty() || is_synopsis || next().any(|line| is_option(line) || is_header(line))
+}
+
+/// How many of `lines`, which follow the first line of a usage text, belong to it.
+fn length(lines: &[&str]) -> usize {
+    let belongs = |at: usize| {
+        let line = lines[at];
+        is_indented(line) || is_header(line) || is_hint(line) || is_before_options(&lines[at..])
+    };
+    let mut length = 0;
+    for (at, line) in lines.iter().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        if !belongs(at) {
+            break;
+        }
+        length = at + 1;
+    }
+    length
+}
+
+fn is_indented(line: &str) -> bool {
+    line.starts_with([' ', '\t']) && !line.trim_start().starts_with("at ")
+}
+
+/// Such as `Global Flags:` and `positional arguments:`.
+fn is_header(line: &str) -> bool {
+    let Some(title) = line.trim_end().strip_suffix(':') else {
+        return false;
+    };
+    let is_plain = |c: char| c.is_ascii_alphabetic() || " -()".contains(c);
+    !title.is_empty()
+        && title.len() < 40
+        && title.chars().all(is_plain)
+        && telling::rank(line).is_none()
+}
+
+/// The last line of many usage texts says how to get help.
+fn is_hint(line: &str) -> bool {
+    let starts = ["Use \"", "Use '", "Try '", "Try `", "For more information"];
+    starts.iter().any(|start| line.starts_with(start)) && line.contains("help")
+}
+
+fn is_option(line: &str) -> bool {
+    let text = line.trim_start();
+    let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
+    is_indented(line) && name.is_some_and(|name| name.starts_with(|c: char| c.is_alphanumeric()))
+}
+
+/// A description stands between the first line and the options.
+fn is_before_options(lines: &[&str]) -> bool {
+    for line in lines.iter().take(NEAR) {
+        if is_option(line) {
+            return true;
+        }
+        if telling::rank(line).is_some() || telling::level(line).is_some() {
+            return false;
+        }
+    }
+    false
+}

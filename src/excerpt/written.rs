@@ -1,0 +1,160 @@
+//! What processes wrote, kept within bounds: the beginning and the end, whole lines only.
+
+use std::collections::VecDeque;
+
+/// How much is kept of the beginning of what a process writes.
+const HEAD: usize = 256 * 1024;
+/// How much is kept of its end.
+const TAIL: usize = 768 * 1024;
+/// A longer line is left out as a whole: a part of it could hold a part of a secret, which no mask finds.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// The log of one container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Whose, such as `plexd on plexd-e2e-…-worker`.
+    pub source: String,
+    /// What each of its processes wrote, the first one first.
+    pub processes: Vec<Written>,
+}
+
+impl Log {
+    /// A log that could not be read says so.
+    pub fn unreadable(source: String, why: &str) -> Self {
+        let line = format!("(failed to read the log: {why})");
+        let processes = vec![Written::of(&line)];
+        Self { source, processes }
+    }
+
+    /// All of it that is kept.
+    pub fn text(&self) -> String {
+        self.processes.iter().map(Written::text).collect()
+    }
+}
+
+/// What one process wrote: all of it, or its beginning and its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    pub(super) head: Vec<String>,
+    /// The number of lines between the two that are not kept.
+    pub(super) skipped: usize,
+    pub(super) tail: Vec<String>,
+}
+
+impl Written {
+    /// What `text` is, if a process wrote it.
+    pub fn of(text: &str) -> Self {
+        let mut collector = Collector::default();
+        collector.feed(text.as_bytes());
+        collector.finish()
+    }
+
+    /// It, with every line changed.
+    #[must_use]
+    pub fn map(mut self, change: impl Fn(&str) -> String) -> Self {
+        for line in self.head.iter_mut().chain(&mut self.tail) {
+            *line = change(line);
+        }
+        self
+    }
+
+    /// Whether its first line starts with `text`.
+    pub fn starts_with(&self, text: &str) -> bool {
+        self.head.first().is_some_and(|line| line.starts_with(text))
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.skipped == 0
+    }
+
+    /// The lines that are kept.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &String> {
+        self.head.iter().chain(&self.tail)
+    }
+
+    pub(super) fn text(&self) -> String {
+        let gap = (self.skipped > 0).then(|| gap(self.skipped));
+        let lines = self.head.iter().chain(&gap).chain(&self.tail);
+        lines.flat_map(|line| [line.as_str(), "\n"]).collect()
+    }
+}
+
+/// The mark for `count` lines that are left out.
+pub(super) fn gap(count: usize) -> String {
+    let lines = if count == 1 { "line" } else { "lines" };
+    format!("… {count} {lines} left out")
+}
+
+/// How many lines the mark `line` stands for; none if it is no mark.
+pub(super) fn gap_size(line: &str) -> Option<usize> {
+    let rest = line.strip_prefix("… ")?;
+    let count = rest.split(' ').next()?.parse().ok()?;
+    (line == gap(count)).then_some(count)
+}
+
+/// Takes in what a process wrote, piece by piece, and never holds more than its bounds.
+#[derive(Debug, Default)]
+pub struct Collector {
+    head: Vec<String>,
+    head_bytes: usize,
+    skipped: usize,
+    tail: VecDeque<String>,
+    tail_bytes: usize,
+    line: Vec<u8>,
+    line_bytes: usize,
+}
+
+impl Collector {
+    /// Takes in the next piece.
+    pub fn feed(&mut self, piece: &[u8]) {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            let text = part.strip_suffix(b"\n").unwrap_or(part);
+            let room = LONGEST_LINE.saturating_sub(self.line.len());
+            self.line.extend(&text[..text.len().min(room)]);
+            self.line_bytes += text.len();
+            if text.len() < part.len() {
+                self.end_line();
+            }
+        }
+    }
+
+    /// What was taken in. A last line without an end is a line.
+    pub fn finish(mut self) -> Written {
+        if self.line_bytes > 0 {
+            self.end_line();
+        }
+        Written {
+            head: self.head,
+            skipped: self.skipped,
+            tail: self.tail.into(),
+        }
+    }
+
+    fn end_line(&mut self) {
+        let bytes = std::mem::take(&mut self.line_bytes);
+        let line = std::mem::take(&mut self.line);
+        if bytes > LONGEST_LINE {
+            self.keep(format!("(a line of {bytes} bytes is left out)"));
+        } else {
+            let line = String::from_utf8_lossy(&line);
+            self.keep(line.strip_suffix('\r').unwrap_or(&line).to_owned());
+        }
+    }
+
+    fn keep(&mut self, line: String) {
+        let bytes = line.len() + 1;
+        if self.tail.is_empty() && self.skipped == 0 && self.head_bytes + bytes <= HEAD {
+            self.head_bytes += bytes;
+            self.head.push(line);
+            return;
+        }
+        self.tail_bytes += bytes;
+        self.tail.push_back(line);
+        while self.tail_bytes > TAIL {
+            let first = self.tail.pop_front().unwrap_or_default();
+            self.tail_bytes -= first.len() + 1;
+            self.skipped += 1;
+        }
+    }
+}
