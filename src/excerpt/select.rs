@@ -34,7 +34,10 @@ const BEGINNINGS: usize = 5;
 
 /// At most `budget` lines of `log`, gaps and all.
 pub fn excerpt(log: &Log, budget: usize) -> Vec<String> {
-    Quote::of(log).fit(budget)
+    match &log.problem {
+        Some(problem) => vec![problem.clone()],
+        None => Quote::of(log).fit(budget),
+    }
 }
 
 /// At most `budget` lines of an excerpt.
@@ -154,7 +157,9 @@ impl<'l> Quote<'l> {
         let mut chosen = Chosen::new(self, budget);
         let important = self.by_importance();
         let (first, others) = important.split_at(important.len().min(1));
-        first.iter().for_each(|one| chosen.add_all(one));
+        for one in first {
+            chosen.add_all(one);
+        }
         self.beginnings.iter().for_each(|place| chosen.add(*place));
         // The rest is for the end of the log.
         for one in others {
@@ -260,10 +265,10 @@ fn without_colours(line: &str) -> Cow<'_, str> {
     let mut parts = line.split(START);
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let is_end = |c: char| !(c.is_ascii_digit() || c == ';');
-        plain += part
-            .find(is_end)
-            .map_or("", |end| &part[end..].trim_start_matches('m'));
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        plain += rest
+            .strip_prefix(|c: char| c.is_ascii_alphabetic())
+            .unwrap_or(rest);
     }
     plain.into()
 }

@@ -212,7 +212,7 @@ fn level_named(word: &str) -> Option<Level> {
     let known = |name: &&str| name.eq_ignore_ascii_case(word);
     LEVELS
         .iter()
-        .find(|(name, _)| known(&name))
+        .find(|(name, _)| known(name))
         .map(|(_, level)| *level)
 }
 

@@ -9,10 +9,8 @@ use super::written::{gap, gap_size};
 use super::*;
 
 fn log(processes: &[&str]) -> Log {
-    Log {
-        source: "plexd on node".to_owned(),
-        processes: processes.iter().map(|text| Written::of(text)).collect(),
-    }
+    let processes = processes.iter().map(|text| Written::of(text));
+    Log::new("plexd on node".to_owned(), processes.collect())
 }
 
 /// Each library's way to refuse its arguments: the line that says why, and the whole of what it prints.
@@ -228,11 +226,11 @@ fn levels_and_words_say_how_much_a_line_tells() {
 #[test]
 fn colours_do_not_hide_a_level() {
     let log = log(&[
-        "\u{1B}[2m2026-01-02T03:04:05Z\u{1B}[0m \u{1B}[31mERROR\u{1B}[0m \u{1B}[2mplexd\u{1B}[0m: push failed\n",
+        "\u{1B}[2m2026-01-02T03:04:05Z\u{1B}[0m \u{1B}[31mERROR\u{1B}[0m \u{1B}[2mmain\u{1B}[0m: push failed\n",
     ]);
     assert_eq!(
         reason(&log).as_deref(),
-        Some("2026-01-02T03:04:05Z ERROR plexd: push failed")
+        Some("2026-01-02T03:04:05Z ERROR main: push failed")
     );
 }
 
@@ -297,6 +295,15 @@ fn the_last_words_of_a_process_are_no_usage_text() {
     let log = log(&["starting\nfailed to read it\nUsage of plexd:\n  -config string\n    \tx\n\n"]);
     assert_eq!(reason(&log), None);
     assert_eq!(last_words(&log).as_deref(), Some("failed to read it"));
+}
+
+#[test]
+fn why_a_log_could_not_be_read_is_no_line_of_it() {
+    let log = Log::unreadable("plexd on node".to_owned(), "connection refused");
+    let said = "(failed to read the log: connection refused)";
+    assert_eq!(excerpt(&log, 50), [said]);
+    assert_eq!(log.text(), format!("{said}\n"));
+    assert_eq!((reason(&log), last_words(&log)), (None, None));
 }
 
 fn any_line() -> impl Strategy<Value = String> {

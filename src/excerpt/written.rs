@@ -16,19 +16,37 @@ pub struct Log {
     pub source: String,
     /// What each of its processes wrote, the first one first.
     pub processes: Vec<Written>,
+    /// Why it could not be read, in words.
+    pub(super) problem: Option<String>,
 }
 
 impl Log {
-    /// A log that could not be read says so.
+    /// What `processes` wrote.
+    pub const fn new(source: String, processes: Vec<Written>) -> Self {
+        let problem = None;
+        Self {
+            source,
+            processes,
+            problem,
+        }
+    }
+
+    /// A log that could not be read. It says so, and nothing else.
     pub fn unreadable(source: String, why: &str) -> Self {
-        let line = format!("(failed to read the log: {why})");
-        let processes = vec![Written::of(&line)];
-        Self { source, processes }
+        let problem = Some(format!("(failed to read the log: {why})"));
+        let processes = Vec::new();
+        Self {
+            source,
+            processes,
+            problem,
+        }
     }
 
     /// All of it that is kept.
     pub fn text(&self) -> String {
-        self.processes.iter().map(Written::text).collect()
+        let problem = self.problem.iter().map(|problem| format!("{problem}\n"));
+        let texts = self.processes.iter().map(Written::text);
+        problem.chain(texts).collect()
     }
 }
 

@@ -25,10 +25,10 @@ impl AtEnd {
         Self::new("the reports", Box::new(work))
     }
 
-    /// Writes the summary tables to `out`, `width` columns wide, and where everything else lies.
+    /// Writes the summary tables to `out`, which is `width` columns wide if it is a terminal, and where everything else lies.
     pub fn tables(
         mut out: impl Write + Send + 'static,
-        width: usize,
+        width: Option<usize>,
         color: bool,
         folder: PathBuf,
     ) -> Self {

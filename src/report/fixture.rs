@@ -467,6 +467,25 @@ pub(crate) fn killed(plans: &[Plan]) -> Vec<Record> {
     script.records
 }
 
+/// A run whose one cell failed, with `line` in its sentence and in its log.
+pub(crate) fn with_log_line(line: &str) -> Vec<Record> {
+    let story = Story::Fails(Phase::Readiness, Symptom::AgentCrashed);
+    let mut records = killed(&[Plan("1.36", 1, "fast", false, story)]);
+    for record in &mut records {
+        if let Event::PhaseFinished { result, .. } = &mut record.event
+            && let PhaseStatus::Failed { failure } = &mut result.status
+        {
+            failure.message = format!("it ended: `{}`", line.trim());
+            failure.logs[0].lines = vec![line.to_owned()];
+            failure.logs[0].file = Some(LOG_FILE.to_owned());
+        }
+    }
+    records
+}
+
+/// Where the log of [`with_log_line`] is.
+pub(crate) const LOG_FILE: &str = "cells/k8s-1.36-n1-fast/plexd-on-x.log";
+
 /// A run of `plans` on the local provider, to its end.
 pub(crate) fn green_local(plans: &[Plan]) -> Vec<Record> {
     let mut script = script(plans, "local", |phase| match phase {

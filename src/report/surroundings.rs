@@ -6,9 +6,6 @@ use std::env;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
-/// The width of what is no terminal, or does not tell: the shipped matrix fits.
-const DEFAULT_WIDTH: usize = 100;
-
 /// `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
@@ -28,8 +25,8 @@ pub struct Surroundings {
     pub is_watched: bool,
     /// `NO_COLOR` is set.
     pub no_color: bool,
-    /// Its columns.
-    pub width: usize,
+    /// Its columns; none if it is no terminal, or does not tell.
+    pub width: Option<usize>,
 }
 
 impl Surroundings {
@@ -60,12 +57,9 @@ fn is_watched(term: Option<&str>, ci: Option<&str>) -> bool {
     term != Some("dumb") && matches!(ci, None | Some("" | "false" | "0"))
 }
 
-fn width(stream: &impl AsFd) -> usize {
-    let columns = rustix::termios::tcgetwinsize(stream).map_or(0, |size| size.ws_col);
-    match columns {
-        0 => DEFAULT_WIDTH,
-        columns => columns.into(),
-    }
+fn width(stream: &impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (size.ws_col > 0).then(|| size.ws_col.into())
 }
 
 #[cfg(test)]
@@ -90,7 +84,7 @@ mod tests {
             let surroundings = Surroundings {
                 is_watched,
                 no_color,
-                width: DEFAULT_WIDTH,
+                width: None,
             };
             assert_eq!(surroundings.color(ColorChoice::Auto), auto);
             assert!(surroundings.color(ColorChoice::Always));
@@ -99,10 +93,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_terminal_is_not_watched_and_has_the_default_width() {
+    fn what_is_no_terminal_is_not_watched_and_has_no_width() {
         let file = tempfile::tempfile().unwrap();
         let surroundings = Surroundings::of(&file);
         assert!(!surroundings.is_watched);
-        assert_eq!(surroundings.width, DEFAULT_WIDTH);
+        assert_eq!(surroundings.width, None);
     }
 }

@@ -4,7 +4,9 @@ use std::fmt::{self, Write};
 
 use comfy_table::{Table, TableStyle};
 
-use crate::event::{Evidence, HostFacts, MachineLoad, PartFacts, RunVerdict, Termination};
+use crate::event::{
+    Evidence, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunVerdict, Termination,
+};
 use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
 /// Appends to `out`.
@@ -273,6 +275,14 @@ pub(super) fn evidence_mark(evidence: &Evidence) -> &'static str {
         "ok"
     } else {
         "-"
+    }
+}
+
+/// Whose log it is, and where all of it is.
+pub(super) fn log_title(log: &LogExcerpt) -> String {
+    match &log.file {
+        Some(file) => format!("{} (full log: {file})", log.source),
+        None => log.source.clone(),
     }
 }
 

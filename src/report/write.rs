@@ -135,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn reports_keep_long_lines_whole_and_name_the_full_log() {
+        let line = format!("level=error {}", "it is not so ".repeat(40)) + &"x".repeat(200);
+        let run = RunModel::new(&fixture::with_log_line(&line));
+        for report in [Report::Junit, Report::Summary, Report::Html] {
+            let text = report.render(&run);
+            let lines = text.lines().filter(|quoted| quoted.contains(&line)).count();
+            assert!(lines >= 2, "{}: {text}", report.file_name());
+            assert!(text.contains(fixture::LOG_FILE), "{}", report.file_name());
+        }
+    }
+
+    #[test]
     fn one_report_that_fails_stops_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies {

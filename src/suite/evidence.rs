@@ -5,7 +5,7 @@ use std::path::Path;
 use super::context::Context;
 use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
-use crate::event::{Event, Failure, LogExcerpt};
+use crate::event::{Event, Failure, LogExcerpt, Symptom};
 use crate::excerpt::{self, Log};
 
 /// How many lines of each log a report quotes at most, as many as the seed prints.
@@ -21,20 +21,47 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
         .evidence
         .iter()
         .filter_map(|row| row.node.as_deref());
-    let node: Option<NodeName> =
-        blamed.find_map(|name| known.iter().find(|node| node.as_str() == name).cloned());
+    let blamed = blamed.find_map(|name| known.iter().find(|node| node.as_str() == name));
+    let blamed = blamed.or_else(|| named(&known, &failure.message));
+    let blamed = blamed.or_else(|| known.first().filter(|_| known.len() == 1));
     // A large cell must not drown the failure in the logs of nodes that had no part in it.
-    let node = node.or_else(|| {
-        (known.len() > MANY)
-            .then(|| known.first().cloned())
-            .flatten()
-    });
-    for log in context.cluster.logs(node.as_ref()).await {
+    let shown = blamed.or_else(|| known.first().filter(|_| known.len() > MANY));
+    let logs = context.cluster.logs(shown).await;
+    if let Some(words) = words(failure.symptom, &logs, blamed) {
+        failure.message += &words;
+    }
+    for log in logs {
         if !failure.logs.iter().any(|told| told.source == log.source) {
             failure.logs.push(quote(context, &log).await);
         }
     }
     failure
+}
+
+/// The one of `known` that `message` names.
+fn named<'n>(known: &'n [NodeName], message: &str) -> Option<&'n NodeName> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut words = message.split(|c: char| !is_name(c));
+    words.find_map(|word| known.iter().find(|node| node.as_str() == word))
+}
+
+/// What the log of the process that a failure is about, the mock or the agent on `node`, adds to its sentence.
+fn words(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<String> {
+    let of = |start: String| logs.iter().find(|log| log.source.starts_with(&start));
+    let of_agent = || of(format!("plexd on {}", node?));
+    let ended = |log: &Log| match excerpt::reason(log) {
+        Some(line) => Some(format!(": `{line}`")),
+        None => Some(format!("; its last line: `{}`", excerpt::last_words(log)?)),
+    };
+    match symptom {
+        Symptom::AgentCrashed => ended(of_agent()?),
+        Symptom::MockUnavailable | Symptom::MockRestarted => ended(of("mock-api on ".to_owned())?),
+        Symptom::AgentNotReady | Symptom::AgentUnhealthy | Symptom::RestartNotMet => {
+            let line = excerpt::reason(of_agent()?)?;
+            Some(format!("; its log says: `{line}`"))
+        }
+        _ => None,
+    }
 }
 
 /// Collects diagnostics, writes them into the cell's folder and says so. The logs in `told` are quoted by a failure already.

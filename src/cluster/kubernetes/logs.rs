@@ -36,8 +36,7 @@ pub(crate) async fn of_agent(
             format!("failed to read the log of the agent on {node}: {why}"),
         )
     })?;
-    let source = String::new();
-    Ok(Log { source, processes }.text())
+    Ok(Log::new(String::new(), processes).text())
 }
 
 /// Every agent's log, or that of the one on `node`, and the mock's.
@@ -66,7 +65,7 @@ async fn log(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner)) -> Log {
     };
     let source = format!("{who} on {}", place(pod));
     match read(plan, kube, (pod, owner)).await {
-        Ok(processes) => Log { source, processes },
+        Ok(processes) => Log::new(source, processes),
         Err(why) => Log::unreadable(source, &why),
     }
 }

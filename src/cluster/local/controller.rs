@@ -122,8 +122,7 @@ impl Controller {
     pub(super) async fn log(&self, status: &PodStatus) -> io::Result<Log> {
         let (path, starts) = (status.log.clone(), status.starts.clone());
         let processes = logs::processes(path, starts, &self.plan.mask).await?;
-        let source = status.log_source();
-        Ok(Log { source, processes })
+        Ok(Log::new(status.log_source(), processes))
     }
 
     fn place_every_agent(&self) -> Result<(), Failure> {

@@ -141,10 +141,11 @@ fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
     first.is_some_and(|first| first.name() == phase.name())
 }
 
-fn logs(tails: &[LogExcerpt]) -> impl Iterator<Item = String> {
-    tails
-        .iter()
-        .map(|tail| format!("--- {} ---\n{}\n", tail.source, tail.lines.join("\n")))
+fn logs(logs: &[LogExcerpt]) -> impl Iterator<Item = String> {
+    logs.iter().map(|log| {
+        let title = text::log_title(log);
+        format!("--- {title} ---\n{}\n", log.lines.join("\n"))
+    })
 }
 
 /// The form in which common CI servers find files that belong to a case.

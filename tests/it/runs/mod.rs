@@ -20,3 +20,4 @@ mod retries;
 mod scale;
 mod scripted;
 mod secrets;
+mod why;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mockapi::Options;
 
 use super::{Setup, written};
+use crate::cluster::NodeName;
 use crate::event::Symptom;
 use crate::excerpt::Written;
 
@@ -22,7 +23,9 @@ async fn an_agent_that_keeps_ending_is_given_up_at_once() {
             .ends_with("ended 3 times: its process ended with exit code 7"),
         "{failure}"
     );
-    let logs = lab.cluster.logs(Some(&lab.node(0))).await;
+    let is_given_up = |node: &NodeName| failure.message.contains(&format!("{node} "));
+    let given_up = (0..3).map(|index| lab.node(index)).find(is_given_up);
+    let logs = lab.cluster.logs(given_up.as_ref()).await;
     assert_eq!(logs[0].processes, ["good bye\n"; 3].map(Written::of));
     let failure = lab.cluster.agents_ready(&lab.deadline()).await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::AgentCrashed);

@@ -2,6 +2,7 @@
 
 use super::escape::{block, escape, folded};
 use crate::event::{Failure, LogExcerpt};
+use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
 use crate::report::marks;
 use crate::report::text::{self, push};
@@ -10,7 +11,7 @@ use crate::report::text::{self, push};
 const CELLS_SHOWN: usize = 30;
 /// Lines of evidence of one failure, those that do not hold first.
 const EVIDENCE_SHOWN: usize = 20;
-/// Lines of one log.
+/// Lines of one log at most.
 const LINES_SHOWN: usize = 50;
 
 pub(super) fn section(run: &RunModel) -> String {
@@ -137,14 +138,10 @@ fn evidence(cell: &CellModel, failure: &Failure) -> String {
     block(&text) + "\n"
 }
 
-fn logs(tails: &[LogExcerpt]) -> String {
-    let one = |tail: &LogExcerpt| {
-        let from = tail.lines.len().saturating_sub(LINES_SHOWN);
-        format!(
-            "{}\n\n{}\n",
-            escape(&tail.source),
-            block(&tail.lines[from..].join("\n"))
-        )
+fn logs(logs: &[LogExcerpt]) -> String {
+    let one = |log: &LogExcerpt| {
+        let (title, lines) = (text::log_title(log), shortened(&log.lines, LINES_SHOWN));
+        format!("{}\n\n{}\n", escape(&title), block(&lines.join("\n")))
     };
-    tails.iter().map(one).collect()
+    logs.iter().map(one).collect()
 }

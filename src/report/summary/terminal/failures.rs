@@ -1,7 +1,8 @@
 //! Why things failed, at the first attempt or at all: one block a failure, with what a person needs before looking into a file.
 
-use super::layout::wrapped;
+use super::layout::{broken, wrapped};
 use crate::event::{Failure, FailureClass, LogExcerpt};
+use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, RunModel};
 use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
@@ -11,15 +12,17 @@ use crate::report::text::{self, push};
 const CELLS_SHOWN: usize = 10;
 /// Lines of evidence of a failure.
 const EVIDENCE_SHOWN: usize = 8;
-/// Logs of a failure, and lines of each.
+/// Logs of a failure, and lines of each at most.
 const LOGS_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 5;
-/// Below this no sentence is wrapped: it would be one word a line.
+/// Below this nothing is wrapped: it would be one word a line.
 const LEAST_WIDTH: usize = 40;
+/// What is in front of a line of a log.
+const MARGIN: usize = 6;
 
-pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
+pub(super) fn section(run: &RunModel, width: Option<usize>, paint: Paint) -> String {
     let block = Block {
-        width: width.max(LEAST_WIDTH),
+        width: width.map(|width| width.max(LEAST_WIDTH)),
         paint,
     };
     let mut out = String::new();
@@ -57,7 +60,8 @@ const fn tone(failure: &Failure) -> Tone {
 /// How blocks are laid out.
 #[derive(Clone, Copy)]
 struct Block {
-    width: usize,
+    /// The terminal's; none where lines stay whole.
+    width: Option<usize>,
     paint: Paint,
 }
 
@@ -161,28 +165,30 @@ impl Block {
     }
 
     fn log(self, log: &LogExcerpt) -> String {
-        let skipped = log.lines.len().saturating_sub(LINES_SHOWN);
-        let title = format!("    {}:\n", log.source);
+        let title = format!("    {}:\n", text::log_title(log));
         let mut out = self.paint.tone(Tone::Quiet, &title);
-        for line in log.lines[skipped..].iter().flat_map(|line| line.lines()) {
-            let fitting: String = line.chars().take(self.width.saturating_sub(6)).collect();
-            let bar = self.paint.tone(Tone::Quiet, "│");
-            push(
-                &mut out,
-                format_args!(
-                    "    {bar} {fitting}
-"
-                ),
-            );
+        let bar = self.paint.tone(Tone::Quiet, "│");
+        let shown = shortened(&log.lines, LINES_SHOWN);
+        for line in shown.iter().flat_map(|line| line.lines()) {
+            let pieces = match self.width {
+                Some(width) => broken(line, width - MARGIN),
+                None => vec![line],
+            };
+            for piece in pieces {
+                push(&mut out, format_args!("    {bar} {piece}\n"));
+            }
         }
         out
     }
 
-    /// A text behind `label`, wrapped between words and indented.
+    /// A text behind `label`, indented.
     fn sentence(self, label: &str, text: &str) -> String {
         let mut out = String::new();
         for paragraph in format!("{label}{text}").lines() {
-            out += &wrapped(paragraph, self.width, "  ");
+            match self.width {
+                Some(width) => out += &wrapped(paragraph, width, "  "),
+                None => push(&mut out, format_args!("  {paragraph}\n")),
+            }
         }
         out
     }

@@ -75,3 +75,18 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     }
     out
 }
+
+/// `line` in pieces of at most `width` characters, broken between words if that is possible.
+pub(super) fn broken(line: &str, width: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = line;
+    while let Some((end, _)) = rest.char_indices().nth(width.max(1)) {
+        let space = rest[..end].rfind(' ').map(|space| space + 1);
+        let has_words = |space: &usize| !rest[..*space].trim().is_empty();
+        let (piece, more) = rest.split_at(space.filter(has_words).unwrap_or(end));
+        pieces.push(piece.trim_end());
+        rest = more;
+    }
+    pieces.push(rest);
+    pieces
+}

@@ -1,4 +1,5 @@
-//! The summary on a terminal: what people see first. Fits 100 columns; narrower ones get one letter a phase.
+//! The summary on a terminal: what people see first. The tables fit 100 columns; narrower ones get one letter a phase. Sentences and
+//! lines of logs wrap on a terminal, and stay whole elsewhere.
 //!
 //! Nothing is told by colour alone.
 
@@ -13,14 +14,18 @@ use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 
-/// The summary for a terminal of `width` columns, with colours where `color` says so.
-pub fn terminal(run: &RunModel, width: usize, color: bool) -> String {
+/// The width of tables where there is no terminal: the shipped matrix fits.
+const TABLE_WIDTH: usize = 100;
+
+/// The summary for a terminal of `width` columns, or for a file or pipe; with colours where `color` says so.
+pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
     let paint = Paint::new(color);
+    let table_width = width.unwrap_or(TABLE_WIDTH);
     let sections = [
         head(run, paint),
-        matrix::section(run, width, paint),
+        matrix::section(run, table_width, paint),
         repetitions(run),
-        tables::counters(run, width, paint),
+        tables::counters(run, table_width, paint),
         tables::times(run, paint),
         failures::section(run, width, paint),
         totals(run, paint),

@@ -9,35 +9,35 @@ const WIDTH: usize = 100;
 #[test]
 fn a_mixed_run_on_a_terminal() {
     let run = RunModel::new(&fixture::mixed());
-    insta::assert_snapshot!(terminal(&run, WIDTH, false));
+    insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
 }
 
 #[test]
 fn a_narrow_terminal_gets_one_letter_a_phase() {
     let run = RunModel::new(&fixture::mixed());
-    insta::assert_snapshot!(terminal(&run, 60, false));
+    insta::assert_snapshot!(terminal(&run, Some(60), false));
 }
 
 #[test]
 fn a_local_run_says_what_it_is() {
     let run = RunModel::new(&fixture::green_local(&MIXED[..2]));
-    insta::assert_snapshot!(terminal(&run, WIDTH, false));
+    insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
 }
 
 #[test]
 fn a_run_that_reached_no_cell_says_why() {
     let run = RunModel::new(&fixture::broken_before_its_cells());
-    insta::assert_snapshot!(terminal(&run, WIDTH, false));
+    insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
 }
 
 #[test]
 fn colour_adds_nothing_but_colour() {
     let run = RunModel::new(&fixture::mixed());
-    let colored = terminal(&run, WIDTH, true);
+    let colored = terminal(&run, Some(WIDTH), true);
     assert!(colored.contains('\u{1B}'));
     let stripped = anstream::adapter::strip_str(&colored).to_string();
     let trimmed: Vec<_> = stripped.lines().map(str::trim_end).collect();
-    let plain = terminal(&run, WIDTH, false);
+    let plain = terminal(&run, Some(WIDTH), false);
     assert_eq!(trimmed, plain.lines().collect::<Vec<_>>());
 }
 
@@ -51,7 +51,44 @@ fn the_shipped_matrix_fits_its_width() {
         })
         .collect();
     let run = RunModel::new(&fixture::green_local(&plans));
-    for line in terminal(&run, WIDTH, false).lines() {
+    for line in terminal(&run, Some(WIDTH), false).lines() {
         assert!(line.chars().count() <= WIDTH, "{line}");
     }
+}
+
+/// Words and a long word without a break, indented.
+fn long_line() -> String {
+    let words = "level=error msg=\"it is not so\" ".repeat(8);
+    format!("\t{words}{}", "x".repeat(150))
+}
+
+#[test]
+fn lines_of_logs_wrap_on_a_terminal_and_stay_whole_elsewhere() {
+    let line = long_line();
+    let run = RunModel::new(&fixture::with_log_line(&line));
+    let bar = "    │ ";
+    let told = |width| -> Vec<String> {
+        let text = terminal(&run, width, false);
+        let quoted = text.lines().filter_map(|line| line.strip_prefix(bar));
+        quoted.map(str::to_owned).collect()
+    };
+    assert_eq!(told(None), std::slice::from_ref(&line));
+    let wrapped = told(Some(80));
+    assert!(wrapped.len() > 4, "{wrapped:?}");
+    let widths = wrapped
+        .iter()
+        .map(|line| bar.chars().count() + line.chars().count());
+    assert!(widths.max() <= Some(80), "{wrapped:?}");
+    // Nothing is lost but the spaces at the ends of lines.
+    let without_space = |text: &str| text.split_whitespace().collect::<String>();
+    assert_eq!(without_space(&wrapped.concat()), without_space(&line));
+}
+
+#[test]
+fn the_sentence_of_a_failure_stays_whole_where_there_is_no_terminal() {
+    let line = long_line();
+    let run = RunModel::new(&fixture::with_log_line(&line));
+    let sentence = format!("  it ended: `{}`\n", line.trim());
+    assert!(terminal(&run, None, false).contains(&sentence));
+    assert!(!terminal(&run, Some(80), false).contains(&sentence));
 }
