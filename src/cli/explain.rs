@@ -11,6 +11,7 @@ use crate::matrix::nearest::nearest;
 use crate::matrix::{Cell, Counter, Matrix, Phase};
 use crate::report::aligned;
 use crate::runner::{self, ExplainRequest, Explanation, Setting};
+use crate::secret::Mask;
 
 pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     let mut selected = matrix_file::load(&SelectOptions {
@@ -38,7 +39,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     if let Some(provider) = options.provider {
         matrix.run.provider = provider.into();
     }
-    let suite = suite(&matrix);
+    let suite = Mask::new(secrets.iter().cloned()).apply(&suite(&matrix));
     let request = ExplainRequest {
         path,
         matrix,

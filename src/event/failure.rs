@@ -216,6 +216,19 @@ pub struct LogExcerpt {
     pub file: Option<String>,
 }
 
+/// What most likely caused a failure, by a rule that was seen to apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LikelyCause {
+    /// The name of the rule.
+    pub rule: String,
+    /// The cause, in a sentence.
+    pub message: String,
+    /// The line of a log, or the words of Kubernetes, that the rule applies to.
+    pub line: String,
+    /// The YAML or the command that fixes it.
+    pub fix: String,
+}
+
 /// Why a phase failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
@@ -226,6 +239,9 @@ pub struct Failure {
     /// What to do about it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// What most likely caused it, where a rule applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely_cause: Option<Box<LikelyCause>>,
     /// What did not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
@@ -241,6 +257,7 @@ impl Failure {
             symptom,
             message: message.into(),
             remedy: None,
+            likely_cause: None,
             evidence: Vec::new(),
             logs: Vec::new(),
         }

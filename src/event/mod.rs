@@ -11,7 +11,7 @@ mod schema;
 
 pub use crate::matrix::FlakyResult;
 pub use emitter::{Emitter, Said, Stamped};
-pub use failure::{Evidence, Failure, FailureClass, LogExcerpt, Symptom};
+pub use failure::{Evidence, Failure, FailureClass, LikelyCause, LogExcerpt, Symptom};
 pub use outcome::{
     CellEnd, CellVerdict, CounterTable, Execution, NodeCounters, PhaseResult, PhaseStatus,
     RunVerdict, Termination,

@@ -18,6 +18,11 @@ pub fn reason(log: &Log) -> Option<String> {
     Quote::of(log).reason()
 }
 
+/// The lines of `log` without colours and usage texts.
+pub fn spoken(log: &Log) -> Vec<String> {
+    Quote::of(log).spoken()
+}
+
 /// The last line of `log` that is no usage text.
 pub fn last_words(log: &Log) -> Option<String> {
     Quote::of(log).last_words().map(str::to_owned)

@@ -132,6 +132,12 @@ impl<'l> Quote<'l> {
         Some(worst.sentence(&self.lines))
     }
 
+    /// The lines that are no usage text, without colours.
+    pub(super) fn spoken(&self) -> Vec<String> {
+        let lines = self.lines.iter().filter(|line| line.is_quotable());
+        lines.map(|line| line.plain.trim().to_owned()).collect()
+    }
+
     /// The last line that is no usage text.
     pub(super) fn last_words(&self) -> Option<&str> {
         let line = self.lines.iter().rev().find(|line| line.is_quotable())?;

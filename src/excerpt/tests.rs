@@ -303,6 +303,7 @@ fn why_a_log_could_not_be_read_is_no_line_of_it() {
     let said = "(failed to read the log: connection refused)";
     assert_eq!(excerpt(&log, 50), [said]);
     assert_eq!(log.text(), format!("{said}\n"));
+    assert!(!log.is_read());
     assert_eq!((reason(&log), last_words(&log)), (None, None));
 }
 

@@ -42,6 +42,11 @@ impl Log {
         }
     }
 
+    /// Whether it could be read.
+    pub const fn is_read(&self) -> bool {
+        self.problem.is_none()
+    }
+
     /// All of it that is kept.
     pub fn text(&self) -> String {
         let problem = self.problem.iter().map(|problem| format!("{problem}\n"));

@@ -111,10 +111,12 @@ impl Dispatcher {
 
 /// The fields of events that hold words of others: of agents, of the API server, of the operating system. All other texts are
 /// the runner's own; a test has the reason for each.
-const FREE_TEXTS: [&str; 16] = [
+const FREE_TEXTS: [&str; 18] = [
     "address",
     "agent",
     "expected",
+    "fix",
+    "line",
     "lines",
     "message",
     "mock",

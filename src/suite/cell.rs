@@ -325,6 +325,10 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
                 let with_logs = self.unless_given_up(reading).await;
                 PhaseEnd::Done(Err(with_logs.unwrap_or(failure)))
             }
+            PhaseEnd::Done(Err(mut failure)) => {
+                failure.likely_cause = evidence::likely_cause(&self.context, &failure, None);
+                PhaseEnd::Done(Err(failure))
+            }
             end => end,
         }
     }

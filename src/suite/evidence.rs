@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::causes::{self, Scene};
 use super::context::Context;
 use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
-use crate::event::{Event, Failure, LogExcerpt, Symptom};
+use crate::event::{Event, Failure, LikelyCause, LogExcerpt, Symptom};
 use crate::excerpt::{self, Log};
 
 /// How many lines of each log a report quotes at most, as many as the seed prints.
@@ -27,6 +28,8 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
     // A large cell must not drown the failure in the logs of nodes that had no part in it.
     let shown = blamed.or_else(|| known.first().filter(|_| known.len() > MANY));
     let logs = context.cluster.logs(shown).await;
+    // Before the sentence has words of the log.
+    failure.likely_cause = likely_cause(context, &failure, of_agent(&logs, shown));
     if let Some(words) = words(failure.symptom, &logs, blamed) {
         failure.message += &words;
     }
@@ -38,6 +41,29 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
     failure
 }
 
+/// What most likely caused `failure`, with the agent's `log` if there is one.
+pub(crate) fn likely_cause(
+    context: &Context,
+    failure: &Failure,
+    log: Option<&Log>,
+) -> Option<Box<LikelyCause>> {
+    let plan = &context.plan;
+    let scene = Scene::new(
+        failure,
+        log,
+        &plan.rendered,
+        plan.cell.variant.name.to_string(),
+        format!("{}/manifests", plan.output_name),
+    );
+    causes::likely(&scene).map(Box::new)
+}
+
+/// The agent's log on `node`, or the first one.
+fn of_agent<'l>(logs: &'l [Log], node: Option<&NodeName>) -> Option<&'l Log> {
+    let source = node.map_or_else(|| "plexd on ".to_owned(), |node| format!("plexd on {node}"));
+    logs.iter().find(|log| log.source.starts_with(&source))
+}
+
 /// The one of `known` that `message` names.
 fn named<'n>(known: &'n [NodeName], message: &str) -> Option<&'n NodeName> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
@@ -47,15 +73,17 @@ fn named<'n>(known: &'n [NodeName], message: &str) -> Option<&'n NodeName> {
 
 /// What the log of the process that a failure is about, the mock or the agent on `node`, adds to its sentence.
 fn words(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<String> {
-    let of = |start: String| logs.iter().find(|log| log.source.starts_with(&start));
-    let of_agent = || of(format!("plexd on {}", node?));
+    let of_agent = || of_agent(logs, Some(node?));
     let ended = |log: &Log| match excerpt::reason(log) {
         Some(line) => Some(format!(": `{line}`")),
         None => Some(format!("; its last line: `{}`", excerpt::last_words(log)?)),
     };
     match symptom {
         Symptom::AgentCrashed => ended(of_agent()?),
-        Symptom::MockUnavailable | Symptom::MockRestarted => ended(of("mock-api on ".to_owned())?),
+        Symptom::MockUnavailable | Symptom::MockRestarted => {
+            let mut logs = logs.iter();
+            ended(logs.find(|log| log.source.starts_with("mock-api on "))?)
+        }
         Symptom::AgentNotReady | Symptom::AgentUnhealthy | Symptom::RestartNotMet => {
             let line = excerpt::reason(of_agent()?)?;
             Some(format!("; its log says: `{line}`"))
@@ -115,10 +143,15 @@ pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> Lo
 /// Writes a log into the cell's folder and chooses what is quoted of it.
 async fn quote(context: &Context, log: &Log) -> LogExcerpt {
     let name = format!("{}.log", log.source.replace(' ', "-"));
+    let file = if log.is_read() {
+        keep(context, &name, &log.text()).await
+    } else {
+        None
+    };
     LogExcerpt {
         source: log.source.clone(),
         lines: excerpt::excerpt(log, LINES),
-        file: keep(context, &name, &log.text()).await,
+        file,
     }
 }
 

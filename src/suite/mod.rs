@@ -4,6 +4,7 @@
 //! A phase that a provider can't run is skipped with a reason or marked as simulated, never passed in silence.
 
 mod bodies;
+pub mod causes;
 mod cell;
 mod context;
 mod evidence;

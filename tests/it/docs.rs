@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use e2e_matrix::cli::reference;
 use e2e_matrix::event::Symptom;
 use e2e_matrix::matrix::{Counter, Phase, PhaseSettings};
+use e2e_matrix::suite::causes::RULES;
 use mockapi::Endpoint;
 use plexd_agent::fault::Fault;
 
@@ -102,6 +103,32 @@ fn the_failure_classes() {
         writeln!(table, "| `{name}` | {class} | {at_once} | {meaning} |").unwrap();
     }
     generated_part("docs/phases.md", "symptoms", &table);
+}
+
+#[test]
+fn the_likely_causes() {
+    let mut table = "| Rule | Symptoms | Looks at | And at the manifests | Likely cause |\n|---|---|---|---|---|\n".to_owned();
+    for rule in RULES {
+        let symptoms: Vec<String> = rule
+            .symptoms
+            .iter()
+            .map(|symptom| format!("`{symptom}`"))
+            .collect();
+        let facts: Vec<String> = rule.facts.iter().map(|fact| fact.meaning()).collect();
+        let (name, symptoms, place, facts) = (
+            rule.name,
+            symptoms.join(", "),
+            rule.looks_at.name(),
+            facts.join(", "),
+        );
+        writeln!(
+            table,
+            "| `{name}` | {symptoms} | {place} | {facts} | {} |",
+            rule.sentence
+        )
+        .unwrap();
+    }
+    generated_part("docs/reports.md", "causes", &table);
 }
 
 #[test]

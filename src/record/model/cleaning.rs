@@ -1,8 +1,8 @@
 //! Cleans what a record brings of foreign text, so that no report has to think of it.
 
 use crate::event::{
-    CellFacts, CommandFacts, Evidence, Failure, HostFacts, LogExcerpt, NodeCounters, PartFacts,
-    RunFacts, SessionFacts,
+    CellFacts, CommandFacts, Evidence, Failure, HostFacts, LikelyCause, LogExcerpt, NodeCounters,
+    PartFacts, RunFacts, SessionFacts,
 };
 use crate::record::xml_text::clean;
 
@@ -11,8 +11,18 @@ pub(super) fn failure(raw: &Failure) -> Failure {
         symptom: raw.symptom,
         message: clean(&raw.message),
         remedy: raw.remedy.as_deref().map(clean),
+        likely_cause: raw.likely_cause.as_deref().map(likely_cause).map(Box::new),
         evidence: evidence(&raw.evidence),
         logs: logs(&raw.logs),
+    }
+}
+
+fn likely_cause(raw: &LikelyCause) -> LikelyCause {
+    LikelyCause {
+        rule: clean(&raw.rule),
+        message: clean(&raw.message),
+        line: clean(&raw.line),
+        fix: clean(&raw.fix),
     }
 }
 

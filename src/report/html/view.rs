@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::cell::CellView;
-use crate::event::{Failure, LogExcerpt, Severity};
+use crate::event::{Failure, LikelyCause, LogExcerpt, Severity};
 use crate::matrix::Counter;
 use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::marks::{self, Mark};
@@ -45,6 +45,7 @@ pub(super) struct FailureView<'a> {
     kind: String,
     message: &'a str,
     remedy: Option<&'a str>,
+    cause: Option<&'a LikelyCause>,
     logs: &'a [LogExcerpt],
 }
 
@@ -182,6 +183,7 @@ impl<'a> FailureView<'a> {
             kind: failure_kind(failure),
             message: &failure.message,
             remedy: failure.remedy.as_deref(),
+            cause: failure.likely_cause.as_deref(),
             logs: &failure.logs,
         }
     }

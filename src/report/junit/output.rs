@@ -1,6 +1,6 @@
 //! What the JUnit file says in `system-out`: facts of a cell, evidence, logs, attachments. Plain text.
 
-use crate::event::{Execution, Failure, LogExcerpt};
+use crate::event::{Execution, Failure, LikelyCause, LogExcerpt};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
 
@@ -14,6 +14,13 @@ pub(super) fn cause(failure: &Failure) -> String {
     );
     if let Some(remedy) = &failure.remedy {
         push(&mut out, format_args!("what to do: {remedy}\n"));
+    }
+    if let Some(LikelyCause {
+        message, line, fix, ..
+    }) = failure.likely_cause.as_deref()
+    {
+        let text = format_args!("likely cause: {message}\nbecause of: {line}\nto fix it:\n{fix}\n");
+        push(&mut out, text);
     }
     out
 }

@@ -39,6 +39,7 @@ const STRUCTURAL: [(&str, &str); 28] = [
     ("platform", "the machine's"),
     ("provider", "one of a few words"),
     ("rerun_of", "an id, or a path on the command line"),
+    ("rule", "one of a few words"),
     ("run", "an id"),
     ("runner", "a version"),
     ("selection_digest", "a hash"),

@@ -13,3 +13,4 @@ mod provider;
 mod reuse;
 mod secrets;
 mod together;
+pub(crate) mod why;

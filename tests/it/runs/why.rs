@@ -1,11 +1,16 @@
 //! Why an agent failed: the line of its log that says it, in the failure's first sentence and in every report.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use e2e_matrix::event::{Failure, Symptom};
+use e2e_matrix::suite::causes::RULES;
+use serde_json::{Value, json};
 
+use crate::kind;
+use crate::support::manifests::Manifests;
 use crate::support::{Scratch, record};
 
 /// Far longer than the run takes.
@@ -19,15 +24,18 @@ fn run(place: &Scratch, agent: &str) -> (Failure, String) {
     fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
     let matrix = "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"default\"]\n[run]\nports = \"any\"\n\
         [images.agent]\ntag = \"agent.example/mine:1\"\nbinary = \"agent.sh\"\n[phases.readiness]\ntimeout = \"10s\"\n";
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    let mut command = place.command(&["--provider", "local"]);
-    let output = command.timeout(PATIENCE).output().unwrap();
-    let printed = [output.stdout, output.stderr].concat();
-    let printed = String::from_utf8(printed).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{printed}");
+    let printed = run_matrix(place, matrix);
     let run = record::read(place);
     let phase = record::cell(&run, CELL).red_phase().unwrap();
     (phase.failure().unwrap().clone(), printed)
+}
+
+/// Runs `matrix`. Returns what was printed.
+fn run_matrix(place: &Scratch, matrix: &str) -> String {
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    let mut command = place.command(&["--provider", "local"]);
+    let output = command.timeout(PATIENCE).output().unwrap();
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
 /// What cobra prints if a command fails: the error first, and then more usage text than reports have room for.
@@ -82,6 +90,8 @@ fn the_error_of_an_agent_that_does_not_become_ready_is_in_its_sentence() {
     assert_eq!(failure.symptom, Symptom::AgentNotReady, "{failure}");
     let words = "; its log says: `level=error msg=\"no route to the API\"`";
     assert!(failure.message.ends_with(words), "{failure}");
+    // No rule applies, so nothing is guessed.
+    assert_eq!(failure.likely_cause, None);
 }
 
 #[test]
@@ -93,4 +103,131 @@ fn a_process_that_ends_without_an_error_is_told_with_its_last_line() {
     );
     let words = "exit code 4; its last line: `cannot read the identity`";
     assert!(failure.message.ends_with(words), "{failure}");
+    // No rule applies, so nothing is guessed.
+    assert_eq!(failure.likely_cause, None);
+}
+
+/// A rule, what is changed in the shipped DaemonSet or in the agent's configuration for it to apply, a word of its line of
+/// evidence, and one of what fixes it.
+struct Row {
+    rule: &'static str,
+    pointer: &'static str,
+    value: Value,
+    nodes: usize,
+    config: &'static str,
+    line: &'static str,
+    fix: &'static str,
+}
+
+fn rows() -> [Row; 6] {
+    let row = |rule, pointer, value, line, fix| Row {
+        rule,
+        pointer,
+        value,
+        nodes: 1,
+        config: "",
+        line,
+        fix,
+    };
+    let node_name =
+        json!({"name": "MY_NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}});
+    [
+        row(
+            "config-not-mounted",
+            "/containers/0/volumeMounts/0/mountPath",
+            json!("/etc/other"),
+            "/etc/plexd/config.yaml",
+            "mountPath: /etc/plexd\n        readOnly: true\nvolumes:\n  - name: config\n    configMap:\n      name: plexd-config",
+        ),
+        row(
+            "config-wrong-key",
+            "/volumes/0/configMap",
+            json!({"name": "plexd-config", "items": [{"key": "config.yaml", "path": "other.yaml"}]}),
+            "config.yaml",
+            "- key: config.yaml\n          path: config.yaml",
+        ),
+        row(
+            "no-token",
+            "/containers/0/env",
+            json!([node_name]),
+            "no bootstrap token",
+            "name: PLEXD_BOOTSTRAP_TOKEN",
+        ),
+        row(
+            "host-name",
+            "/containers/0/env/0",
+            json!({"name": "MY_NODE_NAME", "value": "elsewhere"}),
+            "elsewhere",
+            "fieldPath: spec.nodeName",
+        ),
+        Row {
+            nodes: 2,
+            ..row(
+                "taint",
+                "/tolerations",
+                json!([]),
+                "taint",
+                "- operator: Exists",
+            )
+        },
+        Row {
+            config: "[config.default.agent]\nheartbeat = { interval = \"soon\" }\n",
+            ..row(
+                "config-refused",
+                "/dnsPolicy",
+                json!("ClusterFirstWithHostNet"),
+                "is not valid",
+                "/manifests/06-configmaps.yaml",
+            )
+        },
+    ]
+}
+
+#[test]
+fn every_broken_manifest_and_configuration_has_its_likely_cause() {
+    for row in rows() {
+        let place = Scratch::new();
+        let manifests = Manifests::shipped(place.path());
+        let pointer = format!("/spec/template/spec{}", row.pointer);
+        manifests.edit("kubernetes/daemonset.yaml", &pointer, &row.value);
+        let matrix = format!(
+            "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [{}]\nconfig = [\"default\"]\n[run]\nports = \"any\"\n\
+             [phases.assertions]\ntimeout = \"10s\"\n{}{}",
+            row.nodes,
+            row.config,
+            manifests.settings()
+        );
+        let printed = run_matrix(&place, &matrix);
+        let run = record::read(&place);
+        let failure = run.cells[0].red_phase().and_then(|phase| phase.failure());
+        let failure = failure.unwrap_or_else(|| panic!("{}: no failure: {printed}", row.rule));
+        let cause = failure.likely_cause.as_ref();
+        let cause = cause.unwrap_or_else(|| panic!("{}: no cause of {failure:?}", row.rule));
+        let fits =
+            cause.rule == row.rule && cause.line.contains(row.line) && cause.fix.contains(row.fix);
+        assert!(fits, "{}: {cause:?}", row.rule);
+        assert!(printed.contains("likely cause: "), "{printed}");
+        for line in cause.fix.lines() {
+            assert!(
+                printed.contains(&format!("      {line}\n")),
+                "{line}: {printed}"
+            );
+        }
+        let folder = record::folder(&place);
+        for name in ["junit.xml", "summary.md", "report.html"] {
+            let text = fs::read_to_string(folder.join(name)).unwrap();
+            let last = cause.fix.lines().last().unwrap();
+            assert!(text.contains(last.trim()), "{name}: {text}");
+        }
+    }
+}
+
+/// Each rule is triggered by a test here, or on a real cluster.
+#[test]
+fn every_rule_has_its_test() {
+    let here = rows().into_iter().map(|row| row.rule);
+    let there = kind::why::rows().into_iter().map(|row| row.rule);
+    let tested: BTreeSet<&str> = here.chain(there).collect();
+    let rules: BTreeSet<&str> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(tested, rules);
 }

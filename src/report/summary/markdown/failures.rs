@@ -87,13 +87,28 @@ fn item(fault: &Fault<'_>) -> String {
 
 fn remedy(failure: &Failure) -> String {
     let remedy = failure.remedy.as_deref().map(escape);
-    remedy.map_or(String::new(), |remedy| format!("<br>*To do*: {remedy}"))
+    let mut out = remedy.map_or(String::new(), |remedy| format!("<br>*To do*: {remedy}"));
+    if let Some(cause) = &failure.likely_cause {
+        let message = escape(&cause.message);
+        push(&mut out, format_args!("<br>*Likely cause*: {message}"));
+    }
+    out
+}
+
+/// What shows the likely cause of a failure, and what fixes it.
+fn cause(failure: &Failure) -> String {
+    let Some(cause) = &failure.likely_cause else {
+        return String::new();
+    };
+    let (line, fix) = (block(&cause.line), block(&cause.fix));
+    format!("The likely cause shows in:\n\n{line}\nTo fix it:\n\n{fix}\n")
 }
 
 /// Evidence, logs and files of the failures of a cell, or of an attempt at it; what the machine did when it ended.
 fn details(cell: &CellModel, name: &str) -> String {
     let mut body = String::new();
     for failure in cell.phases.iter().filter_map(PhaseModel::failure) {
+        body += &cause(failure);
         body += &evidence(cell, failure);
         body += &logs(&failure.logs);
     }

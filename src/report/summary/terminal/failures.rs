@@ -1,7 +1,7 @@
 //! Why things failed, at the first attempt or at all: one block a failure, with what a person needs before looking into a file.
 
 use super::layout::{broken, wrapped};
-use crate::event::{Failure, FailureClass, LogExcerpt};
+use crate::event::{Failure, FailureClass, LikelyCause, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, RunModel};
 use crate::report::marks::{self, Tone};
@@ -136,6 +136,20 @@ impl Block {
         out += &self.logs(&failure.logs);
         if let Some(remedy) = &failure.remedy {
             out += &self.sentence("to do: ", remedy);
+        }
+        if let Some(cause) = &failure.likely_cause {
+            out += &self.cause(cause);
+        }
+        out
+    }
+
+    fn cause(self, cause: &LikelyCause) -> String {
+        let mut out = self.sentence("likely cause: ", &cause.message);
+        out += &self.sentence("because of: ", &cause.line);
+        out += &self.sentence("", "to fix it:");
+        // Whole, however long: it is to be copied.
+        for line in cause.fix.lines() {
+            push(&mut out, format_args!("      {line}\n"));
         }
         out
     }

@@ -1,0 +1,96 @@
+//! Fills in the names in braces of a rule's texts.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::scene::{Scene, items};
+
+impl Scene<'_> {
+    /// `text` with the names of this cell and of `line`.
+    pub(super) fn fill(&self, text: &str, line: &str) -> String {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            filled += before;
+            match after.split_once('}') {
+                Some((name, after)) if !name.is_empty() => {
+                    filled += &self.value(name, line);
+                    rest = after;
+                }
+                _ => {
+                    filled.push('{');
+                    rest = after;
+                }
+            }
+        }
+        filled + rest
+    }
+
+    fn value(&self, name: &str, line: &str) -> String {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let place = self.path(line).map(Path::new);
+        let value = match name {
+            "daemonset" => Some(self.daemon_set().to_owned()),
+            "container" => text(&self.container()["name"]),
+            "account" => {
+                text(&self.pod()["serviceAccountName"]).or_else(|| Some("default".to_owned()))
+            }
+            "dns-policy" => {
+                text(&self.pod()["dnsPolicy"]).or_else(|| Some("ClusterFirst".to_owned()))
+            }
+            "memory-limit" => text(&self.container()["resources"]["limits"]["memory"]),
+            "variant" => Some(self.variant.clone()),
+            "kept-manifests" => Some(self.kept_manifests.clone()),
+            "path" => self.path(line).map(str::to_owned),
+            "folder" => place.and_then(|place| Some(place.parent()?.display().to_string())),
+            "file" => {
+                place.and_then(|place| Some(place.file_name()?.to_string_lossy().into_owned()))
+            }
+            "volume" => text(&self.volume(line)["name"]),
+            "config-map" => {
+                text(&self.volume(line)["configMap"]["name"]).or_else(|| self.any_config_map())
+            }
+            "key" => self.keys(self.volume(line)).into_iter().next(),
+            "image" => self.image(line, None).map(str::to_owned),
+            "verb" => {
+                after(line, "cannot ").map(|rest| rest.split(' ').next().unwrap_or(rest).to_owned())
+            }
+            "resource" => after(line, "resource ").map(quoted),
+            "group" => after(line, "API group ").map(quoted),
+            _ => unreachable!("no rule names {name}"),
+        };
+        value.unwrap_or_else(|| "…".to_owned())
+    }
+
+    fn volume(&self, line: &str) -> &Value {
+        let volume = self.path(line).and_then(|path| self.config_volume(path));
+        volume.unwrap_or(&Value::Null)
+    }
+
+    /// The ConfigMap of any volume, or the first one that is deployed.
+    fn any_config_map(&self) -> Option<String> {
+        let mut volumes = items(&self.pod()["volumes"]);
+        let name = volumes.find_map(|volume| volume["configMap"]["name"].as_str());
+        let mut objects = self.rendered.objects();
+        let deployed = || {
+            objects
+                .find(|object| object.kind == "ConfigMap")
+                .map(|object| object.name.clone())
+        };
+        name.map(str::to_owned).or_else(deployed)
+    }
+}
+
+fn after<'l>(line: &'l str, words: &str) -> Option<&'l str> {
+    line.split_once(words).map(|(_, rest)| rest)
+}
+
+/// The text in the quotes that `rest` begins with, escaped or not.
+fn quoted(rest: &str) -> String {
+    let rest = rest.trim_start_matches(['\\', '"']);
+    rest.split(['\\', '"'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}

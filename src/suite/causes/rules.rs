@@ -1,0 +1,257 @@
+//! The rules. The first one that applies counts.
+
+use crate::event::Symptom::{
+    self, AgentCrashed, AgentNotReady, AgentOutOfMemory, CounterNotMet, ImageNameUnusable,
+    ImagePullFailed, RestartNotMet, Unschedulable, WrongNodes,
+};
+
+/// What fails in one way for one reason.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Its name in records.
+    pub name: &'static str,
+    /// The failures that it can explain.
+    pub symptoms: &'static [Symptom],
+    /// Where its line of evidence is.
+    pub looks_at: Place,
+    /// Groups of words in lower case: the line has one of each group.
+    pub words: &'static [&'static [&'static str]],
+    /// What else has to be so.
+    pub facts: &'static [Fact],
+    /// What the cause is. Names in braces are filled in.
+    pub sentence: &'static str,
+    /// The YAML or the command that fixes it.
+    pub fix: &'static str,
+}
+
+/// Where a line of evidence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the log of the agent that failed; the last such line counts.
+    Log,
+    /// In the failure's own words, which quote Kubernetes, or in its evidence.
+    Failure,
+}
+
+impl Place {
+    /// The words for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "the agent's log",
+            Self::Failure => "the failure",
+        }
+    }
+}
+
+/// Something about the rendered manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The agent's pod is in its node's network, and its DNS policy doesn't fit that.
+    WrongDnsPolicy,
+    /// No volume is mounted where the path in the line is.
+    NotMounted,
+    /// A ConfigMap is mounted where the path in the line is, and has no such file.
+    NoSuchKey,
+    /// A container whose image is in the line has this pull policy.
+    PullPolicy(&'static str),
+}
+
+impl Fact {
+    /// The words for people.
+    pub fn meaning(self) -> String {
+        match self {
+            Self::WrongDnsPolicy => {
+                "`hostNetwork: true` without `dnsPolicy: ClusterFirstWithHostNet`".to_owned()
+            }
+            Self::NotMounted => "no volume is mounted at that path".to_owned(),
+            Self::NoSuchKey => "a ConfigMap is mounted at that path, without that file".to_owned(),
+            Self::PullPolicy(policy) => format!("`imagePullPolicy: {policy}`"),
+        }
+    }
+}
+
+/// An agent that doesn't run as it should.
+const STARTS: &[Symptom] = &[AgentCrashed, AgentNotReady, RestartNotMet];
+/// An agent that runs and doesn't do its work counts, too.
+const WORKS: &[Symptom] = &[
+    AgentCrashed,
+    AgentNotReady,
+    RestartNotMet,
+    CounterNotMet,
+    WrongNodes,
+];
+
+const NO_FILE: &[&str] = &[
+    "no such file",
+    "cannot find the file",
+    "filenotfound",
+    "nosuchfile",
+    "does not exist",
+];
+const CONFIGURATION: &[&str] = &["config", ".yaml", ".yml", ".json", ".toml"];
+
+/// Every rule, in their order.
+pub const RULES: &[Rule] = &[
+    Rule {
+        name: "dns-policy",
+        symptoms: WORKS,
+        looks_at: Place::Log,
+        words: &[&[
+            "dns error",
+            "no such host",
+            "name or service not known",
+            "name resolution",
+            "name does not resolve",
+            "failed to lookup address",
+            "server misbehaving",
+            "unknownhostexception",
+            "nodename nor servname",
+            "no address associated with hostname",
+        ]],
+        facts: &[Fact::WrongDnsPolicy],
+        sentence: "the agent can't resolve the names of Services: it is in its node's network, and its DNS policy is {dns-policy}",
+        fix: "# DaemonSet {daemonset}, spec.template.spec\ndnsPolicy: ClusterFirstWithHostNet",
+    },
+    Rule {
+        name: "config-not-mounted",
+        symptoms: STARTS,
+        looks_at: Place::Log,
+        words: &[NO_FILE, CONFIGURATION],
+        facts: &[Fact::NotMounted],
+        sentence: "no ConfigMap is mounted at {folder}, where the agent looks for its configuration",
+        fix: "# DaemonSet {daemonset}, spec.template.spec\ncontainers:\n  - name: {container}\n    volumeMounts:\n      - name: config\n        \
+              mountPath: {folder}\n        readOnly: true\nvolumes:\n  - name: config\n    configMap:\n      name: {config-map}",
+    },
+    Rule {
+        name: "config-wrong-key",
+        symptoms: STARTS,
+        looks_at: Place::Log,
+        words: &[NO_FILE, CONFIGURATION],
+        facts: &[Fact::NoSuchKey],
+        sentence: "the ConfigMap that is mounted at {folder} brings no file {file}",
+        fix: "# DaemonSet {daemonset}, spec.template.spec\nvolumes:\n  - name: {volume}\n    configMap:\n      name: {config-map}\n      items:\n        \
+              - key: {key}\n          path: {file}",
+    },
+    Rule {
+        name: "no-token",
+        symptoms: WORKS,
+        looks_at: Place::Log,
+        words: &[
+            &["token"],
+            &[
+                "no bootstrap token",
+                "required",
+                "missing",
+                "not set",
+                "unset",
+                "empty",
+                "must be set",
+                "not found",
+                "undefined",
+                "keyerror",
+            ],
+        ],
+        facts: &[],
+        sentence: "the agent has no bootstrap token",
+        fix: "# DaemonSet {daemonset}, spec.template.spec\ncontainers:\n  - name: {container}\n    env:\n      - name: PLEXD_BOOTSTRAP_TOKEN\n        \
+              valueFrom:\n          secretKeyRef:\n            name: plexd-bootstrap\n            key: token",
+    },
+    Rule {
+        name: "config-refused",
+        symptoms: STARTS,
+        looks_at: Place::Log,
+        words: &[
+            &["config", "base_url", "baseurl", "yaml"],
+            &[
+                "required",
+                "invalid",
+                "not valid",
+                "unknown field",
+                "missing",
+                "unmarshal",
+                "parse",
+            ],
+        ],
+        facts: &[],
+        sentence: "the agent refuses its configuration",
+        fix: "# what the agent got; change it in [config.{variant}.agent] of the matrix file, or in the file of [deploy] agent-config\n\
+              cat {kept-manifests}/06-configmaps.yaml",
+    },
+    Rule {
+        name: "rbac",
+        symptoms: WORKS,
+        looks_at: Place::Log,
+        words: &[&["system:serviceaccount:"], &["cannot "], &["resource"]],
+        facts: &[],
+        sentence: "the agent's account {account} has no right to {verb} {resource}",
+        fix: "# a ClusterRole that a ClusterRoleBinding binds to the ServiceAccount {account}\nrules:\n  - apiGroups: [\"{group}\"]\n    \
+              resources: [\"{resource}\"]\n    verbs: [\"{verb}\"]",
+    },
+    Rule {
+        name: "read-only",
+        symptoms: STARTS,
+        looks_at: Place::Log,
+        words: &[&["read-only file system", "readonlyfilesystem", "erofs"]],
+        facts: &[],
+        sentence: "the agent writes to {path}, which is read-only in its container",
+        fix: "# DaemonSet {daemonset}, spec.template.spec; a mount that is there already must not have `readOnly: true`\ncontainers:\n  \
+              - name: {container}\n    volumeMounts:\n      - name: writable\n        mountPath: {path}\nvolumes:\n  - name: writable\n    emptyDir: {}",
+    },
+    Rule {
+        name: "host-name",
+        symptoms: &[WrongNodes],
+        looks_at: Place::Failure,
+        words: &[&["stranger"]],
+        facts: &[],
+        sentence: "the agent registers under another name than its node's",
+        fix: "# DaemonSet {daemonset}, spec.template.spec\ncontainers:\n  - name: {container}\n    env:\n      - name: MY_NODE_NAME\n        \
+              valueFrom:\n          fieldRef:\n            fieldPath: spec.nodeName",
+    },
+    Rule {
+        name: "image-not-on-node",
+        symptoms: &[ImageNameUnusable],
+        looks_at: Place::Failure,
+        words: &[&["errimageneverpull", "pull policy of never"]],
+        facts: &[],
+        sentence: "the image {image} is not on the node, and the node may not pull it",
+        fix: "# the container with this image\nimage: {image}\nimagePullPolicy: IfNotPresent",
+    },
+    Rule {
+        name: "pull-policy",
+        symptoms: &[ImageNameUnusable, ImagePullFailed],
+        looks_at: Place::Failure,
+        words: &[&["pull"]],
+        facts: &[Fact::PullPolicy("Always")],
+        sentence: "the pull policy Always asks a registry for {image}, even if the image is on the node",
+        fix: "# the container with this image\nimage: {image}\nimagePullPolicy: IfNotPresent",
+    },
+    Rule {
+        name: "memory-limit",
+        symptoms: &[AgentOutOfMemory],
+        looks_at: Place::Failure,
+        words: &[],
+        facts: &[],
+        sentence: "the agent needs more memory than its limit, {memory-limit}",
+        fix: "# DaemonSet {daemonset}, spec.template.spec, with an amount that is enough\ncontainers:\n  - name: {container}\n    resources:\n      \
+              limits:\n        memory: 256Mi",
+    },
+    Rule {
+        name: "requests-too-large",
+        symptoms: &[Unschedulable],
+        looks_at: Place::Failure,
+        words: &[&["insufficient"]],
+        facts: &[],
+        sentence: "the pod requests more than a node has",
+        fix: "# DaemonSet {daemonset}, spec.template.spec, with amounts that every node has\ncontainers:\n  - name: {container}\n    resources:\n      \
+              requests:\n        cpu: 50m\n        memory: 64Mi",
+    },
+    Rule {
+        name: "taint",
+        symptoms: &[Unschedulable],
+        looks_at: Place::Failure,
+        words: &[&["taint"]],
+        facts: &[],
+        sentence: "the agent doesn't tolerate a taint of the node",
+        fix: "# DaemonSet {daemonset}, spec.template.spec\ntolerations:\n  - operator: Exists",
+    },
+];

@@ -1,0 +1,188 @@
+//! What rules look at: a failure, the log of the agent that it is about, and the rendered manifests.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::rules::{Fact, Place};
+use crate::event::{Failure, Symptom};
+use crate::excerpt::{self, Log};
+use crate::manifest::Rendered;
+
+/// A failure and what is known around it.
+pub(crate) struct Scene<'s> {
+    failure: &'s Failure,
+    log: Vec<String>,
+    pub(super) rendered: &'s Rendered,
+    /// The name of the cell's config variant.
+    pub(super) variant: String,
+    /// The folder with the manifests, as reports name it.
+    pub(super) kept_manifests: String,
+}
+
+impl<'s> Scene<'s> {
+    pub(crate) fn new(
+        failure: &'s Failure,
+        log: Option<&Log>,
+        rendered: &'s Rendered,
+        variant: String,
+        kept_manifests: String,
+    ) -> Self {
+        let mut log = log.map(excerpt::spoken).unwrap_or_default();
+        log.reverse();
+        Self {
+            failure,
+            log,
+            rendered,
+            variant,
+            kept_manifests,
+        }
+    }
+
+    pub(super) const fn symptom(&self) -> Symptom {
+        self.failure.symptom
+    }
+
+    /// The lines that may be evidence, the best first.
+    pub(super) fn lines(&self, place: Place) -> Vec<String> {
+        match place {
+            Place::Log => self.log.clone(),
+            Place::Failure => {
+                let unmet = self.failure.evidence.iter().filter(|row| !row.holds);
+                let rows = unmet.map(|row| {
+                    let node = row.node.as_deref().unwrap_or("all nodes");
+                    format!(
+                        "{node}: {} is {}, not {}",
+                        row.subject, row.seen, row.expected
+                    )
+                });
+                std::iter::once(self.failure.message.clone())
+                    .chain(rows)
+                    .collect()
+            }
+        }
+    }
+
+    /// Whether `fact` is so, with `line` as its evidence.
+    pub(super) fn holds(&self, fact: Fact, line: &str) -> bool {
+        match fact {
+            Fact::WrongDnsPolicy => {
+                let pod = self.pod();
+                pod["hostNetwork"] == true && pod["dnsPolicy"] != "ClusterFirstWithHostNet"
+            }
+            Fact::NotMounted => self
+                .path(line)
+                .is_some_and(|path| self.mount(path).is_none()),
+            Fact::NoSuchKey => self.path(line).is_some_and(|path| self.lacks(path)),
+            Fact::PullPolicy(policy) => self.image(line, Some(policy)).is_some(),
+        }
+    }
+
+    /// The agent's pod, as its DaemonSet describes it.
+    pub(super) fn pod(&self) -> &'s Value {
+        let name = self.daemon_set();
+        let object = self.rendered.object("DaemonSet", name);
+        object.map_or(
+            &Value::Null,
+            |object| &object.value["spec"]["template"]["spec"],
+        )
+    }
+
+    pub(super) fn daemon_set(&self) -> &'s str {
+        let name = &self.rendered.agent().daemon_set.metadata.name;
+        name.as_deref().unwrap_or_default()
+    }
+
+    /// The agent's container.
+    pub(super) fn container(&self) -> &'s Value {
+        let name = &self.rendered.agent().container;
+        let mut containers = items(&self.pod()["containers"]);
+        containers
+            .find(|container| container["name"] == name.as_str())
+            .unwrap_or(&Value::Null)
+    }
+
+    /// The first path in `line`, as the container knows it: the local provider gives files other places, so one that an argument of
+    /// the container names counts.
+    pub(super) fn path<'l>(&self, line: &'l str) -> Option<&'l str>
+    where
+        's: 'l,
+    {
+        let path = paths(line).next()?;
+        let is_same = |other: &&str| Path::new(other).file_name() == Path::new(path).file_name();
+        let container = self.container();
+        let arguments = items(&container["command"]).chain(items(&container["args"]));
+        let mut named = arguments.filter_map(Value::as_str).flat_map(paths);
+        Some(named.find(is_same).unwrap_or(path))
+    }
+
+    /// The volume that is mounted where `path` is.
+    fn mount(&self, path: &str) -> Option<&'s Value> {
+        let is_above = |mount: &&Value| {
+            let folder = mount["mountPath"].as_str();
+            folder.is_some_and(|folder| Path::new(path).starts_with(folder))
+        };
+        let mount = items(&self.container()["volumeMounts"]).find(is_above)?;
+        let mut volumes = items(&self.pod()["volumes"]);
+        volumes.find(|volume| volume["name"] == mount["name"])
+    }
+
+    /// It, if it is of a ConfigMap.
+    pub(super) fn config_volume(&self, path: &str) -> Option<&'s Value> {
+        self.mount(path)
+            .filter(|volume| volume["configMap"].is_object())
+    }
+
+    /// Whether a ConfigMap is mounted where `path` is, and has no such file.
+    fn lacks(&self, path: &str) -> bool {
+        let Some(volume) = self.config_volume(path) else {
+            return false;
+        };
+        let file = Path::new(path).file_name().and_then(|file| file.to_str());
+        let mut files = items(&volume["configMap"]["items"]).peekable();
+        if files.peek().is_some() {
+            return !files.any(|item| item["path"].as_str() == file);
+        }
+        !self
+            .keys(volume)
+            .iter()
+            .any(|key| Some(key.as_str()) == file)
+    }
+
+    /// The keys of the ConfigMap of `volume`.
+    pub(super) fn keys(&self, volume: &Value) -> Vec<String> {
+        let name = volume["configMap"]["name"].as_str().unwrap_or_default();
+        let object = self.rendered.object("ConfigMap", name);
+        let data = object.and_then(|object| object.value["data"].as_object());
+        data.into_iter()
+            .flat_map(|data| data.keys().cloned())
+            .collect()
+    }
+
+    /// The image of a container that `line` names, if the container has `policy`.
+    pub(super) fn image(&self, line: &str, policy: Option<&str>) -> Option<&'s str> {
+        let pods = self
+            .rendered
+            .objects()
+            .map(|object| &object.value["spec"]["template"]["spec"]);
+        let containers =
+            pods.flat_map(|pod| items(&pod["initContainers"]).chain(items(&pod["containers"])));
+        let mut with_policy = containers
+            .filter(|container| policy.is_none_or(|policy| container["imagePullPolicy"] == policy));
+        with_policy.find_map(|container| {
+            let image = container["image"].as_str()?;
+            line.contains(image).then_some(image)
+        })
+    }
+}
+
+pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The absolute paths in `text`.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let ends = |c: char| c.is_whitespace() || "\"'`()[]{},:;=".contains(c);
+    let words = text.split(ends);
+    words.filter(|word| word.len() > 1 && word.starts_with('/') && !word.starts_with("//"))
+}

@@ -1,0 +1,123 @@
+//! Likely causes that only a cluster can show: broken manifests on a real one, each with the rule that must apply.
+
+use serde_json::{Value, json};
+
+use crate::support::by_hand::{Failed, Hand, failure};
+use crate::support::manifests::Manifests;
+
+/// A rule, what is changed in the agent's DaemonSet for it to apply, a word of its line of evidence, and one of what fixes it.
+pub(crate) struct Row {
+    pub(crate) rule: &'static str,
+    edits: Vec<(&'static str, Value)>,
+    line: &'static str,
+    fix: &'static str,
+}
+
+const POD: &str = "/spec/template/spec";
+const PLEXD: &str = "/spec/template/spec/containers/0";
+
+pub(crate) fn rows() -> Vec<Row> {
+    let init = |policy: &str| {
+        let image = "registry.invalid/nowhere:1";
+        json!([{"name": "prepare", "image": image, "imagePullPolicy": policy}])
+    };
+    // The node's own kubectl, as an agent that asks for what its account may not see.
+    let kubectl = || {
+        vec![
+            ("PLEXD/command", json!(["/host/kubectl"])),
+            ("PLEXD/args", json!(["get", "deployments"])),
+            ("POD/automountServiceAccountToken", json!(true)),
+            (
+                "POD/volumes/2/hostPath",
+                json!({"path": "/usr/bin", "type": "Directory"}),
+            ),
+            (
+                "PLEXD/volumeMounts/2",
+                json!({"name": "run", "mountPath": "/host", "readOnly": true}),
+            ),
+        ]
+    };
+    let mut large = kubectl();
+    large.push(("PLEXD/resources", json!({"limits": {"memory": "12Mi"}})));
+    vec![
+        Row {
+            rule: "dns-policy",
+            edits: vec![("POD/dnsPolicy", json!("ClusterFirst"))],
+            line: "mock-api",
+            fix: "dnsPolicy: ClusterFirstWithHostNet",
+        },
+        Row {
+            rule: "rbac",
+            edits: kubectl(),
+            line: "cannot list resource \"deployments\"",
+            fix: "apiGroups: [\"apps\"]\n    resources: [\"deployments\"]\n    verbs: [\"list\"]",
+        },
+        Row {
+            rule: "read-only",
+            edits: vec![("PLEXD/volumeMounts/1/readOnly", json!(true))],
+            line: "Read-only file system",
+            fix: "mountPath: /var/lib/plexd",
+        },
+        Row {
+            rule: "image-not-on-node",
+            edits: vec![("POD/initContainers", init("Never"))],
+            line: "registry.invalid/nowhere:1",
+            fix: "image: registry.invalid/nowhere:1\nimagePullPolicy: IfNotPresent",
+        },
+        Row {
+            rule: "pull-policy",
+            edits: vec![("POD/initContainers", init("Always"))],
+            line: "registry.invalid/nowhere:1",
+            fix: "image: registry.invalid/nowhere:1\nimagePullPolicy: IfNotPresent",
+        },
+        Row {
+            rule: "memory-limit",
+            edits: large,
+            line: "more memory than its limit",
+            fix: "memory: 256Mi",
+        },
+        Row {
+            rule: "requests-too-large",
+            edits: vec![("PLEXD/resources", json!({"requests": {"memory": "900Gi"}}))],
+            line: "Insufficient memory",
+            fix: "requests:",
+        },
+    ]
+}
+
+#[test]
+#[ignore = "needs kind (creates 1 cluster)"]
+fn every_broken_manifest_has_its_likely_cause() {
+    let hand = Hand::with_images(1);
+    let rows = rows();
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter_map(|row| deviation(&hand, row))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is not as `row` says.
+fn deviation(hand: &Hand, row: &Row) -> Option<String> {
+    let seen = outcome(hand, row);
+    let fits = seen.as_ref().is_ok_and(|seen| {
+        let cause = seen.failure.likely_cause.as_ref();
+        cause.is_some_and(|cause| {
+            cause.rule == row.rule && cause.line.contains(row.line) && cause.fix.contains(row.fix)
+        })
+    });
+    (!fits).then(|| format!("{}: {seen:?}", row.rule))
+}
+
+fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
+    let manifests = Manifests::shipped(hand.place.path());
+    for (pointer, value) in &row.edits {
+        let pointer = pointer.replace("PLEXD", PLEXD).replace("POD", POD);
+        manifests.edit("kubernetes/daemonset.yaml", &pointer, value);
+    }
+    let settings = manifests.settings();
+    failure(
+        hand,
+        &format!("[phases.assertions]\ntimeout = \"15s\"\n{settings}"),
+    )
+}
