@@ -10,7 +10,7 @@ use crate::secret::Secret;
 
 /// The texts that are not masked, because runs and reports are held together by them. What they have in common: the runner
 /// chooses them, or the user types them on the command line.
-const STRUCTURAL: [(&str, &str); 28] = [
+const STRUCTURAL: &[(&str, &str)] = &[
     ("at", "a time"),
     ("cell", "an id, which follows from the matrix"),
     ("cells", "ids, which follow from the matrix"),
@@ -95,7 +95,7 @@ fn every_text_of_the_record_is_masked_or_has_a_reason() {
     for (owner, definition) in root["$defs"].as_object().unwrap() {
         texts(definition, &root, owner, &mut found);
     }
-    let structural = STRUCTURAL.map(|(name, _)| name);
+    let structural: Vec<&str> = STRUCTURAL.iter().map(|(name, _)| *name).collect();
     for (name, owner) in &found {
         let is_free = FREE_TEXTS.contains(&name.as_str());
         let is_structural = structural.contains(&name.as_str());
