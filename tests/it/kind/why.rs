@@ -1,5 +1,6 @@
 //! Likely causes that only a cluster can show: broken manifests on a real one, each with the rule that must apply.
 
+use e2e_matrix::event::{Failure, Symptom};
 use serde_json::{Value, json};
 
 use crate::support::by_hand::{Failed, Hand, failure};
@@ -100,13 +101,23 @@ fn every_broken_manifest_has_its_likely_cause() {
 /// What is not as `row` says.
 fn deviation(hand: &Hand, row: &Row) -> Option<String> {
     let seen = outcome(hand, row);
-    let fits = seen.as_ref().is_ok_and(|seen| {
-        let cause = seen.failure.likely_cause.as_ref();
-        cause.is_some_and(|cause| {
-            cause.rule == row.rule && cause.line.contains(row.line) && cause.fix.contains(row.fix)
-        })
-    });
+    let fits = seen
+        .as_ref()
+        .is_ok_and(|seen| is_as_expected(row, &seen.failure));
     (!fits).then(|| format!("{}: {seen:?}", row.rule))
+}
+
+fn is_as_expected(row: &Row, failure: &Failure) -> bool {
+    let Some(cause) = &failure.likely_cause else {
+        return false;
+    };
+    // The line of a crash is in the first sentence, too.
+    let is_crash = failure.symptom == Symptom::AgentCrashed;
+    let is_told = !is_crash || failure.message.contains(&format!(": `{}`", cause.line));
+    cause.rule == row.rule
+        && cause.line.contains(row.line)
+        && cause.fix.contains(row.fix)
+        && is_told
 }
 
 fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
