@@ -55,7 +55,7 @@ fuzz: ## Runs the tests in modules `fuzz` with CASES cases each, in at most 1 Gi
 
 test-kind: export E2E_MATRIX_PROVIDER = kind
 test-kind: ## Runs every cell, and the tests that need kind, on real clusters
-	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --run-ignored all -E 'binary(matrix) + test(/^kind::/) - test(/^kind::engine::/)' $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --test matrix $(ARGS) && $(CARGO) test --locked --test it -- --ignored --skip kind::engine:: kind:: $(ARGS))
+	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --run-ignored all -E 'binary(matrix) + test(/^kind::/) - test(/^kind::(engine|snapshot)::/)' $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --test matrix $(ARGS) && $(CARGO) test --locked --test it -- --ignored --skip kind::engine:: --skip kind::snapshot:: kind:: $(ARGS))
 
 test-e2e-k8s: CLUSTER_NAME ?= plexd-e2e
 test-e2e-k8s: TIMEOUT ?= 120s

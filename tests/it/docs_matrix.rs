@@ -3,6 +3,7 @@
 use e2e_matrix::matrix::{Counter, Filter, Matrix, Phase, select};
 
 const MATRIX: &str = include_str!("../../docs/matrix.md");
+const YOUR_AGENT: &str = include_str!("../../docs/your-agent.md");
 const FILTERS: &str = include_str!("../../docs/filters.md");
 
 /// The fenced blocks of a page that carry `language`.
@@ -32,10 +33,13 @@ fn completed(example: &str) -> String {
 
 #[test]
 fn every_example_of_a_file_is_a_good_one() {
-    let examples = blocks(MATRIX, "toml");
-    assert!(examples.len() > 7, "the page has its examples");
-    for example in examples {
-        if let Err(problems) = Matrix::parse("docs/matrix.md", &completed(example)) {
+    let examples = [MATRIX, YOUR_AGENT].map(|page| blocks(page, "toml"));
+    assert!(
+        examples[0].len() > 7 && examples[1].len() > 2,
+        "the pages have their examples"
+    );
+    for example in examples.concat() {
+        if let Err(problems) = Matrix::parse("docs", &completed(example)) {
             panic!("{example}\n{:?}", problems.iter().collect::<Vec<_>>());
         }
     }

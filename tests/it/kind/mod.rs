@@ -12,5 +12,6 @@ mod ownership;
 mod provider;
 mod reuse;
 mod secrets;
+mod snapshot;
 mod together;
 pub(crate) mod why;
