@@ -114,7 +114,7 @@ async fn rights(client: &Client) -> Result<Vec<Evidence>, Failure> {
             seen.holds = false;
             let message = format!("the user of the context may not {verb} {resource}");
             return Err(Failure::new(Symptom::ObjectRefused, message)
-                .with_remedy("docs/existing.md lists the rights that a run needs")
+                .with_remedy("docs/existing.md lists the permissions that a run needs")
                 .with_evidence([seen]));
         }
         evidence.push(seen);
