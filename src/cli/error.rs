@@ -43,9 +43,9 @@ pub(super) enum CliError {
     Prefix(#[from] crate::matrix::PrefixError),
     #[error(transparent)]
     Session(SessionError),
-    #[error("failed to look for what dead runs left")]
+    #[error("failed to look for what dead runs left behind")]
     Ledger(#[source] crate::machine::LedgerError),
-    #[error("there is no run `{run}`, neither here nor in {}", out.display())]
+    #[error("there is no run `{run}` in the current folder or in {}", out.display())]
     NoRun { run: String, out: PathBuf },
     #[error("there is no record in {}", folder.display())]
     NoRecord { folder: PathBuf },
@@ -53,9 +53,9 @@ pub(super) enum CliError {
     RunsUnreadable { folder: PathBuf, source: io::Error },
     #[error(transparent)]
     Resume(ResumeError),
-    #[error("the matrix file is not what it was when the run {run} began")]
+    #[error("the matrix file has changed since the run {run} started")]
     MatrixChanged { run: String },
-    #[error("the run is of the provider {provider}")]
+    #[error("the run uses the provider {provider}")]
     OtherProvider { provider: String },
     #[error(transparent)]
     Merge(#[from] MergeError),
@@ -129,35 +129,33 @@ impl CliError {
             }
             Self::NoCell { nearest: None, .. } => "`e2e-matrix list` shows the id of each cell",
             Self::OneNameForMany { .. } => {
-                "select one with `--filter`, or give all of them a start with `--prefix`"
+                "select one cell with `--filter`, or set the start of all names with `--prefix`"
             }
             Self::OneNameAtOnce => {
-                "run them one after another with `--jobs 1`, or give all of them a start with `--prefix`"
+                "run the repetitions one after another with `--jobs 1`, or set the start of all names with `--prefix`"
             }
-            Self::FewPorts { .. } => {
-                "name a wider range as `ports` under `[run]`, or fewer `--jobs`"
-            }
+            Self::FewPorts { .. } => "widen the range `ports` in `[run]`, or use fewer `--jobs`",
             Self::History { .. } => {
-                "a history is a JSON object of milliseconds by cell, such as the `timings.json` of a run"
+                "a history is a JSON object with milliseconds by cell id, such as the `timings.json` of a run"
             }
             Self::NoRun { .. } => {
-                "name a run by its id, its folder or its record, and the folder for runs with `--out DIR`"
+                "give the run's id, folder or record, and use `--out DIR` if the runs are in another folder"
             }
             Self::MatrixChanged { .. } => {
-                "run what was not green in it with `--rerun-failed`, or begin a new run"
+                "use `--rerun-failed` to run the cells that did not pass, or start a new run"
             }
-            Self::OtherProvider { .. } => "leave out `--provider`, or begin a new run",
+            Self::OtherProvider { .. } => "omit `--provider`, or start a new run",
             Self::Resume(ResumeError::Alive { .. }) => {
-                "wait for its end, or end its process and try again"
+                "wait until the run ends, or end its process and try again"
             }
             Self::Resume(ResumeError::Foreign { .. }) => {
-                "name the run's own folder; what was merged or is a part is run again with `--rerun-failed`"
+                "give the run's own folder; for merged runs and parts of runs, use `--rerun-failed`"
             }
             Self::Merge(MergeError::Twice { .. }) => {
-                "name each run once; the later of two runs of one cell counts only where it was made with `--rerun-failed`"
+                "give each run once; if two runs have the same cell, the later one has to be a rerun (`--rerun-failed`)"
             }
             Self::NoRecord { .. } => {
-                "a folder that holds the parts of a run becomes one with `e2e-matrix merge`"
+                "if the folder contains the parts of a run, combine them with `e2e-matrix merge`"
             }
             Self::Session(error) => return error.hint(),
             Self::Report(_)

@@ -58,7 +58,7 @@ impl Exit {
             Self::Passed => "every selected cell passed, or is allowed to fail",
             Self::Product => {
                 "a cell has a failure of class product: the agent broke the contract; \
-                 or a cell passed on a retry only, under `--flaky-result fail`"
+                 or a cell passed only on a retry, with `--flaky-result fail`"
             }
             Self::Configuration => {
                 "a file, an option or a filter can't be used, a filter's term names nothing in the matrix, \
@@ -66,17 +66,17 @@ impl Exit {
             }
             Self::Infrastructure => {
                 "Docker, kind or a node image is missing, no port is free, the output folder can't be written, \
-                 a cell has a failure of class infrastructure, the time of `--run-timeout` was up, or `gc` could not remove something, or could not read an entry of a dead run"
+                 a cell has a failure of class infrastructure, `--run-timeout` was reached, or `gc` couldn't delete something or read an entry of a dead run"
             }
             Self::NothingToDo => {
                 "there is nothing to do: a valid filter selects no cell, a shard is empty, or the matrix has no cells (`--no-cells pass` makes it 0)"
             }
             Self::RunnerBug => "the runner itself has a bug; please report it",
             Self::Interrupted => {
-                "interrupted by SIGINT (Ctrl-C); reports are written and everything is cleaned up \
-                 (at a second signal nothing is, and the `gc` command that does it is printed)"
+                "interrupted by SIGINT (Ctrl-C): reports are written and everything is cleaned up; \
+                 after a second signal nothing is cleaned up, and the `gc` command that does so is printed"
             }
-            Self::Terminated => "ended by SIGTERM, or its terminal was closed; likewise",
+            Self::Terminated => "ended by SIGTERM or a closed terminal, with the same clean-up",
         }
     }
 }

@@ -33,8 +33,8 @@ use options::{
 
 /// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
 ///
-/// Each cell of the matrix gets a cluster of its own; the suite runs against it; the run ends as JUnit XML, summary tables and an
-/// exit code that can be trusted. Without a command, `run` is what happens.
+/// Each cell of the matrix gets its own cluster, and the suite runs against it. A run writes JUnit XML, summary tables and an exit
+/// code that you can trust. The default command is `run`.
 #[derive(Debug, Parser)]
 #[command(name = "e2e-matrix", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -42,7 +42,7 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     run: RunOptions,
-    /// Logs what the runner itself does to stderr, such as `debug` or `e2e_matrix=debug,kube=info`
+    /// Logs what the runner does to stderr, with a filter such as `debug` or `e2e_matrix=debug,kube=info`
     #[arg(
         long,
         global = true,
@@ -57,17 +57,17 @@ struct Cli {
 enum Command {
     /// Runs the selected cells
     Run(Box<RunOptions>),
-    /// Lists the selected cells, and runs nothing
+    /// Lists the selected cells without running them
     List(ListOptions),
-    /// Prints what a cell would get, and starts nothing: configuration, environment, expectations, manifests
+    /// Prints what a cell would get without starting it: configuration, environment, expectations, manifests
     Explain(ExplainOptions),
-    /// Removes what runs that died left behind: clusters, networks, processes, files
+    /// Deletes what dead runs left behind: clusters, networks, processes, files
     Gc(GarbageOptions),
-    /// Makes the reports of a run anew from its record, also of a run that was killed
+    /// Writes the reports of a run again from its record, even if the run was killed
     Report(ReportOptions),
-    /// Shows a run again on the terminal
+    /// Shows a run on the terminal again
     Replay(ReplayOptions),
-    /// Makes one run of several: of shards, of cells as tests, of a run and its rerun
+    /// Combines several runs into one: shards, cells as tests, or a run and its rerun
     Merge(MergeOptions),
     /// Prints the JSON Schema of a format
     Schema {

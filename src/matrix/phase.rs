@@ -123,7 +123,7 @@ impl Phase {
         format!("the matrix file has `run = false` under `[phases.{self}]`")
     }
 
-    /// How often a cell is tried again that failed in the phase, where the file does not say otherwise: once where it is the
+    /// How often a cell that failed in the phase is retried, unless the file says otherwise: once if it is the
     /// machine's part, and then only after failures that are the machine's.
     pub const fn default_retries(self) -> u32 {
         match self {
@@ -212,7 +212,7 @@ impl PhaseSettings {
         last == Some(phase)
     }
 
-    /// How often a cell is tried again that failed in `phase`, whatever the run allows it.
+    /// How often a cell that failed in `phase` is retried, regardless of the run's retries.
     pub fn retries(&self, phase: Phase) -> u32 {
         self.retries
             .get(&phase)

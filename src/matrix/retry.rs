@@ -1,4 +1,4 @@
-//! When a cell is tried again, and what a cell counts for that needed it.
+//! When a cell is retried, and how to count a cell that passed on a retry.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub const MOST_RETRIES: u32 = 100;
 /// The longest pause before an attempt.
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A class of failures after which a cell may be tried again. Configuration is none: it would fail the same again.
+/// A class of failures after which a cell may be retried. Configuration failures would only repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryClass {
     /// The agent broke the contract.
@@ -45,7 +45,7 @@ pub enum FlakyResult {
 pub struct RetrySettings {
     /// How many further attempts a cell gets, whichever phase it failed in. An outspoken 0 takes the phases' retries away too.
     pub retries: Option<u32>,
-    /// Which classes of failures may be tried again.
+    /// Which classes of failures may be retried.
     pub on: BTreeSet<RetryClass>,
     /// The pause before the second attempt; it doubles with each one, up to [`LONGEST_BACKOFF`].
     pub backoff: Duration,

@@ -237,7 +237,7 @@ pub struct RunSettings {
     pub prefix: Prefix,
     /// Whether kind's file carries the settings that make a throw-away cluster usable sooner.
     pub tuned: bool,
-    /// When a cell is tried again.
+    /// When a cell is retried.
     pub retry: RetrySettings,
     /// Whether the place of a cell stays after its end.
     pub keep: Keep,

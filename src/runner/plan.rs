@@ -272,7 +272,7 @@ impl Planner {
 }
 
 /// The plan of a further attempt at the cell of `first`. It shares nothing with the ones before but the cluster's name, which is
-/// free again: a cell is tried again only where nothing is left of it.
+/// free again: a cell is retried only if nothing is left of it.
 pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
     let name = format!("attempt-{attempt}");
     CellPlan {

@@ -34,7 +34,7 @@ pub(super) struct RunRequest {
     pub jobs: Jobs,
     /// Forwarded ports.
     pub ports: PortRange,
-    /// When a cell is tried again.
+    /// When a cell is retried.
     pub retry: RetrySettings,
     /// How often the run goes round, and what ends it early.
     pub course: Course,

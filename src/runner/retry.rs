@@ -1,4 +1,4 @@
-//! Whether a cell is tried again: one pure function, and the pauses between attempts.
+//! Whether a cell is retried: one pure function, and the pauses between attempts.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) type Attempts = [CellEnd];
 /// Whether another attempt follows the last of `attempts`.
 ///
 /// A cell has the run's retries, whichever phase it fails in, and beside them each phase's own. Failures of class infrastructure in
-/// `cluster` and `images` may always be tried again, others only where the settings name their class. Never tried again: what would
+/// `cluster` and `images` may always be retried, others only if the settings name their class. Never retried: what would
 /// be the same on a fresh cluster, what may not have gone away, and what was cut off.
 pub(super) fn again(settings: &RetrySettings, phases: &PhaseSettings, attempts: &Attempts) -> bool {
     let Some(last) = attempts.last() else {

@@ -94,9 +94,7 @@ fn one_line(description: &serde_json::Value) -> String {
 
 #[test]
 fn the_failure_classes() {
-    let mut table =
-        "| Symptom | Class | Fails fast | Meaning |\n|---|---|---|---|\n"
-            .to_owned();
+    let mut table = "| Symptom | Class | Fails fast | Meaning |\n|---|---|---|---|\n".to_owned();
     for symptom in Symptom::ALL {
         let at_once = if symptom.fails_at_once() { "yes" } else { "no" };
         let (name, class, meaning) = (symptom.name(), symptom.class(), symptom.meaning());

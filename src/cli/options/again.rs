@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-/// What was not green, or not over.
+/// Running cells of an earlier run again.
 #[derive(Debug, Default, Args)]
 pub(in crate::cli) struct AgainOptions {
-    /// Runs the cells again that were not green in a run, or that it did not come to [default RUN: the latest]
+    /// Runs the cells again that did not pass or never ran [default RUN: the latest]
     #[arg(
         long,
         env = "E2E_MATRIX_RERUN_FAILED",
@@ -15,7 +15,7 @@ pub(in crate::cli) struct AgainOptions {
         conflicts_with_all = ["filter", "shard", "resume"]
     )]
     pub(in crate::cli) rerun_failed: Option<String>,
-    /// Goes on with a run that was killed or interrupted, in its folder: cells that have a verdict keep it [default RUN: the latest]
+    /// Continues a run that was killed or interrupted, in its folder; cells with a verdict keep it [default RUN: the latest]
     #[arg(
         long,
         env = "E2E_MATRIX_RESUME",

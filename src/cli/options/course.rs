@@ -20,11 +20,11 @@ const MOST_FAILURES: usize = 1_000_000;
 /// Retries, repetitions, and what ends a run early.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CourseOptions {
-    /// How many further attempts a cell gets, each on a fresh cluster, 0 to 100; 0 turns all retries off [default: the matrix file's, else one
-    /// where the machine failed in `cluster` or `images`]
+    /// How often a failed cell is retried, each time on a fresh cluster, 0 to 100; 0 turns all retries off [default: from the matrix
+    /// file, or once for infrastructure failures in `cluster` and `images`]
     #[arg(long, env = "E2E_MATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MOST_RETRIES)))]
     pub(in crate::cli) retries: Option<u32>,
-    /// Which classes of failures are tried again [default: the matrix file's, else `infrastructure`]
+    /// Which classes of failures are retried [default: from the matrix file, or `infrastructure`]
     #[arg(
         long,
         env = "E2E_MATRIX_RETRY_ON",
@@ -33,30 +33,30 @@ pub(in crate::cli) struct CourseOptions {
         value_parser = retry_class
     )]
     pub(in crate::cli) retry_on: Vec<RetryClass>,
-    /// The pause before the second attempt; it doubles with each one, up to a minute; at most 24h [default: the matrix file's, else `1s`]
+    /// The pause before the first retry; it doubles with each retry, up to a minute; at most 24h [default: from the matrix file, or `1s`]
     #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = pause)]
     pub(in crate::cli) retry_backoff: Option<Duration>,
-    /// What a cell counts for that passed on a retry [default: the matrix file's, else `pass`]
+    /// How to count a cell that passed on a retry [default: from the matrix file, or `pass`]
     #[arg(long, env = "E2E_MATRIX_FLAKY_RESULT", value_name = "RESULT")]
     pub(in crate::cli) flaky_result: Option<Flaky>,
-    /// Runs every selected cell so many times, 1 to 10000, each on a cluster of its own
+    /// Runs each selected cell this many times, 1 to 10000, each time on its own cluster
     #[arg(long, env = "E2E_MATRIX_REPEAT", value_name = "N", value_parser = rounds)]
     pub(in crate::cli) repeat: Option<NonZeroU32>,
-    /// Runs the selected cells again and again until one is red, with `--repeat` at most so many times
+    /// Repeats the selected cells until one fails, at most `--repeat` times
     #[arg(long, env = "E2E_MATRIX_UNTIL_FAILURE")]
     pub(in crate::cli) until_failure: bool,
-    /// Starts no further cell after the first red one
+    /// Starts no further cell after the first failure
     #[arg(long, env = "E2E_MATRIX_FAIL_FAST", conflicts_with = "max_fail")]
     pub(in crate::cli) fail_fast: bool,
-    /// Starts no further cell after so many red ones, 1 to 1000000
+    /// Starts no further cell after this many failures, 1 to 1000000
     #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N", value_parser = failures)]
     pub(in crate::cli) max_fail: Option<NonZeroUsize>,
-    /// Ends the run in order when it has taken so long: its cells are interrupted and cleaned up; at most 30 days
+    /// Ends the run in order after this time: cells are interrupted and cleaned up; at most 30 days
     #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = run_timeout)]
     pub(in crate::cli) run_timeout: Option<Duration>,
 }
 
-/// What a cell counts for that passed on a retry.
+/// How to count a cell that passed on a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Flaky {
     /// It passed
@@ -102,7 +102,7 @@ fn retry_class(text: &str) -> Result<RetryClass, String> {
     }
     Err(match text {
         "configuration" => {
-            "failures of class configuration are never tried again: they would fail the same"
+            "failures of class configuration are never retried, because they would fail again"
         }
         _ => "the classes are `product` and `infrastructure`",
     }

@@ -4,10 +4,10 @@ use clap::{Args, ValueEnum};
 
 use crate::report::ColorChoice;
 
-/// What every command that prints takes.
+/// Options of all commands that print.
 #[derive(Clone, Copy, Debug, Args)]
 pub(in crate::cli) struct LookOptions {
-    /// When to use colour
+    /// When to use color
     #[arg(
         long,
         env = "E2E_MATRIX_COLOR",
@@ -17,7 +17,7 @@ pub(in crate::cli) struct LookOptions {
     pub(in crate::cli) color: Color,
 }
 
-/// When to use colour.
+/// When to use color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Color {
     /// On a terminal, unless `NO_COLOR` is set

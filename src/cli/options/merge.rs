@@ -7,7 +7,7 @@ use super::{CopyOptions, LookOptions, Place};
 /// What `merge` takes.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct MergeOptions {
-    /// The runs: their ids or folders; or folders that hold them, such as one that cells as tests have written
+    /// The runs: ids, folders, or folders that contain runs, such as that of a nextest run
     #[arg(value_name = "RUN", required = true)]
     pub(in crate::cli) runs: Vec<String>,
     #[command(flatten)]

@@ -27,10 +27,10 @@ pub(super) use shard::ShardOptions;
 /// Which cells.
 #[derive(Debug, Args)]
 pub(super) struct SelectOptions {
-    /// The matrix file [default: `matrix.toml` here or in a parent folder]
+    /// The matrix file [default: `matrix.toml` in this or a parent folder]
     #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
     pub(super) matrix: Option<PathBuf>,
-    /// Selects cells, such as `k8s-1.30` or `k8s >= 1.33 and not fast`; several are alternatives
+    /// Selects cells, such as `k8s-1.30` or `k8s >= 1.33 and not fast`; can be repeated, then any filter may match
     #[arg(long, short, env = "E2E_MATRIX_FILTER", value_name = "EXPR")]
     pub(super) filter: Vec<String>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) struct SelectOptions {
 pub(super) struct ListOptions {
     #[command(flatten)]
     pub(super) select: SelectOptions,
-    /// Prints JSON: an array with an object a cell
+    /// Prints a JSON array with one object per cell
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
@@ -55,10 +55,10 @@ pub(super) struct ExplainOptions {
     /// The cell's id, as `list` shows it
     #[arg(value_name = "CELL")]
     pub(super) cell: String,
-    /// The matrix file [default: `matrix.toml` here or in a parent folder]
+    /// The matrix file [default: `matrix.toml` in this or a parent folder]
     #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
     pub(super) matrix: Option<PathBuf>,
-    /// The provider that the cell would run on [default: the matrix file's, else `auto`]
+    /// The provider that the cell would run on [default: from the matrix file, or `auto`]
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
     pub(super) provider: Option<Provider>,
     #[command(flatten)]
@@ -72,19 +72,19 @@ pub(super) struct ExplainOptions {
     reason = "each is a switch that is given or not"
 )]
 pub(super) struct GarbageOptions {
-    /// Shows what would be removed, and removes nothing
+    /// Lists what would be deleted, without deleting it
     #[arg(long, env = "E2E_MATRIX_GC_DRY_RUN")]
     pub(super) dry_run: bool,
-    /// Removes what runs have kept on purpose, too
+    /// Also deletes what runs have kept on purpose
     #[arg(long, env = "E2E_MATRIX_GC_KEPT")]
     pub(super) kept: bool,
-    /// Removes what was kept on purpose, and images and archives that later runs would use again, too
+    /// Also deletes what runs have kept on purpose, and images and archives that later runs would reuse
     #[arg(long, env = "E2E_MATRIX_GC_ALL")]
     pub(super) all: bool,
-    /// Leaves alone what belongs to runs that were alive since then, such as `2h`; at most 3650 days
+    /// Ignores runs that were alive within this time, such as `2h`; at most 3650 days
     #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION", value_parser = age)]
     pub(super) older_than: Option<Duration>,
-    /// Prints JSON: an array with an object for each thing that was found
+    /// Prints a JSON array with one object per resource
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
@@ -98,26 +98,26 @@ pub(super) struct RunOptions {
     pub(super) select: SelectOptions,
     #[command(flatten)]
     pub(super) again: AgainOptions,
-    /// Where cells run [default: the matrix file's, else `auto`]
+    /// The provider that cells run on [default: from the matrix file, or `auto`]
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
     pub(super) provider: Option<Provider>,
     #[command(flatten)]
     pub(super) place: PlaceOptions,
-    /// How many cells run at once: 1 to 10000, or `auto` [default: the matrix file's, else `auto`]
+    /// How many cells run at once: 1 to 10000, or `auto` [default: from the matrix file, or `auto`]
     #[arg(long, short, env = "E2E_MATRIX_JOBS", value_name = "N", value_parser = jobs)]
     pub(super) jobs: Option<Jobs>,
     #[command(flatten)]
     pub(super) course: CourseOptions,
-    /// The folder for runs [default: `target/e2e-matrix` beside the matrix file]
+    /// The folder for runs [default: `target/e2e-matrix` next to the matrix file]
     #[arg(long, short, env = "E2E_MATRIX_OUT", value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Writes the JUnit XML there too
+    /// Also writes the JUnit XML to this file
     #[arg(long, env = "E2E_MATRIX_JUNIT", value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
-    /// Writes the Markdown summary there too
+    /// Also writes the Markdown summary to this file
     #[arg(long, env = "E2E_MATRIX_SUMMARY", value_name = "FILE")]
     pub(super) summary: Option<PathBuf>,
-    /// Gives a phase another deadline, such as `readiness=180s`, at most 24h; may be repeated
+    /// Changes the deadline of a phase, such as `readiness=180s`, at most 24h; can be repeated
     #[arg(
         long,
         env = "E2E_MATRIX_TIMEOUT",
@@ -125,13 +125,13 @@ pub(super) struct RunOptions {
         value_delimiter = ','
     )]
     pub(super) timeout: Vec<PhaseTimeout>,
-    /// The exact name of the cluster, where one cell is selected
+    /// The exact name of the cluster, if a single cell is selected
     #[arg(long, env = "E2E_MATRIX_CLUSTER_NAME", value_name = "NAME")]
     pub(super) cluster_name: Option<String>,
-    /// The start of every cluster's name [default: the matrix file's, else `plexd-e2e`]
+    /// The start of each cluster's name [default: from the matrix file, or `plexd-e2e`]
     #[arg(long, env = "E2E_MATRIX_PREFIX", value_name = "PREFIX")]
     pub(super) prefix: Option<String>,
-    /// What a selection without cells is
+    /// How to treat a selection without cells
     #[arg(
         long,
         env = "E2E_MATRIX_NO_CELLS",
@@ -144,7 +144,7 @@ pub(super) struct RunOptions {
     pub(super) hold: Option<Phase>,
     #[command(flatten)]
     pub(super) look: LookOptions,
-    /// Tells of every phase
+    /// Shows each phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
     pub(super) verbose: bool,
 }
@@ -152,13 +152,13 @@ pub(super) struct RunOptions {
 /// A provider's name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Provider {
-    /// kind where Docker answers and `kind` is on the PATH, else local
+    /// kind if Docker answers and `kind` is on the PATH, otherwise local
     Auto,
     /// Real clusters
     Kind,
     /// Plain processes on this machine
     Local,
-    /// A cluster that is there already: a namespace a cell, one cell at a time
+    /// An existing cluster: one namespace per cell, one cell at a time
     Existing,
 }
 
@@ -173,7 +173,7 @@ impl From<Provider> for ProviderChoice {
     }
 }
 
-/// What a selection without cells is.
+/// How to treat a selection without cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum NoCells {
     /// Exit code 4

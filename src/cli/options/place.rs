@@ -10,30 +10,29 @@ use crate::matrix::{self, Matrix};
 /// Places of cells.
 #[derive(Debug, Args)]
 pub(crate) struct PlaceOptions {
-    /// The kubeconfig's context, for the provider `existing` [default: the matrix file's, else the
+    /// The kubeconfig's context, for the provider `existing` [default: from the matrix file, or the
     /// current one]
     #[arg(long, env = "E2E_MATRIX_CONTEXT", value_name = "NAME")]
     context: Option<String>,
-    /// The kubeconfig, for the provider `existing`; it is never changed [default: the matrix
-    /// file's, else `$KUBECONFIG` or `~/.kube/config`]
+    /// The kubeconfig, for the provider `existing`; it is never written [default: from the matrix
+    /// file, or `$KUBECONFIG` or `~/.kube/config`]
     #[arg(long, env = "E2E_MATRIX_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Whether the place of a cell stays after its end, to be looked into [default: the matrix
-    /// file's, else `never`]
+    /// When to keep a cell's cluster for debugging [default: from the matrix file, or `never`]
     #[arg(long, env = "E2E_MATRIX_KEEP", value_name = "WHEN")]
     keep: Option<Keep>,
-    /// Gives cells that differ only in config the same kind cluster, one after another, wiped and
-    /// proven clean in between
+    /// Lets cells that differ only in config share a kind cluster, one after another; it is wiped
+    /// and verified in between
     #[arg(long, env = "E2E_MATRIX_REUSE")]
     reuse: bool,
 }
 
-/// When the place of a cell stays.
+/// When to keep a cell's cluster.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Keep {
     /// Never
     Never,
-    /// Where the cell failed or broke
+    /// If the cell did not pass
     Failed,
     /// Always
     Always,

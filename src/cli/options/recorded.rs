@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::LookOptions;
 
-/// A run that is there already.
+/// An existing run.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RecordedRun {
     /// The run: its id, its folder or its record [default: the latest]
@@ -19,21 +19,21 @@ pub(in crate::cli) struct RecordedRun {
 /// Where runs are.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Place {
-    /// The folder for runs [default: `target/e2e-matrix` beside the matrix file]
+    /// The folder for runs [default: `target/e2e-matrix` next to the matrix file]
     #[arg(long, short, env = "E2E_MATRIX_OUT", value_name = "DIR")]
     pub(in crate::cli) out: Option<PathBuf>,
-    /// The matrix file, beside which runs are looked for [default: `matrix.toml` here or in a parent folder]
+    /// The matrix file, to find the folder for runs next to it [default: `matrix.toml` in this or a parent folder]
     #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
     pub(in crate::cli) matrix: Option<PathBuf>,
 }
 
-/// Where else reports go.
+/// Additional copies of reports.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CopyOptions {
-    /// Writes the JUnit XML there too
+    /// Also writes the JUnit XML to this file
     #[arg(long, env = "E2E_MATRIX_JUNIT", value_name = "FILE")]
     pub(in crate::cli) junit: Option<PathBuf>,
-    /// Writes the Markdown summary there too
+    /// Also writes the Markdown summary to this file
     #[arg(long, env = "E2E_MATRIX_SUMMARY", value_name = "FILE")]
     pub(in crate::cli) summary: Option<PathBuf>,
 }
@@ -45,8 +45,7 @@ pub(in crate::cli) struct ReportOptions {
     pub(in crate::cli) recorded: RecordedRun,
     #[command(flatten)]
     pub(in crate::cli) copies: CopyOptions,
-    /// Ends with the exit code of the run, instead of 0 once the reports are written; a run that was killed counts as broken by its
-    /// infrastructure
+    /// Exits with the exit code of the run instead of 0; a run that was killed counts as an infrastructure failure
     #[arg(long, env = "E2E_MATRIX_EXIT_CODE")]
     pub(in crate::cli) exit_code: bool,
     #[command(flatten)]
@@ -58,17 +57,17 @@ pub(in crate::cli) struct ReportOptions {
 pub(in crate::cli) struct ReplayOptions {
     #[command(flatten)]
     pub(in crate::cli) recorded: RecordedRun,
-    /// Keeps the recorded times, that many times as fast: 1 is as it was; 0.001 to 1000000 [default: at once]
+    /// Replays with the recorded timing, this many times as fast: 0.001 to 1000000 [default: at once]
     #[arg(long, env = "E2E_MATRIX_SPEED", value_name = "FACTOR", value_parser = factor)]
     pub(in crate::cli) speed: Option<f64>,
     #[command(flatten)]
     pub(in crate::cli) look: LookOptions,
-    /// Tells of every phase
+    /// Shows each phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
     pub(in crate::cli) verbose: bool,
 }
 
-/// A format that has a schema.
+/// A format with a schema.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(in crate::cli) enum Format {
     /// One line of `events.ndjson`

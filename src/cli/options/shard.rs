@@ -9,10 +9,10 @@ use crate::matrix::Shard;
 /// Which part of the selection.
 #[derive(Debug, Default, Args)]
 pub(in crate::cli) struct ShardOptions {
-    /// Only one part of the selected cells, such as `2/5` for the second of five, of at most 10000; `merge` makes one run of all parts
+    /// Runs one part of the selected cells, such as `2/5` for the second of five, of at most 10000; `merge` combines the parts
     #[arg(long, env = "E2E_MATRIX_SHARD", value_name = "I/N")]
     pub(in crate::cli) shard: Option<Shard>,
-    /// How long cells took, by which shards are balanced: a `timings.json` of an earlier run, the same on all machines
+    /// How long cells took, to balance shards: a `timings.json` of an earlier run, the same on all machines
     #[arg(long, env = "E2E_MATRIX_HISTORY", value_name = "FILE")]
     pub(in crate::cli) history: Option<PathBuf>,
 }

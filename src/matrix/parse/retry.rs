@@ -42,7 +42,7 @@ pub(super) fn of_phase(phase: Phase, entry: Entry<'_>) -> Option<u32> {
         | Phase::LocalEndpoint => return Some(retries),
     };
     if retries > 0 {
-        let message = format!("a cell that failed in `{phase}` is never tried again");
+        let message = format!("a cell that failed in `{phase}` is never retried");
         entry.problem(message, "", reason);
     }
     None
@@ -62,11 +62,11 @@ fn classes(entry: Entry<'_>) -> Option<BTreeSet<RetryClass>> {
 
 fn class(entry: Entry<'_>) -> Option<RetryClass> {
     if entry.value.as_str() == Some("configuration") {
-        let message = "failures of class configuration are never tried again";
+        let message = "failures of class configuration are never retried";
         entry.problem(
             message,
             "",
-            "they would fail the same; leave it out of `retry-on`",
+            "they would fail again; leave it out of `retry-on`",
         );
         return None;
     }

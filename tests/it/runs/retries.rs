@@ -1,4 +1,4 @@
-//! Cells that are tried again: the real binary on the local provider, with a mock that ends at once in the attempts that must fail.
+//! Cells that are retried: the real binary on the local provider, with a mock that ends at once in the attempts that must fail.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
