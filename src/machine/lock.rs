@@ -46,6 +46,33 @@ impl Lock {
         Self::attempt(path, Company::Alone, open)
     }
 
+    /// Creates the lock at `path`, which is held from the moment that others can see it; none if there is one already.
+    ///
+    /// [`Lock::try_take`] would show a file that isn't locked yet, and fail if another process looked at it in that moment.
+    pub fn create(path: &Path) -> Result<Option<Self>, LockError> {
+        let hidden = path.with_extension("new");
+        let create = || {
+            let file = open(&hidden)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(source)) => return Err(source),
+            }
+            let linked = fs::hard_link(&hidden, path);
+            fs::remove_file(&hidden)?;
+            match linked {
+                Ok(()) => Ok(Some(file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let path = path.to_owned();
+        match create() {
+            Ok(file) => Ok(file.map(|file| Self { path, _file: file })),
+            Err(source) => Err(LockError { path, source }),
+        }
+    }
+
     /// Like [`Lock::try_take`], but makes no file: none where there is none, either.
     pub fn try_take_existing(path: &Path) -> Result<Option<Self>, LockError> {
         Self::absent_is_none(Self::attempt(path, Company::Alone, open_existing))
@@ -217,6 +244,34 @@ fn open(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_lock_is_never_seen_unlocked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |index: usize| folder.path().join(format!("{index}/lock"));
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let order = std::sync::atomic::Ordering::SeqCst;
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut seen = 0;
+                while !is_over.load(order) {
+                    seen += (0..50)
+                        .filter_map(|index| Lock::try_share_existing(&path(index)).unwrap())
+                        .count();
+                }
+                seen
+            });
+            for _ in 0..40 {
+                let new = |index| Lock::create(&path(index)).unwrap();
+                let held: Vec<Lock> = (0..50).filter_map(new).collect();
+                assert_eq!(held.len(), 50);
+                assert!(Lock::create(&path(0)).unwrap().is_none());
+                held.into_iter().for_each(|lock| lock.remove().unwrap());
+            }
+            is_over.store(true, order);
+            assert_eq!(looking.join().unwrap(), 0);
+        });
+    }
 
     #[tokio::test]
     async fn one_holder_at_a_time() {

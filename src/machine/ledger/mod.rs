@@ -72,7 +72,7 @@ impl Ledger {
             path: folder.join(FILE),
             source,
         };
-        let lock = Lock::try_take(&unfinished.join(LOCK))?
+        let lock = Lock::create(&unfinished.join(LOCK))?
             .ok_or_else(|| error(io::Error::other("another run has the same token")))?;
         let file = OpenOptions::new()
             .append(true)

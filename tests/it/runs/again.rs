@@ -204,7 +204,7 @@ fn a_run_goes_on_only_as_what_it_was() {
         (&["--resume", "--rerun-failed"], "cannot be used with"),
         (
             &["--resume", "--provider", "kind"],
-            "is of the provider local",
+            "the run uses the provider local",
         ),
     ] {
         let refused = run(&place, arguments);
