@@ -267,7 +267,9 @@ mod tests {
                 let held: Vec<Lock> = (0..50).filter_map(new).collect();
                 created += held.len();
                 twice += usize::from(Lock::create(&path(0)).unwrap().is_some());
-                held.into_iter().for_each(|lock| lock.remove().unwrap());
+                for lock in held {
+                    lock.remove().unwrap();
+                }
             }
             is_over.store(true, order);
             let seen = looking.join().unwrap();
