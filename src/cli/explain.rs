@@ -1,12 +1,12 @@
 //! `explain`: what a cell would get, without starting anything.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file::{self, Selected};
 use super::options::{ExplainOptions, SelectOptions, ShardOptions};
+use super::stdout;
 use crate::matrix::nearest::nearest;
 use crate::matrix::{Cell, Counter, Matrix, Phase};
 use crate::report::aligned;
@@ -50,15 +50,8 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let explained = runtime.block_on(runner::explain(request));
     let text = text(&cell, &explained.map_err(CliError::Session)?, &suite);
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Ok(Exit::Passed),
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Passed),
-        Err(source) => Err(CliError::Write {
-            what: "the explanation",
-            source,
-        }),
-    }
+    stdout::print("the explanation", Ok(text))?;
+    Ok(Exit::Passed)
 }
 
 fn text(cell: &Cell, explained: &Explanation, suite: &str) -> String {

@@ -1,6 +1,6 @@
 //! `gc`: removes what dead runs left behind, and shows what became of it.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::exit::Exit;
 use super::options::GarbageOptions;
+use super::stdout;
 use crate::machine::StateFolder;
 use crate::report::aligned;
 use crate::runner::{self, GcOptions, GcReport, GcRow};
@@ -30,19 +31,12 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     } else {
         Ok(table(&report, options.dry_run))
     };
-    let written = text.and_then(|text| writeln!(io::stdout().lock(), "{text}"));
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Write {
-            what: "what was found",
-            source: error,
-        }),
-        // Whoever reads has seen enough.
-        Ok(()) | Err(_) => Ok(if report.is_clean() {
-            Exit::Passed
-        } else {
-            Exit::Infrastructure
-        }),
-    }
+    stdout::print("what was found", text.map(|text| text + "\n"))?;
+    Ok(if report.is_clean() {
+        Exit::Passed
+    } else {
+        Exit::Infrastructure
+    })
 }
 
 fn table(report: &GcReport, dry_run: bool) -> String {

@@ -1,7 +1,7 @@
 //! `list`: the selected cells, as a table or as JSON. Touches nothing but the matrix file.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io;
 
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file;
 use super::options::ListOptions;
+use super::stdout;
 use crate::matrix::Cell;
 use crate::report::aligned;
 
@@ -45,16 +46,8 @@ pub(super) fn run(options: &ListOptions) -> Result<Exit, CliError> {
     } else {
         Ok(table(&rows, selected.matrix.cells.len()))
     };
-    let written = text.and_then(|text| writeln!(io::stdout().lock(), "{text}"));
-    match written {
-        Ok(()) => Ok(Exit::Passed),
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Passed),
-        Err(source) => Err(CliError::Write {
-            what: "the list",
-            source,
-        }),
-    }
+    stdout::print("the list", text.map(|text| text + "\n"))?;
+    Ok(Exit::Passed)
 }
 
 fn table(rows: &[Row<'_>], all: usize) -> String {

@@ -1,11 +1,10 @@
 //! `report`: makes every report of a run from its record, also of a run that was killed.
 
-use std::io::{self, Write};
-
 use super::error::CliError;
 use super::exit::Exit;
 use super::options::{CopyOptions, ReportOptions};
 use super::recorded::Recorded;
+use super::stdout;
 use crate::report::{Copies, write_all};
 use crate::{record, runner};
 
@@ -34,14 +33,7 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
 
 fn say_where(recorded: &Recorded) -> Result<(), CliError> {
     let folder = recorded.folder.display();
-    match writeln!(io::stdout().lock(), "reports: {folder}") {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Write {
-            what: "to stdout",
-            source: error,
-        }),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    stdout::print("to stdout", Ok(format!("reports: {folder}\n")))
 }
 
 impl From<&CopyOptions> for Copies {

@@ -29,11 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How a program came to its end.
 #[derive(Debug)]
 pub(crate) enum CommandEnd<T> {
-    /// By itself, with exit code 0.
+    /// It exited with code 0.
     Succeeded,
-    /// By itself, with another exit code or by a signal, in words.
+    /// It exited with another code, or a signal ended it: which one, in words.
     Failed(String),
-    /// Its time was up.
+    /// It reached its timeout.
     TimedOut,
     /// It was stopped, for this reason.
     Stopped(T),
@@ -58,7 +58,7 @@ pub(crate) struct CommandRun<T> {
     pub(crate) output: String,
 }
 
-/// What a program is told of a cell besides what was decided before.
+/// The facts about a cell that a program gets in its environment and that are only known once the cell runs.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     /// See [`super::Cluster::kubeconfig`].

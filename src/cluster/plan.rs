@@ -25,7 +25,7 @@ pub struct CellPlan {
     pub phases: PhaseSettings,
     /// What the user adds to the suite.
     pub checks: Arc<Checks>,
-    /// What the user's programs are told of the run.
+    /// The facts about the run that the user's programs get.
     pub run: RunSurroundings,
     /// Which attempt at the cell it is for, from 1.
     pub attempt: u32,
@@ -75,7 +75,7 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// What the user's programs are told of the run.
+/// The facts about the run that the user's programs get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunSurroundings {
     /// The run's id.

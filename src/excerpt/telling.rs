@@ -155,7 +155,7 @@ fn of_line(line: &Line<'_>) -> Option<Rank> {
     rank(&line.plain)
 }
 
-/// How much a line says by itself; none if nothing.
+/// How well a line alone explains a failure; none if it doesn't.
 pub(super) fn rank(line: &str) -> Option<Rank> {
     let says = || says_trouble(line);
     match level(line) {

@@ -66,11 +66,7 @@ impl Lock {
                 Err(error) => Err(error),
             }
         };
-        let path = path.to_owned();
-        match create() {
-            Ok(file) => Ok(file.map(|file| Self { path, _file: file })),
-            Err(source) => Err(LockError { path, source }),
-        }
+        Self::at(path, create())
     }
 
     /// Like [`Lock::try_take`], but makes no file: none where there is none, either.
@@ -135,8 +131,13 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(source),
             }
         };
+        Self::at(path, attempt())
+    }
+
+    /// The lock whose file at `path` is held open, if it could be had.
+    fn at(path: &Path, file: io::Result<Option<File>>) -> Result<Option<Self>, LockError> {
         let path = path.to_owned();
-        match attempt() {
+        match file {
             Ok(file) => Ok(file.map(|file| Self { path, _file: file })),
             Err(source) => Err(LockError { path, source }),
         }

@@ -29,17 +29,6 @@ pub struct BodyCheck {
     pub condition: Condition,
 }
 
-impl fmt::Display for Condition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Present => formatter.write_str("present"),
-            Self::Type(kind) => kind.fmt(formatter),
-            Self::Equals(value) => value.fmt(formatter),
-            Self::Matches(pattern) => write!(formatter, "a string that matches `{pattern}`"),
-        }
-    }
-}
-
 /// What a value must be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
@@ -51,6 +40,17 @@ pub enum Condition {
     Equals(Value),
     /// A string in which the expression finds a match.
     Matches(Pattern),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present => formatter.write_str("present"),
+            Self::Type(kind) => kind.fmt(formatter),
+            Self::Equals(value) => value.fmt(formatter),
+            Self::Matches(pattern) => write!(formatter, "a string that matches `{pattern}`"),
+        }
+    }
 }
 
 /// The types of JSON values.

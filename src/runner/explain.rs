@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::session::{Ground, SessionError};
-use crate::cluster::ClusterName;
 use crate::matrix::{Cell, Matrix};
 use crate::secret::Secret;
 
@@ -73,11 +72,7 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
     let Ground {
         provider, sourced, ..
     } = &ground;
-    // The name of a run differs every time, and nothing else depends on it.
-    let cluster = ClusterName::new(&matrix.run.prefix, &cell, "xxxxx");
-    let namespace = provider.provider.namespace(&cluster);
-    let shared = provider.provider.shared(&cell, "xxxxx", &namespace);
-    let rendered = sourced.render(&cell, &namespace, shared.as_ref())?;
+    let rendered = sourced.render_for_any_run(&cell, &*provider.provider, &matrix.run.prefix)?;
     let mask = sourced.mask();
     let variant = &cell.variant;
     let table = format!("[config.{}]", variant.name);
@@ -126,7 +121,7 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
         cluster: cluster.map(|yaml| mask.apply(&yaml)),
         manifests: rendered.masked_yaml(&mask),
         notices: rendered.notices().to_vec(),
-        namespace,
+        namespace: rendered.namespace().to_owned(),
     })
 }
 

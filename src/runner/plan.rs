@@ -136,14 +136,23 @@ impl Sourced {
         provider: &dyn Provider,
         prefix: &Prefix,
     ) -> Result<(), PlanError> {
-        // Names of runs differ in nothing that a manifest could mind.
-        const ANY_RUN: &str = "aaaaa";
         for cell in cells {
-            let namespace = provider.namespace(&ClusterName::new(prefix, cell, ANY_RUN));
-            let shared = provider.shared(cell, ANY_RUN, &namespace);
-            self.render(cell, &namespace, shared.as_ref())?;
+            self.render_for_any_run(cell, provider, prefix)?;
         }
         Ok(())
+    }
+
+    /// The objects of `cell` as a run would get them: names of runs differ in nothing that a manifest could mind.
+    pub(super) fn render_for_any_run(
+        &self,
+        cell: &Cell,
+        provider: &dyn Provider,
+        prefix: &Prefix,
+    ) -> Result<Arc<Rendered>, PlanError> {
+        const ANY_RUN: &str = "xxxxx";
+        let namespace = provider.namespace(&ClusterName::new(prefix, cell, ANY_RUN));
+        let shared = provider.shared(cell, ANY_RUN, &namespace);
+        self.render(cell, &namespace, shared.as_ref())
     }
 
     /// The name of the file that the agent's base configuration is in.

@@ -144,7 +144,7 @@ impl MockClient {
         self.link.clone()
     }
 
-    /// What was seen of the counters last.
+    /// The latest counters.
     pub(crate) fn view(&self) -> Option<Arc<View>> {
         match &*self.link.borrow() {
             Link::Up(view) => Some(Arc::clone(view)),
@@ -359,12 +359,13 @@ impl Follower {
     }
 }
 
-/// What was seen first, or last of totals alone. A mock that is another process, or counts less, has lost what it had counted.
+/// The first view, or the latest one if the mock reports only totals. If a later view comes from another process of the mock, or has
+/// smaller totals, the mock has lost its counters.
 #[derive(Default)]
 struct Memory(Option<View>);
 
 impl Memory {
-    /// What `view` means after what was seen before.
+    /// Compares `view` with the views before it.
     fn link(&mut self, view: View) -> Link {
         let known = self.0.get_or_insert_with(|| view.clone());
         let has_forgotten = || {

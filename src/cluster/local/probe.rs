@@ -189,7 +189,7 @@ impl<T: Into<String>> From<T> for Miss {
     }
 }
 
-/// Whether the machine lacks what a connection takes, whoever would answer it.
+/// Whether the machine has run out of something that every connection needs, whatever the peer.
 fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))

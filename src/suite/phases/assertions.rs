@@ -1,4 +1,4 @@
-//! Phase 6: the cluster's nodes and nobody else report, and each made every platform call.
+//! Phase 6: exactly the cluster's nodes report, and each of them made every platform call.
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};

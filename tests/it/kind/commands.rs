@@ -1,19 +1,16 @@
 //! Commands of the matrix file against a real cluster: they reach it through KUBECONFIG, and its mock.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use e2e_matrix::event::Symptom;
 use e2e_matrix::record::model::PhaseOutcome;
 
-use crate::support::Scratch;
-use crate::support::inherited::inherited;
-use crate::support::record;
+use crate::support::inherited::{ENGINE, inherited};
+use crate::support::{Scratch, record, write_program};
 
 /// Far more than the cluster takes.
 const PATIENCE: Duration = Duration::from_secs(600);
-const INHERITED: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT"];
 const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]
@@ -41,12 +38,11 @@ curl -fsS "$MOCK_URL/test/assertions"
 fn a_command_reaches_the_cluster_of_its_cell() {
     let place = Scratch::new();
     let check = place.path().join("check.sh");
-    fs::write(&check, CHECK).unwrap();
-    fs::set_permissions(&check, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&check, CHECK);
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     let output = place
         .command(&["--provider", "kind"])
-        .envs(inherited(&INHERITED))
+        .envs(inherited(&ENGINE))
         .timeout(PATIENCE)
         .output()
         .unwrap();

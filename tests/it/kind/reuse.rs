@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::Scratch;
-use crate::support::inherited::inherited;
+use crate::support::inherited::{ENGINE, inherited};
 use crate::support::record;
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::matrix::{Matrix, Phase};
@@ -15,7 +15,6 @@ const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
 const ONE_NODE: &str = "n1";
 /// Far more than the cells take.
 const PATIENCE: Duration = Duration::from_secs(900);
-const INHERITED: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT"];
 
 #[test]
 #[ignore = "needs kind (creates 6 clusters)"]
@@ -55,7 +54,7 @@ fn every_round_gets_the_cluster_of_the_one_before() {
         std::fs::write(&matrix, "[matrix]\nkubernetes = [\"1.36\"]\n").unwrap();
         let mut command = place.command(&["--provider", "kind", "--reuse"]);
         let output = command
-            .envs(inherited(&INHERITED))
+            .envs(inherited(&ENGINE))
             .arg("--out")
             .arg(record::folder(&place).with_file_name(""))
             .args(rounds)
@@ -81,7 +80,7 @@ fn end(run: &RunModel, id: &str) -> (CellVerdict, Option<Phase>) {
 fn run(place: &Scratch, more: &[&str]) -> (RunModel, String) {
     let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
     let mut command = place.command(&["--provider", "kind", "--filter", ONE_NODE]);
-    command.envs(inherited(&INHERITED));
+    command.envs(inherited(&ENGINE));
     let output = command
         .arg("--matrix")
         .arg(matrix)

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use crate::support::Scratch;
 use crate::support::canaries::{self, Outputs, files};
-use crate::support::inherited::inherited;
-
-const INHERITED: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT"];
+use crate::support::inherited::{ENGINE, inherited};
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
@@ -20,7 +18,7 @@ fn no_secret_of_a_user_reaches_any_output() {
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
     let arguments = ["--provider", "kind", "--keep", "always", "--log", "trace"];
     let output = canaries::command(&place, &arguments)
-        .envs(inherited(&INHERITED))
+        .envs(inherited(&ENGINE))
         .output()
         .unwrap();
     let outputs = Outputs::of(&output, &[place.path().join("target"), state.clone()]);
@@ -28,7 +26,7 @@ fn no_secret_of_a_user_reaches_any_output() {
     let open = canaries::open_to_others(&state);
     let gc = place
         .command(&["gc", "--kept"])
-        .envs(inherited(&INHERITED))
+        .envs(inherited(&ENGINE))
         .output();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");

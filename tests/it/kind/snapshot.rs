@@ -11,12 +11,11 @@ use e2e_matrix::event::{CellVerdict, Symptom};
 use e2e_matrix::matrix::Phase;
 
 use crate::support::Scratch;
-use crate::support::inherited::inherited;
+use crate::support::inherited::{ENGINE, inherited};
 use crate::support::record;
 
 /// Far more than the clusters take.
 const PATIENCE: Duration = Duration::from_secs(600);
-const INHERITED: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT"];
 const IMAGE: &str = "e2e-matrix-test/plexd-snapshot:1";
 /// A folder with `plexd.zst`, a static binary, and its `manifests`.
 const FOLDER: &str = "PLEXD_SNAPSHOT";
@@ -98,7 +97,7 @@ fn a_real_plexd_fails_for_exactly_what_it_lacks() {
     fs::write(place.path().join("plexd.yaml"), CONFIG).unwrap();
     let output = place
         .command(&["--provider", "kind"])
-        .envs(inherited(&INHERITED))
+        .envs(inherited(&ENGINE))
         .timeout(PATIENCE)
         .output()
         .unwrap();

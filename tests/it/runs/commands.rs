@@ -1,7 +1,6 @@
 //! Commands of the matrix file after phases: what they are told, how their ends are told, and that nothing of them is left.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::expectations::{MATRIX, run};
-use crate::support::{Scratch, record};
+use crate::support::{Scratch, record, write_program};
 
 const CELL: &str = "k8s-1.36-n1-own";
 /// Far longer than a run takes.
@@ -24,8 +23,7 @@ const ENDLESS: &str = "/bin/sleep 3600 & echo $! >\"$1\"\n/usr/bin/setsid /bin/s
 /// An executable script in `place`.
 fn script(place: &Scratch, name: &str, text: &str) {
     let path = place.path().join(name);
-    fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, &format!("#!/bin/sh\n{text}"));
 }
 
 fn command<'c>(cell: &'c CellModel, name: &str) -> &'c PhaseModel {
@@ -252,8 +250,7 @@ fn a_command_after_a_phase_that_is_not_run_is_skipped_and_one_that_can_t_start_i
  {
     let place = Scratch::new();
     let broken = place.path().join("broken");
-    fs::write(&broken, "#!/no/such/interpreter\n").unwrap();
-    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&broken, "#!/no/such/interpreter\n");
     let (code, run) = run(
         &place,
         r#"

@@ -1,11 +1,10 @@
 //! Manifests of any shape: a folder whose files have other names, a kustomization and a Helm chart.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::Scratch;
+use crate::support::{Scratch, write_program};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -31,8 +30,7 @@ fn tool(place: &Scratch, name: &str, script: &str) {
         "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$0 $*\" >>{}/calls\n{script}\n",
         place.path().display()
     );
-    fs::write(&program, text).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&program, &text);
 }
 
 /// The exit code and everything printed by a run with `deploy` under `[deploy]`.

@@ -9,8 +9,7 @@ use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::RunModel;
 use plexd_agent::fault::Fault;
 
-use crate::support::Scratch;
-use crate::support::{blame, record};
+use crate::support::{QUICK_AGENT, Scratch, blame, record};
 
 /// A cell that must fail a phase waits that long in it. More than `slow-start` needs, and many times what a phase takes
 /// that must pass, for a machine that does other things meanwhile.
@@ -25,8 +24,6 @@ const WAITING: [Phase; 5] = [
     Phase::Restart,
     Phase::LocalEndpoint,
 ];
-/// Loops so short that a cell takes a second, unless it has to wait in vain.
-const AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }"#;
 
 /// A matrix of `faults`, each a config variant of its own: its name, and what `PLEXD_FAULT` is in it.
 fn matrix(nodes: usize, faults: &[(String, String)]) -> String {
@@ -40,7 +37,7 @@ fn matrix(nodes: usize, faults: &[(String, String)]) -> String {
     }
     for (name, fault) in faults {
         let env = format!("env = {{ PLEXD_FAULT = \"{fault}\" }}");
-        writeln!(text, "[config.{name}]\n{env}\nagent = {AGENT}").unwrap();
+        writeln!(text, "[config.{name}]\n{env}\nagent = {QUICK_AGENT}").unwrap();
     }
     text
 }

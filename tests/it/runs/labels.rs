@@ -4,8 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::runs::mixed::copy;
-use crate::support::Scratch;
+use crate::support::{Scratch, copy};
 
 /// Far more than one cell takes: a run that hangs is killed and fails the test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(280);

@@ -1,19 +1,16 @@
 //! Agents that die, or are about to be killed, although every counter is met: such a cell must not pass.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, Failure, Symptom};
 use e2e_matrix::matrix::Phase;
 
-use crate::support::{Scratch, record};
+use crate::support::{QUICK_AGENT, Scratch, copy, record, write_program};
 
 /// Far longer than the run takes.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Loops so short that the agent meets every counter before it dies.
-const AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }"#;
 
 /// Runs `matrix` locally and expects a product failure.
 fn run(place: &Scratch, matrix: &str) {
@@ -51,8 +48,7 @@ fn write_mortal_agent(path: &Path) {
          once) if [ -e \"$marker\" ]; then exec '{program}' agent \"$@\"; fi; : > \"$marker\"; live \"$@\"; exit 1;;\n\
          esac\n"
     );
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(path, &text);
 }
 
 /// Eight heartbeats take longer than such an agent lives.
@@ -62,7 +58,7 @@ fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
     write_mortal_agent(&place.path().join("agent.sh"));
     let variants = [("zero", 0), ("one", 0), ("once", 1)].map(|(case, restarts)| {
         format!(
-            "[config.{case}]\nagent = {AGENT}\nenv = {{ CASE = \"{case}\" }}\nexpect = {{ heartbeat_count = 8, restarts = {restarts} }}\n"
+            "[config.{case}]\nagent = {QUICK_AGENT}\nenv = {{ CASE = \"{case}\" }}\nexpect = {{ heartbeat_count = 8, restarts = {restarts} }}\n"
         )
     });
     let variants = variants.concat();
@@ -115,7 +111,7 @@ fn assert_unhealthy(fields: &str) {
     fs::write(&path, format!("{before}livenessProbe:{liveness}")).unwrap();
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"fast\"]\n[run]\nports = \"any\"\n\
-         [deploy]\nmanifests = \"manifests\"\n[config.fast]\nagent = {AGENT}\n"
+         [deploy]\nmanifests = \"manifests\"\n[config.fast]\nagent = {QUICK_AGENT}\n"
     );
     run(&place, &matrix);
     let failure = failure_of(&place, "k8s-1.36-n1-fast");
@@ -130,17 +126,4 @@ fn assert_unhealthy(fields: &str) {
         record::deviations(cell, Some(Phase::LocalEndpoint)),
         [] as [String; 0]
     );
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }

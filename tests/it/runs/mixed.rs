@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
@@ -14,8 +13,7 @@ use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::model::{CellModel, PhaseOutcome};
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 
-use crate::support::Scratch;
-use crate::support::record;
+use crate::support::{Scratch, copy, record, write_program};
 
 /// Far more than a whole run takes: what hangs is killed and told.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -173,14 +171,12 @@ fn workplace() -> Scratch {
     let write = |file: &str, text: String| fs::write(place.path().join(file), text).unwrap();
     write("matrix.toml", MATRIX.to_owned());
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
-    write(
-        "mock.sh",
-        format!(
+    write_program(
+        &place.path().join("mock.sh"),
+        &format!(
             "#!/bin/sh\ncase \"$E2E_MATRIX_PROCESS\" in *mockless) exit 1;; esac\nexec '{program}' mockapi \"$@\"\n"
         ),
     );
-    let script = place.path().join("mock.sh");
-    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
     let manifests = place.path().join("manifests");
     copy(&shipped, &manifests);
@@ -192,20 +188,6 @@ fn workplace() -> Scratch {
         daemon_set.replace(tolerations, ""),
     );
     place
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, name) = entry
-            .map(|entry| (entry.path(), entry.file_name()))
-            .unwrap();
-        if path.is_dir() {
-            copy(&path, &to.join(name));
-        } else {
-            fs::copy(&path, to.join(name)).unwrap();
-        }
-    }
 }
 
 fn run(place: &Scratch, arguments: &[&str]) -> Output {

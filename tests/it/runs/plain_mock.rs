@@ -10,12 +10,10 @@ use e2e_matrix::event::{CellVerdict, Evidence};
 use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::RunModel;
 
-use crate::runs::mixed::copy;
-use crate::support::{Scratch, record};
+use crate::support::{QUICK_AGENT, Scratch, copy, record};
 
 /// Far more than a run takes: one that hangs is killed and fails the test.
 const PATIENCE: Duration = Duration::from_secs(180);
-const AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }"#;
 /// Faults of the agent, each with the phase that it fails.
 const FAULTS: [(&str, Phase); 5] = [
     ("no-audit", Phase::Assertions),
@@ -49,7 +47,7 @@ fn run(interface: &str, nodes: usize, variants: &[(&str, &str)], code: i32) -> R
     }
     for (name, fault) in variants {
         let env = format!("env = {{ PLEXD_FAULT = \"{fault}\" }}");
-        writeln!(matrix, "[config.{name}]\n{env}\nagent = {AGENT}").unwrap();
+        writeln!(matrix, "[config.{name}]\n{env}\nagent = {QUICK_AGENT}").unwrap();
     }
     fs::write(place.path().join("matrix.toml"), matrix).unwrap();
     let output = place

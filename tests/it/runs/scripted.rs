@@ -1,11 +1,10 @@
 //! A workplace whose mock is a script, which ends at once in the attempts that a test wants to break: their class is infrastructure.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::support::Scratch;
+use crate::support::{Scratch, write_program};
 
 /// Far more than a whole run takes: what hangs is killed and told.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -36,8 +35,7 @@ pub(crate) fn workplace(configs: &[&str], patterns: &str) -> Scratch {
     let text = format!(
         "#!/bin/sh\ncase \"$E2E_MATRIX_PROCESS\" in {patterns}) exit 1;; esac\nexec '{program}' mockapi \"$@\"\n"
     );
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&script, &text);
     place
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use e2e_matrix::event::{Failure, Symptom};
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::kind;
 use crate::support::manifests::Manifests;
-use crate::support::{Scratch, record};
+use crate::support::{Scratch, record, write_program};
 
 /// Far longer than the run takes.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -20,8 +19,7 @@ const CELL: &str = "k8s-1.36-n1-default";
 /// Runs one cell whose agent is the shell script `agent`. Returns its failure and what was printed.
 fn run(place: &Scratch, agent: &str) -> (Failure, String) {
     let script = place.path().join("agent.sh");
-    fs::write(&script, format!("#!/bin/sh\n{agent}\n")).unwrap();
-    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&script, &format!("#!/bin/sh\n{agent}\n"));
     let matrix = "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"default\"]\n[run]\nports = \"any\"\n\
         [images.agent]\ntag = \"agent.example/mine:1\"\nbinary = \"agent.sh\"\n[phases.readiness]\ntimeout = \"10s\"\n";
     let printed = run_matrix(place, matrix);

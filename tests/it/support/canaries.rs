@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::manifests::Manifests;
-use super::{Scratch, through};
+use super::{Scratch, through, write_program};
 
 /// Not a secret: it must be found, or the search proves nothing.
 pub(crate) const CONTROL: &str = "control-value-that-may-be-seen";
@@ -72,8 +72,7 @@ pub(crate) fn write(place: &Path, kubernetes: &str) {
     );
     let agent = place.join("image/agent.sh");
     fs::create_dir_all(agent.parent().unwrap()).unwrap();
-    fs::write(&agent, AGENT).unwrap();
-    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&agent, AGENT);
     let [(_, env), (_, config), (_, nested), (_, listed)] = IN_FILE;
     let text = format!(
         "[matrix]\nkubernetes = [\"{kubernetes}\"]\nconfig = [\"leaky\"]\n\

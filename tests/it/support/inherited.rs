@@ -2,6 +2,9 @@
 
 use std::ffi::OsString;
 
+/// What finds the engine, and the user's home.
+pub(crate) const ENGINE: [&str; 4] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT"];
+
 /// The variables of these names that are set.
 pub(crate) fn inherited(names: &[&'static str]) -> impl Iterator<Item = (&'static str, OsString)> {
     names

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::copy;
+
 /// A copy of `deploy`.
 pub(crate) struct Manifests(PathBuf);
 
@@ -52,18 +54,5 @@ impl Manifests {
     pub(crate) fn settings(&self) -> String {
         let folder = self.0.display();
         format!("[deploy]\nmanifests = \"{folder}/kubernetes\"\nmock = \"{folder}/mock-api\"\n")
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
