@@ -90,10 +90,12 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     let plain = axum_server::Server::from_listener(plain)
         .acceptor(NoDelayAcceptor::new())
         .http1_only()
+        .accept_error_handler(refused)
         .handle(handle());
     let secure = axum_server::Server::from_listener(secure)
         .acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new()))
         .http1_only()
+        .accept_error_handler(refused)
         .handle(handle());
     let serving = vec![
         tokio::spawn(plain.serve(routes::plain(&app, options.interface).into_make_service())),
@@ -107,6 +109,11 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         ending,
         serving,
     })
+}
+
+/// Logs a connection that could not be accepted. The server goes on after a pause.
+fn refused(_peer: Option<&SocketAddr>, error: &io::Error) {
+    tracing::warn!(%error, "failed to accept a connection");
 }
 
 async fn listen(addr: &str) -> Result<(TcpListener, SocketAddr), StartError> {

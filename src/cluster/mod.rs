@@ -203,8 +203,7 @@ pub trait Cluster: Send + Sync {
     fn facts(&self) -> CellFacts;
 
     /// Ends only when something is seen that no waiting can mend: an agent whose process ended after readiness, a mock that
-    /// is gone.
-    /// Raced against every wait of the later phases.
+    /// is gone. Raced against each phase after readiness.
     async fn broken(&self) -> Failure;
 
     /// The log of the agent that runs on `node` now.

@@ -168,9 +168,20 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let start = self.context.plan.clock.elapsed();
         let interruption = self.interruption.clone();
         let held = self.held(phase);
+        let cluster = Arc::clone(&self.context.cluster);
+        let broken = async {
+            match phase {
+                phase if phase > Phase::Readiness => cluster.broken().await,
+                _ => std::future::pending().await,
+            }
+        };
         let work = async {
             held.await;
-            run_phase(phase, &mut self.context).await
+            tokio::select! {
+                biased;
+                outcome = run_phase(phase, &mut self.context) => outcome,
+                failure = broken => Err(failure),
+            }
         };
         let end = tokio::select! {
             biased;

@@ -42,13 +42,10 @@ pub(crate) async fn until<T>(
 ) -> Result<T, Failure> {
     let mut open: Option<Failure> = None;
     let waiting = follow(context, phase, &mut open, &mut condition);
-    let result = tokio::select! {
-        biased;
-        result = waiting => Some(result),
-        broken = context.cluster.broken() => Some(Err(broken)),
-        () = deadline.passed() => None,
-    };
-    result.unwrap_or_else(|| Err(timed_out(open, deadline)))
+    match deadline.run(waiting).await {
+        Ok(result) => result,
+        Err(_) => Err(timed_out(open, deadline)),
+    }
 }
 
 async fn follow<T>(

@@ -323,13 +323,7 @@ impl Tenant {
         if let Some(lives) = self.lives.get() {
             lives.release(nodes);
         }
-        let restarting = async {
-            tokio::select! {
-                biased;
-                restarted = restart::restart(&self.plan, &kube, nodes, deadline) => restarted,
-                failure = self.broken() => Err(failure),
-            }
-        };
+        let restarting = restart::restart(&self.plan, &kube, nodes, deadline);
         let evidence = self.steps.measure("restart", restarting).await?;
         if let Some(lives) = self.lives.get() {
             lives.adopt(&kube.view.snapshot());
