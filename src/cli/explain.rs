@@ -8,7 +8,7 @@ use super::matrix_file::{self, Selected};
 use super::options::{ExplainOptions, SelectOptions, ShardOptions};
 use super::stdout;
 use crate::matrix::nearest::nearest;
-use crate::matrix::{Cell, Counter, Matrix, Phase};
+use crate::matrix::{Cell, Expectation, Matrix, Phase};
 use crate::report::aligned;
 use crate::runner::{self, ExplainRequest, Explanation, Setting};
 use crate::secret::Mask;
@@ -137,15 +137,14 @@ fn suite(matrix: &Matrix) -> String {
 
 fn expectations(cell: &Cell) -> String {
     let expect = &cell.variant.expect;
-    let row = |counter: Counter| {
-        let expectation = expect.of(counter);
+    let row = |(counter, expectation): (&str, Expectation)| {
         [
-            counter.name().to_owned(),
+            counter.to_owned(),
             expectation.to_string(),
             expectation.scaled(cell.nodes.get()).to_string(),
         ]
     };
-    let mut rows: Vec<_> = Counter::all().map(row).collect();
+    let mut rows: Vec<_> = expect.all().map(row).collect();
     rows.push([
         "restarts".to_owned(),
         format!("<= {}", expect.restarts),

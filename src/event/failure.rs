@@ -108,6 +108,8 @@ symptoms! {
     DanglingReference = "dangling-reference", Configuration, at_once: true;
     /// No node takes the pod.
     Unschedulable = "unschedulable", Configuration, at_once: true;
+    /// `expect` names a counter that the mock doesn't report.
+    CounterUnreported = "counter-unreported", Configuration, at_once: true;
     /// The kubelet can't make the container from its description.
     ContainerConfig = "container-config", Configuration, at_once: true;
     /// The manifests name an image that is not on the node, or that no registry has under that name.
@@ -338,11 +340,12 @@ mod tests {
                 "object-refused",
                 "dangling-reference",
                 "unschedulable",
+                "counter-unreported",
                 "container-config",
                 "image-name-unusable",
             ]
         );
-        let (product, configuration) = (10, 7);
+        let (product, configuration) = (10, 8);
         assert_eq!(
             of(FailureClass::Infrastructure).len(),
             Symptom::ALL.len() - product - configuration

@@ -1,10 +1,10 @@
-//! The counters that the suite checks: the mock's names, and which endpoint each belongs to.
+//! The counters that the suite itself knows: the mock's names, and which endpoint each belongs to. A mock may report others.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A counter of the mock that the suite holds against an expectation.
+/// A counter that the suite checks unless the matrix file says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counter {
@@ -93,6 +93,12 @@ impl Counter {
     /// The counter of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|counter| counter.name() == name)
+    }
+}
+
+impl AsRef<str> for Counter {
+    fn as_ref(&self) -> &str {
+        self.name()
     }
 }
 

@@ -19,8 +19,8 @@ fn distance(word: &str, candidate: &str) -> usize {
 }
 
 /// The words in back quotes, with commas between: `` `a`, `b` ``; a long list is cut short.
-pub(super) fn quoted<T: std::fmt::Display>(words: impl IntoIterator<Item = T>) -> String {
-    const SHOWN: usize = 20;
+pub(crate) fn quoted<T: std::fmt::Display>(words: impl IntoIterator<Item = T>) -> String {
+    const SHOWN: usize = 30;
     let mut words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     if words.len() > SHOWN {
         let more = words.len() - SHOWN;
@@ -46,6 +46,6 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut() {
-        assert!(quoted(0..25).ends_with("`19`, and 5 more"));
+        assert!(quoted(0..35).ends_with("`29`, and 5 more"));
     }
 }

@@ -70,10 +70,11 @@ impl fmt::Display for Expectation {
     }
 }
 
-/// The per-node expectations of a variant. A counter that is not named must reach at least 1.
+/// The per-node expectations of a variant. Each of the suite's own [counters](Counter) must reach at least 1 unless the variant
+/// expects something else; any other counter is checked only if the variant names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectations {
-    counters: BTreeMap<Counter, Expectation>,
+    counters: BTreeMap<String, Expectation>,
     /// How often the process of each agent pod may end, from readiness to `cleanup`, without failing the cell. The ends that
     /// the suite causes itself don't count.
     pub restarts: u32,
@@ -83,13 +84,26 @@ impl Expectations {
     /// What `counter` must come to on every node.
     pub fn of(&self, counter: Counter) -> Expectation {
         self.counters
-            .get(&counter)
+            .get(counter.name())
             .copied()
             .unwrap_or(Expectation::AtLeast(1))
     }
 
-    /// Expects something else of `counter`.
-    pub fn set(&mut self, counter: Counter, expectation: Expectation) {
-        self.counters.insert(counter, expectation);
+    /// The expectations of counters that only the mock knows, by name.
+    pub fn further(&self) -> impl Iterator<Item = (&str, Expectation)> {
+        let all = self.counters.iter();
+        all.map(|(name, expectation)| (name.as_str(), *expectation))
+            .filter(|(name, _)| Counter::from_name(name).is_none())
+    }
+
+    /// The expectation of every counter: the suite's own first, in the mock's order.
+    pub fn all(&self) -> impl Iterator<Item = (&str, Expectation)> {
+        let own = Counter::all().map(|counter| (counter.name(), self.of(counter)));
+        own.chain(self.further())
+    }
+
+    /// Expects something else of the counter that the mock calls `name`.
+    pub fn set(&mut self, name: &str, expectation: Expectation) {
+        self.counters.insert(name.to_owned(), expectation);
     }
 }

@@ -2,25 +2,35 @@
 
 use std::collections::BTreeSet;
 
-use mockapi::view::NodeView;
-
-use super::mock::View;
+use super::mock::{NodeView, View};
+use super::wait;
 use crate::cluster::NodeName;
-use crate::event::{CounterTable, Evidence, NodeCounters};
-use crate::matrix::{Counter, Expectation, Expectations};
+use crate::event::{Evidence, Failure, NodeCounters, Symptom};
+use crate::matrix::{Counter, Expectation, Expectations, nearest};
 
 /// What one counter must come to per node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Requirement {
-    pub(crate) counter: Counter,
+pub(crate) struct Requirement<'e> {
+    /// The mock's name for it.
+    pub(crate) counter: &'e str,
     pub(crate) expectation: Expectation,
+}
+
+impl Requirement<'_> {
+    fn of(counter: Counter, expectation: Expectation) -> Self {
+        Self {
+            counter: counter.name(),
+            expectation,
+        }
+    }
 }
 
 /// The counters that go on by themselves: a minimum above 1 is awaited in `periodic`.
 pub(crate) const PERIODIC: [Counter; 2] = [Counter::HeartbeatCount, Counter::MetricsCount];
 
-/// What `assertions` requires: the platform counters, the periodic ones to no more than 1.
-pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement> {
+/// What `assertions` requires: the platform counters, the periodic ones to no more than 1, and the counters that only the mock
+/// knows.
+pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
     let requirement = |counter| {
         let expectation = match expectations.of(counter) {
             expectation if !PERIODIC.contains(&counter) => expectation,
@@ -29,35 +39,32 @@ pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement> {
             }
             Expectation::Any => Expectation::Any,
         };
-        Requirement {
-            counter,
-            expectation,
-        }
+        Requirement::of(counter, expectation)
     };
-    Counter::PLATFORM.into_iter().map(requirement).collect()
+    let further = expectations.further();
+    let further = further.map(|(counter, expectation)| Requirement {
+        counter,
+        expectation,
+    });
+    let platform = Counter::PLATFORM.into_iter().map(requirement);
+    platform.chain(further).collect()
 }
 
 /// What `periodic` requires: at least two calls of each loop, more where more is expected.
-pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement> {
+pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement<'static>> {
     let requirement = |counter| {
         let expectation = match expectations.of(counter) {
             Expectation::AtLeast(minimum) => Expectation::AtLeast(minimum.max(2)),
             other @ (Expectation::Exactly(_) | Expectation::Any) => other,
         };
-        Requirement {
-            counter,
-            expectation,
-        }
+        Requirement::of(counter, expectation)
     };
     PERIODIC.into_iter().map(requirement).collect()
 }
 
 /// What `local-endpoint` requires.
-pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement> {
-    let requirement = |counter| Requirement {
-        counter,
-        expectation: expectations.of(counter),
-    };
+pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement<'static>> {
+    let requirement = |counter| Requirement::of(counter, expectations.of(counter));
     Counter::LOCAL.into_iter().map(requirement).collect()
 }
 
@@ -65,23 +72,22 @@ pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement> {
 pub(crate) fn sent(
     expectations: &Expectations,
     counters: impl Iterator<Item = Counter>,
-) -> Vec<Requirement> {
+) -> Vec<Requirement<'static>> {
     let must_be_sent = |counter: &Counter| expectations.of(*counter).minimum() > 0;
     let others = counters.filter(must_be_sent);
     let sent: BTreeSet<_> = others.chain([Counter::RegistrationCount]).collect();
-    let requirement = |counter| Requirement {
-        counter,
-        expectation: Expectation::AtLeast(1),
-    };
+    let requirement = |counter| Requirement::of(counter, Expectation::AtLeast(1));
     sent.into_iter().map(requirement).collect()
 }
 
 /// What must still hold before `cleanup`: everything that is expected exactly.
-pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement> {
-    let all = Counter::all().map(|counter| Requirement {
-        counter,
-        expectation: expectations.of(counter),
-    });
+pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement<'_>> {
+    let all = expectations
+        .all()
+        .map(|(counter, expectation)| Requirement {
+            counter,
+            expectation,
+        });
     all.filter(|requirement| matches!(requirement.expectation, Expectation::Exactly(_)))
         .collect()
 }
@@ -93,12 +99,15 @@ pub(crate) enum Standing {
     Met(Vec<Evidence>),
     /// Not yet; what is open.
     Open(Vec<Evidence>),
-    /// A counter went past what it must be exactly; no waiting brings it back.
-    Exceeded(Vec<Evidence>),
+    /// No waiting helps: a counter went past what it must be exactly, or the mock doesn't report it.
+    Never(Failure),
 }
 
-/// Holds the counters in `view` against `requirements`.
-pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement]) -> Standing {
+/// Compares the counters in `view` with `requirements`.
+pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> Standing {
+    if let Some(failure) = unreported(view, requirements) {
+        return Standing::Never(failure);
+    }
     let totals = requirements
         .iter()
         .map(|requirement| total(view, nodes.len(), *requirement));
@@ -109,9 +118,12 @@ pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement
             .map(|node| of_node(view, node, *requirement))
     });
     let (held, open): (Vec<_>, Vec<_>) = totals.chain(each).partition(|row| row.evidence.holds);
-    let evidence = |rows: Vec<Row>| rows.into_iter().map(|row| row.evidence).collect();
+    let evidence =
+        |rows: Vec<Row>| -> Vec<Evidence> { rows.into_iter().map(|row| row.evidence).collect() };
     if open.iter().any(|row| row.exceeded) {
-        Standing::Exceeded(evidence(open))
+        let open = evidence(open);
+        let failure = Failure::new(Symptom::CounterExceeded, wait::in_words(&open));
+        Standing::Never(failure.with_evidence(open))
     } else if open.is_empty() {
         // Each node's row says no more than its counter in the counters' table.
         Standing::Met(evidence(
@@ -124,12 +136,34 @@ pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement
     }
 }
 
+/// The failure of a matrix file that expects counters that the mock doesn't report.
+fn unreported(view: &View, requirements: &[Requirement<'_>]) -> Option<Failure> {
+    let is_unreported = |requirement: &&Requirement<'_>| {
+        requirement.expectation != Expectation::Any
+            && !view.totals.contains_key(requirement.counter)
+    };
+    let unreported: Vec<_> = requirements.iter().filter(is_unreported).collect();
+    let name = unreported.first()?.counter;
+    let rows = unreported.iter().map(|requirement| Evidence {
+        node: None,
+        subject: requirement.counter.to_owned(),
+        expected: requirement.expectation.to_string(),
+        seen: "not reported by the mock".to_owned(),
+        holds: false,
+    });
+    let reported = nearest::quoted(view.totals.keys());
+    let message = format!(
+        "the mock reports no counter `{name}`, so `expect` can't name it (use `{name} = \"any\"` to leave it out); it reports {reported}"
+    );
+    Some(Failure::new(Symptom::CounterUnreported, message).with_evidence(rows))
+}
+
 struct Row {
     evidence: Evidence,
     exceeded: bool,
 }
 
-fn total(view: &View, nodes: usize, requirement: Requirement) -> Row {
+fn total(view: &View, nodes: usize, requirement: Requirement<'_>) -> Row {
     row(
         None,
         requirement.counter,
@@ -138,7 +172,7 @@ fn total(view: &View, nodes: usize, requirement: Requirement) -> Row {
     )
 }
 
-fn of_node(view: &View, node: &NodeName, requirement: Requirement) -> Row {
+fn of_node(view: &View, node: &NodeName, requirement: Requirement<'_>) -> Row {
     row(
         Some(node),
         requirement.counter,
@@ -147,7 +181,7 @@ fn of_node(view: &View, node: &NodeName, requirement: Requirement) -> Row {
     )
 }
 
-fn row(node: Option<&NodeName>, counter: Counter, expectation: Expectation, seen: u64) -> Row {
+fn row(node: Option<&NodeName>, counter: &str, expectation: Expectation, seen: u64) -> Row {
     let (holds, exceeded) = match expectation {
         Expectation::AtLeast(minimum) => (seen >= minimum, false),
         Expectation::Exactly(value) => (seen == value, seen > value),
@@ -156,30 +190,12 @@ fn row(node: Option<&NodeName>, counter: Counter, expectation: Expectation, seen
     Row {
         evidence: Evidence {
             node: node.map(ToString::to_string),
-            subject: counter.name().to_owned(),
+            subject: counter.to_owned(),
             expected: expectation.to_string(),
             seen: seen.to_string(),
             holds,
         },
         exceeded,
-    }
-}
-
-/// The mock's name for a counter.
-pub(crate) const fn mocks(counter: Counter) -> mockapi::view::Counter {
-    use mockapi::view::Counter as Mocks;
-    match counter {
-        Counter::RegistrationCount => Mocks::Registration,
-        Counter::HeartbeatCount => Mocks::Heartbeat,
-        Counter::StateCount => Mocks::State,
-        Counter::CapabilitiesCount => Mocks::Capabilities,
-        Counter::DriftCount => Mocks::Drift,
-        Counter::MetricsCount => Mocks::Metrics,
-        Counter::LogsCount => Mocks::Logs,
-        Counter::AuditCount => Mocks::Audit,
-        Counter::LocalMetricsCount => Mocks::LocalMetrics,
-        Counter::LocalLogsCount => Mocks::LocalLogs,
-        Counter::LocalAuditCount => Mocks::LocalAudit,
     }
 }
 
@@ -250,26 +266,20 @@ fn hostname(node: &NodeView) -> Option<&str> {
 
 /// The counters of `view`, for the record: per node by host name, where it has one.
 pub(crate) fn table(view: &View) -> NodeCounters {
-    let values = |of: &dyn Fn(mockapi::view::Counter) -> u64| -> CounterTable {
-        Counter::all()
-            .map(|counter| (counter.name().to_owned(), of(mocks(counter))))
-            .collect()
-    };
     let node = |(id, node): (&String, &NodeView)| {
         let name = node.hostname.clone().unwrap_or_else(|| id.clone());
-        (name, values(&|counter| node.counters[counter]))
+        (name, node.counters.clone())
     };
     NodeCounters {
-        total: values(&|counter| view.totals[counter]),
+        total: view.totals.clone(),
         nodes: view.reporting().map(node).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use mockapi::view::Counters;
-
     use super::*;
+    use crate::event::CounterTable;
 
     /// A view in which each named node made every call so often, but for the exceptions.
     fn view(nodes: &[(&str, u64)], exceptions: &[(&str, Counter, u64)]) -> View {
@@ -278,22 +288,19 @@ mod tests {
             ..View::default()
         };
         for (name, count) in nodes {
-            let mut counters = Counters::default();
+            let mut counters = CounterTable::new();
             for counter in Counter::all() {
                 let exception = exceptions
                     .iter()
                     .find(|row| row.0 == *name && row.1 == counter);
-                counters[mocks(counter)] = exception.map_or(*count, |row| row.2);
-                view.totals[mocks(counter)] += counters[mocks(counter)];
+                let count = exception.map_or(*count, |row| row.2);
+                counters.insert(counter.name().to_owned(), count);
+                *view.totals.entry(counter.name().to_owned()).or_default() += count;
             }
             let node = NodeView {
                 hostname: Some((*name).to_owned()),
-                first_seen: jiff::Timestamp::UNIX_EPOCH,
-                last_seen: jiff::Timestamp::UNIX_EPOCH,
-                last_process_start: None,
-                process_starts: None,
                 counters,
-                last_at: mockapi::view::LastAt::default(),
+                ..NodeView::default()
             };
             view.nodes
                 .as_mut()
@@ -310,7 +317,7 @@ mod tests {
     fn open(standing: Standing) -> Vec<String> {
         match standing {
             Standing::Met(_) => Vec::new(),
-            Standing::Open(rows) | Standing::Exceeded(rows) => rows
+            Standing::Open(rows) | Standing::Never(Failure { evidence: rows, .. }) => rows
                 .iter()
                 .map(|row| {
                     let node = row.node.as_deref().unwrap_or("total");
@@ -324,7 +331,8 @@ mod tests {
     fn one_chatty_node_hides_no_silent_one() {
         let silent = [("b", Counter::AuditCount, 0)];
         let seen = view(&[("a", 9), ("b", 1)], &silent);
-        let requirements = platform(&Expectations::default());
+        let expectations = Expectations::default();
+        let requirements = platform(&expectations);
         assert_eq!(
             open(check(&seen, &nodes(&["a", "b"]), &requirements)),
             ["b: audit_count 0 >= 1"]
@@ -352,13 +360,13 @@ mod tests {
     #[test]
     fn what_goes_past_exactly_is_over_at_once() {
         let mut expectations = Expectations::default();
-        expectations.set(Counter::CapabilitiesCount, Expectation::Exactly(1));
-        expectations.set(Counter::HeartbeatCount, Expectation::AtLeast(5));
+        expectations.set("capabilities_count", Expectation::Exactly(1));
+        expectations.set("heartbeat_count", Expectation::AtLeast(5));
         let requirements = platform(&expectations);
         let seen = view(&[("a", 1)], &[("a", Counter::CapabilitiesCount, 2)]);
         assert!(matches!(
             check(&seen, &nodes(&["a"]), &requirements),
-            Standing::Exceeded(_)
+            Standing::Never(failure) if failure.symptom == Symptom::CounterExceeded
         ));
         // A periodic counter's minimum is `periodic`'s to wait for.
         let seen = view(&[("a", 1)], &[]);
@@ -376,10 +384,47 @@ mod tests {
     #[test]
     fn no_minimum_is_met_by_nothing() {
         let mut expectations = Expectations::default();
-        expectations.set(Counter::LocalLogsCount, Expectation::AtLeast(0));
+        expectations.set("local_logs_count", Expectation::AtLeast(0));
         let seen = view(&[("a", 1)], &[("a", Counter::LocalLogsCount, 0)]);
         let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
         assert!(matches!(standing, Standing::Met(_)));
+    }
+
+    #[test]
+    fn a_counter_that_only_the_mock_knows_is_checked_if_the_matrix_file_names_it() {
+        let mut seen = view(&[("a", 1), ("b", 1)], &[]);
+        for (node, count) in [("node-a", 3), ("node-b", 1)] {
+            let nodes = seen.nodes.as_mut().unwrap();
+            let counters = &mut nodes.get_mut(node).unwrap().counters;
+            counters.insert("peers_count".to_owned(), count);
+        }
+        seen.totals.insert("peers_count".to_owned(), 4);
+        let mut expectations = Expectations::default();
+        expectations.set("peers_count", Expectation::AtLeast(2));
+        let requirements = platform(&expectations);
+        assert_eq!(
+            open(check(&seen, &nodes(&["a", "b"]), &requirements)),
+            ["b: peers_count 1 >= 2"]
+        );
+        assert_eq!(table(&seen).nodes["b"]["peers_count"], 1);
+    }
+
+    #[test]
+    fn a_counter_that_the_mock_does_not_report_is_a_failure_of_the_configuration() {
+        let seen = view(&[("a", 1)], &[]);
+        let mut expectations = Expectations::default();
+        expectations.set("peers_count", Expectation::Any);
+        let standing = check(&seen, &nodes(&["a"]), &platform(&expectations));
+        assert!(matches!(standing, Standing::Met(_)));
+        expectations.set("peers_count", Expectation::AtLeast(0));
+        let Standing::Never(failure) = check(&seen, &nodes(&["a"]), &platform(&expectations))
+        else {
+            panic!("no failure");
+        };
+        assert_eq!(failure.symptom, Symptom::CounterUnreported);
+        for word in ["no counter `peers_count`", "`audit_count`", "`state_count`"] {
+            assert!(failure.message.contains(word), "{failure}");
+        }
     }
 
     #[test]

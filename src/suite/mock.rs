@@ -14,18 +14,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
-use mockapi::view::{LastRequests, NodeView, Nodes, Snapshot, Totals};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::expectations::mocks;
 use crate::cluster::NodeName;
 use crate::deadline::Deadline;
 use crate::error::chain;
-use crate::event::{Failure, Symptom};
-use crate::matrix::Counter;
+use crate::event::{CounterTable, Failure, Symptom};
 
 /// How long the mock may be out of reach before it counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(15);
@@ -39,10 +39,55 @@ const SILENCE: Duration = Duration::from_secs(40);
 pub(crate) struct View {
     /// The mock's process.
     pub(crate) instance: String,
-    /// Summed over all nodes; zeros if only the nodes were asked for.
-    pub(crate) totals: Totals,
+    /// Summed over all nodes: every number that the mock reports, by name. Empty if only the nodes were asked for.
+    pub(crate) totals: CounterTable,
     /// By node id; none if the mock doesn't count per node.
     pub(crate) nodes: Option<BTreeMap<String, NodeView>>,
+}
+
+/// What the mock has seen of one node. Other fields of its answer are ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct NodeView {
+    /// The name that it registered under.
+    #[serde(default)]
+    pub(crate) hostname: Option<String>,
+    /// The newest `timestamp` of a `process_start` entry among its audit entries.
+    #[serde(default)]
+    pub(crate) last_process_start: Option<Timestamp>,
+    /// How many of its processes reported their start; none if the mock doesn't count them.
+    #[serde(default)]
+    pub(crate) process_starts: Option<u64>,
+    /// How often it made each call, by counter.
+    #[serde(deserialize_with = "numbers")]
+    pub(crate) counters: CounterTable,
+}
+
+/// The answer of `GET /test/assertions`, a flat object.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Totals(#[serde(deserialize_with = "numbers")] CounterTable);
+
+/// The answer of `GET /test/assertions/nodes`.
+#[derive(Deserialize)]
+struct Nodes {
+    instance: String,
+    nodes: BTreeMap<String, NodeView>,
+}
+
+/// An event of `GET /test/assertions/stream`. The first has every node, each later one those that changed.
+#[derive(Deserialize)]
+struct Snapshot {
+    instance: String,
+    assertions: Totals,
+    nodes: BTreeMap<String, NodeView>,
+}
+
+/// The fields that are non-negative integers. A mock may report other things beside them.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CounterTable, D::Error> {
+    let fields = BTreeMap::<String, Value>::deserialize(deserializer)?.into_iter();
+    Ok(fields
+        .filter_map(|(name, value)| Some((name, value.as_u64()?)))
+        .collect())
 }
 
 /// Whose calls are judged: one node's, or those of all nodes together.
@@ -68,13 +113,14 @@ impl View {
         }
     }
 
-    /// How often `party` made the calls of `counter`.
-    pub(crate) fn count(&self, party: Party<'_>, counter: Counter) -> u64 {
-        let Some(node) = party else {
-            return self.totals[mocks(counter)];
+    /// How often `party` made the calls of `counter`; 0 if the mock reports no such counter.
+    pub(crate) fn count(&self, party: Party<'_>, counter: impl AsRef<str>) -> u64 {
+        let counters = match party {
+            None => Some(&self.totals),
+            Some(node) => self.node(node.as_str()).map(|(_, seen)| &seen.counters),
         };
-        let seen = self.node(node.as_str());
-        seen.map_or(0, |(_, seen)| seen.counters[mocks(counter)])
+        let count = counters.and_then(|counters| counters.get(counter.as_ref()));
+        count.copied().unwrap_or_default()
     }
 }
 
@@ -158,7 +204,7 @@ impl MockClient {
         if answer.status().is_client_error() {
             let answer = self.get(Source::Totals.path(), deadline).await?;
             let answer = answer.error_for_status().map_err(|error| lost(&error))?;
-            let totals = answer.json().await.map_err(|error| lost(&error))?;
+            let Totals(totals) = answer.json().await.map_err(|error| lost(&error))?;
             return Ok(View {
                 totals,
                 ..View::default()
@@ -185,7 +231,7 @@ impl MockClient {
             return Ok(BTreeMap::new());
         }
         let text = answer.bytes().await.map_err(|error| lost(&error))?;
-        let bodies: LastRequests = serde_json::from_slice(&text).unwrap_or_default();
+        let bodies: BTreeMap<String, String> = serde_json::from_slice(&text).unwrap_or_default();
         let decoded = bodies
             .into_iter()
             .filter_map(|(id, body)| Some((id, STANDARD.decode(body).ok()?)));
@@ -315,7 +361,7 @@ impl Follower {
             nodes.extend(snapshot.nodes);
             self.publish(View {
                 instance: snapshot.instance,
-                totals: snapshot.assertions,
+                totals: snapshot.assertions.0,
                 nodes: Some(nodes.clone()),
             });
         }
@@ -330,7 +376,7 @@ impl Follower {
                 view.nodes = Some(answer.nodes);
             }
             // After the nodes: no total is less than the sum of its nodes.
-            view.totals = self.answer(Source::Totals).await?;
+            view.totals = self.answer::<Totals>(Source::Totals).await?.0;
             self.publish(view);
             tokio::time::sleep(POLL_EVERY).await;
         }
@@ -370,7 +416,8 @@ impl Memory {
         let known = self.0.get_or_insert_with(|| view.clone());
         let has_forgotten = || {
             let mut totals = known.totals.iter();
-            view.nodes.is_none() && totals.any(|(counter, count)| *count > view.totals[counter])
+            view.nodes.is_none()
+                && totals.any(|(counter, count)| *count > view.count(None, counter))
         };
         if known.instance != view.instance || has_forgotten() {
             return Link::Restarted;
@@ -421,8 +468,19 @@ mod tests {
 
     fn totals(heartbeats: u64) -> View {
         let mut view = View::default();
-        view.totals[mocks(Counter::HeartbeatCount)] = heartbeats;
+        view.totals.insert("heartbeat_count".to_owned(), heartbeats);
         view
+    }
+
+    #[test]
+    fn every_number_of_a_mock_is_a_counter_and_nothing_else_is() {
+        let answer = r#"{"heartbeat_count": 3, "peers_count": 1, "ratio": 0.5, "lag": -1, "phase": "up", "since": null}"#;
+        let Totals(totals) = serde_json::from_str(answer).unwrap();
+        let counters: Vec<_> = totals
+            .iter()
+            .map(|(name, count)| (name.as_str(), *count))
+            .collect();
+        assert_eq!(counters, [("heartbeat_count", 3), ("peers_count", 1)]);
     }
 
     #[test]

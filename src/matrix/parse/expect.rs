@@ -1,13 +1,14 @@
 //! `expect`: what a variant's counters must come to, per node.
 
-use super::reader::{Entry, Table};
+use super::reader::{Entry, Located, Table};
+use super::report::Report;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Counter, Expectation, Expectations};
 
-/// The `expect` of a variant's table.
-pub(super) fn read(table: &Table<'_>) -> Expectations {
-    let mut expectations = Expectations::default();
+/// The `expect` of a variant's table, and which of its keys are not among the suite's own counters.
+pub(super) fn read(table: &Table<'_>) -> (Expectations, Vec<Located<String>>) {
+    let (mut expectations, mut further) = (Expectations::default(), Vec::new());
     let inner = table
         .get("expect")
         .and_then(|entry| entry.table("`expect`".to_owned()));
@@ -16,11 +17,37 @@ pub(super) fn read(table: &Table<'_>) -> Expectations {
             expectations.restarts = restarts(entry).unwrap_or_default();
             continue;
         }
-        if let (Some(counter), Some(expectation)) = (counter(entry), expectation(entry)) {
-            expectations.set(counter, expectation);
+        if Counter::from_name(entry.key).is_none() {
+            further.push(Located {
+                value: entry.key.to_owned(),
+                span: entry.key_span,
+            });
+        }
+        if let Some(expectation) = expectation(entry) {
+            expectations.set(entry.key, expectation);
         }
     }
-    expectations
+    (expectations, further)
+}
+
+/// Reports each of `names` that the reference mock doesn't count.
+pub(super) fn known_to_the_reference_mock(names: &[Located<String>], report: &Report<'_>) {
+    use mockapi::view::Counter;
+    let names = names.iter();
+    for name in names.filter(|name| Counter::from_name(&name.value).is_none()) {
+        let known = || {
+            Counter::ALL
+                .map(Counter::name)
+                .into_iter()
+                .chain([RESTARTS])
+        };
+        let help = match nearest(&name.value, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the keys are {}", quoted(known())),
+        };
+        let message = format!("the mock reports no counter `{}`", name.value);
+        report.add(Problem::at(name.span, message, "").with_help(help));
+    }
 }
 
 /// The one key of `expect` that is not a counter of the mock.
@@ -30,22 +57,6 @@ fn restarts(entry: Entry<'_>) -> Option<u32> {
     const RANGE: std::ops::RangeInclusive<u64> = 0..=1_000;
     let allowed = entry.integer(RANGE, "ends of the agent's process per node: 0 to 1000")?;
     u32::try_from(allowed).ok()
-}
-
-fn counter(entry: Entry<'_>) -> Option<Counter> {
-    let found = Counter::from_name(entry.key);
-    if found.is_none() {
-        let names = || Counter::all().map(Counter::name).chain([RESTARTS]);
-        let help = match nearest(entry.key, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the keys are {}", quoted(names())),
-        };
-        entry.report.add(
-            Problem::at(entry.key_span, format!("`{}` is no counter", entry.key), "")
-                .with_help(help),
-        );
-    }
-    found
 }
 
 fn expectation(entry: Entry<'_>) -> Option<Expectation> {

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use miette::SourceSpan;
 
-use super::Draft;
 use super::axes::{Axis, AxisValue, Exclude, Include, MatrixTable};
 use super::expand::Point;
 use super::reader::Located;
 use super::report::Report;
+use super::{Draft, expect};
+use crate::matrix::ImageSource;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 
@@ -21,6 +22,7 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     let matrix = &draft.matrix;
     configs_have_tables(draft, report);
     tables_have_values(draft, report);
+    counters_are_reported(draft, report);
     if !matrix.axes.are_complete() {
         return;
     }
@@ -36,6 +38,15 @@ fn too_many(matrix: &MatrixTable) -> Problem {
     let message = format!("the axes multiply to more than {MOST_CELLS} cells");
     Problem::at(matrix.span, message, "")
         .with_help("remove values, or split the matrix into several files")
+}
+
+/// A mock of the user's own may report anything; what it lacks is found out when it runs.
+fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
+    if draft.images.mock.image == ImageSource::Reference {
+        for table in &draft.variants.tables {
+            expect::known_to_the_reference_mock(&table.further, report);
+        }
+    }
 }
 
 /// Every config value but `default` needs its table.

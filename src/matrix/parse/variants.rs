@@ -65,6 +65,8 @@ pub(super) struct VariantTable {
     /// The place of its name.
     pub(super) span: SourceSpan,
     pub(super) variant: Arc<Variant>,
+    /// The counters in `expect` that only the mock may know.
+    pub(super) further: Vec<Located<String>>,
     pub(super) reach: Reach,
 }
 
@@ -137,7 +139,7 @@ fn variant(entry: Entry<'_>) -> Option<VariantTable> {
         kind(&table),
         Reach::read(&table),
     );
-    let (expect, env, kind, reach) = variant;
+    let ((expect, further), env, kind, reach) = variant;
     Some(VariantTable {
         span: entry.key_span,
         variant: Arc::new(Variant {
@@ -148,6 +150,7 @@ fn variant(entry: Entry<'_>) -> Option<VariantTable> {
             from_env,
             kind,
         }),
+        further,
         reach,
     })
 }

@@ -77,26 +77,26 @@ pub(super) struct BarView<'a> {
 }
 
 impl<'a> CellView<'a> {
-    pub(super) fn new(run: &RunModel, cell: &'a CellModel) -> Self {
+    pub(super) fn new(run: &RunModel, cell: &'a CellModel, columns: &[&str]) -> Self {
         let id = cell.summary.id.as_str();
         let earlier = cell.earlier.iter().map(|attempt| {
             let anchor = format!("{id}.attempt-{}", attempt.attempt);
-            AttemptView::new(attempt, anchor)
+            AttemptView::new(attempt, anchor, columns)
         });
         Self {
             id,
             kubernetes: text::kubernetes(run, cell),
             open: cell.is_red() || cell.is_flaky(),
-            last: AttemptView::new(cell, id.to_owned()),
+            last: AttemptView::new(cell, id.to_owned(), columns),
             earlier: earlier.collect(),
         }
     }
 }
 
 impl<'a> AttemptView<'a> {
-    fn new(cell: &'a CellModel, anchor: String) -> Self {
-        let nodes = counters::nodes(cell);
-        let rows = counters::total(cell).into_iter();
+    fn new(cell: &'a CellModel, anchor: String, columns: &[&str]) -> Self {
+        let nodes = counters::nodes(cell, columns);
+        let rows = counters::total(cell, columns).into_iter();
         Self {
             anchor,
             number: cell.attempt,
@@ -114,7 +114,7 @@ impl<'a> AttemptView<'a> {
                 .chain(nodes.iter().take(NODES_SHOWN).cloned())
                 .map(|row| RowView::new(&row))
                 .collect(),
-            expected: counters::expected_of_a_node(cell),
+            expected: counters::expected_of_a_node(cell, columns),
             more_nodes: nodes.len().saturating_sub(NODES_SHOWN),
             bars: bars(cell),
             diagnostics: &cell.diagnostics,

@@ -4,9 +4,9 @@ use askama::Template;
 
 use super::cell::CellView;
 use crate::event::{Failure, LikelyCause, LogExcerpt, Severity};
-use crate::matrix::Counter;
 use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::marks::{self, Mark};
+use crate::report::summary::counters;
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text;
 
@@ -25,7 +25,7 @@ pub(super) struct Page<'a> {
     local: &'static str,
     phase_names: Vec<&'a str>,
     legend: Vec<(String, &'static str)>,
-    counter_names: Vec<&'static str>,
+    counter_names: Vec<&'a str>,
     reasons: Vec<ReasonView>,
     cells: Vec<CellView<'a>>,
     phase_times: Vec<TimeView<'a>>,
@@ -59,6 +59,7 @@ struct TimeView<'a> {
 
 impl<'a> Page<'a> {
     pub(super) fn new(run: &'a RunModel) -> Self {
+        let columns = counters::columns(run);
         Self {
             verdict: text::run_verdict(run),
             tone: marks::run_tone(run).name(),
@@ -75,12 +76,12 @@ impl<'a> Page<'a> {
                 .map(|(phase, command)| command.unwrap_or(phase.name()))
                 .collect(),
             legend: legend(),
-            counter_names: Counter::all().map(short_counter).collect(),
+            counter_names: columns.iter().map(|name| counters::short(name)).collect(),
             reasons: run.cells.iter().flat_map(ReasonView::of_cell).collect(),
             cells: run
                 .cells
                 .iter()
-                .map(|cell| CellView::new(run, cell))
+                .map(|cell| CellView::new(run, cell, &columns))
                 .collect(),
             phase_times: times::phases(run).iter().map(TimeView::new).collect(),
             step_times: times::steps(run).iter().map(TimeView::new).collect(),
@@ -92,10 +93,6 @@ impl<'a> Page<'a> {
 fn legend() -> Vec<(String, &'static str)> {
     let words = Mark::ALL.into_iter().filter(|mark| *mark != Mark::Passed);
     words.map(|mark| (mark.narrow(0), mark.meaning())).collect()
-}
-
-fn short_counter(counter: Counter) -> &'static str {
-    counter.name().trim_end_matches("_count")
 }
 
 fn notices(run: &RunModel) -> Vec<(&'static str, String)> {

@@ -4,14 +4,38 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{CounterTable, Evidence};
 use crate::matrix::Counter;
-use crate::record::model::CellModel;
+use crate::record::model::{CellModel, RunModel};
+
+/// The counters that get a column, by name: the suite's own in the mock's order, then those that the matrix file names besides.
+pub(in crate::report) fn columns(run: &RunModel) -> Vec<&str> {
+    let mut further = BTreeSet::new();
+    for cell in &run.cells {
+        let subjects = cell.evidence().map(|evidence| evidence.subject.as_str());
+        further.extend(subjects.filter(|subject| is_counter(cell, subject)));
+    }
+    further.retain(|name| Counter::from_name(name).is_none());
+    let mut columns: Vec<&str> = Counter::all().map(Counter::name).collect();
+    columns.extend(further);
+    columns
+}
+
+/// A counter's name without the ending that all of them have.
+pub(in crate::report) fn short(name: &str) -> &str {
+    name.trim_end_matches("_count")
+}
+
+fn is_counter(cell: &CellModel, subject: &str) -> bool {
+    let reported = cell.counters.as_ref();
+    Counter::from_name(subject).is_some()
+        || reported.is_some_and(|counters| counters.total.contains_key(subject))
+}
 
 /// One row of a counter table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::report) struct CounterRow {
     /// The total, or the node's short name.
     pub(in crate::report) label: String,
-    /// One a counter, in the mock's order.
+    /// One per [column](columns).
     pub(in crate::report) values: Vec<CounterValue>,
 }
 
@@ -46,23 +70,24 @@ impl CounterValue {
 }
 
 /// The row of a cell's sums.
-pub(in crate::report) fn total(cell: &CellModel) -> Option<CounterRow> {
+pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let counters = cell.counters.as_ref()?;
     let unmet = Unmet::of(cell);
     let mut total = row(
         "total".to_owned(),
+        columns,
         Some(&counters.total),
         Some(&unmet.total),
     );
-    for (counter, value) in Counter::all().zip(&mut total.values) {
+    for (counter, value) in columns.iter().zip(&mut total.values) {
         let mut evidence = cell.evidence();
-        value.is_checked = evidence.all(|one| one.is_checked() || one.subject != counter.name());
+        value.is_checked = evidence.all(|one| one.is_checked() || one.subject != *counter);
     }
     Some(total)
 }
 
 /// The least that any one node came to, counter by counter: what a sum over nodes hides.
-pub(in crate::report) fn least(cell: &CellModel) -> Option<CounterRow> {
+pub(in crate::report) fn least(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let nodes = &cell.counters.as_ref()?.nodes;
     if nodes.len() < 2 {
         return None;
@@ -75,7 +100,7 @@ pub(in crate::report) fn least(cell: &CellModel) -> Option<CounterRow> {
         });
     }
     let label = format!("least of {} nodes", nodes.len());
-    Some(row(label, least.as_ref(), None))
+    Some(row(label, columns, least.as_ref(), None))
 }
 
 fn lesser(one: &CounterTable, other: &CounterTable) -> CounterTable {
@@ -86,7 +111,7 @@ fn lesser(one: &CounterTable, other: &CounterTable) -> CounterTable {
 }
 
 /// One row a node: those that do not hold first, then the others by name.
-pub(in crate::report) fn nodes(cell: &CellModel) -> Vec<CounterRow> {
+pub(in crate::report) fn nodes(cell: &CellModel, columns: &[&str]) -> Vec<CounterRow> {
     let Some(counters) = &cell.counters else {
         return Vec::new();
     };
@@ -101,21 +126,25 @@ pub(in crate::report) fn nodes(cell: &CellModel) -> Vec<CounterRow> {
         .into_iter()
         .map(|node| {
             let label = cell.short_node(node).to_owned();
-            row(label, counters.nodes.get(node), unmet.nodes.get(node))
+            let (seen, unmet) = (counters.nodes.get(node), unmet.nodes.get(node));
+            row(label, columns, seen, unmet)
         })
         .collect();
     rows.sort_by_key(CounterRow::holds);
     rows
 }
 
-/// What the evidence says that every node's counters must come to, one text a counter; none where it says nothing.
-pub(in crate::report) fn expected_of_a_node(cell: &CellModel) -> Option<Vec<String>> {
-    let find = |counter: Counter| {
+/// What every node's counters must come to, one text per column; none if the evidence doesn't say.
+pub(in crate::report) fn expected_of_a_node(
+    cell: &CellModel,
+    columns: &[&str],
+) -> Option<Vec<String>> {
+    let find = |counter: &&str| {
         let mut evidence = cell.evidence();
-        let about = evidence.find(|one| one.node.is_some() && one.subject == counter.name());
+        let about = evidence.find(|one| one.node.is_some() && one.subject == **counter);
         about.map(|one| one.expected.clone()).unwrap_or_default()
     };
-    let expected: Vec<_> = Counter::all().map(find).collect();
+    let expected: Vec<_> = columns.iter().map(find).collect();
     expected
         .iter()
         .any(|text| !text.is_empty())
@@ -124,19 +153,20 @@ pub(in crate::report) fn expected_of_a_node(cell: &CellModel) -> Option<Vec<Stri
 
 fn row(
     label: String,
+    columns: &[&str],
     table: Option<&CounterTable>,
     unmet: Option<&Expectations<'_>>,
 ) -> CounterRow {
-    let value = |counter: Counter| CounterValue {
-        value: table.and_then(|table| table.get(counter.name()).copied()),
+    let value = |counter: &&str| CounterValue {
+        value: table.and_then(|table| table.get(*counter).copied()),
         unmet: unmet
-            .and_then(|unmet| unmet.get(counter.name()))
+            .and_then(|unmet| unmet.get(counter))
             .map(|expected| (*expected).to_owned()),
         is_checked: true,
     };
     CounterRow {
         label,
-        values: Counter::all().map(value).collect(),
+        values: columns.iter().map(value).collect(),
     }
 }
 
@@ -153,7 +183,8 @@ struct Unmet<'a> {
 impl<'a> Unmet<'a> {
     fn of(cell: &'a CellModel) -> Self {
         let mut unmet = Self::default();
-        for one in cell.evidence().filter(|one| is_unmet_counter(one)) {
+        let is_unmet = |one: &&Evidence| !one.holds && is_counter(cell, &one.subject);
+        for one in cell.evidence().filter(is_unmet) {
             let expectations = match one.node.as_deref() {
                 Some(node) => unmet.nodes.entry(node).or_default(),
                 None => &mut unmet.total,
@@ -162,8 +193,4 @@ impl<'a> Unmet<'a> {
         }
         unmet
     }
-}
-
-fn is_unmet_counter(evidence: &Evidence) -> bool {
-    !evidence.holds && Counter::from_name(&evidence.subject).is_some()
 }

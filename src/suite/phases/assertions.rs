@@ -16,15 +16,13 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     wait::until(context, Phase::Assertions, &deadline, judge).await
 }
 
-fn judge(view: &View, nodes: &[NodeName], requirements: &[Requirement]) -> Progress<Checked> {
+fn judge(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> Progress<Checked> {
     let members = Membership::of(view, nodes);
     if !members.strangers.is_empty() && members.complete {
         return Progress::Failed(wrong_nodes(&members));
     }
     match expectations::check(view, nodes, requirements) {
-        Standing::Exceeded(open) => Progress::Failed(
-            Failure::new(Symptom::CounterExceeded, wait::in_words(&open)).with_evidence(open),
-        ),
+        Standing::Never(failure) => Progress::Failed(failure),
         Standing::Met(mut evidence) if members.matches() => {
             evidence.extend(view.nodes.is_none().then(only_totals));
             Progress::Done(Checked {

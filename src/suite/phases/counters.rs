@@ -1,6 +1,6 @@
 //! What several phases share: waiting until counters come to what is required of them.
 
-use crate::event::{Failure, Symptom};
+use crate::event::Symptom;
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};
 use crate::suite::expectations::{self, Requirement, Standing};
@@ -10,7 +10,7 @@ use crate::suite::wait::{self, Progress};
 pub(crate) async fn reach(
     context: &Context,
     phase: Phase,
-    requirements: &[Requirement],
+    requirements: &[Requirement<'_>],
 ) -> Outcome {
     let deadline = context.deadline(phase);
     let nodes = context.nodes();
@@ -21,9 +21,7 @@ pub(crate) async fn reach(
     ) {
         Standing::Met(evidence) => Progress::Done(evidence.into()),
         Standing::Open(open) => Progress::waiting(Symptom::CounterNotMet, open),
-        Standing::Exceeded(open) => Progress::Failed(
-            Failure::new(Symptom::CounterExceeded, wait::in_words(&open)).with_evidence(open),
-        ),
+        Standing::Never(failure) => Progress::Failed(failure),
     })
     .await
 }

@@ -1,12 +1,10 @@
 //! Phase 9: an agent that is killed comes back as the node that it was.
 
-use mockapi::view::NodeView;
-
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Counter, Expectation, Expectations, Phase, RestartScope};
 use crate::suite::context::{Checked, Context, Outcome};
-use crate::suite::mock::{Party, View};
+use crate::suite::mock::{NodeView, Party, View};
 use crate::suite::wait::{self, Progress};
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {

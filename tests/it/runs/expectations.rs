@@ -3,13 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e_matrix::event::Symptom;
+use e2e_matrix::event::{Evidence, Failure, Symptom};
 use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::RunModel;
 use e2e_matrix::record::model::PhaseOutcome;
 use quick_junit::{Report, TestCaseStatus};
 
-use crate::support::{Scratch, record};
+use crate::support::{Scratch, record, write_program};
 
 /// Far longer than a run takes.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -177,5 +177,80 @@ fn checks_of_the_user_that_hold_are_told_for_all_nodes() {
         let mut rows = phase.evidence.iter();
         let row = rows.find(|row| row.subject == name).unwrap();
         assert_eq!(row.seen, "as expected on 2 of 2 nodes");
+    }
+}
+
+fn failure_of(run: &RunModel) -> &Failure {
+    let cell = record::cell(run, "k8s-1.36-n1-own");
+    let phase = cell.red_phase().expect("a failed cell has a failed phase");
+    phase.failure().expect("a failed phase has a failure")
+}
+
+/// The mock counts more calls than those that the suite checks by itself.
+#[test]
+fn any_counter_of_the_mock_can_be_expected_and_gets_a_column() {
+    let place = Scratch::new();
+    let (code, run) = run_on(
+        &place,
+        2,
+        "expect = { secrets_count = 1, tunnel_ready_count = { exactly = 0 }, metadata_count = \"any\" }\n",
+    );
+    let cell = record::cell(&run, "k8s-1.36-n2-own");
+    assert_eq!(code, Some(0), "{:?}", cell.reason);
+    let row = |subject: &str| {
+        let mut rows = cell.evidence();
+        let row = rows.find(|row| row.subject == subject).expect(subject);
+        row.expected.clone()
+    };
+    let expected = ["secrets_count", "tunnel_ready_count", "metadata_count"].map(row);
+    assert_eq!(expected, [">= 2", "= 0", Evidence::NOT_CHECKED]);
+    let counters = cell.counters.as_ref().unwrap();
+    for table in counters.nodes.values().chain([&counters.total]) {
+        assert!(table["secrets_count"] >= 1, "{table:?}");
+        assert_eq!(table["tunnel_ready_count"], 0, "{table:?}");
+    }
+    for report in ["summary.md", "report.html"] {
+        let text = fs::read_to_string(record::folder(&place).join(report)).unwrap();
+        // Markdown escapes the underscore.
+        let text = text.replace('\\', "");
+        for column in ["secrets", "tunnel_ready", "metadata"] {
+            assert!(text.contains(column), "{report}: {column}");
+        }
+        assert!(!text.contains("key_rotate"), "{report}");
+    }
+}
+
+#[test]
+fn a_counter_of_the_mock_that_is_not_met_fails_the_cell() {
+    let place = Scratch::new();
+    let (code, run) = run(
+        &place,
+        "expect = { execution_ack_count = 1 }\n[phases.assertions]\ntimeout = \"5s\"\n",
+    );
+    assert_eq!(code, Some(1));
+    let failure = failure_of(&run);
+    assert_eq!(failure.symptom, Symptom::CounterNotMet, "{failure}");
+    assert!(failure.message.contains("execution_ack_count"), "{failure}");
+}
+
+/// What another mock reports is known only when it runs.
+#[test]
+fn a_counter_that_the_users_mock_does_not_report_is_a_configuration_failure_that_lists_those_it_does()
+ {
+    let place = Scratch::new();
+    let program = env!("CARGO_BIN_EXE_e2e-matrix");
+    write_program(
+        &place.path().join("mock.sh"),
+        &format!("#!/bin/sh\nexec '{program}' mockapi \"$@\"\n"),
+    );
+    let (code, run) = run(
+        &place,
+        "expect = { peers_count = 1 }\n[images.mock]\ntag = \"mock.example/own:1\"\nbinary = \"mock.sh\"\n",
+    );
+    assert_eq!(code, Some(2));
+    let failure = failure_of(&run);
+    assert_eq!(failure.symptom, Symptom::CounterUnreported, "{failure}");
+    for word in ["`peers_count`", "`heartbeat_count`", "`inject_event_count`"] {
+        assert!(failure.message.contains(word), "{failure}");
     }
 }

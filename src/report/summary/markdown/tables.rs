@@ -1,7 +1,6 @@
 //! Cells × phases, counters per cell and node, and where the time went.
 
 use super::escape::{escape, folded, table};
-use crate::matrix::Counter;
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
 use crate::report::summary::counters::{self, CounterRow};
@@ -75,6 +74,7 @@ pub(super) fn counters(run: &RunModel) -> String {
     if counted.is_empty() {
         return String::new();
     }
+    let columns = counters::columns(run);
     let mut body = String::new();
     for cell in counted.iter().take(CELLS_SHOWN) {
         push(
@@ -82,7 +82,7 @@ pub(super) fn counters(run: &RunModel) -> String {
             format_args!(
                 "**{}**\n\n{}\n",
                 escape(cell.summary.id.as_str()),
-                counter_table(cell)
+                counter_table(cell, &columns)
             ),
         );
     }
@@ -98,23 +98,24 @@ pub(super) fn counters(run: &RunModel) -> String {
     )
 }
 
-fn counter_table(cell: &CellModel) -> String {
+fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
     let mut head = vec!["node".to_owned()];
-    head.extend(Counter::all().map(|counter| escape(counter.name().trim_end_matches("_count"))));
-    let nodes = counters::nodes(cell);
-    let mut rows: Vec<_> = counters::total(cell).iter().map(counter_cells).collect();
-    rows.extend(expectation_cells(cell));
+    head.extend(columns.iter().map(|name| escape(counters::short(name))));
+    let nodes = counters::nodes(cell, columns);
+    let total = counters::total(cell, columns);
+    let mut rows: Vec<_> = total.iter().map(counter_cells).collect();
+    rows.extend(expectation_cells(cell, columns));
     rows.extend(nodes.iter().take(NODES_SHOWN).map(counter_cells));
     if nodes.len() > NODES_SHOWN {
-        rows.extend(counters::least(cell).iter().map(counter_cells));
+        rows.extend(counters::least(cell, columns).iter().map(counter_cells));
         rows.push(vec![format!("and {} more", nodes.len() - NODES_SHOWN)]);
     }
-    table(&head, &rows, 1..Counter::all().count() + 1)
+    table(&head, &rows, 1..columns.len() + 1)
 }
 
 /// A row of what each node should come to, where the evidence tells.
-fn expectation_cells(cell: &CellModel) -> Option<Vec<String>> {
-    let expected = counters::expected_of_a_node(cell)?;
+fn expectation_cells(cell: &CellModel, columns: &[&str]) -> Option<Vec<String>> {
+    let expected = counters::expected_of_a_node(cell, columns)?;
     let mut cells = vec!["*expected of a node*".to_owned()];
     cells.extend(expected.iter().map(|text| escape(text)));
     Some(cells)

@@ -17,40 +17,41 @@ const NODES_SHOWN: usize = 5;
 const TIMES_SHOWN: usize = 4;
 
 /// A cell's sums; of several nodes also the least that any of them came to, and every node that lacks something. On a
-/// narrow terminal the local counters get a table of their own.
+/// narrow terminal, all counters but the platform's get a table of their own.
 pub(super) fn counters(run: &RunModel, width: usize, paint: Paint) -> String {
     if run.cells.iter().all(|cell| cell.counters.is_none()) {
         return String::new();
     }
-    let all: Vec<_> = Counter::all().collect();
+    let all = counters::columns(run);
     if table_width(&counter_table(run, &all, Paint::new(false))) <= width {
         return counter_table(run, &all, paint).trim_fmt() + "\n";
     }
-    let tables = [&Counter::PLATFORM[..], &Counter::LOCAL[..]];
-    let texts = tables.map(|counters| counter_table(run, counters, paint).trim_fmt() + "\n");
+    let (platform, others) = all.split_at(Counter::PLATFORM.len());
+    let texts =
+        [platform, others].map(|counters| counter_table(run, counters, paint).trim_fmt() + "\n");
     texts.join("\n")
 }
 
-fn counter_table(run: &RunModel, counters: &[Counter], paint: Paint) -> Table {
+fn counter_table(run: &RunModel, columns: &[&str], paint: Paint) -> Table {
     let mut head = vec![format!("counters{}", text::local_mark(run))];
-    let names = counters.iter().map(|counter| marks::counter_head(*counter));
+    let names = columns.iter().map(|name| marks::counter_head(name));
     head.extend(names.map(str::to_owned));
     let mut table = table(paint, head);
     for cell in &run.cells {
-        table.add_rows(cell_rows(cell, counters));
+        table.add_rows(cell_rows(cell, columns));
     }
-    lay_out(&mut table, &(1..counters.len() + 1), 1);
+    lay_out(&mut table, &(1..columns.len() + 1), 1);
     table
 }
 
-fn cell_rows(cell: &CellModel, counters: &[Counter]) -> Vec<Vec<Cell>> {
+fn cell_rows(cell: &CellModel, columns: &[&str]) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
-    if let Some(total) = counters::total(cell) {
-        rows.push(counter_cells(cell.summary.id.as_str(), &total, counters));
+    if let Some(total) = counters::total(cell, columns) {
+        rows.push(counter_cells(cell.summary.id.as_str(), &total));
     }
-    let indented = |row: &CounterRow| counter_cells(&format!("  {}", row.label), row, counters);
-    rows.extend(counters::least(cell).as_ref().map(indented));
-    let mut lacking = counters::nodes(cell);
+    let indented = |row: &CounterRow| counter_cells(&format!("  {}", row.label), row);
+    rows.extend(counters::least(cell, columns).as_ref().map(indented));
+    let mut lacking = counters::nodes(cell, columns);
     lacking.retain(|row| !row.holds());
     rows.extend(lacking.iter().take(NODES_SHOWN).map(indented));
     if lacking.len() > NODES_SHOWN {
@@ -60,14 +61,11 @@ fn cell_rows(cell: &CellModel, counters: &[Counter]) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn counter_cells(label: &str, row: &CounterRow, counters: &[Counter]) -> Vec<Cell> {
-    let wanted = Counter::all().zip(&row.values);
-    let values = wanted
-        .filter(|(counter, _)| counters.contains(counter))
-        .map(|(_, value)| match value.unmet {
-            Some(_) => toned(Tone::Bad, value.text()),
-            None => Cell::new_owned(value.text()),
-        });
+fn counter_cells(label: &str, row: &CounterRow) -> Vec<Cell> {
+    let values = row.values.iter().map(|value| match value.unmet {
+        Some(_) => toned(Tone::Bad, value.text()),
+        None => Cell::new_owned(value.text()),
+    });
     std::iter::once(Cell::new(label)).chain(values).collect()
 }
 
