@@ -1,22 +1,23 @@
-//! Deadlines: the only way in which anything here waits. They stand still while the process is stopped.
+//! Deadlines: the only way in which this crate waits. They pause while the process is stopped.
 //!
-//! Nobody tells a process that it is going to be stopped (Ctrl-Z can be caught, SIGSTOP and a machine that sleeps can't). So a thread
-//! keeps saying that time passes, and time of which it said nothing counts as a moment at the most.
+//! A process doesn't learn that it is about to be stopped: Ctrl-Z can be caught, but SIGSTOP and a suspended machine
+//! can't. So a thread updates the clock at short intervals, and any longer gap between two updates counts as one second
+//! at most.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the clock is told that time passes.
+/// How often the thread updates the clock.
 const BEAT: Duration = Duration::from_millis(100);
-/// The most that counts between two beats. A machine that is only busy is late by less.
+/// The most that a gap between two updates counts. On a machine that is only busy, updates come sooner than this.
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 
-/// The time that a run has been running: time in which it was stopped does not count. Clones are the same clock.
+/// The running time of a run, without the time during which the process was stopped. Clones share one clock.
 #[derive(Clone, Debug)]
 pub struct RunClock(Arc<Mutex<Pulse>>);
 
-/// How much time has been counted, and when that was.
+/// The time counted so far, and when it was counted.
 #[derive(Clone, Copy, Debug)]
 struct Pulse {
     counted: Duration,
@@ -33,7 +34,8 @@ impl Pulse {
         }
     }
 
-    /// Counts no more than a gap since the last beat: a timer that fires right after a stop must see that nothing has passed yet.
+    /// Adds at most [`LONGEST_GAP`] for the time since the last update: a timer that fires right after the process
+    /// continues must not see the whole pause.
     fn elapsed(&self, now: Instant) -> Duration {
         let gap = now.saturating_duration_since(self.at);
         self.counted.saturating_add(gap.min(self.longest_gap))
@@ -52,25 +54,26 @@ impl Default for RunClock {
 }
 
 impl RunClock {
-    /// A clock that begins now.
+    /// A clock that starts now.
     pub fn new() -> Self {
         let pulse = Arc::new(Mutex::new(Pulse::new(Instant::now(), LONGEST_GAP)));
         let beating = Arc::downgrade(&pulse);
         let thread = thread::Builder::new().name("clock".to_owned());
         if let Err(error) = thread.spawn(move || keep_beating(&beating)) {
-            // Deadlines that run on while the process is stopped are better than none that ever pass.
+            // If the thread can't be started, deadlines that keep running while the process is stopped are better than
+            // deadlines that never pass.
             tracing::warn!(%error, "deadlines do not stand still when the run is stopped");
             lock(&pulse).longest_gap = Duration::MAX;
         }
         Self(pulse)
     }
 
-    /// How long the run has been running.
+    /// The running time of the run so far.
     pub fn elapsed(&self) -> Duration {
         lock(&self.0).elapsed(Instant::now())
     }
 
-    /// The deadline that is `budget` of running time away.
+    /// A deadline after `budget` more running time.
     pub fn deadline(&self, budget: Duration) -> Deadline {
         Deadline {
             clock: self.clone(),
@@ -84,7 +87,7 @@ fn lock(pulse: &Mutex<Pulse>) -> MutexGuard<'_, Pulse> {
     pulse.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends with the clock.
+/// Updates the clock until it is dropped.
 fn keep_beating(pulse: &Weak<Mutex<Pulse>>) {
     while let Some(pulse) = pulse.upgrade() {
         lock(&pulse).beat(Instant::now());
@@ -93,7 +96,7 @@ fn keep_beating(pulse: &Weak<Mutex<Pulse>>) {
     }
 }
 
-/// A point in a run's running time by which something must have happened.
+/// The point in a run's running time by which something must have happened.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     clock: RunClock,
@@ -101,44 +104,44 @@ pub struct Deadline {
     end: Duration,
 }
 
-/// The deadline passed before the thing that was waited for happened.
+/// The deadline passed before the awaited event happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("timed out after {}", humantime::format_duration(*.budget))]
 pub struct TimedOut {
-    /// How long was waited.
+    /// How long the wait was.
     pub budget: Duration,
 }
 
 impl Deadline {
-    /// What was given in the beginning.
+    /// The budget that the deadline was created with.
     pub fn budget(&self) -> Duration {
         self.budget
     }
 
-    /// What is left of it; zero once it has passed.
+    /// The time that is left; zero after the deadline has passed.
     pub fn remaining(&self) -> Duration {
         self.end.saturating_sub(self.clock.elapsed())
     }
 
-    /// Whether it has passed.
+    /// Whether the deadline has passed.
     pub fn has_passed(&self) -> bool {
         self.remaining().is_zero()
     }
 
-    /// A deadline of the same clock that is `budget` away, but no later than this one.
+    /// A deadline of the same clock after `budget`, but no later than this one.
     #[must_use]
     pub fn within(&self, budget: Duration) -> Self {
         self.clock.deadline(budget.min(self.remaining()))
     }
 
-    /// Returns when it has passed.
+    /// Returns when the deadline has passed.
     pub async fn passed(&self) {
         loop {
             let remaining = self.remaining();
             if remaining.is_zero() {
                 return;
             }
-            // Too short where the process was stopped meanwhile, never too long.
+            // Too short if the process was stopped in the meantime, but never too long.
             tokio::time::sleep(remaining).await;
         }
     }
@@ -153,7 +156,7 @@ impl Deadline {
     }
 }
 
-/// Whole milliseconds, as events carry durations.
+/// A duration in whole milliseconds, the unit of durations in events.
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_passes_beat_by_beat_counts() {
+    fn time_between_regular_updates_counts() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
         for beat in 1..=600 {
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_counts_as_a_moment() {
+    fn a_pause_of_the_process_counts_one_second() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
         let awake = start + SECOND * 3600;
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_that_comes_late_turns_nothing_back() {
+    fn a_late_update_never_turns_the_clock_back() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
         pulse.beat(start + BEAT);
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_never_outlives_the_whole() {
+    fn a_partial_deadline_never_ends_after_the_whole_one() {
         let whole = RunClock::new().deadline(SECOND);
         assert!(whole.within(SECOND * 9).remaining() <= SECOND);
         assert!(whole.within(SECOND / 2).remaining() <= SECOND / 2);

@@ -1,4 +1,4 @@
-//! Errors and what caused them.
+//! Errors and their causes.
 
 use std::error::Error;
 
@@ -12,13 +12,13 @@ pub fn causes<'e>(
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// `error` and its causes in one line, down to the root cause. Many libraries repeat a cause in the error above it: here,
-/// each text appears once.
+/// `error` and its causes in one line, down to the root cause. Many libraries repeat the cause in the error above it;
+/// here, each text appears once.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for error in std::iter::once(error).chain(causes(error)) {
         if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            // Its `Display` and its cause repeat the message, beside the whole status in the form of `Debug`.
+            // Its `Display` and its cause repeat the message, together with the `Debug` form of the whole status.
             add(&mut line, &answer(status));
             break;
         }
@@ -27,7 +27,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// Adds `text` to `line`, unless it is there already.
+/// Appends `text` to `line` unless `line` already contains it.
 fn add(line: &mut String, text: &str) {
     if !line.contains(text) {
         let separator = if line.is_empty() { "" } else { ": " };
@@ -36,7 +36,7 @@ fn add(line: &mut String, text: &str) {
     }
 }
 
-/// What an API server answered.
+/// The message of an API server's response.
 fn answer(status: &kube::core::Status) -> String {
     match status.message.as_str() {
         "" => format!("HTTP {} {}", status.code, status.reason),
@@ -44,10 +44,10 @@ fn answer(status: &kube::core::Status) -> String {
     }
 }
 
-/// What `error` says itself, without the cause that it ends with.
+/// The error's own text, without the cause that it ends with.
 fn own_text(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
-    // The type is no help: a transparent error hides it.
+    // Matching the type doesn't help here: a transparent error hides it.
     if text.ends_with(&format!("(os error {})", Errno::MFILE.raw_os_error())) {
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map_or_else(|| "the machine's".to_owned(), |limit| limit.to_string());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_the_api_server_is_its_message_alone() {
+    fn an_api_servers_response_is_reduced_to_its_message() {
         let status = kube::core::Status::failure("no such thing", "NotFound").with_code(404);
         let error = kube::Error::Api(Box::new(status));
         assert_eq!(chain(&error), "no such thing");

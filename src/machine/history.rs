@@ -1,6 +1,7 @@
-//! How long cells took on this machine, by provider: what is known to take long can begin first.
+//! How long cells took on this machine, by provider, so that the cells that take longest can start first.
 //!
-//! It only ever helps: what can't be read is nothing known, and what can't be written is forgotten.
+//! The history is an optimization: a history that can't be read counts as empty, and one that can't be written is
+//! dropped.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -15,10 +16,11 @@ use super::{Lock, LockError, StateFolder, private_folder};
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
-/// How many of a cell's times are kept, the newest ones.
+/// How many of a cell's durations are kept, the newest ones.
 const KEPT: usize = 5;
 
-/// The times of cells, in milliseconds, by provider and by the cell's id in the matrix; each cell's newest last.
+/// The durations of cells in milliseconds, by provider and by the cell's id in the matrix; the newest duration of each
+/// cell is last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     version: u32,
@@ -28,29 +30,29 @@ pub struct History {
 /// A history that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// Its file can't be read or written.
+    /// The file can't be read or written.
     #[error("failed to keep the history {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Its file is no history, or was torn.
+    /// The file has no valid content, for example because it was cut off.
     #[error("{} is no history of cells", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// A newer version wrote it.
+    /// A newer version of the runner wrote the file.
     #[error("{} was written by a newer version", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
     },
-    /// Its lock can't be had.
+    /// The lock can't be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
@@ -65,7 +67,7 @@ impl Default for History {
 }
 
 impl History {
-    /// How long the cell will take: the median of its last times. None where nothing is known.
+    /// How long the cell will take: the median of its last durations. `None` if it has none.
     pub fn estimate(&self, provider: &str, cell: &str) -> Option<Duration> {
         let mut times = self.cells.get(provider)?.get(cell)?.clone();
         times.sort_unstable();
@@ -86,10 +88,10 @@ impl History {
     }
 }
 
-/// How long to wait for others who note something: each takes milliseconds.
+/// How long to wait for other processes that write to the history; each takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where a history is kept.
+/// The file of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryFile {
     path: PathBuf,
@@ -97,7 +99,7 @@ pub struct HistoryFile {
 }
 
 impl HistoryFile {
-    /// This machine's own.
+    /// The history of this machine.
     pub fn of(state: &StateFolder) -> Self {
         Self {
             path: state.path().join("history.json"),
@@ -105,12 +107,12 @@ impl HistoryFile {
         }
     }
 
-    /// Reads it; one that is not there yet is empty.
+    /// Reads the history; empty if the file doesn't exist.
     pub fn load(&self) -> Result<History, HistoryError> {
         History::load(&self.path)
     }
 
-    /// Adds how long a green cell took. One that is damaged begins anew.
+    /// Adds the duration of a cell that passed. A damaged history is replaced by a new one.
     pub async fn note(
         &self,
         provider: &str,
@@ -129,11 +131,12 @@ impl HistoryFile {
         })
     }
 
-    /// Whole or not at all.
+    /// Writes the whole file or nothing.
     fn write(&self, history: &History) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         private_folder(folder)?;
-        // Always the same name, which the lock guards: a run that is killed here leaves nothing that the next one does not replace.
+        // The name is always the same and the lock guards it, so a run that is killed here leaves nothing that the next
+        // one doesn't replace.
         let new = self.path.with_extension("new");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -145,7 +148,7 @@ impl HistoryFile {
 }
 
 impl History {
-    /// Reads the history in the file at `path`; where there is none, it is empty.
+    /// Reads the history at `path`; empty if the file doesn't exist.
     pub fn load(path: &Path) -> Result<Self, HistoryError> {
         let owned = || path.to_owned();
         let text = match fs::read(path) {
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slow_time_does_not_make_a_cell_long() {
+    fn one_slow_run_does_not_raise_the_estimate() {
         let mut history = History::default();
         assert_eq!(history.estimate("local", CELL), None);
         for took in [2, 90, 4] {
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_at_once_lose_nothing_and_the_file_is_private() {
+    async fn concurrent_writers_lose_nothing_and_the_file_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let file = HistoryFile::of(&StateFolder::at(folder.path()));
         let cells: Vec<String> = (0..8).map(|number| format!("cell-{number}")).collect();
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_torn_one_is_told_and_begins_anew_a_newer_one_is_left_alone() {
+    async fn a_damaged_history_is_reported_and_replaced_and_a_newer_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let file = HistoryFile::of(&StateFolder::at(folder.path()));
         fs::write(&file.path, "{\"version\":1,\"cel").unwrap();

@@ -1,30 +1,32 @@
-//! What the machine is doing now: read from the kernel, never guessed.
+//! The current load of the machine, as the kernel reports it.
 
 use std::fs;
 
 use super::probe;
 
-/// A look at the machine.
+/// One measurement of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// The load average over one minute, in hundredths.
     pub average_hundredths: u64,
-    /// Processes that run or want to at this moment. It rises and falls at once, where the average remembers what has ended.
+    /// Processes that are running or runnable at this moment. This value changes at once, while the average lags
+    /// behind.
     pub runnable: u64,
-    /// The share of the last ten seconds in which something waited for a processor, in percent; none where the kernel does not tell.
+    /// CPU pressure: the share of the last ten seconds in which at least one process waited for a processor, in
+    /// percent; `None` if the kernel doesn't report it.
     pub cpu_pressure_percent: Option<u64>,
-    /// Memory that new programs can have, in bytes.
+    /// Memory available to new programs, in bytes.
     pub memory_available: u64,
 }
 
-/// Looks at the machine; none where the kernel doesn't tell.
+/// Measures the machine; `None` if the kernel doesn't report the values.
 pub fn measure() -> Option<Load> {
     let average = fs::read_to_string("/proc/loadavg").ok()?;
     let mut words = average.split_whitespace();
     let pressure = fs::read_to_string("/proc/pressure/cpu").ok();
     Some(Load {
         average_hundredths: hundredths(words.next()?)?,
-        // After two more averages: `3/182`, of which one is the look itself.
+        // The word after the other averages, `3/182`; one of the runnable processes is this one.
         runnable: words
             .nth(2)?
             .split('/')
@@ -37,7 +39,7 @@ pub fn measure() -> Option<Load> {
     })
 }
 
-/// `0.25` as 25: the kernel writes two digits.
+/// `0.25` as 25: the kernel prints two decimals.
 fn hundredths(text: &str) -> Option<u64> {
     let (whole, part) = text.split_once('.')?;
     let whole: u64 = whole.parse().ok()?;
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_s_numbers_are_read_as_it_writes_them() {
+    fn the_kernels_formats_are_parsed() {
         assert_eq!(hundredths("12.05"), Some(1205));
         assert_eq!(hundredths("x"), None);
         let text = "some avg10=42.91 avg60=1.00 avg300=0.00 total=5\nfull avg10=7.00 avg60=0.00 avg300=0.00 total=0\n";

@@ -1,6 +1,7 @@
-//! Locks between processes that the kernel drops with their holder.
+//! Locks between processes. The kernel releases a lock when its holder ends.
 //!
-//! A lock file may be removed by who holds it alone: whoever then gets the lock of a file that is no longer there takes the next one.
+//! The holder of an exclusive lock may delete the lock file. A process that then acquires the lock of the deleted file
+//! retries with the new file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -11,44 +12,45 @@ use std::time::Duration;
 use super::state::is_lock_name;
 use super::{StateFolder, private_folder};
 
-/// A held lock. Dropping it, or dying, lets the next one have it.
+/// A held lock. It is released when this value is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
     _file: File,
 }
 
-/// A lock that could not be had.
+/// A lock that can't be taken.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to lock {}", path.display())]
 pub struct LockError {
     /// The lock file.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
-/// With whom a lock can be held.
+/// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Company {
-    /// With nobody.
+    /// Exclusively.
     Alone,
-    /// With others who share it.
+    /// Shared with other holders.
     Shared,
 }
 
-/// How often a folder that is removed behind our back is made anew.
+/// How often a folder that other processes remove at the same time is created again.
 const ATTEMPTS: usize = 100;
 
 impl Lock {
-    /// Takes the lock at `path` where nobody holds it; none where somebody does.
+    /// Takes the lock at `path`; `None` if another process holds it.
     pub fn try_take(path: &Path) -> Result<Option<Self>, LockError> {
         Self::attempt(path, Company::Alone, open)
     }
 
-    /// Creates the lock at `path`, which is held from the moment that others can see it; none if there is one already.
+    /// Creates the lock at `path`, already held when other processes first see the file; `None` if the file exists.
     ///
-    /// [`Lock::try_take`] would show a file that isn't locked yet, and fail if another process looked at it in that moment.
+    /// [`Lock::try_take`] would expose a file that isn't locked yet, and would fail if another process probed it at
+    /// that moment.
     pub fn create(path: &Path) -> Result<Option<Self>, LockError> {
         let hidden = path.with_extension("new");
         let create = || {
@@ -69,22 +71,24 @@ impl Lock {
         Self::at(path, create())
     }
 
-    /// Like [`Lock::try_take`], but makes no file: none where there is none, either.
+    /// Like [`Lock::try_take`], but doesn't create the file: `None` also if it doesn't exist.
     pub fn try_take_existing(path: &Path) -> Result<Option<Self>, LockError> {
         Self::absent_is_none(Self::attempt(path, Company::Alone, open_existing))
     }
 
-    /// Like [`Lock::try_take_existing`], but others may have it so at the same time: for a look at whether anybody holds it.
+    /// Like [`Lock::try_take_existing`], but takes a shared lock, to check whether any process holds the lock.
     pub fn try_share_existing(path: &Path) -> Result<Option<Self>, LockError> {
         Self::absent_is_none(Self::attempt(path, Company::Shared, open_existing))
     }
 
-    /// Takes the lock at `path`, after everybody before. Dropping the future gives the place up.
+    /// Takes the lock at `path` after all processes that asked for it before. Dropping the future gives up the position
+    /// in the queue.
     pub async fn take(path: &Path) -> Result<Self, LockError> {
         Self::wait(path, Company::Alone).await
     }
 
-    /// Takes the lock at `path`, or fails after `limit`: for locks that others hold for a moment only, unless they hang.
+    /// Takes the lock at `path`, or fails after `limit`. For locks that are held only for a moment unless their holder
+    /// hangs.
     pub async fn take_within(path: &Path, limit: Duration) -> Result<Self, LockError> {
         let taken = tokio::time::timeout(limit, Self::take(path)).await;
         taken.unwrap_or_else(|_| {
@@ -98,13 +102,13 @@ impl Lock {
         })
     }
 
-    /// Takes the lock at `path` together with everybody who shares it, after whoever has it alone. Dropping the future gives the
-    /// place up.
+    /// Takes a shared lock at `path` after the process that holds it exclusively. Dropping the future gives up the
+    /// position in the queue.
     pub async fn share(path: &Path) -> Result<Self, LockError> {
         Self::wait(path, Company::Shared).await
     }
 
-    /// Removes the lock file, which nobody else holds, and lets the lock go.
+    /// Deletes the lock file, which no other process holds, and releases the lock.
     pub fn remove(self) -> Result<(), LockError> {
         let removed = fs::remove_file(&self.path);
         removed.map_err(|source| LockError {
@@ -134,7 +138,7 @@ impl Lock {
         Self::at(path, attempt())
     }
 
-    /// The lock whose file at `path` is held open, if it could be had.
+    /// The lock on the open `file` at `path`; `None` if the file at `path` is another one by now.
     fn at(path: &Path, file: io::Result<Option<File>>) -> Result<Option<Self>, LockError> {
         let path = path.to_owned();
         match file {
@@ -146,7 +150,8 @@ impl Lock {
     async fn wait(path: &Path, company: Company) -> Result<Self, LockError> {
         let path = path.to_owned();
         let waiting = path.clone();
-        // A thread, because the kernel's wait can't be awaited; it ends with the process if nobody waits any more.
+        // The kernel's wait can't be awaited, so it runs in a thread, which ends with the process if the future is
+        // dropped.
         let locked = tokio::task::spawn_blocking(move || {
             loop {
                 let file = open(&waiting)?;
@@ -177,9 +182,9 @@ impl Lock {
     }
 }
 
-/// Removes the lock files of `state` that no process holds; then their folder, if it is empty.
+/// Removes the lock files of `state` that no process holds, and then their folder if it is empty.
 ///
-/// A lock file is an empty regular file with a name that [`StateFolder::lock`] gives. Anything else is not ours and stays.
+/// A lock file is an empty regular file with a name that [`StateFolder::lock`] produces. All other files stay.
 pub fn tidy(state: &StateFolder) -> Result<(), LockError> {
     let folder = state.locks();
     let error = |source| LockError {
@@ -202,12 +207,12 @@ pub fn tidy(state: &StateFolder) -> Result<(), LockError> {
             lock.remove()?;
         }
     }
-    // Refused if something is left in it.
+    // Fails if the folder isn't empty.
     drop(fs::remove_dir(folder));
     Ok(())
 }
 
-/// Whether `file` is what is at `path` now.
+/// Whether `file` is the file that is at `path` now.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match fs::metadata(path) {
@@ -234,7 +239,7 @@ fn open(path: &Path) -> io::Result<File> {
             .mode(0o600)
             .open(path)
     };
-    // Whoever tidies may remove the empty folder in between.
+    // A process that tidies up may remove the empty folder in between.
     let is_gone = |result: &io::Result<File>| matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound);
     std::iter::repeat_with(attempt)
         .take(ATTEMPTS)
@@ -294,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_share_keep_out_who_wants_it_alone() {
+    async fn a_shared_lock_excludes_an_exclusive_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
         let first = Lock::share(&path).await.unwrap();
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waited_for_a_file_that_was_removed_holds_the_next_one() {
+    async fn a_process_that_waited_for_a_deleted_file_locks_the_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("one");
         let first = Lock::try_take(&path).unwrap().unwrap();
@@ -314,7 +319,8 @@ mod tests {
             let path = path.clone();
             async move { Lock::take(&path).await }
         });
-        // Whether it waits already or not: it must not end up with a file that nobody else can find.
+        // The waiting task may have started to wait or not: in both cases it must not end up with a file that no other
+        // process can find.
         tokio::task::yield_now().await;
         first.remove().unwrap();
         let second = waiting.await.unwrap().unwrap();
@@ -324,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn tidying_removes_lock_files_that_nobody_holds_and_nothing_foreign() {
+    fn tidying_removes_unused_lock_files_and_no_other_files() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let locks = state.locks();

@@ -1,4 +1,4 @@
-//! Processes by the mark in their environment: how those of a run are found by whoever is not their parent.
+//! Processes identified by a mark in their environment, so that a process other than their parent can find them.
 
 use std::fs;
 use std::io;
@@ -12,22 +12,22 @@ use crate::deadline::Deadline;
 /// The environment variable that marks the processes of a run: `<run>/<cell>`.
 pub const MARK: &str = "E2E_MATRIX_PROCESS";
 
-/// How long a killed process may take to be gone.
+/// How long a killed process may take to disappear.
 const KILLED: Duration = Duration::from_secs(2);
-/// How often it is looked for meanwhile: the kernel tells nobody but a parent.
+/// How often to check for it in the meantime: only a parent is notified by the kernel.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Whose processes.
+/// The processes of a cell or a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Marked {
-    /// A cell's: the whole mark.
+    /// The processes of a cell: the whole mark.
     Cell(String),
-    /// Every cell's of a run: its token.
+    /// The processes of all cells of a run: its token.
     Run(String),
 }
 
 impl Marked {
-    /// Whether `environment`, as the kernel shows it, carries the mark.
+    /// Whether `environment`, in the kernel's format, contains the mark.
     fn is_on(&self, environment: &[u8]) -> bool {
         let mut entries = environment.split(|byte| *byte == 0);
         match self {
@@ -42,20 +42,21 @@ impl Marked {
         }
     }
 
-    /// The live processes that carry it, by their ids. None where the kernel shows none.
+    /// The ids of the live processes with the mark. `None` if the kernel doesn't list processes.
     pub fn find(&self) -> Vec<i32> {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let ids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
         ids.filter(|id| self.carries(*id)).collect()
     }
 
-    /// One that is only waiting to be reaped has no environment any more.
+    /// Whether the process `id` has the mark. A zombie has no environment any more.
     fn carries(&self, id: i32) -> bool {
         let environment = fs::read(Path::new("/proc").join(id.to_string()).join("environ"));
         environment.is_ok_and(|environment| self.is_on(&environment))
     }
 
-    /// Kills them, and looks until none is there or the time is over. Returns how many there were, and which are left.
+    /// Kills the processes and waits until they are gone or the deadline passes. Returns how many there were, and the
+    /// ids of those that are left.
     pub async fn kill(&self, deadline: &Deadline) -> (usize, Vec<i32>) {
         let patience = deadline.within(KILLED);
         let mut left = self.look().await;
@@ -76,7 +77,7 @@ impl Marked {
         (seen.len(), left)
     }
 
-    /// The id is held before the mark is looked for, so that nobody else can have it in between.
+    /// The process is pinned before its mark is checked, so that its id can't be reused in between.
     fn kill_one(&self, id: i32) -> io::Result<()> {
         let Some(pid) = Pid::from_raw(id) else {
             return Ok(());
@@ -104,7 +105,7 @@ mod tests {
     use crate::machine::process::Group;
 
     #[test]
-    fn a_mark_is_a_whole_entry_and_a_runs_is_its_token() {
+    fn a_mark_matches_a_whole_entry_and_a_run_matches_by_its_token() {
         let environment = b"PATH=/bin\0E2E_MATRIX_PROCESS=abcde/cell-1\0";
         let cell = |mark: &str| Marked::Cell(mark.to_owned()).is_on(environment);
         assert!(cell("abcde/cell-1"));
@@ -123,7 +124,7 @@ mod tests {
         let mut group = Group::spawn(&mut command).unwrap();
         let marked = Marked::Run(token);
         let deadline = RunClock::new().deadline(Duration::from_secs(10));
-        // Its parent reaps it meanwhile, or it would be looked for till the end.
+        // Its parent has to reap it in the meantime, or the search would go on until the deadline.
         let (killed, _) = tokio::join!(marked.kill(&deadline), group.wait());
         assert_eq!(killed, (1, Vec::new()));
     }

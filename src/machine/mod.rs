@@ -1,6 +1,6 @@
-//! The host: where state lives, what was made on it, its ports, its processes, its size.
+//! The host: the state folder, the ledger of what was made, ports, processes, capacity.
 //!
-//! Nothing here knows of Kubernetes, of Docker, or of phases.
+//! This room knows nothing of Kubernetes, Docker or phases.
 
 pub mod budget;
 mod history;

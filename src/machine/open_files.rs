@@ -1,4 +1,4 @@
-//! How many files this process and its children may have open at once.
+//! The limit of open files for this process and its children.
 
 use std::fs::File;
 use std::io;
@@ -6,13 +6,13 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// As many as are ever needed. Some programs take time for each file that they might have open.
+/// As many files as a run ever needs. Some programs take time for each file that they could have open.
 const ENOUGH: u64 = 65_536;
-/// What is kept back for clean-up, if the limit leaves enough beside it.
+/// Held back for clean-up, if the limit is high enough.
 const RESERVE: u64 = 64;
 
-/// Raises the soft limit, which children inherit, towards the hard one, and keeps a reserve for clean-up. Returns the soft
-/// limit; none if there is none.
+/// Raises the soft limit, which children inherit, up to the hard limit, and holds back a reserve for clean-up. Returns
+/// the soft limit; `None` if it is unlimited.
 pub fn raise() -> Option<u64> {
     let most = most();
     let usable = if most >= 4 * RESERVE {
@@ -27,7 +27,7 @@ pub fn raise() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Lets clean-up have the reserve if this process can't open as many files as the removal of a folder takes.
+/// Releases the reserve for clean-up if this process can't open as many files as the removal of a folder needs.
 pub fn use_reserve() {
     let opened: io::Result<Vec<File>> = (0..RESERVE / 2).map(|_| File::open("/dev/null")).collect();
     if opened.is_err_and(|error| error.raw_os_error() == Some(Errno::MFILE.raw_os_error())) {

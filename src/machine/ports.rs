@@ -1,4 +1,4 @@
-//! Ports on loopback. A port is had by binding it, and the listener is never let go in between.
+//! Ports on loopback. A port is reserved by binding it, and the listener stays open until the port is in use.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use super::{HostResource, Ledger, LedgerError};
 use crate::matrix::PortRange;
 
-/// No port could be bound.
+/// A port can't be reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// Every port of the range is taken.
@@ -19,10 +19,10 @@ pub enum PortError {
         /// The range's last port.
         last: u16,
     },
-    /// The kernel refused.
+    /// The kernel refused to bind the port.
     #[error("failed to bind a port on 127.0.0.1")]
     Bind(#[source] io::Error),
-    /// It can't be written down.
+    /// The ledger can't be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -32,8 +32,8 @@ pub fn bind(range: &PortRange) -> Result<TcpListener, PortError> {
     first_free(range, |_| Ok(()), |_| Ok(())).map(|(_, listener)| listener)
 }
 
-/// Binds the first free port of `range`, each written down in `ledger` before it is tried; the kernel's choice can't be known before.
-/// Returns the port and its listener.
+/// Binds the first free port of `range` and records each port in `ledger` before trying it, unless the kernel chooses
+/// the port. Returns the port and its listener.
 pub fn bind_written_down(
     range: &PortRange,
     ledger: &Ledger,
@@ -42,7 +42,7 @@ pub fn bind_written_down(
     first_free(range, plan, |port| release(port, ledger))
 }
 
-/// Writes down that `port` is not had any more, unless this process still listens on it.
+/// Records that `port` is released, unless this process still listens on it.
 pub fn release(port: u16, ledger: &Ledger) -> Result<(), LedgerError> {
     if listens_here(port).unwrap_or(true) {
         return Ok(());
@@ -85,7 +85,7 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Somebody else's, or not for us: the next port may still do.
+/// Whether another process has the port or this user may not bind it; the next port may still work.
 fn is_taken(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -93,8 +93,8 @@ fn is_taken(error: &io::Error) -> bool {
     )
 }
 
-/// Whether this process listens on `port`. A port that is free may be somebody else's a moment later, so having it again would
-/// prove nothing.
+/// Whether this process listens on `port`. Binding it again would prove nothing, because another process may have taken
+/// it in the meantime.
 pub fn listens_here(port: u16) -> io::Result<bool> {
     let mut sockets = HashSet::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
@@ -105,7 +105,7 @@ pub fn listens_here(port: u16) -> io::Result<bool> {
         }
     }
     for entry in fs::read_dir("/proc/self/fd")? {
-        // One that was closed since is nobody's listener.
+        // A descriptor that was closed in the meantime belongs to no listener.
         if let Ok(target) = fs::read_link(entry?.path())
             && sockets.contains(&*target.to_string_lossy())
         {
@@ -115,7 +115,7 @@ pub fn listens_here(port: u16) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The socket of a line of the kernel's table, as file descriptors name it, where it listens on `port`.
+/// The socket in a line of the kernel's table, in the notation of file descriptors, if it listens on `port`.
 fn listening(line: &str, port: u16) -> Option<String> {
     const LISTEN: &str = "0A";
     let mut columns = line.split_whitespace().skip(1);
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_is_this_process_s_until_it_is_dropped() {
+    fn a_listener_belongs_to_this_process_until_it_is_dropped() {
         let listener = bind(&PortRange::Any).unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(listens_here(port).unwrap());
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_knows_a_port_until_it_is_let_go() {
+    fn the_ledger_lists_a_port_until_it_is_released() {
         use crate::machine::{Owner, Resource, StateFolder, outstanding};
 
         let folder = tempfile::tempdir().unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_passed_over_and_a_taken_range_says_so() {
+    fn a_taken_port_is_skipped_and_a_range_without_a_free_port_is_an_error() {
         let taken = bind(&PortRange::Any).unwrap();
         let port = taken.local_addr().unwrap().port();
         let error = bind(&PortRange::Between(port..=port)).unwrap_err();

@@ -1,16 +1,16 @@
-//! What the machine is and has: read from the kernel, never guessed.
+//! The machine's capacity, as the kernel reports it.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Processors that this process may use.
+/// The number of processors that this process may use.
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The machine's memory in bytes, and how much of it new programs can have; none where the kernel doesn't tell.
+/// The machine's memory; `None` if the kernel doesn't report it.
 pub fn memory() -> Option<Memory> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     Some(Memory {
@@ -22,9 +22,9 @@ pub fn memory() -> Option<Memory> {
 /// A machine's memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// All of it.
+    /// Total memory.
     pub total: u64,
-    /// What new programs can have without swapping.
+    /// Memory available to new programs without swapping.
     pub available: u64,
 }
 
@@ -34,13 +34,13 @@ fn kibibytes(meminfo: &str, key: &str) -> Option<u64> {
     Some(number * 1024)
 }
 
-/// Bytes that the user can still write to the file system of `path`.
+/// The bytes that the user can still write to the file system that contains `path`.
 pub fn free_disk(path: &Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
-/// The inotify limits of the machine.
+/// The machine's inotify limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inotify {
     /// `fs.inotify.max_user_instances`.
@@ -49,7 +49,7 @@ pub struct Inotify {
     pub watches: u64,
 }
 
-/// The inotify limits; none where the kernel doesn't tell.
+/// The machine's inotify limits; `None` if the kernel doesn't report them.
 pub fn inotify() -> Option<Inotify> {
     let read = |name: &str| -> Option<u64> {
         let path = format!("/proc/sys/fs/inotify/{name}");
@@ -61,13 +61,13 @@ pub fn inotify() -> Option<Inotify> {
     })
 }
 
-/// The inotify instances that root has, whose programs run in containers; none where this process may not look.
+/// The inotify instances in use by root, whose programs run in containers; `None` if this process may not read them.
 pub fn inotify_in_use() -> Option<u64> {
-    // Whoever may look into the first process may look into all of them.
+    // A process that may read the descriptors of the first process may read those of all processes.
     fs::read_dir("/proc/1/fd").ok()?;
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let of_root = processes.filter(|entry| entry.metadata().is_ok_and(|data| data.uid() == 0));
-    // What is no process, or has ended since, has no files.
+    // An entry that isn't a process, or whose process has ended, has no descriptors.
     let files = of_root.filter_map(|entry| fs::read_dir(entry.path().join("fd")).ok());
     let instances = files.map(|files| {
         files
@@ -82,7 +82,7 @@ fn is_inotify(file: &Path) -> bool {
     fs::read_link(file).is_ok_and(|target| target.as_os_str() == "anon_inode:inotify")
 }
 
-/// The machine's name.
+/// The machine's host name.
 pub fn host_name() -> String {
     rustix::system::uname()
         .nodename()
@@ -90,12 +90,12 @@ pub fn host_name() -> String {
         .into_owned()
 }
 
-/// Operating system and architecture, such as `linux x86_64`.
+/// The operating system and architecture, such as `linux x86_64`.
 pub fn platform() -> String {
     format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// The first executable file called `program` in the folders of `$PATH`.
+/// The first executable named `program` in the folders of `$PATH`.
 pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders)
@@ -103,10 +103,10 @@ pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
         .find(|path| is_executable(path))
 }
 
-/// The path of a program: a bare name is looked up on the PATH, anything else is relative to `folder`.
+/// The path of a program: a bare name is looked up in `$PATH`, anything else is relative to `folder`.
 ///
 /// # Errors
-/// Why it can't be run, in a sentence.
+/// The reason why the program can't be run, in one sentence.
 pub fn program(named: &Path, folder: &Path) -> Result<std::path::PathBuf, String> {
     let shown = named.display();
     if named.components().count() == 1 && named.is_relative() {

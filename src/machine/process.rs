@@ -1,5 +1,5 @@
-//! Child processes. Each has a process group of its own, so that Ctrl-C reaches only the runner; each is waited for with a
-//! deadline; and none outlives the value that stands for it.
+//! Child processes. Each child leads its own process group, so that Ctrl-C reaches only the runner; each wait has a
+//! deadline; and no child outlives the value that represents it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,34 +13,34 @@ use tokio::signal::unix::SignalKind;
 
 use crate::deadline::Deadline;
 
-/// What went wrong with a child process.
+/// A child process failed to start, or waiting for it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It could not be started.
+    /// The program couldn't be started.
     #[error("failed to start `{program}`")]
     Start {
         /// Its program.
         program: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Waiting for it, or reading from it, failed.
+    /// Waiting for the process or reading its output failed.
     #[error("failed to follow `{program}`")]
     Follow {
         /// Its program.
         program: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It was not done in time, and killed.
+    /// The process didn't end in time and was killed.
     #[error("`{program}` was not done after {}", humantime::format_duration(*.budget))]
     TimedOut {
         /// Its program.
         program: String,
-        /// How long was waited.
+        /// How long the wait was.
         budget: std::time::Duration,
     },
-    /// The run was given up: nothing is started any more.
+    /// The run was aborted, so no further process is started.
     #[error("`{program}` is not started: the run was given up")]
     GivenUp {
         /// Its program.
@@ -48,7 +48,7 @@ pub enum ProcessError {
     },
 }
 
-/// The groups whose leaders were not waited for yet, so that their ids are theirs.
+/// The process groups whose leaders haven't been reaped, so that their ids can't have been reused.
 struct Live {
     leaders: BTreeSet<i32>,
     given_up: bool,
@@ -63,7 +63,7 @@ fn live() -> MutexGuard<'static, Live> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills every group of this process, for good: whoever starts another one gets an error.
+/// Kills all process groups of this process for good: starting another one is an error from now on.
 pub fn give_up() {
     let mut live = live();
     live.given_up = true;
@@ -72,14 +72,14 @@ pub fn give_up() {
     }
 }
 
-/// Sends `signal` to the group of `leader`. A group that is gone already is no error.
+/// Sends `signal` to the group of `leader`. It isn't an error if the group is gone already.
 fn send(leader: Pid, signal: Signal) {
     if let Err(error) = kill_process_group(leader, signal) {
         tracing::debug!(?leader, %error, ?signal, "the process group is gone");
     }
 }
 
-/// A running child and everything that it starts, unless that leaves the group.
+/// A running child and all processes that it starts, unless they leave its group.
 #[derive(Debug)]
 pub struct Group {
     program: String,
@@ -87,7 +87,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts `command` in a process group of its own, without standard input unless that was set.
+    /// Starts `command` in its own process group, without standard input unless `command` sets it.
     pub fn spawn(command: &mut Command) -> Result<Self, ProcessError> {
         let program = command
             .as_std()
@@ -100,7 +100,7 @@ impl Group {
         }
     }
 
-    /// Whoever is started while the run is given up is killed here, by being dropped.
+    /// A process that is started while the run is aborted is killed here, because it is dropped.
     fn register(self) -> Result<Self, ProcessError> {
         let mut live = live();
         if live.given_up {
@@ -114,22 +114,23 @@ impl Group {
         Ok(self)
     }
 
-    /// The leader; none once it was waited for, for then its id may be anybody's.
+    /// The leader; `None` after it was reaped, because its id may have been reused.
     fn leader(&self) -> Option<Pid> {
         Pid::from_raw(self.child.id()?.cast_signed())
     }
 
-    /// The leader's process id; none once it was waited for.
+    /// The leader's process id; `None` after it was reaped.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// The child, for its pipes.
+    /// The child, for access to its pipes.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Waits for the leader to end; what is left of its group ends with it. May be dropped and called again.
+    /// Waits until the leader ends and kills the rest of its group. The future may be dropped and the method called
+    /// again.
     pub async fn wait(&mut self) -> Result<ExitStatus, ProcessError> {
         if let Some(leader) = self.leader() {
             ended(leader).await.map_err(|source| self.follow(source))?;
@@ -139,7 +140,7 @@ impl Group {
         status.map_err(|source| self.follow(source))
     }
 
-    /// Asks the group to end, and kills what is left of it when `grace` has passed.
+    /// Asks the group to terminate, and kills it after `grace`.
     pub async fn terminate(&mut self, grace: &Deadline) -> Result<ExitStatus, ProcessError> {
         self.signal(Signal::TERM);
         match grace.run(self.wait()).await {
@@ -154,14 +155,14 @@ impl Group {
         self.wait().await
     }
 
-    /// Sends `signal` to the group, as long as its leader was not waited for.
+    /// Sends `signal` to the group unless its leader was reaped.
     pub fn signal(&self, signal: Signal) {
         if let Some(leader) = self.leader() {
             send(leader, signal);
         }
     }
 
-    /// Kills what is left of the group while its id is still its own, and forgets it.
+    /// Kills the rest of the group while its id is still valid, and removes it from the list.
     fn let_go(&self) {
         if let Some(leader) = self.leader() {
             send(leader, Signal::KILL);
@@ -183,9 +184,9 @@ impl Drop for Group {
     }
 }
 
-/// Waits until `leader` has ended, and does not reap it: until somebody does, its id is nobody else's.
+/// Waits until `leader` has ended, without reaping it: until it is reaped, its id can't be reused.
 async fn ended(leader: Pid) -> io::Result<()> {
-    // Before the look, so that no end in between is missed.
+    // Registered before the check, so that an end in between isn't missed.
     let mut children = tokio::signal::unix::signal(SignalKind::child())?;
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(leader), look)?.is_none() {
@@ -194,7 +195,8 @@ async fn ended(leader: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `command` to its end and returns what it printed. It is killed when `deadline` passes or the future is dropped.
+/// Runs `command` to its end and returns its output. The process is killed when `deadline` passes or the future is
+/// dropped.
 pub async fn output(command: &mut Command, deadline: &Deadline) -> Result<Output, ProcessError> {
     command
         .stdin(Stdio::null())
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn output_is_what_it_printed() {
+    async fn the_output_is_returned() {
         let deadline = RunClock::new().deadline(Duration::from_secs(30));
         let output = output(&mut shell("echo out; echo err >&2; exit 3"), &deadline)
             .await
@@ -256,9 +258,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deadline_takes_the_whole_group() {
+    async fn a_deadline_kills_the_whole_group() {
         let deadline = RunClock::new().deadline(Duration::from_millis(200));
-        // The grandchild holds the pipe: only killing the whole group lets the reader end.
+        // The grandchild holds the pipe open: only killing the whole group ends the reader.
         let error = output(&mut shell("sleep 600 & wait"), &deadline)
             .await
             .unwrap_err();
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_leader_leaves_ends_with_it() {
+    async fn the_rest_of_a_group_is_killed_when_its_leader_ends() {
         let mut group = Group::spawn(
             shell("(trap '' TERM; echo $$; exec sleep 600) & read -r _ < /dev/zero; exit 7")
                 .stdout(Stdio::piped()),
@@ -278,14 +280,14 @@ mod tests {
         group.signal(Signal::TERM);
         group.wait().await.unwrap();
         assert_eq!(group.id(), None);
-        // It ends when the last process that holds it has.
+        // The pipe ends with the last process that holds it.
         let deadline = RunClock::new().deadline(Duration::from_secs(30));
         let rest = deadline.run(output.read_to_end(&mut Vec::new())).await;
         rest.unwrap().unwrap();
     }
 
     #[tokio::test]
-    async fn what_ignores_the_request_is_killed() {
+    async fn a_process_that_ignores_the_request_to_terminate_is_killed() {
         let mut group = Group::spawn(
             shell("trap '' TERM; echo ready; while :; do sleep 1; done").stdout(Stdio::piped()),
         )

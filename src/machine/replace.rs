@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! Files that are written completely or not at all.
 
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -6,15 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// What tells this process from every other, also from a later one with the same id.
+/// A value that distinguishes this process from every other, including a later one with the same id.
 pub(super) static PROCESS: LazyLock<String> =
     LazyLock::new(|| format!("{:016x}", rand::random::<u64>()));
 
-/// How the names of files begin that are to become reports; [`PROCESS`] and a dash follow.
+/// The prefix of the temporary files that become reports, followed by [`PROCESS`] and a dash.
 pub(crate) const TEMPORARY: &str = ".report-";
 
-/// Puts `text` at `path` under a temporary name beside it, then renames, so that no reader sees half of it. What is no
-/// regular file, such as a pipe, is written to as it is.
+/// Writes `text` to a temporary file next to `path` and renames it to `path`, so that no reader sees an incomplete
+/// file. If `path` isn't a regular file, such as a pipe, writes to it directly.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return std::fs::write(path, text);
@@ -25,7 +25,8 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     };
     let mut file = tempfile::Builder::new()
         .prefix(&format!("{TEMPORARY}{}-", *PROCESS))
-        // What the user's umask leaves, as for any other new file: CI servers read it under another account.
+        // With the permissions that the umask leaves, as for any other new file: CI servers may read it under another
+        // account.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_replaces_the_one_before_and_can_be_read_by_others() {
+    fn a_report_replaces_the_previous_one_and_is_readable_by_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         replace(&path, "first").unwrap();
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_stays_what_it_is() {
+    fn a_path_that_is_not_a_regular_file_is_written_to_directly() {
         replace(Path::new("/dev/null"), "text").unwrap();
         assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
     }

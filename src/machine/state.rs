@@ -1,4 +1,4 @@
-//! The folder in which runs keep what other runs must be able to find: locks, ledgers, private files.
+//! The folder in which runs keep what other runs have to find: locks, ledgers, private files.
 
 use std::fs;
 use std::io;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-/// How the names of lock files begin and end, which tells them from everybody else's files.
+/// The prefix and suffix of lock file names, which distinguish them from other files.
 const LOCK_START: &str = "e2e-matrix-";
 const LOCK_END: &str = ".lock";
 
-/// Whether `name` is one that [`StateFolder::lock`] gives.
+/// Whether `name` is a name that [`StateFolder::lock`] produces.
 pub(super) fn is_lock_name(name: &str) -> bool {
     name.starts_with(LOCK_START) && name.ends_with(LOCK_END)
 }
 
-/// The user's state folder for this program; every path below it is private to the user.
+/// The user's state folder for this program; everything in it is private to the user.
 #[derive(Clone, Debug)]
 pub struct StateFolder(PathBuf);
 
 impl StateFolder {
-    /// The folder that the environment names: `$E2E_MATRIX_STATE_DIR`, else `e2e-matrix` below the user's state folder,
-    /// else below the folder for temporary files.
+    /// The folder given by the environment: `$E2E_MATRIX_STATE_DIR`, or `e2e-matrix` in the user's state folder, or
+    /// `e2e-matrix` in the folder for temporary files.
     pub fn of_user() -> Self {
         if let Some(folder) = Self::of_environment() {
             return folder;
@@ -34,10 +34,10 @@ impl StateFolder {
         Self(base.join("e2e-matrix"))
     }
 
-    /// The variable that names another folder than the user's.
+    /// The environment variable that overrides the user's state folder.
     pub const VARIABLE: &str = "E2E_MATRIX_STATE_DIR";
 
-    /// The folder that [`Self::VARIABLE`] names; none where it names none.
+    /// The folder named by [`Self::VARIABLE`]; `None` if the variable isn't set.
     pub fn of_environment() -> Option<Self> {
         let folder = std::env::var_os(Self::VARIABLE).filter(|name| !name.is_empty())?;
         Some(Self(absolute(PathBuf::from(folder))))
@@ -53,38 +53,39 @@ impl StateFolder {
         &self.0
     }
 
-    /// The folder of the runs.
+    /// The folder that contains the runs.
     pub fn runs(&self) -> PathBuf {
         self.0.join("runs")
     }
 
-    /// The folder of the run whose token is `run`.
+    /// The folder of the run with the token `run`.
     pub fn run(&self, run: &str) -> PathBuf {
         self.runs().join(run)
     }
 
-    /// The folder of things that are kept between runs and can be made anew.
+    /// The folder for data that is kept between runs and can be created again.
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")
     }
 
-    /// The folder of the locks that processes share.
+    /// The folder for locks that processes share.
     pub fn locks(&self) -> PathBuf {
         self.0.join("locks")
     }
 
-    /// The file of the lock `name` among them.
+    /// The file of the lock `name`.
     pub fn lock(&self, name: &str) -> PathBuf {
         self.locks().join(format!("{LOCK_START}{name}{LOCK_END}"))
     }
 }
 
-/// `path` from the root on, for whoever works in another folder than this process; as it is where the working folder is gone.
+/// `path` as an absolute path, for processes with another working directory; unchanged if the working directory doesn't
+/// exist any more.
 pub fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Makes `path` and its parents. The new ones are readable by the user alone; a folder that exists keeps its mode.
+/// Creates `path` and its parents. New folders are readable only by the user; an existing folder keeps its mode.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)

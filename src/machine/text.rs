@@ -1,11 +1,11 @@
-//! Text files from outside: regular files of UTF-8, up to a limit.
+//! Text files from outside: regular UTF-8 files up to a size limit.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Fails unless `path` is a regular file of at most `limit` bytes. Opening a pipe would wait for a writer, and a device may
-/// never end.
+/// Fails unless `path` is a regular file of at most `limit` bytes. Opening a pipe would wait for a writer, and a device
+/// may never end.
 pub fn check_size(path: &Path, limit: u64) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -21,7 +21,7 @@ pub fn check_size(path: &Path, limit: u64) -> io::Result<()> {
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     check_size(path, limit)?;
     let mut bytes = Vec::new();
-    // It may have grown.
+    // The file may have grown since its size was checked.
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(too_large(limit));

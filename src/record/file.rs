@@ -1,7 +1,7 @@
-//! The record on disk: `events.ndjson`, written as things happen, read back to make every other report.
+//! The record on disk: `events.ndjson`, appended to while a run goes on, and read to create every other report.
 //!
-//! The rule of versions: a reader takes records of its own version and of older ones, and refuses a record of a newer
-//! one, because what it would leave out could change a verdict. Fields that it does not know are ignored.
+//! A reader accepts records of its own version and of older ones. It rejects a record of a newer version, because an
+//! event that it doesn't know could change a verdict. Unknown fields are ignored.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,66 +13,67 @@ use serde::Deserialize;
 use super::Sink;
 use crate::event::{Event, Record, Severity, VERSION};
 
-/// The record's name in a run's folder.
+/// The name of the record in a run's folder.
 pub const FILE_NAME: &str = "events.ndjson";
 
-/// The longest line that is read, in bytes. What a record says of one event is far shorter.
+/// The longest line that is accepted, in bytes. The lines of real records are far shorter.
 const LONGEST_LINE: u64 = 16 << 20;
 
-/// Why a record can't be read.
+/// A record can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file can't be read.
     #[error("failed to read {}", path.display())]
     Read {
-        /// Which.
+        /// The record.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It was written by a newer runner.
+    /// A newer version of the runner wrote the record.
     #[error("line {line} of {} is of version {version}; this runner reads up to version {VERSION}", path.display())]
     Newer {
-        /// Which.
+        /// The record.
         path: PathBuf,
-        /// Where, from 1.
+        /// The line number, starting at 1.
         line: usize,
-        /// What it says.
+        /// The version in that line.
         version: u32,
     },
-    /// A line that is not the last is no record.
+    /// A line before the last one isn't a valid event.
     #[error("line {line} of {} is no record", path.display())]
     Malformed {
-        /// Which.
+        /// The record.
         path: PathBuf,
-        /// Where, from 1.
+        /// The line number, starting at 1.
         line: usize,
-        /// Why not.
+        /// The cause.
         source: serde_json::Error,
     },
 }
 
-/// Appends every record to the file, one write and one line each, so that a killed run loses no more than a line. The file is locked
-/// as long as this lives, so that two processes don't write into one record.
+/// Appends events to the file, with one write and one line per event, so that a killed run loses one line at most. The
+/// file is locked as long as this value exists, so that no other process writes to the same record.
 #[derive(Debug)]
 pub struct RecordWriter {
     file: File,
 }
 
 impl RecordWriter {
-    /// Makes [`FILE_NAME`] in `folder`, in place of one that was there.
+    /// Creates [`FILE_NAME`] in `folder` and replaces an existing one.
     pub fn create(folder: &Path) -> io::Result<Self> {
         let writer = Self::locked(&folder.join(FILE_NAME), true)?;
         writer.file.set_len(0)?;
         Ok(writer)
     }
 
-    /// Opens the record at `path`, which is there. An error of kind `WouldBlock` is another process that still writes it.
+    /// Opens the existing record at `path`. An error of kind `WouldBlock` means that another process still writes to
+    /// it.
     pub fn reopen(path: &Path) -> io::Result<Self> {
         Self::locked(path, false)
     }
 
-    /// Cuts off what comes after the first `whole_bytes`: the line that a killed run did not finish.
+    /// Truncates the file to `whole_bytes`, which removes the line that a killed run didn't finish.
     pub fn cut(&self, whole_bytes: u64) -> io::Result<()> {
         self.file.set_len(whole_bytes)
     }
@@ -82,7 +83,7 @@ impl RecordWriter {
         match file.try_lock() {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            // A file system without locks, where nobody can be kept out.
+            // The file system has no locks, so other processes can't be kept out.
             Err(TryLockError::Error(error)) => {
                 tracing::debug!(%error, "failed to lock the record");
                 Ok(Self { file })
@@ -104,19 +105,19 @@ impl Sink for RecordWriter {
     }
 }
 
-/// Only the version of a line, which is readable whatever else the line says.
+/// The version of a line, which can be read whatever else the line contains.
 #[derive(Deserialize)]
 struct Stamp {
     version: u32,
 }
 
-/// Reads the record at `path` as a whole. See [`RecordReader`].
+/// Reads the whole record at `path`. See [`RecordReader`].
 pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
     RecordReader::open(path)?.collect()
 }
 
-/// Reads a record line by line, so that it need not be in memory. A last line that was cut off is left out, and a warning at the end
-/// says so.
+/// Reads a record line by line, so that it doesn't have to fit in memory. A last line that was cut off is left out, and
+/// a warning is appended instead.
 #[derive(Debug)]
 pub struct RecordReader {
     path: PathBuf,
@@ -146,18 +147,18 @@ impl RecordReader {
         })
     }
 
-    /// The length of the lines that were read so far and are whole.
+    /// The length in bytes of the complete lines that were read so far.
     pub const fn whole_bytes(&self) -> u64 {
         self.whole_bytes
     }
 
-    /// The number of the record that would come next.
+    /// The sequence number that the next event gets.
     pub fn next_sequence(&self) -> u64 {
         self.last
             .map_or(0, |(sequence, _)| sequence.saturating_add(1))
     }
 
-    /// Reads the next line; none at the end.
+    /// Reads the next line; `None` at the end.
     fn read_line(&mut self) -> Option<io::Result<()>> {
         self.line.clear();
         let mut limited = self.lines.by_ref().take(LONGEST_LINE + 1);
@@ -173,7 +174,7 @@ impl RecordReader {
         }
     }
 
-    /// The record in the line that was read; none where the line is empty.
+    /// The event in the line that was read; `None` if the line is empty.
     fn take(&mut self) -> Option<Result<Record, RecordError>> {
         self.number += 1;
         self.whole_bytes += self.line.len() as u64;
@@ -188,7 +189,8 @@ impl RecordReader {
         Some(parsed)
     }
 
-    /// At the time of the last whole record, so that the same file always reads the same. None for a file without any.
+    /// A warning with the time of the last complete event, so that the same file always gives the same events. `None`
+    /// if the file has no complete event.
     fn warning_of_torn_line(&self) -> Option<Record> {
         let (sequence, at) = self.last?;
         Some(Record {
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_costs_no_more_than_itself() {
+    fn a_line_that_was_cut_off_loses_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let records = fixture::mixed();
         let path = written(folder.path(), &records);
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn every_record_is_what_the_schema_says() {
+    fn every_record_matches_the_schema() {
         let schema = crate::event::schema();
         let validator = jsonschema::validator_for(schema.as_value()).unwrap();
         for record in fixture::mixed() {
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_a_newer_version_is_refused_whatever_it_says() {
+    fn a_record_of_a_newer_version_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path(), &fixture::mixed()[..2]);
         let newer = format!(
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_line_in_the_middle_is_named() {
+    fn the_error_names_a_damaged_line_in_the_middle() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
         std::fs::write(&path, "nonsense\n").unwrap();
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_refused_in_little_memory() {
+    fn an_endless_line_is_rejected_without_reading_it_into_memory() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn every_beginning_of_a_record_makes_a_report() {
+    fn every_prefix_of_a_record_can_be_reported() {
         let records = fixture::mixed();
         for end in 0..records.len() {
             let run = crate::record::RunModel::new(&records[..end]);

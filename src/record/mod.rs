@@ -19,19 +19,20 @@ pub use reckoning::{class_of, verdict_of};
 pub(crate) use verdict::{Counted, of_attempt, reason_of_attempt};
 pub use xml_text::XmlText;
 
-/// Takes a run's records as they happen.
+/// Receives the events of a run as they happen.
 pub trait Sink: Send {
-    /// Takes the next record. An error changes no verdict: the caller reports it and goes on without this sink.
+    /// Receives the next event. An error doesn't change the verdict: the caller reports it and continues without this
+    /// sink.
     fn on(&mut self, record: &Record) -> io::Result<()>;
 
-    /// Takes what the run came to, after its last event. An error counts as one of [`Sink::on`].
+    /// Receives the model of the finished run, after the last event. An error is handled like one of [`Sink::on`].
     fn end(&mut self, _run: &RunModel) -> io::Result<()> {
         Ok(())
     }
 
-    /// Takes a record of an earlier session of the same run: something to know, and nothing to show.
+    /// Receives an event of an earlier session of the same run, for context only.
     fn recall(&mut self, _record: &Record) {}
 
-    /// What it is, for a sentence about its failure.
+    /// The sink's name in error messages.
     fn name(&self) -> &'static str;
 }

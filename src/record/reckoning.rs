@@ -4,8 +4,8 @@ use super::model::{CellModel, PhaseModel, RunModel};
 use super::verdict::{self, Counted};
 use crate::event::{CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom};
 
-/// The verdict on `run`, whatever its record says of it. A run that is not whole, because it was killed or parts of it are
-/// missing, has an infrastructure failure unless something worse is known of it.
+/// The verdict on `run`, recomputed from its cells. A run that isn't complete because it was killed or parts are
+/// missing has an infrastructure failure, unless a worse one is known.
 pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
     let mut counted: Vec<Counted> = run.cells.iter().map(Counted::of_record).collect();
     counted.extend(Counted::of_no_cell(&run.failures));
@@ -20,14 +20,14 @@ pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
     }
 }
 
-/// The class of the first failure that stands, in the order of the cells.
+/// The class of the first failure that counts, in the order of the cells.
 pub fn class_of(run: &RunModel) -> Option<FailureClass> {
     let mut cells = run.cells.iter().map(Counted::of_record);
     cells.find_map(|cell| cell.failures().next().map(Failure::class))
 }
 
 impl Counted {
-    /// Failures that belong to the run and to no cell; none where there are none.
+    /// The failures that belong to the run and not to a cell; `None` if there are none.
     fn of_no_cell(failures: &[Failure]) -> Option<Self> {
         (!failures.is_empty()).then(|| Self {
             attempts: vec![CellEnd {
@@ -38,7 +38,7 @@ impl Counted {
         })
     }
 
-    /// How a cell counts of which the record is all that is known.
+    /// A cell as counted from the record alone.
     fn of_record(cell: &CellModel) -> Self {
         if cell.verdict == CellVerdict::Skipped {
             return Self::default();
@@ -52,12 +52,12 @@ impl Counted {
     }
 }
 
-/// How an attempt ended of which the record is all that is known.
+/// The end of an attempt as known from the record alone.
 fn attempt_of_record(attempt: &CellModel) -> CellEnd {
     let failures = attempt.phases.iter().filter_map(PhaseModel::failure);
     let mut failures: Vec<Failure> = failures.cloned().collect();
     if failures.is_empty() && matches!(attempt.verdict, CellVerdict::Failed | CellVerdict::Broken) {
-        // Only a task of the runner that ended by itself leaves a red cell without a red phase.
+        // Only a task of the runner that ended unexpectedly leaves a failed cell without a failed phase.
         let reason = attempt.reason.clone().unwrap_or_default();
         failures.push(Failure::new(Symptom::RunnerBug, reason));
     }
@@ -102,7 +102,7 @@ mod tests {
         proptest::option::of(select(all.to_vec()))
     }
 
-    /// The run of cells that went so, as its record tells it.
+    /// The model of a run with these cells, folded from its record.
     fn run(stories: &[(bool, Story)], signal: Option<Termination>, strict: bool) -> RunModel {
         let plans = stories
             .iter()
@@ -115,7 +115,7 @@ mod tests {
         RunModel { signal, ..run }
     }
 
-    /// The worse, the higher.
+    /// The severity of a verdict; worse is higher.
     fn rank(verdict: RunVerdict) -> u8 {
         match verdict {
             RunVerdict::Passed | RunVerdict::NothingToDo => 0,
@@ -131,14 +131,14 @@ mod tests {
         }
     }
 
-    /// The verdict on a run of one cell that went so, and the class of the failure that stands.
+    /// The verdict on a run of one cell with this story, and the class of the failure that counts.
     fn of(story: Story, allowed: bool) -> (RunVerdict, Option<FailureClass>) {
         let run = run(&[(allowed, story)], None, false);
         (verdict_of(&run, true), class_of(&run))
     }
 
     #[test]
-    fn a_cell_decides_by_the_failure_that_stands() {
+    fn a_cell_counts_with_its_final_failure() {
         let product = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
         let configuration = Story::Fails(Phase::Manifests, Symptom::ObjectRefused);
         let infrastructure = Story::Fails(Phase::Cluster, Symptom::NodeImageMissing);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_no_cell_and_of_no_phase_count() {
+    fn failures_without_a_cell_or_phase_count() {
         let mut failing = run(&[(false, Story::Passes)], None, false);
         failing
             .failures
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_some_of_its_cells_is_an_infrastructure_failure_unless_worse_is_known() {
+    fn an_incomplete_run_is_an_infrastructure_failure_unless_a_worse_one_is_known() {
         let product = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
         let of = |stories: &[(bool, Story)]| verdict_of(&run(stories, None, false), false);
         assert_eq!(of(&[]), RunVerdict::InfrastructureFailure);

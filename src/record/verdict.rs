@@ -1,22 +1,22 @@
-//! What the ends of cells come to: for the cell, and for the run. Pure.
+//! The verdicts that follow from how cells ended: for each cell, and for the run. Pure.
 
 use crate::event::{
     CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom, Termination,
 };
 
-/// How one cell counts for the run.
+/// How one cell counts towards the run's verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// How each attempt ended, the first one first. One that was to follow and could not is an interrupted one.
+    /// How each attempt ended, in order. An attempt that was due and never started counts as interrupted.
     pub(crate) attempts: Vec<CellEnd>,
-    /// Why it never began, where it did not.
+    /// Why the cell was skipped, if it was.
     pub(crate) skipped: Option<String>,
-    /// A red result does not change the run's verdict.
+    /// Whether a failure of the cell is allowed, so that it doesn't change the run's verdict.
     pub(crate) allow_failure: bool,
 }
 
 impl Counted {
-    /// The verdict on the cell: its last attempt's.
+    /// The verdict on the cell, which is the verdict on its last attempt.
     pub(crate) fn verdict(&self) -> CellVerdict {
         match self.attempts.split_last() {
             None => CellVerdict::Skipped,
@@ -27,7 +27,7 @@ impl Counted {
         }
     }
 
-    /// Why it is not green.
+    /// The reason, if the cell didn't pass.
     pub(crate) fn reason(&self) -> Option<String> {
         let Some((last, earlier)) = self.attempts.split_last() else {
             return self.skipped.clone();
@@ -49,7 +49,7 @@ impl Counted {
         }
     }
 
-    /// The failures that stand: the last attempt's, or all that were seen where it was cut off before it could say better.
+    /// The failures that count: the last attempt's, or those of all attempts if the last one was cut off.
     pub(crate) fn failures(&self) -> impl Iterator<Item = &Failure> {
         let stands = match self.attempts.split_last() {
             Some((last, earlier)) if of_attempt(last) != CellVerdict::Interrupted => earlier.len(),
@@ -58,7 +58,7 @@ impl Counted {
         self.attempts[stands..].iter().flat_map(|end| &end.failures)
     }
 
-    /// Whether the run's end kept it from its own.
+    /// Whether the end of the run cut off the cell's last attempt.
     fn is_cut_off(&self) -> bool {
         matches!(
             self.verdict(),
@@ -67,7 +67,7 @@ impl Counted {
     }
 }
 
-/// The verdict on one attempt: an interruption hides no failure that came before it.
+/// The verdict on one attempt: an interruption doesn't hide an earlier failure.
 pub(crate) fn of_attempt(end: &CellEnd) -> CellVerdict {
     match end.failures.first() {
         Some(first) => CellVerdict::of_class(first.class()),
@@ -76,12 +76,13 @@ pub(crate) fn of_attempt(end: &CellEnd) -> CellVerdict {
     }
 }
 
-/// Why an attempt is red.
+/// Why an attempt failed; `None` if it didn't.
 pub(crate) fn reason_of_attempt(end: &CellEnd) -> Option<String> {
     end.failures.first().map(|failure| failure.message.clone())
 }
 
-/// The verdict on the run: the first that applies. A signal comes before everything; a time that was up hides no failure.
+/// The verdict on the run: the first rule that applies. A signal takes precedence over everything; a run timeout
+/// doesn't hide a failure.
 pub(super) fn of_run(
     cells: &[Counted],
     ended: Option<Termination>,
@@ -99,7 +100,7 @@ pub(super) fn of_run(
     let failures = || counted().flat_map(Counted::failures);
     let has = |class| failures().any(|failure| failure.class() == class && !is_bug(&failure));
     let is_flaky = |cell: &Counted| cell.verdict() == CellVerdict::Flaky;
-    // What is allowed to fail is the product, not the runner.
+    // A cell may be allowed to fail because of the product, but not because of a bug in the runner.
     let mut all = cells.iter().flat_map(Counted::failures);
     if has(FailureClass::Product) {
         RunVerdict::ProductFailure
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bug_is_no_infrastructure_and_hides_no_product_failure() {
+    fn a_runner_bug_has_its_own_verdict_and_hides_no_product_failure() {
         let bug = cell(&[Symptom::RunnerBug]);
         assert_eq!(of(std::slice::from_ref(&bug), None), RunVerdict::RunnerBug);
         let product = cell(&[Symptom::CounterNotMet]);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_to_fail_does_not_count() {
+    fn an_allowed_failure_does_not_count() {
         let mut allowed = cell(&[Symptom::CounterNotMet]);
         allowed.allow_failure = true;
         assert_eq!(of(&[allowed.clone()], None), RunVerdict::Passed);
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_skipped_cells_did_nothing() {
+    fn a_run_with_only_skipped_cells_has_no_cells() {
         let skipped = Counted::default();
         assert_eq!(
             of(std::slice::from_ref(&skipped), None),
@@ -211,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cleanup_that_failed_too_makes_the_product_no_less_guilty() {
+    fn a_failed_cleanup_does_not_hide_a_product_failure() {
         let both = cell(&[Symptom::CounterNotMet, Symptom::CleanupIncomplete]);
         assert_eq!(both.verdict(), CellVerdict::Failed);
         assert_eq!(of(&[both], None), RunVerdict::ProductFailure);
     }
 
     #[test]
-    fn what_passes_on_a_retry_is_flaky_and_says_what_failed_before() {
+    fn a_cell_that_passes_on_a_retry_is_flaky_and_names_the_earlier_failure() {
         let flaky = tried(vec![
             end(&[Symptom::EngineGone]),
             end(&[Symptom::CounterNotMet]),
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_was_up_hides_no_failure_and_counts_only_where_it_cut_something_off() {
+    fn a_run_timeout_hides_no_failure_and_counts_only_if_it_cut_a_cell_off() {
         let by = Termination::RunTimeout;
         let up = RunVerdict::Interrupted { by };
         let (passed, cut) = (cell(&[]), tried(vec![cut_off()]));

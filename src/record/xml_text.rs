@@ -1,22 +1,22 @@
-//! Text that is safe in every report, by construction: the only way into the JUnit file.
+//! Text that is safe in every report, and the only text that can get into the JUnit file.
 //!
-//! Logs bring escape sequences, NUL and characters that XML forbids, and one of them makes a whole file unreadable.
-//! Escape sequences are taken out whole. What is left of forbidden and control characters becomes a visible
-//! U+FFFD, so that nobody wonders where it went. No text is ever lost behind an escape that does not end.
+//! Logs contain escape sequences, NUL and other characters that XML forbids, and one of them makes a whole file
+//! unreadable. Complete escape sequences are removed. Each remaining forbidden or control character is replaced with
+//! U+FFFD, so that its absence is visible. An escape sequence without an end hides no text.
 
 use std::fmt;
 
-/// What stands for a character that can't be shown.
+/// The replacement for a character that can't be shown.
 const REPLACEMENT: char = '\u{FFFD}';
 const ESCAPE: char = '\u{1B}';
 
-/// Text that XML 1.0 can carry and a terminal can show: no escape sequence and no control character but tab and
+/// Text that XML 1.0 can contain and a terminal can show: no escape sequences, and no control characters except tab and
 /// line feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct XmlText(String);
 
 impl XmlText {
-    /// Cleans `raw`. Line ends become `\n`, because an XML reader would make them that anyway.
+    /// Cleans `raw`. Line endings become `\n`, as in every XML reader.
     pub fn new(raw: &str) -> Self {
         let mut clean = String::with_capacity(raw.len());
         let mut rest = raw;
@@ -39,22 +39,22 @@ impl XmlText {
         Self(clean)
     }
 
-    /// The text.
+    /// The text as a slice.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text itself.
+    /// The text as an owned string.
     pub fn into_string(self) -> String {
         self.0
     }
 
-    /// On one line, for an attribute: a reader turns its line ends and tabs into spaces anyway.
+    /// The text on one line, for an XML attribute, in which readers turn line ends and tabs into spaces.
     pub fn attribute(&self) -> String {
         self.0.replace(['\n', '\t'], " ")
     }
 
-    /// For the inside of one CDATA section: `]]>` is split over two.
+    /// The text for the inside of one CDATA section: `]]>` is split across two.
     pub fn cdata(&self) -> String {
         self.0.replace("]]>", "]]]]><![CDATA[>")
     }
@@ -66,12 +66,13 @@ impl fmt::Display for XmlText {
     }
 }
 
-/// `raw` cleaned as [`XmlText`] is, for the reports that are no XML.
+/// `raw` cleaned in the same way, for reports in other formats than XML.
 pub fn clean(raw: &str) -> String {
     XmlText::new(raw).into_string()
 }
 
-/// XML 1.0 forbids C0 but tab and line ends, and the two non-characters; C1 and DEL would reach a terminal as commands.
+/// Whether `character` is allowed. XML 1.0 forbids the C0 control characters except tab and line ends, and two
+/// non-characters; a terminal would interpret C1 and DEL as commands.
 fn is_showable(character: char) -> bool {
     match character {
         '\t' | '\n' => true,
@@ -80,8 +81,8 @@ fn is_showable(character: char) -> bool {
     }
 }
 
-/// The length in bytes of the escape sequence that `text` begins with; none where it begins with none, or with one
-/// that does not end on its line.
+/// The length in bytes of the escape sequence at the start of `text`; `None` if there is none, or if it doesn't end on
+/// its line.
 fn escape_sequence(text: &str) -> Option<usize> {
     let body = text.strip_prefix(ESCAPE)?;
     let length = match body.bytes().next()? {
@@ -92,7 +93,7 @@ fn escape_sequence(text: &str) -> Option<usize> {
     Some(ESCAPE.len_utf8() + 1 + length)
 }
 
-/// Parameters, intermediates and the final byte of what began with `ESC [`.
+/// Parameters, intermediate bytes and the final byte after `ESC [`.
 fn control_sequence(text: &str) -> Option<usize> {
     let end = text
         .bytes()
@@ -102,7 +103,7 @@ fn control_sequence(text: &str) -> Option<usize> {
         .then_some(end + 1)
 }
 
-/// Up to BEL or `ESC \`, such as a window title or a link.
+/// Up to BEL or `ESC \`, as in a window title or a link.
 fn command_string(text: &str) -> Option<usize> {
     let line = text.split(['\n', '\r']).next()?;
     let bell = line.find('\u{7}').map(|at| at + 1);
@@ -113,7 +114,7 @@ fn command_string(text: &str) -> Option<usize> {
     }
 }
 
-/// Intermediates and the final byte of every other sequence, such as `ESC ( B`.
+/// Intermediate bytes and the final byte of all other sequences, such as `ESC ( B`.
 fn short_escape(text: &str) -> Option<usize> {
     let end = text
         .bytes()
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_escape_sequences_go_and_the_text_stays() {
+    fn escape_sequences_are_removed_and_the_text_stays() {
         for (raw, clean) in [
             ("\u{1B}[1;31mred\u{1B}[0m", "red"),
             ("\u{1B}]0;title\u{7}text", "text"),
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_forbids_stays_visible() {
+    fn characters_that_xml_forbids_are_replaced_visibly() {
         let text = XmlText::new("a\0b\u{FFFF}c\u{FFFE}d\u{8}e\u{9B}f");
         assert_eq!(
             text.as_str(),

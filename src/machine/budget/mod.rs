@@ -1,8 +1,9 @@
-//! The machine's budget: how many cells it carries at once, over all processes of its user.
+//! The machine's budget: how many cells run at once, across all processes of the user.
 //!
-//! The budget is a pool of slots, each a lock that the kernel drops with its holder. Who wants some collects them alone, so that whoever
-//! comes first is served first, a heavy cell is not passed over for ever, and no two that have half of theirs wait for each other.
-//! Before a cell is let in the machine is looked at, and what it is short of holds the cell back; but one cell always runs.
+//! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. One process
+//! collects slots at a time, so cells are admitted in order of arrival, a heavy cell is never passed over indefinitely,
+//! and no two cells that hold half of their slots wait for each other. Before a cell is admitted, the machine's load
+//! and memory are checked, and a shortage delays the cell. One cell may always run.
 
 mod shortage;
 
@@ -16,25 +17,25 @@ use super::{Lock, LockError, StateFolder, probe};
 pub use shortage::{Need, Shortage, Vitals};
 use shortage::{look, shortage};
 
-/// Slots of a processor. A cell of plain processes, which waits more than it works, takes one.
+/// Slots per processor. A cell of plain processes waits more than it works and takes one slot.
 const SLOTS_PER_CPU: usize = 8;
-/// The control plane of a real cluster takes that many, a worker half of it: two on a processor keep it busy without starving each
-/// other.
+/// The slots of a real cluster's control plane; a worker takes half as many. Two control planes per processor keep it
+/// busy without starving each other.
 pub const SLOTS_OF_CONTROL_PLANE: usize = 4;
-/// What a control plane takes in memory while it comes up, in bytes, rounded up from what was measured (400 MB).
+/// The memory of a control plane while it starts, in bytes. Measured: 400 MB; rounded up.
 pub const MEMORY_OF_CONTROL_PLANE: u64 = 768 << 20;
 
-/// How long it takes a cell to take the memory that it was let in for.
+/// How long a cell takes to allocate the memory that it was admitted for.
 const RAMP: Duration = Duration::from_secs(30);
-/// Nobody tells when another process lets go of a slot,
+/// How often to check for free slots: another process doesn't announce that it releases one.
 const POLL_SLOTS: Duration = Duration::from_millis(200);
-/// or when the machine has again what it was short of: looking at that costs more, and it comes more slowly.
+/// How often to check whether a shortage of the machine is over. This check costs more, and shortages end more slowly.
 const POLL_MACHINE: Duration = Duration::from_secs(1);
 
-/// How the machine is looked at for a cell of that need.
+/// Measures the machine for a cell with the given need.
 type Gauge = dyn Fn(&Need) -> Vitals + Send + Sync;
 
-/// The budget.
+/// The budget of a machine.
 pub struct Budget {
     state: StateFolder,
     total: usize,
@@ -43,7 +44,7 @@ pub struct Budget {
     returned: Arc<Notify>,
 }
 
-/// A part of the budget, had until it is dropped.
+/// A share of the budget, held until it is dropped.
 #[derive(Debug)]
 pub struct Share {
     slots: Vec<Lock>,
@@ -51,7 +52,7 @@ pub struct Share {
     returned: Arc<Notify>,
 }
 
-/// Memory that a cell was let in for and may not have taken yet.
+/// Memory that was reserved for an admitted cell, which may not have allocated it yet.
 struct Promise {
     bytes: u64,
     since: Instant,
@@ -82,16 +83,17 @@ impl Budget {
         }
     }
 
-    /// How many cells of that need run at once where there is nothing else.
+    /// How many cells with this need run at once on an otherwise idle machine.
     pub fn carries(&self, need: &Need) -> usize {
         (self.total / need.slots.max(1)).max(1)
     }
 
-    /// Waits until the machine carries a cell of that need beside all that it carries already. `held_back` is told each time it does not.
-    /// Dropping the future gives the place in the queue up, and what was collected.
+    /// Waits until the machine can run a cell with this need in addition to everything that runs already, and calls
+    /// `held_back` with each shortage that delays it. Dropping the future gives up the cell's turn and the slots
+    /// collected so far.
     ///
     /// # Errors
-    /// Where the locks can't be had at all.
+    /// If the locks can't be created or opened.
     pub async fn take(
         &self,
         need: &Need,
@@ -105,7 +107,7 @@ impl Budget {
         };
         let mut mine = vec![false; self.total];
         loop {
-            // Made before the look, so that nothing which is returned meanwhile is missed.
+            // Registered before the check, so that no slot that is returned in the meantime is missed.
             let returned = self.returned.notified();
             let taken = self.collect(need, &mut share, &mut mine)?;
             let Some(short) = self.short_of(need, taken, share.slots.len()).await else {
@@ -113,7 +115,7 @@ impl Budget {
                 return Ok(share);
             };
             held_back(&short);
-            // Whoever has the turn may wait for long; the run's end drops this.
+            // The process that collects may wait for a long time; the end of the run drops this future.
             tokio::select! {
                 () = returned => {}
                 () = tokio::time::sleep(pause(&short)) => {}
@@ -121,7 +123,7 @@ impl Budget {
         }
     }
 
-    /// Waits for the turn to collect. That it takes a moment is not worth a word.
+    /// Waits for the turn to collect. A short wait isn't reported.
     async fn turn(&self, held_back: impl Fn(&Shortage)) -> Result<Lock, LockError> {
         let path = self.state.lock("budget-turn");
         let mut turn = std::pin::pin!(Lock::take(&path));
@@ -134,7 +136,7 @@ impl Budget {
         turn.await
     }
 
-    /// Takes what is free of the slots that `share` still lacks. Returns how many others have.
+    /// Takes free slots until `share` has all that it needs. Returns how many slots other cells hold.
     fn collect(
         &self,
         need: &Need,
@@ -152,14 +154,14 @@ impl Budget {
                     share.slots.push(slot);
                     *mine = true;
                 }
-                // Free, and left so: it was only looked at.
+                // The slot is free, and stays free: this was only a check.
                 Some(_) => {}
             }
         }
         Ok(taken)
     }
 
-    /// A cell that is heavier than the machine has all of it.
+    /// The slots of a cell with this need. A cell that needs more than the machine has gets all of them.
     fn slots_of(&self, need: &Need) -> usize {
         need.slots.min(self.total)
     }
@@ -167,12 +169,12 @@ impl Budget {
     async fn vitals(&self, need: Need) -> Vitals {
         let gauge = Arc::clone(&self.gauge);
         let looked = tokio::task::spawn_blocking(move || gauge(&need)).await;
-        // Nothing known holds nothing back.
+        // A value that isn't known delays nothing.
         looked.unwrap_or_default()
     }
 
-    /// What a cell lacks that has `collected` slots where others have `taken`. Only who has all of them looks at the machine, and only
-    /// where something runs already.
+    /// What a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is measured only if
+    /// the cell has all its slots and something else runs already.
     async fn short_of(&self, need: &Need, taken: usize, collected: usize) -> Option<Shortage> {
         if collected < self.slots_of(need) {
             return Some(Shortage::Slots {
@@ -200,7 +202,7 @@ impl Budget {
             .push(promise);
     }
 
-    /// What was promised to cells that still run and can't have taken it yet.
+    /// The memory that was reserved for running cells and that they may not have allocated yet.
     fn promised(&self) -> u64 {
         let promises = self.promises.lock();
         let mut promises = promises.unwrap_or_else(PoisonError::into_inner);
@@ -210,7 +212,7 @@ impl Budget {
     }
 }
 
-/// How long to wait before the next look.
+/// How long to wait before the next check.
 fn pause(short: &Shortage) -> Duration {
     match short {
         Shortage::Turn | Shortage::Slots { .. } => POLL_SLOTS,
@@ -220,7 +222,7 @@ fn pause(short: &Shortage) -> Duration {
     }
 }
 
-/// The slots of a machine: by its processors, as long as there is memory for as many control planes.
+/// The slots of a machine: in proportion to its processors, if there is memory for as many control planes.
 fn slots(cpus: usize, memory: Option<u64>) -> usize {
     let by_memory = memory.map_or(usize::MAX, |memory| {
         let clusters = usize::try_from(memory / MEMORY_OF_CONTROL_PLANE).unwrap_or(usize::MAX);

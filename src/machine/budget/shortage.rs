@@ -1,4 +1,4 @@
-//! What a machine can be short of. Pure, but for the look at the machine.
+//! What a machine can be short of. Pure, except for the measurement itself.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use super::SLOTS_OF_CONTROL_PLANE;
 use crate::machine::load::{self, Load};
 use crate::machine::probe;
 
-/// How much load a slot that is taken explains, in hundredths of a process that wants to run.
+/// How much load a taken slot accounts for, in hundredths of a runnable process.
 const LOAD_OF_SLOT: u64 = 100;
-/// A machine is overloaded by others above that many processes a processor that want to run, in hundredths,
+/// Other programs overload the machine if there are more runnable processes per processor than this, in hundredths,
 const OVERLOAD_PER_CPU: u64 = 300;
-/// where something also waits for a processor most of the time, in percent.
+/// and if the CPU pressure is higher than this, in percent.
 const OVERLOAD_PRESSURE: u64 = 50;
 
-/// What a cell takes of the machine.
+/// What a cell takes of the machine's resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
     /// Slots of the budget.
@@ -24,52 +24,52 @@ pub struct Need {
     pub inotify: u64,
 }
 
-/// What the machine has, as far as the kernel tells.
+/// The machine's resources, as far as the kernel reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vitals {
     /// Processors.
     pub cpus: usize,
     /// Load and memory.
     pub load: Option<Load>,
-    /// inotify instances of root that are in use, and how many there can be.
+    /// The inotify instances of root that are in use, and their limit.
     pub inotify: Option<(u64, u64)>,
 }
 
-/// What the machine is short of, for a cell to be let in.
+/// A resource that the machine lacks for a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// The turn: a cell of another run came before.
+    /// The turn to collect: a cell of another run was first.
     Turn,
-    /// Slots: other cells have them.
+    /// Slots: other cells hold them.
     Slots {
-        /// How many are taken.
+        /// How many slots are taken.
         taken: usize,
-        /// How many there are.
+        /// How many slots there are.
         total: usize,
-        /// How many the cell needs.
+        /// How many slots the cell needs.
         needed: usize,
     },
     /// Memory, in bytes.
     Memory {
-        /// What is available and not promised to cells that were just let in.
+        /// Available memory that isn't reserved for cells that were just admitted.
         free: u64,
-        /// What the cell needs.
+        /// The memory that the cell needs.
         needed: u64,
     },
-    /// Processors: other work than cells has them.
+    /// Processors: programs other than cells use them.
     Processors {
         /// The load average, in hundredths.
         average_hundredths: u64,
-        /// How many there are.
+        /// How many processors there are.
         cpus: usize,
     },
     /// inotify instances.
     Inotify {
-        /// How many are in use.
+        /// How many instances are in use.
         used: u64,
-        /// How many there can be.
+        /// The limit of instances.
         limit: u64,
-        /// How many the cell needs.
+        /// How many instances the cell needs.
         needed: u64,
     },
 }
@@ -114,7 +114,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// What a machine is short of on which cells have `taken` slots already.
+/// What a machine lacks for another cell while cells hold `taken` slots.
 pub(super) fn shortage(
     need: &Need,
     taken: usize,
@@ -143,12 +143,13 @@ pub(super) fn shortage(
     })
 }
 
-/// Whether others keep the processors so busy that a cell of that need would starve. They have to do so for a while, and still.
+/// Whether other programs keep the processors so busy that a cell with this need would starve. The load average and the
+/// current load both have to show it.
 fn is_overloaded(need: &Need, taken: usize, load: &Load, cpus: usize) -> bool {
     let ours = taken as u64 * LOAD_OF_SLOT;
     let now = load.runnable * 100;
     let others = load.average_hundredths.min(now).saturating_sub(ours);
-    // A lighter cell minds less.
+    // A light cell tolerates more load.
     let lightness = (SLOTS_OF_CONTROL_PLANE / need.slots.max(1)).max(1);
     let is_starved = load
         .cpu_pressure_percent
@@ -156,7 +157,7 @@ fn is_overloaded(need: &Need, taken: usize, load: &Load, cpus: usize) -> bool {
     is_starved && others > (cpus * lightness) as u64 * OVERLOAD_PER_CPU
 }
 
-/// Looks at the machine.
+/// Measures the machine.
 pub(super) fn look(need: &Need) -> Vitals {
     let inotify = || Some((probe::inotify_in_use()?, probe::inotify()?.instances));
     Vitals {

@@ -1,4 +1,4 @@
-//! The budget with a machine that a test makes up.
+//! The budget on a simulated machine.
 
 use futures::FutureExt;
 
@@ -7,7 +7,7 @@ use crate::machine::load::Load;
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// A cell of plain processes that weighs `slots`.
+/// A cell of plain processes that needs `slots` slots.
 fn processes(slots: usize) -> Need {
     Need {
         slots,
@@ -22,7 +22,7 @@ const CLUSTER: Need = Need {
     inotify: 12,
 };
 
-/// A machine that has nothing else to do.
+/// An idle machine.
 fn idle() -> Vitals {
     let load = Load {
         average_hundredths: 10,
@@ -65,7 +65,7 @@ fn slots_follow_processors_and_memory() {
 }
 
 #[test]
-fn what_the_machine_is_short_of_is_said() {
+fn each_shortage_is_reported() {
     let short = |taken, promised, vitals| {
         let short = shortage(&CLUSTER, taken, promised, &vitals);
         short.map(|short| short.to_string())
@@ -99,7 +99,7 @@ fn what_the_machine_is_short_of_is_said() {
 }
 
 #[tokio::test]
-async fn the_budget_is_one_for_all_who_share_the_state() {
+async fn all_processes_with_one_state_folder_share_the_budget() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (budget(&folder, 4), budget(&folder, 4));
     let first = taken(&one, 3).await;
@@ -154,7 +154,7 @@ async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_run_that_came_first_says_so_and_is_let_in_after_it() {
+async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (budget(&folder, 4), budget(&folder, 4));
     let running = taken(&one, 1).await;
@@ -163,7 +163,7 @@ async fn whoever_waits_for_a_run_that_came_first_says_so_and_is_let_in_after_it(
     let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
     let say = |short: &Shortage| held_back.send(*short).unwrap();
     let second = async {
-        // Not before the other one has the turn.
+        // Not before the other run has the turn.
         while Lock::try_take(&one.state.lock("budget-turn"))
             .unwrap()
             .is_some()
@@ -185,7 +185,7 @@ async fn whoever_waits_for_a_run_that_came_first_says_so_and_is_let_in_after_it(
 }
 
 #[tokio::test]
-async fn one_cell_always_runs_however_heavy_it_is_and_whatever_is_short() {
+async fn one_cell_may_always_run() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateFolder::at(folder.path());
     let nothing = || with_load(|load| load.memory_available = 0);
@@ -199,7 +199,7 @@ async fn one_cell_always_runs_however_heavy_it_is_and_whatever_is_short() {
 }
 
 #[tokio::test]
-async fn memory_that_was_promised_is_not_promised_twice() {
+async fn reserved_memory_is_not_reserved_twice() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateFolder::at(folder.path());
     let two = || with_load(|load| load.memory_available = 2 * MEMORY_OF_CONTROL_PLANE);

@@ -1,4 +1,4 @@
-//! What a ledger says, whatever state its file is in.
+//! The content of a ledger, whatever state its file is in.
 
 use std::fs;
 use std::io;
@@ -6,28 +6,29 @@ use std::path::Path;
 
 use super::{FILE, HostResource, LedgerEntry, LedgerError, Owner, Payload, Resource};
 
-/// A ledger, read.
+/// The content of a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerContents {
-    /// Whose it is; none where the first line is not there.
+    /// The run that the ledger belongs to; `None` if the first line is missing.
     pub owner: Option<Owner>,
-    /// What was planned and is not proven gone, in the order it was planned.
+    /// The resources that were planned and not proven gone, in the order in which they were planned.
     pub left: Vec<Left>,
-    /// Lines that a newer version must have written: there may be more than is known.
+    /// How many lines this version can't read. A newer version wrote them, so there may be more resources than are
+    /// listed here.
     pub unknown: usize,
 }
 
-/// Something that may be there.
+/// A resource that may still exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// What.
+    /// The resource.
     pub resource: Resource,
-    /// How to look inside, where it stays on purpose.
+    /// The commands to inspect it, if it is kept on purpose.
     pub kept: Option<Vec<String>>,
 }
 
 impl Left {
-    /// Whether somebody has to take it away. A port is free as soon as its process has ended.
+    /// Whether the resource has to be removed. A port is free as soon as its process has ended.
     pub fn is_unwanted(&self) -> bool {
         let is_port = matches!(self.resource.read(), Some(Ok(HostResource::Port { .. })));
         self.kept.is_none() && !is_port
@@ -35,7 +36,7 @@ impl Left {
 }
 
 impl LedgerContents {
-    /// Reads the ledger in `folder`; one that is not there says nothing.
+    /// Reads the ledger in `folder`; empty if there is none.
     pub fn read(folder: &Path) -> Result<Self, LedgerError> {
         let path = folder.join(FILE);
         match fs::read(&path) {
@@ -50,7 +51,7 @@ impl LedgerContents {
         for line in bytes.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
                 Ok(entry) => contents.apply(entry),
-                // A line that was torn announced nothing: what it was about was not made.
+                // A line that was cut off announced nothing: its resource was never made.
                 Err(error) if error.is_data() => contents.unknown += 1,
                 Err(_) => {}
             }
@@ -69,7 +70,7 @@ impl LedgerContents {
         }
     }
 
-    /// What was planned before keeps its place.
+    /// A resource that was planned before keeps its position.
     fn update(&mut self, resource: Resource) -> &mut Left {
         let known = self.left.iter().position(|it| it.resource.is(&resource));
         let place = known.unwrap_or_else(|| {
@@ -83,13 +84,14 @@ impl LedgerContents {
         &mut self.left[place]
     }
 
-    /// The resource of `payload`; kept, if it stays on purpose.
+    /// The resource of `payload`, if it may still exist.
     pub fn find<P: Payload>(&self, payload: &P) -> Option<&Left> {
         let resource = Resource::named(payload);
         self.left.iter().find(|left| left.resource.is(&resource))
     }
 
-    /// What is left of one provider, in the order it was planned. What this version can't read is left out.
+    /// The remaining resources of one provider, in the order in which they were planned, without those that this
+    /// version can't read.
     pub fn payloads<P: Payload>(&self) -> impl Iterator<Item = (&Left, P)> {
         let read = |left: &Left| left.resource.read()?.ok();
         self.left
@@ -98,7 +100,8 @@ impl LedgerContents {
     }
 }
 
-/// What the ledger in `folder` planned and did not prove gone, in the order it was planned.
+/// The resources in the ledger in `folder` that were planned and not proven gone, in the order in which they were
+/// planned.
 pub fn outstanding(folder: &Path) -> Result<Vec<Resource>, LedgerError> {
     let contents = LedgerContents::read(folder)?;
     Ok(contents
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn torn_lines_announce_nothing_and_hide_nothing() {
+    fn lines_that_were_cut_off_announce_nothing_and_hide_nothing() {
         let (one, two, three) = (line("planned", 1), line("planned", 2), line("planned", 3));
         let torn = &three[..three.len() - 9];
         let text = format!("{one}\n{{\"state\":\"pl\n{two}\n{torn}");
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_version_wrote_is_counted_or_stays_as_it_is() {
+    fn lines_of_a_newer_version_are_counted_or_preserved() {
         let newer =
             r#"{"state":"planned","resource":{"provider":"moon","name":"base 1","payload":[1]}}"#;
         let unknown = r#"{"state":"lent","resource":{"provider":"moon","name":"base 2"}}"#;
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn more_about_a_resource_keeps_its_place() {
+    fn an_update_of_a_resource_keeps_its_position() {
         let text = r#"{"state":"planned","resource":{"provider":"kind","name":"network","payload":{"id":null}}}
 {"state":"planned","resource":{"provider":"kind","name":"cluster"}}
 {"state":"planned","resource":{"provider":"kind","name":"network","payload":{"id":"1"}}}

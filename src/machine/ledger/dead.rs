@@ -1,4 +1,4 @@
-//! Dead runs: those whose lock the kernel has dropped.
+//! Dead runs: runs whose lock the kernel has released.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -17,20 +17,20 @@ pub struct DeadRun {
     pub token: String,
     /// Its private folder.
     pub folder: PathBuf,
-    /// What its ledger says.
+    /// The content of its ledger.
     pub contents: LedgerContents,
-    /// When it last wrote to its ledger, or its folder was made.
+    /// When it last wrote to its ledger, or when its folder was created.
     pub last_seen: SystemTime,
-    /// How long ago that was when it was read.
+    /// How long ago that was when the ledger was read.
     pub age: Duration,
     _lock: Lock,
 }
 
 impl DeadRun {
-    /// Reads the run whose private folder is `folder`; none if it is alive.
+    /// Reads the run whose private folder is `folder`; `None` if the run is alive.
     ///
     /// # Errors
-    /// If the folder can't be read, or if its ledger doesn't begin with the run that the folder is named after.
+    /// If the folder can't be read, or if its ledger belongs to another run than the folder's name says.
     pub fn read(folder: PathBuf) -> Result<Option<Self>, LedgerError> {
         let Some(lock) = Lock::try_share_existing(&folder.join(LOCK))? else {
             return Ok(None);
@@ -49,16 +49,16 @@ impl DeadRun {
         }))
     }
 
-    /// Writes down that `resource` was proven gone, for a run that can't be forgotten yet.
+    /// Records that `resource` was proven gone, for a run that can't be forgotten yet.
     pub fn gone(&self, resource: &Resource) -> Result<(), LedgerError> {
         let path = self.folder.join(FILE);
         let resource = resource.clone();
         let write = || {
             let entry = serde_json::to_string(&LedgerEntry::Gone { resource })?;
             let mut file = OpenOptions::new().append(true).open(&path)?;
-            // The last line may be a torn one; an empty one says nothing.
+            // The last line may have been cut off; the empty line that may result means nothing.
             file.write_all(format!("\n{entry}\n").as_bytes())?;
-            // It was not the run who wrote this.
+            // The run itself didn't write this line.
             file.set_modified(self.last_seen)
         };
         write().map_err(|source| LedgerError::Io {
@@ -67,7 +67,8 @@ impl DeadRun {
         })
     }
 
-    /// Removes its folder, its ledger last: whoever dies on the way has not forgotten what was there.
+    /// Removes the run's folder, and its ledger last: if this process dies halfway, the ledger still lists what may
+    /// exist.
     pub fn forget(self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -90,13 +91,13 @@ impl DeadRun {
     }
 }
 
-/// Whether the run whose token is `run` has a ledger here and is dead.
+/// Whether the run with the token `run` has a ledger here and is dead.
 pub fn is_dead(state: &StateFolder, run: &str) -> Result<bool, LedgerError> {
     let lock = state.run(run).join(LOCK);
     Ok(Lock::try_share_existing(&lock)?.is_some())
 }
 
-/// The dead runs. Skips what it can't read: `gc` reports that.
+/// All dead runs. Entries that can't be read are skipped; `gc` reports them.
 pub fn read_dead(state: &StateFolder) -> Result<Vec<DeadRun>, LedgerError> {
     let read = |folder: PathBuf| {
         let shown = folder.display().to_string();
@@ -108,7 +109,7 @@ pub fn read_dead(state: &StateFolder) -> Result<Vec<DeadRun>, LedgerError> {
     Ok(folders(state)?.into_iter().filter_map(read).collect())
 }
 
-/// What live runs claim, read anew each time: a live run's claim always wins.
+/// The resources that live runs claim, read anew for each question: a live run's claim always wins.
 #[derive(Clone, Debug)]
 pub struct LiveClaims {
     state: StateFolder,
@@ -124,7 +125,7 @@ impl LiveClaims {
         }
     }
 
-    /// The claims of all live runs but `run`.
+    /// The claims of all live runs except `run`.
     pub fn beside(state: &StateFolder, run: &str) -> Self {
         Self {
             except: Some(run.to_owned()),
@@ -132,18 +133,18 @@ impl LiveClaims {
         }
     }
 
-    /// The state folder whose runs they are.
+    /// The state folder of these runs.
     pub fn state(&self) -> &StateFolder {
         &self.state
     }
 
-    /// What live runs claim of one provider's resources now.
+    /// The resources of one provider that live runs claim now.
     pub fn read<P: Payload>(&self) -> Result<Vec<P>, LedgerError> {
         let mut claims = Vec::new();
         for folder in folders(&self.state)? {
             let is_other = self.except.as_deref() != Some(token(&folder));
             if is_other && is_alive(&folder) {
-                // One that has just ended has none.
+                // A run that has just ended has no ledger.
                 let contents = LedgerContents::read(&folder)?;
                 claims.extend(contents.payloads().map(|(_, payload)| payload));
             }
@@ -158,7 +159,7 @@ pub fn is_alive(folder: &Path) -> bool {
     matches!(Lock::try_share_existing(&lock), Ok(None)) && lock.exists()
 }
 
-/// The private folders of all runs, in order. Anything else beside them is not ours and left out.
+/// The private folders of all runs, sorted. Other entries in the same folder aren't ours and are left out.
 pub fn folders(state: &StateFolder) -> Result<Vec<PathBuf>, LedgerError> {
     let runs = state.runs();
     let mut folders = Vec::new();
@@ -181,7 +182,7 @@ pub fn folders(state: &StateFolder) -> Result<Vec<PathBuf>, LedgerError> {
     Ok(folders)
 }
 
-/// Whether a folder is named by a run's token and has its lock. One that can't be looked into may have it.
+/// Whether a folder is named after a run's token and contains its lock. If the folder can't be read, it may be one.
 fn is_run(folder: &Path) -> bool {
     let token = token(folder);
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -190,14 +191,15 @@ fn is_run(folder: &Path) -> bool {
     !token.is_empty() && token.bytes().all(allowed) && has_lock
 }
 
-/// The token of the run whose private folder is `folder`. A dot before it means that the folder is unfinished.
+/// The token of the run whose private folder is `folder`. A leading dot means that the folder is unfinished.
 fn token(folder: &Path) -> &str {
     let name = folder.file_name().and_then(OsStr::to_str);
     let name = name.unwrap_or_default();
     name.strip_prefix('.').unwrap_or(name)
 }
 
-/// Whether `folder` is that of a run: its ledger begins with the run's token, or it was not finished and holds nothing else.
+/// Whether `folder` belongs to a run: its ledger begins with the run's token, or the folder is unfinished and contains
+/// nothing else.
 fn check(folder: &Path, contents: &LedgerContents) -> Result<(), LedgerError> {
     let is_ours = match &contents.owner {
         Some(owner) => owner.run == token(folder),

@@ -1,6 +1,6 @@
-//! The ledger of a run: a line before each resource is made, and one when it is gone.
+//! The ledger of a run: one line before each resource is made, and one when it is gone.
 //!
-//! Whoever finds the ledger of a dead run knows everything that it can have left behind.
+//! The ledger of a dead run lists everything that the run can have left behind.
 
 mod contents;
 mod dead;
@@ -18,18 +18,18 @@ pub use contents::{LedgerContents, Left, outstanding};
 pub use dead::{DeadRun, LiveClaims, folders, is_alive, is_dead, read_dead};
 pub use resource::{HostResource, LedgerEntry, Owner, Payload, Resource};
 
-/// A ledger that can't be kept.
+/// A ledger can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Its file can't be written or read.
+    /// The file can't be written or read.
     #[error("failed to keep the ledger {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It does not begin with the run that its folder is named after.
+    /// The ledger doesn't begin with the run that its folder is named after.
     #[error(
         "{} is not the ledger of a run: remove its folder yourself if you don't need it",
         path.display()
@@ -38,12 +38,12 @@ pub enum LedgerError {
         /// The file.
         path: PathBuf,
     },
-    /// Its lock can't be had.
+    /// The lock can't be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
 
-/// The open ledger of a live run. While it lives, the run counts as alive.
+/// The open ledger of a live run. As long as this value exists, the run counts as alive.
 #[derive(Debug)]
 pub struct Ledger {
     owner: Owner,
@@ -52,7 +52,7 @@ pub struct Ledger {
     _lock: Lock,
 }
 
-/// The file, and whether it ends in the middle of a line.
+/// The file, and whether its last line is incomplete.
 #[derive(Debug)]
 struct Page {
     file: File,
@@ -63,10 +63,10 @@ const FILE: &str = "ledger.ndjson";
 const LOCK: &str = "lock";
 
 impl Ledger {
-    /// Opens the ledger of a new run, and takes the lock that says it is alive.
+    /// Opens the ledger of a new run and takes the lock that marks the run as alive.
     pub fn open(state: &StateFolder, owner: Owner) -> Result<Self, LedgerError> {
         let folder = state.run(&owner.run);
-        // Nobody sees the folder by its name before the lock is held and the first line is written.
+        // The folder gets its name only after the lock is held and the first line is written.
         let unfinished = state.runs().join(format!(".{}", owner.run));
         let error = |source| LedgerError::Io {
             path: folder.join(FILE),
@@ -96,29 +96,29 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// The run's private folder, for kubeconfigs and the like.
+    /// The run's private folder, for kubeconfigs and similar files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The few characters that tell the run's resources from every other's.
+    /// The token that distinguishes the run's resources from those of other runs.
     pub fn run(&self) -> &str {
         &self.owner.run
     }
 
-    /// Writes down that a resource is about to be made; or, if it was planned before, what more is known of it.
+    /// Records that a resource is about to be made, or adds what is known of a resource that was planned before.
     pub fn plan<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
         let resource = self.resource(payload)?;
         self.write(&LedgerEntry::Planned { resource })
     }
 
-    /// Writes down that a resource stays on purpose; `commands` look inside it.
+    /// Records that a resource is kept on purpose, with the `commands` to inspect it.
     pub fn keep<P: Payload>(&self, payload: &P, commands: Vec<String>) -> Result<(), LedgerError> {
         let resource = self.resource(payload)?;
         self.write(&LedgerEntry::Kept { resource, commands })
     }
 
-    /// Writes down that a resource was proven gone.
+    /// Records that a resource was proven gone.
     pub fn gone<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
         let resource = Resource::named(payload);
         self.write(&LedgerEntry::Gone { resource })
@@ -141,8 +141,8 @@ impl Ledger {
         page.write(line).map_err(error)
     }
 
-    /// Ends the run. One that left nothing takes its folder, and with it its ledger, along. One that left something keeps both, and
-    /// what it left is returned.
+    /// Ends the run. If nothing is left, the folder and the ledger in it are removed. Otherwise both stay, and the
+    /// remaining resources are returned.
     pub fn close(self) -> Result<Vec<Left>, LedgerError> {
         let left = LedgerContents::read(&self.folder)?.left;
         if left
@@ -155,7 +155,7 @@ impl Ledger {
             path: self.folder.clone(),
             source,
         })?;
-        // Refused where other runs are in it.
+        // Fails if the folder contains other runs.
         if let Some(runs) = self.folder.parent() {
             drop(fs::remove_dir(runs));
         }
@@ -164,7 +164,7 @@ impl Ledger {
 }
 
 impl Page {
-    /// A line that could not be written whole must not spoil the next one.
+    /// If a line can't be written completely, the next one must still be readable.
     fn write(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         if self.is_torn {
             line.insert(0, b'\n');
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_knows_what_is_left() {
+    fn a_ledger_lists_the_remaining_resources() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_told_from_what_is_left() {
+    fn kept_resources_are_distinguished_from_leftovers() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_run_is_forgotten_whole() {
+    fn a_dead_run_is_forgotten_completely() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_run_is_left_out_and_what_only_looks_like_one_is_an_error() {
+    fn other_entries_are_ignored_and_a_folder_that_only_resembles_a_run_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let runs = state.runs();

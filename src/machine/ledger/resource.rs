@@ -1,4 +1,4 @@
-//! What can be in a ledger. What an entry's payload means, only its provider knows.
+//! The entries of a ledger. Only the provider of an entry can interpret its payload.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,24 +10,25 @@ use serde_json::Value;
 
 use crate::machine::replace::PROCESS;
 
-/// Something that a run makes outside its own process, as its ledger has it. Provider and name tell it from the run's others.
+/// Something that a run makes outside its own process, as recorded in the ledger. Provider and name identify it within
+/// the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
-    /// Who made it, and reclaims it.
+    /// The provider that makes the resource and reclaims it.
     pub provider: String,
-    /// What people call it, such as `folder /tmp/a`.
+    /// The name for people, such as `folder /tmp/a`.
     pub name: String,
-    /// What its provider has to know to reclaim it.
+    /// What the provider needs to know to reclaim the resource.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub payload: Value,
 }
 
-/// What a provider writes into a ledger of one resource.
+/// What a provider records about one resource.
 pub trait Payload: Serialize + DeserializeOwned {
-    /// The provider, as ledgers name it.
+    /// The provider's name in ledgers.
     const PROVIDER: &'static str;
 
-    /// What people call the resource. No other resource of the run and the provider has this name.
+    /// The resource's name for people. It is unique among the provider's resources of the run.
     fn name(&self) -> String;
 }
 
@@ -43,7 +44,7 @@ impl Resource {
         })
     }
 
-    /// The resource of `payload`, without what its provider has to know.
+    /// The resource of `payload`, identified but without the payload itself.
     pub(super) fn named<P: Payload>(payload: &P) -> Self {
         Self {
             provider: P::PROVIDER.to_owned(),
@@ -52,12 +53,12 @@ impl Resource {
         }
     }
 
-    /// Whether `other` is the same resource, whatever is known of it.
+    /// Whether `other` is the same resource, no matter what is known of it.
     pub fn is(&self, other: &Self) -> bool {
         self.provider == other.provider && self.name == other.name
     }
 
-    /// The payload; none if the resource is another provider's.
+    /// The payload; `None` if the resource belongs to another provider.
     ///
     /// # Errors
     /// If this version can't read the payload.
@@ -72,7 +73,7 @@ impl fmt::Display for Resource {
     }
 }
 
-/// What a run makes on the host.
+/// The resources that a run makes on the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum HostResource {
@@ -81,7 +82,7 @@ pub enum HostResource {
         /// Its path.
         path: PathBuf,
     },
-    /// Processes, by the value of [`crate::machine::marked::MARK`] in their environment.
+    /// Processes, identified by the value of [`crate::machine::marked::MARK`] in their environment.
     Processes {
         /// The value.
         mark: String,
@@ -105,26 +106,26 @@ impl Payload for HostResource {
     }
 }
 
-/// Whose ledger it is.
+/// The run that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The few characters that tell the run's resources from every other's.
+    /// The token that distinguishes the run's resources from those of other runs.
     pub run: String,
     /// The run's folder, for reports.
     pub folder: PathBuf,
-    /// The folders of the reports' copies.
+    /// The folders that additional copies of the reports are written to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<PathBuf>,
-    /// What the names of the runner's temporary files have in common, and no other process's.
+    /// The prefix that only this process gives to its temporary files.
     pub process: String,
-    /// When the run began.
+    /// When the run started.
     pub started: Timestamp,
     /// The runner's version.
     pub version: String,
 }
 
 impl Owner {
-    /// A run of this process that begins now and writes its reports to `folder`.
+    /// A run of this process that starts now and writes its reports to `folder`.
     pub fn new(run: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
         Self {
             run: run.into(),
@@ -141,27 +142,27 @@ impl Owner {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum LedgerEntry {
-    /// The first line: whose it is.
+    /// The first line: the run that the ledger belongs to.
     Began {
         /// The run.
         owner: Owner,
     },
-    /// It is about to be made; or, if it was planned before, more is known of it.
+    /// The resource is about to be made; or, if it was planned before, more is known of it.
     Planned {
-        /// What.
+        /// The resource.
         resource: Resource,
     },
-    /// It stays on purpose.
+    /// The resource is kept on purpose.
     Kept {
-        /// What.
+        /// The resource.
         resource: Resource,
-        /// How to look inside.
+        /// The commands to inspect it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         commands: Vec<String>,
     },
-    /// It was proven gone.
+    /// The resource was proven gone.
     Gone {
-        /// What.
+        /// The resource.
         resource: Resource,
     },
 }

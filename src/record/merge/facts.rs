@@ -1,4 +1,4 @@
-//! What is known of a merged run: what its parts agree on, and the sums of what they don't.
+//! The facts of a merged run: the values that its parts share, and the sums of the others.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use super::Part;
 use crate::event::{CellSummary, CommandFacts, FlakyResult, HostFacts, PartFacts, RunFacts};
 use crate::matrix::{CellId, KubernetesVersion, short_hash};
 
-/// How many characters of a hash tell one merge from another of runs that began in the same second.
+/// How many characters of a hash distinguish merges of runs that started in the same second.
 const TOKEN_LENGTH: usize = 5;
 
-/// The facts of the merge of `parts`, of which `owns` says whose word counts for a cell.
+/// The facts of the merge of `parts`; `owns` says which part reports a cell.
 pub(super) fn merged(
     parts: &[Part],
     origins: Vec<PartFacts>,
@@ -57,7 +57,7 @@ pub(super) fn merged(
     }
 }
 
-/// The commands of all parts, which need not be of the same version of the file.
+/// The commands of all parts, which may come from different versions of the matrix file.
 fn commands(parts: &[Part]) -> Vec<CommandFacts> {
     let mut all: Vec<CommandFacts> = Vec::new();
     for command in parts.iter().flat_map(|part| &part.facts.commands) {
@@ -68,13 +68,13 @@ fn commands(parts: &[Part]) -> Vec<CommandFacts> {
     all
 }
 
-/// The order of a matrix: its axes, then repetitions.
+/// The position in the matrix: its axes, then repetitions.
 fn place(cell: &CellSummary) -> (Option<KubernetesVersion>, usize, &str, Option<u32>, &CellId) {
     let version = cell.kubernetes.parse().ok();
     (version, cell.nodes, &cell.config, cell.repetition, &cell.id)
 }
 
-/// The same for the same parts.
+/// The id of the merged run; the same parts always give the same id.
 fn id(parts: &[Part]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -92,7 +92,7 @@ fn id(parts: &[Part]) -> String {
     format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
 }
 
-/// The machine of all parts; where they are several, all of them together.
+/// The machine of all parts; if they ran on several, all machines together.
 fn host(parts: &[Part]) -> HostFacts {
     let mut hosts: Vec<&HostFacts> = Vec::new();
     for part in parts {
@@ -118,18 +118,19 @@ fn host(parts: &[Part]) -> HostFacts {
     }
 }
 
-/// Each text once, in the order in which it first came.
+/// Each text once, in the order of first occurrence.
 fn unique<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let first = texts.filter(|text| seen.insert(*text));
     first.map(str::to_owned).collect()
 }
 
-/// The time in which any of `parts` ran: what ran at once counts once, and the time between them not at all.
+/// The time during which at least one of `parts` ran, in milliseconds: overlapping time counts once, and gaps don't
+/// count.
 pub(super) fn duration_ms(parts: &[Part]) -> u64 {
     let mut sum = 0;
     let mut busy_until = i64::MIN;
-    // They are in the order of their start.
+    // The parts are sorted by their start.
     for part in parts {
         let start = part.started.as_millisecond().max(busy_until);
         let taken = i64::try_from(part.run.duration_ms).unwrap_or(i64::MAX);

@@ -1,4 +1,4 @@
-//! The files of a merged run: every cell's folder from the part that tells of it.
+//! The files of a merged run: the folder of each cell, taken from the part that reports it.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::{Part, Plan};
 
-/// Where cells have their folders, in the folder of a run.
+/// The name of the folder that contains the cells' folders.
 const CELLS: &str = "cells";
 
-/// Copies the folders of the cells of `parts` into the run's folder `to`.
+/// Copies the folders of the cells of `parts` to the folder `to` of the merged run.
 pub fn copy_cells(parts: &[Part], plan: &Plan, to: &Path) -> io::Result<()> {
     let to = to.join(CELLS);
     fs::create_dir_all(&to)?;
@@ -26,7 +26,7 @@ pub fn copy_cells(parts: &[Part], plan: &Plan, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Files and folders; what a link leads to is no part of a run.
+/// Copies files and folders. Links are skipped, because what they point to isn't part of the run.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {

@@ -1,4 +1,4 @@
-//! The events of a merged run: those of its parts that count, in the order of their times. Holds one event a part.
+//! The events of a merged run: the events of its parts that count, sorted by time. Holds one event per part in memory.
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;
@@ -12,10 +12,10 @@ use crate::record::RecordError;
 use crate::record::RecordReader;
 use crate::record::model::CellModel;
 
-/// When, and what.
+/// An event and its time.
 type Moment = (Timestamp, Event);
 
-/// All records of a merged run but the last, which says how it ended.
+/// All events of a merged run except the last one, which states the verdict.
 pub struct Joined<'p> {
     head: std::vec::IntoIter<Moment>,
     parts: Vec<Peekable<PartEvents<'p>>>,
@@ -24,7 +24,7 @@ pub struct Joined<'p> {
 }
 
 impl<'p> Joined<'p> {
-    /// Opens the records of `parts`, as `plan` has sorted them.
+    /// Opens the records of `parts`, in the order of `plan`.
     pub fn open(parts: &'p [Part], plan: &'p Plan) -> Result<Self, RecordError> {
         let first = parts.iter().map(|part| part.started).min();
         let first = first.unwrap_or(Timestamp::UNIX_EPOCH);
@@ -47,7 +47,7 @@ impl<'p> Joined<'p> {
         })
     }
 
-    /// The record of `event`, after all that came before.
+    /// `event` as the last event of the record.
     pub fn closing(&self, event: Event) -> Record {
         self.record((self.last, event))
     }
@@ -61,7 +61,7 @@ impl<'p> Joined<'p> {
         }
     }
 
-    /// The next event of all parts; of several at one time that of the first part.
+    /// The next event of all parts; if several have the same time, the first part's.
     fn earliest(&mut self) -> Option<Result<Moment, RecordError>> {
         let times = self
             .parts
@@ -70,7 +70,7 @@ impl<'p> Joined<'p> {
             .filter_map(|(index, part)| {
                 let at = match part.peek()? {
                     Ok((at, _)) => *at,
-                    // Told at once.
+                    // An error is returned immediately.
                     Err(_) => Timestamp::MIN,
                 };
                 Some((at, index))
@@ -97,7 +97,7 @@ impl Iterator for Joined<'_> {
     }
 }
 
-/// The events of one part that count, and an end for every cell that has none.
+/// The events of one part that count, plus an end for every cell without one.
 struct PartEvents<'p> {
     part: &'p Part,
     index: usize,
@@ -120,7 +120,7 @@ impl<'p> PartEvents<'p> {
         })
     }
 
-    /// `event` as the merged run tells it; none where it says nothing of that.
+    /// `event` as it appears in the merged run; `None` if it doesn't.
     fn told(&mut self, event: Event) -> Option<Event> {
         if let Some(cell) = event.cell() {
             if !self.plan.is_told_by(cell, self.index) {
@@ -136,9 +136,9 @@ impl<'p> PartEvents<'p> {
                 cells.retain(|cell| self.plan.is_told_by(&cell.id, self.index));
                 (!cells.is_empty()).then_some(Event::CellsAdded { cells })
             }
-            // What has run again since is not what the signal cut off.
+            // A cell that has run again since wasn't cut off by the signal.
             Event::Interrupted { .. } => self.is_cut_off.then_some(event),
-            // The merged run has a beginning and an end of its own, and its parts have lost their sessions.
+            // The merged run has its own start and end, and the sessions of its parts are not reported.
             Event::RunStarted { .. } | Event::RunResumed { .. } | Event::RunFinished { .. } => None,
             Event::Notice { .. }
             | Event::RunFailed { .. }
@@ -156,7 +156,8 @@ impl<'p> PartEvents<'p> {
         }
     }
 
-    /// The end that the part's model gives to a cell without one: nothing that other parts did later belongs to it.
+    /// The end that the part's model gives to a cell without one. Later events of other parts don't belong to that
+    /// cell.
     fn missing_end(&mut self) -> Option<Moment> {
         let id = self.open.pop_first()?;
         let mut cells = self.part.run.cells.iter();

@@ -1,6 +1,8 @@
-//! Makes one record of the records of several runs: shards of a selection, tests of one run of a test runner, a run and its rerun.
+//! Merges the records of several runs into one: the shards of a selection, the tests of one run of a test runner, or a
+//! run and its rerun.
 //!
-//! The same parts give the same record, in whatever order they are named. Knows nothing of verdicts: the last event is the caller's.
+//! The same parts give the same record in any order. This module doesn't know verdicts: its caller supplies the last
+//! event.
 
 mod facts;
 mod files;

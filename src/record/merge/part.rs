@@ -1,4 +1,4 @@
-//! A run that is to be merged, read once for what it came to.
+//! A run that takes part in a merge.
 
 use std::path::{Path, PathBuf};
 
@@ -12,18 +12,18 @@ use crate::record::{RecordError, RunModel};
 
 use super::MergeError;
 
-/// A run that is to be merged.
+/// A run that takes part in a merge.
 #[derive(Debug)]
 pub struct Part {
     /// Its folder.
     pub folder: PathBuf,
-    /// What its record says of it.
+    /// Its model.
     pub run: RunModel,
-    /// What was known of it before its first cell.
+    /// Its facts.
     pub facts: RunFacts,
-    /// When it began.
+    /// When it started.
     pub started: Timestamp,
-    /// When its record ends.
+    /// The time of its last event.
     pub ended: Timestamp,
 }
 
@@ -51,18 +51,18 @@ impl Part {
         })
     }
 
-    /// Its events, from the beginning.
+    /// Its events from the start.
     pub(super) fn events(&self) -> Result<RecordReader, RecordError> {
         RecordReader::open(&self.folder.join(FILE_NAME))
     }
 
-    /// What tells it from every other part, and puts parts in order.
+    /// A key that identifies the part and sorts parts.
     pub(super) fn key(&self) -> (Timestamp, &str, Vec<&CellId>) {
         let cells = self.run.cells.iter().map(|cell| &cell.summary.id);
         (self.started, &self.facts.run, cells.collect())
     }
 
-    /// It, or the parts that it was merged from, without the cells for which `is_told` does not hold.
+    /// The part itself, or the parts that it was merged from, without the cells that `is_told` excludes.
     pub(super) fn origins(&self, is_told: impl Fn(&CellId) -> bool) -> Vec<PartFacts> {
         let mut origins = self.facts.parts.clone();
         if origins.is_empty() {
@@ -81,7 +81,7 @@ impl Part {
         origins
     }
 
-    /// The ids of it and of what it was merged from.
+    /// The ids of this run and of the runs that it was merged from.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         let origins = self.facts.parts.iter().map(|part| part.run.as_str());
         origins.chain([self.facts.run.as_str()])

@@ -1,4 +1,5 @@
-//! What the merge of parts comes to before any event is copied: whether they go together, and whose word counts for each cell.
+//! The plan of a merge, made before any event is copied: whether the parts belong together, and which part reports each
+//! cell.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -8,16 +9,16 @@ use crate::event::{PartFacts, RunFacts, Severity};
 use crate::matrix::CellId;
 use crate::record::RecordError;
 
-/// Why runs can't be merged.
+/// Runs can't be merged.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
-    /// There are none.
+    /// There is no run.
     #[error("there is no run to merge in {}", folder.display())]
     Nothing {
-        /// Where they were looked for.
+        /// The folder that was searched.
         folder: PathBuf,
     },
-    /// A record has no beginning.
+    /// A record doesn't contain the start of its run.
     #[error("the run in {} ended before it began", folder.display())]
     NothingBegun {
         /// The run.
@@ -26,7 +27,7 @@ pub enum MergeError {
     /// A record can't be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// What a local run shows is not what a real cluster shows.
+    /// The runs used different providers: a local run doesn't prove what a run on a real cluster proves.
     #[error(
         "the run in {} is of the provider {}, and that in {} of {}",
         one.display(), providers.0, other.display(), providers.1
@@ -34,42 +35,42 @@ pub enum MergeError {
     Providers {
         /// One run.
         one: PathBuf,
-        /// Another one.
+        /// The other run.
         other: PathBuf,
         /// Their providers.
         providers: (String, String),
     },
-    /// Two runs speak for a cell, and neither is a rerun of the other.
+    /// Two runs contain the same cell, and neither is a rerun of the other.
     #[error("the cell {cell} is in {} and in {}", one.display(), other.display())]
     Twice {
         /// The cell.
         cell: CellId,
         /// One run.
         one: PathBuf,
-        /// Another one.
+        /// The other run.
         other: PathBuf,
     },
 }
 
-/// How many missing shards are named.
+/// How many missing shards a message lists.
 const MOST_NAMED: usize = 20;
 
-/// The merge, before any event is copied.
+/// The plan of a merge.
 #[derive(Debug)]
 pub struct Plan {
-    /// What is known of the merged run.
+    /// The facts of the merged run.
     pub facts: RunFacts,
-    /// What there is to know about the merge itself.
+    /// Notices about the merge itself.
     pub notices: Vec<(Severity, String)>,
-    /// Whether every cell that was selected has been told of.
+    /// Whether every selected cell is reported by some part.
     pub is_whole: bool,
-    /// The time in which any of the parts ran, in milliseconds.
+    /// The time during which at least one of the parts ran, in milliseconds.
     pub duration_ms: u64,
     owners: HashMap<CellId, usize>,
 }
 
 impl Plan {
-    /// Sorts `parts` and plans their merge.
+    /// Sorts `parts` and plans the merge.
     pub fn new(parts: &mut [Part]) -> Result<Self, MergeError> {
         parts.sort_by(|one, other| one.key().cmp(&other.key()));
         same_provider(parts)?;
@@ -91,12 +92,12 @@ impl Plan {
         })
     }
 
-    /// Whether the word of the part at `index` counts for `cell`.
+    /// Whether the part at `index` reports `cell`.
     pub fn is_told_by(&self, cell: &CellId, index: usize) -> bool {
         self.owners.get(cell) == Some(&index)
     }
 
-    /// Whether the end of `part`, at `index`, kept a cell from its verdict that no other part has told of.
+    /// Whether `part`, at `index`, was cut off before a cell got its verdict, and no other part reports that cell.
     pub(super) fn is_cut_off(&self, part: &Part, index: usize) -> bool {
         is_cut_off(part, index, &self.owners)
     }
@@ -107,7 +108,7 @@ fn is_cut_off(part: &Part, index: usize, owners: &HashMap<CellId, usize>) -> boo
     cells.any(|cell| owners.get(&cell.summary.id) == Some(&index) && !cell.verdict.is_settled())
 }
 
-/// The processes of one run on one machine as the one run that they are: their times together.
+/// Combines the processes of one run on one machine into one part, with their times added.
 fn together(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
     let mut runs: Vec<PartFacts> = Vec::new();
     for origin in origins {
@@ -136,10 +137,10 @@ fn same_provider(parts: &[Part]) -> Result<(), MergeError> {
     })
 }
 
-/// Which cells are told as which part saw them, and what there is to know about it.
+/// Which part reports each cell, and the notices about that choice.
 type Owners = (HashMap<CellId, usize>, Vec<(Severity, String)>);
 
-/// The first part that has a cell, or the last of its reruns.
+/// For each cell, the first part that contains it, or the last of its reruns.
 fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
     let mut owners: HashMap<CellId, usize> = HashMap::new();
     let mut reruns: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -172,13 +173,13 @@ fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
     Ok((owners, notices.collect()))
 }
 
-/// Whether `part` runs again what is among `parts`.
+/// Whether `part` is a rerun of a run among `parts`.
 fn is_rerun(part: &Part, parts: &[Part]) -> bool {
     let again = part.facts.rerun_of.as_deref();
     again.is_some_and(|run| parts.iter().flat_map(Part::ids).any(|id| id == run))
 }
 
-/// Why shards of a selection are not all of it.
+/// Notices about missing shards of a selection.
 fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     let shards: Vec<_> = origins
         .iter()
@@ -201,7 +202,7 @@ fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     let count = first.count;
     let filled = u32::try_from(first.cells).unwrap_or(u32::MAX).min(count);
     let missing = (1..=filled).filter(|index| !there.contains(index));
-    // The numbers come from the records, and may be as large as they like.
+    // The numbers come from records and may be arbitrarily large.
     let named: Vec<String> = missing
         .take(MOST_NAMED)
         .map(|index| format!("{index}/{count}"))
@@ -217,7 +218,7 @@ fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     lacks
 }
 
-/// Parts that were killed before all of their cells had a verdict.
+/// Notices about parts that were killed before all of their cells had a verdict.
 fn killed(parts: &[Part], owners: &HashMap<CellId, usize>) -> Vec<String> {
     let killed = parts
         .iter()

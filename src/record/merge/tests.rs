@@ -1,4 +1,4 @@
-//! Merged runs, held against the runs that they were made of.
+//! Merged runs, compared with the runs that they consist of.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::record::{RunModel, Sink};
 use crate::report::fixture::{self, MIXED, Plan as CellPlan, Story};
 use crate::report::junit;
 
-/// A run of `plans` in a folder of its own below `place`, begun `after` seconds, with `change` made to its facts.
+/// A run of `plans` in its own folder in `place`, started `after` seconds later, with `change` applied to its facts.
 fn run(
     place: &Path,
     name: &str,
@@ -115,7 +115,7 @@ fn shards_become_one_run_whatever_their_order() {
 }
 
 #[test]
-fn a_shard_that_is_missing_or_of_another_selection_is_told() {
+fn a_shard_that_is_missing_or_belongs_to_another_selection_is_reported() {
     let place = tempfile::tempdir().unwrap();
     let one = run(place.path(), "one", 0, &MIXED[..1], |facts| {
         facts.shard = Some(shard(1, "a"));
@@ -141,7 +141,7 @@ fn a_shard_that_is_missing_or_of_another_selection_is_told() {
 }
 
 #[test]
-fn a_cell_is_told_by_one_run_or_by_its_rerun() {
+fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
     let place = tempfile::tempdir().unwrap();
     let failed = MIXED[2];
     let passes = CellPlan(failed.0, failed.1, failed.2, failed.3, Story::Passes);
@@ -171,7 +171,7 @@ fn a_cell_is_told_by_one_run_or_by_its_rerun() {
 }
 
 #[test]
-fn what_was_cut_off_counts_until_it_has_run_again() {
+fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     let place = tempfile::tempdir().unwrap();
     let cut = MIXED[6];
     let mut records = fixture::killed(&[MIXED[0], cut]);
@@ -218,7 +218,7 @@ fn the_processes_of_one_run_are_one_part() {
 }
 
 #[test]
-fn runs_of_several_providers_are_no_run() {
+fn runs_of_different_providers_are_not_merged() {
     let place = tempfile::tempdir().unwrap();
     let one = run(place.path(), "one", 0, &MIXED[..1], |_| ());
     let two = run(place.path(), "two", 0, &MIXED[1..2], |facts| {
@@ -229,7 +229,7 @@ fn runs_of_several_providers_are_no_run() {
 }
 
 #[test]
-fn numbers_of_shards_beyond_any_run_cost_nothing() {
+fn huge_shard_numbers_are_handled_without_allocating() {
     let place = tempfile::tempdir().unwrap();
     let one = run(place.path(), "one", 0, &MIXED[..1], |facts| {
         let mut last = shard(7, "a");

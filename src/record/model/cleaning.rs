@@ -1,4 +1,4 @@
-//! Cleans what a record brings of foreign text, so that no report has to think of it.
+//! Cleans foreign text in events, so that reports don't have to.
 
 use crate::event::{
     CellFacts, CommandFacts, Evidence, Failure, HostFacts, LikelyCause, LogExcerpt, NodeCounters,
@@ -119,7 +119,7 @@ pub(super) fn cell_facts(raw: &CellFacts) -> CellFacts {
     }
 }
 
-/// Node names in here are what agents registered under, so they may be anything.
+/// The node names are the names that agents registered under, so they can be anything.
 pub(super) fn counters(raw: &NodeCounters) -> NodeCounters {
     let nodes = raw.nodes.iter();
     NodeCounters {

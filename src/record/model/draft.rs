@@ -1,4 +1,4 @@
-//! A cell and its attempts as far as their records went; then what has no end gets one.
+//! A cell and its attempts while events are folded. At the end, whatever has no end gets one.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::event::{
 use crate::matrix::{CellId, Phase};
 use crate::record::xml_text::clean;
 
-/// A cell as far as its records went.
+/// A cell, according to the events so far.
 #[derive(Clone)]
 pub(super) struct CellDraft {
     pub(super) summary: CellSummary,
@@ -20,11 +20,11 @@ pub(super) struct CellDraft {
     host: Option<String>,
     earlier: Vec<CellModel>,
     end: Option<CellEnd>,
-    /// When it ended, or the session in which it did not.
+    /// When the cell ended, or when the session in which it didn't end was over.
     ended: Option<Timestamp>,
 }
 
-/// An attempt at a cell as far as its records went.
+/// An attempt at a cell, according to the events so far.
 #[derive(Clone, Default)]
 pub(super) struct AttemptDraft {
     pub(super) facts: Option<CellFacts>,
@@ -40,7 +40,7 @@ pub(super) struct AttemptDraft {
     phases: BTreeMap<Stage, PhaseDraft>,
 }
 
-/// How a cell, or an attempt at it, ended.
+/// How a cell or an attempt ended.
 #[derive(Clone)]
 pub(super) struct CellEnd {
     verdict: CellVerdict,
@@ -52,10 +52,10 @@ pub(super) struct CellEnd {
 /// A phase, or a command after it.
 pub(super) type Stage = (Phase, Option<String>);
 
-/// A phase as far as its records went.
+/// A phase, according to the events so far.
 #[derive(Clone)]
 enum PhaseDraft {
-    /// With its last words.
+    /// The phase is running; with its last progress message.
     Open(Option<String>),
     Closed(Box<PhaseModel>),
 }
@@ -81,7 +81,8 @@ impl CellDraft {
         }
     }
 
-    /// A new attempt. What was said of one that was neither retried nor finished counts for nothing: the run was killed in it.
+    /// Starts a new attempt. An attempt that was neither retried nor finished is dropped, because the run was killed
+    /// during it.
     pub(super) fn begin(
         &mut self,
         number: u32,
@@ -115,7 +116,7 @@ impl CellDraft {
         self.ended = Some(at);
     }
 
-    /// The session ended at `last`. Without a new start, that is where the cell ended, too.
+    /// Marks that the session ended at `last`. If the cell isn't started again, it ended at that time, too.
     pub(super) fn cut_off(&mut self, last: Timestamp) {
         if self.end.is_none() {
             self.ended.get_or_insert(last);
@@ -135,7 +136,7 @@ impl CellDraft {
         }
     }
 
-    /// The end of a cell that the run did not live to see.
+    /// The end of a cell whose end isn't in the record.
     fn missing_end(&self, last: Timestamp) -> CellEnd {
         let first = self.earlier.first().and_then(|attempt| attempt.started);
         let reason = match (self.attempt.started, first) {
@@ -281,8 +282,8 @@ fn why_not_reached(end: &CellEnd) -> String {
     }
 }
 
-/// An interrupted cell is red in a phase: if none was cut off, in the first that was not reached. What the file turned off
-/// was not to be reached.
+/// Marks the phase in which an interrupted cell stopped: the one that was cut off, or else the first one that wasn't
+/// reached. A phase that the matrix file turns off would not have been reached anyway.
 fn mark_interruption(phases: &mut [PhaseModel]) {
     if phases.iter().any(PhaseModel::is_red) {
         return;

@@ -1,19 +1,19 @@
-//! Why a cell is red: one fault a red phase, or one of the cell's own where no phase says it.
+//! The reasons why a cell failed: one fault per failed phase, or one fault of the cell itself if no phase failed.
 
 use super::{CellModel, PhaseModel, PhaseOutcome};
 use crate::event::Failure;
 
-/// One reason of a red cell.
+/// One reason why a cell failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fault<'a> {
     /// The cell.
     pub cell: &'a CellModel,
-    /// The phase; none where the cell is red and no phase of it is.
+    /// The phase; `None` if the cell failed without a failed phase.
     pub phase: Option<&'a PhaseModel>,
 }
 
 impl CellModel {
-    /// Why it is red; empty where it is not. Never empty where it is, so that no red cell goes without a word.
+    /// The faults of the cell. Never empty for a cell that failed, so that no failed cell is reported without a reason.
     pub fn faults(&self) -> Vec<Fault<'_>> {
         let red = self.phases.iter().filter(|phase| phase.is_red());
         let mut faults: Vec<_> = red
@@ -33,23 +33,23 @@ impl CellModel {
 }
 
 impl<'a> Fault<'a> {
-    /// The failure, where that is what it is.
+    /// The failure, if the fault is one.
     pub fn failure(&self) -> Option<&'a Failure> {
         self.phase.and_then(PhaseModel::failure)
     }
 
-    /// Where: `k8s-1.30-n1-fast in cluster`.
+    /// The cell and the phase: `k8s-1.30-n1-fast in cluster`.
     pub fn place(&self) -> String {
         format!("{}{}", self.cell.summary.id, self.phase_place())
     }
 
-    /// Where in the cell: ` in cluster`; empty for what is the cell's own.
+    /// The phase within the cell, as in ` in cluster`; empty if the fault belongs to the cell itself.
     pub fn phase_place(&self) -> String {
         self.phase
             .map_or(String::new(), |phase| format!(" in {}", phase.name()))
     }
 
-    /// What: `product: counter-not-met`; for what is no failure, the cell's verdict.
+    /// The kind of fault: `product: counter-not-met`, or the cell's verdict if the fault isn't a failure.
     pub fn kind(&self) -> String {
         match self.failure() {
             Some(failure) => failure_kind(failure),
@@ -57,7 +57,7 @@ impl<'a> Fault<'a> {
         }
     }
 
-    /// Why, in one sentence.
+    /// The reason, in one sentence.
     pub fn sentence(&self) -> String {
         if let Some(failure) = self.failure() {
             return failure.message.clone();
@@ -79,7 +79,7 @@ impl<'a> Fault<'a> {
     }
 }
 
-/// `product: counter-not-met`.
+/// The class and symptom of a failure: `product: counter-not-met`.
 pub fn failure_kind(failure: &Failure) -> String {
     format!("{}: {}", failure.class(), failure.symptom)
 }

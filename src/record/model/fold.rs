@@ -1,4 +1,4 @@
-//! The fold: records in, model out, one after the other, so that a record need not be in memory. Every event says what it changes.
+//! The fold from events to the model, one event at a time, so that a record doesn't have to fit in memory.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts, Severity}
 use crate::matrix::CellId;
 use crate::record::xml_text::clean;
 
-/// A run as far as its records went.
+/// A run, according to the events so far.
 #[derive(Clone, Default)]
 pub struct Folding {
     run: RunModel,
-    /// The machine of the session that is told of.
+    /// The machine of the current session.
     host: Option<String>,
     session: Session,
     cells: Vec<CellDraft>,
@@ -22,7 +22,7 @@ pub struct Folding {
     last: Option<Timestamp>,
 }
 
-/// The time of one process that worked on the run, and of those before it.
+/// The duration of the current process of the run, and of those before it.
 #[derive(Clone, Default)]
 struct Session {
     before_ms: u64,
@@ -41,7 +41,7 @@ impl Session {
 }
 
 impl Folding {
-    /// Takes the run's next record.
+    /// Applies the next event.
     pub fn take(&mut self, record: &Record) {
         let at = record.at;
         self.run.started.get_or_insert(at);
@@ -50,7 +50,7 @@ impl Folding {
         self.last = Some(at);
     }
 
-    /// What the records come to.
+    /// The model of all events so far.
     pub fn finish(mut self) -> RunModel {
         let Some(last) = self.last else {
             return self.run;
@@ -173,7 +173,8 @@ impl Folding {
         self.run.facts = Some(cleaning::run_facts(facts));
     }
 
-    /// What was cut off before stays cut off where it was, unless it begins again; how the run ended before counts for nothing.
+    /// Starts a new session. A cell that was cut off before stays cut off unless it starts again; the earlier verdict
+    /// of the run no longer counts.
     fn resume(&mut self, facts: &SessionFacts, at: Timestamp) {
         let before = self.last.unwrap_or(at);
         self.session = Session {
@@ -194,7 +195,8 @@ impl Folding {
         });
     }
 
-    /// What is said after the end is about its reports, not about the run; what a session says again is said already.
+    /// Adds a notice. A notice after the end of the run is about its reports and is dropped, and so is one that an
+    /// earlier session has added already.
     fn notice(&mut self, severity: Severity, text: &str) {
         let notice = Notice {
             severity,
@@ -211,7 +213,7 @@ impl Folding {
         }
     }
 
-    /// The draft of `id`, which the run's facts need not have named.
+    /// The draft of `id`, which the run's facts may not contain.
     fn cell(&mut self, id: &CellId) -> &mut CellDraft {
         let next = self.cells.len();
         let place = *self.places.entry(id.clone()).or_insert(next);

@@ -1,7 +1,8 @@
-//! What a run came to, folded from its records: the one source of JUnit, tables, Markdown and HTML.
+//! The model of a run, folded from its events: the only input of JUnit, tables, Markdown and HTML.
 //!
-//! A pure function of the records. Holds for torn records too: what has no end is `interrupted`. All text in here is
-//! clean (see [`XmlText`](super::XmlText)), so that no log can speak to a terminal through a report.
+//! The model is a pure function of the events. It also exists for incomplete records: whatever has no end is
+//! `interrupted`. All text in it is clean (see [`XmlText`](super::XmlText)), so that no log can send escape sequences
+//! to a terminal through a report.
 
 mod cleaning;
 mod draft;
@@ -23,39 +24,39 @@ pub use fold::Folding;
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunModel {
-    /// What was known before the first cell; none where the record does not reach that far.
+    /// What was known before the first cell; `None` if the record ends earlier.
     pub facts: Option<RunFacts>,
-    /// When it began; none for an empty record.
+    /// When the run started; `None` for an empty record.
     pub started: Option<Timestamp>,
-    /// How long it took in milliseconds, every session of it together; up to the last record where it was killed.
+    /// How long the run took in milliseconds, all sessions together; up to the last event if the run was killed.
     pub duration_ms: u64,
-    /// When it went on after it had been killed or interrupted.
+    /// The later sessions, if the run was resumed.
     pub resumed: Vec<ResumedModel>,
-    /// How it ended; none where it was killed.
+    /// How the run ended; `None` if it was killed.
     pub verdict: Option<RunVerdict>,
-    /// The signal that asked it to end.
+    /// The signal that ended the run.
     pub signal: Option<Termination>,
-    /// What there is to know about it.
+    /// Notices about the run.
     pub notices: Vec<Notice>,
-    /// Failures that belong to no cell.
+    /// Failures that don't belong to a cell.
     pub failures: Vec<Failure>,
-    /// The selected cells, in their order.
+    /// The selected cells, in matrix order.
     pub cells: Vec<CellModel>,
 }
 
 /// A later session of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResumedModel {
-    /// When it began.
+    /// When it started.
     pub at: Timestamp,
-    /// What is known of it.
+    /// The facts of the session.
     pub facts: SessionFacts,
 }
 
-/// Something to know about a run.
+/// A notice about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// How important.
+    /// Its severity.
     pub severity: Severity,
     /// The text, which may have several lines.
     pub text: String,
@@ -64,99 +65,99 @@ pub struct Notice {
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellModel {
-    /// What the run knew of it before.
+    /// What was known of the cell before it started.
     pub summary: CellSummary,
-    /// Which attempt the rest is about, from 1.
+    /// The number of the attempt that the other fields describe, starting at 1.
     pub attempt: u32,
-    /// The attempts before it, the first one first, each as the cell that it would have been.
+    /// The earlier attempts, in order, each in the form of a cell.
     pub earlier: Vec<Self>,
-    /// The name of the machine that it ran on, once it was started.
+    /// The name of the machine that it ran on, if it was started.
     pub host: Option<String>,
-    /// The name of its cluster, once it was started.
+    /// The name of its cluster, if it was started.
     pub cluster: Option<String>,
     /// When it was started.
     pub started: Option<Timestamp>,
-    /// How it ended.
+    /// Its verdict.
     pub verdict: CellVerdict,
-    /// Why, where it is not green.
+    /// The reason, if it didn't pass.
     pub reason: Option<String>,
-    /// How long it took in milliseconds, earlier attempts included.
+    /// How long it took in milliseconds, including earlier attempts.
     pub duration_ms: u64,
-    /// What the machine was doing when it ended.
+    /// The load of the machine when the cell ended.
     pub load: Option<MachineLoad>,
-    /// What is known of its cluster.
+    /// Facts about its cluster.
     pub facts: Option<CellFacts>,
     /// Every phase of the suite, in order, each followed by its commands.
     pub phases: Vec<PhaseModel>,
-    /// Its counters at the end.
+    /// Its last counters.
     pub counters: Option<NodeCounters>,
-    /// Where its time went beside the phases.
+    /// The steps that took time within the phases.
     pub steps: Vec<Step>,
-    /// The commands that look into what was kept of it; empty where nothing was.
+    /// The commands to inspect its cluster, if it was kept.
     pub kept: Vec<String>,
-    /// Diagnostics files, relative to the run's folder.
+    /// The diagnostics files, relative to the run's folder.
     pub diagnostics: Vec<String>,
-    /// What is quoted of them.
+    /// Excerpts from these files.
     pub quotes: Vec<LogExcerpt>,
 }
 
 /// One phase of a cell, or a command after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhaseModel {
-    /// Which.
+    /// The phase.
     pub phase: Phase,
     /// The command after the phase, if it is not the phase itself.
     pub command: Option<String>,
-    /// Really, or simulated by the provider.
+    /// Whether the phase really ran or was simulated by the provider.
     pub execution: Execution,
     /// How it ended.
     pub outcome: PhaseOutcome,
-    /// When it began, in milliseconds after the cell's start; none where it did not.
+    /// When it started, in milliseconds after the start of the cell; `None` if it didn't.
     pub start_ms: Option<u64>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// What was checked and held.
+    /// The checks that held.
     pub evidence: Vec<Evidence>,
-    /// Things to know that change no verdict.
+    /// Warnings, which don't change the verdict.
     pub warnings: Vec<String>,
-    /// The end of what a command printed that passed.
+    /// Excerpts from the output of a command that passed.
     pub logs: Vec<LogExcerpt>,
 }
 
 /// How a phase ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PhaseOutcome {
-    /// All of it held.
+    /// All checks held.
     Passed,
-    /// Something did not.
+    /// A check didn't hold.
     Failed(Failure),
-    /// It was not looked at, for that reason.
+    /// The phase was skipped, for this reason.
     Skipped(String),
-    /// The run ended in the middle of it. Its last words, where it had any.
+    /// The run ended during the phase. With its last progress message, if there was one.
     Interrupted(Option<String>),
 }
 
-/// How many cells ended how.
+/// How many cells ended with each verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Green.
+    /// Passed on the first attempt.
     pub passed: usize,
-    /// Green, but not at the first attempt.
+    /// Passed on a retry.
     pub flaky: usize,
-    /// Product failures that count.
+    /// Failed because of the product.
     pub failed: usize,
-    /// Infrastructure or configuration failures that count.
+    /// Failed because of the infrastructure or the configuration.
     pub broken: usize,
-    /// Red cells that are allowed to be.
+    /// Failed, but allowed to fail.
     pub allowed: usize,
     /// Not started.
     pub skipped: usize,
-    /// Without an end.
+    /// Interrupted.
     pub interrupted: usize,
 }
 
 impl RunModel {
-    /// Folds `records`, which are those of one run in their order.
+    /// Folds `records`, the events of one run in order.
     pub fn new<'r>(records: impl IntoIterator<Item = &'r Record>) -> Self {
         let mut folding = Folding::default();
         for record in records {
@@ -165,7 +166,7 @@ impl RunModel {
         folding.finish()
     }
 
-    /// Whether no Kubernetes was exercised.
+    /// Whether the run used the local provider, without Kubernetes.
     pub fn is_local(&self) -> bool {
         self.facts
             .as_ref()
@@ -173,7 +174,7 @@ impl RunModel {
             == Some(ProviderChoice::Local)
     }
 
-    /// What every cell does, in order: the phases by themselves, the commands by their names.
+    /// The stages of every cell in order: the phases, and the commands by name.
     pub fn stages(&self) -> Vec<(Phase, Option<&str>)> {
         let commands = self.facts.iter().flat_map(|facts| &facts.commands);
         let commands: Vec<_> = commands.collect();
@@ -187,12 +188,12 @@ impl RunModel {
         Phase::ALL.into_iter().flat_map(after).collect()
     }
 
-    /// How many cells ended how.
+    /// The verdicts of all cells, counted.
     pub fn tally(&self) -> Tally {
         Tally::of(&self.cells)
     }
 
-    /// The cells that were repeated: each with its id in the matrix, and how its repetitions ended.
+    /// The repeated cells: the id in the matrix and the counted verdicts of the repetitions.
     pub fn repeated(&self) -> Vec<(&str, Tally)> {
         let mut cells: BTreeMap<&str, Vec<&CellModel>> = BTreeMap::new();
         for cell in &self.cells {
@@ -206,7 +207,7 @@ impl RunModel {
 }
 
 impl Tally {
-    /// Counts `cells`.
+    /// Counts the verdicts of `cells`.
     pub fn of<'c>(cells: impl IntoIterator<Item = &'c CellModel>) -> Self {
         let mut tally = Self::default();
         for cell in cells {
@@ -226,7 +227,7 @@ impl Tally {
         tally
     }
 
-    /// How many there are.
+    /// The number of cells.
     pub const fn total(self) -> usize {
         let green = self.passed + self.flaky;
         green + self.failed + self.broken + self.allowed + self.skipped + self.interrupted
@@ -234,7 +235,7 @@ impl Tally {
 }
 
 impl CellModel {
-    /// Whether it neither passed nor was left out.
+    /// Whether the cell neither passed nor was skipped.
     pub fn is_red(&self) -> bool {
         match self.verdict {
             CellVerdict::Failed | CellVerdict::Broken | CellVerdict::Interrupted => true,
@@ -242,38 +243,38 @@ impl CellModel {
         }
     }
 
-    /// Whether it passed, but not at the first attempt.
+    /// Whether the cell passed on a retry.
     pub fn is_flaky(&self) -> bool {
         self.verdict == CellVerdict::Flaky
     }
 
-    /// The id of the cell in the matrix, whichever repetition of it this is.
+    /// The id of the cell in the matrix, the same for all repetitions.
     pub fn id_in_matrix(&self) -> &str {
         let id = self.summary.id.as_str();
         id.split_once('#').map_or(id, |(cell, _)| cell)
     }
 
-    /// When its first attempt began.
+    /// When its first attempt started.
     pub fn began(&self) -> Option<Timestamp> {
         self.attempts().find_map(|attempt| attempt.started)
     }
 
-    /// Every attempt, the first one first; this is the last.
+    /// Every attempt in order; `self` is the last one.
     pub fn attempts(&self) -> impl Iterator<Item = &Self> {
         self.earlier.iter().chain([self])
     }
 
-    /// The phase in which it went wrong.
+    /// The phase in which the cell failed.
     pub fn red_phase(&self) -> Option<&PhaseModel> {
         self.phases.iter().find(|phase| phase.is_red())
     }
 
-    /// All that was looked at, whether it held or not.
+    /// The evidence of all phases, whether it held or not.
     pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
         self.phases.iter().flat_map(PhaseModel::all_evidence)
     }
 
-    /// The name of a node without the cluster's in front of it.
+    /// The name of a node without the name of its cluster.
     pub fn short_node<'a>(&self, node: &'a str) -> &'a str {
         let rest = self
             .cluster
@@ -284,12 +285,12 @@ impl CellModel {
 }
 
 impl PhaseModel {
-    /// The name of the command, or else of the phase.
+    /// The name of the command, or of the phase.
     pub fn name(&self) -> &str {
         self.command.as_deref().unwrap_or(self.phase.name())
     }
 
-    /// Whether it failed or was cut off.
+    /// Whether the phase failed or was interrupted.
     pub fn is_red(&self) -> bool {
         match self.outcome {
             PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
@@ -297,7 +298,7 @@ impl PhaseModel {
         }
     }
 
-    /// Why it failed.
+    /// The failure, if the phase failed.
     pub fn failure(&self) -> Option<&Failure> {
         match &self.outcome {
             PhaseOutcome::Failed(failure) => Some(failure),
@@ -305,7 +306,7 @@ impl PhaseModel {
         }
     }
 
-    /// What did not hold, then what did.
+    /// All evidence: what didn't hold first.
     pub fn all_evidence(&self) -> impl Iterator<Item = &Evidence> {
         let failed = self.failure().map_or(&[][..], |failure| &failure.evidence);
         failed.iter().chain(&self.evidence)

@@ -1,11 +1,11 @@
-//! The fold, above all of records that are not as a whole run leaves them.
+//! The fold, in particular of incomplete and unusual records.
 
 use super::*;
 use crate::event::{Event, Record};
 use crate::report::fixture::Mark;
 use crate::report::fixture::{self, MIXED, Plan, Story};
 
-/// The records of one cell with that story, those left out that `unwanted` names.
+/// The model of one cell with `story`, without the events that `unwanted` selects.
 fn one_cell(story: Story, unwanted: fn(&Event) -> bool) -> CellModel {
     let mut records = fixture::killed(&[Plan("1.34", 1, "fast", false, story)]);
     records.retain(|record| !unwanted(&record.event));
@@ -13,7 +13,7 @@ fn one_cell(story: Story, unwanted: fn(&Event) -> bool) -> CellModel {
 }
 
 #[test]
-fn every_cell_and_phase_is_what_the_table_says() {
+fn every_cell_and_phase_ends_as_the_table_says() {
     let run = RunModel::new(&fixture::mixed());
     assert_eq!(run.cells.len(), MIXED.len());
     for (plan, cell) in MIXED.iter().zip(&run.cells) {
@@ -39,7 +39,7 @@ fn every_cell_and_phase_is_what_the_table_says() {
 }
 
 #[test]
-fn phases_are_placed_in_their_cell() {
+fn phases_start_within_their_cell() {
     let run = RunModel::new(&fixture::mixed());
     let starts: Vec<_> = run.cells[1].phases[1..4]
         .iter()
@@ -62,7 +62,7 @@ fn a_cell_that_was_not_reached_is_skipped() {
 }
 
 #[test]
-fn an_interruption_that_cut_no_phase_is_told_in_the_next() {
+fn an_interruption_between_phases_belongs_to_the_next_phase() {
     let cut = Story::IsCutOffIn(Phase::Readiness);
     let cell = one_cell(cut, |event| {
         matches!(
@@ -77,7 +77,7 @@ fn an_interruption_that_cut_no_phase_is_told_in_the_next() {
 }
 
 #[test]
-fn a_red_cell_is_never_without_a_fault() {
+fn a_failed_cell_always_has_a_fault() {
     let broken = Story::Fails(Phase::Cluster, crate::event::Symptom::ClusterNotUp);
     let cell = one_cell(broken, |event| matches!(event, Event::PhaseFinished { .. }));
     assert_eq!(cell.verdict, CellVerdict::Broken);
@@ -103,7 +103,7 @@ fn attempts_are_cells_of_their_own() {
     assert!(run.cells[8].duration_ms > first.duration_ms);
 }
 
-/// The records of the flaky cell up to and with the first event for which `is_last` holds.
+/// The flaky cell's events up to and including the first one that `is_last` selects.
 fn flaky_cell_until(is_last: fn(&Event) -> bool) -> CellModel {
     let mut records = fixture::killed(&MIXED[8..]);
     let end = records.iter().position(|record| is_last(&record.event));
@@ -122,7 +122,7 @@ fn a_run_that_was_killed_between_two_attempts_keeps_the_first() {
 }
 
 #[test]
-fn what_was_said_of_an_attempt_that_the_run_was_killed_in_counts_for_nothing() {
+fn an_attempt_during_which_the_run_was_killed_is_dropped() {
     let mut records = fixture::killed(&MIXED[6..7]);
     let whole = fixture::killed(&[Plan("1.36", 3, "default", false, Story::Passes)]);
     records.extend(whole.into_iter().skip(1));
@@ -131,7 +131,7 @@ fn what_was_said_of_an_attempt_that_the_run_was_killed_in_counts_for_nothing() {
     assert!(cell.earlier.is_empty() && cell.red_phase().is_none());
 }
 
-/// `records`, and then those of a later session: an hour after, with the same numbers.
+/// `records` followed by those of a later session, which starts an hour later and repeats the sequence numbers.
 fn resumed(mut records: Vec<Record>, later: &[Record]) -> Vec<Record> {
     let last = records.last().unwrap().clone();
     let RunFacts { host, .. } = match &records[0].event {
@@ -199,7 +199,7 @@ fn a_phase_may_fail_before_its_cell_was_started() {
 }
 
 #[test]
-fn no_text_of_a_record_reaches_a_report_uncleaned() {
+fn all_text_of_a_record_is_cleaned() {
     let mut records: Vec<Record> = fixture::mixed();
     records.extend(records.last().cloned().map(|last| Record {
         event: Event::Notice {
