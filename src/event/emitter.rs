@@ -1,4 +1,4 @@
-//! The way of events from those who know them to the one dispatcher that writes them down.
+//! How events get from the code that observes them to the one dispatcher that records them.
 
 use std::io;
 
@@ -7,51 +7,51 @@ use tokio::sync::mpsc;
 
 use super::Event;
 
-/// What was said, and when.
+/// A message to the dispatcher, with its time.
 pub type Stamped = (Timestamp, Said);
 
-/// What reaches the dispatcher.
+/// A message to the dispatcher.
 #[derive(Debug)]
 pub enum Said {
-    /// Something happened in the run.
+    /// An event of the run.
     Event(Box<Event>),
-    /// A file of the run's output could not be written. It changes no verdict.
+    /// A file of the run's output could not be written. This doesn't change the verdict.
     Unwritten {
-        /// What, for a sentence.
+        /// What could not be written, as part of a sentence.
         what: String,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// Everything has been said. Whoever folds the events knows the verdict, and says the last event.
+    /// The run is over. The dispatcher folds the events, so it determines the verdict and adds the last event.
     End {
         /// How long the run took, in milliseconds.
         duration_ms: u64,
     },
 }
 
-/// Says events. Cheap to clone; never waits and never fails: a run whose dispatcher is gone has nobody left to tell.
+/// Emits events. Cheap to clone. Emitting never waits and never fails: if the dispatcher is gone, the event is dropped.
 #[derive(Clone, Debug)]
 pub struct Emitter(mpsc::UnboundedSender<Stamped>);
 
 impl Emitter {
-    /// An emitter and where its events arrive.
+    /// An emitter, and the receiver of its events.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Stamped>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self(sender), receiver)
     }
 
-    /// Says that `event` happens now.
+    /// Emits `event` with the current time.
     pub fn emit(&self, event: Event) {
         self.say(Said::Event(Box::new(event)));
     }
 
-    /// Says that `what` could not be written into the run's folder.
+    /// Reports that `what` could not be written to the run's folder.
     pub fn unwritten(&self, what: impl Into<String>, error: io::Error) {
         let what = what.into();
         self.say(Said::Unwritten { what, error });
     }
 
-    /// Says that the run ends now, after `duration_ms` milliseconds.
+    /// Reports that the run ends now, after `duration_ms` milliseconds.
     pub fn end(&self, duration_ms: u64) {
         self.say(Said::End { duration_ms });
     }

@@ -1,6 +1,6 @@
-//! The one table that says what class a failure is of and whether waiting longer could help.
+//! The table of all failures: their class, and whether waiting longer could help.
 //!
-//! Everything that can go wrong in a cell is a [`Symptom`]; class and permanence follow from it alone.
+//! Everything that can go wrong in a cell is a [`Symptom`], which alone determines class and permanence.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::matrix::Expectation;
 
-/// Whose fault a failure is.
+/// What is responsible for a failure.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureClass {
-    /// The agent broke the contract.
+    /// The agent violated the contract.
     Product,
-    /// Manifests or matrix.
+    /// The manifests or the matrix file are wrong.
     Configuration,
-    /// Docker, kind, network, image pull, the machine, the mock.
+    /// Docker, kind, the network, an image pull, the machine or the mock failed.
     Infrastructure,
 }
 
 impl FailureClass {
-    /// The word in reports.
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Product => "product",
@@ -40,35 +40,35 @@ impl fmt::Display for FailureClass {
     }
 }
 
-/// Declares [`Symptom`] together with its table, so that no row can be without a class or a name.
+/// Declares [`Symptom`] together with its table, so that every row has a class and a name.
 macro_rules! symptoms {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, $class:ident, at_once: $at_once:literal; )+) => {
-        /// What was seen to go wrong. The variants and their classes are one table.
+        /// The kind of a failure. The variants and their classes form one table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Symptom {
             $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+
         }
 
         impl Symptom {
-            /// Every symptom.
+            /// All symptoms.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Its name in reports and records.
+            /// The name in reports and records.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// What it is, in a sentence or two.
+            /// The meaning, in a sentence or two.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start()),+ }
             }
 
-            /// Whose fault it is.
+            /// The class of this failure.
             pub const fn class(self) -> FailureClass {
                 match self { $(Self::$variant => FailureClass::$class),+ }
             }
 
-            /// Whether it ends its phase at once, because waiting longer can't help.
+            /// Whether the failure ends its phase at once, because waiting longer can't help.
             pub const fn fails_at_once(self) -> bool {
                 match self { $(Self::$variant => $at_once),+ }
             }
@@ -77,85 +77,85 @@ macro_rules! symptoms {
 }
 
 symptoms! {
-    /// The agent's process ended: once after readiness, or three times before it. The ends that the suite causes don't count.
+    /// The agent's process ended: once after readiness, or three times before it. Restarts by the suite don't count.
     AgentCrashed = "agent-crashed", Product, at_once: true;
     /// The agent's liveness probe fails, so the kubelet is about to kill the agent.
     AgentUnhealthy = "agent-unhealthy", Product, at_once: true;
-    /// The agent was killed for using more memory than its limit.
+    /// The agent was killed because it exceeded its memory limit.
     AgentOutOfMemory = "agent-out-of-memory", Product, at_once: true;
-    /// The agent's readiness probe did not answer well in time.
+    /// The agent's readiness probe did not succeed in time.
     AgentNotReady = "agent-not-ready", Product, at_once: false;
-    /// A counter did not come to what is expected of it.
+    /// A counter did not reach what is expected of it.
     CounterNotMet = "counter-not-met", Product, at_once: false;
-    /// A counter went past an exact expectation.
+    /// A counter exceeded an exact expectation.
     CounterExceeded = "counter-exceeded", Product, at_once: true;
-    /// The nodes that report are not the cluster's nodes.
+    /// The nodes that report are not the nodes of the cluster.
     WrongNodes = "wrong-nodes", Product, at_once: false;
-    /// A request body lacks what it must have.
+    /// A request body lacks required content.
     BadBody = "bad-body", Product, at_once: true;
-    /// An agent did not come back from a restart as it must.
+    /// An agent did not recover from its restart as required.
     RestartNotMet = "restart-not-met", Product, at_once: false;
-    /// A command of the matrix file ended with another exit code than 0, or was not done in time.
+    /// A command of the matrix file timed out or exited with a code other than 0.
     CommandFailed = "command-failed", Product, at_once: true;
 
-    /// The matrix, an option or a file that they name can't be used.
+    /// The matrix file, an option or a file that they name can't be used.
     BadConfiguration = "bad-configuration", Configuration, at_once: true;
-    /// A manifest can't be read or lacks what a run needs.
+    /// A manifest can't be read, or lacks something that a run needs.
     BadManifest = "bad-manifest", Configuration, at_once: true;
-    /// The API server refused an object, or does not know one of its fields.
+    /// The API server rejected an object, or doesn't know one of its fields.
     ObjectRefused = "object-refused", Configuration, at_once: true;
-    /// An object names a Secret, ConfigMap or account that is not there.
+    /// An object refers to a Secret, ConfigMap or account that doesn't exist.
     DanglingReference = "dangling-reference", Configuration, at_once: true;
-    /// No node takes the pod.
+    /// The pod can't be scheduled to any node.
     Unschedulable = "unschedulable", Configuration, at_once: true;
     /// `expect` names a counter that the mock doesn't report.
     CounterUnreported = "counter-unreported", Configuration, at_once: true;
-    /// The kubelet can't make the container from its description.
+    /// The kubelet can't create the container from its specification.
     ContainerConfig = "container-config", Configuration, at_once: true;
-    /// The manifests name an image that is not on the node, or that no registry has under that name.
+    /// The manifests name an image that is not on the node and that no registry has.
     ImageNameUnusable = "image-name-unusable", Configuration, at_once: true;
 
-    /// The container engine does not answer.
+    /// The container engine does not respond.
     EngineGone = "engine-gone", Infrastructure, at_once: true;
-    /// The API server does not answer any more.
+    /// The API server no longer responds.
     ApiServerGone = "api-server-gone", Infrastructure, at_once: false;
     /// A program that the provider needs is missing or does not work.
     ToolMissing = "tool-missing", Infrastructure, at_once: true;
-    /// The cluster did not come up.
+    /// The cluster did not start.
     ClusterNotUp = "cluster-not-up", Infrastructure, at_once: true;
-    /// The cluster runs another version or has other nodes than was asked for.
+    /// The cluster has another version or other nodes than requested.
     ClusterDiffers = "cluster-differs", Infrastructure, at_once: true;
     /// A node or a core pod did not become ready.
     NodeNotReady = "node-not-ready", Infrastructure, at_once: false;
-    /// The kubelet, container runtime or network of a ready node did not start a pod.
+    /// The kubelet, the container runtime or the network of a ready node did not start a pod.
     PodNotStarted = "pod-not-started", Infrastructure, at_once: false;
-    /// A node is short of memory, disk or process ids.
+    /// A node is short of memory, disk space or process ids.
     NodePressure = "node-pressure", Infrastructure, at_once: true;
-    /// The node image is not there and can't be pulled.
+    /// The node image does not exist locally and can't be pulled.
     NodeImageMissing = "node-image-missing", Infrastructure, at_once: true;
     /// An image can't be built.
     ImageBuildFailed = "image-build-failed", Infrastructure, at_once: true;
     /// An image can't be pulled.
     ImagePullFailed = "image-pull-failed", Infrastructure, at_once: true;
-    /// An image can't be brought onto a node, or is another one there.
+    /// An image can't be loaded onto a node, or the node has another image with that name.
     ImageLoadFailed = "image-load-failed", Infrastructure, at_once: true;
-    /// The mock did not become available, or ended.
+    /// The mock did not become available, or its process ended.
     MockUnavailable = "mock-unavailable", Infrastructure, at_once: false;
-    /// The mock was restarted, and its counters are lost.
+    /// The mock was restarted, so its counters are lost.
     MockRestarted = "mock-restarted", Infrastructure, at_once: true;
-    /// The mock can't be reached any more.
+    /// The connection to the mock was lost.
     ForwardLost = "forward-lost", Infrastructure, at_once: false;
-    /// The machine is too small, or a limit of it too low.
+    /// The machine is too small, or one of its limits is too low.
     MachineTooSmall = "machine-too-small", Infrastructure, at_once: true;
-    /// No port of the range is free.
+    /// No port in the range is free.
     NoPortFree = "no-port-free", Infrastructure, at_once: true;
     /// A file or folder of the run can't be read or written.
     FilesystemFailed = "filesystem-failed", Infrastructure, at_once: true;
     /// A program could not be started.
     ProcessFailed = "process-failed", Infrastructure, at_once: true;
-    /// Something of the cell is still there after clean-up.
+    /// Something that belongs to the cell still exists after clean-up.
     CleanupIncomplete = "cleanup-incomplete", Infrastructure, at_once: false;
-    /// The runner itself has a bug. It is nobody else's, and has an exit code of its own.
+    /// The runner has a bug. This has its own exit code.
     RunnerBug = "runner-bug", Infrastructure, at_once: true;
 }
 
@@ -165,32 +165,32 @@ impl fmt::Display for Symptom {
     }
 }
 
-/// One thing that was looked at: what should have been, what was, and where.
+/// One check: what was expected, what was found, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
-    /// The node it concerns; none where it concerns the cell.
+    /// The node that was checked; absent if the check concerns the whole cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// What was looked at, such as `audit_count`.
+    /// What was checked, such as `audit_count`.
     pub subject: String,
-    /// What it should be, such as `>= 1`.
+    /// The expectation, such as `>= 1`.
     pub expected: String,
-    /// What it was, such as `0`.
+    /// The value that was found, such as `0`.
     pub seen: String,
-    /// Whether that is as it should be.
+    /// Whether the value meets the expectation.
     pub holds: bool,
 }
 
 impl Evidence {
-    /// What is expected if anything will do.
+    /// The expectation if every value is accepted.
     pub const NOT_CHECKED: &str = Expectation::NOT_CHECKED;
 
-    /// Whether anything was expected of what was looked at.
+    /// Whether there was an expectation other than [`Self::NOT_CHECKED`].
     pub fn is_checked(&self) -> bool {
         self.expected != Self::NOT_CHECKED
     }
 
-    /// That nothing of `subject` is left; what still is there is named.
+    /// Evidence that nothing of `subject` is left, or the names of what is left.
     pub fn none_left(subject: impl Into<String>, left: &[String]) -> Self {
         Self {
             node: None,
@@ -206,54 +206,54 @@ impl Evidence {
     }
 }
 
-/// The lines of a log that matter to a failure.
+/// The lines of a log that matter for a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogExcerpt {
-    /// Whose log, such as `plexd on plexd-e2e-…-worker`.
+    /// The source of the log, such as `plexd on plexd-e2e-…-worker`.
     pub source: String,
-    /// The lines, oldest first, as they came, with a mark where some are left out.
+    /// The lines, oldest first and unchanged, with a mark for each gap.
     pub lines: Vec<String>,
-    /// The file that has the log, relative to the run's folder; none where it is not kept.
+    /// The file that contains the whole log, relative to the run's folder; absent if the log was not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
-/// What most likely caused a failure, by a rule that was seen to apply.
+/// The most likely cause of a failure, according to a rule whose evidence was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LikelyCause {
     /// The name of the rule.
     pub rule: String,
-    /// The cause, in a sentence.
+    /// The cause, in one sentence.
     pub message: String,
-    /// The line of a log, or the words of Kubernetes, that the rule applies to.
+    /// The line of a log, or the message of Kubernetes, that the rule matched.
     pub line: String,
-    /// The YAML or the command that fixes it.
+    /// The YAML or the command that fixes the cause.
     pub fix: String,
 }
 
 /// Why a phase failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
-    /// What was seen; class and permanence follow from it.
+    /// The kind of failure, which determines class and permanence.
     pub symptom: Symptom,
-    /// One sentence for a person who has only this line.
+    /// One sentence that can be understood without the rest.
     pub message: String,
-    /// What to do about it, where that is known.
+    /// What to do about it, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// What most likely caused it, where a rule applies.
+    /// The most likely cause, if a rule matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likely_cause: Option<Box<LikelyCause>>,
-    /// What did not hold.
+    /// The checks that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
-    /// Logs that matter.
+    /// Excerpts from the relevant logs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogExcerpt>,
 }
 
 impl Failure {
-    /// A failure with nothing but its sentence.
+    /// A failure with only a message.
     pub fn new(symptom: Symptom, message: impl Into<String>) -> Self {
         Self {
             symptom,
@@ -265,21 +265,21 @@ impl Failure {
         }
     }
 
-    /// Says what to do about it.
+    /// Adds what to do about the failure.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// Adds what did not hold.
+    /// Adds failed checks.
     #[must_use]
     pub fn with_evidence(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
         self.evidence.extend(evidence);
         self
     }
 
-    /// Adds a log.
+    /// Adds a log excerpt.
     #[must_use]
     pub fn with_log(mut self, source: impl Into<String>, lines: Vec<String>) -> Self {
         self.logs.push(LogExcerpt {
@@ -290,7 +290,7 @@ impl Failure {
         self
     }
 
-    /// Whose fault it is.
+    /// The class of this failure.
     pub const fn class(&self) -> FailureClass {
         self.symptom.class()
     }
@@ -308,7 +308,7 @@ impl std::error::Error for Failure {}
 mod tests {
     use super::*;
 
-    /// The documented table, row by row: a change of class is a change of what exit codes mean.
+    /// The documented table, row by row: changing a class changes the meaning of exit codes.
     #[test]
     fn every_symptom_has_its_documented_class() {
         let of = |class| -> Vec<&str> {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_class_configuration_fails_at_once() {
+    fn configuration_failures_end_their_phase_at_once() {
         for symptom in Symptom::ALL {
             if symptom.class() == FailureClass::Configuration {
                 assert!(symptom.fails_at_once(), "{symptom}");
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_survive_the_record() {
+    fn names_are_unique_and_can_be_read_back() {
         let mut names: Vec<_> = Symptom::ALL.iter().map(|symptom| symptom.name()).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,7 +1,8 @@
-//! What happens in a run, as serialisable, versioned events: the runner says them, the reports read them.
+//! Everything that happens in a run, as serializable and versioned events: the runner emits them, the reports read
+//! them.
 //!
-//! Nothing here runs anything or formats anything. Every report is a function of the recorded events alone,
-//! so whatever a report shows has to be in here.
+//! This room runs nothing and formats nothing. Every report is a function of the recorded events, so everything that a
+//! report shows has to be part of an event.
 
 mod emitter;
 mod failure;

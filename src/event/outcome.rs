@@ -1,4 +1,4 @@
-//! How phases, cells and runs end.
+//! The ways in which phases, cells and runs end.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::{Evidence, Failure, FailureClass, LogExcerpt};
 use crate::matrix::Phase;
 
-/// How a phase's work was done on this provider.
+/// Whether a phase really ran on this provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Execution {
-    /// Really.
+    /// The phase really ran.
     Run,
-    /// The provider has no such thing; it did what stands for it.
+    /// The provider has no such thing and simulated the phase.
     Simulated,
 }
 
@@ -23,47 +23,47 @@ pub enum Execution {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum PhaseStatus {
-    /// All of it held.
+    /// All checks held.
     Passed,
-    /// Something did not.
+    /// A check failed.
     Failed {
-        /// What.
+        /// The failure.
         failure: Failure,
     },
-    /// It was not looked at.
+    /// The phase was skipped.
     Skipped {
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
 
-/// A phase that has ended, or a command after it.
+/// A phase, or a command after it, that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseResult {
-    /// Which.
+    /// The phase.
     pub phase: Phase,
-    /// The command of the matrix file that has ended after the phase, if it is not the phase itself.
+    /// The command of the matrix file; absent if this is the phase itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Really, or simulated by the provider.
+    /// Whether the phase really ran or was simulated by the provider.
     pub execution: Execution,
-    /// How.
+    /// How it ended.
     pub status: PhaseStatus,
-    /// How long it took, in milliseconds, without the time in which the run was stopped.
+    /// How long it took, in milliseconds, without the time during which the run was stopped.
     pub duration_ms: u64,
-    /// What was checked and held, for the report; what did not hold is in the failure.
+    /// The checks that held. The checks that failed are part of the failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
-    /// Things to know that change no verdict.
+    /// Warnings, which don't change the verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The end of what a command printed that passed; a failure brings its own.
+    /// An excerpt from the output of a command that passed. The excerpts of a failure are part of the failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogExcerpt>,
 }
 
 impl PhaseResult {
-    /// The name of the command, or else of the phase.
+    /// The name of the command, or of the phase.
     pub fn name(&self) -> &str {
         self.command.as_deref().unwrap_or(self.phase.name())
     }
@@ -77,20 +77,20 @@ impl PhaseResult {
 pub enum CellVerdict {
     /// Every phase passed.
     Passed,
-    /// Every phase passed, but not at the first attempt.
+    /// Every phase passed, on a retry.
     Flaky,
-    /// The product broke the contract.
+    /// The product violated the contract.
     Failed,
-    /// Infrastructure or configuration kept the suite from its verdict.
+    /// An infrastructure or configuration failure prevented a verdict on the product.
     Broken,
-    /// It was not started.
+    /// The cell was not started.
     Skipped,
-    /// The run was interrupted before it ended.
+    /// The run was interrupted before the cell ended.
     Interrupted,
 }
 
 impl CellVerdict {
-    /// The word in reports.
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -102,7 +102,7 @@ impl CellVerdict {
         }
     }
 
-    /// Whether the suite came to it, rather than the end of the run: whoever goes on with the run keeps it.
+    /// Whether the verdict is the suite's own and not caused by the end of the run; `--resume` keeps such a verdict.
     pub const fn is_settled(self) -> bool {
         match self {
             Self::Passed | Self::Flaky | Self::Failed | Self::Broken => true,
@@ -110,7 +110,7 @@ impl CellVerdict {
         }
     }
 
-    /// The verdict that a failure of that class gives.
+    /// The verdict for a failure of this class.
     pub const fn of_class(class: FailureClass) -> Self {
         match class {
             FailureClass::Product => Self::Failed,
@@ -125,7 +125,7 @@ impl fmt::Display for CellVerdict {
     }
 }
 
-/// What ended the run before its cells had ended.
+/// What ended a run early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Termination {
@@ -133,12 +133,12 @@ pub enum Termination {
     Interrupt,
     /// SIGTERM, or a closed terminal.
     Terminate,
-    /// The time that the run was given is up.
+    /// The run's time limit (`--run-timeout`) was reached.
     RunTimeout,
 }
 
 impl Termination {
-    /// The signal's name, or the option's.
+    /// The name of the signal or of the option.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Interrupt => "SIGINT",
@@ -152,49 +152,49 @@ impl Termination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum RunVerdict {
-    /// A signal ended it, or its time was up before its cells had ended. A signal comes before all others; a time-out comes after the
-    /// failures that were seen until then.
+    /// A signal ended the run, or its time limit was reached before its cells had ended. A signal takes precedence over
+    /// everything else; a time limit doesn't hide the failures seen before.
     Interrupted {
-        /// Which.
+        /// What ended it.
         by: Termination,
     },
-    /// A cell that counts has a product failure.
+    /// A cell has a product failure and isn't allowed to fail.
     ProductFailure,
-    /// A cell that counts passed on a retry only, and the run was told that this is a failure.
+    /// A cell passed only on a retry, and the run counts that as a failure.
     FlakyFailure,
-    /// A cell that counts has a failure of class configuration.
+    /// A cell has a configuration failure and isn't allowed to fail.
     ConfigurationFailure,
-    /// A cell that counts has a failure of class infrastructure.
+    /// A cell has an infrastructure failure and isn't allowed to fail.
     InfrastructureFailure,
-    /// No cell, or every cell skipped.
+    /// There were no cells, or every cell was skipped.
     NothingToDo,
-    /// A bug in the runner.
+    /// The runner has a bug.
     RunnerBug,
-    /// All passed.
+    /// Every cell that counts passed.
     Passed,
 }
 
-/// The counters of one node, or of all together: name to value, in the mock's names.
+/// The counters of one node, or of all nodes together: the mock's name and the value.
 pub type CounterTable = BTreeMap<String, u64>;
 
-/// The counters that a cell's mock had in the end.
+/// The last counters of a cell's mock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeCounters {
-    /// Summed.
+    /// The sums over all nodes.
     pub total: CounterTable,
-    /// Per node, by the name it registered under.
+    /// The counters of each node, by the name that it registered under.
     pub nodes: BTreeMap<String, CounterTable>,
 }
 
-/// How a cell went.
+/// How a cell or an attempt ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CellEnd {
-    /// What failed, the first failure first.
+    /// The failures, in order.
     pub failures: Vec<Failure>,
     /// The phase of the first failure.
     pub failed_in: Option<Phase>,
-    /// Clean-up could not prove that nothing is left.
+    /// Whether clean-up couldn't prove that nothing is left.
     pub left_behind: bool,
-    /// A signal came, or the run's time was up, before the last phase had ended.
+    /// Whether a signal or the run's time limit came before the end of the last phase.
     pub interrupted: bool,
 }

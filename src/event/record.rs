@@ -1,4 +1,4 @@
-//! The record of a run: one event a line, versioned, stamped and numbered.
+//! The record of a run: one event per line, with version, time and number.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -8,15 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{CellVerdict, Failure, NodeCounters, PhaseResult, RunVerdict, Termination};
 use crate::matrix::{CellId, FlakyResult, Phase};
 
-/// The version of the record's format. A reader refuses a record of a newer one.
+/// The version of the record's format. A reader rejects a record of a newer version.
 pub const VERSION: u32 = 1;
 
 /// One line of `events.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
-    /// [`VERSION`] at the time of writing.
+    /// The version of the format.
     pub version: u32,
-    /// 0 for the first event of a run, then one more each.
+    /// The number of the event, starting at 0.
     pub sequence: u64,
     /// When it happened.
     pub at: Timestamp,
@@ -24,12 +24,12 @@ pub struct Record {
     pub event: Event,
 }
 
-/// What an event says that was written before cells could be retried.
+/// The attempt of an event that was written before cells could be retried.
 const fn first_attempt() -> u32 {
     1
 }
 
-/// What happened.
+/// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Event {
@@ -38,153 +38,154 @@ pub enum Event {
         /// Everything that is known before the first cell.
         facts: RunFacts,
     },
-    /// A run that was killed or interrupted goes on, in another process. Cells that had a verdict of their own keep it; the others
-    /// begin again.
+    /// A run that was killed or interrupted is resumed by another process. Cells that had ended with a verdict of their
+    /// own keep it; the others start again.
     RunResumed {
-        /// What may differ from the session before.
+        /// The facts that may differ between sessions.
         facts: SessionFacts,
     },
-    /// Something to know that belongs to the run and to no cell.
+    /// A notice about the run as a whole.
     Notice {
-        /// How important.
+        /// The severity.
         severity: Severity,
         /// One sentence or a few lines.
         text: String,
     },
-    /// Cells that join the run after its beginning: the next round of a run that repeats until something fails.
+    /// Cells are added to the run after its start: the next round of a run that repeats until a cell fails.
     CellsAdded {
-        /// Which, in their order.
+        /// The cells, in order.
         cells: Vec<CellSummary>,
     },
-    /// A cell begins, or begins again. What was said of it before belongs to the attempt before, where that was retried; where it was
-    /// not, the run was killed in the middle of it, and it counts for nothing.
+    /// A cell starts, or starts again. If the attempt before was retried, the earlier events of the cell belong to it.
+    /// Otherwise the run was killed during that attempt, which doesn't count.
     CellStarted {
-        /// Which.
+        /// The cell.
         cell: CellId,
         /// The name of its cluster.
         cluster: String,
-        /// Which attempt, from 1.
+        /// The number of the attempt, starting at 1.
         #[serde(default = "first_attempt")]
         attempt: u32,
     },
-    /// What is known of a cell's cluster, once it is known.
+    /// Facts about a cell's cluster, as soon as they are known.
     CellFacts {
-        /// Which cell.
+        /// The cell.
         cell: CellId,
-        /// What.
+        /// The facts.
         facts: CellFacts,
     },
-    /// A phase begins, or a command after it.
+    /// A phase, or a command after it, starts.
     PhaseStarted {
-        /// Of which cell.
+        /// The cell.
         cell: CellId,
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// The command of the matrix file, if it is not the phase itself.
+        /// The command of the matrix file; absent if this is the phase itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         command: Option<String>,
     },
-    /// How far a phase is, for people who watch.
+    /// The progress of a phase, for display.
     PhaseProgress {
-        /// Of which cell.
+        /// The cell.
         cell: CellId,
-        /// Which.
+        /// The phase.
         phase: Phase,
         /// A few words.
         text: String,
     },
-    /// A phase has ended, or a command after it.
+    /// A phase, or a command after it, has ended.
     PhaseFinished {
-        /// Of which cell.
+        /// The cell.
         cell: CellId,
-        /// How.
+        /// The result.
         result: PhaseResult,
     },
     /// Diagnostics were written.
     Diagnostics {
-        /// Of which cell.
+        /// The cell.
         cell: CellId,
         /// The files, relative to the run's folder.
         files: Vec<String>,
-        /// What the report quotes of them.
+        /// Excerpts from these files, for the reports.
         quotes: Vec<super::LogExcerpt>,
     },
-    /// The counters that a cell's mock had, read for the last time.
+    /// The last counters of a cell's mock.
     Counters {
-        /// Of which cell.
+        /// The cell.
         cell: CellId,
         /// The counters.
         counters: NodeCounters,
     },
-    /// A cell's place stays after its end, as it is.
+    /// A cell's cluster is kept after its end, as it is.
     CellKept {
-        /// Of which cell.
+        /// The cell.
         cell: CellId,
-        /// By which people look inside, and in the end take it away.
+        /// The commands to inspect the cluster and to delete it.
         commands: Vec<String>,
     },
-    /// Where a cell's time went: work that overlaps phases, measured by the provider.
+    /// The steps of a cell that overlap phases, measured by the provider.
     Timings {
-        /// Of which cell.
+        /// The cell.
         cell: CellId,
         /// The steps, in order of their start.
         steps: Vec<Step>,
     },
-    /// An attempt at a cell ended red, and another one follows. What was said of the cell since its start belongs to this attempt.
+    /// An attempt at a cell failed, and another one follows. The events of the cell since its last start belong to this
+    /// attempt.
     CellRetried {
-        /// Which.
+        /// The cell.
         cell: CellId,
-        /// Which attempt ended, from 1.
+        /// The number of the attempt that failed, starting at 1.
         attempt: u32,
-        /// How.
+        /// Its verdict.
         verdict: CellVerdict,
-        /// Why, where that is known.
+        /// The reason, if it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
         /// How long it took, in milliseconds.
         duration_ms: u64,
-        /// What the machine was doing when it ended.
+        /// The load of the machine when it ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         load: Option<MachineLoad>,
-        /// How long the next attempt waits, in milliseconds.
+        /// The delay before the next attempt, in milliseconds.
         wait_ms: u64,
     },
     /// A cell has ended, or was never started.
     CellFinished {
-        /// Which.
+        /// The cell.
         cell: CellId,
-        /// How.
+        /// Its verdict.
         verdict: CellVerdict,
-        /// Why, where it is not green: the first failure, or the reason of the skip.
+        /// The reason, if the cell didn't pass: the first failure, or why it was skipped.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// How long it took in milliseconds, every attempt and the waits between them included.
+        /// How long it took in milliseconds, including earlier attempts and the delays between them.
         duration_ms: u64,
-        /// What the machine was doing when it ended; none for a cell that was never started.
+        /// The load of the machine when it ended; absent if the cell was never started.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         load: Option<MachineLoad>,
     },
-    /// A signal asked the run to end, or its time is up.
+    /// A signal, or the run's time limit, ends the run.
     Interrupted {
-        /// Which.
+        /// Which of them.
         by: Termination,
     },
-    /// A failure that belongs to the run and to no cell.
+    /// A failure of the run as a whole.
     RunFailed {
-        /// What.
+        /// The failure.
         failure: Failure,
     },
-    /// The last event of every run that ended on its own feet.
+    /// The last event of every run that wasn't killed.
     RunFinished {
-        /// How.
+        /// The verdict.
         verdict: RunVerdict,
-        /// How long it took, in milliseconds.
+        /// How long the run took, in milliseconds.
         duration_ms: u64,
     },
 }
 
 impl Event {
-    /// The cell that it is about; none where it is about the run.
+    /// The cell that the event concerns; `None` if it concerns the run.
     pub const fn cell(&self) -> Option<&CellId> {
         match self {
             Self::CellStarted { cell, .. }
@@ -209,17 +210,17 @@ impl Event {
     }
 }
 
-/// How important a notice is.
+/// The severity of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// Good to know.
+    /// For information.
     Info,
-    /// Worth a look.
+    /// A possible problem.
     Warning,
 }
 
-/// A text that becomes a path. One that is no plain name leads elsewhere.
+/// Reads a text that becomes part of a path, and rejects any text that isn't a plain file name.
 fn file_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     const MOST: usize = 255;
     let name = String::deserialize(deserializer)?;
@@ -233,38 +234,38 @@ fn file_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Er
     Ok(name)
 }
 
-/// What is known of a run before its first cell.
+/// The facts of a run that are known before its first cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunFacts {
-    /// The run's id, which is also its folder's name.
+    /// The run's id, which is also the name of its folder.
     #[serde(deserialize_with = "file_name")]
     pub run: String,
     /// The runner's version.
     pub runner: String,
-    /// The matrix file, as it was named.
+    /// The matrix file, as given.
     pub matrix: String,
-    /// The filters, as they were given.
+    /// The filters, as given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
     /// `kind`, `local` or `existing`.
     pub provider: String,
-    /// Why that one, where it was not asked for by name.
+    /// Why this provider was chosen, if it wasn't requested by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_reason: Option<String>,
     /// How many cells run at once.
     pub jobs: usize,
-    /// What a cell that passed on a retry counts for.
+    /// How a cell that passed on a retry counts.
     #[serde(default)]
     pub flaky_result: FlakyResult,
     /// The machine.
     pub host: HostFacts,
-    /// The run whose cells that were not green this one runs again.
+    /// The run whose failed cells this run repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
-    /// A hash over the matrix file and everything that selected the cells: a run goes on only where it is the same.
+    /// A hash of the matrix file and of everything that selects cells. A run can be resumed only if it is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection_digest: Option<String>,
-    /// Which part of the selection this run is, where it was split over machines.
+    /// Which shard of the selection this run is, if the selection is split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardFacts>,
     /// The runs that were merged into this one.
@@ -273,14 +274,14 @@ pub struct RunFacts {
     /// The commands of the matrix file, which every cell runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<CommandFacts>,
-    /// The selected cells, in their order.
+    /// The selected cells, in order.
     pub cells: Vec<CellSummary>,
 }
 
 /// A command of the matrix file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandFacts {
-    /// Its name, which no other command and no phase has.
+    /// Its name, which differs from those of all phases and other commands.
     pub name: String,
     /// The phase that it follows.
     pub after: Phase,
@@ -289,17 +290,17 @@ pub struct CommandFacts {
 /// One shard of a selection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShardFacts {
-    /// Which, from 1.
+    /// The number of the shard, starting at 1.
     pub index: u32,
-    /// Of how many.
+    /// How many shards there are.
     pub count: u32,
-    /// How many cells the whole selection has: shards of a higher number are empty.
+    /// How many cells the whole selection has. Shards with a higher number are empty.
     pub cells: usize,
-    /// A hash over the whole selection and its estimates: shards that belong together have the same.
+    /// A hash of the whole selection and its estimates, which is the same for all shards of one selection.
     pub digest: String,
 }
 
-/// A run that was merged into another.
+/// A run that was merged into another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartFacts {
     /// Its id.
@@ -311,14 +312,14 @@ pub struct PartFacts {
     pub shard: Option<ShardFacts>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// The cells that are told as it saw them.
+    /// The cells whose results come from this run.
     pub cells: Vec<CellId>,
 }
 
-/// What is known of a session that goes on with a run.
+/// The facts of a session that resumes a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionFacts {
-    /// What tells the session's resources from every other's.
+    /// The token that distinguishes the session's resources from all others.
     #[serde(deserialize_with = "file_name")]
     pub token: String,
     /// The runner's version.
@@ -329,18 +330,18 @@ pub struct SessionFacts {
     pub host: HostFacts,
 }
 
-/// The machine that a run ran on.
+/// The machine of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostFacts {
     /// Its name.
     pub name: String,
     /// Operating system and architecture, such as `linux x86_64`.
     pub platform: String,
-    /// Processors that the run may use.
+    /// The number of processors that the run may use.
     pub cpus: usize,
-    /// Memory in bytes; 0 where it can't be told.
+    /// Memory in bytes; 0 if it isn't known.
     pub memory_bytes: u64,
-    /// Container engine and kind, with their versions, where they are used.
+    /// The versions of the container engine and of kind, if they are used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
 }
@@ -359,54 +360,55 @@ pub struct CellSummary {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// A red result does not change the exit code.
+    /// Whether the cell is allowed to fail without changing the exit code.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_failure: bool,
-    /// Which repetition of its cell it is, from 1; none in a run that repeats nothing.
+    /// The number of the repetition, starting at 1; absent if the run doesn't repeat cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition: Option<u32>,
 }
 
-/// What the machine was doing when a cell ended: an overloaded one makes failures that are nobody's.
+/// The load of the machine when a cell ended: overload causes failures that aren't the product's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineLoad {
-    /// The load average over one minute, in hundredths: 250 are two and a half processes that run or want to.
+    /// The load average over one minute, in hundredths: 250 means that 2.5 processes were running or runnable.
     pub average_hundredths: u64,
-    /// The share of the last ten seconds in which something waited for a processor, in percent; none where the kernel does not tell.
+    /// CPU pressure: the share of the last ten seconds in which at least one process waited for a processor, in
+    /// percent; absent if the kernel doesn't report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_pressure_percent: Option<u64>,
-    /// Memory that was free to use, in bytes.
+    /// Available memory, in bytes.
     pub memory_available_bytes: u64,
-    /// Cells of this run that ran then, this one included.
+    /// How many cells of this run were running, including this one.
     pub cells: usize,
 }
 
-/// What is known of a cell's cluster.
+/// Facts about a cell's cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CellFacts {
-    /// What the API server says it is; none where no Kubernetes was exercised.
+    /// The version that the API server reports; absent if there is no Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_version: Option<String>,
     /// The nodes, control plane first.
     pub nodes: Vec<String>,
-    /// The agent's image, with its digest, or the program that stands for it.
+    /// The agent's image with its digest, or the local program.
     pub agent: String,
-    /// The mock's.
+    /// The mock's image with its digest, or the local program.
     pub mock: String,
     /// The address at which the mock is reached from the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What was changed of kind's defaults.
+    /// The changes to kind's defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tuning: Vec<String>,
 }
 
-/// A piece of work that may overlap phases.
+/// A step that may overlap phases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
-    /// What.
+    /// Its name.
     pub name: String,
-    /// When it began, in milliseconds after the cell's start.
+    /// When it began, in milliseconds after the start of the cell.
     pub start_ms: u64,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
@@ -423,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_plain_file_name_is_refused() {
+    fn a_name_that_is_not_a_plain_file_name_is_rejected() {
         let longest = "n".repeat(255);
         for name in ["a", "2026-01-01T00-00-00Z-abcde", "...", &longest] {
             assert_eq!(file_name(name), Ok(name.to_owned()));
@@ -439,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_from_before_retries_is_of_the_first_attempt() {
+    fn an_event_without_an_attempt_belongs_to_the_first_attempt() {
         let event = json!({"type": "cell-started", "cell": "k8s-1.36-n1-default", "cluster": "c"});
         let event: Event = serde_json::from_value(event).unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! Which lines are quoted, within a budget: the most important ones first, then back into their order.
+//! Selects lines within a budget: the most important ones first, then sorted back into their order.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -10,9 +10,9 @@ use super::written::{Log, Written, gap, gap_size};
 /// A line that could be quoted.
 pub(super) struct Line<'l> {
     text: &'l str,
-    /// Without the escape sequences of colours.
+    /// The line without color escape sequences.
     pub(super) plain: Cow<'l, str>,
-    /// Which it is of the whole log, from 0.
+    /// Its number in the whole log, starting at 0.
     number: usize,
     pub(super) is_usage: bool,
 }
@@ -27,12 +27,12 @@ impl Line<'_> {
     }
 }
 
-/// The lines of each process's beginning.
+/// How many lines of each process's start are quoted.
 const FIRST_LINES: usize = 2;
-/// The processes whose beginnings are quoted: the last ones.
+/// How many processes have their start quoted: the last ones.
 const BEGINNINGS: usize = 5;
 
-/// At most `budget` lines of `log`, gaps and all.
+/// An excerpt of `log` of at most `budget` lines, including the marks for gaps.
 pub fn excerpt(log: &Log, budget: usize) -> Vec<String> {
     match &log.problem {
         Some(problem) => vec![problem.clone()],
@@ -40,7 +40,7 @@ pub fn excerpt(log: &Log, budget: usize) -> Vec<String> {
     }
 }
 
-/// At most `budget` lines of an excerpt.
+/// A shorter excerpt of an excerpt, of at most `budget` lines.
 pub fn shortened(lines: &[String], budget: usize) -> Vec<String> {
     if lines.len() <= budget {
         return lines.to_vec();
@@ -48,13 +48,13 @@ pub fn shortened(lines: &[String], budget: usize) -> Vec<String> {
     Quote::again(lines).fit(budget)
 }
 
-/// What can be quoted of a log.
+/// The lines of a log that can be quoted.
 pub(super) struct Quote<'l> {
     lines: Vec<Line<'l>>,
     /// How many lines the log has.
     total: usize,
     telling: Vec<Telling>,
-    /// The first lines of the processes, by their places, the last process first.
+    /// The indexes of the first lines of each process, the last process first.
     beginnings: Vec<usize>,
 }
 
@@ -77,7 +77,7 @@ impl<'l> Quote<'l> {
         quote
     }
 
-    /// The lines of an excerpt, whose gaps stay what they are.
+    /// The lines of an excerpt, in which existing gaps are kept.
     fn again(lines: &'l [String]) -> Self {
         let mut quote = Self::empty();
         for text in lines {
@@ -125,26 +125,26 @@ impl<'l> Quote<'l> {
             .extend(found.into_iter().map(|one| one.moved(place)));
     }
 
-    /// The line that says best what went wrong: the worst one, and of several the last one.
+    /// The line that best says what went wrong: the most severe one, and the last one of several.
     pub(super) fn reason(&self) -> Option<String> {
         let worst = self.telling.iter().filter(|one| one.rank > Rank::Weak);
         let worst = worst.max_by_key(|one| (one.rank, one.line))?;
         Some(worst.sentence(&self.lines))
     }
 
-    /// The lines that are no usage text, without colours.
+    /// The lines that aren't part of a usage text, without colors.
     pub(super) fn spoken(&self) -> Vec<String> {
         let lines = self.lines.iter().filter(|line| line.is_quotable());
         lines.map(|line| line.plain.trim().to_owned()).collect()
     }
 
-    /// The last line that is no usage text.
+    /// The last line that isn't part of a usage text.
     pub(super) fn last_words(&self) -> Option<&str> {
         let line = self.lines.iter().rev().find(|line| line.is_quotable())?;
         Some(line.plain.trim())
     }
 
-    /// What says something went wrong, the worst first; what was said in the same words before comes last.
+    /// The lines that say what went wrong, the most severe first. Lines that repeat an earlier one come last.
     fn by_importance(&self) -> Vec<&Telling> {
         let mut sorted: Vec<&Telling> = self.telling.iter().collect();
         sorted.sort_by_key(|one| std::cmp::Reverse((one.rank, one.line)));
@@ -167,7 +167,7 @@ impl<'l> Quote<'l> {
             chosen.add_all(one);
         }
         self.beginnings.iter().for_each(|place| chosen.add(*place));
-        // The rest is for the end of the log.
+        // The remaining budget is used for the end of the log.
         for one in others {
             if chosen.length() < budget * 3 / 5 {
                 chosen.add_all(one);
@@ -185,7 +185,7 @@ impl<'l> Quote<'l> {
     }
 }
 
-/// The lines that are quoted, by their places.
+/// The indexes of the selected lines.
 struct Chosen<'q> {
     quote: &'q Quote<'q>,
     budget: usize,
@@ -207,7 +207,7 @@ impl<'q> Chosen<'q> {
         telling.with.iter().for_each(|place| self.add(*place));
     }
 
-    /// Adds a line, if there is room for it and for the marks beside it.
+    /// Selects a line if the budget has room for it and for the marks of the gaps next to it.
     fn add(&mut self, place: usize) {
         let is_new = self.places.insert(place);
         if is_new && self.length() > self.budget {
@@ -219,7 +219,7 @@ impl<'q> Chosen<'q> {
         self.places.len() + self.gaps().count()
     }
 
-    /// The gaps, each as the numbers of its lines.
+    /// The gaps, as ranges of line numbers.
     fn gaps(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let numbers = self
             .places
@@ -249,7 +249,7 @@ impl<'q> Chosen<'q> {
             .collect()
     }
 
-    /// A mark for a gap; a single line takes no more room than its mark.
+    /// The mark for a gap. A single line takes no more room than its mark, so it is shown instead.
     fn mark(&self, missing: &std::ops::Range<usize>) -> String {
         let lines = &self.quote.lines;
         let place = lines.binary_search_by_key(&missing.start, |line| line.number);
@@ -262,7 +262,7 @@ impl<'q> Chosen<'q> {
     }
 }
 
-/// `line` without the escape sequences by which terminals show colours.
+/// `line` without color escape sequences.
 fn without_colours(line: &str) -> Cow<'_, str> {
     const START: &str = "\u{1B}[";
     if !line.contains(START) {

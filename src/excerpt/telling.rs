@@ -1,28 +1,28 @@
-//! Which lines of a log say what went wrong, and how much: by the level that they have, by their words, and by the forms in which Go,
-//! Rust, Python and the JVM tell of panics and exceptions.
+//! Ranks the lines of a log by how well they say what went wrong: by log level, by words, and by the formats of panics
+//! and exceptions in Go, Rust, Python and the JVM.
 
 use super::select::Line;
 
-/// How much a line says.
+/// How well a line says what went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// A word of trouble at a level that is no warning.
+    /// A word that indicates a problem, at a level below warning.
     Weak,
-    /// A word of trouble.
+    /// A word that indicates a problem.
     Word,
     /// An error.
     Error,
-    /// What a process ends with: a panic, an uncaught exception, a fatal error.
+    /// The end of a process: a panic, an uncaught exception, a fatal error.
     Fatal,
 }
 
 /// A line that says what went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Telling {
-    /// Which, by its place.
+    /// Its index.
     pub(super) line: usize,
     pub(super) rank: Rank,
-    /// The lines that belong to it, such as the first of its stack.
+    /// The lines that belong to it, such as the first frames of its stack trace.
     pub(super) with: Vec<usize>,
 }
 
@@ -37,14 +37,14 @@ impl Telling {
         Self { line, rank, with }
     }
 
-    /// It, with every place later by `by`.
+    /// The same with every index increased by `by`.
     pub(super) fn moved(mut self, by: usize) -> Self {
         self.line += by;
         self.with.iter_mut().for_each(|place| *place += by);
         self
     }
 
-    /// The line, with what it says on the next one.
+    /// The text of the line, together with the next line if the message is there.
     pub(super) fn sentence(&self, lines: &[Line<'_>]) -> String {
         let line = lines[self.line].plain.trim();
         let next = self.with.first().filter(|_| is_split_panic(line));
@@ -71,7 +71,7 @@ pub(super) fn find(lines: &[Line<'_>]) -> Vec<Telling> {
     found
 }
 
-/// What begins at `at` in one of the forms of Go, Rust, Python and the JVM.
+/// The panic or exception that begins at `at` in one of the formats of Go, Rust, Python and the JVM.
 fn of_form(lines: &[Line<'_>], at: usize) -> Option<Telling> {
     let line = lines[at].plain.trim_end();
     let has = |place: &usize| lines.get(*place).is_some_and(|line| !line.is_blank());
@@ -105,10 +105,10 @@ fn of_form(lines: &[Line<'_>], at: usize) -> Option<Telling> {
     None
 }
 
-/// Lines of a Python traceback that are looked at for its last one.
+/// How many lines of a Python traceback are searched for its last line.
 const LONGEST_TRACEBACK: usize = 300;
 
-/// Since 1.73, a panic of Rust has its message on the next line.
+/// Since Rust 1.73, the message of a panic is on the next line.
 fn is_split_panic(line: &str) -> bool {
     line.contains("panicked at ") && line.ends_with(':')
 }
@@ -117,21 +117,22 @@ fn is_indented(line: &str) -> bool {
     line.starts_with([' ', '\t'])
 }
 
-/// A line of a stack, whose names may hold any word.
+/// Whether the line is a stack frame, whose names may contain any word.
 fn is_frame(line: &str) -> bool {
     let text = line.trim_start();
     let starts = ["at ", "File \"", "... "];
     is_indented(line) && (starts.iter().any(|start| text.starts_with(start)) || is_go_place(text))
 }
 
-/// Such as `/src/errors.go:12 +0x1d`.
+/// Whether the text is a location such as `/src/errors.go:12 +0x1d`.
 fn is_go_place(text: &str) -> bool {
     text.split_once(".go:").is_some_and(|(path, line)| {
         !path.contains(' ') && line.starts_with(|c: char| c.is_ascii_digit())
     })
 }
 
-/// The head of an exception as the JVM prints it: `java.io.IOException: why`, after `Exception in thread …` or `Caused by:`, or alone.
+/// Whether the line starts an exception of the JVM: `java.io.IOException: why`, possibly after `Exception in thread …`
+/// or `Caused by:`.
 fn is_exception(line: &str) -> bool {
     if line.starts_with("Exception in thread ") || line.starts_with("Caused by: ") {
         return true;
@@ -155,7 +156,7 @@ fn of_line(line: &Line<'_>) -> Option<Rank> {
     rank(&line.plain)
 }
 
-/// How well a line alone explains a failure; none if it doesn't.
+/// How well the line by itself explains a failure; `None` if it doesn't.
 pub(super) fn rank(line: &str) -> Option<Rank> {
     let says = || says_trouble(line);
     match level(line) {
@@ -166,7 +167,7 @@ pub(super) fn rank(line: &str) -> Option<Rank> {
     }
 }
 
-/// The level that a line says it has.
+/// The log level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     Quiet,
@@ -175,7 +176,7 @@ pub(super) enum Level {
     Fatal,
 }
 
-/// The words for levels of the usual loggers.
+/// The names of levels in common logging libraries.
 const LEVELS: [(&str, Level); 29] = [
     ("trace", Level::Quiet),
     ("trc", Level::Quiet),
@@ -216,7 +217,7 @@ fn level_named(word: &str) -> Option<Level> {
         .map(|(_, level)| *level)
 }
 
-/// The level that `line` says it has: under a key, as klog writes it, or as a word at its beginning.
+/// The log level of `line`: under a key, in klog's format, or as a word at the start.
 pub(super) fn level(line: &str) -> Option<Level> {
     let words = words(line);
     level_of_klog(line)
@@ -224,7 +225,7 @@ pub(super) fn level(line: &str) -> Option<Level> {
         .or_else(|| level_at_start(line, &words))
 }
 
-/// `E1128 14:48:22.123456       1 main.go:10] …`
+/// The level in klog's format: `E1128 14:48:22.123456       1 main.go:10] …`
 fn level_of_klog(line: &str) -> Option<Level> {
     let mut bytes = line.bytes();
     let level = match bytes.next()? {
@@ -238,7 +239,7 @@ fn level_of_klog(line: &str) -> Option<Level> {
     (is_date && bytes.next() == Some(b' ') && line.contains(']')).then_some(level)
 }
 
-/// `level=error`, `"severity": "ERROR"`, and the numbers of pino and bunyan.
+/// The level under a key: `level=error`, `"severity": "ERROR"`, or the numbers of pino and bunyan.
 fn level_under_key(line: &str, word: &Word<'_>) -> Option<Level> {
     let keys = ["level", "lvl", "severity", "levelname"];
     let is_key = keys.iter().any(|key| key.eq_ignore_ascii_case(word.text));
@@ -256,10 +257,10 @@ fn level_under_key(line: &str, word: &Word<'_>) -> Option<Level> {
     }
 }
 
-/// How many words a time, a thread and a program's name may take before the level.
+/// How many words the time, the thread and the program's name may take before the level.
 const WORDS_BEFORE_LEVEL: usize = 10;
 
-/// `… ERROR …`, `[error]`, `Error: …`, `plexd: error: …`, and tabs around it.
+/// The level at the start: `… ERROR …`, `[error]`, `Error: …`, `plexd: error: …`, with or without tabs.
 fn level_at_start(line: &str, words: &[Word<'_>]) -> Option<Level> {
     let mut near = words.iter().take(WORDS_BEFORE_LEVEL).enumerate();
     near.find_map(|(place, word)| {
@@ -313,7 +314,7 @@ fn says_trouble(line: &str) -> bool {
     (0..words.len()).any(|place| is_trouble(&place))
 }
 
-/// The words that say that something went wrong.
+/// Words that indicate a problem.
 const TROUBLE: [&str; 12] = [
     "error",
     "errors",
@@ -328,7 +329,7 @@ const TROUBLE: [&str; 12] = [
     "exception",
     "exceptions",
 ];
-/// Parts of names of counters and settings, which tell of no error.
+/// Parts of the names of counters and settings, which don't indicate a problem.
 const COUNTS: [&str; 9] = [
     "count", "counts", "total", "rate", "ratio", "budget", "log", "level", "handler",
 ];
@@ -343,21 +344,21 @@ fn is_trouble(line: &str, word: &Word<'_>) -> bool {
     let is_class = ["Error", "Exception", "REFUSED"]
         .iter()
         .any(|end| word.text.ends_with(end));
-    // `err="…"`, as many loggers of Go write it.
+    // `err="…"`, a common format in Go.
     let is_key = word.text == "err" && value_after(line, word).is_some();
     is_class || is_key || is_in(&TROUBLE, word.text)
 }
 
-/// What follows `word` behind `=` or `:`; none if it is no key.
+/// The value of the key `word` after `=` or `:`; `None` if `word` isn't a key.
 fn value_after<'l>(line: &'l str, word: &Word<'_>) -> Option<&'l str> {
     let rest = line[word.end..].trim_start_matches(['"', '\'', '\\', ']']);
     let rest = rest.trim_start();
     let value = rest.strip_prefix(['=', ':'])?.trim_start();
-    // A colon also ends a line that says more on the next one.
+    // A colon may also end a line that is continued on the next one.
     (!value.is_empty() || rest.starts_with('=')).then_some(value)
 }
 
-/// Whether the word at `place` is said not to be so: `no errors`, `error=<nil>`, `errors: 0`, `as required`.
+/// Whether the line negates the word at `place`: `no errors`, `error=<nil>`, `errors: 0`, `as required`.
 fn is_denied(line: &str, words: &[Word<'_>], place: usize) -> bool {
     let word = &words[place];
     let near = |other: Option<&Word<'_>>, list: &[&str]| {
@@ -394,7 +395,7 @@ fn is_denied(line: &str, words: &[Word<'_>], place: usize) -> bool {
     is_thing || value_after(line, word).is_some_and(is_nothing)
 }
 
-/// Whether a key has no value: there is none at the end of the line, or it is the zero of its language.
+/// Whether the value of a key is empty: missing, or the zero value of its language.
 fn is_nothing(value: &str) -> bool {
     let value = value.trim_start_matches('\\');
     let nothing = [

@@ -1,4 +1,4 @@
-//! Logs of the usual command-line libraries and runtimes, and any other text.
+//! Logs of common command-line libraries and runtimes, and arbitrary text.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn log(processes: &[&str]) -> Log {
     Log::new("plexd on node".to_owned(), processes.collect())
 }
 
-/// Each library's way to refuse its arguments: the line that says why, and the whole of what it prints.
+/// How each library rejects arguments: the line with the reason, and the complete output.
 const REFUSALS: [(&str, &str); 8] = [
     (
         "Error: plexd up: api: config: BaseURL is required",
@@ -53,7 +53,7 @@ const REFUSALS: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn a_refusal_of_arguments_is_quoted_without_the_usage_text() {
+fn rejected_arguments_are_quoted_without_the_usage_text() {
     for (line, text) in REFUSALS {
         let log = log(&[text]);
         assert_eq!(reason(&log).as_deref(), Some(line), "{text}");
@@ -75,7 +75,7 @@ fn a_refusal_of_arguments_is_quoted_without_the_usage_text() {
 }
 
 #[test]
-fn what_only_begins_like_a_usage_text_is_quoted() {
+fn text_that_only_begins_like_a_usage_text_is_quoted() {
     let log = log(&["Usage: 45% of the memory\nError: too much\n"]);
     assert_eq!(
         excerpt(&log, 9),
@@ -83,7 +83,7 @@ fn what_only_begins_like_a_usage_text_is_quoted() {
     );
 }
 
-/// What each runtime prints of its end: the reason, and the lines that are quoted of it.
+/// What each runtime prints when it crashes: the reason, and the lines that are quoted.
 const ENDS: [(&str, &str, &[&str]); 5] = [
     (
         "panic: runtime error: invalid memory address or nil pointer dereference",
@@ -142,7 +142,7 @@ fn panics_and_exceptions_are_quoted_with_the_first_lines_of_their_stack() {
 }
 
 #[test]
-fn levels_and_words_say_how_much_a_line_tells() {
+fn levels_and_words_determine_the_rank_of_a_line() {
     let ranks: [(Option<Rank>, &[&str]); 5] = [
         (
             Some(Rank::Fatal),
@@ -235,7 +235,7 @@ fn colours_do_not_hide_a_level() {
 }
 
 #[test]
-fn the_beginning_of_each_process_is_quoted_and_gaps_are_counted() {
+fn the_start_of_each_process_is_quoted_and_gaps_are_counted() {
     let tick = "level=info msg=tick\n".repeat(40);
     let process = |number: u32| format!("this is start {number}\n{tick}");
     let log = log(&[&process(1), &process(2), &process(3)]);
@@ -252,7 +252,7 @@ fn the_beginning_of_each_process_is_quoted_and_gaps_are_counted() {
 }
 
 #[test]
-fn what_was_shortened_twice_counts_what_was_left_out_both_times() {
+fn shortening_an_excerpt_adds_up_the_omitted_lines() {
     let text = format!(
         "start\n{}Error: why\n{}",
         "tick\n".repeat(200),
@@ -265,13 +265,13 @@ fn what_was_shortened_twice_counts_what_was_left_out_both_times() {
     assert_eq!(shortened(&quoted, 50), quoted);
 }
 
-/// How many lines `quoted` stands for.
+/// How many lines `quoted` represents.
 fn whole(quoted: &[String]) -> usize {
     quoted.iter().map(|line| gap_size(line).unwrap_or(1)).sum()
 }
 
 #[test]
-fn only_beginning_and_end_of_a_long_log_are_kept_by_whole_lines() {
+fn only_whole_lines_at_the_start_and_end_of_a_long_log_are_kept() {
     let line = "x".repeat(999);
     let mut collector = Collector::default();
     for number in 0..3000 {
@@ -291,14 +291,14 @@ fn only_beginning_and_end_of_a_long_log_are_kept_by_whole_lines() {
 }
 
 #[test]
-fn the_last_words_of_a_process_are_no_usage_text() {
+fn the_last_words_of_a_process_are_not_part_of_a_usage_text() {
     let log = log(&["starting\nfailed to read it\nUsage of plexd:\n  -config string\n    \tx\n\n"]);
     assert_eq!(reason(&log), None);
     assert_eq!(last_words(&log).as_deref(), Some("failed to read it"));
 }
 
 #[test]
-fn why_a_log_could_not_be_read_is_no_line_of_it() {
+fn the_reason_why_a_log_is_unreadable_is_not_a_line_of_it() {
     let log = Log::unreadable("plexd on node".to_owned(), "connection refused");
     let said = "(failed to read the log: connection refused)";
     assert_eq!(excerpt(&log, 50), [said]);

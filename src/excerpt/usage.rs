@@ -1,14 +1,14 @@
-//! The usage texts that command-line libraries print beside an error: those of Go's flag and cobra, of clap, argparse, click, picocli
-//! and commons-cli.
+//! The usage texts that command-line libraries print next to an error: those of Go's flag and cobra, clap, argparse,
+//! click, picocli and commons-cli.
 
 use super::telling;
 
-/// What the first line of a usage text may begin with.
+/// How the first line of a usage text may begin.
 const STARTS: [&str; 3] = ["usage:", "Usage:", "USAGE:"];
-/// How far behind an unindented line, such as a description, the options may begin.
+/// How many lines after an unindented line, such as a description, the options may begin.
 const NEAR: usize = 6;
 
-/// Which of `lines`, without colours, belong to a usage text.
+/// Which of `lines`, without colors, belong to a usage text.
 pub(super) fn find(lines: &[&str]) -> Vec<bool> {
     let mut found = vec![false; lines.len()];
     let mut at = 0;
@@ -60,7 +60,7 @@ fn is_indented(line: &str) -> bool {
     line.starts_with([' ', '\t']) && !line.trim_start().starts_with("at ")
 }
 
-/// Such as `Global Flags:` and `positional arguments:`.
+/// Whether the line is a heading such as `Global Flags:` or `positional arguments:`.
 fn is_header(line: &str) -> bool {
     let Some(title) = line.trim_end().strip_suffix(':') else {
         return false;
@@ -72,7 +72,7 @@ fn is_header(line: &str) -> bool {
         && telling::rank(line).is_none()
 }
 
-/// The last line of many usage texts says how to get help.
+/// Whether the line explains how to get help, as the last line of many usage texts does.
 fn is_hint(line: &str) -> bool {
     let starts = ["Use \"", "Use '", "Try '", "Try `", "For more information"];
     starts.iter().any(|start| line.starts_with(start)) && line.contains("help")
@@ -84,7 +84,7 @@ fn is_option(line: &str) -> bool {
     is_indented(line) && name.is_some_and(|name| name.starts_with(|c: char| c.is_alphanumeric()))
 }
 
-/// A description stands between the first line and the options.
+/// Whether the lines start with a description that is followed by options.
 fn is_before_options(lines: &[&str]) -> bool {
     for line in lines.iter().take(NEAR) {
         if is_option(line) {

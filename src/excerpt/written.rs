@@ -1,27 +1,28 @@
-//! What processes wrote, kept within bounds: the beginning and the end, whole lines only.
+//! The output of processes, within bounds: its start and its end, in whole lines.
 
 use std::collections::VecDeque;
 
-/// How much is kept of the beginning of what a process writes.
+/// How many bytes of the start of a process's output are kept.
 const HEAD: usize = 256 * 1024;
-/// How much is kept of its end.
+/// How many bytes of its end are kept.
 const TAIL: usize = 768 * 1024;
-/// A longer line is left out as a whole: a part of it could hold a part of a secret, which no mask finds.
+/// The longest line that is kept, in bytes. A longer line is dropped completely: a part of it could contain a part of a
+/// secret, which masking wouldn't find.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// The log of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
-    /// Whose, such as `plexd on plexd-e2e-…-worker`.
+    /// The source, such as `plexd on plexd-e2e-…-worker`.
     pub source: String,
-    /// What each of its processes wrote, the first one first.
+    /// The output of each of its processes, in order.
     pub processes: Vec<Written>,
-    /// Why it could not be read, in words.
+    /// Why the log couldn't be read.
     pub(super) problem: Option<String>,
 }
 
 impl Log {
-    /// What `processes` wrote.
+    /// A log with the output of `processes`.
     pub const fn new(source: String, processes: Vec<Written>) -> Self {
         let problem = None;
         Self {
@@ -31,7 +32,7 @@ impl Log {
         }
     }
 
-    /// A log that could not be read. It says so, and nothing else.
+    /// A log that couldn't be read. Its only line says why.
     pub fn unreadable(source: String, why: &str) -> Self {
         let problem = Some(format!("(failed to read the log: {why})"));
         let processes = Vec::new();
@@ -42,12 +43,12 @@ impl Log {
         }
     }
 
-    /// Whether it could be read.
+    /// Whether the log could be read.
     pub const fn is_read(&self) -> bool {
         self.problem.is_none()
     }
 
-    /// All of it that is kept.
+    /// All lines that were kept.
     pub fn text(&self) -> String {
         let problem = self.problem.iter().map(|problem| format!("{problem}\n"));
         let texts = self.processes.iter().map(Written::text);
@@ -55,24 +56,24 @@ impl Log {
     }
 }
 
-/// What one process wrote: all of it, or its beginning and its end.
+/// The output of one process: all of it, or its start and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     pub(super) head: Vec<String>,
-    /// The number of lines between the two that are not kept.
+    /// How many lines between start and end were dropped.
     pub(super) skipped: usize,
     pub(super) tail: Vec<String>,
 }
 
 impl Written {
-    /// What `text` is, if a process wrote it.
+    /// The output of a process that wrote `text`.
     pub fn of(text: &str) -> Self {
         let mut collector = Collector::default();
         collector.feed(text.as_bytes());
         collector.finish()
     }
 
-    /// It, with every line changed.
+    /// The same with every line mapped.
     #[must_use]
     pub fn map(mut self, change: impl Fn(&str) -> String) -> Self {
         for line in self.head.iter_mut().chain(&mut self.tail) {
@@ -81,17 +82,17 @@ impl Written {
         self
     }
 
-    /// Whether its first line starts with `text`.
+    /// Whether the first line starts with `text`.
     pub fn starts_with(&self, text: &str) -> bool {
         self.head.first().is_some_and(|line| line.starts_with(text))
     }
 
-    /// Whether nothing was written.
+    /// Whether the output is empty.
     pub fn is_empty(&self) -> bool {
         self.head.is_empty() && self.skipped == 0
     }
 
-    /// The lines that are kept.
+    /// The lines that were kept.
     pub(super) fn lines(&self) -> impl Iterator<Item = &String> {
         self.head.iter().chain(&self.tail)
     }
@@ -103,20 +104,20 @@ impl Written {
     }
 }
 
-/// The mark for `count` lines that are left out.
+/// The mark for `count` omitted lines.
 pub(super) fn gap(count: usize) -> String {
     let lines = if count == 1 { "line" } else { "lines" };
     format!("… {count} {lines} left out")
 }
 
-/// How many lines the mark `line` stands for; none if it is no mark.
+/// How many lines the mark `line` represents; `None` if it isn't a mark.
 pub(super) fn gap_size(line: &str) -> Option<usize> {
     let rest = line.strip_prefix("… ")?;
     let count = rest.split(' ').next()?.parse().ok()?;
     (line == gap(count)).then_some(count)
 }
 
-/// Takes in what a process wrote, piece by piece, and never holds more than its bounds.
+/// Collects the output of a process piece by piece, within the bounds.
 #[derive(Debug, Default)]
 pub struct Collector {
     head: Vec<String>,
@@ -129,7 +130,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Takes in the next piece.
+    /// Adds the next piece.
     pub fn feed(&mut self, piece: &[u8]) {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             let text = part.strip_suffix(b"\n").unwrap_or(part);
@@ -142,7 +143,7 @@ impl Collector {
         }
     }
 
-    /// What was taken in. A last line without an end is a line.
+    /// The collected output. A last line without a line ending is included.
     pub fn finish(mut self) -> Written {
         if self.line_bytes > 0 {
             self.end_line();

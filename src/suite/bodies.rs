@@ -1,4 +1,5 @@
-//! What the request bodies must have. Pure; what a body holds is never repeated, for it may be a secret.
+//! The required content of request bodies. Pure. The content of a body is never repeated in a message, because it may
+//! be a secret.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use super::mock::Party;
 use crate::event::Evidence;
 use crate::matrix::{BodyCheck, Condition, Counter, JsonType};
 
-/// What a body must have, and what is wrong with it if something is.
+/// A check of a body.
 pub(crate) struct Check<'c> {
     /// The counter of the endpoint.
     endpoint: Counter,
@@ -18,10 +19,10 @@ pub(crate) struct Check<'c> {
     judge: Box<dyn Fn(&Value) -> Judgement + Send + Sync + 'c>,
 }
 
-/// What is wrong, if something is.
+/// What is wrong, if the check fails.
 type Judgement = Result<(), String>;
 
-/// What every agent's bodies must have: the endpoint, the field, and what it must be.
+/// The checks of every agent's bodies: the endpoint, the field, and the required value.
 static FIELDS: [(Counter, &str, &str, Judge); 4] = [
     (
         Counter::RegistrationCount,
@@ -51,7 +52,7 @@ static FIELDS: [(Counter, &str, &str, Judge); 4] = [
 
 type Judge = fn(&Value) -> Judgement;
 
-/// The checks of every agent's bodies, and those that the user `adds`, endpoint by endpoint.
+/// The checks of every agent's bodies and the `adds` of the user, grouped by endpoint.
 pub(crate) fn all(adds: &[BodyCheck]) -> Vec<(Counter, Vec<Check<'_>>)> {
     let fields = FIELDS
         .iter()
@@ -126,7 +127,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
 
 const NOT_SENT: &str = "no body was sent";
 
-/// Looks at the body that `node` sent last to `endpoint`; a row a check. One that is optional need not have been sent.
+/// Checks the last body that `node` sent to `endpoint`, with one row per check. An optional body may be missing.
 pub(crate) fn check(
     party: Party<'_>,
     endpoint: &str,
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use crate::matrix::{Pattern, Pointer};
 
-    /// What a check of `endpoint` sees wrong with `body`.
+    /// What the checks of `endpoint` find wrong with `body`.
     fn wrong(endpoint: &str, body: &str) -> Vec<String> {
         wrong_with(&[], endpoint, body)
     }
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn good_bodies_pass() {
         assert!(wrong("register", r#"{"token":"t","hostname":"h"}"#).is_empty());
-        // Seen in the field: the zero time is a time.
+        // Seen in practice: the zero time is a valid time.
         assert!(
             wrong(
                 "heartbeat",
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_bodies_say_what_is_wrong_and_where() {
+    fn failed_checks_say_what_is_wrong_and_where() {
         for (endpoint, body, expected) in [
             ("register", r#"{"hostname":"h"}"#, "register.token: missing"),
             (
@@ -270,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn no_body_is_a_bad_body_unless_it_is_optional() {
+    fn a_missing_body_fails_unless_it_is_optional() {
         let rows = |is_optional| check(None, "heartbeat", &all(&[])[1].1, None, is_optional);
         assert_eq!(rows(false)[0].seen, "no body was sent");
         assert!(!rows(false)[0].holds);
         assert!(rows(true)[0].holds && !rows(true)[0].is_checked());
     }
 
-    /// What `condition` on `/a/0` sees wrong with the array `a` of `values`.
+    /// What `condition` on `/a/0` finds wrong with the array `a` of `values`.
     fn added(condition: Condition, values: &str) -> Vec<String> {
         let adds = BodyCheck {
             name: "own".to_owned(),
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_the_user_hold_or_say_what_is_there_instead() {
+    fn conditions_of_the_user_hold_or_say_what_was_found_instead() {
         let equals = |value| Condition::Equals(value);
         let matches = || Condition::Matches(Pattern::parse("^a+$").unwrap());
         for (condition, good, bad, seen) in [

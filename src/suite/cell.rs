@@ -1,4 +1,4 @@
-//! The life of one cell: its phases in order, diagnostics at the moment of failure, and clean-up whatever happened.
+//! The life of one cell: its phases in order, diagnostics at the moment of a failure, and clean-up in every case.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -19,10 +19,11 @@ use crate::event::{
 };
 use crate::matrix::{HostCommand, Phase};
 
-/// How much time diagnostics may take; a cell that failed must not hang on its own inquest.
+/// The time limit for diagnostics, so that a failed cell doesn't hang.
 const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);
 
-/// Runs the suite on one cell. Whatever happens, the cell's cluster is gone afterwards, or the end says that it is not.
+/// Runs the suite on one cell. In every case, the cell's cluster is gone afterwards, or the returned end says that it
+/// isn't.
 pub async fn run_cell(
     plan: Arc<CellPlan>,
     cluster: Arc<dyn Cluster>,
@@ -53,7 +54,7 @@ struct CellRun<E> {
     execution: E,
     interruption: Interruption,
     end: CellEnd,
-    /// Why no further phase is looked at.
+    /// Why no further phase runs.
     stopped: Option<String>,
 }
 
@@ -79,7 +80,7 @@ impl From<Phase> for Stage {
     }
 }
 
-/// How one phase's work ended.
+/// How the work of a phase ended.
 enum PhaseEnd {
     Done(Outcome),
     Interrupted,
@@ -116,7 +117,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         self.emit_timings();
     }
 
-    /// Whether `stage` is to be looked at. If not, it is skipped.
+    /// Whether `stage` runs. If not, it is skipped.
     fn begins(&mut self, stage: &Stage) -> bool {
         if self.stopped.is_none() && self.interruption.token.is_cancelled() {
             self.interrupted(None);
@@ -138,7 +139,8 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
     }
 
-    /// Runs `command`, unless something before it ended the cell. A signal is its own to handle: what it has started must end.
+    /// Runs `command`, unless the cell has already failed. The command handles signals itself, because the processes
+    /// that it started have to end.
     async fn command(&mut self, command: &HostCommand) {
         let stage = Stage {
             phase: command.after,
@@ -160,7 +162,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         self.end_of(&stage, start, end).await;
     }
 
-    /// Runs `phase`, unless an earlier one ended the cell.
+    /// Runs `phase`, unless the cell has already failed.
     async fn phase(&mut self, phase: Phase) {
         if !self.begins(&phase.into()) {
             return;
@@ -191,19 +193,19 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         self.end_of(&phase.into(), start, end).await;
     }
 
-    /// Says how `stage` ended that began at `start`, and collects what helps to understand a failure.
+    /// Reports the end of a `stage` that began at `start`, and collects diagnostics if it failed.
     async fn end_of(&mut self, stage: &Stage, start: Duration, end: PhaseEnd) {
         let end = self.with_logs(stage.phase, end).await;
         let failed = !matches!(end, PhaseEnd::Done(Ok(_)));
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
         self.finish(stage, duration, end);
         if failed {
-            // What is not collected by then is given up.
+            // A second signal ends the collection.
             self.unless_given_up(self.diagnose()).await;
         }
     }
 
-    /// Only a second signal interrupts this one: it has a deadline of its own.
+    /// Cleans up. Only a second signal interrupts this phase, which has its own deadline.
     async fn cleanup(&mut self) {
         let forced = self.interruption.forced.clone();
         if forced.is_cancelled() {
@@ -231,7 +233,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         };
         let end = PhaseEnd::from_unwind(end);
         if let (Leaving::Keep(reason), PhaseEnd::Done(Ok(_))) = (way, &end) {
-            // Another attempt would need the names that this one keeps.
+            // A retry would need the names that the kept cluster uses.
             self.end.left_behind = true;
             self.skip(&Phase::Cleanup.into(), reason.to_owned());
             return;
@@ -240,12 +242,12 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         self.finish(&Phase::Cleanup.into(), duration, end);
     }
 
-    /// What `work` comes to; none where a second signal came before its end.
+    /// The result of `work`; `None` if a second signal came first.
     async fn unless_given_up<F: Future>(&self, work: F) -> Option<F::Output> {
         self.interruption.forced.run_until_cancelled(work).await
     }
 
-    /// Ends at once, unless the run is to be held in `phase`.
+    /// Returns immediately, unless the run is to be held in `phase`.
     fn held(&self, phase: Phase) -> impl Future<Output = ()> + 'static {
         let (events, cell) = (
             self.context.events.clone(),
@@ -260,7 +262,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         })
     }
 
-    /// Says how `stage` ended, and remembers what that means for the ones after it.
+    /// Reports the end of `stage`, and records what it means for later stages.
     fn finish(&mut self, stage: &Stage, duration: Duration, end: PhaseEnd) {
         let (status, checked) = match end {
             PhaseEnd::Done(Ok(checked)) => (PhaseStatus::Passed, checked),
@@ -287,7 +289,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         self.emit_finished(result);
     }
 
-    /// A command is run on this machine, whatever stands for its phase.
+    /// A command always runs on this machine, even if the provider simulates its phase.
     fn execution_of(&self, stage: &Stage) -> Execution {
         match stage.command {
             Some(_) => Execution::Run,
@@ -328,7 +330,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         });
     }
 
-    /// Adds what matters of the logs to a failure that agents or mock had a part in.
+    /// Adds log excerpts to a failure that an agent or the mock may be involved in.
     async fn with_logs(&self, phase: Phase, end: PhaseEnd) -> PhaseEnd {
         match end {
             PhaseEnd::Done(Err(failure)) if phase >= Phase::Readiness => {
@@ -344,7 +346,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
     }
 
-    /// Collects what helps to understand the failure, while it is still there.
+    /// Collects diagnostics before the cluster is gone.
     async fn diagnose(&self) {
         let deadline = self.context.plan.clock.deadline(DIAGNOSTICS_BUDGET);
         let failures = self.end.failures.iter();
@@ -437,7 +439,8 @@ async fn connect(phase: Phase, context: &mut Context) -> Result<(), Failure> {
 
 async fn checks_of(phase: Phase, context: &mut Context) -> Outcome {
     match phase {
-        // Looked at once a run, before any cell; and what comes whatever happened before.
+        // Preflight is checked once per run, before any cell. Clean-up has its own method because it runs in every
+        // case.
         Phase::Preflight | Phase::Cleanup => Ok(Checked::default()),
         Phase::Cluster => phases::cluster::run(context).await,
         Phase::Images => phases::images::run(context).await,

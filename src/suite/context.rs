@@ -1,4 +1,4 @@
-//! What every phase of a cell has at hand.
+//! The context of a cell's phases.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use crate::deadline::Deadline;
 use crate::event::{Emitter, Event, Evidence, Failure, LogExcerpt, Symptom};
 use crate::matrix::Phase;
 
-/// What was found before the first cell, the same for all of them.
+/// The result of the check before the first cell; it is the same for all cells.
 pub type Preflight = Result<Vec<Evidence>, Failure>;
 
-/// The cell that a suite runs on.
+/// The cell that the suite runs on.
 pub(crate) struct Context {
     pub(crate) plan: Arc<CellPlan>,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) events: Emitter,
-    /// There once a phase or command needed it.
+    /// Set as soon as a phase or command needs it.
     pub(crate) mock: Option<MockClient>,
 }
 
-/// What a phase that passed looked at.
+/// What a passed phase checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) evidence: Vec<Evidence>,
@@ -47,11 +47,11 @@ impl From<Cleared> for Checked {
     }
 }
 
-/// How a phase went.
+/// The result of a phase.
 pub(crate) type Outcome = Result<Checked, Failure>;
 
 impl Context {
-    /// The deadline of `phase`, from now on.
+    /// The deadline of `phase`, counted from now.
     pub(crate) fn deadline(&self, phase: Phase) -> Deadline {
         self.plan.clock.deadline(self.plan.phases.timeout(phase))
     }
@@ -61,7 +61,7 @@ impl Context {
         self.cluster.nodes()
     }
 
-    /// Makes the mock reachable, unless it is already, and begins to follow its counters.
+    /// Makes the mock reachable and starts to follow its counters, unless that was done before.
     pub(crate) async fn connect(&mut self, deadline: &Deadline) -> Result<(), Failure> {
         if self.mock.is_none() {
             let address = self.cluster.connect(deadline).await?;
@@ -80,7 +80,7 @@ impl Context {
         self.mock.as_ref().ok_or_else(gone)
     }
 
-    /// Says how far `phase` is.
+    /// Reports the progress of `phase`.
     pub(crate) fn progress(&self, phase: Phase, text: String) {
         self.events.emit(Event::PhaseProgress {
             cell: self.plan.cell.id.clone(),

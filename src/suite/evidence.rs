@@ -1,4 +1,5 @@
-//! What is kept of a failure: the logs that matter in the report, everything else as files in the cell's folder.
+//! What is kept of a failure: excerpts from the relevant logs in the reports, and everything else as files in the
+//! cell's folder.
 
 use std::path::Path;
 
@@ -9,13 +10,13 @@ use crate::deadline::Deadline;
 use crate::event::{Event, Failure, LikelyCause, LogExcerpt, Symptom};
 use crate::excerpt::{self, Log};
 
-/// How many lines of each log a report quotes at most, as many as the seed prints.
+/// The most lines of each log that a report quotes; the seed's script prints as many.
 const LINES: usize = 50;
 
-/// A cell of more nodes shows one node's log where a failure blames none.
+/// If a cell has more nodes than this and the failure doesn't name one, the log of one node is shown.
 const MANY: usize = 4;
 
-/// Adds the logs of the agent on the node that failed first, and the mock's, where the failure doesn't bring them.
+/// Adds excerpts from the logs of the first failed node's agent and of the mock, unless the failure has them already.
 pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failure {
     let known = context.nodes();
     let mut blamed = failure
@@ -25,10 +26,10 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
     let blamed = blamed.find_map(|name| known.iter().find(|node| node.as_str() == name));
     let blamed = blamed.or_else(|| named(&known, &failure.message));
     let blamed = blamed.or_else(|| known.first().filter(|_| known.len() == 1));
-    // A large cell must not drown the failure in the logs of nodes that had no part in it.
+    // In a large cell, the logs of nodes that weren't involved would bury the failure.
     let shown = blamed.or_else(|| known.first().filter(|_| known.len() > MANY));
     let logs = context.cluster.logs(shown).await;
-    // Before the sentence has words of the log.
+    // The cause is determined before the message contains words of the log.
     failure.likely_cause = likely_cause(context, &failure, of_agent(&logs, shown));
     if let Some(words) = words(failure.symptom, &logs, blamed) {
         failure.message += &words;
@@ -41,7 +42,7 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
     failure
 }
 
-/// What most likely caused `failure`, with the agent's `log` if there is one.
+/// The most likely cause of `failure`, based on the agent's `log` if there is one.
 pub(crate) fn likely_cause(
     context: &Context,
     failure: &Failure,
@@ -58,20 +59,21 @@ pub(crate) fn likely_cause(
     causes::likely(&scene).map(Box::new)
 }
 
-/// The agent's log on `node`, or the first one.
+/// The log of the agent on `node`, or the first agent's.
 fn of_agent<'l>(logs: &'l [Log], node: Option<&NodeName>) -> Option<&'l Log> {
     let source = node.map_or_else(|| "plexd on ".to_owned(), |node| format!("plexd on {node}"));
     logs.iter().find(|log| log.source.starts_with(&source))
 }
 
-/// The one of `known` that `message` names.
+/// The node among `known` that `message` names.
 fn named<'n>(known: &'n [NodeName], message: &str) -> Option<&'n NodeName> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let mut words = message.split(|c: char| !is_name(c));
     words.find_map(|word| known.iter().find(|node| node.as_str() == word))
 }
 
-/// What the log of the process that a failure is about, the mock or the agent on `node`, adds to its sentence.
+/// What the log adds to the message of a failure: the log of the mock or of the agent on `node`, whichever the failure
+/// concerns.
 fn words(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<String> {
     let of_agent = || of_agent(logs, Some(node?));
     let ended = |log: &Log| match excerpt::reason(log) {
@@ -92,7 +94,8 @@ fn words(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<Stri
     }
 }
 
-/// Collects diagnostics, writes them into the cell's folder and says so. The logs in `told` are quoted by a failure already.
+/// Collects diagnostics, writes them to the cell's folder and reports their names. The excerpts in `told` are part of a
+/// failure already.
 pub(crate) async fn collect(context: &Context, told: &[LogExcerpt], deadline: &Deadline) {
     let diagnostics = context.cluster.diagnostics(deadline).await;
     let (mut files, mut quotes) = (Vec::new(), Vec::new());
@@ -122,7 +125,7 @@ pub(crate) async fn collect(context: &Context, told: &[LogExcerpt], deadline: &D
     });
 }
 
-/// Writes what the program called `name` has printed into the cell's folder. Returns the last lines, for the reports.
+/// Writes the output of the program `name` to the cell's folder. Returns an excerpt for the reports.
 pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> LogExcerpt {
     let source = format!("command-{name}.log");
     let file = keep(context, &source, text).await;
@@ -140,7 +143,7 @@ pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> Lo
     }
 }
 
-/// Writes a log into the cell's folder and chooses what is quoted of it.
+/// Writes a log to the cell's folder and selects the excerpt for the reports.
 async fn quote(context: &Context, log: &Log) -> LogExcerpt {
     let name = format!("{}.log", log.source.replace(' ', "-"));
     let file = if log.is_read() {
@@ -155,7 +158,7 @@ async fn quote(context: &Context, log: &Log) -> LogExcerpt {
     }
 }
 
-/// Writes a file into the cell's folder. Returns its name in reports; none if it can't be written, which is said.
+/// Writes a file to the cell's folder. Returns its name in reports; `None` after a warning if it can't be written.
 async fn keep(context: &Context, file: &str, text: &str) -> Option<String> {
     match write(&context.plan.output, file, text).await {
         Ok(()) => Some(format!("{}/{file}", context.plan.output_name)),
@@ -166,7 +169,8 @@ async fn keep(context: &Context, file: &str, text: &str) -> Option<String> {
     }
 }
 
-/// Writes what is going to be applied into the cell's folder, secrets masked. A full disk is worth a warning, no failure.
+/// Writes the rendered manifests to the cell's folder, with secrets masked. If the disk is full, that is a warning and
+/// not a failure.
 pub(crate) async fn keep_manifests(context: &Context) {
     for (file, text) in context.plan.rendered.masked_yaml(&context.plan.mask) {
         let file = format!("manifests/{file}");

@@ -1,4 +1,4 @@
-//! The counters, scaled: what a cell of so many nodes must have counted, in total and on every node. Pure.
+//! Expectations, scaled: what the counters of a cell must reach, in total and on each node. Pure.
 
 use std::collections::BTreeSet;
 
@@ -25,11 +25,11 @@ impl Requirement<'_> {
     }
 }
 
-/// The counters that go on by themselves: a minimum above 1 is awaited in `periodic`.
+/// The counters of periodic calls. `periodic` waits for a minimum above 1.
 pub(crate) const PERIODIC: [Counter; 2] = [Counter::HeartbeatCount, Counter::MetricsCount];
 
-/// What `assertions` requires: the platform counters, the periodic ones to no more than 1, and the counters that only the mock
-/// knows.
+/// The requirements of `assertions`: the platform counters, with at most 1 for periodic ones, and the counters that
+/// only the mock knows.
 pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
     let requirement = |counter| {
         let expectation = match expectations.of(counter) {
@@ -50,7 +50,7 @@ pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
     platform.chain(further).collect()
 }
 
-/// What `periodic` requires: at least two calls of each loop, more where more is expected.
+/// The requirements of `periodic`: at least two calls per loop, or more if the matrix file expects more.
 pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement<'static>> {
     let requirement = |counter| {
         let expectation = match expectations.of(counter) {
@@ -62,13 +62,14 @@ pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement<'static>>
     PERIODIC.into_iter().map(requirement).collect()
 }
 
-/// What `local-endpoint` requires.
+/// The requirements of `local-endpoint`.
 pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement<'static>> {
     let requirement = |counter| Requirement::of(counter, expectations.of(counter));
     Counter::LOCAL.into_iter().map(requirement).collect()
 }
 
-/// What `request-bodies` waits for: a body from every node that has to send one. Only registered nodes have names.
+/// The requirements of `request-bodies`: one body from each node that has to send one. Each node also has to be
+/// registered, because only registered nodes have names.
 pub(crate) fn sent(
     expectations: &Expectations,
     counters: impl Iterator<Item = Counter>,
@@ -80,7 +81,7 @@ pub(crate) fn sent(
     sent.into_iter().map(requirement).collect()
 }
 
-/// What must still hold before `cleanup`: everything that is expected exactly.
+/// The requirements that are checked again before `cleanup`: all exact expectations.
 pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement<'_>> {
     let all = expectations
         .all()
@@ -92,14 +93,14 @@ pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement<'_>> {
         .collect()
 }
 
-/// How the counters stand against requirements.
+/// The result of comparing counters with requirements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Everything holds; what was looked at.
+    /// All requirements hold; with the evidence.
     Met(Vec<Evidence>),
-    /// Not yet; what is open.
+    /// Some requirements don't hold yet; with those.
     Open(Vec<Evidence>),
-    /// No waiting helps: a counter went past what it must be exactly, or the mock doesn't report it.
+    /// Waiting won't help: a counter exceeded an exact expectation, or the mock doesn't report it.
     Never(Failure),
 }
 
@@ -125,7 +126,7 @@ pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement
         let failure = Failure::new(Symptom::CounterExceeded, wait::in_words(&open));
         Standing::Never(failure.with_evidence(open))
     } else if open.is_empty() {
-        // Each node's row says no more than its counter in the counters' table.
+        // The rows of the nodes would only repeat the table of counters.
         Standing::Met(evidence(
             held.into_iter()
                 .filter(|row| row.evidence.node.is_none())
@@ -136,7 +137,7 @@ pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement
     }
 }
 
-/// The failure of a matrix file that expects counters that the mock doesn't report.
+/// The failure of a cell whose matrix file expects counters that the mock doesn't report.
 fn unreported(view: &View, requirements: &[Requirement<'_>]) -> Option<Failure> {
     let is_unreported = |requirement: &&Requirement<'_>| {
         requirement.expectation != Expectation::Any
@@ -199,19 +200,19 @@ fn row(node: Option<&NodeName>, counter: &str, expectation: Expectation, seen: u
     }
 }
 
-/// Whether the nodes that report are the cluster's.
+/// How the nodes that report compare with the nodes of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
-    /// Nodes of the cluster that nobody registered as.
+    /// Nodes of the cluster that haven't registered.
     pub(crate) missing: Vec<String>,
-    /// Who reports and is no node of the cluster.
+    /// Nodes that report and don't belong to the cluster.
     pub(crate) strangers: Vec<String>,
-    /// As many report as there are nodes, so that a stranger stands in somebody's place.
+    /// Whether as many nodes report as the cluster has, so that a stranger must have taken the place of a node.
     pub(crate) complete: bool,
 }
 
 impl Membership {
-    /// Compares the nodes that report with `nodes`; there is nothing to compare if the mock doesn't count per node.
+    /// Compares the nodes that report with `nodes`. Always matches if the mock doesn't count per node.
     pub(crate) fn of(view: &View, nodes: &[NodeName]) -> Self {
         let nodes = if view.nodes.is_some() { nodes } else { &[] };
         let expected: BTreeSet<&str> = nodes.iter().map(NodeName::as_str).collect();
@@ -234,12 +235,12 @@ impl Membership {
         }
     }
 
-    /// Whether they are the same.
+    /// Whether there are neither missing nodes nor strangers.
     pub(crate) fn matches(&self) -> bool {
         self.missing.is_empty() && self.strangers.is_empty()
     }
 
-    /// What does not match, by name.
+    /// Missing nodes and strangers, by name.
     pub(crate) fn evidence(&self) -> Vec<Evidence> {
         let row = |node: &String, expected: &str, seen: &str| Evidence {
             node: Some(node.clone()),
@@ -264,7 +265,7 @@ fn hostname(node: &NodeView) -> Option<&str> {
     node.hostname.as_deref()
 }
 
-/// The counters of `view`, for the record: per node by host name, where it has one.
+/// The counters of `view` for the record: in total, and per node by host name, or by id if it has none.
 pub(crate) fn table(view: &View) -> NodeCounters {
     let node = |(id, node): (&String, &NodeView)| {
         let name = node.hostname.clone().unwrap_or_else(|| id.clone());
@@ -281,7 +282,7 @@ mod tests {
     use super::*;
     use crate::event::CounterTable;
 
-    /// A view in which each named node made every call so often, but for the exceptions.
+    /// A view in which each named node made each call the given number of times, apart from the exceptions.
     fn view(nodes: &[(&str, u64)], exceptions: &[(&str, Counter, u64)]) -> View {
         let mut view = View {
             nodes: Some(std::collections::BTreeMap::new()),
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn one_chatty_node_hides_no_silent_one() {
+    fn a_busy_node_does_not_hide_a_silent_one() {
         let silent = [("b", Counter::AuditCount, 0)];
         let seen = view(&[("a", 9), ("b", 1)], &silent);
         let expectations = Expectations::default();
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_past_exactly_is_over_at_once() {
+    fn exceeding_an_exact_expectation_fails_at_once() {
         let mut expectations = Expectations::default();
         expectations.set("capabilities_count", Expectation::Exactly(1));
         expectations.set("heartbeat_count", Expectation::AtLeast(5));
@@ -368,7 +369,7 @@ mod tests {
             check(&seen, &nodes(&["a"]), &requirements),
             Standing::Never(failure) if failure.symptom == Symptom::CounterExceeded
         ));
-        // A periodic counter's minimum is `periodic`'s to wait for.
+        // `periodic` waits for the minimum of a periodic counter.
         let seen = view(&[("a", 1)], &[]);
         assert!(matches!(
             check(&seen, &nodes(&["a"]), &requirements),
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn no_minimum_is_met_by_nothing() {
+    fn a_minimum_of_zero_is_met_without_calls() {
         let mut expectations = Expectations::default();
         expectations.set("local_logs_count", Expectation::AtLeast(0));
         let seen = view(&[("a", 1)], &[("a", Counter::LocalLogsCount, 0)]);
@@ -410,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_the_mock_does_not_report_is_a_failure_of_the_configuration() {
+    fn a_counter_that_the_mock_does_not_report_is_a_configuration_failure() {
         let seen = view(&[("a", 1)], &[]);
         let mut expectations = Expectations::default();
         expectations.set("peers_count", Expectation::Any);

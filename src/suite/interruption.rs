@@ -1,4 +1,4 @@
-//! What ends a run early: a first signal, after which cells are cleaned up, and a second one, after which they are not.
+//! Interruption of a run: after a first signal, cells are cleaned up; after a second one, they are not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,15 +14,15 @@ use crate::matrix::Phase;
 pub(super) const GIVEN_UP: &str =
     "given up at a second signal: what is left is removed by `e2e-matrix gc`";
 
-/// How long a run is held at the most.
+/// How long a run is held at most.
 const HOLD_LIMIT: Duration = Duration::from_secs(600);
 
-/// What ends a run before its cells have ended, and by which signal. Clones are the same one.
+/// The interruption of a run, and the signal that caused it. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Interruption {
-    /// Cancelled once there was a signal.
+    /// Cancelled by the first signal.
     pub token: CancellationToken,
-    /// Cancelled once there was a second one: nothing is cleaned up any more.
+    /// Cancelled by a second signal, after which nothing is cleaned up.
     pub forced: CancellationToken,
     by: Arc<OnceLock<Termination>>,
     signalled: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ pub struct Interruption {
 }
 
 impl Interruption {
-    /// One that first holds the run in `phase`, so that a signal can be sent in the middle of it. For tests of the runner.
+    /// An interruption that holds the run in `phase`, so that a test can send a signal at that point.
     pub fn held_at(phase: Option<Phase>) -> Self {
         Self {
             held: phase,
@@ -38,7 +38,8 @@ impl Interruption {
         }
     }
 
-    /// Ends everything that listens. What comes first counts; a second signal gives clean-up up. A time that was up is no signal.
+    /// Interrupts the run. The first cause is the one that is reported. A second signal aborts clean-up; a run timeout
+    /// doesn't count as a signal.
     pub fn interrupt(&self, by: Termination) {
         self.by.get_or_init(|| by);
         let is_signal = match by {
@@ -51,12 +52,13 @@ impl Interruption {
         self.token.cancel();
     }
 
-    /// The signal, or the time that was up, where there was one.
+    /// The signal, or the run timeout, that interrupted the run.
     pub fn by(&self) -> Option<Termination> {
         self.by.get().copied()
     }
 
-    /// Ends at the first signal, or after ten minutes, where the run is to be held in `phase`; at once where it is not. `say` is told.
+    /// Returns immediately, unless the run is to be held in `phase`: then calls `say` and waits for the first signal,
+    /// ten minutes at most.
     pub fn hold(
         &self,
         phase: Phase,
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_signal_after_a_time_that_was_up_still_lets_cells_be_cleaned_up() {
+    fn after_a_run_timeout_the_first_signal_does_not_abort_cleanup() {
         let interruption = Interruption::default();
         interruption.interrupt(Termination::RunTimeout);
         interruption.interrupt(Termination::Interrupt);

@@ -1,22 +1,22 @@
-//! What becomes of a cell's place after its last phase. Pure.
+//! What happens to a cell's cluster after its last phase. Pure.
 
 use crate::event::CellEnd;
 use crate::event::FailureClass;
 use crate::matrix::Keep;
 
-/// What becomes of a place.
+/// What happens to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
-    /// It goes.
+    /// It is deleted.
     Destroy,
-    /// It goes, but for what the next cell can use.
+    /// It is deleted, except for what the next cell can use.
     HandOver,
-    /// It stays, for this reason.
+    /// It is kept, for this reason.
     Keep(&'static str),
 }
 
-/// What becomes of the place of a cell that ended so. Whoever interrupts a run wants to be rid of it, and a place whose machinery
-/// failed is not trusted with another cell.
+/// What happens to the cluster of a cell that ended like this. After an interruption it is deleted, and after an
+/// infrastructure failure it isn't handed to another cell.
 pub(super) fn leaving(keep: Keep, end: &CellEnd) -> Leaving {
     if end.interrupted {
         return Leaving::Destroy;
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn only_red_cells_are_kept_for_being_red() {
+    fn only_failed_cells_are_kept_if_failed_cells_are_to_be_kept() {
         let (green, red) = (end(None), end(Some(Symptom::CounterNotMet)));
         let broken = end(Some(Symptom::EngineGone));
         assert_eq!(leaving(Keep::Failed, &green), Leaving::HandOver);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_cell_leaves_nothing_and_a_broken_place_is_not_handed_over() {
+    fn an_interrupted_cell_is_deleted_and_a_broken_cluster_is_not_handed_over() {
         let mut interrupted = end(Some(Symptom::CounterNotMet));
         interrupted.interrupted = true;
         for keep in [Keep::Never, Keep::Failed, Keep::Always] {

@@ -1,7 +1,7 @@
-//! The mock's test interface, as the suite uses it: a view of the counters that follows them, and single questions.
+//! The client of the mock's test interface: a view that follows the counters, and single requests.
 //!
-//! Only `GET /test/assertions` and `GET /test/last-request/{endpoint}` are required of a mock. What else it offers is found out
-//! by asking.
+//! A mock only has to offer `GET /test/assertions` and `GET /test/last-request/{endpoint}`. The client tries what else
+//! the mock offers.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,25 +27,25 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{CounterTable, Failure, Symptom};
 
-/// How long the mock may be out of reach before it counts as lost.
+/// How long requests are retried before the mock counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(15);
-/// How long one question may take.
+/// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The mock says something at least every 15 s: a stream that is silent for longer is dead.
+/// The mock sends something at least every 15 s, so a stream that is silent for longer is dead.
 const SILENCE: Duration = Duration::from_secs(40);
 
-/// What the mock has counted, as far as is known by now.
+/// The counters of the mock, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
-    /// The mock's process.
+    /// Identifies the process of the mock.
     pub(crate) instance: String,
-    /// Summed over all nodes: every number that the mock reports, by name. Empty if only the nodes were asked for.
+    /// The sums over all nodes: every number that the mock reports, by name. Empty if only the nodes were requested.
     pub(crate) totals: CounterTable,
-    /// By node id; none if the mock doesn't count per node.
+    /// The nodes by id; `None` if the mock doesn't count per node.
     pub(crate) nodes: Option<BTreeMap<String, NodeView>>,
 }
 
-/// What the mock has seen of one node. Other fields of its answer are ignored.
+/// What the mock recorded about one node. Other fields of its response are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct NodeView {
     /// The name that it registered under.
@@ -54,27 +54,27 @@ pub(crate) struct NodeView {
     /// The newest `timestamp` of a `process_start` entry among its audit entries.
     #[serde(default)]
     pub(crate) last_process_start: Option<Timestamp>,
-    /// How many of its processes reported their start; none if the mock doesn't count them.
+    /// How many of its processes reported their start; `None` if the mock doesn't count them.
     #[serde(default)]
     pub(crate) process_starts: Option<u64>,
-    /// How often it made each call, by counter.
+    /// The number of calls, by counter.
     #[serde(deserialize_with = "numbers")]
     pub(crate) counters: CounterTable,
 }
 
-/// The answer of `GET /test/assertions`, a flat object.
+/// The response to `GET /test/assertions`, a flat object.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Totals(#[serde(deserialize_with = "numbers")] CounterTable);
 
-/// The answer of `GET /test/assertions/nodes`.
+/// The response to `GET /test/assertions/nodes`.
 #[derive(Deserialize)]
 struct Nodes {
     instance: String,
     nodes: BTreeMap<String, NodeView>,
 }
 
-/// An event of `GET /test/assertions/stream`. The first has every node, each later one those that changed.
+/// An event of `GET /test/assertions/stream`. The first one contains all nodes, each later one the nodes that changed.
 #[derive(Deserialize)]
 struct Snapshot {
     instance: String,
@@ -82,7 +82,7 @@ struct Snapshot {
     nodes: BTreeMap<String, NodeView>,
 }
 
-/// The fields that are non-negative integers. A mock may report other things beside them.
+/// The fields that are non-negative integers. A mock may report other fields, too.
 fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CounterTable, D::Error> {
     let fields = BTreeMap::<String, Value>::deserialize(deserializer)?.into_iter();
     Ok(fields
@@ -90,11 +90,11 @@ fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CounterTable, D
         .collect())
 }
 
-/// Whose calls are judged: one node's, or those of all nodes together.
+/// Whose calls are checked: those of one node, or those of all nodes together.
 pub(crate) type Party<'n> = Option<&'n NodeName>;
 
 impl View {
-    /// Every node that reports, with its id.
+    /// The nodes that report, with their ids.
     pub(crate) fn reporting(&self) -> impl Iterator<Item = (&String, &NodeView)> {
         self.nodes.iter().flatten()
     }
@@ -105,7 +105,8 @@ impl View {
         nodes.find(|(_, node)| node.hostname.as_deref() == Some(hostname))
     }
 
-    /// Whose calls can be told apart among those of `nodes`: each node's, if the mock counts per node.
+    /// The parties that can be distinguished among `nodes`: each node if the mock counts per node, or all nodes
+    /// together.
     pub(crate) fn parties<'n>(&self, nodes: &'n [NodeName]) -> Vec<Party<'n>> {
         match self.nodes {
             Some(_) => nodes.iter().map(Some).collect(),
@@ -113,7 +114,7 @@ impl View {
         }
     }
 
-    /// How often `party` made the calls of `counter`; 0 if the mock reports no such counter.
+    /// The number of calls that `party` made according to `counter`; 0 if the mock doesn't report that counter.
     pub(crate) fn count(&self, party: Party<'_>, counter: impl AsRef<str>) -> u64 {
         let counters = match party {
             None => Some(&self.totals),
@@ -124,18 +125,18 @@ impl View {
     }
 }
 
-/// What the follower of the counters knows.
+/// The state of the connection to the mock.
 #[derive(Clone, Debug)]
 pub(crate) enum Link {
-    /// Nothing came yet, or nothing comes any more, since then.
+    /// Nothing has been received yet, or nothing has been received since this time.
     Down(Instant),
-    /// This came last.
+    /// The latest view.
     Up(Arc<View>),
-    /// Another process answers than before: what was counted is lost.
+    /// Another process responds than before, so the counters are lost.
     Restarted,
 }
 
-/// A client of one cell's mock. Follows the counters until it is dropped.
+/// The client of one cell's mock. Follows the counters until it is dropped.
 pub(crate) struct MockClient {
     http: reqwest::Client,
     base: String,
@@ -150,7 +151,7 @@ impl Drop for MockClient {
 }
 
 impl MockClient {
-    /// Begins to follow the mock at `address`.
+    /// Starts to follow the mock at `address`.
     pub(crate) fn start(address: SocketAddr) -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -185,12 +186,12 @@ impl MockClient {
         &self.base
     }
 
-    /// The state of the counters, for waiting on it.
+    /// The state of the connection, to wait for changes.
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
     }
 
-    /// The latest counters.
+    /// The latest view.
     pub(crate) fn view(&self) -> Option<Arc<View>> {
         match &*self.link.borrow() {
             Link::Up(view) => Some(Arc::clone(view)),
@@ -198,7 +199,7 @@ impl MockClient {
         }
     }
 
-    /// The counters as they are right now, asked for and not awaited: per node if the mock counts per node, else in total.
+    /// The current counters, requested now: per node if the mock counts per node, otherwise in total.
     pub(crate) async fn read(&self, deadline: &Deadline) -> Result<View, Failure> {
         let answer = self.get(Source::Nodes.path(), deadline).await?;
         if answer.status().is_client_error() {
@@ -219,7 +220,7 @@ impl MockClient {
         })
     }
 
-    /// The last body that each node sent to `endpoint`, by node id; empty if the mock doesn't offer the question.
+    /// The last body that each node sent to `endpoint`, by node id; empty if the mock doesn't offer this request.
     pub(crate) async fn last_requests(
         &self,
         endpoint: &str,
@@ -238,7 +239,7 @@ impl MockClient {
         Ok(decoded.collect())
     }
 
-    /// The last body that `node`, or any node, sent to `endpoint`; none if there was none.
+    /// The last body that `node`, or any node, sent to `endpoint`; `None` if there was none.
     pub(crate) async fn last_request(
         &self,
         endpoint: &str,
@@ -256,7 +257,8 @@ impl MockClient {
         Ok(Some(body.to_vec()))
     }
 
-    /// Asks until there is an answer: the connection may come anew in between.
+    /// Sends a request and retries it until there is a response, because the connection may be re-established in the
+    /// meantime.
     async fn get(&self, path: &str, deadline: &Deadline) -> Result<reqwest::Response, Failure> {
         let url = format!("{}{path}", self.base);
         let request = || self.http.get(&url).timeout(REQUEST_TIMEOUT).send();
@@ -286,17 +288,17 @@ fn retries() -> ExponentialBuilder {
         .without_max_times()
 }
 
-/// How often the counters are asked for if the mock has no stream of them.
+/// How often to request the counters if the mock doesn't offer a stream.
 const POLL_EVERY: Duration = Duration::from_millis(250);
 
-/// What a mock offers to follow its counters by, the best first.
+/// The ways to follow a mock's counters, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     /// A stream of totals and nodes.
     Stream,
-    /// Totals and nodes, to be asked for.
+    /// Polling totals and nodes.
     Nodes,
-    /// Totals, to be asked for.
+    /// Polling totals.
     Totals,
 }
 
@@ -309,7 +311,7 @@ impl Source {
         }
     }
 
-    /// What to try if the mock doesn't offer this one.
+    /// The source to try if the mock doesn't offer this one.
     const fn next(self) -> Self {
         match self {
             Self::Stream => Self::Nodes,
@@ -318,7 +320,7 @@ impl Source {
     }
 }
 
-/// Follows the counters, and starts over whenever that ends.
+/// Follows the counters, and starts again whenever that fails.
 struct Follower {
     http: reqwest::Client,
     base: String,
@@ -375,7 +377,7 @@ impl Follower {
                 view.instance = answer.instance;
                 view.nodes = Some(answer.nodes);
             }
-            // After the nodes: no total is less than the sum of its nodes.
+            // Requested after the nodes, so that no total is less than the sum of the nodes.
             view.totals = self.answer::<Totals>(Source::Totals).await?.0;
             self.publish(view);
             tokio::time::sleep(POLL_EVERY).await;
@@ -405,13 +407,13 @@ impl Follower {
     }
 }
 
-/// The first view, or the latest one if the mock reports only totals. If a later view comes from another process of the mock, or has
-/// smaller totals, the mock has lost its counters.
+/// The first view, or the latest one if the mock reports only totals. If a later view has another instance or smaller
+/// totals, the mock has lost its counters.
 #[derive(Default)]
 struct Memory(Option<View>);
 
 impl Memory {
-    /// Compares `view` with the views before it.
+    /// Compares `view` with earlier views.
     fn link(&mut self, view: View) -> Link {
         let known = self.0.get_or_insert_with(|| view.clone());
         let has_forgotten = || {
@@ -429,7 +431,7 @@ impl Memory {
     }
 }
 
-/// Why the counters can't be followed any more.
+/// Following the counters failed.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
     #[error("failed to ask for the counters")]
@@ -445,7 +447,7 @@ enum FollowError {
 }
 
 impl FollowError {
-    /// Whether the mock says that it doesn't know the question.
+    /// Whether the response means that the mock doesn't offer the request.
     fn is_not_offered(&self) -> bool {
         matches!(self, Self::Request(error) if error.status().is_some_and(|status| status.is_client_error()))
     }
@@ -473,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_a_mock_is_a_counter_and_nothing_else_is() {
+    fn every_number_that_the_mock_reports_is_a_counter() {
         let answer = r#"{"heartbeat_count": 3, "peers_count": 1, "ratio": 0.5, "lag": -1, "phase": "up", "since": null}"#;
         let Totals(totals) = serde_json::from_str(answer).unwrap();
         let counters: Vec<_> = totals
@@ -484,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_that_fall_show_a_restart() {
+    fn decreasing_totals_reveal_a_restart() {
         let mut memory = Memory::default();
         for (heartbeats, has_restarted) in [(3, false), (3, false), (5, false), (4, true)] {
             let is_restarted = matches!(memory.link(totals(heartbeats)), Link::Restarted);
@@ -493,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn another_instance_shows_a_restart() {
+    fn another_instance_reveals_a_restart() {
         let mut memory = Memory::default();
         for instance in ["a", "a", "b"] {
             let view = View {

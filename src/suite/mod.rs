@@ -1,7 +1,8 @@
-//! The phases of one cell, in the seed's order, against whatever cluster they are given.
+//! The phases of one cell, in the seed's order, on any cluster.
 //!
-//! Knows the [`Cluster`](crate::cluster::Cluster) trait and the mock's HTTP interface, not kind, Docker or processes.
-//! A phase that a provider can't run is skipped with a reason or marked as simulated, never passed in silence.
+//! This room knows the [`Cluster`](crate::cluster::Cluster) trait and the mock's HTTP interface, but not kind, Docker
+//! or processes. A phase that a provider can't run is skipped with a reason or marked as simulated, and never reported
+//! as passed.
 
 mod bodies;
 pub mod causes;

@@ -1,4 +1,4 @@
-//! Waiting on the counters: until a condition holds, something is broken for good, or the deadline passes.
+//! Waiting for counters: until a condition holds, can't hold any more, or the deadline passes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::Phase;
 
-/// How long the mock may be out of reach before the forward counts as lost for good.
+/// How long the mock may be unreachable before the connection counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(15);
 
-/// How a condition on the counters stands.
+/// The state of a condition on the counters.
 pub(crate) enum Progress<T> {
-    /// It holds.
+    /// The condition holds.
     Done(T),
-    /// It can't hold any more.
+    /// The condition can't hold any more.
     Failed(Failure),
-    /// Not yet: in a few words, and as the failure that it is if time runs out now.
+    /// The condition doesn't hold yet; with a short summary, and with the failure if the deadline passes now.
     Waiting { summary: String, failure: Failure },
 }
 
 impl<T> Progress<T> {
-    /// Not yet, for want of `open`.
+    /// The condition doesn't hold yet because of `open`.
     pub(crate) fn waiting(symptom: Symptom, open: Vec<Evidence>) -> Self {
         let summary = in_words(&open);
         let failure = Failure::new(symptom, summary.clone()).with_evidence(open);
@@ -33,7 +33,7 @@ impl<T> Progress<T> {
     }
 }
 
-/// Waits until `condition` says that it is done with the counters as they are.
+/// Waits until `condition` holds for the current counters.
 pub(crate) async fn until<T>(
     context: &Context,
     phase: Phase,
@@ -136,9 +136,9 @@ fn timed_out(open: Option<Failure>, deadline: &Deadline) -> Failure {
     }
 }
 
-/// The first thing that is open, and how many more there are.
+/// The first open item, and the number of others.
 pub(crate) fn in_words(open: &[Evidence]) -> String {
-    // A node's row says more than the total that it makes wrong.
+    // The row of a node says more than the row of the total that it affects.
     let first = open.iter().find(|row| row.node.is_some()).or(open.first());
     let Some(first) = first else {
         return "nothing is open".to_owned();

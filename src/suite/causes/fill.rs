@@ -1,4 +1,4 @@
-//! Fills in the names in braces of a rule's texts.
+//! Fills in the placeholders in the texts of a rule.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::scene::{Scene, items};
 
 impl Scene<'_> {
-    /// `text` with the names of this cell and of `line`.
+    /// `text` with its placeholders replaced by the names of this cell and of `line`.
     pub(super) fn fill(&self, text: &str, line: &str) -> String {
         let mut filled = String::new();
         let mut rest = text;
@@ -68,7 +68,7 @@ impl Scene<'_> {
         volume.unwrap_or(&Value::Null)
     }
 
-    /// The ConfigMap of any volume, or the first one that is deployed.
+    /// The ConfigMap of any volume, or else the first one that is deployed.
     fn any_config_map(&self) -> Option<String> {
         let mut volumes = items(&self.pod()["volumes"]);
         let name = volumes.find_map(|volume| volume["configMap"]["name"].as_str());
@@ -86,7 +86,7 @@ fn after<'l>(line: &'l str, words: &str) -> Option<&'l str> {
     line.split_once(words).map(|(_, rest)| rest)
 }
 
-/// The text in the quotes that `rest` begins with, escaped or not.
+/// The text in quotes at the start of `rest`; the quotes may be escaped.
 fn quoted(rest: &str) -> String {
     let rest = rest.trim_start_matches(['\\', '"']);
     rest.split(['\\', '"'])

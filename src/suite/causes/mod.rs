@@ -1,4 +1,4 @@
-//! The likely cause of a failure, from rules that are data. If none applies, nothing is guessed. Pure.
+//! The likely cause of a failure, found by rules that are data. If no rule applies, nothing is guessed. Pure.
 
 mod fill;
 mod rules;
@@ -9,7 +9,7 @@ pub(crate) use scene::Scene;
 
 use crate::event::LikelyCause;
 
-/// What the first rule that applies to `scene` says.
+/// The likely cause according to the first rule that applies to `scene`.
 pub(crate) fn likely(scene: &Scene<'_>) -> Option<LikelyCause> {
     RULES.iter().find_map(|rule| rule.apply(scene))
 }
@@ -32,7 +32,7 @@ impl Rule {
         })
     }
 
-    /// Whether `line` has a word of each group.
+    /// Whether `line` contains a word of each group.
     fn is_said_by(&self, line: &str) -> bool {
         let line = line.to_lowercase();
         let has = |words: &&[&str]| words.iter().any(|word| line.contains(word));

@@ -1,40 +1,40 @@
-//! The rules. The first one that applies counts.
+//! The rules. The first one that applies is used.
 
 use crate::event::Symptom::{
     self, AgentCrashed, AgentNotReady, AgentOutOfMemory, CounterNotMet, ImageNameUnusable,
     ImagePullFailed, RestartNotMet, Unschedulable, WrongNodes,
 };
 
-/// What fails in one way for one reason.
+/// A rule: one cause of certain failures.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// Its name in records.
     pub name: &'static str,
-    /// The failures that it can explain.
+    /// The failures that the rule can explain.
     pub symptoms: &'static [Symptom],
-    /// Where its line of evidence is.
+    /// Where to look for the line that proves the cause.
     pub looks_at: Place,
-    /// Groups of words in lower case: the line has one of each group.
+    /// Groups of lowercase words: the line contains at least one word of each group.
     pub words: &'static [&'static [&'static str]],
-    /// What else has to be so.
+    /// Facts that also have to hold.
     pub facts: &'static [Fact],
-    /// What the cause is. Names in braces are filled in.
+    /// The cause in one sentence. Names in braces are placeholders.
     pub sentence: &'static str,
-    /// The YAML or the command that fixes it.
+    /// The YAML or the command that fixes the cause.
     pub fix: &'static str,
 }
 
-/// Where a line of evidence is.
+/// Where to look for a line that proves a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the log of the agent that failed; the last such line counts.
+    /// The log of the agent that failed; the last matching line is used.
     Log,
-    /// In the failure's own words, which quote Kubernetes, or in its evidence.
+    /// The message of the failure, which quotes Kubernetes, or its evidence.
     Failure,
 }
 
 impl Place {
-    /// The words for people.
+    /// The name for people.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Log => "the agent's log",
@@ -43,21 +43,21 @@ impl Place {
     }
 }
 
-/// Something about the rendered manifests.
+/// A fact about the rendered manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// The agent's pod is in its node's network, and its DNS policy doesn't fit that.
+    /// The agent's pod uses the network of its node, with a DNS policy that doesn't match.
     WrongDnsPolicy,
-    /// No volume is mounted where the path in the line is.
+    /// No volume is mounted at the path in the line.
     NotMounted,
-    /// A ConfigMap is mounted where the path in the line is, and has no such file.
+    /// A ConfigMap is mounted at the path in the line, without that file.
     NoSuchKey,
-    /// A container whose image is in the line has this pull policy.
+    /// A container with the image in the line has this pull policy.
     PullPolicy(&'static str),
 }
 
 impl Fact {
-    /// The words for people.
+    /// The description for people.
     pub fn meaning(self) -> String {
         match self {
             Self::WrongDnsPolicy => {
@@ -70,9 +70,9 @@ impl Fact {
     }
 }
 
-/// An agent that doesn't run as it should.
+/// An agent that doesn't run properly.
 const STARTS: &[Symptom] = &[AgentCrashed, AgentNotReady, RestartNotMet];
-/// An agent that runs and doesn't do its work counts, too.
+/// An agent that doesn't run properly, or runs without doing its work.
 const WORKS: &[Symptom] = &[
     AgentCrashed,
     AgentNotReady,
@@ -90,7 +90,7 @@ const NO_FILE: &[&str] = &[
 ];
 const CONFIGURATION: &[&str] = &["config", ".yaml", ".yml", ".json", ".toml"];
 
-/// Every rule, in their order.
+/// All rules, in the order in which they are tried.
 pub const RULES: &[Rule] = &[
     Rule {
         name: "dns-policy",

@@ -1,4 +1,4 @@
-//! What rules look at: a failure, the log of the agent that it is about, and the rendered manifests.
+//! The input of the rules: a failure, the log of the agent concerned, and the rendered manifests.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use crate::event::{Failure, Symptom};
 use crate::excerpt::{self, Log};
 use crate::manifest::Rendered;
 
-/// A failure and what is known around it.
+/// A failure and its context.
 pub(crate) struct Scene<'s> {
     failure: &'s Failure,
     log: Vec<String>,
     pub(super) rendered: &'s Rendered,
     /// The name of the cell's config variant.
     pub(super) variant: String,
-    /// The folder with the manifests, as reports name it.
+    /// The folder with the manifests, as named in reports.
     pub(super) kept_manifests: String,
 }
 
@@ -43,7 +43,7 @@ impl<'s> Scene<'s> {
         self.failure.symptom
     }
 
-    /// The lines that may be evidence, the best first.
+    /// The candidate lines, the best first.
     pub(super) fn lines(&self, place: Place) -> Vec<String> {
         match place {
             Place::Log => self.log.clone(),
@@ -63,7 +63,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// Whether `fact` is so, with `line` as its evidence.
+    /// Whether `fact` holds, given `line`.
     pub(super) fn holds(&self, fact: Fact, line: &str) -> bool {
         match fact {
             Fact::WrongDnsPolicy => {
@@ -78,7 +78,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// The agent's pod, as its DaemonSet describes it.
+    /// The pod template of the agent's DaemonSet.
     pub(super) fn pod(&self) -> &'s Value {
         let name = self.daemon_set();
         let object = self.rendered.object("DaemonSet", name);
@@ -102,8 +102,8 @@ impl<'s> Scene<'s> {
             .unwrap_or(&Value::Null)
     }
 
-    /// The first path in `line`, as the container knows it: the local provider gives files other places, so one that an argument of
-    /// the container names counts.
+    /// The first path in `line`, as seen in the container. The local provider stores files elsewhere, so a path in an
+    /// argument of the container matches by its end.
     pub(super) fn path<'l>(&self, line: &'l str) -> Option<&'l str>
     where
         's: 'l,
@@ -116,7 +116,7 @@ impl<'s> Scene<'s> {
         Some(named.find(is_same).unwrap_or(path))
     }
 
-    /// The volume that is mounted where `path` is.
+    /// The volume that is mounted at `path`.
     fn mount(&self, path: &str) -> Option<&'s Value> {
         let is_above = |mount: &&Value| {
             let folder = mount["mountPath"].as_str();
@@ -127,13 +127,13 @@ impl<'s> Scene<'s> {
         volumes.find(|volume| volume["name"] == mount["name"])
     }
 
-    /// It, if it is of a ConfigMap.
+    /// The same, if it is a ConfigMap.
     pub(super) fn config_volume(&self, path: &str) -> Option<&'s Value> {
         self.mount(path)
             .filter(|volume| volume["configMap"].is_object())
     }
 
-    /// Whether a ConfigMap is mounted where `path` is, and has no such file.
+    /// Whether a ConfigMap is mounted at `path`, without that file.
     fn lacks(&self, path: &str) -> bool {
         let Some(volume) = self.config_volume(path) else {
             return false;
@@ -159,7 +159,7 @@ impl<'s> Scene<'s> {
             .collect()
     }
 
-    /// The image of a container that `line` names, if the container has `policy`.
+    /// The image in `line`, if it belongs to a container with the pull policy `policy`.
     pub(super) fn image(&self, line: &str, policy: Option<&str>) -> Option<&'s str> {
         let pods = self
             .rendered

@@ -1,4 +1,4 @@
-//! Phase 6: exactly the cluster's nodes report, and each of them made every platform call.
+//! Phase 6: exactly the nodes of the cluster report, and each of them has made every platform call.
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
@@ -43,7 +43,7 @@ fn judge(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> P
     }
 }
 
-/// The mock doesn't say which node made which call.
+/// Evidence that the mock doesn't distinguish nodes.
 fn only_totals() -> Evidence {
     Evidence {
         node: None,
@@ -67,7 +67,8 @@ fn wrong_nodes(members: &Membership) -> Failure {
     Failure::new(Symptom::WrongNodes, message).with_evidence(members.evidence())
 }
 
-/// Registered more than once: an answer may have been lost and the call made again, which is no fault.
+/// Warnings about nodes that registered more than once. A response may have been lost and the call repeated, so this
+/// isn't a failure.
 fn registered_again(view: &View, nodes: &[NodeName]) -> Vec<String> {
     let count = |node: &NodeName| {
         let count = view.count(Some(node), Counter::RegistrationCount);

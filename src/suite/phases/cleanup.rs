@@ -1,10 +1,11 @@
-//! Phase 11: nothing of the cell is left. Runs after failure, time-out, cancellation and panic alike, with a budget of its own.
+//! Phase 11: nothing of the cell is left. Runs after failure, timeout, cancellation and panic alike, with its own time
+//! limit.
 
 use crate::event::Event;
 use crate::matrix::Phase;
 use crate::suite::context::{Checked, Context, Outcome};
 
-/// `hand_over`: what the next cell can use may stay.
+/// Deletes the cluster; with `hand_over`, except for what the next cell can use.
 pub(crate) async fn run(context: &mut Context, hand_over: bool) -> Outcome {
     context.mock = None;
     let deadline = context.deadline(Phase::Cleanup);
@@ -16,7 +17,7 @@ pub(crate) async fn run(context: &mut Context, hand_over: bool) -> Outcome {
     Ok(cleared.into())
 }
 
-/// Leaves everything as it is, and says how to look inside.
+/// Leaves everything as it is, and reports how to inspect it.
 pub(crate) async fn keep(context: &mut Context) -> Outcome {
     context.mock = None;
     let deadline = context.deadline(Phase::Cleanup);

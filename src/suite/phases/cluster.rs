@@ -1,4 +1,4 @@
-//! Phase 2: the cell's cluster is up, as its axes ask for it.
+//! Phase 2: the cell's cluster is up, with the requested version and nodes.
 
 use crate::event::Event;
 use crate::matrix::Phase;

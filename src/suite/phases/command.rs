@@ -1,4 +1,4 @@
-//! A command of the user after a phase: its exit code is the verdict, its output the evidence.
+//! A command of the user after a phase: the exit code is the verdict, the output is the evidence.
 
 use tokio_util::sync::CancellationToken;
 
@@ -8,14 +8,14 @@ use crate::matrix::HostCommand;
 use crate::suite::context::{Checked, Context, Outcome};
 use crate::suite::evidence;
 
-/// Why a command is stopped before its end.
+/// Why a command is stopped early.
 enum Stop {
     Interrupted,
-    /// Something that the cell needs has broken.
+    /// Something that the cell needs has failed.
     Broken(Failure),
 }
 
-/// Runs `command` until it ends or `interruption` is cancelled, which gives none.
+/// Runs `command` until it ends. Returns `None` if `interruption` is cancelled first.
 pub(crate) async fn run(
     context: &mut Context,
     command: &HostCommand,
@@ -53,7 +53,7 @@ async fn checked(
     run_command(&context.plan, command, &surroundings, &deadline, stop).await
 }
 
-/// None if the run was interrupted.
+/// The result of the command; `None` if the run was interrupted.
 fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Option<Outcome> {
     let name = &command.name;
     let failed = |message: String, evidence: Evidence| {

@@ -1,4 +1,4 @@
-//! What several phases share: waiting until counters come to what is required of them.
+//! Shared by several phases: waiting until counters meet requirements.
 
 use crate::event::Symptom;
 use crate::matrix::Phase;

@@ -1,4 +1,4 @@
-//! Phase 3: agent and mock are on every node, as they were built.
+//! Phase 3: the images of agent and mock are on every node, unchanged.
 
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};

@@ -1,12 +1,12 @@
-//! The last check of a cell, at the end of its last phase: the counters that are expected exactly must still hold, and the
-//! agents must be well.
+//! The last check of a cell, at the end of its last phase: exact expectations must still hold, and the agents must be
+//! healthy.
 
 use super::counters;
 use crate::matrix::Phase;
 use crate::suite::context::{Checked, Context, Outcome};
 use crate::suite::expectations;
 
-/// What `phase` has `checked`, and what is seen at its end.
+/// Adds the last check to what `phase` has `checked`.
 pub(crate) async fn run(context: &Context, phase: Phase, mut checked: Checked) -> Outcome {
     let requirements = expectations::exact(&context.plan.cell.variant.expect);
     let exact = counters::reach(context, phase, &requirements).await?;

@@ -1,4 +1,4 @@
-//! Phase 10: the local endpoint is served on every node, with a token that the agent decrypted.
+//! Phase 10: every agent posts to the local endpoint, with a token that it decrypted itself.
 
 use super::counters;
 use crate::matrix::Phase;

@@ -1,4 +1,4 @@
-//! Phase 4: every object is applied, in the seed's order.
+//! Phase 4: every object is applied, in the order that clusters need.
 
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};

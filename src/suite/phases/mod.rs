@@ -1,4 +1,4 @@
-//! The phases, one file each. Each returns what it looked at, or why it failed.
+//! The phases, one file each. Each phase returns its evidence, or why it failed.
 
 pub(super) mod assertions;
 pub(super) mod cleanup;

@@ -1,4 +1,4 @@
-//! Phase 8: the agents' own loops go on.
+//! Phase 8: the agents repeat their periodic calls.
 
 use super::counters;
 use crate::matrix::Phase;

@@ -1,4 +1,4 @@
-//! Phase 5: the mock is available, and a ready agent is on every node.
+//! Phase 5: the mock is available, and an agent is ready on every node.
 
 use crate::matrix::Phase;
 use crate::suite::context::{Checked, Context, Outcome};
@@ -9,7 +9,7 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         .plan
         .clock
         .deadline(context.plan.phases.mock_timeout);
-    // Both at once: what fails for good on one side must not wait for the other.
+    // Both at once: a permanent failure on one side must not wait for the other side.
     let (mut evidence, ready) = tokio::try_join!(
         context.cluster.mock_available(&mock),
         context.cluster.agents_ready(&agents),

@@ -1,4 +1,4 @@
-//! Phase 7: the bodies that every node sent have what they must have.
+//! Phase 7: the bodies that each node sent have the required content.
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -13,7 +13,7 @@ use crate::suite::expectations;
 use crate::suite::mock::{MockClient, Party};
 use crate::suite::wait;
 
-/// How many questions are asked of the mock at once.
+/// How many requests to the mock are in flight at once.
 const CONCURRENCY: usize = 16;
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
@@ -50,14 +50,14 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     }
 }
 
-/// A node, and its id at the mock.
+/// A node, and its id in the mock.
 struct Sender {
     node: NodeName,
     id: String,
 }
 
-/// The last body of each of `senders`. One question for all of them, if the mock offers it, and one for each body that its
-/// answer lacks.
+/// The last body of each of `senders`. Sends one request for all of them if the mock offers it, and one for each body
+/// that the response lacks.
 async fn bodies_of(
     mock: &MockClient,
     deadline: &Deadline,
@@ -84,7 +84,7 @@ async fn bodies_of(
         .await
 }
 
-/// Whose bodies are checked: each node's, or the last one of any node (none) if the mock doesn't tell them apart.
+/// Whose bodies are checked: each node's, or the last body of any node (`None`) if the mock doesn't distinguish nodes.
 async fn senders(
     context: &Context,
     mock: &MockClient,
@@ -108,7 +108,7 @@ async fn senders(
     seen.parties(&nodes).into_iter().map(sender).collect()
 }
 
-/// One row a check, for all nodes that sent a body, and one for each body that was not sent.
+/// One row per check for all nodes that sent a body, and one for each missing body.
 fn summary(held: &[Evidence], senders: &[Option<Sender>]) -> Vec<Evidence> {
     let nodes = senders.len();
     let is_same = |one: &Evidence, other: &Evidence| {

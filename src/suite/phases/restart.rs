@@ -1,4 +1,4 @@
-//! Phase 9: an agent that is killed comes back as the node that it was.
+//! Phase 9: an agent that is deleted comes back with the same identity.
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         .restart(&nodes, &context.deadline(Phase::Restart))
         .await?;
     checked.evidence.extend(restarted);
-    // Taken only now: a heartbeat of the old process must not count for the new one.
+    // Read only now: a heartbeat of the old process must not count for the new one.
     let ready = mock.read(&context.deadline(Phase::Restart)).await?;
     let expect = &context.plan.cell.variant.expect;
     let loops = await_on(context, &nodes, |party, seen| {
@@ -47,7 +47,7 @@ fn is_judged(expect: &Expectations, counter: Counter) -> bool {
     expect.of(counter) != Expectation::Any
 }
 
-/// The agents to kill: all, or the last node's, which is a worker wherever there is one.
+/// The nodes whose agents are deleted: all nodes, or the last one, which is a worker if there is one.
 fn chosen(context: &Context) -> Vec<NodeName> {
     let nodes = context.nodes();
     match context.plan.phases.restart {
@@ -56,7 +56,7 @@ fn chosen(context: &Context) -> Vec<NodeName> {
     }
 }
 
-/// The log goes with the agent. Not having it is worth a warning, no failure.
+/// Keeps the log of an agent that is about to be deleted. If that fails, it is a warning and not a failure.
 async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
     let file = context
         .plan
@@ -74,7 +74,7 @@ async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
     ))
 }
 
-/// Waits until `check` holds for each of `nodes`, within a deadline of its own.
+/// Waits until `check` holds for each of `nodes`, with a separate deadline.
 async fn await_on(
     context: &Context,
     nodes: &[NodeName],
@@ -94,7 +94,7 @@ async fn await_on(
     .await
 }
 
-/// The heartbeats that must follow the reading: the first one alone doesn't show that the loop goes on.
+/// How many heartbeats must follow the reading: one alone doesn't prove that the loop goes on.
 const HEARTBEATS: u64 = 2;
 
 fn loops_go_on(
@@ -116,7 +116,7 @@ fn loops_go_on(
     };
     let metrics = match expect.of(Counter::MetricsCount) {
         Expectation::AtLeast(_) | Expectation::Any => 1,
-        // One more report would break what the matrix file expects.
+        // One more report would violate the expectation.
         Expectation::Exactly(_) => 0,
     };
     let loops = [
@@ -130,7 +130,7 @@ fn loops_go_on(
         .collect()
 }
 
-/// The new process reported its start.
+/// Evidence that the new process reported its start.
 fn process_started(party: Party<'_>, seen: &View, before: &View) -> Vec<Evidence> {
     let reading = before.count(party, Counter::AuditCount);
     let now = seen.count(party, Counter::AuditCount);
@@ -149,8 +149,8 @@ fn of_node<'v>(view: &'v View, node: &NodeName) -> Option<&'v NodeView> {
     view.node(node.as_str()).map(|(_, seen)| seen)
 }
 
-/// Starts are counted if the mock counts them, for an agent's clock may step back; only else are their times compared, which
-/// are both from that clock.
+/// Compares the number of process starts if the mock counts them, because an agent's clock may step back. Otherwise
+/// compares the timestamps of two starts, which both come from that clock.
 fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>) -> Evidence {
     let starts = |view: Option<&NodeView>| view.and_then(|view| view.process_starts);
     let (expected, found, holds) = if let Some(now) = starts(seen) {
@@ -172,7 +172,7 @@ fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>
     }
 }
 
-/// A restarted agent is still registered; one that registers again has lost who it is.
+/// Checks that the agents haven't registered again: an agent that does has lost its identity.
 fn same_registrations(
     nodes: &[NodeName],
     before: &View,
