@@ -266,4 +266,15 @@ mod tests {
             RunVerdict::InfrastructureFailure
         );
     }
+
+    #[test]
+    fn the_reason_of_an_attempt_is_its_first_failure() {
+        let mut failed = end(&[Symptom::CounterNotMet, Symptom::CleanupIncomplete]);
+        failed.failures[0].message = "audit_count is 0".to_owned();
+        assert_eq!(
+            reason_of_attempt(&failed).as_deref(),
+            Some("audit_count is 0")
+        );
+        assert_eq!(reason_of_attempt(&end(&[])), None);
+    }
 }

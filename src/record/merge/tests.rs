@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::event::{
-    CellVerdict, Event, Record, RunFacts, RunVerdict, Severity, ShardFacts, Termination,
+    CellVerdict, CommandFacts, Event, Record, RunFacts, RunVerdict, Severity, ShardFacts,
+    Termination,
 };
 use crate::matrix::Phase;
 use crate::record::RecordWriter;
@@ -245,4 +246,72 @@ fn huge_shard_numbers_are_handled_without_allocating() {
         "{warning}"
     );
     assert!(warning.ends_with(" and 4294967274 more"), "{warning}");
+}
+
+fn command(name: &str) -> CommandFacts {
+    CommandFacts {
+        name: name.to_owned(),
+        after: Phase::Periodic,
+    }
+}
+
+#[test]
+fn the_facts_of_a_merged_run_cover_all_machines_and_commands() {
+    let place = tempfile::tempdir().unwrap();
+    let one = run(place.path(), "one", 0, &MIXED[..1], |facts| {
+        facts.host.cpus = 2;
+        facts.host.memory_bytes = 100;
+        facts.host.tools = vec!["Docker 29".to_owned(), "kind 0.32".to_owned()];
+        facts.commands = vec![command("first"), command("both")];
+    });
+    let two = run(place.path(), "two", 5, &MIXED[1..2], |facts| {
+        facts.host.cpus = 6;
+        facts.host.memory_bytes = 10;
+        facts.host.tools = vec!["kind 0.32".to_owned(), "Docker 28".to_owned()];
+        facts.commands = vec![command("both"), command("second")];
+    });
+    // The same machine again: its processors count once.
+    let three = run(place.path(), "three", 9, &MIXED[2..3], |facts| {
+        facts.host.name = "host of two".to_owned();
+        facts.host.cpus = 6;
+    });
+    let (plan, _) = merged(&[&one, &two, &three]).unwrap();
+    let host = &plan.facts.host;
+    assert_eq!(host.name, "host of one, host of two");
+    assert_eq!((host.cpus, host.memory_bytes), (8, 110));
+    assert_eq!(host.tools, ["Docker 29", "kind 0.32", "Docker 28"]);
+    assert_eq!(host.platform, "linux x86_64");
+    let commands = ["first", "both", "second"].map(command);
+    assert_eq!(plan.facts.commands, commands);
+
+    let id = |folders: &[&PathBuf]| merged(folders).unwrap().0.facts.run;
+    assert_eq!(id(&[&three, &two, &one]), plan.facts.run);
+    assert_ne!(id(&[&one, &two]), plan.facts.run);
+    assert!(plan.facts.run.starts_with("merged-2"), "{}", plan.facts.run);
+}
+
+#[test]
+fn the_folders_of_cells_are_copied_and_links_in_them_are_not_followed() {
+    let place = tempfile::tempdir().unwrap();
+    let one = run(place.path(), "one", 0, &MIXED[..1], |_| {});
+    let two = run(place.path(), "two", 5, &MIXED[1..2], |_| {});
+    let cell = |folder: &Path, plan: &CellPlan| folder.join("cells").join(plan.id().as_str());
+    let logs = cell(&one, &MIXED[0]).join("manifests");
+    fs::create_dir_all(&logs).unwrap();
+    fs::write(logs.join("01.yaml"), "a: 1").unwrap();
+    std::os::unix::fs::symlink(place.path(), cell(&one, &MIXED[0]).join("link")).unwrap();
+    let mut parts = [&one, &two].map(|folder| Part::read(folder).unwrap());
+    let plan = Plan::new(&mut parts).unwrap();
+    let to = place.path().join("merged");
+    copy_cells(&parts, &plan, &to).unwrap();
+    let copied = cell(&to, &MIXED[0]);
+    assert_eq!(
+        fs::read_to_string(copied.join("manifests/01.yaml")).unwrap(),
+        "a: 1"
+    );
+    assert!(!copied.join("link").exists());
+    assert!(
+        !cell(&to, &MIXED[1]).exists(),
+        "a cell without a folder has none"
+    );
 }

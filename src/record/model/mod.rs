@@ -250,8 +250,7 @@ impl CellModel {
 
     /// The id of the cell in the matrix, the same for all repetitions.
     pub fn id_in_matrix(&self) -> &str {
-        let id = self.summary.id.as_str();
-        id.split_once('#').map_or(id, |(cell, _)| cell)
+        self.summary.id.in_matrix()
     }
 
     /// When its first attempt started.

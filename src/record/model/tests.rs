@@ -1,7 +1,7 @@
 //! The fold, in particular of incomplete and unusual records.
 
 use super::*;
-use crate::event::{Event, Record};
+use crate::event::{CommandFacts, Event, Record};
 use crate::report::fixture::Mark;
 use crate::report::fixture::{self, MIXED, Plan, Story};
 
@@ -211,4 +211,52 @@ fn all_text_of_a_record_is_cleaned() {
     let text = format!("{:?}", RunModel::new(&records));
     assert!(text.contains(fixture::CLEAN_LINE));
     assert!(!text.contains("\\u{1b}") && !text.contains("\\0"));
+}
+
+#[test]
+fn commands_are_stages_after_their_phase() {
+    let mut run = RunModel::new(&fixture::killed(&MIXED[..1]));
+    let command = |name: &str, after| CommandFacts {
+        name: name.to_owned(),
+        after,
+    };
+    run.facts.as_mut().unwrap().commands = vec![
+        command("second", Phase::Restart),
+        command("first", Phase::Periodic),
+        command("third", Phase::Restart),
+    ];
+    let stages = run.stages();
+    let names = stages.iter().filter(|(_, name)| name.is_some());
+    let expected = [
+        (Phase::Periodic, Some("first")),
+        (Phase::Restart, Some("second")),
+        (Phase::Restart, Some("third")),
+    ];
+    assert!(names.eq(&expected), "{stages:?}");
+    assert_eq!(stages.len(), Phase::ALL.len() + expected.len());
+    assert!(stages.is_sorted_by_key(|(phase, name)| (*phase, name.is_some())));
+}
+
+#[test]
+fn repetitions_are_counted_by_the_cell_that_they_repeat() {
+    let mut run = RunModel::new(&fixture::killed(&MIXED[..4]));
+    let repetitions = [(0, 1), (0, 2), (2, 1)].map(|(plan, number): (usize, _)| {
+        let plan: &Plan = &MIXED[plan];
+        (plan.id().repetition(number), number)
+    });
+    for (cell, (id, number)) in run.cells.iter_mut().zip(repetitions) {
+        cell.summary.id = id;
+        cell.summary.repetition = Some(number);
+    }
+    let repeated = run.repeated();
+    let tally = |passed, failed| Tally {
+        passed,
+        failed,
+        ..Tally::default()
+    };
+    let expected = [
+        ("k8s-1.30-n1-default", tally(2, 0)),
+        ("k8s-1.33-n3-fast", tally(0, 1)),
+    ];
+    assert_eq!(repeated, expected);
 }
