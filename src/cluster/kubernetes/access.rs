@@ -1,4 +1,4 @@
-//! The way to an API server: a client whose server has answered, and a cell's view through it.
+//! Access to an API server: a client whose server responds, and a cell's view of the cluster.
 
 use std::time::Duration;
 
@@ -13,28 +13,28 @@ use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// An API server that answers.
+/// An API server that responds.
 #[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) client: Client,
-    /// What the API server says it is, such as `v1.34.4`.
+    /// The version that the API server reports, such as `v1.34.4`.
     pub(crate) server_version: String,
 }
 
-/// What a cell sees of a cluster.
+/// A cell's access to its cluster.
 pub(crate) struct Kube {
     pub(crate) client: Client,
-    /// What the API server says it is, such as `v1.34.4`.
+    /// The version that the API server reports, such as `v1.34.4`.
     pub(crate) server_version: String,
-    /// What is seen of it.
+    /// The watched objects.
     pub(crate) view: View,
 }
 
-/// How often the API server is asked: the first answer is what everything else waits for.
+/// How often to try the API server: everything else waits for its first response.
 const ASK: Duration = Duration::from_millis(100);
 
 impl Access {
-    /// Asks the API server behind `client` until it answers, for as long as `limit`.
+    /// Tries the API server of `client` until it responds, for at most `limit`.
     pub(crate) async fn open(client: Client, limit: Duration) -> Result<Self, Failure> {
         let asks = every(ASK, limit);
         let version = (|| client.apiserver_version()).retry(asks).await;
@@ -48,12 +48,12 @@ impl Access {
 
 /// How long a client waits for an API server.
 struct Patience {
-    /// For a connection to open.
+    /// For a connection to be established.
     connect: Duration,
-    /// For an answer to begin.
+    /// For a response to begin.
     answer: Duration,
-    /// For the next byte on a connection. On a watch, the API server sends a bookmark at least every minute; the mock sends
-    /// an event through its forward at least every 15 s.
+    /// For the next byte on a connection. On a watch, the API server sends a bookmark at least every minute; through
+    /// the forwarded port, the mock sends an event at least every 15 s.
     silence: Duration,
 }
 
@@ -63,7 +63,7 @@ const PATIENCE: Patience = Patience {
     silence: Duration::from_secs(100),
 };
 
-/// A client by `kubeconfig`, as the user `options` choose.
+/// A client for `kubeconfig`, as the user in `options`.
 pub(crate) async fn client(
     kubeconfig: Kubeconfig,
     options: &KubeConfigOptions,
@@ -73,7 +73,7 @@ pub(crate) async fn client(
     limited(config, &PATIENCE).map_err(|error| unusable(&error))
 }
 
-/// The one place that makes clients, so that each has its limits.
+/// The only place that creates clients, so that each has its timeouts.
 fn limited(mut config: Config, patience: &Patience) -> kube::Result<Client> {
     config.connect_timeout = Some(patience.connect);
     config.read_timeout = Some(patience.silence);
@@ -82,12 +82,12 @@ fn limited(mut config: Config, patience: &Patience) -> kube::Result<Client> {
     Ok(builder.with_layer(&answer).build())
 }
 
-/// There is no way to the API server.
+/// The API server can't be used because of `error`.
 pub(crate) fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
     no_way(&chain(error))
 }
 
-/// There is no way to the API server, and `why`.
+/// The API server can't be reached, because of `why`.
 pub(crate) fn no_way(why: &str) -> Failure {
     Failure::new(
         Symptom::ClusterNotUp,
@@ -109,7 +109,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A client of an API server that takes a request, says `answer`, and then nothing more.
+    /// A client of an API server that accepts a request, sends `answer`, and then nothing more.
     async fn silent_after(answer: &'static str, patience: &Patience) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_that_never_answers_is_given_up() {
+    async fn a_request_to_an_api_server_that_never_responds_times_out() {
         let patience = Patience {
             connect: LONG,
             answer: SHORT,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_that_falls_silent_is_given_up() {
+    async fn a_silent_watch_times_out() {
         let patience = Patience {
             connect: LONG,
             answer: LONG,

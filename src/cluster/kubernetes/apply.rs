@@ -1,4 +1,4 @@
-//! The objects into the cluster: server-side apply in the order of the rendering, strict about unknown fields.
+//! Applies objects: server-side apply in rendered order, strict about unknown fields.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
-/// Who owns the fields.
+/// The field manager.
 const MANAGER: &str = "e2e-matrix";
 
-/// Kinds that make pods: they wait until the images are there, so that no pod is ever without its image.
+/// Kinds that create pods. They wait until the images are loaded, so that no pod starts without its image.
 const WORKLOADS: [&str; 7] = [
     "DaemonSet",
     "Deployment",
@@ -31,12 +31,12 @@ const WORKLOADS: [&str; 7] = [
     "Pod",
 ];
 
-/// How long an API server that is just coming up may refuse what it will take; phases have shorter deadlines of their own.
+/// How long to retry requests that an API server rejects while it starts. Phases have shorter deadlines.
 const WARM_UP: Duration = Duration::from_secs(30);
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Applies `objects` in their order; those that make pods wait for `images`.
+/// Applies `objects` in order; those that create pods wait for `images`.
 pub(crate) async fn all(
     client: &Client,
     objects: impl Iterator<Item = &Object>,
@@ -54,7 +54,7 @@ pub(crate) async fn all(
     Ok(evidence)
 }
 
-/// Applies objects, and remembers what it has learned of the API server on the way.
+/// Applies objects, and caches what it learns about the API server.
 struct Applier {
     client: Client,
     kinds: HashMap<GroupVersionKind, ApiResource>,
@@ -107,7 +107,7 @@ impl Applier {
         })
     }
 
-    /// What the API server calls objects of this kind.
+    /// The API server's resource for objects of this kind.
     async fn resource(
         &mut self,
         object: &Object,
@@ -122,7 +122,7 @@ impl Applier {
         Ok(resource)
     }
 
-    /// Waits until the definitions of `group`, or all, are served.
+    /// Waits until the definitions of `group`, or all of them, are served.
     async fn established(&mut self, group: Option<&str>) -> Result<(), Failure> {
         let is_awaited = |(_, of): &(String, String)| group.is_none_or(|group| group == of);
         let (awaited, others) = self.definitions.drain(..).partition(is_awaited);
@@ -151,7 +151,7 @@ impl Applier {
     }
 }
 
-/// Why the API server doesn't accept the names that a definition claims, in its words.
+/// The API server's message if it rejects the names in a definition.
 fn name_conflict(definition: &Definition) -> Option<&str> {
     let conditions = definition.status.as_ref()?.conditions.as_ref()?;
     let rejected = conditions
@@ -168,14 +168,15 @@ fn gvk(object: &Object) -> GroupVersionKind {
     GroupVersionKind::gvk(group, version, &object.kind)
 }
 
-/// Tries again while the answer is one that an API server gives while it is coming up.
+/// Retries as long as the error is one that an API server returns while it starts.
 async fn patiently<T, F: Future<Output = Result<T, kube::Error>>>(
     call: impl FnMut() -> F,
 ) -> Result<T, kube::Error> {
     call.retry(every(INTERVAL, WARM_UP)).when(is_passing).await
 }
 
-/// Whether waiting may help: no connection, an overloaded or half-started server. A verdict on the object itself never passes.
+/// Whether retrying may help: no connection, or a server that is overloaded or still starting. An error about the
+/// object itself is permanent.
 fn is_passing(error: &kube::Error) -> bool {
     use kube::Error::{Api, HyperError, ReadEvents, Service};
     matches!(error, Api(status) if status.code == 409 || !is_objects_fault(status.code, &status.message))

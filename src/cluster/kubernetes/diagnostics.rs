@@ -1,6 +1,6 @@
-//! What helps to understand a failure of a cell in a cluster, collected while it is still there: the seed's list.
+//! Diagnostics of a failed cell, collected before its cluster is gone: the seed's list.
 //!
-//! Nothing here fails: what can't be collected says so in its text.
+//! Nothing in here fails: if something can't be collected, the text says so.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use super::ready::state;
 use super::watch::Snapshot;
 use crate::cluster::{CellPlan, Diagnostic};
 
-/// Collects what the API server knows. To be masked before it is kept.
+/// Collects what the API server knows. Has to be masked before it is kept.
 pub(crate) fn collect(kube: &Kube) -> Vec<Diagnostic> {
     let snapshot = kube.view.snapshot();
     vec![
@@ -24,7 +24,7 @@ pub(crate) fn collect(kube: &Kube) -> Vec<Diagnostic> {
     ]
 }
 
-/// A file of diagnostics; `quoted` where reports show its last lines.
+/// A diagnostics file; if `quoted`, reports show an excerpt.
 pub(crate) fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
     Diagnostic {
         file: name.to_owned(),
@@ -33,7 +33,7 @@ pub(crate) fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
     }
 }
 
-/// Without the cell's token, and without those that nodes join with.
+/// Masks the cell's token and the tokens that nodes join with.
 pub(crate) fn mask(plan: &CellPlan, text: &str) -> String {
     let text = plan.mask.apply(text);
     let words = text.split_inclusive(|c: char| c.is_whitespace() || "\"'=,".contains(c));
@@ -50,7 +50,7 @@ pub(crate) fn mask(plan: &CellPlan, text: &str) -> String {
         .collect()
 }
 
-/// `[a-z0-9]{6}.[a-z0-9]{16}`, as kubeadm makes them.
+/// Whether `word` has the form of kubeadm's tokens, `[a-z0-9]{6}.[a-z0-9]{16}`.
 fn is_join_token(word: &str) -> bool {
     let plain = |text: &str| {
         text.bytes()
@@ -116,7 +116,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// The agent's DaemonSet: its counts, its conditions, and what happened to it and its pods.
+/// The agent's DaemonSet: counts, conditions, and the events of it and its pods.
 fn daemon_set(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     let name = &snapshot.workloads.agent.name;
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn join_tokens_are_told_from_other_words() {
+    fn join_tokens_are_distinguished_from_other_words() {
         assert!(is_join_token("abcdef.0123456789abcdef"));
         for word in [
             "abcdef",

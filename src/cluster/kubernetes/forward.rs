@@ -1,4 +1,4 @@
-//! The mock, reached from the host through the API server: the pod is looked up anew for every connection.
+//! Forwards the mock's port to the host through the API server. The pod is looked up for every connection.
 
 use std::io;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::cluster::{CellPlan, Connect, Forward, Stream};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// The Service's port that is forwarded.
+/// The port of the Service that is forwarded.
 const PORT: i32 = 8080;
 
-/// Opens the forward on the cell's listener.
+/// Starts forwarding on the cell's listener.
 pub(crate) fn open(plan: &CellPlan, kube: Arc<Kube>) -> Result<Forward, Failure> {
     let failed = |why: String| {
         Failure::new(
@@ -64,7 +64,7 @@ impl Connect for ThroughApiServer {
     }
 }
 
-/// The port of `pod` that is behind the Service's.
+/// The port of `pod` behind the Service's port.
 fn target_port(service: &Service, pod: &Pod) -> Option<u16> {
     let ports = service.spec.as_ref()?.ports.as_ref()?;
     let port = ports.iter().find(|port| port.port == PORT)?;

@@ -1,4 +1,5 @@
-//! The lives of the agents' processes: which of their ends the suite did not cause, and whose end the kubelet is about to cause. Pure.
+//! The lives of the agents' processes: which ends the suite didn't cause, and which processes the kubelet is about to
+//! kill. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,22 +15,23 @@ use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// How often the containers of each agent pod had ended when the agents became ready, and how often they may end after that.
+/// How often the containers of each agent pod had ended when the agents became ready, and how often they may end after
+/// that.
 #[derive(Debug)]
 pub(crate) struct Lives {
-    /// The pods that have to stay, by UID.
+    /// The pods that must not be deleted, by UID.
     known: Mutex<BTreeMap<String, Life>>,
     allowed: u32,
     early: Vec<String>,
 }
 
-/// An agent's pod when it became ready.
+/// An agent's pod at the time when it became ready.
 #[derive(Debug)]
 struct Life {
     node: String,
     /// How often its containers had ended.
     ends: i32,
-    /// When it was seen to be ready, by our own clock.
+    /// When it was seen to be ready, according to this machine's clock.
     since: Instant,
 }
 
@@ -43,17 +45,17 @@ impl Lives {
         }
     }
 
-    /// The suite is about to delete the agents of `nodes`.
+    /// Announces that the suite is about to delete the agents of `nodes`.
     pub(crate) fn release(&self, nodes: &[NodeName]) {
         let is_deleted = |life: &Life| nodes.iter().any(|node| node.as_str() == life.node);
         self.known().retain(|_, life| !is_deleted(life));
     }
 
-    /// The agents that took the places of deleted ones are ready.
+    /// Adds the agents that replaced deleted ones and are ready.
     pub(crate) fn adopt(&self, snapshot: &Snapshot) {
         let mut known = self.known();
         for (uid, life) in lives(snapshot) {
-            // What ended before this moment has been checked already.
+            // Earlier ends have been checked already.
             known.entry(uid).or_insert(life);
         }
     }
@@ -62,8 +64,8 @@ impl Lives {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The agents whose liveness probe may not have run yet `now`. A result that Kubernetes shows is only a failure, so what counts
-    /// is the time since readiness, by which a container has started.
+    /// The agents whose liveness probe may not have run yet `now`. Kubernetes reports only failures of a probe, so the
+    /// time since readiness decides, by which the container has started.
     pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
         let known = self.known();
         let unprobed = |pod: &Pod| {
@@ -83,8 +85,8 @@ impl Lives {
         self.early.clone()
     }
 
-    /// The first agent whose containers ended more often since readiness than is allowed, or whose pod was deleted by
-    /// something other than the suite.
+    /// The failure if the containers of an agent ended more often since readiness than allowed, or if something other
+    /// than the suite deleted its pod.
     pub(crate) fn ended(&self, snapshot: &Snapshot) -> Option<Failure> {
         let known = self.known();
         let is_alive =
@@ -93,7 +95,7 @@ impl Lives {
             return Some(deleted(&life.node));
         }
         let since = |pod: &Pod| {
-            // The pod that takes a deleted one's place has no earlier life.
+            // A pod that replaces a deleted one has no earlier life.
             let before = known.get(&pod.uid().unwrap_or_default());
             let before = before.map_or(0, |life| life.ends);
             u32::try_from(ends(pod) - before).unwrap_or_default()
@@ -147,7 +149,7 @@ fn agents(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
     alive(&snapshot.pods).filter(|pod| snapshot.workloads.owner(pod) == Owner::Agent)
 }
 
-/// Init containers end when they have done their work; only the others count.
+/// Init containers end when they are done, so only the others count.
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
     status.flat_map(|status| status.container_statuses.iter().flatten())
@@ -183,12 +185,12 @@ fn early_end(pod: &Pod) -> Option<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unprobed {
     node: String,
-    /// When its first result is there at the latest, from now on.
+    /// By when its first result is known, counted from now.
     pub(crate) within: Duration,
 }
 
 impl Unprobed {
-    /// For reports, if its first result is not awaited.
+    /// The warning in reports if the first result isn't awaited.
     pub(crate) fn sentence(&self) -> String {
         let Self { node, within } = self;
         let seconds = within.as_secs();
@@ -199,25 +201,25 @@ impl Unprobed {
     }
 }
 
-/// What an agent pod's events warn of.
+/// A warning from the events of an agent's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Warning {
     node: String,
     uid: String,
-    /// How often it was seen.
+    /// How often the event occurred.
     count: i32,
     text: String,
-    /// How long until the liveness probe runs again; none if the warning is about something else.
+    /// How long until the liveness probe runs again; `None` if the warning is about something else.
     liveness: Option<Duration>,
 }
 
 impl Warning {
-    /// How long until the liveness probe runs again; none if the warning is about something else.
+    /// How long until the liveness probe runs again; `None` if the warning is about something else.
     pub(crate) fn liveness(&self) -> Option<Duration> {
         self.liveness
     }
 
-    /// For reports.
+    /// The text for reports.
     pub(crate) fn sentence(&self) -> String {
         let Self {
             node, count, text, ..
@@ -228,7 +230,7 @@ impl Warning {
         }
     }
 
-    /// Whether the probe failed again since `earlier` was seen.
+    /// Whether the event occurred again since `earlier`.
     fn has_grown_since(&self, earlier: &[Self]) -> bool {
         let same = |other: &&Self| other.uid == self.uid && other.text == self.text;
         earlier
@@ -238,8 +240,8 @@ impl Warning {
     }
 }
 
-/// The warnings among the events of the agents that run now. Failures of startup probes and of caches that lag are left out:
-/// they belong to a normal start.
+/// The warnings in the events of the current agents. Failed startup probes and the messages of lagging caches are left
+/// out, because they are part of a normal start.
 pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
     let warning = |event: &Event| {
         let uid = event.involved_object.uid.as_deref()?;
@@ -263,7 +265,7 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
     events.filter_map(|event| warning(event)).collect()
 }
 
-/// The kubelet's default is 10 s.
+/// The kubelet's default.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
 
 fn liveness_probes(pod: &Pod) -> impl Iterator<Item = &Probe> {
@@ -281,7 +283,8 @@ fn period(probe: &Probe) -> Duration {
     seconds(probe.period_seconds).unwrap_or(DEFAULT_PERIOD)
 }
 
-/// How long after a container's start the probe's first result is there at the latest. The kubelet's default timeout is 1 s.
+/// How long after the start of a container the first result of the probe is known at the latest. The kubelet's default
+/// timeout is 1 s.
 fn first_result(probe: &Probe) -> Duration {
     let delay = seconds(probe.initial_delay_seconds).unwrap_or_default();
     let timeout = seconds(probe.timeout_seconds).unwrap_or(Duration::from_secs(1));
@@ -293,7 +296,7 @@ fn liveness_period(pod: &Pod) -> Duration {
     periods.max().unwrap_or(DEFAULT_PERIOD)
 }
 
-/// The failure, if a liveness probe that had failed `before` has failed again `after` the time in which it runs again.
+/// The failure if a liveness probe that had failed `before` has failed again `after` its period.
 pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure> {
     let is_failing =
         |warning: &&Warning| warning.liveness.is_some() && warning.has_grown_since(before);
@@ -409,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_may_go_only_if_the_suite_deletes_it() {
+    fn only_the_suite_may_delete_a_pod() {
         let ready = snapshot(&json!([agent("a", 3, &running())]), &json!([]));
         let lives = Lives::of(&ready, 0);
         let gone = lives.ended(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));

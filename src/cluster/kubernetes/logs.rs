@@ -1,4 +1,4 @@
-//! Logs of agents and mock, through the API server, without what must not be seen.
+//! The logs of agents and mock, read through the API server and masked.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::excerpt::{Collector, Log, Written};
 
-/// How long reading one log may take: a cluster that has failed may not answer.
+/// The timeout for reading one log: a cluster that has failed may not respond.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The log of the agent on `node`.
@@ -39,7 +39,7 @@ pub(crate) async fn of_agent(
     Ok(Log::new(String::new(), processes).text())
 }
 
-/// Every agent's log, or that of the one on `node`, and the mock's.
+/// The logs of all agents, or of the agent on `node`, and of the mock.
 pub(crate) async fn all(plan: &CellPlan, kube: &Kube, node: Option<&NodeName>) -> Vec<Log> {
     let snapshot = kube.view.snapshot();
     let owned = snapshot
@@ -70,7 +70,7 @@ async fn log(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner)) -> Log {
     }
 }
 
-/// What the processes of a pod's program wrote: the kubelet keeps the last two.
+/// The output of the processes of a pod's main container: the kubelet keeps the last two.
 async fn read(
     plan: &CellPlan,
     kube: &Kube,
@@ -94,7 +94,7 @@ async fn read(
             return Ok(vec![current?]);
         }
         match of(true).await {
-            // While a container waits to be started again, its current log is that of the process before.
+            // While a container waits for its restart, its current log is that of the previous process.
             Ok(before) if !is_lost(&before) && Ok(&before) != current.as_ref() => {
                 Ok([before].into_iter().chain(current).collect())
             }
@@ -122,7 +122,7 @@ async fn collect(stream: impl AsyncBufRead) -> Result<Written, String> {
     }
 }
 
-/// The kubelet answers with a sentence where the log of an earlier container is gone already.
+/// The kubelet responds with a message if the log of an earlier container is gone.
 fn is_lost(written: &Written) -> bool {
     written.starts_with("unable to retrieve container logs")
 }
@@ -135,7 +135,7 @@ fn was_restarted(pod: &Pod) -> bool {
     statuses.into_iter().any(|status| status.restart_count > 0)
 }
 
-/// The container of the pod that matters.
+/// The main container of the pod.
 fn program(plan: &CellPlan, owner: Owner) -> Option<String> {
     let rendered = &plan.rendered;
     match owner {

@@ -1,6 +1,8 @@
-//! A cell's part of a Kubernetes cluster, whoever made the cluster: objects applied, watched, waited for, restarted, reached, looked into.
+//! A cell's part of a Kubernetes cluster, independent of who created the cluster: applying, watching, waiting,
+//! restarting, forwarding, diagnosing.
 //!
-//! Knows a client, a namespace and the rendered objects. Knows nothing of kind, of Docker and of how a cluster comes and goes.
+//! This room knows a client, a namespace and the rendered objects. It doesn't know kind or Docker, or how clusters are
+//! created and deleted.
 
 mod access;
 mod apply;

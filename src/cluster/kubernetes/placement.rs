@@ -1,4 +1,5 @@
-//! Why a DaemonSet places no pod on a node: its controller says so neither in a condition nor in an event. Pure.
+//! Why a DaemonSet doesn't place a pod on a node; its controller reports this neither in a condition nor in an event.
+//! Pure.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Failure, Symptom};
 
-/// How long labels and taints of a cluster that is coming up may lag.
+/// How long the labels and taints of a starting cluster may lag.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The ready nodes among those `without` a pod on which `set` will never place one, and why.
+/// The ready nodes among those `without` a pod on which `set` will never place one, and the reasons.
 pub(super) fn of<'n>(
     snapshot: &Snapshot,
     set: &DaemonSet,
@@ -45,7 +46,7 @@ pub(super) fn of<'n>(
     })
 }
 
-/// What keeps a DaemonSet's pod from `node`.
+/// What keeps a pod of the DaemonSet from `node`.
 fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
     let name = node.name_any();
     let taints = node
@@ -75,7 +76,7 @@ fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
     Some(format!("{name} does not match the node affinity {terms}"))
 }
 
-/// Whether a DaemonSet's pod with `tolerations` is kept away. It tolerates the cluster's own taints anyway.
+/// Whether the taint repels a DaemonSet's pod with `tolerations`. Such pods always tolerate the cluster's own taints.
 fn repels(taint: &Taint, tolerations: &[Toleration]) -> bool {
     let is_hard = matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
     let is_own = taint.key.starts_with("node.kubernetes.io/");

@@ -1,4 +1,4 @@
-//! Whose a pod is, by the selectors of the cell's own workloads: their manifests choose the labels.
+//! Who owns a pod, according to the selectors of the cell's own workloads, because their manifests choose the labels.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -6,16 +6,16 @@ use kube::ResourceExt;
 
 use crate::manifest::{Rendered, selects};
 
-/// Whose pod it is.
+/// The owner of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// The DaemonSet's.
+    /// The agent's DaemonSet.
     Agent,
-    /// The mock's Deployment's.
+    /// The mock's Deployment.
     Mock,
     /// Anything else in the cell's namespace.
     Other,
-    /// The cluster's own.
+    /// The cluster itself.
     System,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Workloads {
     pub(crate) mock: Workload,
 }
 
-/// A workload as its manifest names it, and how it finds its pods.
+/// A workload, by the name in its manifest, and its selector.
 #[derive(Clone)]
 pub(crate) struct Workload {
     pub(crate) name: String,
@@ -49,7 +49,8 @@ impl Workloads {
         }
     }
 
-    /// Whose the pod of the cell's namespace is. Manifests whose selectors overlap are never applied.
+    /// The owner of a pod in the cell's namespace. Manifests with overlapping selectors are rejected before they are
+    /// applied.
     pub(crate) fn owner(&self, pod: &Pod) -> Owner {
         if selects(&self.agent.selector, pod.labels()) {
             Owner::Agent
@@ -63,7 +64,7 @@ impl Workloads {
 
 #[cfg(test)]
 impl Default for Workloads {
-    /// The selectors of the manifests that come with the program.
+    /// The selectors of the manifests that come with the runner.
     fn default() -> Self {
         let workload = |name: &str| Workload {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! What each phase waits for, as pure looks at a moment of the cluster.
+//! The conditions that the phases wait for, as pure functions of the cluster's state.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn row(
     }
 }
 
-/// Everything holds, or what does not becomes the failure of a time-out.
+/// Done if all evidence holds. Otherwise pending with the failure of a timeout.
 fn look(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -> Look {
     if evidence.iter().all(|row| row.holds) {
         Look::Done(evidence)
@@ -40,7 +40,7 @@ fn look(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -
     }
 }
 
-/// The cluster's nodes are these, and all are ready.
+/// The cluster has exactly these nodes, and all are ready.
 pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
     let message = "the cluster's nodes were not ready in time";
     let failure = Failure::new(Symptom::NodeNotReady, message);
@@ -79,7 +79,7 @@ fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
     evidence
 }
 
-/// The cluster is up: its nodes are these and all are ready, its own pods run, and its DNS answers.
+/// The cluster is up: it has exactly these nodes, all are ready, its core pods run and its DNS responds.
 pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
     let mut evidence = node_rows(snapshot, nodes);
     let waiting: Vec<_> = alive(&snapshot.system_pods)
@@ -111,7 +111,7 @@ pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
         Symptom::NodeNotReady,
         "the cluster's nodes and core pods were not ready in time",
     );
-    // What the cell's own pods do by now is for later phases.
+    // The state of the cell's own pods is checked in later phases.
     look(evidence, failure, of_cluster(snapshot))
 }
 
@@ -129,7 +129,7 @@ fn is_dns(pod: &Pod) -> bool {
         .is_some_and(|app| app == "kube-dns")
 }
 
-/// The API server is of the version that was asked for.
+/// The API server has the requested version.
 pub(crate) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence, Failure> {
     let holds = server
         .strip_prefix('v')
@@ -175,7 +175,7 @@ pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
     look(vec![evidence], failure, suspicions(snapshot, is_applied))
 }
 
-/// An agent is ready on every node, none is missing, none is too many.
+/// Each node has exactly one agent, and it is ready.
 pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Look {
     let daemon_set = snapshot
         .daemon_sets
@@ -214,7 +214,7 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
     look(evidence, failure, found)
 }
 
-/// The agent's pod on `node`, but for one on its way out.
+/// The agent's pod on `node`, unless it is being deleted.
 pub(crate) fn agent_pod<'s>(snapshot: &'s Snapshot, node: &NodeName) -> Option<&'s Pod> {
     alive(&snapshot.pods)
         .find(|pod| snapshot.workloads.owner(pod) == Owner::Agent && place(pod) == node.as_str())
@@ -227,7 +227,7 @@ fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
     row(Some(node.as_str()), "agent", "ready", seen, holds)
 }
 
-/// What state a pod is in, in one line.
+/// The state of a pod, in one line.
 pub(crate) fn state(pod: &Pod) -> String {
     if is_pod_ready(pod) {
         return "ready".to_owned();
@@ -257,7 +257,8 @@ pub(crate) fn state(pod: &Pod) -> String {
     }
 }
 
-/// Why agents are not ready when time is up: the agent's own fault only if its program runs, the node's only if that is not ready.
+/// Why agents aren't ready at the end of the deadline: because of the agent only if its program runs, and because of
+/// the node only if the node isn't ready.
 fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> Failure {
     let missing: Vec<_> = evidence
         .iter()
@@ -299,7 +300,7 @@ fn last_warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     newest.message.clone()
 }
 
-/// Never so: for whoever waits for nothing but a failure.
+/// A condition that never holds, to wait only for a failure.
 pub(crate) fn never(snapshot: &Snapshot, is_applied: bool) -> Look {
     let mut found = suspicions(snapshot, is_applied);
     found.extend(mock_ended(snapshot));
@@ -309,7 +310,7 @@ pub(crate) fn never(snapshot: &Snapshot, is_applied: bool) -> Look {
     )
 }
 
-/// A mock that was started anew has lost its counters.
+/// A mock that was restarted has lost its counters.
 fn mock_ended(snapshot: &Snapshot) -> Option<Suspicion> {
     let restarted = alive(&snapshot.pods).find(|pod| {
         let statuses = pod

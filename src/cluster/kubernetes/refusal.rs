@@ -1,6 +1,6 @@
-//! Whose fault an error answer of the API server is: the object's, or the server's. Pure.
+//! Whether an error of the API server is caused by the object or by the server. Pure.
 
-/// What an API server says, even with status 500, about an object that can never be accepted.
+/// Messages of an API server, even with status 500, about an object that can never be accepted.
 const OBJECT: [&str; 12] = [
     "cannot unmarshal",
     "conflicting names",
@@ -16,7 +16,7 @@ const OBJECT: [&str; 12] = [
     "unknown field",
 ];
 
-/// What a server says when it, or something that it asks, fails; the answer may quote the object as well.
+/// Messages of a server that fails, or whose dependency fails; they may also quote the object.
 const SERVER: [&str; 7] = [
     "conversion webhook",
     "connection refused",
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_blames_the_object_or_the_server() {
+    fn an_error_is_caused_by_the_object_or_by_the_server() {
         let object = [
             (400, "strict decoding error: unknown field \"spec.x\""),
             (403, "pods \"x\" is forbidden: violates PodSecurity"),

@@ -1,4 +1,4 @@
-//! Objects out of a cluster: deleted, and awaited until the API server does not have them any more.
+//! Deletes objects and waits until the API server no longer has them.
 
 use std::fmt::Debug;
 
@@ -16,14 +16,14 @@ use super::unusable;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// The objects of a kind that are in no namespace.
+/// The API for cluster-scoped objects of a kind.
 pub(crate) fn dynamic(client: &Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     Api::all_with(client.clone(), &resource)
 }
 
-/// Ends everything that keeps pods there, and waits for the last pod's end.
+/// Deletes everything that keeps pods alive, and waits for the end of the last pod.
 pub(crate) async fn workloads(client: &Client, namespace: &str) -> Result<(), Failure> {
     all_of::<CronJob>(client, namespace).await?;
     tokio::try_join!(
@@ -52,7 +52,7 @@ where
     Ok(())
 }
 
-/// Deletes an object, and waits until it and all that it owns are gone. One that is not there is gone.
+/// Deletes an object, and waits until it and its dependents are gone. An object that doesn't exist counts as gone.
 pub(crate) async fn delete<K>(api: &Api<K>, name: &str) -> Result<(), Failure>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -67,7 +67,7 @@ where
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(error) => return Err(failed(&error)),
     };
-    // Answered with a status alone, it is gone already.
+    // If the response is only a status, the object is gone already.
     if let Some(uid) = uid {
         let waiting = await_condition(api.clone(), name, conditions::is_deleted(&uid));
         Box::pin(waiting).await.map_err(|error| failed(&error))?;

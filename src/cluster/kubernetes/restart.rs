@@ -1,4 +1,4 @@
-//! Restart: agents are deleted, gently, and others must become ready in their places.
+//! Restarts agents: their pods are deleted gracefully, and new ones must become ready.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each.
+/// Deletes the agents of `nodes` at once, and waits until a new one is ready on each node.
 pub(crate) async fn restart(
     plan: &CellPlan,
     kube: &Kube,
@@ -43,7 +43,7 @@ pub(crate) async fn restart(
     until(&kube.view, deadline, |snapshot| look(snapshot, &old)).await
 }
 
-/// An agent's pod: what tells it from the next one.
+/// An agent's pod, identified so that it can be distinguished from its replacement.
 struct Agent {
     name: String,
     uid: String,

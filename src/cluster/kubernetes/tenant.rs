@@ -1,4 +1,4 @@
-//! One cell in a cluster: what every phase asks of a namespace, the same for every provider that has real clusters.
+//! One cell in a cluster: what every phase needs from its namespace, the same for all providers with real clusters.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -33,21 +33,21 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(crate) struct Tenant {
     pub(crate) plan: Arc<CellPlan>,
     pub(crate) steps: Arc<StepLog>,
-    /// The API server answers, and is watched.
+    /// The API server responds and is watched.
     pub(crate) kube: Milestone<Arc<Kube>>,
     /// Every object is applied.
     pub(crate) applied: Milestone<Vec<Evidence>>,
-    /// Fails when the cluster can't come up any more or has gone down.
+    /// Fails if the cluster can't come up any more or has gone down.
     pub(crate) lost: Arc<Milestone<()>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     forward: Mutex<Option<Forward>>,
-    /// Known since the agents were ready.
+    /// Set when the agents have become ready.
     lives: OnceLock<Lives>,
 }
 
 impl Tenant {
-    /// A cell that has nothing in the cluster yet; `lost` is the cluster's.
+    /// A cell that has nothing in its cluster yet. `lost` belongs to the cluster.
     pub(crate) fn new(plan: Arc<CellPlan>, lost: Arc<Milestone<()>>) -> Self {
         Self {
             steps: Arc::new(StepLog::new(&plan.clock)),
@@ -62,13 +62,13 @@ impl Tenant {
         }
     }
 
-    /// Starts work that ends when it is done, or when the cell leaves.
+    /// Spawns work that ends when it is done, or when the cell leaves the cluster.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks
             .spawn(self.stop.clone().run_until_cancelled_owned(work));
     }
 
-    /// Begins to watch; the cluster's own pods only where their state is the cell's business, `system`.
+    /// Starts to watch; the cluster's own pods only if `system` is set, because their state matters to the cell.
     pub(crate) fn enter(&self, access: Access, system: bool) {
         let view = View::start(
             &access.client,
@@ -85,7 +85,7 @@ impl Tenant {
         })));
     }
 
-    /// Applies `objects`; those that make pods wait for `images`.
+    /// Applies `objects`; those that create pods wait for `images`.
     pub(crate) async fn apply(
         &self,
         objects: impl Iterator<Item = &Object> + Send,
@@ -96,7 +96,7 @@ impl Tenant {
         self.steps.measure("apply", applying).await
     }
 
-    /// Waits for `milestone`, as long as there is a cluster and time.
+    /// Waits for `milestone`, as long as the cluster exists and the deadline hasn't passed.
     pub(crate) async fn reach<T: Clone>(
         &self,
         milestone: &Milestone<T>,
@@ -118,7 +118,7 @@ impl Tenant {
         self.reach(&self.kube, deadline, missing).await
     }
 
-    /// Looks at the cluster until it is as `look` wants it.
+    /// Watches the cluster until `look` is satisfied.
     pub(crate) async fn watch(
         &self,
         deadline: &Deadline,
@@ -171,7 +171,7 @@ impl Tenant {
         self.steps.measure("agents ready", looking).await
     }
 
-    /// An agent whose process ended after readiness.
+    /// The failure if an agent's process ended after readiness.
     fn ended(&self, snapshot: &Snapshot) -> Option<Failure> {
         self.lives.get()?.ended(snapshot)
     }
@@ -195,7 +195,7 @@ impl Tenant {
         let Some(period) = period else {
             return Ok(sentences(&before));
         };
-        // The probe's own timeout is a second unless the manifest says otherwise.
+        // The probe's own timeout is one second unless the manifest sets another.
         let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
         deadline.within(wait).passed().await;
         let after = self.warnings(deadline).await?;
@@ -205,7 +205,7 @@ impl Tenant {
         }
     }
 
-    /// Waits until the agents' liveness probes have run once. Returns those that this would take too long for.
+    /// Waits until the liveness probes of the agents have run once. Returns those for which this would take too long.
     async fn await_first_probes(&self, deadline: &Deadline) -> Result<Vec<Unprobed>, Failure> {
         let Some(lives) = self.lives.get() else {
             return Ok(Vec::new());
@@ -222,7 +222,7 @@ impl Tenant {
         Ok(late)
     }
 
-    /// What the agents' events warn of, asked for and not watched: a watch may lag. Fails if an agent has ended.
+    /// The warnings in the agents' events, read directly because a watch may lag. Fails if an agent has ended.
     async fn warnings(&self, deadline: &Deadline) -> Result<Vec<Warning>, Failure> {
         let kube = self.kube(deadline).await?;
         let (client, namespace) = (&kube.client, &self.plan.namespace);
@@ -265,13 +265,13 @@ impl Tenant {
         Ok(address)
     }
 
-    /// The address at which the mock is reached, where it is by now.
+    /// The address of the mock, if it is reachable.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         let slot = self.forward.try_lock().ok()?;
         slot.as_ref().map(Forward::address)
     }
 
-    /// Ends only when something is seen that no waiting can mend.
+    /// Returns only when there is a failure that waiting can't fix.
     pub(crate) async fn broken(&self) -> Failure {
         let watching = async {
             let Ok(kube) = self.kube.reached().await else {
@@ -305,7 +305,7 @@ impl Tenant {
         logs::of_agent(&self.plan, &kube, node).await
     }
 
-    /// The logs that matter.
+    /// The logs of agents and mock.
     pub(crate) async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         match self.kube.get() {
             Some(kube) => logs::all(&self.plan, &kube, node).await,
@@ -313,7 +313,7 @@ impl Tenant {
         }
     }
 
-    /// Deletes the agents of `nodes`, and waits until others are ready in their places.
+    /// Deletes the agents of `nodes`, and waits until new ones are ready.
     pub(crate) async fn restart(
         &self,
         nodes: &[NodeName],
@@ -331,7 +331,8 @@ impl Tenant {
         Ok(evidence)
     }
 
-    /// Ends everything that runs here for the cell: its forward, its watches, its tasks. What is in the cluster stays.
+    /// Stops everything that runs here for the cell: its forward, its watches, its tasks. The objects in the cluster
+    /// stay.
     pub(crate) async fn leave(&self, deadline: &Deadline) {
         self.stop.cancel();
         if let Some(forward) = self.forward.lock().await.take() {

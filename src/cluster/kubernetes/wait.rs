@@ -1,7 +1,7 @@
-//! Waiting for a cluster: a pure look at a moment of it, repeated at every change, inside a deadline.
+//! Waiting for a cluster: a pure function of its state, evaluated after every change until a deadline.
 //!
-//! Three answers: it is so; not yet; or it is seen that it never will be. What could be a passing state is only a suspicion, and
-//! becomes a failure when it stays.
+//! It has three answers: done; pending; or it can never be done. A state that may be temporary is only a suspicion, and
+//! becomes a failure if it lasts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use super::watch::{Snapshot, View};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure};
 
-/// Something that is wrong, unless it passes.
+/// A problem that may be temporary.
 #[derive(Clone, Debug)]
 pub(crate) struct Suspicion {
-    /// What tells it from others, over time.
+    /// Identifies the problem over time.
     pub(crate) key: String,
-    /// How long it may stay.
+    /// How long it may last.
     pub(crate) patience: Duration,
-    /// What it is when it has stayed.
+    /// The failure if it lasts longer.
     pub(crate) failure: Failure,
 }
 
 impl Suspicion {
-    /// What needs no patience.
+    /// A problem that is certain, so that it doesn't have to last.
     pub(crate) fn certain(key: &str, failure: Failure) -> Self {
         Self {
             key: key.to_owned(),
@@ -34,15 +34,15 @@ impl Suspicion {
     }
 }
 
-/// What a look says.
+/// The result of evaluating the state.
 pub(crate) enum Look {
-    /// It is so.
+    /// The condition holds.
     Done(Vec<Evidence>),
-    /// Not yet: what it is when time is up, and what makes it hopeless.
+    /// The condition doesn't hold yet: the failure if the deadline passes now, and the suspected problems.
     Pending(Failure, Vec<Suspicion>),
 }
 
-/// Looks until it is so, or `deadline` passes, or it is hopeless.
+/// Evaluates `look` until it is done, the deadline passes, or a problem lasts too long.
 pub(crate) async fn until(
     view: &View,
     deadline: &Deadline,
@@ -59,7 +59,7 @@ pub(crate) async fn until(
         let next = suspects.next(suspicions, Instant::now())?;
         tokio::select! {
             changed = changes.changed() => {
-                // The view is there as long as this borrows it.
+                // The view exists as long as it is borrowed here.
                 if changed.is_err() { return Err(pending); }
             }
             () = wake(next) => {}
@@ -75,12 +75,12 @@ async fn wake(at: Option<Instant>) {
     }
 }
 
-/// What is suspected, and since when.
+/// The suspected problems, and since when.
 #[derive(Default)]
 struct Suspects(BTreeMap<String, (Instant, Failure)>);
 
 impl Suspects {
-    /// Takes in what is suspected `now`. Fails with what has stayed for too long; else says when to look again.
+    /// Updates the suspected problems. Fails if one has lasted too long; otherwise returns when to evaluate again.
     fn next(
         &mut self,
         suspicions: Vec<Suspicion>,
@@ -101,7 +101,8 @@ impl Suspects {
         Ok(next)
     }
 
-    /// Why time is up: what has been suspected for longest, or else `pending`. The evidence of `pending` is kept.
+    /// The failure when the deadline has passed: the problem that has lasted longest, or else `pending`. The evidence
+    /// of `pending` is kept.
     fn likeliest(self, pending: Failure) -> Failure {
         let oldest = self.0.into_values().min_by_key(|(since, _)| *since);
         match oldest {
@@ -125,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_stays_is_a_failure() {
+    fn only_a_lasting_problem_is_a_failure() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut suspects = Suspects::default();
         let next = suspects.next(vec![suspicion("a", 5)], start).unwrap();
         assert_eq!(next, Some(start + second * 5));
-        // It passes, and counts anew when it comes back.
+        // The problem disappears, and its time starts again when it comes back.
         assert_eq!(suspects.next(vec![], start + second * 4).unwrap(), None);
         assert!(
             suspects
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn when_time_is_up_the_oldest_suspicion_is_the_cause() {
+    fn at_the_deadline_the_oldest_suspicion_is_the_cause() {
         let pending = || Failure::new(Symptom::AgentNotReady, "not in time");
         assert_eq!(Suspects::default().likeliest(pending()), pending());
         let start = Instant::now();
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_patience_fails_at_once() {
+    fn a_certain_problem_fails_at_once() {
         let mut suspects = Suspects::default();
         assert!(
             suspects

@@ -1,4 +1,5 @@
-//! What is seen of a cluster: watches that keep a copy of the objects that matter, and wake whoever waits for a change.
+//! The watched state of a cluster: watches that keep copies of the relevant objects and notify waiting tasks of
+//! changes.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -30,44 +31,44 @@ pub(crate) struct View {
     bell: Arc<Bell>,
 }
 
-/// A moment of the view.
+/// The state of the view at one moment.
 #[cfg_attr(test, derive(Default))]
 pub(crate) struct Snapshot {
     /// The cell's pods.
     pub(crate) pods: Vec<Arc<Pod>>,
-    /// The pods that make the cluster what it is.
+    /// The cluster's core pods.
     pub(crate) system_pods: Vec<Arc<Pod>>,
     pub(crate) nodes: Vec<Arc<Node>>,
-    /// The cell's.
+    /// The cell's DaemonSets.
     pub(crate) daemon_sets: Vec<Arc<DaemonSet>>,
-    /// The cell's.
+    /// The cell's Deployments.
     pub(crate) deployments: Vec<Arc<Deployment>>,
-    /// The cell's.
+    /// The events in the cell's namespace.
     pub(crate) events: Vec<Arc<Event>>,
-    /// The cell's agent and mock, and which pods are theirs.
+    /// The cell's agent and mock, to determine the owners of pods.
     pub(crate) workloads: Workloads,
-    /// Watches that the API server refuses or can't list, by what they watch.
+    /// Watches that the API server rejects or whose list fails, by kind.
     pub(crate) refused: BTreeMap<String, Refused>,
-    /// Why no watch gets an answer, if none does.
+    /// Why no watch gets a response, if none does.
     pub(crate) unreachable: Option<String>,
 }
 
-/// Why a watch doesn't work, whatever the others do.
+/// Why one watch doesn't work, independent of the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// The HTTP status, if the API server answered.
+    /// The HTTP status, if the API server responded.
     pub(crate) code: Option<u16>,
-    /// In the words of the server, or of the connection to it.
+    /// The message of the server, or of the connection.
     pub(crate) message: String,
 }
 
-/// Rung at every change.
+/// Notifies waiting tasks of changes.
 struct Bell {
     changes: watch::Sender<u64>,
     troubles: Mutex<Troubles>,
 }
 
-/// What keeps watches from working.
+/// The problems of watches.
 #[derive(Clone, Default)]
 struct Troubles {
     refused: BTreeMap<String, Refused>,
@@ -75,14 +76,14 @@ struct Troubles {
 }
 
 impl Troubles {
-    /// The watch on `what` got something from the API server.
+    /// The watch on `what` received something from the API server.
     fn end(&mut self, what: &str) {
         self.refused.remove(what);
         self.unreachable = None;
     }
 
-    /// The watch on `what` failed. A broken stream may resume without a sign, so traffic on any watch ends that; a refusal, or a
-    /// list that fails, lasts until this watch itself gets something.
+    /// The watch on `what` failed. A broken stream may resume silently, so traffic on any watch ends that state. A
+    /// rejection or a failed list lasts until this watch itself receives something.
     fn begin(&mut self, what: &str, error: &watcher::Error) {
         use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
         let status = match error {
@@ -106,7 +107,7 @@ impl Troubles {
 }
 
 impl View {
-    /// Begins to watch the cell's namespace and what all cells have; the pods that make the cluster what it is only where `system`.
+    /// Starts to watch the cell's namespace and the nodes; the cluster's core pods only if `system` is set.
     pub(crate) fn start(
         client: &Client,
         namespace: &str,
@@ -140,12 +141,12 @@ impl View {
         }
     }
 
-    /// A receiver that sees every change from now on.
+    /// A receiver that is notified of every change from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.bell.changes.subscribe()
     }
 
-    /// How it is now.
+    /// The current state.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let troubles = self.bell.troubles();
         Snapshot {
@@ -199,7 +200,7 @@ impl Bell {
         let troubles = self.troubles.lock();
         let mut troubles = troubles.unwrap_or_else(PoisonError::into_inner);
         match change {
-            // Only announces a list that may fail again.
+            // This only announces a list, which may fail again.
             Ok(watcher::Event::Init) => return,
             Ok(_) => troubles.end(what),
             Err(error) => troubles.begin(what, error),
@@ -228,11 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn traffic_on_other_watches_does_not_hide_a_refused_one() {
+    fn traffic_on_other_watches_does_not_hide_a_rejected_one() {
         let bell = bell();
         bell.ring::<Pod>("pods", &Err(forbidden()));
         bell.ring::<Node>("nodes", &Ok(watcher::Event::InitDone));
-        // The next attempt begins, and has not succeeded yet.
+        // The next attempt begins and hasn't succeeded yet.
         bell.ring::<Pod>("pods", &Ok(watcher::Event::Init));
         let troubles = bell.troubles();
         assert_eq!(troubles.unreachable, None);
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_stream_is_the_api_servers_silence_until_any_watch_hears_of_it() {
+    fn a_broken_stream_counts_as_no_response_until_any_watch_receives_something() {
         let bell = bell();
         bell.ring::<Pod>("pods", &Err(watcher::Error::NoResourceVersion));
         assert!(bell.troubles().unreachable.is_some());

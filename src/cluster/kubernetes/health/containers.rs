@@ -10,7 +10,7 @@ use crate::cluster::kubernetes::pods::Owner;
 use crate::cluster::kubernetes::wait::Suspicion;
 use crate::event::Symptom;
 
-/// The states of a pod's containers, its init containers' first.
+/// The states of a pod's containers, init containers first.
 pub(super) fn of(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
     status.flat_map(|status| {
@@ -19,7 +19,7 @@ pub(super) fn of(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     })
 }
 
-/// How often a container has ended, where it is not running now or has been started anew.
+/// How often a container has ended, if it isn't running or was restarted.
 pub(crate) fn crashes(status: &ContainerStatus) -> Option<i32> {
     let state = status.state.as_ref()?;
     let is_down = state.terminated.is_some() || waiting_reason(state) == Some("CrashLoopBackOff");
@@ -31,7 +31,7 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
     state.waiting.as_ref()?.reason.as_deref()
 }
 
-/// What is wrong with a container, if anything is.
+/// What is wrong with a container, if anything.
 pub(super) fn meaning(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let who = title(pod, owner);
     if is_out_of_memory(status) {
@@ -79,16 +79,16 @@ pub(super) fn meaning(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
     Some(suspicion(pod, patience, symptom, message))
 }
 
-/// What a container's reason for waiting means; none where it is only on its way.
+/// What a container's reason for waiting means; `None` if it is only starting.
 fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
     match reason {
         "InvalidImageName" => Some((AT_ONCE, Symptom::ImageNameUnusable)),
         "ErrImageNeverPull" => Some((SHORT, Symptom::ImageNameUnusable)),
-        // Before 1.31 a back-off doesn't repeat why; the event of the pull does.
+        // Before 1.31, a back-off doesn't repeat the reason; the event of the pull does.
         "ErrImagePull" | "ImagePullBackOff" => {
             detail.contains("rror").then(|| (LONG, of_pull(detail)))
         }
-        // A kubelet that has just started may not have its copy of secrets and config maps yet.
+        // A kubelet that has just started may not have its copies of Secrets and ConfigMaps yet.
         "CreateContainerConfigError" if detail.contains("failed to sync") => None,
         "CreateContainerConfigError"
             if detail.contains("not found") || detail.contains("couldn't find key") =>
@@ -105,7 +105,7 @@ fn is_start_error(reason: Option<&str>) -> bool {
     matches!(reason, Some("StartError" | "ContainerCannotRun"))
 }
 
-/// What a machine's own trouble says when the container runtime meets it.
+/// Messages of the container runtime that indicate a problem of the machine.
 const MACHINE: [&str; 7] = [
     "connection refused",
     "context deadline exceeded",
@@ -116,7 +116,7 @@ const MACHINE: [&str; 7] = [
     "resource temporarily unavailable",
 ];
 
-/// Why the runtime didn't start a container: what the manifests ask for, unless the machine is in trouble.
+/// Why the runtime couldn't start a container: because of the manifests, unless the machine has a problem.
 pub(super) fn of_start_error(why: &str) -> Symptom {
     if MACHINE.iter().any(|words| why.contains(words)) {
         Symptom::PodNotStarted

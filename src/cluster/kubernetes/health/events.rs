@@ -1,4 +1,4 @@
-//! What only an event tells: volumes that can't be mounted, pods that can't be made.
+//! Problems that only events show: volumes that can't be mounted, pods that can't be created.
 
 use k8s_openapi::api::core::v1::Event;
 
@@ -7,7 +7,7 @@ use super::{LONG, SHORT};
 use crate::cluster::kubernetes::wait::Suspicion;
 use crate::event::{Failure, Symptom};
 
-/// What is wrong by an event, if anything is.
+/// The problem that an event shows, if any.
 pub(super) fn meaning(event: &Event) -> Option<Suspicion> {
     let why = event.message.as_deref().unwrap_or_default();
     let subject = event.involved_object.name.as_deref().unwrap_or_default();
@@ -18,7 +18,7 @@ pub(super) fn meaning(event: &Event) -> Option<Suspicion> {
         }
         "Failed" if why.starts_with("Failed to pull image") => (LONG, of_pull(why)),
         "FailedCreatePodSandBox" if is_sandbox_refused(why) => (SHORT, Symptom::ContainerConfig),
-        // Every namespace gets its default account a moment after itself.
+        // A new namespace gets its default account a moment later.
         "FailedCreate" if why.contains("serviceaccount \"default\" not found") => return None,
         "FailedCreate" if why.contains("serviceaccount") && why.contains("not found") => {
             (SHORT, Symptom::DanglingReference)
@@ -35,7 +35,7 @@ pub(super) fn meaning(event: &Event) -> Option<Suspicion> {
     })
 }
 
-/// Whether the runtime can't make a pod's sandbox from what the manifests ask for.
+/// Whether the runtime rejects the pod's sandbox because of the manifests.
 fn is_sandbox_refused(why: &str) -> bool {
     let words = [
         "OOM-killed",

@@ -1,8 +1,8 @@
-//! Why an image was not pulled.
+//! Why an image couldn't be pulled.
 
 use crate::event::Symptom;
 
-/// What a registry answers if it has no image of that name, or doesn't give it to us.
+/// Messages of a registry that doesn't have the image or doesn't allow access to it.
 const NAME: [&str; 5] = [
     "not found",
     "denied",
@@ -11,7 +11,7 @@ const NAME: [&str; 5] = [
     "invalid reference",
 ];
 
-/// Why an image wasn't pulled: no registry has it under its name, or else the network's fault.
+/// Why an image couldn't be pulled: no registry has it under this name, or the network failed.
 pub(super) fn of_pull(why: &str) -> Symptom {
     if NAME.iter().any(|words| why.contains(words)) || is_named_host_unknown(why) {
         Symptom::ImageNameUnusable
@@ -20,8 +20,8 @@ pub(super) fn of_pull(why: &str) -> Symptom {
     }
 }
 
-/// Whether DNS doesn't know the registry that the image's name starts with. If it doesn't know another host, such as the default
-/// registry or one that hands out tokens, the name server or the way to it is in trouble.
+/// Whether DNS doesn't know the registry in the image's name. If it doesn't know another host, such as the default
+/// registry or one that issues tokens, the name server or the network has a problem.
 fn is_named_host_unknown(why: &str) -> bool {
     let Some((before, _)) = why.split_once(": no such host") else {
         return false;
@@ -29,7 +29,7 @@ fn is_named_host_unknown(why: &str) -> bool {
     let host = before
         .rsplit_once("lookup ")
         .and_then(|(_, host)| host.split_whitespace().next());
-    // A reference is quoted; in a URL, the scheme comes first.
+    // A reference is quoted; in a URL, the host follows the scheme.
     host.is_some_and(|host| {
         ["/", ":"]
             .iter()
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_registry_answers_is_a_wrong_name_and_what_the_network_does_is_not() {
+    fn a_registrys_rejection_is_a_wrong_name_and_a_network_failure_is_not() {
         for words in NAME {
             assert_eq!(of_pull(words), Symptom::ImageNameUnusable, "{words}");
         }

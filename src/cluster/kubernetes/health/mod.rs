@@ -1,7 +1,7 @@
-//! What the state of pods, nodes and events means: what is wrong for good, what may pass, and how long it may take to. Pure.
+//! What the state of pods, nodes and events means: which problems are permanent, and how long others may last. Pure.
 //!
-//! Which evidence makes a thing permanent: a state that Kubernetes itself never leaves needs no patience; one that also shows while a
-//! cluster comes up (no network yet, a cache that lags, a taint that is about to go) is believed when it has stayed.
+//! A state that Kubernetes never leaves is reported at once. A state that also occurs while a cluster starts (no
+//! network yet, a cache that lags, a taint that is about to be removed) is reported only if it lasts.
 
 mod containers;
 mod events;
@@ -21,15 +21,15 @@ use crate::event::{Failure, Symptom};
 pub(crate) use containers::{crashes, terminated};
 
 const AT_ONCE: Duration = Duration::ZERO;
-/// For what a lagging cache can show for a moment.
+/// For states that a lagging cache may show for a moment.
 const SHORT: Duration = Duration::from_secs(2);
-/// For what shows while neighbours are coming up.
+/// For states that occur while other components start.
 const LONG: Duration = Duration::from_secs(10);
 
-/// How often a program may end before it is called crashing.
+/// How often a program may end before it counts as crashing.
 const CRASHES: i32 = 3;
 
-/// Everything that looks wrong. `is_applied`: all objects are, so that what is missing now stays missing.
+/// Everything that looks wrong. `is_applied`: all objects are applied, so whatever is missing now stays missing.
 pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
     let nodes_ready =
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
@@ -45,7 +45,7 @@ pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion
     found
 }
 
-/// What looks wrong with the cluster itself, whatever runs in it.
+/// What looks wrong with the cluster itself, independent of its workloads.
 pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
     let mut found: Vec<_> = alive(&snapshot.system_pods)
         .filter_map(of_system_pod)
@@ -83,13 +83,13 @@ fn of_refused_watch(watch: &str, why: &Refused) -> Failure {
     }
 }
 
-/// The pods that are not on their way out.
+/// The pods that aren't being deleted.
 pub(crate) fn alive(pods: &[std::sync::Arc<Pod>]) -> impl Iterator<Item = &Pod> {
     let pods = pods.iter().map(AsRef::as_ref);
     pods.filter(|pod: &&Pod| pod.metadata.deletion_timestamp.is_none())
 }
 
-/// Where a pod runs, for people.
+/// The node of a pod, for messages.
 pub(crate) fn place(pod: &Pod) -> &str {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     node.unwrap_or("no node")
@@ -127,7 +127,7 @@ fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
     found
 }
 
-/// A core pod may stumble while the others come up, so only one that keeps crashing counts, and only when it stays so.
+/// A core pod may crash while the others start, so it counts only if it keeps crashing and stays in that state.
 fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
     let crashed =
         containers::of(pod).find_map(|status| crashes(status).filter(|count| *count >= CRASHES));
@@ -136,7 +136,7 @@ fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
     Some(suspicion(pod, LONG * 3, Symptom::NodeNotReady, message))
 }
 
-/// Until every node is ready, a taint or a missing node may still keep a pod away.
+/// Until every node is ready, a taint or a missing node may prevent scheduling.
 fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions.iter().find(|condition| {
@@ -147,7 +147,7 @@ fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion
     nodes_ready.then(|| suspicion(pod, LONG, Symptom::Unschedulable, message))
 }
 
-/// A pod that ended as a whole: the kubelet evicted it, or would not have it.
+/// A pod that ended as a whole: the kubelet evicted or rejected it.
 fn ended(pod: &Pod, owner: Owner) -> Option<Suspicion> {
     let status = pod.status.as_ref()?;
     if status.phase.as_deref() != Some("Failed") {
@@ -203,7 +203,7 @@ pub(crate) fn is_pod_ready(pod: &Pod) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Old events of pods that are well by now, or gone, say nothing.
+/// Whether an event concerns a pod that isn't ready. Old events of ready or deleted pods don't matter.
 fn concerns_waiting_pod(event: &Event, snapshot: &Snapshot) -> bool {
     match event.involved_object.kind.as_deref() {
         Some("Pod") => alive(&snapshot.pods)

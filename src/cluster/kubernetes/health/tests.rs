@@ -52,9 +52,9 @@ fn killed(reason: &str, code: i32) -> Value {
     json!({"terminated": {"reason": reason, "exitCode": code}})
 }
 
-/// What a pod shows, whose it is, and what it means.
+/// The state of a pod, the pod's owner, and the meaning.
 #[test]
-fn every_state_has_its_meaning() {
+fn each_state_has_its_meaning() {
     let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
     let unschedulable = json!({"conditions": [{
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
@@ -139,7 +139,7 @@ fn every_state_has_its_meaning() {
 }
 
 #[test]
-fn a_start_that_fails_is_the_manifests_fault_unless_the_machine_is_in_trouble() {
+fn a_failed_start_is_due_to_the_manifests_unless_the_machine_has_a_problem() {
     let start_error = json!({"terminated": {
         "reason": "StartError", "exitCode": 128, "message": "exec: \"x\": executable file not found",
     }});
@@ -185,7 +185,7 @@ fn an_agent_that_crashes_is_not_the_clusters_fault() {
 }
 
 #[test]
-fn a_pod_on_its_way_out_says_nothing() {
+fn a_pod_that_is_being_deleted_is_ignored() {
     let mut leaving = (*pod("plexd", &waiting("InvalidImageName", ""))).clone();
     leaving.metadata.deletion_timestamp =
         serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
@@ -213,7 +213,7 @@ fn a_node_under_pressure_is_named() {
 }
 
 #[test]
-fn a_refused_watch_is_named_with_the_servers_words() {
+fn a_rejected_watch_is_reported_with_the_servers_message() {
     let failure = of_refused_watch(
         "pods in ns",
         &Refused {
@@ -230,7 +230,7 @@ fn a_refused_watch_is_named_with_the_servers_words() {
 }
 
 #[test]
-fn events_tell_what_no_status_does() {
+fn events_show_problems_that_no_status_shows() {
     let event = |kind: &str, reason: &str, message: &str| -> Arc<Event> {
         let event = json!({
             "metadata": {"name": "e"}, "reason": reason, "message": message,
@@ -296,9 +296,9 @@ fn events_tell_what_no_status_does() {
             ..Snapshot::default()
         };
         assert_eq!(found(&snapshot), expected, "{message}");
-        // What is still being applied may be missing for a moment.
+        // Objects may be missing while others are still being applied.
         assert!(suspicions(&snapshot, false).is_empty());
-        // An event of a pod that is well by now is history.
+        // An event of a pod that is ready now doesn't matter.
         if kind == "Pod" {
             let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
             snapshot.pods = vec![pod("plexd", &ready)];
