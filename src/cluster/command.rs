@@ -1,5 +1,5 @@
-//! A user's program on this machine: started with what is known of a cell, followed, and ended with everything that it started.
-//! Whether its end is a good one is not decided here.
+//! A user's program on this machine: started with the facts of a cell, followed, and ended together with everything
+//! that it started. The caller decides what its end means.
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -19,19 +19,19 @@ use crate::machine::process::{Group, ProcessError};
 use crate::machine::{HostResource, absolute};
 use crate::matrix::HostCommand;
 
-/// How much output is kept, in bytes: the last ones.
+/// How many bytes of output are kept: the last ones.
 const OUTPUT_LIMIT: usize = 1 << 20;
-/// How long a program may take to end once it is asked to.
+/// How long a program may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long to look for processes that have left the program's group, and for the rest of its output.
+/// How long to search for processes that have left the program's group, and to read the rest of its output.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How a program came to its end.
+/// How a program ended.
 #[derive(Debug)]
 pub(crate) enum CommandEnd<T> {
     /// It exited with code 0.
     Succeeded,
-    /// It exited with another code, or a signal ended it: which one, in words.
+    /// It exited with another code or was ended by a signal, as described in the text.
     Failed(String),
     /// It reached its timeout.
     TimedOut,
@@ -54,11 +54,11 @@ impl<T> CommandEnd<T> {
 #[derive(Debug)]
 pub(crate) struct CommandRun<T> {
     pub(crate) end: CommandEnd<T>,
-    /// What it printed, at most the last [`OUTPUT_LIMIT`] bytes, masked.
+    /// The last [`OUTPUT_LIMIT`] bytes of its output at most, masked.
     pub(crate) output: String,
 }
 
-/// The facts about a cell that a program gets in its environment and that are only known once the cell runs.
+/// The facts about a cell that are known only when the cell runs and that a program gets in its environment.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     /// See [`super::Cluster::kubeconfig`].
@@ -91,7 +91,8 @@ impl Surroundings {
     }
 }
 
-/// Runs `command` for the cell of `plan` until it ends, `deadline` passes or `stop` ends. Nothing of it runs afterwards.
+/// Runs `command` for the cell of `plan` until it ends, `deadline` passes or `stop` returns. Afterwards, none of its
+/// processes is left.
 pub(crate) async fn run<T>(
     plan: &CellPlan,
     command: &HostCommand,
@@ -127,7 +128,7 @@ pub(crate) async fn run<T>(
             () = output.read(&mut receiver) => waiting.await,
         }
     };
-    // It outlives this call by no more than that, whatever its program does.
+    // The program outlives this call by at most this grace period.
     let grace = plan.clock.deadline(GRACE);
     let patience = plan.clock.deadline(PATIENCE);
     let ended = group.terminate(&grace).await;
@@ -135,7 +136,7 @@ pub(crate) async fn run<T>(
     if left.is_empty() {
         plan.ledger.gone(&resource).map_err(unkept)?;
     }
-    // Without its writers, the pipe has an end.
+    // Without writers, the pipe ends.
     if patience.run(output.read(&mut receiver)).await.is_err() {
         tracing::debug!(command = %command.name, "the output has no end");
     }
@@ -147,7 +148,8 @@ pub(crate) async fn run<T>(
     })
 }
 
-/// The program in a group of its own, and the end of the pipe that both its outputs go to.
+/// Starts the program in its own process group. Returns it with the read end of the pipe that both its outputs are
+/// written to.
 fn start(
     command: &HostCommand,
     plan: &CellPlan,
@@ -165,7 +167,7 @@ fn start(
     program
         .args(&command.arguments)
         .current_dir(&plan.run.folder)
-        // A cell without a cluster must not lead to another one.
+        // A cell without a cluster must not use another cluster by accident.
         .env_remove("KUBECONFIG")
         .envs(surroundings.variables(plan))
         .env(MARK, mark)
@@ -186,16 +188,16 @@ fn unfollowed(error: &ProcessError) -> Failure {
     Failure::new(Symptom::ProcessFailed, chain(error))
 }
 
-/// The end of an output.
+/// The last part of an output.
 #[derive(Default)]
 struct Tail {
     bytes: Vec<u8>,
-    /// How many bytes were left out before them.
+    /// How many bytes before it were dropped.
     dropped: usize,
 }
 
 impl Tail {
-    /// Reads until there is no more. May be dropped and called again.
+    /// Reads to the end. May be dropped and called again.
     async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin)) {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
@@ -205,7 +207,7 @@ impl Tail {
 
     fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        // Seldom, for it moves what stays.
+        // Done rarely, because it moves the remaining bytes.
         if self.bytes.len() > 2 * OUTPUT_LIMIT {
             self.shorten();
         }
@@ -217,7 +219,7 @@ impl Tail {
         self.dropped += excess;
     }
 
-    /// The text. It begins with a whole line, so that it can't hold a part of a secret that no mask finds.
+    /// The text, starting with a whole line, so that it can't contain a part of a secret that masking wouldn't find.
     fn text(mut self) -> String {
         self.shorten();
         if self.dropped == 0 {
@@ -236,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_much_output_the_last_whole_lines_stay() {
+    fn the_last_whole_lines_of_long_output_are_kept() {
         let mut tail = Tail::default();
         for number in 0..1_000_000 {
             tail.push(format!("{number:07}\n").as_bytes());
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn little_output_stays_as_it_is() {
+    fn short_output_is_kept_unchanged() {
         let mut tail = Tail::default();
         tail.push(b"a\nb");
         assert_eq!(tail.text(), "a\nb");

@@ -1,4 +1,4 @@
-//! A forwarded port: one listener from the first bind to the end, and a new upstream stream for each connection.
+//! A forwarded port: one listener for the whole time, and a new upstream stream for each connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,21 +16,21 @@ use crate::error::chain;
 use crate::event::Evidence;
 use crate::machine::ports;
 
-/// How long to wait before accepting again after an error.
+/// How long to wait after an error before accepting again.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// A byte stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Opens a stream to what is behind the port, wherever that is by now.
+/// Opens streams to the target of the port, wherever it is at that moment.
 #[async_trait]
 pub trait Connect: Send + Sync + 'static {
-    /// Opens one.
+    /// Opens a stream.
     async fn connect(&self) -> io::Result<Box<dyn Stream>>;
 }
 
-/// A running forward. Closed when dropped.
+/// A running forward. It is closed when it is dropped.
 pub struct Forward {
     address: SocketAddr,
     tasks: TaskTracker,
@@ -39,7 +39,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Forwards every connection to `listener` through `connect`.
+    /// Forwards each connection to `listener` through `connect`.
     pub fn start(listener: std::net::TcpListener, connect: Arc<dyn Connect>) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
@@ -54,12 +54,12 @@ impl Forward {
         })
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Closes the listener and every connection, and looks whether the listener is gone.
+    /// Closes the listener and all connections, and checks that the listener is gone.
     pub async fn close(&self) -> Evidence {
         self.stop.cancel();
         self.tasks.close();
@@ -92,7 +92,7 @@ async fn accept(
                 let carrying = carry(downstream, Arc::clone(&connect));
                 tasks.spawn(stop.clone().run_until_cancelled_owned(carrying));
             }
-            // Without the pause, a process that may open no more files would spin here.
+            // Without this pause, a process that has reached its limit of open files would spin here.
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error),
@@ -104,7 +104,8 @@ async fn accept(
     }
 }
 
-/// Carries one connection. What can't be reached for two seconds is reported to the client by closing; it tries anew.
+/// Carries one connection. If the target can't be reached for two seconds, the connection is closed, and the client
+/// retries.
 async fn carry(mut downstream: TcpStream, connect: Arc<dyn Connect>) {
     let attempts = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
@@ -128,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// An upstream that answers with what it gets, reached at the second attempt.
+    /// An upstream that echoes, reachable at the second attempt.
     struct Echo(std::sync::atomic::AtomicUsize);
 
     #[async_trait]
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_carried_and_the_port_is_free_after_closing() {
+    async fn connections_are_forwarded_and_the_port_is_free_after_closing() {
         let listener = crate::machine::ports::bind(&crate::matrix::PortRange::Any).unwrap();
         let forward = Forward::start(listener, Arc::new(Echo(0.into()))).unwrap();
         let mut client = TcpStream::connect(forward.address()).await.unwrap();

@@ -1,10 +1,11 @@
-//! Results of background work that several phases wait for: set once, awaited by whoever comes, however late.
+//! Results of background work that several phases wait for: set once, and available to everyone who waits, however
+//! late.
 
 use tokio::sync::watch;
 
 use crate::event::Failure;
 
-/// Something that will be reached, or fail.
+/// A state that is reached or fails.
 #[derive(Debug)]
 pub(crate) struct Milestone<T>(watch::Sender<Option<Result<T, Failure>>>);
 
@@ -13,7 +14,7 @@ impl<T: Clone> Milestone<T> {
         Self(watch::Sender::new(None))
     }
 
-    /// Says how it ended. The first word counts.
+    /// Sets the result. Only the first call counts.
     pub(crate) fn set(&self, result: Result<T, Failure>) {
         self.0.send_if_modified(|slot| {
             let is_first = slot.is_none();
@@ -24,18 +25,18 @@ impl<T: Clone> Milestone<T> {
         });
     }
 
-    /// Waits until it is reached or has failed. Cheap to drop and call again.
+    /// Waits until the milestone is reached or has failed. May be dropped and called again.
     pub(crate) async fn reached(&self) -> Result<T, Failure> {
         let mut changes = self.0.subscribe();
         let result = changes.wait_for(Option::is_some).await;
         match result.map(|slot| slot.clone()) {
             Ok(Some(result)) => result,
-            // The sender is in `self`, and the value was just seen.
+            // The sender is part of `self`, and the value was just checked.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
-    /// What was reached, if it was by now.
+    /// The result, if the milestone has been reached.
     pub(crate) fn get(&self) -> Option<T> {
         match &*self.0.borrow() {
             Some(Ok(value)) => Some(value.clone()),
@@ -43,7 +44,7 @@ impl<T: Clone> Milestone<T> {
         }
     }
 
-    /// Waits until it has failed.
+    /// Waits until the milestone has failed.
     pub(crate) async fn failed(&self) -> Failure {
         match self.reached().await {
             Ok(_) => std::future::pending().await,

@@ -1,6 +1,7 @@
-//! Where a cell runs: what a provider has to offer, so that the suite need not know which one it is.
+//! The interface between the suite and the places where cells run, so that the suite doesn't depend on a particular
+//! provider.
 //!
-//! A provider knows nothing of expectations and verdicts. Whatever goes wrong it says as a [`Failure`], by the one table of symptoms.
+//! A provider knows nothing of expectations and verdicts. It reports every problem as a [`Failure`] with a symptom.
 
 mod command;
 pub mod existing;
@@ -43,7 +44,7 @@ pub use plan::{CellPlan, Programs, RunSurroundings};
 pub use reclaim::{Entry, Reclaim, Reclaimed};
 pub use steps::StepLog;
 
-/// A kind of place where cells run.
+/// A provider: a way to run cells.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Its name in records: [`crate::matrix::ProviderChoice::name`].
@@ -54,42 +55,45 @@ pub trait Provider: Send + Sync {
         false
     }
 
-    /// Whether `phase` is really run here.
+    /// Whether `phase` really runs with this provider, or is simulated.
     fn execution(&self, phase: Phase) -> Execution;
 
-    /// Engine and tools with their versions, for the record.
+    /// The engine and tools with their versions, for the record.
     async fn tools(&self) -> Vec<String>;
 
-    /// The images that the manifests name here, known before any cluster is.
+    /// The image names for the manifests, known before any cluster exists.
     fn images(&self) -> ImageNames;
 
-    /// The namespace of everything that is applied for the cell whose cluster would be called `name`.
+    /// The namespace for all objects of the cell whose cluster would be called `name`.
     fn namespace(&self, _name: &ClusterName) -> String {
         NAMESPACE.to_owned()
     }
 
-    /// What keeps a cell apart, where others use its cluster too: `cell` of the run `run` in its `namespace`.
+    /// What separates `cell` of the run `run` from others that use the same cluster, in its `namespace`; `None` if each
+    /// cell has its own cluster.
     fn shared(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Shared> {
         None
     }
 
-    /// The provider's own configuration of the cluster that `cell` would get, as YAML; none if it has none.
+    /// The provider's configuration for the cluster of `cell`, as YAML; `None` if it has none.
     fn cluster_config(&self, _cell: &Cell) -> Option<String> {
         None
     }
 
-    /// Cells that are of one line run one after another, because they get the same place; none where a cell waits for no other.
+    /// The queue of `cell`: cells in the same queue run one after another, because they use the same cluster. `None` if
+    /// the cell doesn't wait for others.
     fn line(&self, _cell: &Cell) -> Option<String> {
         None
     }
 
-    /// Looks at everything that the provider needs for `cells`, before any of them.
+    /// Checks everything that the provider needs for `cells`, before any of them starts.
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure>;
 
-    /// Says that `cells` will come, after those that were announced before: one that ends may leave its place to one of them.
+    /// Announces `cells` in addition to those announced before, so that a cell that ends can leave its cluster to a
+    /// later one.
     fn expect(&self, _cells: &[Cell]) {}
 
-    /// What a cell takes of this machine while it runs; next to nothing where it runs elsewhere.
+    /// What the cell takes of this machine's resources while it runs; almost nothing if it runs elsewhere.
     fn need(&self, _cell: &Cell) -> Need {
         Need {
             slots: 1,
@@ -97,28 +101,29 @@ pub trait Provider: Send + Sync {
         }
     }
 
-    /// The place for one cell: one that another cell of its line has left, or a new one, of which nothing is made yet.
+    /// The cluster for one cell: one that an earlier cell in its queue has left, or a new one of which nothing exists
+    /// yet.
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
 
-    /// After the last cell: takes away what the cells had in common, and nobody else needs. Returns what there is to say of the run.
+    /// After the last cell: removes what the cells shared, unless others need it. Returns notices for the report.
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 }
 
-/// The namespace where no provider has another one.
+/// The namespace, unless a provider chooses another one.
 const NAMESPACE: &str = "plexd-e2e";
 
-/// The longest that [`Cluster::last_look`] waits for a liveness probe to run for the first time: more than the usual delays.
+/// How long [`Cluster::last_look`] waits at most for the first run of a liveness probe: more than the usual delays.
 const LONGEST_FIRST_PROBE: Duration = Duration::from_secs(30);
-/// The longest that [`Cluster::last_look`] waits for a failing liveness probe to run again: more than the kubelet's default
-/// period.
+/// How long [`Cluster::last_look`] waits at most for the next run of a failing liveness probe: more than the kubelet's
+/// default period.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
 
-/// What a provider has found before the first cell.
+/// The result of the check before the first cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// What was looked at.
+    /// What was checked.
     pub evidence: Vec<Evidence>,
-    /// The cells that can't run here, though nothing is wrong, and why.
+    /// The cells that can't run with this provider although nothing is wrong, and why.
     pub skips: BTreeMap<CellId, String>,
 }
 
@@ -129,12 +134,12 @@ impl From<Vec<Evidence>> for Survey {
     }
 }
 
-/// A cell's place after its end.
+/// The result of deleting a cell's cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
-    /// What shows that nothing is left.
+    /// Evidence that nothing is left.
     pub evidence: Vec<Evidence>,
-    /// What is left all the same, where nothing of ours can take it away.
+    /// What is left because it can't be removed by the runner.
     pub warnings: Vec<String>,
 }
 
@@ -145,30 +150,31 @@ impl From<Vec<Evidence>> for Cleared {
     }
 }
 
-/// A file that helps to understand a failure.
+/// A diagnostics file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Its name in the cell's folder.
     pub file: String,
-    /// What is in it.
+    /// Its content.
     pub text: String,
-    /// Whether reports quote its last lines.
+    /// Whether reports quote an excerpt.
     pub quoted: bool,
 }
 
-/// The place of one cell. The methods are called in the order of the phases, each of them inside its phase's deadline, and
-/// [`Cluster::destroy`], or what stands for it, always last, however far the others came. Every future may be dropped at any point.
+/// The cluster of one cell. The methods are called in the order of the phases, each within the deadline of its phase,
+/// and [`Cluster::destroy`] or its alternative is always called last, however many others were. Every future may be
+/// dropped at any point.
 ///
-/// Each that waits returns what it looked at, and fails at once where waiting longer can't help.
+/// A method that waits returns its evidence, and fails at once if waiting longer can't help.
 #[async_trait]
 pub trait Cluster: Send + Sync {
-    /// Starts all work that need not wait for its phase; the phases then wait for their part of it.
+    /// Starts all work that doesn't have to wait for its phase. The phases then wait for their part of it.
     fn begin(&self);
 
-    /// `cluster`: every node is ready, core pods run, version and number of nodes are as asked for.
+    /// `cluster`: every node is ready, core pods run, and the version and the number of nodes are as requested.
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
-    /// `images`: agent and mock are on every node, as they were built.
+    /// `images`: the images of agent and mock are on every node, unchanged.
     async fn images(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
     /// `manifests`: every object is applied, in order.
@@ -177,21 +183,21 @@ pub trait Cluster: Send + Sync {
     /// `readiness`, first half: the mock is available.
     async fn mock_available(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
-    /// `readiness`, second half: an agent is ready on every node, none is missing, none is too many.
+    /// `readiness`, second half: each node has exactly one agent, and it is ready.
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
-    /// What happened to the agents before they were ready and is worth a warning: each process that ended, in a sentence.
+    /// One sentence for each agent process that ended before readiness, for warnings.
     fn early_ends(&self) -> Vec<String>;
 
-    /// The last check of the agents before clean-up: fails if a process ended that the suite did not end, or if the kubelet
-    /// is about to kill one. Returns warnings about everything else that is wrong with them.
+    /// The last check of the agents before clean-up: fails if a process ended without the suite's doing, or if the
+    /// kubelet is about to kill one. Returns warnings about other problems.
     async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that does not change when the mock
-    /// or a connection to it comes anew.
+    /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that doesn't change when the
+    /// mock restarts or a connection is re-established.
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure>;
 
-    /// The value of KUBECONFIG with which programs on this machine reach the cluster; none if there is no API server.
+    /// The value of KUBECONFIG for programs on this machine; `None` if there is no API server.
     async fn kubeconfig(&self) -> Result<Option<OsString>, Failure> {
         Ok(None)
     }
@@ -199,43 +205,43 @@ pub trait Cluster: Send + Sync {
     /// The nodes, control plane first.
     fn nodes(&self) -> Vec<NodeName>;
 
-    /// What is known of the cluster by now.
+    /// The facts about the cluster that are known so far.
     fn facts(&self) -> CellFacts;
 
-    /// Ends only when something is seen that no waiting can mend: an agent whose process ended after readiness, a mock that
-    /// is gone. Raced against each phase after readiness.
+    /// Returns only when there is a failure that waiting can't fix: an agent's process that ended after readiness, or a
+    /// mock that is gone. Raced against each phase after readiness.
     async fn broken(&self) -> Failure;
 
-    /// The log of the agent that runs on `node` now.
+    /// The log of the current agent on `node`.
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure>;
 
-    /// The logs that matter, without secrets: the agents' (of `node` alone, where one is named) and the mock's. Never fails: what
-    /// can't be read says so in its lines.
+    /// The logs of the agents (or only of the one on `node`) and of the mock, masked. Never fails: a log that can't be
+    /// read says so in its lines.
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log>;
 
-    /// Deletes the agents of `nodes`, all at once, and waits until another one is ready on each. Returns what shows that they
-    /// are other ones.
+    /// Deletes the agents of `nodes` at once, and waits until a new one is ready on each node. Returns evidence that
+    /// they are new.
     async fn restart(
         &self,
         nodes: &[NodeName],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure>;
 
-    /// Everything that helps to understand a failure, while it is still there. What can't be collected says so in its text.
+    /// Diagnostics, collected before the cluster is gone. If something can't be collected, its text says so.
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic>;
 
-    /// Takes everything of the cell away, whatever state it is in, and proves that nothing is left.
+    /// Deletes everything that belongs to the cell, whatever state it is in, and proves that nothing is left.
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure>;
 
-    /// As [`Cluster::destroy`], but what the next cell of the same line can use may stay for it, proven clean.
+    /// Like [`Cluster::destroy`], but keeps what the next cell in the queue can use, proven clean.
     async fn hand_over(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
         self.destroy(deadline).await
     }
 
-    /// Ends what runs here for the cell and leaves its place as it is. Returns the commands by which people look inside, and by
-    /// which they take it away.
+    /// Stops everything that runs here for the cell and keeps its cluster. Returns the commands to inspect and to
+    /// delete it.
     async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// Where the time went.
+    /// The measured steps.
     fn steps(&self) -> Vec<Step>;
 }

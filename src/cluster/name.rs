@@ -1,4 +1,4 @@
-//! Names of clusters and nodes: the grammar by which our clusters are told from everybody else's.
+//! Names of clusters and nodes, with a grammar that distinguishes our clusters from others.
 
 use std::fmt;
 
@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 
 use crate::matrix::{Cell, Prefix};
 
-/// The name of a cell's cluster: `<prefix>-<slug>-<run>`, at most 40 characters, so that node names stay host names.
+/// The name of a cell's cluster: `<prefix>-<slug>-<run>`, at most 40 characters, so that node names are valid host
+/// names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(String);
 
-/// A text that can't be a cluster's name.
+/// A text that isn't a valid cluster name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a cluster's name is `[a-z0-9-]*`, at most {max} characters, and begins and ends with a letter or digit; not `{0}`",
@@ -18,10 +19,10 @@ pub struct ClusterName(String);
 )]
 pub struct ClusterNameError(String);
 
-/// How many characters tell one run from another.
+/// How many characters distinguish runs.
 pub const RUN_LENGTH: usize = 5;
 
-/// How many hexadecimal digits tell config variants apart.
+/// How many hexadecimal digits distinguish config variants.
 const HASH_LENGTH: usize = 6;
 
 impl ClusterName {
@@ -45,7 +46,8 @@ impl ClusterName {
         }
     }
 
-    /// Whether `name` could be one of [`ClusterName::new`], of whatever prefix, cell and run. Proves nothing: anybody can give such a name.
+    /// Whether `name` could come from [`ClusterName::new`] with any prefix, cell and run. This proves nothing: anyone
+    /// can use such a name.
     pub fn is_alike(name: &str) -> bool {
         let mut parts = name.rsplit('-');
         let mut next = |length: usize, is_valid: fn(&u8) -> bool| {
@@ -62,7 +64,7 @@ impl ClusterName {
         is_run && is_hash && is_shape && parts.next().is_some()
     }
 
-    /// The run to which the cluster `name` belongs, where it is one of `cell`'s.
+    /// The run that the cluster `name` belongs to, if it is a cluster of `cell`.
     pub fn run_of<'n>(prefix: &Prefix, cell: &Cell, name: &'n str) -> Option<&'n str> {
         let run = name.strip_prefix(&stem(prefix, cell))?;
         let valid = run.len() == RUN_LENGTH
@@ -77,14 +79,15 @@ impl ClusterName {
         &self.0
     }
 
-    /// What tells `node` from the cluster's other nodes: `control-plane`, `worker`, `worker2`.
+    /// The part of the name that distinguishes `node` from the cluster's other nodes: `control-plane`, `worker`,
+    /// `worker2`.
     pub fn short<'n>(&self, node: &'n NodeName) -> &'n str {
         let rest = node.as_str().strip_prefix(self.as_str());
         let rest = rest.and_then(|rest| rest.strip_prefix('-'));
         rest.unwrap_or(node.as_str())
     }
 
-    /// The names of its `count` nodes, control plane first, as kind gives them.
+    /// The names of its `count` nodes, control plane first, as kind chooses them.
     pub fn nodes(&self, count: usize) -> Vec<NodeName> {
         let control_plane = format!("{self}-control-plane");
         let workers = (1..count).map(|number| match number {
@@ -98,7 +101,7 @@ impl ClusterName {
     }
 }
 
-/// Prefix and slug. The slug says version and nodes, and tells config variants apart by a hash of the whole id.
+/// Prefix and slug. The slug contains version and nodes, and a hash of the whole id to distinguish config variants.
 fn stem(prefix: &Prefix, cell: &Cell) -> String {
     let version = cell.kubernetes;
     let hash = Sha256::digest(cell.id.as_str());
@@ -123,7 +126,7 @@ impl fmt::Display for ClusterName {
 pub struct NodeName(String);
 
 impl NodeName {
-    /// A node's name as the cluster tells it.
+    /// A node's name as reported by the cluster.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grammar_is_known_without_prefix_cell_and_run() {
+    fn names_are_recognized_without_prefix_cell_and_run() {
         assert!(ClusterName::is_alike("plexd-e2e-1-36-n3-3f09ac-x7k2p"));
         assert!(ClusterName::is_alike("a-1-30-n1-000000-00000"));
         for other in [

@@ -1,4 +1,4 @@
-//! What is decided for a cell before anything of it is made.
+//! Everything that is decided for a cell before anything is created.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use crate::manifest::Rendered;
 use crate::matrix::{Cell, Checks, Keep, PhaseSettings};
 use crate::secret::Mask;
 
-/// Everything that a provider needs to know of a cell.
+/// Everything that a provider needs to know about a cell.
 pub struct CellPlan {
     /// The cell.
     pub cell: Cell,
     /// The name of its cluster.
     pub cluster: ClusterName,
-    /// The namespace of everything that is applied.
+    /// The namespace for all objects.
     pub namespace: String,
     /// The objects, in the order in which they are applied.
     pub rendered: Arc<Rendered>,
@@ -25,38 +25,38 @@ pub struct CellPlan {
     pub phases: PhaseSettings,
     /// What the user adds to the suite.
     pub checks: Arc<Checks>,
-    /// The facts about the run that the user's programs get.
+    /// Facts about the run for the user's programs.
     pub run: RunSurroundings,
-    /// Which attempt at the cell it is for, from 1.
+    /// The number of the attempt, starting at 1.
     pub attempt: u32,
-    /// The attempt's folder in the run's folder: kept.
+    /// The attempt's folder in the run's folder, which is kept.
     pub output: PathBuf,
-    /// The same folder, as the run's reports name it.
+    /// The same folder, as named in the run's reports.
     pub output_name: String,
-    /// The cell's private folder: removed at clean-up.
+    /// The cell's private folder, which is removed at clean-up.
     pub runtime: PathBuf,
-    /// Where resources are written down before they are made.
+    /// The ledger, in which resources are recorded before they are created.
     pub ledger: Arc<Ledger>,
-    /// What deadlines are made of.
+    /// The clock for deadlines.
     pub clock: RunClock,
-    /// Hides the run's secrets in what is kept of the cell.
+    /// Masks the run's secrets in everything that is kept.
     pub mask: Mask,
     /// The value that marks the cell's processes.
     pub mark: String,
-    /// Whether the cell's place stays after its end.
+    /// When to keep the cell's cluster.
     pub keep: Keep,
-    /// The port that the mock is forwarded to, held from the first bind.
+    /// The listener of the port that the mock is forwarded to, open since the port was reserved.
     pub listener: Mutex<Option<TcpListener>>,
 }
 
 impl CellPlan {
-    /// Holds the port until the provider takes it.
+    /// Holds the listener until the provider takes it.
     pub fn hold_listener(&self, listener: TcpListener) {
         let mut held = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Some(listener);
     }
 
-    /// Takes the listener. There is one, and it is taken once.
+    /// Takes the listener, which works once.
     pub fn take_listener(&self) -> Option<TcpListener> {
         self.listener
             .lock()
@@ -65,7 +65,7 @@ impl CellPlan {
     }
 }
 
-/// `text` as a shell takes it for one word.
+/// `text` quoted as one word for a shell.
 pub(crate) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -75,24 +75,24 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// The facts about the run that the user's programs get.
+/// Facts about the run for the user's programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunSurroundings {
     /// The run's id.
     pub id: String,
     /// The provider's name.
     pub provider: &'static str,
-    /// The matrix file's folder, in which they run.
+    /// The folder of the matrix file, which is their working directory.
     pub folder: PathBuf,
 }
 
 /// The programs of agent and mock, for the provider that starts them as processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
-    /// The runner's own binary, which also is the reference agent and the mock.
+    /// The runner's own binary, which contains the reference agent and the mock.
     pub runner: PathBuf,
-    /// `[images.agent] binary`; the reference agent where there is none.
+    /// `[images.agent] binary`; `None` for the reference agent.
     pub agent: Option<PathBuf>,
-    /// `[images.mock] binary`.
+    /// `[images.mock] binary`; `None` for the reference mock.
     pub mock: Option<PathBuf>,
 }

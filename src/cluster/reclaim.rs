@@ -1,7 +1,7 @@
-//! How providers reclaim what dead runs have left: one trait, which knows nothing of the run but its ledger.
+//! How providers reclaim what dead runs have left: one trait, which knows nothing of a run but its ledger.
 //!
-//! An entry proves what a run planned, not what is there. Each provider decides by identity what is the run's, and never touches
-//! what a live run claims.
+//! An entry proves what a run planned, not what exists. Each provider decides by identity what belongs to the run, and
+//! never touches what a live run claims.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,46 +20,46 @@ pub struct Entry<'e> {
     pub run: &'e str,
     /// The run's private folder.
     pub folder: &'e Path,
-    /// How long ago the run was last alive.
+    /// How long ago the run showed its last sign of life.
     pub age: Duration,
-    /// What it planned.
+    /// The resource that it planned.
     pub resource: &'e Resource,
-    /// Whether nothing may be changed.
+    /// Whether to change nothing.
     pub dry_run: bool,
-    /// When the work has to be done.
+    /// By when the work has to be done.
     pub deadline: &'e Deadline,
 }
 
-/// What became of an entry.
+/// The result of reclaiming an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reclaimed {
-    /// Nothing of it is there, or a live run has it now.
+    /// Nothing of it exists, or a live run claims it.
     Absent,
-    /// It is there, and a run without `dry_run` would remove it.
+    /// It exists, and would be removed without `dry_run`.
     Present,
-    /// It was removed, and is proven gone.
+    /// It was removed and is proven gone.
     Removed,
-    /// It stays as long as something else uses it. What does.
+    /// It stays because something else uses it, as described in the text.
     Used(String),
-    /// It stays: something else has its name. Why, and what to do.
+    /// It stays because something else has its name; with the reason and what to do.
     Foreign(String),
 }
 
-/// A provider, as the one who owns the entries with its name.
+/// The part of a provider that reclaims the entries with its name.
 #[async_trait]
 pub trait Reclaim: Send + Sync {
     /// Its name in ledgers: [`Payload::PROVIDER`].
     fn provider(&self) -> &'static str;
 
-    /// Removes what `entry` stands for and no live run claims.
+    /// Removes what `entry` describes, unless a live run claims it.
     ///
     /// # Errors
-    /// If the entry can't be read, or if it can't be removed.
+    /// If the entry can't be read, or if the resource can't be removed.
     async fn reclaim(&self, entry: &Entry<'_>, live: &LiveClaims) -> Result<Reclaimed, Failure>;
 }
 
 impl Entry<'_> {
-    /// The payload, for its provider.
+    /// The payload of the entry.
     pub(super) fn payload<P: Payload>(&self) -> Result<P, Failure> {
         let why = match self.resource.read() {
             Some(Ok(payload)) => return Ok(payload),
@@ -71,7 +71,7 @@ impl Entry<'_> {
         )))
     }
 
-    /// Fails if `mark` is not one of this run's: whatever else a ledger says is not believed.
+    /// Fails if `mark` doesn't belong to this run: nothing else in a ledger is trusted.
     pub(super) fn check_mark(&self, mark: &str) -> Result<(), Failure> {
         match mark.split_once('/') {
             Some((run, _)) if run == self.run => Ok(()),
@@ -82,12 +82,12 @@ impl Entry<'_> {
     }
 }
 
-/// Something could not be removed.
+/// The failure if something could not be removed.
 pub(super) fn incomplete(message: impl Into<String>) -> Failure {
     Failure::new(Symptom::CleanupIncomplete, message)
 }
 
-/// A ledger can't be written or read.
+/// The failure if a ledger can't be written or read.
 pub(super) fn ledger_failed(error: &LedgerError) -> Failure {
     Failure::new(Symptom::FilesystemFailed, chain(error))
 }

@@ -1,4 +1,5 @@
-//! The way to the API server: the administrator's kubeconfig straight from the node, as soon as kubeadm has written it, kept in memory.
+//! Access to the API server: the administrator's kubeconfig, read from the node as soon as kubeadm has written it, and
+//! kept in memory.
 
 use std::time::Duration;
 
@@ -15,14 +16,14 @@ use crate::cluster::kubernetes::{Access, client, no_way};
 use crate::cluster::retry::every;
 use crate::event::Failure;
 
-/// How often the engine is asked for the file, which is there seconds before the API server answers: each question costs the
-/// engine a process, and several clusters share the processors.
+/// How often to check for the file, which exists seconds before the API server responds. Each check costs the engine a
+/// process, and several clusters share the processors.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Phases have shorter deadlines of their own.
+/// Phases have shorter deadlines.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Opens the way.
+/// Waits until the API server can be used.
 pub(super) async fn open(work: &Work) -> Result<Access, Failure> {
     work.is_running(work.control_plane()).await?;
     let docker = work.shared.docker().await?;
@@ -34,7 +35,7 @@ pub(super) async fn open(work: &Work) -> Result<Access, Failure> {
     work.steps.measure("api server up", asking).await
 }
 
-/// The administrator's kubeconfig, with the address at which the API server is reached from here.
+/// The administrator's kubeconfig, with the address of the API server as seen from the host.
 async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure> {
     let node = work.control_plane().as_str();
     let path = admin_kubeconfig(work.plan.cell.kubernetes);
@@ -53,7 +54,7 @@ async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure>
     Ok(kubeconfig)
 }
 
-/// Where the node's API server is published.
+/// The published address of the node's API server.
 async fn published_address(docker: &Docker, node: &str) -> Result<String, Failure> {
     let container = docker
         .inspect_container(node, None::<InspectContainerOptions>)

@@ -1,7 +1,7 @@
-//! What the provider writes into ledgers, and which containers, volumes and networks are a run's: those whose ids its ledger has, and
-//! those that carry its seal and are not older than its entry.
+//! The provider's ledger entries. They decide which containers, volumes and networks belong to a run: those whose ids
+//! are in the ledger, and those that have the run's seal and aren't older than the entry.
 //!
-//! A name proves nothing: it can be given again, and others can give the same.
+//! A name proves nothing, because it can be reused, and others can use the same name.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +14,16 @@ use super::network::LABEL;
 use crate::machine::{LedgerError, LiveClaims, Payload};
 use crate::matrix::ProviderChoice;
 
-/// Where the seal is mounted in every node of a cluster, in a folder named after it.
+/// Where the seal is mounted in each node of a cluster, in a folder named after it.
 pub(super) const SEALS: &str = "/e2e-matrix";
 
-/// What a ledger has of this provider.
+/// An entry of this provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(super) enum KindResource {
     /// A cluster.
     Cluster(Claim),
-    /// The network of all clusters.
+    /// The network of all kind clusters.
     Network(NetworkClaim),
 }
 
@@ -44,22 +44,22 @@ impl Payload for KindResource {
 pub(super) struct Claim {
     /// The cluster's name.
     pub(super) name: String,
-    /// The mark of the processes that make it: see [`crate::machine::marked::MARK`].
+    /// The mark of the processes that create it: see [`crate::machine::marked::MARK`].
     pub(super) mark: String,
-    /// What only the containers of this cluster carry.
+    /// The seal, which only the containers of this cluster have.
     pub(super) seal: String,
-    /// When it was planned: a container that is older is not its.
+    /// When it was planned: an older container doesn't belong to it.
     pub(super) planned: Timestamp,
-    /// The ids of its containers, as far as the engine has given them.
+    /// The ids of its containers that are known so far.
     #[serde(default)]
     pub(super) containers: BTreeSet<String>,
-    /// The names of its containers' volumes, which the engine gives, too.
+    /// The names of its containers' volumes, which the engine chooses.
     #[serde(default)]
     pub(super) volumes: BTreeSet<String>,
 }
 
 impl Claim {
-    /// Whether `container` is the run's. The engine's times are whole seconds.
+    /// Whether `container` belongs to the cluster. The engine's times are in whole seconds.
     pub(super) fn owns(&self, container: &ContainerSummary) -> bool {
         let id = container.id.as_ref();
         let is_known = id.is_some_and(|id| self.containers.contains(id));
@@ -70,12 +70,12 @@ impl Claim {
         is_known || (is_sealed && created >= self.planned.as_second())
     }
 
-    /// Whether `container` is the run's to remove: a live run's claim wins.
+    /// Whether the run may remove `container`: a live run's claim wins.
     pub(super) fn may_remove(&self, container: &ContainerSummary, live: &Live) -> bool {
         self.owns(container) && !live.owns(container)
     }
 
-    /// Adds what is new of the run's containers among `found`, with their volumes. Returns whether anything is.
+    /// Adds the cluster's containers among `found`, and their volumes. Returns whether any of them is new.
     pub(super) fn know(&mut self, found: &[ContainerSummary]) -> bool {
         let before = (self.containers.len(), self.volumes.len());
         let own: Vec<_> = found.iter().filter(|it| self.owns(it)).cloned().collect();
@@ -86,20 +86,20 @@ impl Claim {
     }
 }
 
-/// A run's claim to the network of all clusters.
+/// A run's claim to the network of all kind clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NetworkClaim {
-    /// Its id, once the engine has given it.
+    /// Its id, as soon as it is known.
     pub(super) id: Option<String>,
-    /// The value of the label that only this run's network has.
+    /// The seal: the value of a label that only this run's network has.
     pub(super) seal: String,
-    /// When it was planned: a network that is older is not its.
+    /// When it was planned: an older network doesn't belong to the run.
     pub(super) planned: Timestamp,
 }
 
 impl NetworkClaim {
-    /// Whether `network` is the run's.
+    /// Whether `network` belongs to the run.
     pub(super) fn owns(&self, network: &Network) -> bool {
         if self.id.is_some() {
             return self.id == network.id;
@@ -112,7 +112,7 @@ impl NetworkClaim {
     }
 }
 
-/// What live runs claim of this provider: a live run's claim always wins.
+/// What live runs claim of this provider's resources: a live run's claim always wins.
 #[derive(Debug, Default)]
 pub(super) struct Live(Vec<KindResource>);
 
@@ -128,7 +128,7 @@ impl Live {
         self.0.iter().any(claims)
     }
 
-    /// Whether a live run claims the volume called `name`.
+    /// Whether a live run claims the volume `name`.
     pub(super) fn owns_volume(&self, name: &str) -> bool {
         let claims = |it: &KindResource| matches!(it, KindResource::Cluster(claim) if claim.volumes.contains(name));
         self.0.iter().any(claims)
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_a_newer_version_wrote_is_not_half_read() {
+    fn a_claim_with_unknown_fields_is_rejected() {
         let mut resource = Resource::new(&KindResource::Cluster(claim(100, &["known"]))).unwrap();
         let read = |resource: &Resource| resource.read::<KindResource>().unwrap();
         assert_eq!(

@@ -1,4 +1,5 @@
-//! One cell's cluster, as the suite sees it: every phase waits for its part of the work that began at once.
+//! The cluster of one cell, as the suite sees it: each phase waits for its part of the work that started in the
+//! background.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -24,13 +25,13 @@ use crate::matrix::CellId;
 pub(super) struct KindCluster {
     work: Arc<Work>,
     tenant: Arc<Tenant>,
-    /// The cell that had the cluster before.
+    /// The cell that used the cluster before.
     after: Option<CellId>,
     has_begun: AtomicBool,
 }
 
 impl KindCluster {
-    /// A cluster of the cell's own.
+    /// A new cluster for the cell.
     pub(super) fn fresh(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
         Self {
@@ -41,7 +42,7 @@ impl KindCluster {
         }
     }
 
-    /// The cluster of another cell, proven clean.
+    /// A cluster of another cell, proven clean.
     pub(super) fn reused(parked: Parked, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::clone(&parked.work.lost));
         Self {
@@ -52,7 +53,8 @@ impl KindCluster {
         }
     }
 
-    /// Takes the cell out of the cluster, and leaves it for the next one. Says why not, where that can't be.
+    /// Removes the cell from the cluster, and leaves the cluster for the next cell. Returns the reason if that isn't
+    /// possible.
     async fn park(&self, deadline: &Deadline) -> Result<Vec<Evidence>, String> {
         let plan = &self.tenant.plan;
         let fingerprint = self.work.fingerprint.get();
@@ -83,7 +85,7 @@ impl KindCluster {
         Ok(evidence)
     }
 
-    /// Ends what runs here for the cell.
+    /// Stops everything that runs here for the cell.
     async fn end(&self, deadline: &Deadline) {
         let ending = async { tokio::join!(self.tenant.leave(deadline), self.work.end(deadline)) };
         self.tenant.steps.measure("stop", ending).await;
@@ -226,7 +228,7 @@ impl Cluster for KindCluster {
         if !shared.options.reuse || !shared.pool.has_next(cell) {
             return self.destroy(deadline).await;
         }
-        // Whatever becomes of it, there must still be time to delete the cluster.
+        // In any case, there must be enough time to delete the cluster.
         let budget = deadline.within(deadline.remaining() * 2 / 3);
         match self.park(&budget).await {
             Ok(evidence) => Ok(evidence.into()),

@@ -1,5 +1,5 @@
-//! kind's configuration file for one cell: what the cell needs, the settings that make a throw-away cluster usable sooner, and the
-//! variant's own table, which wins. Pure.
+//! kind's configuration file for one cell: what the cell needs, the settings that make a throw-away cluster usable
+//! sooner, and the variant's own table, which takes precedence. Pure.
 
 use std::path::Path;
 
@@ -12,13 +12,14 @@ use crate::matrix::Cell;
 /// A configuration file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct KindFile {
-    /// Its content, as kind reads it: YAML, of which JSON is a part.
+    /// The content. JSON is valid YAML, which kind reads.
     pub(super) content: Value,
-    /// What was changed of kind's defaults, for the report.
+    /// The changes to kind's defaults, for the report.
     pub(super) tuning: Vec<String>,
 }
 
-/// By what the containers of a cluster are known: an empty folder, mounted in each of them under a name that no other cluster has.
+/// The seal of a cluster's containers: an empty folder, mounted in each of them under a name that no other cluster
+/// uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seal<'s> {
     /// The folder.
@@ -27,7 +28,7 @@ pub(super) struct Seal<'s> {
     pub(super) name: &'s str,
 }
 
-/// The file for `cell`. With `patches`, a folder that holds [`tuning::DNS_PATCH`], it is tuned.
+/// The file for `cell`. It is tuned if `patches` is a folder that contains [`tuning::DNS_PATCH`].
 pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> KindFile {
     let variant = &cell.variant.kind;
     let mut content = Map::from_iter([
@@ -47,7 +48,7 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> 
     }
     for (key, value) in variant {
         match (key.as_str(), value) {
-            // Later patches win over earlier ones.
+            // Later patches take precedence over earlier ones.
             ("kubeadmConfigPatches", Value::Array(own)) => kubeadm.extend(own.iter().cloned()),
             _ => {
                 content.insert(key.clone(), value.clone());
@@ -64,7 +65,7 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> 
     }
 }
 
-/// The content of the file for `cell`, with placeholders for the folders and the seal's name, which differ in every run.
+/// The file for `cell` with placeholders for the folders and the seal's name, which differ between runs.
 pub(super) fn without_run(cell: &Cell, is_tuned: bool) -> Value {
     let patches = is_tuned.then(|| Path::new("patches"));
     let seal = Seal {
@@ -85,7 +86,7 @@ fn nodes(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> Value {
     std::iter::once(control_plane).chain(workers).collect()
 }
 
-/// The API server is for this machine alone, unless the variant says otherwise.
+/// The API server listens only on loopback, unless the variant sets another address.
 fn bind_to_loopback(content: &mut Map<String, Value>) {
     let networking = content.entry("networking").or_insert_with(|| json!({}));
     if let Value::Object(networking) = networking {
@@ -133,7 +134,7 @@ mod tests {
         }
     }
 
-    /// kubeadm's patches in a file, parsed.
+    /// The kubeadm patches in a file, parsed.
     fn patches(file: &KindFile) -> Vec<Value> {
         let patches = file.content["kubeadmConfigPatches"].as_array().unwrap();
         patches
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn untuned_is_kind_as_it_comes() {
+    fn without_tuning_kinds_defaults_are_unchanged() {
         let file = kind_file(&cell("1.34", 3, json!({})), None);
         let sealed =
             json!({"hostPath": "/seal", "containerPath": "/e2e-matrix/name", "readOnly": true});
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variant_has_the_last_word() {
+    fn the_variant_takes_precedence() {
         let own = "kind: ClusterConfiguration\nscheduler: {}\n";
         let kind = json!({
             "featureGates": {"A": true},
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_a_map_before_and_a_list_since() {
+    fn arguments_are_a_map_before_1_36_and_a_list_since() {
         let kind = json!({"featureGates": {"B": false, "A": true}});
         let file = kind_file(&cell("1.36", 1, kind), Some(Path::new("/p")));
         let patches = patches(&file);
@@ -214,14 +215,14 @@ mod tests {
             all.find(|argument| argument["name"] == name)
                 .map(|argument| argument["value"].clone())
         };
-        // A list is replaced as a whole: what kind puts into it is there again.
+        // A list is replaced as a whole, so kind's own arguments are repeated.
         assert_eq!(named("feature-gates"), Some(json!("A=true,B=false")));
         assert_eq!(named("enable-hostpath-provisioner"), Some(json!("true")));
         assert_eq!(named("leader-elect"), Some(json!("false")));
     }
 
     #[test]
-    fn kubeadm_skips_what_kind_skips_too() {
+    fn kubeadm_skips_the_phases_that_kind_skips() {
         let kind = json!({"networking": {"kubeProxyMode": "none"}});
         let file = kind_file(&cell("1.34", 3, kind), Some(Path::new("/p")));
         let patches = patches(&file);
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn one_node_does_without_what_others_join_by() {
+    fn a_single_node_skips_the_phases_for_joining_nodes() {
         let phases = |nodes| {
             let file = kind_file(&cell("1.34", nodes, json!({})), Some(Path::new("/p")));
             let is_it = |patch: &Value| patch["kind"] == "InitConfiguration";
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn only_old_versions_get_their_pod_networks_from_here() {
+    fn only_old_versions_get_their_pod_networks_from_the_runner() {
         let own = json!({"networking": {"podSubnet": "10.1.0.0/16"}});
         assert!(tuning::assigns_pod_networks(&cell("1.30", 1, json!({}))));
         assert!(!tuning::assigns_pod_networks(&cell("1.30", 1, own)));

@@ -1,4 +1,4 @@
-//! Creation: what is stale goes, then kind's CLI makes the cluster, as a child whose output is kept.
+//! Creation: removes stale clusters, then runs kind's CLI as a child process whose output is kept.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -28,10 +28,11 @@ use crate::machine::marked::MARK;
 use crate::machine::private_folder;
 use crate::machine::process::{Group, ProcessError};
 
-/// How long a kind that is told to end may take to have its containers there, so that none appears behind the back of clean-up.
+/// How long a kind that was told to end may take until its containers exist, so that none appears during clean-up
+/// unnoticed.
 const CALL_BACK: Duration = Duration::from_secs(10);
 
-/// The files of a creation, in the cell's private folder.
+/// The files for creation, in the cell's private folder.
 pub(super) struct Files {
     folder: PathBuf,
 }
@@ -47,12 +48,12 @@ impl Files {
         self.folder.join("kind.yaml")
     }
 
-    /// The cluster's kubeconfig, once kind has ended well.
+    /// The cluster's kubeconfig, which exists after kind has succeeded.
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
-    /// What kind printed.
+    /// kind's output.
     pub(super) fn output(&self) -> PathBuf {
         self.folder.join("kind.log")
     }
@@ -62,7 +63,7 @@ impl Files {
     }
 }
 
-/// Makes the cluster. Not to be dropped on the way: when `stop` is cancelled, it ends what it has started and returns.
+/// Creates the cluster. Must not be dropped: when `stop` is cancelled, it ends what it has started and returns.
 pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
     let prepared = stop.run_until_cancelled(prepare(&work)).await;
     let result = match prepared {
@@ -90,13 +91,13 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     let docker = work.shared.docker().await?;
     work.lock_name()?;
     stale::remove(work, docker).await?;
-    // Before the cluster, which is in it: what was planned last is reclaimed first.
+    // Recorded before the cluster, which uses it: entries are reclaimed last to first.
     work.shared.network(&work.plan.ledger).await?;
     work.plan_resources()?;
     let image = node_image::ensure(work, docker).await?;
     if work.shared.options.reuse {
         let fingerprint = Fingerprint::of(&work.shared, docker, &work.plan.cell).await?;
-        // It is prepared once.
+        // This runs once per cluster.
         drop(work.fingerprint.set(fingerprint));
     }
     write_files(work).map_err(|error| {
@@ -138,7 +139,7 @@ async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Resu
     if let Some(status) = stop.run_until_cancelled(group.wait()).await {
         return judge(status.map_err(failed)?, &files.output());
     }
-    // What the engine is in the middle of making can't be called back: it is awaited, and then removed.
+    // A container that the engine is creating can't be cancelled: it is awaited and then removed.
     let grace = work.plan.clock.deadline(CALL_BACK);
     let there = async {
         tokio::select! {
@@ -199,7 +200,7 @@ fn judge(status: ExitStatus, output: &Path) -> Result<(), Failure> {
     Err(explain(&text, &status.to_string()))
 }
 
-/// What kind's output says about why it failed.
+/// Why kind failed, according to its output.
 fn explain(output: &str, status: &str) -> Failure {
     const KNOWN: [(&str, Symptom, &str); 6] = [
         (
@@ -248,7 +249,7 @@ fn explain(output: &str, status: &str) -> Failure {
     failure.with_log("kind create cluster", tail)
 }
 
-/// Follows the engine's events of this cluster's containers, from the moment in which kind was started.
+/// Follows the engine's events about this cluster's containers, from the start of kind on.
 pub(super) async fn follow(work: &Work) {
     let (Ok(since), Ok(docker)) = (work.prepared.reached().await, work.shared.docker().await)
     else {
@@ -269,7 +270,7 @@ pub(super) async fn follow(work: &Work) {
         match event {
             Ok(event) => {
                 note(work, &event);
-                // As soon as the engine has named them: by these names they are found again.
+                // Recorded as soon as the engine has named them, so that they can be found by id.
                 if matches!(event.action.as_deref(), Some("create" | "start")) {
                     write_down(work, docker).await;
                 }
@@ -284,7 +285,7 @@ pub(super) async fn follow(work: &Work) {
     }
 }
 
-/// Containers and volumes have names from the engine, so they can't be written down any sooner.
+/// Records containers and volumes. The engine chooses their ids and names, so they can't be recorded earlier.
 async fn write_down(work: &Work, docker: &Docker) {
     let written = match containers(docker, Some(work.plan.cluster.as_str())).await {
         Ok(found) => work.know(&found),
@@ -295,7 +296,7 @@ async fn write_down(work: &Work, docker: &Docker) {
     }
 }
 
-/// A moment as the engine takes it: seconds and nanoseconds.
+/// A time in the engine's format: seconds and nanoseconds.
 fn moment(timestamp: Timestamp) -> String {
     format!(
         "{}.{:09}",
@@ -335,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_reasons_come_with_a_remedy() {
+    fn known_causes_come_with_a_remedy() {
         for (output, symptom) in [
             (
                 "ERROR: failed to create cluster: failed to init node with kubeadm",
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_is_the_line_that_says_why() {
+    fn the_message_is_the_line_with_the_cause() {
         let failure = explain(
             "Creating cluster\nERROR: failed to do it\nStack Trace:\nmain.go:1\n",
             "exit status: 1",
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_keep_their_nanoseconds() {
+    fn times_keep_their_nanoseconds() {
         let moment_of = |text: &str| moment(text.parse().unwrap());
         assert_eq!(moment_of("1970-01-01T00:00:07.000000012Z"), "7.000000012");
     }

@@ -1,7 +1,7 @@
-//! The end: everything of a cell is taken away, whatever state it is in, and it is proven that nothing is left.
+//! Deletion: removes everything that belongs to a cell, whatever state it is in, and proves that nothing is left.
 //!
-//! The containers are removed through the engine, all at once. What `kind delete cluster` does beyond that is to take the cluster out
-//! of a kubeconfig, and the cell's is a private file that goes with its folder.
+//! The containers are removed through the engine, all at once. `kind delete cluster` would also remove the cluster from
+//! a kubeconfig, but the cell's is a private file that is deleted with its folder.
 
 use std::io;
 use std::path::Path;
@@ -24,10 +24,10 @@ use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::{LiveClaims, open_files};
 
-/// How long a removal may take before something is suspected to hold it up. The engine itself gives up after twelve seconds.
+/// How long a removal may take before it is assumed to be blocked. The engine itself gives up after twelve seconds.
 const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
 
-/// The engine refused something.
+/// The engine returned an error.
 pub(super) fn engine_failed(error: &Error) -> Failure {
     Failure::new(
         Symptom::EngineGone,
@@ -35,7 +35,7 @@ pub(super) fn engine_failed(error: &Error) -> Failure {
     )
 }
 
-/// Takes the cluster away. Its tasks have ended, and its forward is closed.
+/// Deletes the cluster. Its tasks have ended, and its forward is closed.
 pub(super) async fn destroy(
     work: &Work,
     steps: &StepLog,
@@ -67,7 +67,7 @@ pub(super) async fn destroy(
 
 async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     let Some(claim) = work.claim() else {
-        // Nothing was made.
+        // Nothing was created.
         return Ok(Vec::new());
     };
     let docker = work.shared.docker().await?;
@@ -76,8 +76,8 @@ async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     remove_containers(docker, &claim, &live).await
 }
 
-/// Removes the containers of `claim` and their volumes, and looks whether they are gone. Others that have the cluster's name stay, and so
-/// does what a live run claims.
+/// Removes the containers of `claim` and their volumes, and checks that they are gone. Other containers with the
+/// cluster's name stay, and so do those that a live run claims.
 pub(super) async fn remove_containers(
     docker: &Docker,
     claim: &Claim,
@@ -115,7 +115,7 @@ pub(super) async fn remove_containers(
     ])
 }
 
-/// The containers that are `claim`'s and no live run's.
+/// The containers that belong to `claim` and that no live run claims.
 pub(super) async fn own_containers(
     docker: &Docker,
     claim: &Claim,
@@ -127,7 +127,7 @@ pub(super) async fn own_containers(
     Ok(found)
 }
 
-/// Removes a volume, and says whether it is gone. One that something uses stays.
+/// Removes a volume. Returns whether it is gone: a volume in use stays.
 async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
     match docker
         .remove_volume(name, None::<RemoveVolumeOptions>)
@@ -142,7 +142,7 @@ async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
     }
 }
 
-/// Removes the container with this id, together with its volumes.
+/// Removes the container with this id, and its volumes.
 async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
@@ -157,7 +157,7 @@ async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
         }
     };
     match removed {
-        // 409: somebody else is at it. Whether it is gone is looked at afterwards.
+        // 409: it is being removed by someone else. Whether it is gone is checked afterwards.
         Err(Error::DockerResponseServerError {
             status_code: 404 | 409,
             ..
@@ -167,7 +167,7 @@ async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
     }
 }
 
-/// The names of the volumes that `containers` have mounted.
+/// The names of the volumes that `containers` mount.
 pub(super) fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
     let mounts = containers
         .iter()
@@ -187,7 +187,7 @@ fn names(containers: &[ContainerSummary]) -> Vec<String> {
         .collect()
 }
 
-/// Removes the cell's private folder, with its kubeconfig in it.
+/// Deletes the cell's private folder, which contains its kubeconfig.
 fn remove_folder(folder: &Path) -> io::Result<Evidence> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -1,6 +1,7 @@
-//! What helps to understand a failure, collected while the cluster is still there: what kind and the nodes say, beside the cluster itself.
+//! Diagnostics of a failed cell, collected before its cluster is gone: kind's output and the nodes' journals, in
+//! addition to the cluster's state.
 //!
-//! Nothing here fails: what can't be collected says so in its text.
+//! Nothing in here fails: if something can't be collected, the text says so.
 
 use futures::future::join_all;
 use kube::ResourceExt;
@@ -16,10 +17,10 @@ use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
 use crate::error::chain;
 
-/// How many lines of a node's journal.
+/// How many lines of a node's journal to collect.
 const JOURNAL_LINES: &str = "100";
 
-/// Collects everything.
+/// Collects all diagnostics.
 pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -> Vec<Diagnostic> {
     let mut found = vec![file("kind.log", kind_output(work), false)];
     let collecting = async {
@@ -53,7 +54,7 @@ fn kind_output(work: &Work) -> String {
         .unwrap_or_else(|error| format!("{}: {}\n", path.display(), chain(&error)))
 }
 
-/// The nodes that are not ready: all of them, where the API server does not say.
+/// The nodes that aren't ready; all nodes if the API server doesn't report them.
 fn failed_nodes<'w>(work: &'w Work, snapshot: Option<&Snapshot>) -> Vec<&'w NodeName> {
     let is_ready = |node: &NodeName| {
         let seen = snapshot.iter().flat_map(|snapshot| &snapshot.nodes);
@@ -63,7 +64,7 @@ fn failed_nodes<'w>(work: &'w Work, snapshot: Option<&Snapshot>) -> Vec<&'w Node
     work.nodes.iter().filter(|node| !is_ready(node)).collect()
 }
 
-/// The end of a node's kubelet journal.
+/// The last lines of a node's kubelet journal.
 async fn journal(work: &Work, node: &NodeName) -> Diagnostic {
     let command = [
         "journalctl",

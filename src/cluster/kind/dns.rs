@@ -1,4 +1,4 @@
-//! CoreDNS in clusters whose kubeadm can't be given a patch of it: changed in the moment in which it is there.
+//! CoreDNS in clusters whose kubeadm doesn't accept a patch for it: patched through the API as soon as it exists.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -12,7 +12,7 @@ use crate::error::chain;
 
 const NAME: &str = "coredns";
 
-/// One replica, asked every second whether it answers. A cluster in which that fails is slower, and no other.
+/// One replica, with a readiness probe every second. If this fails, the cluster is only slower.
 pub(super) async fn tune(work: &Work) {
     if !work.shared.options.tuned || !patches_dns_late(work.plan.cell.kubernetes) {
         return;

@@ -1,4 +1,5 @@
-//! What a cluster was made of, so that one that was made of something else is not taken for a fresh one.
+//! The fingerprint of a cluster: what it was created from, so that a cluster with other contents isn't reused in place
+//! of a fresh one.
 
 use bollard::Docker;
 use serde_json::json;
@@ -10,17 +11,17 @@ use super::provider::{Shared, kind_version};
 use crate::event::Failure;
 use crate::matrix::Cell;
 
-/// What a cluster is made of, part by part.
+/// What a cluster was created from, part by part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([(&'static str, String); 4]);
 
 impl Fingerprint {
-    /// What a cluster for `cell` would be made of now.
+    /// The fingerprint that a new cluster for `cell` would have.
     pub(super) async fn of(shared: &Shared, docker: &Docker, cell: &Cell) -> Result<Self, Failure> {
         let image = node_image::resolve(docker, cell).await?;
         let inspected = docker.inspect_image(&image.name).await;
         let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
-        // Wherever patches and seal are: their content is the program's own.
+        // Without the locations of patches and seal, whose contents come from the program.
         let file = config::without_run(cell, shared.options.tuned);
         let archives = shared.archives().await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
@@ -35,7 +36,7 @@ impl Fingerprint {
         ]))
     }
 
-    /// The parts that differ from those of `other`.
+    /// The parts that differ between the two fingerprints.
     pub(super) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let parts = self.0.iter().zip(&other.0);
         let differing = parts.filter(|(own, others)| own != others);

@@ -1,4 +1,4 @@
-//! A cluster that stays after its cell's end: what it is is written down, and people are told how to look inside.
+//! A cluster that is kept after the end of its cell: records it, and explains how to inspect it.
 
 use super::claim::KindResource;
 use super::create::Files;
@@ -7,15 +7,15 @@ use crate::cluster::reclaim::ledger_failed;
 use crate::cluster::{CellPlan, quoted};
 use crate::event::Failure;
 
-/// Writes down that the cluster stays. Its tasks have ended. Returns the commands to look inside.
+/// Records that the cluster is kept. Its tasks have ended. Returns the commands to inspect it.
 pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure> {
     let commands = commands(work, plan);
     let ledger = &plan.ledger;
     let [folder, processes] = work.on_host();
-    // kind has ended: no process is left to keep.
+    // kind has ended, so no process is left.
     let mut kept = ledger.gone(&processes);
     if let Some(claim) = work.claim() {
-        // The folder is a part of it.
+        // The folder is needed for inspection.
         let folder = kept.and_then(|()| ledger.keep(&folder, Vec::new()));
         let cluster = KindResource::Cluster(claim);
         kept = folder.and_then(|()| ledger.keep(&cluster, commands.clone()));
@@ -28,7 +28,7 @@ fn commands(work: &Work, plan: &CellPlan) -> Vec<String> {
     let kubeconfig = Files::of(work).kubeconfig();
     let path = quoted(&kubeconfig.display().to_string());
     let mut commands = Vec::new();
-    // kind writes it last: a cluster that did not come up has none.
+    // kind writes this file last: a cluster that didn't come up has none.
     if kubeconfig.exists() {
         commands.push(format!("export KUBECONFIG={path}"));
         commands.push(format!(

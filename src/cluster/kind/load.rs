@@ -1,4 +1,5 @@
-//! Images onto nodes: each node's containerd gets the archives as soon as it answers, all nodes at once, and is asked what it got.
+//! Loads images onto nodes: each node's containerd gets the archives as soon as it responds, on all nodes in parallel,
+//! and the result is verified.
 
 use std::time::Duration;
 
@@ -15,15 +16,16 @@ use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// How long a node's containerd may take to answer; phases have shorter deadlines of their own.
+/// How long a node's containerd may take to respond. Phases have shorter deadlines.
 const CONTAINERD: Duration = Duration::from_secs(300);
 
-/// How often it is asked. Each question is a process in the node, and the answer is there seconds before it is needed.
+/// How often to check for containerd. Each check is a process in the node, and containerd responds seconds before it is
+/// needed.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 
-/// Brings the images onto all nodes.
+/// Loads the images onto all nodes.
 pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     let nodes = work.nodes.iter().map(|node| on_node(work, node));
     let preparing = work.steps.measure("image archives", work.shared.archives());
@@ -73,7 +75,7 @@ async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<Strin
     output.map_err(|error| chain(&error))?.success()
 }
 
-/// Waits until the node's containerd answers. Returns its snapshotter.
+/// Waits until the node's containerd responds. Returns its snapshotter.
 async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> {
     let attempts = every(INTERVAL, CONTAINERD);
     let version = [CTR[0], "version"];
@@ -82,7 +84,7 @@ async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> 
     snapshotter(&config)
 }
 
-/// The snapshotter that containerd's configuration gives to Kubernetes: the archives must be unpacked with the same one.
+/// The snapshotter in containerd's configuration for Kubernetes: archives have to be unpacked with the same one.
 fn snapshotter(config: &str) -> Result<String, String> {
     let config: toml::Table = config
         .parse()
@@ -119,7 +121,7 @@ async fn import(
     output.map_err(|error| chain(&error))?.success().map(|_| ())
 }
 
-/// Compares the configuration digest that the node has under the image's name with the one that was sent.
+/// Compares the configuration digest of the image on the node with the one that was sent.
 async fn verify(
     docker: &Docker,
     node: &NodeName,
@@ -145,7 +147,7 @@ async fn verify(
     })
 }
 
-/// The manifest digest of the image `name` in a table of `ctr images list`.
+/// The manifest digest of the image `name` in the output of `ctr images list`.
 fn manifest_digest<'t>(table: &'t str, name: &str) -> Option<&'t str> {
     let mut rows = table.lines().map(str::split_whitespace);
     let mut row = rows.find_map(|mut row| (row.next() == Some(name)).then_some(row))?;
@@ -157,7 +159,7 @@ fn config_digest(manifest: &str) -> Option<String> {
     Some(manifest.get("config")?.get("digest")?.as_str()?.to_owned())
 }
 
-/// The full name that containerd has for what people write short.
+/// containerd's full name for a short image name.
 fn canonical(name: &str) -> String {
     let is_domain = |first: &str| first.contains(['.', ':']) || first == "localhost";
     let name = match name.split_once('/') {
@@ -178,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_names_become_full_ones() {
+    fn short_image_names_become_full_ones() {
         for (name, full) in [
             ("busybox", "docker.io/library/busybox:latest"),
             ("e2e-matrix/agent:1", "docker.io/e2e-matrix/agent:1"),
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_read_from_what_ctr_prints() {
+    fn digests_are_read_from_the_output_of_ctr() {
         let table =
             "REF TYPE DIGEST SIZE\ndocker.io/a/b:1 application/x sha256:aa 1.0 MiB linux/amd64 -\n";
         assert_eq!(manifest_digest(table, "docker.io/a/b:1"), Some("sha256:aa"));

@@ -1,7 +1,7 @@
-//! The kind provider: every cell in a real Kubernetes cluster of its own, whose nodes are Docker containers.
+//! The kind provider: each cell gets its own real Kubernetes cluster, whose nodes are Docker containers.
 //!
-//! kind's CLI makes a cluster; everything else goes through the engine's and the cluster's own interfaces. What need not wait for its phase
-//! begins at once, and the phases wait for their part of it. The suite knows nothing of all this.
+//! kind's CLI creates a cluster; everything else uses the APIs of the engine and of the cluster. Work that doesn't have
+//! to wait for its phase starts at once, and the phases wait for their part of it. The suite knows nothing of this.
 
 mod access;
 mod claim;

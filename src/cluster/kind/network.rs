@@ -1,7 +1,9 @@
-//! The Docker network that all clusters share: made once, before the first cluster, as kind itself would make it, and removed by the
-//! last run that uses it. A network that is in no ledger here is not ours, and is never touched.
+//! The Docker network that all kind clusters share: created before the first cluster, in the way in which kind would
+//! create it, and removed by the last run that uses it. A network that isn't in one of our ledgers isn't ours and is
+//! never touched.
 //!
-//! Two clusters that each find it missing would make two of one name, and then neither works.
+//! If two clusters found it missing at the same time, they would create two networks with one name, and neither would
+//! work.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,35 +24,35 @@ use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{Ledger, LedgerContents, LiveClaims, Lock, StateFolder, read_dead};
 
-/// The name that kind has for it.
+/// kind's name for the network.
 pub(super) const NETWORK: &str = "kind";
 
-/// The subnet that kind derives from the network's name at its first attempt: a hash of `kind` in `fc00::/8`.
+/// The subnet that kind derives from the network's name at the first attempt: a hash of `kind` in `fc00::/8`.
 const SUBNET: &str = "fc00:f853:ccd:e793::/64";
 
 const MTU: &str = "com.docker.network.driver.mtu";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 
-/// The label of a network that was made here; its value is the seal that the ledger has.
+/// The label of a network that was created here. Its value is the seal in the ledger.
 pub(super) const LABEL: &str = "e2e-matrix.network";
 
-/// Held while a run begins or ends to use the network, and while the network is made or removed.
+/// Held while a run starts or ends its use of the network, and while the network is created or removed.
 const LOCK: &str = "network";
-/// How long it may be held: the engine has two minutes for each of a few calls.
+/// How long the lock may be held: the engine gets two minutes for each of a few calls.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long after a run's end the engine may still create the network that the run asked for.
+/// How long after the end of a run the engine may still create the network that the run requested.
 const BELATED: Duration = Duration::from_secs(3);
 
 /// A run's use of the network.
 pub(super) enum Use {
-    /// It is ours, and in the ledger.
+    /// The network is ours and in the ledger.
     Ours(NetworkClaim),
-    /// It is not ours to remove.
+    /// The network isn't ours to remove.
     Foreign,
 }
 
-/// Makes the network if there is none, and writes down that the run uses it. Safe to call from many processes at once.
+/// Creates the network if it doesn't exist, and records that the run uses it. Safe to call from many processes at once.
 pub(super) async fn ensure(
     docker: &Docker,
     state: &StateFolder,
@@ -79,7 +81,7 @@ pub(super) async fn ensure(
     Ok(Use::Ours(claim))
 }
 
-/// Whether the ledger of a run here, dead or alive, has the network.
+/// Whether the network is in the ledger of any run, dead or alive.
 fn is_claimed(network: &Network, state: &StateFolder) -> Result<bool, Failure> {
     let failed = |error| ledger_failed(&error);
     let live = Live::read(&LiveClaims::of_all(state)).map_err(failed)?;
@@ -89,7 +91,8 @@ fn is_claimed(network: &Network, state: &StateFolder) -> Result<bool, Failure> {
     Ok(live.owns_network(network) || dead.any(claims))
 }
 
-/// Ends the use of the network, and removes it if this was the last one. A run that keeps a cluster keeps its claim, too.
+/// Ends the use of the network, and removes it if this was the last use. A run that keeps a cluster keeps its claim to
+/// the network, too.
 pub(super) async fn leave(
     docker: &Docker,
     state: &StateFolder,
@@ -108,7 +111,7 @@ pub(super) async fn leave(
     let resource = KindResource::Network(claim);
     let written = match removed {
         Reclaimed::Used(_) if keeps => ledger.keep(&resource, Vec::new()),
-        // What others use is theirs from now on.
+        // Other users take it over.
         Reclaimed::Used(_)
         | Reclaimed::Absent
         | Reclaimed::Present
@@ -160,7 +163,7 @@ async fn remove_unused(
 
 async fn remove_empty(docker: &Docker, id: &str, dry_run: bool) -> Result<Reclaimed, Error> {
     let used = || Ok(Reclaimed::Used("containers are in it".to_owned()));
-    // The engine would refuse for running containers alone, and what is stopped could not be started again.
+    // The engine would refuse only if containers are running; stopped ones could no longer be started.
     if has_containers(docker, id).await? {
         return used();
     }
@@ -170,7 +173,7 @@ async fn remove_empty(docker: &Docker, id: &str, dry_run: bool) -> Result<Reclai
     match docker.remove_network(id).await {
         Ok(()) => Ok(Reclaimed::Removed),
         Err(error) if is_missing(&error) => Ok(Reclaimed::Absent),
-        // Somebody came in between.
+        // Another process was faster.
         Err(Error::DockerResponseServerError {
             status_code: 403 | 409,
             ..
@@ -188,12 +191,12 @@ async fn has_containers(docker: &Docker, id: &str) -> Result<bool, Error> {
     Ok(!docker.list_containers(Some(options)).await?.is_empty())
 }
 
-/// Makes the network, and returns its id.
+/// Creates the network. Returns its id.
 async fn create(docker: &Docker, seal: &str) -> Result<String, Failure> {
     let mtu = default_mtu(docker).await;
     let create = |ipv6| docker.create_network(request(mtu.as_deref(), ipv6, seal));
     let created = match create(true).await {
-        // An engine or a kernel without IPv6, or a subnet that is taken: IPv4 does for what runs here.
+        // The engine or the kernel doesn't support IPv6, or the subnet is taken: IPv4 is enough here.
         Err(error) => {
             tracing::debug!(%error, "the network gets no IPv6");
             create(false).await
@@ -203,7 +206,7 @@ async fn create(docker: &Docker, seal: &str) -> Result<String, Failure> {
     Ok(created.map_err(|error| failed(&error))?.id)
 }
 
-/// Whether it is there.
+/// Whether the network exists.
 pub(super) async fn exists(docker: &Docker) -> Result<bool, Error> {
     Ok(find(docker).await?.is_some())
 }
@@ -218,7 +221,7 @@ async fn find(docker: &Docker) -> Result<Option<Network>, Error> {
         .find(|network| network.name.as_deref() == Some(NETWORK)))
 }
 
-/// The MTU that the engine's own network is configured with, where it is.
+/// The configured MTU of the engine's default network, if any.
 async fn default_mtu(docker: &Docker) -> Option<String> {
     let bridge = docker
         .inspect_network("bridge", None::<InspectNetworkOptions>)

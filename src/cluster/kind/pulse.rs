@@ -1,5 +1,5 @@
-//! The engine's pulse. An engine that has stopped answering ends the cell, and is blamed by name: the phases would only see that
-//! nothing happens, each until its own deadline.
+//! Monitors the engine. If the engine stops responding, the cell ends with a failure that says so: the phases would
+//! only notice that nothing happens, each until its deadline.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// How often it is felt.
+/// How often to check the engine.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long an answer may take. A busy machine's engine is slow; a stopped one answers never.
+/// How long a response may take. The engine of a busy machine is slow; a stopped one never responds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Feels the engine's pulse until it has none.
+/// Checks the engine until it doesn't respond.
 pub(super) async fn watch(work: &Work) {
-    // Whoever needs the engine for something tells why it is not there.
+    // Whoever needs the engine reports why it can't be used.
     let Ok(docker) = work.shared.docker().await else {
         return;
     };
@@ -31,7 +31,7 @@ pub(super) async fn watch(work: &Work) {
     work.lost.set(Err(failure));
 }
 
-/// Whether the engine answers at all by `deadline`.
+/// Checks that the engine responds by `deadline`.
 pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Failure> {
     let why = match deadline.run(docker.ping()).await {
         Ok(Ok(_)) => return Ok(()),

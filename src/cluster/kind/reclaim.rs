@@ -1,6 +1,6 @@
-//! What dead runs have left in the container engine: looked at and removed without any memory of the run but its ledger.
+//! Finds and removes what dead runs have left in the container engine, with nothing but their ledgers.
 //!
-//! Removes only what a ledger claims and no live run does, or what carries a label of ours.
+//! Removes only what a ledger claims and no live run does, or what has our label.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,16 +23,16 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::marked::Marked;
 use crate::machine::{LedgerContents, LiveClaims, Payload, StateFolder, folders};
 
-/// How long the engine may take to say that it is there.
+/// How long the engine may take to respond.
 const ANSWERS: Duration = Duration::from_secs(10);
-/// How long after its last word a dead run's clients may still be at work in the engine.
+/// How long after the last sign of life of a run its clients may still be working in the engine.
 const FRESH: Duration = Duration::from_secs(30);
-/// How long the engine may go on making a container for a client that is dead.
+/// How long the engine may still be creating a container for a client that is dead.
 const SETTLED: Duration = Duration::from_secs(3);
-/// How often it is looked for meanwhile.
+/// How often to check for it in the meantime.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The provider, as the one who reclaims. Its engine need not be there.
+/// The part of the provider that reclaims. It works without an engine if there is nothing to reclaim.
 pub struct KindReclaimer {
     docker: OnceCell<Result<Docker, Failure>>,
     deadline: Deadline,
@@ -61,7 +61,7 @@ impl Reclaim for KindReclaimer {
 }
 
 impl KindReclaimer {
-    /// A reclaimer that connects to the engine when that is needed, and gives up at `deadline`.
+    /// A reclaimer that connects to the engine when it has to, and stops at `deadline`.
     pub fn new(deadline: Deadline) -> Self {
         let docker = OnceCell::new();
         Self { docker, deadline }
@@ -79,7 +79,7 @@ impl KindReclaimer {
         connected.as_ref().map_err(Clone::clone)
     }
 
-    /// The clusters whose names follow our grammar, but which no ledger here has.
+    /// The clusters whose names follow our grammar, but which aren't in any ledger here.
     pub async fn strangers(&self, state: &StateFolder) -> Result<Vec<String>, Failure> {
         let found = nodes::containers(self.docker().await?, None).await;
         let found = found.map_err(|error| engine_failed(&error))?;
@@ -99,7 +99,7 @@ impl KindReclaimer {
         Ok(clusters.into_iter().collect())
     }
 
-    /// The images that carry our label, by name, or by id where they have none.
+    /// The images with our label, by name, or by id if they have none.
     pub async fn images(&self) -> Result<Vec<String>, Failure> {
         let docker = self.docker().await?;
         let filters = HashMap::from([("label", vec![LABEL])]);
@@ -116,7 +116,7 @@ impl KindReclaimer {
         Ok(names.collect())
     }
 
-    /// Removes an image, and says whether it is gone. One that a container uses stays.
+    /// Removes an image. Returns whether it is gone: an image that a container uses stays.
     pub async fn remove_image(&self, name: &str) -> Result<bool, Failure> {
         let docker = self.docker().await?;
         let removing = docker.remove_image(name, None::<RemoveImageOptions>, None);
@@ -131,8 +131,8 @@ impl KindReclaimer {
     }
 }
 
-/// Removes the containers and volumes of the dead run's cluster that `claim` stands for. Its processes go first: a kind that outlived its
-/// runner would go on making nodes.
+/// Removes the containers and volumes of the dead run's cluster `claim`. Its processes are killed first, because a kind
+/// that outlived its runner would go on creating nodes.
 pub(super) async fn cluster(
     docker: &Docker,
     claim: &Claim,
@@ -172,7 +172,7 @@ pub(super) async fn cluster(
     absent(docker, claim, &read()?).await
 }
 
-/// Nothing is left of a cluster; something else may have its name.
+/// Nothing is left of the cluster, but something else may have its name.
 async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
     let found = nodes::containers(docker, Some(&claim.name)).await;
     let found = found.map_err(|error| engine_failed(&error))?;
@@ -184,8 +184,8 @@ async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed
     })
 }
 
-/// Removes the containers of `claim` and their volumes; if the engine may still be at work for a client that is dead, until nothing more
-/// comes. Returns whether there was any.
+/// Removes the containers of `claim` and their volumes. If the engine may still be working for a dead client, repeats
+/// this until no more appear. Returns whether there were any.
 async fn remove_until_quiet(
     docker: &Docker,
     claim: &Claim,

@@ -1,4 +1,5 @@
-//! Clusters that several cells get, one after another: which cells those are, which cluster waits for its next one, and what that saves.
+//! Clusters that several cells use, one after another: which cells can share, which cluster waits for its next cell,
+//! and how much time that saves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use super::fingerprint::Fingerprint;
 use super::work::Work;
 use crate::matrix::{Cell, CellId};
 
-/// The cells that can get the same cluster: all that differ in nothing that a cluster is made of.
+/// The key of the cells that can share a cluster: all cells that differ in nothing that a cluster is created from.
 pub(super) fn group(cell: &Cell) -> String {
     let kind = json!(cell.variant.kind);
     let image = cell.node_image.as_deref().unwrap_or("any");
@@ -22,11 +23,11 @@ pub(super) fn group(cell: &Cell) -> String {
 pub(super) struct Parked {
     pub(super) work: Arc<Work>,
     pub(super) fingerprint: Fingerprint,
-    /// The cell that had it last.
+    /// The cell that used it last.
     pub(super) after: CellId,
 }
 
-/// The clusters of a run that more than one cell gets.
+/// The shared clusters of a run.
 #[derive(Default)]
 pub(super) struct Pool(Mutex<State>);
 
@@ -37,14 +38,14 @@ struct State {
     tally: Tally,
 }
 
-/// What came of it.
+/// The result of sharing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
     made: usize,
     reused: usize,
-    /// What the making of clusters that were used again took, once for each further use.
+    /// The creation times of reused clusters, counted once per reuse.
     spared: Duration,
-    /// What the wiping took.
+    /// The time that wiping took.
     spent: Duration,
     refused: Vec<String>,
 }
@@ -54,7 +55,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The cells that will come.
+    /// Announces cells.
     pub(super) fn expect(&self, cells: &[Cell]) {
         let mut state = self.state();
         for cell in cells {
@@ -63,7 +64,7 @@ impl Pool {
         }
     }
 
-    /// A cell has come. Returns the cluster that waits for it.
+    /// A cell arrives. Returns the cluster that waits for it.
     pub(super) fn take(&self, cell: &Cell) -> Option<Parked> {
         let mut state = self.state();
         let group = group(cell);
@@ -73,7 +74,7 @@ impl Pool {
         state.parked.remove(&group)
     }
 
-    /// Whether another cell will want the cluster of `cell`.
+    /// Whether another cell will use the cluster of `cell`.
     pub(super) fn has_next(&self, cell: &Cell) -> bool {
         let state = self.state();
         let to_come = state.to_come.get(&group(cell));
@@ -87,30 +88,30 @@ impl Pool {
         state.tally.spent += wiping;
     }
 
-    /// Everything that still waits.
+    /// All clusters that still wait.
     pub(super) fn drain(&self) -> Vec<Parked> {
         let parked = std::mem::take(&mut self.state().parked);
         parked.into_values().collect()
     }
 
-    /// A cluster was made.
+    /// Records that a cluster was created.
     pub(super) fn made(&self) {
         self.state().tally.made += 1;
     }
 
-    /// A cluster was used again whose making had taken so long.
+    /// Records that a cluster was reused that took this long to create.
     pub(super) fn reused(&self, making: Duration) {
         let tally = &mut self.state().tally;
         tally.reused += 1;
         tally.spared += making;
     }
 
-    /// A cluster was not used again.
+    /// Records that a cluster was not reused.
     pub(super) fn refused(&self, why: String) {
         self.state().tally.refused.push(why);
     }
 
-    /// What there is to say of it in the end.
+    /// The summary for the report.
     pub(super) fn summary(&self) -> Vec<String> {
         let tally = self.state().tally.clone();
         let mut texts = tally.refused.clone();
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_differ_only_in_config_are_of_one_group() {
+    fn cells_that_differ_only_in_config_share_a_cluster() {
         let cells = cells();
         assert_eq!(group(&cells[0]), group(&cells[1]));
         assert_ne!(group(&cells[0]), group(&cells[2]));
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_what_was_measured() {
+    fn the_saved_time_is_the_measured_time() {
         let pool = Pool::default();
         assert_eq!(pool.summary(), [] as [&str; 0]);
         pool.made();

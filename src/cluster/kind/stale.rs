@@ -1,5 +1,5 @@
-//! What earlier runs of the same cell have left behind: it is removed if the ledger of a dead run claims it. A cluster that nobody's
-//! ledger claims stays, whatever it is called.
+//! Leftovers of earlier runs of the same cell: they are removed if the ledger of a dead run claims them. A cluster in
+//! no ledger stays, whatever its name is.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::cluster::reclaim::{Entry, ledger_failed};
 use crate::event::{Failure, Symptom};
 use crate::machine::{DeadRun, Left, LiveClaims, read_dead};
 
-/// How long the removal of one may take.
+/// How long the removal of one cluster may take.
 const REMOVAL: Duration = Duration::from_secs(60);
 
-/// Removes stale clusters of the cell. Fails if anything else has the name of the cell's own.
+/// Removes stale clusters of the cell. Fails if something else has the name of the cell's own cluster.
 pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
     let own = work.plan.cluster.as_str();
     let (prefix, state) = (&work.shared.options.prefix, &work.shared.options.state);
@@ -57,7 +57,7 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
     })
 }
 
-/// The clusters that `run` has left.
+/// The clusters in the ledger of `run`.
 fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
     let claim = |(left, resource)| match resource {
         KindResource::Cluster(claim) => Some((left, claim)),
@@ -76,7 +76,7 @@ fn foreign(name: &str) -> Failure {
     ))
 }
 
-/// Another run has locked the name.
+/// The failure if another run has locked the name.
 pub(super) fn in_use(name: &str) -> Failure {
     let message = format!("another run uses the cluster name {name}");
     Failure::new(Symptom::ClusterNotUp, message)

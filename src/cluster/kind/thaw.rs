@@ -1,7 +1,8 @@
-//! Frozen processes inside a node, which keep its container from ending.
+//! Frozen processes in a node, which keep its container from ending.
 //!
-//! On cgroup v1, runc freezes a pod's cgroup for a moment whenever it changes it. A node that is killed in that moment leaves a process
-//! that nothing can kill: the engine waits for the container's end, and gives up. On cgroup v2 a frozen process can be killed.
+//! On cgroup v1, runc briefly freezes a pod's cgroup whenever it changes it. If a node is killed at that moment, a
+//! process remains that can't be killed, and the engine stops waiting for the container's end. On cgroup v2, frozen
+//! processes can be killed.
 
 use std::fs;
 use std::io;
@@ -9,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 const FREEZER: &str = "/sys/fs/cgroup/freezer";
 
-/// The file that says and sets whether a cgroup is frozen, and the word that ends it.
+/// The file that shows and sets whether a cgroup is frozen, and the value that thaws it.
 const STATE: &str = "freezer.state";
 const THAWED: &str = "THAWED";
 
-/// Thaws whatever is frozen in the container `id`. Does nothing where there is no such hierarchy, or no right to write to it.
+/// Thaws all frozen cgroups of the container `id`. Does nothing if the hierarchy doesn't exist or isn't writable.
 pub(super) fn thaw(id: &str) {
-    // By the two drivers that engines have.
+    // For the two cgroup drivers of engines.
     let folders = [
         format!("docker/{id}"),
         format!("system.slice/docker-{id}.scope"),
@@ -36,7 +37,7 @@ fn thaw_below(folder: &Path) -> io::Result<usize> {
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
-            // It is going, which is what is wanted.
+            // The cgroup is being removed, as intended.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_frozen_is_thawed_and_the_rest_left_alone() {
+    fn frozen_cgroups_are_thawed_and_others_stay_unchanged() {
         let root = tempfile::tempdir().unwrap();
         let pod = root.path().join("kubelet.slice/pod.slice");
         fs::create_dir_all(&pod).unwrap();
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hierarchy_that_is_not_there_is_no_error() {
+    fn a_missing_hierarchy_is_not_an_error() {
         assert_eq!(thaw_below(Path::new("/no/such/folder")).unwrap(), 0);
     }
 }

@@ -1,33 +1,35 @@
-//! The settings of kubeadm that make a throw-away cluster usable sooner. Pure.
+//! The kubeadm settings that make a throw-away cluster usable sooner. Pure.
 //!
-//! Each is there for something that a cluster waits for while it comes up; what a cluster is when it is up, they leave alone.
+//! Each one removes a wait during start-up. None changes what the cluster is once it is up.
 
 use serde_json::{Map, Value, json};
 
 use crate::matrix::{Cell, KubernetesVersion};
 
-/// Where the folder of kubeadm's patches is on the control-plane node.
+/// The folder of kubeadm's patches on the control-plane node.
 pub(super) const PATCHES: &str = "/kind/e2e-matrix-patches";
 
-/// The name by which kubeadm finds the patch of its DNS deployment, and the patch: one replica, asked every second whether it answers.
+/// The name by which kubeadm finds the patch of its DNS deployment, and the patch: one replica, with a readiness probe
+/// every second.
 pub(super) const DNS_PATCH: (&str, &str) = (
     "corednsdeployment+strategic.yaml",
     "spec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n      - name: coredns\n        readinessProbe:\n          httpGet: {path: /ready, port: 8181, scheme: HTTP}\n          initialDelaySeconds: 0\n          periodSeconds: 1\n",
 );
 
-/// The first version whose kubeadm patches its DNS deployment itself.
+/// The first version whose kubeadm accepts a patch of its DNS deployment.
 const DNS_PATCHED_SINCE: KubernetesVersion = KubernetesVersion {
     major: 1,
     minor: 32,
 };
 
-/// The last version whose controller manager looks for the first node only after ten seconds, before any controller works.
+/// The last version whose controller manager looks for the first node only after ten seconds, before it starts any
+/// controller.
 const LATE_NODE_IPAM: KubernetesVersion = KubernetesVersion {
     major: 1,
     minor: 30,
 };
 
-/// The settings for `cell`, in words for the report.
+/// The settings for `cell`, described for the report.
 pub(super) fn names(cell: &Cell) -> Vec<String> {
     let mut names = vec![
         "etcd: unsafe-no-fsync",
@@ -46,18 +48,18 @@ pub(super) fn names(cell: &Cell) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// Whether the DNS deployment is to be changed when it is there, because kubeadm can't be given [`DNS_PATCH`].
+/// Whether the DNS deployment has to be patched through the API, because kubeadm doesn't accept [`DNS_PATCH`].
 pub(super) fn patches_dns_late(version: KubernetesVersion) -> bool {
     version < DNS_PATCHED_SINCE
 }
 
-/// Whether nodes get their pod networks from here and not from the controller manager. Where the variant has a network of its
-/// own, it is left alone.
+/// Whether the runner assigns pod networks to nodes instead of the controller manager. A variant with its own network
+/// settings is left alone.
 pub(super) fn assigns_pod_networks(cell: &Cell) -> bool {
     cell.kubernetes <= LATE_NODE_IPAM && !cell.variant.kind.contains_key("networking")
 }
 
-/// The kubeconfig that needs no role bindings, so that it works as soon as the API server answers.
+/// The kubeconfig that works without role bindings, as soon as the API server responds.
 pub(super) fn admin_kubeconfig(version: KubernetesVersion) -> &'static str {
     let since = KubernetesVersion {
         major: 1,
@@ -70,7 +72,8 @@ pub(super) fn admin_kubeconfig(version: KubernetesVersion) -> &'static str {
     }
 }
 
-/// Patches of kubeadm's configuration, to be merged in this order. kind gives each to the objects of its `apiVersion` alone.
+/// Patches of kubeadm's configuration, to be merged in this order. kind applies each one only to objects with its
+/// `apiVersion`.
 pub(super) fn kubeadm_patches(cell: &Cell) -> Vec<Value> {
     let mut patches = Vec::new();
     for spelling in [Spelling::Map, Spelling::List] {
@@ -90,7 +93,7 @@ pub(super) fn kubeadm_patches(cell: &Cell) -> Vec<Value> {
     patches
 }
 
-/// How kubeadm spells extra arguments. kind writes the one before Kubernetes 1.36, and the other since.
+/// How kubeadm's configuration spells extra arguments: kind writes a map before Kubernetes 1.36, and a list since.
 #[derive(Clone, Copy)]
 enum Spelling {
     Map,
@@ -105,8 +108,8 @@ impl Spelling {
         }
     }
 
-    /// The arguments `own`. `given`: those that kind writes itself; a merge patch replaces a list as a whole, so they have to be
-    /// said again.
+    /// The arguments `own`, and those in `given`, which kind itself sets: a merge patch replaces a list as a whole, so
+    /// they have to be repeated.
     fn arguments(self, own: &[(&str, String)], given: &[(&str, String)]) -> Value {
         match self {
             Self::Map => own
@@ -125,7 +128,8 @@ impl Spelling {
 fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
     let variant = &cell.variant.kind;
     let own = |name, value: &str| (name, value.to_owned());
-    // Nobody to elect: it is alone. No client-side queue: the API server is its own.
+    // Without leader election, because there is only one instance, and without a client-side rate limit, because the
+    // API server serves only this cluster.
     let alone = [
         own("leader-elect", "false"),
         own("kube-api-qps", "1000"),
@@ -137,7 +141,7 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
             "*,bootstrap-signer-controller,token-cleaner-controller,-node-ipam-controller";
         manager.push(own("controllers", controllers));
     }
-    // Its own account may do nothing until the role bindings are there, and it tries again only seconds later.
+    // Its own account has no permissions until the role bindings exist, and it retries only after several seconds.
     let admin = admin_kubeconfig(cell.kubernetes);
     let mut scheduler = alone.to_vec();
     scheduler.push(own("kubeconfig", admin));
@@ -166,7 +170,7 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
     })
 }
 
-/// The phases that kind leaves out itself, and those that nobody waits for: what only joining nodes need, where none joins.
+/// The phases that kind skips itself, and those that are only needed for joining nodes, if there are none.
 fn skipped_phases(cell: &Cell) -> Vec<&'static str> {
     let mut phases = vec!["preflight", "kubelet-finalize"];
     if cell.nodes.get() == 1 {
@@ -178,7 +182,7 @@ fn skipped_phases(cell: &Cell) -> Vec<&'static str> {
     phases
 }
 
-/// The variant's feature gates, as kind writes them into arguments.
+/// The variant's feature gates, in the form in which kind writes them into arguments.
 fn feature_gates(variant: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let gates = variant.get("featureGates").and_then(Value::as_object);
     let text: Vec<_> = gates
@@ -193,7 +197,7 @@ fn feature_gates(variant: &Map<String, Value>) -> Vec<(&'static str, String)> {
     }
 }
 
-/// What kind adds in a cluster of IPv6 alone.
+/// The argument that kind adds in IPv6-only clusters.
 fn bind_address(variant: &Map<String, Value>, address: &str) -> Option<(&'static str, String)> {
     (networking(variant, "ipFamily") == Some("ipv6")).then(|| ("bind-address", address.to_owned()))
 }

@@ -1,4 +1,5 @@
-//! A cluster between two cells: everything of the one is taken out, and it is proven that nothing is left for the other to meet.
+//! A cluster between two cells: removes everything that belongs to the first cell, and proves that the second one finds
+//! nothing of it.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ListParams;
@@ -12,7 +13,7 @@ use crate::cluster::kubernetes::unusable;
 use crate::event::{Evidence, Failure};
 use crate::manifest::Object;
 
-/// What every cluster of kind has.
+/// The namespaces of every kind cluster.
 const SYSTEM: [&str; 5] = [
     "default",
     "kube-node-lease",
@@ -21,7 +22,7 @@ const SYSTEM: [&str; 5] = [
     "local-path-storage",
 ];
 
-/// Takes the cell of `plan` out of the cluster. The rows that do not hold say what is left.
+/// Removes the cell of `plan` from the cluster. Evidence that doesn't hold says what is left.
 pub(super) async fn wipe(work: &Work, plan: &CellPlan) -> Result<Vec<Evidence>, Failure> {
     let access = work.access.reached().await?;
     let before = work.before.reached().await?;
@@ -35,9 +36,9 @@ pub(super) async fn wipe(work: &Work, plan: &CellPlan) -> Result<Vec<Evidence>, 
     Ok(evidence)
 }
 
-/// The namespace takes all that is in it along; the rest is removed one by one.
+/// Deletes the namespace with everything in it, and then the cluster-scoped objects.
 async fn objects(client: &Client, plan: &CellPlan) -> Result<(), Failure> {
-    // A namespace that still has pods is looked at again only after a pause.
+    // A namespace that still contains pods is checked again only after a pause.
     workloads(client, &plan.namespace).await?;
     delete(&Api::<Namespace>::all(client.clone()), &plan.namespace).await?;
     for object in plan.rendered.objects() {
@@ -72,7 +73,7 @@ async fn pods(client: &Client) -> Result<Evidence, Failure> {
     Ok(Evidence::none_left("pods of cells", &left))
 }
 
-/// What was applied to other namespaces may have changed what the cluster had there, so the cluster is not used again.
+/// Objects in other namespaces may have changed what the cluster had there, so the cluster isn't reused.
 fn elsewhere(plan: &CellPlan) -> Evidence {
     let objects = plan.rendered.objects();
     let outside = objects.filter(|object| !object.is_in(&plan.namespace));

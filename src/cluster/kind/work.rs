@@ -1,4 +1,4 @@
-//! The making of a cluster: the tasks that run beside the phases, and the milestones by which the phases see how far they are.
+//! The creation of a cluster: tasks that run in parallel with the phases, and milestones that the phases wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,46 +22,46 @@ use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure};
 use crate::machine::{HostResource, Lock};
 
-/// How far a cluster is.
+/// The state of a cluster's creation.
 pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
-    /// The cell for which it is made.
+    /// The cell that the cluster is created for.
     pub(super) plan: Arc<CellPlan>,
     pub(super) steps: Arc<StepLog>,
     /// The nodes, control plane first.
     pub(super) nodes: Vec<NodeName>,
-    /// What only the containers of this cluster carry.
+    /// The seal, which only the containers of this cluster have.
     pub(super) seal: String,
-    /// The claim to the cluster, once it is in the ledger.
+    /// The claim to the cluster, as soon as it is in the ledger.
     claim: Mutex<Option<Claim>>,
     /// Keeps other runs from using the cluster's name.
     name: Mutex<Option<Lock>>,
-    /// kind is about to be started: when.
+    /// The time right before kind is started.
     pub(super) prepared: Milestone<Timestamp>,
-    /// kind has ended well.
+    /// kind has succeeded.
     pub(super) created: Milestone<()>,
     /// A node's container runs.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
-    /// The images are on every node.
+    /// The images are loaded on every node.
     pub(super) loaded: Milestone<Vec<Evidence>>,
-    /// The API server answers.
+    /// The API server responds.
     pub(super) access: Milestone<Access>,
-    /// Fails when the cluster can't come up any more or has gone down.
+    /// Fails if the cluster can't come up any more or has gone down.
     pub(super) lost: Arc<Milestone<()>>,
-    /// What was changed of kind's defaults.
+    /// The changes to kind's defaults.
     pub(super) tuning: Mutex<Vec<String>>,
-    /// What it was made of, where another cell may get it.
+    /// The fingerprint, if another cell may reuse the cluster.
     pub(super) fingerprint: OnceLock<Fingerprint>,
-    /// The nodes before the first cell, where another one may get the cluster.
+    /// The state of the nodes before the first cell, if another cell may reuse the cluster.
     pub(super) before: Milestone<NodeStates>,
-    /// How long it took until it was up.
+    /// How long it took until the cluster was up.
     pub(super) making: OnceLock<Duration>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Work {
-    /// The cluster of the cell that is its first tenant.
+    /// The cluster of `tenant`, the first cell in it.
     pub(super) fn new(shared: Arc<Shared>, tenant: &Tenant) -> Self {
         let plan = Arc::clone(&tenant.plan);
         let nodes = plan.cluster.nodes(plan.cell.nodes.get());
@@ -93,7 +93,7 @@ impl Work {
 
     /// The control-plane node.
     pub(super) fn control_plane(&self) -> &NodeName {
-        // There is one at least: a cell has one node or more.
+        // A cell has at least one node.
         &self.nodes[0]
     }
 
@@ -113,7 +113,7 @@ impl Work {
         Ok(())
     }
 
-    /// Keeps other runs from using the cluster's name until [`Self::release_name`] or the end of this process.
+    /// Locks the cluster's name until [`Self::release_name`] or the end of this process.
     pub(super) fn lock_name(&self) -> Result<(), Failure> {
         let name = format!("cluster-{}", self.plan.cluster);
         let lock = Lock::try_take(&self.shared.options.state.lock(&name));
@@ -123,14 +123,14 @@ impl Work {
         Ok(())
     }
 
-    /// Lets other runs have the cluster's name.
+    /// Releases the cluster's name for other runs.
     pub(super) fn release_name(&self) -> Result<(), Failure> {
         let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         let released = name.take().map_or(Ok(()), Lock::remove);
         released.map_err(|error| ledger_failed(&error.into()))
     }
 
-    /// The claim to the cluster; none before it is in the ledger.
+    /// The claim to the cluster; `None` before it is in the ledger.
     pub(super) fn claim(&self) -> Option<Claim> {
         self.held_claim().clone()
     }
@@ -139,7 +139,7 @@ impl Work {
         self.claim.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is made on the host for the cell.
+    /// The resources on the host that belong to the cell.
     pub(super) fn on_host(&self) -> [HostResource; 2] {
         let (path, mark) = (self.plan.runtime.clone(), self.plan.mark.clone());
         [
@@ -148,7 +148,7 @@ impl Work {
         ]
     }
 
-    /// Writes down what is about to be made.
+    /// Records the resources that are about to be created.
     pub(super) fn plan_resources(&self) -> Result<(), Failure> {
         let claim = Claim {
             name: self.plan.cluster.to_string(),
@@ -166,7 +166,7 @@ impl Work {
         planned.map_err(|error| ledger_failed(&error))
     }
 
-    /// Writes down that nothing is left.
+    /// Records that nothing is left.
     pub(super) fn all_gone(&self) -> Result<(), Failure> {
         let ledger = &self.plan.ledger;
         let cluster = self.claim().map(KindResource::Cluster);
@@ -175,7 +175,7 @@ impl Work {
         gone.map_err(|error| ledger_failed(&error))
     }
 
-    /// Writes down the containers and volumes of the cluster among `found` that are not known yet.
+    /// Records the containers and volumes of the cluster among `found` that aren't known yet.
     pub(super) fn know(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
         let mut held = self.held_claim();
         let Some(claim) = held.as_mut() else {
@@ -192,7 +192,7 @@ impl Work {
         *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
 
-    /// Ends the tasks; creation ends what it has started first.
+    /// Stops the tasks. Creation first ends what it has started.
     pub(super) async fn end(&self, deadline: &Deadline) {
         self.stop.cancel();
         self.tasks.close();
@@ -202,7 +202,7 @@ impl Work {
     }
 }
 
-/// Starts everything that makes the cluster. Each task ends when it is done or when the work is ended.
+/// Starts the tasks that create the cluster. Each one ends when it is done or when the work is stopped.
 pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let spawn = |task: futures::future::BoxFuture<'static, ()>| {
         let stop = work.stop.clone();
@@ -234,7 +234,7 @@ pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     ));
 }
 
-/// Starts what the cell does in the cluster.
+/// Starts the tasks of the cell in the cluster.
 pub(super) fn move_in(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
     tenant.spawn(async move {
