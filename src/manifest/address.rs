@@ -1,13 +1,13 @@
-//! The address of a Service, as a pod writes it into a URL.
+//! The address of a Service in a URL, as a pod writes it.
 
 use reqwest::Url;
 
-/// What a URL says to the cluster's DNS: which Service, in which namespace, at which of its ports.
+/// What a URL means to the cluster's DNS: a Service, its namespace and one of its ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAddress {
     /// The Service's name.
     pub service: String,
-    /// Its namespace; none where the URL leaves it to the pod's own.
+    /// Its namespace; `None` if the URL implies the pod's own.
     pub namespace: Option<String>,
     /// The Service's port.
     pub port: u16,
@@ -16,8 +16,8 @@ pub struct ServiceAddress {
 impl ServiceAddress {
     /// Reads `http(s)://<service>[.<namespace>[.svc[.<domain>]]][:<port>]…`.
     ///
-    /// None for every other URL. A host of two labels may also be somebody's on the internet: only the Services that
-    /// there are can tell.
+    /// `None` for every other URL. A host with two labels may also be a host on the internet; only the existing
+    /// Services can tell.
     pub fn of(url: &Url) -> Option<Self> {
         if !matches!(url.scheme(), "http" | "https") {
             return None;
@@ -37,7 +37,7 @@ impl ServiceAddress {
         })
     }
 
-    /// Whether it means the Service `name` in `namespace`, asked by a pod of that namespace.
+    /// Whether the address means the Service `name` in `namespace` when a pod of that namespace uses it.
     pub fn means(&self, name: &str, namespace: &str) -> bool {
         self.service == name && self.namespace.as_deref().is_none_or(|own| own == namespace)
     }

@@ -1,4 +1,4 @@
-//! The agent's configuration: a base, the variant's values merged over it, and placeholders for what only the run knows.
+//! The agent's configuration: a base, the variant's values merged over it, and placeholders for values of the run.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 
 use super::{Inputs, ManifestProblem, Place};
 
-/// What stands for a value of the run: `${e2e.` and a name, up to the next `}`.
+/// The start of a placeholder: `${e2e.`, a name, and `}`.
 const OPENING: &str = "${e2e.";
 
-/// The values that placeholders stand for.
+/// The values of placeholders.
 pub(super) struct Placeholders(BTreeMap<&'static str, String>);
 
 impl Placeholders {
-    /// The values of a cell whose mock is behind the Service `service`.
+    /// The values for a cell whose mock is behind the Service `service`.
     pub(super) fn new(inputs: &Inputs<'_>, service: &str) -> Self {
         let namespace = inputs.namespace;
         let values = [
@@ -32,7 +32,7 @@ impl Placeholders {
         Self(values.into())
     }
 
-    /// The base in which the variant's values have replaced their own, all placeholders filled in.
+    /// The base with the variant's values merged over it and all placeholders replaced.
     pub(super) fn agent_config(
         &self,
         inputs: &Inputs<'_>,
@@ -53,7 +53,7 @@ impl Placeholders {
         }
     }
 
-    /// The variant's environment, all placeholders filled in.
+    /// The variant's environment with all placeholders replaced.
     pub(super) fn env(
         &self,
         inputs: &Inputs<'_>,
@@ -90,7 +90,7 @@ impl Placeholders {
                     self.fill(value, &below(format!("[{index}]")), problems);
                 }
             }
-            // A number stays one.
+            // A number stays a number.
             Value::String(text) if text == "${e2e.nodes}" => {
                 *value = self.0["nodes"].parse::<u64>().unwrap_or_default().into();
             }
@@ -102,7 +102,7 @@ impl Placeholders {
         }
     }
 
-    /// `text` with every placeholder replaced, or the first one that is unknown.
+    /// `text` with all placeholders replaced, or the first unknown placeholder.
     fn filled(&self, text: &str) -> Result<String, String> {
         let mut parts = text.split(OPENING);
         let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -156,7 +156,7 @@ fn read(file: &str, text: &str) -> Result<Value, ManifestProblem> {
     }
 }
 
-/// `base` with `over` on top: tables are merged key by key, everything else is replaced.
+/// `base` with `over` merged over it: tables are merged key by key, everything else is replaced.
 pub(super) fn merge(mut base: Value, over: &Map<String, Value>) -> Value {
     merge_into(&mut base, over);
     base

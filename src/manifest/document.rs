@@ -1,4 +1,4 @@
-//! From text to objects: documents are split, lists opened, heads read. Knows nothing of what the objects mean.
+//! From text to objects: splits documents, opens lists, and reads kind and name. Doesn't interpret the objects.
 
 use serde_json::Value;
 use serde_saphyr::Spanned;
@@ -6,9 +6,9 @@ use serde_saphyr::Spanned;
 use super::object::Source;
 use super::{Document, ManifestProblem, Object, Place};
 
-/// Reads every object of a file, in its order; what can't be read becomes a problem.
+/// Reads all objects of a file in order. A part that can't be read becomes a problem.
 pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
-    // As Kubernetes' own reader takes them: `0644` is octal, `yes` is true.
+    // With the rules of Kubernetes' own reader: `0644` is octal, `yes` is true.
     let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true };
     let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options);
     let documents = documents.unwrap_or_else(|error| {
@@ -42,7 +42,7 @@ fn not_yaml(file: &str, error: &str) -> ManifestProblem {
     )
 }
 
-/// Takes a document's object, or each item's of a list.
+/// Takes the object of a document, or each item of a list.
 fn open(
     mut value: Value,
     source: &Source,

@@ -1,12 +1,12 @@
-//! Finds what a run works with: the agent's and the mock's objects and containers. Their names are free if there is no doubt.
+//! Finds the objects and containers of agent and mock. Their names are free as long as they are unambiguous.
 
 use serde_json::Value;
 
 use super::patch::CONTAINERS;
 use super::{Folder, ManifestProblem, Object, Place, names};
 
-/// The index of the agent's `DaemonSet`: the one called `wanted`, if the user names it; else the only one, or the one called
-/// `plexd` among several.
+/// The index of the agent's `DaemonSet`: the one called `wanted` if the user names it. Otherwise the only one, or the
+/// one called `plexd` if there are several.
 pub(super) fn agent(
     objects: &[Object],
     wanted: Option<&str>,
@@ -58,7 +58,7 @@ pub(super) fn agent(
     })
 }
 
-/// The index of the object of `kind` that is called `name`, or of the only one of that kind.
+/// The index of the object of `kind` with the name `name`, or of the only one of that kind.
 pub(super) fn object(
     objects: &[Object],
     kind: &str,
@@ -90,7 +90,7 @@ pub(super) fn object(
     }
 }
 
-/// The index and name of the container that is called `name` or like its object, or of the only one.
+/// The index and name of the container called `name` or like its object, or of the only container.
 pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), ManifestProblem> {
     let containers = object.value.pointer(CONTAINERS).and_then(Value::as_array);
     let names: Vec<&str> = containers

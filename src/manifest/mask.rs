@@ -1,4 +1,4 @@
-//! What is secret in the objects of a cell, and the objects as YAML that may be kept.
+//! The secrets in the objects of a cell, and the objects as YAML with secrets masked.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::Object;
 use crate::secret::{Mask, Secret, is_secret_name};
 
-/// The fields of a Secret that hold its content.
+/// The fields of a Secret with its content.
 const CONTENT: [&str; 2] = ["data", "stringData"];
 
-/// The secrets in `objects` and in the agent's configuration: the content of every Secret, and what variables and keys hold
-/// whose names say so.
+/// The secrets in `objects` and in the agent's configuration: the content of every Secret, and the values of variables
+/// and keys with secret names.
 pub(super) fn secrets<'o>(
     objects: impl Iterator<Item = &'o Object>,
     agent_config: &Value,
@@ -40,7 +40,7 @@ fn of_secret(value: &Value, found: &mut Vec<Secret>) {
     }
 }
 
-/// The values of all `{name, value}` pairs whose names say that they are secret.
+/// The values of all `{name, value}` pairs with secret names.
 fn of_variables(value: &Value, found: &mut Vec<Secret>) {
     match value {
         Value::Object(table) => {
@@ -57,7 +57,7 @@ fn of_variables(value: &Value, found: &mut Vec<Secret>) {
     }
 }
 
-/// The values below all keys whose names say that they are secret; `is_secret` if one stands above `value`.
+/// The values below all keys with secret names; `is_secret` if such a key is above `value`.
 fn of_keys(value: &Value, is_secret: bool, found: &mut Vec<Secret>) {
     match value {
         Value::Object(table) => {
@@ -75,7 +75,7 @@ fn of_keys(value: &Value, is_secret: bool, found: &mut Vec<Secret>) {
     }
 }
 
-/// The text, or the number as a text: where one does not fit, errors quote it.
+/// The value as text. Numbers are included, because errors may quote them.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -84,8 +84,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The objects as one YAML text. Masked are the content of every Secret, variables whose name says that they hold one, and
-/// whatever `mask` hides.
+/// The objects as one YAML text. The content of every Secret, variables with secret names and everything in `mask` are
+/// masked.
 pub(super) fn yaml(objects: &[Object], mask: &Mask) -> String {
     let masked = objects.iter().map(|object| masked(object, mask));
     let texts: Vec<String> = masked

@@ -1,7 +1,7 @@
-//! From manifests to the objects of one cell: read, merged, patched, cross-checked and put in order.
+//! From manifests to the objects of one cell: reading, merging, patching, checking and ordering.
 //!
-//! Pure: no IO and no clock. The same texts and inputs give the same objects in the same order, always. What a run
-//! changes is set on the parsed documents; a field that nothing here knows goes through as it came.
+//! Pure: no I/O and no clock. The same texts and inputs always give the same objects in the same order. Changes are
+//! made in the parsed documents, so that unknown fields are preserved.
 
 mod address;
 mod check;
@@ -33,15 +33,15 @@ pub use selector::selects;
 pub use shared::Shared;
 pub use sources::{Folder, Sources, is_manifest_name};
 
-/// The names that agent, mock and runner agree on.
+/// The names that agent, mock and runner share.
 pub mod names {
-    /// The Secret that holds the bootstrap token.
+    /// The Secret with the bootstrap token.
     pub const BOOTSTRAP_SECRET: &str = "plexd-bootstrap";
-    /// The token's key in it.
+    /// The key of the token.
     pub const BOOTSTRAP_KEY: &str = "token";
-    /// The ConfigMap that holds the agent's configuration.
+    /// The ConfigMap with the agent's configuration.
     pub const CONFIG_MAP: &str = "plexd-config";
-    /// The configuration's key in it.
+    /// The key of the configuration.
     pub const CONFIG_KEY: &str = "config.yaml";
     /// The agent's DaemonSet and its container.
     pub const AGENT: &str = "plexd";

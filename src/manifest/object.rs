@@ -1,4 +1,4 @@
-//! One Kubernetes object as it stands in a file, with the way back to its place.
+//! A Kubernetes object in a file, with its location.
 
 use std::fmt;
 
@@ -9,37 +9,36 @@ use super::{Document, ManifestProblem, Place};
 
 /// One object of a deployment.
 ///
-/// Its `value` is the whole document, so that no field is lost on the way; it may hold a token, hence no derived
-/// `Debug`.
+/// Its `value` is the whole document, so that no field is lost. It may contain a token, so `Debug` isn't derived.
 #[derive(Clone, PartialEq)]
 pub struct Object {
-    /// Such as `apps/v1`.
+    /// For example `apps/v1`.
     pub api_version: String,
-    /// Such as `DaemonSet`.
+    /// For example `DaemonSet`.
     pub kind: String,
     /// `metadata.name`.
     pub name: String,
-    /// `metadata.namespace`; none where the object is the cluster's.
+    /// `metadata.namespace`; `None` if the object is cluster-scoped.
     pub namespace: Option<String>,
-    /// Where it comes from.
+    /// Its location.
     pub source: Source,
     /// The whole document.
     pub value: Value,
 }
 
-/// Where an object comes from.
+/// The location of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The file, as the user knows it; `(made by the run)` for what no file says.
+    /// The file, as the user knows it; `(made by the run)` if the object isn't from a file.
     pub file: String,
-    /// Which of the file's documents.
+    /// The document within the file.
     pub document: Option<Document>,
-    /// The path inside the document, for an item of a list.
+    /// The path within the document, if the object is an item of a list.
     pub prefix: String,
 }
 
 impl Source {
-    /// The source of what no file says.
+    /// The location of an object that isn't from a file.
     pub(super) fn made() -> Self {
         Self {
             file: "(made by the run)".to_owned(),
@@ -48,7 +47,7 @@ impl Source {
         }
     }
 
-    /// A place of this source that is no object yet.
+    /// A place in this file that isn't an object yet.
     pub(super) fn place(&self, field: &str) -> Place {
         let separator = if self.prefix.is_empty() || field.is_empty() {
             ""
@@ -64,7 +63,7 @@ impl Source {
     }
 }
 
-/// Kinds that are the cluster's; every other one lives in a namespace.
+/// The cluster-scoped kinds; all others live in a namespace.
 const CLUSTER_SCOPED: &[&str] = &[
     "APIService",
     "CSIDriver",
@@ -94,7 +93,7 @@ const CLUSTER_SCOPED: &[&str] = &[
 ];
 
 impl Object {
-    /// Reads the head of a document: what every object must say.
+    /// Reads the fields that every object must have.
     pub(super) fn read(value: Value, source: Source) -> Result<Self, ManifestProblem> {
         let text = |pointer: &str, field: &str| {
             let found = value.pointer(pointer).and_then(Value::as_str);
@@ -116,7 +115,7 @@ impl Object {
         })
     }
 
-    /// Makes an object that no file holds.
+    /// Creates an object that isn't from a file.
     pub(super) fn made(value: Value) -> Self {
         Self::read(value, Source::made())
             .unwrap_or_else(|problem| unreachable!("a made object has a head: {problem}"))
@@ -127,12 +126,12 @@ impl Object {
         !CLUSTER_SCOPED.contains(&self.kind.as_str())
     }
 
-    /// Whether it is of `kind` and has this name.
+    /// Whether the object has this kind and name.
     pub fn is(&self, kind: &str, name: &str) -> bool {
         self.kind == kind && self.name == name
     }
 
-    /// Whether it is in `namespace`, or in none.
+    /// Whether the object is in `namespace`, or cluster-scoped.
     pub fn is_in(&self, namespace: &str) -> bool {
         self.namespace.as_deref().is_none_or(|own| own == namespace)
     }
@@ -142,7 +141,7 @@ impl Object {
         format!("{} {}", self.kind, self.name)
     }
 
-    /// The place of one of its fields; an empty `field` is the whole object.
+    /// The place of one of its fields; with an empty `field`, the whole object.
     pub fn place(&self, field: &str) -> Place {
         Place {
             object: Some(self.title()),
@@ -150,7 +149,7 @@ impl Object {
         }
     }
 
-    /// The object as Kubernetes' own type; a problem where a field has another shape than the type says.
+    /// The object as Kubernetes' own type. A field with another type is a problem.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ManifestProblem> {
         serde_path_to_error::deserialize(&self.value).map_err(|error| {
             let field = error.path().to_string();

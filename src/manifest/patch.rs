@@ -1,4 +1,4 @@
-//! What a run changes in an object, set on the parsed document: everything that is not named here stays as it came.
+//! The changes that a run makes in an object, applied to the parsed document: all other fields are preserved.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Object, PullPolicy};
 
-/// Moves an object into `namespace`; an object of the cluster stays where it is.
+/// Moves an object to `namespace`, unless it is cluster-scoped.
 pub(super) fn set_namespace(object: &mut Object, namespace: &str) {
     if !object.is_namespaced() {
         return;
@@ -17,7 +17,7 @@ pub(super) fn set_namespace(object: &mut Object, namespace: &str) {
     }
 }
 
-/// Gives a namespace its name.
+/// Renames a namespace.
 pub(super) fn rename(object: &mut Object, name: &str) {
     if let Some(metadata) = table(&mut object.value, "/metadata") {
         metadata.insert("name".to_owned(), json!(name));
@@ -25,7 +25,7 @@ pub(super) fn rename(object: &mut Object, name: &str) {
     }
 }
 
-/// Points the accounts of a binding at `namespace` whose own namespace `is_home`. Every other account stays as it is.
+/// Moves the accounts of a binding to `namespace` if their own namespace `is_home`. All other accounts are preserved.
 pub(super) fn set_subjects(
     object: &mut Object,
     namespace: &str,
@@ -50,7 +50,7 @@ pub(super) fn set_subjects(
     }
 }
 
-/// Gives the container at `index` its image, and with it every other container of the pod that had the same one.
+/// Sets the image of the container at `index`, and of all other containers in the pod with the same image.
 pub(super) fn set_image(object: &mut Object, index: usize, image: &str, policy: PullPolicy) {
     let original = object
         .value
@@ -67,7 +67,7 @@ pub(super) fn set_image(object: &mut Object, index: usize, image: &str, policy: 
     });
 }
 
-/// Adds to the environment of the container at `index`; a variable that is there already is replaced where it stands.
+/// Adds environment variables to the container at `index`. An existing variable is replaced in place.
 pub(super) fn set_env(object: &mut Object, index: usize, env: &BTreeMap<String, String>) {
     let Some(container) = table(&mut object.value, &format!("{CONTAINERS}/{index}")) else {
         return;
@@ -89,7 +89,7 @@ pub(super) fn set_env(object: &mut Object, index: usize, env: &BTreeMap<String, 
     }
 }
 
-/// Takes the probes off every container of the pod.
+/// Removes the probes of all containers in the pod.
 pub(super) fn remove_probes(object: &mut Object) {
     for_each_container(object, |container, _| {
         for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
@@ -98,7 +98,7 @@ pub(super) fn remove_probes(object: &mut Object) {
     });
 }
 
-/// Where a workload has its containers.
+/// The path of a workload's containers.
 pub(super) const CONTAINERS: &str = "/spec/template/spec/containers";
 const INIT_CONTAINERS: &str = "/spec/template/spec/initContainers";
 

@@ -1,4 +1,4 @@
-//! What is wrong with a deployment's texts: each problem with its place and a way out.
+//! A problem in a deployment's texts, with its place and a remedy.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use crate::secret::Mask;
 /// One of a file's documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Which one, from 1; empty documents don't count.
+    /// The number, starting at 1. Empty documents don't count.
     pub number: usize,
-    /// The line on which its content starts, from 1.
+    /// The line on which its content starts, starting at 1.
     pub line: u64,
 }
 
@@ -24,11 +24,11 @@ impl fmt::Display for Document {
 pub struct Place {
     /// The file, as the user knows it.
     pub file: String,
-    /// Which of the file's documents.
+    /// The document within the file.
     pub document: Option<Document>,
-    /// Kind and name, such as `DaemonSet plexd`.
+    /// Kind and name, for example `DaemonSet plexd`.
     pub object: Option<String>,
-    /// The path of a field, such as `spec.template.spec.containers[0].image`; empty for the whole object.
+    /// The path of a field, for example `spec.template.spec.containers[0].image`; empty for the whole object.
     pub field: String,
 }
 
@@ -48,11 +48,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that keeps a deployment from being applied.
+/// A problem that keeps a deployment from being applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct ManifestProblem {
-    /// Where.
+    /// The place.
     pub place: Place,
     /// What is wrong, as a fragment.
     pub message: String,
@@ -71,12 +71,12 @@ impl ManifestProblem {
     }
 }
 
-/// All problems of a deployment; never empty.
+/// All problems of a deployment; there is at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestProblems(pub Vec<ManifestProblem>);
 
 impl ManifestProblems {
-    /// The same without secrets: what does not fit is quoted.
+    /// The same with secrets masked, because problems quote values.
     pub(super) fn masked(mut self, mask: &Mask) -> Self {
         for problem in &mut self.0 {
             problem.message = mask.apply(&problem.message);

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::Object;
 
-/// A group of objects that are applied together. The order of the variants is the order of application: whatever an object needs
-/// comes before it, and the agent comes last.
+/// A group of objects that are applied together. The variants are in the order of application: an object's dependencies
+/// come before it, and the agent comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rank {
     /// Namespaces.
@@ -22,7 +22,7 @@ pub enum Rank {
     ConfigMaps,
     /// Services.
     Services,
-    /// Every other object, with the mock's Deployment at the end.
+    /// All other objects, with the mock's Deployment at the end.
     Others,
     /// The agent's `DaemonSet`.
     Agent,
@@ -42,7 +42,7 @@ impl Rank {
         Self::Agent,
     ];
 
-    /// The rank of an object that is not the agent's `DaemonSet`.
+    /// The rank of an object, unless it is the agent's `DaemonSet`.
     pub(super) fn of(object: &Object) -> Self {
         match object.kind.as_str() {
             "Namespace" => Self::Namespaces,
@@ -56,7 +56,7 @@ impl Rank {
         }
     }
 
-    /// What its objects are called in messages.
+    /// The name for messages.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Namespaces => "namespaces",
@@ -71,7 +71,7 @@ impl Rank {
         }
     }
 
-    /// The file in which its rendered objects are kept, such as `04-rbac.yaml`.
+    /// The name of the file in which its rendered objects are kept, for example `04-rbac.yaml`.
     pub fn kept_as(self) -> String {
         let name = self.title().to_lowercase().replace(' ', "-");
         format!("{:02}-{name}.yaml", self as u8 + 1)

@@ -1,4 +1,5 @@
-//! Renders a deployment for one cell: reads every text, sets what the run decides, checks everything, and puts the objects in order.
+//! Renders a deployment for one cell: reads all texts, applies the run's changes, checks everything, and orders the
+//! objects.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use super::{
 use super::{mask, patch, shared};
 use crate::secret::{Mask, Secret};
 
-/// Everything that a cell's objects depend on.
+/// Everything that determines a cell's objects.
 pub struct Inputs<'a> {
     /// The texts.
     pub sources: &'a Sources,
@@ -22,37 +23,37 @@ pub struct Inputs<'a> {
     pub daemon_set: Option<&'a str>,
     /// The cell's namespace.
     pub namespace: &'a str,
-    /// How many nodes the cell has.
+    /// The number of nodes of the cell.
     pub nodes: usize,
-    /// The image that the agent's container gets.
+    /// The image for the agent's container.
     pub agent_image: &'a str,
-    /// The image that the mock's container gets.
+    /// The image for the mock's container.
     pub mock_image: &'a str,
-    /// When nodes pull the two.
+    /// When nodes pull these images.
     pub pull_policy: PullPolicy,
-    /// The variant's agent configuration, which is merged over the base.
+    /// The variant's agent configuration, to be merged over the base.
     pub agent_config: &'a Map<String, Value>,
-    /// The variant's environment of the agent's container.
+    /// The variant's environment for the agent's container.
     pub env: &'a BTreeMap<String, String>,
     /// The token that agents register with.
     pub bootstrap_token: &'a Secret,
     /// Whether the DaemonSet keeps its probes.
     pub probes: bool,
-    /// What keeps the cell apart, where others use the cluster too.
+    /// What separates the cell from others in the same cluster; `None` if it has its own cluster.
     pub shared: Option<&'a Shared>,
 }
 
 /// When a node pulls an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullPolicy {
-    /// It is on the node, or the pod fails.
+    /// Never: if the image isn't on the node, the pod fails.
     Never,
-    /// Where it is not on the node.
+    /// If the image isn't on the node.
     IfNotPresent,
 }
 
 impl PullPolicy {
-    /// The word that Kubernetes has for it.
+    /// Kubernetes' name for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Never => "Never",
@@ -64,7 +65,7 @@ impl PullPolicy {
 /// Renders a deployment.
 ///
 /// # Errors
-/// Everything that is wrong with the texts, and everything that does not fit together.
+/// All problems in the texts, and all objects that don't fit together.
 pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mut problems = Vec::new();
     let mut set = Set::read(inputs, &mut problems);
@@ -111,7 +112,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     }
 }
 
-/// The objects of a deployment while it is rendered.
+/// The objects of a deployment during rendering.
 struct Set {
     /// The agent's `DaemonSet`, if it was found.
     agent: Option<Object>,
@@ -126,7 +127,7 @@ impl Set {
         let folder = &inputs.sources.manifests;
         let mut others = read(folder, problems);
         let mock = read(&inputs.sources.mock, problems);
-        // A text that can't be read may hold it.
+        // A text that can't be read may contain it.
         let is_complete = problems.is_empty();
         let agent = match locate::agent(&others, inputs.daemon_set, folder) {
             Ok(index) => Some(others.remove(index)),
@@ -163,7 +164,8 @@ impl Set {
         ))
     }
 
-    /// The name of the mock's Service; the usual one if it isn't found, which is reported when the mock is patched.
+    /// The name of the mock's Service. If it isn't found, the default name; the problem is reported when the mock is
+    /// patched.
     fn mock_service(&self) -> &str {
         let mut services = self.mock.iter().filter(|object| object.kind == "Service");
         match (services.next(), services.next()) {
@@ -185,7 +187,7 @@ impl Set {
         })
     }
 
-    /// Moves the mock, and what the manifests have in the agent's namespace or in none, into the cell's namespace. Objects of
+    /// Moves the mock, and the objects in the agent's namespace or without one, to the cell's namespace. Objects in
     /// other namespaces stay there.
     fn move_into_namespace(&mut self, namespace: &str) {
         let home = self.home();
@@ -203,8 +205,8 @@ impl Set {
         }
     }
 
-    /// Sets what the run decides, and adds what the manifests lack. Returns where the agent's configuration stands, and what was
-    /// added.
+    /// Applies the run's settings, and adds what the manifests lack. Returns where the agent's configuration is, and
+    /// what was added.
     fn supply(
         &mut self,
         inputs: &Inputs<'_>,
@@ -282,7 +284,7 @@ impl Set {
     }
 }
 
-/// Every object of a folder, in the order of the files' names; what can't be read becomes a problem.
+/// All objects of a folder, sorted by file name. A part that can't be read becomes a problem.
 fn read(folder: &Folder, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
     let files = folder.files();
     let objects = files.map(|(name, text)| document::read(&folder.path_of(name), text, problems));

@@ -1,4 +1,4 @@
-//! A deployment that has been rendered: complete, cross-checked, in order.
+//! A rendered deployment: complete, checked, and in order.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{EnvVar, Service};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Object, Rank, mask};
 use crate::secret::{Mask, Secret};
 
-/// The objects of one cell. There is no way to one but [`super::render()`], so its parts fit together.
+/// The objects of one cell. They can only be created by [`super::render()`], so they fit together.
 pub struct Rendered {
     pub(super) namespace: String,
     pub(super) steps: Vec<Step>,
@@ -21,13 +21,13 @@ pub struct Rendered {
 /// The objects of one rank.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Which rank.
+    /// The rank.
     pub rank: Rank,
     /// Its objects, in the order of application.
     pub objects: Vec<Object>,
 }
 
-/// The agent as its manifests describe it.
+/// The agent, according to its manifests.
 #[derive(Clone)]
 pub struct Agent {
     /// The DaemonSet, patched.
@@ -43,12 +43,12 @@ impl Agent {
     }
 }
 
-/// The mock as its manifests describe it.
+/// The mock, according to its manifests.
 #[derive(Clone)]
 pub struct Mock {
     /// The Deployment, patched.
     pub deployment: Deployment,
-    /// The Service in front of it.
+    /// Its Service.
     pub service: Service,
     /// The container that runs the mock.
     pub container: String,
@@ -70,7 +70,7 @@ impl Rendered {
         self.steps.iter().flat_map(|step| &step.objects)
     }
 
-    /// The object of this kind and name, in the cell's namespace or in none.
+    /// The object with this kind and name, in the cell's namespace or cluster-scoped.
     pub fn object(&self, kind: &str, name: &str) -> Option<&Object> {
         let mut objects = self.objects();
         objects.find(|object| object.is(kind, name) && object.is_in(&self.namespace))
@@ -86,13 +86,13 @@ impl Rendered {
         &self.mock
     }
 
-    /// The agent's configuration, the variant's merged in.
+    /// The agent's configuration, including the variant's values.
     pub fn agent_config(&self) -> &Value {
         &self.agent_config
     }
 
-    /// The environment of the agent's container, in its order: each variable's name and its value, or where the value comes
-    /// from.
+    /// The environment of the agent's container in order: the name of each variable, and its value or where the value
+    /// comes from.
     pub fn agent_environment(&self) -> Vec<(String, String)> {
         let pod = self.agent.daemon_set.spec.template.spec.as_ref();
         let containers = pod.into_iter().flat_map(|pod| &pod.containers);
@@ -103,20 +103,20 @@ impl Rendered {
             .collect()
     }
 
-    /// What the run added to the manifests, and other things worth knowing that are not problems.
+    /// What the run added to the manifests, and other notices.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
 
-    /// What must not be seen: the content of every Secret, and the values of variables and configuration keys whose names say
-    /// that they are secret.
+    /// All secrets: the content of every Secret, and the values of variables and configuration keys with secret names.
     pub fn secrets(&self) -> Vec<Secret> {
         let mut secrets = mask::secrets(self.objects(), &self.agent_config);
         secrets.push(self.token.clone());
         secrets
     }
 
-    /// Every rank as a file to keep, name and YAML, without what `mask` hides and the content of every Secret.
+    /// The objects of each rank as a file to keep: name and YAML, with everything in `mask` and the content of every
+    /// Secret masked.
     pub fn masked_yaml(&self, mask: &Mask) -> Vec<(String, String)> {
         let keep = |step: &Step| {
             let yaml = mask::yaml(&step.objects, mask);
@@ -126,7 +126,7 @@ impl Rendered {
     }
 }
 
-/// What a variable holds, or what it refers to.
+/// The value of a variable, or what it refers to.
 fn environment_value(variable: &EnvVar) -> String {
     let source = variable.value_from.as_ref();
     if let Some(field) = source.and_then(|source| source.field_ref.as_ref()) {

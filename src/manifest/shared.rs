@@ -1,7 +1,7 @@
-//! A deployment into a cluster that is not the cell's alone: nothing of it may meet what others have there.
+//! A deployment in a cluster that is shared with others: none of its objects may conflict with theirs.
 //!
-//! The namespace keeps most of it apart. What a namespace does not hold is told apart by names and labels (roles of the cluster) and by
-//! a folder on the nodes; definitions are the one thing that has to be shared.
+//! The namespace separates most objects. Cluster-scoped objects are separated by names and labels, and files by a
+//! folder on the nodes. Only definitions have to be shared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,21 +10,21 @@ use serde_json::{Map, Value, json};
 use super::patch::{rename, table};
 use super::{ManifestProblem, Object};
 
-/// What keeps a cell apart in a cluster that others use.
+/// What separates a cell from others in the same cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shared {
-    /// The labels by which everything of the cell that no namespace holds is found again.
+    /// The labels that identify the cell's cluster-scoped objects.
     pub labels: BTreeMap<String, String>,
-    /// What is needed to clean up after the cell, kept with its namespace.
+    /// What is needed to clean up after the cell, stored in its namespace.
     pub annotations: BTreeMap<String, String>,
-    /// The folder on every node below which the cell's host paths lie.
+    /// The folder on each node that contains the cell's host paths.
     pub folder: String,
 }
 
-/// Security levels that let the agent into the node's network.
+/// Pod security levels that allow the agent to use the node's network.
 const POD_SECURITY: [&str; 3] = ["enforce", "audit", "warn"];
 
-/// Sets the cell of `namespace` apart.
+/// Separates the cell in `namespace` from others.
 pub(super) fn set_apart(
     objects: &mut [&mut Object],
     namespace: &str,
@@ -43,7 +43,7 @@ pub(super) fn set_apart(
                 };
                 set_all(object, "labels", &POD_SECURITY.map(level).into());
             }
-            // Whoever applies it has found none that is somebody else's.
+            // Before it is applied, the runner checks that no one else owns it.
             "CustomResourceDefinition" => set_all(object, "labels", &shared.labels),
             kind @ ("ClusterRole" | "ClusterRoleBinding") => {
                 if kind == "ClusterRole" {
@@ -95,7 +95,7 @@ fn set_all(object: &mut Object, field: &str, values: &BTreeMap<String, String>) 
     }
 }
 
-/// Points a binding at the role's new name.
+/// Updates a binding after its role was renamed.
 fn follow_role(object: &mut Object, namespace: &str, roles: &BTreeSet<String>) {
     let Some(role) = table(&mut object.value, "/roleRef") else {
         return;
@@ -110,8 +110,8 @@ fn follow_role(object: &mut Object, namespace: &str, roles: &BTreeSet<String>) {
 
 const VOLUMES: &str = "/spec/template/spec/volumes";
 
-/// Moves the folders in which a workload keeps something on its node below `folder`. What must be on the node already, a device or
-/// the kernel's own files, stays where it is.
+/// Moves the folders in which a workload keeps data on its node to `folder`. What has to exist on the node already, a
+/// device or a file of the kernel, stays where it is.
 fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
     let place = |index: usize| format!("spec.template.spec.volumes[{index}].hostPath");
     let places: Vec<_> = (0..count(object))

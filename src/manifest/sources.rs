@@ -1,28 +1,28 @@
-//! The texts that a deployment is made of. Built-in ones come with the program; a folder's are read by the caller.
+//! The texts of a deployment. The default ones are part of the program; the caller reads those of a folder.
 
 use std::collections::BTreeMap;
 
-/// The texts of a deployment: the production manifests and the mock's.
+/// The texts of a deployment: the agent's manifests and the mock's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
     pub(super) manifests: Folder,
     pub(super) mock: Folder,
-    /// The base of the agent's configuration: what the user calls the file, and its text.
+    /// The base of the agent's configuration: the name of the file, and its text.
     agent_config: (String, String),
 }
 
-/// Named texts that belong together.
+/// Texts that belong together, with names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// How the user calls the folder; the start of every place in a message.
+    /// The name of the folder, with which all places in messages begin.
     label: String,
-    /// Text by path inside the folder, with `/` between its parts.
+    /// The texts by their paths in the folder, with `/` as separator.
     files: BTreeMap<String, String>,
 }
 
 impl Folder {
-    /// A folder that the user calls `label`, with its texts by their path inside it (`crds/plexdhook-crd.yaml`). The path of a
-    /// text without a file is empty.
+    /// A folder called `label`, with its texts by their paths (`crds/plexdhook-crd.yaml`). The path of a text without a
+    /// file is empty.
     pub fn new(label: impl Into<String>, files: BTreeMap<String, String>) -> Self {
         Self {
             label: label.into(),
@@ -30,7 +30,7 @@ impl Folder {
         }
     }
 
-    /// What the user calls the file `name`.
+    /// The name of the file `name` for messages.
     pub(super) fn path_of(&self, name: &str) -> String {
         if self.label.is_empty() {
             name.to_owned()
@@ -41,7 +41,7 @@ impl Folder {
         }
     }
 
-    /// What the user calls the folder.
+    /// The name of the folder.
     pub(super) fn label(&self) -> &str {
         &self.label
     }
@@ -53,13 +53,13 @@ impl Folder {
     }
 }
 
-/// Whether a file of this name could hold manifests, judged by its ending.
+/// Whether a file with this name may contain manifests, according to its extension.
 pub fn is_manifest_name(name: &str) -> bool {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     matches!(ending, Some("yaml" | "yml" | "json"))
 }
 
-/// The built-in texts of one folder of `deploy/`.
+/// The built-in texts of one folder in `deploy/`.
 macro_rules! built_in {
     ($label:literal: $($name:literal),+ $(,)?) => {
         Folder::new($label, BTreeMap::from([$((
@@ -70,7 +70,7 @@ macro_rules! built_in {
 }
 
 impl Sources {
-    /// The manifests that come with the program.
+    /// The manifests that are part of the program.
     pub fn builtin() -> Self {
         Self {
             manifests: built_in!("deploy/kubernetes":
@@ -90,12 +90,12 @@ impl Sources {
         }
     }
 
-    /// The base of the agent's configuration: what the user calls the file, and its text.
+    /// The base of the agent's configuration: the name of the file, and its text.
     pub fn agent_config(&self) -> (&str, &str) {
         (&self.agent_config.0, &self.agent_config.1)
     }
 
-    /// The same with the text of the file `name` as the base of the agent's configuration.
+    /// The same with the file `name` as the base of the agent's configuration.
     #[must_use]
     pub fn with_agent_config(self, name: String, text: String) -> Self {
         Self {
@@ -104,13 +104,13 @@ impl Sources {
         }
     }
 
-    /// The same with another folder in place of `deploy/kubernetes`.
+    /// The same with other manifests for the agent.
     #[must_use]
     pub fn with_manifests(self, manifests: Folder) -> Self {
         Self { manifests, ..self }
     }
 
-    /// The same with other texts in place of `deploy/mock-api`.
+    /// The same with other manifests for the mock.
     #[must_use]
     pub fn with_mock(self, mock: Folder) -> Self {
         Self { mock, ..self }

@@ -1,4 +1,4 @@
-//! Fields that Kubernetes does not know, found by what its own types ignore.
+//! Fields that Kubernetes doesn't know, found with the help of its own types.
 
 use k8s_openapi::Resource;
 use k8s_openapi::api::{
@@ -12,7 +12,7 @@ use serde_ignored::Path;
 
 use super::{ManifestProblem, Object};
 
-/// How an object of one kind is examined.
+/// A check of objects of one kind.
 type Examine = fn(&Object) -> Vec<ManifestProblem>;
 
 /// One row per kind, from the kinds' own types.
@@ -63,9 +63,9 @@ const KINDS: &[(&str, &str, Examine)] = kinds![
     storage::v1::StorageClass,
 ];
 
-/// The fields of an object that Kubernetes does not know or that have another type, as a strict API server refuses them.
+/// The fields of an object that Kubernetes doesn't know or that have another type, which a strict API server rejects.
 ///
-/// Empty for kinds that Kubernetes itself does not have.
+/// Empty for kinds that aren't part of Kubernetes.
 pub(super) fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
     let mut kinds = KINDS.iter();
     let known = kinds
@@ -94,7 +94,7 @@ fn ignored_by<T: DeserializeOwned>(object: &Object) -> Vec<ManifestProblem> {
     ignored.into_iter().map(problem).collect()
 }
 
-/// A path as Kubernetes writes it: `spec.containers[0].image`.
+/// A path in the notation of Kubernetes: `spec.containers[0].image`.
 fn field(path: &Path<'_>) -> String {
     match path {
         Path::Root => String::new(),

@@ -1,5 +1,5 @@
-//! What a run sets in the manifests, and adds if they lack it: the cell's namespace, the bootstrap token, the agent's configuration
-//! and the definitions of the resources that the agent's roles name.
+//! What a run sets in the manifests, or adds if they lack it: the cell's namespace, the bootstrap token, the agent's
+//! configuration, and the definitions of resources in the agent's roles.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use super::patch::{self, table};
 use super::{ManifestProblem, Object, document, names};
 use crate::secret::Secret;
 
-/// Gives the cell's namespace its name: the manifests' own namespace, with its labels, or a new one that lets the agent use the
-/// node's network.
+/// Renames the manifests' own namespace to the cell's, with its labels, or adds a new one that allows the agent to use
+/// the node's network.
 pub(super) fn namespace(objects: &mut Vec<Object>, home: Option<&str>, name: &str) {
     let own = |object: &&mut Object| object.kind == "Namespace" && Some(&*object.name) == home;
     if let Some(own) = objects.iter_mut().find(own) {
@@ -33,26 +33,26 @@ pub(super) fn namespace(objects: &mut Vec<Object>, home: Option<&str>, name: &st
     })));
 }
 
-/// What the agent's pod takes from Secrets and `ConfigMaps`.
+/// The agent pod's references to Secrets and `ConfigMaps`.
 pub(super) struct Wants {
     pod: PodSpec,
 }
 
 impl Wants {
-    /// Reads the pod of `daemon_set`; none if it isn't the pod of a `DaemonSet`, which the checks report.
+    /// Reads the pod of `daemon_set`; `None` if it doesn't have one, which the checks report.
     pub(super) fn of(daemon_set: &Object) -> Option<Self> {
         let typed: DaemonSet = daemon_set.decode().ok()?;
         let pod = typed.spec.template.spec?;
         Some(Self { pod })
     }
 
-    /// References to objects of `kind` whose values are used one by one or as files.
+    /// References to objects of `kind` whose keys are used one by one or as files.
     fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
         let all = references("", &self.pod).into_iter();
         all.filter(move |it| it.kind == kind && !it.is_environment)
     }
 
-    /// The only object of `kind` that is referred to by key and fulfils `condition`.
+    /// The only object of `kind` that is referred to by key and meets `condition`.
     fn only(&self, kind: &'static str, condition: impl Fn(&str) -> bool) -> Option<String> {
         let names = self.by_key(kind).map(|reference| reference.name);
         let mut names: BTreeSet<&str> = names.filter(|name| condition(name)).collect();
@@ -71,7 +71,7 @@ fn position(objects: &[Object], kind: &str, name: &str, namespace: &str) -> Opti
     objects.iter().position(is_it)
 }
 
-/// Puts the bootstrap token into its Secret. Adds the Secret if the agent needs one that the manifests lack.
+/// Writes the bootstrap token to its Secret. Adds the Secret if the agent needs one that the manifests lack.
 pub(super) fn bootstrap_secret(
     objects: &mut Vec<Object>,
     wants: Option<&Wants>,
@@ -112,7 +112,7 @@ pub(super) fn bootstrap_secret(
     ))
 }
 
-/// Where the agent's configuration stands.
+/// Where the agent's configuration is.
 pub(super) struct ConfigPlace {
     /// The name of the `ConfigMap`.
     pub(super) name: String,
@@ -120,7 +120,8 @@ pub(super) struct ConfigPlace {
     pub(super) key: String,
 }
 
-/// Puts the agent's configuration into the `ConfigMap` that its pod uses. Adds the `ConfigMap` if the manifests lack it.
+/// Writes the agent's configuration to the `ConfigMap` that its pod uses. Adds the `ConfigMap` if the manifests lack
+/// it.
 ///
 /// # Errors
 /// If the `ConfigMap` has several keys and none of them is `config.yaml`.
@@ -165,7 +166,7 @@ pub(super) fn agent_config(
     });
     let config_map = &mut objects[index];
     set_entry(&mut config_map.value, &key, json!(text));
-    // Its content is no longer what the file says.
+    // Its content no longer comes from the file.
     config_map.source = Source::made();
     Ok(Some(ConfigPlace { name, key }))
 }
@@ -205,13 +206,13 @@ fn set_entry(object: &mut Value, key: &str, value: Value) {
     }
 }
 
-/// The definitions that come with the program.
+/// The definitions that are part of the program.
 const DEFINITIONS: [&str; 2] = [
     include_str!("../../deploy/kubernetes/crds/plexdnodestate-crd.yaml"),
     include_str!("../../deploy/kubernetes/crds/plexdhook-crd.yaml"),
 ];
 
-/// Adds the definitions of resources that a role names and the manifests don't define, if the program has them.
+/// Adds the definitions of resources that a role names and the manifests don't define, if they are part of the program.
 pub(super) fn definitions(objects: &mut Vec<Object>, notices: &mut Vec<String>) {
     let named: BTreeSet<String> = objects.iter().flat_map(named_resources).collect();
     for text in DEFINITIONS {
@@ -231,7 +232,7 @@ pub(super) fn definitions(objects: &mut Vec<Object>, notices: &mut Vec<String>) 
     }
 }
 
-/// The resources that a role names, as definitions are called: `<plural>.<group>`.
+/// The resources that a role names, in the form of definition names: `<plural>.<group>`.
 fn named_resources(object: &Object) -> Vec<String> {
     if !matches!(object.kind.as_str(), "Role" | "ClusterRole") {
         return Vec::new();

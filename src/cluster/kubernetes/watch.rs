@@ -39,7 +39,7 @@ pub(crate) struct Snapshot {
     /// The cluster's core pods.
     pub(crate) system_pods: Vec<Arc<Pod>>,
     pub(crate) nodes: Vec<Arc<Node>>,
-    /// The cell's DaemonSets.
+    /// The `DaemonSet` objects of the cell.
     pub(crate) daemon_sets: Vec<Arc<DaemonSet>>,
     /// The cell's Deployments.
     pub(crate) deployments: Vec<Arc<Deployment>>,

@@ -1,4 +1,4 @@
-//! Whether the objects of a deployment fit together: what a cluster would find out one by one, and late.
+//! Checks whether the objects of a deployment fit together, which a cluster would report late and one by one.
 
 mod network;
 mod pod;
@@ -19,7 +19,7 @@ pub(super) use reference::{Reference, references};
 /// How many objects a deployment may have.
 pub(super) const MAX_OBJECTS: usize = 500;
 
-/// A deployment under examination.
+/// A deployment that is checked.
 pub(super) struct Deployed<'a> {
     /// The cell's namespace.
     pub(super) namespace: &'a str,
@@ -27,16 +27,16 @@ pub(super) struct Deployed<'a> {
     pub(super) agent: Option<&'a str>,
     /// Every object, in order.
     pub(super) objects: Vec<&'a Object>,
-    /// What the agent is configured with.
+    /// The agent's configuration.
     pub(super) agent_config: &'a Value,
-    /// Where that stands, if it reaches the agent.
+    /// The object that holds it, if it reaches the agent.
     pub(super) config_place: Option<&'a ConfigPlace>,
-    /// Whether every text could be read: without that, what is missing may only be unreadable.
+    /// Whether every text could be read. If not, a missing object may be in an unreadable text.
     pub(super) is_complete: bool,
 }
 
 impl Deployed<'_> {
-    /// Whether an object is there, as far as can be said.
+    /// Whether an object exists, as far as can be known.
     fn has(&self, kind: &str, name: &str) -> bool {
         !self.is_complete || self.object(kind, name).is_some()
     }
@@ -46,7 +46,7 @@ impl Deployed<'_> {
         objects.find(|object| object.is(kind, name) && object.is_in(self.namespace))
     }
 
-    /// Whether an object is in another namespace than the cell's, where others have objects too.
+    /// Whether an object is in another namespace than the cell's, where other objects exist, too.
     fn is_elsewhere(&self, object: &Object) -> bool {
         !object.is_in(self.namespace)
     }
@@ -74,12 +74,12 @@ impl Findings<'_> {
             .push(ManifestProblem::new(place, message, remedy));
     }
 
-    /// The object as its own type; what does not fit is a problem.
+    /// The object as its own type. A value that doesn't fit is a problem.
     fn decode<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
         self.kept(Object::decode)
     }
 
-    /// What `read` makes of the object; a problem that the object's type has shown before is not repeated.
+    /// The result of `read`; a problem that decoding has already reported isn't repeated.
     fn kept<T>(&mut self, read: impl Fn(&Object) -> Result<T, ManifestProblem>) -> Option<T> {
         let problem = match read(self.object) {
             Ok(read) => return Some(read),
@@ -92,7 +92,7 @@ impl Findings<'_> {
     }
 }
 
-/// Every problem, in the order of the objects.
+/// All problems, in the order of the objects.
 pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
     let mut problems = Vec::new();
     let mut seen = HashSet::new();

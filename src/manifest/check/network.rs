@@ -1,4 +1,4 @@
-//! From a URL in the agent's configuration through a Service to a container's port.
+//! From a URL in the agent's configuration through a Service to a port of a container.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Deployed, Findings};
 use crate::manifest::{ServiceAddress, names};
 
-/// Checks that a Service has pods behind it, and a port of theirs behind each of its own.
+/// Checks that a Service has pods, and that each of its ports leads to a port of these pods.
 pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let Some(spec) = findings
         .decode::<Service>()
@@ -73,8 +73,8 @@ fn is_selected(selector: &BTreeMap<String, String>, template: &PodTemplateSpec) 
     labels.is_some_and(|labels| pairs.all(|(key, value)| labels.get(key) == Some(value)))
 }
 
-/// Whether the pod has the port that a Service's leads to. Declaring a port by number is optional: without any
-/// declared, every number may be meant.
+/// Whether the pod has the target port of a Service. Declaring ports by number is optional: if none is declared, any
+/// number may be right.
 fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     let mut ports = containers
@@ -93,7 +93,7 @@ fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
     }
 }
 
-/// Checks every URL of the agent's configuration that names a Service.
+/// Checks every URL in the agent's configuration that names a Service.
 pub(super) fn agent_config(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let place = deployed.config_place;
     if let Some(place) = place.filter(|place| place.name == findings.object.name) {
@@ -130,7 +130,8 @@ fn visit(field: &str, value: &Value, findings: &mut Findings<'_>, deployed: &Dep
     }
 }
 
-/// A host of a Service's form is held to it where it can't be anything else: it names a Service or the namespace.
+/// A host that looks like a Service's is checked if it can't be anything else: it contains the name of a Service or of
+/// the namespace.
 fn examine(
     field: &str,
     url: &str,

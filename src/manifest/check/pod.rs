@@ -1,4 +1,4 @@
-//! A pod's description: images, mounts and their volumes, probes and their ports, and everything it refers to.
+//! A pod's specification: images, volumes and mounts, probes and ports, and all references.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Deployed, Findings, quantity, reference};
 
-/// Where a workload describes its pod.
+/// The path of a workload's pod template.
 const POD: &str = "spec.template.spec";
 
 pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec: &PodSpec) {
@@ -36,7 +36,7 @@ pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec
     reference::of_pod(findings, deployed, POD, spec);
 }
 
-/// Containers of both lists share their names.
+/// Containers and init containers share their names.
 fn names(findings: &mut Findings<'_>, spec: &PodSpec) {
     let mut seen = BTreeSet::new();
     let init = spec.init_containers.iter().flatten().enumerate();
@@ -97,7 +97,7 @@ fn variables(findings: &mut Findings<'_>, field: &str, container: &Container) {
     }
 }
 
-/// An image's name as the kubelet takes it; the registry answers for the rest.
+/// An image name in the kubelet's syntax; whether it exists is known only to registries.
 fn image(findings: &mut Findings<'_>, field: &str, container: &Container) {
     let image = container.image.as_deref().unwrap_or_default();
     let (path, _) = image.split_once('@').unwrap_or((image, ""));

@@ -1,4 +1,4 @@
-//! Amounts of CPU, memory and storage, by the grammar of Kubernetes' quantities.
+//! Amounts of CPU, memory and storage, in the syntax of Kubernetes quantities.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ const SUFFIXES: [&str; 16] = [
     "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
 ];
 
-/// Checks what a container requests and what it is limited to.
+/// Checks the requests and limits of a container.
 pub(super) fn resources(findings: &mut Findings<'_>, field: &str, given: &ResourceRequirements) {
     for (part, amounts) in [("limits", &given.limits), ("requests", &given.requests)] {
         all(findings, &format!("{field}.{part}"), amounts.as_ref());

@@ -1,4 +1,4 @@
-//! Roles and bindings: every binding has its role and its account, and the agent's account has the roles written for it.
+//! Roles and bindings: each binding has its role and its account, and the agent's account gets the roles meant for it.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subje
 use super::{Deployed, Findings};
 use crate::manifest::{ManifestProblem, Object};
 
-/// Cluster roles that every cluster has, besides those that begin with `system:`.
+/// Cluster roles that exist in every cluster, in addition to those whose names begin with `system:`.
 const BUILT_IN_ROLES: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
 
 pub(super) fn binding(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
@@ -19,7 +19,7 @@ pub(super) fn binding(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     }
 }
 
-/// A role that no binding uses is a problem, unless it is a cluster role for others; see [`Deployed::offered_roles`].
+/// A role without a binding is a problem, unless it is a cluster role for others; see [`Deployed::offered_roles`].
 pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let object = findings.object;
     if deployed.is_elsewhere(object) {
@@ -34,13 +34,13 @@ pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     }
 }
 
-/// Whether some binding gives the agent's account a role; manifests without any role need none.
+/// Checks that a binding gives the agent's account a role. Manifests without roles need none.
 pub(super) fn account(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let mut roles = deployed.objects.iter().filter(|object| is_role(object));
     let Some(account) = deployed.agent_account() else {
         return;
     };
-    // A role that isn't bound at all is reported where it is.
+    // A role without any binding is reported at the role.
     if deployed.is_complete
         && deployed.is_agent(findings.object)
         && roles.any(|role| deployed.is_bound(role))
@@ -54,7 +54,7 @@ pub(super) fn account(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     }
 }
 
-/// What a binding of either kind says.
+/// A role binding or cluster role binding.
 struct Binding {
     role: RoleRef,
     subjects: Vec<Subject>,
@@ -77,7 +77,7 @@ impl Binding {
         self.role.kind == role.kind && self.role.name == role.name
     }
 
-    /// Whether it gives its role to the account, by name or with all others.
+    /// Whether it gives its role to the account, by name or by a group.
     fn reaches(&self, account: &str, namespace: &str) -> bool {
         let mut subjects = self.subjects.iter();
         subjects.any(|subject| match subject.kind.as_str() {
@@ -100,7 +100,8 @@ fn is_role(object: &Object) -> bool {
 }
 
 impl Deployed<'_> {
-    /// The cluster roles that the manifests offer to others: no binding uses them, while the agent's account has its own.
+    /// The cluster roles that the manifests offer to others: no binding uses them, while the agent's account has roles
+    /// of its own.
     pub(in crate::manifest) fn offered_roles(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().copied();
         objects

@@ -1,22 +1,22 @@
-//! What a pod refers to by name: Secrets, `ConfigMaps` with their keys, and its account.
+//! What a pod refers to by name: Secrets and `ConfigMaps` with their keys, and its account.
 
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, Volume};
 use serde_json::{Map, Value};
 
 use super::{Deployed, Findings};
 
-/// A name that something must have, and the keys that it must hold.
+/// A reference to an object, and the keys that the object must contain.
 pub(in crate::manifest) struct Reference<'a> {
     field: String,
     pub(in crate::manifest) kind: &'static str,
     pub(in crate::manifest) name: &'a str,
     pub(in crate::manifest) keys: Vec<&'a str>,
     optional: Option<bool>,
-    /// Whether all of it becomes environment variables.
+    /// Whether all keys become environment variables.
     pub(in crate::manifest) is_environment: bool,
 }
 
-/// Every reference of a pod that the path `pod` leads to.
+/// All references of the pod at the path `pod`.
 pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
     let init = spec.init_containers.iter().flatten().enumerate();
     let init = init.map(|(index, it)| (format!("{pod}.initContainers[{index}]"), it));
@@ -40,8 +40,8 @@ pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<R
     references
 }
 
-/// Checks that each `subPath` into a Secret or ConfigMap names a file of it: the kubelet would make an empty folder instead, and the
-/// container would have to cope with that.
+/// Checks that each `subPath` into a Secret or ConfigMap names one of its files. The kubelet would create an empty
+/// folder instead.
 pub(super) fn of_mounts(
     findings: &mut Findings<'_>,
     deployed: &Deployed<'_>,
@@ -69,7 +69,7 @@ pub(super) fn of_mounts(
     }
 }
 
-/// The files of a volume that holds a Secret or ConfigMap; none if they can't be known.
+/// The files of a volume with a Secret or ConfigMap; `None` if they can't be known.
 fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
     let (kind, name, items) = match (&volume.secret, &volume.config_map) {
         (Some(secret), _) => ("Secret", secret.secret_name.as_deref()?, &secret.items),
@@ -83,7 +83,7 @@ fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
     Some(tables.flat_map(|table| table.keys().cloned()).collect())
 }
 
-/// Checks what a pod refers to, and its account.
+/// Checks the references of a pod, and its account.
 pub(super) fn of_pod(
     findings: &mut Findings<'_>,
     deployed: &Deployed<'_>,
@@ -193,7 +193,7 @@ fn keys_of(items: Option<&Vec<KeyToPath>>) -> Vec<&str> {
     items.map(|item| item.key.as_str()).collect()
 }
 
-/// Kubernetes puts this one into every namespace.
+/// Kubernetes creates this one in every namespace.
 const CLUSTER_CERTIFICATES: &str = "kube-root-ca.crt";
 
 fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, references: Vec<Reference<'_>>) {
@@ -220,7 +220,7 @@ fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, references: Vec<R
     }
 }
 
-/// The first names of a kind: enough to find a typing error.
+/// The first names of a kind, enough to recognize a typing error.
 fn known(deployed: &Deployed<'_>, kind: &str) -> String {
     let objects = deployed.of_kind(kind).take(10);
     let names: Vec<&str> = objects.map(|object| object.name.as_str()).collect();
@@ -231,7 +231,7 @@ fn has_key(value: &Value, key: &str) -> bool {
     tables_of(value).any(|table| table.contains_key(key))
 }
 
-/// What a Secret or ConfigMap holds.
+/// The contents of a Secret or ConfigMap.
 fn tables_of(value: &Value) -> impl Iterator<Item = &Map<String, Value>> {
     let tables = ["data", "stringData", "binaryData"].map(|field| value.get(field));
     tables.into_iter().flatten().filter_map(Value::as_object)

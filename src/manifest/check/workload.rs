@@ -1,4 +1,4 @@
-//! A workload and its template: the selector selects the pods of its own template and no others.
+//! A workload and its template: the selector selects the pods of its own template, and no others.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ fn examine(
     }
 }
 
-/// Reports other objects whose pods the selector selects too: nothing could tell their pods apart.
+/// Reports other objects whose pods match the selector, too: their pods couldn't be distinguished.
 fn foreign_pods(findings: &mut Findings<'_>, deployed: &Deployed<'_>, selector: &LabelSelector) {
     let own = findings.object;
     let others = deployed
@@ -78,7 +78,7 @@ fn foreign_pods(findings: &mut Findings<'_>, deployed: &Deployed<'_>, selector: 
     }
 }
 
-/// The labels of the pods that an object describes, if it describes any.
+/// The labels of an object's pods, if it has pods.
 fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
     let metadata = match object.kind.as_str() {
         "Pod" => "/metadata",

@@ -1,4 +1,4 @@
-//! Broken manifests: each one with the place and the words that it is reported with.
+//! Broken manifests: each one with the place and the message of its problem.
 
 use super::patches::with_file;
 use super::{Case, said};
@@ -8,7 +8,7 @@ const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
 
-/// What is broken, in which file, by putting one text in another's place, and how it is reported.
+/// Each row: the file, the text that is replaced, its replacement, and the reported problem.
 const TABLE: &[(&str, &str, &str, &str)] = &[
     (
         "daemonset.yaml",
@@ -184,7 +184,7 @@ fn everything_is_reported_at_once() {
 }
 
 #[test]
-fn a_variant_that_points_into_another_namespace_is_found() {
+fn a_variant_that_points_to_another_namespace_is_reported() {
     let config = serde_json::json!({ "api": { "base_url": "http://mock-api.plexd-system:8080" } });
     let problems = Case::builtin().with_config(config).render().err().unwrap();
     assert_eq!(
@@ -198,13 +198,13 @@ fn a_variant_that_points_into_another_namespace_is_found() {
 }
 
 #[test]
-fn a_url_that_leads_out_of_the_cluster_is_nobodys_business() {
+fn a_url_outside_the_cluster_is_not_checked() {
     let config = serde_json::json!({ "updates": { "url": "https://releases.example:443/plexd", "at": "http://10.0.0.1" } });
     Case::builtin().with_config(config).rendered();
 }
 
 #[test]
-fn two_objects_of_one_name_are_found() {
+fn two_objects_with_the_same_name_are_reported() {
     let text = format!("{DAEMON_SET}---\n{DAEMON_SET}");
     let problems = Case::new(with_file("daemonset.yaml", text))
         .render()
@@ -219,7 +219,7 @@ fn two_objects_of_one_name_are_found() {
 }
 
 #[test]
-fn a_field_that_kubernetes_does_not_know_is_found() {
+fn a_field_that_kubernetes_does_not_know_is_reported() {
     let text = DAEMON_SET.replace(
         "mountPath: /var/run/plexd",
         "mountPath: /var/run/plexd\n              readonly: true",

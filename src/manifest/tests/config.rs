@@ -1,4 +1,4 @@
-//! The agent's configuration: the built-in base or the user's file, and placeholders for what only the run knows.
+//! The agent's configuration: the built-in base or the user's file, and placeholders for values of the run.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn a_file_replaces_the_base_and_variants_are_merged_over_it() {
 }
 
 #[test]
-fn every_placeholder_is_filled_in_files_variants_and_variables() {
+fn placeholders_are_replaced_in_files_variants_and_variables() {
     let mut case = with_config("list: ['${e2e.local-endpoint-url}/x', {count: '${e2e.nodes}'}]\n")
         .with_config(json!({ "space": "in ${e2e.namespace}, ${HOME}, ${e2e.nodes} nodes" }));
     case.env = [(
@@ -54,7 +54,7 @@ fn every_placeholder_is_filled_in_files_variants_and_variables() {
 }
 
 #[test]
-fn what_is_no_placeholder_and_no_configuration_is_reported_at_its_place() {
+fn unknown_placeholders_and_invalid_configurations_are_reported_at_their_place() {
     let mut case = with_config("api: {urls: ['${e2e.mock_url}/v1']}\n")
         .with_config(json!({ "api": { "name": "${e2e.node" } }));
     case.env = [("JOIN".to_owned(), "${e2e.}".to_owned())].into();

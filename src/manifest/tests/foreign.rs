@@ -1,11 +1,11 @@
-//! The manifests of another agent, unchanged: other file names, lists, several documents, other names and namespaces.
+//! The unchanged manifests of another agent: other file names, lists, multiple documents, other names and namespaces.
 
 use std::collections::BTreeMap;
 
 use super::{Case, said, value};
 use crate::manifest::{Folder, Object, Sources};
 
-/// A folder as an agent's own repository may have it, in the shapes that differ from ours.
+/// A folder as in an agent's own repository, in forms that differ from ours.
 fn foreign() -> BTreeMap<String, String> {
     let crd = |plural: &str, kind: &str| {
         format!(
@@ -168,7 +168,7 @@ fn objects_of_another_namespace_stay_there() {
 }
 
 #[test]
-fn what_the_manifests_lack_is_added_and_said() {
+fn missing_objects_are_added_with_a_notice() {
     let rendered = Case::new(sources()).rendered();
     let token = value(&rendered, "Secret", "their-token", "/data/bootstrap");
     assert_eq!(token, "YS10b2tlbi1vZi10aGUtdGVzdHM=");
@@ -207,7 +207,7 @@ fn the_token_and_the_configuration_replace_those_of_the_manifests() {
     assert!(text.contains("mock-api.plexd-e2e") && !text.contains("production"));
 }
 
-/// What is said of the foreign folder with `text` in `extra.yaml`, and `daemonset = "<wanted>"`.
+/// The problems and notices of this folder with `text` in `extra.yaml` and `daemonset = "<wanted>"`.
 fn said_with(text: &str, wanted: Option<&str>) -> String {
     let mut files = foreign();
     files.insert("extra.yaml".to_owned(), text.to_owned());

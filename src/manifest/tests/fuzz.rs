@@ -1,4 +1,4 @@
-//! Manifests that are damaged in any way: a problem or a deployment comes of each, never a panic or a hang.
+//! Manifests with arbitrary damage: each one gives a problem or a deployment, but never a panic or a hang.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ const SHIPPED: [(&str, &str); 4] = [
     ),
 ];
 
-/// One damage to a tree; `at` chooses the node.
+/// A modification of a tree; `at` selects the node.
 #[derive(Clone, Debug)]
 enum Damage {
     Delete,
@@ -79,7 +79,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// The paths of all nodes, as JSON pointers.
+/// The paths of all nodes as JSON pointers.
 fn nodes(value: &Value, path: &str, found: &mut Vec<String>) {
     found.push(path.to_owned());
     match value {
@@ -131,7 +131,7 @@ fn hurt(document: &mut Value, at: prop::sample::Index, damage: Damage) {
     }
 }
 
-/// Renders the shipped deployment with other texts, alone in its cluster and beside others, and reads every answer.
+/// Renders the shipped deployment with other texts, in its own cluster and in a shared one, and reads every result.
 fn survive(texts: BTreeMap<&str, String>) {
     let mut case = Case::new(sources(texts));
     for shared in [None, Some(super::shared::apart())] {
@@ -218,7 +218,7 @@ proptest! {
     }
 }
 
-/// Pieces of YAML that mean something, and any others.
+/// Meaningful and arbitrary pieces of YAML.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         ".{0,20}",
@@ -262,7 +262,7 @@ fn only(text: String) {
 }
 
 #[test]
-fn aliases_that_multiply_are_survived() {
+fn exponential_aliases_are_survived() {
     let mut lines = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned()];
     for level in 1..30 {
         let below = format!("*a{}, ", level - 1).repeat(9);
@@ -300,7 +300,7 @@ fn size_is_survived() {
 }
 
 #[test]
-fn line_ends_and_a_byte_order_mark_change_nothing() {
+fn line_endings_and_a_byte_order_mark_change_nothing() {
     for text in [
         SHIPPED[0].1.replace('\n', "\r\n"),
         format!("\u{feff}{}", SHIPPED[0].1),
@@ -310,7 +310,7 @@ fn line_ends_and_a_byte_order_mark_change_nothing() {
 }
 
 #[test]
-fn a_crowd_of_objects_is_one_problem() {
+fn too_many_objects_are_one_problem() {
     let account = "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n";
     let crowd = sources([("serviceaccount.yaml", account.repeat(500))].into());
     let problems = Case::new(crowd).render().err().unwrap();

@@ -1,4 +1,4 @@
-//! The built-in manifests, rendered: as they are kept, in order, without a token and without a misspelt field.
+//! The built-in manifests, rendered: complete, in order, without a token and without a misspelled field.
 
 use super::super::strict::unknown_fields;
 use super::super::{Object, Rank};
@@ -54,14 +54,14 @@ fn the_same_inputs_give_the_same_texts() {
 }
 
 #[test]
-fn no_built_in_field_is_misspelt() {
+fn no_built_in_field_is_misspelled() {
     for object in Case::builtin().rendered().objects() {
         assert_eq!(unknown_fields(object), [], "{}", object.title());
     }
 }
 
 #[test]
-fn tokens_are_masked_wherever_they_stand() {
+fn tokens_are_masked_everywhere() {
     let mut case = Case::builtin();
     case.env = [
         ("VENDOR_PASSWORD".to_owned(), "correct-horse".to_owned()),

@@ -1,4 +1,4 @@
-//! Labels are free, as long as they tell the pods of a deployment apart.
+//! Labels are free as long as they distinguish the pods of a deployment.
 
 use super::patches::with_file;
 use super::{Case, said};
@@ -8,7 +8,7 @@ const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml
 const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
 
 #[test]
-fn other_labels_on_agent_and_mock_are_fine() {
+fn other_labels_on_agent_and_mock_are_accepted() {
     let daemon_set = DAEMON_SET.replace("app.kubernetes.io/name: plexd", "app: mesh");
     let mock = MOCK.replace("app.kubernetes.io/name: mock-api", "role: central");
     let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
@@ -22,7 +22,7 @@ fn other_labels_on_agent_and_mock_are_fine() {
 }
 
 #[test]
-fn a_selector_that_selects_the_pods_of_another_workload_is_found() {
+fn a_selector_that_selects_the_pods_of_another_workload_is_reported() {
     let daemon_set = DAEMON_SET.replace(
         "    matchLabels:\n      app.kubernetes.io/name: plexd\n",
         "    matchExpressions:\n      - {key: app.kubernetes.io/name, operator: In, values: [plexd, mock-api]}\n",
@@ -33,7 +33,7 @@ fn a_selector_that_selects_the_pods_of_another_workload_is_found() {
 }
 
 #[test]
-fn labels_that_the_mocks_selector_takes_too_are_found() {
+fn labels_that_the_mocks_selector_also_selects_are_reported() {
     let daemon_set = DAEMON_SET.replace(
         "      labels:\n        app.kubernetes.io/name: plexd\n",
         "      labels:\n        app.kubernetes.io/name: plexd\n        role: central\n",

@@ -1,4 +1,4 @@
-//! The rendered set as people read it, what patches keep, and what is found wrong with broken manifests.
+//! The rendered objects as people read them, what patches preserve, and the problems of broken manifests.
 
 mod broken;
 mod config;
@@ -17,10 +17,10 @@ use serde_json::{Map, Value, json};
 use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Shared, Sources, render};
 use crate::secret::{Mask, Secret};
 
-/// A token that no manifest holds by chance.
+/// A token that no manifest contains by chance.
 const TOKEN: &str = "a-token-of-the-tests";
 
-/// Inputs that a test changes what it is about in.
+/// Inputs that a test modifies.
 struct Case {
     sources: Sources,
     daemon_set: Option<String>,
@@ -79,12 +79,12 @@ impl Case {
     }
 }
 
-/// The problems as a person reads them, one a line.
+/// The problems as people read them, one per line.
 fn said(problems: &[ManifestProblem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-/// Every part as it is kept.
+/// All parts as they are kept.
 fn kept(rendered: &Rendered) -> Vec<(String, String)> {
     rendered.masked_yaml(&Mask::new(rendered.secrets()))
 }
@@ -95,7 +95,7 @@ fn value<'r>(rendered: &'r Rendered, kind: &str, name: &str, pointer: &str) -> &
 }
 
 #[test]
-fn merging_goes_key_by_key_and_replaces_what_is_no_table() {
+fn tables_are_merged_key_by_key_and_other_values_replaced() {
     let base = json!({ "a": { "b": 1, "c": [1, 2] }, "d": { "e": 1 }, "f": 1 });
     let over = json!({ "a": { "c": [3] }, "d": 2, "f": { "g": 1 } });
     let merged = super::config::merge(base, over.as_object().unwrap());

@@ -1,4 +1,4 @@
-//! What a run changes, and that it changes nothing else.
+//! The changes that a run makes, and that it makes no others.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn the_agent_gets_image_policy_and_environment() {
 }
 
 #[test]
-fn probes_go_only_when_told_to() {
+fn probes_are_removed_only_on_request() {
     let mut case = Case::builtin();
     let has_probes = |case: &Case| {
         let rendered = case.rendered();
@@ -50,7 +50,7 @@ fn probes_go_only_when_told_to() {
 }
 
 #[test]
-fn the_variant_goes_over_the_base_configuration() {
+fn the_variant_is_merged_over_the_base_configuration() {
     let config = json!({ "heartbeat": { "interval": "500ms" } });
     let rendered = Case::builtin().with_config(config).rendered();
     let text = value(&rendered, "ConfigMap", "plexd-config", "/data/config.yaml");
@@ -64,7 +64,7 @@ fn the_variant_goes_over_the_base_configuration() {
 }
 
 #[test]
-fn accounts_of_other_namespaces_stay_where_they_are() {
+fn accounts_in_other_namespaces_are_preserved() {
     let text = include_str!("../../../deploy/kubernetes/rbac.yaml").replace(
         "subjects:\n",
         "subjects:\n  - {kind: ServiceAccount, name: prometheus, namespace: monitoring}\n  - {kind: Group, name: ops}\n",
@@ -90,7 +90,7 @@ fn accounts_of_other_namespaces_stay_where_they_are() {
 }
 
 #[test]
-fn containers_of_the_same_image_follow_and_others_stay() {
+fn containers_with_the_same_image_are_changed_too_and_others_are_not() {
     let mut object = workload(&json!({
         "initContainers": [{ "name": "prepare", "image": "a:1" }, { "name": "wait", "image": "b:1" }],
         "containers": [{ "name": "helper", "image": "c:1" }, { "name": "plexd", "image": "a:1" }],
@@ -103,7 +103,7 @@ fn containers_of_the_same_image_follow_and_others_stay() {
     assert_eq!(image("/spec/template/spec/containers/1"), "new:1");
 }
 
-/// The built-in manifests with one file in another's place.
+/// The built-in manifests with one file replaced.
 pub(super) fn with_file(name: &str, text: String) -> Sources {
     let mut files: std::collections::BTreeMap<String, String> = Sources::builtin()
         .manifests
@@ -129,7 +129,7 @@ fn workload(pod: &Value) -> Object {
     Object::read(value, source).unwrap()
 }
 
-/// Any JSON that a manifest could hold where nothing of ours looks.
+/// Arbitrary JSON for places in a manifest that the runner doesn't read.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -147,7 +147,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A field that nothing here knows goes through every patch as it came.
+    /// A field that the runner doesn't know is preserved by every patch.
     #[test]
     fn patches_keep_unknown_fields(unknown in any_json(), other in any_json()) {
         let mut object = workload(&json!({
@@ -162,7 +162,7 @@ proptest! {
         prop_assert_eq!(&object.value.pointer(AGENT).unwrap()["x-unknown"], &other);
     }
 
-    /// What a merge does not name stays, and what it names is there.
+    /// A merge preserves the keys that it doesn't name, and sets those that it does.
     #[test]
     fn merging_keeps_the_rest(base in any_json(), over in any_json()) {
         let mut table = serde_json::Map::new();

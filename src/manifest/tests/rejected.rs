@@ -1,4 +1,4 @@
-//! Objects that the API server would refuse, and roles without their bindings: found before any cluster is created.
+//! Objects that the API server would reject, and roles without bindings: reported before any cluster is created.
 
 use super::patches::with_file;
 use super::{Case, said};
@@ -8,7 +8,7 @@ const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
 
-/// What stands in for what in the DaemonSet's file.
+/// Replacements in the DaemonSet's file.
 const DAEMON_SET_EDITS: &[(&str, &str)] = &[
     (
         "        - name: run\n          hostPath",
@@ -63,7 +63,7 @@ const DAEMON_SET_EDITS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_secret_that_does_not_fit_is_not_quoted() {
+fn an_invalid_secret_value_is_not_quoted() {
     let variables =
         "            - {name: API_TOKEN, value: 48151623}\n            - name: MY_NODE_NAME\n";
     let text = DAEMON_SET.replace("            - name: MY_NODE_NAME\n", variables);
@@ -74,7 +74,7 @@ fn a_secret_that_does_not_fit_is_not_quoted() {
 }
 
 #[test]
-fn a_daemon_set_that_would_be_refused_is_found() {
+fn an_invalid_daemon_set_is_reported() {
     let of = |(from, to): &(&str, &str)| {
         assert!(DAEMON_SET.contains(from), "{from:?} is not there");
         problems(with_file(
@@ -87,7 +87,7 @@ fn a_daemon_set_that_would_be_refused_is_found() {
 }
 
 #[test]
-fn a_service_that_would_be_refused_is_found() {
+fn an_invalid_service_is_reported() {
     let ports = "  ports:\n    - name: http\n      port: 8080\n";
     assert!(MOCK.contains(ports));
     let twice = "  ports:\n    - {name: https, port: 8080}\n    - name: http\n      port: 8080\n";
@@ -101,7 +101,7 @@ fn a_service_that_would_be_refused_is_found() {
 }
 
 #[test]
-fn fields_of_every_kind_are_examined() {
+fn fields_of_every_kind_are_checked() {
     let text = RBAC
         .replacen("verbs:", "verb:", 1)
         .replace("roleRef:\n", "roleReference: plexd\nroleRef:\n");
@@ -109,7 +109,7 @@ fn fields_of_every_kind_are_examined() {
 }
 
 #[test]
-fn a_role_without_its_binding_is_found() {
+fn a_role_without_a_binding_is_reported() {
     let roles: Vec<_> = RBAC
         .split("---\n")
         .filter(|text| {

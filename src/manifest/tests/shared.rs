@@ -1,11 +1,11 @@
-//! A deployment beside others: nothing of it has a name or a folder that another one could have.
+//! A deployment in a shared cluster: none of its objects has a name or a folder that another cell's could have.
 
 use serde_json::json;
 
 use super::{Case, Folder, said, value};
 use crate::manifest::{Shared, Sources};
 
-/// What keeps a cell apart in a cluster that others use.
+/// What separates a cell from others in the same cluster.
 pub(super) fn apart() -> Shared {
     Shared {
         labels: [("e2e-matrix/run".to_owned(), "x7k2p".to_owned())].into(),
@@ -22,7 +22,7 @@ fn beside_others(sources: Sources) -> Case {
 }
 
 #[test]
-fn what_no_namespace_holds_is_named_and_labelled_for_the_cell() {
+fn cluster_scoped_objects_are_named_and_labeled_for_the_cell() {
     let rendered = beside_others(Sources::builtin()).rendered();
     for kind in ["ClusterRole", "ClusterRoleBinding"] {
         let label = value(
@@ -40,7 +40,7 @@ fn what_no_namespace_holds_is_named_and_labelled_for_the_cell() {
         "/roleRef/name",
     );
     assert_eq!(role, "plexd-plexd-e2e");
-    // What the namespace holds keeps its name.
+    // Objects in the namespace keep their names.
     assert_eq!(
         value(&rendered, "RoleBinding", "plexd", "/roleRef/name"),
         "plexd"
@@ -48,7 +48,7 @@ fn what_no_namespace_holds_is_named_and_labelled_for_the_cell() {
 }
 
 #[test]
-fn the_namespace_lets_the_agent_in_and_says_whose_it_is() {
+fn the_namespace_admits_the_agent_and_has_the_cells_labels() {
     let rendered = beside_others(Sources::builtin()).rendered();
     let metadata = value(&rendered, "Namespace", "plexd-e2e", "/metadata");
     for mode in ["enforce", "audit", "warn"] {
@@ -60,7 +60,7 @@ fn the_namespace_lets_the_agent_in_and_says_whose_it_is() {
 }
 
 #[test]
-fn folders_on_the_nodes_lie_below_the_cells_own() {
+fn host_paths_are_in_the_cells_folder() {
     let rendered = beside_others(Sources::builtin()).rendered();
     let volumes = value(
         &rendered,
@@ -85,7 +85,7 @@ fn folders_on_the_nodes_lie_below_the_cells_own() {
 }
 
 #[test]
-fn what_belongs_to_the_whole_cluster_is_refused() {
+fn changes_to_the_whole_cluster_are_rejected() {
     let mock = include_str!("../../../deploy/mock-api/mock-api.yaml");
     let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: mine\nvalue: 1\n";
     let files = [("mock.yaml".to_owned(), format!("{mock}---\n{class}"))];
