@@ -154,6 +154,10 @@ fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
     let run_of_both = RunModel::new(&records);
     let verdicts: Vec<_> = run_of_both.cells.iter().map(|cell| cell.verdict).collect();
     assert_eq!(verdicts, [CellVerdict::Passed; 2]);
+    let starts = records
+        .iter()
+        .filter(|record| matches!(record.event, Event::CellStarted { .. }));
+    assert_eq!(starts.count(), 2, "one start per cell");
     assert_eq!(run_of_both.cells[1].host.as_deref(), Some("host of again"));
     let (severity, text) = &plan.notices[0];
     assert_eq!(*severity, Severity::Info);
@@ -190,6 +194,11 @@ fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     assert_eq!(alone.signal, Some(by));
     assert_eq!(alone.cells[1].verdict, CellVerdict::Interrupted);
     assert_eq!(alone.cells[1].red_phase().unwrap().phase, Phase::Readiness);
+    let ends = |records: &[Record]| -> usize {
+        let is_end = |record: &&Record| matches!(&record.event, Event::CellFinished { cell, .. } if *cell == cut.id());
+        records.iter().filter(is_end).count()
+    };
+    assert_eq!((ends(&records), ends(&joined)), (0, 1));
 
     let passes = CellPlan(cut.0, cut.1, cut.2, cut.3, Story::Passes);
     let again = run(place.path(), "again", 900, &[passes], |facts| {
