@@ -74,7 +74,7 @@ impl Loopback {
 
     /// The address at `place` of the block.
     pub fn address(&self, place: u16) -> Ipv4Addr {
-        // No block ends in 0 or 255, which some programs refuse.
+        // The first one ends in 0, which some programs take for a network's.
         Ipv4Addr::from(self.first + 1 + u32::from(place))
     }
 }

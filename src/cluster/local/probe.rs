@@ -283,21 +283,16 @@ impl Watch<'_> {
         probe: &Probe,
         say: &(impl Fn(Finding) + Sync),
     ) -> Result<(), Stop> {
-        let mut count = Count::default();
-        let mut ticks = self.ticks(probe);
-        loop {
-            ticks.tick().await;
-            let outcome = self.attempt(probe).await?;
-            count.add(&outcome);
-            match outcome {
-                Ok(()) if count.successes >= probe.success_threshold => return Ok(()),
-                Err(reason) if count.failures >= probe.failure_threshold => {
-                    return Err(Stop::Kill(reason));
-                }
-                Ok(()) => {}
-                Err(reason) => say(Finding::Missed(reason)),
+        self.repeat(probe, |outcome, met| match (outcome, met) {
+            (Ok(()), true) => Some(Ok(())),
+            (Err(reason), true) => Some(Err(Stop::Kill(reason))),
+            (Ok(()), false) => None,
+            (Err(reason), false) => {
+                say(Finding::Missed(reason));
+                None
             }
-        }
+        })
+        .await
     }
 
     async fn until_failure(
@@ -305,20 +300,18 @@ impl Watch<'_> {
         probe: &Probe,
         say: &(impl Fn(Finding) + Sync),
     ) -> Result<Infallible, Stop> {
-        let mut count = Count::default();
-        let mut ticks = self.ticks(probe);
-        loop {
-            ticks.tick().await;
-            let outcome = self.attempt(probe).await?;
-            count.add(&outcome);
-            match outcome {
-                Err(reason) if count.failures >= probe.failure_threshold => {
-                    return Err(Stop::Kill(reason));
-                }
-                Err(reason) => say(Finding::Sick(reason)),
-                Ok(()) => say(Finding::Alive),
+        self.repeat(probe, |outcome, met| match outcome {
+            Err(reason) if met => Some(Err(Stop::Kill(reason))),
+            Err(reason) => {
+                say(Finding::Sick(reason));
+                None
             }
-        }
+            Ok(()) => {
+                say(Finding::Alive);
+                None
+            }
+        })
+        .await
     }
 
     async fn readiness(&self, say: &(impl Fn(Finding) + Sync)) -> Result<Infallible, Stop> {
@@ -326,24 +319,45 @@ impl Watch<'_> {
             say(Finding::Ready);
             return std::future::pending().await;
         };
-        let mut count = Count::default();
         let mut ready = false;
-        let mut ticks = self.ticks(probe);
-        loop {
-            ticks.tick().await;
-            let outcome = self.attempt(probe).await?;
-            count.add(&outcome);
+        self.repeat(probe, |outcome, met| {
             match outcome {
-                Ok(()) if !ready && count.successes >= probe.success_threshold => {
+                Ok(()) if met && !ready => {
                     ready = true;
                     say(Finding::Ready);
                 }
-                Err(reason) if ready && count.failures >= probe.failure_threshold => {
+                Err(reason) if met && ready => {
                     ready = false;
                     say(Finding::NotReady(reason));
                 }
                 Ok(()) => {}
                 Err(reason) => say(Finding::Missed(reason)),
+            }
+            None
+        })
+        .await
+    }
+
+    /// Attempts `probe` every period until `decide` knows the end: by each outcome, and by whether there were as many in a row as
+    /// the probe takes to change anything.
+    async fn repeat<T>(
+        &self,
+        probe: &Probe,
+        mut decide: impl FnMut(Result<(), String>, bool) -> Option<Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        let (mut successes, mut failures) = (0, 0);
+        let mut ticks = self.ticks(probe);
+        loop {
+            ticks.tick().await;
+            let outcome = self.attempt(probe).await?;
+            (successes, failures) = if outcome.is_ok() {
+                (successes + 1, 0)
+            } else {
+                (0, failures + 1)
+            };
+            let met = successes >= probe.success_threshold || failures >= probe.failure_threshold;
+            if let Some(end) = decide(outcome, met) {
+                return end;
             }
         }
     }
@@ -390,22 +404,5 @@ impl Watch<'_> {
             Err(Miss::Failed(reason)) => Ok(Err(named(reason))),
             Err(Miss::NotMade(reason)) => Err(Stop::Blind(named(reason))),
         }
-    }
-}
-
-/// Attempts in a row.
-#[derive(Default)]
-struct Count {
-    successes: u32,
-    failures: u32,
-}
-
-impl Count {
-    fn add(&mut self, outcome: &Result<(), String>) {
-        (self.successes, self.failures) = if outcome.is_ok() {
-            (self.successes + 1, 0)
-        } else {
-            (0, self.failures + 1)
-        };
     }
 }

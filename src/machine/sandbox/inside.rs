@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use nix::sys::signal::SigSet;
 use rustix::io::Errno;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
     set_no_new_privs,
@@ -25,6 +25,8 @@ pub fn inside() -> ExitCode {
 fn run() -> Result<std::convert::Infallible, Problem> {
     let sandbox: Sandbox =
         serde_json::from_reader(io::stdin()).tried(|| "read the description".to_owned())?;
+    // No signal to the parent's group reaches it a second time, and no terminal of the user is its own.
+    setsid().tried(|| "begin a session".to_owned())?;
     rustix::system::sethostname(sandbox.host_name.as_bytes())
         .tried(|| "set the host name".to_owned())?;
     tree::enter(&sandbox)?;

@@ -1,6 +1,6 @@
 //! A program in mount, UTS and process-id namespaces of its own, without any capability. The host's file system is read-only there.
 //!
-//! Everything is done by the runner's own binary, which is started again as [`outside`], and by that once more as [`inside`]:
+//! Everything is done by the runner's own binary, which is started again as [`outside()`], and by that once more as [`inside()`]:
 //! namespaces can only be left and entered while a process has one thread, and a new process-id namespace begins with a child.
 
 mod inside;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use inside::inside;
 pub use outside::outside;
 
-/// What a program runs in. It is read from the standard input of [`outside`].
+/// What a program runs in. It is read from the standard input of [`outside()`].
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sandbox {
     /// The host name.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 
 use nix::sched::{CloneFlags, unshare};
@@ -59,10 +59,8 @@ fn start(inside: &[&str]) -> Result<Child, Problem> {
             fs::write(&path, text).tried(|| format!("write {path}"))?;
         }
     }
-    // In a group of its own, for each signal must reach it once.
     Command::new("/proc/self/exe")
         .args(inside)
-        .process_group(0)
         .spawn()
         .tried(|| "start the first process of the namespaces".to_owned())
 }

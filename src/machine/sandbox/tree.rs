@@ -271,15 +271,12 @@ fn unescaped(point: &[u8]) -> PathBuf {
             .get(..3)
             .and_then(|digits| str::from_utf8(digits).ok());
         let octal = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match octal.filter(|_| *first == b'\\') {
-            Some(byte) => {
-                path.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                path.push(*first);
-                rest = after;
-            }
+        if let Some(byte) = octal.filter(|_| *first == b'\\') {
+            path.push(byte);
+            rest = &after[3..];
+        } else {
+            path.push(*first);
+            rest = after;
         }
     }
     PathBuf::from(OsString::from_vec(path))
@@ -302,4 +299,32 @@ fn flags(place: &Path, read_only: bool) -> rustix::io::Result<MountFlags> {
         present.contains(StatVfsMountFlags::NOEXEC),
     );
     Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_as_the_kernel_writes_them() {
+        for (written, path) in [
+            ("/mnt/a\\040b", "/mnt/a b"),
+            ("/mnt/a\\134040", "/mnt/a\\040"),
+            ("/mnt/a", "/mnt/a"),
+        ] {
+            assert_eq!(unescaped(written.as_bytes()), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_below_what_its_parents_link_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().canonicalize().unwrap();
+        fs::create_dir(own.join("run")).unwrap();
+        symlink("run", own.join("link")).unwrap();
+        assert_eq!(
+            real(&own.join("link/plexd/socket")).unwrap(),
+            own.join("run/plexd/socket")
+        );
+    }
 }

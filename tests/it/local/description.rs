@@ -47,10 +47,7 @@ async fn a_process_gets_what_its_manifest_says() {
     );
     // The configuration is the manifest's, byte by byte.
     assert_eq!(line("base_url: "), "http://mock-api.plexd-e2e:8080");
-    assert_eq!(
-        line("url: "),
-        "https://mock-api.plexd-e2e:8443/local/metrics"
-    );
+    assert_eq!(line("url: "), "https://mock-api.plexd-e2e:8443/local/audit");
     assert_eq!(line("data_dir: "), "/var/lib/plexd");
     let health = line("health=");
     assert!(

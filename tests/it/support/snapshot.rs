@@ -54,9 +54,10 @@ pub(crate) fn write_matrix(place: &Scratch, image: &str) {
         .map(|counter| format!("{counter} = \"any\""))
         .join(", ");
     let manifests = folder().join("manifests");
+    let manifests = manifests.display();
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.34\"]\nconfig = [\"all\", \"lenient\"]\n\
-         [deploy]\nmanifests = {manifests:?}\nagent-config = \"plexd.yaml\"\nprobes = false\n\
+         [deploy]\nmanifests = '{manifests}'\nagent-config = \"plexd.yaml\"\nprobes = false\n\
          [run]\nports = \"any\"\n\
          [images.agent]\n{image}\n\
          [config.all]\n[config.lenient]\nexpect = {{ {lacks} }}\n\
