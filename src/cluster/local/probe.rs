@@ -15,8 +15,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sle
 
 use crate::error::chain;
 
-/// How often a process that has just started is asked whether it listens.
-const IMPATIENCE: Duration = Duration::from_millis(5);
+/// The shortest and the longest pause before a process that has started is asked again whether it listens.
+const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
 
 /// A container's probes.
 #[derive(Clone, Debug, Default)]
@@ -379,7 +379,8 @@ impl Watch<'_> {
             while let Err(Miss::Failed(_)) = probe.action.connect().await
                 && Instant::now() < earliest + probe.period
             {
-                sleep(IMPATIENCE).await;
+                // Where hundreds start at once, asking must not keep them from it.
+                sleep((earliest.elapsed() / 8).clamp(PAUSES[0], PAUSES[1])).await;
             }
         }
         self.listens.notify_one();
