@@ -4,7 +4,9 @@
 //! than it saves. Connections are kept open, so names are looked up rarely, and each look-up reads `/etc/resolv.conf`
 //! and `/etc/hosts` anew.
 
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
@@ -15,6 +17,8 @@ use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name as DomainName, RecordType};
 use hickory_resolver::{Hosts, ResolverBuilder, TokioResolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::root;
 
 /// How long one query may stay without an answer. Within this time the resolver repeats it every third of a second, each time
 /// from another port, so that what the cluster's network did to the first packet does not stick to the next.
@@ -32,7 +36,7 @@ impl Resolve for Forgetful {
         Box::pin(async move {
             let name = name.as_str();
             // As written, and before any search domain is tried: what stands there needs no name service.
-            let known = in_hosts(&Hosts::from_system().unwrap_or_default(), name);
+            let known = in_hosts(&hosts().unwrap_or_default(), name);
             if !known.is_empty() {
                 return Ok(addresses(known));
             }
@@ -48,6 +52,12 @@ impl Resolve for Forgetful {
 fn addresses(ips: impl IntoIterator<Item = IpAddr>) -> Addrs {
     let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
     Box::new(addresses.into_iter())
+}
+
+fn hosts() -> Result<Hosts, std::io::Error> {
+    let mut hosts = Hosts::default();
+    hosts.read_hosts_conf(File::open(root::below(Path::new("/etc/hosts")))?)?;
+    Ok(hosts)
 }
 
 /// What `/etc/hosts` says about a name.

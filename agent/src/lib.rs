@@ -23,6 +23,7 @@ mod logging;
 mod loops;
 mod registrar;
 mod retry;
+mod root;
 mod secret;
 mod shutdown;
 mod sse;

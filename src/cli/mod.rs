@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::machine::sandbox;
 use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
@@ -86,6 +87,13 @@ enum Command {
     /// The mock Central API, as it runs in images and processes
     #[command(hide = true)]
     Mockapi(mockapi::cli::Arguments),
+    /// Runs a program in a sandbox, which is described on standard input
+    #[command(hide = true)]
+    Pod {
+        /// In the namespaces already
+        #[arg(long)]
+        inside: bool,
+    },
 }
 
 /// Runs the process's command line; what is returned is the process's exit code.
@@ -93,7 +101,10 @@ pub fn main() -> ExitCode {
     install_tls();
     let Cli { command, run, log } = Cli::parse();
     // Agent and mock have logs of their own.
-    let has_own = matches!(command, Some(Command::Agent(_) | Command::Mockapi(_)));
+    let has_own = matches!(
+        command,
+        Some(Command::Agent(_) | Command::Mockapi(_) | Command::Pod { .. })
+    );
     if !has_own {
         log::install_panics();
     }
@@ -113,6 +124,8 @@ pub fn main() -> ExitCode {
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
         Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),
+        Some(Command::Pod { inside: false }) => sandbox::outside(&["pod", "--inside"]),
+        Some(Command::Pod { inside: true }) => sandbox::inside(),
     }
 }
 

@@ -125,12 +125,16 @@ pub struct Survey {
     pub evidence: Vec<Evidence>,
     /// The cells that can't run with this provider although nothing is wrong, and why.
     pub skips: BTreeMap<CellId, String>,
+    /// What there is to say to the user.
+    pub notices: Vec<String>,
 }
 
 impl From<Vec<Evidence>> for Survey {
     fn from(evidence: Vec<Evidence>) -> Self {
-        let skips = BTreeMap::new();
-        Self { evidence, skips }
+        Self {
+            evidence,
+            ..Self::default()
+        }
     }
 }
 

@@ -7,12 +7,14 @@ mod history;
 mod ledger;
 pub mod load;
 mod lock;
+mod loopback;
 pub mod marked;
 pub mod open_files;
 pub mod ports;
 pub mod probe;
 pub mod process;
 mod replace;
+pub mod sandbox;
 mod state;
 mod text;
 
@@ -22,6 +24,7 @@ pub use ledger::{
     Owner, Payload, Resource, folders, is_alive, is_dead, outstanding, read_dead,
 };
 pub use lock::{Lock, LockError, tidy};
+pub use loopback::{Loopback, LoopbackError};
 pub(crate) use replace::TEMPORARY;
 pub use replace::replace;
 pub use state::{StateFolder, absolute, private_folder};

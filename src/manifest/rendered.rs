@@ -1,7 +1,7 @@
 //! A rendered deployment: complete, checked, and in order.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::{EnvVar, Service};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodTemplateSpec, Service};
 use serde_json::Value;
 
 use super::{Object, Rank, mask};
@@ -86,6 +86,16 @@ impl Rendered {
         &self.mock
     }
 
+    /// The container that runs the agent.
+    pub fn agent_container(&self) -> Option<&Container> {
+        container(&self.agent.daemon_set.spec.template, &self.agent.container)
+    }
+
+    /// The container that runs the mock.
+    pub fn mock_container(&self) -> Option<&Container> {
+        container(&self.mock.deployment.spec.template, &self.mock.container)
+    }
+
     /// The agent's configuration, including the variant's values.
     pub fn agent_config(&self) -> &Value {
         &self.agent_config
@@ -94,9 +104,7 @@ impl Rendered {
     /// The environment of the agent's container in order: the name of each variable, and its value or where the value
     /// comes from.
     pub fn agent_environment(&self) -> Vec<(String, String)> {
-        let pod = self.agent.daemon_set.spec.template.spec.as_ref();
-        let containers = pod.into_iter().flat_map(|pod| &pod.containers);
-        let agent = containers.filter(|container| container.name == self.agent.container);
+        let agent = self.agent_container().into_iter();
         let variables = agent.flat_map(|agent| agent.env.iter().flatten());
         variables
             .map(|variable| (variable.name.clone(), environment_value(variable)))
@@ -124,6 +132,11 @@ impl Rendered {
         };
         self.steps.iter().map(keep).collect()
     }
+}
+
+fn container<'t>(template: &'t PodTemplateSpec, name: &str) -> Option<&'t Container> {
+    let containers = &template.spec.as_ref()?.containers;
+    containers.iter().find(|container| container.name == name)
 }
 
 /// The value of a variable, or what it refers to.

@@ -178,13 +178,18 @@ impl<'r> Run<'r> {
             let looking = shared.provider.preflight(&self.request.cells, &deadline);
             deadline.run(looking).await
         };
-        tokio::select! {
+        let survey = tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => Ok(Survey::default()),
             found = looking => found.unwrap_or_else(|timed_out| {
                 Err(Failure::new(Symptom::EngineGone, format!("the look at the machine {timed_out}")))
             }),
+        };
+        for text in survey.iter().flat_map(|survey| survey.notices.clone()) {
+            let severity = Severity::Warning;
+            shared.events.emit(Event::Notice { severity, text });
         }
+        survey
     }
 
     /// Round after round, until a cell is red, the last round is over or the run is interrupted. A round of which no cell could begin

@@ -13,6 +13,7 @@ mod filter_selection;
 mod hostile_files;
 mod kill;
 mod kind;
+mod local;
 mod matrix_file;
 mod matrix_problems;
 mod matrix_properties;

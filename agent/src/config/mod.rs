@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::root;
+
 pub(crate) use endpoint::Endpoint;
 pub(crate) use interval::Interval;
 
@@ -165,14 +167,23 @@ pub(crate) struct Loaded {
 
 /// Reads and checks a file.
 pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let text = std::fs::read_to_string(root::below(path)).map_err(|source| ConfigError::Read {
         path: path.into(),
         source,
     })?;
-    parse(&text).map_err(|source| ConfigError::Invalid {
+    let mut loaded = parse(&text).map_err(|source| ConfigError::Invalid {
         path: path.into(),
         source: Box::new(source),
-    })
+    })?;
+    let Registration {
+        data_dir,
+        token_file,
+    } = &mut loaded.config.registration;
+    let paths = [data_dir].into_iter().chain(token_file);
+    for path in paths.chain(&mut loaded.config.node_api.data_dir) {
+        *path = root::below(path);
+    }
+    Ok(loaded)
 }
 
 fn parse(text: &str) -> Result<Loaded, serde_saphyr::Error> {

@@ -52,7 +52,11 @@ pub(super) async fn survey(
     let skips = skips(cells, version, nodes.len());
     // Looked at once: whoever came first has set the same.
     drop(shared.nodes.set(nodes));
-    Ok(Survey { evidence, skips })
+    Ok(Survey {
+        evidence,
+        skips,
+        ..Survey::default()
+    })
 }
 
 fn row(subject: &str, expected: &str, seen: &str) -> Evidence {

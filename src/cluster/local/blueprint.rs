@@ -1,41 +1,43 @@
 //! A pod on paper: everything that its process needs, worked out from the rendered objects before anything is started.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::announce::{Listener, Listeners};
+use super::addresses::Addresses;
 use super::board::Role;
 use super::contents::Contents;
-use super::environment::{self, PodFacts};
+use super::environment::{self, Environment, PodFacts, expand};
 use super::failure;
-use super::launch::{Launch, Program};
 use super::layout::Layout;
-use super::mapping::{Mapping, ServicePort};
-use super::probe::{Ports, Probes};
+use super::probe::{self, Probes};
 use super::volumes::{self, Folder};
 use crate::cluster::{NodeName, Programs};
 use crate::event::Failure;
+use crate::machine::sandbox::Sandbox;
 use crate::manifest::Rendered;
 
-/// How long a pod may take to end where its manifest does not say.
+/// How long a pod may take to end if its manifest doesn't say.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
-/// The listener of a mock that does not run yet, for a blueprint that is only checked.
-const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Where the agent's health endpoints listen.
+const HEALTH_ADDRESS: &str = "PLEXD_HEALTH_ADDR";
+const DEFAULT_HEALTH_PORT: u16 = 9100;
+/// The addresses of a listener that take connections to every address of the host.
+const EVERYWHERE: [&str; 3] = ["", "0.0.0.0", "[::]"];
 
-/// A pod that can be started.
+/// A pod that can be started. Has no `Debug`: its environment holds tokens.
 pub(super) struct Blueprint {
     pub(super) role: Role,
     pub(super) node: NodeName,
     pub(super) name: String,
     pub(super) uid: String,
-    pub(super) launch: Launch,
+    pub(super) sandbox: Sandbox,
+    pub(super) environment: Environment,
     pub(super) folders: Vec<Folder>,
-    pub(super) mapping: Mapping,
     pub(super) probes: Probes,
     pub(super) grace: Duration,
     pub(super) log: PathBuf,
@@ -49,126 +51,122 @@ pub(super) struct Drafter<'a> {
     pub(super) programs: &'a Programs,
     pub(super) layout: &'a Layout,
     pub(super) contents: &'a Contents,
+    pub(super) addresses: &'a Addresses,
 }
 
 impl Drafter<'_> {
-    /// The mock's pod, on `node`, and which ports of its container are which listener.
-    pub(super) fn mock(
-        &self,
-        node: &NodeName,
-    ) -> Result<(Blueprint, BTreeMap<u16, Listener>), Failure> {
-        let mock = self.rendered.mock();
-        let program = program(self.programs, Role::Mock);
-        let template = &mock.deployment.spec.template;
-        let mut draft = self.draft(template, &mock.container, node, program, Vec::new())?;
-        let ports = draft.launch.take_any_ports();
-        let blueprint = draft.finish(Role::Mock, &Ports::Mock(ports.clone()));
-        Ok((blueprint, ports))
+    /// The mock's pod, on `node`.
+    pub(super) fn mock(&self, node: &NodeName) -> Result<Blueprint, Failure> {
+        let template = &self.rendered.mock().deployment.spec.template;
+        let container = self.rendered.mock_container();
+        self.draft(Role::Mock, template, container, node)
     }
 
-    /// The agent's pod on `node`, which reaches the mock by `services`.
-    pub(super) fn agent(
+    /// The agent's pod on `node`.
+    pub(super) fn agent(&self, node: &NodeName) -> Result<Blueprint, Failure> {
+        let template = &self.rendered.agent().daemon_set.spec.template;
+        let container = self.rendered.agent_container();
+        self.draft(Role::Agent, template, container, node)
+    }
+
+    fn draft(
         &self,
+        role: Role,
+        template: &PodTemplateSpec,
+        container: Option<&Container>,
         node: &NodeName,
-        services: Vec<ServicePort>,
     ) -> Result<Blueprint, Failure> {
-        let agent = self.rendered.agent();
-        let program = program(self.programs, Role::Agent);
-        let template = &agent.daemon_set.spec.template;
-        let mut draft = self.draft(template, &agent.container, node, program, services)?;
-        draft
-            .launch
-            .default_variable(Listener::AgentHealth.variable(), "127.0.0.1:0");
-        Ok(draft.finish(Role::Agent, &Ports::Agent))
-    }
-
-    /// The ports of the mock's Service, each with the listener behind it.
-    pub(super) fn services(
-        &self,
-        ports: &BTreeMap<u16, Listener>,
-        listeners: Option<&Listeners>,
-    ) -> Vec<ServicePort> {
-        let mock = self.rendered.mock();
-        let container = container_of(&mock.deployment.spec.template, &mock.container);
-        let name = mock.service.metadata.name.clone().unwrap_or_default();
-        let spec = mock.service.spec.clone().unwrap_or_default();
-        let behind = Ports::Mock(ports.clone());
-        let service_ports = spec.ports.unwrap_or_default().into_iter();
-        let mapped = service_ports.filter_map(|port| {
-            let target = port.target_port.unwrap_or(IntOrString::Int(port.port));
-            let listener = behind.listener(&target, container?)?;
-            let address = listeners.map_or(Some(NOWHERE), |all| all.get(&listener).copied());
-            Some(ServicePort {
-                service: name.clone(),
-                namespace: self.rendered.namespace().to_owned(),
-                port: u16::try_from(port.port).ok()?,
-                listener: address?,
-            })
-        });
-        mapped.collect()
-    }
-
-    fn draft<'t>(
-        &self,
-        template: &'t PodTemplateSpec,
-        container: &str,
-        node: &NodeName,
-        program: Program,
-        services: Vec<ServicePort>,
-    ) -> Result<Draft<'t>, Failure> {
-        let missing = || failure::container(format!("it has no container `{container}`"));
+        let missing = || failure::container("it has no such container");
         let spec = template.spec.as_ref().ok_or_else(missing)?;
-        let container = container_of(template, container).ok_or_else(missing)?;
-        let facts = facts(template, spec, container, node, self.rendered.namespace());
+        let container = container.ok_or_else(missing)?;
+        let address = match role {
+            Role::Agent => self.addresses.of(node),
+            Role::Mock => self.addresses.mock(),
+        };
+        let namespace = self.rendered.namespace();
+        let facts = facts(template, spec, container, node, namespace, address);
         let pod = self.layout.pod(node, &facts.name);
         let host = self.layout.host(node);
         let mut folders = volumes::plan(spec, &facts, self.contents, (&host, &pod))?;
-        let mut mapping = Mapping::new(services);
-        volumes::mount(container, &mut folders, &mut mapping);
-        let environment = environment::resolve(container, &facts, self.contents)?;
-        let launch = Launch::new(program, container, environment, &mapping, &pod);
-        Ok(Draft {
-            spec,
-            container,
-            log: self.layout.log(&facts.name),
-            facts,
+        let mounts = volumes::mounts(container, &mut folders);
+        let mut environment = environment::resolve(container, &facts, self.contents)?;
+        let (program, first) = program(self.programs, role);
+        let arguments = arguments(container, &environment, address);
+        environment
+            .entry("HOSTNAME".to_owned())
+            .or_insert_with(|| node.to_string());
+        if role == Role::Agent {
+            let port = probe::port(container).unwrap_or(DEFAULT_HEALTH_PORT);
+            let health = SocketAddr::new(address, port).to_string();
+            environment
+                .entry(HEALTH_ADDRESS.to_owned())
+                .or_insert(health);
+        }
+        let security = container.security_context.as_ref();
+        let grace = spec.termination_grace_period_seconds;
+        let grace = grace.and_then(|seconds| u64::try_from(seconds).ok());
+        Ok(Blueprint {
+            role,
             node: node.clone(),
+            sandbox: Sandbox {
+                host_name: node.to_string(),
+                files: self.files(node),
+                mounts,
+                root: pod.join("root"),
+                read_only: security.and_then(|context| context.read_only_root_filesystem)
+                    == Some(true),
+                program,
+                arguments: first.into_iter().chain(arguments).collect(),
+                folder: container.working_dir.as_deref().unwrap_or("/").into(),
+            },
+            environment,
             folders: folders.into_values().collect(),
-            mapping,
-            launch,
+            probes: Probes::of(container, address),
+            grace: grace.map_or(DEFAULT_GRACE, Duration::from_secs),
+            log: self.layout.log(&facts.name),
+            name: facts.name,
+            uid: facts.uid,
+            left_out: left_out(spec, container),
         })
+    }
+
+    /// The files that every pod on `node` has of its own.
+    fn files(&self, node: &NodeName) -> BTreeMap<PathBuf, String> {
+        const NAME_SERVERS: &str = "/etc/resolv.conf";
+        let hosts = self.addresses.hosts(node, self.rendered.namespace());
+        let mut files = BTreeMap::from([
+            ("/etc/hosts".into(), hosts),
+            ("/etc/hostname".into(), format!("{node}\n")),
+        ]);
+        // On the host, it may be a link to what a pod doesn't see.
+        let name_servers = fs::read_to_string(NAME_SERVERS).ok();
+        files.extend(name_servers.map(|text| (NAME_SERVERS.into(), text)));
+        files
     }
 }
 
-/// A pod whose role is not decided yet.
-struct Draft<'t> {
-    spec: &'t PodSpec,
-    container: &'t Container,
-    facts: PodFacts,
-    node: NodeName,
-    folders: Vec<Folder>,
-    mapping: Mapping,
-    launch: Launch,
-    log: PathBuf,
+/// The arguments of a container. A command replaces the image's: its first word is the program that we have another path for.
+fn arguments(container: &Container, environment: &Environment, address: IpAddr) -> Vec<String> {
+    let command = container.command.iter().flatten().skip(1);
+    let all = command.chain(container.args.iter().flatten());
+    all.map(|argument| listening(&expand(argument, environment), address))
+        .collect()
 }
 
-impl Draft<'_> {
-    fn finish(self, role: Role, ports: &Ports) -> Blueprint {
-        let grace = self.spec.termination_grace_period_seconds;
-        let grace = grace.and_then(|seconds| u64::try_from(seconds).ok());
-        Blueprint {
-            role,
-            node: self.node,
-            name: self.facts.name,
-            uid: self.facts.uid,
-            probes: Probes::of(self.container, ports),
-            grace: grace.map_or(DEFAULT_GRACE, Duration::from_secs),
-            left_out: left_out(self.spec, self.container),
-            launch: self.launch,
-            folders: self.folders,
-            mapping: self.mapping,
-            log: self.log,
-        }
+/// An argument that says to listen at a port of every address says to listen at `address`: pods share the host's network.
+fn listening(argument: &str, address: IpAddr) -> String {
+    let (option, value) = match argument.split_once('=') {
+        Some((option, value)) if option.starts_with('-') => (Some(option), value),
+        _ => (None, argument),
+    };
+    let port = value
+        .rsplit_once(':')
+        .filter(|(host, _)| EVERYWHERE.contains(host));
+    let port: Option<u16> = port.and_then(|(_, port)| port.parse().ok());
+    match (option, port) {
+        (_, None) => argument.to_owned(),
+        (None, Some(port)) => SocketAddr::new(address, port).to_string(),
+        (Some(option), Some(port)) => format!("{option}={}", SocketAddr::new(address, port)),
     }
 }
 
@@ -181,17 +179,13 @@ fn left_out(spec: &PodSpec, container: &Container) -> Vec<String> {
         .collect()
 }
 
-fn container_of<'t>(template: &'t PodTemplateSpec, name: &str) -> Option<&'t Container> {
-    let containers = &template.spec.as_ref()?.containers;
-    containers.iter().find(|container| container.name == name)
-}
-
 fn facts(
     template: &PodTemplateSpec,
     spec: &PodSpec,
     container: &Container,
     node: &NodeName,
     namespace: &str,
+    address: IpAddr,
 ) -> PodFacts {
     let metadata = template.metadata.clone().unwrap_or_default();
     let uid = format!("{:032x}", rand::random::<u128>());
@@ -200,6 +194,7 @@ fn facts(
         namespace: namespace.to_owned(),
         uid,
         node: node.to_string(),
+        address: address.to_string(),
         account: spec
             .service_account_name
             .clone()
@@ -209,20 +204,36 @@ fn facts(
     }
 }
 
-/// The program of a role: the one that the file names, or the runner's own binary in that role.
-pub(super) fn program(programs: &Programs, role: Role) -> Program {
+/// The program of a role, and its first arguments: the one that the file names, or the runner's own binary in that role.
+pub(super) fn program(programs: &Programs, role: Role) -> (PathBuf, Option<String>) {
     let (own, word) = match role {
         Role::Agent => (&programs.agent, "agent"),
         Role::Mock => (&programs.mock, "mockapi"),
     };
     match own {
-        Some(path) => Program {
-            path: path.clone(),
-            first: Vec::new(),
-        },
-        None => Program {
-            path: programs.runner.clone(),
-            first: vec![word.to_owned()],
-        },
+        Some(path) => (path.clone(), None),
+        None => (programs.runner.clone(), Some(word.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_every_address_is_one_of_the_pods_own() {
+        let address = IpAddr::from([127, 1, 0, 1]);
+        for (argument, expected) in [
+            (":80", "127.1.0.1:80"),
+            ("--addr=:80", "--addr=127.1.0.1:80"),
+            ("-addr=0.0.0.0:80", "-addr=127.1.0.1:80"),
+            ("[::]:80", "127.1.0.1:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("a=:80", "a=:80"),
+            (":name", ":name"),
+            ("--config", "--config"),
+        ] {
+            assert_eq!(listening(argument, address), expected);
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::announce::Listeners;
 use crate::cluster::NodeName;
 
 /// What a pod is there for.
@@ -73,7 +72,6 @@ pub(super) struct PodStatus {
     pub(super) restarts: u32,
     /// Its process id, while it runs.
     pub(super) process: Option<u32>,
-    pub(super) listeners: Listeners,
     /// How its process ended for the last time.
     pub(super) last_end: Option<PodEnd>,
     /// Whether its process has a liveness probe that has not run yet.

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::announce::Listener;
 use super::board::{Board, PodStatus, Pods, Role, current};
 use super::controller::Controller;
 use super::failure::{self, row};
+use super::isolation::Isolation;
 use super::lives::{self, Lives};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
@@ -39,9 +39,10 @@ impl LocalCluster {
         plan: Arc<CellPlan>,
         programs: Arc<Programs>,
         starts: Arc<Semaphore>,
+        isolation: Arc<Isolation>,
     ) -> Self {
         Self {
-            controller: Arc::new(Controller::new(plan, programs, starts)),
+            controller: Arc::new(Controller::new(plan, programs, starts, isolation)),
             forward: Mutex::new(None),
             lives: OnceLock::new(),
         }
@@ -118,16 +119,13 @@ impl LocalCluster {
     }
 }
 
-/// Connects to the mock wherever it listens now.
-struct MockConnect(Board);
+/// Connects to the mock.
+struct MockConnect(Arc<Controller>);
 
 #[async_trait]
 impl Connect for MockConnect {
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let address = self.0.look(|pods| {
-            let (_, mock) = current(pods, Role::Mock).next()?;
-            mock.listeners.get(&Listener::MockHttp).copied()
-        });
+        let address = self.0.mock_address();
         let address = address.ok_or(io::ErrorKind::ConnectionRefused)?;
         Ok(Box::new(TcpStream::connect(address).await?))
     }
@@ -244,7 +242,7 @@ impl Cluster for LocalCluster {
         }
         let listener = self.controller.plan.take_listener();
         let listener = listener.ok_or_else(|| unforwarded("no port is held for it"))?;
-        let connect = Arc::new(MockConnect(self.board().clone()));
+        let connect = Arc::new(MockConnect(Arc::clone(&self.controller)));
         let forward =
             Forward::start(listener, connect).map_err(|error| unforwarded(chain(&error)))?;
         let address = forward.address();
@@ -259,9 +257,9 @@ impl Cluster for LocalCluster {
 
     fn facts(&self) -> CellFacts {
         let command = |role| {
-            let program = blueprint::program(&self.controller.programs, role);
-            let path = std::iter::once(program.path.display().to_string());
-            path.chain(program.first).collect::<Vec<_>>().join(" ")
+            let (path, first) = blueprint::program(&self.controller.programs, role);
+            let path = std::iter::once(path.display().to_string());
+            path.chain(first).collect::<Vec<_>>().join(" ")
         };
         let nodes = &self.controller.nodes;
         CellFacts {

@@ -2,16 +2,17 @@
 //!
 //! Its work goes on behind the phases' futures, which may be dropped at any point.
 
-use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
-use super::announce::{Listener, Listeners};
-use super::blueprint::{Blueprint, Drafter};
-use super::board::{Board, PodStatus, Pods, Role, current};
+use super::addresses::Addresses;
+use super::blueprint::Drafter;
+use super::board::{Board, PodStatus, Pods};
 use super::contents::Contents;
+use super::isolation::Isolation;
 use super::judge::Verdict;
 use super::kubelet::Kubelet;
 use super::layout::Layout;
@@ -30,8 +31,8 @@ pub(super) struct Controller {
     pub(super) kubelet: Kubelet,
     pub(super) steps: StepLog,
     contents: Contents,
-    /// Which of the mock's container ports is which listener; known once the objects were accepted.
-    mock_ports: OnceLock<BTreeMap<u16, Listener>>,
+    /// Known once the objects were accepted.
+    addresses: OnceLock<Addresses>,
 }
 
 impl Controller {
@@ -39,6 +40,7 @@ impl Controller {
         plan: Arc<CellPlan>,
         programs: Arc<Programs>,
         starts: Arc<Semaphore>,
+        isolation: Arc<Isolation>,
     ) -> Self {
         let layout = Layout::new(plan.runtime.clone());
         Self {
@@ -51,8 +53,9 @@ impl Controller {
                 plan.mark.clone(),
                 plan.cell.variant.expect.restarts,
                 layout.clone(),
+                isolation,
             ),
-            mock_ports: OnceLock::new(),
+            addresses: OnceLock::new(),
             programs,
             layout,
             plan,
@@ -64,24 +67,32 @@ impl Controller {
     }
 
     /// Takes the objects in: every pod with a node to go to and a description that can be carried out.
-    /// Then starts the mock, and an agent on every node as soon as the mock listens.
+    /// Then starts the mock, and an agent on every node as soon as the mock is ready.
     pub(super) fn apply(self: &Arc<Self>) -> Result<(), Failure> {
         self.place_every_agent()?;
-        let (mock, ports) = self.drafter().mock(self.control_plane())?;
-        self.mock_ports.get_or_init(|| ports);
+        let addresses = Addresses::take(&self.plan.rendered, &self.nodes)?;
+        let addresses = self.addresses.get_or_init(|| addresses);
+        let drafter = self.drafter(addresses);
+        let mock = drafter.mock(self.control_plane())?;
         // On paper only: what can't be described must fail here, and not behind the phases.
-        self.agent(self.control_plane(), None)?;
+        drafter.agent(self.control_plane())?;
         let name = mock.name.clone();
         self.kubelet.start(mock);
         let controller = Arc::clone(self);
         self.kubelet.control(async move {
-            let listening = controller.mock_listens(&name);
-            let listeners = controller.steps.measure("mock listens", listening).await;
+            let is_ready = |pods: &Pods| pods.get(&name)?.ready.then_some(());
+            let ready = controller.board().wait(is_ready);
+            controller.steps.measure("mock ready", ready).await;
             for node in &controller.nodes {
-                controller.start_agent(node, &listeners);
+                controller.start_agent(node);
             }
         });
         Ok(())
+    }
+
+    /// Where the runner reaches the mock; none before the objects were accepted.
+    pub(super) fn mock_address(&self) -> Option<SocketAddr> {
+        Some(self.addresses.get()?.test())
     }
 
     /// Deletes a pod; the next one starts when its process has ended, whether or not anybody still waits.
@@ -95,11 +106,7 @@ impl Controller {
                 (!is_current).then_some(())
             };
             board.wait(gone).await;
-            let listeners = board.look(|pods| {
-                let mock = current(pods, Role::Mock).next();
-                mock.map(|(_, mock)| mock.listeners.clone())
-            });
-            controller.start_agent(&node, &listeners.unwrap_or_default());
+            controller.start_agent(&node);
         });
     }
 
@@ -141,36 +148,24 @@ impl Controller {
         &self.nodes[0]
     }
 
-    fn drafter(&self) -> Drafter<'_> {
+    fn drafter<'a>(&'a self, addresses: &'a Addresses) -> Drafter<'a> {
         Drafter {
             rendered: &self.plan.rendered,
             programs: &self.programs,
             layout: &self.layout,
             contents: &self.contents,
+            addresses,
         }
     }
 
-    /// The agent's pod for `node`; without the mock's listeners it is good for nothing but being looked at.
-    fn agent(&self, node: &NodeName, listeners: Option<&Listeners>) -> Result<Blueprint, Failure> {
-        let drafter = self.drafter();
-        let ports = self.mock_ports.get().cloned().unwrap_or_default();
-        drafter.agent(node, drafter.services(&ports, listeners))
-    }
-
-    fn start_agent(&self, node: &NodeName, listeners: &Listeners) {
-        match self.agent(node, Some(listeners)) {
+    fn start_agent(&self, node: &NodeName) {
+        let Some(addresses) = self.addresses.get() else {
+            return;
+        };
+        match self.drafter(addresses).agent(node) {
             Ok(agent) => self.kubelet.start(agent),
             // One like it was described before; the node's agent will be missed where agents are counted.
             Err(failure) => tracing::error!(%node, %failure, "failed to describe an agent's pod"),
         }
-    }
-
-    async fn mock_listens(&self, pod: &str) -> Listeners {
-        let expected = self.mock_ports.get().map_or(0, BTreeMap::len);
-        let listening = |pods: &Pods| {
-            let listeners = &pods.get(pod)?.listeners;
-            (listeners.len() >= expected).then(|| listeners.clone())
-        };
-        self.board().wait(listening).await
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn daemon_set(rendered: &Rendered, pods: &Pods) -> Diagnostic {
         .count();
     let agent = rendered.agent();
     let mut text = format!(
-        "Name:       {}\nNamespace:  {}\nContainer:  {}\nProvider:   local (processes; limits, capabilities and read-only file systems are not enforced)\nPods:       {current} current / {ready} ready\nEvents:\n",
+        "Name:       {}\nNamespace:  {}\nContainer:  {}\nProvider:   local (processes; limits are not enforced)\nPods:       {current} current / {ready} ready\nEvents:\n",
         agent
             .daemon_set
             .metadata

@@ -15,6 +15,7 @@ pub(super) struct PodFacts {
     pub(super) namespace: String,
     pub(super) uid: String,
     pub(super) node: String,
+    pub(super) address: String,
     pub(super) account: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
@@ -122,9 +123,7 @@ pub(super) fn field_of(field: &ObjectFieldSelector, pod: &PodFacts) -> Result<St
         "metadata.uid" => &pod.uid,
         "spec.nodeName" => &pod.node,
         "spec.serviceAccountName" => &pod.account,
-        "status.hostIP" | "status.podIP" | "status.hostIPs" | "status.podIPs" => {
-            return Ok("127.0.0.1".to_owned());
-        }
+        "status.hostIP" | "status.podIP" | "status.hostIPs" | "status.podIPs" => &pod.address,
         _ => return Err(failure::container(format!("`{path}` is no field of a pod"))),
     };
     Ok(value.clone())

@@ -14,13 +14,8 @@ pub(super) fn mock_available(pods: &Pods) -> Verdict {
     if mock.is_lost() {
         return Some(Err(mock_failed(mock)));
     }
-    let rows = || {
-        let listeners = mock.listeners.iter();
-        listeners
-            .map(|(listener, address)| row(listener.variable(), "listening", address, true))
-            .collect()
-    };
-    mock.ready.then(|| Ok(rows()))
+    mock.ready
+        .then(|| Ok(vec![row("mock", "ready", "ready", true)]))
 }
 
 /// What it is when the mock's time is over.

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::blueprint::Blueprint;
 use super::board::{Board, PodStatus, Role, State};
+use super::isolation::Isolation;
 use super::layout::Layout;
 use super::{logs, pod};
 use crate::deadline::{Deadline, RunClock};
@@ -25,6 +26,7 @@ pub(super) struct Kubelet {
     pub(super) mark: String,
     /// Ends of an agent's process that the matrix file allows.
     pub(super) allowed_restarts: u32,
+    pub(super) isolation: Arc<Isolation>,
     layout: Layout,
     tasks: Arc<Roles<TaskTracker>>,
     all: Arc<Roles<CancellationToken>>,
@@ -54,6 +56,7 @@ impl Kubelet {
         mark: String,
         allowed_restarts: u32,
         layout: Layout,
+        isolation: Arc<Isolation>,
     ) -> Self {
         Self {
             clock,
@@ -61,6 +64,7 @@ impl Kubelet {
             starts,
             mark,
             allowed_restarts,
+            isolation,
             layout,
             tasks: Arc::default(),
             all: Arc::default(),
@@ -135,7 +139,6 @@ fn status_of(blueprint: &Blueprint) -> PodStatus {
         ready: false,
         restarts: 0,
         process: None,
-        listeners: super::announce::Listeners::new(),
         last_end: None,
         unprobed: blueprint.probes.has_liveness(),
         sick: None,

@@ -1,9 +1,9 @@
-//! The embedded provider: the rendered manifests, run as plain processes. A node is a folder, a pod is a process.
+//! The embedded provider: the rendered manifests, run as processes. A node is a folder, a pod is a process in a sandbox.
 //!
 //! No Kubernetes is exercised and none is imitated: what a manifest says of environment, arguments, mounts, Services and
 //! probes is carried out, everything else is checked by the same code that renders it and left at that.
 
-mod announce;
+mod addresses;
 mod blueprint;
 mod board;
 mod cluster;
@@ -13,25 +13,22 @@ mod destroy;
 mod diagnostics;
 mod environment;
 mod failure;
+mod isolation;
 mod judge;
 mod kubelet;
-mod launch;
 mod layout;
 mod lives;
 mod logs;
-mod mapping;
 mod pod;
 mod preflight;
 mod probe;
 mod scheduling;
-#[cfg(test)]
-mod tests;
 mod volumes;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::{CellPlan, Cluster, ImageNames, Programs, Provider, Survey};
 use crate::deadline::Deadline;
@@ -42,6 +39,7 @@ use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase, ProviderChoice};
 
 use cluster::LocalCluster;
+use isolation::Isolation;
 
 /// Nodes beyond the first that weigh as much as a cell of one.
 const NODES_PER_SLOT: usize = 8;
@@ -51,6 +49,8 @@ pub struct LocalProvider {
     programs: Arc<Programs>,
     /// How many processes may be starting at once, over all cells: a start is all CPU.
     starts: Arc<Semaphore>,
+    /// Found out once.
+    isolation: OnceCell<Arc<Isolation>>,
 }
 
 impl LocalProvider {
@@ -59,7 +59,13 @@ impl LocalProvider {
         Self {
             programs: Arc::new(programs),
             starts: Arc::new(Semaphore::new(machine::cpus() * 2)),
+            isolation: OnceCell::new(),
         }
+    }
+
+    async fn isolation(&self) -> Arc<Isolation> {
+        let find = async || Arc::new(Isolation::find(&self.programs.runner).await);
+        Arc::clone(self.isolation.get_or_init(find).await)
     }
 }
 
@@ -101,7 +107,8 @@ impl Provider for LocalProvider {
     }
 
     async fn preflight(&self, cells: &[Cell], _deadline: &Deadline) -> Result<Survey, Failure> {
-        Ok(preflight::examine(&self.programs, cells)?.into())
+        let isolation = self.isolation().await;
+        preflight::examine(&self.programs, &isolation, cells)
     }
 
     /// Agents wait more than they work.
@@ -117,7 +124,8 @@ impl Provider for LocalProvider {
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
         let programs = Arc::clone(&self.programs);
         let starts = Arc::clone(&self.starts);
-        Arc::new(LocalCluster::new(plan, programs, starts))
+        let isolation = self.isolation().await;
+        Arc::new(LocalCluster::new(plan, programs, starts, isolation))
     }
 
     /// They have nothing in common.

@@ -6,21 +6,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustix::process::Signal;
 use std::os::unix::process::ExitStatusExt;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::ChildStdout;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::announce::{Listener, Listeners};
 use super::blueprint::Blueprint;
 use super::board::{PodEnd, Role, State};
 use super::kubelet::Kubelet;
 use super::probe::{Finding, Stop, Watch};
-use super::{logs, volumes};
+use super::{isolation, logs, volumes};
 use crate::error::chain;
-use crate::machine::private_folder;
 use crate::machine::process::Group;
 
 /// After so many ends of its process an agent is given up.
@@ -30,10 +25,8 @@ const MOCK_CRASHES: u32 = 1;
 /// The first pause before a process is started again; each further one is twice as long.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
-/// A process that has not said by then where it listens does not keep others from starting.
+/// A process that doesn't listen by then does not keep others from starting.
 const START_SHARE: Duration = Duration::from_secs(1);
-/// What an ended process has printed is read for so long: a process of its own could hold the pipe for ever.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How an attempt to run the process ended.
 enum End {
@@ -98,7 +91,6 @@ fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) -> St
             at: Timestamp::now(),
             how: reason.clone(),
         });
-        status.listeners.clear();
         status.warn("BackOff", reason);
     });
     state
@@ -109,30 +101,47 @@ async fn once(kubelet: &Kubelet, pod: &Blueprint, deleted: &CancellationToken) -
     let Some(share) = deleted.run_until_cancelled(kubelet.starts.acquire()).await else {
         return End::Deleted;
     };
-    let process = match start(kubelet, pod) {
-        Ok(process) => process,
+    let mut group = match start(kubelet, pod) {
+        Ok(group) => group,
         Err(reason) => return End::Lost(reason),
     };
-    let Process {
-        mut group,
-        output,
-        listeners,
-    } = process;
+    let entering = isolation::enter(group.child(), &pod.sandbox);
+    let end = match deleted.run_until_cancelled(entering).await {
+        None => End::Deleted,
+        Some(Err(reason)) => End::Lost(reason),
+        Some(Ok(())) => watched(kubelet, pod, deleted, &mut group, share).await,
+    };
+    let grace = kubelet.clock.deadline(pod.grace);
+    if let Err(error) = group.terminate(&grace).await {
+        tracing::debug!(pod = pod.name, %error, "failed to follow a process to its end");
+    }
+    end
+}
+
+/// Stays with a running process until it ends or has to end.
+async fn watched<T>(
+    kubelet: &Kubelet,
+    pod: &Blueprint,
+    deleted: &CancellationToken,
+    group: &mut Group,
+    share: Result<SemaphorePermit<'_>, T>,
+) -> End {
+    let listens = Notify::new();
     let watch = Watch {
         probes: &pod.probes,
-        listeners: listeners.clone(),
+        listens: &listens,
         started: Instant::now(),
     };
     let say = |finding| said(kubelet, pod, finding);
     let starting = async {
-        let mut listeners = listeners.clone();
-        let announced = listeners.wait_for(|listeners| !listeners.is_empty());
-        // Announced, ended or late: in each case others may start.
-        drop(kubelet.clock.deadline(START_SHARE).run(announced).await);
+        let listening = listens.notified();
+        // Listening, ended or late: in each case others may start.
+        let deadline = kubelet.clock.deadline(START_SHARE);
+        deadline.run(listening).await.unwrap_or_default();
         drop(share);
         std::future::pending::<std::convert::Infallible>().await
     };
-    let end = tokio::select! {
+    tokio::select! {
         biased;
         status = group.wait() => End::Crashed(match status {
             Ok(status) => in_words(status),
@@ -144,38 +153,17 @@ async fn once(kubelet: &Kubelet, pod: &Blueprint, deleted: &CancellationToken) -
             Stop::Blind(reason) => End::Lost(reason),
         },
         never = starting => match never {},
-    };
-    let grace = kubelet.clock.deadline(pod.grace);
-    if let Err(error) = group.terminate(&grace).await {
-        tracing::debug!(pod = pod.name, %error, "failed to follow a process to its end");
     }
-    finish_output(kubelet, output).await;
-    end
-}
-
-/// A process, and what it says.
-struct Process {
-    group: Group,
-    output: JoinHandle<()>,
-    listeners: watch::Receiver<Listeners>,
 }
 
 /// Makes the pod's folders and starts its process.
-fn start(kubelet: &Kubelet, pod: &Blueprint) -> Result<Process, String> {
-    let log =
-        prepare(pod).map_err(|error| format!("failed to create its folders: {}", chain(&error)))?;
+fn start(kubelet: &Kubelet, pod: &Blueprint) -> Result<Group, String> {
+    let unmade = |error| format!("failed to create its folders: {}", chain(&error));
+    volumes::write(&pod.folders).map_err(unmade)?;
+    let log = logs::open(&pod.log).map_err(unmade)?;
     let length = log.metadata().map_or(0, |metadata| metadata.len());
-    let mut command = pod.launch.command(log, &kubelet.mark);
-    let mut group = Group::spawn(&mut command).map_err(|error| chain(&error))?;
-    let (announce, listeners) = watch::channel(Listeners::new());
-    let stdout = group.child().stdout.take();
-    let output = tokio::spawn(follow(
-        kubelet.clone(),
-        pod.name.clone(),
-        pod.log.clone(),
-        stdout,
-        announce,
-    ));
+    let command = kubelet.isolation.command(pod, log, &kubelet.mark);
+    let group = Group::spawn(&mut command.map_err(unmade)?).map_err(|error| chain(&error))?;
     kubelet.board.update(&pod.name, |status| {
         status.state = State::Running;
         status.starts.push(length);
@@ -185,61 +173,7 @@ fn start(kubelet: &Kubelet, pod: &Blueprint) -> Result<Process, String> {
             format!("process {}", group.id().unwrap_or_default()),
         );
     });
-    Ok(Process {
-        group,
-        output,
-        listeners,
-    })
-}
-
-fn prepare(pod: &Blueprint) -> std::io::Result<std::fs::File> {
-    private_folder(pod.launch.folder())?;
-    volumes::write(&pod.folders, &pod.mapping)?;
-    logs::open(&pod.log)
-}
-
-/// Appends what the process prints to its log, and notes where it says that it listens.
-async fn follow(
-    kubelet: Kubelet,
-    pod: String,
-    log: std::path::PathBuf,
-    stdout: Option<ChildStdout>,
-    announce: watch::Sender<Listeners>,
-) {
-    let (Some(stdout), Ok(log)) = (stdout, logs::open(&log)) else {
-        return;
-    };
-    let mut log = tokio::fs::File::from_std(log);
-    let mut lines = BufReader::new(stdout);
-    let mut line = Vec::new();
-    while lines
-        .read_until(b'\n', &mut line)
-        .await
-        .is_ok_and(|read| read > 0)
-    {
-        if let Some((listener, address)) = Listener::announced(&String::from_utf8_lossy(&line)) {
-            kubelet.board.update(&pod, |status| {
-                status.listeners.insert(listener, address);
-            });
-            announce.send_modify(|listeners| {
-                listeners.insert(listener, address);
-            });
-        }
-        if let Err(error) = log.write_all(&line).await {
-            tracing::debug!(pod, %error, "failed to write a log");
-        }
-        line.clear();
-    }
-    if let Err(error) = log.flush().await {
-        tracing::debug!(pod, %error, "failed to write a log");
-    }
-}
-
-async fn finish_output(kubelet: &Kubelet, mut output: JoinHandle<()>) {
-    let read = kubelet.clock.deadline(LAST_WORDS).run(&mut output).await;
-    if read.is_err() {
-        output.abort();
-    }
+    Ok(group)
 }
 
 fn said(kubelet: &Kubelet, pod: &Blueprint, finding: Finding) {

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::blueprint::program;
 use super::board::Role;
 use super::failure::row;
-use crate::cluster::Programs;
+use super::isolation::Isolation;
+use crate::cluster::{Programs, Survey};
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::{open_files, probe};
 use crate::matrix::Cell;
@@ -19,19 +20,52 @@ const FILES: u64 = 256;
 pub(super) const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
 
 /// Looks at all of it.
-pub(super) fn examine(programs: &Programs, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
+pub(super) fn examine(
+    programs: &Programs,
+    isolation: &Isolation,
+    cells: &[Cell],
+) -> Result<Survey, Failure> {
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
     let mut evidence = executables(programs)?;
+    let refused = isolation.refused();
+    evidence.push(isolated(programs, refused.as_deref())?);
     evidence.push(open_files(FILES + nodes * FILES_PER_NODE)?);
     evidence.extend(memory(nodes * MEMORY_PER_NODE)?);
-    Ok(evidence)
+    Ok(Survey {
+        evidence,
+        notices: refused.into_iter().collect(),
+        ..Survey::default()
+    })
+}
+
+/// Only programs of this repository may run without isolation: another one could write to the host.
+fn isolated(programs: &Programs, refused: Option<&str>) -> Result<Evidence, Failure> {
+    let row = |seen| row("isolation of pods", "namespaces", seen, true);
+    let Some(refused) = refused else {
+        return Ok(row("namespaces"));
+    };
+    let own = [
+        ("agent", programs.agent.as_ref()),
+        ("mock", programs.mock.as_ref()),
+    ];
+    match own.into_iter().find_map(|(role, path)| Some((role, path?))) {
+        None => Ok(row("none: the programs are the runner's own")),
+        Some((role, path)) => {
+            let path = path.display();
+            let message = format!(
+                "{path} (`[images.{role}] binary`) is not started, because it could write to the host: {refused}"
+            );
+            Err(Failure::new(Symptom::ProcessFailed, message)
+                .with_remedy("permit namespaces, or run the cells with `--provider kind`"))
+        }
+    }
 }
 
 /// Both programs, each as a row.
 pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure> {
     [Role::Agent, Role::Mock]
         .map(|role| {
-            let path = program(programs, role).path;
+            let (path, _) = program(programs, role);
             let subject = format!("program of {}", role.name());
             if is_executable(&path) {
                 return Ok(row(subject, "an executable file", &path.display(), true));

@@ -1,8 +1,8 @@
 //! Probes, really called, by the rules of the kubelet: delays, periods, thresholds, and nothing before the start is over.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{self, Container};
@@ -10,11 +10,13 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rustix::io::Errno;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
-use super::announce::{Listener, Listeners};
 use crate::error::chain;
+
+/// The shortest and the longest pause before a process that has started is asked again whether it listens.
+const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
 
 /// A container's probes.
 #[derive(Clone, Debug, Default)]
@@ -39,40 +41,40 @@ struct Probe {
 enum Action {
     /// Asked in plain HTTP; the whole request, but for the line that names the host.
     Http {
-        listener: Option<Listener>,
+        address: Option<SocketAddr>,
         path: String,
         headers: String,
     },
     /// Connected to; for HTTPS as well, whose certificate no kubelet checks either.
-    Tcp { listener: Option<Listener> },
+    Tcp { address: Option<SocketAddr> },
     /// What only a container runtime can do; taken as passed.
     Unavailable,
 }
 
-/// Which listener of a process is behind a port of its container.
-pub(super) enum Ports {
-    /// Every port is the agent's health.
-    Agent,
-    /// By number.
-    Mock(BTreeMap<u16, Listener>),
-}
-
-impl Ports {
-    /// The listener behind a port, by number or by name.
-    pub(super) fn listener(&self, port: &IntOrString, container: &Container) -> Option<Listener> {
-        let number = match port {
-            IntOrString::Int(number) => Some(*number),
-            IntOrString::String(name) => {
-                let mut ports = container.ports.iter().flatten();
-                let named = ports.find(|there| there.name.as_ref() == Some(name));
-                named.map(|there| there.container_port)
-            }
-        };
-        match self {
-            Self::Agent => Some(Listener::AgentHealth),
-            Self::Mock(ports) => ports.get(&u16::try_from(number?).ok()?).copied(),
+/// The number of a container's port, which may have a name.
+pub(super) fn number(port: &IntOrString, container: &Container) -> Option<i32> {
+    match port {
+        IntOrString::Int(number) => Some(*number),
+        IntOrString::String(name) => {
+            let mut ports = container.ports.iter().flatten();
+            let named = ports.find(|there| there.name.as_ref() == Some(name));
+            named.map(|there| there.container_port)
         }
     }
+}
+
+/// The port that the probes of a container ask.
+pub(super) fn port(container: &Container) -> Option<u16> {
+    let probes = [
+        &container.readiness_probe,
+        &container.startup_probe,
+        &container.liveness_probe,
+    ];
+    probes.into_iter().flatten().find_map(|probe| {
+        let http = probe.http_get.as_ref().map(|http| &http.port);
+        let port = http.or_else(|| probe.tcp_socket.as_ref().map(|tcp| &tcp.port))?;
+        u16::try_from(number(port, container)?).ok()
+    })
 }
 
 impl Probes {
@@ -81,11 +83,11 @@ impl Probes {
         self.liveness.is_some()
     }
 
-    /// The probes of `container`, whose ports are `ports`.
-    pub(super) fn of(container: &Container, ports: &Ports) -> Self {
+    /// The probes of `container`, which listens on `address`.
+    pub(super) fn of(container: &Container, address: IpAddr) -> Self {
         let probe = |name, probe: &Option<v1::Probe>| {
             let probe = probe.as_ref()?;
-            Some(Probe::new(name, probe, container, ports))
+            Some(Probe::new(name, probe, container, address))
         };
         Self {
             startup: probe("startup", &container.startup_probe),
@@ -96,7 +98,7 @@ impl Probes {
 }
 
 impl Probe {
-    fn new(name: &'static str, probe: &v1::Probe, container: &Container, ports: &Ports) -> Self {
+    fn new(name: &'static str, probe: &v1::Probe, container: &Container, address: IpAddr) -> Self {
         let seconds = |value: Option<i32>, default: u64| {
             let value = value.and_then(|value| u64::try_from(value).ok());
             Duration::from_secs(value.unwrap_or(default))
@@ -107,7 +109,7 @@ impl Probe {
         };
         Self {
             name,
-            action: Action::new(probe, container, ports),
+            action: Action::new(probe, container, address),
             initial_delay: seconds(probe.initial_delay_seconds, 0),
             period: seconds(probe.period_seconds, 10).max(Duration::from_secs(1)),
             timeout: seconds(probe.timeout_seconds, 1).max(Duration::from_secs(1)),
@@ -118,59 +120,61 @@ impl Probe {
 }
 
 impl Action {
-    fn new(probe: &v1::Probe, container: &Container, ports: &Ports) -> Self {
+    fn new(probe: &v1::Probe, container: &Container, address: IpAddr) -> Self {
+        let address = |port: &IntOrString| {
+            let port = u16::try_from(number(port, container)?).ok()?;
+            Some(SocketAddr::new(address, port))
+        };
         if let Some(http) = &probe.http_get {
-            let listener = ports.listener(&http.port, container);
+            let address = address(&http.port);
             if http.scheme.as_deref() == Some("HTTPS") {
-                return Self::Tcp { listener };
+                return Self::Tcp { address };
             }
             let headers = http.http_headers.iter().flatten();
             let headers = headers.map(|header| format!("{}: {}\r\n", header.name, header.value));
             let path = http.path.as_deref().unwrap_or("/");
             return Self::Http {
-                listener,
+                address,
                 path: format!("/{}", path.trim_start_matches('/')),
                 headers: headers.collect(),
             };
         }
         match &probe.tcp_socket {
             Some(tcp) => Self::Tcp {
-                listener: ports.listener(&tcp.port, container),
+                address: address(&tcp.port),
             },
             None => Self::Unavailable,
         }
     }
 
-    async fn attempt(&self, listeners: &Listeners) -> Result<(), Miss> {
-        let connect = async |listener: Option<Listener>| {
-            let listener = listener.ok_or("the port that it asks is not listened on")?;
-            let address = listeners.get(&listener).copied();
-            let address =
-                address.ok_or_else(|| format!("{} was not announced yet", listener.variable()))?;
-            TcpStream::connect(address).await.map_err(|error| {
+    async fn connect(&self) -> Result<Option<TcpStream>, Miss> {
+        let address = match self {
+            Self::Http { address, .. } | Self::Tcp { address } => address,
+            Self::Unavailable => return Ok(None),
+        };
+        let address = address.ok_or("the container has no port of that name")?;
+        match TcpStream::connect(address).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) => {
                 let reason = format!("{address}: {}", chain(&error));
-                if is_exhaustion(&error) {
+                Err(if is_exhaustion(&error) {
                     Miss::NotMade(reason)
                 } else {
                     Miss::Failed(reason)
-                }
-            })
-        };
-        match self {
-            Self::Http {
-                listener,
-                path,
-                headers,
-            } => {
-                let stream = connect(*listener).await?;
-                let status = get(stream, path, headers).await;
-                match status.map_err(|error| format!("{path}: {}", chain(&error)))? {
-                    200..400 => Ok(()),
-                    status => Err(Miss::Failed(format!("{path} answered {status}"))),
-                }
+                })
             }
-            Self::Tcp { listener } => connect(*listener).await.map(drop),
-            Self::Unavailable => Ok(()),
+        }
+    }
+
+    async fn attempt(&self) -> Result<(), Miss> {
+        let stream = self.connect().await?;
+        let (Self::Http { path, headers, .. }, Some(stream)) = (self, stream) else {
+            return Ok(());
+        };
+        let status = get(stream, path, headers).await;
+        match status.map_err(|error| format!("{path}: {}", chain(&error)))? {
+            200..400 => Ok(()),
+            status => Err(Miss::Failed(format!("{path} answered {status}"))),
         }
     }
 }
@@ -244,7 +248,8 @@ pub(super) enum Stop {
 /// A container under its probes.
 pub(super) struct Watch<'a> {
     pub(super) probes: &'a Probes,
-    pub(super) listeners: watch::Receiver<Listeners>,
+    /// Told when the container listens, or has had the time to.
+    pub(super) listens: &'a Notify,
     /// When the container was started; initial delays count from here.
     pub(super) started: Instant,
 }
@@ -257,6 +262,7 @@ impl Watch<'_> {
     }
 
     async fn probe(&self, say: &(impl Fn(Finding) + Sync)) -> Result<Infallible, Stop> {
+        self.until_listening().await;
         if let Some(startup) = &self.probes.startup {
             self.until_success(startup, say).await?;
         }
@@ -277,21 +283,16 @@ impl Watch<'_> {
         probe: &Probe,
         say: &(impl Fn(Finding) + Sync),
     ) -> Result<(), Stop> {
-        let mut count = Count::default();
-        let mut ticks = self.ticks(probe);
-        loop {
-            ticks.next().await;
-            let outcome = self.attempt(probe).await?;
-            count.add(&outcome);
-            match outcome {
-                Ok(()) if count.successes >= probe.success_threshold => return Ok(()),
-                Err(reason) if count.failures >= probe.failure_threshold => {
-                    return Err(Stop::Kill(reason));
-                }
-                Ok(()) => {}
-                Err(reason) => say(Finding::Missed(reason)),
+        self.repeat(probe, |outcome, met| match (outcome, met) {
+            (Ok(()), true) => Some(Ok(())),
+            (Err(reason), true) => Some(Err(Stop::Kill(reason))),
+            (Ok(()), false) => None,
+            (Err(reason), false) => {
+                say(Finding::Missed(reason));
+                None
             }
-        }
+        })
+        .await
     }
 
     async fn until_failure(
@@ -299,20 +300,18 @@ impl Watch<'_> {
         probe: &Probe,
         say: &(impl Fn(Finding) + Sync),
     ) -> Result<Infallible, Stop> {
-        let mut count = Count::default();
-        let mut ticks = self.ticks(probe);
-        loop {
-            ticks.next().await;
-            let outcome = self.attempt(probe).await?;
-            count.add(&outcome);
-            match outcome {
-                Err(reason) if count.failures >= probe.failure_threshold => {
-                    return Err(Stop::Kill(reason));
-                }
-                Err(reason) => say(Finding::Sick(reason)),
-                Ok(()) => say(Finding::Alive),
+        self.repeat(probe, |outcome, met| match outcome {
+            Err(reason) if met => Some(Err(Stop::Kill(reason))),
+            Err(reason) => {
+                say(Finding::Sick(reason));
+                None
             }
-        }
+            Ok(()) => {
+                say(Finding::Alive);
+                None
+            }
+        })
+        .await
     }
 
     async fn readiness(&self, say: &(impl Fn(Finding) + Sync)) -> Result<Infallible, Stop> {
@@ -320,53 +319,84 @@ impl Watch<'_> {
             say(Finding::Ready);
             return std::future::pending().await;
         };
-        let mut count = Count::default();
         let mut ready = false;
-        let mut ticks = self.ticks(probe);
-        loop {
-            ticks.next().await;
-            let outcome = self.attempt(probe).await?;
-            count.add(&outcome);
+        self.repeat(probe, |outcome, met| {
             match outcome {
-                Ok(()) if !ready && count.successes >= probe.success_threshold => {
+                Ok(()) if met && !ready => {
                     ready = true;
                     say(Finding::Ready);
                 }
-                Err(reason) if ready && count.failures >= probe.failure_threshold => {
+                Err(reason) if met && ready => {
                     ready = false;
                     say(Finding::NotReady(reason));
                 }
                 Ok(()) => {}
                 Err(reason) => say(Finding::Missed(reason)),
             }
+            None
+        })
+        .await
+    }
+
+    /// Attempts `probe` every period until `decide` knows the end: by each outcome, and by whether there were as many in a row as
+    /// the probe takes to change anything.
+    async fn repeat<T>(
+        &self,
+        probe: &Probe,
+        mut decide: impl FnMut(Result<(), String>, bool) -> Option<Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        let (mut successes, mut failures) = (0, 0);
+        let mut ticks = self.ticks(probe);
+        loop {
+            ticks.tick().await;
+            let outcome = self.attempt(probe).await?;
+            (successes, failures) = if outcome.is_ok() {
+                (successes + 1, 0)
+            } else {
+                (0, failures + 1)
+            };
+            let met = successes >= probe.success_threshold || failures >= probe.failure_threshold;
+            if let Some(end) = decide(outcome, met) {
+                return end;
+            }
         }
     }
 
-    fn ticks(&self, probe: &Probe) -> Ticks {
-        let earliest = self.started + probe.initial_delay;
-        let mut listeners = self.listeners.clone();
-        // Without a delay, nothing listens yet: the first attempt would only say so.
-        let is_early = probe.initial_delay.is_zero() && listeners.borrow_and_update().is_empty();
-        let patience = if is_early {
-            probe.period
-        } else {
-            Duration::ZERO
-        };
-        let first = Instant::now().max(earliest) + patience;
+    /// Waits until the container listens, but no longer than one period: a process takes a moment, which is no failure of a probe.
+    async fn until_listening(&self) {
+        let Probes {
+            startup,
+            liveness,
+            readiness,
+        } = self.probes;
+        if let Some(probe) = startup
+            .as_ref()
+            .or(readiness.as_ref())
+            .or(liveness.as_ref())
+        {
+            let earliest = self.started + probe.initial_delay;
+            sleep_until(earliest).await;
+            while let Err(Miss::Failed(_)) = probe.action.connect().await
+                && Instant::now() < earliest + probe.period
+            {
+                // Where hundreds start at once, asking must not keep them from it.
+                sleep((earliest.elapsed() / 8).clamp(PAUSES[0], PAUSES[1])).await;
+            }
+        }
+        self.listens.notify_one();
+    }
+
+    /// Every period, from now or from the end of the initial delay on.
+    fn ticks(&self, probe: &Probe) -> Interval {
+        let first = Instant::now().max(self.started + probe.initial_delay);
         let mut interval = interval_at(first, probe.period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ticks {
-            earliest,
-            interval,
-            listeners,
-        }
+        interval
     }
 
     /// Attempts `probe` once: whether it succeeded, or why not.
     async fn attempt(&self, probe: &Probe) -> Result<Result<(), String>, Stop> {
-        let listeners = self.listeners.borrow().clone();
-        let attempt = probe.action.attempt(&listeners);
-        let outcome = tokio::time::timeout(probe.timeout, attempt).await;
+        let outcome = tokio::time::timeout(probe.timeout, probe.action.attempt()).await;
         let late = || Miss::Failed(format!("no answer in {:?}", probe.timeout));
         let outcome = outcome.unwrap_or_else(|_| Err(late()));
         let named = |reason| format!("{} probe: {reason}", probe.name);
@@ -374,40 +404,6 @@ impl Watch<'_> {
             Ok(()) => Ok(Ok(())),
             Err(Miss::Failed(reason)) => Ok(Err(named(reason))),
             Err(Miss::NotMade(reason)) => Err(Stop::Blind(named(reason))),
-        }
-    }
-}
-
-/// Attempts in a row.
-#[derive(Default)]
-struct Count {
-    successes: u32,
-    failures: u32,
-}
-
-impl Count {
-    fn add(&mut self, outcome: &Result<(), String>) {
-        (self.successes, self.failures) = if outcome.is_ok() {
-            (self.successes + 1, 0)
-        } else {
-            (0, self.failures + 1)
-        };
-    }
-}
-
-/// When a probe is due: every period, and at once when the process has said where it listens.
-struct Ticks {
-    earliest: Instant,
-    interval: tokio::time::Interval,
-    listeners: watch::Receiver<Listeners>,
-}
-
-impl Ticks {
-    async fn next(&mut self) {
-        let may_come_early = Instant::now() >= self.earliest;
-        tokio::select! {
-            _ = self.interval.tick() => {}
-            Ok(()) = self.listeners.changed(), if may_come_early => self.interval.reset(),
         }
     }
 }

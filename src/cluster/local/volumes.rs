@@ -7,28 +7,21 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, KeyToPath, PodSpec, Volume};
-use serde_json::Value;
 
 use super::contents::{Contents, Keys, Kind};
 use super::environment::{self, PodFacts};
 use super::failure;
-use super::mapping::Mapping;
 use crate::event::Failure;
 use crate::machine::private_folder;
+use crate::machine::sandbox::Mount;
 
 /// A folder to make before the container starts, with its files.
 pub(super) struct Folder {
     path: PathBuf,
-    files: BTreeMap<PathBuf, Content>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
     sub_folders: Vec<PathBuf>,
-}
-
-/// What a file of a volume holds.
-enum Content {
-    /// Left as it is.
-    Verbatim(Vec<u8>),
-    /// Its paths and addresses are translated, where it is a configuration.
-    Configuration(Vec<u8>),
+    /// Whether its content is the cluster's, and not the pod's.
+    is_given: bool,
 }
 
 /// The folders of a pod's volumes, by name; `host` stands for the node's root, `pod` is the pod's own.
@@ -51,96 +44,73 @@ pub(super) fn plan(
             path,
             files,
             sub_folders: Vec::new(),
+            is_given: volume.host_path.is_none() && volume.empty_dir.is_none(),
         };
         Ok((volume.name.clone(), folder))
     });
     planned.collect()
 }
 
-/// Makes the mounts of `container` mean their volumes' folders.
-pub(super) fn mount(
-    container: &Container,
-    folders: &mut BTreeMap<String, Folder>,
-    mapping: &mut Mapping,
-) {
-    for mount in container.volume_mounts.iter().flatten() {
-        let Some(folder) = folders.get_mut(&mount.name) else {
-            continue;
-        };
-        let Some(sub_path) = &mount.sub_path else {
-            mapping.mount(&mount.mount_path, folder.path.clone());
-            continue;
-        };
-        let path = folder.path.join(below_root(Path::new(sub_path)));
-        mapping.mount(&mount.mount_path, path.clone());
-        // Of a volume with files, it may be one of them.
-        if folder.files.is_empty() {
-            folder.sub_folders.push(path);
+/// The mounts of `container`, each with the path of its volume's folder, or of what is below it.
+pub(super) fn mounts(container: &Container, folders: &mut BTreeMap<String, Folder>) -> Vec<Mount> {
+    let mounts = container.volume_mounts.iter().flatten();
+    let mounts = mounts.filter_map(|mount| {
+        let folder = folders.get_mut(&mount.name)?;
+        let mut source = folder.path.clone();
+        if let Some(sub_path) = &mount.sub_path {
+            source.push(below_root(Path::new(sub_path)));
+            // Of a volume with files, it may be one of them.
+            if folder.files.is_empty() {
+                folder.sub_folders.push(source.clone());
+            }
         }
-    }
+        Some(Mount {
+            source,
+            target: Path::new("/").join(below_root(Path::new(&mount.mount_path))),
+            read_only: mount.read_only == Some(true) || folder.is_given,
+        })
+    });
+    mounts.collect()
 }
 
 /// Makes the folders and writes their files.
-pub(super) fn write<'f>(
-    folders: impl IntoIterator<Item = &'f Folder>,
-    mapping: &Mapping,
-) -> io::Result<()> {
+pub(super) fn write(folders: &[Folder]) -> io::Result<()> {
     for folder in folders {
         private_folder(&folder.path)?;
         for path in &folder.sub_folders {
             private_folder(path)?;
         }
-        for (name, content) in &folder.files {
+        for (name, bytes) in &folder.files {
             let path = folder.path.join(name);
             if let Some(parent) = path.parent() {
                 private_folder(parent)?;
             }
-            write_private(&path, &content.bytes(mapping))?;
+            write_private(&path, bytes)?;
         }
     }
     Ok(())
-}
-
-impl Content {
-    fn bytes(&self, mapping: &Mapping) -> Vec<u8> {
-        match self {
-            Self::Verbatim(bytes) => bytes.clone(),
-            Self::Configuration(bytes) => {
-                translated(bytes, mapping).unwrap_or_else(|| bytes.clone())
-            }
-        }
-    }
-}
-
-/// A configuration with its texts translated; none where it is no table of YAML or JSON.
-fn translated(bytes: &[u8], mapping: &Mapping) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let mut value: Value = serde_saphyr::from_str(text).ok()?;
-    value.as_object()?;
-    mapping.value(&mut value);
-    serde_saphyr::to_string(&value).ok().map(String::into_bytes)
 }
 
 fn files_of(
     volume: &Volume,
     facts: &PodFacts,
     contents: &Contents,
-) -> Result<BTreeMap<PathBuf, Content>, Failure> {
+) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failure> {
     let mut files = BTreeMap::new();
     if let Some(from) = &volume.secret {
         let name = from.secret_name.as_deref().unwrap_or_default();
         let keys = environment::optional_keys(contents, Kind::Secret, name, from.optional)?;
-        files.extend(chosen(keys, from.items.as_deref(), Content::Verbatim));
+        files.extend(chosen(keys, from.items.as_deref()));
     } else if let Some(from) = &volume.config_map {
         let keys =
             environment::optional_keys(contents, Kind::ConfigMap, &from.name, from.optional)?;
-        files.extend(chosen(keys, from.items.as_deref(), Content::Configuration));
+        files.extend(chosen(keys, from.items.as_deref()));
     } else if let Some(from) = &volume.projected {
         for source in from.sources.iter().flatten() {
             if let Some(from) = &source.secret {
                 let keys =
                     environment::optional_keys(contents, Kind::Secret, &from.name, from.optional)?;
-                files.extend(chosen(keys, from.items.as_deref(), Content::Verbatim));
+                files.extend(chosen(keys, from.items.as_deref()));
             }
             if let Some(from) = &source.config_map {
                 let keys = environment::optional_keys(
@@ -149,15 +119,14 @@ fn files_of(
                     &from.name,
                     from.optional,
                 )?;
-                files.extend(chosen(keys, from.items.as_deref(), Content::Configuration));
+                files.extend(chosen(keys, from.items.as_deref()));
             }
         }
     } else if let Some(from) = &volume.downward_api {
         for item in from.items.iter().flatten() {
             if let Some(field) = &item.field_ref {
                 let value = environment::field_of(field, facts)?;
-                let content = Content::Verbatim(value.into_bytes());
-                files.insert(below_root(Path::new(&item.path)), content);
+                files.insert(below_root(Path::new(&item.path)), value.into_bytes());
             }
         }
     } else if volume.host_path.is_none() && volume.empty_dir.is_none() {
@@ -168,11 +137,7 @@ fn files_of(
 }
 
 /// All keys as files of their names, or those that `items` chooses.
-fn chosen(
-    keys: Option<&Keys>,
-    items: Option<&[KeyToPath]>,
-    content: impl Fn(Vec<u8>) -> Content,
-) -> Vec<(PathBuf, Content)> {
+fn chosen(keys: Option<&Keys>, items: Option<&[KeyToPath]>) -> Vec<(PathBuf, Vec<u8>)> {
     let Some(keys) = keys else {
         return Vec::new();
     };
@@ -188,7 +153,7 @@ fn chosen(
     };
     pairs
         .into_iter()
-        .map(|(path, bytes)| (below_root(path), content(bytes.clone())))
+        .map(|(path, bytes)| (below_root(path), bytes.clone()))
         .collect()
 }
 
@@ -217,18 +182,5 @@ mod tests {
             Path::new("var/lib/plexd")
         );
         assert_eq!(below_root(Path::new("../../etc/./x")), Path::new("etc/x"));
-    }
-
-    #[test]
-    fn a_configuration_is_translated_and_anything_else_is_not() {
-        let mut mapping = Mapping::default();
-        mapping.mount("/var/lib/plexd", "/node/plexd".into());
-        let bytes = translated(b"a: {b: /var/lib/plexd/x, c: 1}", &mapping).unwrap();
-        assert_eq!(
-            String::from_utf8(bytes).unwrap(),
-            "a:\n  b: /node/plexd/x\n  c: 1\n"
-        );
-        assert_eq!(translated(b"/var/lib/plexd", &mapping), None);
-        assert_eq!(translated(b"[/var/lib/plexd", &mapping), None);
     }
 }

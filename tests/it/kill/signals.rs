@@ -96,7 +96,11 @@ fn a_key_at_the_terminal_reaches_only_the_runner() {
     let known = Known::of(&place);
     let group = running.process();
     let children = Marked::Run(known.token.clone()).find();
-    assert_eq!(children.len(), 2, "an agent and a mock");
+    assert_eq!(
+        children.len(),
+        4,
+        "an agent and a mock, each with its sandbox's parent"
+    );
     for child in children {
         let child = getpgid(Pid::from_raw(child)).unwrap();
         assert_ne!(child, group);

@@ -1,65 +1,33 @@
-//! A real plexd with its own manifests, unchanged: it fails for exactly what it lacks, and passes everything else.
+//! A real plexd on real clusters.
 
-use std::env;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e_matrix::event::{CellVerdict, Symptom};
-use e2e_matrix::matrix::Phase;
+use assert_cmd::assert::OutputAssertExt;
 
-use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
-use crate::support::record;
+use crate::support::{Scratch, snapshot};
 
 /// Far more than the clusters take.
 const PATIENCE: Duration = Duration::from_secs(600);
 const IMAGE: &str = "e2e-matrix-test/plexd-snapshot:1";
-/// A folder with `plexd.zst`, a static binary, and its `manifests`.
-const FOLDER: &str = "PLEXD_SNAPSHOT";
-/// The calls that this plexd doesn't make.
-const LACKS: [&str; 4] = [
-    "capabilities_count",
-    "metrics_count",
-    "logs_count",
-    "audit_count",
-];
-const CONFIG: &str = "\
-api:
-  baseurl: ${e2e.mock-url}
-registration:
-  datadir: /var/lib/plexd
-node_api:
-  datadir: /var/lib/plexd
-  socketpath: /var/run/plexd/api.sock
-heartbeat:
-  nodeid: e2e-k8s-node
-  interval: 1s
-";
 
 /// Deletes the image at the end of the test.
 struct Image;
 
 impl Image {
-    fn build(snapshot: &Path, place: &Scratch) -> Self {
+    fn build(place: &Scratch) -> Self {
         let context = place.path().join("image");
         fs::create_dir(&context).unwrap();
-        let binary = context.join("plexd");
-        succeed(
-            Command::new("zstd")
-                .args(["--decompress", "--quiet", "-o"])
-                .args([&binary, &snapshot.join("plexd.zst")]),
-        );
-        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        snapshot::unpack(&context.join("plexd"));
         let dockerfile = "FROM scratch\nCOPY plexd /plexd\nENTRYPOINT [\"/plexd\"]\n";
         fs::write(context.join("Dockerfile"), dockerfile).unwrap();
-        let mut build = Command::new("docker");
-        build
+        Command::new("docker")
             .args(["build", "--quiet", "--tag", IMAGE])
-            .arg(&context);
-        succeed(&mut build);
+            .arg(&context)
+            .assert()
+            .success();
         Self
     }
 }
@@ -70,31 +38,12 @@ impl Drop for Image {
     }
 }
 
-fn succeed(command: &mut Command) {
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
-}
-
 #[test]
 #[ignore = "needs kind (creates 2 clusters), zstd, and a plexd in the folder PLEXD_SNAPSHOT"]
 fn a_real_plexd_fails_for_exactly_what_it_lacks() {
-    let snapshot = PathBuf::from(env::var_os(FOLDER).expect("PLEXD_SNAPSHOT names a folder"));
     let place = Scratch::new();
-    let _image = Image::build(&snapshot, &place);
-    let lacks = LACKS
-        .map(|counter| format!("{counter} = \"any\""))
-        .join(", ");
-    let manifests = snapshot.join("manifests");
-    let matrix = format!(
-        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = [\"all\", \"lenient\"]\n\
-         [deploy]\nmanifests = {manifests:?}\nagent-config = \"plexd.yaml\"\nprobes = false\n\
-         [images.agent]\ntag = \"{IMAGE}\"\n\
-         [config.all]\n[config.lenient]\nexpect = {{ {lacks} }}\n\
-         [phases.assertions]\ntimeout = \"15s\"\n[phases.local-endpoint]\nrun = false\n"
-    );
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    fs::write(place.path().join("plexd.yaml"), CONFIG).unwrap();
+    let _image = Image::build(&place);
+    snapshot::write_matrix(&place, &format!("tag = \"{IMAGE}\""));
     let output = place
         .command(&["--provider", "kind"])
         .envs(inherited(&ENGINE))
@@ -103,17 +52,5 @@ fn a_real_plexd_fails_for_exactly_what_it_lacks() {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let run = record::read(&place);
-    let all = record::cell(&run, "k8s-1.34-n1-all");
-    assert_eq!(
-        record::deviations(all, Some(Phase::Assertions)),
-        [] as [String; 0]
-    );
-    let failure = all.red_phase().and_then(|phase| phase.failure()).unwrap();
-    assert_eq!(failure.symptom, Symptom::CounterNotMet, "{failure}");
-    let rows = failure.evidence.iter().filter(|row| row.node.is_some());
-    let missing: Vec<&str> = rows.map(|row| row.subject.as_str()).collect();
-    assert_eq!(missing, LACKS);
-    let lenient = record::cell(&run, "k8s-1.34-n1-lenient");
-    assert_eq!(lenient.verdict, CellVerdict::Passed, "{lenient:?}");
+    snapshot::assert_fails_for_what_it_lacks(&place);
 }

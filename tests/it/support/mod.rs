@@ -7,6 +7,7 @@ pub(crate) mod inherited;
 pub(crate) mod manifests;
 pub(crate) mod overlap;
 pub(crate) mod record;
+pub(crate) mod snapshot;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

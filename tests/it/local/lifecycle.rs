@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use mockapi::Options;
-
-use super::{Setup, written};
-use crate::cluster::NodeName;
-use crate::event::Symptom;
-use crate::excerpt::Written;
+use super::{RUNNER, STAY, Setup, written};
+use e2e_matrix::cluster::NodeName;
+use e2e_matrix::event::Symptom;
+use e2e_matrix::excerpt::Written;
 
 #[tokio::test]
 async fn an_agent_that_keeps_ending_is_given_up_at_once() {
     let lab = Setup::agent("echo good bye >&2; exit 7")
         .with_nodes(3)
-        .lab();
+        .lab()
+        .await;
     lab.apply().await.unwrap();
     let failure = lab.cluster.broken().await;
     assert_eq!(failure.symptom, Symptom::AgentCrashed);
@@ -34,12 +33,14 @@ async fn an_agent_that_keeps_ending_is_given_up_at_once() {
 
 #[tokio::test]
 async fn a_mock_that_ends_is_not_waited_for() {
-    let lab = Setup::agent("exec sleep 600")
+    let lab = Setup::agent(STAY)
         .with_mock("echo no >&2; exit 3")
-        .lab();
+        .lab()
+        .await;
     let failure = lab.ready().await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::MockUnavailable);
-    assert_eq!(lab.cluster.logs(None).await[0].text(), "no\n");
+    let logs = lab.cluster.logs(None).await;
+    assert_eq!(logs.last().unwrap().text(), "no\n");
     lab.destroy().await;
 }
 
@@ -48,7 +49,9 @@ const COUNT: &str = r#"
 echo start >> "$DATA/starts"; echo start >> "$SCRATCH/starts"
 { cat "$DATA/starts"; echo --; cat "$SCRATCH/starts"; echo "end"; } > "$DATA/told.new"
 mv "$DATA/told.new" "$DATA/told"
-exec sleep 600
+trap 'exit 0' TERM
+sleep 600 &
+wait
 "#;
 
 #[tokio::test]
@@ -58,7 +61,8 @@ async fn a_restart_keeps_host_paths_and_wipes_empty_volumes() {
         .with("          volumeMounts:\n", "          volumeMounts:\n            - {name: scratch, mountPath: /scratch}\n")
         .with("      volumes:\n", "      volumes:\n        - {name: scratch, emptyDir: {}}\n")
         .with_nodes(2)
-        .lab();
+        .lab()
+        .await;
     lab.ready().await.unwrap();
     let told = lab.host(1, "/var/lib/plexd/told");
     assert_eq!(written(&told).await, "start\n--\nstart\nend\n");
@@ -82,19 +86,20 @@ async fn what_ignores_its_end_is_killed_with_its_children() {
             "terminationGracePeriodSeconds: 10",
             "terminationGracePeriodSeconds: 1",
         )
-        .lab();
+        .lab()
+        .await;
     lab.ready().await.unwrap();
     lab.destroy().await;
 }
 
 #[tokio::test]
 async fn a_cell_can_be_destroyed_at_any_point() {
-    let lab = Setup::agent("exec sleep 600").with_nodes(5).lab();
+    let lab = Setup::agent(STAY).with_nodes(5).lab().await;
     lab.destroy().await;
-    let lab = Setup::agent("exec sleep 600").with_nodes(5).lab();
+    let lab = Setup::agent(STAY).with_nodes(5).lab().await;
     lab.apply().await.unwrap();
     lab.destroy().await;
-    let lab = Setup::agent("exec sleep 600").with_nodes(5).lab();
+    let lab = Setup::agent(STAY).with_nodes(5).lab().await;
     lab.ready().await.unwrap();
     let nodes = lab.cluster.nodes();
     let deadline = lab.deadline();
@@ -105,24 +110,23 @@ async fn a_cell_can_be_destroyed_at_any_point() {
 }
 
 #[tokio::test]
-async fn probes_are_called_where_the_process_says_it_listens() {
-    // Stands for the health endpoints of the agents: it has both paths.
-    let health = mockapi::start(any_port()).await.unwrap();
-    let lab = Setup::agent(&announcing(&health))
+async fn probes_call_the_address_of_their_node() {
+    let lab = Setup::agent(&healthy())
         .with_probes()
         .with_nodes(3)
-        .lab();
+        .lab()
+        .await;
     lab.ready().await.unwrap();
     lab.destroy().await;
 }
 
 #[tokio::test]
 async fn an_agent_that_is_not_ready_is_named_with_the_reason() {
-    let health = mockapi::start(any_port()).await.unwrap();
-    let lab = Setup::agent(&announcing(&health))
+    let lab = Setup::agent(&healthy())
         .with("path: /readyz", "path: /no-such-path")
         .with_probes()
-        .lab();
+        .lab()
+        .await;
     lab.apply().await.unwrap();
     let deadline = lab.plan.clock.deadline(Duration::from_millis(500));
     let failure = lab.cluster.agents_ready(&deadline).await.unwrap_err();
@@ -136,8 +140,7 @@ async fn an_agent_that_is_not_ready_is_named_with_the_reason() {
 
 #[tokio::test]
 async fn a_failing_liveness_probe_ends_the_process() {
-    let health = mockapi::start(any_port()).await.unwrap();
-    let lab = Setup::agent(&announcing(&health))
+    let lab = Setup::agent(&healthy())
         .with(
             "          livenessProbe:\n            httpGet:\n              path: /healthz",
             "          livenessProbe:\n            httpGet:\n              path: /no-such-path",
@@ -147,7 +150,8 @@ async fn a_failing_liveness_probe_ends_the_process() {
             "            failureThreshold: 1",
         )
         .with_probes()
-        .lab();
+        .lab()
+        .await;
     lab.apply().await.unwrap();
     let failure = lab.cluster.broken().await;
     assert_eq!(failure.symptom, Symptom::AgentCrashed);
@@ -162,13 +166,8 @@ async fn a_failing_liveness_probe_ends_the_process() {
 
 #[tokio::test]
 async fn the_mock_is_reached_by_the_port_that_was_held_for_it() {
-    let mock = mockapi::start(any_port()).await.unwrap();
-    let script = format!(
-        "echo MOCKAPI_ADDR={}; echo MOCKAPI_TLS_ADDR={}; exec sleep 600",
-        mock.addr(),
-        mock.tls_addr()
-    );
-    let lab = Setup::agent("exec sleep 600").with_mock(&script).lab();
+    let script = format!("exec '{RUNNER}' mockapi --addr \"$0\" --tls-addr 127.0.0.1:0");
+    let lab = Setup::agent(STAY).with_mock(&script).lab().await;
     lab.ready().await.unwrap();
     let address = lab.cluster.connect(&lab.deadline()).await.unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -188,9 +187,10 @@ async fn the_mock_is_reached_by_the_port_that_was_held_for_it() {
 
 #[tokio::test]
 async fn diagnostics_say_who_runs_and_what_happened() {
-    let lab = Setup::agent("echo hello; exec sleep 600")
+    let lab = Setup::agent(&format!("echo hello; {STAY}"))
         .with_nodes(2)
-        .lab();
+        .lab()
+        .await;
     lab.ready().await.unwrap();
     let files = lab.cluster.diagnostics(&lab.deadline()).await;
     let names: Vec<&str> = files.iter().map(|file| file.file.as_str()).collect();
@@ -206,26 +206,20 @@ async fn diagnostics_say_who_runs_and_what_happened() {
     lab.destroy().await;
 }
 
-fn any_port() -> Options {
-    Options {
-        addr: "127.0.0.1:0".to_owned(),
-        tls_addr: "127.0.0.1:0".to_owned(),
-        ..Options::default()
-    }
-}
-
-fn announcing(health: &mockapi::Server) -> String {
-    format!("echo PLEXD_HEALTH_ADDR={}; exec sleep 600", health.addr())
+/// An agent with health endpoints: those of the mock have the same paths.
+fn healthy() -> String {
+    format!("exec '{RUNNER}' mockapi --addr \"$PLEXD_HEALTH_ADDR\" --tls-addr 127.0.0.1:0")
 }
 
 #[tokio::test]
 async fn what_can_not_be_started_is_not_the_agents_fault() {
-    let lab = Setup::agent("exec sleep 600")
+    let lab = Setup::agent(STAY)
         .with(
             "            - name: data\n              mountPath: /var/lib/plexd\n",
             "            - {name: data, mountPath: /var/lib/plexd, subPath: taken/below}\n",
         )
-        .lab();
+        .lab()
+        .await;
     lab.cluster.up(&lab.deadline()).await.unwrap();
     // A file where a folder has to be.
     let data = lab.host(0, "/var/lib/plexd");

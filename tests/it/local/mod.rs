@@ -1,38 +1,41 @@
-//! Real processes in real folders: shell scripts stand for agent and mock, so that each test says what they do.
+//! The local provider: real processes in real sandboxes. Shell scripts stand for agent and mock, so that each test says what
+//! they do.
 
 mod description;
+mod hostile;
 mod lifecycle;
+mod snapshot;
+mod unisolated;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::FutureExt;
 use serde_json::Map;
 use tempfile::TempDir;
 
-use super::LocalProvider;
-use crate::cluster::{
+use e2e_matrix::cluster::local::LocalProvider;
+use e2e_matrix::cluster::{
     CellPlan, Cluster, ClusterName, NodeName, Programs, Provider, RunSurroundings,
 };
-use crate::deadline::{Deadline, RunClock};
-use crate::event::Failure;
-use crate::machine::{Ledger, Owner, StateFolder, outstanding, ports};
-use crate::manifest::{Folder, Inputs, Rendered, Sources, render};
-use crate::matrix::{
+use e2e_matrix::deadline::{Deadline, RunClock};
+use e2e_matrix::event::Failure;
+use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
+use e2e_matrix::manifest::{Folder, Inputs, Rendered, Sources, render};
+use e2e_matrix::matrix::{
     Cell, CellId, ConfigName, Expectations, Keep, KubernetesVersion, NodeCount, PhaseSettings,
     PortRange, Variant,
 };
-use crate::secret::{Mask, Secret};
+use e2e_matrix::secret::{Mask, Secret};
 
+const RUNNER: &str = env!("CARGO_BIN_EXE_e2e-matrix");
 const TOKEN: &str = "a-token-of-the-tests";
-const DAEMON_SET: &str = include_str!("../../../../deploy/kubernetes/daemonset.yaml");
-const MOCK: &str = include_str!("../../../../deploy/mock-api/mock-api.yaml");
+const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
+const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
 
-/// Says where the mock listens, and stays. Nothing listens there: see [`Setup::with_listening_mock`].
-const SILENT_MOCK: &str =
-    "echo MOCKAPI_ADDR=127.0.0.1:1; echo MOCKAPI_TLS_ADDR=127.0.0.1:2; exec sleep 600";
+/// Stays until it is asked to end: the first process of a sandbox has to say that it takes a signal.
+const STAY: &str = "trap 'exit 0' TERM; sleep 600 & wait";
 
 /// What a test's cell is made of.
 struct Setup {
@@ -49,7 +52,7 @@ impl Setup {
         assert!(DAEMON_SET.contains(own));
         Self {
             daemon_set: DAEMON_SET.replace(own, &arguments(script)),
-            mock: mock(SILENT_MOCK),
+            mock: mock(STAY),
             nodes: 1,
             probes: false,
         }
@@ -85,19 +88,19 @@ impl Setup {
         let mut files: BTreeMap<String, String> = [
             (
                 "crds/plexdnodestate-crd.yaml",
-                include_str!("../../../../deploy/kubernetes/crds/plexdnodestate-crd.yaml"),
+                include_str!("../../../deploy/kubernetes/crds/plexdnodestate-crd.yaml"),
             ),
             (
                 "crds/plexdhook-crd.yaml",
-                include_str!("../../../../deploy/kubernetes/crds/plexdhook-crd.yaml"),
+                include_str!("../../../deploy/kubernetes/crds/plexdhook-crd.yaml"),
             ),
             (
                 "serviceaccount.yaml",
-                include_str!("../../../../deploy/kubernetes/serviceaccount.yaml"),
+                include_str!("../../../deploy/kubernetes/serviceaccount.yaml"),
             ),
             (
                 "rbac.yaml",
-                include_str!("../../../../deploy/kubernetes/rbac.yaml"),
+                include_str!("../../../deploy/kubernetes/rbac.yaml"),
             ),
         ]
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
@@ -125,8 +128,8 @@ impl Setup {
         .unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    fn lab(self) -> Lab {
-        Lab::new(&self)
+    async fn lab(self) -> Lab {
+        Lab::new(&self).await
     }
 }
 
@@ -135,7 +138,7 @@ fn arguments(script: &str) -> String {
     format!("          args: [\"-c\", {script}, \"agent\", \"/etc/plexd/config.yaml\"]\n")
 }
 
-/// The mock's manifests with `script` for its arguments, and without its probe.
+/// The mock's manifests with `script` for its arguments, of which `$0` is its address, and without its probe.
 fn mock(script: &str) -> String {
     let start = MOCK.find("          args:\n").unwrap();
     let end = MOCK.find("          env:\n").unwrap();
@@ -143,7 +146,7 @@ fn mock(script: &str) -> String {
     let service = MOCK.find("---\napiVersion: v1\nkind: Service").unwrap();
     let script = serde_json::to_string(script).unwrap();
     format!(
-        "{}          args: [\"-c\", {script}]\n{}{}",
+        "{}          args: [\"-c\", {script}, \":8080\"]\n{}{}",
         &MOCK[..start],
         &MOCK[end..probe],
         &MOCK[service..]
@@ -153,7 +156,7 @@ fn mock(script: &str) -> String {
 /// A shell in every role; the manifests give it its script.
 fn shell() -> Programs {
     Programs {
-        runner: "/nowhere".into(),
+        runner: RUNNER.into(),
         agent: Some("/bin/sh".into()),
         mock: Some("/bin/sh".into()),
     }
@@ -167,7 +170,7 @@ struct Lab {
 }
 
 impl Lab {
-    fn new(setup: &Setup) -> Self {
+    async fn new(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let cell = cell(setup.nodes);
@@ -192,9 +195,8 @@ impl Lab {
             cell,
         });
         let provider = LocalProvider::new(shell());
-        let made = provider.cluster(Arc::clone(&plan));
         Self {
-            cluster: made.now_or_never().unwrap(),
+            cluster: provider.cluster(Arc::clone(&plan)).await,
             folder,
             plan,
         }
@@ -269,7 +271,7 @@ fn cell(nodes: u16) -> Cell {
             from_env: Vec::new(),
             kind: Map::new(),
         }),
-        tags: std::collections::BTreeSet::new(),
+        tags: BTreeSet::new(),
         allow_failure: false,
         node_image: None,
     }

@@ -2,15 +2,20 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::{Setup, TOKEN, eventually, written};
-use crate::event::Symptom;
+use super::{STAY, Setup, TOKEN, eventually, written};
+use e2e_matrix::event::Symptom;
 
 /// Writes down what the process sees, into the folder that outlives it.
 const TELL: &str = r#"
-d="$DATA"
+can() { touch "$1/mine" 2>/dev/null && echo yes || echo no; }
 { echo "token=$PLEXD_BOOTSTRAP_TOKEN"; echo "node=$MY_NODE_NAME"; echo "health=$PLEXD_HEALTH_ADDR";
-  echo "greeting=$GREETING"; echo "home=$HOME"; echo "cargo=$CARGO"; echo "config=$1"; cat "$1"; echo end; } > "$d/told"
-exec sleep 600
+  echo "greeting=$GREETING"; echo "cargo=$CARGO"; echo "host=$(uname -n)"; echo "id=$$$$";
+  for d in / /tmp /run /etc /etc/plexd /var/run/plexd; do echo "write $d=$(can $d)"; done
+  echo "mock=$(grep mock-api.plexd-e2e.svc /etc/hosts)";
+  cat "$1"; echo end; } > "$DATA/told"
+trap 'exit 0' TERM
+sleep 600 &
+wait
 "#;
 
 fn telling() -> Setup {
@@ -22,7 +27,7 @@ fn telling() -> Setup {
 
 #[tokio::test]
 async fn a_process_gets_what_its_manifest_says() {
-    let lab = telling().with_nodes(2).lab();
+    let lab = telling().with_nodes(2).lab().await;
     lab.ready().await.unwrap();
     let told = written(&lab.host(1, "/var/lib/plexd/told")).await;
     let line = |key: &str| {
@@ -30,30 +35,61 @@ async fn a_process_gets_what_its_manifest_says() {
         let line = lines.find(|line| line.trim_start().starts_with(key));
         line.unwrap_or_else(|| panic!("no {key} in {told}")).trim()[key.len()..].to_owned()
     };
-    let data = lab.host(1, "/var/lib/plexd").display().to_string();
     assert_eq!(line("token="), TOKEN);
     assert_eq!(line("node="), "test-worker");
-    assert_eq!(line("health="), "127.0.0.1:0");
+    assert_eq!(line("host="), "test-worker");
+    assert_eq!(line("id="), "1", "it sees no other process");
     assert_eq!(line("greeting="), "to /var/lib/plexd, $(DATA)");
     assert_eq!(
         line("cargo="),
         "",
         "nothing of the runner's own environment"
     );
-    assert_eq!(line("base_url: "), "http://127.0.0.1:1");
-    assert_eq!(line("url: "), "https://127.0.0.1:2/local/audit");
-    assert_eq!(line("data_dir: "), data);
-    let config = line("config=");
-    let mode = std::fs::metadata(&config).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    // The configuration is the manifest's, byte by byte.
+    assert_eq!(line("base_url: "), "http://mock-api.plexd-e2e:8080");
+    assert_eq!(line("url: "), "https://mock-api.plexd-e2e:8443/local/audit");
+    assert_eq!(line("data_dir: "), "/var/lib/plexd");
+    let health = line("health=");
+    assert!(
+        health.starts_with("127.") && health.ends_with(":9100"),
+        "{health}"
+    );
+    assert!(line("mock=").starts_with("127."), "{told}");
+    // The root is read-only in the manifest, and so is every ConfigMap.
+    for folder in ["/", "/tmp", "/run", "/etc", "/etc/plexd"] {
+        assert_eq!(line(&format!("write {folder}=")), "no", "{folder}");
+    }
+    assert_eq!(line("write /var/run/plexd="), "yes");
+    assert!(lab.host(1, "/var/run/plexd/mine").exists());
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_root_that_is_not_read_only_is_private() {
+    let lab = telling()
+        .with(
+            "readOnlyRootFilesystem: true",
+            "readOnlyRootFilesystem: false",
+        )
+        .lab()
+        .await;
+    lab.ready().await.unwrap();
+    let told = written(&lab.host(0, "/var/lib/plexd/told")).await;
+    for folder in ["/", "/tmp", "/run", "/etc"] {
+        assert!(told.contains(&format!("write {folder}=yes")), "{told}");
+        assert!(!std::path::Path::new(folder).join("mine").exists());
+    }
+    assert!(told.contains("write /etc/plexd=no"), "{told}");
     lab.destroy().await;
 }
 
 #[tokio::test]
 async fn logs_are_private_and_without_tokens() {
-    let lab =
-        Setup::agent("echo out $PLEXD_BOOTSTRAP_TOKEN; echo err >&2; echo end; exec sleep 600")
-            .lab();
+    let lab = Setup::agent(&format!(
+        "echo out $PLEXD_BOOTSTRAP_TOKEN; echo err >&2; echo end; {STAY}"
+    ))
+    .lab()
+    .await;
     lab.ready().await.unwrap();
     let node = lab.node(0);
     let log = eventually(async || {
@@ -75,13 +111,14 @@ async fn logs_are_private_and_without_tokens() {
 
 #[tokio::test]
 async fn an_agent_that_tolerates_no_taint_misses_the_control_plane() {
-    let lab = Setup::agent("exec sleep 600")
+    let lab = Setup::agent(STAY)
         .with(
             "        - operator: Exists\n",
             "        - {key: other, operator: Exists}\n",
         )
         .with_nodes(3)
-        .lab();
+        .lab()
+        .await;
     let failure = lab.apply().await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::Unschedulable);
     assert!(failure.message.contains("test-control-plane"), "{failure}");
@@ -90,9 +127,10 @@ async fn an_agent_that_tolerates_no_taint_misses_the_control_plane() {
 
 #[tokio::test]
 async fn a_volume_that_no_process_can_have_is_refused() {
-    let lab = Setup::agent("exec sleep 600")
+    let lab = Setup::agent(STAY)
         .with("          hostPath:\n            path: /var/run/plexd\n            type: DirectoryOrCreate\n", "          persistentVolumeClaim: {claimName: x}\n")
-        .lab();
+        .lab()
+        .await;
     let failure = lab.apply().await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::ContainerConfig);
     lab.destroy().await;

@@ -1,0 +1,84 @@
+//! The loopback addresses of a cell: pods share the host's network, so each node has one, and the mock's Service has one.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::failure;
+use super::probe;
+use crate::cluster::NodeName;
+use crate::error::chain;
+use crate::event::{Failure, Symptom};
+use crate::machine::{Loopback, LoopbackError};
+use crate::manifest::Rendered;
+
+/// The port of the Service that the runner itself calls.
+const TEST_PORT: u16 = 8080;
+/// The place of the mock's address in the block; the nodes' follow.
+const MOCK: u16 = 0;
+
+/// The addresses of one cell, as long as it has them.
+pub(super) struct Addresses {
+    block: Loopback,
+    service: String,
+    nodes: Vec<NodeName>,
+}
+
+impl Addresses {
+    /// Takes addresses on which the ports that `rendered` names are free.
+    pub(super) fn take(rendered: &Rendered, nodes: &[NodeName]) -> Result<Self, Failure> {
+        let mock = rendered.mock();
+        let mut free = Vec::new();
+        let service = mock.service.spec.clone().unwrap_or_default();
+        for port in service.ports.into_iter().flatten() {
+            let container = rendered.mock_container();
+            let target = port.target_port.as_ref();
+            let target = target.map_or(Some(port.port), |target| probe::number(target, container?));
+            if target != Some(port.port) {
+                return Err(failure::container(format!(
+                    "port {} of the mock's Service is another port of its container, which the local provider can't do",
+                    port.port
+                )));
+            }
+            free.extend(u16::try_from(port.port).ok().map(|port| (MOCK, port)));
+        }
+        let health = rendered.agent_container().and_then(probe::port);
+        free.extend(health.map(|port| (MOCK + 1, port)));
+        let block = Loopback::take(&free).map_err(|error| {
+            let symptom = match error {
+                LoopbackError::Io(_) => Symptom::ProcessFailed,
+                LoopbackError::Taken(_) | LoopbackError::NoneFree => Symptom::NoPortFree,
+            };
+            Failure::new(symptom, chain(&error))
+        })?;
+        Ok(Self {
+            block,
+            service: mock.service.metadata.name.clone().unwrap_or_default(),
+            nodes: nodes.to_owned(),
+        })
+    }
+
+    /// The mock's.
+    pub(super) fn mock(&self) -> IpAddr {
+        self.block.address(MOCK).into()
+    }
+
+    /// Where the runner reaches the mock.
+    pub(super) fn test(&self) -> SocketAddr {
+        SocketAddr::new(self.mock(), TEST_PORT)
+    }
+
+    /// The node's.
+    pub(super) fn of(&self, node: &NodeName) -> IpAddr {
+        let index = self.nodes.iter().position(|other| other == node);
+        let place = index.and_then(|index| u16::try_from(index + 1).ok());
+        self.block.address(MOCK + place.unwrap_or_default()).into()
+    }
+
+    /// `/etc/hosts` of a pod on `node`: its own name and the Service's.
+    pub(super) fn hosts(&self, node: &NodeName, namespace: &str) -> String {
+        let (own, mock, service) = (self.of(node), self.mock(), &self.service);
+        format!(
+            "127.0.0.1 localhost\n::1 localhost\n{own} {node}\n{mock} {service} {service}.{namespace} \
+             {service}.{namespace}.svc {service}.{namespace}.svc.cluster.local\n"
+        )
+    }
+}

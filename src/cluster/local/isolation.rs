@@ -1,0 +1,155 @@
+//! Whether and how a pod is apart from the host: in a sandbox if this machine permits namespaces.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use super::blueprint::Blueprint;
+use crate::deadline::RunClock;
+use crate::error::chain;
+use crate::machine::marked::MARK;
+use crate::machine::process::Group;
+use crate::machine::sandbox::Sandbox;
+
+/// How long the attempt may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The reference agent takes every path from the folder that this variable names.
+const ROOT: &str = "PLEXD_ROOT";
+
+/// How pods are started on this machine.
+pub(super) struct Isolation {
+    runner: PathBuf,
+    refused: Option<String>,
+}
+
+impl Isolation {
+    /// Finds out by starting `runner` in a sandbox.
+    pub(super) async fn find(runner: &Path) -> Self {
+        let attempt = RunClock::new().deadline(PATIENCE);
+        let refused = match attempt.run(attempted(runner)).await {
+            Ok(attempted) => attempted.err(),
+            Err(late) => Some(late.to_string()),
+        };
+        Self {
+            runner: runner.to_owned(),
+            refused,
+        }
+    }
+
+    /// Why pods can't be isolated, and how to change that, in a sentence; none if they are isolated.
+    pub(super) fn refused(&self) -> Option<String> {
+        let reason = self.refused.as_ref()?;
+        Some(format!(
+            "this machine doesn't permit the namespaces that isolate local pods ({reason}); {}",
+            remedy()
+        ))
+    }
+
+    /// The command of a pod, with its output in `log`; its processes can be found by `mark`.
+    pub(super) fn command(&self, pod: &Blueprint, log: File, mark: &str) -> io::Result<Command> {
+        let sandbox = &pod.sandbox;
+        let mut command = if self.refused.is_none() {
+            fs::create_dir_all(&sandbox.root)?;
+            let mut command = sandboxed(&self.runner);
+            command.env_clear().env("HOME", "/");
+            command
+        } else {
+            sandbox.link()?;
+            let mut command = Command::new(&sandbox.program);
+            command
+                .args(&sandbox.arguments)
+                .current_dir(&sandbox.root)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .env_clear()
+                .env("HOME", &sandbox.root)
+                .env(ROOT, &sandbox.root);
+            command
+        };
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(&pod.environment)
+            .env(MARK, mark)
+            .stderr(log);
+        Ok(command)
+    }
+}
+
+/// The runner as the parent of a sandbox.
+fn sandboxed(runner: &Path) -> Command {
+    let mut command = Command::new(runner);
+    command
+        .arg("pod")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
+/// Describes the sandbox to its parent, if `child` is one, and returns when its program runs, or why it doesn't.
+pub(super) async fn enter(child: &mut Child, sandbox: &Sandbox) -> Result<(), String> {
+    let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Ok(());
+    };
+    let described = async {
+        let text = serde_json::to_vec(sandbox)?;
+        stdin.write_all(&text).await?;
+        stdin.shutdown().await
+    };
+    let described = described.await;
+    drop(stdin);
+    let mut reason = String::new();
+    let told = stdout.read_to_string(&mut reason).await;
+    match told.and(described) {
+        _ if !reason.is_empty() => Err(reason.trim_end().to_owned()),
+        Ok(()) => Ok(()),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+async fn attempted(runner: &Path) -> Result<(), String> {
+    let root = tempfile::tempdir().map_err(|error| chain(&error))?;
+    let sandbox = Sandbox {
+        host_name: "e2e-matrix".to_owned(),
+        root: root.path().to_owned(),
+        program: runner.to_owned(),
+        arguments: vec!["--version".to_owned()],
+        folder: "/".into(),
+        ..Sandbox::default()
+    };
+    let mut command = sandboxed(runner);
+    command.stderr(Stdio::null());
+    let mut group = Group::spawn(&mut command).map_err(|error| chain(&error))?;
+    enter(group.child(), &sandbox).await?;
+    let status = group.wait().await.map_err(|error| chain(&error))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("the runner ended there with {status}"))
+    }
+}
+
+/// What permits namespaces, by what forbids them.
+fn remedy() -> String {
+    const SETTINGS: [(&str, &str, &str); 3] = [
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("kernel.unprivileged_userns_clone", "0", "1"),
+        ("user.max_user_namespaces", "0", "10000"),
+    ];
+    let forbids = |(name, forbidding, _): &&(&str, &str, &str)| {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        fs::read_to_string(path).is_ok_and(|value| value.trim() == *forbidding)
+    };
+    match SETTINGS.iter().find(forbids) {
+        Some((name, _, permitting)) => {
+            format!("to permit them, run `sudo sysctl --write {name}={permitting}`")
+        }
+        None => "to permit them in a container, start it with `--security-opt seccomp=unconfined \
+                 --security-opt apparmor=unconfined --security-opt systempaths=unconfined`; elsewhere, run as root"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,107 @@
+//! Blocks of loopback addresses. A block is had by a name that the kernel gives only once, and only as long as its owner lives.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// The addresses of a block: more than a cell has nodes.
+const SIZE: u32 = 1 << 13;
+/// How many blocks there are, the first of them at 127.1.0.0: what everybody uses is below.
+const BLOCKS: u32 = (255 << 16) / SIZE;
+/// How many blocks are tried.
+const ATTEMPTS: usize = 100;
+
+/// No block could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopbackError {
+    /// Somebody listens on every address.
+    #[error("port {0} is taken on every loopback address")]
+    Taken(u16),
+    /// Others have all that were tried.
+    #[error("no loopback address is free")]
+    NoneFree,
+    /// The kernel refused.
+    #[error("failed to use a loopback address")]
+    Io(#[from] io::Error),
+}
+
+/// A block of loopback addresses that no other process of this machine has, until it is dropped.
+#[derive(Debug)]
+pub struct Loopback {
+    first: u32,
+    _name: UnixDatagram,
+}
+
+impl Loopback {
+    /// Takes a block where nobody listens on the ports of `free`, each with the place of its address in the block.
+    pub fn take(free: &[(u16, u16)]) -> Result<Self, LoopbackError> {
+        let mut reason = LoopbackError::NoneFree;
+        for _ in 0..ATTEMPTS {
+            let Some(block) = Self::block(rand::random_range(0..BLOCKS))? else {
+                continue;
+            };
+            match block.first_taken(free)? {
+                None => return Ok(block),
+                // Left by a dead run, perhaps: another block is as good.
+                Some(port) => reason = LoopbackError::Taken(port),
+            }
+        }
+        Err(reason)
+    }
+
+    /// Another network has blocks of its own, and names of its own.
+    fn block(number: u32) -> io::Result<Option<Self>> {
+        let first = u32::from(Ipv4Addr::new(127, 1, 0, 0)) + number * SIZE;
+        let name = format!("e2e-matrix/{}", Ipv4Addr::from(first));
+        match UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?) {
+            Ok(name) => Ok(Some(Self { first, _name: name })),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn first_taken(&self, free: &[(u16, u16)]) -> io::Result<Option<u16>> {
+        for (place, port) in free {
+            match TcpListener::bind(SocketAddrV4::new(self.address(*place), *port)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Ok(Some(*port)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The address at `place` of the block.
+    pub fn address(&self, place: u16) -> Ipv4Addr {
+        // The first one ends in 0, which some programs take for a network's.
+        Ipv4Addr::from(self.first + 1 + u32::from(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_had_once() {
+        let block = Loopback::block(1).unwrap().unwrap();
+        assert_eq!(block.address(0), Ipv4Addr::new(127, 1, 32, 1));
+        assert!(Loopback::block(1).unwrap().is_none());
+        drop(block);
+        assert!(Loopback::block(1).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_port_that_is_taken_everywhere_is_named() {
+        let everywhere = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = everywhere.local_addr().unwrap().port();
+        let error = Loopback::take(&[(0, port)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("port {port} is taken on every loopback address")
+        );
+        drop(everywhere);
+        Loopback::take(&[(0, port)]).unwrap();
+    }
+}

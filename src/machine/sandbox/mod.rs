@@ -1,0 +1,94 @@
+//! A program in mount, UTS and process-id namespaces of its own, without any capability. The host's file system is read-only there.
+//!
+//! Everything is done by the runner's own binary, which is started again as [`outside()`], and by that once more as [`inside()`]:
+//! namespaces can only be left and entered while a process has one thread, and a new process-id namespace begins with a child.
+
+mod inside;
+mod outside;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use inside::inside;
+pub use outside::outside;
+
+/// What a program runs in. It is read from the standard input of [`outside()`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// The host name.
+    pub host_name: String,
+    /// Files that replace the host's, by path.
+    pub files: BTreeMap<PathBuf, String>,
+    /// Files and folders of the host that can be seen elsewhere.
+    pub mounts: Vec<Mount>,
+    /// An empty folder of the host for the root file system.
+    pub root: PathBuf,
+    /// Whether nothing but `mounts` can be written to.
+    pub read_only: bool,
+    /// The program's path on the host, which is its path here, too.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// The folder that it starts in.
+    pub folder: PathBuf,
+}
+
+/// A file or folder of the host that can be seen elsewhere.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// Its path on the host.
+    pub source: PathBuf,
+    /// Its path for the program.
+    pub target: PathBuf,
+    /// Whether it can't be written to.
+    pub read_only: bool,
+}
+
+impl Sandbox {
+    /// Fills the root folder with links instead of mounts, for a program of ours that takes every path from there.
+    pub fn link(&self) -> io::Result<()> {
+        let place = |path: &Path| {
+            let place = self.root.join(path.strip_prefix("/").unwrap_or(path));
+            place.parent().map_or(Ok(()), fs::create_dir_all)?;
+            io::Result::Ok(place)
+        };
+        for (path, text) in &self.files {
+            fs::write(place(path)?, text)?;
+        }
+        for mount in &self.mounts {
+            match symlink(&mount.source, place(&mount.target)?) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                linked => linked?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a program is not in its sandbox.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {what}: {source}")]
+struct Problem {
+    what: String,
+    source: io::Error,
+}
+
+/// Says what was tried, if it failed.
+trait Tried<T> {
+    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem>;
+}
+
+impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
+    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem> {
+        self.map_err(|error| Problem {
+            what: what(),
+            source: error.into(),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! The process that the runner starts: it makes the namespaces, and stays as the parent of the first process in them.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitCode, ExitStatus};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, Signal};
+use rustix::process::{Pid, Resource, Rlimit, getegid, geteuid, kill_process, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
+
+use super::{Problem, Tried};
+
+/// The signals that are passed on.
+const PASSED_ON: [Signal; 5] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+];
+
+/// Makes the namespaces and starts this binary in them, with the argument `inside` in place of its last one. Ends as that ends.
+///
+/// Standard output is for the reason why the program can't be started: if there is none, it is closed without a word.
+pub fn outside(inside: &[&str]) -> ExitCode {
+    let child = match start(inside) {
+        Ok(child) => child,
+        Err(problem) => {
+            drop(writeln!(io::stdout(), "{problem}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    // A failure can't be told any more: the child's end is one, too.
+    let status = stay(child).unwrap_or_else(|_| ExitStatus::from_raw(1));
+    end_like(status)
+}
+
+fn start(inside: &[&str]) -> Result<Child, Problem> {
+    watched()
+        .thread_block()
+        .tried(|| "block signals".to_owned())?;
+    let mut namespaces =
+        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID;
+    let own = capabilities(None).tried(|| "read the capabilities".to_owned())?;
+    if own.effective.contains(CapabilitySet::SYS_ADMIN) {
+        unshare(namespaces).tried(|| "create namespaces".to_owned())?;
+    } else {
+        namespaces |= CloneFlags::CLONE_NEWUSER;
+        let (user, group) = (geteuid(), getegid());
+        unshare(namespaces).tried(|| "create a user namespace".to_owned())?;
+        for (file, text) in [
+            ("setgroups", "deny".to_owned()),
+            ("uid_map", format!("0 {user} 1")),
+            ("gid_map", format!("0 {group} 1")),
+        ] {
+            let path = format!("/proc/self/{file}");
+            fs::write(&path, text).tried(|| format!("write {path}"))?;
+        }
+    }
+    Command::new("/proc/self/exe")
+        .args(inside)
+        .spawn()
+        .tried(|| "start the first process of the namespaces".to_owned())
+}
+
+/// Passes signals on until the child has ended.
+fn stay(mut child: Child) -> io::Result<ExitStatus> {
+    // Or whoever reads it would wait as long as the child runs.
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    loop {
+        let signal = watched().wait()?;
+        if signal == Signal::SIGCHLD {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            continue;
+        }
+        let process = Pid::from_raw(child.id().cast_signed());
+        let signal = rustix::process::Signal::from_named_raw(signal as i32);
+        if let (Some(process), Some(signal)) = (process, signal) {
+            // It may have ended just now, which the next signal says.
+            kill_process(process, signal).unwrap_or_default();
+        }
+    }
+}
+
+fn watched() -> SigSet {
+    let signals = PASSED_ON.into_iter().chain([Signal::SIGCHLD]);
+    signals.collect()
+}
+
+/// Ends with the same exit code, or by the same signal.
+fn end_like(status: ExitStatus) -> ExitCode {
+    let code = |code: i32| ExitCode::from(u8::try_from(code).unwrap_or(1));
+    let Some(signal) = status.signal() else {
+        return code(status.code().unwrap_or(1));
+    };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // The other process has left a core file, if anybody wants one.
+    setrlimit(Resource::Core, none).unwrap_or_default();
+    watched().thread_unblock().unwrap_or_default();
+    if let Ok(signal) = Signal::try_from(signal) {
+        nix::sys::signal::raise(signal).unwrap_or_default();
+    }
+    code(128 + signal)
+}

@@ -1,0 +1,330 @@
+//! The file system of a sandbox: the host's, read-only, below what is private.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, OsString};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive,
+    mount_change, mount_remount, unmount,
+};
+use rustix::process::{chdir, pivot_root};
+
+use super::{Problem, Sandbox, Tried};
+
+/// The folders that start empty.
+const PRIVATE: [&str; 5] = ["/tmp", "/run", "/var/lib", "/var/run", "/var/log"];
+/// The devices that there are.
+const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
+/// What of `/proc` is the host's, and can be written to by its root.
+const PROC_READ_ONLY: [&str; 7] = ["acpi", "bus", "fs", "irq", "scsi", "sys", "sysrq-trigger"];
+/// So that nobody fills the memory.
+const OPTIONS: &CStr = c"mode=0755,size=64m";
+const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
+
+/// Makes the file system of `sandbox` this process's.
+pub(super) fn enter(sandbox: &Sandbox) -> Result<(), Problem> {
+    let root = &sandbox.root;
+    let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", propagation).tried(|| "keep mounts to itself".to_owned())?;
+    protect_host()?;
+    tmpfs(root)?;
+    // So that no copy of it comes into itself.
+    mount_change(root, MountPropagationFlags::UNBINDABLE)
+        .tried(|| format!("change the mount {}", root.display()))?;
+    plan(sandbox)?.make(Some(Path::new("/")), root)?;
+    if sandbox.read_only {
+        restrict(root, true)?;
+    }
+    let switch = || {
+        chdir(root)?;
+        pivot_root(".", ".")?;
+        unmount(".", UnmountFlags::DETACH)?;
+        chdir("/")
+    };
+    switch().tried(|| "change the root".to_owned())
+}
+
+/// What is to be at each path that is not simply the host's.
+fn plan(sandbox: &Sandbox) -> Result<Node, Problem> {
+    let mut tree = Node::default();
+    for path in PRIVATE {
+        tree.insert(Path::new(path), Content::Private)?;
+    }
+    tree.insert(Path::new("/dev"), Content::Devices)?;
+    tree.insert(Path::new("/proc"), Content::Processes)?;
+    for (path, text) in &sandbox.files {
+        tree.insert(path, Content::Text(text.clone()))?;
+    }
+    let own = real(&sandbox.program).tried(|| format!("find {}", sandbox.program.display()))?;
+    if PRIVATE.iter().any(|private| own.starts_with(private)) {
+        let program = Content::Host {
+            source: own.clone(),
+            read_only: true,
+        };
+        tree.insert(&sandbox.program, program)?;
+    }
+    for mount in &sandbox.mounts {
+        let content = Content::Host {
+            source: mount.source.clone(),
+            read_only: mount.read_only,
+        };
+        tree.insert(&mount.target, content)?;
+    }
+    Ok(tree)
+}
+
+/// A path that is not simply the host's.
+#[derive(Default)]
+struct Node {
+    /// None: the host's folder, except for `below`.
+    content: Option<Content>,
+    below: BTreeMap<OsString, Node>,
+}
+
+enum Content {
+    /// An empty folder.
+    Private,
+    Devices,
+    Processes,
+    Text(String),
+    Host {
+        source: PathBuf,
+        read_only: bool,
+    },
+}
+
+impl Node {
+    fn insert(&mut self, path: &Path, content: Content) -> Result<(), Problem> {
+        let path = real(path).tried(|| format!("resolve {}", path.display()))?;
+        let mut node = self;
+        for part in path.components() {
+            if let Component::Normal(name) = part {
+                node = node.below.entry(name.to_owned()).or_default();
+            }
+        }
+        node.content = Some(content);
+        Ok(())
+    }
+
+    /// Makes it at `place`, for what is at `host` of the host.
+    fn make(&self, host: Option<&Path>, place: &Path) -> Result<(), Problem> {
+        let tried = || format!("make {}", place.display());
+        match &self.content {
+            None => {
+                folder(place, 0o755).tried(tried)?;
+                if let Some(host) = host {
+                    self.show_others(host, place)?;
+                }
+            }
+            Some(Content::Private) => folder(place, 0o1777).tried(tried)?,
+            Some(Content::Devices) => devices(place)?,
+            Some(Content::Processes) => processes(place)?,
+            Some(Content::Text(text)) => fs::write(place, text).tried(tried)?,
+            Some(Content::Host { source, .. }) => {
+                show(source, place)?;
+                restrict(place, false)?;
+            }
+        }
+        let host = host.filter(|_| self.content.is_none());
+        for (name, node) in &self.below {
+            let host = host.map(|host| host.join(name));
+            node.make(host.as_deref(), &place.join(name))?;
+        }
+        match &self.content {
+            // Not before: there has to be a place for what is mounted below.
+            Some(Content::Host {
+                read_only: true, ..
+            }) => restrict(place, true),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows what is in the host's folder `host` and not `below`.
+    fn show_others(&self, host: &Path, place: &Path) -> Result<(), Problem> {
+        // One that can't be read, or isn't there, has nothing to show.
+        for entry in fs::read_dir(host).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if !self.below.contains_key(&name) {
+                show(&entry.path(), &place.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path without any link in it, whether or not all of it exists.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(error);
+            };
+            Ok(real(parent)?.join(name))
+        }
+        other => other,
+    }
+}
+
+/// Shows `source` of the host at `place`, with everything that is mounted in it. A link stays a link.
+fn show(source: &Path, place: &Path) -> Result<(), Problem> {
+    let tried = || format!("show {} at {}", source.display(), place.display());
+    let kind = fs::symlink_metadata(source).tried(tried)?.file_type();
+    if kind.is_symlink() {
+        let target = fs::read_link(source).tried(tried)?;
+        return symlink(target, place).tried(tried);
+    }
+    if kind.is_dir() {
+        folder(place, 0o755).tried(tried)?;
+        return mount_bind_recursive(source, place).tried(tried);
+    }
+    if fs::symlink_metadata(place).is_err() {
+        File::create(place).map(drop).tried(tried)?;
+    }
+    mount_bind(source, place).tried(tried)
+}
+
+fn folder(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
+    }
+}
+
+fn devices(place: &Path) -> Result<(), Problem> {
+    let tried = || format!("make {}", place.display());
+    folder(place, 0o755).tried(tried)?;
+    for name in DEVICES {
+        show(&Path::new("/dev").join(name), &place.join(name))?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
+        symlink(target, place.join(name)).tried(tried)?;
+    }
+    let shared = place.join("shm");
+    folder(&shared, 0o755).tried(tried)?;
+    tmpfs(&shared)
+}
+
+/// The processes of the sandbox, and of the host only what can be read.
+fn processes(place: &Path) -> Result<(), Problem> {
+    let tried = || format!("mount {}", place.display());
+    folder(place, 0o755).tried(tried)?;
+    mount("proc", place, "proc", FLAGS | MountFlags::NOEXEC, None).tried(tried)?;
+    for name in PROC_READ_ONLY {
+        let path = place.join(name);
+        if path.exists() {
+            mount_bind(&path, &path).tried(tried)?;
+            restrict(&path, true)?;
+        }
+    }
+    Ok(())
+}
+
+fn tmpfs(place: &Path) -> Result<(), Problem> {
+    mount("tmpfs", place, "tmpfs", FLAGS, OPTIONS)
+        .tried(|| format!("mount a private folder at {}", place.display()))
+}
+
+/// Makes every mount of the host read-only here, except for those that can't be seen anyway.
+fn protect_host() -> Result<(), Problem> {
+    const TABLE: &str = "/proc/self/mountinfo";
+    const POINT: usize = 4;
+    let table = fs::read(TABLE).tried(|| format!("read {TABLE}"))?;
+    for line in table.split(|byte| *byte == b'\n') {
+        let Some(point) = line.split(|byte| *byte == b' ').nth(POINT) else {
+            continue;
+        };
+        let point = unescaped(point);
+        let hidden = PRIVATE.iter().chain(&["/dev", "/proc"]);
+        if hidden.into_iter().any(|hidden| point.starts_with(hidden)) {
+            continue;
+        }
+        match flags(&point, true).and_then(|flags| mount_remount(&point, flags, "")) {
+            // What this user can't reach can't be reached from the sandbox.
+            Ok(()) | Err(Errno::ACCESS | Errno::NOENT) => {}
+            Err(error) => {
+                return Err(error).tried(|| format!("protect {}", point.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The path as the kernel writes it: `\040` for a space.
+fn unescaped(point: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(point.len());
+    let mut rest = point;
+    while let [first, after @ ..] = rest {
+        let digits = after
+            .get(..3)
+            .and_then(|digits| str::from_utf8(digits).ok());
+        let octal = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        if let Some(byte) = octal.filter(|_| *first == b'\\') {
+            path.push(byte);
+            rest = &after[3..];
+        } else {
+            path.push(*first);
+            rest = after;
+        }
+    }
+    PathBuf::from(OsString::from_vec(path))
+}
+
+/// Lets a mount be written to or not.
+fn restrict(place: &Path, read_only: bool) -> Result<(), Problem> {
+    flags(place, read_only)
+        .and_then(|flags| mount_remount(place, flags, ""))
+        .tried(|| format!("change the mount {}", place.display()))
+}
+
+/// Flags for a mount that is there: none that restricts it may be taken away.
+fn flags(place: &Path, read_only: bool) -> rustix::io::Result<MountFlags> {
+    let mut flags = MountFlags::BIND | FLAGS;
+    flags.set(MountFlags::RDONLY, read_only);
+    let present = statvfs(place)?.f_flag;
+    flags.set(
+        MountFlags::NOEXEC,
+        present.contains(StatVfsMountFlags::NOEXEC),
+    );
+    Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_as_the_kernel_writes_them() {
+        for (written, path) in [
+            ("/mnt/a\\040b", "/mnt/a b"),
+            ("/mnt/a\\134040", "/mnt/a\\040"),
+            ("/mnt/a", "/mnt/a"),
+        ] {
+            assert_eq!(unescaped(written.as_bytes()), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_below_what_its_parents_link_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().canonicalize().unwrap();
+        fs::create_dir(own.join("run")).unwrap();
+        symlink("run", own.join("link")).unwrap();
+        assert_eq!(
+            real(&own.join("link/plexd/socket")).unwrap(),
+            own.join("run/plexd/socket")
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! An agent that writes wherever it can: the host's files are what they were.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Setup, written};
+
+/// Folders of every host, and what stands for it in a sandbox.
+const FOLDERS: [&str; 12] = [
+    "/", "/etc", "/usr", "/usr/bin", "/home", "/root", "/tmp", "/var/lib", "/var/log", "/run",
+    "/dev/shm", "/opt",
+];
+
+/// Creates, changes and deletes, as it is and after every way out that it knows.
+const WRITE: &str = r#"
+write() {
+  for d in $FOLDERS "$CANARIES"; do
+    echo hostile > "$1$d/$NAME"; mkdir "$1$d/$NAME.d"; ln -s / "$1$d/$NAME.l"; chmod 777 "$1$d"
+  done
+  echo hostile >> "$1$CANARIES/canary"; rm -rf "$1$CANARIES/folder"; mv "$1$CANARIES/canary" "$1$CANARIES/moved"
+  echo hostile >> "$1/etc/hostname"; echo hostile > "$1/proc/sys/kernel/domainname"
+}
+write ""
+write /proc/1/root
+write /proc/self/cwd/../../..
+mount -o remount,rw /; mount -o remount,rw,bind /usr; mount -t proc proc /mnt; umount -l /etc/hosts; umount -l "$CANARIES"
+write ""
+unshare --user --map-root-user --mount sh -c "mount -o remount,rw,bind /usr; mount -o remount,rw /; echo hostile > /usr/$NAME"
+mknod /tmp/disk b 254 0; for disk in /dev/[vs]d* /tmp/disk; do [ -b "$disk" ] && echo "sees $disk" >> "$DATA/sees"; done
+kill -9 -1
+for id in /proc/[0-9]*; do echo "$id" >> "$DATA/processes"; done
+echo end > "$DATA/told"
+trap 'exit 0' TERM
+sleep 600 &
+wait
+"#;
+
+#[tokio::test]
+async fn a_hostile_agent_leaves_the_host_as_it_was() {
+    let name = format!("e2e-matrix-hostile-{}", std::process::id());
+    // Beside what is private in a sandbox, so that it is there to be attacked.
+    let beside = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let canaries = tempfile::tempdir_in(beside).unwrap();
+    fs::write(canaries.path().join("canary"), "alive").unwrap();
+    fs::create_dir(canaries.path().join("folder")).unwrap();
+    let host_name = fs::read("/etc/hostname").unwrap_or_default();
+    let domain = fs::read("/proc/sys/kernel/domainname").unwrap();
+    let variables = format!(
+        "          env:\n            - {{name: DATA, value: /var/lib/plexd}}\n            - {{name: NAME, value: {name}}}\n            \
+         - {{name: CANARIES, value: {}}}\n            - {{name: FOLDERS, value: '{}'}}\n",
+        canaries.path().display(),
+        FOLDERS.join(" "),
+    );
+    let lab = Setup::agent(WRITE)
+        .with("          env:\n", &variables)
+        .with(
+            "readOnlyRootFilesystem: true",
+            "readOnlyRootFilesystem: false",
+        )
+        .lab()
+        .await;
+    lab.ready().await.unwrap();
+    written(&lab.host(0, "/var/lib/plexd/told")).await;
+    for folder in FOLDERS.map(Path::new).into_iter().chain([canaries.path()]) {
+        for end in ["", ".d", ".l"] {
+            let path = folder.join(format!("{name}{end}"));
+            assert!(fs::symlink_metadata(&path).is_err(), "{}", path.display());
+        }
+    }
+    let mut left: Vec<_> = fs::read_dir(canaries.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["canary", "folder"]);
+    assert_eq!(fs::read(canaries.path().join("canary")).unwrap(), b"alive");
+    assert_eq!(fs::read("/etc/hostname").unwrap_or_default(), host_name);
+    assert_eq!(fs::read("/proc/sys/kernel/domainname").unwrap(), domain);
+    assert!(!lab.host(0, "/var/lib/plexd/sees").exists(), "disks");
+    let processes = fs::read_to_string(lab.host(0, "/var/lib/plexd/processes")).unwrap();
+    assert_eq!(processes, "/proc/1\n", "it sees only itself");
+    // What it did to its own file system is not there for the next one.
+    lab.cluster
+        .restart(&[lab.node(0)], &lab.deadline())
+        .await
+        .unwrap();
+    lab.destroy().await;
+}

@@ -1,0 +1,24 @@
+//! A real plexd as a process.
+
+use std::time::Duration;
+
+use crate::support::{Scratch, snapshot};
+
+/// Far more than the cells take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+#[ignore = "needs zstd, and a plexd in the folder PLEXD_SNAPSHOT"]
+fn a_real_plexd_fails_for_exactly_what_it_lacks() {
+    let place = Scratch::new();
+    snapshot::unpack(&place.path().join("plexd"));
+    snapshot::write_matrix(&place, "tag = \"plexd:1\"\nbinary = \"plexd\"");
+    let output = place
+        .command(&["--provider", "local"])
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    snapshot::assert_fails_for_what_it_lacks(&place);
+}

@@ -1,0 +1,85 @@
+//! A real plexd with its own manifests, unchanged: it fails for exactly what it lacks, and passes everything else.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use assert_cmd::assert::OutputAssertExt;
+use e2e_matrix::event::{CellVerdict, Symptom};
+use e2e_matrix::matrix::Phase;
+
+use super::{Scratch, record};
+
+/// A folder with `plexd.zst`, a static binary, and its `manifests`.
+const FOLDER: &str = "PLEXD_SNAPSHOT";
+/// The calls that this plexd doesn't make.
+const LACKS: [&str; 4] = [
+    "capabilities_count",
+    "metrics_count",
+    "logs_count",
+    "audit_count",
+];
+const CONFIG: &str = "\
+api:
+  baseurl: ${e2e.mock-url}
+registration:
+  datadir: /var/lib/plexd
+node_api:
+  datadir: /var/lib/plexd
+  socketpath: /var/run/plexd/api.sock
+heartbeat:
+  nodeid: e2e-k8s-node
+  interval: 1s
+";
+
+fn folder() -> PathBuf {
+    PathBuf::from(env::var_os(FOLDER).expect("PLEXD_SNAPSHOT names a folder"))
+}
+
+/// Unpacks the binary to `path`.
+pub(crate) fn unpack(path: &Path) {
+    Command::new("zstd")
+        .args(["--decompress", "--quiet", "-o"])
+        .args([path, &folder().join("plexd.zst")])
+        .assert()
+        .success();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Writes a matrix of two cells that differ in what is expected, with `image` as the agent's table.
+pub(crate) fn write_matrix(place: &Scratch, image: &str) {
+    let lacks = LACKS
+        .map(|counter| format!("{counter} = \"any\""))
+        .join(", ");
+    let manifests = folder().join("manifests");
+    let manifests = manifests.display();
+    let matrix = format!(
+        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = [\"all\", \"lenient\"]\n\
+         [deploy]\nmanifests = '{manifests}'\nagent-config = \"plexd.yaml\"\nprobes = false\n\
+         [run]\nports = \"any\"\n\
+         [images.agent]\n{image}\n\
+         [config.all]\n[config.lenient]\nexpect = {{ {lacks} }}\n\
+         [phases.assertions]\ntimeout = \"15s\"\n[phases.local-endpoint]\nrun = false\n"
+    );
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    fs::write(place.path().join("plexd.yaml"), CONFIG).unwrap();
+}
+
+/// The run in `place` failed for exactly what this plexd lacks, unless that was not asked for.
+pub(crate) fn assert_fails_for_what_it_lacks(place: &Scratch) {
+    let run = record::read(place);
+    let all = record::cell(&run, "k8s-1.34-n1-all");
+    assert_eq!(
+        record::deviations(all, Some(Phase::Assertions)),
+        [] as [String; 0]
+    );
+    let failure = all.red_phase().and_then(|phase| phase.failure()).unwrap();
+    assert_eq!(failure.symptom, Symptom::CounterNotMet, "{failure}");
+    let rows = failure.evidence.iter().filter(|row| row.node.is_some());
+    let missing: Vec<&str> = rows.map(|row| row.subject.as_str()).collect();
+    assert_eq!(missing, LACKS);
+    let lenient = record::cell(&run, "k8s-1.34-n1-lenient");
+    assert_eq!(lenient.verdict, CellVerdict::Passed, "{lenient:?}");
+}
