@@ -60,8 +60,8 @@ pub trait Provider: Send + Sync {
     /// Engine and tools with their versions, for the record.
     async fn tools(&self) -> Vec<String>;
 
-    /// The images that the manifests name here, known before any cluster is.
-    fn images(&self) -> ImageNames;
+    /// The images that the manifests of `cell` name here, known before any cluster is.
+    fn images(&self, cell: &Cell) -> ImageNames;
 
     /// The namespace of everything that is applied for the cell whose cluster would be called `name`.
     fn namespace(&self, _name: &ClusterName) -> String {

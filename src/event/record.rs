@@ -356,6 +356,9 @@ pub struct CellSummary {
     pub nodes: usize,
     /// Its config variant.
     pub config: String,
+    /// Its values on the further axes, in the order of the matrix file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub axes: Vec<AxisFacts>,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -365,6 +368,15 @@ pub struct CellSummary {
     /// Which repetition of its cell it is, from 1; none in a run that repeats nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition: Option<u32>,
+}
+
+/// A cell's value on an axis that the matrix file adds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct AxisFacts {
+    /// The axis.
+    pub axis: String,
+    /// The value.
+    pub value: String,
 }
 
 /// What the machine was doing when a cell ended: an overloaded one makes failures that are nobody's.

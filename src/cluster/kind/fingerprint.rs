@@ -22,7 +22,7 @@ impl Fingerprint {
         let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
         // Wherever patches and seal are: their content is the program's own.
         let file = config::without_run(cell, shared.options.tuned);
-        let archives = shared.archives().await?;
+        let archives = shared.archives(cell).await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
         let images: Vec<_> = images
             .map(|image| json!([image.name, image.digest]))

@@ -10,11 +10,18 @@ use super::fingerprint::Fingerprint;
 use super::work::Work;
 use crate::matrix::{Cell, CellId};
 
-/// The cells that can get the same cluster: all that differ in nothing that a cluster is made of.
+/// The cells that can get the same cluster: all that differ in nothing that a cluster is made of, the agent's image and manifests
+/// included.
 pub(super) fn group(cell: &Cell) -> String {
     let kind = json!(cell.variant.kind);
     let image = cell.node_image.as_deref().unwrap_or("any");
-    format!("{}/{}/{image}/{kind}", cell.kubernetes, cell.nodes)
+    let program = cell.variant.program.as_ref();
+    let agent = program.and_then(|program| program.image.as_deref());
+    let (agent, manifests) = (agent.unwrap_or("any"), &cell.variant.manifests);
+    format!(
+        "{}/{}/{image}/{agent}/{manifests:?}/{kind}",
+        cell.kubernetes, cell.nodes
+    )
 }
 
 /// A cluster that was proven clean.

@@ -48,7 +48,7 @@ const NODES_PER_SLOT: usize = 8;
 
 /// Runs cells as processes of this machine.
 pub struct LocalProvider {
-    programs: Arc<Programs>,
+    programs: Programs,
     /// How many processes may be starting at once, over all cells: a start is all CPU.
     starts: Arc<Semaphore>,
 }
@@ -57,7 +57,7 @@ impl LocalProvider {
     /// A provider that starts `programs`.
     pub fn new(programs: Programs) -> Self {
         Self {
-            programs: Arc::new(programs),
+            programs,
             starts: Arc::new(Semaphore::new(machine::cpus() * 2)),
         }
     }
@@ -91,7 +91,7 @@ impl Provider for LocalProvider {
         )]
     }
 
-    fn images(&self) -> ImageNames {
+    fn images(&self, _cell: &Cell) -> ImageNames {
         // No image is ever looked for; the names say so wherever a manifest is shown.
         ImageNames {
             agent: "plexd:local-process".to_owned(),
@@ -115,7 +115,7 @@ impl Provider for LocalProvider {
     }
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
-        let programs = Arc::clone(&self.programs);
+        let programs = Arc::new(self.programs.of(&plan.cell));
         let starts = Arc::clone(&self.starts);
         Arc::new(LocalCluster::new(plan, programs, starts))
     }

@@ -21,7 +21,12 @@ pub(super) const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
 /// Looks at all of it.
 pub(super) fn examine(programs: &Programs, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
-    let mut evidence = executables(programs)?;
+    let mut evidence: Vec<Evidence> = Vec::new();
+    for programs in cells.iter().map(|cell| programs.of(cell)) {
+        let rows = executables(&programs)?;
+        let new = rows.into_iter().filter(|row| !evidence.contains(row));
+        evidence.extend(new.collect::<Vec<_>>());
+    }
     evidence.push(open_files(FILES + nodes * FILES_PER_NODE)?);
     evidence.extend(memory(nodes * MEMORY_PER_NODE)?);
     Ok(evidence)

@@ -13,7 +13,9 @@ pub(super) fn read(table: &Table<'_>) -> Expectations {
         .and_then(|entry| entry.table("`expect`".to_owned()));
     for entry in inner.iter().flat_map(Table::entries) {
         if entry.key == RESTARTS {
-            expectations.restarts = restarts(entry).unwrap_or_default();
+            if let Some(restarts) = restarts(entry) {
+                expectations.allow_restarts(restarts);
+            }
             continue;
         }
         if let (Some(counter), Some(expectation)) = (counter(entry), expectation(entry)) {

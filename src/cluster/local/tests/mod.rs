@@ -21,8 +21,7 @@ use crate::event::Failure;
 use crate::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use crate::manifest::{Folder, Inputs, Rendered, Sources, render};
 use crate::matrix::{
-    Cell, CellId, ConfigName, Expectations, Keep, KubernetesVersion, NodeCount, PhaseSettings,
-    PortRange, Variant,
+    Cell, CellId, ConfigName, Keep, KubernetesVersion, NodeCount, PhaseSettings, PortRange,
 };
 use crate::secret::{Mask, Secret};
 
@@ -107,7 +106,7 @@ impl Setup {
         let sources = Sources::builtin()
             .with_manifests(Folder::new("deploy/kubernetes", files))
             .with_mock(Folder::new("deploy/mock-api", mock));
-        let images = LocalProvider::new(shell()).images();
+        let images = LocalProvider::new(shell()).images(&cell(1));
         render(&Inputs {
             daemon_set: None,
             sources: &sources,
@@ -154,6 +153,7 @@ fn mock(script: &str) -> String {
 fn shell() -> Programs {
     Programs {
         runner: "/nowhere".into(),
+        base: "/nowhere".into(),
         agent: Some("/bin/sh".into()),
         mock: Some("/bin/sh".into()),
     }
@@ -261,14 +261,10 @@ fn cell(nodes: u16) -> Cell {
         id: CellId::new(kubernetes, nodes, &name),
         kubernetes,
         nodes,
-        variant: Arc::new(Variant {
-            name,
-            agent: Map::new(),
-            expect: Expectations::default(),
-            env: BTreeMap::new(),
-            from_env: Vec::new(),
-            kind: Map::new(),
-        }),
+        config: name,
+        axes: Vec::new(),
+        layers: Arc::default(),
+        variant: Arc::default(),
         tags: std::collections::BTreeSet::new(),
         allow_failure: false,
         node_image: None,
