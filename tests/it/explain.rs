@@ -190,10 +190,7 @@ fn an_unknown_cell_is_an_error_that_names_the_nearest_one() {
     );
 }
 
-#[test]
-fn each_axis_is_told_apart_and_lists_know_it() {
-    let place = Scratch::new();
-    let matrix = r#"
+const AXES: &str = r#"
 [matrix]
 kubernetes = ["1.34"]
 config = ["quick"]
@@ -218,7 +215,11 @@ agent = { log = "debug" }
 expect = { audit_count = "any" }
 manifests = "manifests"
 "#;
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+
+/// A workplace with [`AXES`], and manifests of their own for one agent.
+fn place_with_axes() -> Scratch {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), AXES).unwrap();
     let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
     let manifests = place.path().join("manifests");
     crate::support::copy(&shipped, &manifests);
@@ -228,6 +229,12 @@ manifests = "manifests"
         "kind: DaemonSet\nmetadata:\n  annotations: { of: new }\n",
     );
     fs::write(manifests.join("daemonset.yaml"), changed).unwrap();
+    place
+}
+
+#[test]
+fn each_axis_is_told_apart() {
+    let place = place_with_axes();
     let text = explain(&place, "k8s-1.34-n1-quick-runtime-a-agent-1.4", "kind");
     assert!(
         text.contains("\nruntime      a\nagent        1.4\n"),
@@ -260,7 +267,11 @@ manifests = "manifests"
         other.contains("\nagent image  plexd:1.3\n") && !other.contains("of: new"),
         "{other}"
     );
+}
 
+#[test]
+fn lists_filters_and_shards_know_the_axes() {
+    let place = place_with_axes();
     let list = |arguments: &[&str]| {
         let output = place
             .command(&[&["list"], arguments].concat())

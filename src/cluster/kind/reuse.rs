@@ -153,6 +153,15 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_not_passed_on_to_another_agent_or_other_manifests() {
+        let text = "[matrix]\nkubernetes = [\"1.34\"]\nconfig = [\"a\", \"b\"]\nagent = [\"1\", \"2\", \"3\"]\n[config.a]\n[config.b]\n[agent.1]\nimage = \"plexd:1\"\n[agent.2]\nimage = \"plexd:2\"\n[agent.3]\nimage = \"plexd:1\"\nmanifests = \"m\"\n";
+        let cells = Matrix::parse("matrix.toml", text).unwrap().cells;
+        let groups: Vec<_> = cells.iter().map(group).collect();
+        assert_eq!(groups[..3], groups[3..]);
+        assert!(groups[0] != groups[1] && groups[0] != groups[2] && groups[1] != groups[2]);
+    }
+
+    #[test]
     fn the_last_cell_of_a_group_has_no_next() {
         let (pool, cells) = (Pool::default(), cells());
         pool.expect(&cells);

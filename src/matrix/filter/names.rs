@@ -54,18 +54,16 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
             format!("no cell has the tag `{}`", pattern.as_str()),
             near(pattern.as_str(), &there.tags, "tags"),
         ),
-        Test::Axis(axis, _, pattern) => match there.axes.get(axis.as_str()) {
-            Some(values) => (
-                format!("no cell has the {axis} `{}`", pattern.as_str()),
-                near(pattern.as_str(), values, "values"),
-            ),
-            None => {
+        Test::Axis(axis, _, pattern) => {
+            let Some(values) = there.axes.get(axis.as_str()) else {
                 let message = format!("`{axis}` is no field");
                 let fields = FIELDS.into_iter().chain(there.axes.keys().copied());
                 let help = near(axis, &fields.collect(), "fields");
                 return Problem::at(leaf.start, message, "").with_help(help);
-            }
-        },
+            };
+            let message = format!("no cell has the {axis} `{}`", pattern.as_str());
+            (message, near(pattern.as_str(), values, "values"))
+        }
     };
     Problem::at(leaf.span, message, "").with_help(help)
 }

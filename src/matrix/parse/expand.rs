@@ -151,8 +151,11 @@ struct Tables<'m> {
     /// By the values' names, for each axis.
     values: Vec<BTreeMap<&'m str, &'m ValueTable>>,
     /// What the values of cells come to together. Many cells have the same.
-    merged: BTreeMap<Vec<&'m str>, (Arc<[Layer]>, Arc<Variant>)>,
+    merged: BTreeMap<Vec<&'m str>, Merged>,
 }
+
+/// What the tables of a cell's values set, and what that comes to.
+type Merged = (Arc<[Layer]>, Arc<Variant>);
 
 impl<'m> Tables<'m> {
     fn new(axes: &'m Axes, versions: &'m [VersionTable], values: &'m [Named<ValueTable>]) -> Self {

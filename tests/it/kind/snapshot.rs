@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, Symptom};
 use e2e_matrix::matrix::Phase;
+use e2e_matrix::record::model::CellModel;
 
 use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
@@ -116,4 +117,52 @@ fn a_real_plexd_fails_for_exactly_what_it_lacks() {
     assert_eq!(missing, LACKS);
     let lenient = record::cell(&run, "k8s-1.34-n1-lenient");
     assert_eq!(lenient.verdict, CellVerdict::Passed, "{lenient:?}");
+}
+
+#[test]
+#[ignore = "needs kind (creates 4 clusters), zstd, and a plexd in the folder PLEXD_SNAPSHOT"]
+fn a_real_plexd_and_the_reference_agent_run_side_by_side() {
+    let snapshot = PathBuf::from(env::var_os(FOLDER).expect("PLEXD_SNAPSHOT names a folder"));
+    let place = Scratch::new();
+    let _image = Image::build(&snapshot, &place);
+    let manifests = snapshot.join("manifests");
+    let matrix = format!(
+        "[matrix]\nkubernetes = [\"1.34\", \"1.36\"]\nagent = [\"reference\", \"snapshot\"]\n\
+         [deploy]\nprobes = false\n\
+         [agent.reference]\n[agent.snapshot]\nimage = \"{IMAGE}\"\nmanifests = {manifests:?}\n\
+         [agent.snapshot.agent]\n\
+         api = {{ baseurl = \"${{e2e.mock-url}}\" }}\n\
+         registration = {{ datadir = \"/var/lib/plexd\" }}\n\
+         node_api = {{ datadir = \"/var/lib/plexd\", socketpath = \"/var/run/plexd/api.sock\" }}\n\
+         heartbeat = {{ nodeid = \"e2e-k8s-node\", interval = \"1s\" }}\n\
+         [phases.assertions]\ntimeout = \"30s\"\n[phases.local-endpoint]\nrun = false\n"
+    );
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    let output = place
+        .command(&["--provider", "kind", "--reuse"])
+        .envs(inherited(&ENGINE))
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let run = record::read(&place);
+    for version in ["1.34", "1.36"] {
+        let cell = |agent| record::cell(&run, &format!("k8s-{version}-n1-default-agent-{agent}"));
+        let (reference, snapshot) = (cell("reference"), cell("snapshot"));
+        assert_eq!(reference.verdict, CellVerdict::Passed, "{reference:?}");
+        assert_eq!(
+            record::deviations(snapshot, Some(Phase::Assertions)),
+            [] as [String; 0]
+        );
+        let agent = |cell: &CellModel| cell.facts.as_ref().unwrap().agent.clone();
+        assert!(agent(snapshot).starts_with(IMAGE), "{}", agent(snapshot));
+        assert!(!agent(reference).starts_with(IMAGE), "{}", agent(reference));
+        // Another agent's cluster is not passed on.
+        assert_ne!(reference.cluster, snapshot.cluster);
+    }
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let line = "2 of 2 cells with agent-snapshot failed, 0 of 2 others\n";
+    assert!(stdout.contains(line), "{stdout}");
+    assert!(!stdout.contains("instead of"), "{stdout}");
 }
