@@ -62,8 +62,16 @@ fn text(cell: &Cell, explained: &Explanation, suite: &str) -> String {
     // Writing to a string can't fail.
     let _ = writeln!(
         text,
-        "{}\n\nprovider     {}{reason}\nkubernetes   {}\nnodes        {}\nnamespace    {}\nagent image  {agent}\nmock image   {mock}",
-        cell.id, explained.provider, cell.kubernetes, cell.nodes, explained.namespace,
+        "{}\n\nprovider     {}{reason}\nkubernetes   {}\nnodes        {}\nconfig       {}",
+        cell.id, explained.provider, cell.kubernetes, cell.nodes, cell.config,
+    );
+    for place in &cell.axes {
+        let _ = writeln!(text, "{:<11}  {}", place.axis(), place.value());
+    }
+    let _ = writeln!(
+        text,
+        "namespace    {}\nagent image  {agent}\nmock image   {mock}",
+        explained.namespace,
     );
     for notice in &explained.notices {
         let _ = writeln!(text, "note         {notice}");
@@ -147,8 +155,8 @@ fn expectations(cell: &Cell) -> String {
     let mut rows: Vec<_> = expect.all().map(row).collect();
     rows.push([
         "restarts".to_owned(),
-        format!("<= {}", expect.restarts),
+        format!("<= {}", expect.restarts()),
         String::new(),
     ]);
-    aligned(["counter", "per node", "in total"], &rows)
+    aligned(&["counter", "per node", "in total"], &rows)
 }

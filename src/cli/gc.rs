@@ -54,7 +54,7 @@ fn table(report: &GcReport, dry_run: bool) -> String {
     };
     let lines: Vec<_> = report.rows.iter().map(line).collect();
     let header = ["run", "age", "resource", "outcome", ""];
-    let mut text = aligned(header, &lines);
+    let mut text = aligned(&header, &lines);
     if dry_run {
         text.push_str("\n\nnothing was removed: this was a dry run");
     }

@@ -68,11 +68,11 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    fn variables(&self, plan: &CellPlan) -> Vec<(&'static str, OsString)> {
+    fn variables(&self, plan: &CellPlan) -> Vec<(String, OsString)> {
         let names: Vec<_> = self.nodes.iter().map(NodeName::as_str).collect();
-        let mut variables: Vec<(_, OsString)> = vec![
+        let variables: [(&str, OsString); 10] = [
             ("CELL", plan.cell.id.as_str().into()),
-            ("CONFIG", plan.cell.variant.name.as_str().into()),
+            ("CONFIG", plan.cell.config.as_str().into()),
             (
                 "KUBERNETES_VERSION",
                 plan.cell.kubernetes.to_string().into(),
@@ -86,8 +86,14 @@ impl Surroundings {
             ("RUN", (&*plan.run.id).into()),
         ];
         let kubeconfig = self.kubeconfig.clone();
-        variables.extend(kubeconfig.map(|value| ("KUBECONFIG", value)));
-        variables
+        let kubeconfig = kubeconfig.map(|value| ("KUBECONFIG", value));
+        let variables = variables.into_iter().chain(kubeconfig);
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        let axes = plan.cell.axes.iter().map(|place| {
+            let name = format!("AXIS_{}", place.axis().to_ascii_uppercase());
+            (name, place.value().into())
+        });
+        variables.chain(axes).collect()
     }
 }
 

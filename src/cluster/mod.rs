@@ -61,8 +61,8 @@ pub trait Provider: Send + Sync {
     /// The engine and tools with their versions, for the record.
     async fn tools(&self) -> Vec<String>;
 
-    /// The image names for the manifests, known before any cluster exists.
-    fn images(&self) -> ImageNames;
+    /// The image names for the manifests of `cell`, known before any cluster exists.
+    fn images(&self, cell: &Cell) -> ImageNames;
 
     /// The namespace for all objects of the cell whose cluster would be called `name`.
     fn namespace(&self, _name: &ClusterName) -> String {

@@ -86,11 +86,25 @@ pub struct RunSurroundings {
     pub folder: PathBuf,
 }
 
+impl Programs {
+    /// Those of `cell`.
+    pub(crate) fn of(&self, cell: &Cell) -> Self {
+        let mut programs = self.clone();
+        if let Some(own) = &cell.variant.program {
+            let binary = own.binary.as_ref();
+            programs.agent = binary.map(|path| self.base.join(path));
+        }
+        programs
+    }
+}
+
 /// The programs of agent and mock, for the provider that starts them as processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
     /// The runner's own binary, which contains the reference agent and the mock.
     pub runner: PathBuf,
+    /// The folder of the matrix file, to which paths in cells are relative.
+    pub base: PathBuf,
     /// `[images.agent] binary`; `None` for the reference agent.
     pub agent: Option<PathBuf>,
     /// `[images.mock] binary`; `None` for the reference mock.

@@ -18,7 +18,7 @@ pub use outcome::{
     RunVerdict, Termination,
 };
 pub use record::{
-    CellFacts, CellSummary, CommandFacts, Event, HostFacts, MachineLoad, PartFacts, Record,
-    RunFacts, SessionFacts, Severity, ShardFacts, Step, VERSION,
+    AxisFacts, CellFacts, CellSummary, CommandFacts, Event, HostFacts, MachineLoad, PartFacts,
+    Record, RunFacts, SessionFacts, Severity, ShardFacts, Step, VERSION,
 };
 pub use schema::schema;

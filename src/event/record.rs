@@ -357,6 +357,9 @@ pub struct CellSummary {
     pub nodes: usize,
     /// Its config variant.
     pub config: String,
+    /// Its values on the further axes, in the order of the matrix file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub axes: Vec<AxisFacts>,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -366,6 +369,15 @@ pub struct CellSummary {
     /// The number of the repetition, starting at 1; absent if the run doesn't repeat cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition: Option<u32>,
+}
+
+/// A cell's value on an axis that the matrix file adds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct AxisFacts {
+    /// The axis.
+    pub axis: String,
+    /// The value.
+    pub value: String,
 }
 
 /// The load of the machine when a cell ended: overload causes failures that aren't the product's.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Inputs, ManifestProblem, Place};
+use crate::matrix::merge;
 
 /// The start of a placeholder: `${e2e.`, a name, and `}`.
 const OPENING: &str = "${e2e.";
@@ -47,10 +48,10 @@ impl Placeholders {
         let mut over = Value::Object(inputs.agent_config.clone());
         let variant = place("the agent configuration of the variant", "");
         self.fill(&mut over, &variant, problems);
-        match over {
-            Value::Object(over) => merge(base, &over),
-            _ => base,
+        if let (Value::Object(base), Value::Object(over)) = (&mut base, &over) {
+            merge(base, over);
         }
+        base
     }
 
     /// The variant's environment with all placeholders replaced.
@@ -153,26 +154,5 @@ fn read(file: &str, text: &str) -> Result<Value, ManifestProblem> {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(_) => Err(problem("is not a mapping".to_owned())),
         Err(error) => Err(problem(format!("is not YAML: {error}"))),
-    }
-}
-
-/// `base` with `over` merged over it: tables are merged key by key, everything else is replaced.
-pub(super) fn merge(mut base: Value, over: &Map<String, Value>) -> Value {
-    merge_into(&mut base, over);
-    base
-}
-
-fn merge_into(base: &mut Value, over: &Map<String, Value>) {
-    let Value::Object(table) = base else {
-        *base = Value::Object(over.clone());
-        return;
-    };
-    for (key, value) in over {
-        match (table.get_mut(key), value) {
-            (Some(below), Value::Object(over)) => merge_into(below, over),
-            (_, value) => {
-                table.insert(key.clone(), value.clone());
-            }
-        }
     }
 }

@@ -7,7 +7,22 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{KubernetesVersion, Variant};
+use super::axis::{AxisName, ValueName};
+use super::variant::Layer;
+use super::{Coordinate, KubernetesVersion, Variant};
+
+/// The words of the filter language, by which nothing may be called.
+pub(super) const FILTER_WORDS: [&str; 9] = [
+    "not",
+    "and",
+    "or",
+    "k8s",
+    "kubernetes",
+    "nodes",
+    "config",
+    "tag",
+    "n",
+];
 
 /// How many nodes a cell has, the control plane included. At least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,19 +93,6 @@ impl ConfigName {
     /// Cells have folders named by their id, and file systems end at 255 bytes.
     pub const MAX: usize = 60;
 
-    /// The words of the filter language, which no variant may be called by.
-    pub const FILTER_WORDS: [&'static str; 9] = [
-        "not",
-        "and",
-        "or",
-        "k8s",
-        "kubernetes",
-        "nodes",
-        "config",
-        "tag",
-        "n",
-    ];
-
     /// Checks `text` against the grammar.
     pub fn parse(text: &str) -> Result<Self, ConfigNameError> {
         let mut characters = text.chars();
@@ -105,7 +107,7 @@ impl ConfigName {
         if text.starts_with("k8s-") {
             return Err(ConfigNameError::LooksLikeVersion);
         }
-        if Self::FILTER_WORDS.contains(&text) {
+        if FILTER_WORDS.contains(&text) {
             return Err(ConfigNameError::FilterWord(text.to_owned()));
         }
         match text.strip_prefix('n') {
@@ -128,21 +130,22 @@ impl fmt::Display for ConfigName {
     }
 }
 
-/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, with `#<n>` behind it for the `n`th repetition, from 2.
+/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis, and by `#<n>`
+/// for the `n`th repetition, from 2.
 ///
-/// It names the cell's folder, so it is checked when it is read: [`KubernetesVersion`], [`NodeCount`] and [`ConfigName`]
-/// say what its parts may be.
+/// It names the cell's folder, so it is checked when it is read: [`KubernetesVersion`], [`NodeCount`], [`ConfigName`] and
+/// [`Coordinate`] say what its parts may be.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(into = "String", try_from = "String")]
-#[schemars(with = "String", extend("pattern" = r"^k8s-[0-9]+\.[0-9]+-n[0-9]+-[a-z][a-z0-9-]*(#[0-9]+)?$"))]
+#[schemars(with = "String", extend("pattern" = r"^k8s-[0-9]+\.[0-9]+-n[0-9]+-[a-z][a-z0-9.-]*(#[0-9]+)?$"))]
 pub struct CellId(String);
 
 /// A text that is no cell id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a cell id is `k8s-<version>-n<nodes>-<config>`, with `#<n>` behind it for a repetition, not {0}"
+    "a cell id is `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis and by `#<n>` for a repetition, not {0}"
 )]
 pub struct CellIdError(String);
 
@@ -178,20 +181,27 @@ impl CellId {
         Self(format!("k8s-{kubernetes}-n{nodes}-{config}"))
     }
 
+    /// The id of the cell that also has that place on a further axis.
+    #[must_use]
+    pub(super) fn at(self, coordinate: &Coordinate) -> Self {
+        Self(format!("{}-{coordinate}", self.0))
+    }
+
+    /// The longest id in a matrix, without the number of a repetition: file systems end at 255 bytes.
+    pub(super) const MAX: usize = 200;
+
     fn parse(text: &str) -> Option<Self> {
         let (cell, number) = match text.split_once(Self::REPETITION) {
             Some((cell, number)) => (cell, Some(number.parse().ok()?)),
             None => (text, None),
         };
         let (version, rest) = cell.strip_prefix("k8s-")?.split_once("-n")?;
-        let (nodes, config) = rest.split_once('-')?;
+        let (nodes, tail) = rest.split_once('-')?;
+        let version: KubernetesVersion = version.parse().ok()?;
         let nodes = NodeCount::new(nodes.parse().ok()?)?;
-        let id = Self::new(
-            version.parse().ok()?,
-            nodes,
-            &ConfigName::parse(config).ok()?,
-        );
-        Some(id.repetition(number.unwrap_or(1)))
+        let id = Self(format!("k8s-{version}-n{nodes}-{tail}"));
+        let is_valid = id.0.len() <= Self::MAX && is_tail(tail);
+        is_valid.then(|| id.repetition(number.unwrap_or(1)))
     }
 
     /// What stands between a cell's id and the number of its repetition. No id has it.
@@ -233,6 +243,20 @@ impl fmt::Display for CellId {
     }
 }
 
+/// Whether an id can end with `text`: a config, and parts of further axes.
+fn is_tail(text: &str) -> bool {
+    let is_config = |text: &str| ConfigName::parse(text).is_ok();
+    let mut dashes = text.match_indices('-');
+    is_config(text)
+        || dashes.any(|(dash, _)| {
+            let part = text[dash + 1..].split_once('-');
+            let is_part = part.is_some_and(|(axis, value)| {
+                AxisName::parse(axis).is_ok() && ValueName::has_its_characters(value)
+            });
+            is_part && is_config(&text[..dash])
+        })
+}
+
 /// One cell of the matrix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
@@ -242,9 +266,15 @@ pub struct Cell {
     pub kubernetes: KubernetesVersion,
     /// How many nodes its cluster has.
     pub nodes: NodeCount,
-    /// Its config variant.
+    /// Its value on the axis `config`.
+    pub config: ConfigName,
+    /// Its places on the further axes, in the file's order.
+    pub axes: Vec<Coordinate>,
+    /// What the tables of its values set, each in the order in which it is merged over those before it.
+    pub layers: Arc<[Layer]>,
+    /// The same, merged.
     pub variant: Arc<Variant>,
-    /// Words that filters can select it by, from the cell, its version and its variant.
+    /// Words that filters can select it by, from the cell and its values on the axes.
     pub tags: BTreeSet<String>,
     /// A red result does not change the exit code.
     pub allow_failure: bool,

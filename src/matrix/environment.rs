@@ -10,7 +10,7 @@ use std::sync::Arc;
 use miette::SourceSpan;
 use serde_json::Value;
 
-use super::{Cell, ConfigName, ImageSource, Matrix, Problem, Problems, Variant};
+use super::{Cell, ConfigName, Coordinate, ImageSource, Matrix, Problem, Problems, Variant};
 use crate::secret::{Secret, is_secret_name};
 
 /// A place of a value, and the variable that has it.
@@ -22,6 +22,13 @@ pub struct FromEnv<P> {
     pub(super) span: SourceSpan,
     /// Where its value belongs.
     pub(super) place: P,
+}
+
+impl<P> FromEnv<P> {
+    /// Where its value belongs.
+    pub(super) fn place(&self) -> &P {
+        &self.place
+    }
 }
 
 /// A place in a variant.
@@ -54,10 +61,10 @@ pub fn resolve(
     for reference in &matrix.run.secrets_from_env {
         reading.value(reference);
     }
-    let mut resolved: HashMap<ConfigName, Arc<Variant>> = HashMap::new();
+    let mut resolved: HashMap<(ConfigName, Vec<Coordinate>), Arc<Variant>> = HashMap::new();
     for cell in cells {
         let variant = resolved
-            .entry(cell.variant.name.clone())
+            .entry((cell.config.clone(), cell.axes.clone()))
             .or_insert_with(|| reading.variant(&cell.variant));
         cell.variant = Arc::clone(variant);
     }

@@ -2,6 +2,7 @@
 //!
 //! Pure: no IO and no clock. The same text gives the same cells in the same order, always.
 
+mod axis;
 mod cell;
 mod checks;
 mod command;
@@ -23,6 +24,7 @@ mod shard;
 mod variant;
 mod version;
 
+pub use axis::{AxisName, AxisNameError, Coordinate, ValueName, ValueNameError};
 pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer, PointerError};
 pub use command::{CommandName, CommandNameError, HostCommand, locate};
@@ -39,5 +41,5 @@ pub use settings::{
     PrefixError, ProviderChoice, RunSettings, SystemUnderTest,
 };
 pub use shard::{Estimates, MOST_SHARDS, Shard, ShardError, Timings, short_hash};
-pub use variant::{Expectation, Expectations, Variant};
+pub use variant::{AgentProgram, Expectation, Expectations, Layer, Variant, merge};
 pub use version::{KubernetesVersion, VersionError};

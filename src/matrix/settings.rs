@@ -10,7 +10,7 @@ use super::{Cell, Checks, FromEnv, PhaseSettings, PortRange, RetrySettings};
 /// A validated matrix file: its cells in order, and everything that holds for all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
-    /// The cells, in the file's order of axes: version, then nodes, then config, then what was included.
+    /// The cells, in the order of axes: version, nodes, config, then the further ones; then what was included.
     pub cells: Vec<Cell>,
     /// `[images]`.
     pub images: Images,
@@ -33,6 +33,23 @@ pub struct Images {
     pub agent: SystemUnderTest,
     /// `[images.mock]`.
     pub mock: SystemUnderTest,
+}
+
+impl Images {
+    /// The agent of `cell`: what a value of the cell names, or else `[images.agent]`. Without an image that a value leaves out.
+    pub fn agent_of(&self, cell: &Cell) -> SystemUnderTest {
+        match &cell.variant.program {
+            None => self.agent.clone(),
+            Some(program) => SystemUnderTest {
+                image: program
+                    .image
+                    .clone()
+                    .map(ImageSource::Tag)
+                    .unwrap_or_default(),
+                binary: program.binary.clone(),
+            },
+        }
+    }
 }
 
 /// Where one of the two programs comes from.
@@ -83,7 +100,7 @@ pub struct Deploy {
 }
 
 /// Where the agent's manifests come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manifests {
     /// The manifests that come with the program.
     BuiltIn,

@@ -1,18 +1,19 @@
-//! A config variant: what one value of the `config` axis changes.
+//! What a value of an axis changes, and what the values of a cell change together.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::environment::Place;
-use super::{ConfigName, Counter, FromEnv};
+use super::{Counter, FromEnv, Manifests};
 
-/// One value of the `config` axis. `default` without a table is the seed's configuration, unchanged.
+/// What the table of a value sets, be it of the axis `config` or of a further one; and what several of them come to. `default`
+/// without a table sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
-    /// Its name on the axis.
-    pub name: ConfigName,
     /// Merged over the agent's base configuration, key by key.
     pub agent: Map<String, Value>,
     /// What the counters must reach, per node.
@@ -23,6 +24,99 @@ pub struct Variant {
     pub from_env: Vec<FromEnv<Place>>,
     /// What goes into kind's own configuration file; wins over everything that is put there by default.
     pub kind: Map<String, Value>,
+    /// The agent, in place of `[images.agent]`.
+    pub program: Option<AgentProgram>,
+    /// The manifests, in place of those of `[deploy]`.
+    pub manifests: Option<Manifests>,
+}
+
+/// The agent that a value names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AgentProgram {
+    /// The table that names it, as the file writes it.
+    pub table: String,
+    /// The image that runs in a cluster; none if the agent is only for the local provider.
+    pub image: Option<String>,
+    /// What the local provider starts, relative to the matrix file; none if the agent is only for clusters.
+    pub binary: Option<PathBuf>,
+}
+
+/// What one value of a cell sets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Its table, as the file writes it: `[config.fast]`, `[agent."1.4"]`.
+    pub table: String,
+    /// What the table sets.
+    pub variant: Arc<Variant>,
+}
+
+impl Variant {
+    /// All of `layers`, each merged over those before it: tables key by key, counters and variables one by one, and everything else,
+    /// arrays too, as a whole.
+    pub fn merged(layers: &[Layer]) -> Arc<Self> {
+        match layers {
+            [] => Arc::default(),
+            [only] => Arc::clone(&only.variant),
+            [first, rest @ ..] => {
+                let mut merged = Self::clone(&first.variant);
+                for layer in rest {
+                    merged.put_over(&layer.variant);
+                }
+                Arc::new(merged)
+            }
+        }
+    }
+
+    fn put_over(&mut self, over: &Self) {
+        self.from_env
+            .retain(|reference| !over.sets(reference.place()));
+        self.from_env.extend(over.from_env.iter().cloned());
+        merge(&mut self.agent, &over.agent);
+        merge(&mut self.kind, &over.kind);
+        self.expect.put_over(&over.expect);
+        self.env.extend(over.env.clone());
+        self.program = over.program.clone().or_else(|| self.program.take());
+        self.manifests = over.manifests.clone().or_else(|| self.manifests.take());
+    }
+
+    /// Whether it says what is at that place.
+    fn sets(&self, place: &Place) -> bool {
+        match place {
+            Place::Env(name) => self.sets_variable(name),
+            Place::Agent(pointer) => {
+                let mut at = &self.agent;
+                for key in pointer.split('/').skip(1) {
+                    match at.get(&key.replace("~1", "/").replace("~0", "~")) {
+                        Some(Value::Object(table)) => at = table,
+                        // Whatever was below it before is gone.
+                        Some(_) => return true,
+                        None => return false,
+                    }
+                }
+                // A table takes the place of the value.
+                true
+            }
+        }
+    }
+
+    /// Whether it sets the variable of the agent's container, from the runner's environment or not.
+    pub fn sets_variable(&self, name: &str) -> bool {
+        let mut references = self.from_env.iter().map(FromEnv::place);
+        self.env.contains_key(name)
+            || references.any(|place| matches!(place, Place::Env(own) if own == name))
+    }
+}
+
+/// Puts `over` on `base`: tables are merged key by key, everything else is replaced.
+pub fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(Value::Object(below)), Value::Object(over)) => merge(below, over),
+            (_, value) => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// What one counter must come to, per node.
@@ -75,12 +169,27 @@ impl fmt::Display for Expectation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectations {
     counters: BTreeMap<String, Expectation>,
-    /// How often the process of each agent pod may end, from readiness to `cleanup`, without failing the cell. The ends that
-    /// the suite causes itself don't count.
-    pub restarts: u32,
+    restarts: Option<u32>,
 }
 
 impl Expectations {
+    /// How often the process of each agent pod may end, from readiness to `cleanup`, without failing the cell. The ends that
+    /// the suite causes itself don't count.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.unwrap_or(0)
+    }
+
+    /// Allows the process of each agent pod to end so often.
+    pub fn allow_restarts(&mut self, restarts: u32) {
+        self.restarts = Some(restarts);
+    }
+
+    /// Takes over what `over` says.
+    fn put_over(&mut self, over: &Self) {
+        self.counters.extend(over.counters.clone());
+        self.restarts = over.restarts.or(self.restarts);
+    }
+
     /// What `counter` must come to on every node.
     pub fn of(&self, counter: Counter) -> Expectation {
         self.counters
@@ -105,5 +214,95 @@ impl Expectations {
     /// Expects something else of the counter that the mock calls `name`.
     pub fn set(&mut self, name: &str, expectation: Expectation) {
         self.counters.insert(name.to_owned(), expectation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::matrix::Matrix;
+
+    fn table(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(table) => table,
+            other => panic!("{other} is no table"),
+        }
+    }
+
+    #[test]
+    fn merging_goes_key_by_key_and_replaces_what_is_no_table() {
+        let mut base = table(json!({ "a": { "b": 1, "c": [1, 2] }, "d": { "e": 1 }, "f": 1 }));
+        let over = table(json!({ "a": { "c": [3] }, "d": 2, "f": { "g": 1 } }));
+        merge(&mut base, &over);
+        let expected = json!({ "a": { "b": 1, "c": [3] }, "d": 2, "f": { "g": 1 } });
+        assert_eq!(Value::Object(base), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_keeps_what_it_does_not_name(base in any::<u8>(), over in any::<u8>()) {
+            let mut merged = table(json!({ "both": [base], "base": { "value": base } }));
+            let over = table(json!({ "both": [over], "over": { "value": over } }));
+            merge(&mut merged, &over);
+            prop_assert_eq!(&merged["base"]["value"], &json!(base));
+            prop_assert_eq!(&merged["both"], &over["both"]);
+            prop_assert_eq!(&merged["over"], &over["over"]);
+        }
+    }
+
+    const FILE: &str = r#"
+[matrix]
+kubernetes = ["1.36"]
+config = ["fast"]
+runtime = ["a"]
+agent = ["1.4"]
+[config.fast]
+agent = { token = { from-env = "ONE" }, list = [{ from-env = "TWO" }], interval = "1s", api = { url = "a", key = { from-env = "KEY" } } }
+env = { A = "config", B = { from-env = "B" }, C = "config" }
+expect = { audit_count = 2, metrics_count = 3, restarts = 4 }
+image = "plexd:config"
+manifests = "config"
+[runtime.a]
+agent = { interval = "2s", token = "of the runtime" }
+env = { A = "runtime", B = "runtime", C = { from-env = "C" } }
+expect = { audit_count = "any" }
+kind = { featureGates = { X = true } }
+[agent."1.4"]
+agent = { interval = "3s", list = [], api = { url = "b" } }
+binary = "plexd"
+kind = { featureGates = { Y = true } }
+"#;
+
+    #[test]
+    fn later_axes_win_and_leave_the_rest() {
+        let cells = Matrix::parse("matrix.toml", FILE).unwrap().cells;
+        let cell = &cells[0];
+        assert_eq!(cell.id.as_str(), "k8s-1.36-n1-fast-runtime-a-agent-1.4");
+        let tables: Vec<_> = cell.layers.iter().map(|layer| &*layer.table).collect();
+        assert_eq!(tables, ["[config.fast]", "[runtime.a]", "[agent.\"1.4\"]"]);
+        let variant = &cell.variant;
+        let agent = json!({ "token": "of the runtime", "list": [], "interval": "3s", "api": { "url": "b", "key": null } });
+        assert_eq!(Value::Object(variant.agent.clone()), agent);
+        assert_eq!(variant.env["A"], "runtime");
+        assert_eq!(variant.env["B"], "runtime");
+        let left: Vec<_> = variant.from_env.iter().map(FromEnv::place).collect();
+        let key = Place::Agent("/api/key".to_owned());
+        assert_eq!(left, [&key, &Place::Env("C".to_owned())]);
+        let expect = |name| variant.expect.of(Counter::from_name(name).unwrap());
+        assert_eq!(expect("audit_count"), Expectation::Any);
+        assert_eq!(expect("metrics_count"), Expectation::AtLeast(3));
+        assert_eq!(variant.expect.restarts(), 4);
+        let gates = json!({ "featureGates": { "X": true, "Y": true } });
+        assert_eq!(Value::Object(variant.kind.clone()), gates);
+        assert_eq!(variant.manifests, Some(Manifests::At("config".into())));
+        let program = variant.program.as_ref().unwrap();
+        // The image belongs to another agent.
+        assert_eq!(
+            (&program.image, &program.binary),
+            (&None, &Some("plexd".into()))
+        );
     }
 }

@@ -147,6 +147,7 @@ impl Plan {
             kubernetes: self.0.to_owned(),
             nodes: self.1.into(),
             config: self.2.to_owned(),
+            axes: Vec::new(),
             tags: Vec::new(),
             allow_failure: self.3,
             repetition: None,

@@ -4,6 +4,7 @@
 //! (disk full) returns an error that changes no verdict. Only `console` and `progress` write to a terminal.
 
 mod at_end;
+mod attribution;
 pub mod console;
 pub mod html;
 pub mod junit;

@@ -35,6 +35,13 @@ pub(super) fn narrow_duration(milliseconds: u64) -> String {
     }
 }
 
+/// The cell's values on the further axes, as filters compare with them.
+pub(super) fn axes(cell: &CellModel) -> Vec<String> {
+    let axes = cell.summary.axes.iter();
+    axes.map(|place| format!("{} = {}", place.axis, place.value))
+        .collect()
+}
+
 /// How long a cell took; empty where it was not started.
 pub(super) fn cell_duration(cell: &CellModel) -> String {
     match cell.duration_ms {
@@ -238,11 +245,11 @@ pub(super) fn cell_column(run: &RunModel) -> &'static str {
 }
 
 /// An aligned table, header first; two spaces between columns, none at the ends of lines.
-pub(crate) fn aligned<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn aligned(header: &[&str], rows: &[impl AsRef<[String]>]) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).force_no_tty();
     table.set_header(header);
-    table.add_rows(rows);
+    table.add_rows(rows.iter().map(AsRef::as_ref));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -254,7 +261,7 @@ pub(super) fn evidence_table(cell: &CellModel, evidence: &[&Evidence]) -> String
     let mut sorted = evidence.to_vec();
     sorted.sort_by_key(|one| one.holds);
     let rows: Vec<_> = sorted.iter().map(|one| evidence_row(cell, one)).collect();
-    aligned(["", "node", "subject", "expected", "seen"], &rows)
+    aligned(&["", "node", "subject", "expected", "seen"], &rows)
 }
 
 fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5] {

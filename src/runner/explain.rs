@@ -68,30 +68,27 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
         secrets,
         runner,
     } = request;
-    let ground = Ground::of(&path, &matrix, runner, secrets).await?;
+    let ground = Ground::of(&path, &matrix, std::slice::from_ref(&cell), runner, secrets).await?;
     let Ground {
         provider, sourced, ..
     } = &ground;
     let rendered = sourced.render_for_any_run(&cell, &*provider.provider, &matrix.run.prefix)?;
     let mask = sourced.mask();
-    let variant = &cell.variant;
-    let table = format!("[config.{}]", variant.name);
     let mut agent_config = Vec::new();
-    let over = Value::Object(variant.agent.clone());
+    let layers = cell.layers.iter();
+    let layers = layers.map(|layer| Value::Object(layer.variant.agent.clone()));
+    let layers: Vec<Value> = layers.collect();
     flatten(
         rendered.agent_config(),
-        Some(&over),
+        &layers.iter().map(Some).collect::<Vec<_>>(),
         String::new(),
-        &mut |key, value, is_over| {
-            let origin = if is_over {
-                &table
-            } else {
-                sourced.agent_config_file()
-            };
+        &mut |key, value, layer| {
+            let layer = layer.and_then(|index| cell.layers.get(index));
+            let base = || sourced.agent_config_file(&cell);
             agent_config.push(Setting {
                 key,
                 value: mask.apply(&value.to_string()),
-                origin: origin.to_owned(),
+                origin: layer.map_or_else(base, |layer| &layer.table).to_owned(),
             });
         },
     );
@@ -99,18 +96,16 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
         .agent_environment()
         .into_iter()
         .map(|(key, value)| {
-            let origin = if variant.env.contains_key(&key) {
-                table.as_str()
-            } else {
-                "the DaemonSet"
-            };
+            let mut layers = cell.layers.iter().rev();
+            let layer = layers.find(|layer| layer.variant.sets_variable(&key));
+            let origin = layer.map_or("the DaemonSet", |layer| &layer.table);
             Setting {
                 value: mask.apply(&value),
                 origin: origin.to_owned(),
                 key,
             }
         });
-    let images = provider.provider.images();
+    let images = provider.provider.images(&cell);
     let cluster = provider.provider.cluster_config(&cell);
     Ok(Explanation {
         provider: provider.provider.name(),
@@ -125,26 +120,25 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
     })
 }
 
-/// Calls `found` for each value of `merged` that is no table, with its key and whether `over` sets it.
+/// Calls `found` for each value of `merged` that is no table, with its key and which of `layers` sets it; the last one wins.
 fn flatten(
     merged: &Value,
-    over: Option<&Value>,
+    layers: &[Option<&Value>],
     key: String,
-    found: &mut impl FnMut(String, &Value, bool),
+    found: &mut impl FnMut(String, &Value, Option<usize>),
 ) {
     match merged {
         Value::Object(table) if !table.is_empty() => {
             for (name, value) in table {
-                let over = match over {
-                    Some(Value::Object(over)) => over.get(name),
-                    // It replaces the whole table.
-                    whole => whole,
-                };
+                let below = layers
+                    .iter()
+                    .map(|layer| layer.and_then(|layer| layer.get(name)));
                 let separator = if key.is_empty() { "" } else { "." };
-                flatten(value, over, format!("{key}{separator}{name}"), found);
+                let below: Vec<_> = below.collect();
+                flatten(value, &below, format!("{key}{separator}{name}"), found);
             }
         }
-        _ => found(key, merged, over.is_some()),
+        _ => found(key, merged, layers.iter().rposition(Option::is_some)),
     }
 }
 
@@ -157,24 +151,25 @@ mod tests {
     #[test]
     fn each_value_has_its_key_and_its_origin() {
         let merged = json!({"api": {"url": "u", "retry": {"max": 3}}, "list": [1, 2], "empty": {}, "log": "debug"});
-        let over = json!({"api": {"retry": {"max": 3}}, "log": "debug"});
+        let first = json!({"api": {"retry": {"max": 2}}, "log": "debug"});
+        let second = json!({"api": {"retry": {"max": 3}}});
         let mut seen = Vec::new();
         flatten(
             &merged,
-            Some(&over),
+            &[Some(&first), Some(&second)],
             String::new(),
-            &mut |key, value, is_over| {
-                seen.push(format!("{key}={value} {is_over}"));
+            &mut |key, value, layer| {
+                seen.push(format!("{key}={value} {layer:?}"));
             },
         );
         assert_eq!(
             seen,
             [
-                "api.retry.max=3 true",
-                "api.url=\"u\" false",
-                "empty={} false",
-                "list=[1,2] false",
-                "log=\"debug\" true",
+                "api.retry.max=3 Some(1)",
+                "api.url=\"u\" None",
+                "empty={} None",
+                "list=[1,2] None",
+                "log=\"debug\" Some(0)",
             ]
         );
     }

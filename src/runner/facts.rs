@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::cell_task::Shared;
 use super::request::RunRequest;
 use crate::cluster::CellPlan;
-use crate::event::{CellSummary, CommandFacts, Event, HostFacts, RunFacts, SessionFacts};
+use crate::event::{
+    AxisFacts, CellSummary, CommandFacts, Event, HostFacts, RunFacts, SessionFacts,
+};
 use crate::machine::probe;
 use crate::matrix::Checks;
 
@@ -78,7 +80,15 @@ fn summary(plan: &CellPlan, repeats: bool) -> CellSummary {
         id: cell.id.clone(),
         kubernetes: cell.kubernetes.to_string(),
         nodes: cell.nodes.get(),
-        config: cell.variant.name.to_string(),
+        config: cell.config.to_string(),
+        axes: cell
+            .axes
+            .iter()
+            .map(|place| AxisFacts {
+                axis: place.axis().to_owned(),
+                value: place.value().to_owned(),
+            })
+            .collect(),
         tags: cell.tags.iter().cloned().collect(),
         allow_failure: cell.allow_failure,
         repetition: repeats.then(|| cell.id.number()),

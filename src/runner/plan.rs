@@ -1,7 +1,7 @@
 //! From selected cells to their plans: everything that can be refused is, before anything is made.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::RunFolder;
 use super::generated;
 use super::texts::{file, folder};
-use crate::cluster::{CellPlan, ClusterName, ImageNames, Provider, RunSurroundings};
+use crate::cluster::{CellPlan, ClusterName, Provider, RunSurroundings};
 use crate::deadline::RunClock;
 use crate::machine::{Ledger, absolute};
 use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Shared, Sources};
 use crate::matrix::{
-    Cell, CellId, Checks, ConfigName, Deploy, Keep, Manifests, PhaseSettings, Prefix,
+    Cell, CellId, Checks, ConfigName, Coordinate, Deploy, Keep, Manifests, PhaseSettings, Prefix,
 };
 use crate::secret::{Mask, Secret};
 
@@ -24,11 +24,13 @@ const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
 /// Why selected cells can't be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A file or folder that `[deploy]` names can't be read.
-    #[error("failed to read {} of `[deploy]`", path.display())]
+    /// A file or folder that the matrix file names can't be read.
+    #[error("failed to read {} of `{table}`", path.display())]
     Read {
         /// The path.
         path: PathBuf,
+        /// The table that names it.
+        table: String,
         /// Why.
         source: io::Error,
     },
@@ -53,41 +55,65 @@ pub enum PlanError {
         remedy: String,
     },
     /// The manifests can't be used.
-    #[error("the manifests can't be used for config `{config}`")]
+    #[error("the manifests can't be used for {values}")]
     Manifests {
-        /// The config variant for which they were rendered.
-        config: ConfigName,
+        /// The values for which they were rendered.
+        values: String,
         /// What is wrong.
         source: ManifestProblems,
     },
 }
 
+impl PlanError {
+    /// The same, with the table of the value of `cell` whose manifests can't be read.
+    fn named_by(mut self, cell: &Cell) -> Self {
+        let mut layers = cell.layers.iter().rev();
+        let own = layers.find(|layer| layer.variant.manifests.is_some());
+        if let (Self::Read { table, .. }, Some(layer)) = (&mut self, own) {
+            table.clone_from(&layer.table);
+        }
+        self
+    }
+}
+
 /// The texts that cells are rendered from, and what they come to.
 pub(super) struct Sourced {
-    sources: Sources,
-    daemon_set: Option<String>,
-    images: ImageNames,
-    probes: bool,
+    /// By where the manifests come from.
+    sources: BTreeMap<Manifests, Sources>,
+    deploy: Deploy,
+    provider: Arc<dyn Provider>,
     token: Secret,
     /// What the matrix file says to be secret.
     secrets: Vec<Secret>,
-    /// Many cells have the same: it depends on config, node count, namespace and what keeps the cell apart.
-    rendered: Mutex<HashMap<(ConfigName, usize, String), Arc<Rendered>>>,
+    /// Many cells have the same: it depends on the values, the node count, the namespace and what keeps the cell apart.
+    rendered: Mutex<HashMap<Values, Arc<Rendered>>>,
 }
 
+/// What objects depend on: config, further axes, node count and namespace.
+type Values = (ConfigName, Vec<Coordinate>, usize, String);
+
 impl Sourced {
-    /// Reads what `[deploy]` names below `base`; `secrets` are those of the matrix file.
+    /// Reads what `[deploy]` and the values of `cells` name below `base`; `secrets` are those of the matrix file.
     pub(super) async fn read(
         deploy: &Deploy,
         base: &Path,
-        images: ImageNames,
+        cells: &[Cell],
+        provider: Arc<dyn Provider>,
         secrets: Vec<Secret>,
     ) -> Result<Self, PlanError> {
+        let mut sources = BTreeMap::new();
+        for cell in cells {
+            let manifests = manifests(cell, deploy);
+            if !sources.contains_key(manifests) {
+                let read = self::sources(manifests, deploy, base).await;
+                let read = read.map_err(|error| error.named_by(cell))?;
+                sources.insert(manifests.clone(), read);
+            }
+        }
         Ok(Self {
-            sources: sources(deploy, base).await?,
-            daemon_set: deploy.daemon_set.clone(),
-            images,
-            probes: deploy.probes,
+            sources,
+            deploy: deploy.clone(),
+            provider,
             token: Secret::new(BOOTSTRAP_TOKEN),
             secrets,
             rendered: Mutex::default(),
@@ -103,27 +129,33 @@ impl Sourced {
     ) -> Result<Arc<Rendered>, PlanError> {
         let variant = &cell.variant;
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (variant.name.clone(), cell.nodes.get(), namespace.to_owned());
+        let key = (
+            cell.config.clone(),
+            cell.axes.clone(),
+            cell.nodes.get(),
+            namespace.to_owned(),
+        );
         let slot = match rendered.entry(key) {
             Entry::Occupied(there) => return Ok(Arc::clone(there.get())),
             Entry::Vacant(slot) => slot,
         };
+        let images = self.provider.images(cell);
         let inputs = Inputs {
-            sources: &self.sources,
-            daemon_set: self.daemon_set.as_deref(),
+            sources: self.sources_of(cell),
+            daemon_set: self.deploy.daemon_set.as_deref(),
             namespace,
             nodes: cell.nodes.get(),
-            agent_image: &self.images.agent,
-            mock_image: &self.images.mock,
-            pull_policy: self.images.pull,
+            agent_image: &images.agent,
+            mock_image: &images.mock,
+            pull_policy: images.pull,
             agent_config: &variant.agent,
             env: &variant.env,
             bootstrap_token: &self.token,
-            probes: self.probes,
+            probes: self.deploy.probes,
             shared,
         };
         let done = manifest::render(&inputs).map_err(|source| PlanError::Manifests {
-            config: variant.name.clone(),
+            values: values(cell),
             source,
         })?;
         Ok(Arc::clone(slot.insert(Arc::new(done))))
@@ -155,9 +187,17 @@ impl Sourced {
         self.render(cell, &namespace, shared.as_ref())
     }
 
-    /// The name of the file that the agent's base configuration is in.
-    pub(super) fn agent_config_file(&self) -> &str {
-        self.sources.agent_config().0
+    /// What the objects of `cell`, one of those that this was read for, are rendered from.
+    fn sources_of(&self, cell: &Cell) -> &Sources {
+        let manifests = manifests(cell, &self.deploy);
+        self.sources
+            .get(manifests)
+            .unwrap_or_else(|| unreachable!("the manifests of {} were read", cell.id))
+    }
+
+    /// The name of the file that the base configuration of the cell's agent is in.
+    pub(super) fn agent_config_file(&self, cell: &Cell) -> &str {
+        self.sources_of(cell).agent_config().0
     }
 
     /// Hides the secrets of the matrix file and of everything that was rendered.
@@ -176,9 +216,26 @@ impl Sourced {
     }
 }
 
-async fn sources(deploy: &Deploy, base: &Path) -> Result<Sources, PlanError> {
+/// Where the manifests of `cell` come from.
+fn manifests<'c>(cell: &'c Cell, deploy: &'c Deploy) -> &'c Manifests {
+    cell.variant.manifests.as_ref().unwrap_or(&deploy.manifests)
+}
+
+/// The values of `cell` that objects depend on, for messages.
+fn values(cell: &Cell) -> String {
+    let axes = cell.axes.iter();
+    axes.fold(format!("config `{}`", cell.config), |text, place| {
+        format!("{text} and {} `{}`", place.axis(), place.value())
+    })
+}
+
+async fn sources(
+    manifests: &Manifests,
+    deploy: &Deploy,
+    base: &Path,
+) -> Result<Sources, PlanError> {
     let mut sources = Sources::builtin();
-    let manifests = match &deploy.manifests {
+    let manifests = match manifests {
         Manifests::BuiltIn => None,
         Manifests::At(path) if generated::is_kustomization(&base.join(path)) => {
             Some(generated::kustomization(base, path).await?)

@@ -14,7 +14,7 @@ use crate::cluster::{HostReclaimer, Programs, Provider, Reclaim};
 use crate::deadline::RunClock;
 use crate::event::Failure;
 use crate::machine::{StateFolder, absolute};
-use crate::matrix::{Existing, ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest};
+use crate::matrix::{Cell, Existing, ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest};
 
 /// How long the engine may take to say that it is there.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,12 +53,18 @@ pub(super) struct Chosen {
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     /// A foreign image that nothing on this machine stands for.
-    #[error("`[images.{role}]` names an image, which the local provider can't run")]
+    #[error("`{table}` names an image, which the local provider can't run")]
     NoBinary {
-        /// `agent` or `mock`.
-        role: &'static str,
+        /// The table of the matrix file.
+        table: String,
         /// Why the provider is local.
         reason: Option<String>,
+    },
+    /// A program of this machine that no cluster can run.
+    #[error("`{table}` names a `binary` and no `image`, and clusters run images")]
+    NoImage {
+        /// The table of the matrix file.
+        table: String,
     },
     /// The cluster that is there can't be used.
     #[error(transparent)]
@@ -72,7 +78,9 @@ impl ProviderError {
     /// Whether the matrix or an option is to blame.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::NoBinary { .. } | Self::Existing(ExistingError::NoTag { .. }) => true,
+            Self::NoBinary { .. }
+            | Self::NoImage { .. }
+            | Self::Existing(ExistingError::NoTag { .. }) => true,
             Self::Existing(ExistingError::Connection(failure)) | Self::Failed(failure) => {
                 failure.class() == crate::event::FailureClass::Configuration
             }
@@ -82,10 +90,13 @@ impl ProviderError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoBinary { role, reason } => {
+            Self::NoImage { table } => Some(format!(
+                "add `image = \"…\"` to `{table}`, or use `--provider local`"
+            )),
+            Self::NoBinary { table, reason } => {
                 let why = reason.as_ref().map(|reason| format!(" ({reason})"));
                 Some(format!(
-                    "say what the local provider{} starts for it as `binary` under `[images.{role}]`, or run it with `--provider kind`",
+                    "say what the local provider{} starts for it as `binary` under `{table}`, or run it with `--provider kind`",
                     why.unwrap_or_default()
                 ))
             }
@@ -105,22 +116,36 @@ pub(super) fn reclaimers(kind: &Arc<KindReclaimer>) -> [Arc<dyn Reclaim>; 3] {
     [Arc::new(HostReclaimer), kind, Arc::new(ExistingReclaimer)]
 }
 
-/// Makes the provider that `choice` asks for.
+/// Makes the provider that `choice` asks for, and finds out whether it can run the agents of `cells`.
 pub(super) async fn choose(
     choice: ProviderChoice,
     options: ProviderOptions,
+    cells: &[Cell],
 ) -> Result<Chosen, ProviderError> {
     match choice {
-        ProviderChoice::Kind => kind(options, None),
-        ProviderChoice::Local => local(options, None),
-        ProviderChoice::Existing => existing(options),
+        ProviderChoice::Kind => kind(options, None, cells),
+        ProviderChoice::Local => local(options, None, cells),
+        ProviderChoice::Existing => existing(options, cells),
         ProviderChoice::Auto => match why_not_kind(&options.clock).await {
-            None => kind(
-                options,
-                Some("the Docker engine answers and kind is there".to_owned()),
-            ),
-            Some(reason) => local(options, Some(reason)),
+            None => {
+                let reason = "the Docker engine answers and kind is there".to_owned();
+                kind(options, Some(reason), cells)
+            }
+            Some(reason) => local(options, Some(reason), cells),
         },
+    }
+}
+
+/// Finds out whether every agent that a value of `cells` names has an image.
+fn have_images(cells: &[Cell]) -> Result<(), ProviderError> {
+    let mut programs = cells
+        .iter()
+        .filter_map(|cell| cell.variant.program.as_ref());
+    match programs.find(|program| program.image.is_none()) {
+        None => Ok(()),
+        Some(program) => Err(ProviderError::NoImage {
+            table: program.table.clone(),
+        }),
     }
 }
 
@@ -142,7 +167,12 @@ async fn why_not_kind(clock: &RunClock) -> Option<String> {
     ))
 }
 
-fn kind(options: ProviderOptions, reason: Option<String>) -> Result<Chosen, ProviderError> {
+fn kind(
+    options: ProviderOptions,
+    reason: Option<String>,
+    cells: &[Cell],
+) -> Result<Chosen, ProviderError> {
+    have_images(cells)?;
     let provider = KindProvider::new(KindOptions {
         state: options.state,
         runner: options.runner,
@@ -159,13 +189,15 @@ fn kind(options: ProviderOptions, reason: Option<String>) -> Result<Chosen, Prov
     })
 }
 
-fn existing(options: ProviderOptions) -> Result<Chosen, ProviderError> {
-    let provider = ExistingProvider::new(&ExistingOptions {
+fn existing(options: ProviderOptions, cells: &[Cell]) -> Result<Chosen, ProviderError> {
+    have_images(cells)?;
+    let options = ExistingOptions {
         existing: options.existing,
         images: options.images,
         base: options.base,
         state: options.state,
-    })?;
+    };
+    let provider = ExistingProvider::new(&options, cells)?;
     let reason = Some(provider.place());
     Ok(Chosen {
         provider: Arc::new(provider),
@@ -173,24 +205,36 @@ fn existing(options: ProviderOptions) -> Result<Chosen, ProviderError> {
     })
 }
 
-fn local(options: ProviderOptions, reason: Option<String>) -> Result<Chosen, ProviderError> {
+fn local(
+    options: ProviderOptions,
+    reason: Option<String>,
+    cells: &[Cell],
+) -> Result<Chosen, ProviderError> {
     let ProviderOptions {
         runner,
         base,
         images,
         ..
     } = options;
-    for (role, program) in [("agent", &images.agent), ("mock", &images.mock)] {
+    let agents = cells.iter().map(|cell| {
+        let own = cell.variant.program.as_ref();
+        let table = own.map_or("[images.agent]", |program| &program.table);
+        (table.to_owned(), images.agent_of(cell))
+    });
+    let mock = ("[images.mock]".to_owned(), images.mock.clone());
+    for (table, program) in agents.chain([mock]) {
         if program.image != ImageSource::Reference && program.binary.is_none() {
-            return Err(ProviderError::NoBinary { role, reason });
+            return Err(ProviderError::NoBinary { table, reason });
         }
     }
     // Each process has a working folder of its own.
-    let binary = |program: SystemUnderTest| program.binary.map(|path| absolute(base.join(path)));
+    let base = absolute(base);
+    let binary = |program: SystemUnderTest| program.binary.map(|path| base.join(path));
     let programs = Programs {
         runner,
         agent: binary(images.agent),
         mock: binary(images.mock),
+        base,
     };
     Ok(Chosen {
         provider: Arc::new(LocalProvider::new(programs)),

@@ -149,7 +149,14 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         state,
         provider,
         sourced,
-    } = Ground::of(&session.path, &session.matrix, runner, secrets).await?;
+    } = Ground::of(
+        &session.path,
+        &session.matrix,
+        &session.cells,
+        runner,
+        secrets,
+    )
+    .await?;
     let folder_of_matrix = base(&session.path);
     let settings = &session.matrix.run;
     sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
@@ -223,10 +230,11 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Chooses the provider for `matrix`, the file at `path`, and reads what `[deploy]` names. The log hides `secrets`.
+    /// Chooses the provider for `cells` of `matrix`, the file at `path`, and reads the manifests. The log hides `secrets`.
     pub(super) async fn of(
         path: &Path,
         matrix: &Matrix,
+        cells: &[Cell],
         runner: PathBuf,
         secrets: Vec<Secret>,
     ) -> Result<Self, SessionError> {
@@ -246,9 +254,9 @@ impl Ground {
             state: state.clone(),
             clock: clock.clone(),
         };
-        let provider = choose(settings.provider, options).await?;
-        let images = provider.provider.images();
-        let sourced = Sourced::read(&matrix.deploy, &base, images, secrets).await?;
+        let provider = choose(settings.provider, options, cells).await?;
+        let images = Arc::clone(&provider.provider);
+        let sourced = Sourced::read(&matrix.deploy, &base, cells, images, secrets).await?;
         Ok(Self {
             clock,
             state,

@@ -81,6 +81,7 @@ impl Reader {
 fn failed(path: &Path, source: io::Error) -> PlanError {
     PlanError::Read {
         path: path.to_owned(),
+        table: "[deploy]".to_owned(),
         source,
     }
 }
@@ -98,7 +99,7 @@ mod tests {
         make(place.path());
         match folder(place.path(), Path::new("")) {
             Ok(_) => "fine".to_owned(),
-            Err(PlanError::Read { path, source }) => {
+            Err(PlanError::Read { path, source, .. }) => {
                 let path = path.strip_prefix(place.path()).unwrap();
                 format!("{}: {source}", path.display())
             }

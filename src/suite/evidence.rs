@@ -53,7 +53,7 @@ pub(crate) fn likely_cause(
         failure,
         log,
         &plan.rendered,
-        plan.cell.variant.name.to_string(),
+        plan.cell.config.to_string(),
         format!("{}/manifests", plan.output_name),
     );
     causes::likely(&scene).map(Box::new)

@@ -243,6 +243,38 @@ const CASES: &[Case] = &[
         says: &["2 cells are selected"],
     },
     Case {
+        name: "a value of an axis without its table",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nagent = [\"1.4\"]\n",
+        arguments: &["--provider", "local"],
+        code: 2,
+        says: &[
+            "matrix.toml:3:10",
+            "the agent `1.4` has no table",
+            "[agent.\"1.4\"]",
+        ],
+    },
+    Case {
+        name: "an agent that is an image, on local",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nagent = [\"1.4\"]\n[agent.\"1.4\"]\nimage = \"plexd:1.4\"\n",
+        arguments: &["--provider", "local"],
+        code: 2,
+        says: &["[agent.\"1.4\"]", "`binary`"],
+    },
+    Case {
+        name: "an agent that is a binary, on kind",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nagent = [\"1.4\"]\n[agent.\"1.4\"]\nbinary = \"plexd\"\n",
+        arguments: &["--provider", "kind"],
+        code: 2,
+        says: &["[agent.\"1.4\"]", "`image`"],
+    },
+    Case {
+        name: "manifests of a value that are not there",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\nagent = [\"1.4\"]\n[agent.\"1.4\"]\nmanifests = \"nowhere\"\n",
+        arguments: &["--provider", "local"],
+        code: 2,
+        says: &["nowhere", "[agent.\"1.4\"]"],
+    },
+    Case {
         name: "kind without kind",
         matrix: GOOD,
         arguments: &["--provider", "kind"],

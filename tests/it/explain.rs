@@ -189,3 +189,128 @@ fn an_unknown_cell_is_an_error_that_names_the_nearest_one() {
         "{stderr}"
     );
 }
+
+const AXES: &str = r#"
+[matrix]
+kubernetes = ["1.34"]
+config = ["quick"]
+runtime = ["a", "b"]
+agent = ["1.3", "1.4"]
+
+[[matrix.exclude]]
+runtime = "b"
+agent = "1.3"
+
+[config.quick]
+agent = { heartbeat = { interval = "500ms" }, log = "info" }
+[runtime.a]
+env = { RUNTIME = "a" }
+[runtime.b]
+tags = ["b-only"]
+[agent."1.3"]
+image = "plexd:1.3"
+[agent."1.4"]
+image = "plexd:1.4"
+agent = { log = "debug" }
+expect = { audit_count = "any" }
+manifests = "manifests"
+"#;
+
+/// A workplace with [`AXES`], and manifests of their own for one agent.
+fn place_with_axes() -> Scratch {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), AXES).unwrap();
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    let manifests = place.path().join("manifests");
+    crate::support::copy(&shipped, &manifests);
+    let daemon_set = fs::read_to_string(manifests.join("daemonset.yaml")).unwrap();
+    let changed = daemon_set.replace(
+        "kind: DaemonSet\nmetadata:\n",
+        "kind: DaemonSet\nmetadata:\n  annotations: { of: new }\n",
+    );
+    fs::write(manifests.join("daemonset.yaml"), changed).unwrap();
+    place
+}
+
+#[test]
+fn each_axis_is_told_apart() {
+    let place = place_with_axes();
+    let text = explain(&place, "k8s-1.34-n1-quick-runtime-a-agent-1.4", "kind");
+    assert!(
+        text.contains("\nruntime      a\nagent        1.4\n"),
+        "{text}"
+    );
+    assert!(text.contains("\nagent image  plexd:1.4\n"), "{text}");
+    assert!(text.contains("of: new"), "{text}");
+    let settings = section(&text, "Agent configuration");
+    assert!(
+        settings.contains(&"heartbeat.interval = \"500ms\"  # [config.quick]"),
+        "{settings:?}"
+    );
+    assert!(
+        settings.contains(&"log = \"debug\"  # [agent.\"1.4\"]"),
+        "{settings:?}"
+    );
+    let environment = section(&text, "Environment of the agent");
+    assert!(
+        environment.contains(&"RUNTIME = a  # [runtime.a]"),
+        "{environment:?}"
+    );
+    let expected = section(&text, "Expectations");
+    let audit = expected
+        .iter()
+        .find(|line| line.starts_with("audit_count"))
+        .unwrap();
+    assert!(audit.contains("not checked"), "{audit}");
+    let other = explain(&place, "k8s-1.34-n1-quick-runtime-a-agent-1.3", "kind");
+    assert!(
+        other.contains("\nagent image  plexd:1.3\n") && !other.contains("of: new"),
+        "{other}"
+    );
+}
+
+#[test]
+fn lists_filters_and_shards_know_the_axes() {
+    let place = place_with_axes();
+    let list = |arguments: &[&str]| {
+        let output = place
+            .command(&[&["list"], arguments].concat())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = list(&[]);
+    let head: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        head,
+        [
+            "cell",
+            "kubernetes",
+            "nodes",
+            "config",
+            "runtime",
+            "agent",
+            "tags",
+            "may",
+            "fail"
+        ]
+    );
+    let json: serde_json::Value = serde_json::from_str(&list(&["--json"])).unwrap();
+    assert_eq!(
+        json[2]["axes"],
+        serde_json::json!({ "runtime": "b", "agent": "1.4" })
+    );
+    assert_eq!(json[2]["tags"], serde_json::json!(["b-only"]));
+    for (filter, count) in [
+        ("agent = 1.4", "2 of 3 cells"),
+        ("agent == \"1.*\" and runtime != a", "1 of 3 cells"),
+        ("agent-1.3", "1 of 3 cells"),
+        ("runtime-b", "1 of 3 cells"),
+    ] {
+        let selected = list(&["--filter", filter]);
+        assert!(selected.trim_end().ends_with(count), "{filter}: {selected}");
+    }
+    let shard = |index| list(&["--shard", index]).lines().count();
+    assert_eq!(shard("1/2") + shard("2/2"), 3 + 2 * 3);
+}

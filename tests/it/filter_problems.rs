@@ -44,11 +44,10 @@ fn what_does_not_parse() {
         "config > fast",
         "tag = and",
         "node > 1",
-        "color = red",
         "k8s > 1.30 > 1.20",
         "tag = 'soak",
         "tag = \"\"",
-        "ünïcödé = 1",
+        "ünïcödé > 1",
     ];
     let shown: Vec<_> = filters
         .iter()
@@ -90,6 +89,26 @@ fn names_that_the_matrix_does_not_have() {
         .map(|filter| Filter::parse(filter).unwrap())
         .collect();
     assert_shown!(rendered(&select(&matrix, &filters).unwrap_err()));
+}
+
+#[test]
+fn fields_and_values_of_further_axes_that_the_matrix_does_not_have() {
+    let matrix = "[matrix]\nkubernetes = [\"1.36\"]\nagent = [\"1.3\", \"1.4\"]\n\
+                  [agent.\"1.3\"]\n[agent.\"1.4\"]\n";
+    let matrix = Matrix::parse("matrix.toml", matrix).unwrap();
+    let shown = [
+        "color = red",
+        "agnet = 1.4",
+        "agent = 1.5",
+        "agent-1.5",
+        "1.4",
+    ]
+    .map(|text| {
+        let filters = [Filter::parse(text).unwrap()];
+        let problems = select(&matrix, &filters).unwrap_err();
+        rendered(problems.iter().next().unwrap())
+    });
+    assert_shown!(shown.join("\n"));
 }
 
 #[test]

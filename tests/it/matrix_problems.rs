@@ -83,6 +83,57 @@ fn values_on_the_axes() {
 }
 
 #[test]
+fn names_that_can_be_no_axis() {
+    assert_shown!(rendered(&with(
+        "run = [\"a\"]\nphases = [\"a\"]\nimages = []\ntag = [\"a\"]\nn3 = [\"a\"]\ncloud-provider = [\"a\"]\n\
+         Agent = [\"a\"]\nkubernets = [\"1.30\"]\nabcdefghijklmnopqrstu = [\"a\"]\nruntime = \"crun\"\n"
+    )));
+}
+
+#[test]
+fn values_of_further_axes() {
+    assert_shown!(all_rendered(&[
+        &with(
+            "agent = [1.3, 4, \"1.4\", \"1.4\", \"a/b\", \"..\", \"A\", \"and\", \"a_b\", \"-a\", \"\"]\n\
+             [agent.\"1.4\"]\n"
+        ),
+        &with(
+            "agent = [\"1.3\", \"1.4\", \"1.5\"]\n[agent.\"1.4\"]\nimages = \"a:1\"\n[agent.\"1.3\"]\n[agent.\"1.6\"]\n"
+        ),
+        &with("agent = [\"1.4\"]\n[agent.1.4]\nimage = \"plexd:1.4\"\n[agents.\"1.4\"]\n"),
+        &with("agent = [\"1.4\"]\nconfig = [\"an-agent\"]\n[config.an-agent]\n[agent.\"1.4\"]\n"),
+        &with(
+            "agent = [\"1.4\"]\n[agent.\"1.4\"]\nmanifests = \"a\"\nchart = \"b\"\nimage = \"a b\"\nbinary = \"\"\n"
+        ),
+    ]));
+}
+
+#[test]
+fn excludes_and_includes_of_further_axes() {
+    assert_shown!(rendered(&with(
+        "agent = [\"1.3\", \"1.4\"]\n\
+         [[matrix.exclude]]\nagent = \"1.5\"\n\
+         [[matrix.include]]\nkubernetes = \"1.36\"\nnodes = 1\nconfig = \"default\"\n\
+         [agent.\"1.3\"]\n[agent.\"1.4\"]\n"
+    )));
+}
+
+#[test]
+fn ids_that_would_be_too_long() {
+    let value = "a".repeat(40);
+    let (axes, tables): (String, String) = (1..=5)
+        .map(|axis| {
+            (
+                format!("x{axis} = [\"{value}\"]\n"),
+                format!("[x{axis}.{value}]\n"),
+            )
+        })
+        .unzip();
+    let text = format!("[matrix]\nkubernetes = [\"1.36\"]\n{axes}{tables}");
+    assert_shown!(rendered(&text));
+}
+
+#[test]
 fn an_axis_that_is_no_array() {
     assert_shown!(rendered(
         "[matrix]\nkubernetes = \"1.30\"\nnodes = 3\nconfig = { default = true }\nexclude = {}\n"

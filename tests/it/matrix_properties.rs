@@ -240,7 +240,7 @@ proptest! {
         let matches = |cell: &Cell| {
             exclude.0.is_none_or(|minor| cell.kubernetes.minor == minor)
                 && exclude.1.is_none_or(|nodes| cell.nodes.get() == usize::from(nodes))
-                && exclude.2.as_ref().is_none_or(|config| cell.variant.name.as_str() == config)
+                && exclude.2.as_ref().is_none_or(|config| cell.config.as_str() == config)
         };
         let mut expected = parsed(&axes.file(&[]))?.cells;
         expected.retain(|cell| !matches(cell));

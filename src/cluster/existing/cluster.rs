@@ -200,7 +200,7 @@ impl Cluster for ExistingCluster {
     }
 
     async fn images(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let names = &self.shared.names;
+        let names = self.shared.names.of(&self.tenant.plan.cell);
         let row = |name: &String| Evidence {
             node: None,
             subject: format!("image {name}"),
@@ -253,11 +253,12 @@ impl Cluster for ExistingCluster {
 
     fn facts(&self) -> CellFacts {
         let kube = self.tenant.kube.get();
+        let names = self.shared.names.of(&self.tenant.plan.cell);
         CellFacts {
             server_version: kube.map(|kube| kube.server_version.clone()),
             nodes: self.nodes().iter().map(ToString::to_string).collect(),
-            agent: self.shared.names.agent.clone(),
-            mock: self.shared.names.mock.clone(),
+            agent: names.agent,
+            mock: names.mock,
             address: self.tenant.address().map(|address| address.to_string()),
             tuning: Vec::new(),
         }

@@ -53,10 +53,16 @@ impl Shared {
 }
 
 impl ExistingProvider {
-    /// A provider. It reads the kubeconfig, and touches nothing.
-    pub fn new(options: &ExistingOptions) -> Result<Self, ExistingError> {
+    /// A provider for `cells`. It reads the kubeconfig, and touches nothing.
+    pub fn new(options: &ExistingOptions, cells: &[Cell]) -> Result<Self, ExistingError> {
+        let has_own = |cell: &Cell| cell.variant.program.is_some();
         let names = ImageNames {
-            agent: tag("agent", &options.images.agent)?,
+            agent: if cells.iter().all(has_own) && !cells.is_empty() {
+                // No cell has it.
+                String::new()
+            } else {
+                tag("agent", &options.images.agent)?
+            },
             mock: tag("mock", &options.images.mock)?,
             pull: PullPolicy::IfNotPresent,
         };
@@ -116,8 +122,8 @@ impl Provider for ExistingProvider {
         vec![self.place()]
     }
 
-    fn images(&self) -> ImageNames {
-        self.0.names.clone()
+    fn images(&self, cell: &Cell) -> ImageNames {
+        self.0.names.of(cell)
     }
 
     fn namespace(&self, name: &ClusterName) -> String {

@@ -9,7 +9,7 @@ use super::rootfs::Rootfs;
 use super::{Role, archive::hexadecimal};
 use crate::event::Failure;
 use crate::manifest::PullPolicy;
-use crate::matrix::{ImageSource, Images};
+use crate::matrix::{Cell, ImageSource, Images};
 
 /// How many characters of a hash tell one image from another.
 const HASH_LENGTH: usize = 16;
@@ -42,13 +42,30 @@ pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageN
     })
 }
 
+impl ImageNames {
+    /// The names for `cell`, whose values may name another agent.
+    pub(crate) fn of(&self, cell: &Cell) -> Self {
+        let program = cell.variant.program.as_ref();
+        let image = program.and_then(|program| program.image.as_deref());
+        Self {
+            agent: image.map_or_else(|| self.agent.clone(), |tag| of_tag(Role::Agent, tag)),
+            ..self.clone()
+        }
+    }
+}
+
+fn of_tag(role: Role, tag: &str) -> String {
+    if tag.contains('@') {
+        // A digest does not survive an archive: the image gets a tag that says the same.
+        tagged(role, &hexadecimal(&Sha256::digest(tag)))
+    } else {
+        tag.to_owned()
+    }
+}
+
 fn name(role: Role, source: &ImageSource, base: &Path, reference: &str) -> Result<String, Failure> {
     match source {
-        // A digest does not survive an archive: the image gets a tag that says the same.
-        ImageSource::Tag(tag) if tag.contains('@') => {
-            Ok(tagged(role, &hexadecimal(&Sha256::digest(tag))))
-        }
-        ImageSource::Tag(tag) => Ok(tag.clone()),
+        ImageSource::Tag(tag) => Ok(of_tag(role, tag)),
         ImageSource::Reference => Ok(tagged(role, reference)),
         ImageSource::Build(build) => {
             let mut hash = Sha256::new();

@@ -181,7 +181,7 @@ impl Cluster for KindCluster {
             let row = loaded.iter().find(|row| row.subject == subject);
             row.map_or_else(|| name.to_owned(), |row| format!("{name} ({})", row.seen))
         };
-        let names = &work.shared.names;
+        let names = work.shared.names.of(&work.plan.cell);
         let tuning = work.tuning.lock().unwrap_or_else(PoisonError::into_inner);
         CellFacts {
             server_version: work.access.get().map(|access| access.server_version),

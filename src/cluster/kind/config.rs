@@ -98,11 +98,11 @@ fn bind_to_loopback(content: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;
-    use crate::matrix::{CellId, ConfigName, Expectations, NodeCount, Variant};
+    use crate::matrix::{CellId, ConfigName, NodeCount, Variant};
 
     /// The file, with a seal.
     fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
@@ -120,13 +120,12 @@ mod tests {
             id: CellId::new(kubernetes, nodes, &name),
             kubernetes,
             nodes,
+            config: name,
+            axes: Vec::new(),
+            layers: Arc::default(),
             variant: Arc::new(Variant {
-                name,
-                agent: Map::new(),
-                expect: Expectations::default(),
-                env: BTreeMap::new(),
-                from_env: Vec::new(),
                 kind,
+                ..Variant::default()
             }),
             tags: BTreeSet::new(),
             allow_failure: false,

@@ -23,7 +23,7 @@ impl Fingerprint {
         let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
         // Without the locations of patches and seal, whose contents come from the program.
         let file = config::without_run(cell, shared.options.tuned);
-        let archives = shared.archives().await?;
+        let archives = shared.archives(cell).await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
         let images: Vec<_> = images
             .map(|image| json!([image.name, image.digest]))

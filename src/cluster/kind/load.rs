@@ -28,7 +28,8 @@ const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 /// Loads the images onto all nodes.
 pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     let nodes = work.nodes.iter().map(|node| on_node(work, node));
-    let preparing = work.steps.measure("image archives", work.shared.archives());
+    let preparing = work.shared.archives(&work.plan.cell);
+    let preparing = work.steps.measure("image archives", preparing);
     let (prepared, loaded) = tokio::join!(preparing, try_join_all(nodes));
     prepared?;
     Ok(loaded?.concat())
@@ -42,10 +43,10 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
     let step = format!("containerd up on {short}");
     let answers = work.steps.measure(&step, containerd(docker, node)).await;
     let snapshotter = answers.map_err(|why| failed(node, &why))?;
-    let archives = work.shared.archives().await?;
+    let archives = work.shared.archives(&work.plan.cell).await?;
     let importing = async {
         let mut evidence = Vec::new();
-        for archive in archives {
+        for archive in &archives {
             import(docker, node, archive, &snapshotter).await?;
             for image in &archive.images {
                 evidence.push(verify(docker, node, image).await?);

@@ -1,5 +1,6 @@
 //! The provider: what all clusters of a run share, made once by whoever needs it first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::error::chain;
 use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
 use crate::machine::{Ledger, process};
-use crate::matrix::{Cell, Phase, ProviderChoice};
+use crate::matrix::{Cell, Images, Phase, ProviderChoice};
 
 /// How long it may take to find out what a cluster would be made of.
 const COMPARING: Duration = Duration::from_secs(30);
@@ -38,7 +39,8 @@ pub(super) struct Shared {
     pub(super) names: ImageNames,
     docker: OnceCell<Docker>,
     network: Mutex<Option<Use>>,
-    archives: OnceCell<Vec<Archive>>,
+    /// Those of each agent, by the name of its image.
+    archives: Mutex<BTreeMap<String, Arc<OnceCell<Vec<Archive>>>>>,
     /// The clusters that several cells get.
     pub(super) pool: Pool,
 }
@@ -52,7 +54,7 @@ impl KindProvider {
             names,
             docker: OnceCell::new(),
             network: Mutex::new(None),
-            archives: OnceCell::new(),
+            archives: Mutex::default(),
             pool: Pool::default(),
         })))
     }
@@ -120,23 +122,32 @@ impl Shared {
         None
     }
 
-    /// The archives in which both images are.
-    pub(super) async fn archives(&self) -> Result<&[Archive], Failure> {
-        let archives = self
-            .archives
-            .get_or_try_init(|| self.make_archives())
-            .await?;
-        Ok(archives)
+    /// The archives in which both images of `cell` are.
+    pub(super) async fn archives(&self, cell: &Cell) -> Result<Vec<Archive>, Failure> {
+        let names = self.names.of(cell);
+        let archives = {
+            let mut archives = self.archives.lock().await;
+            Arc::clone(archives.entry(names.agent.clone()).or_default())
+        };
+        let making = archives.get_or_try_init(|| self.make_archives(cell, &names));
+        making.await.cloned()
     }
 
-    async fn make_archives(&self) -> Result<Vec<Archive>, Failure> {
+    async fn make_archives(
+        &self,
+        cell: &Cell,
+        names: &ImageNames,
+    ) -> Result<Vec<Archive>, Failure> {
         let docker = self.docker().await?;
         let sources = Sources {
-            images: self.options.images.clone(),
+            images: Images {
+                agent: self.options.images.agent_of(cell),
+                ..self.options.images.clone()
+            },
             base: self.options.base.clone(),
             runner: self.options.runner.clone(),
         };
-        images::ensure(docker, &self.options.state, &sources, &self.names).await
+        images::ensure(docker, &self.options.state, &sources, names).await
     }
 }
 
@@ -154,8 +165,8 @@ impl Provider for KindProvider {
         Execution::Run
     }
 
-    fn images(&self) -> ImageNames {
-        self.0.names.clone()
+    fn images(&self, cell: &Cell) -> ImageNames {
+        self.0.names.of(cell)
     }
 
     fn cluster_config(&self, cell: &Cell) -> Option<String> {

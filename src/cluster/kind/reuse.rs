@@ -11,11 +11,18 @@ use super::fingerprint::Fingerprint;
 use super::work::Work;
 use crate::matrix::{Cell, CellId};
 
-/// The key of the cells that can share a cluster: all cells that differ in nothing that a cluster is created from.
+/// The key of the cells that can share a cluster: all cells that differ in nothing that a cluster is created from, including
+/// the agent's image and manifests.
 pub(super) fn group(cell: &Cell) -> String {
     let kind = json!(cell.variant.kind);
     let image = cell.node_image.as_deref().unwrap_or("any");
-    format!("{}/{}/{image}/{kind}", cell.kubernetes, cell.nodes)
+    let program = cell.variant.program.as_ref();
+    let agent = program.and_then(|program| program.image.as_deref());
+    let (agent, manifests) = (agent.unwrap_or("any"), &cell.variant.manifests);
+    format!(
+        "{}/{}/{image}/{agent}/{manifests:?}/{kind}",
+        cell.kubernetes, cell.nodes
+    )
 }
 
 /// A cluster that was proven clean.
@@ -144,6 +151,15 @@ mod tests {
         let cells = cells();
         assert_eq!(group(&cells[0]), group(&cells[1]));
         assert_ne!(group(&cells[0]), group(&cells[2]));
+    }
+
+    #[test]
+    fn a_cluster_is_not_passed_on_to_another_agent_or_other_manifests() {
+        let text = "[matrix]\nkubernetes = [\"1.34\"]\nconfig = [\"a\", \"b\"]\nagent = [\"1\", \"2\", \"3\"]\n[config.a]\n[config.b]\n[agent.1]\nimage = \"plexd:1\"\n[agent.2]\nimage = \"plexd:2\"\n[agent.3]\nimage = \"plexd:1\"\nmanifests = \"m\"\n";
+        let cells = Matrix::parse("matrix.toml", text).unwrap().cells;
+        let groups: Vec<_> = cells.iter().map(group).collect();
+        assert_eq!(groups[..3], groups[3..]);
+        assert!(groups[0] != groups[1] && groups[0] != groups[2] && groups[1] != groups[2]);
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Tenant {
         let looking = self.watch(deadline, |snapshot| {
             let look = ready::agents(snapshot, nodes, applied);
             if matches!(look, Look::Done(_)) {
-                let allowed = self.plan.cell.variant.expect.restarts;
+                let allowed = self.plan.cell.variant.expect.restarts();
                 self.lives.get_or_init(|| Lives::of(snapshot, allowed));
             }
             look

@@ -191,7 +191,7 @@ impl Cluster for LocalCluster {
             |pods| {
                 let verdict = judge::agents_ready(pods, nodes);
                 if let Some(Ok(_)) = &verdict {
-                    let allowed = self.controller.plan.cell.variant.expect.restarts;
+                    let allowed = self.controller.plan.cell.variant.expect.restarts();
                     self.lives.get_or_init(|| Lives::of(pods, allowed));
                 }
                 verdict

@@ -51,7 +51,7 @@ impl Controller {
                 plan.clock.clone(),
                 starts,
                 plan.mark.clone(),
-                plan.cell.variant.expect.restarts,
+                plan.cell.variant.expect.restarts(),
                 layout.clone(),
                 isolation,
             ),

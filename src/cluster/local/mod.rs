@@ -46,7 +46,7 @@ const NODES_PER_SLOT: usize = 8;
 
 /// Runs cells as processes of this machine.
 pub struct LocalProvider {
-    programs: Arc<Programs>,
+    programs: Programs,
     /// How many processes may be starting at once, over all cells: a start is all CPU.
     starts: Arc<Semaphore>,
     /// Found out once.
@@ -57,7 +57,7 @@ impl LocalProvider {
     /// A provider that starts `programs`.
     pub fn new(programs: Programs) -> Self {
         Self {
-            programs: Arc::new(programs),
+            programs,
             starts: Arc::new(Semaphore::new(machine::cpus() * 2)),
             isolation: OnceCell::new(),
         }
@@ -97,7 +97,7 @@ impl Provider for LocalProvider {
         )]
     }
 
-    fn images(&self) -> ImageNames {
+    fn images(&self, _cell: &Cell) -> ImageNames {
         // No image is ever looked for; the names say so wherever a manifest is shown.
         ImageNames {
             agent: "plexd:local-process".to_owned(),
@@ -122,7 +122,7 @@ impl Provider for LocalProvider {
     }
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
-        let programs = Arc::clone(&self.programs);
+        let programs = Arc::new(self.programs.of(&plan.cell));
         let starts = Arc::clone(&self.starts);
         let isolation = self.isolation().await;
         Arc::new(LocalCluster::new(plan, programs, starts, isolation))

@@ -26,9 +26,14 @@ pub(super) fn examine(
     cells: &[Cell],
 ) -> Result<Survey, Failure> {
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
-    let mut evidence = executables(programs)?;
     let refused = isolation.refused();
-    evidence.push(isolated(programs, refused.as_deref())?);
+    let mut evidence: Vec<Evidence> = Vec::new();
+    for programs in cells.iter().map(|cell| programs.of(cell)) {
+        let mut rows = executables(&programs)?;
+        rows.push(isolated(&programs, refused.as_deref())?);
+        let new = rows.into_iter().filter(|row| !evidence.contains(row));
+        evidence.extend(new.collect::<Vec<_>>());
+    }
     evidence.push(open_files(FILES + nodes * FILES_PER_NODE)?);
     evidence.extend(memory(nodes * MEMORY_PER_NODE)?);
     Ok(Survey {

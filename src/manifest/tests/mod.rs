@@ -12,7 +12,7 @@ mod shared;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Shared, Sources, render};
 use crate::secret::{Mask, Secret};
@@ -92,15 +92,4 @@ fn kept(rendered: &Rendered) -> Vec<(String, String)> {
 fn value<'r>(rendered: &'r Rendered, kind: &str, name: &str, pointer: &str) -> &'r Value {
     let object = rendered.object(kind, name).unwrap();
     object.value.pointer(pointer).unwrap_or(&Value::Null)
-}
-
-#[test]
-fn tables_are_merged_key_by_key_and_other_values_replaced() {
-    let base = json!({ "a": { "b": 1, "c": [1, 2] }, "d": { "e": 1 }, "f": 1 });
-    let over = json!({ "a": { "c": [3] }, "d": 2, "f": { "g": 1 } });
-    let merged = super::config::merge(base, over.as_object().unwrap());
-    assert_eq!(
-        merged,
-        json!({ "a": { "b": 1, "c": [3] }, "d": 2, "f": { "g": 1 } })
-    );
 }

@@ -161,15 +161,4 @@ proptest! {
         prop_assert_eq!(&object.value["spec"]["template"]["spec"]["x-unknown"], &unknown);
         prop_assert_eq!(&object.value.pointer(AGENT).unwrap()["x-unknown"], &other);
     }
-
-    /// A merge preserves the keys that it doesn't name, and sets those that it does.
-    #[test]
-    fn merging_keeps_the_rest(base in any_json(), over in any_json()) {
-        let mut table = serde_json::Map::new();
-        table.insert("base".to_owned(), base.clone());
-        let over = json!({ "over": over });
-        let merged = super::super::config::merge(Value::Object(table), over.as_object().unwrap());
-        prop_assert_eq!(&merged["base"], &base);
-        prop_assert_eq!(&merged["over"], &over["over"]);
-    }
 }

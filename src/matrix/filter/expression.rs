@@ -7,7 +7,7 @@ use miette::SourceSpan;
 
 use super::pattern::Pattern;
 use super::words::{KEYWORDS, is_word_character};
-use crate::matrix::{Cell, KubernetesVersion};
+use crate::matrix::{Cell, Coordinate, KubernetesVersion};
 
 /// A filter, or a part of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,11 +20,14 @@ pub(super) enum Expression {
     Any(Vec<Self>),
 }
 
-/// A term or comparison, and the place of the name in it.
+/// A term or comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) test: Test,
+    /// The place of the name in it.
     pub(super) span: SourceSpan,
+    /// The place of its first word.
+    pub(super) start: SourceSpan,
 }
 
 /// Where it stands does not change what it says.
@@ -43,6 +46,8 @@ pub(super) enum Test {
     Nodes(Operator, u32),
     Config(Equality, Pattern),
     Tag(Equality, Pattern),
+    /// A further axis, by its name.
+    Axis(String, Equality, Pattern),
 }
 
 /// How two values of an order compare.
@@ -95,11 +100,12 @@ impl Test {
                 operator.holds(cell.nodes.get().cmp(&(*count as usize)))
             }
             Self::Config(equality, pattern) => {
-                equality.holds(pattern.matches(cell.variant.name.as_str()))
+                equality.holds(pattern.matches(cell.config.as_str()))
             }
             Self::Tag(equality, pattern) => {
                 equality.holds(cell.tags.iter().any(|tag| pattern.matches(tag)))
             }
+            Self::Axis(axis, equality, pattern) => equality.holds(is_at(cell, axis, pattern)),
         }
     }
 
@@ -110,28 +116,44 @@ impl Test {
             Self::Kubernetes(Operator::Is(_), version) => cell.kubernetes == *version,
             Self::Nodes(Operator::Is(_), count) => cell.nodes.get() == *count as usize,
             Self::Kubernetes(_, _) | Self::Nodes(_, _) => true,
-            Self::Config(_, pattern) => pattern.matches(cell.variant.name.as_str()),
+            Self::Config(_, pattern) => pattern.matches(cell.config.as_str()),
             Self::Tag(_, pattern) => cell.tags.iter().any(|tag| pattern.matches(tag)),
+            Self::Axis(axis, _, pattern) => is_at(cell, axis, pattern),
         }
     }
 }
 
-/// Whether the pattern names a whole part of the cell's id, or all of it.
-fn names(pattern: &Pattern, cell: &Cell) -> bool {
-    let id = cell.id.as_str();
-    pattern.matches(id)
-        || parts(cell).is_some_and(|parts| parts.iter().any(|part| pattern.matches(part)))
+/// Whether the cell's value on that axis is one of the pattern's.
+fn is_at(cell: &Cell, axis: &str, pattern: &Pattern) -> bool {
+    let mut axes = cell.axes.iter();
+    axes.any(|place| place.axis() == axis && pattern.matches(place.value()))
 }
 
-/// The parts of a cell's id: `k8s-1.30`, `n3`, `fast`.
-pub(super) fn parts(cell: &Cell) -> Option<[&str; 3]> {
-    let config = cell.variant.name.as_str();
-    let head = cell.id.as_str().strip_suffix(config)?.strip_suffix('-')?;
-    let (version, nodes) = head.rsplit_once('-')?;
-    Some([version, nodes, config])
+/// Whether the pattern names a whole part of the cell's id, or all of it.
+fn names(pattern: &Pattern, cell: &Cell) -> bool {
+    pattern.matches(cell.id.as_str()) || parts(cell).any(|part| pattern.matches(part))
+}
+
+/// The parts of a cell's id: `k8s-1.30`, `n3`, `fast`, `agent-1.4`.
+pub(super) fn parts(cell: &Cell) -> impl Iterator<Item = &str> {
+    let mut dashes = cell.id.as_str().match_indices('-').map(|(at, _)| at);
+    let ends = dashes.nth(1).zip(dashes.next());
+    let (version, nodes) = ends.map_or(("", ""), |(version, nodes)| {
+        let id = cell.id.as_str();
+        (&id[..version], &id[version + 1..nodes])
+    });
+    let further = cell.axes.iter().map(Coordinate::as_str);
+    [version, nodes, cell.config.as_str()]
+        .into_iter()
+        .chain(further)
 }
 
 impl Operator {
+    /// Whether only values of an order compare so.
+    pub(super) fn is_order(self) -> bool {
+        !matches!(self, Self::Is(_))
+    }
+
     fn holds(self, ordering: Ordering) -> bool {
         match self {
             Self::Is(equality) => equality.holds(ordering.is_eq()),
@@ -203,6 +225,7 @@ impl fmt::Display for Test {
             Self::Nodes(operator, count) => write!(formatter, "nodes {operator} {count}"),
             Self::Config(equality, pattern) => write!(formatter, "config {equality} {pattern}"),
             Self::Tag(equality, pattern) => write!(formatter, "tag {equality} {pattern}"),
+            Self::Axis(axis, equality, pattern) => write!(formatter, "{axis} {equality} {pattern}"),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! primary    = "(" filter ")" | comparison | term
 //! comparison = ( "k8s" | "kubernetes" ) ( equality | order ) version
 //!            | "nodes" ( equality | order ) number
-//!            | ( "config" | "tag" ) equality pattern
+//!            | ( "config" | "tag" | axis ) equality pattern      with the name of a further axis
 //! equality   = "=" | "==" | "!="
 //! order      = "<" | "<=" | ">" | ">="
 //! term       = pattern
@@ -16,8 +16,8 @@
 //! ```
 //!
 //! - A *word* ends at white space and at `( ) & | ! = < > , " '`. Versions and numbers may stand in quotes too.
-//! - A *term* names a whole part of a cell's id (`k8s-1.30`, `n3`, `fast`) or a whole id: `k8s-1.3` does not match
-//!   `k8s-1.30`, `k8s-1.3*` does.
+//! - A *term* names a whole part of a cell's id (`k8s-1.30`, `n3`, `fast`, `agent-1.4`) or a whole id: `k8s-1.3` does not
+//!   match `k8s-1.30`, `k8s-1.3*` does.
 //! - Versions compare by number: `k8s > 1.9` takes 1.30. A cell has `tag = x` when one of its tags is `x`; `tag != x`
 //!   means that none is.
 //! - What a term, an equality or an inequality names must be there in the matrix ([`select`] says so); an order may

@@ -1,6 +1,6 @@
 //! What a filter names and the matrix does not have, with what there is instead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::FilterProblem;
@@ -9,6 +9,9 @@ use super::pattern::Pattern;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Cell, ConfigName, KubernetesVersion, NodeCount};
+
+/// The fields of comparisons, beside the further axes.
+const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
 
 /// The problems of one filter; none where there are no cells to hold it against.
 pub(super) fn unknown(
@@ -51,6 +54,16 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
             format!("no cell has the tag `{}`", pattern.as_str()),
             near(pattern.as_str(), &there.tags, "tags"),
         ),
+        Test::Axis(axis, _, pattern) => {
+            let Some(values) = there.axes.get(axis.as_str()) else {
+                let message = format!("`{axis}` is no field");
+                let fields = FIELDS.into_iter().chain(there.axes.keys().copied());
+                let help = near(axis, &fields.collect(), "fields");
+                return Problem::at(leaf.start, message, "").with_help(help);
+            };
+            let message = format!("no cell has the {axis} `{}`", pattern.as_str());
+            (message, near(pattern.as_str(), values, "values"))
+        }
     };
     Problem::at(leaf.span, message, "").with_help(help)
 }
@@ -79,15 +92,22 @@ struct Inventory<'m> {
     nodes: BTreeSet<NodeCount>,
     configs: BTreeSet<&'m ConfigName>,
     tags: BTreeSet<&'m String>,
+    /// The values on each further axis.
+    axes: BTreeMap<&'m str, BTreeSet<&'m str>>,
 }
 
 impl<'m> Inventory<'m> {
     fn of(cells: &'m [Cell]) -> Self {
+        let mut axes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for place in cells.iter().flat_map(|cell| &cell.axes) {
+            axes.entry(place.axis()).or_default().insert(place.value());
+        }
         Self {
             versions: cells.iter().map(|cell| cell.kubernetes).collect(),
             nodes: cells.iter().map(|cell| cell.nodes).collect(),
-            configs: cells.iter().map(|cell| &cell.variant.name).collect(),
+            configs: cells.iter().map(|cell| &cell.config).collect(),
             tags: cells.iter().flat_map(|cell| &cell.tags).collect(),
+            axes,
         }
     }
 
@@ -123,7 +143,14 @@ impl<'m> Inventory<'m> {
         {
             return Some(format!("it is the start of an id: `{word}-*`"));
         }
-        let parts = cells.iter().filter_map(parts).flatten();
+        for (axis, values) in &self.axes {
+            if values.contains(word) {
+                return Some(format!(
+                    "the part of an id for the axis `{axis}` is `{axis}-{word}`"
+                ));
+            }
+        }
+        let parts = cells.iter().flat_map(parts);
         let ids = cells.iter().map(|cell| cell.id.as_str());
         let near = nearest(word, parts.chain(ids));
         near.map(|near| format!("did you mean `{near}`?"))
@@ -137,10 +164,18 @@ impl<'m> Inventory<'m> {
             .collect();
         let nodes: Vec<_> = self.nodes.iter().map(|nodes| format!("n{nodes}")).collect();
         let configs: Vec<_> = self.configs.iter().map(ToString::to_string).collect();
-        vec![
+        let mut lists = vec![
             listed("versions", &versions),
             listed("node counts", &nodes),
             listed("configs", &configs),
-        ]
+        ];
+        for (axis, values) in &self.axes {
+            let parts: Vec<_> = values
+                .iter()
+                .map(|value| format!("{axis}-{value}"))
+                .collect();
+            lists.push(listed(axis, &parts));
+        }
+        lists
     }
 }

@@ -12,14 +12,14 @@ use super::expression::{Equality, Expression, Leaf, Operator, Test};
 use super::pattern::Pattern;
 use super::words::{Fault, Input, Parsed, Word, keyword, space, symbol, upcoming, word};
 use crate::matrix::KubernetesVersion;
-use crate::matrix::nearest::{nearest, quoted};
+use crate::matrix::nearest::nearest;
 use crate::matrix::problem::Problem;
 
 /// How deep parentheses and `not` may nest: the parser and what walks the tree recurse.
 const DEEPEST: usize = 64;
 
-/// The fields of comparisons.
-const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
+/// The fields whose values have an order.
+const ORDERED: [&str; 3] = ["k8s", "kubernetes", "nodes"];
 
 /// The whole text as a filter.
 pub(super) fn parse(text: &str) -> Result<Expression, Problem> {
@@ -110,7 +110,8 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
     else {
         return Ok(Leaf {
             test: Test::Name(Pattern::new(word.text)),
-            span: word.span.into(),
+            span: word.span.clone().into(),
+            start: word.span.into(),
         });
     };
     let value = value(input, &word)?;
@@ -119,20 +120,22 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
         "nodes" => Test::Nodes(operator, count(&value)?),
         "config" => Test::Config(equality(operator, &word, span)?, Pattern::new(value.text)),
         "tag" => Test::Tag(equality(operator, &word, span)?, Pattern::new(value.text)),
-        _ => return Err(no_field(&word)),
+        typo if let (true, Some(near)) = (operator.is_order(), nearest(typo, ORDERED)) => {
+            let help = format!("did you mean `{near}`?");
+            return Err(word.problem(format!("`{typo}` is no field"), help));
+        }
+        // Which axes there are, only the matrix knows.
+        axis => Test::Axis(
+            axis.to_owned(),
+            equality(operator, &word, span)?,
+            Pattern::new(value.text),
+        ),
     };
     Ok(Leaf {
         test,
         span: value.span.into(),
+        start: word.span.into(),
     })
-}
-
-fn no_field(word: &Word<'_>) -> ErrMode<Fault> {
-    let help = match nearest(word.text, FIELDS) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the fields are {}", quoted(FIELDS)),
-    };
-    word.problem(format!("`{}` is no field", word.text), help)
 }
 
 fn value<'t>(input: &mut Input<'t>, field: &Word<'_>) -> Parsed<Word<'t>> {

@@ -1,4 +1,4 @@
-//! `[matrix]`: the three axes, and what is taken out of their product and put beside it.
+//! `[matrix]`: the axes, and what is taken out of their product and put beside it.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -8,24 +8,17 @@ use toml::de::DeValue;
 
 use super::reader::{Entry, Located, Table};
 use super::tags;
+use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
-use crate::matrix::{ConfigName, KubernetesVersion, NodeCount};
+use crate::matrix::{AxisName, ConfigName, KubernetesVersion, NodeCount, ValueName};
 
 /// A type whose values stand on an axis.
 pub(super) trait AxisValue: Clone + Ord + Display {
-    /// The axis's key in the file.
-    const KEY: &'static str;
-    /// An entry, as a help can show it.
-    const EXAMPLE: &'static str;
-
     /// The value, or a problem at its place.
     fn read(entry: Entry<'_>) -> Option<Located<Self>>;
 }
 
 impl AxisValue for KubernetesVersion {
-    const KEY: &'static str = "kubernetes";
-    const EXAMPLE: &'static str = "kubernetes = \"1.30\"";
-
     fn read(entry: Entry<'_>) -> Option<Located<Self>> {
         if let DeValue::Float(number) = entry.value {
             let source = entry.report.source(entry.span);
@@ -45,9 +38,6 @@ impl AxisValue for KubernetesVersion {
 }
 
 impl AxisValue for NodeCount {
-    const KEY: &'static str = "nodes";
-    const EXAMPLE: &'static str = "nodes = 1";
-
     fn read(entry: Entry<'_>) -> Option<Located<Self>> {
         const RANGE: RangeInclusive<u64> = 1..=NodeCount::MAX as u64;
         let help = format!(
@@ -60,11 +50,14 @@ impl AxisValue for NodeCount {
 }
 
 impl AxisValue for ConfigName {
-    const KEY: &'static str = "config";
-    const EXAMPLE: &'static str = "config = \"default\"";
-
     fn read(entry: Entry<'_>) -> Option<Located<Self>> {
         entry.parsed(Self::parse, "for example `fast` or `low-memory`")
+    }
+}
+
+impl AxisValue for ValueName {
+    fn read(entry: Entry<'_>) -> Option<Located<Self>> {
+        entry.parsed(Self::parse, "for example `\"1.4\"` or `\"snapshot\"`")
     }
 }
 
@@ -88,8 +81,8 @@ impl<T> Default for Axis<T> {
 
 impl<T: AxisValue> Axis<T> {
     /// The axis in `table`, or `default` where the file has none.
-    fn read(table: &Table<'_>, default: Option<T>) -> Self {
-        match (table.get(T::KEY), default) {
+    fn read(table: &Table<'_>, key: &str, default: Option<T>) -> Self {
+        match (table.get(key), default) {
             (Some(entry), _) => Self::listed(entry),
             (None, Some(value)) => Self {
                 values: vec![Located {
@@ -99,8 +92,8 @@ impl<T: AxisValue> Axis<T> {
                 complete: true,
             },
             (None, None) => {
-                let example = format!("{} = […]", T::KEY);
-                let _reported = table.require(T::KEY, &example);
+                let example = format!("{key} = […]");
+                let _reported = table.require(key, &example);
                 Self::default()
             }
         }
@@ -126,7 +119,7 @@ impl<T: AxisValue> Axis<T> {
             self.values.push(new);
             return;
         };
-        let message = format!("`{}` stands twice on `{}`", new.value, T::KEY);
+        let message = format!("`{}` stands twice on `{}`", new.value, entry.key);
         entry.report.add(
             Problem::at(new.span, message, "again")
                 .and_at(first.span, "first here")
@@ -139,12 +132,71 @@ impl<T: AxisValue> Axis<T> {
     }
 }
 
-/// The three axes.
+/// An axis that the file adds.
+#[derive(Debug)]
+pub(super) struct FurtherAxis {
+    pub(super) name: AxisName,
+    pub(super) axis: Axis<ValueName>,
+}
+
+/// The axes.
 #[derive(Debug, Default)]
 pub(super) struct Axes {
     pub(super) kubernetes: Axis<KubernetesVersion>,
     pub(super) nodes: Axis<NodeCount>,
     pub(super) config: Axis<ConfigName>,
+    /// Those that the file adds, in its order.
+    pub(super) further: Vec<FurtherAxis>,
+    /// Every key that is meant as a further axis, also if it can't be one.
+    pub(super) keys: Vec<String>,
+}
+
+/// The keys of `[matrix]` that are no further axes.
+const KEYS: [&str; 5] = ["kubernetes", "nodes", "config", "exclude", "include"];
+
+impl Axes {
+    fn read(table: &Table<'_>, root: &Table<'_>) -> Self {
+        let mut axes = Self {
+            kubernetes: Axis::read(table, "kubernetes", None),
+            nodes: Axis::read(table, "nodes", Some(NodeCount::default())),
+            config: Axis::read(table, "config", Some(ConfigName::default())),
+            further: Vec::new(),
+            keys: Vec::new(),
+        };
+        let others = table.entries().filter(|entry| !KEYS.contains(&entry.key));
+        let mut others: Vec<_> = others.collect();
+        // The document does not keep the order.
+        others.sort_by_key(|entry| entry.key_span.offset());
+        for entry in others {
+            // An axis has tables. Without one, a key that is much like another is a typo.
+            if root.get(entry.key).is_none() && nearest(entry.key, KEYS).is_some() {
+                table.reject(entry, &KEYS);
+                continue;
+            }
+            axes.keys.push(entry.key.to_owned());
+            match AxisName::parse(entry.key) {
+                Ok(name) => axes.further.push(FurtherAxis {
+                    name,
+                    axis: Axis::listed(entry),
+                }),
+                Err(error) => entry.report.add(
+                    Problem::at(entry.key_span, error.to_string(), "").with_help(
+                        "every other key of `[matrix]` is a further axis: choose a name such as `agent` or `runtime`",
+                    ),
+                ),
+            }
+        }
+        axes
+    }
+
+    /// The keys by which excludes and includes name the values.
+    fn names(&self) -> Vec<&str> {
+        let further = self.further.iter().map(|axis| axis.name.as_str());
+        ["kubernetes", "nodes", "config"]
+            .into_iter()
+            .chain(further)
+            .collect()
+    }
 }
 
 /// `[[matrix.exclude]]`: a key that is not given matches every value.
@@ -154,6 +206,8 @@ pub(super) struct Exclude {
     pub(super) kubernetes: Option<Located<KubernetesVersion>>,
     pub(super) nodes: Option<Located<NodeCount>>,
     pub(super) config: Option<Located<ConfigName>>,
+    /// Of each further axis.
+    pub(super) further: Vec<Option<Located<ValueName>>>,
 }
 
 /// `[[matrix.include]]`.
@@ -163,6 +217,8 @@ pub(super) struct Include {
     pub(super) kubernetes: Located<KubernetesVersion>,
     pub(super) nodes: Located<NodeCount>,
     pub(super) config: Located<ConfigName>,
+    /// Of each further axis.
+    pub(super) further: Vec<Located<ValueName>>,
     pub(super) tags: Vec<String>,
     pub(super) allow_failure: Option<bool>,
 }
@@ -190,28 +246,27 @@ impl MatrixTable {
         }
     }
 
-    pub(super) fn read(table: &Table<'_>) -> Self {
-        table.only(&["kubernetes", "nodes", "config", "exclude", "include"]);
-        let axes = Axes {
-            kubernetes: Axis::read(table, None),
-            nodes: Axis::read(table, Some(NodeCount::default())),
-            config: Axis::read(table, Some(ConfigName::default())),
-        };
+    /// Reads `table`, which is a part of `root`.
+    pub(super) fn read(table: &Table<'_>, root: &Table<'_>) -> Self {
+        let axes = Axes::read(table, root);
         let excludes = table.tables("exclude", "matrix.exclude");
         let includes = table.tables("include", "matrix.include");
-        let read: Vec<_> = includes.iter().filter_map(include).collect();
+        let read = includes.iter().filter_map(|table| include(table, &axes));
+        let read: Vec<_> = read.collect();
+        let excludes = excludes.iter().filter_map(|table| exclude(table, &axes));
         Self {
             span: table.span,
-            axes,
-            excludes: excludes.iter().filter_map(exclude).collect(),
+            excludes: excludes.collect(),
             includes_complete: read.len() == includes.len(),
             includes: read,
+            axes,
         }
     }
 }
 
-fn exclude(table: &Table<'_>) -> Option<Exclude> {
-    table.only(&["kubernetes", "nodes", "config"]);
+fn exclude(table: &Table<'_>, axes: &Axes) -> Option<Exclude> {
+    let names = axes.names();
+    table.only(&names);
     if table.entries().next().is_none() {
         table.report.add_missing(
             Problem::at(
@@ -219,30 +274,42 @@ fn exclude(table: &Table<'_>) -> Option<Exclude> {
                 "this exclude names nothing, so it would match every cell",
                 "",
             )
-            .with_help("give it at least one of `kubernetes`, `nodes` and `config`"),
+            .with_help(format!("give it at least one of {}", quoted(&names))),
         );
         return None;
     }
     Some(Exclude {
         span: table.span,
-        kubernetes: given(table)?,
-        nodes: given(table)?,
-        config: given(table)?,
+        kubernetes: given(table, "kubernetes")?,
+        nodes: given(table, "nodes")?,
+        config: given(table, "config")?,
+        further: axes
+            .further
+            .iter()
+            .map(|axis| given(table, axis.name.as_str()))
+            .collect::<Option<_>>()?,
     })
 }
 
 /// The value where the key is given; `None` where it is given and unusable.
 #[expect(clippy::option_option, reason = "outer: usable, inner: given")]
-fn given<T: AxisValue>(table: &Table<'_>) -> Option<Option<Located<T>>> {
-    match table.get(T::KEY) {
+fn given<T: AxisValue>(table: &Table<'_>, key: &str) -> Option<Option<Located<T>>> {
+    match table.get(key) {
         Some(entry) => T::read(entry).map(Some),
         None => Some(None),
     }
 }
 
-fn include(table: &Table<'_>) -> Option<Include> {
-    table.only(&["kubernetes", "nodes", "config", "tags", "allow-failure"]);
-    let (kubernetes, nodes, config) = (required(table), required(table), required(table));
+fn include(table: &Table<'_>, axes: &Axes) -> Option<Include> {
+    let mut known = axes.names();
+    known.extend(["tags", "allow-failure"]);
+    table.only(&known);
+    let kubernetes = required(table, "kubernetes", "\"1.30\"");
+    let nodes = required(table, "nodes", "1");
+    let config = required(table, "config", "\"default\"");
+    let further = axes.further.iter();
+    let further = further.map(|axis| required(table, axis.name.as_str(), "\"…\""));
+    let further: Vec<_> = further.collect();
     let tags = tags::read(table);
     let allow_failure = table.get("allow-failure").and_then(|entry| entry.boolean());
     Some(Include {
@@ -250,11 +317,13 @@ fn include(table: &Table<'_>) -> Option<Include> {
         kubernetes: kubernetes?,
         nodes: nodes?,
         config: config?,
+        further: further.into_iter().collect::<Option<_>>()?,
         tags,
         allow_failure,
     })
 }
 
-fn required<T: AxisValue>(table: &Table<'_>) -> Option<Located<T>> {
-    table.require(T::KEY, T::EXAMPLE).and_then(T::read)
+fn required<T: AxisValue>(table: &Table<'_>, key: &str, example: &str) -> Option<Located<T>> {
+    let entry = table.require(key, &format!("{key} = {example}"));
+    entry.and_then(T::read)
 }

@@ -4,50 +4,84 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::axes::{Axes, Exclude, Include, MatrixTable};
-use super::variants::{VariantTable, VersionTable};
-use crate::matrix::{Cell, CellId, ConfigName, KubernetesVersion, NodeCount, Variant};
+use super::variants::{Named, ValueTable, VersionTable};
+use crate::matrix::{
+    Cell, CellId, ConfigName, Coordinate, KubernetesVersion, Layer, NodeCount, ValueName, Variant,
+};
 
 /// A place in the matrix, where a cell may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point<'m> {
     kubernetes: KubernetesVersion,
     nodes: NodeCount,
     config: &'m ConfigName,
-}
-
-impl Point<'_> {
-    pub(super) fn id(&self) -> CellId {
-        CellId::new(self.kubernetes, self.nodes, self.config)
-    }
+    /// On each further axis.
+    further: Vec<&'m ValueName>,
 }
 
 impl Axes {
-    /// The product of the axes, in order: version, then nodes, then config.
-    pub(super) fn points(&self) -> impl Iterator<Item = Point<'_>> {
-        self.kubernetes.values.iter().flat_map(move |kubernetes| {
+    /// The product of the axes, in order: version, then nodes, then config, then the further ones.
+    pub(super) fn points(&self) -> Vec<Point<'_>> {
+        let versions = self.kubernetes.values.iter();
+        let points = versions.flat_map(move |kubernetes| {
             self.nodes.values.iter().flat_map(move |nodes| {
                 self.config.values.iter().map(move |config| Point {
                     kubernetes: kubernetes.value,
                     nodes: nodes.value,
                     config: &config.value,
+                    further: Vec::new(),
                 })
             })
-        })
+        });
+        let mut points: Vec<_> = points.collect();
+        for further in &self.further {
+            let values = &further.axis.values;
+            let on_axis = points.iter().flat_map(|point| {
+                values.iter().map(|value| {
+                    let mut point = point.clone();
+                    point.further.push(&value.value);
+                    point
+                })
+            });
+            points = on_axis.collect();
+        }
+        points
     }
 
     /// How many points there are.
     pub(super) fn size(&self) -> usize {
-        let (nodes, config) = (self.nodes.values.len(), self.config.values.len());
-        self.kubernetes
-            .values
-            .len()
-            .saturating_mul(nodes)
-            .saturating_mul(config)
+        let further = self.further.iter().map(|further| &further.axis.values);
+        further.fold(
+            self.kubernetes
+                .values
+                .len()
+                .saturating_mul(self.nodes.values.len())
+                .saturating_mul(self.config.values.len()),
+            |size, values| size.saturating_mul(values.len()),
+        )
     }
 
     /// Whether every value of every axis could be read.
     pub(super) fn are_complete(&self) -> bool {
-        self.kubernetes.complete && self.nodes.complete && self.config.complete
+        self.kubernetes.complete
+            && self.nodes.complete
+            && self.config.complete
+            && self.further.len() == self.keys.len()
+            && self.further.iter().all(|further| further.axis.complete)
+    }
+
+    pub(super) fn id(&self, point: &Point<'_>) -> CellId {
+        let id = CellId::new(point.kubernetes, point.nodes, point.config);
+        self.coordinates(point)
+            .fold(id, |id, coordinate| id.at(&coordinate))
+    }
+
+    fn coordinates<'p>(&'p self, point: &'p Point<'_>) -> impl Iterator<Item = Coordinate> + 'p {
+        let names = self.further.iter().map(|further| &further.name);
+        let values = point.further.iter();
+        names
+            .zip(values)
+            .map(|(name, value)| Coordinate::new(name, value))
     }
 }
 
@@ -56,9 +90,12 @@ impl Exclude {
         let kubernetes = self.kubernetes.as_ref();
         let nodes = self.nodes.as_ref();
         let config = self.config.as_ref();
+        let further = self.further.iter().zip(&point.further);
+        let mut further = further.filter_map(|(own, value)| Some((own.as_ref()?, value)));
         kubernetes.is_none_or(|version| version.value == point.kubernetes)
             && nodes.is_none_or(|nodes| nodes.value == point.nodes)
             && config.is_none_or(|config| config.value == *point.config)
+            && further.all(|(own, value)| own.value == **value)
     }
 }
 
@@ -68,6 +105,7 @@ impl Include {
             kubernetes: self.kubernetes.value,
             nodes: self.nodes.value,
             config: &self.config.value,
+            further: self.further.iter().map(|value| &value.value).collect(),
         }
     }
 
@@ -77,66 +115,93 @@ impl Include {
     }
 }
 
-/// The cells of a matrix.
+/// The cells of a matrix. The tables of `values` are those of `config`, then those of each further axis.
 pub(super) fn cells(
     matrix: &MatrixTable,
     versions: &[VersionTable],
-    variants: &[VariantTable],
+    values: &[Named<ValueTable>],
 ) -> Vec<Cell> {
     let mut includes: BTreeMap<_, _> = matrix
         .includes
         .iter()
         .map(|include| (include.point(), include))
         .collect();
-    let tables = Tables::new(versions, variants);
+    let mut tables = Tables::new(&matrix.axes, versions, values);
     let excluded = |point: &Point<'_>| matrix.excludes.iter().any(|exclude| exclude.matches(point));
-    let points = matrix.axes.points().filter(|point| !excluded(point));
+    let points = matrix.axes.points();
+    let points = points.into_iter().filter(|point| !excluded(point));
     let mut cells: Vec<Cell> = points
-        .map(|point| tables.cell(point, includes.remove(&point)))
+        .map(|point| {
+            let include = includes.remove(&point);
+            tables.cell(&point, include)
+        })
         .collect();
     let added = matrix
         .includes
         .iter()
         .filter(|include| includes.contains_key(&include.point()));
-    cells.extend(added.map(|include| tables.cell(include.point(), Some(include))));
+    cells.extend(added.map(|include| tables.cell(&include.point(), Some(include))));
     cells
 }
 
-/// What reaches a cell from its version and its config.
+/// What reaches a cell from its version and its values.
 struct Tables<'m> {
+    axes: &'m Axes,
     versions: BTreeMap<KubernetesVersion, &'m VersionTable>,
-    variants: BTreeMap<&'m ConfigName, &'m VariantTable>,
-    /// The variant `default`, where no table changes it.
-    seed: Arc<Variant>,
+    /// By the values' names, for each axis.
+    values: Vec<BTreeMap<&'m str, &'m ValueTable>>,
+    /// What the values of cells come to together. Many cells have the same.
+    merged: BTreeMap<Vec<&'m str>, Merged>,
 }
 
+/// What the tables of a cell's values set, and what that comes to.
+type Merged = (Arc<[Layer]>, Arc<Variant>);
+
 impl<'m> Tables<'m> {
-    fn new(versions: &'m [VersionTable], variants: &'m [VariantTable]) -> Self {
+    fn new(axes: &'m Axes, versions: &'m [VersionTable], values: &'m [Named<ValueTable>]) -> Self {
         let versions = versions.iter().map(|table| (table.version.value, table));
-        let variants = variants.iter().map(|table| (&table.variant.name, table));
+        let by_name = |named: &'m Named<ValueTable>| {
+            let tables = named.tables.iter();
+            tables.map(|table| (&*table.name.value, table)).collect()
+        };
         Self {
+            axes,
             versions: versions.collect(),
-            variants: variants.collect(),
-            seed: Arc::default(),
+            values: values.iter().map(by_name).collect(),
+            merged: BTreeMap::new(),
         }
     }
 
-    fn cell(&self, point: Point<'_>, include: Option<&Include>) -> Cell {
+    fn cell(&mut self, point: &Point<'m>, include: Option<&Include>) -> Cell {
         let version = self.versions.get(&point.kubernetes);
-        let variant = self.variants.get(point.config);
-        let reaches = [
-            version.map(|table| &table.reach),
-            variant.map(|table| &table.reach),
-        ];
-        let reaches = || reaches.into_iter().flatten();
+        let further = point.further.iter().map(|value| value.as_str());
+        let names = std::iter::once(point.config.as_str()).chain(further);
+        let names: Vec<&str> = names.collect();
+        let tables = names.iter().zip(&self.values);
+        let tables: Vec<&ValueTable> = tables
+            .filter_map(|(name, tables)| tables.get(name).copied())
+            .collect();
+        let reaches = || {
+            let version = version.map(|table| &table.reach).into_iter();
+            version.chain(tables.iter().map(|table| &table.reach))
+        };
         let inherited = reaches().flat_map(|reach| &reach.tags);
         let own = include.into_iter().flat_map(|include| &include.tags);
         let allow_failure = include.and_then(|include| include.allow_failure);
+        let (layers, variant) = self.merged.entry(names).or_insert_with(|| {
+            let layers = tables.iter().map(|table| table.layer.clone());
+            let layers: Arc<[Layer]> = layers.collect();
+            let variant = Variant::merged(&layers);
+            (layers, variant)
+        });
         Cell {
-            id: point.id(),
+            id: self.axes.id(point),
             kubernetes: point.kubernetes,
             nodes: point.nodes,
-            variant: Arc::clone(variant.map_or(&self.seed, |table| &table.variant)),
+            config: point.config.clone(),
+            axes: self.axes.coordinates(point).collect(),
+            layers: Arc::clone(layers),
+            variant: Arc::clone(variant),
             tags: inherited.chain(own).cloned().collect(),
             allow_failure: allow_failure
                 .unwrap_or_else(|| reaches().any(|reach| reach.allow_failure)),

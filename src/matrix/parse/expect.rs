@@ -14,7 +14,9 @@ pub(super) fn read(table: &Table<'_>) -> (Expectations, Vec<Located<String>>) {
         .and_then(|entry| entry.table("`expect`".to_owned()));
     for entry in inner.iter().flat_map(Table::entries) {
         if entry.key == RESTARTS {
-            expectations.restarts = restarts(entry).unwrap_or_default();
+            if let Some(restarts) = restarts(entry) {
+                expectations.allow_restarts(restarts);
+            }
             continue;
         }
         if Counter::from_name(entry.key).is_none() {

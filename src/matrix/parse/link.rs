@@ -10,17 +10,20 @@ use super::axes::{Axis, AxisValue, Exclude, Include, MatrixTable};
 use super::expand::Point;
 use super::reader::Located;
 use super::report::Report;
+use super::variants::{ValueTable, header};
 use super::{Draft, expect};
 use crate::matrix::ImageSource;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
+use crate::matrix::{CellId, ConfigName, ValueName};
 
 /// The most cells a matrix may have: more than any farm runs, few enough to hold.
 const MOST_CELLS: usize = 100_000;
 
 pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     let matrix = &draft.matrix;
-    configs_have_tables(draft, report);
+    values_have_tables(draft, report);
+    ids_are_unambiguous(matrix, report);
     tables_have_values(draft, report);
     counters_are_reported(draft, report);
     if !matrix.axes.are_complete() {
@@ -32,6 +35,7 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     }
     let cells = excludes_match(matrix, report);
     includes_add(matrix, &cells, report);
+    ids_fit(matrix, &cells, report);
 }
 
 fn too_many(matrix: &MatrixTable) -> Problem {
@@ -43,46 +47,110 @@ fn too_many(matrix: &MatrixTable) -> Problem {
 /// A mock of the user's own may report anything; what it lacks is found out when it runs.
 fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
     if draft.images.mock.image == ImageSource::Reference {
-        for table in &draft.variants.tables {
+        for table in draft.values.iter().flat_map(|values| &values.tables) {
             expect::known_to_the_reference_mock(&table.further, report);
         }
     }
 }
 
-/// Every config value but `default` needs its table.
-fn configs_have_tables(draft: &Draft, report: &Report<'_>) {
-    if !draft.variants.complete {
-        return;
-    }
-    let tables = || {
-        draft
-            .variants
-            .tables
-            .iter()
-            .map(|table| table.variant.name.as_str())
+/// The values of `config` and of the further axes, each with the name of its axis; and those that only includes name.
+fn values<'m>(matrix: &'m MatrixTable) -> Vec<(&'m str, Vec<Located<&'m str>>)> {
+    let config = |name: &'m Located<ConfigName>| Located {
+        value: name.value.as_str(),
+        span: name.span,
     };
-    let known: BTreeSet<&str> = tables().chain(["default"]).collect();
-    let axis = draft.matrix.axes.config.values.iter();
-    let included = draft.matrix.includes.iter().map(|include| &include.config);
-    for name in axis.chain(included) {
-        if known.contains(name.value.as_str()) {
+    let value = |name: &'m Located<ValueName>| Located {
+        value: name.value.as_str(),
+        span: name.span,
+    };
+    let includes = || matrix.includes.iter();
+    let configs = matrix.axes.config.values.iter();
+    let configs = configs.chain(includes().map(|include| &include.config));
+    let further = matrix.axes.further.iter().enumerate();
+    let further = further.map(|(index, further)| {
+        let included = includes().filter_map(move |include| include.further.get(index));
+        let values = further.axis.values.iter().chain(included);
+        (further.name.as_str(), values.map(value).collect())
+    });
+    std::iter::once(("config", configs.map(config).collect()))
+        .chain(further)
+        .collect()
+}
+
+/// Every value needs its table, except the config `default`.
+fn values_have_tables(draft: &Draft, report: &Report<'_>) {
+    for ((axis, values), tables) in values(&draft.matrix).into_iter().zip(&draft.values) {
+        if !tables.complete {
             continue;
         }
-        let help = match nearest(name.value.as_str(), known.iter().copied()) {
-            Some(near) => format!(
-                "did you mean `{near}`? Or add a table `[config.{}]`",
-                name.value
-            ),
-            None => format!("add a table `[config.{}]`", name.value),
-        };
-        let message = format!("the config `{}` has no table", name.value);
-        report.add(Problem::at(name.span, message, "").with_help(help));
+        let without = (axis == "config").then_some("default");
+        let names = tables.tables.iter().map(|table| &*table.name.value);
+        let known: BTreeSet<&str> = names.chain(without).collect();
+        for name in values {
+            if known.contains(name.value) {
+                continue;
+            }
+            let header = header(axis, name.value);
+            let help = match nearest(name.value, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`? Or add a table `{header}`"),
+                None => format!("add a table `{header}`"),
+            };
+            let message = format!("the {axis} `{}` has no table", name.value);
+            report.add(Problem::at(name.span, message, "").with_help(help));
+        }
     }
 }
 
-/// Every `[kubernetes."x"]` and `[config.x]` must reach a cell that can be.
+/// A further axis begins in an id where its name stands between two `-`, so no value may have it there.
+fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
+    let further = || matrix.axes.further.iter().map(|axis| axis.name.as_str());
+    for (_, values) in values(matrix) {
+        for name in values {
+            let mut axes = further();
+            let Some(axis) = axes.find(|axis| name.value.split('-').any(|part| part == *axis))
+            else {
+                continue;
+            };
+            let message = format!(
+                "`{}` has the name of the axis `{axis}` in it, so ids would be ambiguous",
+                name.value
+            );
+            let help =
+                "ids have a part `<axis>-<value>` for each axis: rename the value or the axis";
+            report.add(Problem::at(name.span, message, "").with_help(help));
+        }
+    }
+}
+
+/// Ids name folders, so they can't have any length.
+fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_>) {
+    if matrix.axes.further.is_empty() {
+        return;
+    }
+    let included = matrix.includes.iter().map(Include::point);
+    let points: Vec<_> = included.collect();
+    let ids = cells
+        .iter()
+        .chain(&points)
+        .map(|point| matrix.axes.id(point));
+    let Some(longest) = ids.max_by_key(|id| id.as_str().len()) else {
+        return;
+    };
+    let length = longest.as_str().len();
+    if length > CellId::MAX {
+        let message = format!(
+            "the id of a cell would have {length} characters, more than {}: {longest}",
+            CellId::MAX
+        );
+        let problem = Problem::at(matrix.span, message, "");
+        report.add(problem.with_help("use shorter names for axes and values"));
+    }
+}
+
+/// Every `[kubernetes."x"]`, `[config.x]` and `[<axis>.x]` must reach a cell that can be.
 fn tables_have_values(draft: &Draft, report: &Report<'_>) {
-    let matrix = &draft.matrix;
+    const LABEL: &str = "no cell has it";
+    let (matrix, axes) = (&draft.matrix, &draft.matrix.axes);
     if !matrix.includes_complete {
         return;
     }
@@ -90,20 +158,19 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     let included = |include: &'_ Include| include.kubernetes.value;
     let included: BTreeSet<_> = matrix.includes.iter().map(included).collect();
     for version in versions.filter(|version| !included.contains(&version.value)) {
-        on_axis(version, &matrix.axes.kubernetes, "no cell has it", report);
+        on_axis(version, &axes.kubernetes, "kubernetes", LABEL, report);
     }
-    let included: BTreeSet<_> = matrix
-        .includes
-        .iter()
-        .map(|include| &include.config.value)
-        .collect();
-    for table in &draft.variants.tables {
-        if !included.contains(&table.variant.name) {
-            let name = Located {
-                value: table.variant.name.clone(),
-                span: table.span,
-            };
-            on_axis(&name, &matrix.axes.config, "no cell has it", report);
+    for (index, (axis, values)) in values(matrix).into_iter().enumerate() {
+        let has = |table: &&ValueTable| values.iter().any(|value| value.value == table.name.value);
+        let tables = draft.values[index].tables.iter();
+        for table in tables.filter(|table| !has(table)) {
+            let (text, span) = (&table.name.value, table.name.span);
+            if let (0, Ok(value)) = (index, ConfigName::parse(text)) {
+                on_axis(&Located { value, span }, &axes.config, axis, LABEL, report);
+            } else if let (1.., Ok(value)) = (index, ValueName::parse(text)) {
+                let further = &axes.further[index - 1].axis;
+                on_axis(&Located { value, span }, further, axis, LABEL, report);
+            }
         }
     }
 }
@@ -112,6 +179,7 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
 fn on_axis<T: AxisValue>(
     value: &Located<T>,
     axis: &Axis<T>,
+    name: &str,
     label: &str,
     report: &Report<'_>,
 ) -> bool {
@@ -129,14 +197,14 @@ fn on_axis<T: AxisValue>(
         Some(near) => format!("did you mean `{near}`? On the axis: {}", quoted(names())),
         None => format!("on the axis: {}", quoted(names())),
     };
-    let message = format!("`{}` is not on the axis `{}`", value.value, T::KEY);
+    let message = format!("`{}` is not on the axis `{name}`", value.value);
     report.add(Problem::at(value.span, message, label).with_help(help));
     false
 }
 
 /// Reports excludes that take nothing away. Gives the cells that remain.
 fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<Point<'m>> {
-    let mut remaining: Vec<Point<'m>> = matrix.axes.points().collect();
+    let mut remaining: Vec<Point<'m>> = matrix.axes.points();
     for exclude in &matrix.excludes {
         if !names_known_values(exclude, matrix, report) {
             continue;
@@ -159,11 +227,17 @@ fn names_known_values(exclude: &Exclude, matrix: &MatrixTable, report: &Report<'
     let kubernetes = exclude.kubernetes.as_ref();
     let nodes = exclude.nodes.as_ref();
     let config = exclude.config.as_ref();
-    let known = [
-        kubernetes.is_none_or(|value| on_axis(value, &axes.kubernetes, LABEL, report)),
-        nodes.is_none_or(|value| on_axis(value, &axes.nodes, LABEL, report)),
-        config.is_none_or(|value| on_axis(value, &axes.config, LABEL, report)),
+    let mut known = vec![
+        kubernetes
+            .is_none_or(|value| on_axis(value, &axes.kubernetes, "kubernetes", LABEL, report)),
+        nodes.is_none_or(|value| on_axis(value, &axes.nodes, "nodes", LABEL, report)),
+        config.is_none_or(|value| on_axis(value, &axes.config, "config", LABEL, report)),
     ];
+    for (further, value) in axes.further.iter().zip(&exclude.further) {
+        let name = further.name.as_str();
+        let value = value.as_ref();
+        known.push(value.is_none_or(|value| on_axis(value, &further.axis, name, LABEL, report)));
+    }
     known.into_iter().all(|known| known)
 }
 
@@ -172,7 +246,8 @@ fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Repo
     let mut seen: BTreeMap<Point<'_>, SourceSpan> = BTreeMap::new();
     for include in &matrix.includes {
         let point = include.point();
-        let id = point.id();
+        let id = matrix.axes.id(&point);
+        let exists = cells.contains(&point);
         if let Some(first) = seen.insert(point, include.span) {
             report.add(
                 Problem::at(
@@ -183,7 +258,7 @@ fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Repo
                 .and_at(first, "first here")
                 .with_help("join the two"),
             );
-        } else if cells.contains(&point) && !include.changes_the_cell() {
+        } else if exists && !include.changes_the_cell() {
             report.add(
                 Problem::at(include.span, format!("two cells with the id `{id}`"), "")
                     .with_help("the axes make this cell already: remove the include, or give it `tags` or `allow-failure`"),

@@ -25,7 +25,7 @@ use axes::MatrixTable;
 use reader::Table;
 use report::Report;
 use syntax::Document;
-use variants::{Named, VariantTable, VersionTable};
+use variants::{Named, ValueTable, VersionTable};
 
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
@@ -56,12 +56,27 @@ impl Matrix {
     }
 }
 
+/// The tables that every file may have.
+const TABLES: [&str; 10] = [
+    "matrix",
+    "kubernetes",
+    "config",
+    "images",
+    "deploy",
+    "run",
+    "existing",
+    "phases",
+    "checks",
+    "commands",
+];
+
 /// What the tables say, each on its own.
 #[derive(Debug)]
 struct Draft {
     matrix: MatrixTable,
     versions: Named<VersionTable>,
-    variants: Named<VariantTable>,
+    /// The tables of the values of `config`, then those of each further axis.
+    values: Vec<Named<ValueTable>>,
     images: Images,
     deploy: Deploy,
     run: RunSettings,
@@ -72,34 +87,27 @@ struct Draft {
 
 impl Draft {
     fn read(root: &Table<'_>) -> Self {
-        root.only(&[
-            "matrix",
-            "kubernetes",
-            "config",
-            "images",
-            "deploy",
-            "run",
-            "existing",
-            "phases",
-            "checks",
-            "commands",
-        ]);
+        let matrix = matrix_table(root);
+        let further = matrix.axes.keys.iter().map(String::as_str);
+        root.only(&TABLES.into_iter().chain(further).collect::<Vec<_>>());
+        let further = matrix.axes.further.iter();
+        let axes = std::iter::once("config").chain(further.map(|axis| axis.name.as_str()));
         Self {
-            matrix: matrix_table(root),
             versions: variants::versions(root),
-            variants: variants::variants(root),
+            values: axes.map(|axis| variants::values(root, axis)).collect(),
             images: images::read(root),
             deploy: settings::deploy(root),
             run: settings::run(root),
             existing: settings::existing(root),
             phases: phases::read(root),
             checks: checks::read(root),
+            matrix,
         }
     }
 
     fn into_matrix(self) -> Matrix {
         Matrix {
-            cells: expand::cells(&self.matrix, &self.versions.tables, &self.variants.tables),
+            cells: expand::cells(&self.matrix, &self.versions.tables, &self.values),
             images: self.images,
             deploy: self.deploy,
             run: self.run,
@@ -116,7 +124,7 @@ fn matrix_table(root: &Table<'_>) -> MatrixTable {
         let table = entry.table("`[matrix]`".to_owned());
         return table
             .as_ref()
-            .map_or_else(MatrixTable::missing, MatrixTable::read);
+            .map_or_else(MatrixTable::missing, |table| MatrixTable::read(table, root));
     }
     if root.entries().next().is_none() {
         let problem = Problem::new("the file is empty");

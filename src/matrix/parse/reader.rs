@@ -67,14 +67,19 @@ impl<'d> Table<'d> {
     pub(super) fn only(&self, known: &[&str]) {
         let strangers = self.entries().filter(|entry| !known.contains(&entry.key));
         for entry in strangers {
-            let message = format!("unknown key `{}` in {}", entry.key, self.name);
-            let help = match nearest(entry.key, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known here: {}", quoted(known)),
-            };
-            self.report
-                .add(Problem::at(entry.key_span, message, "not known here").with_help(help));
+            self.reject(entry, known);
         }
+    }
+
+    /// Reports a key that is none of `known`.
+    pub(super) fn reject(&self, entry: Entry<'_>, known: &[&str]) {
+        let message = format!("unknown key `{}` in {}", entry.key, self.name);
+        let help = match nearest(entry.key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", quoted(known)),
+        };
+        self.report
+            .add(Problem::at(entry.key_span, message, "not known here").with_help(help));
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry<'d>> {

@@ -40,7 +40,8 @@ pub(super) fn deploy(root: &Table<'_>) -> Deploy {
     }
 }
 
-fn manifests(table: &Table<'_>) -> Manifests {
+/// `manifests`, or `chart` and `values`.
+pub(super) fn manifests(table: &Table<'_>) -> Manifests {
     let (manifests, chart) = (table.get("manifests"), table.get("chart"));
     let values = table.get("values");
     if let (Some(manifests), Some(_)) = (&manifests, &chart) {

@@ -1,17 +1,18 @@
-//! `[kubernetes."x.y"]` and `[config.<name>]`: what the file says about single values of the axes.
+//! `[kubernetes."x.y"]`, `[config.<name>]` and `[<axis>.<value>]`: what the file says about single values of the axes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use miette::SourceSpan;
 use serde_json::{Map, Value};
 use toml::de::DeValue;
 
 use super::reader::{Entry, Located, Table};
-use super::{expect, from_env, images, json, tags};
+use super::{expect, from_env, images, json, settings, tags};
 use crate::matrix::environment::Place;
 use crate::matrix::problem::Problem;
-use crate::matrix::{ConfigName, FromEnv, KubernetesVersion, Variant};
+use crate::matrix::{
+    AgentProgram, ConfigName, FromEnv, KubernetesVersion, Layer, Manifests, ValueName, Variant,
+};
 
 /// The tables below one key, each named by an axis value.
 #[derive(Debug)]
@@ -59,12 +60,12 @@ pub(super) struct VersionTable {
     pub(super) reach: Reach,
 }
 
-/// `[config.<name>]`.
+/// `[config.<name>]` or `[<axis>.<value>]`.
 #[derive(Debug)]
-pub(super) struct VariantTable {
-    /// The place of its name.
-    pub(super) span: SourceSpan,
-    pub(super) variant: Arc<Variant>,
+pub(super) struct ValueTable {
+    /// The value.
+    pub(super) name: Located<String>,
+    pub(super) layer: Layer,
     /// The counters in `expect` that only the mock may know.
     pub(super) further: Vec<Located<String>>,
     pub(super) reach: Reach,
@@ -107,7 +108,7 @@ fn version_key(entry: Entry<'_>) -> Option<Located<KubernetesVersion>> {
     None
 }
 
-/// The `30` of `[kubernetes.1.30]`, which TOML takes for a table in a table.
+/// The `30` of `[kubernetes.1.30]` and the `4` of `[agent.1.4]`, which TOML takes for a table in a table.
 fn minor_table(entry: Entry<'_>) -> Option<&str> {
     let DeValue::Table(inner) = entry.value else {
         return None;
@@ -117,42 +118,111 @@ fn minor_table(entry: Entry<'_>) -> Option<&str> {
     number.then_some(key.get_ref())
 }
 
-/// Every `[config.<name>]`.
-pub(super) fn variants(root: &Table<'_>) -> Named<VariantTable> {
-    Named::read(root, "config", variant)
+/// The tables of the values of `axis`: every `[<axis>.<value>]`.
+pub(super) fn values(root: &Table<'_>, axis: &str) -> Named<ValueTable> {
+    Named::read(root, axis, |entry| value(entry, axis))
 }
 
-fn variant(entry: Entry<'_>) -> Option<VariantTable> {
-    let name = ConfigName::parse(entry.key);
-    if let Err(error) = &name {
-        let help = "for example `[config.fast]`";
-        entry
-            .report
-            .add(Problem::at(entry.key_span, error.to_string(), "").with_help(help));
+/// The header of a value's table.
+pub(super) fn header(axis: &str, value: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !value.is_empty() && value.chars().all(is_bare) {
+        format!("[{axis}.{value}]")
+    } else {
+        format!("[{axis}.{value:?}]")
     }
-    let table = entry.table(format!("`[config.{}]`", entry.key))?;
-    table.only(&["agent", "expect", "env", "kind", "tags", "allow-failure"]);
+}
+
+/// What the table of any value may set.
+const KEYS: [&str; 11] = [
+    "agent",
+    "expect",
+    "env",
+    "kind",
+    "image",
+    "binary",
+    "manifests",
+    "chart",
+    "values",
+    "tags",
+    "allow-failure",
+];
+
+fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
+    let is_valid = is_value(entry, axis);
+    let header = header(axis, entry.key);
+    let table = entry.table(format!("`{header}`"))?;
+    if let (false, Some(minor)) = (KEYS.contains(&entry.key), minor_table(entry)) {
+        let message = format!("`{}.{minor}` is two keys here", entry.key);
+        let help = format!(
+            "a dot separates keys: write the value in quotes, `[{axis}.\"{}.{minor}\"]`",
+            entry.key
+        );
+        let problem = Problem::at(entry.key_span, message, "");
+        entry.report.add(problem.with_help(help));
+        return None;
+    }
+    table.only(&KEYS);
     let (agent, mut from_env) = agent(&table);
-    let variant = (
-        expect::read(&table),
-        environment(&table, &mut from_env),
-        kind(&table),
-        Reach::read(&table),
-    );
-    let ((expect, further), env, kind, reach) = variant;
-    Some(VariantTable {
-        span: entry.key_span,
-        variant: Arc::new(Variant {
-            name: name.ok()?,
-            agent,
-            expect,
-            env,
-            from_env,
-            kind,
-        }),
+    let (expect, further) = expect::read(&table);
+    let env = environment(&table, &mut from_env);
+    let variant = Variant {
+        agent,
+        expect,
+        env,
+        from_env,
+        kind: kind(&table),
+        program: program(&table, &header),
+        manifests: manifests(&table),
+    };
+    let reach = Reach::read(&table);
+    is_valid.then(|| ValueTable {
+        name: Located {
+            value: entry.key.to_owned(),
+            span: entry.key_span,
+        },
+        layer: Layer {
+            table: header,
+            variant: Arc::new(variant),
+        },
         further,
         reach,
     })
+}
+
+/// Whether the key of the table can be a value of the axis; if not, that is reported.
+fn is_value(entry: Entry<'_>, axis: &str) -> bool {
+    let (error, help) = if axis == "config" {
+        let error = ConfigName::parse(entry.key).err();
+        let help = "for example `[config.fast]`".to_owned();
+        (error.map(|error| error.to_string()), help)
+    } else {
+        let error = ValueName::parse(entry.key).err();
+        let help = format!("for example `[{axis}.\"1.4\"]`");
+        (error.map(|error| error.to_string()), help)
+    };
+    let Some(error) = error else { return true };
+    let problem = Problem::at(entry.key_span, error, "");
+    entry.report.add(problem.with_help(help));
+    false
+}
+
+/// `image` and `binary`, which belong together: a value that names either of them names another agent.
+fn program(table: &Table<'_>, header: &str) -> Option<AgentProgram> {
+    let image = table.get("image").and_then(images::reference);
+    let binary = table.get("binary").and_then(images::path);
+    (image.is_some() || binary.is_some()).then(|| AgentProgram {
+        table: header.to_owned(),
+        image,
+        binary,
+    })
+}
+
+fn manifests(table: &Table<'_>) -> Option<Manifests> {
+    match settings::manifests(table) {
+        Manifests::BuiltIn => None,
+        own @ (Manifests::At(_) | Manifests::Chart { .. }) => Some(own),
+    }
 }
 
 /// The agent's configuration, whose keys are somebody else's, and what of it comes from the environment.

@@ -7,7 +7,9 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use super::Part;
-use crate::event::{CellSummary, CommandFacts, FlakyResult, HostFacts, PartFacts, RunFacts};
+use crate::event::{
+    AxisFacts, CellSummary, CommandFacts, FlakyResult, HostFacts, PartFacts, RunFacts,
+};
 use crate::matrix::{CellId, KubernetesVersion, short_hash};
 
 /// How many characters of a hash distinguish merges of runs that started in the same second.
@@ -69,9 +71,25 @@ fn commands(parts: &[Part]) -> Vec<CommandFacts> {
 }
 
 /// The position in the matrix: its axes, then repetitions.
-fn place(cell: &CellSummary) -> (Option<KubernetesVersion>, usize, &str, Option<u32>, &CellId) {
+fn place(
+    cell: &CellSummary,
+) -> (
+    Option<KubernetesVersion>,
+    usize,
+    &str,
+    &[AxisFacts],
+    Option<u32>,
+    &CellId,
+) {
     let version = cell.kubernetes.parse().ok();
-    (version, cell.nodes, &cell.config, cell.repetition, &cell.id)
+    (
+        version,
+        cell.nodes,
+        &cell.config,
+        &cell.axes,
+        cell.repetition,
+        &cell.id,
+    )
 }
 
 /// The id of the merged run; the same parts always give the same id.

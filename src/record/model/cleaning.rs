@@ -1,8 +1,8 @@
 //! Cleans foreign text in events, so that reports don't have to.
 
 use crate::event::{
-    CellFacts, CommandFacts, Evidence, Failure, HostFacts, LikelyCause, LogExcerpt, NodeCounters,
-    PartFacts, RunFacts, SessionFacts,
+    AxisFacts, CellFacts, CellSummary, CommandFacts, Evidence, Failure, HostFacts, LikelyCause,
+    LogExcerpt, NodeCounters, PartFacts, RunFacts, SessionFacts,
 };
 use crate::record::xml_text::clean;
 
@@ -76,6 +76,20 @@ fn command(raw: &CommandFacts) -> CommandFacts {
     CommandFacts {
         name: clean(&raw.name),
         after: raw.after,
+    }
+}
+
+pub(super) fn summary(raw: &CellSummary) -> CellSummary {
+    let axis = |raw: &AxisFacts| AxisFacts {
+        axis: clean(&raw.axis),
+        value: clean(&raw.value),
+    };
+    CellSummary {
+        kubernetes: clean(&raw.kubernetes),
+        config: clean(&raw.config),
+        axes: raw.axes.iter().map(axis).collect(),
+        tags: texts(&raw.tags),
+        ..raw.clone()
     }
 }
 

@@ -67,6 +67,7 @@ impl CellDraft {
             kubernetes: String::new(),
             nodes: 0,
             config: String::new(),
+            axes: Vec::new(),
             tags: Vec::new(),
             allow_failure: false,
             repetition: None,

@@ -209,7 +209,7 @@ impl Folding {
 
     fn add(&mut self, cells: &[CellSummary]) {
         for summary in cells {
-            self.cell(&summary.id).summary = summary.clone();
+            self.cell(&summary.id).summary = cleaning::summary(summary);
         }
     }
 

@@ -128,6 +128,7 @@ fn cell_facts(cell: &CellModel) -> Vec<(&'static str, String)> {
     let mut list = vec![
         ("nodes", cell.summary.nodes.to_string()),
         ("config", cell.summary.config.clone()),
+        ("axes", text::axes(cell).join(", ")),
         ("tags", cell.summary.tags.join(", ")),
         ("cluster", cell.cluster.clone().unwrap_or_default()),
         ("host", cell.host.clone().unwrap_or_default()),

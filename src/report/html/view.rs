@@ -5,6 +5,7 @@ use askama::Template;
 use super::cell::CellView;
 use crate::event::{Failure, LikelyCause, LogExcerpt, Severity};
 use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
+use crate::report::attribution::attribution;
 use crate::report::marks::{self, Mark};
 use crate::report::summary::counters;
 use crate::report::summary::times::{self, TimeRow};
@@ -128,6 +129,7 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
             run.started.map(|at| at.to_string()).unwrap_or_default(),
         ),
     ];
+    list.extend(attribution(run).map(|text| ("explained by", text.to_string())));
     list.extend(text::lineage(run));
     list.extend(
         text::repetitions(run)

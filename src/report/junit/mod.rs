@@ -18,6 +18,7 @@ use junit_report::{
 };
 use rayon::prelude::*;
 
+use super::attribution::attribution;
 use super::text;
 use crate::event::{Failure, FailureClass, FlakyResult};
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
@@ -32,10 +33,11 @@ const CLASS_NAME: &str = "e2e-matrix";
     reason = "it can't: memory takes every write"
 )]
 pub fn render(run: &RunModel) -> String {
+    let explained = attribution(run).map(|attribution| attribution.to_string());
     let cells: Vec<_> = run
         .cells
         .par_iter()
-        .map(|cell| cell_suite(run, cell))
+        .map(|cell| cell_suite(run, cell, explained.as_deref()))
         .collect();
     let report = ReportBuilder::new()
         .add_testsuites(run_suite(run))
@@ -48,14 +50,14 @@ pub fn render(run: &RunModel) -> String {
     String::from_utf8(xml).expect("a writer that is given text writes text")
 }
 
-fn cell_suite(run: &RunModel, cell: &CellModel) -> TestSuite {
+fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {
     let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
     let mut suite = TestSuiteBuilder::new(&attribute(cell.summary.id.as_str()))
         .set_timestamp(date(cell.began().or(run.started)))
         .add_testcases(cases)
         .add_testcases(cell_case(cell))
         .add_testcases(flaky_case(run, cell))
-        .set_system_out(&cdata(&output::of_cell(run, cell)))
+        .set_system_out(&cdata(&output::of_cell(run, cell, explained)))
         .build();
     suite.hostname = cell
         .host

@@ -25,8 +25,8 @@ pub(super) fn cause(failure: &Failure) -> String {
     out
 }
 
-/// The facts that hold for all of a cell's cases.
-pub(super) fn of_cell(run: &RunModel, cell: &CellModel) -> String {
+/// The facts that hold for all of a cell's cases, with what explains the failures of the run.
+pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> String {
     let mut lines = Lines::default();
     lines.fact("verdict", cell.verdict.name());
     lines.optional("reason", cell.reason.as_deref());
@@ -37,6 +37,11 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel) -> String {
         );
     }
     lines.fact("kubernetes", &text::kubernetes(run, cell));
+    lines.fact("config", &cell.summary.config);
+    lines.list("axes", &text::axes(cell));
+    if cell.is_red() {
+        lines.optional("explained by", explained);
+    }
     if let Some(facts) = &run.facts {
         lines.fact("provider", &facts.provider);
         lines.optional("provider chosen because", facts.provider_reason.as_deref());

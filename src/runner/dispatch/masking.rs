@@ -12,6 +12,7 @@ use crate::secret::Secret;
 /// chooses them, or the user types them on the command line.
 const STRUCTURAL: &[(&str, &str)] = &[
     ("at", "a time"),
+    ("axis", "the name of an axis of the matrix"),
     ("cell", "an id, which follows from the matrix"),
     ("cells", "ids, which follow from the matrix"),
     (
@@ -49,6 +50,7 @@ const STRUCTURAL: &[(&str, &str)] = &[
     ("token", "a part of names of resources"),
     ("tools", "names and versions"),
     ("total", "names of counters"),
+    ("value", "a value of an axis of the matrix"),
 ];
 
 /// The names of all fields below `schema` that hold texts, with one of the types that have them.

@@ -1,5 +1,5 @@
 //! The kind provider on real clusters: what it promises the suite, and what it leaves behind.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,8 +11,7 @@ use e2e_matrix::event::{Evidence, Failure, Symptom};
 use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use e2e_matrix::manifest::{Inputs, PullPolicy, Sources, render};
 use e2e_matrix::matrix::{
-    Cell, CellId, ConfigName, Expectations, Images, Keep, NodeCount, PhaseSettings, PortRange,
-    Prefix, Variant,
+    Cell, CellId, ConfigName, Images, Keep, NodeCount, PhaseSettings, PortRange, Prefix,
 };
 use e2e_matrix::secret::{Mask, Secret};
 
@@ -70,7 +69,7 @@ impl Fixture {
             namespace: NAMESPACE,
             nodes: 1,
             agent_image,
-            mock_image: &self.provider.images().mock,
+            mock_image: &self.provider.images(&cell).mock,
             pull_policy: PullPolicy::Never,
             agent_config: &cell.variant.agent,
             env: &cell.variant.env,
@@ -108,7 +107,7 @@ impl Fixture {
 
     async fn cluster(&self) -> Arc<dyn Cluster> {
         self.provider
-            .cluster(self.plan(&self.provider.images().agent, None))
+            .cluster(self.plan(&self.provider.images(&cell()).agent, None))
             .await
     }
 
@@ -129,14 +128,10 @@ fn cell() -> Cell {
         id: CellId::new(kubernetes, nodes, &name),
         kubernetes,
         nodes,
-        variant: Arc::new(Variant {
-            name,
-            agent: serde_json::Map::new(),
-            expect: Expectations::default(),
-            env: BTreeMap::new(),
-            from_env: Vec::new(),
-            kind: serde_json::Map::new(),
-        }),
+        config: name,
+        axes: Vec::new(),
+        layers: Arc::default(),
+        variant: Arc::default(),
         tags: BTreeSet::new(),
         allow_failure: false,
         node_image: None,
@@ -238,7 +233,7 @@ async fn what_is_given_up_while_it_is_made_leaves_nothing() {
 async fn somebody_elses_cluster_of_the_same_name_is_left_alone() {
     let fixture = Fixture::new("aaaa4");
     let name = "kind-test-foreign";
-    let agent = fixture.provider.images().agent;
+    let agent = fixture.provider.images(&cell()).agent;
     let plan = fixture.plan(&agent, Some(name));
     let first = fixture.provider.cluster(plan).await;
     first.begin();

@@ -24,8 +24,7 @@ use e2e_matrix::event::Failure;
 use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use e2e_matrix::manifest::{Folder, Inputs, Rendered, Sources, render};
 use e2e_matrix::matrix::{
-    Cell, CellId, ConfigName, Expectations, Keep, KubernetesVersion, NodeCount, PhaseSettings,
-    PortRange, Variant,
+    Cell, CellId, ConfigName, Keep, KubernetesVersion, NodeCount, PhaseSettings, PortRange,
 };
 use e2e_matrix::secret::{Mask, Secret};
 
@@ -110,7 +109,7 @@ impl Setup {
         let sources = Sources::builtin()
             .with_manifests(Folder::new("deploy/kubernetes", files))
             .with_mock(Folder::new("deploy/mock-api", mock));
-        let images = LocalProvider::new(shell()).images();
+        let images = LocalProvider::new(shell()).images(&cell(1));
         render(&Inputs {
             daemon_set: None,
             sources: &sources,
@@ -157,6 +156,7 @@ fn mock(script: &str) -> String {
 fn shell() -> Programs {
     Programs {
         runner: RUNNER.into(),
+        base: "/nowhere".into(),
         agent: Some("/bin/sh".into()),
         mock: Some("/bin/sh".into()),
     }
@@ -263,14 +263,10 @@ fn cell(nodes: u16) -> Cell {
         id: CellId::new(kubernetes, nodes, &name),
         kubernetes,
         nodes,
-        variant: Arc::new(Variant {
-            name,
-            agent: Map::new(),
-            expect: Expectations::default(),
-            env: BTreeMap::new(),
-            from_env: Vec::new(),
-            kind: Map::new(),
-        }),
+        config: name,
+        axes: Vec::new(),
+        layers: Arc::default(),
+        variant: Arc::default(),
         tags: BTreeSet::new(),
         allow_failure: false,
         node_image: None,

@@ -1,6 +1,7 @@
 //! Whole runs of the real binary on the local provider: what it tells, what it returns, and what it leaves.
 
 mod again;
+mod axes;
 mod budget;
 mod commands;
 mod course;

@@ -34,7 +34,8 @@ heartbeat:
   interval: 1s
 ";
 
-fn folder() -> PathBuf {
+/// The folder.
+pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env::var_os(FOLDER).expect("PLEXD_SNAPSHOT names a folder"))
 }
 

@@ -6,6 +6,7 @@ mod tables;
 
 use crate::event::Severity;
 use crate::record::model::RunModel;
+use crate::report::attribution::attribution;
 use crate::report::text::{self, push};
 use escape::escape;
 
@@ -33,6 +34,12 @@ fn head(run: &RunModel) -> String {
         &mut out,
         &format!("**{tally}** in {}", text::duration(run.duration_ms)),
     );
+    if let Some(attribution) = attribution(run) {
+        line(
+            &mut out,
+            &format!("**{}**", escape(&attribution.to_string())),
+        );
+    }
     if let Some(facts) = &run.facts {
         let facts = format!(
             "{} of `{}`, {} at once, provider **{}**, on {} ({})",

@@ -10,6 +10,7 @@ mod tables;
 
 use crate::event::Severity;
 use crate::record::model::RunModel;
+use crate::report::attribution::attribution;
 use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
@@ -28,6 +29,7 @@ pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
         tables::counters(run, table_width, paint),
         tables::times(run, paint),
         failures::section(run, width, paint),
+        attributed(run, paint),
         totals(run, paint),
     ];
     let mut out = String::new();
@@ -79,6 +81,14 @@ fn repetitions(run: &RunModel) -> String {
         .into_iter()
         .flat_map(|line| [line, "\n".to_owned()])
         .collect()
+}
+
+/// Which value explains the failures.
+fn attributed(run: &RunModel, paint: Paint) -> String {
+    let attribution = attribution(run);
+    attribution.map_or_else(String::new, |text| {
+        format!("{}\n", paint.strong(&text.to_string()))
+    })
 }
 
 /// The last line.

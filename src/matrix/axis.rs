@@ -1,0 +1,172 @@
+//! The axes that a file adds to those of every matrix: their names, their values, and a cell's place on them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::cell::FILTER_WORDS;
+
+/// Why a text can't be the name of an axis.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AxisNameError {
+    /// Wrong characters. Without `-`, the first one in a part of an id separates axis and value.
+    #[error("the name of an axis is `[a-z][a-z0-9]*`")]
+    Characters,
+    /// Ids would become too long.
+    #[error("the name of an axis has at most {max} characters", max = AxisName::MAX)]
+    TooLong,
+    /// It would read as a node count in an id.
+    #[error("the name of an axis must not look like a node count (`n<digits>`)")]
+    LooksLikeNodes,
+    /// It means something else in the file.
+    #[error("`{0}` already has a meaning in the file, so it can't be an axis")]
+    Taken(String),
+    /// It is a word of the filter language.
+    #[error("`{0}` is a word of the filter language, so it can't be an axis")]
+    FilterWord(String),
+}
+
+/// The name of a further axis: a key of `[matrix]` that has no meaning of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AxisName(Arc<str>);
+
+impl AxisName {
+    /// The longest name.
+    pub const MAX: usize = 20;
+
+    /// What files call something else.
+    const TAKEN: [&'static str; 12] = [
+        "matrix", "images", "deploy", "run", "existing", "phases", "checks", "commands", "include",
+        "exclude", "tags", "cell",
+    ];
+
+    /// Checks `text` against the grammar.
+    pub fn parse(text: &str) -> Result<Self, AxisNameError> {
+        if Self::TAKEN.contains(&text) {
+            return Err(AxisNameError::Taken(text.to_owned()));
+        }
+        if FILTER_WORDS.contains(&text) {
+            return Err(AxisNameError::FilterWord(text.to_owned()));
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.chars().all(plain) {
+            return Err(AxisNameError::Characters);
+        }
+        if text.len() > Self::MAX {
+            return Err(AxisNameError::TooLong);
+        }
+        match text.strip_prefix('n') {
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Err(AxisNameError::LooksLikeNodes)
+            }
+            Some(_) | None => Ok(Self(text.into())),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AxisName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// Why a text can't be a value of an axis.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ValueNameError {
+    /// Wrong characters.
+    #[error(
+        "a value of an axis has lowercase letters, digits, `.` and `-`, and starts and ends with a letter or digit"
+    )]
+    Characters,
+    /// Ids would become too long.
+    #[error("a value of an axis has at most {max} characters", max = ValueName::MAX)]
+    TooLong,
+    /// It is a word of the filter language.
+    #[error("`{0}` is a word of the filter language, so it can't be a value of an axis")]
+    FilterWord(String),
+}
+
+/// A value of a further axis.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueName(Arc<str>);
+
+impl ValueName {
+    /// The longest value.
+    pub const MAX: usize = 40;
+
+    /// Checks `text` against the grammar.
+    pub fn parse(text: &str) -> Result<Self, ValueNameError> {
+        if !Self::has_its_characters(text) {
+            return Err(ValueNameError::Characters);
+        }
+        if text.len() > Self::MAX {
+            return Err(ValueNameError::TooLong);
+        }
+        if FILTER_WORDS.contains(&text) {
+            return Err(ValueNameError::FilterWord(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Whether `text` could be a value, or several parts of an id in a row.
+    pub(super) fn has_its_characters(text: &str) -> bool {
+        let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        text.starts_with(is_end)
+            && text.ends_with(is_end)
+            && text.chars().all(|c| is_end(c) || c == '.' || c == '-')
+    }
+
+    /// The value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ValueName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// A cell's place on a further axis. Its text is a part of the cell's id: `agent-1.4`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Coordinate {
+    part: Arc<str>,
+    /// How long the axis's name is.
+    axis: usize,
+}
+
+impl Coordinate {
+    /// The place `value` on `axis`.
+    pub fn new(axis: &AxisName, value: &ValueName) -> Self {
+        Self {
+            part: format!("{axis}-{value}").into(),
+            axis: axis.as_str().len(),
+        }
+    }
+
+    /// The name of the axis.
+    pub fn axis(&self) -> &str {
+        &self.part[..self.axis]
+    }
+
+    /// The value on it.
+    pub fn value(&self) -> &str {
+        &self.part[self.axis + 1..]
+    }
+
+    /// Its part of the cell's id.
+    pub fn as_str(&self) -> &str {
+        &self.part
+    }
+}
+
+impl fmt::Display for Coordinate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.part)
+    }
+}

@@ -1,0 +1,169 @@
+//! Which value of an axis explains the failures of a run. Judges by the counts of failed cells alone.
+//!
+//! A value explains the failures if every cell with it failed and no other cell did. There have to be at least two such cells, for one
+//! explains itself, and others beside them. If several values fit, the simplest one is named: the Kubernetes version, then the node count,
+//! the config and the further axes in their order. Cells without a result, skipped or interrupted, don't count.
+
+use std::fmt;
+
+use crate::event::CellVerdict;
+use crate::record::model::{CellModel, RunModel};
+
+/// The value, and the counts that show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attribution {
+    /// The value as people read it: `agent-1.4`.
+    value: String,
+    /// How many cells have it, all of which failed.
+    failed: usize,
+    /// How many don't have it, none of which failed.
+    others: usize,
+}
+
+/// `3 of 3 cells with agent-1.4 failed, 0 of 9 others`.
+impl fmt::Display for Attribution {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            value,
+            failed,
+            others,
+        } = self;
+        write!(
+            formatter,
+            "{failed} of {failed} cells with {value} failed, 0 of {others} others"
+        )
+    }
+}
+
+/// The value that explains the failures of `run`, if there is one.
+pub(super) fn attribution(run: &RunModel) -> Option<Attribution> {
+    let cells = run.cells.iter();
+    let judged = cells.filter_map(|cell| Some((has_failed(cell)?, values(cell))));
+    explanation(&judged.collect::<Vec<_>>())
+}
+
+/// None without a result.
+fn has_failed(cell: &CellModel) -> Option<bool> {
+    match cell.verdict {
+        CellVerdict::Failed | CellVerdict::Broken => Some(true),
+        CellVerdict::Passed | CellVerdict::Flaky => Some(false),
+        CellVerdict::Skipped | CellVerdict::Interrupted => None,
+    }
+}
+
+/// The cell's value on each axis, the simplest axis first.
+fn values(cell: &CellModel) -> Vec<String> {
+    let summary = &cell.summary;
+    let axes = summary.axes.iter();
+    let axes = axes.map(|place| format!("{}-{}", place.axis, place.value));
+    [
+        format!("k8s-{}", summary.kubernetes),
+        format!("n{}", summary.nodes),
+        format!("config {}", summary.config),
+    ]
+    .into_iter()
+    .chain(axes)
+    .collect()
+}
+
+/// The first value that all failed cells have and no other cell has. Each cell is whether it failed, and its value on each axis.
+fn explanation(cells: &[(bool, Vec<String>)]) -> Option<Attribution> {
+    let (failed, others): (Vec<_>, Vec<_>) = cells.iter().partition(|(failed, _)| *failed);
+    let (first, rest) = failed.split_first()?;
+    if rest.is_empty() || others.is_empty() {
+        return None;
+    }
+    let has =
+        |cell: &&(bool, Vec<String>), axis: usize, value: &String| cell.1.get(axis) == Some(value);
+    let mut values = first.1.iter().enumerate();
+    let (_, value) = values.find(|(axis, value)| {
+        rest.iter().all(|cell| has(cell, *axis, value))
+            && !others.iter().any(|cell| has(cell, *axis, value))
+    })?;
+    Some(Attribution {
+        value: value.clone(),
+        failed: failed.len(),
+        others: others.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cell(failed: bool, values: &[&str]) -> (bool, Vec<String>) {
+        let values = values.iter().map(ToString::to_string);
+        (failed, values.collect())
+    }
+
+    #[test]
+    fn a_value_that_all_failed_cells_have_and_no_other_explains_them() {
+        let mut cells = Vec::new();
+        for version in ["k8s-1.34", "k8s-1.35", "k8s-1.36"] {
+            for agent in ["agent-1.2", "agent-1.3", "agent-1.4", "agent-1.5"] {
+                cells.push(cell(agent == "agent-1.4", &[version, agent]));
+            }
+        }
+        assert_eq!(
+            explanation(&cells).unwrap().to_string(),
+            "3 of 3 cells with agent-1.4 failed, 0 of 9 others"
+        );
+        let last = cells.len() - 1;
+        cells[last].0 = true;
+        assert_eq!(explanation(&cells), None);
+    }
+
+    #[test]
+    fn a_single_failure_and_a_run_without_a_green_cell_are_not_explained() {
+        let one = [cell(true, &["k8s-1.34"]), cell(false, &["k8s-1.35"])];
+        assert_eq!(explanation(&one), None);
+        let all = [cell(true, &["k8s-1.34"]), cell(true, &["k8s-1.34"])];
+        assert_eq!(explanation(&all), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_explains_the_failures_holds_for_each_cell_and_nothing_simpler_does(
+            cells in proptest::collection::vec(
+                (any::<bool>(), proptest::collection::vec(0_u8..3, 3)), 0..14,
+            ),
+        ) {
+            let cells: Vec<_> = cells
+                .into_iter()
+                .map(|(failed, values)| {
+                    let values = values.iter().enumerate();
+                    (failed, values.map(|(axis, value)| format!("{axis}-{value}")).collect())
+                })
+                .collect::<Vec<(bool, Vec<String>)>>();
+            let failures = cells.iter().filter(|(failed, _)| *failed).count();
+            let explains = |axis: usize, value: &String| {
+                cells.iter().all(|(failed, values)| *failed == (values[axis] == *value))
+            };
+            let names: Vec<String> = (0..9).map(|name| format!("{}-{}", name / 3, name % 3)).collect();
+            let mut fitting = names.iter().enumerate().filter(|(name, value)| explains(name / 3, value));
+            let simplest = fitting.next().map(|(_, value)| value.clone());
+            let counts = failures >= 2 && failures < cells.len();
+            match explanation(&cells) {
+                Some(found) => {
+                    prop_assert!(counts);
+                    prop_assert_eq!(Some(found.value), simplest);
+                    prop_assert_eq!((found.failed, found.failed + found.others), (failures, cells.len()));
+                }
+                None => prop_assert!(!counts || simplest.is_none()),
+            }
+        }
+
+        #[test]
+        fn the_order_of_cells_does_not_matter(
+            mut cells in proptest::collection::vec(
+                (any::<bool>(), proptest::collection::vec("[ab]", 2)), 0..8,
+            ),
+        ) {
+            let before = explanation(&cells);
+            cells.reverse();
+            prop_assert_eq!(explanation(&cells), before);
+        }
+    }
+}
