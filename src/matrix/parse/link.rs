@@ -113,6 +113,9 @@ fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
 
 /// Ids name folders, so they can't have any length.
 fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_>) {
+    if matrix.axes.further.is_empty() {
+        return;
+    }
     let included = matrix.includes.iter().map(Include::point);
     let points: Vec<_> = included.collect();
     let ids = cells
