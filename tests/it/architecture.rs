@@ -73,7 +73,7 @@ fn only_the_rooms_of_providers_and_manifests_know_kubernetes_and_docker() {
 }
 
 #[test]
-fn imports_are_found_in_every_form() {
+fn every_form_of_import_is_found() {
     let text = "use crate::event::Event;\n/// See [`crate::cli`].\nuse crate::{record::{Sink, model::Fault}, runner};\n\
                 fn x() { crate::secret::hide() }\npub(crate) fn y() {}\n#[cfg(test)]\nmod tests { use crate::report; }\n";
     let expected = ["event", "record", "runner", "secret"];

@@ -298,7 +298,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn every_bad_input_is_told_clearly() {
+fn every_bad_input_gets_a_clear_error() {
     let mut wrong = Vec::new();
     for case in CASES {
         let place = Scratch::new();
@@ -328,7 +328,7 @@ fn every_bad_input_is_told_clearly() {
 }
 
 #[test]
-fn a_missing_matrix_says_how_to_write_one() {
+fn the_error_for_a_missing_matrix_file_says_how_to_write_one() {
     let place = Scratch::new();
     let output = place.command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -340,7 +340,7 @@ fn a_missing_matrix_says_how_to_write_one() {
 }
 
 #[test]
-fn the_matrix_is_found_from_a_folder_below() {
+fn the_matrix_file_is_found_from_a_subfolder() {
     let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), GOOD).unwrap();
     let below = place.path().join("a/b");

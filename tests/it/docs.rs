@@ -216,7 +216,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_link_between_pages_leads_somewhere() {
+fn every_link_between_pages_has_a_target() {
     for page in pages() {
         let text = read(page.to_str().unwrap());
         for target in links(&text).filter(|target| !target.contains("://")) {
@@ -241,7 +241,7 @@ fn every_link_between_pages_leads_somewhere() {
 }
 
 #[test]
-fn every_make_target_that_a_page_names_is_there() {
+fn every_make_target_in_the_docs_exists() {
     let makefile = read("Makefile");
     for page in pages() {
         let text = read(page.to_str().unwrap());

@@ -32,7 +32,7 @@ fn completed(example: &str) -> String {
 }
 
 #[test]
-fn every_example_of_a_file_is_a_good_one() {
+fn every_example_of_a_matrix_file_is_valid() {
     let examples = [MATRIX, YOUR_AGENT].map(|page| blocks(page, "toml"));
     assert!(
         examples[0].len() > 7 && examples[1].len() > 2,
@@ -59,7 +59,7 @@ fn every_example_of_a_filter_selects_something_but_not_everything() {
 }
 
 #[test]
-fn every_phase_stands_there_with_its_deadline() {
+fn every_phase_is_documented_with_its_deadline() {
     for phase in Phase::ALL {
         let row = format!(
             "| `{phase}` | `\"{}s\"` |",

@@ -92,7 +92,7 @@ fn a_socket_that_does_not_exist() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_and_a_socket_without_a_listener() {
+fn a_file_that_is_not_a_socket_and_a_socket_without_a_listener() {
     let place = Scratch::new();
     let (file, socket) = (place.path().join("file"), place.path().join("dead.sock"));
     fs::write(&file, "").unwrap();
@@ -128,7 +128,7 @@ fn a_closed_tcp_port() {
 }
 
 #[test]
-fn an_address_that_can_not_be_used() {
+fn an_invalid_address() {
     let place = Scratch::new();
     for host in ["nonsense", "ssh://user@host", "tcp://", "tcp://a b:1"] {
         let said = run(&place, host);

@@ -109,7 +109,7 @@ fn expectations_are_shown_per_node_and_in_total() {
 }
 
 #[test]
-fn what_the_matrix_file_changes_of_the_suite_is_shown() {
+fn changes_of_the_matrix_file_to_the_suite_are_shown() {
     let text = explain(&place(), "k8s-1.34-n3-quick", "local");
     assert_eq!(
         section(&text, "Changes to the suite"),
@@ -122,7 +122,7 @@ fn what_the_matrix_file_changes_of_the_suite_is_shown() {
 }
 
 #[test]
-fn manifests_and_the_configuration_of_the_cluster_are_those_of_a_run() {
+fn manifests_and_the_cluster_configuration_match_those_of_a_run() {
     let place = place();
     let text = explain(&place, "k8s-1.34-n3-quick", "kind");
     let cluster = section(&text, "Cluster configuration for kind");

@@ -112,7 +112,7 @@ fn fields_and_values_of_further_axes_that_the_matrix_does_not_have() {
 }
 
 #[test]
-fn a_matrix_without_cells_has_nothing_to_name() {
+fn a_matrix_without_cells_offers_no_names() {
     let matrix = Matrix::parse("matrix.toml", "[matrix]\nkubernetes = []\n").unwrap();
     let filter = Filter::parse("k8s-1.30").unwrap();
     assert!(select(&matrix, &[filter]).unwrap().is_empty());

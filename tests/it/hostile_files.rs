@@ -27,7 +27,7 @@ fn run(place: &Scratch, arguments: &str) -> (String, Option<i32>) {
 }
 
 #[test]
-fn pipes_devices_and_huge_files_are_refused() {
+fn pipes_devices_and_huge_files_are_rejected() {
     let place = Scratch::new();
     let path = |name: &str| place.path().join(name);
     fs::write(path("matrix.toml"), MATRIX).unwrap();
@@ -67,7 +67,7 @@ fn pipes_devices_and_huge_files_are_refused() {
 }
 
 #[test]
-fn more_cells_than_a_run_may_have_are_refused() {
+fn a_record_with_too_many_cells_is_rejected() {
     let place = Scratch::new();
     fs::write(
         place.path().join("matrix.toml"),

@@ -48,7 +48,7 @@ fn the_smallest_file_has_every_default() {
 }
 
 #[test]
-fn included_cells_come_last_and_existing_ones_keep_their_place() {
+fn included_cells_come_last_and_existing_ones_keep_their_position() {
     let matrix = parsed(
         r#"
         [matrix]
@@ -297,7 +297,7 @@ fn automatic_choices_can_be_spelled_out() {
 }
 
 #[test]
-fn a_matrix_may_come_to_no_cells() {
+fn a_matrix_may_have_no_cells() {
     assert!(parsed("[matrix]\nkubernetes = []\n").cells.is_empty());
     let excluded = "[matrix]\nkubernetes = [\"1.36\"]\n[[matrix.exclude]]\nkubernetes = \"1.36\"\n";
     assert!(parsed(excluded).cells.is_empty());

@@ -134,7 +134,7 @@ fn ids_that_would_be_too_long() {
 }
 
 #[test]
-fn an_axis_that_is_no_array() {
+fn an_axis_that_is_not_an_array() {
     assert_shown!(rendered(
         "[matrix]\nkubernetes = \"1.30\"\nnodes = 3\nconfig = { default = true }\nexclude = {}\n"
     ));

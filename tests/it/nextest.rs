@@ -63,7 +63,7 @@ fn first_attempts(settings: &PhaseSettings) -> Duration {
 }
 
 #[test]
-fn a_cell_is_not_ended_before_its_own_deadlines_are_over() {
+fn a_cell_is_not_terminated_before_its_own_deadlines() {
     let settings = PhaseSettings::default();
     let sum: Duration = Phase::ALL
         .into_iter()

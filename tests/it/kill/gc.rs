@@ -51,7 +51,7 @@ fn planned_folder(path: &Path) -> String {
 }
 
 #[test]
-fn a_live_run_is_not_touched_while_a_dead_one_goes() {
+fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
     let place = Scratch::new();
     left::prepare(&place);
     let dead = local::held(&place, Phase::Assertions);
@@ -111,7 +111,7 @@ fn a_live_run_is_not_touched_while_a_dead_one_goes() {
 }
 
 #[test]
-fn what_died_just_now_can_be_left_for_later() {
+fn recently_dead_runs_can_be_left_for_later() {
     let place = Scratch::new();
     left::prepare(&place);
     let dead = local::held(&place, Phase::Cluster);
@@ -125,7 +125,7 @@ fn what_died_just_now_can_be_left_for_later() {
 }
 
 #[test]
-fn two_at_once_are_no_trouble() {
+fn two_gc_processes_can_run_at_once() {
     let place = Scratch::new();
     left::prepare(&place);
     let dead = local::held(&place, Phase::Periodic);
@@ -155,7 +155,7 @@ fn without_an_engine_a_cluster_stays_in_its_ledger() {
 }
 
 #[test]
-fn what_was_kept_goes_when_that_is_asked_for() {
+fn kept_clusters_are_removed_on_request() {
     let place = Scratch::new();
     let folder = place.path().join("state/runs/abcde");
     let kept = folder.join("cells/one");
@@ -180,7 +180,7 @@ fn what_was_kept_goes_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_ledger_is_not_believed_when_it_names_a_folder_elsewhere() {
+fn a_folder_outside_the_run_in_a_ledger_is_not_deleted() {
     let place = Scratch::new();
     let home = place.path().join("home");
     let runs_own = place.path().join("state/runs/abcde");
@@ -195,7 +195,7 @@ fn a_ledger_is_not_believed_when_it_names_a_folder_elsewhere() {
 }
 
 #[test]
-fn an_entry_that_a_newer_version_wrote_is_reported_and_the_rest_goes() {
+fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
     let place = Scratch::new();
     let folder = place.path().join("state/runs/abcde");
     let own = folder.join("cells/one");
@@ -219,7 +219,7 @@ fn an_entry_that_a_newer_version_wrote_is_reported_and_the_rest_goes() {
 }
 
 #[test]
-fn a_mark_of_another_run_is_not_believed() {
+fn a_mark_of_another_run_in_a_ledger_is_rejected() {
     let place = Scratch::new();
     left::prepare(&place);
     let alive = local::held(&place, Phase::Assertions);
@@ -233,7 +233,7 @@ fn a_mark_of_another_run_is_not_believed() {
 }
 
 #[test]
-fn temporary_files_are_known_by_what_no_other_process_has() {
+fn only_the_dead_runs_own_temporary_files_are_removed() {
     let place = Scratch::new();
     let folder = dead_run(&place, "");
     let owner = LedgerContents::read(&folder).unwrap().owner.unwrap();
@@ -247,7 +247,7 @@ fn temporary_files_are_known_by_what_no_other_process_has() {
 }
 
 #[test]
-fn what_cannot_be_read_is_reported_and_the_rest_goes() {
+fn an_unreadable_ledger_is_reported_and_the_rest_is_removed() {
     let place = Scratch::new();
     let mine = dead_run(&place, "");
     let runs = place.path().join("state/runs");
@@ -286,7 +286,7 @@ fn what_cannot_be_read_is_reported_and_the_rest_goes() {
 
 #[test]
 #[ignore = "needs root, which alone can give folders to another user"]
-fn what_is_another_users_is_reported_and_stays() {
+fn resources_of_another_user_are_reported_and_stay() {
     const NOBODY: u32 = 65534;
     let place = Scratch::new();
     let mine = dead_run(&place, "");

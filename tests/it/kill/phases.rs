@@ -19,7 +19,7 @@ const SIGNALS: [(Signal, Option<i32>); 3] = [
 const AT_ONCE: usize = 11;
 
 #[test]
-fn nothing_is_left_whatever_comes_in_whatever_phase() {
+fn nothing_is_left_after_any_signal_in_any_phase() {
     let cases = Phase::ALL
         .into_iter()
         .flat_map(|phase| SIGNALS.map(|signal| (phase, signal)));

@@ -14,7 +14,7 @@ use crate::kill::running::{Running, wait};
 use crate::support::{Scratch, through};
 
 #[test]
-fn the_second_signal_kills_everything_and_says_what_removes_the_rest() {
+fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_rest() {
     let place = Scratch::new();
     left::prepare(&place);
     let mut running = local::held(&place, Phase::Cleanup);
@@ -57,7 +57,7 @@ fn the_second_signal_kills_everything_and_says_what_removes_the_rest() {
 }
 
 #[test]
-fn a_closed_terminal_ends_the_run_in_order() {
+fn a_closed_terminal_ends_the_run_with_cleanup() {
     let place = Scratch::new();
     left::prepare(&place);
     let running = local::held(&place, Phase::Assertions);
@@ -71,7 +71,7 @@ fn a_closed_terminal_ends_the_run_in_order() {
 }
 
 #[test]
-fn who_asked_for_it_outlives_its_terminal() {
+fn a_run_under_nohup_outlives_its_terminal() {
     let place = Scratch::new();
     left::prepare(&place);
     let binary = local::run(&place, &[]);
@@ -86,7 +86,7 @@ fn who_asked_for_it_outlives_its_terminal() {
 }
 
 #[test]
-fn a_key_at_the_terminal_reaches_only_the_runner() {
+fn ctrl_c_reaches_only_the_runner() {
     let place = Scratch::new();
     left::prepare(&place);
     let mut command = local::run(&place, &["--hold", "restart"]);

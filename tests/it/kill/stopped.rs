@@ -20,7 +20,7 @@ const DEADLINE: &str = "periodic=9s";
 const STOP: Duration = Duration::from_secs(12);
 
 #[test]
-fn deadlines_stand_still_while_the_run_is_stopped() {
+fn deadlines_pause_while_the_run_is_stopped() {
     // SIGTSTP is what Ctrl-Z sends.
     thread::scope(|scope| {
         for signal in [Signal::STOP, Signal::TSTP] {

@@ -58,7 +58,7 @@ ports = "any"
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn cells_come_and_go_and_the_cluster_stays_as_it_was() {
+fn cells_leave_an_existing_cluster_unchanged() {
     let hand = Hand::new();
     let (agent, mock) = bring_images(&hand);
     std::fs::write(hand.place.path().join("matrix.toml"), matrix(&agent, &mock)).unwrap();

@@ -121,7 +121,7 @@ const RIGHTS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "
 /// A user who may not watch pods is the cause, and not an API server that does not answer.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn a_refused_watch_is_the_cause() {
+fn a_rejected_watch_is_the_cause() {
     let hand = Hand::with_images(1);
     let command =
         format!("echo '{RIGHTS}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -");

@@ -148,7 +148,7 @@ fn all_hold(evidence: Result<Vec<Evidence>, Failure>) {
 
 #[tokio::test]
 #[ignore = "needs kind (creates 1 cluster)"]
-async fn a_cell_comes_up_restarts_and_leaves_nothing() {
+async fn a_cell_starts_restarts_and_leaves_nothing() {
     let fixture = Fixture::new("aaaa1");
     let survey = fixture
         .provider
@@ -190,7 +190,7 @@ async fn a_cell_comes_up_restarts_and_leaves_nothing() {
 
 #[tokio::test]
 #[ignore = "needs kind (creates 1 cluster)"]
-async fn an_image_that_is_not_there_ends_readiness_at_once() {
+async fn a_missing_image_fails_readiness_at_once() {
     let fixture = Fixture::new("aaaa2");
     let cluster = fixture
         .provider
@@ -218,7 +218,7 @@ async fn an_image_that_is_not_there_ends_readiness_at_once() {
 
 #[tokio::test]
 #[ignore = "needs kind (creates 1 cluster)"]
-async fn what_is_given_up_while_it_is_made_leaves_nothing() {
+async fn an_aborted_creation_leaves_nothing() {
     let fixture = Fixture::new("aaaa3");
     let cluster = fixture.cluster().await;
     cluster.begin();
@@ -230,7 +230,7 @@ async fn what_is_given_up_while_it_is_made_leaves_nothing() {
 
 #[tokio::test]
 #[ignore = "needs kind (creates 1 cluster)"]
-async fn somebody_elses_cluster_of_the_same_name_is_left_alone() {
+async fn a_foreign_cluster_with_the_same_name_is_not_touched() {
     let fixture = Fixture::new("aaaa4");
     let name = "kind-test-foreign";
     let agent = fixture.provider.images(&cell()).agent;

@@ -44,7 +44,7 @@ fn verdicts_are_those_of_fresh_clusters() {
 /// One cluster serves every round, whether the number of rounds is known from the beginning or a failure may end them.
 #[test]
 #[ignore = "needs kind (creates 2 clusters)"]
-fn every_round_gets_the_cluster_of_the_one_before() {
+fn every_round_reuses_the_cluster() {
     for rounds in [
         &["--repeat", "3"][..],
         &["--repeat", "3", "--until-failure"],

@@ -98,7 +98,7 @@ fn subject(evidence: &Evidence) -> Option<String> {
 }
 
 #[test]
-fn a_run_that_was_killed_and_resumed_is_as_one_that_was_not() {
+fn a_killed_and_resumed_run_equals_an_uninterrupted_one() {
     let whole = workplace();
     assert_eq!(run(&whole, &[]).status.code(), Some(1));
     let expected = record::read(&whole);
@@ -186,7 +186,7 @@ fn repetitions_go_on_too() {
 }
 
 #[test]
-fn a_run_goes_on_only_as_what_it_was() {
+fn a_run_can_be_resumed_only_with_the_same_selection() {
     let place = workplace();
     let green = ["--filter", "fast and n1"];
     assert_eq!(run(&place, &green).status.code(), Some(0));
@@ -227,7 +227,7 @@ fn a_run_goes_on_only_as_what_it_was() {
 }
 
 #[test]
-fn what_was_red_runs_again_and_counts_in_the_merged_run() {
+fn failed_cells_run_again_and_count_in_the_merged_run() {
     let place = workplace();
     assert_eq!(run(&place, &["--filter", "n1"]).status.code(), Some(1));
     let first = record::read(&place).facts.unwrap().run;
@@ -266,7 +266,7 @@ fn what_was_red_runs_again_and_counts_in_the_merged_run() {
 }
 
 #[test]
-fn shards_of_a_selection_are_merged_into_what_one_run_would_have_been() {
+fn merged_shards_equal_one_run_of_the_whole_selection() {
     let place = workplace();
     let listed = |shard: &str| {
         let output = run(&place, &["list", "--json", "--shard", shard]);
@@ -305,7 +305,7 @@ fn shards_of_a_selection_are_merged_into_what_one_run_would_have_been() {
 }
 
 #[test]
-fn a_folder_of_parts_is_merged_as_they_are() {
+fn a_folder_of_runs_can_be_merged() {
     let place = workplace();
     let parts: PathBuf = place.path().join("parts");
     fs::create_dir(&parts).unwrap();
@@ -344,7 +344,7 @@ fn unsettled(place: &Scratch) -> PathBuf {
 }
 
 #[test]
-fn a_record_names_no_folder_outside_of_its_run() {
+fn a_record_cannot_name_a_folder_outside_its_run() {
     let place = workplace();
     let folder = unsettled(&place);
     let path = folder.join(file::FILE_NAME);
@@ -362,7 +362,7 @@ fn a_record_names_no_folder_outside_of_its_run() {
 }
 
 #[test]
-fn resuming_follows_no_link() {
+fn resuming_does_not_follow_symlinks() {
     let place = workplace();
     let folder = unsettled(&place);
     let elsewhere = place.path().join("elsewhere");

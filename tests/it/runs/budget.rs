@@ -50,7 +50,7 @@ fn beginnings(place: &Scratch) -> Vec<String> {
 }
 
 #[test]
-fn what_took_longest_before_begins_first_and_the_reports_keep_the_order_of_the_matrix() {
+fn the_slowest_cells_start_first_and_reports_keep_the_order_of_the_matrix() {
     let place = workplace(&["a", "b"], "nothing");
     let before =
         "{\"version\":1,\"cells\":{\"local\":{\"k8s-1.36-n1-a\":[9],\"k8s-1.36-n1-b\":[60000]}}}";
@@ -66,7 +66,7 @@ fn what_took_longest_before_begins_first_and_the_reports_keep_the_order_of_the_m
 }
 
 #[test]
-fn a_history_that_is_torn_is_told_and_changes_nothing() {
+fn a_damaged_history_is_a_warning() {
     let place = workplace(&["a"], "nothing");
     fs::write(history(&place), "{\"version\":1,\"ce").unwrap();
     let (told, exit) = run(&place, &[]);

@@ -46,7 +46,7 @@ fn assert_all_are_gone(file: &Path) {
 }
 
 #[test]
-fn a_command_is_told_about_its_cell_and_its_exit_code_is_the_verdict() {
+fn a_command_gets_the_facts_of_its_cell_and_its_exit_code_is_the_verdict() {
     let place = Scratch::new();
     script(
         &place,
@@ -166,7 +166,7 @@ fn reports_tell_each_command(place: &Scratch) {
 }
 
 #[test]
-fn what_a_command_prints_is_masked() {
+fn the_output_of_a_command_is_masked() {
     let place = Scratch::new();
     script(&place, "tell.sh", "echo \"a $1 b\"\n");
     let matrix = MATRIX.replace("[run]", "[run]\nsecrets = [\"hunter2hunter2\"]");
@@ -185,7 +185,7 @@ fn what_a_command_prints_is_masked() {
 }
 
 #[test]
-fn a_command_that_takes_too_long_is_killed_with_everything_that_it_started() {
+fn a_command_that_times_out_is_killed_with_everything_that_it_started() {
     let place = Scratch::new();
     script(&place, "endless.sh", ENDLESS);
     let (code, run) = run(
@@ -234,7 +234,7 @@ fn a_signal_ends_a_command_with_everything_that_it_started() {
 }
 
 #[test]
-fn what_a_command_of_a_killed_run_started_is_found_by_gc() {
+fn gc_finds_processes_that_a_command_of_a_killed_run_started() {
     let place = Scratch::new();
     let mut running = in_the_middle_of_a_command(&place);
     running.kill().unwrap();
@@ -246,7 +246,7 @@ fn what_a_command_of_a_killed_run_started_is_found_by_gc() {
 }
 
 #[test]
-fn a_command_after_a_phase_that_is_not_run_is_skipped_and_one_that_can_t_start_is_a_configuration_failure()
+fn a_command_after_a_skipped_phase_is_skipped_and_one_that_cannot_start_is_a_configuration_failure()
  {
     let place = Scratch::new();
     let broken = place.path().join("broken");
@@ -278,7 +278,7 @@ fn a_command_after_a_phase_that_is_not_run_is_skipped_and_one_that_can_t_start_i
 }
 
 #[test]
-fn a_program_that_can_t_be_run_is_refused_before_anything_is_made() {
+fn a_program_that_cannot_be_run_is_an_error_before_anything_is_created() {
     let place = Scratch::new();
     fs::write(place.path().join("plain"), "").unwrap();
     for (program, message) in [

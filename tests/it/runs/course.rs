@@ -19,7 +19,7 @@ fn reason<'r>(model: &'r RunModel, id: &str) -> &'r str {
 }
 
 #[test]
-fn repetitions_are_cells_of_their_own_and_one_name_serves_them_one_by_one() {
+fn repetitions_are_separate_cells_and_share_one_cluster_name_in_turn() {
     let place = workplace(&["fast"], "nothing");
     let arguments = ["--repeat", "2", "--jobs", "1", "--cluster-name", "mine"];
     let (told, exit) = run(&place, &arguments);
@@ -42,7 +42,7 @@ fn repetitions_are_cells_of_their_own_and_one_name_serves_them_one_by_one() {
 }
 
 #[test]
-fn rounds_go_on_until_a_cell_is_red() {
+fn rounds_repeat_until_a_cell_fails() {
     let place = workplace(&["fast", "other"], "*fast#3");
     let (told, exit) = run(&place, &["--until-failure", "--jobs", "1"]);
     assert_eq!(exit, Some(3), "{told}");
@@ -67,7 +67,7 @@ fn rounds_go_on_until_a_cell_is_red() {
 }
 
 #[test]
-fn enough_red_cells_keep_the_others_from_beginning() {
+fn max_fail_skips_the_remaining_cells() {
     let place = workplace(&["a", "b", "c", "d"], "*n1-a | *n1-c");
     for (option, last, skipped) in [
         (&["--fail-fast"][..], "k8s-1.36-n1-a", 3),
@@ -88,7 +88,7 @@ fn enough_red_cells_keep_the_others_from_beginning() {
 }
 
 #[test]
-fn a_run_whose_time_is_up_ends_in_order() {
+fn a_run_that_reaches_its_timeout_ends_with_cleanup() {
     let place = workplace(&["silent", "fast"], "nothing");
     let (told, exit) = run(&place, &["--run-timeout", "2s", "--jobs", "1"]);
     assert_eq!(exit, Some(3), "{told}");
@@ -110,7 +110,7 @@ fn a_run_whose_time_is_up_ends_in_order() {
 }
 
 #[test]
-fn repetitions_that_were_cut_off_are_resumed_and_no_others() {
+fn only_interrupted_repetitions_are_resumed() {
     let place = workplace(&["fast", "other"], "nothing");
     let cut = ["--repeat", "2", "--jobs", "1", "--run-timeout", "3s"];
     let (told, exit) = run(&place, &cut);

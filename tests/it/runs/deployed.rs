@@ -48,7 +48,7 @@ fn run(place: &Scratch, deploy: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_folder_with_other_file_names_runs_and_what_it_lacks_is_added() {
+fn a_folder_with_other_file_names_works_and_missing_objects_are_added() {
     let place = Scratch::new();
     let folder = place.path().join("agent/base");
     fs::create_dir_all(&folder).unwrap();

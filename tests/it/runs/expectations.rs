@@ -115,7 +115,7 @@ fn an_agent_passes_without_what_is_not_expected_of_it() {
 }
 
 #[test]
-fn the_last_phase_that_runs_takes_the_last_look() {
+fn the_last_phase_that_runs_makes_the_last_check() {
     let place = Scratch::new();
     let off = ["assertions", "periodic", "restart", "local-endpoint"];
     let off = off.map(|phase| format!("[phases.{phase}]\nrun = false\n"));
@@ -164,7 +164,7 @@ fn a_check_of_the_user_fails_for_the_one_node_that_breaks_it() {
 }
 
 #[test]
-fn checks_of_the_user_that_hold_are_told_for_all_nodes() {
+fn checks_of_the_user_that_hold_are_reported_for_all_nodes() {
     let place = Scratch::new();
     let (code, run) = run_on(&place, 2, CHECKS);
     let cell = record::cell(&run, "k8s-1.36-n2-own");

@@ -88,7 +88,7 @@ fn phase(name: &str) -> Phase {
 }
 
 #[test]
-fn a_fault_of_one_node_is_told_of_that_node_and_no_other() {
+fn a_fault_of_one_node_is_reported_for_that_node_only() {
     let place = Scratch::new();
     let faults = [("silent".to_owned(), "no-audit@1".to_owned())];
     let run = run(
@@ -123,7 +123,7 @@ fn the_clock_of_an_agent_does_not_decide_about_its_restart() {
 }
 
 #[test]
-fn what_failed_for_good_is_not_waited_for() {
+fn a_permanent_failure_ends_the_phase_at_once() {
     let place = Scratch::new();
     let faults = [("crash".to_owned(), "crash".to_owned())];
     let hour = &["--timeout", "readiness=1h"];

@@ -76,7 +76,7 @@ fn assert_refused(place: &Scratch, line: usize, reason: &str) {
 }
 
 #[test]
-fn a_cell_id_that_is_no_name_is_refused_by_every_command() {
+fn every_command_rejects_a_cell_id_that_is_not_a_name() {
     let outside = tempfile::tempdir().unwrap();
     let kept = outside.path().join("kept");
     fs::write(&kept, "mine").unwrap();
@@ -102,7 +102,7 @@ fn a_cell_id_that_is_no_name_is_refused_by_every_command() {
 }
 
 #[test]
-fn a_run_id_or_token_that_is_no_name_is_refused_by_every_command() {
+fn every_command_rejects_a_run_id_or_token_that_is_not_a_name() {
     let (place, _) = workplace(CELL, |events| {
         events[0]["facts"]["run"] = "../foreign".into();
     });

@@ -23,7 +23,7 @@ const MOUNTED: &str = "mount -t tmpfs -o size=64k tmpfs out && exec \"$@\"";
 
 #[test]
 #[ignore = "needs a mount of its own (unshare: root, or user namespaces)"]
-fn a_full_disk_changes_no_verdict_and_is_told_of_once() {
+fn a_full_disk_changes_no_verdict_and_is_reported_once() {
     let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     fs::create_dir(place.path().join("out")).unwrap();

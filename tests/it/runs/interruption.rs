@@ -46,7 +46,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn the_first_signal_ends_the_run_in_order() {
+fn the_first_signal_ends_the_run_with_cleanup() {
     for (signal, by, code) in [
         (Signal::INT, Termination::Interrupt, 130),
         (Signal::TERM, Termination::Terminate, 143),

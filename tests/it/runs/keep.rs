@@ -25,7 +25,7 @@ const GREEN: &str = "k8s-1.36-n1-default";
 const RED: &str = "k8s-1.36-n1-silent";
 
 #[test]
-fn a_red_cell_stays_until_it_is_removed_and_a_green_one_goes() {
+fn a_failed_cell_is_kept_until_it_is_removed_and_a_passed_one_is_deleted() {
     let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     let output = place.command(&["--provider", "local"]).output().unwrap();
@@ -60,7 +60,7 @@ fn a_red_cell_stays_until_it_is_removed_and_a_green_one_goes() {
 }
 
 #[test]
-fn the_option_goes_before_the_file() {
+fn the_option_takes_precedence_over_the_file() {
     let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     let output = place

@@ -84,7 +84,7 @@ fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
 }
 
 #[test]
-fn an_agent_that_its_liveness_probe_would_kill_after_the_cell_fails_it() {
+fn an_agent_with_a_failing_liveness_probe_fails_the_cell() {
     // Such a probe would kill the agent a minute after its start, long after the cell.
     assert_unhealthy("            failureThreshold: 60\n");
 }

@@ -196,7 +196,7 @@ fn run(place: &Scratch, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn everything_that_is_told_of_a_mixed_run_is_what_its_table_says() {
+fn all_reports_of_a_mixed_run_match_its_table() {
     let place = workplace();
     let output = run(
         &place,
@@ -304,7 +304,7 @@ fn summary_tells(row: &Row, summary: &str) {
 }
 
 #[test]
-fn the_exit_code_is_the_first_that_applies_to_the_selected_cells() {
+fn the_exit_code_is_the_first_one_that_applies() {
     let place = workplace();
     for (filters, code) in [
         (&["n1 and fast"][..], 0),
@@ -326,7 +326,7 @@ fn the_exit_code_is_the_first_that_applies_to_the_selected_cells() {
 }
 
 #[test]
-fn a_range_of_ports_that_is_taken_breaks_the_cell_before_anything_is_made() {
+fn a_range_without_a_free_port_fails_the_cell_before_anything_is_created() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let place = Scratch::new();

@@ -81,7 +81,7 @@ fn totals_are_enough_for_a_cell_to_pass_and_nodes_are_reported_as_not_checked() 
 }
 
 #[test]
-fn every_kind_of_fault_fails_its_phase_though_only_totals_are_known() {
+fn every_kind_of_fault_fails_its_phase_with_totals_only() {
     let variants = FAULTS.map(|(fault, _)| (fault, fault));
     let run = run("totals", 1, &variants, 1);
     for (fault, phase) in FAULTS {
@@ -96,7 +96,7 @@ fn every_kind_of_fault_fails_its_phase_though_only_totals_are_known() {
 }
 
 #[test]
-fn a_mock_without_a_stream_is_asked_for_its_nodes() {
+fn a_mock_without_a_stream_is_polled_per_node() {
     let run = run("nodes", 2, &[("good", ""), ("deaf", "no-audit@1")], 1);
     let good = record::cell(&run, "k8s-1.36-n2-good");
     assert_eq!(good.verdict, CellVerdict::Passed, "{good:?}");

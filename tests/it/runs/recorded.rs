@@ -42,7 +42,7 @@ fn read(path: impl AsRef<Path>) -> String {
 }
 
 #[test]
-fn reports_and_replay_are_what_the_run_itself_told() {
+fn reports_and_replay_equal_the_output_of_the_run() {
     let place = workplace();
     let live = run(&place, &[&RUN[..], &["--verbose"]].concat());
     assert_eq!(live.status.code(), Some(1), "{live:?}");
@@ -106,7 +106,7 @@ fn every_line_is_what_the_schema_says(folder: &Path) {
 }
 
 #[test]
-fn the_record_of_a_killed_run_makes_reports_too() {
+fn reports_can_be_created_for_a_killed_run() {
     let place = workplace();
     let live = run(&place, &["--provider", "local", "--filter", "fast"]);
     assert_eq!(live.status.code(), Some(0), "{live:?}");
@@ -129,7 +129,7 @@ fn the_record_of_a_killed_run_makes_reports_too() {
 }
 
 #[test]
-fn a_run_that_is_not_there_is_named() {
+fn the_error_names_a_run_that_does_not_exist() {
     let place = workplace();
     for (arguments, told) in [
         (&["report", "nothing"][..], "there is no run `nothing`"),

@@ -15,7 +15,7 @@ const CELL: &str = "k8s-1.36-n1-fast";
 const FIRST: &str = "*/k8s-1.36-n1-fast";
 
 #[test]
-fn what_passes_on_a_retry_is_flaky_with_the_evidence_of_both_attempts() {
+fn a_cell_that_passes_on_a_retry_is_flaky_with_the_evidence_of_both_attempts() {
     let place = workplace(&["fast"], FIRST);
     for (flaky, code) in [("pass", 0), ("fail", 1)] {
         let arguments = [
@@ -53,7 +53,7 @@ fn what_passes_on_a_retry_is_flaky_with_the_evidence_of_both_attempts() {
 }
 
 #[test]
-fn nothing_is_tried_again_that_was_not_asked_for() {
+fn only_configured_failures_are_retried() {
     // Every attempt of one cell ends with its mock; the product of the other is broken.
     let place = workplace(&["fast", "silent"], "*k8s-1.36-n1-fast*");
     let short = &["--timeout", "assertions=3s", "--retry-backoff", "1ms"];
@@ -71,7 +71,7 @@ fn nothing_is_tried_again_that_was_not_asked_for() {
 }
 
 #[test]
-fn a_signal_ends_the_pause_before_the_next_attempt() {
+fn a_signal_ends_the_delay_before_a_retry() {
     let place = workplace(&["fast"], FIRST);
     let retried = [
         "--provider",

@@ -22,7 +22,7 @@ fn no_secret_of_a_user_reaches_any_output() {
 }
 
 #[test]
-fn what_is_kept_in_the_state_folder_is_private() {
+fn files_in_the_state_folder_are_private() {
     let place = Scratch::new();
     canaries::write(place.path(), "1.36");
     let state = place.path().join("state");
@@ -53,7 +53,7 @@ env = { TOKEN = { from-env = "REMOTE_TOKEN" }, API_KEY = "canary-beside-the-erro
 "#;
 
 #[test]
-fn a_variable_that_is_not_set_ends_the_run_before_it_begins() {
+fn a_variable_that_is_not_set_is_an_error_before_the_run() {
     let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     let output = place.command(&["--provider", "local"]).output().unwrap();

@@ -93,7 +93,7 @@ fn the_error_of_an_agent_that_does_not_become_ready_is_in_its_sentence() {
 }
 
 #[test]
-fn a_process_that_ends_without_an_error_is_told_with_its_last_line() {
+fn a_process_that_ends_without_an_error_is_reported_with_its_last_line() {
     let place = Scratch::new();
     let (failure, _) = run(
         &place,
