@@ -49,13 +49,8 @@ pub(crate) fn likely_cause(
     log: Option<&Log>,
 ) -> Option<Box<LikelyCause>> {
     let plan = &context.plan;
-    let scene = Scene::new(
-        failure,
-        log,
-        &plan.rendered,
-        plan.cell.config.to_string(),
-        format!("{}/manifests", plan.output_name),
-    );
+    let kept_manifests = format!("{}/manifests", plan.output_name);
+    let scene = Scene::new(failure, log, &plan.rendered, kept_manifests);
     causes::likely(&scene).map(Box::new)
 }
 

@@ -40,7 +40,6 @@ impl Scene<'_> {
                 text(&self.pod()["dnsPolicy"]).or_else(|| Some("ClusterFirst".to_owned()))
             }
             "memory-limit" => text(&self.container()["resources"]["limits"]["memory"]),
-            "variant" => Some(self.variant.clone()),
             "kept-manifests" => Some(self.kept_manifests.clone()),
             "path" => self.path(line).map(str::to_owned),
             "folder" => place.and_then(|place| Some(place.parent()?.display().to_string())),

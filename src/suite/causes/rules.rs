@@ -174,7 +174,7 @@ pub const RULES: &[Rule] = &[
         ],
         facts: &[],
         sentence: "the agent refuses its configuration",
-        fix: "# what the agent got; change it in [config.{variant}.agent] of the matrix file, or in the file of [deploy] agent-config\n\
+        fix: "# what the agent got; `e2e-matrix explain` shows where each value comes from\n\
               cat {kept-manifests}/06-configmaps.yaml",
     },
     Rule {

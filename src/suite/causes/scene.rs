@@ -14,8 +14,6 @@ pub(crate) struct Scene<'s> {
     failure: &'s Failure,
     log: Vec<String>,
     pub(super) rendered: &'s Rendered,
-    /// The name of the cell's config variant.
-    pub(super) variant: String,
     /// The folder with the manifests, as named in reports.
     pub(super) kept_manifests: String,
 }
@@ -25,7 +23,6 @@ impl<'s> Scene<'s> {
         failure: &'s Failure,
         log: Option<&Log>,
         rendered: &'s Rendered,
-        variant: String,
         kept_manifests: String,
     ) -> Self {
         let mut log = log.map(excerpt::spoken).unwrap_or_default();
@@ -34,7 +31,6 @@ impl<'s> Scene<'s> {
             failure,
             log,
             rendered,
-            variant,
             kept_manifests,
         }
     }

@@ -247,7 +247,7 @@ fn gc_finds_processes_that_a_command_of_a_killed_run_started() {
 
 #[test]
 fn a_command_after_a_skipped_phase_is_skipped_and_one_that_cannot_start_is_a_configuration_failure()
- {
+{
     let place = Scratch::new();
     let broken = place.path().join("broken");
     write_program(&broken, "#!/no/such/interpreter\n");
