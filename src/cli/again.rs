@@ -1,4 +1,4 @@
-//! `--rerun-failed` and `--resume`: selects cells by how they ended in a run that is there already.
+//! `--rerun-failed` and `--resume`: selects cells by their verdicts in an existing run.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::matrix::ProviderChoice;
 use crate::record::RunModel;
 use crate::runner::{self, Resumption};
 
-/// The cells of the run that `name` names which were not green in it; none where there is nothing to run again.
+/// The cells of the run `name` that failed or never ran; `None` if there are none.
 pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let recorded = find(options, name, &selected)?;
@@ -52,15 +52,15 @@ fn red(run: &RunModel) -> BTreeSet<&str> {
     red.map(|cell| cell.summary.id.in_matrix()).collect()
 }
 
-/// What `--resume` comes to.
+/// The result of `--resume`.
 pub(super) enum Resumed {
-    /// There are cells to run.
+    /// There are cells left to run.
     Unfinished(Box<Selected>, Box<Resumption>),
-    /// It is over, and this is how it ended.
+    /// The run is complete, with this verdict.
     Over(RunVerdict),
 }
 
-/// The cells of the run that `name` names which have no verdict of their own.
+/// The cells of the run `name` without a verdict of their own.
 pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let recorded = find(options, name, &selected)?;
@@ -93,7 +93,7 @@ pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliErr
     ))
 }
 
-/// A run is told by one provider.
+/// All parts of a run use the same provider.
 fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
     match options.provider.map(ProviderChoice::from) {
         None | Some(ProviderChoice::Auto) => Ok(()),
@@ -110,7 +110,7 @@ fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorde
     Recorded::find(Some(name), &out)
 }
 
-/// The run's id; its folder where its record has none.
+/// The run's id; its folder if the record doesn't contain it.
 fn run_id(run: &RunModel, recorded: &Recorded) -> String {
     let id = run.facts.as_ref().map(|facts| facts.run.clone());
     id.unwrap_or_else(|| recorded.folder.display().to_string())

@@ -1,4 +1,4 @@
-//! What ends a command before its work: what people read of it, and its exit code.
+//! Errors that end a command before its work, with their output and exit codes.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -15,10 +15,10 @@ use crate::report::{Surroundings, WriteError};
 use crate::runner::{ResumeError, SessionError};
 use crate::secret::log_mask;
 
-/// Why a command ends before its work.
+/// A command ends before its work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// Something with places in a text.
+    /// An error with places in a text.
     #[error("the input can't be used")]
     Report(miette::Report),
     #[error("there is no matrix.toml in {} or a parent folder", here.display())]
@@ -178,10 +178,10 @@ impl CliError {
     }
 }
 
-/// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text that it is about.
+/// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text.
 pub(super) fn print(error: &CliError, color: Color) {
     let text = render(error, Surroundings::of(&io::stderr()).color(color.into()));
-    // With stderr gone there is nobody to tell; the exit code still says it.
+    // If stderr is closed, only the exit code remains.
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
@@ -193,7 +193,7 @@ fn render(error: &CliError, colored: bool) -> String {
     log_mask().apply(&text)
 }
 
-/// The same without colour.
+/// The same without colors.
 pub(super) fn plain(error: &CliError) -> String {
     render(error, false)
 }

@@ -1,4 +1,4 @@
-//! The exit codes: the one table, from which the documentation is generated.
+//! The exit codes: one table, from which the documentation is generated.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Every exit code, in the order in which the first that applies is taken.
+    /// All exit codes, in order of precedence.
     pub const ALL: [Self; 8] = [
         Self::Interrupted,
         Self::Terminated,
@@ -52,7 +52,7 @@ impl Exit {
         }
     }
 
-    /// When it is the exit code.
+    /// When the exit code is used.
     pub const fn when(self) -> &'static str {
         match self {
             Self::Passed => "every selected cell passed, or is allowed to fail",

@@ -104,7 +104,7 @@ fn section(text: &mut String, title: &str, content: &str) {
     let _ = write!(text, "\n## {title}\n\n{}\n", content.trim_end());
 }
 
-/// `key = value  # origin`, as `cargo config get --show-origin` has it.
+/// `key = value  # origin`, in the format of `cargo config get --show-origin`.
 fn settings(settings: &[Setting]) -> String {
     if settings.is_empty() {
         return "(none)".to_owned();
@@ -116,7 +116,7 @@ fn settings(settings: &[Setting]) -> String {
     settings.iter().map(line).collect()
 }
 
-/// What the matrix file adds to the suite of each cell, and what it leaves out; one line each.
+/// What the matrix file adds to the suite, and what it leaves out; one line each.
 fn suite(matrix: &Matrix) -> String {
     let skipped = Phase::ALL.into_iter();
     let skipped = skipped.filter(|phase| !matrix.phases.runs(*phase));

@@ -1,4 +1,4 @@
-//! `gc`: removes what dead runs left behind, and shows what became of it.
+//! `gc`: removes what dead runs left behind, and shows the results.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let state = StateFolder::of_user();
     let report = runtime.block_on(runner::gc(&state, wanted));
-    // A lock that another process holds must not keep this one.
+    // A lock that another process holds must not block the exit.
     runtime.shutdown_background();
     let report = report.map_err(CliError::Ledger)?;
     let text = if options.json {
@@ -61,7 +61,7 @@ fn table(report: &GcReport, dry_run: bool) -> String {
     text
 }
 
-/// The largest unit is enough to know what is old.
+/// The largest unit is precise enough.
 fn rounded(age: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86400, "d"), (3600, "h"), (60, "m")];
     let seconds = age.as_secs();
@@ -72,7 +72,7 @@ fn rounded(age: Duration) -> String {
     )
 }
 
-/// A row, as `--json` shows it.
+/// A row in the format of `--json`.
 #[derive(Serialize)]
 struct Row<'r> {
     run: Option<&'r str>,

@@ -1,10 +1,10 @@
-//! The command that removes what dead runs left, as whoever called this process can paste it into a shell.
+//! The command that removes what dead runs left, quoted so that users can paste it into a shell.
 
 use std::ffi::OsStr;
 
 use crate::machine::StateFolder;
 
-/// The command for the binary that was called as `program`.
+/// The command for a binary that was called as `program`.
 pub(super) fn of(program: &OsStr) -> String {
     let program = quoted(&program.to_string_lossy());
     match StateFolder::of_environment() {
@@ -16,7 +16,7 @@ pub(super) fn of(program: &OsStr) -> String {
     }
 }
 
-/// `text` as one word of a shell.
+/// `text` quoted as one word for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {

@@ -18,7 +18,7 @@ use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::runner::Part;
 
-/// What the options of `run` come to when nothing but the environment gives them.
+/// The options of `run`, given only by environment variables.
 #[derive(Parser)]
 struct FromEnvironment {
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         .select
         .matrix
         .get_or_insert_with(|| folder.join("matrix.toml"));
-    // A test is a cell, once: the test runner repeats tests itself.
+    // One test per cell: the test runner itself repeats tests.
     options.again = AgainOptions::default();
     options.course.repeat = None;
     options.course.until_failure = false;
@@ -56,7 +56,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     }
 }
 
-/// What the tests of one process have in common.
+/// What the tests of one process share.
 struct Shared {
     run: String,
     runner: PathBuf,
@@ -79,7 +79,7 @@ fn trials(shared: &Arc<Shared>, selected: &Selected) -> Vec<Trial> {
 }
 
 impl Shared {
-    /// Runs one cell as the binary would.
+    /// Runs one cell in the same way as the binary.
     fn test(&self, cell: &Cell, selected: Selected) -> Result<(), Failed> {
         let part = Part {
             run: self.run.clone(),
@@ -100,7 +100,7 @@ impl Shared {
                 Ok(())
             }
             verdict if cell.allow_failure => {
-                // Standard output is the test's own; a closed one is no failure of the cell.
+                // Standard output belongs to the test. If it is closed, that isn't a failure of the cell.
                 drop(writeln!(
                     io::stdout().lock(),
                     "allowed to fail: {verdict}: {reason}"
@@ -116,7 +116,7 @@ impl Shared {
     }
 }
 
-/// A failure that kept the run from beginning, class first.
+/// A failure before the start of the run, with its class first.
 fn before_the_run(error: &CliError) -> String {
     let class = match error.exit() {
         super::Exit::Configuration => FailureClass::Configuration,
@@ -125,7 +125,7 @@ fn before_the_run(error: &CliError) -> String {
     format!("broken ({class}): {}", error::plain(error))
 }
 
-/// One folder for all tests of a run: nextest's run where it is one, else this process's.
+/// The run id for all tests: nextest's, or otherwise one for this process.
 fn run_id() -> String {
     if let Some(id) = std::env::var_os("NEXTEST_RUN_ID") {
         return format!("nextest-{}", id.to_string_lossy());

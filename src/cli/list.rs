@@ -1,4 +1,4 @@
-//! `list`: the selected cells, as a table or as JSON. Touches nothing but the matrix file.
+//! `list`: the selected cells, as a table or as JSON. Reads only the matrix file.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +14,7 @@ use super::stdout;
 use crate::matrix::{Cell, Coordinate};
 use crate::report::aligned;
 
-/// A cell, as `--json` shows it.
+/// A cell in the format of `--json`.
 #[derive(Serialize)]
 struct Row<'c> {
     id: &'c str,

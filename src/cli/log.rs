@@ -1,4 +1,5 @@
-//! The runner's own log, for who looks into the runner: to stderr, and only where it is asked for. What users must know is said in events.
+//! The runner's own log, for debugging the runner: on stderr, and only on request. Everything that users have to know
+//! is an event.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
@@ -14,13 +15,13 @@ use crate::secret::log_mask;
 #[derive(Clone, Debug)]
 pub(super) struct LogFilter(String);
 
-/// Reads a filter; a wrong one is told with its place.
+/// Parses a filter. An error contains the place.
 pub(super) fn parse(text: &str) -> Result<LogFilter, String> {
     let filter = EnvFilter::try_new(text).map_err(|error| error.to_string());
     filter.map(|_| LogFilter(text.to_owned()))
 }
 
-/// Logs what `filter` lets through from now on.
+/// Starts to log what `filter` selects.
 pub(super) fn install(filter: &LogFilter) {
     let installed = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&filter.0))
@@ -32,7 +33,7 @@ pub(super) fn install(filter: &LogFilter) {
     }
 }
 
-/// Says panics on stderr as the standard library does, but without secrets.
+/// Prints panics on stderr like the standard library, but with secrets masked.
 pub(super) fn install_panics() {
     // A closed stderr must not turn a panic into an abort.
     panic::set_hook(Box::new(|info| {
@@ -52,7 +53,7 @@ fn panic_text(info: &PanicHookInfo<'_>) -> String {
     log_mask().apply(&text)
 }
 
-/// Standard error without secrets. Each write is a whole line of the log.
+/// Standard error with secrets masked. Each write is a whole line of the log.
 struct Masked;
 
 impl io::Write for Masked {

@@ -14,7 +14,7 @@ use crate::matrix::{
 use crate::runner::{Selection, base};
 use crate::secret::Secret;
 
-/// The matrix file's name where none is given.
+/// The default name of the matrix file.
 const FILE: &str = "matrix.toml";
 
 /// The size up to which a matrix file is read, in bytes.
@@ -22,21 +22,21 @@ const MAX_MATRIX: u64 = 1 << 20;
 /// The size up to which a history is read, in bytes.
 const MAX_HISTORY: u64 = 16 << 20;
 
-/// A matrix with the cells that were asked for.
+/// A matrix with its selected cells.
 #[derive(Clone)]
 pub(super) struct Selected {
     pub(super) path: PathBuf,
     pub(super) matrix: Matrix,
     pub(super) cells: Vec<Cell>,
     pub(super) selection: Selection,
-    /// What there is to know about the selection.
+    /// Warnings about the selection.
     pub(super) warnings: Vec<String>,
     pub(super) text: String,
 }
 
 impl Selected {
-    /// Finds the programs of the commands, and puts what comes from this process's environment into the cells. Returns all that the
-    /// file says to be secret.
+    /// Finds the programs of commands, and inserts values from this process's environment into the cells. Returns all
+    /// secrets of the file.
     pub(super) fn resolve(&mut self) -> Result<Vec<Secret>, CliError> {
         let name = self.path.display().to_string();
         let file = (name.as_str(), self.text.as_str());
@@ -55,7 +55,7 @@ impl Selected {
     }
 }
 
-/// Reads the file, applies the filters and takes the shard.
+/// Reads the file, applies the filters and selects the shard.
 pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
     let path = match &options.matrix {
         Some(path) => path.clone(),
@@ -88,7 +88,7 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
     })
 }
 
-/// The cells of the shard that is asked for; all where none is.
+/// The cells of the requested shard; all cells if none is requested.
 fn shard(
     options: &ShardOptions,
     cells: Vec<Cell>,
@@ -119,7 +119,7 @@ fn timings(path: &Path) -> Result<Timings, CliError> {
     Timings::parse(&text).map_err(|error| unusable(error.into()))
 }
 
-/// A hash over everything that decides which cells run.
+/// A hash of everything that determines which cells run.
 fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts>) -> String {
     let mut hash = Sha256::new();
     let shard = shard.map(|shard| format!("{}/{} {}", shard.index, shard.count, shard.digest));
@@ -131,14 +131,14 @@ fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts>) -> Strin
     short_hash(hash)
 }
 
-/// `matrix.toml` here or in a parent folder.
+/// `matrix.toml` in this or a parent folder.
 pub(super) fn find() -> Result<PathBuf, CliError> {
     let here = std::env::current_dir().map_err(CliError::CurrentFolder)?;
     let mut candidates = here.ancestors().map(|folder| folder.join(FILE));
     let Some(path) = candidates.find(|path| path.is_file()) else {
         return Err(CliError::NoMatrix { here });
     };
-    // Shown as people would type it, where that is shorter.
+    // Shown as users would type it, if that is shorter.
     Ok(match path.strip_prefix(&here) {
         Ok(relative) => relative.to_owned(),
         Err(_) => path,

@@ -1,4 +1,5 @@
-//! `merge`: makes one run of several, with one record, all reports, and the exit code that one run of all cells would have had.
+//! `merge`: combines several runs into one, with one record, all reports, and the exit code of a single run with all
+//! cells.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -37,12 +38,12 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
             what: "the summary",
             source,
         })?;
-    // The record has one: it was written a moment ago.
+    // The record was just written, so it has a verdict.
     let verdict = merged.verdict;
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
-/// The run that `name` names, or those in the folder that it names, in their order.
+/// The run `name`, or the runs in the folder `name`, sorted.
 fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
     let folder = match Recorded::find(Some(name), out) {
         Ok(recorded) => return Ok(vec![recorded.folder]),
@@ -56,7 +57,7 @@ fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        // `latest` is a link to one that is there by its own name.
+        // `latest` is a link to a folder that is listed by its own name.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && recorded::is_run(&entry.path()) {
             found.push(entry.path());
@@ -69,7 +70,7 @@ fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(found)
 }
 
-/// Writes the merged run under a temporary name, then puts it in place of one of the same parts that may be there.
+/// Writes the merged run under a temporary name, then replaces an existing merge of the same parts.
 fn write(
     parts: &[Part],
     plan: &Plan,
@@ -112,13 +113,13 @@ fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
     fs::rename(temporary, folder)
 }
 
-/// Why there is no merged record.
+/// The merged record can't be written.
 enum Unrecorded {
     Read(crate::record::RecordError),
     Write(io::Error),
 }
 
-/// Writes the merged record into `folder`, its last event included. Returns what it comes to.
+/// Writes the merged record to `folder`, including its last event. Returns the model.
 fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unrecorded> {
     let mut writer = RecordWriter::create(folder).map_err(Unrecorded::Write)?;
     let mut folding = Folding::default();

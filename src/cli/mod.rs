@@ -96,11 +96,11 @@ enum Command {
     },
 }
 
-/// Runs the process's command line; what is returned is the process's exit code.
+/// Runs the command line of this process. Returns the exit code.
 pub fn main() -> ExitCode {
     install_tls();
     let Cli { command, run, log } = Cli::parse();
-    // Agent and mock have logs of their own.
+    // Agent and mock have their own logs.
     let has_own = matches!(
         command,
         Some(Command::Agent(_) | Command::Mockapi(_) | Command::Pod { .. })
@@ -129,7 +129,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The one TLS provider of the process. Two that are linked in would panic at their first use.
+/// Installs the process's TLS provider. With two linked providers, rustls would panic at first use.
 fn install_tls() {
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -139,7 +139,7 @@ fn install_tls() {
     }
 }
 
-/// Says what went wrong, and gives the exit code.
+/// Prints an error, and returns the exit code.
 fn finish(color: Color, result: Result<Exit, CliError>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),

@@ -1,4 +1,4 @@
-//! Finds a run that is there already: by its id, its folder or its record.
+//! Finds an existing run by its id, its folder or its record.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// The run that `run` names, or the latest, among those below `out`.
+    /// The run `run`, or the latest one, in `out`.
     pub(super) fn find(run: Option<&str>, out: &Path) -> Result<Self, CliError> {
         let name = run.unwrap_or(LATEST);
         let here = Path::new(name);
@@ -51,7 +51,7 @@ impl Recorded {
         })
     }
 
-    /// Its events, one after the other.
+    /// Its events, one after another.
     pub(super) fn events(&self) -> Result<RecordReader, RecordError> {
         RecordReader::open(&self.record)
     }
@@ -66,12 +66,12 @@ impl Recorded {
     }
 }
 
-/// Whether `folder` is a run's.
+/// Whether `folder` is the folder of a run.
 pub(super) fn is_run(folder: &Path) -> bool {
     folder.join(record::FILE_NAME).is_file()
 }
 
-/// The folder of `name` below `out`, by the run's own name where `name` is the link to it: that is how the run itself called it.
+/// The folder of `name` in `out`; if `name` is the link, the folder that it points to, as the run itself named it.
 fn followed(out: &Path, name: &str) -> PathBuf {
     let folder = out.join(name);
     match folder.read_link() {

@@ -1,4 +1,4 @@
-//! What is generated from the command line's own definition: completions, and the texts of the reference pages.
+//! Texts that are generated from the definition of the command line: completions and reference pages.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,7 +19,7 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     }
 }
 
-/// The page `docs/cli.md`: the help of every public command.
+/// The page `docs/cli.md`: the help of all public commands.
 pub fn command_line() -> String {
     let mut page = "# Command line\n\nGenerated from the program's own definition. A bare `e2e-matrix` is `e2e-matrix run`.\n".to_owned();
     let mut root = Cli::command();
@@ -31,7 +31,7 @@ pub fn command_line() -> String {
         let name = command.get_name().to_owned();
         let help = command
             .clone()
-            // What the variables hold on this machine is no part of the page.
+            // Values from this machine's environment don't belong on the page.
             .mut_args(|argument| argument.hide_env_values(true))
             .term_width(100)
             .render_long_help()
@@ -47,9 +47,9 @@ pub fn command_line() -> String {
     page
 }
 
-/// The file `docs/schema/events.json`, which is what `schema events` prints.
+/// The file `docs/schema/events.json`, which is also the output of `schema events`.
 pub fn events_schema() -> String {
-    // `{:#}` of JSON is its pretty form.
+    // `{:#}` pretty-prints JSON.
     format!("{:#}\n", crate::event::schema().as_value())
 }
 

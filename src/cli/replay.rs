@@ -1,4 +1,4 @@
-//! `replay`: shows a run again as it was, the lines on stderr and the tables on stdout.
+//! `replay`: shows a run as it was, with lines on stderr and tables on stdout.
 
 use std::io;
 use std::thread;
@@ -43,7 +43,7 @@ pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
 
 fn unshown(error: io::Error) -> Result<Exit, CliError> {
     match error.kind() {
-        // Whoever reads has seen enough.
+        // The reader closed the pipe early.
         io::ErrorKind::BrokenPipe => Ok(Exit::Passed),
         _ => Err(CliError::Write {
             what: "the replay",
@@ -63,7 +63,7 @@ struct Screen {
 impl Screen {
     fn show(&mut self, record: &Record) -> io::Result<()> {
         let is_end = matches!(record.event, Event::RunFinished { .. });
-        // What is said after the end is about the reports.
+        // Notices after the end are about the reports.
         let is_after_end = self.has_ended && matches!(record.event, Event::Notice { .. });
         self.has_ended = is_end || is_after_end;
         self.console.on(record)?;
@@ -74,7 +74,7 @@ impl Screen {
         Ok(())
     }
 
-    /// A run that was killed had no tables. They say how far it came.
+    /// A run that was killed showed no tables. Here, they show its progress.
     fn end(mut self) -> io::Result<()> {
         if self.has_ended {
             return Ok(());
@@ -84,7 +84,7 @@ impl Screen {
     }
 }
 
-/// How long to wait between events.
+/// The delays between events.
 struct Pace {
     speed: Option<f64>,
     before: Option<Timestamp>,
@@ -93,7 +93,7 @@ struct Pace {
 impl Pace {
     fn wait_for(&mut self, record: &Record) {
         let before = self.before.replace(record.at);
-        // Nobody watched between two sessions.
+        // The time between two sessions is skipped.
         let is_watched = !matches!(record.event, Event::RunResumed { .. });
         if let (Some(speed), Some(before), true) = (self.speed, before, is_watched)
             && let Ok(passed) = Duration::try_from(record.at.duration_since(before))

@@ -1,4 +1,4 @@
-//! `report`: makes every report of a run from its record, also of a run that was killed.
+//! `report`: creates all reports of a run from its record, even if the run was killed.
 
 use super::error::CliError;
 use super::exit::Exit;

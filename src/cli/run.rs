@@ -1,4 +1,4 @@
-//! `run`: runs the selected cells and shows what came of it.
+//! `run`: runs the selected cells and shows the results.
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -35,11 +35,11 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     Ok(execute(session)?.verdict.into())
 }
 
-/// What there is to run.
+/// What to run.
 enum Wanted {
-    /// These cells, in a new run or in one that goes on.
+    /// These cells, in a new or a resumed run.
     Cells(Box<Selected>, Option<Box<Resumption>>),
-    /// Nothing, which is said already.
+    /// Nothing, which has been reported.
     Nothing(Exit),
 }
 
@@ -63,7 +63,7 @@ fn wanted(options: &RunOptions) -> Result<Wanted, CliError> {
     Ok(Wanted::Cells(Box::new(selected), None))
 }
 
-/// Runs `session` on a runtime of its own, with the signals of the process. Says last what is left of it, where something is.
+/// Runs `session` on its own runtime, with the signals of the process. At the end, reports the resources that are left.
 pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     open_files::raise();
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
@@ -80,7 +80,7 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
             .await
             .map_err(CliError::Session)
     });
-    // A lock that another process holds must not keep this one.
+    // A lock that another process holds must not block the exit.
     runtime.shutdown_background();
     if let Ok(outcome) = &outcome
         && (!outcome.left.is_empty() || interruption.forced.is_cancelled())
@@ -98,7 +98,7 @@ fn tell_what_is_left(left: &[Resource], gc: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
-/// The selected cells, with the options that go before the file.
+/// The selected cells, with the options applied to the settings of the file.
 pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
     apply(options, matrix_file::load(&options.select)?)
 }
@@ -140,7 +140,8 @@ fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliEr
     Ok(selected)
 }
 
-/// Whether repetitions of one cell may run at once: rounds that may end with a failure wait for each other, others do not.
+/// Whether repetitions of one cell may run at the same time: rounds that may end with a failure run one after another,
+/// others don't.
 fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
     let one_by_one = options.course.until_failure || jobs == Jobs::Exactly(NonZeroUsize::MIN);
     options.course.repeat.is_some_and(|rounds| rounds.get() > 1) && !one_by_one
@@ -165,7 +166,7 @@ fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliE
     })
 }
 
-/// The session that runs the cells of `selected`, with what they take from the environment.
+/// The session that runs the cells of `selected`, with values from the environment.
 pub(super) fn session(
     options: &RunOptions,
     mut selected: Selected,
@@ -213,7 +214,7 @@ fn sinks(options: &RunOptions, copies: Copies) -> LiveSinks {
     })
 }
 
-/// What happens, as it happens.
+/// The live console.
 pub(super) fn console(color: Color, verbose: bool) -> Box<dyn Sink> {
     let err = Surroundings::of(&io::stderr());
     let detail = if verbose {

@@ -1,10 +1,10 @@
-//! What a command prints as its result.
+//! The output of a command.
 
 use std::io::{self, Write};
 
 use super::error::CliError;
 
-/// Prints `text` to stdout; `what` it is goes into the error. A reader that has seen enough and is gone is no error.
+/// Prints `text` to stdout; `what` names it in the error. A closed pipe isn't an error.
 pub(super) fn print(what: &'static str, text: io::Result<String>) -> Result<(), CliError> {
     let written = text.and_then(|text| io::stdout().lock().write_all(text.as_bytes()));
     match written {

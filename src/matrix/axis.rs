@@ -1,23 +1,23 @@
-//! The axes that a file adds to those of every matrix: their names, their values, and a cell's place on them.
+//! Further axes, which a file adds to those of every matrix: their names, their values, and a cell's values on them.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::cell::FILTER_WORDS;
 
-/// Why a text can't be the name of an axis.
+/// A text can't be the name of an axis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AxisNameError {
-    /// Wrong characters. Without `-`, the first one in a part of an id separates axis and value.
+    /// Wrong characters. Names have no `-`, so the first one in a part of an id separates axis and value.
     #[error("the name of an axis is `[a-z][a-z0-9]*`")]
     Characters,
     /// Ids would become too long.
     #[error("the name of an axis has at most {max} characters", max = AxisName::MAX)]
     TooLong,
-    /// It would read as a node count in an id.
+    /// It looks like a node count in an id.
     #[error("the name of an axis must not look like a node count (`n<digits>`)")]
     LooksLikeNodes,
-    /// It means something else in the file.
+    /// It has another meaning in the file.
     #[error("`{0}` already has a meaning in the file, so it can't be an axis")]
     Taken(String),
     /// It is a word of the filter language.
@@ -25,7 +25,7 @@ pub enum AxisNameError {
     FilterWord(String),
 }
 
-/// The name of a further axis: a key of `[matrix]` that has no meaning of its own.
+/// The name of a further axis: a key of `[matrix]` without a meaning of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AxisName(Arc<str>);
 
@@ -33,7 +33,7 @@ impl AxisName {
     /// The longest name.
     pub const MAX: usize = 20;
 
-    /// What files call something else.
+    /// Names with another meaning in files.
     const TAKEN: [&'static str; 12] = [
         "matrix", "images", "deploy", "run", "existing", "phases", "checks", "commands", "include",
         "exclude", "tags", "cell",
@@ -74,7 +74,7 @@ impl fmt::Display for AxisName {
     }
 }
 
-/// Why a text can't be a value of an axis.
+/// A text can't be a value of an axis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueNameError {
     /// Wrong characters.
@@ -112,7 +112,7 @@ impl ValueName {
         Ok(Self(text.into()))
     }
 
-    /// Whether `text` could be a value, or several parts of an id in a row.
+    /// Whether `text` could be a value, or several parts of an id.
     pub(super) fn has_its_characters(text: &str) -> bool {
         let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         text.starts_with(is_end)
@@ -132,16 +132,16 @@ impl fmt::Display for ValueName {
     }
 }
 
-/// A cell's place on a further axis. Its text is a part of the cell's id: `agent-1.4`.
+/// A cell's value on a further axis. Its text is a part of the cell's id: `agent-1.4`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Coordinate {
     part: Arc<str>,
-    /// How long the axis's name is.
+    /// The length of the axis's name.
     axis: usize,
 }
 
 impl Coordinate {
-    /// The place `value` on `axis`.
+    /// The coordinate with `value` on `axis`.
     pub fn new(axis: &AxisName, value: &ValueName) -> Self {
         Self {
             part: format!("{axis}-{value}").into(),

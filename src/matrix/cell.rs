@@ -1,4 +1,4 @@
-//! A cell: one point of the matrix, with an id that never changes when an axis grows.
+//! A cell: one point of the matrix, with an id that stays the same when an axis grows.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::axis::{AxisName, ValueName};
 use super::variant::Layer;
 use super::{Coordinate, KubernetesVersion, Variant};
 
-/// The words of the filter language, by which nothing may be called.
+/// The words of the filter language, which can't be used as names.
 pub(super) const FILTER_WORDS: [&str; 9] = [
     "not",
     "and",
@@ -24,12 +24,12 @@ pub(super) const FILTER_WORDS: [&str; 9] = [
     "n",
 ];
 
-/// How many nodes a cell has, the control plane included. At least 1.
+/// How many nodes a cell has, including the control plane. At least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeCount(u16);
 
-/// A single control-plane node.
+/// One node, the control plane.
 impl Default for NodeCount {
     fn default() -> Self {
         Self(1)
@@ -37,10 +37,11 @@ impl Default for NodeCount {
 }
 
 impl NodeCount {
-    /// The most nodes a cell may have: more than any machine runs, few enough for a host name's digits.
+    /// The most nodes that a cell may have: more than any machine can run, and few enough for the digits of a host
+    /// name.
     pub const MAX: u16 = 5000;
 
-    /// A node count, unless `count` is 0 or past [`Self::MAX`].
+    /// A node count, unless `count` is 0 or greater than [`Self::MAX`].
     pub fn new(count: u16) -> Option<Self> {
         (1..=Self::MAX).contains(&count).then_some(Self(count))
     }
@@ -57,24 +58,24 @@ impl fmt::Display for NodeCount {
     }
 }
 
-/// The name of a config variant: `[a-z][a-z0-9-]*`, and nothing that an id or a filter could mistake for something else.
+/// The name of a config variant: `[a-z][a-z0-9-]*`, and unambiguous in ids and filters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConfigName(String);
 
-/// Why a text is no config name.
+/// A text isn't a valid config name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigNameError {
     /// Wrong characters.
     #[error("a config name is `[a-z][a-z0-9-]*`")]
     Characters,
-    /// It would not fit into the name of a cell's folder.
+    /// It is too long for the name of a cell's folder.
     #[error("a config name has at most {max} characters", max = ConfigName::MAX)]
     TooLong,
-    /// It would read as a node count in an id.
+    /// It looks like a node count in an id.
     #[error("a config name must not look like a node count (`n<digits>`)")]
     LooksLikeNodes,
-    /// It would read as a version in an id.
+    /// It looks like a version in an id.
     #[error("a config name must not start with `k8s-`")]
     LooksLikeVersion,
     /// It is a word of the filter language.
@@ -90,7 +91,7 @@ impl Default for ConfigName {
 }
 
 impl ConfigName {
-    /// Cells have folders named by their id, and file systems end at 255 bytes.
+    /// Cells have folders named after their ids, and file names have at most 255 bytes.
     pub const MAX: usize = 60;
 
     /// Checks `text` against the grammar.
@@ -142,7 +143,7 @@ impl fmt::Display for ConfigName {
 #[schemars(with = "String", extend("pattern" = r"^k8s-[0-9]+\.[0-9]+-n[0-9]+-[a-z][a-z0-9.-]*(#[0-9]+)?$"))]
 pub struct CellId(String);
 
-/// A text that is no cell id.
+/// A text isn't a valid cell id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a cell id is `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis and by `#<n>` for a repetition, not {0}"
@@ -153,7 +154,7 @@ impl TryFrom<String> for CellId {
     type Error = CellIdError;
 
     fn try_from(text: String) -> Result<Self, CellIdError> {
-        // Only a text that its own parts come to again: no sign, no leading zero, no other way to write it.
+        // Accepts a text only if its parts give the same text again: no sign, no leading zero, no alternative spelling.
         match Self::parse(&text) {
             Some(id) if id.0 == text => Ok(id),
             Some(_) | None => Err(CellIdError(quoted(&text))),
@@ -167,7 +168,7 @@ impl From<CellId> for String {
     }
 }
 
-/// The beginning of `text`, escaped, for an error message.
+/// The start of `text`, escaped, for an error message.
 fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     let start: String = text.chars().take(SHOWN).collect();
@@ -176,18 +177,18 @@ fn quoted(text: &str) -> String {
 }
 
 impl CellId {
-    /// The id of the cell at that point.
+    /// The id of the cell with these values.
     pub fn new(kubernetes: KubernetesVersion, nodes: NodeCount, config: &ConfigName) -> Self {
         Self(format!("k8s-{kubernetes}-n{nodes}-{config}"))
     }
 
-    /// The id of the cell that also has that place on a further axis.
+    /// The id of the cell that also has this value on a further axis.
     #[must_use]
     pub(super) fn at(self, coordinate: &Coordinate) -> Self {
         Self(format!("{}-{coordinate}", self.0))
     }
 
-    /// The longest id in a matrix, without the number of a repetition: file systems end at 255 bytes.
+    /// The longest id in a matrix, without the number of a repetition: file names have at most 255 bytes.
     pub(super) const MAX: usize = 200;
 
     fn parse(text: &str) -> Option<Self> {
@@ -204,10 +205,10 @@ impl CellId {
         is_valid.then(|| id.repetition(number.unwrap_or(1)))
     }
 
-    /// What stands between a cell's id and the number of its repetition. No id has it.
+    /// Separates a cell's id from the number of its repetition. Ids don't contain it.
     const REPETITION: char = '#';
 
-    /// The id of the cell's `number`th repetition, from 1. The first one is the cell itself.
+    /// The id of the cell's repetition `number`, starting at 1. The first one is the cell itself.
     #[must_use]
     pub fn repetition(&self, number: u32) -> Self {
         match number {
@@ -216,14 +217,14 @@ impl CellId {
         }
     }
 
-    /// The id in the matrix of the cell that this one is or repeats.
+    /// The id in the matrix: the cell's own, or the one that it repeats.
     pub fn in_matrix(&self) -> &str {
         self.0
             .split_once(Self::REPETITION)
             .map_or(&*self.0, |(cell, _)| cell)
     }
 
-    /// Which repetition of its cell it is, from 1.
+    /// The number of the repetition, starting at 1.
     pub fn number(&self) -> u32 {
         let number = self.0.split_once(Self::REPETITION);
         number
@@ -243,7 +244,7 @@ impl fmt::Display for CellId {
     }
 }
 
-/// Whether an id can end with `text`: a config, and parts of further axes.
+/// Whether an id can end with `text`: a config, and parts for further axes.
 fn is_tail(text: &str) -> bool {
     let is_config = |text: &str| ConfigName::parse(text).is_ok();
     let mut dashes = text.match_indices('-');
@@ -268,17 +269,17 @@ pub struct Cell {
     pub nodes: NodeCount,
     /// Its value on the axis `config`.
     pub config: ConfigName,
-    /// Its places on the further axes, in the file's order.
+    /// Its values on the further axes, in the file's order.
     pub axes: Vec<Coordinate>,
-    /// What the tables of its values set, each in the order in which it is merged over those before it.
+    /// What the tables of its values set, in the order in which they are merged.
     pub layers: Arc<[Layer]>,
     /// The same, merged.
     pub variant: Arc<Variant>,
-    /// Words that filters can select it by, from the cell and its values on the axes.
+    /// Tags from its values on the axes and from the cell itself, which filters can select.
     pub tags: BTreeSet<String>,
-    /// A red result does not change the exit code.
+    /// Whether a failure of the cell doesn't change the exit code.
     pub allow_failure: bool,
-    /// `[kubernetes."x.y"] image`, where the file names one.
+    /// `[kubernetes."x.y"] image`, if the file has it.
     pub node_image: Option<String>,
 }
 
@@ -289,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repetition_knows_its_cell_and_its_number() {
+    fn a_repetition_has_the_id_of_its_cell_and_its_number() {
         let version = "1.36".parse().unwrap();
         let cell = CellId::new(version, NodeCount::default(), &ConfigName::default());
         assert_eq!(cell.repetition(1), cell);
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused_and_quoted() {
+    fn an_invalid_id_is_rejected_and_quoted() {
         let long = format!("k8s-1.30-n1-{}", "a".repeat(ConfigName::MAX + 1));
         for text in [
             "",

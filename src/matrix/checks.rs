@@ -1,4 +1,4 @@
-//! The checks that a user adds to the suite's: above all, what the bodies of requests must have.
+//! The checks that a user adds to the suite, in particular for the content of request bodies.
 
 use std::fmt;
 
@@ -7,38 +7,38 @@ use serde_json::Value;
 
 use super::{Counter, HostCommand};
 
-/// What the file adds to the suite.
+/// What the matrix file adds to the suite.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checks {
-    /// `[[checks]]`, in the file's order.
+    /// `[[checks]]`, in order.
     pub bodies: Vec<BodyCheck>,
-    /// `[[commands]]`, in the file's order.
+    /// `[[commands]]`, in order.
     pub commands: Vec<HostCommand>,
 }
 
-/// One of `[[checks]]`: a condition on a place in the last body that each node sent to an endpoint.
+/// One of `[[checks]]`: a condition on a value in the last body that each node sent to an endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BodyCheck {
-    /// Its name in reports. No other check has it.
+    /// Its name in reports, which is unique.
     pub name: String,
-    /// The counter of the endpoint; one whose requests have a [body](Counter::body).
+    /// The counter of the endpoint, whose requests have a [body](Counter::body).
     pub endpoint: Counter,
-    /// Where in the body.
+    /// The place in the body.
     pub pointer: Pointer,
-    /// What must be there.
+    /// The condition on its value.
     pub condition: Condition,
 }
 
-/// What a value must be.
+/// A condition on a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
-    /// Anything.
+    /// Any value.
     Present,
     /// A value of this type.
     Type(JsonType),
-    /// This value. Numbers are equal if their values are.
+    /// This value. Numbers are compared by value.
     Equals(Value),
-    /// A string in which the expression finds a match.
+    /// A string that the regular expression matches.
     Matches(Pattern),
 }
 
@@ -111,13 +111,13 @@ impl fmt::Display for JsonType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(String);
 
-/// Why a text is no JSON pointer.
+/// A text isn't a valid JSON pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PointerError {
-    /// It begins with something else.
+    /// It doesn't start with `/`.
     #[error("a JSON pointer begins with `/`, unless it is empty")]
     Start,
-    /// Something else follows a `~`.
+    /// A `~` isn't followed by `0` or `1`.
     #[error("in a JSON pointer, `~` is written `~0` and `/` within a key `~1`")]
     Escape,
 }
@@ -135,7 +135,7 @@ impl Pointer {
         Ok(Self(text.to_owned()))
     }
 
-    /// The value that it points to in `body`.
+    /// The value in `body` that it points to.
     pub fn find<'b>(&self, body: &'b Value) -> Option<&'b Value> {
         body.pointer(&self.0)
     }
@@ -147,7 +147,7 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// A regular expression. Two are equal if they are written the same.
+/// A regular expression. Two are equal if their texts are.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
@@ -157,7 +157,7 @@ impl Pattern {
         Regex::new(text).map(Self)
     }
 
-    /// Whether it finds a match in `text`.
+    /// Whether it matches `text`.
     pub fn finds(&self, text: &str) -> bool {
         self.0.is_match(text)
     }

@@ -1,4 +1,4 @@
-//! The programs that a user lets run on the host after a phase.
+//! The programs that the user runs on the host after a phase.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,34 +11,34 @@ use super::{Matrix, Phase, Problem, Problems};
 /// One of `[[commands]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostCommand {
-    /// What it is called in reports and files.
+    /// The name in reports and files.
     pub name: CommandName,
     /// The phase that it follows.
     pub after: Phase,
-    /// The program: as the file names it, until [`locate`] has put its path there.
+    /// The program as named in the file, until [`locate`] replaces it with its path.
     pub program: PathBuf,
     /// The program's arguments.
     pub arguments: Vec<String>,
-    /// How long it may take.
+    /// Its timeout.
     pub timeout: Duration,
     /// Where the file names the program.
     pub(super) span: SourceSpan,
 }
 
-/// A command's name: letters, digits, `.`, `_` and `-`, for it becomes the name of a file and of a test case.
+/// A command's name: letters, digits, `.`, `_` and `-`, because it becomes the name of a file and of a test case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandName(String);
 
-/// Why a text can't be a command's name.
+/// A text isn't a valid name for a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandNameError {
-    /// It has the wrong form.
+    /// It has wrong characters or is too long.
     #[error(
         "a command's name has letters, digits, `.`, `_` and `-`, begins with a letter or digit, and has at most {max} characters",
         max = CommandName::MAX
     )]
     Form,
-    /// A phase or another test case of a cell has the name.
+    /// A phase or another test case of a cell has this name.
     #[error("every cell has a test case of that name already")]
     Taken,
 }
@@ -76,8 +76,8 @@ impl fmt::Display for CommandName {
     }
 }
 
-/// Puts the path of its program into every command of `matrix`. `name` and `text` are the file's that it was parsed from; `find`
-/// gives the path of a program, or says why there is none.
+/// Replaces the program of every command in `matrix` with its path. `name` and `text` are those of the parsed file;
+/// `find` returns the path of a program, or why it can't be run.
 ///
 /// # Errors
 /// Each program that can't be run, with its place.

@@ -1,4 +1,4 @@
-//! The counters that the suite itself knows: the mock's names, and which endpoint each belongs to. A mock may report others.
+//! The counters that the suite itself knows: the mock's names, and the endpoint of each. A mock may report others.
 
 use std::fmt;
 
@@ -51,12 +51,12 @@ impl Counter {
         Self::LocalAuditCount,
     ];
 
-    /// All of them, platform first, in the order of the mock's answer.
+    /// All of them, platform counters first, in the order of the mock's response.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::PLATFORM.into_iter().chain(Self::LOCAL)
     }
 
-    /// The key in the mock's answer and in `expect`.
+    /// The key in the mock's response and in `expect`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RegistrationCount => "registration_count",
@@ -73,7 +73,7 @@ impl Counter {
         }
     }
 
-    /// The name of the endpoint whose requests it counts, if they have a body.
+    /// The name of the endpoint whose requests are counted, if they have a body.
     pub const fn body(self) -> Option<&'static str> {
         match self {
             Self::RegistrationCount => Some("register"),

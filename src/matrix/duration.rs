@@ -1,19 +1,19 @@
-//! Durations from outside: the matrix file, options and environment variables read them here, each kind within its range.
+//! Durations in matrix files, options and environment variables, each with its range.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Deadlines of phases, and the pause before a retry: above zero, at most 24 hours.
+/// Timeouts of phases, and the delay before a retry: greater than zero, at most 24 hours.
 pub const DEADLINES: RangeInclusive<Duration> = Duration::from_nanos(1)..=HOUR.saturating_mul(24);
-/// Deadlines of whole runs: above zero, at most 720 hours (30 days).
+/// Timeouts of whole runs: greater than zero, at most 720 hours (30 days).
 pub const RUN_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_nanos(1)..=HOUR.saturating_mul(24 * 30);
-/// Ages of what earlier runs left: zero to 87600 hours (10 years).
+/// Ages of leftovers: zero to 87600 hours (10 years).
 pub const AGES: RangeInclusive<Duration> = Duration::ZERO..=HOUR.saturating_mul(24 * 3650);
 
-/// A text that is not a duration within its range.
+/// A text isn't a duration in its range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DurationError {
     /// Not a duration.
@@ -22,17 +22,17 @@ pub enum DurationError {
     /// Outside the range.
     #[error("must be {least} and at most {most_hours}h")]
     Range {
-        /// Where the range begins, in words.
+        /// The start of the range, in words.
         least: &'static str,
-        /// Where it ends.
+        /// The end of the range, in hours.
         most_hours: u64,
     },
 }
 
-/// Reads a duration such as `90s` or `2m 30s`.
+/// Parses a duration such as `90s` or `2m 30s`.
 ///
 /// # Errors
-/// If the text is not a duration, or one outside `range`.
+/// If the text isn't a duration, or isn't in `range`.
 pub fn parse_duration(
     text: &str,
     range: &RangeInclusive<Duration>,
@@ -59,7 +59,7 @@ mod tests {
     const HUGE: &str = "18446744073709551615s 999ms";
 
     #[test]
-    fn both_ends_belong_to_the_range_and_nothing_beyond() {
+    fn ranges_include_both_ends() {
         let day = Duration::from_secs(86_400);
         assert_eq!(parse_duration("1day", &DEADLINES), Ok(day));
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Values that come from the environment of the runner: `{ from-env = "NAME" }` stands for one in the file.
+//! Values from the runner's environment, written `{ from-env = "NAME" }` in the file.
 //!
-//! Parsing keeps where they belong, so that the file means the same everywhere. Only what runs cells reads them, with
-//! [`resolve`].
+//! Parsing only records their places, so that a file means the same everywhere. Only commands that run cells read the
+//! variables, with [`resolve`].
 
 use std::collections::HashMap;
 use std::env::VarError;
@@ -13,19 +13,19 @@ use serde_json::Value;
 use super::{Cell, ConfigName, Coordinate, ImageSource, Matrix, Problem, Problems, Variant};
 use crate::secret::{Secret, is_secret_name};
 
-/// A place of a value, and the variable that has it.
+/// A variable, and the place for its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FromEnv<P> {
     /// The variable's name.
     pub(super) variable: String,
-    /// Where the file names it.
+    /// Where the file names the variable.
     pub(super) span: SourceSpan,
-    /// Where its value belongs.
+    /// The place for its value.
     pub(super) place: P,
 }
 
 impl<P> FromEnv<P> {
-    /// Where its value belongs.
+    /// The place for its value.
     pub(super) fn place(&self) -> &P {
         &self.place
     }
@@ -40,13 +40,13 @@ pub enum Place {
     Agent(String),
 }
 
-/// Reads every variable that `cells` and `[run] secrets` name, and puts the values into `cells`. Returns all that the file
-/// says to be secret: these values, and what it holds itself.
+/// Reads all variables that `cells` and `[run] secrets` name, and inserts the values into `cells`. Returns all secrets
+/// of the file: these values, and those that it contains itself.
 ///
-/// `name` and `text` are the file's that `matrix` was parsed from; `read` reads a variable.
+/// `name` and `text` are those of the file that `matrix` was parsed from; `read` reads a variable.
 ///
 /// # Errors
-/// Each variable that is not set, is not Unicode or has a value too short to be masked, with its places.
+/// Each variable that isn't set or can't be used, with its place.
 pub fn resolve(
     matrix: &Matrix,
     cells: &mut [Cell],
@@ -74,8 +74,8 @@ pub fn resolve(
     }
 }
 
-/// The secrets that the file itself holds and that are in no manifest: those that it lists, and arguments of image builds whose
-/// names say that they are secret.
+/// The secrets in the file that aren't part of a manifest: those that it lists, and the build arguments with secret
+/// names.
 fn listed(matrix: &Matrix) -> impl Iterator<Item = Secret> {
     let images = [&matrix.images.agent.image, &matrix.images.mock.image];
     let arguments = images.into_iter().flat_map(|image| match image {
@@ -105,7 +105,7 @@ impl<R: Fn(&str) -> Result<String, VarError>> Reading<R> {
                 continue;
             };
             match reference.place {
-                // Kubernetes takes `$$` for a `$`, and `$(A)` for a reference.
+                // In Kubernetes, `$$` stands for `$`, and `$(A)` is a reference.
                 Place::Env(name) => drop(resolved.env.insert(name, value.replace('$', "$$"))),
                 Place::Agent(pointer) => {
                     if let Some(place) = agent.pointer_mut(&pointer) {
@@ -120,7 +120,7 @@ impl<R: Fn(&str) -> Result<String, VarError>> Reading<R> {
         Arc::new(resolved)
     }
 
-    /// The variable's value, which is a secret from now on.
+    /// The variable's value, which becomes a secret.
     fn value<P>(&mut self, reference: &FromEnv<P>) -> Option<String> {
         let variable = &reference.variable;
         let (fault, help) = match (self.read)(variable) {
@@ -198,7 +198,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
     }
 
     #[test]
-    fn values_come_to_their_places_and_are_secrets() {
+    fn values_are_inserted_and_become_secrets() {
         let (cells, secrets) = resolved(TEXT).unwrap_or_else(|problems| panic!("{problems:?}"));
         let variant = &cells[1].variant;
         assert_eq!(variant.env["TOKEN"], "token $$(of) the agent");
@@ -218,7 +218,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
     }
 
     #[test]
-    fn without_reading_no_value_is_there() {
+    fn without_resolving_there_are_no_values() {
         let matrix = Matrix::parse("matrix.toml", TEXT).unwrap();
         let variant = &matrix.cells[1].variant;
         assert!(!variant.env.contains_key("TOKEN"));
@@ -227,7 +227,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_with_its_place() {
+    fn an_unusable_variable_is_reported_at_its_place() {
         let text = TEXT
             .replace("\"TOKEN\" }", "\"UNSET\" }")
             .replace("\"KEY\"", "\"BROKEN\"")
@@ -244,7 +244,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
     }
 
     #[test]
-    fn only_what_the_cells_need_is_read() {
+    fn only_variables_of_the_selected_cells_are_read() {
         let text = TEXT.replace("\"TOKEN\" }", "\"UNSET\" }");
         let matrix = Matrix::parse("matrix.toml", &text).unwrap();
         let mut cells = matrix.cells[..1].to_vec();

@@ -1,4 +1,5 @@
-//! Any text: what reads texts from outside ends with a value or an error. `make fuzz` runs many more cases.
+//! Arbitrary text: everything that parses text from outside returns a value or an error. `make fuzz` runs many more
+//! cases.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ use super::{
 
 const SHIPPED: &str = include_str!("../../matrix.toml");
 
-/// Pieces of matrix files, and what breaks readers.
+/// Pieces of matrix files, and text that often breaks parsers.
 const TOKENS: [&str; 58] = [
     "[matrix]",
     "[[matrix.include]]",
@@ -101,7 +102,7 @@ const WORDS: [&str; 24] = [
     "\"",
 ];
 
-/// One change of a text: a token in place of what stands between two places.
+/// A change of a text: a token replaces the text between two places.
 type Change = (Index, usize, &'static str);
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
@@ -118,7 +119,7 @@ fn changed(text: &str, changes: &[Change]) -> String {
     characters.into_iter().collect()
 }
 
-/// Reads `text`, and looks at everything that comes of it.
+/// Parses `text`, and reads every part of the result.
 fn read(text: &str) -> Result<(), TestCaseError> {
     match Matrix::parse("matrix.toml", text) {
         Ok(matrix) => {

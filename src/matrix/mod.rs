@@ -1,6 +1,6 @@
-//! The matrix: what `matrix.toml` means, as validated types, and the cells that it expands to.
+//! The matrix: the meaning of `matrix.toml` as validated types, and the cells that it expands to.
 //!
-//! Pure: no IO and no clock. The same text gives the same cells in the same order, always.
+//! Pure: no I/O and no clock. The same text always gives the same cells in the same order.
 
 mod axis;
 mod cell;

@@ -1,8 +1,9 @@
-//! "Did you mean": the known word that a mistyped one is closest to, where one is close enough.
+//! "Did you mean": the known word that is closest to a mistyped one, if one is close enough.
 
-/// The candidate that `word` is most likely a slip of, if any is near.
+/// The candidate that `word` most likely means, if one is close.
 ///
-/// Near is one edit in three characters, upper and lower case taken as equal: one and two characters have no slips.
+/// Close means at most one edit per three characters, ignoring case, so words of one or two characters have no
+/// suggestions.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_lowercase();
     let allowed = word.chars().count() / 3;
@@ -18,7 +19,7 @@ fn distance(word: &str, candidate: &str) -> usize {
     strsim::damerau_levenshtein(word, &candidate.to_lowercase())
 }
 
-/// The words in back quotes, with commas between: `` `a`, `b` ``; a long list is cut short.
+/// The words in backticks, separated by commas: `` `a`, `b` ``. A long list is truncated.
 pub(crate) fn quoted<T: std::fmt::Display>(words: impl IntoIterator<Item = T>) -> String {
     const SHOWN: usize = 30;
     let mut words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_finds_its_word_and_a_stranger_none() {
+    fn a_typo_finds_its_word_and_another_word_finds_none() {
         let known = ["provider", "ports", "prefix"];
         assert_eq!(nearest("provdier", known), Some("provider"));
         assert_eq!(nearest("Ports", known), Some("ports"));

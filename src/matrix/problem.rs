@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::redact::Redacted;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
-/// One thing that is wrong with a matrix file, with the places that show it and a way out.
+/// A problem of a matrix file, with its places and help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
@@ -18,7 +18,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem that has no place, because there is no text to point at.
+    /// A problem without a place.
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -27,7 +27,7 @@ impl Problem {
         }
     }
 
-    /// A problem at `span`; `label` is what stands under the underlined text.
+    /// A problem at `span`; `label` is shown below the underlined text.
     pub(super) fn at(span: SourceSpan, message: impl Into<String>, label: &str) -> Self {
         let mut problem = Self::new(message);
         problem
@@ -36,31 +36,31 @@ impl Problem {
         problem
     }
 
-    /// The same problem with a second place that belongs to it.
+    /// The same problem with a second place.
     pub(super) fn and_at(mut self, span: SourceSpan, label: &str) -> Self {
         self.labels
             .push(LabeledSpan::new_with_span(text(label), span));
         self
     }
 
-    /// The same problem with a way out.
+    /// The same problem with help.
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// What is wrong, without place and help.
+    /// The message, without place and help.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Where in the file, in bytes from its start; 0 where there is no text to point at.
+    /// The place in bytes from the start of the file; 0 if there is none.
     pub fn offset(&self) -> usize {
         self.labels.first().map_or(0, LabeledSpan::offset)
     }
 }
 
-/// A label's text, or none where the underline says enough.
+/// A label's text, or none if the underline is enough.
 fn text(label: &str) -> Option<String> {
     (!label.is_empty()).then(|| label.to_owned())
 }
@@ -78,7 +78,7 @@ impl Diagnostic for Problem {
     }
 }
 
-/// Everything that is wrong with one matrix file, in the order of its lines. Never empty.
+/// All problems of one matrix file, in the order of lines. There is at least one.
 #[derive(Clone, Debug)]
 pub struct Problems {
     source: NamedSource<Arc<str>>,
@@ -86,7 +86,8 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The problems of the file `name` with content `text`; `None` if there are none. They show no secret of the file.
+    /// The problems of the file `name` with the content `text`; `None` if there are none. Secrets of the file are
+    /// masked.
     pub(super) fn of(name: &str, text: &str, mut problems: Vec<Problem>) -> Option<Self> {
         if problems.is_empty() {
             return None;
@@ -103,12 +104,12 @@ impl Problems {
         })
     }
 
-    /// The name of the file, as it was given.
+    /// The name of the file, as given.
     pub fn file(&self) -> &str {
         self.source.name()
     }
 
-    /// The problems in the order of the file's lines.
+    /// The problems, in the order of lines.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
         self.problems.iter()
     }

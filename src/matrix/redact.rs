@@ -1,6 +1,6 @@
-//! A matrix file as errors may quote it: with every value that is a secret by its name hidden.
+//! A matrix file as it may be quoted in errors, with the values of all keys with secret names masked.
 //!
-//! It reads the text by itself, because what is quoted most is what the parser could not read; in doubt it hides too much.
+//! Has its own scanner, because errors usually quote what the parser couldn't read. In doubt, it masks too much.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use std::str::CharIndices;
 
 use crate::secret::{Mask, Secret, is_secret_name};
 
-/// The text without secrets, and what hides them in the messages about it.
+/// The text without secrets, and the mask for messages about it.
 pub(super) struct Redacted {
-    /// As long as the original, line by line.
+    /// The masked text, which has the same line lengths as the original.
     pub(super) text: String,
     pub(super) mask: Mask,
 }
@@ -20,7 +20,7 @@ impl Redacted {
         let mut hidden = Scanner::new(text).hidden();
         let secrets = || hidden.iter().map(|range| Secret::new(&text[range.clone()]));
         let mask = Mask::new(secrets());
-        // The same value may stand elsewhere, too.
+        // The same value may occur elsewhere.
         hidden.extend(mask.ranges(text));
         let mut bytes = text.as_bytes().to_vec();
         for range in hidden {
@@ -37,7 +37,7 @@ impl Redacted {
     }
 }
 
-/// An array or an inline table that is open.
+/// An open array or inline table.
 #[derive(Clone, Copy)]
 struct Frame {
     is_table: bool,
@@ -77,7 +77,7 @@ impl<'t> Scanner<'t> {
         self.hidden
     }
 
-    /// `[a.b]`. Returns whether all keys below it are secret. The name of a config variant says nothing.
+    /// `[a.b]`. Returns whether all keys below it are secret. The name of a config variant doesn't matter.
     fn header(&mut self) -> bool {
         let start = self.position();
         self.line(false);
@@ -92,7 +92,7 @@ impl<'t> Scanner<'t> {
         names.iter().skip(own).any(|name| is_secret_name(name))
     }
 
-    /// A key and the `=` behind it. Returns whether the value is secret; what comes in the place of `=` belongs to it.
+    /// A key and the following `=`. Returns whether the value is secret; anything in place of `=` belongs to the value.
     fn key(&mut self, mut is_secret: bool) -> bool {
         while let Some(c) = self.peek() {
             match c {
@@ -119,7 +119,7 @@ impl<'t> Scanner<'t> {
         is_secret
     }
 
-    /// A value, with all that is nested in it.
+    /// A value with everything nested in it.
     fn value(&mut self, is_secret: bool) {
         let mut frames: Vec<Frame> = Vec::new();
         let mut is_secret = is_secret;
@@ -184,7 +184,8 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// A string of any kind, up to its end, that of its line, or that of the text. Returns the place of its content.
+    /// A string of any kind, up to its end, the end of the line or the end of the text. Returns the place of its
+    /// content.
     fn string(&mut self) -> Range<usize> {
         let start = self.position();
         let rest = &self.text[start..];
@@ -219,7 +220,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Up to the end of the line, which is hidden if that is wanted.
+    /// The rest of the line, masked if `hide` is set.
     fn line(&mut self, hide: bool) {
         let start = self.position();
         while self.peek().is_some_and(|c| c != '\n') {
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn values_under_secret_names_are_hidden_wherever_they_stand() {
+    fn values_with_secret_names_are_masked_everywhere() {
         for (text, expected) in [
             ("API_TOKEN = \"abc\"", "API_TOKEN = \"***\""),
             (
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_toml_is_hidden_rather_too_much() {
+    fn text_that_is_not_toml_is_masked_generously() {
         for (text, expected) in [
             ("API_TOKEN: abc\nb = c", "API_TOKEN* ***\nb = c"),
             ("API_TOKEN = a b c # d", "API_TOKEN = *********"),

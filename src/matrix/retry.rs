@@ -1,4 +1,4 @@
-//! When a cell is retried, and how to count a cell that passed on a retry.
+//! When to retry a cell, and how to count a cell that passed on a retry.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,50 +6,51 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most further attempts that a file or an option may ask for: anything above is a slip of the pen.
+/// The most retries that a file or an option may request.
 pub const MOST_RETRIES: u32 = 100;
 
-/// The longest pause before an attempt.
+/// The longest delay before a retry.
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A class of failures after which a cell may be retried. Configuration failures would only repeat.
+/// A class of failures after which a cell may be retried. A configuration failure would only be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryClass {
-    /// The agent broke the contract.
+    /// The agent violated the contract.
     Product,
-    /// The machine, the engine or the network did not do its part.
+    /// The machine, the engine or the network failed.
     Infrastructure,
 }
 
 impl RetryClass {
-    /// The classes, by their names in the file and on the command line.
+    /// The classes and their names in files and options.
     pub const ALL: [(&'static str, Self); 2] = [
         ("product", Self::Product),
         ("infrastructure", Self::Infrastructure),
     ];
 }
 
-/// What a cell that passed on a retry counts for.
+/// How to count a cell that passed on a retry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlakyResult {
-    /// It passed.
+    /// As passed.
     #[default]
     Pass,
-    /// It failed.
+    /// As failed.
     Fail,
 }
 
-/// The retries of `[run]`, defaults filled in. Those of `[phases.*]` are beside them.
+/// The retry settings of `[run]` with defaults. Those of `[phases.*]` are separate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetrySettings {
-    /// How many further attempts a cell gets, whichever phase it failed in. An outspoken 0 takes the phases' retries away too.
+    /// How many retries a cell gets, in whichever phase it failed. An explicit `0` also turns off the retries of
+    /// phases.
     pub retries: Option<u32>,
-    /// Which classes of failures may be retried.
+    /// The classes of failures that may be retried.
     pub on: BTreeSet<RetryClass>,
-    /// The pause before the second attempt; it doubles with each one, up to [`LONGEST_BACKOFF`].
+    /// The delay before the second attempt. It doubles with each attempt, up to [`LONGEST_BACKOFF`].
     pub backoff: Duration,
-    /// What a cell that passed on a retry counts for.
+    /// How to count a cell that passed on a retry.
     pub flaky_result: FlakyResult,
 }
 

@@ -1,4 +1,4 @@
-//! The tables of the file that are no axis: images, deployment and run settings, validated.
+//! The validated tables of the file that aren't axes: images, deployment, run and others.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use super::{Cell, Checks, FromEnv, PhaseSettings, PortRange, RetrySettings};
 
-/// A validated matrix file: its cells in order, and everything that holds for all of them.
+/// A validated matrix file: its cells in order, and the settings for all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
-    /// The cells, in the order of axes: version, nodes, config, then the further ones; then what was included.
+    /// The cells in the order of the axes (version, nodes, config, further axes), followed by included cells.
     pub cells: Vec<Cell>,
     /// `[images]`.
     pub images: Images,
@@ -26,7 +26,7 @@ pub struct Matrix {
     pub checks: Checks,
 }
 
-/// `[images]`: what runs as agent and as mock.
+/// `[images]`: agent and mock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Images {
     /// `[images.agent]`: the system under test.
@@ -36,7 +36,8 @@ pub struct Images {
 }
 
 impl Images {
-    /// The agent of `cell`: what a value of the cell names, or else `[images.agent]`. Without an image that a value leaves out.
+    /// The agent of `cell`: the one that its values name, or else `[images.agent]`. Its image is missing if a value
+    /// names only a binary.
     pub fn agent_of(&self, cell: &Cell) -> SystemUnderTest {
         match &cell.variant.program {
             None => self.agent.clone(),
@@ -52,24 +53,24 @@ impl Images {
     }
 }
 
-/// Where one of the two programs comes from.
+/// Where a program comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SystemUnderTest {
-    /// The image that runs in a cluster.
+    /// The image for clusters.
     pub image: ImageSource,
-    /// What the local provider starts, relative to the matrix file; the reference program where the image is it.
+    /// The program for the local provider, relative to the matrix file; by default the reference program.
     pub binary: Option<PathBuf>,
 }
 
 /// Where an image comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ImageSource {
-    /// The program that comes with the runner.
+    /// The program that is part of the runner.
     #[default]
     Reference,
-    /// An image that is there already or can be pulled.
+    /// An existing image, or one that can be pulled.
     Tag(String),
-    /// An image that is built.
+    /// An image that is built by the runner.
     Build(Build),
 }
 
@@ -84,16 +85,16 @@ pub struct Build {
     pub args: BTreeMap<String, String>,
 }
 
-/// `[deploy]`: which manifests are applied. Paths are relative to the matrix file.
+/// `[deploy]`: the manifests. Paths are relative to the matrix file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deploy {
     /// The agent's manifests.
     pub manifests: Manifests,
     /// The name of the agent's `DaemonSet`, for manifests with several.
     pub daemon_set: Option<String>,
-    /// A YAML file in place of the built-in base of the agent's configuration.
+    /// A YAML file that replaces the built-in base of the agent's configuration.
     pub agent_config: Option<PathBuf>,
-    /// A file or folder in place of the built-in `deploy/mock-api`.
+    /// A file or folder that replaces the built-in `deploy/mock-api`.
     pub mock: Option<PathBuf>,
     /// Whether the DaemonSet keeps its probes.
     pub probes: bool,
@@ -102,7 +103,7 @@ pub struct Deploy {
 /// Where the agent's manifests come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manifests {
-    /// The manifests that come with the program.
+    /// The manifests that are part of the runner.
     BuiltIn,
     /// A file, a folder or a kustomization.
     At(PathBuf),
@@ -110,7 +111,7 @@ pub enum Manifests {
     Chart {
         /// The chart's folder or archive.
         path: PathBuf,
-        /// Files with values, in the order in which they override each other.
+        /// Files with values; later ones take precedence.
         values: Vec<PathBuf>,
     },
 }
@@ -130,43 +131,43 @@ impl Default for Deploy {
 /// `[existing]`: the cluster of the provider `existing`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Existing {
-    /// The kubeconfig's context; its current one where there is none.
+    /// The kubeconfig's context; by default its current context.
     pub context: Option<String>,
-    /// The kubeconfig, relative to the matrix file; the user's own where there is none.
+    /// The kubeconfig, relative to the matrix file; by default the user's own.
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Whether a cell's place stays after its end, to be looked into.
+/// When to keep a cell's cluster for debugging.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
-    /// It goes.
+    /// Never.
     #[default]
     Never,
-    /// It stays where something failed or broke.
+    /// If the cell failed.
     Failed,
-    /// It stays.
+    /// Always.
     Always,
 }
 
-/// Which provider the user asks for.
+/// The provider that the user requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProviderChoice {
-    /// kind where it can run, else local.
+    /// kind if it can run, otherwise local.
     #[default]
     Auto,
     /// Real clusters in Docker.
     Kind,
     /// Plain processes.
     Local,
-    /// A cluster that is there already.
+    /// An existing cluster.
     Existing,
 }
 
 impl ProviderChoice {
-    /// Every choice.
+    /// All choices.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Kind, Self::Local, Self::Existing];
 
-    /// Its name, in files, options and records.
+    /// The name in files, options and records.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -185,7 +186,7 @@ impl ProviderChoice {
 /// How many cells run at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Jobs {
-    /// As many as the machine takes.
+    /// As many as the machine can run.
     #[default]
     Auto,
     /// This many, at most [`Jobs::MOST`].
@@ -193,27 +194,27 @@ pub enum Jobs {
 }
 
 impl Jobs {
-    /// The most cells that may be asked to run at once.
+    /// The most cells that may be requested to run at once.
     pub const MOST: usize = 10_000;
 
-    /// `number` cells at once; `None` outside 1 to [`Jobs::MOST`].
+    /// `number` cells at once; `None` if it isn't between 1 and [`Jobs::MOST`].
     pub fn exactly(number: usize) -> Option<Self> {
         let number = NonZeroUsize::new(number)?;
         (number.get() <= Self::MOST).then_some(Self::Exactly(number))
     }
 }
 
-/// The start of every cluster name: `[a-z][a-z0-9-]*`, at most [`Prefix::MAX`] characters, no `-` at its end.
+/// The prefix of cluster names: `[a-z][a-z0-9-]*`, at most [`Prefix::MAX`] characters, without a trailing `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix(String);
 
-/// A text that cannot start a cluster's name.
+/// A text can't be the prefix of cluster names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a prefix is `[a-z][a-z0-9-]*`, at most {max} characters, and does not end in `-`", max = Prefix::MAX)]
 pub struct PrefixError;
 
 impl Prefix {
-    /// Leaves room for slug and run in a cluster name of at most 40 characters.
+    /// Leaves room for the rest of a cluster name of at most 40 characters.
     pub const MAX: usize = 16;
 
     /// Checks `text` against the grammar.
@@ -241,28 +242,28 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// `[run]`, defaults filled in.
+/// `[run]` with defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunSettings {
-    /// Where cells run.
+    /// The provider.
     pub provider: ProviderChoice,
-    /// How many at once.
+    /// How many cells run at once.
     pub jobs: Jobs,
-    /// Forwarded ports.
+    /// The range of forwarded ports.
     pub ports: PortRange,
-    /// Start of cluster names.
+    /// The prefix of cluster names.
     pub prefix: Prefix,
-    /// Whether kind's file carries the settings that make a throw-away cluster usable sooner.
+    /// Whether to use the settings that make a throw-away kind cluster usable sooner.
     pub tuned: bool,
-    /// When a cell is retried.
+    /// When to retry a cell.
     pub retry: RetrySettings,
-    /// Whether the place of a cell stays after its end.
+    /// When to keep a cell's cluster.
     pub keep: Keep,
-    /// Whether cells that differ only in config get the same kind cluster, one after another.
+    /// Whether cells that differ only in config share a kind cluster, one after another.
     pub reuse: bool,
-    /// Texts that no output may show.
+    /// Texts that are masked in every output.
     pub secrets: Vec<String>,
-    /// The same, in variables of the runner's environment.
+    /// The same, from variables of the runner's environment.
     pub secrets_from_env: Vec<FromEnv<()>>,
 }
 

@@ -1,6 +1,7 @@
-//! Splits a selection over machines that don't talk to each other: every cell in exactly one shard, by its time where that is known.
+//! Splits a selection between machines that don't communicate: every cell is in exactly one shard, by duration if it is
+//! known.
 //!
-//! Pure, so that all machines come to the same: what one of them alone has measured must not count.
+//! Pure, so that all machines get the same result: nothing that only one of them has measured may matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Cell, CellId};
 
-/// The most shards that a selection may be split into.
+/// The most shards of a selection.
 pub const MOST_SHARDS: u32 = 10_000;
 
 /// One of several shards: `2/5`.
@@ -21,35 +22,35 @@ pub struct Shard {
     count: NonZeroU32,
 }
 
-/// A text that is no shard.
+/// A text isn't a valid shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
-    /// It has another form.
+    /// It has another format.
     #[error("a shard is `<which>/<of how many>`, such as `2/5`")]
     Form,
-    /// More than anyone has machines for.
+    /// There are too many shards.
     #[error("a selection is split into 1 to {MOST_SHARDS} shards")]
     TooMany,
-    /// The first shard is 1, and the last is the number of shards.
+    /// The index isn't between 1 and the number of shards.
     #[error("there are the shards 1/{count} to {count}/{count}")]
     Range {
-        /// How many there are.
+        /// The number of shards.
         count: NonZeroU32,
     },
 }
 
 impl Shard {
-    /// Which it is, from 1.
+    /// The number of the shard, starting at 1.
     pub const fn index(self) -> u32 {
         self.index.get()
     }
 
-    /// How many there are.
+    /// The number of shards.
     pub const fn count(self) -> u32 {
         self.count.get()
     }
 
-    /// The cells of this shard, in their order. The longest go first, each to the shard that has the least to do.
+    /// The cells of this shard, in order. The longest cells are assigned first, each to the shard with the least work.
     pub fn select(self, cells: Vec<Cell>, estimates: &Estimates) -> Vec<Cell> {
         let mut todo = vec![0_u64; self.count.get() as usize];
         let mut own = BTreeSet::new();
@@ -89,23 +90,24 @@ impl FromStr for Shard {
     }
 }
 
-/// How long cells took, in milliseconds, by their id: what a run writes as `timings.json`.
+/// How long cells took in milliseconds, by id: the content of `timings.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timings(BTreeMap<String, u64>);
 
 impl Timings {
-    /// Reads a JSON object of numbers.
+    /// Parses a JSON object of numbers.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text).map(Self)
     }
 }
 
-/// How long every cell of a selection is thought to take, the longest first, then by id.
+/// The estimated duration of every cell in a selection, sorted by duration, then by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Estimates(Vec<(CellId, u64)>);
 
 impl Estimates {
-    /// By `timings` where they know a cell; else by its nodes, in the measure of the cells that are known.
+    /// Uses `timings` for the cells that they contain. Others are estimated by their number of nodes, relative to the
+    /// known ones.
     pub fn new(cells: &[Cell], timings: &Timings) -> Self {
         let known = |cell: &Cell| timings.0.get(cell.id.as_str()).copied();
         let measured = cells
@@ -118,7 +120,8 @@ impl Estimates {
         let estimate = |cell: &Cell| {
             let by_weight = u128::from(weight(cell)) * unit;
             let known = known(cell);
-            // Nothing takes no time: with fewer cells than shards, each cell has a shard of its own, and the last ones are empty.
+            // The shortest estimate isn't zero: if there are fewer cells than shards, each cell gets its own shard, and
+            // the last shards are empty.
             known
                 .unwrap_or_else(|| u64::try_from(by_weight).unwrap_or(u64::MAX))
                 .max(1)
@@ -133,7 +136,7 @@ impl Estimates {
         Self(estimates)
     }
 
-    /// A hash over all of it: shards that belong together have the same.
+    /// A hash of all estimates, which is the same for all shards of one selection.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for (id, estimate) in &self.0 {
@@ -143,12 +146,12 @@ impl Estimates {
     }
 }
 
-/// A worker is about half the work of a control plane.
+/// A worker needs about half as much as a control plane.
 fn weight(cell: &Cell) -> u64 {
     cell.nodes.get() as u64 + 1
 }
 
-/// The first half of a hash, as text: enough to tell inputs apart that nobody made to collide.
+/// The first half of a hash as text: enough to distinguish inputs that aren't made to collide.
 pub fn short_hash(hash: Sha256) -> String {
     let mut text = String::new();
     for byte in &hash.finalize()[..16] {
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_shards_has_an_end() {
+    fn the_number_of_shards_is_limited() {
         let last = format!("{MOST_SHARDS}/{MOST_SHARDS}");
         assert_eq!(last.parse::<Shard>().unwrap().count(), MOST_SHARDS);
         let more = format!("1/{}", MOST_SHARDS + 1);
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_shard_says_what_is_one() {
+    fn an_invalid_shard_is_rejected_with_an_example() {
         assert_eq!("2/5".parse::<Shard>().unwrap().to_string(), "2/5");
         for text in ["", "2", "2/0", "a/5", "2/", "-1/5", "2/5/1", "1.5/2"] {
             assert_eq!(text.parse::<Shard>(), Err(ShardError::Form), "{text}");
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_cells_are_measured_by_the_known_ones() {
+    fn unknown_cells_are_estimated_from_known_ones() {
         let cells = cells(&[30], &[1, 3]);
         let timings = Timings::parse("{\"k8s-1.30-n1-fast\": 500, \"gone\": 7}").unwrap();
         let estimates = Estimates::new(&cells, &timings);

@@ -1,4 +1,4 @@
-//! What a value of an axis changes, and what the values of a cell change together.
+//! What a value of an axis changes, and what all values of a cell change together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,49 +10,49 @@ use serde_json::{Map, Value};
 use super::environment::Place;
 use super::{Counter, FromEnv, Manifests};
 
-/// What the table of a value sets, be it of the axis `config` or of a further one; and what several of them come to. `default`
-/// without a table sets nothing.
+/// What the table of a value sets, on `config` or on a further axis, or several tables merged. `default` without a
+/// table sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
-    /// Merged over the agent's base configuration, key by key.
+    /// Merged over the base of the agent's configuration, key by key.
     pub agent: Map<String, Value>,
     /// What the counters must reach, per node.
     pub expect: Expectations,
-    /// The agent container's additional environment.
+    /// Additional environment variables for the agent's container.
     pub env: BTreeMap<String, String>,
-    /// What of `agent` and `env` comes from the runner's environment, until [`super::resolve`] puts it there.
+    /// The parts of `agent` and `env` that come from the runner's environment, until [`super::resolve`] inserts them.
     pub from_env: Vec<FromEnv<Place>>,
-    /// What goes into kind's own configuration file; wins over everything that is put there by default.
+    /// Parts of kind's configuration file, which take precedence over everything else in it.
     pub kind: Map<String, Value>,
-    /// The agent, in place of `[images.agent]`.
+    /// The agent that replaces `[images.agent]`.
     pub program: Option<AgentProgram>,
-    /// The manifests, in place of those of `[deploy]`.
+    /// The manifests that replace those of `[deploy]`.
     pub manifests: Option<Manifests>,
 }
 
 /// The agent that a value names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentProgram {
-    /// The table that names it, as the file writes it.
+    /// The table that names it, as written in the file.
     pub table: String,
-    /// The image that runs in a cluster; none if the agent is only for the local provider.
+    /// The image for clusters; `None` if the agent is only for the local provider.
     pub image: Option<String>,
-    /// What the local provider starts, relative to the matrix file; none if the agent is only for clusters.
+    /// The program for the local provider, relative to the matrix file; `None` if the agent is only for clusters.
     pub binary: Option<PathBuf>,
 }
 
 /// What one value of a cell sets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// Its table, as the file writes it: `[config.fast]`, `[agent."1.4"]`.
+    /// The table, as written in the file: `[config.fast]`, `[agent."1.4"]`.
     pub table: String,
     /// What the table sets.
     pub variant: Arc<Variant>,
 }
 
 impl Variant {
-    /// All of `layers`, each merged over those before it: tables key by key, counters and variables one by one, and everything else,
-    /// arrays too, as a whole.
+    /// All `layers` merged in order: tables key by key, counters and variables one by one, and everything else,
+    /// including arrays, as a whole.
     pub fn merged(layers: &[Layer]) -> Arc<Self> {
         match layers {
             [] => Arc::default(),
@@ -79,7 +79,7 @@ impl Variant {
         self.manifests = over.manifests.clone().or_else(|| self.manifests.take());
     }
 
-    /// Whether it says what is at that place.
+    /// Whether it sets the value at this place.
     fn sets(&self, place: &Place) -> bool {
         match place {
             Place::Env(name) => self.sets_variable(name),
@@ -88,18 +88,18 @@ impl Variant {
                 for key in pointer.split('/').skip(1) {
                     match at.get(&key.replace("~1", "/").replace("~0", "~")) {
                         Some(Value::Object(table)) => at = table,
-                        // Whatever was below it before is gone.
+                        // Everything below the old value is gone.
                         Some(_) => return true,
                         None => return false,
                     }
                 }
-                // A table takes the place of the value.
+                // A table replaces the value.
                 true
             }
         }
     }
 
-    /// Whether it sets the variable of the agent's container, from the runner's environment or not.
+    /// Whether it sets this variable of the agent's container, from the runner's environment or not.
     pub fn sets_variable(&self, name: &str) -> bool {
         let mut references = self.from_env.iter().map(FromEnv::place);
         self.env.contains_key(name)

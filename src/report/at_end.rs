@@ -1,4 +1,4 @@
-//! Sinks that do their work when the run has ended: the report files, and the closing tables.
+//! Sinks that work at the end of the run: the report files and the closing tables.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use crate::record::{RunModel, Sink};
 
 type Work = Box<dyn FnMut(&RunModel) -> io::Result<()> + Send>;
 
-/// Waits for the end of the run, then works on what it came to.
+/// Waits for the end of the run, and then handles its model.
 pub struct AtEnd {
     name: &'static str,
     work: Work,
 }
 
 impl AtEnd {
-    /// Writes the report files into `folder`, and their copies.
+    /// Writes the report files to `folder`, and their copies.
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
         let work = move |run: &RunModel| match told_together(&write_all(&folder, &copies, run)) {
             None => Ok(()),
@@ -25,7 +25,8 @@ impl AtEnd {
         Self::new("the reports", Box::new(work))
     }
 
-    /// Writes the summary tables to `out`, which is `width` columns wide if it is a terminal, and where everything else lies.
+    /// Writes the summary tables to `out`, which is `width` columns wide if it is a terminal, and the locations of the
+    /// other reports.
     pub fn tables(
         mut out: impl Write + Send + 'static,
         width: Option<usize>,
@@ -45,7 +46,7 @@ impl AtEnd {
     }
 }
 
-/// What could not be written, as one error. A disk without space keeps its kind: it is told of once, whatever else it costs.
+/// All errors as one. A full disk keeps its error kind, so that it is reported once, however many files it affects.
 fn told_together(failures: &[WriteError]) -> Option<io::Error> {
     let kind = failures.iter().map(|failure| failure.source.kind());
     let kind = kind.reduce(|one, other| {

@@ -9,14 +9,14 @@ use std::fmt;
 use crate::event::CellVerdict;
 use crate::record::model::{CellModel, RunModel};
 
-/// The value, and the counts that show it.
+/// The value, and its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Attribution {
-    /// The value as people read it: `agent-1.4`.
+    /// The value as in cell ids: `agent-1.4`.
     value: String,
-    /// How many cells have it, all of which failed.
+    /// How many cells have the value, all of which failed.
     failed: usize,
-    /// How many don't have it, none of which failed.
+    /// How many cells don't have it, none of which failed.
     others: usize,
 }
 
@@ -35,14 +35,14 @@ impl fmt::Display for Attribution {
     }
 }
 
-/// The value that explains the failures of `run`, if there is one.
+/// The value that explains the failures of `run`, if any.
 pub(super) fn attribution(run: &RunModel) -> Option<Attribution> {
     let cells = run.cells.iter();
     let judged = cells.filter_map(|cell| Some((has_failed(cell)?, values(cell))));
     explanation(&judged.collect::<Vec<_>>())
 }
 
-/// None without a result.
+/// Whether the cell failed; `None` if it has no result.
 fn has_failed(cell: &CellModel) -> Option<bool> {
     match cell.verdict {
         CellVerdict::Failed | CellVerdict::Broken => Some(true),
@@ -66,7 +66,8 @@ fn values(cell: &CellModel) -> Vec<String> {
     .collect()
 }
 
-/// The first value that all failed cells have and no other cell has. Each cell is whether it failed, and its value on each axis.
+/// The first value that all failed cells and no other cells have. Each cell consists of whether it failed and its value
+/// on each axis.
 fn explanation(cells: &[(bool, Vec<String>)]) -> Option<Attribution> {
     let (failed, others): (Vec<_>, Vec<_>) = cells.iter().partition(|(failed, _)| *failed);
     let (first, rest) = failed.split_first()?;
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_all_failed_cells_have_and_no_other_explains_them() {
+    fn a_value_that_exactly_the_failed_cells_have_explains_them() {
         let mut cells = Vec::new();
         for version in ["k8s-1.34", "k8s-1.35", "k8s-1.36"] {
             for agent in ["agent-1.2", "agent-1.3", "agent-1.4", "agent-1.5"] {
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_failure_and_a_run_without_a_green_cell_are_not_explained() {
+    fn a_single_failure_and_a_run_without_a_passed_cell_are_not_explained() {
         let one = [cell(true, &["k8s-1.34"]), cell(false, &["k8s-1.35"])];
         assert_eq!(explanation(&one), None);
         let all = [cell(true, &["k8s-1.34"]), cell(true, &["k8s-1.34"])];

@@ -1,4 +1,4 @@
-//! The live console as plain lines, for CI, files and terminals that can't redraw. Writes to what it is given.
+//! The live console as plain lines, for CI, files and terminals that can't redraw.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use super::progress::Progress;
 use crate::event::Record;
 use crate::record::Sink;
 
-/// The live sink for standard error: redrawn lines where a person watches, else plain ones.
+/// The live sink for standard error: redrawn lines if a person watches, otherwise plain ones.
 pub fn live(surroundings: Surroundings, color: bool, detail: Detail) -> Box<dyn Sink> {
     if surroundings.is_watched {
         Box::new(Progress::new(ProgressDrawTarget::stderr(), color, detail))
@@ -20,7 +20,7 @@ pub fn live(surroundings: Surroundings, color: bool, detail: Detail) -> Box<dyn 
     }
 }
 
-/// Writes one line for everything that is worth one.
+/// Writes one line for every noteworthy event.
 #[derive(Debug)]
 pub struct Console<W> {
     out: W,
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_an_error_and_no_panic() {
+    fn a_full_disk_is_an_error_and_not_a_panic() {
         let mut console = Console::new(io::Cursor::new([0; 10]), false, Detail::Cells);
         let error = console.on(&fixture::mixed()[0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WriteZero);

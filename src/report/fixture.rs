@@ -1,5 +1,5 @@
-//! One run for the tests of all reports: a table "cell → how it goes", from which both its records and what every
-//! report must say of it are derived.
+//! A run for the tests of all reports: a table from cells to stories, from which both the events and the expected
+//! reports are derived.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,18 +11,18 @@ use crate::event::{
 };
 use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
 
-/// How a cell of the fixture goes.
+/// The story of a cell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Story {
     Passes,
     Fails(Phase, Symptom),
-    /// Fails so at the first attempt, and passes at the second.
+    /// Fails like this at the first attempt, and passes at the second.
     PassesAfter(Phase, Symptom),
     IsCutOffIn(Phase),
     IsSkipped,
 }
 
-/// A cell of the fixture: version, nodes, config, whether it may fail, and how it goes.
+/// A cell: version, nodes, config, whether it may fail, and its story.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan(
     pub(crate) &'static str,
@@ -32,7 +32,7 @@ pub(crate) struct Plan(
     pub(crate) Story,
 );
 
-/// One cell of every kind.
+/// One cell for each kind of story.
 pub(crate) const MIXED: [Plan; 9] = [
     Plan("1.30", 1, "default", false, Story::Passes),
     Plan("1.30", 3, "fast", false, Story::Passes),
@@ -81,12 +81,12 @@ pub(crate) const MIXED: [Plan; 9] = [
     ),
 ];
 
-/// How long the second attempt waits for its turn.
+/// The delay before the second attempt.
 const WAIT_MS: u64 = 1000;
 
-/// What a log may bring: colour, NUL, the end of a CDATA section, and markup of other reports.
+/// What a log may contain: colors, NUL, the end of a CDATA section, and markup of other reports.
 pub(crate) const NASTY_LINE: &str = "\u{1B}[31mERROR\u{1B}[0m audit\0 spool ]]> <b>|`full`";
-/// The same, as every report must show it.
+/// The same, as every report has to show it.
 pub(crate) const CLEAN_LINE: &str = "ERROR audit\u{FFFD} spool ]]> <b>|`full`";
 
 impl Plan {
@@ -106,7 +106,7 @@ impl Plan {
         }
     }
 
-    /// What every table must say of `phase`.
+    /// The expected mark for `phase` in every table.
     pub(crate) fn mark(&self, phase: Phase) -> Mark {
         match self.4 {
             Story::Passes | Story::PassesAfter(..) => Mark::Passed,
@@ -182,7 +182,7 @@ impl Plan {
         }
     }
 
-    /// Cells of many nodes are more than the machine carries.
+    /// Cells with many nodes overload the machine.
     fn load(&self) -> MachineLoad {
         let nodes = u64::from(self.1);
         MachineLoad {
@@ -222,7 +222,7 @@ impl Plan {
     }
 }
 
-/// Makes records, stamped by a clock that only it moves.
+/// Creates events, with a clock that only it advances.
 pub(crate) struct Script {
     records: Vec<Record>,
     elapsed_ms: u64,
@@ -415,7 +415,7 @@ fn facts(plan: &Plan, cluster: Execution) -> CellFacts {
     }
 }
 
-/// The records of a run of `plans`, up to but without its end.
+/// The events of a run of `plans` without the last one.
 fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> Script {
     let mut script = Script {
         records: Vec::new(),
@@ -453,12 +453,12 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
     script
 }
 
-/// The mixed run; its last record is missing, because one of its cells was killed with it.
+/// The mixed run without its last event, because it was killed during one of its cells.
 pub(crate) fn mixed() -> Vec<Record> {
     killed(&MIXED)
 }
 
-/// A run of `plans` on kind, without its last record.
+/// A run of `plans` on kind without its last event.
 pub(crate) fn killed(plans: &[Plan]) -> Vec<Record> {
     let mut script = script(plans, "kind", |_| Execution::Run);
     script.say(Event::Notice {
@@ -468,7 +468,7 @@ pub(crate) fn killed(plans: &[Plan]) -> Vec<Record> {
     script.records
 }
 
-/// A run whose one cell failed, with `line` in its sentence and in its log.
+/// A run with one failed cell, whose message and log contain `line`.
 pub(crate) fn with_log_line(line: &str) -> Vec<Record> {
     let story = Story::Fails(Phase::Readiness, Symptom::AgentCrashed);
     let mut records = killed(&[Plan("1.36", 1, "fast", false, story)]);
@@ -484,10 +484,10 @@ pub(crate) fn with_log_line(line: &str) -> Vec<Record> {
     records
 }
 
-/// Where the log of [`with_log_line`] is.
+/// The log file of [`with_log_line`].
 pub(crate) const LOG_FILE: &str = "cells/k8s-1.36-n1-fast/plexd-on-x.log";
 
-/// A run of `plans` on the local provider, to its end.
+/// A complete run of `plans` on the local provider.
 pub(crate) fn green_local(plans: &[Plan]) -> Vec<Record> {
     let mut script = script(plans, "local", |phase| match phase {
         Phase::Cluster | Phase::Images => Execution::Simulated,
@@ -508,7 +508,7 @@ pub(crate) fn green_local(plans: &[Plan]) -> Vec<Record> {
     script.records
 }
 
-/// A run that failed before any cell could begin.
+/// A run that failed before any cell could start.
 pub(crate) fn broken_before_its_cells() -> Vec<Record> {
     let mut script = script(&[], "kind", |_| Execution::Run);
     script.say(Event::RunFailed {

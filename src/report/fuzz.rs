@@ -1,4 +1,4 @@
-//! Any record: whatever numbers and texts a record holds, in whatever order, it is refused or becomes reports.
+//! Arbitrary records: whatever numbers and texts a record contains, in any order, it is rejected or can be reported.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use super::write::Report;
 use crate::event::Record;
 use crate::record::{RunModel, verdict_of};
 
-/// Values that break careless arithmetic and careless formatting.
+/// Values that break careless arithmetic and formatting.
 fn extremes() -> impl Strategy<Value = Value> {
     select(vec![
         json!(0),
@@ -30,7 +30,7 @@ fn extremes() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// All places in `value` that hold a number, a text or a list.
+/// All places in `value` with a number, a text or a list.
 fn places<'v>(value: &'v mut Value, found: &mut Vec<&'v mut Value>) {
     if !value.is_object() && value.as_array().is_none_or(Vec::is_empty) {
         found.push(value);

@@ -1,4 +1,4 @@
-//! What the console says of an event, as a line. Prints nothing; `console` and `progress` share it.
+//! Lines for events, shared by `console` and `progress`. Prints nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +14,17 @@ use crate::event::{
 use crate::matrix::CellId;
 use crate::record::xml_text::clean;
 
-/// How much the console says.
+/// The level of detail on the console.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
     /// Cells, and phases that fail.
     #[default]
     Cells,
-    /// Every phase, and where diagnostics lie.
+    /// Every phase, and the files of diagnostics.
     Phases,
 }
 
-/// Turns records into lines, one after the other.
+/// Converts events to lines, one after another.
 #[derive(Debug)]
 pub(super) struct Lines {
     paint: Paint,
@@ -37,7 +37,7 @@ pub(super) struct Lines {
     kept: Vec<(CellId, Vec<String>)>,
 }
 
-/// The time of a run, without that between its sessions.
+/// The time of a run, without the time between its sessions.
 #[derive(Debug)]
 struct Clock {
     before_ms: u64,
@@ -77,7 +77,7 @@ impl Lines {
         }
     }
 
-    /// How wide the column of ids is.
+    /// The width of the column of ids.
     pub(super) const fn id_width(&self) -> usize {
         self.id_width
     }
@@ -87,7 +87,7 @@ impl Lines {
         format!("{}/{} cells", self.finished.len(), self.cells)
     }
 
-    /// What to say of `record`, without the last line's end; none where there is nothing to say.
+    /// The line for `record`, without the line ending; `None` if there is nothing to show.
     pub(super) fn of(&mut self, record: &Record) -> Option<String> {
         if matches!(record.event, Event::RunResumed { .. }) {
             self.clock.go_on(record.at);
@@ -146,7 +146,7 @@ impl Lines {
                 Some(self.paint.tone(Tone::Warning, &text))
             }
             Event::RunFailed { failure } => Some(self.failure("the run", failure)),
-            // What a person waits for, and the tables that come at the end, say these.
+            // These are shown by other means: in the progress lines, and in the tables at the end.
             Event::CellFacts { .. }
             | Event::PhaseStarted { .. }
             | Event::PhaseProgress { .. }
@@ -160,7 +160,7 @@ impl Lines {
         }
     }
 
-    /// What stays, said last, where it is not overlooked.
+    /// The kept clusters, shown last so that they aren't overlooked.
     fn kept(&self) -> Option<String> {
         let place = |(cell, commands): &(CellId, Vec<String>)| {
             let commands = commands.iter();
@@ -184,7 +184,7 @@ impl Lines {
         self.paint.strong(&one_line(&line))
     }
 
-    /// Cells that the end of the session before cut off are still to be run.
+    /// Cells that were cut off by the end of the previous session still have to run.
     fn resumed(&mut self, facts: &SessionFacts) -> String {
         self.finished.retain(|_, verdict| verdict.is_settled());
         let (cells, jobs, host) = (self.progress(), facts.jobs, &facts.host.name);
@@ -227,7 +227,7 @@ impl Lines {
         }
     }
 
-    /// An attempt that is followed by another. What failed in it has a line of its own.
+    /// An attempt that is followed by a retry. Its failure has a line of its own.
     fn retry(
         &self,
         cell: &CellId,
@@ -289,7 +289,7 @@ impl Lines {
     }
 }
 
-/// As in the tables.
+/// The same word as in the tables.
 fn failure_word(failure: &Failure) -> (Tone, String) {
     let mark = match failure.class() {
         FailureClass::Product => Mark::Failed,
@@ -298,7 +298,7 @@ fn failure_word(failure: &Failure) -> (Tone, String) {
     (mark.tone(), mark.narrow(0))
 }
 
-/// Foreign text, clean and on one line.
+/// Foreign text, cleaned and on one line.
 pub(super) fn one_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

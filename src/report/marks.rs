@@ -1,13 +1,13 @@
-//! The short forms that all tables share: a phase in four characters, a counter in five, and how alarming each is.
+//! The short forms in all tables: a phase in four characters, a counter in five, and a tone for each.
 //!
-//! Every mark can be told from every other without colour.
+//! All marks can be distinguished without color.
 
 use super::text;
 use crate::event::{CellVerdict, Execution, FailureClass, RunVerdict};
 use crate::matrix::{Counter, Phase};
 use crate::record::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
 
-/// How alarming a mark is: what a report may turn into a colour.
+/// The tone of a mark, which a report may show as a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Good,
@@ -17,7 +17,7 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
-    /// The class in HTML.
+    /// The CSS class in HTML.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -28,7 +28,7 @@ impl Tone {
     }
 }
 
-/// How a phase ended, as far as a table cell tells it.
+/// The result of a phase, as shown in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
     Passed,
@@ -64,7 +64,7 @@ impl Mark {
         }
     }
 
-    /// At most four characters; for a passed phase the time that it took.
+    /// At most four characters; for a passed phase, its duration.
     pub(crate) fn narrow(self, duration_ms: u64) -> String {
         match self {
             Self::Passed => text::narrow_duration(duration_ms),
@@ -76,7 +76,7 @@ impl Mark {
         }
     }
 
-    /// One character, for a terminal that has no room.
+    /// One character, for a narrow terminal.
     pub(crate) const fn letter(self) -> char {
         match self {
             Self::Passed => '.',
@@ -88,7 +88,7 @@ impl Mark {
         }
     }
 
-    /// What a legend says of it.
+    /// The description in a legend.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -110,7 +110,7 @@ impl Mark {
     }
 }
 
-/// A cell's verdict, in capitals where it needs a look, with a star where it does not count.
+/// A cell's verdict: in capitals if it needs attention, with a star if it doesn't count.
 pub(crate) fn verdict(cell: &CellModel) -> String {
     let word = cell.verdict.name();
     match (cell.is_red(), cell.summary.allow_failure) {
@@ -146,7 +146,7 @@ pub(crate) const fn run_tone(run: &RunModel) -> Tone {
     }
 }
 
-/// A phase as the head of a narrow column.
+/// The head of a phase's narrow column.
 pub(crate) const fn phase_head(phase: Phase) -> &'static str {
     match phase {
         Phase::Preflight => "pre",
@@ -163,7 +163,7 @@ pub(crate) const fn phase_head(phase: Phase) -> &'static str {
     }
 }
 
-/// A counter as the head of a narrow column.
+/// The head of a counter's narrow column.
 pub(crate) fn counter_head(name: &str) -> &str {
     let Some(counter) = Counter::from_name(name) else {
         return name.trim_end_matches("_count");
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_differ_without_colour() {
+    fn marks_differ_without_color() {
         let words: BTreeSet<_> = Mark::ALL.iter().map(|mark| mark.narrow(1200)).collect();
         let letters: BTreeSet<_> = Mark::ALL.iter().map(|mark| mark.letter()).collect();
         assert_eq!((words.len(), letters.len()), (6, 6));

@@ -1,7 +1,8 @@
-//! Sinks of events: what people and machines get to read of a run.
+//! Sinks of events: everything that people and machines read about a run.
 //!
-//! Every report is a function of the recorded events alone. Nothing here touches a cluster, and a sink that fails
-//! (disk full) returns an error that changes no verdict. Only `console` and `progress` write to a terminal.
+//! Every report is a function of the recorded events. Nothing in this room touches a cluster, and a sink that fails,
+//! for example because the disk is full, returns an error that doesn't change the verdict. Only `console` and
+//! `progress` write to a terminal.
 
 mod at_end;
 mod attribution;

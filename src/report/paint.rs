@@ -1,10 +1,10 @@
-//! Colour on a terminal, or none.
+//! Colors on a terminal.
 
 use anstyle::{AnsiColor, Style};
 
 use super::marks::Tone;
 
-/// Whether there is colour.
+/// Whether to use colors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint {
     color: bool,
@@ -15,7 +15,7 @@ impl Paint {
         Self { color }
     }
 
-    /// Whether there is any.
+    /// Whether colors are used.
     pub(super) const fn is_on(self) -> bool {
         self.color
     }

@@ -1,5 +1,4 @@
-//! The live console on a terminal: one redrawn line a running cell, what has ended printed above. Draws on the target
-//! that it is given.
+//! The live console on a terminal: one redrawn line per running cell, with the results of finished ones printed above.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +11,7 @@ use crate::event::{Event, Record};
 use crate::matrix::CellId;
 use crate::record::Sink;
 
-/// How often the elapsed times move.
+/// How often the elapsed times are updated.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Draws the running cells.
@@ -25,7 +24,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A console that draws on `target`.
+    /// A console that draws to `target`.
     pub fn new(target: ProgressDrawTarget, color: bool, detail: Detail) -> Self {
         Self {
             screen: MultiProgress::with_draw_target(target),
@@ -97,13 +96,13 @@ impl Sink for Progress {
         match &record.event {
             Event::RunStarted { .. } => self.start_run(),
             Event::RunResumed { .. } => {
-                // In a replay, what the session before drew is still there.
+                // In a replay, the lines of the previous session are still on the screen.
                 ended = self.finish_run();
                 self.start_run();
             }
             Event::CellStarted { cell, .. } => {
                 self.start_cell(cell);
-                // The line that is drawn says so already.
+                // The drawn line shows this already.
                 says_its_line = false;
             }
             Event::PhaseStarted {
@@ -142,7 +141,7 @@ impl Sink for Progress {
     }
 }
 
-/// A line that is still nobody's. It must not tick before it is on the screen: it would draw past it.
+/// A line without a cell. It must not tick before it is on the screen, or it would be drawn twice.
 fn bar(template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(template).expect("the templates in this file are well-formed");
@@ -158,7 +157,7 @@ mod tests {
     use super::*;
     use crate::report::fixture;
 
-    /// A terminal that keeps what is written to it, and forgets where.
+    /// A terminal that records everything written to it.
     #[derive(Clone, Debug, Default)]
     struct Paper(Arc<Mutex<String>>);
 
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_is_printed_and_what_runs_is_drawn() {
+    fn finished_cells_are_printed_and_running_cells_are_drawn() {
         let paper = Paper::default();
         let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
         let mut progress = Progress::new(target, false, Detail::Cells);

@@ -1,6 +1,6 @@
-//! What the console may do: whether a person watches, in colour, and how wide.
+//! The capabilities of the console: whether a person watches, colors, and width.
 //!
-//! The only thing outside of the records that any report depends on, and only the console does.
+//! Only the console depends on this; all other reports depend only on events.
 
 use std::env;
 use std::io::IsTerminal;
@@ -9,28 +9,28 @@ use std::os::fd::AsFd;
 /// `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// Where a person watches and does not mind.
+    /// If a person watches and `NO_COLOR` isn't set.
     #[default]
     Auto,
-    /// Even into a file.
+    /// Always, even in a file.
     Always,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// What is known of a stream and of who reads it.
+/// What is known of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surroundings {
-    /// A person watches a terminal whose lines can be redrawn.
+    /// Whether it is a terminal with redrawable lines that a person watches.
     pub is_watched: bool,
-    /// `NO_COLOR` is set.
+    /// Whether `NO_COLOR` is set.
     pub no_color: bool,
-    /// Its columns; none if it is no terminal, or does not tell.
+    /// The number of columns; `None` if it isn't a terminal or doesn't report it.
     pub width: Option<usize>,
 }
 
 impl Surroundings {
-    /// Looks at `stream` and at the environment.
+    /// Inspects `stream` and the environment.
     pub fn of(stream: &(impl AsFd + IsTerminal)) -> Self {
         let environment = |name| env::var_os(name).and_then(|value| value.into_string().ok());
         let term = environment("TERM");
@@ -42,7 +42,7 @@ impl Surroundings {
         }
     }
 
-    /// Whether to write in colour.
+    /// Whether to use colors.
     pub const fn color(self, choice: ColorChoice) -> bool {
         match choice {
             ColorChoice::Auto => self.is_watched && !self.no_color,
@@ -52,7 +52,7 @@ impl Surroundings {
     }
 }
 
-/// A dumb terminal can't move its cursor, and a CI server keeps what it is shown as lines.
+/// A dumb terminal can't move its cursor, and a CI server stores the output as lines.
 fn is_watched(term: Option<&str>, ci: Option<&str>) -> bool {
     term != Some("dumb") && matches!(ci, None | Some("" | "false" | "0"))
 }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_is_for_those_who_watch_and_do_not_mind() {
+    fn colors_are_used_on_a_watched_terminal_without_no_color() {
         for (is_watched, no_color, auto) in [
             (true, false, true),
             (true, true, false),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_terminal_is_not_watched_and_has_no_width() {
+    fn a_stream_that_is_not_a_terminal_is_not_watched_and_has_no_width() {
         let file = tempfile::tempfile().unwrap();
         let surroundings = Surroundings::of(&file);
         assert!(!surroundings.is_watched);

@@ -1,4 +1,4 @@
-//! How times, nodes, evidence and verdicts read in every report. Pure text, no colour.
+//! The text of durations, nodes, evidence and verdicts in every report. Pure, without colors.
 
 use std::fmt::{self, Write};
 
@@ -14,7 +14,7 @@ pub(super) fn push(out: &mut String, text: fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a text takes every write");
 }
 
-/// A time for a sentence: `0.4s`, `12.3s`, `2m 03s`, `1h 02m`.
+/// A duration in a sentence: `0.4s`, `12.3s`, `2m 03s`, `1h 02m`.
 pub(super) fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
@@ -24,7 +24,7 @@ pub(super) fn duration(milliseconds: u64) -> String {
     }
 }
 
-/// A time in at most four characters, for a narrow column: `0.4`, `12.3`, `142s`, `31m`, `12h`.
+/// A duration in at most four characters: `0.4`, `12.3`, `142s`, `31m`, `12h`.
 pub(super) fn narrow_duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
@@ -35,14 +35,14 @@ pub(super) fn narrow_duration(milliseconds: u64) -> String {
     }
 }
 
-/// The cell's values on the further axes, as filters compare with them.
+/// The cell's values on the further axes, in the form of filters.
 pub(super) fn axes(cell: &CellModel) -> Vec<String> {
     let axes = cell.summary.axes.iter();
     axes.map(|place| format!("{} = {}", place.axis, place.value))
         .collect()
 }
 
-/// How long a cell took; empty where it was not started.
+/// The duration of a cell; empty if it wasn't started.
 pub(super) fn cell_duration(cell: &CellModel) -> String {
     match cell.duration_ms {
         0 => String::new(),
@@ -55,7 +55,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A record may hold any number of bytes.
+/// A record may contain any number of bytes.
 const fn tenths_of_gib(bytes: u64) -> u64 {
     bytes / (1 << 20) * 10 / (1 << 10)
 }
@@ -73,15 +73,12 @@ pub(super) fn machine(host: &HostFacts) -> String {
     text
 }
 
-/// `load 9.40, something waited for a processor 71% of the time, 1.2 GiB of memory free, 2 cells at once`.
+/// `load 9.40, CPU pressure 71%, 1.2 GiB of memory free, 2 cells at once`.
 pub(super) fn load(load: &MachineLoad) -> String {
     let average = load.average_hundredths;
     let mut text = format!("load {}.{:02}", average / 100, average % 100);
     if let Some(percent) = load.cpu_pressure_percent {
-        push(
-            &mut text,
-            format_args!(", something waited for a processor {percent}% of the time"),
-        );
+        push(&mut text, format_args!(", CPU pressure {percent}%"));
     }
     let tenths = tenths_of_gib(load.memory_available_bytes);
     let cells = counted(load.cells, "cell");
@@ -96,7 +93,7 @@ pub(super) fn load(load: &MachineLoad) -> String {
     text
 }
 
-/// An attempt at a cell that was not the last: `attempt 1: failed in readiness (product: agent-not-ready), 12.3s`.
+/// An attempt before the last one: `attempt 1: failed in readiness (product: agent-not-ready), 12.3s`.
 pub(super) fn attempt(fault: &Fault<'_>) -> String {
     let (number, verdict) = (fault.cell.attempt, fault.cell.verdict);
     let (place, kind) = (fault.phase_place(), fault.kind());
@@ -104,7 +101,7 @@ pub(super) fn attempt(fault: &Fault<'_>) -> String {
     format!("attempt {number}: {verdict}{place} ({kind}), {took}")
 }
 
-/// How the repetitions of each cell ended: `k8s-1.36-n1-fast: 28 of 30 passed, 1 flaky, 1 failed`.
+/// The counted verdicts of each cell's repetitions: `k8s-1.36-n1-fast: 28 of 30 passed, 1 flaky, 1 failed`.
 pub(super) fn repetitions(run: &RunModel) -> Vec<String> {
     let line = |(id, tally): (&str, Tally)| {
         let (passed, all) = (tally.passed, tally.total());
@@ -119,7 +116,7 @@ pub(super) fn repetitions(run: &RunModel) -> Vec<String> {
     run.repeated().into_iter().map(line).collect()
 }
 
-/// Where a run comes from, where it is not simply one: the shard that it is, the run that it repeats, its sessions and its parts.
+/// The origin of a run, if it has one: its shard, the run that it repeats, its sessions and its parts.
 pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(facts) = &run.facts {
@@ -155,7 +152,7 @@ fn part(part: &PartFacts) -> String {
     format!("{} on {}: {shard}{cells}, {took}", part.run, part.host)
 }
 
-/// How the run ended, as a word or a few.
+/// The verdict on the run, in a few words.
 pub(super) fn run_verdict(run: &RunModel) -> &'static str {
     match run.verdict {
         Some(RunVerdict::Passed) => "passed",
@@ -178,7 +175,7 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
     }
 }
 
-/// `9 passed, 1 failed, 1 allowed to fail`: what there is none of is not named.
+/// `9 passed, 1 failed, 1 allowed to fail`; zero counts are left out.
 pub(super) fn tally(run: &RunModel) -> String {
     tally_words(run.tally())
 }
@@ -200,7 +197,7 @@ fn tally_words(tally: Tally) -> String {
     parts.join(", ")
 }
 
-/// The Kubernetes version that a cell's numbers speak for.
+/// The Kubernetes version that a cell's results apply to.
 pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
     if run.is_local() {
         return format!("{} (not exercised)", cell.summary.kubernetes);
@@ -215,7 +212,7 @@ pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
     }
 }
 
-/// What no cell of a local run can speak for.
+/// What a local run doesn't cover.
 pub(super) fn not_exercised(run: &RunModel) -> String {
     let mut versions: Vec<&str> = Vec::new();
     for cell in &run.cells {
@@ -230,12 +227,12 @@ pub(super) fn not_exercised(run: &RunModel) -> String {
     )
 }
 
-/// Behind the title of a table: where its numbers come from no cluster, it says so.
+/// The suffix of a table's title in a local run.
 pub(super) fn local_mark(run: &RunModel) -> &'static str {
     if run.is_local() { " (local)" } else { "" }
 }
 
-/// The head of the column of cells.
+/// The heading of the column of cells.
 pub(super) fn cell_column(run: &RunModel) -> &'static str {
     if run.is_local() {
         "cell (local)"
@@ -244,7 +241,7 @@ pub(super) fn cell_column(run: &RunModel) -> &'static str {
     }
 }
 
-/// An aligned table, header first; two spaces between columns, none at the ends of lines.
+/// An aligned table with a header; two spaces between columns, and none at the ends of lines.
 pub(crate) fn aligned(header: &[&str], rows: &[impl AsRef<[String]>]) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).force_no_tty();
@@ -256,7 +253,7 @@ pub(crate) fn aligned(header: &[&str], rows: &[impl AsRef<[String]>]) -> String 
     table.trim_fmt()
 }
 
-/// Evidence as an aligned table, what does not hold first.
+/// Evidence as an aligned table, with failed checks first.
 pub(super) fn evidence_table(cell: &CellModel, evidence: &[&Evidence]) -> String {
     let mut sorted = evidence.to_vec();
     sorted.sort_by_key(|one| one.holds);
@@ -274,7 +271,7 @@ fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5] {
     ]
 }
 
-/// What a row of evidence came to.
+/// The result of a check.
 pub(super) fn evidence_mark(evidence: &Evidence) -> &'static str {
     if !evidence.holds {
         "NOT MET"
@@ -285,7 +282,7 @@ pub(super) fn evidence_mark(evidence: &Evidence) -> &'static str {
     }
 }
 
-/// Whose log it is, and where all of it is.
+/// The source of a log, and the file with the whole log.
 pub(super) fn log_title(log: &LogExcerpt) -> String {
     match &log.file {
         Some(file) => format!("{} (full log: {file})", log.source),
@@ -293,7 +290,7 @@ pub(super) fn log_title(log: &LogExcerpt) -> String {
     }
 }
 
-/// A node's short name; `all` for what concerns the cell.
+/// A node's short name; `all` if the check concerns the whole cell.
 pub(super) fn node_name(cell: &CellModel, node: Option<&str>) -> String {
     node.map_or("all", |node| cell.short_node(node)).to_owned()
 }
@@ -303,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_well_at_every_scale() {
+    fn durations_are_readable_at_every_scale() {
         for (milliseconds, long, narrow) in [
             (0, "0.0s", "0.0"),
             (1_250, "1.2s", "1.2"),

@@ -1,11 +1,11 @@
-//! `timings.json`: how long each green cell took, in milliseconds, by its id. What `--history` reads.
+//! `timings.json`: the duration of each passed cell in milliseconds, by id. `--history` reads it.
 
 use std::collections::BTreeMap;
 
 use crate::event::CellVerdict;
 use crate::record::model::RunModel;
 
-/// The file. A cell that was repeated counts with its longest time; what passed on a retry only says nothing of a cell's time.
+/// The content of the file. A repeated cell has its longest duration; a cell that passed on a retry has none.
 pub(super) fn render(run: &RunModel) -> String {
     let mut timings: BTreeMap<&str, u64> = BTreeMap::new();
     let green = run
@@ -26,7 +26,7 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn green_cells_and_no_others_have_a_time() {
+    fn only_passed_cells_have_a_duration() {
         let text = super::render(&RunModel::new(&fixture::mixed()));
         insta::assert_snapshot!(text, @r#"
         {

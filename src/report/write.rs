@@ -1,4 +1,4 @@
-//! Writes the reports of a run: each whole or not at all, all at once, none stopped by another's failure.
+//! Writes the reports of a run in parallel, each completely or not at all. An error in one doesn't affect the others.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ pub enum Report {
     Summary,
     /// For a browser.
     Html,
-    /// For those who split the next run over machines.
+    /// For splitting the next run into shards.
     Timings,
 }
 
 impl Report {
-    /// Every one.
+    /// All reports.
     pub const ALL: [Self; 4] = [Self::Junit, Self::Summary, Self::Html, Self::Timings];
 
-    /// Its name in a run's folder.
+    /// The file name in a run's folder.
     pub const fn file_name(self) -> &'static str {
         match self {
             Self::Junit => "junit.xml",
@@ -36,7 +36,7 @@ impl Report {
         }
     }
 
-    /// Its text.
+    /// The content.
     pub fn render(self, run: &RunModel) -> String {
         match self {
             Self::Junit => junit::render(run),
@@ -47,12 +47,12 @@ impl Report {
     }
 }
 
-/// Where else reports go.
+/// Additional locations of reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copies {
-    /// The JUnit file's second place.
+    /// The additional JUnit file.
     pub junit: Option<PathBuf>,
-    /// The Markdown summary's second place.
+    /// The additional Markdown summary.
     pub summary: Option<PathBuf>,
 }
 
@@ -60,13 +60,13 @@ pub struct Copies {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to write {}", path.display())]
 pub struct WriteError {
-    /// Its place.
+    /// The path.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
-/// Writes every report of `run` into `folder`, and the copies. Gives back what could not be written.
+/// Writes all reports of `run` to `folder`, and the copies. Returns the errors.
 pub fn write_all(folder: &Path, copies: &Copies, run: &RunModel) -> Vec<WriteError> {
     let failures = Report::ALL.par_iter().flat_map_iter(|report| {
         let text = report.render(run);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn every_report_and_every_copy_is_there_and_nothing_else() {
+    fn all_reports_and_copies_are_written_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies {
             junit: Some(folder.path().join("copy.xml")),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn one_report_that_fails_stops_no_other() {
+    fn a_failed_report_does_not_affect_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies {
             junit: Some(folder.path().join("missing/copy.xml")),

@@ -1,4 +1,4 @@
-//! Lets cells in: in their order, and as many at once as the machine carries, or as many as was asked for.
+//! Admits cells in order, and as many at once as the machine can run or as were requested.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
@@ -13,12 +13,12 @@ use crate::machine::budget::{Budget, Need, Share, Shortage};
 use crate::machine::{LockError, StateFolder};
 use crate::matrix::{CellId, Jobs, PortRange};
 
-/// Lets cells in.
+/// Admits cells.
 pub(super) struct Admission {
     permits: Arc<Semaphore>,
-    /// How many permits there are: this process's own.
+    /// How many cells this process runs at most.
     most: usize,
-    /// The machine's, over all processes; none where so many jobs were asked for.
+    /// The machine's budget, shared by all processes; `None` if a number of jobs was requested.
     budget: Option<Budget>,
     running: Arc<AtomicUsize>,
     events: Emitter,
@@ -26,7 +26,7 @@ pub(super) struct Admission {
     is_lost: std::sync::Once,
 }
 
-/// The room of one cell, until it is dropped.
+/// The admission of one cell, until it is dropped.
 pub(super) struct Room {
     _permit: Option<OwnedSemaphorePermit>,
     _share: Option<Share>,
@@ -40,7 +40,7 @@ impl Drop for Room {
 }
 
 impl Admission {
-    /// An admission by `jobs`. Each cell needs one of `ports`.
+    /// Admission for `jobs`. Each cell needs one of `ports`.
     pub(super) fn new(jobs: Jobs, ports: &PortRange, state: &StateFolder, events: Emitter) -> Self {
         let (most, budget) = match jobs {
             Jobs::Exactly(jobs) => (jobs.get(), None),
@@ -61,7 +61,7 @@ impl Admission {
         }
     }
 
-    /// How many of cells with these needs run at once, where there is nothing else: as many as of the heaviest one.
+    /// How many cells with these needs run at once on an idle machine: as many as of the heaviest one.
     pub(super) fn capacity(&self, needs: &[Need]) -> usize {
         let heaviest = needs.iter().max_by_key(|need| need.slots);
         let carried = self.budget.as_ref().zip(heaviest);
@@ -69,12 +69,12 @@ impl Admission {
         carried.min(self.most).min(needs.len()).max(1)
     }
 
-    /// How many cells run now.
+    /// The number of cells that are running.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Waits for the turn of `place`, then until there is room for `cell`. The run's end has to drop this.
+    /// Waits for the turn of `place`, and then for the admission of `cell`. Has to be dropped when the run ends.
     pub(super) async fn admit(&self, place: Place, cell: &CellId, need: &Need) -> Room {
         let next = place.reached().await;
         let room = self.admit_again(cell, need).await;
@@ -82,7 +82,7 @@ impl Admission {
         room
     }
 
-    /// Waits until there is room for `cell`, which has had its turn.
+    /// Waits for the admission of `cell`, which has had its turn.
     pub(super) async fn admit_again(&self, cell: &CellId, need: &Need) -> Room {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let share = match &self.budget {
@@ -94,14 +94,14 @@ impl Admission {
         };
         self.running.fetch_add(1, Ordering::Relaxed);
         Room {
-            // Never closed.
+            // The semaphore is never closed.
             _permit: permit.ok(),
             _share: share,
             running: Arc::clone(&self.running),
         }
     }
 
-    /// Says what a cell waits for, once of each thing. That cells of one run wait for each other goes without saying.
+    /// Reports what a cell waits for, once per reason. Waiting for another cell of the same run isn't reported.
     fn held_back(&self, cell: &CellId, short: &Shortage) {
         let is_for_cells = matches!(short, Shortage::Turn | Shortage::Slots { .. });
         if is_for_cells && self.running() > 0 {
@@ -113,7 +113,7 @@ impl Admission {
         }
     }
 
-    /// A budget that can't be kept holds nothing back.
+    /// Reports a budget that can't be used. It doesn't delay cells.
     fn lost(&self, error: &LockError) {
         self.is_lost.call_once(|| {
             let why = chain(error);
@@ -129,27 +129,27 @@ impl Admission {
     }
 }
 
-/// A place in the order of admission. Its turn comes when the one before was let in, or is gone.
+/// A position in the order of admission. Its turn comes when the one before was admitted or dropped.
 pub(super) struct Place {
     turn: oneshot::Receiver<()>,
     next: oneshot::Sender<()>,
 }
 
-/// Whoever is next in the order: its turn comes when this is dropped.
+/// The next position: its turn comes when this is dropped.
 pub(super) struct Next {
     _turn: oneshot::Sender<()>,
 }
 
 impl Place {
-    /// Waits for its turn.
+    /// Waits for the turn of this position.
     pub(super) async fn reached(self) -> Next {
-        // Closed without a word: that is the message.
+        // A dropped sender is the signal.
         drop(self.turn.await);
         Next { _turn: self.next }
     }
 }
 
-/// Places, each after the one before: cells begin in their order, whichever task is the first to run.
+/// Positions in order: cells start in this order, whichever task runs first.
 pub(super) fn places() -> impl Iterator<Item = Place> {
     let (_, mut turn) = oneshot::channel();
     std::iter::repeat_with(move || {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_comes_first_the_order_of_places_is_kept() {
+    async fn the_order_of_positions_is_kept() {
         let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
         let matrix = Matrix::parse("matrix.toml", text).unwrap();
         let cell = &matrix.cells[0].id;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_that_are_asked_for_are_cells() {
+    fn requested_jobs_limit_the_number_of_cells() {
         let folder = tempfile::tempdir().unwrap();
         let heavy = Need { slots: 99, ..NEED };
         let capacity = |jobs, needs: &[Need]| admission(&folder, jobs).capacity(needs);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_cells_run_than_there_are_ports() {
+    fn the_number_of_ports_limits_the_number_of_cells() {
         let folder = tempfile::tempdir().unwrap();
         let (state, ports) = (
             StateFolder::at(folder.path()),

@@ -1,4 +1,4 @@
-//! One cell, from its admission to its verdict: its attempts, one after another, and what is said of them.
+//! One cell from its admission to its verdict: its attempts, one after another, and the events about them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::matrix::{PhaseSettings, PortRange, RetrySettings};
 use crate::record::{Counted, of_attempt, reason_of_attempt};
 use crate::suite::{Interruption, Preflight, run_cell};
 
-/// What the cells of a run share.
+/// The state that the cells of a run share.
 pub(super) struct Shared {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) admission: Admission,
@@ -39,14 +39,14 @@ pub(super) struct CellTask {
     pub(super) shared: Arc<Shared>,
     pub(super) plan: Arc<CellPlan>,
     pub(super) preflight: Preflight,
-    /// The cells with which it shares a place, one after another.
+    /// The queue of cells that share a cluster with this one.
     pub(super) line: Option<Line>,
-    /// Why it can't run here, where that was seen before.
+    /// Why the cell can't run here, if that is known already.
     pub(super) skip: Option<String>,
 }
 
 impl CellTask {
-    /// Runs the cell when its turn has come, and says how it ended. Returns whether it began.
+    /// Runs the cell when its turn has come, and reports its end. Returns whether it started.
     pub(super) async fn run(self, place: Place) -> bool {
         let mut turn = None;
         let Some(room) = self.admitted(place, &mut turn).await else {
@@ -61,7 +61,7 @@ impl CellTask {
         let counted = self.counted(attempts, None);
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.say_finished(&self.plan, &counted, duration);
-        // Only now: whoever is next must know of this cell's end.
+        // Only now, because the next cell has to know that this one has ended.
         match &mut turn {
             Some(next) => **next = room,
             None => drop(room),
@@ -123,7 +123,7 @@ impl CellTask {
         }
     }
 
-    /// Attempts, until one needs no other. The room is the last one's.
+    /// Runs attempts until no retry follows. Returns the admission of the last one.
     async fn attempts(&self, room: Room) -> (Vec<CellEnd>, Option<Room>) {
         let shared = &self.shared;
         let mut pauses = pauses(&shared.retry);
@@ -140,7 +140,7 @@ impl CellTask {
             }
             let pause = pauses.next().unwrap_or_default();
             self.say_retried(number, ends.last(), duration, pause);
-            // Another cell may have it meanwhile: the machine is looked at again before the next attempt.
+            // Another cell may be admitted in the meantime; the next attempt is admitted again.
             drop(room);
             let Some(next) = self.admitted_again(pause).await else {
                 ends.push(cut_off());
@@ -151,7 +151,7 @@ impl CellTask {
         (ends, Some(room))
     }
 
-    /// Waits for the pause to pass, and for room. None where the run ends before.
+    /// Waits for the delay and for admission. `None` if the run ends first.
     async fn admitted_again(&self, pause: Duration) -> Option<Room> {
         let shared = &self.shared;
         let pause = shared.clock.deadline(pause);
@@ -170,7 +170,7 @@ impl CellTask {
         }
     }
 
-    /// Adds how long a green attempt took to what is known of the cell.
+    /// Adds the duration of a passed attempt to the history.
     async fn remember(&self, end: Option<&CellEnd>, took: Duration) {
         let is_green = end.is_some_and(|end| of_attempt(end) == CellVerdict::Passed);
         if !is_green {
@@ -229,7 +229,7 @@ impl CellTask {
     }
 }
 
-/// An attempt that was to follow, and could not.
+/// The end of an attempt that was due and couldn't start.
 fn cut_off() -> CellEnd {
     CellEnd {
         interrupted: true,
@@ -238,7 +238,7 @@ fn cut_off() -> CellEnd {
 }
 
 impl Shared {
-    /// Says how a cell ended, and takes note of it.
+    /// Reports the end of a cell, and updates the run's state.
     pub(super) fn say_finished(&self, plan: &CellPlan, counted: &Counted, duration: Duration) {
         let cell = &plan.cell.id;
         let verdict = counted.verdict();
@@ -255,7 +255,7 @@ impl Shared {
         }
     }
 
-    /// What the machine is doing now.
+    /// The current load of the machine.
     fn load(&self) -> Option<MachineLoad> {
         let load = load::measure()?;
         Some(MachineLoad {
@@ -266,7 +266,7 @@ impl Shared {
         })
     }
 
-    /// Binds an attempt's port. It is held from now on, so that nobody takes it in between.
+    /// Reserves the attempt's port and holds it, so that no other process can take it.
     fn hold_port(&self, plan: &CellPlan) -> Result<u16, Failure> {
         let bound = ports::bind_written_down(&self.ports, &plan.ledger);
         let (port, listener) = bound.map_err(|error| match error {
@@ -281,7 +281,7 @@ impl Shared {
     }
 }
 
-/// Lets an attempt's port go, and writes that down.
+/// Releases the attempt's port and records that.
 fn release_port(port: u16, plan: &CellPlan) {
     drop(plan.take_listener());
     if let Err(error) = ports::release(port, &plan.ledger) {

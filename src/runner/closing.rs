@@ -1,11 +1,11 @@
-//! The very end of a run: its ledger is closed, and lock files that nobody holds go.
+//! The end of a run: closes its ledger, and removes lock files that no process holds.
 
 use std::sync::Arc;
 
 use crate::error::chain;
 use crate::machine::{Ledger, LedgerContents, LedgerError, Left, Resource, StateFolder, tidy};
 
-/// Closes `ledger`. Returns what the run leaves and should not.
+/// Closes `ledger`. Returns the resources that are left and shouldn't be.
 pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
     let left = close_ledger(ledger).unwrap_or_else(|error| {
         tracing::warn!(error = chain(&error), "failed to close the ledger");
@@ -18,7 +18,7 @@ pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
     unwanted.map(|left| left.resource).collect()
 }
 
-/// A run that was given up may have tasks that still hold it: then it stays open until the process ends.
+/// After an aborted run, tasks may still hold the ledger, which then stays open until the process ends.
 fn close_ledger(ledger: Arc<Ledger>) -> Result<Vec<Left>, LedgerError> {
     let folder = ledger.folder().to_owned();
     match Arc::into_inner(ledger) {

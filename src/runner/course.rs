@@ -1,4 +1,4 @@
-//! The course of a run beyond its cells: how often it goes round, and what ends it early.
+//! Repetitions of a run, and the conditions that end it early.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,30 +9,30 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{CellVerdict, FlakyResult};
 use crate::matrix::CellId;
 
-/// How often a run goes round, and what ends it early.
+/// How often cells are repeated, and what ends the run early.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Course {
-    /// How many rounds there are; one where nothing is said, no end of them where it goes on until a failure.
+    /// The number of rounds: by default one, or unlimited if the run repeats until a failure.
     pub repeat: Option<NonZeroU32>,
-    /// Rounds follow each other until a cell that counts is red.
+    /// Whether to repeat until a cell that counts fails.
     pub until_failure: bool,
-    /// How many red cells that count keep others from beginning.
+    /// After how many failed cells no further cell starts.
     pub stop_after: Option<StopAfter>,
-    /// How long the run may take.
+    /// The run's time limit.
     pub timeout: Option<Duration>,
 }
 
-/// How many red cells are enough, in the words of who said it.
+/// The number of failed cells that is enough, named after the option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopAfter {
     /// One: `--fail-fast`.
     First,
-    /// That many: `--max-fail`.
+    /// This many: `--max-fail`.
     Count(NonZeroUsize),
 }
 
 impl Course {
-    /// The last round, where there is one.
+    /// The number of the last round, if there is one.
     pub(super) fn rounds(&self) -> Option<NonZeroU32> {
         match (self.repeat, self.until_failure) {
             (None, true) => None,
@@ -40,7 +40,7 @@ impl Course {
         }
     }
 
-    /// How many rounds are planned before the first one begins: one if a failure may end the run after any of them.
+    /// How many rounds are planned before the first one starts: one if a failure may end the run after any round.
     pub(super) fn planned_rounds(&self) -> NonZeroU32 {
         match self.rounds() {
             Some(rounds) if !self.until_failure => rounds,
@@ -48,7 +48,7 @@ impl Course {
         }
     }
 
-    /// Whether cells are told apart by their repetition.
+    /// Whether cell ids need the number of the repetition.
     pub(super) fn repeats(&self) -> bool {
         self.rounds() != Some(NonZeroU32::MIN)
     }
@@ -65,7 +65,7 @@ impl Course {
     }
 }
 
-/// Counts red cells, and keeps others from beginning once there are enough.
+/// Counts failed cells, and stops further cells when there are enough.
 pub(super) struct Stop {
     limit: Option<(usize, String)>,
     flaky_result: FlakyResult,
@@ -85,7 +85,8 @@ impl Stop {
         }
     }
 
-    /// Takes note of how a cell that counts ended. Must happen while the cell still has its place, or another one slips in.
+    /// Records how a cell that counts ended. Must be called while the cell is still admitted, so that no other cell
+    /// starts in between.
     pub(super) fn note(&self, cell: &CellId, verdict: CellVerdict) {
         if !is_red(verdict, self.flaky_result) {
             return;
@@ -101,17 +102,17 @@ impl Stop {
         }
     }
 
-    /// Whether a cell that counts was red.
+    /// Whether a cell that counts has failed.
     pub(super) fn seen_red(&self) -> bool {
         *self.red.lock().unwrap_or_else(PoisonError::into_inner) > 0
     }
 
-    /// Why no further cell begins, once that is so.
+    /// Why no further cell starts, if that is the case.
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.get().map(String::as_str)
     }
 
-    /// Returns when no further cell may begin.
+    /// Returns when no further cell may start.
     pub(super) async fn stopped(&self) {
         self.token.cancelled().await;
     }
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn enough_red_cells_stop_the_others_and_say_which_was_the_last() {
+    fn enough_failed_cells_stop_the_others_and_the_reason_names_the_last() {
         let stop = Stop::new(&stop_after(2), FlakyResult::Pass);
         stop.note(&cell(), CellVerdict::Failed);
         stop.note(&cell(), CellVerdict::Passed);
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flaky_cell_counts_where_it_is_a_failure() {
+    fn a_flaky_cell_counts_if_it_is_a_failure() {
         let stop = Stop::new(&stop_after(1), FlakyResult::Fail);
         stop.note(&cell(), CellVerdict::Flaky);
         assert!(stop.reason().is_some());

@@ -1,5 +1,5 @@
-//! The one dispatcher: numbers events as they come, folds them, and hands each to every sink. The run's verdict follows from what it
-//! folded. A sink that fails is reported once and then left out; it never changes a verdict.
+//! The dispatcher: numbers events, folds them, and passes each one to every sink. The run's verdict follows from the
+//! fold. A sink that fails is reported once and then left out; it never changes a verdict.
 
 use std::io;
 
@@ -13,7 +13,8 @@ use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
 use crate::record::{Folding, RunModel, Sink, verdict_of};
 use crate::secret::Mask;
 
-/// What a disk without space costs, and what to do. Said once: everything else that can't be written then has the same reason.
+/// The message about a full disk. It is reported once, because everything else that can't be written has the same
+/// cause.
 const NO_SPACE: &str = "there is no space left for the output of the run, so that record, reports and kept files are incomplete or missing; \
      verdicts and the exit code are not touched; free some space, or name another folder with `--out DIR`";
 
@@ -25,8 +26,9 @@ struct Dispatcher {
     is_full: bool,
 }
 
-/// Starts the dispatcher, which masks what `mask` hides in every event, and whose first record has the number `sequence` and follows what `folding` knows of earlier sessions. It
-/// ends when every emitter is gone, and returns what the run came to. Sinks may block, so it has a thread.
+/// Starts the dispatcher in its own thread, because sinks may block. It masks `mask` in every event. The first event
+/// gets the number `sequence` and follows the events in `folding` from earlier sessions. It ends when all emitters are
+/// dropped, and returns the model of the run.
 pub(super) fn start(
     mask: Mask,
     sinks: Vec<Box<dyn Sink>>,
@@ -66,7 +68,7 @@ impl Dispatcher {
         self.each(at, |sink| sink.on(&record));
     }
 
-    /// Says the last event, whose verdict follows from all others, and lets every sink know what the run came to.
+    /// Adds the last event, whose verdict follows from all others, and passes the model to every sink.
     fn end(&mut self, at: Timestamp, duration_ms: u64) {
         let verdict = verdict_of(&self.folding.clone().finish(), true);
         self.dispatch(
@@ -80,7 +82,7 @@ impl Dispatcher {
         self.each(at, |sink| sink.end(&run));
     }
 
-    /// Hands something to every sink, and leaves out those that fail.
+    /// Calls `hand` for every sink, and leaves out those that fail.
     fn each(&mut self, at: Timestamp, hand: impl Fn(&mut dyn Sink) -> io::Result<()>) {
         let mut broken = Vec::new();
         self.sinks.retain_mut(|sink| match hand(&mut **sink) {
@@ -109,8 +111,8 @@ impl Dispatcher {
     }
 }
 
-/// The fields of events that hold words of others: of agents, of the API server, of the operating system. All other texts are
-/// the runner's own; a test has the reason for each.
+/// The fields of events with foreign text: from agents, the API server or the operating system. All other text is the
+/// runner's own; a test states the reason for each field.
 const FREE_TEXTS: [&str; 18] = [
     "address",
     "agent",
@@ -132,7 +134,7 @@ const FREE_TEXTS: [&str; 18] = [
     "warnings",
 ];
 
-/// `event` without secrets.
+/// `event` with secrets masked.
 fn masked(mask: &Mask, event: &Event) -> Event {
     let changed = serde_json::to_value(event).and_then(|mut value| {
         mask_texts(mask, false, &mut value);
@@ -141,7 +143,7 @@ fn masked(mask: &Mask, event: &Event) -> Event {
     changed.unwrap_or_else(|error| unreachable!("free texts can hold any text: {error}"))
 }
 
-/// Masks the free texts in `value`, and the keys of a table that stands in the place of one.
+/// Masks the free text in `value`, and the keys of a table in such a field.
 fn mask_texts(mask: &Mask, is_free: bool, value: &mut Value) {
     match value {
         Value::Object(table) => {
@@ -161,7 +163,7 @@ fn mask_texts(mask: &Mask, is_free: bool, value: &mut Value) {
     }
 }
 
-/// A full disk, or a quota that is used up.
+/// Whether the disk is full or a quota is exhausted.
 fn is_about_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_is_told_of_once_and_the_others_go_on() {
+    async fn a_full_disk_is_reported_once_and_other_sinks_continue() {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let (emitter, events) = Emitter::new();
         let dispatcher = start(

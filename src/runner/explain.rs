@@ -1,4 +1,4 @@
-//! What a cell would get, found out without starting anything.
+//! What a cell would get, determined without starting anything.
 
 use std::path::PathBuf;
 
@@ -10,45 +10,45 @@ use crate::secret::Secret;
 
 /// A cell to explain.
 pub struct ExplainRequest {
-    /// The matrix file, as it was named. Paths in it are relative to its folder.
+    /// The matrix file, as given. Paths in it are relative to its folder.
     pub path: PathBuf,
     /// The matrix.
     pub matrix: Matrix,
     /// The cell.
     pub cell: Cell,
-    /// What the matrix file declares secret.
+    /// The secrets that the matrix file declares.
     pub secrets: Vec<Secret>,
     /// The runner's own binary.
     pub runner: PathBuf,
 }
 
-/// What a cell would get. No text holds a secret.
+/// What a cell would get, with secrets masked.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The provider's name.
     pub provider: &'static str,
     /// Why this provider, if `auto` chose it.
     pub reason: Option<String>,
-    /// The namespace of everything that is applied.
+    /// The namespace for all objects.
     pub namespace: String,
-    /// The agent's image and the mock's, as the manifests name them.
+    /// The images of agent and mock in the manifests.
     pub images: [String; 2],
     /// The agent's configuration, one setting per value.
     pub agent_config: Vec<Setting>,
     /// The environment of the agent's container.
     pub environment: Vec<Setting>,
-    /// The provider's own configuration of the cluster, as YAML; none if it has none.
+    /// The provider's configuration of the cluster as YAML; `None` if it has none.
     pub cluster: Option<String>,
     /// The objects in the order of application: a name and YAML for each rank.
     pub manifests: Vec<(String, String)>,
-    /// What the runner added to the manifests, and other things worth knowing.
+    /// What the runner added to the manifests, and other notices.
     pub notices: Vec<String>,
 }
 
-/// One value and where it comes from.
+/// A value and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// The keys that lead to the value, joined by dots.
+    /// The keys that lead to the value, joined with dots.
     pub key: String,
     /// The value: JSON in the agent's configuration, plain text in the environment.
     pub value: String,
@@ -56,10 +56,10 @@ pub struct Setting {
     pub origin: String,
 }
 
-/// Finds out what a cell would get. Starts and writes nothing.
+/// Determines what a cell would get. Starts and writes nothing.
 ///
 /// # Errors
-/// Everything that would be refused before a run's first cell.
+/// All errors that a run would report before its first cell.
 pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionError> {
     let ExplainRequest {
         path,
@@ -120,7 +120,7 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
     })
 }
 
-/// Calls `found` for each value of `merged` that is no table, with its key and which of `layers` sets it; the last one wins.
+/// Calls `found` for each value in `merged` that isn't a table, with its key and the last of `layers` that sets it.
 fn flatten(
     merged: &Value,
     layers: &[Option<&Value>],

@@ -1,4 +1,4 @@
-//! What is known of a run before its cells: for its first event, and for those that announce further rounds.
+//! The facts of a run that are known before its cells, for its first event and for the start of further rounds.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::event::{
 use crate::machine::probe;
 use crate::matrix::Checks;
 
-/// The first event of a run that begins with `plans`, or of its further session.
+/// The first event of a run with `plans`, or of a further session.
 pub(super) async fn opening(
     request: &RunRequest,
     shared: &Shared,
@@ -67,7 +67,7 @@ fn commands(checks: &Checks) -> Vec<CommandFacts> {
     commands.collect()
 }
 
-/// The cells of `plans` as events name them.
+/// The cells of `plans` in the form of events.
 pub(super) fn summaries(request: &RunRequest, plans: &[Arc<CellPlan>]) -> Vec<CellSummary> {
     let repeats = request.course.repeats();
     let summaries = plans.iter().map(|plan| summary(plan, repeats));

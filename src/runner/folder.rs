@@ -1,4 +1,4 @@
-//! The folder of a run: `<out>/<run-id>`, with `<out>/latest` pointing at the newest.
+//! The folder of a run: `<out>/<run-id>`, with a link `<out>/latest` to the newest one.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::cluster::RUN_LENGTH;
 
-/// A run's folder, made and found writable.
+/// The folder of a run, which exists and is writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder {
     id: String,
@@ -18,21 +18,21 @@ pub struct RunFolder {
     out: PathBuf,
 }
 
-/// A run's folder that can't be made or written.
+/// A run's folder can't be created or written to.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to write to the output folder {}", path.display())]
 pub struct FolderError {
     /// The folder.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
-/// The folder of the cells' files in that of their run.
+/// The name of the folder that contains the cells' folders.
 pub(super) const CELLS: &str = "cells";
 
 impl RunFolder {
-    /// Makes the folder of a new run below `out`, and shows by writing that it can be written.
+    /// Creates the folder of a new run in `out`, and tests that it is writable.
     pub fn create(out: &Path) -> Result<Self, FolderError> {
         let token = random_token();
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
@@ -40,7 +40,7 @@ impl RunFolder {
         Self::at(out, out.join(&id), id, token)
     }
 
-    /// Makes the folder of one part of a run that several processes share: `<out>/<run>/<part>`.
+    /// Creates the folder of one part of a run that several processes share: `<out>/<run>/<part>`.
     pub fn create_part(out: &Path, run: &str, part: &str) -> Result<Self, FolderError> {
         Self::at(
             out,
@@ -50,7 +50,7 @@ impl RunFolder {
         )
     }
 
-    /// Opens the folder of the run `id` below `out`, which is there, for a session with resources of its own.
+    /// Opens the existing folder of the run `id` in `out`, for a session with a new token.
     pub fn reopen(out: &Path, id: &str) -> Result<Self, FolderError> {
         Self::at(out, out.join(id), id.to_owned(), random_token())
     }
@@ -70,7 +70,7 @@ impl RunFolder {
         }
     }
 
-    /// Points `latest` at the run. Not having the link is no reason not to run.
+    /// Points `latest` to the run. A missing link doesn't prevent a run.
     pub fn point_latest(&self) {
         let temporary = self.out.join(latest_temporary(&self.token));
         let linked = std::os::unix::fs::symlink(&self.id, &temporary)
@@ -80,17 +80,17 @@ impl RunFolder {
         }
     }
 
-    /// The run's id: the time it began, and its token.
+    /// The run's id: its start time and its token.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// A few random characters that tell this run's resources from every other's.
+    /// A few random characters that distinguish this run's resources from all others.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Where it is.
+    /// The path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -101,7 +101,7 @@ impl RunFolder {
     }
 }
 
-/// The name under which the run `token` makes the link, in the folder of all runs.
+/// The temporary name of the link, for the run `token`.
 pub(super) fn latest_temporary(token: &str) -> String {
     format!(".latest-{token}")
 }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn the_error_names_a_folder_that_cannot_be_created() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = RunFolder::create(file.path()).unwrap_err();
         assert!(

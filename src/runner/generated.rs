@@ -11,9 +11,9 @@ use crate::error::chain;
 use crate::machine::process::{self, ProcessError};
 use crate::manifest::Folder;
 
-/// How long a tool may take.
+/// The time limit for a tool.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// The size up to which the output of a tool is read, in bytes.
+/// The size up to which a tool's output is read, in bytes.
 const MAX_OUTPUT: usize = 32 << 20;
 /// The files that make a folder a kustomization.
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -25,7 +25,7 @@ pub(super) fn is_kustomization(folder: &Path) -> bool {
         .any(|name| folder.join(name).is_file())
 }
 
-/// The objects of the kustomization at `path` below `base`.
+/// The objects of the kustomization at `path` in `base`.
 pub(super) async fn kustomization(base: &Path, path: &Path) -> Result<Folder, PlanError> {
     let folder = base.join(path);
     let tools = [
@@ -35,7 +35,7 @@ pub(super) async fn kustomization(base: &Path, path: &Path) -> Result<Folder, Pl
     first_of(tools, path, "install kustomize or kubectl").await
 }
 
-/// The objects of the Helm chart at `chart` below `base`, with the values in the files `values`.
+/// The objects of the Helm chart at `chart` in `base`, with the values in the files `values`.
 pub(super) async fn chart(
     base: &Path,
     chart: &Path,
@@ -49,9 +49,9 @@ pub(super) async fn chart(
     first_of([helm], chart, "install Helm").await
 }
 
-/// A tool, ready to run.
+/// An installed tool.
 struct Tool {
-    /// What messages call it, such as `kubectl kustomize`.
+    /// The name for messages, such as `kubectl kustomize`.
     title: String,
     command: Command,
 }
@@ -67,7 +67,7 @@ impl Tool {
     }
 }
 
-/// What the first of `tools` that is installed prints about `path`.
+/// The output about `path` of the first of `tools` that is installed.
 async fn first_of<const N: usize>(
     tools: [Tool; N],
     path: &Path,

@@ -1,12 +1,12 @@
-//! What a new run says of dead ones: that something is left of them, and which command removes it. Reads ledgers, and nothing else.
+//! The notice of a new run that dead runs have left something, with the command that removes it. Only reads ledgers.
 
 use crate::error::chain;
 use crate::machine::{Left, StateFolder, read_dead};
 
-/// How many resources are named.
+/// How many resources are listed.
 const NAMED: usize = 3;
 
-/// The notice; none if nothing is left. `gc` is the command.
+/// The notice; `None` if nothing is left. `gc` is the command.
 pub(super) fn notice(state: &StateFolder, gc: &str) -> Option<String> {
     let dead = read_dead(state).unwrap_or_else(|error| {
         tracing::warn!(error = chain(&error), "failed to look for dead runs");
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn dead_runs_are_told_of_in_one_sentence() {
+    fn dead_runs_are_reported_in_one_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         assert_eq!(notice(&state, "e2e-matrix gc"), None);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_on_purpose_is_not_told_of() {
+    fn kept_resources_are_not_reported() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();

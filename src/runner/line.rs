@@ -1,5 +1,6 @@
-//! Lines: cells that get the same place run one after another. Whoever is next takes over the room of the one before, for the place
-//! stays as large as it was; and whoever waits for its line has no room and keeps nobody waiting.
+//! Queues: cells that use the same cluster run one after another. The next cell takes over the admission of the one
+//! before, because the cluster needs as much as before. A cell that waits in its queue isn't admitted yet, so it delays
+//! no other cell.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,24 +11,24 @@ use super::admission::{Admission, Place, Room};
 use crate::machine::budget::Need;
 use crate::matrix::CellId;
 
-/// A line, and the room that the cell before has left. It goes with the last cell that is of it.
+/// A queue, and the admission that the previous cell has left. It is dropped with the last cell of the queue.
 pub(super) type Line = Arc<Mutex<Option<Room>>>;
 
-/// A cell's turn in its line, until it is dropped.
+/// A cell's turn in its queue, until it is dropped.
 pub(super) type Turn = OwnedMutexGuard<Option<Room>>;
 
-/// The lines of a round, by their names.
+/// The queues of a round, by name.
 #[derive(Default)]
 pub(super) struct Lines(HashMap<String, Line>);
 
 impl Lines {
-    /// The line `name`.
+    /// The queue `name`.
     pub(super) fn line(&mut self, name: String) -> Line {
         Arc::clone(self.0.entry(name).or_default())
     }
 }
 
-/// Waits for the turn of `place`, then for that of `cell` in its line, then for room.
+/// Waits for the turn of `place`, then for the cell's turn in its queue, then for admission.
 pub(super) async fn admit(
     admission: &Admission,
     line: &Line,
@@ -63,7 +64,7 @@ mod tests {
     use crate::matrix::{Jobs, Matrix, PortRange};
 
     #[tokio::test]
-    async fn who_waits_for_its_line_keeps_nobody_waiting() {
+    async fn a_cell_that_waits_in_its_queue_delays_no_other() {
         let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
         let matrix = Matrix::parse("matrix.toml", text).unwrap();
         let cell = &matrix.cells[0].id;
@@ -78,10 +79,10 @@ mod tests {
         let (mut turn, room) = admit(&admission, &line, place(), cell, &need).await;
         let mut second = std::pin::pin!(admit(&admission, &line, place(), cell, &need));
         assert!(second.as_mut().now_or_never().is_none(), "it is in a line");
-        // Another line's cell, behind it in the order, is let in.
+        // A cell of another queue, later in the order, is admitted.
         let other = admission.admit(place(), cell, &need).await;
         assert_eq!(admission.running(), 2);
-        // The next in line takes over the room: there is no other.
+        // The next cell in the queue takes over the only admission.
         *turn = Some(room);
         drop(turn);
         let second = second.await;

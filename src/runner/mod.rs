@@ -1,6 +1,7 @@
-//! A run: which cells are admitted when, the life of each, signals, and the verdict.
+//! A run: admission of cells, the life of each cell, signals, and the verdict.
 //!
-//! Never prints and never formats: it says events, and the sinks do the rest. Nothing flows back to it but cancellation.
+//! This room never prints and never formats: it emits events, and the sinks do the rest. Nothing flows back to it but
+//! cancellation.
 
 mod admission;
 mod cell_task;

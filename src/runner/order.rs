@@ -1,21 +1,21 @@
-//! The order in which cells begin: the longest first, so that none of them is left running alone in the end. Pure.
+//! The order in which cells start: the longest first, so that no long cell runs alone at the end. Pure.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// What is known of a cell before it begins.
+/// What is known of a cell before it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
-    /// Its round: all of one begin before those of the next.
+    /// Its round: all cells of a round start before those of the next one.
     pub(super) round: u32,
-    /// How long it took before on this machine.
+    /// How long it took on this machine before.
     pub(super) time: Option<Duration>,
-    /// What it takes of the machine.
+    /// How much of the machine's budget it takes.
     pub(super) weight: usize,
 }
 
-/// The places of `cells`, the one that begins first first. What is not known is guessed by weight, from what is; cells that are alike
-/// keep their order.
+/// The indexes of `cells` in the order in which they start. An unknown duration is estimated from known ones by weight;
+/// equal cells keep their order.
 pub(super) fn longest_first(cells: &[Expected]) -> Vec<usize> {
     let known = cells
         .iter()
@@ -49,17 +49,17 @@ mod tests {
     }
 
     #[test]
-    fn without_history_the_heaviest_begins_and_equals_keep_their_order() {
+    fn without_history_the_heaviest_cells_start_first_and_equal_ones_keep_their_order() {
         let cells = [cell(None, 4), cell(None, 8), cell(None, 4), cell(None, 8)];
         assert_eq!(longest_first(&cells), [1, 3, 0, 2]);
     }
 
     #[test]
-    fn what_took_longest_begins_and_strangers_are_guessed_from_it() {
+    fn the_slowest_cells_start_first_and_unknown_durations_are_estimated() {
         let cells = [
             cell(10, 4),
             cell(60, 4),
-            // 70 seconds for a weight of 8 make 70 for 8 and 35 for 4.
+            // 70 seconds for a weight of 8 give an estimate of 70 for 8 and 35 for 4.
             cell(None, 8),
             cell(None, 4),
         ];
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_begins_before_the_next_one_whatever_is_left_of_it() {
+    fn a_round_starts_before_the_next_one() {
         let of_round = |round, cell: Expected| Expected { round, ..cell };
         let cells = [
             of_round(3, cell(90, 4)),

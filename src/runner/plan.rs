@@ -1,4 +1,4 @@
-//! From selected cells to their plans: everything that can be refused is, before anything is made.
+//! From selected cells to their plans. All errors that can be found before anything is created are found here.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -18,10 +18,10 @@ use crate::matrix::{
 };
 use crate::secret::{Mask, Secret};
 
-/// The token that agents register with. The mock takes any; this is the seed's.
+/// The token that agents register with. The mock accepts any; this is the seed's.
 const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
 
-/// Why selected cells can't be run.
+/// Selected cells can't be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A file or folder that the matrix file names can't be read.
@@ -31,7 +31,7 @@ pub enum PlanError {
         path: PathBuf,
         /// The table that names it.
         table: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A tool failed to render a kustomization or a chart.
@@ -41,10 +41,10 @@ pub enum PlanError {
         path: PathBuf,
         /// The tool.
         program: String,
-        /// What it printed.
+        /// Its output.
         message: String,
     },
-    /// No tool that could render a kustomization or a chart is installed.
+    /// No tool that can render a kustomization or a chart is installed.
     #[error("{} needs a tool to be rendered, and neither {programs} is on the PATH: {remedy}", path.display())]
     NoGenerator {
         /// The kustomization or the chart.
@@ -59,13 +59,13 @@ pub enum PlanError {
     Manifests {
         /// The values for which they were rendered.
         values: String,
-        /// What is wrong.
+        /// The problems.
         source: ManifestProblems,
     },
 }
 
 impl PlanError {
-    /// The same, with the table of the value of `cell` whose manifests can't be read.
+    /// Adds the table of the value of `cell` whose manifests can't be read.
     fn named_by(mut self, cell: &Cell) -> Self {
         let mut layers = cell.layers.iter().rev();
         let own = layers.find(|layer| layer.variant.manifests.is_some());
@@ -76,24 +76,25 @@ impl PlanError {
     }
 }
 
-/// The texts that cells are rendered from, and what they come to.
+/// The texts that cells are rendered from, and the rendered objects.
 pub(super) struct Sourced {
-    /// By where the manifests come from.
+    /// The texts, by where the manifests come from.
     sources: BTreeMap<Manifests, Sources>,
     deploy: Deploy,
     provider: Arc<dyn Provider>,
     token: Secret,
-    /// What the matrix file says to be secret.
+    /// The secrets that the matrix file declares.
     secrets: Vec<Secret>,
-    /// Many cells have the same: it depends on the values, the node count, the namespace and what keeps the cell apart.
+    /// The rendered objects, which many cells share: they depend on the cell's values, node count and namespace.
     rendered: Mutex<HashMap<Values, Arc<Rendered>>>,
 }
 
-/// What objects depend on: config, further axes, node count and namespace.
+/// The values that objects depend on: config, further axes, node count and namespace.
 type Values = (ConfigName, Vec<Coordinate>, usize, String);
 
 impl Sourced {
-    /// Reads what `[deploy]` and the values of `cells` name below `base`; `secrets` are those of the matrix file.
+    /// Reads the files in `base` that `[deploy]` and the values of `cells` name; `secrets` are those of the matrix
+    /// file.
     pub(super) async fn read(
         deploy: &Deploy,
         base: &Path,
@@ -120,7 +121,7 @@ impl Sourced {
         })
     }
 
-    /// The objects of `cell` in `namespace`, rendered and found consistent.
+    /// The objects of `cell` in `namespace`, rendered and checked.
     pub(super) fn render(
         &self,
         cell: &Cell,
@@ -161,7 +162,7 @@ impl Sourced {
         Ok(Arc::clone(slot.insert(Arc::new(done))))
     }
 
-    /// Finds out whether every one of `cells` can be rendered for `provider`.
+    /// Checks that all `cells` can be rendered for `provider`.
     pub(super) fn check(
         &self,
         cells: &[Cell],
@@ -174,7 +175,7 @@ impl Sourced {
         Ok(())
     }
 
-    /// The objects of `cell` as a run would get them: names of runs differ in nothing that a manifest could mind.
+    /// The objects of `cell` for a run with any token, because tokens don't affect whether manifests are valid.
     pub(super) fn render_for_any_run(
         &self,
         cell: &Cell,
@@ -187,7 +188,7 @@ impl Sourced {
         self.render(cell, &namespace, shared.as_ref())
     }
 
-    /// What the objects of `cell`, one of those that this was read for, are rendered from.
+    /// The texts for the objects of `cell`, which has to be one of the cells that were read.
     fn sources_of(&self, cell: &Cell) -> &Sources {
         let manifests = manifests(cell, &self.deploy);
         self.sources
@@ -195,19 +196,19 @@ impl Sourced {
             .unwrap_or_else(|| unreachable!("the manifests of {} were read", cell.id))
     }
 
-    /// The name of the file that the base configuration of the cell's agent is in.
+    /// The name of the file with the base of the configuration of the cell's agent.
     pub(super) fn agent_config_file(&self, cell: &Cell) -> &str {
         self.sources_of(cell).agent_config().0
     }
 
-    /// Hides the secrets of the matrix file and of everything that was rendered.
+    /// Masks the secrets of the matrix file and of all rendered objects.
     pub(super) fn mask(&self) -> Mask {
         let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         let rendered = rendered.values().flat_map(|rendered| rendered.secrets());
         Mask::new(rendered.chain(self.secrets.iter().cloned()))
     }
 
-    /// What there is to know about the texts that were rendered, each thing once.
+    /// Notices about the rendered texts, without repetitions.
     pub(super) fn notices(&self) -> Vec<String> {
         let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         let all = rendered.values().flat_map(|rendered| rendered.notices());
@@ -221,7 +222,7 @@ fn manifests<'c>(cell: &'c Cell, deploy: &'c Deploy) -> &'c Manifests {
     cell.variant.manifests.as_ref().unwrap_or(&deploy.manifests)
 }
 
-/// The values of `cell` that objects depend on, for messages.
+/// The values of `cell` that its objects depend on, for messages.
 fn values(cell: &Cell) -> String {
     let axes = cell.axes.iter();
     axes.fold(format!("config `{}`", cell.config), |text, place| {
@@ -256,7 +257,7 @@ async fn sources(
     Ok(sources)
 }
 
-/// The `round`th repetition of `cells`, in their order.
+/// Repetition number `round` of `cells`, in order.
 pub(super) fn repeated(cells: &[Cell], round: u32) -> impl Iterator<Item = Cell> {
     cells.iter().map(move |cell| Cell {
         id: cell.id.repetition(round),
@@ -264,19 +265,19 @@ pub(super) fn repeated(cells: &[Cell], round: u32) -> impl Iterator<Item = Cell>
     })
 }
 
-/// What the plans of a run are made from.
+/// Creates the plans of a run.
 pub(super) struct Planner {
-    /// What objects are rendered from.
+    /// The texts for the objects.
     pub sourced: Sourced,
-    /// Hides the run's secrets.
+    /// Masks the run's secrets.
     pub mask: Mask,
-    /// Where cells run.
+    /// The provider.
     pub provider: Arc<dyn Provider>,
-    /// Whether places stay.
+    /// When to keep clusters.
     pub keep: Keep,
     /// `[run] prefix`.
     pub prefix: Prefix,
-    /// The name of the one cell's cluster, where the user chose it.
+    /// The name of the cluster if the user chose it, for a single cell.
     pub cluster: Option<ClusterName>,
     /// The matrix file's folder.
     pub base: PathBuf,
@@ -286,14 +287,14 @@ pub(super) struct Planner {
     pub checks: Arc<Checks>,
     /// The run's folder.
     pub folder: RunFolder,
-    /// Where resources are written down.
+    /// The ledger.
     pub ledger: Arc<Ledger>,
-    /// What deadlines are made of.
+    /// The clock for deadlines.
     pub clock: RunClock,
 }
 
 impl Planner {
-    /// The plans of the `round`th repetition of `cells`, in their order; the first round is the cells themselves.
+    /// The plans for repetition number `round` of `cells`, in order; the first round is the cells themselves.
     pub(super) fn round(&self, cells: &[Cell], round: u32) -> Vec<Arc<CellPlan>> {
         let cells = repeated(cells, round);
         cells.map(|cell| Arc::new(self.first(cell))).collect()
@@ -337,8 +338,8 @@ impl Planner {
     }
 }
 
-/// The plan of a further attempt at the cell of `first`. It shares nothing with the ones before but the cluster's name, which is
-/// free again: a cell is retried only if nothing is left of it.
+/// The plan of a further attempt at the cell of `first`. It shares only the cluster's name, which is free again: a cell
+/// is retried only if nothing is left of it.
 pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
     let name = format!("attempt-{attempt}");
     CellPlan {

@@ -1,4 +1,4 @@
-//! Which provider a run gets, and why.
+//! The choice of the provider, and the reason.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::event::Failure;
 use crate::machine::{StateFolder, absolute};
 use crate::matrix::{Cell, Existing, ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest};
 
-/// How long the engine may take to say that it is there.
+/// How long the engine may take to respond.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every provider may need.
+/// Options that any provider may need.
 pub(super) struct ProviderOptions {
     /// The runner's own binary.
     pub runner: PathBuf,
-    /// The folder that paths of the matrix file are relative to.
+    /// The folder that paths in the matrix file are relative to.
     pub base: PathBuf,
     /// `[images]`.
     pub images: Images,
@@ -35,38 +35,38 @@ pub(super) struct ProviderOptions {
     pub tuned: bool,
     /// `[run] reuse`.
     pub reuse: bool,
-    /// Where runs keep what other runs must find.
+    /// The state folder.
     pub state: StateFolder,
-    /// What deadlines are made of.
+    /// The clock for deadlines.
     pub clock: RunClock,
 }
 
-/// The provider of a run.
+/// The chosen provider.
 pub(super) struct Chosen {
-    /// It.
+    /// The provider.
     pub provider: Arc<dyn Provider>,
-    /// Why this one, where it was not asked for by name.
+    /// Why it was chosen, if it wasn't requested by name.
     pub reason: Option<String>,
 }
 
-/// Why there is no provider.
+/// There is no usable provider.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// A foreign image that nothing on this machine stands for.
+    /// An image that has no local program.
     #[error("`{table}` names an image, which the local provider can't run")]
     NoBinary {
         /// The table of the matrix file.
         table: String,
-        /// Why the provider is local.
+        /// Why the local provider was chosen.
         reason: Option<String>,
     },
-    /// A program of this machine that no cluster can run.
+    /// A local program without an image for clusters.
     #[error("`{table}` names a `binary` and no `image`, and clusters run images")]
     NoImage {
         /// The table of the matrix file.
         table: String,
     },
-    /// The cluster that is there can't be used.
+    /// The existing cluster can't be used.
     #[error(transparent)]
     Existing(#[from] ExistingError),
     /// The provider can't be set up.
@@ -75,7 +75,7 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether the matrix or an option is to blame.
+    /// Whether the matrix file or an option is the cause.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::NoBinary { .. }
@@ -110,13 +110,13 @@ impl ProviderError {
     }
 }
 
-/// Everything that has entries in ledgers. A provider is registered here, and in [`choose`].
+/// All providers with entries in ledgers. A provider is registered here and in [`choose`].
 pub(super) fn reclaimers(kind: &Arc<KindReclaimer>) -> [Arc<dyn Reclaim>; 3] {
     let kind = Arc::clone(kind);
     [Arc::new(HostReclaimer), kind, Arc::new(ExistingReclaimer)]
 }
 
-/// Makes the provider that `choice` asks for, and finds out whether it can run the agents of `cells`.
+/// Creates the provider for `choice`, and checks that it can run the agents of `cells`.
 pub(super) async fn choose(
     choice: ProviderChoice,
     options: ProviderOptions,
@@ -136,7 +136,7 @@ pub(super) async fn choose(
     }
 }
 
-/// Finds out whether every agent that a value of `cells` names has an image.
+/// Checks that each agent that a value of `cells` names has an image.
 fn have_images(cells: &[Cell]) -> Result<(), ProviderError> {
     let mut programs = cells
         .iter()
@@ -149,7 +149,7 @@ fn have_images(cells: &[Cell]) -> Result<(), ProviderError> {
     }
 }
 
-/// What keeps real clusters from running here, and how to get them.
+/// Why real clusters can't run here, and what to install.
 async fn why_not_kind(clock: &RunClock) -> Option<String> {
     if crate::machine::probe::on_path("kind").is_none() {
         return Some(
@@ -227,7 +227,7 @@ fn local(
             return Err(ProviderError::NoBinary { table, reason });
         }
     }
-    // Each process has a working folder of its own.
+    // Each process has its own working directory.
     let base = absolute(base);
     let binary = |program: SystemUnderTest| program.binary.map(|path| base.join(path));
     let programs = Programs {

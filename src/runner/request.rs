@@ -1,4 +1,4 @@
-//! What a run is asked to do, and what came of it.
+//! What a run is asked to do, and its outcome.
 
 use std::path::PathBuf;
 
@@ -9,50 +9,50 @@ use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
 use crate::record::Sink;
 use crate::suite::Interruption;
 
-/// What selected the cells of a run.
+/// The selection of a run's cells.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// The filters, as they were given.
+    /// The filters, as given.
     pub filters: Vec<String>,
-    /// A hash over the matrix file and everything that selects: a run goes on only where it is the same.
+    /// A hash of the matrix file and of everything that selects cells: a run can be resumed only if it is the same.
     pub digest: Option<String>,
-    /// Which part of the selection this is, where it was split over machines.
+    /// Which shard this is, if the selection is split.
     pub shard: Option<ShardFacts>,
-    /// The run whose cells that were not green are run again.
+    /// The run whose failed cells are repeated.
     pub rerun_of: Option<String>,
 }
 
-/// A run, ready to begin: everything that could be refused has been looked at.
+/// A run that is ready to start: everything that could be rejected has been checked.
 pub(super) struct RunRequest {
-    /// The matrix file, as it was named.
+    /// The matrix file, as given.
     pub matrix: PathBuf,
-    /// What selected the cells.
+    /// The selection of the cells.
     pub selection: Selection,
-    /// Where cells run.
+    /// The provider.
     pub provider: Chosen,
-    /// How many at once.
+    /// How many cells run at once.
     pub jobs: Jobs,
     /// Forwarded ports.
     pub ports: PortRange,
     /// When a cell is retried.
     pub retry: RetrySettings,
-    /// How often the run goes round, and what ends it early.
+    /// Repetitions, and what ends the run early.
     pub course: Course,
-    /// What there is to know before the first cell.
+    /// Notices from before the first cell.
     pub notices: Vec<(Severity, String)>,
-    /// How long cells took before on this machine.
+    /// How long cells took on this machine before.
     pub history: History,
-    /// What is known of earlier sessions, where the run goes on.
+    /// What is known from earlier sessions, if the run is resumed.
     pub earlier: Earlier,
     /// The selected cells.
     pub cells: Vec<Cell>,
-    /// What makes their plans.
+    /// Creates their plans.
     pub planner: Planner,
-    /// Where ledgers and locks are.
+    /// The folder of ledgers and locks.
     pub state: StateFolder,
-    /// What ends the run early.
+    /// The interruption of the run.
     pub interruption: Interruption,
-    /// Where events go.
+    /// The sinks for events.
     pub sinks: Vec<Box<dyn Sink>>,
 }
 
@@ -61,10 +61,10 @@ pub(super) struct RunRequest {
 pub struct RunOutcome {
     /// The verdict.
     pub verdict: RunVerdict,
-    /// The class of the first failure, in the cells' order.
+    /// The class of the first failure, in matrix order.
     pub class: Option<FailureClass>,
-    /// Each cell's, in their order, repetitions included, with the reason where it is not green.
+    /// The verdict of each cell in matrix order, including repetitions, with the reason if it didn't pass.
     pub cells: Vec<(CellId, CellVerdict, Option<String>)>,
-    /// What is still there of it, and should not be.
+    /// The resources that are left and shouldn't be.
     pub left: Vec<Resource>,
 }

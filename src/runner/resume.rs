@@ -1,4 +1,4 @@
-//! A run that goes on after it was killed or interrupted: in the same folder, with the verdicts that it has, and with resources of its own.
+//! Resuming a run that was killed or interrupted: in the same folder, with the verdicts so far, and with new resources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::record::model::{CellModel, Folding};
 use crate::record::{FILE_NAME, RecordReader, RecordWriter};
 use crate::record::{RecordError, RunModel, Sink};
 
-/// A run that is to go on. As long as this lives, nobody else writes its record.
+/// A run that is resumed. As long as this value exists, no other process writes its record.
 pub struct Resumption {
     folder: PathBuf,
     folding: Folding,
@@ -26,7 +26,7 @@ pub struct Resumption {
     next_sequence: u64,
 }
 
-/// Why a run can't go on.
+/// A run can't be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
     /// Its record can't be written.
@@ -34,7 +34,7 @@ pub enum ResumeError {
     Unwritable {
         /// The run's folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Another process writes it.
@@ -46,30 +46,30 @@ pub enum ResumeError {
     /// Its record can't be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Its record has no beginning.
+    /// The record doesn't contain the start of the run.
     #[error("the run in {} ended before it began", folder.display())]
     NothingBegun {
         /// The run's folder.
         folder: PathBuf,
     },
-    /// Its cells are elsewhere: what is removed there could be anything.
+    /// The cells' folder is a link: what would be deleted there could be anything.
     #[error("{} is a symbolic link, which `--resume` does not follow", path.display())]
     Linked {
         /// The link.
         path: PathBuf,
     },
-    /// It was never run as one, or its folder was renamed.
+    /// The run was a part of another one, or its folder was renamed.
     #[error("{} is not the folder of a run of its own: its record is that of {run}", folder.display())]
     Foreign {
         /// The folder.
         folder: PathBuf,
-        /// Whose record it is.
+        /// The run in the record.
         run: String,
     },
 }
 
 impl ResumeError {
-    /// Whether the run that was named is to blame, rather than the machine.
+    /// Whether the named run is the cause, and not the machine.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Unwritable { .. } => false,
@@ -83,7 +83,7 @@ impl ResumeError {
 }
 
 impl Resumption {
-    /// Claims the run in `folder`, and reads how far it came.
+    /// Claims the run in `folder` and reads its record.
     pub fn open(folder: &Path) -> Result<Self, ResumeError> {
         let folder = folder.to_owned();
         let path = folder.join(FILE_NAME);
@@ -98,7 +98,7 @@ impl Resumption {
         let mut records = RecordReader::open(&path)?;
         while let Some(record) = records.next() {
             let record = record?;
-            // The warning about a torn line is no part of the record, which goes on without that line.
+            // The warning about an incomplete line isn't part of the record, which continues without that line.
             if record.sequence < records.next_sequence() {
                 folding.take(&record);
             }
@@ -127,41 +127,41 @@ impl Resumption {
         })
     }
 
-    /// How far it came.
+    /// The model of the run so far.
     pub fn run(&self) -> &RunModel {
         &self.run
     }
 
-    /// What was known of it before its first cell.
+    /// The facts of the run.
     pub fn facts(&self) -> &RunFacts {
         &self.facts
     }
 
-    /// Whether it came to its end, and no cell is without a verdict of its own.
+    /// Whether the run has ended and every cell has a verdict of its own.
     pub fn is_complete(&self) -> bool {
         self.run.verdict.is_some() && self.unsettled().next().is_none()
     }
 
-    /// How many rounds of its cells it knows; none where it repeats nothing.
+    /// How many rounds it knows; `None` if it doesn't repeat cells.
     pub fn rounds(&self) -> Option<u32> {
         let cells = self.run.cells.iter();
         cells.filter_map(|cell| cell.summary.repetition).max()
     }
 
-    /// The cells that have no verdict of their own.
+    /// The cells without a verdict of their own.
     pub fn unsettled(&self) -> impl Iterator<Item = &CellModel> {
         let cells = self.run.cells.iter();
         cells.filter(|cell| !cell.verdict.is_settled())
     }
 
-    /// The folder, for a session with resources of its own.
+    /// The folder, for a session with a new token.
     pub(super) fn folder(&self) -> Result<RunFolder, super::FolderError> {
         let out = self.folder.parent().unwrap_or(Path::new(""));
         RunFolder::reopen(out, &self.facts.run)
     }
 
-    /// Removes what the sessions before have left outside of the run's folder, and the files of cells that begin again. What can't be
-    /// removed is told.
+    /// Removes what earlier sessions left outside the run's folder, and the files of cells that start again. Reports
+    /// what can't be removed.
     pub(super) async fn clear(&self, folder: &RunFolder, state: &StateFolder) -> Vec<String> {
         let (_, first) = self.facts.run.rsplit_once('-').unwrap_or_default();
         let later = self
@@ -195,7 +195,7 @@ impl Resumption {
         told
     }
 
-    /// Lets `sinks` know what was told before, and goes on with the record behind its last whole line.
+    /// Passes the earlier events to `sinks`, and opens the record after its last complete line.
     pub(super) fn recall(self, sinks: &mut [Box<dyn Sink>]) -> Result<RecordWriter, ResumeError> {
         for record in RecordReader::open(&self.folder.join(FILE_NAME))? {
             let record: Record = record?;
@@ -214,21 +214,21 @@ impl Resumption {
     }
 }
 
-/// What a session knows of those before it.
+/// What a session knows of the earlier ones.
 #[derive(Default)]
 pub(super) struct Earlier {
     /// The cells that keep their verdict.
     pub(super) settled: BTreeSet<CellId>,
     /// Their events, folded.
     pub(super) folding: Folding,
-    /// The number of the session's first record.
+    /// The number of the session's first event.
     pub(super) next_sequence: u64,
-    /// Whether there were any.
+    /// Whether there are earlier sessions.
     pub(super) is_resumed: bool,
 }
 
 impl Earlier {
-    /// What is known of the run that `resumption` goes on with.
+    /// The state of the run of `resumption`.
     pub(super) fn of(resumption: &Resumption) -> Self {
         let cells = resumption.run.cells.iter();
         let settled = cells.filter(|cell| cell.verdict.is_settled());

@@ -1,4 +1,4 @@
-//! Whether a cell is retried: one pure function, and the pauses between attempts.
+//! Whether a cell is retried, as a pure function, and the delays between attempts.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::event::CellEnd;
 use crate::event::{Failure, FailureClass, Symptom};
 use crate::matrix::{LONGEST_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
 
-/// How the attempts at a cell ended so far, the first one first.
+/// How the attempts at a cell have ended, in order.
 pub(super) type Attempts = [CellEnd];
 
 /// Whether another attempt follows the last of `attempts`.
@@ -39,7 +39,7 @@ pub(super) fn again(settings: &RetrySettings, phases: &PhaseSettings, attempts: 
     by_run || by_phase
 }
 
-/// Whether nothing better can come after `end`, or nothing may.
+/// Whether a retry can't help or isn't allowed after `end`.
 fn is_final(end: &CellEnd, phase: Phase) -> bool {
     let is_bug = |failure: &Failure| failure.symptom == Symptom::RunnerBug;
     end.interrupted
@@ -56,7 +56,7 @@ fn retry_class(class: FailureClass) -> Option<RetryClass> {
     }
 }
 
-/// The phases in which the product has no part yet.
+/// The phases that don't involve the product.
 fn is_the_machines(phase: Phase) -> bool {
     matches!(phase, Phase::Cluster | Phase::Images)
 }
@@ -65,7 +65,7 @@ fn has_room(failed: usize, retries: u32) -> bool {
     usize::try_from(retries).is_ok_and(|retries| failed <= retries)
 }
 
-/// The pauses between a cell's attempts: each about twice the one before, never two alike.
+/// The delays between a cell's attempts: each about twice the previous one, with jitter.
 pub(super) fn pauses(settings: &RetrySettings) -> impl Iterator<Item = Duration> + Send + use<> {
     ExponentialBuilder::new()
         .with_min_delay(settings.backoff)
@@ -74,7 +74,7 @@ pub(super) fn pauses(settings: &RetrySettings) -> impl Iterator<Item = Duration>
         .with_jitter()
         .with_jitter_seed(rand::random())
         .build()
-        // Jitter comes on top of what the builder caps.
+        // The jitter is added after the builder's limit.
         .map(|pause| pause.min(LONGEST_BACKOFF))
 }
 
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// How an attempt ended, by its first failure.
+    /// The end of an attempt, given by its first failure.
     fn end(symptom: Symptom, phase: Phase) -> CellEnd {
         CellEnd {
             failures: vec![Failure::new(symptom, "x")],
@@ -109,32 +109,32 @@ mod tests {
     const BOTH: [RetryClass; 2] = [RetryClass::Product, RetryClass::Infrastructure];
     const MACHINE: [RetryClass; 1] = [RetryClass::Infrastructure];
 
-    /// What the attempts came to so far, and whether one more follows.
+    /// The attempts so far, and whether a retry follows.
     type Row<'r> = (Option<u32>, &'r [RetryClass], &'r [(Symptom, Phase)], bool);
 
     #[test]
     fn the_documented_policy_row_by_row() {
         let rows: &[Row<'_>] = &[
-            // By default: once after a failure of the machine in `cluster` and in `images`, and after nothing else.
+            // By default: one retry after an infrastructure failure in `cluster` and in `images`, and no others.
             (None, &MACHINE, &[CLUSTER], true),
             (None, &MACHINE, &[CLUSTER, CLUSTER], false),
             (None, &MACHINE, &[CLUSTER, IMAGES], true),
             (None, &MACHINE, &[CLUSTER, IMAGES, CLUSTER], false),
             (None, &MACHINE, &[ENGINE], false),
             (None, &MACHINE, &[PRODUCT], false),
-            // They need no naming of their class, and only an outspoken 0 takes them away.
+            // These don't need a named class, and only an explicit `0` turns them off.
             (None, &[], &[CLUSTER], true),
             (Some(0), &MACHINE, &[CLUSTER], false),
-            // The run's retries are for the classes that are named.
+            // The run's retries apply to the named classes.
             (Some(1), &MACHINE, &[ENGINE], true),
             (Some(1), &MACHINE, &[ENGINE, ENGINE], false),
             (Some(2), &MACHINE, &[ENGINE, ENGINE], true),
             (Some(3), &MACHINE, &[PRODUCT], false),
             (Some(3), &BOTH, &[PRODUCT], true),
             (Some(3), &BOTH, &[PRODUCT, ENGINE, PRODUCT, ENGINE], false),
-            // A phase's retries are beside them.
+            // A phase's retries are in addition to them.
             (Some(1), &MACHINE, &[ENGINE, CLUSTER], true),
-            // Never: what a fresh cluster changes nothing about.
+            // Never: failures that would be the same on a fresh cluster.
             (
                 Some(9),
                 &BOTH,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_or_left_something_behind_is_not_tried_again() {
+    fn an_attempt_that_was_cut_off_or_left_something_behind_is_not_retried() {
         let settings = settings(Some(9), &BOTH);
         let of = |end: CellEnd| again(&settings, &PhaseSettings::default(), &[end]);
         let failed = || end(PRODUCT.0, PRODUCT.1);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_their_limit_and_are_never_alike() {
+    fn delays_grow_to_their_limit_with_jitter() {
         let settings = RetrySettings {
             backoff: Duration::from_secs(4),
             ..RetrySettings::default()

@@ -24,7 +24,7 @@ use crate::machine::HistoryFile;
 use crate::matrix::{Cell, Phase};
 use crate::record::{self, Counted, RunModel};
 
-/// Runs everything that `request` asks for. Every sink has seen the last event when this returns.
+/// Runs everything in `request`. When this returns, every sink has received the last event.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
     let dispatcher = dispatch::start(
@@ -43,7 +43,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
         RunModel::default()
     });
     RunOutcome {
-        // Only a bug keeps a run from its last event.
+        // Only a bug can keep a run from its last event.
         verdict: run.verdict.unwrap_or(RunVerdict::RunnerBug),
         class: record::class_of(&run),
         cells: run
@@ -55,11 +55,11 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     }
 }
 
-/// A run. Cells are tasks of their own; all else happens here.
+/// A run. Each cell is a task; everything else happens here.
 struct Run<'r> {
     request: &'r RunRequest,
     shared: Arc<Shared>,
-    /// The cells that are known by now: those of the first round, or of all rounds where their number is known.
+    /// The known cells: those of the first round, or of all rounds if their number is known.
     plans: Vec<Arc<CellPlan>>,
 }
 
@@ -99,7 +99,7 @@ impl<'r> Run<'r> {
         self.shared.events.end(milliseconds(duration));
     }
 
-    /// Takes away what the cells had in common. What can't be taken away stays in the ledger, and changes no cell's verdict.
+    /// Removes what the cells shared. What can't be removed stays in the ledger, and doesn't change any verdict.
     async fn finish(&self) {
         let shared = &self.shared;
         let timeout = shared.phases.timeout(Phase::Cleanup);
@@ -117,7 +117,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Every cell, until a signal or the end of the run's time ends them early.
+    /// Runs all cells until a signal or the run's time limit ends them early.
     async fn within_its_time(&mut self) {
         let timeout = self.request.course.timeout;
         let deadline = timeout.map(|timeout| self.shared.clock.deadline(timeout));
@@ -136,7 +136,7 @@ impl<'r> Run<'r> {
             () = up => interruption.interrupt(Termination::RunTimeout),
             () = &mut cells => return,
         }
-        // Told when it comes: cells may take a while to go.
+        // Reported immediately, because cells may take a while to end.
         if let Some(by) = interruption.by() {
             events.emit(Event::Interrupted { by });
         }
@@ -192,8 +192,8 @@ impl<'r> Run<'r> {
         survey
     }
 
-    /// Round after round, until a cell is red, the last round is over or the run is interrupted. A round of which no cell could begin
-    /// is the last one, too: the next would be the same.
+    /// Runs rounds until a cell fails, the last round is over or the run is interrupted. A round in which no cell could
+    /// start is the last one, too, because the next would be the same.
     async fn further_rounds(&mut self, preflight: &Result<Survey, Failure>, mut some_began: bool) {
         let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
         for round in 2..=last {
@@ -210,7 +210,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Says which cells will come: all that are planned, and those of the round after `round` if there may be one.
+    /// Announces cells: all that are planned, and those of the round after `round` if there may be one.
     fn expect(&self, round: u32) {
         let request = self.request;
         let planned = self.plans.iter().map(|plan| plan.cell.clone());
@@ -226,7 +226,7 @@ impl<'r> Run<'r> {
         self.shared.provider.expect(&cells);
     }
 
-    /// Every cell of `plans` in a task of its own. Returns whether any of them began.
+    /// Runs every cell of `plans` in a task. Returns whether any of them started.
     async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Result<Survey, Failure>) -> bool {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
@@ -246,7 +246,7 @@ impl<'r> Run<'r> {
             };
             indices.insert(tasks.spawn(task.run(place)).id(), index);
         }
-        // A line goes with its last cell.
+        // A queue is dropped with its last cell.
         drop(lines);
         let mut some_began = false;
         while let Some(joined) = tasks.join_next_with_id().await {
@@ -263,7 +263,7 @@ impl<'r> Run<'r> {
         some_began
     }
 
-    /// The places of `plans` in the order in which they begin: round by round, in each the longest first.
+    /// The indexes of `plans` in the order in which they start: round by round, and the longest first in each.
     fn order(&self, plans: &[Arc<CellPlan>]) -> Vec<usize> {
         let provider = &self.shared.provider;
         let expected = plans.iter().map(|plan| Expected {
@@ -277,7 +277,7 @@ impl<'r> Run<'r> {
         longest_first(&expected.collect::<Vec<_>>())
     }
 
-    /// A cell whose task ended without a word.
+    /// Reports a cell whose task ended unexpectedly.
     fn bug(&self, plan: &CellPlan, error: &JoinError) {
         let message = format!("the runner's task ended: {error}");
         let end = CellEnd {
@@ -292,7 +292,8 @@ impl<'r> Run<'r> {
     }
 }
 
-/// The plans that are made before the first event: of all rounds, where there is a last one and no failure ends them before.
+/// The plans that are made before the first event: of all rounds, if there is a last one and no failure ends the run
+/// before it.
 fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
     let rounds = request.course.planned_rounds().get();
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));

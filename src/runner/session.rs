@@ -1,4 +1,4 @@
-//! A whole run in one call: what the binary and a test process both do with the cells they selected.
+//! A whole run in one call, for the binary and for test processes.
 
 use std::fs;
 use std::io;
@@ -24,57 +24,57 @@ use crate::suite::Interruption;
 /// How many cells a run may have, each round counted.
 const MOST_CELLS: usize = 10_000;
 
-/// Selected cells, and where and how to run them.
+/// Selected cells, and how to run them.
 pub struct Session {
-    /// The matrix file, as it was named. Paths in it are relative to its folder.
+    /// The matrix file, as given. Paths in it are relative to its folder.
     pub path: PathBuf,
     /// The matrix.
     pub matrix: Matrix,
     /// The selected cells.
     pub cells: Vec<Cell>,
-    /// What the matrix file says to be secret.
+    /// The secrets that the matrix file declares.
     pub secrets: Vec<Secret>,
-    /// What selected them.
+    /// Their selection.
     pub selection: Selection,
-    /// What there is to know about the selection.
+    /// Warnings about the selection.
     pub warnings: Vec<String>,
-    /// The run that goes on, where it is no new one.
+    /// The run that is resumed, if it isn't a new one.
     pub resumption: Option<Resumption>,
-    /// How often the run goes round, and what ends it early.
+    /// Repetitions, and what ends the run early.
     pub course: Course,
     /// The runner's own binary.
     pub runner: PathBuf,
-    /// The folder for runs; `target/e2e-matrix` beside the matrix file where there is none.
+    /// The folder for runs; by default `target/e2e-matrix` next to the matrix file.
     pub out: Option<PathBuf>,
-    /// The run that this one is a part of, where several processes share one.
+    /// The run that this one is a part of, if several processes share one.
     pub part: Option<Part>,
-    /// The exact name of the cluster, where one cell is selected.
+    /// The exact name of the cluster, for a single cell.
     pub cluster: Option<ClusterName>,
-    /// Where else reports are written. Their folders are made before the first cell.
+    /// Additional locations for reports. Their folders are created before the first cell.
     pub copies: Vec<PathBuf>,
-    /// Sinks besides the record, made once the run's folder is known.
+    /// Creates the sinks other than the record, when the run's folder is known.
     pub sinks: LiveSinks,
-    /// What ends the run early.
+    /// The interruption of the run.
     pub interruption: Interruption,
-    /// The command that removes what dead runs left, as people type it.
+    /// The command that removes what dead runs left, as users enter it.
     pub gc: String,
 }
 
-/// Makes the sinks of the run in a folder, the record excepted.
+/// Creates the sinks of the run in a folder, except the record.
 pub type LiveSinks = Box<dyn FnOnce(&Path) -> Vec<Box<dyn Sink>>>;
 
 /// A part of a run that several processes share.
 pub struct Part {
     /// The run's id.
     pub run: String,
-    /// The part's.
+    /// The part's id.
     pub part: String,
 }
 
-/// Why a run did not begin.
+/// A run could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// There is no provider.
+    /// There is no usable provider.
     #[error(transparent)]
     Provider(#[from] ProviderError),
     /// The cells can't be run.
@@ -83,34 +83,34 @@ pub enum SessionError {
     /// The output folder can't be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// The run can't go on.
+    /// The run can't be resumed.
     #[error(transparent)]
     Resume(#[from] ResumeError),
-    /// The ledger can't be kept.
+    /// The ledger can't be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The rounds have more cells than a run may have.
+    /// The rounds have too many cells.
     #[error(
         "{cells} cells in {rounds} rounds are more than the {MOST_CELLS} cells that a run may have"
     )]
     TooManyCells {
-        /// How many cells were selected.
+        /// The number of selected cells.
         cells: usize,
-        /// How often.
+        /// The number of rounds.
         rounds: NonZeroU32,
     },
-    /// A report's second place can't be used.
+    /// The folder of an additional report can't be used.
     #[error("failed to prepare the folder of {}", path.display())]
     Copy {
         /// The report.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl SessionError {
-    /// Whether the matrix, a manifest or an option is to blame, rather than the machine.
+    /// Whether the matrix file, a manifest or an option is the cause, and not the machine.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Provider(error) => error.is_configuration(),
@@ -139,7 +139,7 @@ impl SessionError {
 /// Runs a session to its end.
 ///
 /// # Errors
-/// Everything that can be refused before the first cluster. What fails later is in the outcome.
+/// All errors that are found before the first cluster. Later failures are in the outcome.
 pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     bounded(session.cells.len(), session.course.planned_rounds())?;
     let secrets = std::mem::take(&mut session.secrets);
@@ -221,7 +221,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     .await)
 }
 
-/// What every command needs that looks at cells more closely than the matrix file does. Nothing of it is a part of a run yet.
+/// What every command needs that looks beyond the matrix file. It isn't part of a run yet.
 pub(super) struct Ground {
     pub(super) clock: RunClock,
     pub(super) state: StateFolder,
@@ -230,7 +230,8 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Chooses the provider for `cells` of `matrix`, the file at `path`, and reads the manifests. The log hides `secrets`.
+    /// Chooses the provider for `cells` of `matrix`, the file at `path`, and reads the manifests. `secrets` are masked
+    /// in the log.
     pub(super) async fn of(
         path: &Path,
         matrix: &Matrix,
@@ -266,7 +267,7 @@ impl Ground {
     }
 }
 
-/// Every cell of every round is planned before the first one begins.
+/// All cells of all rounds are planned before the first one starts.
 fn bounded(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
     match cells.checked_mul(rounds.get() as usize) {
         Some(all) if all <= MOST_CELLS => Ok(()),
@@ -275,7 +276,7 @@ fn bounded(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
 }
 
 impl Session {
-    /// Lets the session go on with a run, whose provider, rounds and rule about flaky cells hold.
+    /// Resumes a run, whose provider, rounds and rule about flaky cells apply.
     pub fn resume(&mut self, resumption: Resumption) {
         let (facts, run) = (resumption.facts(), &mut self.matrix.run);
         run.retry.flaky_result = facts.flaky_result;
@@ -296,7 +297,7 @@ impl Session {
     }
 }
 
-/// The folder for runs of the matrix file at `matrix`, where no other is named.
+/// The default folder for the runs of the matrix file at `matrix`.
 pub fn out(matrix: &Path) -> PathBuf {
     base(matrix).join("target/e2e-matrix")
 }
@@ -309,7 +310,7 @@ pub fn base(path: &Path) -> PathBuf {
     }
 }
 
-/// What the ledger says of the run, for whoever finds it dead.
+/// The ledger's entry about the run.
 fn owner(folder: &RunFolder, copies: &[PathBuf]) -> Owner {
     let folders = copies
         .iter()
@@ -320,7 +321,7 @@ fn owner(folder: &RunFolder, copies: &[PathBuf]) -> Owner {
     }
 }
 
-/// Makes the folders of the copies, to find out before any work whether they can be there.
+/// Creates the folders of the additional reports, to find errors before any work.
 pub fn prepare(copies: &[PathBuf]) -> Result<(), SessionError> {
     for path in copies {
         if let Some(folder) = path.parent() {
@@ -333,7 +334,8 @@ pub fn prepare(copies: &[PathBuf]) -> Result<(), SessionError> {
     Ok(())
 }
 
-/// The record is the last: what the others show must not wait for a disk. It is whole before any of them works on the run's end.
+/// All sinks, with the record last: displays must not wait for the disk. The record is complete before any sink handles
+/// the end of the run.
 fn sinks(
     folder: &RunFolder,
     sinks: LiveSinks,

@@ -1,4 +1,4 @@
-//! Signals: the first one ends the run in an orderly way, the second one ends it without clean-up, the third one ends the process.
+//! Signals: the first one ends the run with clean-up, the second one without, and the third one ends the process.
 
 use std::fs;
 use std::io;
@@ -12,11 +12,12 @@ use crate::event::Termination;
 use crate::machine::process;
 use crate::suite::Interruption;
 
-/// How long a run that was given up may take to write its reports.
+/// How long an aborted run may take to write its reports.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Interrupts at the first SIGINT, SIGTERM or SIGHUP, and gives the run up at the second: every child is killed, and the run ends
-/// with its reports. Should it hang then, or at a third signal, `abandon` is called with the signal, and must end the process.
+/// Interrupts the run at the first SIGINT, SIGTERM or SIGHUP, and aborts it at the second: every child is killed, and
+/// the run ends with its reports. If it hangs, or at a third signal, calls `abandon` with the signal, which has to end
+/// the process.
 pub fn listen(
     interruption: &Interruption,
     abandon: impl Fn(Termination) + Send + Sync + 'static,
@@ -26,18 +27,18 @@ pub fn listen(
     let mut hangup = hangups()?;
     let interruption = interruption.clone();
     let abandon = Arc::new(abandon);
-    // Ends with the runtime: it listens as long as there is anything to interrupt.
+    // Ends with the runtime, so it listens as long as there is something to interrupt.
     tokio::spawn(async move {
         loop {
             let by = tokio::select! {
                 _ = interrupt.recv() => Termination::Interrupt,
                 _ = terminate.recv() => Termination::Terminate,
-                // A closed terminal asks for the same.
+                // A closed terminal means the same.
                 () = next(&mut hangup) => Termination::Terminate,
             };
             let is_over = interruption.forced.is_cancelled();
             interruption.interrupt(by);
-            // The exit code is the first signal's.
+            // The exit code is that of the first signal.
             let by = interruption.by().unwrap_or(by);
             if is_over {
                 abandon(by);
@@ -50,7 +51,7 @@ pub fn listen(
     Ok(())
 }
 
-/// Not a task: what it guards against may be that no task gets on.
+/// A thread and not a task, because tasks may be what hangs.
 fn watch(by: Termination, abandon: &Arc<impl Fn(Termination) + Send + Sync + 'static>) {
     let guard = thread::Builder::new().name("last words".to_owned());
     let hold_up = Arc::clone(abandon);
@@ -63,7 +64,7 @@ fn watch(by: Termination, abandon: &Arc<impl Fn(Termination) + Send + Sync + 'st
     }
 }
 
-/// SIGHUP, unless whoever started this process has it ignored, as `nohup` does.
+/// SIGHUP, unless it is ignored, as under `nohup`.
 fn hangups() -> io::Result<Option<Signal>> {
     if is_ignored(SignalKind::hangup()) {
         return Ok(None);
@@ -80,7 +81,7 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether the kernel says that this process ignores `kind`.
+/// Whether this process ignores `kind`, according to the kernel.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status
@@ -95,8 +96,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_ignored_is_read_from_the_kernel() {
-        // Rust's runtime ignores it, so that a closed pipe is an error and no end.
+    fn ignored_signals_are_read_from_the_kernel() {
+        // Rust's runtime ignores it, so that a closed pipe is an error and doesn't end the process.
         assert!(is_ignored(SignalKind::pipe()));
         assert!(!is_ignored(SignalKind::terminate()));
     }

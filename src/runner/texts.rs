@@ -1,4 +1,4 @@
-//! Reads the manifests that `[deploy]` names: regular files of text, within limits, below a folder that ends.
+//! Reads the manifests that `[deploy]` names: regular text files, within limits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,10 @@ use crate::manifest::{self, Folder};
 
 /// The size up to which a manifest is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-/// How many manifests a folder may hold.
+/// How many manifests a folder may contain.
 const MAX_FILES: usize = 500;
 
-/// The manifests below `path`, or the one file that it is.
+/// The manifests in the folder `path`, or the single file at `path`.
 pub(super) fn folder(base: &Path, path: &Path) -> Result<Folder, PlanError> {
     let whole = base.join(path);
     let mut reader = Reader::default();
@@ -29,7 +29,7 @@ pub(super) fn folder(base: &Path, path: &Path) -> Result<Folder, PlanError> {
     Ok(Folder::new(label.display().to_string(), reader.files))
 }
 
-/// What the user calls the file at `path`, and its text.
+/// The name of the file at `path` for messages, and its text.
 pub(super) fn file(base: &Path, path: &Path) -> Result<(String, String), PlanError> {
     let whole = base.join(path);
     let text = read_text(&whole, MAX_FILE).map_err(|source| failed(&whole, source))?;

@@ -11,10 +11,10 @@ use crate::matrix::{
 };
 use crate::runner::{Course, StopAfter};
 
-/// The most rounds that can be asked for: each of their cells is known from the beginning.
+/// The most rounds that can be requested: all of their cells are known from the start.
 const MOST_ROUNDS: i64 = 10_000;
 
-/// The most red cells that a run can be told to bear.
+/// The largest value of `--max-fail`.
 const MOST_FAILURES: usize = 1_000_000;
 
 /// Retries, repetitions, and what ends a run early.
@@ -66,7 +66,7 @@ pub(in crate::cli) enum Flaky {
 }
 
 impl CourseOptions {
-    /// Puts what is given here above what the file says.
+    /// Overrides the settings of the file.
     pub(in crate::cli) fn apply(&self, settings: &mut RetrySettings) {
         settings.retries = self.retries.or(settings.retries);
         if !self.retry_on.is_empty() {
@@ -80,7 +80,7 @@ impl CourseOptions {
         };
     }
 
-    /// The course of the run.
+    /// The repetitions, and what ends the run early.
     pub(in crate::cli) fn course(&self) -> Course {
         Course {
             repeat: self.repeat,

@@ -49,13 +49,13 @@ impl From<Keep> for matrix::Keep {
 }
 
 impl PlaceOptions {
-    /// What is given here goes before the file.
+    /// Overrides the settings of the file.
     pub(crate) fn apply(&self, matrix: &mut Matrix) {
         if let Some(context) = &self.context {
             matrix.existing.context = Some(context.clone());
         }
         if let Some(kubeconfig) = &self.kubeconfig {
-            // Paths of the file are relative to it, this one to the current folder.
+            // Paths in the file are relative to it; this one is relative to the current folder.
             matrix.existing.kubeconfig = Some(absolute(kubeconfig.clone()));
         }
         if let Some(keep) = self.keep {

@@ -74,7 +74,7 @@ pub(in crate::cli) enum Format {
     Events,
 }
 
-/// Slow enough to be a duration, whatever it divides.
+/// Small enough that a duration divided by it is still a duration.
 fn factor(text: &str) -> Result<f64, String> {
     let factor = text.parse::<f64>().ok();
     factor

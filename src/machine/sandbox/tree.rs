@@ -62,13 +62,17 @@ fn plan(sandbox: &Sandbox) -> Result<Node, Problem> {
     for (path, text) in &sandbox.files {
         tree.insert(path, Content::Text(text.clone()))?;
     }
-    let own = real(&sandbox.program).tried(|| format!("find {}", sandbox.program.display()))?;
-    if PRIVATE.iter().any(|private| own.starts_with(private)) {
-        let program = Content::Host {
-            source: own.clone(),
-            read_only: true,
-        };
-        tree.insert(&sandbox.program, program)?;
+    // The runner, too: a program may be a script that starts it.
+    let runner = std::env::current_exe().tried(|| "find the runner".to_owned())?;
+    for program in [&sandbox.program, &runner] {
+        let source = real(program).tried(|| format!("find {}", program.display()))?;
+        if PRIVATE.iter().any(|private| source.starts_with(private)) {
+            let content = Content::Host {
+                source,
+                read_only: true,
+            };
+            tree.insert(program, content)?;
+        }
     }
     for mount in &sandbox.mounts {
         let content = Content::Host {

@@ -1,4 +1,4 @@
-//! A filter as a tree: what each node says of a cell, and how it is written.
+//! A filter as a tree, with evaluation and formatting.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,9 +14,9 @@ use crate::matrix::{Cell, Coordinate, KubernetesVersion};
 pub(super) enum Expression {
     Leaf(Leaf),
     Not(Box<Self>),
-    /// Two or more.
+    /// At least two.
     All(Vec<Self>),
-    /// Two or more.
+    /// At least two.
     Any(Vec<Self>),
 }
 
@@ -24,23 +24,23 @@ pub(super) enum Expression {
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) test: Test,
-    /// The place of the name in it.
+    /// The place of the name.
     pub(super) span: SourceSpan,
-    /// The place of its first word.
+    /// The place of the first word.
     pub(super) start: SourceSpan,
 }
 
-/// Where it stands does not change what it says.
+/// Equality ignores the places.
 impl PartialEq for Leaf {
     fn eq(&self, other: &Self) -> bool {
         self.test == other.test
     }
 }
 
-/// What a leaf says of a cell.
+/// The test of a leaf.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Test {
-    /// A part of the id, or all of it.
+    /// A part of the id, or the whole id.
     Name(Pattern),
     Kubernetes(Operator, KubernetesVersion),
     Nodes(Operator, u32),
@@ -50,7 +50,7 @@ pub(super) enum Test {
     Axis(String, Equality, Pattern),
 }
 
-/// How two values of an order compare.
+/// Comparisons of ordered values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
     Is(Equality),
@@ -60,7 +60,7 @@ pub(super) enum Operator {
     AtLeast,
 }
 
-/// How two values without an order compare.
+/// Comparisons of values without an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Equality {
     Equal,
@@ -77,7 +77,7 @@ impl Expression {
         }
     }
 
-    /// Calls `visit` for every leaf, from left to right.
+    /// Calls `visit` for every leaf from left to right.
     pub(super) fn visit_leaves<'e>(&'e self, visit: &mut impl FnMut(&'e Leaf)) {
         match self {
             Self::Leaf(leaf) => visit(leaf),
@@ -109,7 +109,7 @@ impl Test {
         }
     }
 
-    /// Whether the cell shows that the name in the test is a known one. An order names nothing.
+    /// Whether the cell proves that the name in the test exists. A comparison of ordered values contains no name.
     pub(super) fn is_known_by(&self, cell: &Cell) -> bool {
         match self {
             Self::Name(pattern) => names(pattern, cell),
@@ -123,13 +123,13 @@ impl Test {
     }
 }
 
-/// Whether the cell's value on that axis is one of the pattern's.
+/// Whether the cell's value on this axis matches the pattern.
 fn is_at(cell: &Cell, axis: &str, pattern: &Pattern) -> bool {
     let mut axes = cell.axes.iter();
     axes.any(|place| place.axis() == axis && pattern.matches(place.value()))
 }
 
-/// Whether the pattern names a whole part of the cell's id, or all of it.
+/// Whether the pattern matches a whole part of the cell's id, or the whole id.
 fn names(pattern: &Pattern, cell: &Cell) -> bool {
     pattern.matches(cell.id.as_str()) || parts(cell).any(|part| pattern.matches(part))
 }
@@ -149,7 +149,7 @@ pub(super) fn parts(cell: &Cell) -> impl Iterator<Item = &str> {
 }
 
 impl Operator {
-    /// Whether only values of an order compare so.
+    /// Whether the operator needs ordered values.
     pub(super) fn is_order(self) -> bool {
         !matches!(self, Self::Is(_))
     }
@@ -230,7 +230,7 @@ impl fmt::Display for Test {
     }
 }
 
-/// Bare where the text is a word, else in quotes.
+/// Without quotes if the text is a bare word.
 impl fmt::Display for Pattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.as_str();

@@ -37,7 +37,7 @@ use self::expression::Expression;
 pub use self::problem::{FilterProblem, FilterProblems};
 use super::{Cell, Matrix};
 
-/// A filter that was understood. Two are equal where they say the same in the same order.
+/// A parsed filter. Two filters are equal if they have the same tests in the same order.
 #[derive(Clone, Debug)]
 pub struct Filter {
     source: Arc<str>,
@@ -45,10 +45,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads a filter. Whether what it names exists is only known with a matrix: see [`select`].
+    /// Parses a filter. Whether the names in it exist is known only with a matrix: see [`select`].
     ///
     /// # Errors
-    /// The first place where the text leaves the grammar.
+    /// The first place at which the text violates the grammar.
     pub fn parse(text: &str) -> Result<Self, FilterProblem> {
         match parser::parse(text) {
             Ok(expression) => Ok(Self {
@@ -59,7 +59,7 @@ impl Filter {
         }
     }
 
-    /// Whether it takes the cell.
+    /// Whether the filter selects the cell.
     pub fn matches(&self, cell: &Cell) -> bool {
         self.expression.matches(cell)
     }
@@ -71,7 +71,7 @@ impl PartialEq for Filter {
     }
 }
 
-/// The filter in its plainest spelling: words for operators, parentheses only where they are needed.
+/// The filter in its simplest form: words for operators, and parentheses only where they are needed.
 impl fmt::Display for Filter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.expression.fmt(formatter)

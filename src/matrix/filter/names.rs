@@ -1,4 +1,4 @@
-//! What a filter names and the matrix does not have, with what there is instead.
+//! Names in a filter that the matrix doesn't have, with suggestions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Cell, ConfigName, KubernetesVersion, NodeCount};
 
-/// The fields of comparisons, beside the further axes.
+/// The fields of comparisons, in addition to further axes.
 const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
 
-/// The problems of one filter; none where there are no cells to hold it against.
+/// The problems of one filter; none if there are no cells.
 pub(super) fn unknown(
     source: &Arc<str>,
     expression: &Expression,
@@ -68,7 +68,7 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
     Problem::at(leaf.span, message, "").with_help(help)
 }
 
-/// "Did you mean", and the list of what there is.
+/// "Did you mean", and the list of known names.
 fn near<T: ToString>(word: &str, known: &BTreeSet<T>, what: &str) -> String {
     let known: Vec<String> = known.iter().map(ToString::to_string).collect();
     let list = listed(what, &known);
@@ -86,13 +86,13 @@ fn listed(what: &str, known: &[String]) -> String {
     }
 }
 
-/// What the cells of a matrix can be named by.
+/// The names in a matrix.
 struct Inventory<'m> {
     versions: BTreeSet<KubernetesVersion>,
     nodes: BTreeSet<NodeCount>,
     configs: BTreeSet<&'m ConfigName>,
     tags: BTreeSet<&'m String>,
-    /// The values on each further axis.
+    /// The values of each further axis.
     axes: BTreeMap<&'m str, BTreeSet<&'m str>>,
 }
 
@@ -117,7 +117,7 @@ impl<'m> Inventory<'m> {
         lines.join("\n")
     }
 
-    /// What was probably meant by a term that names nothing.
+    /// The name that was probably meant by an unknown term.
     fn meant(&self, pattern: &Pattern, cells: &[Cell]) -> Option<String> {
         let word = pattern.as_str();
         if pattern.is_wild() {

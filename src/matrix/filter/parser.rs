@@ -1,4 +1,4 @@
-//! The grammar of the filter language, as `winnow` parsers, with errors in the reader's words.
+//! The grammar of the filter language as `winnow` parsers, with errors for users.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -15,13 +15,13 @@ use crate::matrix::KubernetesVersion;
 use crate::matrix::nearest::nearest;
 use crate::matrix::problem::Problem;
 
-/// How deep parentheses and `not` may nest: the parser and what walks the tree recurse.
+/// How deeply parentheses and `not` may be nested, because the parser and the tree's functions recurse.
 const DEEPEST: usize = 64;
 
-/// The fields whose values have an order.
+/// The fields with ordered values.
 const ORDERED: [&str; 3] = ["k8s", "kubernetes", "nodes"];
 
-/// The whole text as a filter.
+/// Parses the whole text as a filter.
 pub(super) fn parse(text: &str) -> Result<Expression, Problem> {
     let mut input = Stateful {
         input: LocatingSlice::new(text),
@@ -88,7 +88,7 @@ fn primary(input: &mut Input<'_>) -> Parsed<Expression> {
     ))
 }
 
-/// Goes one level down, unless that is too deep for what recurses.
+/// Enters one more level, unless that is too deep.
 fn deeper<'t, T>(
     input: &mut Input<'t>,
     mut parser: impl Parser<Input<'t>, T, ErrMode<Fault>>,
@@ -124,7 +124,7 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
             let help = format!("did you mean `{near}`?");
             return Err(word.problem(format!("`{typo}` is no field"), help));
         }
-        // Which axes there are, only the matrix knows.
+        // Which axes exist is known only with a matrix.
         axis => Test::Axis(
             axis.to_owned(),
             equality(operator, &word, span)?,

@@ -1,6 +1,6 @@
-//! A text with the wildcards `*` (any text, also none) and `?` (one character), matched as a whole.
+//! A text with the wildcards `*` (any text, including none) and `?` (one character), matched as a whole.
 
-/// A pattern; without wildcards it matches exactly itself.
+/// A pattern. Without wildcards, it matches only itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     text: String,
@@ -19,7 +19,7 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it has wildcards.
+    /// Whether it contains wildcards.
     pub(super) fn is_wild(&self) -> bool {
         self.is_wild
     }
@@ -33,9 +33,9 @@ impl Pattern {
     }
 }
 
-/// Goes back to the last `*` only, so a hostile pattern costs pattern × text and no more.
+/// Backtracks only to the last `*`, so that a hostile pattern costs at most pattern × text.
 ///
-/// Works on bytes: what it is held against (ids, config names, tags) is ASCII.
+/// Works on bytes, because ids, config names and tags are ASCII.
 fn matches_wild(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at_pattern, mut at_text) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

@@ -1,4 +1,4 @@
-//! What is wrong with a filter, with the filter as the text that is pointed into.
+//! A problem in a filter, with the filter as source text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 use crate::matrix::problem::Problem;
 
-/// One thing that is wrong with one filter.
+/// One problem of one filter.
 #[derive(Clone, Debug)]
 pub struct FilterProblem {
     source: NamedSource<Arc<str>>,
@@ -27,7 +27,7 @@ impl FilterProblem {
         self.source.inner()
     }
 
-    /// What is wrong with it, and where.
+    /// The problem and its place.
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
@@ -55,7 +55,7 @@ impl Diagnostic for FilterProblem {
     }
 }
 
-/// Everything that the filters of a run name and that the matrix does not have. Never empty.
+/// All names in the filters of a run that the matrix doesn't have. There is at least one.
 #[derive(Clone, Debug)]
 pub struct FilterProblems(Vec<FilterProblem>);
 
@@ -68,7 +68,7 @@ impl FilterProblems {
         }
     }
 
-    /// The problems, in the order of the filters and of their text.
+    /// The problems, sorted by filter and place.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &FilterProblem> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! The words and signs of the filter language, and the fault that every parser of it gives.
+//! The words and symbols of the filter language, and the error type of its parsers.
 
 use std::ops::Range;
 
@@ -10,26 +10,26 @@ use winnow::token::{take_till, take_while};
 
 use crate::matrix::problem::Problem;
 
-/// The words that join expressions, which no bare term can be.
+/// The words that join expressions, which can't be bare terms.
 pub(super) const KEYWORDS: [&str; 3] = ["not", "and", "or"];
 
-/// What a bare word is made of.
+/// Whether a bare word may contain `character`.
 pub(super) fn is_word_character(character: char) -> bool {
     !character.is_whitespace() && !"()&|!=<>,\"'".contains(character)
 }
 
-/// The text still to read, and how deep the parser is in it.
+/// The remaining text, and the current depth.
 pub(super) type Input<'t> = Stateful<LocatingSlice<&'t str>, usize>;
 
-/// What a parser of it gives.
+/// The result of a parser.
 pub(super) type Parsed<T> = winnow::Result<T, ErrMode<Fault>>;
 
-/// Why the text is no filter.
+/// A parser failed.
 #[derive(Debug)]
 pub(super) struct Fault(pub(super) Problem);
 
 impl Fault {
-    /// A fault after which no other reading is tried.
+    /// An error after which no alternative is tried.
     pub(super) fn cut(problem: Problem) -> ErrMode<Self> {
         ErrMode::Cut(Self(problem))
     }
@@ -59,7 +59,7 @@ pub(super) struct Word<'t> {
 }
 
 impl Word<'_> {
-    /// A fault at this word.
+    /// An error at this word.
     pub(super) fn problem(
         &self,
         message: impl Into<String>,
@@ -69,7 +69,7 @@ impl Word<'_> {
     }
 }
 
-/// A bare word that is no keyword, or a text in quotes; and the white space behind it.
+/// A bare word that isn't a keyword, or a quoted text, followed by optional white space.
 pub(super) fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
     let bare = bare.verify(|text: &str| !KEYWORDS.contains(&text));
     let (text, span) = alt((bare, in_quotes)).with_span().parse_next(input)?;
@@ -77,7 +77,7 @@ pub(super) fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
     Ok(Word { text, span })
 }
 
-/// White space, also none.
+/// Optional white space.
 pub(super) fn space<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
     take_while(0.., char::is_whitespace).parse_next(input)
 }
@@ -106,17 +106,17 @@ fn in_quotes<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
     Ok(text)
 }
 
-/// One of [`KEYWORDS`], and the white space behind it.
+/// One of [`KEYWORDS`], followed by optional white space.
 pub(super) fn keyword<'t>(word: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
     terminated(bare.verify(move |text: &str| text == word), space)
 }
 
-/// A sign, and the white space behind it.
+/// A symbol, followed by optional white space.
 pub(super) fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
     terminated(symbol, space)
 }
 
-/// The place of what comes next, and how a message calls it. No parser: those ask here when they fail.
+/// The place of the next word or symbol, and its name for a message. Not a parser: parsers call it when they fail.
 pub(super) fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
     let start = input.current_token_start();
     let rest = input.peek_finish();

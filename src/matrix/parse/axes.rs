@@ -1,4 +1,4 @@
-//! `[matrix]`: the axes, and what is taken out of their product and put beside it.
+//! `[matrix]`: the axes, and the cells that are excluded and included.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,9 +12,9 @@ use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{AxisName, ConfigName, KubernetesVersion, NodeCount, ValueName};
 
-/// A type whose values stand on an axis.
+/// The type of an axis's values.
 pub(super) trait AxisValue: Clone + Ord + Display {
-    /// The value, or a problem at its place.
+    /// Reads a value, or reports a problem at its place.
     fn read(entry: Entry<'_>) -> Option<Located<Self>>;
 }
 
@@ -65,11 +65,11 @@ impl AxisValue for ValueName {
 #[derive(Debug)]
 pub(super) struct Axis<T> {
     pub(super) values: Vec<Located<T>>,
-    /// Every value of it could be read, so what is not among them is not on it.
+    /// Whether every value could be read, so that other values aren't on the axis.
     pub(super) complete: bool,
 }
 
-/// An axis that nothing is known of.
+/// An axis about which nothing is known.
 impl<T> Default for Axis<T> {
     fn default() -> Self {
         Self {
@@ -80,7 +80,7 @@ impl<T> Default for Axis<T> {
 }
 
 impl<T: AxisValue> Axis<T> {
-    /// The axis in `table`, or `default` where the file has none.
+    /// The axis in `table`, or `default` if the file doesn't have it.
     fn read(table: &Table<'_>, key: &str, default: Option<T>) -> Self {
         match (table.get(key), default) {
             (Some(entry), _) => Self::listed(entry),
@@ -132,7 +132,7 @@ impl<T: AxisValue> Axis<T> {
     }
 }
 
-/// An axis that the file adds.
+/// A further axis, which the file adds.
 #[derive(Debug)]
 pub(super) struct FurtherAxis {
     pub(super) name: AxisName,
@@ -145,13 +145,13 @@ pub(super) struct Axes {
     pub(super) kubernetes: Axis<KubernetesVersion>,
     pub(super) nodes: Axis<NodeCount>,
     pub(super) config: Axis<ConfigName>,
-    /// Those that the file adds, in its order.
+    /// The further axes, in order.
     pub(super) further: Vec<FurtherAxis>,
-    /// Every key that is meant as a further axis, also if it can't be one.
+    /// All keys that are meant as further axes, including those that can't be one.
     pub(super) keys: Vec<String>,
 }
 
-/// The keys of `[matrix]` that are no further axes.
+/// The keys of `[matrix]` that aren't further axes.
 const KEYS: [&str; 5] = ["kubernetes", "nodes", "config", "exclude", "include"];
 
 impl Axes {
@@ -165,10 +165,10 @@ impl Axes {
         };
         let others = table.entries().filter(|entry| !KEYS.contains(&entry.key));
         let mut others: Vec<_> = others.collect();
-        // The document does not keep the order.
+        // The document doesn't keep the order.
         others.sort_by_key(|entry| entry.key_span.offset());
         for entry in others {
-            // An axis has tables. Without one, a key that is much like another is a typo.
+            // An axis has tables. If there are none, a key that is similar to a known one is a typo.
             if root.get(entry.key).is_none() && nearest(entry.key, KEYS).is_some() {
                 table.reject(entry, &KEYS);
                 continue;
@@ -189,7 +189,7 @@ impl Axes {
         axes
     }
 
-    /// The keys by which excludes and includes name the values.
+    /// The keys for values in excludes and includes.
     fn names(&self) -> Vec<&str> {
         let further = self.further.iter().map(|axis| axis.name.as_str());
         ["kubernetes", "nodes", "config"]
@@ -199,14 +199,14 @@ impl Axes {
     }
 }
 
-/// `[[matrix.exclude]]`: a key that is not given matches every value.
+/// `[[matrix.exclude]]`: a missing key matches every value.
 #[derive(Debug)]
 pub(super) struct Exclude {
     pub(super) span: SourceSpan,
     pub(super) kubernetes: Option<Located<KubernetesVersion>>,
     pub(super) nodes: Option<Located<NodeCount>>,
     pub(super) config: Option<Located<ConfigName>>,
-    /// Of each further axis.
+    /// The values on the further axes.
     pub(super) further: Vec<Option<Located<ValueName>>>,
 }
 
@@ -217,25 +217,25 @@ pub(super) struct Include {
     pub(super) kubernetes: Located<KubernetesVersion>,
     pub(super) nodes: Located<NodeCount>,
     pub(super) config: Located<ConfigName>,
-    /// Of each further axis.
+    /// The values on the further axes.
     pub(super) further: Vec<Located<ValueName>>,
     pub(super) tags: Vec<String>,
     pub(super) allow_failure: Option<bool>,
 }
 
-/// The whole table.
+/// The whole `[matrix]` table.
 #[derive(Debug)]
 pub(super) struct MatrixTable {
     pub(super) span: SourceSpan,
     pub(super) axes: Axes,
     pub(super) excludes: Vec<Exclude>,
     pub(super) includes: Vec<Include>,
-    /// Every include could be read, so what none of them names is not included.
+    /// Whether every include could be read, so that other cells aren't included.
     pub(super) includes_complete: bool,
 }
 
 impl MatrixTable {
-    /// A table that the file does not have.
+    /// The table if the file doesn't have it.
     pub(super) fn missing() -> Self {
         Self {
             span: (0..0).into(),
@@ -291,7 +291,7 @@ fn exclude(table: &Table<'_>, axes: &Axes) -> Option<Exclude> {
     })
 }
 
-/// The value where the key is given; `None` where it is given and unusable.
+/// The value if the key is given; the inner `None` if its value can't be used.
 #[expect(clippy::option_option, reason = "outer: usable, inner: given")]
 fn given<T: AxisValue>(table: &Table<'_>, key: &str) -> Option<Option<Located<T>>> {
     match table.get(key) {

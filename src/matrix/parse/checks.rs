@@ -1,4 +1,5 @@
-//! `[[checks]]` and `[[commands]]`. This file reads the first: what the bodies of requests must have besides what every agent's must.
+//! `[[checks]]`, the conditions for request bodies beyond those for every agent. Includes `[[commands]]`, which have
+//! their own reader.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::matrix::checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Poi
 use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
 
-/// The checks that the file adds.
+/// The checks and commands of the file.
 pub(super) fn read(root: &Table<'_>) -> Checks {
     let tables = root.tables("checks", "checks");
     let bodies: Vec<_> = tables.iter().filter_map(body_check).collect();
@@ -25,7 +26,7 @@ pub(super) fn read(root: &Table<'_>) -> Checks {
     }
 }
 
-/// Reports names that stand there twice. `what` is what they are names of.
+/// Reports names that occur twice. `what` says what they are names of.
 pub(super) fn unique<'n>(
     root: &Table<'_>,
     what: &str,
@@ -44,7 +45,7 @@ pub(super) fn unique<'n>(
     }
 }
 
-/// The keys of which a check has exactly one.
+/// The conditions, of which each check has exactly one.
 const CONDITIONS: [&str; 4] = ["present", "type", "equals", "matches"];
 
 fn body_check(table: &Table<'_>) -> Option<Located<BodyCheck>> {

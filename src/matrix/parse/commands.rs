@@ -1,4 +1,4 @@
-//! `[[commands]]`: the programs that run on the host after a phase.
+//! `[[commands]]`: programs that run on the host after a phase.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::matrix::command::{CommandName, HostCommand};
 use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
 
-/// How long a command may take unless the file says otherwise.
+/// The default timeout of a command.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The commands, in the file's order.
+/// The commands, in order.
 pub(super) fn read(root: &Table<'_>) -> Vec<HostCommand> {
     let tables = root.tables("commands", "commands");
     let commands: Vec<_> = tables.iter().filter_map(command).collect();
@@ -59,7 +59,7 @@ fn name(entry: Entry<'_>) -> Option<Located<CommandName>> {
     entry.parsed(CommandName::parse, "for example `smoke-test`")
 }
 
-/// The program's file name.
+/// The default name, which is the program's file name.
 fn derived_name(table: &Table<'_>, program: &Located<PathBuf>) -> Option<Located<CommandName>> {
     let file = program.value.file_name().unwrap_or_default();
     match CommandName::parse(&file.to_string_lossy()) {

@@ -1,4 +1,4 @@
-//! From axes, excludes and includes to the cells, in their order. Expects tables that were checked.
+//! From axes, excludes and includes to cells, in order. Expects tables that have been checked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use crate::matrix::{
     Cell, CellId, ConfigName, Coordinate, KubernetesVersion, Layer, NodeCount, ValueName, Variant,
 };
 
-/// A place in the matrix, where a cell may be.
+/// A point of the matrix, at which there may be a cell.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point<'m> {
     kubernetes: KubernetesVersion,
     nodes: NodeCount,
     config: &'m ConfigName,
-    /// On each further axis.
+    /// The values on the further axes.
     further: Vec<&'m ValueName>,
 }
 
 impl Axes {
-    /// The product of the axes, in order: version, then nodes, then config, then the further ones.
+    /// The product of the axes in order: version, nodes, config, further axes.
     pub(super) fn points(&self) -> Vec<Point<'_>> {
         let versions = self.kubernetes.values.iter();
         let points = versions.flat_map(move |kubernetes| {
@@ -48,7 +48,7 @@ impl Axes {
         points
     }
 
-    /// How many points there are.
+    /// The number of points.
     pub(super) fn size(&self) -> usize {
         let further = self.further.iter().map(|further| &further.axis.values);
         further.fold(
@@ -109,7 +109,7 @@ impl Include {
         }
     }
 
-    /// Whether it says anything about a cell that is there without it.
+    /// Whether it changes a cell that exists without it.
     pub(super) fn changes_the_cell(&self) -> bool {
         !self.tags.is_empty() || self.allow_failure.is_some()
     }
@@ -144,17 +144,17 @@ pub(super) fn cells(
     cells
 }
 
-/// What reaches a cell from its version and its values.
+/// The tables that apply to a cell's version and values.
 struct Tables<'m> {
     axes: &'m Axes,
     versions: BTreeMap<KubernetesVersion, &'m VersionTable>,
-    /// By the values' names, for each axis.
+    /// The tables of each axis, by value.
     values: Vec<BTreeMap<&'m str, &'m ValueTable>>,
-    /// What the values of cells come to together. Many cells have the same.
+    /// The merged tables, which many cells share.
     merged: BTreeMap<Vec<&'m str>, Merged>,
 }
 
-/// What the tables of a cell's values set, and what that comes to.
+/// What the tables of a cell's values set, separately and merged.
 type Merged = (Arc<[Layer]>, Arc<Variant>);
 
 impl<'m> Tables<'m> {

@@ -1,4 +1,4 @@
-//! `expect`: what a variant's counters must come to, per node.
+//! `expect`: what the counters must reach, per node.
 
 use super::reader::{Entry, Located, Table};
 use super::report::Report;
@@ -6,7 +6,7 @@ use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Counter, Expectation, Expectations};
 
-/// The `expect` of a variant's table, and which of its keys are not among the suite's own counters.
+/// The `expect` of a value's table, and those of its keys that aren't among the suite's own counters.
 pub(super) fn read(table: &Table<'_>) -> (Expectations, Vec<Located<String>>) {
     let (mut expectations, mut further) = (Expectations::default(), Vec::new());
     let inner = table
@@ -52,7 +52,7 @@ pub(super) fn known_to_the_reference_mock(names: &[Located<String>], report: &Re
     }
 }
 
-/// The one key of `expect` that is not a counter of the mock.
+/// The key of `expect` that isn't a counter.
 const RESTARTS: &str = "restarts";
 
 fn restarts(entry: Entry<'_>) -> Option<u32> {

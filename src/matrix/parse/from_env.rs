@@ -1,4 +1,4 @@
-//! `{ from-env = "NAME" }`, where a value stands.
+//! `{ from-env = "NAME" }` in place of a value.
 
 use toml::de::DeValue;
 
@@ -9,13 +9,13 @@ use crate::matrix::problem::Problem;
 
 const KEY: &str = "from-env";
 
-/// Whether the value is to come from the environment.
+/// Whether the value comes from the environment.
 pub(super) fn is_reference(entry: Entry<'_>) -> bool {
     let table = entry.value.as_table();
     table.is_some_and(|table| table.contains_key(KEY))
 }
 
-/// The reference that the value is; a wrong one is reported.
+/// The reference in place of the value. An invalid one is reported.
 pub(super) fn read<P>(entry: Entry<'_>, place: P) -> Option<FromEnv<P>> {
     let table = entry.table(format!("a value with `{KEY}`"))?;
     table.only(&[KEY]);
@@ -33,7 +33,7 @@ pub(super) fn read<P>(entry: Entry<'_>, place: P) -> Option<FromEnv<P>> {
     })
 }
 
-/// Every reference in the table that becomes JSON. Its places are JSON pointers.
+/// All references in a table that becomes JSON. Their places are JSON pointers.
 pub(super) fn all(table: &Table<'_>) -> Vec<FromEnv<Place>> {
     let mut found = Vec::new();
     for entry in table.entries() {
@@ -42,7 +42,7 @@ pub(super) fn all(table: &Table<'_>) -> Vec<FromEnv<Place>> {
     found
 }
 
-/// Reports every reference in the table, which messages call `name`. Returns whether there is none.
+/// Reports every reference in the table, which is called `name` in messages. Returns whether there is none.
 pub(super) fn reject(table: &Table<'_>, name: &str) -> bool {
     let references = all(table);
     for reference in &references {
@@ -80,7 +80,7 @@ fn within(entry: Entry<'_>, pointer: String, found: &mut Vec<FromEnv<Place>>) {
     }
 }
 
-/// A key as a part of a JSON pointer.
+/// A key, escaped for a JSON pointer.
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

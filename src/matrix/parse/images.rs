@@ -1,4 +1,4 @@
-//! `[images.*]`: where the system under test and the mock come from.
+//! `[images.*]`: the images and programs of agent and mock.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use super::reader::{Entry, Table};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Build, ImageSource, Images, SystemUnderTest};
 
-/// The `[images]` table, defaults filled in.
+/// The `[images]` table with defaults.
 pub(super) fn read(root: &Table<'_>) -> Images {
     let Some(table) = root.table("images") else {
         return Images::default();
@@ -86,7 +86,7 @@ pub(super) fn path(entry: Entry<'_>) -> Option<PathBuf> {
     entry.plain_text().map(PathBuf::from)
 }
 
-/// An image's name with a tag or digest, such as `kindest/node:v1.36.3`.
+/// An image name with a tag or digest, such as `kindest/node:v1.36.3`.
 pub(super) fn reference(entry: Entry<'_>) -> Option<String> {
     let text = entry.plain_text()?;
     let characters = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);

@@ -1,6 +1,6 @@
-//! TOML values that belong to someone else (the agent's configuration, kind's file), as JSON values.
+//! TOML values with foreign meaning (the agent's configuration, kind's file) as JSON values.
 //!
-//! What JSON cannot say is a problem at its place: dates, infinities and integers past 64 bits.
+//! Values that JSON doesn't have are problems: dates, infinities and integers of more than 64 bits.
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeInteger, DeValue};
@@ -16,7 +16,7 @@ pub(super) fn object(table: &Table<'_>) -> Map<String, Value> {
         .collect()
 }
 
-/// The value as JSON; a reference to the environment is `null`.
+/// The value as JSON; `null` in place of a reference to the environment.
 pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
     match entry.value {
         DeValue::String(text) => Some(Value::String(text.to_string())),
@@ -41,7 +41,7 @@ pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
             let elements = entry.list()?.into_iter().filter_map(value);
             Some(Value::Array(elements.collect()))
         }
-        // Whoever may refer to the environment puts the value here.
+        // The reference is resolved later.
         DeValue::Table(_) if from_env::is_reference(entry) => Some(Value::Null),
         DeValue::Table(_) => {
             let table = entry.table(format!("`{}`", entry.key))?;

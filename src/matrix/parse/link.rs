@@ -1,6 +1,6 @@
-//! What the tables say about each other: names that nobody else knows, and cells that would be there twice.
+//! Relations between tables: unknown names, and cells that would exist twice.
 //!
-//! Where something could not be read, nothing is said about what refers to it: the first problem is enough.
+//! References to something that couldn't be read aren't reported, because the first problem is enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{CellId, ConfigName, ValueName};
 
-/// The most cells a matrix may have: more than any farm runs, few enough to hold.
+/// The most cells that a matrix may have: more than anyone runs, and few enough for memory.
 const MOST_CELLS: usize = 100_000;
 
 pub(super) fn check(draft: &Draft, report: &Report<'_>) {
@@ -44,7 +44,7 @@ fn too_many(matrix: &MatrixTable) -> Problem {
         .with_help("remove values, or split the matrix into several files")
 }
 
-/// A mock of the user's own may report anything; what it lacks is found out when it runs.
+/// Another mock may report anything. What it lacks is found when it runs.
 fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
     if draft.images.mock.image == ImageSource::Reference {
         for table in draft.values.iter().flat_map(|values| &values.tables) {
@@ -53,7 +53,7 @@ fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// The values of `config` and of the further axes, each with the name of its axis; and those that only includes name.
+/// The values of `config` and of the further axes, including those that only includes name, with the names of the axes.
 fn values<'m>(matrix: &'m MatrixTable) -> Vec<(&'m str, Vec<Located<&'m str>>)> {
     let config = |name: &'m Located<ConfigName>| Located {
         value: name.value.as_str(),
@@ -77,7 +77,7 @@ fn values<'m>(matrix: &'m MatrixTable) -> Vec<(&'m str, Vec<Located<&'m str>>)> 
         .collect()
 }
 
-/// Every value needs its table, except the config `default`.
+/// Every value needs its table, except for the config `default`.
 fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     for ((axis, values), tables) in values(&draft.matrix).into_iter().zip(&draft.values) {
         if !tables.complete {
@@ -101,7 +101,7 @@ fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// A further axis begins in an id where its name stands between two `-`, so no value may have it there.
+/// In an id, a further axis starts where its name is between two `-`, so values must not contain that.
 fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
     let further = || matrix.axes.further.iter().map(|axis| axis.name.as_str());
     for (_, values) in values(matrix) {
@@ -122,7 +122,7 @@ fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
     }
 }
 
-/// Ids name folders, so they can't have any length.
+/// Ids name folders, so their length is limited.
 fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_>) {
     if matrix.axes.further.is_empty() {
         return;
@@ -147,7 +147,7 @@ fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_
     }
 }
 
-/// Every `[kubernetes."x"]`, `[config.x]` and `[<axis>.x]` must reach a cell that can be.
+/// Every `[kubernetes."x"]`, `[config.x]` and `[<axis>.x]` must apply to a possible cell.
 fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     const LABEL: &str = "no cell has it";
     let (matrix, axes) = (&draft.matrix, &draft.matrix.axes);
@@ -175,7 +175,7 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// Reports a value that its axis does not have. Gives whether the axis has it.
+/// Reports a value that isn't on its axis. Returns whether it is.
 fn on_axis<T: AxisValue>(
     value: &Located<T>,
     axis: &Axis<T>,
@@ -202,7 +202,7 @@ fn on_axis<T: AxisValue>(
     false
 }
 
-/// Reports excludes that take nothing away. Gives the cells that remain.
+/// Reports excludes that exclude nothing. Returns the remaining cells.
 fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<Point<'m>> {
     let mut remaining: Vec<Point<'m>> = matrix.axes.points();
     for exclude in &matrix.excludes {
@@ -241,7 +241,7 @@ fn names_known_values(exclude: &Exclude, matrix: &MatrixTable, report: &Report<'
     known.into_iter().all(|known| known)
 }
 
-/// Reports includes that name a cell which is there already, without changing it, or which two of them name.
+/// Reports includes that name an existing cell without changing it, or that name the same cell.
 fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_>) {
     let mut seen: BTreeMap<Point<'_>, SourceSpan> = BTreeMap::new();
     for include in &matrix.includes {

@@ -1,7 +1,7 @@
-//! From the text of a matrix file to a [`Matrix`], or to everything that is wrong with it.
+//! From the text of a matrix file to a [`Matrix`], or to all of its problems.
 //!
-//! Three steps, none of which stops at a problem: every table is read on its own, then what they say about
-//! each other is checked, and only a file without problems is expanded.
+//! Three steps, none of which stops at a problem: reading each table, checking the relations between tables, and
+//! expanding a file without problems.
 
 mod axes;
 mod checks;
@@ -32,13 +32,13 @@ use super::problem::{Problem, Problems};
 use super::{Checks, Deploy, Existing, Images, Matrix, PhaseSettings, RunSettings};
 
 impl Matrix {
-    /// Reads a matrix file.
+    /// Parses a matrix file.
     ///
-    /// `name` is what messages call the file; `text` is its content. A matrix without cells is not an error here.
+    /// `name` is the file's name for messages; `text` is its content. A matrix without cells isn't an error here.
     ///
     /// # Errors
-    /// Everything that is wrong with the text, with places. A text that is not valid TOML is judged only up to its
-    /// first syntax error: what follows may be misread.
+    /// All problems of the text, with their places. In a text that isn't valid TOML, only problems before the first
+    /// syntax error are reported, because the rest may be misread.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let document = Document::parse(text);
         let report = Report::new(text, document.is_damaged());
@@ -56,7 +56,7 @@ impl Matrix {
     }
 }
 
-/// The tables that every file may have.
+/// The tables that any file may have.
 const TABLES: [&str; 10] = [
     "matrix",
     "kubernetes",
@@ -70,7 +70,7 @@ const TABLES: [&str; 10] = [
     "commands",
 ];
 
-/// What the tables say, each on its own.
+/// The content of the tables, each read separately.
 #[derive(Debug)]
 struct Draft {
     matrix: MatrixTable,

@@ -1,4 +1,4 @@
-//! `[phases.*]`: deadlines, and what else a phase can be told.
+//! `[phases.*]`: timeouts and other settings of phases.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{DEADLINES, DurationError, Phase, PhaseSettings, RestartScope, parse_duration};
 
-/// The `[phases]` table, defaults filled in.
+/// The `[phases]` table with defaults.
 pub(super) fn read(root: &Table<'_>) -> PhaseSettings {
     let mut settings = PhaseSettings::default();
     let table = root.table("phases");
@@ -92,7 +92,7 @@ fn restart_scope(entry: Entry<'_>) -> Option<RestartScope> {
     entry.choice(&[("one", RestartScope::One), ("all", RestartScope::All)])
 }
 
-/// A deadline or a pause.
+/// A timeout or a delay.
 pub(super) fn duration(entry: Entry<'_>) -> Option<Duration> {
     let examples = "a number with its unit: `\"500ms\"`, `\"90s\"`, `\"2m\"`";
     if entry.value.is_integer() {

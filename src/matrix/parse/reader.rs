@@ -1,7 +1,6 @@
-//! A typed view of the parsed document that notes every problem with its place and goes on reading.
+//! A typed view of the parsed document that reports every problem at its place and continues.
 //!
-//! Each reading method gives `None` where the text is unusable, and has then reported why. It knows TOML,
-//! not the matrix.
+//! Each method returns `None` if it has reported a problem. This module knows TOML, but not the matrix.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -13,14 +12,14 @@ use super::report::Report;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 
-/// A value with the place it was read from.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) span: SourceSpan,
 }
 
-/// What a value must be; decides the words of the message and the way out.
+/// The type that a value must have, which determines the message and the help.
 #[derive(Clone, Copy, Debug)]
 enum Expected {
     Text,
@@ -42,11 +41,11 @@ impl Expected {
     }
 }
 
-/// A table, with the name that messages call it by.
+/// A table, with its name for messages.
 #[derive(Clone, Debug)]
 pub(super) struct Table<'d> {
     name: String,
-    /// Its header, or all of it where it is an inline table.
+    /// Its header, or the whole table if it is an inline table.
     pub(super) span: SourceSpan,
     entries: &'d DeTable<'d>,
     pub(super) report: &'d Report<'d>,
@@ -63,7 +62,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// Reports every key that is none of `known`.
+    /// Reports every key that isn't in `known`.
     pub(super) fn only(&self, known: &[&str]) {
         let strangers = self.entries().filter(|entry| !known.contains(&entry.key));
         for entry in strangers {
@@ -71,7 +70,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// Reports a key that is none of `known`.
+    /// Reports a key that isn't in `known`.
     pub(super) fn reject(&self, entry: Entry<'_>, known: &[&str]) {
         let message = format!("unknown key `{}` in {}", entry.key, self.name);
         let help = match nearest(entry.key, known.iter().copied()) {
@@ -87,7 +86,7 @@ impl<'d> Table<'d> {
         Some(self.entry(key, value))
     }
 
-    /// The entry, which must be there.
+    /// The entry, which is required.
     pub(super) fn require(&self, key: &str, example: &str) -> Option<Entry<'d>> {
         let found = self.get(key);
         if found.is_none() {
@@ -99,12 +98,12 @@ impl<'d> Table<'d> {
         found
     }
 
-    /// The table under `key`, whose entries messages call `name`.
+    /// The table under `key`, whose entries are called `name` in messages.
     pub(super) fn table(&self, key: &str) -> Option<Self> {
         self.get(key)?.table(format!("`[{key}]`"))
     }
 
-    /// The tables of the array under `key`, which messages call `path`.
+    /// The tables in the array under `key`, which is called `path` in messages.
     pub(super) fn tables(&self, key: &str, path: &str) -> Vec<Self> {
         let Some(entry) = self.get(key) else {
             return Vec::new();
@@ -142,7 +141,7 @@ impl<'d> Table<'d> {
     }
 }
 
-/// A value and the key it stands under; an element of an array has the array's key.
+/// A value and its key; an element of an array has the array's key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'d> {
     pub(super) key: &'d str,
@@ -153,7 +152,7 @@ pub(super) struct Entry<'d> {
 }
 
 impl<'d> Entry<'d> {
-    /// Notes a problem at the value.
+    /// Reports a problem at the value.
     pub(super) fn problem(&self, message: impl Into<String>, label: &str, help: impl Into<String>) {
         self.report
             .add(Problem::at(self.span, message, label).with_help(help));
@@ -167,7 +166,7 @@ impl<'d> Entry<'d> {
         found
     }
 
-    /// A text that can name something: not empty, no control characters.
+    /// A text that can be a name: not empty, and without control characters.
     pub(super) fn plain_text(&self) -> Option<&'d str> {
         let text = self.text()?;
         let fault = if text.trim().is_empty() {
@@ -193,7 +192,7 @@ impl<'d> Entry<'d> {
         found
     }
 
-    /// An integer within `range`; `help` says what the limits are for.
+    /// An integer in `range`; `help` explains the limits.
     pub(super) fn integer(&self, range: RangeInclusive<u64>, help: &str) -> Option<u64> {
         let Some(integer) = self.value.as_integer() else {
             self.wrong_type(Expected::Integer);
@@ -220,7 +219,7 @@ impl<'d> Entry<'d> {
         Some(array.iter().map(element).collect())
     }
 
-    /// The value as a table, which messages call `name`.
+    /// The value as a table, which is called `name` in messages.
     pub(super) fn table(&self, name: String) -> Option<Table<'d>> {
         let Some(entries) = self.value.as_table() else {
             self.wrong_type(Expected::Table);
@@ -234,7 +233,7 @@ impl<'d> Entry<'d> {
         })
     }
 
-    /// One of a few words.
+    /// One of several words.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = choices.iter().find(|(word, _)| *word == text);
@@ -249,7 +248,7 @@ impl<'d> Entry<'d> {
         found.map(|(_, choice)| *choice)
     }
 
-    /// A text that `parse` understands, or its error at this place.
+    /// A text that `parse` accepts; its error is reported here.
     pub(super) fn parsed<T, E: Display>(
         &self,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -281,7 +280,7 @@ impl<'d> Entry<'d> {
         });
     }
 
-    /// How the value is written as what it must be, where that can be told.
+    /// How to write the value with the right type, if that is known.
     fn way_out(&self, expected: Expected) -> Option<String> {
         let source = self.report.source(self.span);
         match (expected, self.value) {
@@ -315,7 +314,7 @@ impl<'d> Entry<'d> {
     }
 }
 
-/// The number, unless it is negative or past 64 bits.
+/// The number, unless it is negative or exceeds 64 bits.
 fn unsigned(integer: &DeInteger<'_>) -> Option<u64> {
     u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }

@@ -1,4 +1,4 @@
-//! Where the readers of one text put what they find wrong with it.
+//! The collected problems of one text.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use crate::matrix::problem::Problem;
 #[derive(Debug)]
 pub(super) struct Report<'d> {
     text: &'d str,
-    /// The document is not valid TOML: what seems to be missing may stand in the part that could not be read.
+    /// Whether the document isn't valid TOML, so that missing parts may be in the part that couldn't be read.
     damaged: bool,
     problems: RefCell<Vec<Problem>>,
 }
@@ -28,7 +28,7 @@ impl<'d> Report<'d> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Notes that something is missing, unless it may stand in a part that could not be read.
+    /// Reports that something is missing, unless it may be in a part that couldn't be read.
     pub(super) fn add_missing(&self, problem: Problem) {
         if !self.damaged {
             self.add(problem);
@@ -39,7 +39,7 @@ impl<'d> Report<'d> {
         self.problems.into_inner()
     }
 
-    /// The text as the file has it.
+    /// The source text at `span`.
     pub(super) fn source(&self, span: SourceSpan) -> &'d str {
         self.text
             .get(span.offset()..span.offset() + span.len())

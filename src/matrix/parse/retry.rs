@@ -1,4 +1,4 @@
-//! The keys about retries, of `[run]` and of a phase.
+//! The keys about retries in `[run]` and in a phase.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use super::phases::duration;
 use super::reader::{Entry, Table};
 use crate::matrix::{FlakyResult, MOST_RETRIES, Phase, RetryClass, RetrySettings};
 
-/// The keys of `[run]` that this reads.
+/// The keys of `[run]` that are read here.
 pub(super) const KEYS: [&str; 4] = ["retries", "retry-on", "retry-backoff", "flaky-result"];
 
-/// What `[run]` says of retries, defaults filled in.
+/// The retry settings of `[run]` with defaults.
 pub(super) fn settings(run: &Table<'_>) -> RetrySettings {
     let default = RetrySettings::default();
     let classes = run.get("retry-on").and_then(classes);
@@ -55,7 +55,7 @@ fn count(entry: Entry<'_>) -> Option<u32> {
 }
 
 fn classes(entry: Entry<'_>) -> Option<BTreeSet<RetryClass>> {
-    // Every element is looked at, so that all that is wrong is told at once.
+    // Every element is read, so that all problems are reported at once.
     let read: Vec<_> = entry.list()?.into_iter().map(class).collect();
     read.into_iter().collect()
 }

@@ -1,4 +1,4 @@
-//! `[deploy]`, `[run]` and `[existing]`, defaults filled in.
+//! `[deploy]`, `[run]` and `[existing]`, with defaults.
 
 use toml::de::DeValue;
 
@@ -109,7 +109,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
     }
 }
 
-/// `secrets`: those that the file holds, and those in the environment.
+/// `secrets`: those in the file, and those from the environment.
 fn secrets(run: &Table<'_>) -> (Vec<String>, Vec<FromEnv<()>>) {
     let listed = run.get("secrets").and_then(|entry| entry.list());
     let (mut texts, mut references) = (Vec::new(), Vec::new());
@@ -189,7 +189,7 @@ fn ports(entry: Entry<'_>) -> Option<Located<PortRange>> {
     entry.parsed(str::parse::<PortRange>, HELP)
 }
 
-/// As many cells as may run at once need a port each.
+/// Each cell that runs at the same time needs a port.
 fn enough_ports(run: &Table<'_>, jobs: &Located<Jobs>, ports: &Located<PortRange>) {
     let (Jobs::Exactly(count), Some(room)) = (jobs.value, ports.value.len()) else {
         return;

@@ -6,15 +6,14 @@ use toml::de::{DeTable, DeValue};
 
 use crate::matrix::problem::Problem;
 
-/// How deep tables and arrays may nest. No key of the format is deeper than a few levels, and what takes a
-/// document apart recurses.
+/// How deeply tables and arrays may be nested. The format needs only a few levels, and dropping a document recurses.
 const DEEPEST: usize = 100;
 
-/// A parsed text: what could be understood, and what could not.
+/// A parsed text: the readable part and the errors.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
     pub(super) root: DeTable<'t>,
-    /// The syntax errors, at most one a line: a second one is mostly the first one's consequence.
+    /// The syntax errors, at most one per line, because a second one usually follows from the first.
     pub(super) problems: Vec<Problem>,
 }
 
@@ -23,7 +22,7 @@ impl<'t> Document<'t> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let root = root.into_inner();
         if is_too_deep(&root) {
-            // Dropping it would recurse once a level: a hostile text could overflow the stack.
+            // Dropping it would recurse once per level, so a hostile text could overflow the stack.
             std::mem::forget(root);
             return Self {
                 root: DeTable::new(),
@@ -45,7 +44,7 @@ impl<'t> Document<'t> {
         !self.problems.is_empty()
     }
 
-    /// Up to which byte the document is surely what its author meant.
+    /// The position in bytes up to which the document is certainly read as intended.
     pub(super) fn certain_until(&self) -> usize {
         let first = self.problems.iter().map(Problem::offset).min();
         first.unwrap_or(usize::MAX)
@@ -69,7 +68,7 @@ fn too_deep() -> Problem {
         .with_help("write a flatter document")
 }
 
-/// The place of an error, within the text and on character boundaries.
+/// The place of an error, within the text and at character boundaries.
 fn span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
     let span = error.span().unwrap_or(text.len()..text.len());
     let start = boundary(text, span.start);
@@ -89,7 +88,7 @@ fn line_of(text: &str, offset: usize) -> usize {
         .count()
 }
 
-/// Looks level by level, without recursion.
+/// Searches level by level, without recursion.
 fn is_too_deep(root: &DeTable<'_>) -> bool {
     let mut level: Vec<&DeValue<'_>> = root.values().map(toml::Spanned::get_ref).collect();
     for _ in 0..DEEPEST {
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bottomless_document_is_refused_without_recursion() {
+    fn a_deeply_nested_document_is_rejected_without_recursion() {
         let text = format!("{}a = 1", "a.".repeat(100_000));
         let document = Document::parse(&text);
         assert!(document.is_damaged());

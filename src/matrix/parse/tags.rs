@@ -1,8 +1,8 @@
-//! `tags`, wherever the file takes them: words that `tag = …` in a filter selects by.
+//! `tags` in any table: words that `tag = …` selects in a filter.
 
 use super::reader::{Entry, Table};
 
-/// The tags of a table; none where it has no such key.
+/// The tags of a table; empty if it doesn't have the key.
 pub(super) fn read(table: &Table<'_>) -> Vec<String> {
     let elements = table.get("tags").and_then(|entry| entry.list());
     elements.into_iter().flatten().filter_map(tag).collect()

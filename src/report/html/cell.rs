@@ -1,4 +1,4 @@
-//! What the page shows of one cell.
+//! One cell on the page.
 
 use super::view::FailureView;
 use crate::event::{Evidence, LogExcerpt};
@@ -7,12 +7,12 @@ use crate::report::marks::{self, Mark, Tone};
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::text;
 
-/// Nodes of one cell that get a row.
+/// The most nodes of one cell that get a row.
 const NODES_SHOWN: usize = 50;
-/// Lines of evidence of one phase, those that do not hold first.
+/// The most rows of evidence of one phase; failed checks come first.
 const EVIDENCE_SHOWN: usize = 100;
 
-/// A cell: its last attempt, and those before.
+/// A cell: its last attempt, and the earlier ones.
 pub(super) struct CellView<'a> {
     pub(super) id: &'a str,
     pub(super) kubernetes: String,
@@ -23,7 +23,7 @@ pub(super) struct CellView<'a> {
 
 /// One attempt at a cell.
 pub(super) struct AttemptView<'a> {
-    /// What the anchors of its phases begin with.
+    /// The prefix of the anchors of its phases.
     pub(super) anchor: String,
     pub(super) number: u32,
     pub(super) verdict: String,
@@ -67,7 +67,7 @@ pub(super) struct RowView {
     pub(super) values: Vec<(String, bool)>,
 }
 
-/// A bar of the waterfall, in per cent of the cell's time.
+/// A bar of the waterfall, in percent of the cell's duration.
 pub(super) struct BarView<'a> {
     pub(super) name: &'a str,
     pub(super) start: f64,
@@ -182,7 +182,7 @@ impl<'a> PhaseView<'a> {
     }
 }
 
-/// Why a phase has no result of its own.
+/// Why a phase has no result.
 fn note(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
     match &phase.outcome {
         PhaseOutcome::Passed | PhaseOutcome::Failed(_) => None,
@@ -206,7 +206,7 @@ impl RowView {
     }
 }
 
-/// The phases one after another, then the steps where they were.
+/// The phases in sequence, followed by the steps at their times.
 fn bars(cell: &CellModel) -> Vec<BarView<'_>> {
     let mut spans = Vec::new();
     let mut at = 0;

@@ -1,6 +1,6 @@
-//! `report.html`: the whole run on one page that needs no script, no network and no other file.
+//! `report.html`: the whole run on one page without scripts, network access or other files.
 //!
-//! The template only lays out what the views in here have prepared; it escapes every text.
+//! The template only lays out the prepared views, and escapes every text.
 
 mod cell;
 mod view;

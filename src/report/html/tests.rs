@@ -1,4 +1,4 @@
-//! The page, held against the fixture's table.
+//! The page, compared with the fixture's table.
 
 use super::render;
 use crate::matrix::Phase;
@@ -12,7 +12,7 @@ fn row<'a>(page: &'a str, id: &str) -> &'a str {
 }
 
 #[test]
-fn every_phase_of_every_cell_is_what_the_table_says() {
+fn every_phase_of_every_cell_matches_the_table() {
     let page = render(&RunModel::new(&fixture::mixed()));
     for plan in &MIXED {
         let id = plan.id();
@@ -28,7 +28,7 @@ fn every_phase_of_every_cell_is_what_the_table_says() {
 }
 
 #[test]
-fn every_attempt_is_there_and_every_anchor_once() {
+fn every_attempt_is_shown_and_every_anchor_is_unique() {
     let page = render(&RunModel::new(&fixture::mixed()));
     let id = MIXED[8].id();
     for attempt in ["", ".attempt-1"] {
@@ -40,13 +40,13 @@ fn every_attempt_is_there_and_every_anchor_once() {
 }
 
 #[test]
-fn what_was_kept_says_how_to_look_inside() {
+fn kept_clusters_are_shown_with_the_commands_to_inspect_them() {
     let page = render(&RunModel::new(&fixture::mixed()));
     assert!(page.contains("<pre>kind delete cluster --name plexd-e2e-134-n1-default-x7"));
 }
 
 #[test]
-fn the_page_needs_nothing_but_itself() {
+fn the_page_is_self_contained() {
     let page = render(&RunModel::new(&fixture::mixed()));
     for outside in [
         "<script", "<link", "src=", "@import", "url(", "http:", "https:",
@@ -56,7 +56,7 @@ fn the_page_needs_nothing_but_itself() {
 }
 
 #[test]
-fn foreign_text_is_no_markup() {
+fn foreign_text_is_escaped() {
     let page = render(&RunModel::new(&fixture::mixed()));
     let escaped = CLEAN_LINE
         .replace('&', "&#38;")
@@ -68,7 +68,7 @@ fn foreign_text_is_no_markup() {
 }
 
 #[test]
-fn a_local_run_says_what_it_is() {
+fn a_local_run_is_marked_as_local() {
     let page = render(&RunModel::new(&fixture::green_local(&MIXED[..1])));
     assert!(page.contains("Kubernetes 1.30 was not exercised"));
     assert!(page.contains("Cells × phases (local)"));

@@ -1,4 +1,4 @@
-//! What the page shows, as the template needs it: texts, classes and positions, nothing to compute.
+//! The content of the page as the template needs it: texts, classes and positions.
 
 use askama::Template;
 
@@ -33,7 +33,7 @@ pub(super) struct Page<'a> {
     step_times: Vec<TimeView<'a>>,
 }
 
-/// A red phase, in one line.
+/// A failed phase, in one line.
 struct ReasonView {
     anchor: String,
     place: String,
@@ -90,7 +90,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The words of the matrix; a passed phase shows a number instead.
+/// The words in the table of cells; a passed phase shows a number instead.
 fn legend() -> Vec<(String, &'static str)> {
     let words = Mark::ALL.into_iter().filter(|mark| *mark != Mark::Passed);
     words.map(|mark| (mark.narrow(0), mark.meaning())).collect()
@@ -141,7 +141,7 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
 }
 
 impl ReasonView {
-    /// One a red phase, those of earlier attempts first.
+    /// One per failed phase, those of earlier attempts first.
     fn of_cell(cell: &CellModel) -> Vec<Self> {
         let earlier = cell.earlier.iter().flat_map(CellModel::faults);
         let last = cell.faults().into_iter().map(Self::new);

@@ -24,7 +24,7 @@ use crate::event::{Failure, FailureClass, FlakyResult};
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::record::xml_text::XmlText;
 
-/// The class name of the cases that belong to no cell, and the first part of those that do.
+/// The class name of cases without a cell, and the first part of the others'.
 const CLASS_NAME: &str = "e2e-matrix";
 
 /// The whole file.
@@ -66,7 +66,7 @@ fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> Test
     suite
 }
 
-/// The suite of what belongs to no cell: there only where something went wrong.
+/// The suite for everything without a cell; only if something went wrong.
 fn run_suite(run: &RunModel) -> Option<TestSuite> {
     let cases = run.failures.iter().map(|failure| {
         let mut case = red_case("run", Duration::ZERO, failure);
@@ -89,7 +89,7 @@ fn run_suite(run: &RunModel) -> Option<TestSuite> {
     Some(suite)
 }
 
-/// A run that was killed before its first cell must not read as a green file.
+/// A run that was killed before its first cell must not look like a passed file.
 fn lost_run() -> TestCase {
     let message = "the run ended before its first cell";
     TestCaseBuilder::error("run", Duration::ZERO, "interrupted", message)
@@ -144,7 +144,7 @@ fn red_case(name: &str, time: Duration, failure: &Failure) -> TestCaseBuilder {
     case
 }
 
-/// What is red without a failure that says why: cut off by the end of the run, or by a bug.
+/// A failure without a cause: interrupted by the end of the run, or by a bug.
 fn unexplained_case(name: &str, time: Duration, fault: Fault<'_>) -> TestCaseBuilder {
     let (kind, sentence) = (fault.kind(), fault.sentence());
     if fault.cell.summary.allow_failure {
@@ -153,7 +153,7 @@ fn unexplained_case(name: &str, time: Duration, fault: Fault<'_>) -> TestCaseBui
     TestCaseBuilder::error(name, time, &kind, &attribute(&sentence))
 }
 
-/// A cell that is red though none of its phases is must not read as green.
+/// A cell that failed without a failed phase must not look like a passed one.
 fn cell_case(cell: &CellModel) -> Option<TestCase> {
     let mut faults = cell.faults().into_iter();
     let fault = faults.find(|fault| fault.phase.is_none())?;
@@ -162,7 +162,7 @@ fn cell_case(cell: &CellModel) -> Option<TestCase> {
     Some(case.build())
 }
 
-/// A flaky cell has no red phase in the end. Where it counts as failed, something must be red.
+/// A flaky cell has no failed phase at the end. If it counts as failed, it needs a failed case.
 fn flaky_case(run: &RunModel, cell: &CellModel) -> Option<TestCase> {
     let result = run.facts.as_ref().map(|facts| facts.flaky_result);
     if !cell.is_flaky() || result != Some(FlakyResult::Fail) {
@@ -207,7 +207,7 @@ fn seconds(milliseconds: u64) -> Duration {
     Duration::milliseconds(i64::try_from(milliseconds).unwrap_or(i64::MAX))
 }
 
-/// The epoch where no time is known: the file must not depend on the clock.
+/// The epoch if the time isn't known: the file must not depend on the clock.
 fn date(at: Option<Timestamp>) -> OffsetDateTime {
     let nanoseconds = at.unwrap_or(Timestamp::UNIX_EPOCH).as_nanosecond();
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)

@@ -1,10 +1,10 @@
-//! What the JUnit file says in `system-out`: facts of a cell, evidence, logs, attachments. Plain text.
+//! The content of `system-out` in the JUnit file: facts of a cell, evidence, logs, attachments. Plain text.
 
 use crate::event::{Execution, Failure, LikelyCause, LogExcerpt};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
 
-/// Under the `failure` or `error` element: what a person needs first.
+/// The text of a `failure` or `error` element: the most important facts.
 pub(super) fn cause(failure: &Failure) -> String {
     let mut out = format!(
         "{} ({}): {}\n",
@@ -25,7 +25,7 @@ pub(super) fn cause(failure: &Failure) -> String {
     out
 }
 
-/// The facts that hold for all of a cell's cases, with what explains the failures of the run.
+/// The facts of all cases of a cell, including the attribution of the run's failures.
 pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> String {
     let mut lines = Lines::default();
     lines.fact("verdict", cell.verdict.name());
@@ -86,7 +86,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
     lines.0 + &attempts.collect::<String>()
 }
 
-/// What there is to say about a phase, at every attempt; none where it passed without a word.
+/// The details of a phase at every attempt; `None` if there are none.
 pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
     let mut sections: Vec<String> = Vec::new();
     for attempt in &cell.earlier {
@@ -140,14 +140,14 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     sections
 }
 
-/// A failure that belongs to no cell.
+/// A failure without a cell.
 pub(super) fn of_run_failure(failure: &Failure) -> String {
     let mut sections = vec![cause(failure)];
     sections.extend(logs(&failure.logs));
     sections.join("\n")
 }
 
-/// Diagnostics are taken when a phase goes wrong, so that is the case that shows them.
+/// Diagnostics are collected when a phase fails, so they belong to that phase's case.
 fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
     let first = cell.red_phase();
     first.is_some_and(|first| first.name() == phase.name())
@@ -160,7 +160,7 @@ fn logs(logs: &[LogExcerpt]) -> impl Iterator<Item = String> {
     })
 }
 
-/// The form in which common CI servers find files that belong to a case.
+/// Files of a case in the format that common CI servers recognize.
 fn attachments(cell: &CellModel) -> String {
     let mut out = String::new();
     for file in &cell.diagnostics {

@@ -1,4 +1,4 @@
-//! The file, read back by an independent parser and held against the fixture's table.
+//! The file, read by an independent parser and compared with the fixture's table.
 
 use proptest::prelude::*;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -34,7 +34,7 @@ fn system_out(case: &TestCase) -> String {
         .map_or(String::new(), |text| text.as_str().to_owned())
 }
 
-/// What the file must say of a phase that the tables mark so.
+/// The expected status of a phase with this mark.
 fn kind(plan: &Plan, phase: Phase) -> &'static str {
     match plan.mark(phase) {
         Mark::Passed | Mark::Simulated => "success",
@@ -61,7 +61,7 @@ fn kind_of(case: &TestCase) -> &'static str {
 }
 
 #[test]
-fn every_phase_of_every_cell_is_what_the_table_says() {
+fn every_phase_of_every_cell_matches_the_table() {
     let report = read_back(&RunModel::new(&fixture::mixed()));
     assert_eq!(report.test_suites.len(), MIXED.len());
     for plan in &MIXED {
@@ -76,7 +76,7 @@ fn every_phase_of_every_cell_is_what_the_table_says() {
 }
 
 #[test]
-fn a_failure_has_its_symptom_its_sentence_and_its_evidence() {
+fn a_failure_has_its_symptom_message_and_evidence() {
     let report = read_back(&RunModel::new(&fixture::mixed()));
     let case = case(&report, &MIXED[2], Phase::Assertions);
     let TestCaseStatus::NonSuccess { message, ty, .. } = &case.status else {
@@ -95,7 +95,7 @@ fn a_failure_has_its_symptom_its_sentence_and_its_evidence() {
 }
 
 #[test]
-fn a_suite_says_what_ran_where() {
+fn a_suite_states_what_ran_where() {
     let report = read_back(&RunModel::new(&fixture::mixed()));
     let suite = suite(&report, &MIXED[2]);
     insta::assert_snapshot!(suite.system_out.as_ref().unwrap().as_str());
@@ -107,7 +107,7 @@ fn a_suite_says_what_ran_where() {
 }
 
 #[test]
-fn a_cell_that_may_fail_turns_no_server_red_and_hides_nothing() {
+fn a_cell_that_may_fail_does_not_fail_the_file_and_hides_nothing() {
     let report = read_back(&RunModel::new(&fixture::mixed()));
     let case = case(&report, &MIXED[5], Phase::Restart);
     let TestCaseStatus::Skipped { message, .. } = &case.status else {
@@ -124,7 +124,7 @@ fn a_cell_that_may_fail_turns_no_server_red_and_hides_nothing() {
 }
 
 #[test]
-fn what_was_cut_off_says_how_far_it_was() {
+fn an_interrupted_phase_shows_its_progress() {
     let report = read_back(&RunModel::new(&fixture::mixed()));
     let case = case(&report, &MIXED[6], Phase::Readiness);
     let TestCaseStatus::NonSuccess { message, .. } = &case.status else {
@@ -138,13 +138,13 @@ fn what_was_cut_off_says_how_far_it_was() {
 }
 
 #[test]
-fn a_simulated_phase_says_so() {
+fn a_simulated_phase_is_marked() {
     let report = read_back(&RunModel::new(&fixture::green_local(&MIXED[..1])));
     let case = case(&report, &MIXED[0], Phase::Cluster);
     assert!(system_out(case).starts_with("simulated: "));
 }
 
-/// The mixed run, where flaky cells count as failed.
+/// The mixed run, in which flaky cells count as failed.
 fn strict() -> RunModel {
     let mut run = RunModel::new(&fixture::mixed());
     if let Some(facts) = &mut run.facts {
@@ -154,7 +154,7 @@ fn strict() -> RunModel {
 }
 
 #[test]
-fn a_flaky_cell_is_green_with_both_attempts_evidence() {
+fn a_flaky_cell_passes_with_the_evidence_of_both_attempts() {
     let report = read_back(&RunModel::new(&fixture::mixed()));
     let case = case(&report, &MIXED[8], Phase::Readiness);
     assert_eq!(kind_of(case), "success");
@@ -164,7 +164,7 @@ fn a_flaky_cell_is_green_with_both_attempts_evidence() {
 }
 
 #[test]
-fn a_flaky_cell_that_counts_as_failed_has_a_red_case() {
+fn a_flaky_cell_that_counts_as_failed_has_a_failed_case() {
     let report = read_back(&strict());
     let last = suite(&report, &MIXED[8]).test_cases.last().unwrap();
     assert_eq!((last.name.as_str(), kind_of(last)), ("flaky", "failure"));
@@ -193,7 +193,7 @@ fn a_run_without_cells_is_one_error() {
 }
 
 #[test]
-fn a_red_cell_without_a_red_phase_is_no_green_suite() {
+fn a_failed_cell_without_a_failed_phase_has_a_failed_case() {
     let plan = Plan("1.34", 1, "fast", false, Story::Passes);
     let mut records = fixture::killed(&[plan]);
     records.retain(|record| !matches!(record.event, crate::event::Event::CellFinished { .. }));
@@ -214,7 +214,7 @@ fn the_same_records_give_the_same_file() {
 proptest! {
     #[test]
     fn any_text_survives_the_file(text in any::<String>()) {
-        // The parser trims what it reads.
+        // The parser trims the text.
         let text = format!("[{text}]");
         let mut run = RunModel::new(&fixture::green_local(&[Plan(
             "1.30", 1, "fast", false, Story::Passes,

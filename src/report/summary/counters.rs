@@ -1,4 +1,4 @@
-//! The counters of a cell as rows: the total, and nodes, those that do not hold first.
+//! The counters of a cell as rows: the total and the nodes, with failed checks first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,8 @@ use crate::event::{CounterTable, Evidence};
 use crate::matrix::Counter;
 use crate::record::model::{CellModel, RunModel};
 
-/// The counters that get a column, by name: the suite's own in the mock's order, then those that the matrix file names besides.
+/// The counters with a column, by name: the suite's own in the mock's order, then the others that the matrix file
+/// names.
 pub(in crate::report) fn columns(run: &RunModel) -> Vec<&str> {
     let mut further = BTreeSet::new();
     for cell in &run.cells {
@@ -19,7 +20,7 @@ pub(in crate::report) fn columns(run: &RunModel) -> Vec<&str> {
     columns
 }
 
-/// A counter's name without the ending that all of them have.
+/// A counter's name without the common suffix.
 pub(in crate::report) fn short(name: &str) -> &str {
     name.trim_end_matches("_count")
 }
@@ -30,28 +31,28 @@ fn is_counter(cell: &CellModel, subject: &str) -> bool {
         || reported.is_some_and(|counters| counters.total.contains_key(subject))
 }
 
-/// One row of a counter table.
+/// A row of a table of counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::report) struct CounterRow {
-    /// The total, or the node's short name.
+    /// `total`, or the node's short name.
     pub(in crate::report) label: String,
     /// One per [column](columns).
     pub(in crate::report) values: Vec<CounterValue>,
 }
 
-/// One counter of one row.
+/// A counter in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::report) struct CounterValue {
-    /// None where the mock did not name it.
+    /// The value; `None` if the mock didn't report it.
     pub(in crate::report) value: Option<u64>,
-    /// What it should have been, where it is not.
+    /// The expectation, if the value doesn't meet it.
     pub(in crate::report) unmet: Option<String>,
-    /// Whether anything was expected of it, as far as the evidence tells.
+    /// Whether there was an expectation, according to the evidence.
     pub(in crate::report) is_checked: bool,
 }
 
 impl CounterRow {
-    /// Whether all of it is as it should be.
+    /// Whether all values meet their expectations.
     pub(in crate::report) fn holds(&self) -> bool {
         self.values.iter().all(|value| value.unmet.is_none())
     }
@@ -69,7 +70,7 @@ impl CounterValue {
     }
 }
 
-/// The row of a cell's sums.
+/// The row with the sums over all nodes.
 pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let counters = cell.counters.as_ref()?;
     let unmet = Unmet::of(cell);
@@ -86,7 +87,7 @@ pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<Cou
     Some(total)
 }
 
-/// The least that any one node came to, counter by counter: what a sum over nodes hides.
+/// The smallest value of any node for each counter, which a sum would hide.
 pub(in crate::report) fn least(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let nodes = &cell.counters.as_ref()?.nodes;
     if nodes.len() < 2 {
@@ -110,7 +111,7 @@ fn lesser(one: &CounterTable, other: &CounterTable) -> CounterTable {
         .collect()
 }
 
-/// One row a node: those that do not hold first, then the others by name.
+/// One row per node: those with failed checks first, then the others by name.
 pub(in crate::report) fn nodes(cell: &CellModel, columns: &[&str]) -> Vec<CounterRow> {
     let Some(counters) = &cell.counters else {
         return Vec::new();
@@ -134,7 +135,7 @@ pub(in crate::report) fn nodes(cell: &CellModel, columns: &[&str]) -> Vec<Counte
     rows
 }
 
-/// What every node's counters must come to, one text per column; none if the evidence doesn't say.
+/// The expectation of each counter per node, one text per column; `None` if the evidence doesn't contain any.
 pub(in crate::report) fn expected_of_a_node(
     cell: &CellModel,
     columns: &[&str],
@@ -170,10 +171,10 @@ fn row(
     }
 }
 
-/// Expectations that do not hold, by counter.
+/// Expectations that aren't met, by counter.
 type Expectations<'a> = BTreeMap<&'a str, &'a str>;
 
-/// A cell's expectations that do not hold.
+/// A cell's expectations that aren't met.
 #[derive(Default)]
 struct Unmet<'a> {
     total: Expectations<'a>,

@@ -1,6 +1,6 @@
 //! The summary of a run: as text for a terminal, and as Markdown for a pull request or a job's page.
 //!
-//! Both say the same: cells × phases, counters, where the time went, why things failed, and the totals.
+//! Both contain the same: cells × phases, counters, durations, failures and totals.
 
 pub(super) mod counters;
 mod markdown;

@@ -1,26 +1,26 @@
-//! Where the time went: phases and steps over all cells, slowest first.
+//! The durations of phases and steps over all cells, slowest first.
 
 use std::collections::BTreeMap;
 
 use crate::matrix::CellId;
 use crate::record::model::{PhaseOutcome, RunModel};
 
-/// One kind of work over all cells.
+/// A phase or step over all cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::report) struct TimeRow<'a> {
-    /// A phase's or a step's name.
+    /// Its name.
     pub(in crate::report) name: &'a str,
-    /// In how many cells it was done.
+    /// The number of cells in which it ran.
     pub(in crate::report) cells: usize,
-    /// The middle one, in milliseconds.
+    /// The median, in milliseconds.
     pub(in crate::report) median_ms: u64,
-    /// The longest one, in milliseconds.
+    /// The maximum, in milliseconds.
     pub(in crate::report) slowest_ms: u64,
-    /// The cell of the longest one.
+    /// The cell with the maximum.
     pub(in crate::report) slowest_in: &'a CellId,
 }
 
-/// The phases that were run, slowest first.
+/// The phases that ran, slowest first.
 pub(in crate::report) fn phases(run: &RunModel) -> Vec<TimeRow<'_>> {
     let taken = run.cells.iter().flat_map(|cell| {
         let phases = cell.phases.iter().filter(|phase| was_run(&phase.outcome));

@@ -1,4 +1,4 @@
-//! Every text of the record is either free, and masked, or the runner's own, with a reason.
+//! Every text in the record is either masked, or the runner's own for a stated reason.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use super::*;
 use crate::event::{Evidence, Failure, NodeCounters, Symptom, schema};
 use crate::secret::Secret;
 
-/// The texts that are not masked, because runs and reports are held together by them. What they have in common: the runner
-/// chooses them, or the user types them on the command line.
+/// The fields that aren't masked, because runs and reports depend on their values. The runner chooses these values, or
+/// the user enters them on the command line.
 const STRUCTURAL: &[(&str, &str)] = &[
     ("at", "a time"),
     ("axis", "the name of an axis of the matrix"),
@@ -53,7 +53,7 @@ const STRUCTURAL: &[(&str, &str)] = &[
     ("value", "a value of an axis of the matrix"),
 ];
 
-/// The names of all fields below `schema` that hold texts, with one of the types that have them.
+/// The names of all text fields in `schema`, each with a type that contains it.
 fn texts(schema: &Value, root: &Value, owner: &str, found: &mut BTreeMap<String, String>) {
     let alternatives = ["oneOf", "anyOf", "allOf"].map(|key| &schema[key]);
     for alternative in alternatives
@@ -111,7 +111,7 @@ fn every_text_of_the_record_is_masked_or_has_a_reason() {
     assert!(gone.is_empty(), "no field is called {gone:?}");
 }
 
-/// What becomes of `event` if these are secrets.
+/// `event` with `secrets` masked.
 fn hidden(secrets: &[&str], event: &Event) -> Event {
     masked(&Mask::new(secrets.iter().copied().map(Secret::new)), event)
 }
@@ -130,7 +130,7 @@ fn a_secret_is_masked_as_text_and_as_json_in_a_text() {
 }
 
 #[test]
-fn words_of_the_record_stay_although_they_are_secrets() {
+fn the_records_own_words_stay_even_if_they_are_secrets() {
     let evidence = Evidence {
         node: Some("node passed".to_owned()),
         subject: "audit_count".to_owned(),

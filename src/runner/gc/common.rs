@@ -1,4 +1,4 @@
-//! What runs have in common: the caches and lock files.
+//! What runs share: caches and lock files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::event::Failure;
 use crate::machine::{Lock, tidy};
 
 impl Collector<'_> {
-    /// Removes what no run needs any more; `alive`: whether runs are going.
+    /// Removes what no run needs; `alive`: whether there are live runs.
     pub(super) async fn common(&mut self, alive: bool) {
         self.cache(alive);
         if self.options.cache {
@@ -22,7 +22,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Archives that were never finished, and all of them where that is asked for.
+    /// Removes unfinished archives, or all archives if requested.
     fn cache(&mut self, alive: bool) {
         let all = self.options.cache && !alive;
         let extensions: &[&str] = if all { &["part", "tar"] } else { &["part"] };
@@ -30,7 +30,7 @@ impl Collector<'_> {
         if targets.is_empty() {
             return;
         }
-        // Whoever makes an archive holds it.
+        // A process that creates an archive holds this lock.
         let lock = match Lock::try_take(&self.state.lock(images::LOCK)) {
             Ok(Some(lock)) => lock,
             Ok(None) => return,
@@ -49,7 +49,7 @@ impl Collector<'_> {
             self.tell(row(format!("cache {}", target.display()), outcome));
         }
         drop(lock);
-        // Refused unless it is empty.
+        // Fails unless the folder is empty.
         drop(fs::remove_dir(self.state.cache()));
     }
 
@@ -84,7 +84,7 @@ impl Collector<'_> {
             let outcome = GcOutcome::Failed(chain(&error));
             self.tell(row("lock files".to_owned(), outcome));
         }
-        // Refused where runs are in it.
+        // Fails if the folder contains runs.
         drop(fs::remove_dir(self.state.runs()));
     }
 }
@@ -98,7 +98,7 @@ fn row(resource: String, outcome: GcOutcome) -> GcRow {
     }
 }
 
-/// The files of `folder` that have one of `extensions`.
+/// The files in `folder` with one of `extensions`.
 fn files(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));

@@ -1,4 +1,4 @@
-//! The dead runs: one loop over their entries, the last one planned first, each reclaimed by its provider.
+//! Dead runs: one loop over their entries, last to first, in which each entry is reclaimed by its provider.
 
 use std::fs;
 
@@ -7,16 +7,16 @@ use crate::cluster::{Entry, Reclaimed};
 use crate::error::chain;
 use crate::machine::{DeadRun, Left, LiveClaims, Resource};
 
-/// A dead run, and what became of its entries.
+/// A dead run, and the results for its entries.
 struct Case {
     run: DeadRun,
     gone: Vec<Resource>,
-    /// Whether something is left that is the run's alone.
+    /// Whether something is left that only this run used.
     is_open: bool,
 }
 
 impl Collector<'_> {
-    /// Removes what `dead` runs left, and forgets those of which all is gone.
+    /// Removes what `dead` runs left, and forgets those of which nothing is left.
     pub(super) async fn runs(&mut self, dead: Vec<DeadRun>) {
         let mut entries: Vec<(usize, Left)> = Vec::new();
         for (place, run) in dead.iter().enumerate() {
@@ -29,7 +29,7 @@ impl Collector<'_> {
             run,
         };
         let mut cases: Vec<Case> = dead.into_iter().map(case).collect();
-        // What is in use may be free once everything else is gone.
+        // A resource in use may become free when everything else is gone.
         for is_last in [false, true] {
             for (place, left) in std::mem::take(&mut entries) {
                 let case = &mut cases[place];
@@ -47,7 +47,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Has an entry reclaimed by its provider, unless it was kept on purpose.
+    /// Lets the provider reclaim an entry, unless it was kept on purpose.
     async fn entry(&self, run: &DeadRun, left: &Left) -> Result<Reclaimed, String> {
         if self.spared(left).is_some() {
             return Ok(Reclaimed::Present);
@@ -75,7 +75,7 @@ impl Collector<'_> {
         reclaimed.map_err(|failure| failure.message)
     }
 
-    /// The commands of what was kept on purpose and stays so.
+    /// The commands to inspect a resource that was kept on purpose and stays.
     fn spared(&self, left: &Left) -> Option<Vec<String>> {
         left.kept.clone().filter(|_| !self.options.kept)
     }
@@ -87,7 +87,7 @@ impl Collector<'_> {
             (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldRemove)),
             (Ok(Reclaimed::Removed), None) => (true, Some(GcOutcome::Removed)),
             (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
-            // Those who use it have it from now on. Before anything was removed, that says nothing.
+            // Other users take it over. Before anything was removed, this means nothing.
             (Ok(Reclaimed::Used(reason)), None) => {
                 if !self.options.dry_run {
                     self.tell(row(
@@ -119,7 +119,8 @@ impl Collector<'_> {
         }
     }
 
-    /// Forgets a run of which all is gone. What is left of another is for the next time, and what is gone is not told of again.
+    /// Forgets a run of which nothing is left. Otherwise the rest is left for the next collection, and what is gone is
+    /// recorded.
     fn close(&mut self, case: Case) {
         let Case { run, gone, is_open } = case;
         if run.contents.unknown > 0 {
@@ -148,7 +149,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Removes something, unless nothing is to be.
+    /// Removes something, unless this is a dry run.
     pub(super) fn remove(&self, remove: impl FnOnce() -> Result<(), String>) -> GcOutcome {
         if self.options.dry_run {
             return GcOutcome::WouldRemove;

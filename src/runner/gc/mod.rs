@@ -1,6 +1,7 @@
-//! What dead runs left behind: found by the locks that the kernel dropped, removed, and proven gone.
+//! Removes what dead runs left behind. Dead runs are recognized by the locks that the kernel has released.
 //!
-//! Touches nothing of a live run, and nothing that neither a ledger nor a label says is ours, whatever it is called.
+//! Never touches anything of a live run, or anything that neither a ledger nor a label identifies as ours, whatever its
+//! name is.
 
 mod common;
 mod dead;
@@ -23,7 +24,7 @@ use crate::machine::{DeadRun, LedgerError, Lock, LockError, StateFolder, folders
 
 pub use row::{GcOutcome, GcRow};
 
-/// How long all of it may take.
+/// The time limit for the whole collection.
 const BUDGET: Duration = Duration::from_secs(300);
 /// Held by a collection that removes something.
 const LOCK: &str = "gc";
@@ -31,31 +32,31 @@ const LOCK: &str = "gc";
 /// What to remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GcOptions {
-    /// Nothing: only say what would be.
+    /// Nothing: only report what would be removed.
     pub dry_run: bool,
-    /// What was kept on purpose, too.
+    /// Also what was kept on purpose.
     pub kept: bool,
-    /// Images and archives, which later runs would use again, too.
+    /// Also images and archives, which later runs could use again.
     pub cache: bool,
-    /// Only what belongs to runs that were alive for the last time so long ago.
+    /// Only the resources of runs whose last sign of life is at least this old.
     pub older_than: Option<Duration>,
 }
 
-/// What was found, and what became of it.
+/// What was found, and what happened to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
-    /// One thing each.
+    /// One row per thing.
     pub rows: Vec<GcRow>,
 }
 
 impl GcReport {
-    /// Whether nothing is left that should have gone.
+    /// Whether nothing is left that should have been removed.
     pub fn is_clean(&self) -> bool {
         !self.rows.iter().any(|row| row.outcome.is_failure())
     }
 }
 
-/// Looks for what dead runs left, and removes it.
+/// Finds and removes what dead runs left.
 pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, LedgerError> {
     let folders = folders(state)?;
     let mut collector = Collector::new(state, options);
@@ -70,7 +71,7 @@ pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, Led
     collector.end(lock)
 }
 
-/// Removes what the dead ones among the runs with these tokens left, and nothing else.
+/// Removes what the dead runs with these tokens left, and nothing else.
 pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcReport, LedgerError> {
     let mut folders = folders(state)?;
     folders.retain(|folder| tokens.iter().any(|token| *folder == state.run(token)));
@@ -81,7 +82,7 @@ pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcRepo
     collector.end(lock)
 }
 
-/// What a collection has at hand.
+/// The state of a collection.
 struct Collector<'s> {
     state: &'s StateFolder,
     options: GcOptions,
@@ -105,7 +106,8 @@ impl<'s> Collector<'s> {
         }
     }
 
-    /// One collection at a time: what it finds is still there when it gets to it. None if it changes nothing.
+    /// Ensures that only one collection runs at a time, so that what it finds still exists when it gets there. `None`
+    /// if nothing is changed.
     async fn lock(&self, folders: &[PathBuf]) -> Result<Option<Lock>, LedgerError> {
         if self.options.dry_run || folders.is_empty() {
             return Ok(None);
@@ -123,7 +125,7 @@ impl<'s> Collector<'s> {
     /// The dead runs among `folders`. Reports those that can't be read.
     fn read(&mut self, folders: &[PathBuf]) -> Vec<DeadRun> {
         let mut dead = Vec::new();
-        // One that another collection has forgotten meanwhile is gone.
+        // A run that another collection has forgotten in the meantime.
         for folder in folders.iter().filter(|folder| folder.exists()) {
             match DeadRun::read(folder.clone()) {
                 Ok(run) => dead.extend(run),
@@ -142,7 +144,7 @@ impl<'s> Collector<'s> {
         self.report.rows.push(row);
     }
 
-    /// The lock's file is the last to go.
+    /// Removes the lock's file last.
     fn end(self, lock: Option<Lock>) -> Result<GcReport, LedgerError> {
         if let Some(lock) = lock {
             lock.remove()?;

@@ -1,37 +1,37 @@
-//! What is said of each thing that was found.
+//! The result for each thing that was found.
 
 use std::time::Duration;
 
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GcRow {
-    /// The token of the run that left it; none where no run is known, or several have it in common.
+    /// The token of the run that left it; `None` if the run isn't known or several runs share it.
     pub run: Option<String>,
-    /// How long ago the run was alive for the last time.
+    /// How long ago the run showed its last sign of life.
     pub age: Option<Duration>,
-    /// What.
+    /// The resource.
     pub resource: String,
-    /// What became of it.
+    /// What happened to it.
     pub outcome: GcOutcome,
 }
 
-/// What became of something that was found.
+/// What happened to something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GcOutcome {
     /// It would have been removed.
     WouldRemove,
-    /// It was removed, and is proven gone.
+    /// It was removed and is proven gone.
     Removed,
-    /// It stays: a run kept it on purpose. How to look inside.
+    /// It was kept on purpose and stays; with the commands to inspect it.
     Kept(Vec<String>),
-    /// It stays: it is not ours to remove, or in use. Why, and what to do.
+    /// It isn't ours to remove or is in use, and stays; with the reason and what to do.
     LeftAlone(String),
-    /// It could not be removed. Why.
+    /// It could not be removed; with the reason.
     Failed(String),
 }
 
 impl GcOutcome {
-    /// Whether it should have gone and did not.
+    /// Whether it should have been removed and wasn't.
     pub const fn is_failure(&self) -> bool {
         match self {
             Self::Failed(_) => true,
@@ -39,7 +39,7 @@ impl GcOutcome {
         }
     }
 
-    /// The word for it.
+    /// The name for reports.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::WouldRemove => "would be removed",
@@ -50,7 +50,7 @@ impl GcOutcome {
         }
     }
 
-    /// What there is to say beside the word.
+    /// The details for reports.
     pub fn detail(&self) -> String {
         match self {
             Self::WouldRemove | Self::Removed => String::new(),

@@ -1,9 +1,9 @@
-//! Clusters that look like ours and are in no ledger: reported, and never touched.
+//! Clusters that look like ours and aren't in any ledger: reported, and never touched.
 
 use super::{Collector, GcOutcome, GcRow};
 
 impl Collector<'_> {
-    /// Tells of clusters whose names follow our grammar, but which no run here, dead or alive, has made.
+    /// Reports clusters whose names follow our grammar, but which no run here, dead or alive, has created.
     pub(super) async fn strangers(&mut self) {
         let names = self.engine.strangers(self.state).await;
         let names = names.unwrap_or_else(|failure| {

@@ -1,4 +1,4 @@
-//! Files with temporary names that a run which was killed had no time to rename or remove.
+//! Temporary files that a killed run couldn't rename or remove.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::machine::{DeadRun, TEMPORARY};
 use crate::runner::folder::latest_temporary;
 
-/// The temporary files of `run` that are there, outside of its private folder.
+/// The temporary files of `run` outside its private folder.
 pub(super) fn of(run: &DeadRun) -> Vec<PathBuf> {
     let Some(owner) = &run.contents.owner else {
         return Vec::new();
@@ -16,7 +16,7 @@ pub(super) fn of(run: &DeadRun) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = folders
         .flat_map(|folder| beginning(folder, &start))
         .collect();
-    // The link is beside the run's folder; a run that is a part of another has its own one deeper.
+    // The link is next to the run's folder; a part of a shared run has its own, one level deeper.
     let link = latest_temporary(&owner.run);
     let above = owner.folder.ancestors().skip(1).take(2);
     let links = above.map(|folder| folder.join(&link));
@@ -26,7 +26,7 @@ pub(super) fn of(run: &DeadRun) -> Vec<PathBuf> {
     found
 }
 
-/// The files of `folder` whose names begin with `start`.
+/// The files in `folder` whose names begin with `start`.
 fn beginning(folder: &Path, start: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries

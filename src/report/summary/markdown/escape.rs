@@ -1,6 +1,6 @@
-//! Foreign text in Markdown: nothing of it may become a table's bar, a heading, HTML or a mention.
+//! Foreign text in Markdown, escaped so that it can't become a table separator, a heading, HTML or a mention.
 
-/// For the inside of a line or a table cell. Line ends become breaks.
+/// Text in a line or a table cell. Line endings become breaks.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.trim_end().chars() {
@@ -21,7 +21,7 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// A code block whose fence is longer than any run of backticks in it.
+/// A code block whose fence is longer than any run of backticks in the text.
 pub(super) fn block(text: &str) -> String {
     let longest = text
         .split(|character| character != '`')
@@ -32,7 +32,7 @@ pub(super) fn block(text: &str) -> String {
     format!("{fence}text\n{}\n{fence}\n", text.trim_end())
 }
 
-/// A table; its cells must be escaped already. Columns from `right` on are aligned to the right.
+/// A table with cells that are escaped already. The columns in `right` are right-aligned.
 pub(super) fn table(
     head: &[String],
     rows: &[Vec<String>],
@@ -52,7 +52,7 @@ fn row<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// Something long that is folded under `title`, which must be escaped already.
+/// A folded section with the title `title`, which is escaped already.
 pub(super) fn folded(title: &str, body: &str) -> String {
     format!("<details><summary>{title}</summary>\n\n{body}\n</details>\n")
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_foreign_becomes_markup() {
+    fn foreign_text_does_not_become_markup() {
         assert_eq!(
             escape("a|b <img> `c` @all\n*d*"),
             r"a\|b &lt;img&gt; \`c\` &#64;all<br>\*d\*"
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_ends_its_own_block() {
+    fn no_text_closes_its_own_code_block() {
         assert_eq!(block("a\n````\nb"), "`````text\na\n````\nb\n`````\n");
         assert_eq!(block("a"), "```text\na\n```\n");
     }

@@ -1,4 +1,4 @@
-//! Why things failed: the sentence in sight, evidence and logs folded.
+//! The failures: messages, with evidence and logs in folded sections.
 
 use super::escape::{block, escape, folded};
 use crate::event::{Failure, LogExcerpt};
@@ -7,11 +7,11 @@ use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind}
 use crate::report::marks;
 use crate::report::text::{self, push};
 
-/// Cells that are told about.
+/// The most cells that are shown.
 const CELLS_SHOWN: usize = 30;
-/// Lines of evidence of one failure, those that do not hold first.
+/// The most rows of evidence of one failure; failed checks come first.
 const EVIDENCE_SHOWN: usize = 20;
-/// Lines of one log at most.
+/// The most lines of one log.
 const LINES_SHOWN: usize = 50;
 
 pub(super) fn section(run: &RunModel) -> String {
@@ -45,7 +45,7 @@ pub(super) fn section(run: &RunModel) -> String {
     out
 }
 
-/// A red cell, or a flaky one, which is told by its red attempts.
+/// A failed cell, or the failed attempts of a flaky one.
 fn item_of_cell(cell: &CellModel) -> String {
     let mut out = String::new();
     let id = escape(cell.summary.id.as_str());
@@ -95,7 +95,7 @@ fn remedy(failure: &Failure) -> String {
     out
 }
 
-/// What shows the likely cause of a failure, and what fixes it.
+/// The evidence for the likely cause of a failure, and the fix.
 fn cause(failure: &Failure) -> String {
     let Some(cause) = &failure.likely_cause else {
         return String::new();
@@ -104,7 +104,7 @@ fn cause(failure: &Failure) -> String {
     format!("The likely cause shows in:\n\n{line}\nTo fix it:\n\n{fix}\n")
 }
 
-/// Evidence, logs and files of the failures of a cell, or of an attempt at it; what the machine did when it ended.
+/// Evidence, logs and files of a failed cell or attempt, and the machine's load at its end.
 fn details(cell: &CellModel, name: &str) -> String {
     let mut body = String::new();
     for failure in cell.phases.iter().filter_map(PhaseModel::failure) {

@@ -1,4 +1,4 @@
-//! The summary as GitHub-flavoured Markdown, for a job's page: verdict first, long lists folded and cut.
+//! The summary as GitHub-flavored Markdown for a job's page: verdict first, long lists folded and truncated.
 
 mod escape;
 mod failures;
@@ -10,7 +10,7 @@ use crate::report::attribution::attribution;
 use crate::report::text::{self, push};
 use escape::escape;
 
-/// The summary. A job's page takes 1 MiB, so what grows with nodes and failures is cut.
+/// The summary. GitHub limits a job's page to 1 MiB, so everything that grows with nodes and failures is truncated.
 pub fn markdown(run: &RunModel) -> String {
     let sections = [
         head(run),

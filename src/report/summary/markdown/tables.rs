@@ -1,4 +1,4 @@
-//! Cells × phases, counters per cell and node, and where the time went.
+//! Cells × phases, counters per cell and node, and durations.
 
 use super::escape::{escape, folded, table};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
@@ -7,9 +7,9 @@ use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text::{self, push};
 
-/// Nodes of one cell that get a line.
+/// The most nodes of one cell that get a row.
 const NODES_SHOWN: usize = 10;
-/// Cells whose nodes are shown.
+/// The most cells whose nodes are shown.
 const CELLS_SHOWN: usize = 50;
 
 pub(super) fn matrix(run: &RunModel) -> String {
@@ -113,7 +113,7 @@ fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
     table(&head, &rows, 1..columns.len() + 1)
 }
 
-/// A row of what each node should come to, where the evidence tells.
+/// A row with the expectations per node, if the evidence contains them.
 fn expectation_cells(cell: &CellModel, columns: &[&str]) -> Option<Vec<String>> {
     let expected = counters::expected_of_a_node(cell, columns)?;
     let mut cells = vec!["*expected of a node*".to_owned()];

@@ -1,4 +1,4 @@
-//! What a job's page shows.
+//! The summary on a job's page.
 
 use super::markdown;
 use crate::event::Symptom;
@@ -13,7 +13,7 @@ fn a_mixed_run_on_a_page() {
 }
 
 #[test]
-fn a_local_run_says_what_it_is() {
+fn a_local_run_is_marked_as_local() {
     let run = RunModel::new(&fixture::green_local(&MIXED[..1]));
     let text = markdown(&run);
     assert!(text.contains("Kubernetes 1.30 was not exercised"), "{text}");
@@ -22,7 +22,7 @@ fn a_local_run_says_what_it_is() {
 }
 
 #[test]
-fn many_nodes_are_cut_and_the_one_that_lacks_something_comes_first() {
+fn many_nodes_are_truncated_and_nodes_with_failed_checks_come_first() {
     let story = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
     let run = RunModel::new(&fixture::killed(&[Plan("1.36", 200, "fast", false, story)]));
     let text = markdown(&run);

@@ -1,4 +1,4 @@
-//! Why things failed, at the first attempt or at all: one block a failure, with what a person needs before looking into a file.
+//! The failures: one block each, with the most important facts.
 
 use super::layout::{broken, wrapped};
 use crate::event::{Failure, FailureClass, LikelyCause, LogExcerpt};
@@ -8,16 +8,16 @@ use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 
-/// Cells that get a block; the others are only counted.
+/// The most cells with a block; the others are only counted.
 const CELLS_SHOWN: usize = 10;
-/// Lines of evidence of a failure.
+/// The most rows of evidence of a failure.
 const EVIDENCE_SHOWN: usize = 8;
-/// Logs of a failure, and lines of each at most.
+/// The most logs of a failure.
 const LOGS_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 5;
-/// Below this nothing is wrapped: it would be one word a line.
+/// Narrower terminals don't wrap: there would be one word per line.
 const LEAST_WIDTH: usize = 40;
-/// What is in front of a line of a log.
+/// The width of the margin before a line of a log.
 const MARGIN: usize = 6;
 
 pub(super) fn section(run: &RunModel, width: Option<usize>, paint: Paint) -> String {
@@ -57,16 +57,16 @@ const fn tone(failure: &Failure) -> Tone {
     }
 }
 
-/// How blocks are laid out.
+/// The layout of blocks.
 #[derive(Clone, Copy)]
 struct Block {
-    /// The terminal's; none where lines stay whole.
+    /// The width of the terminal; `None` if lines aren't wrapped.
     width: Option<usize>,
     paint: Paint,
 }
 
 impl Block {
-    /// A red cell, or a flaky one, which is told by its red attempts.
+    /// A failed cell, or the failed attempts of a flaky one.
     fn cell(self, cell: &CellModel) -> String {
         let mut out = String::new();
         if cell.is_flaky() {
@@ -94,7 +94,7 @@ impl Block {
         }
     }
 
-    /// What was kept of a red attempt: quoted where its failures quote no log.
+    /// The files of a failed attempt, with excerpts if its failures have none.
     fn files(self, attempt: &CellModel) -> String {
         let mut out = String::new();
         let faults = attempt.faults();
@@ -105,7 +105,7 @@ impl Block {
         if !attempt.diagnostics.is_empty() {
             out += &self.sentence("files: ", &attempt.diagnostics.join(", "));
         }
-        // Whole, however long: they are to be copied.
+        // Never wrapped, so that commands can be copied.
         for command in &attempt.kept {
             push(&mut out, format_args!("  to look inside: {command}\n"));
         }
@@ -147,7 +147,7 @@ impl Block {
         let mut out = self.sentence("likely cause: ", &cause.message);
         out += &self.sentence("because of: ", &cause.line);
         out += &self.sentence("", "to fix it:");
-        // Whole, however long: it is to be copied.
+        // Never wrapped, so that it can be copied.
         for line in cause.fix.lines() {
             push(&mut out, format_args!("      {line}\n"));
         }
@@ -195,7 +195,7 @@ impl Block {
         out
     }
 
-    /// A text behind `label`, indented.
+    /// An indented text after `label`.
     fn sentence(self, label: &str, text: &str) -> String {
         let mut out = String::new();
         for paragraph in format!("{label}{text}").lines() {

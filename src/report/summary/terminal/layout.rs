@@ -1,4 +1,4 @@
-//! How the summary's tables and sentences are laid out.
+//! The layout of tables and sentences in the summary.
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
 
@@ -6,7 +6,7 @@ use crate::report::marks::Tone;
 use crate::report::paint::Paint;
 use crate::report::text::push;
 
-/// A table with a rule under its head and one space between columns.
+/// A table with a line below its header and one space between columns.
 pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
@@ -22,7 +22,7 @@ pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
     table.set_header(head.collect::<Vec<_>>());
     table
 }
-/// A table cell in a tone.
+/// A table cell with a tone.
 pub(super) fn toned(tone: Tone, text: String) -> Cell {
     let cell = Cell::new_owned(text);
     match tone {
@@ -33,8 +33,8 @@ pub(super) fn toned(tone: Tone, text: String) -> Cell {
     }
 }
 
-/// Sets the columns of `right` to the right, and the space behind every column: one, `gap` more in front of the first
-/// and behind the last of `right`.
+/// Right-aligns the columns in `right`, and sets the space after every column: one, plus `gap` before the first and
+/// after the last column in `right`.
 pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>, gap: u16) {
     for (index, column) in table.column_iter_mut().enumerate() {
         let is_edge = index + 1 == right.start || index + 1 == right.end;
@@ -45,7 +45,7 @@ pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>, gap: u1
     }
 }
 
-/// The length of the longest line; the table must be without colour.
+/// The length of the longest line of a table without colors.
 pub(super) fn table_width(table: &Table) -> usize {
     table
         .lines()
@@ -54,8 +54,8 @@ pub(super) fn table_width(table: &Table) -> usize {
         .unwrap_or(0)
 }
 
-/// `text` in lines of at most `width` characters, broken between words and indented by `indent`; a longer word stays
-/// whole.
+/// `text` in lines of at most `width` characters, wrapped at spaces and indented by `indent`. A longer word isn't
+/// broken.
 pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let room = width.saturating_sub(indent.chars().count());
     let mut out = String::new();
@@ -76,7 +76,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     out
 }
 
-/// `line` in pieces of at most `width` characters, broken between words if that is possible.
+/// `line` in pieces of at most `width` characters, broken at spaces if possible.
 pub(super) fn broken(line: &str, width: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = line;

@@ -1,4 +1,4 @@
-//! Cells × phases: the time of what passed, a word for what did not.
+//! Cells × phases: the duration of passed phases, and a word for others.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +59,7 @@ fn narrow(run: &RunModel, paint: Paint) -> Table {
     table
 }
 
-/// A cell's row, with `phases` in its middle.
+/// A cell's row, with `phases` in the middle.
 fn frame(cell: &CellModel, phases: Vec<Cell>) -> Vec<Cell> {
     let mut row = vec![Cell::new(&cell.summary.id)];
     row.extend(phases);
@@ -68,7 +68,7 @@ fn frame(cell: &CellModel, phases: Vec<Cell>) -> Vec<Cell> {
     row
 }
 
-/// What the marks in this very table mean, and the phases in their order.
+/// The meaning of the marks in this table, and the phases in order.
 fn legend(run: &RunModel, sign: fn(Mark) -> String) -> String {
     let phases = run.cells.iter().flat_map(|cell| &cell.phases);
     let seen: BTreeSet<_> = phases.map(Mark::of).collect();

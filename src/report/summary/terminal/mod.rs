@@ -1,7 +1,7 @@
-//! The summary on a terminal: what people see first. The tables fit 100 columns; narrower ones get one letter a phase. Sentences and
-//! lines of logs wrap on a terminal, and stay whole elsewhere.
+//! The summary on a terminal. The tables fit into 100 columns; narrower terminals get one letter per phase. Sentences
+//! and lines of logs wrap on a terminal, and aren't wrapped elsewhere.
 //!
-//! Nothing is told by colour alone.
+//! Colors only repeat what the text says.
 
 mod failures;
 mod layout;
@@ -15,10 +15,10 @@ use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 
-/// The width of tables where there is no terminal: the shipped matrix fits.
+/// The width of tables outside a terminal, into which the shipped matrix fits.
 const TABLE_WIDTH: usize = 100;
 
-/// The summary for a terminal of `width` columns, or for a file or pipe; with colours where `color` says so.
+/// The summary for a terminal of `width` columns, or for a file or pipe if it is `None`; with colors if `color` is set.
 pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
     let paint = Paint::new(color);
     let table_width = width.unwrap_or(TABLE_WIDTH);
@@ -41,7 +41,7 @@ pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
     out
 }
 
-/// Which run this is, on what, and what there is to know before the numbers.
+/// The run, its environment and its notices.
 fn head(run: &RunModel, paint: Paint) -> String {
     let mut out = String::new();
     if let Some(facts) = &run.facts {
@@ -75,7 +75,7 @@ fn head(run: &RunModel, paint: Paint) -> String {
     out
 }
 
-/// How the repetitions of each cell ended.
+/// The counted verdicts of each cell's repetitions.
 fn repetitions(run: &RunModel) -> String {
     text::repetitions(run)
         .into_iter()
@@ -83,7 +83,7 @@ fn repetitions(run: &RunModel) -> String {
         .collect()
 }
 
-/// Which value explains the failures.
+/// The attribution of the failures.
 fn attributed(run: &RunModel, paint: Paint) -> String {
     let attribution = attribution(run);
     attribution.map_or_else(String::new, |text| {

@@ -1,4 +1,4 @@
-//! The tables behind the matrix: counters, and where the time went.
+//! The tables after the cells: counters and durations.
 
 use comfy_table::{Cell, Table};
 
@@ -11,13 +11,13 @@ use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text;
 
-/// Nodes of one cell whose counters do not hold: as many as this get a line.
+/// The most nodes with failed checks of one cell that get a row.
 const NODES_SHOWN: usize = 5;
-/// Kinds of work that get a line, of phases and of steps each.
+/// The most phases and the most steps that get a row.
 const TIMES_SHOWN: usize = 4;
 
-/// A cell's sums; of several nodes also the least that any of them came to, and every node that lacks something. On a
-/// narrow terminal, all counters but the platform's get a table of their own.
+/// The sums of each cell. With several nodes also the smallest values, and each node with failed checks. On a narrow
+/// terminal, all counters except the platform's get a second table.
 pub(super) fn counters(run: &RunModel, width: usize, paint: Paint) -> String {
     if run.cells.iter().all(|cell| cell.counters.is_none()) {
         return String::new();

@@ -1,4 +1,4 @@
-//! What people see first, as snapshots.
+//! The summary on a terminal, as snapshots.
 
 use super::terminal;
 use crate::record::RunModel;
@@ -19,19 +19,19 @@ fn a_narrow_terminal_gets_one_letter_a_phase() {
 }
 
 #[test]
-fn a_local_run_says_what_it_is() {
+fn a_local_run_is_marked_as_local() {
     let run = RunModel::new(&fixture::green_local(&MIXED[..2]));
     insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
 }
 
 #[test]
-fn a_run_that_reached_no_cell_says_why() {
+fn a_run_without_a_started_cell_shows_why() {
     let run = RunModel::new(&fixture::broken_before_its_cells());
     insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
 }
 
 #[test]
-fn colour_adds_nothing_but_colour() {
+fn colors_change_nothing_else() {
     let run = RunModel::new(&fixture::mixed());
     let colored = terminal(&run, Some(WIDTH), true);
     assert!(colored.contains('\u{1B}'));
@@ -56,14 +56,14 @@ fn the_shipped_matrix_fits_its_width() {
     }
 }
 
-/// Words and a long word without a break, indented.
+/// Words and a long word without spaces, indented.
 fn long_line() -> String {
     let words = "level=error msg=\"it is not so\" ".repeat(8);
     format!("\t{words}{}", "x".repeat(150))
 }
 
 #[test]
-fn lines_of_logs_wrap_on_a_terminal_and_stay_whole_elsewhere() {
+fn lines_of_logs_wrap_only_on_a_terminal() {
     let line = long_line();
     let run = RunModel::new(&fixture::with_log_line(&line));
     let bar = "    │ ";
@@ -79,13 +79,13 @@ fn lines_of_logs_wrap_on_a_terminal_and_stay_whole_elsewhere() {
         .iter()
         .map(|line| bar.chars().count() + line.chars().count());
     assert!(widths.max() <= Some(80), "{wrapped:?}");
-    // Nothing is lost but the spaces at the ends of lines.
+    // Nothing is lost except spaces at the ends of lines.
     let without_space = |text: &str| text.split_whitespace().collect::<String>();
     assert_eq!(without_space(&wrapped.concat()), without_space(&line));
 }
 
 #[test]
-fn the_sentence_of_a_failure_stays_whole_where_there_is_no_terminal() {
+fn the_message_of_a_failure_is_not_wrapped_outside_a_terminal() {
     let line = long_line();
     let run = RunModel::new(&fixture::with_log_line(&line));
     let sentence = format!("  it ended: `{}`\n", line.trim());
