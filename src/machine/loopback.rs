@@ -1,24 +1,25 @@
-//! Blocks of loopback addresses. A block is had by a name that the kernel gives only once, and only as long as its owner lives.
+//! Blocks of loopback addresses. A block is reserved by a name that the kernel gives to only one process, for as long
+//! as it lives.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The addresses of a block: more than a cell has nodes.
+/// The number of addresses in a block: more than a cell has nodes.
 const SIZE: u32 = 1 << 13;
-/// How many blocks there are, the first of them at 127.1.0.0: what everybody uses is below.
+/// The number of blocks. The first one starts at 127.1.0.0, because lower addresses are commonly used.
 const BLOCKS: u32 = (255 << 16) / SIZE;
-/// How many blocks are tried.
+/// How many blocks to try.
 const ATTEMPTS: usize = 100;
 
-/// No block could be had.
+/// No block can be reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopbackError {
-    /// Somebody listens on every address.
+    /// A process listens on all addresses.
     #[error("port {0} is taken on every loopback address")]
     Taken(u16),
-    /// Others have all that were tried.
+    /// All tried blocks are reserved by other processes.
     #[error("no loopback address is free")]
     NoneFree,
     /// The kernel refused.
@@ -26,7 +27,7 @@ pub enum LoopbackError {
     Io(#[from] io::Error),
 }
 
-/// A block of loopback addresses that no other process of this machine has, until it is dropped.
+/// A block of loopback addresses that no other process on this machine uses, until it is dropped.
 #[derive(Debug)]
 pub struct Loopback {
     first: u32,
@@ -34,7 +35,8 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Takes a block where nobody listens on the ports of `free`, each with the place of its address in the block.
+    /// Reserves a block in which no process listens on the ports in `free`. Each has the index of its address in the
+    /// block.
     pub fn take(free: &[(u16, u16)]) -> Result<Self, LoopbackError> {
         let mut reason = LoopbackError::NoneFree;
         for _ in 0..ATTEMPTS {
@@ -43,14 +45,14 @@ impl Loopback {
             };
             match block.first_taken(free)? {
                 None => return Ok(block),
-                // Left by a dead run, perhaps: another block is as good.
+                // Possibly left by a dead run: another block will do.
                 Some(port) => reason = LoopbackError::Taken(port),
             }
         }
         Err(reason)
     }
 
-    /// Another network has blocks of its own, and names of its own.
+    /// Another network namespace has its own blocks and names.
     fn block(number: u32) -> io::Result<Option<Self>> {
         let first = u32::from(Ipv4Addr::new(127, 1, 0, 0)) + number * SIZE;
         let name = format!("e2e-matrix/{}", Ipv4Addr::from(first));
@@ -72,9 +74,9 @@ impl Loopback {
         Ok(None)
     }
 
-    /// The address at `place` of the block.
+    /// The address with the index `place` in the block.
     pub fn address(&self, place: u16) -> Ipv4Addr {
-        // The first one ends in 0, which some programs take for a network's.
+        // The first one would end in 0, which some programs treat as a network's.
         Ipv4Addr::from(self.first + 1 + u32::from(place))
     }
 }

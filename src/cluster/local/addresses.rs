@@ -1,4 +1,5 @@
-//! The loopback addresses of a cell: pods share the host's network, so each node has one, and the mock's Service has one.
+//! The loopback addresses of a cell. Pods share the host's network, so each node and the mock's Service have an address
+//! of their own.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,12 +11,12 @@ use crate::event::{Failure, Symptom};
 use crate::machine::{Loopback, LoopbackError};
 use crate::manifest::Rendered;
 
-/// The port of the Service that the runner itself calls.
+/// The port of the Service that the runner itself uses.
 const TEST_PORT: u16 = 8080;
-/// The place of the mock's address in the block; the nodes' follow.
+/// The index of the mock's address in the block; the nodes' addresses follow.
 const MOCK: u16 = 0;
 
-/// The addresses of one cell, as long as it has them.
+/// The addresses of one cell, reserved until this is dropped.
 pub(super) struct Addresses {
     block: Loopback,
     service: String,
@@ -23,7 +24,7 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Takes addresses on which the ports that `rendered` names are free.
+    /// Reserves addresses on which the ports in `rendered` are free.
     pub(super) fn take(rendered: &Rendered, nodes: &[NodeName]) -> Result<Self, Failure> {
         let mock = rendered.mock();
         let mut free = Vec::new();
@@ -56,24 +57,24 @@ impl Addresses {
         })
     }
 
-    /// The mock's.
+    /// The mock's address.
     pub(super) fn mock(&self) -> IpAddr {
         self.block.address(MOCK).into()
     }
 
-    /// Where the runner reaches the mock.
+    /// The address of the mock's test interface.
     pub(super) fn test(&self) -> SocketAddr {
         SocketAddr::new(self.mock(), TEST_PORT)
     }
 
-    /// The node's.
+    /// The node's address.
     pub(super) fn of(&self, node: &NodeName) -> IpAddr {
         let index = self.nodes.iter().position(|other| other == node);
         let place = index.and_then(|index| u16::try_from(index + 1).ok());
         self.block.address(MOCK + place.unwrap_or_default()).into()
     }
 
-    /// `/etc/hosts` of a pod on `node`: its own name and the Service's.
+    /// `/etc/hosts` of a pod on `node`: its own name and the Service's names.
     pub(super) fn hosts(&self, node: &NodeName, namespace: &str) -> String {
         let (own, mock, service) = (self.of(node), self.mock(), &self.service);
         format!(

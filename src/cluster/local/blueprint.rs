@@ -1,4 +1,4 @@
-//! A pod on paper: everything that its process needs, worked out from the rendered objects before anything is started.
+//! The description of a pod's process, derived from the rendered objects before anything is started.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,15 +21,15 @@ use crate::event::Failure;
 use crate::machine::sandbox::Sandbox;
 use crate::manifest::Rendered;
 
-/// How long a pod may take to end if its manifest doesn't say.
+/// The default grace period of a pod.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
-/// Where the agent's health endpoints listen.
+/// The variable for the address of the agent's health endpoints.
 const HEALTH_ADDRESS: &str = "PLEXD_HEALTH_ADDR";
 const DEFAULT_HEALTH_PORT: u16 = 9100;
-/// The addresses of a listener that take connections to every address of the host.
+/// Listening addresses that accept connections to all addresses of the host.
 const EVERYWHERE: [&str; 3] = ["", "0.0.0.0", "[::]"];
 
-/// A pod that can be started. Has no `Debug`: its environment holds tokens.
+/// A pod that can be started. Has no `Debug`: its environment contains tokens.
 pub(super) struct Blueprint {
     pub(super) role: Role,
     pub(super) node: NodeName,
@@ -41,11 +41,11 @@ pub(super) struct Blueprint {
     pub(super) probes: Probes,
     pub(super) grace: Duration,
     pub(super) log: PathBuf,
-    /// What of its description is not carried out.
+    /// What isn't carried out of its specification.
     pub(super) left_out: Vec<String>,
 }
 
-/// Draws the blueprints of one cell.
+/// Creates the blueprints of one cell.
 pub(super) struct Drafter<'a> {
     pub(super) rendered: &'a Rendered,
     pub(super) programs: &'a Programs,
@@ -130,7 +130,7 @@ impl Drafter<'_> {
         })
     }
 
-    /// The files that every pod on `node` has of its own.
+    /// The private files of each pod on `node`.
     fn files(&self, node: &NodeName) -> BTreeMap<PathBuf, String> {
         const NAME_SERVERS: &str = "/etc/resolv.conf";
         let hosts = self.addresses.hosts(node, self.rendered.namespace());
@@ -138,14 +138,15 @@ impl Drafter<'_> {
             ("/etc/hosts".into(), hosts),
             ("/etc/hostname".into(), format!("{node}\n")),
         ]);
-        // On the host, it may be a link to what a pod doesn't see.
+        // On the host, this may be a link to a file that a pod doesn't see.
         let name_servers = fs::read_to_string(NAME_SERVERS).ok();
         files.extend(name_servers.map(|text| (NAME_SERVERS.into(), text)));
         files
     }
 }
 
-/// The arguments of a container. A command replaces the image's: its first word is the program that we have another path for.
+/// The arguments of a container. A `command` replaces the image's: its first word is the program, which has another
+/// path here.
 fn arguments(container: &Container, environment: &Environment, address: IpAddr) -> Vec<String> {
     let command = container.command.iter().flatten().skip(1);
     let all = command.chain(container.args.iter().flatten());
@@ -153,7 +154,8 @@ fn arguments(container: &Container, environment: &Environment, address: IpAddr) 
         .collect()
 }
 
-/// An argument that says to listen at a port of every address says to listen at `address`: pods share the host's network.
+/// Replaces an argument that says to listen on a port of all addresses with one for `address`, because pods share the
+/// host's network.
 fn listening(argument: &str, address: IpAddr) -> String {
     let (option, value) = match argument.split_once('=') {
         Some((option, value)) if option.starts_with('-') => (Some(option), value),
@@ -170,7 +172,7 @@ fn listening(argument: &str, address: IpAddr) -> String {
     }
 }
 
-/// The other containers of the pod: this provider has no programs for them.
+/// The other containers of the pod, for which this provider has no programs.
 fn left_out(spec: &PodSpec, container: &Container) -> Vec<String> {
     let init = spec.init_containers.iter().flatten();
     init.chain(&spec.containers)
@@ -204,7 +206,7 @@ fn facts(
     }
 }
 
-/// The program of a role, and its first arguments: the one that the file names, or the runner's own binary in that role.
+/// The program of a role and its first arguments: the one that the matrix file names, or the runner's own binary.
 pub(super) fn program(programs: &Programs, role: Role) -> (PathBuf, Option<String>) {
     let (own, word) = match role {
         Role::Agent => (&programs.agent, "agent"),
@@ -221,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_of_every_address_is_one_of_the_pods_own() {
+    fn a_port_of_all_addresses_becomes_a_port_of_the_pods_address() {
         let address = IpAddr::from([127, 1, 0, 1]);
         for (argument, expected) in [
             (":80", "127.1.0.1:80"),

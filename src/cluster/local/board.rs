@@ -1,4 +1,4 @@
-//! How every pod of a cell is, for everyone who waits for one of them.
+//! The states of all pods of a cell, for everything that waits for them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::cluster::NodeName;
 
-/// What a pod is there for.
+/// The role of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     Mock,
@@ -16,7 +16,7 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// What its container is called in reports.
+    /// The name of its container in reports.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Mock => "mock-api",
@@ -25,25 +25,25 @@ impl Role {
     }
 }
 
-/// What a pod's process is doing.
+/// The state of a pod's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It has not been started yet.
+    /// It hasn't been started yet.
     Pending,
-    /// It runs.
+    /// It is running.
     Running,
-    /// It ended, and will be started again.
+    /// It ended and will be restarted.
     BackOff,
-    /// It ended too often, and will not be started again.
+    /// It ended too often and won't be restarted.
     CrashLoop,
-    /// This machine can't start or probe it, and will not try again.
+    /// This machine can't start or probe it, and won't retry.
     Lost,
     /// It was deleted and has ended.
     Gone,
 }
 
 impl State {
-    /// The word for people, as `kubectl` has it.
+    /// The name for people, as shown by `kubectl`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
@@ -56,41 +56,41 @@ impl State {
     }
 }
 
-/// How one pod is.
+/// The status of one pod.
 #[derive(Clone, Debug)]
 pub(super) struct PodStatus {
     pub(super) role: Role,
     pub(super) node: NodeName,
     pub(super) uid: String,
     pub(super) log: PathBuf,
-    /// How long the log was when each of its processes started.
+    /// The length of the log when each of its processes started.
     pub(super) starts: Vec<u64>,
     pub(super) created: Timestamp,
     pub(super) state: State,
     pub(super) ready: bool,
-    /// How often its process ended by itself, or was ended because a probe failed.
+    /// How often its process ended unexpectedly or because of a failed probe.
     pub(super) restarts: u32,
-    /// Its process id, while it runs.
+    /// Its process id while it is running.
     pub(super) process: Option<u32>,
-    /// How its process ended for the last time.
+    /// The last end of its process.
     pub(super) last_end: Option<PodEnd>,
-    /// Whether its process has a liveness probe that has not run yet.
+    /// Whether its process has a liveness probe that hasn't run yet.
     pub(super) unprobed: bool,
-    /// How often in a row the liveness probe failed, and what it said last; none if its last call succeeded.
+    /// How often in a row the liveness probe has failed, and its last message; `None` if the last attempt succeeded.
     pub(super) sick: Option<(u32, String)>,
-    /// The last thing that went wrong.
+    /// The last problem.
     pub(super) trouble: Option<String>,
     pub(super) events: VecDeque<PodEvent>,
 }
 
-/// The end of a pod's process that the pod's deletion did not cause.
+/// The end of a pod's process without the pod's deletion.
 #[derive(Clone, Debug)]
 pub(super) struct PodEnd {
     pub(super) at: Timestamp,
     pub(super) how: String,
 }
 
-/// Something that happened to a pod.
+/// An event of a pod.
 #[derive(Clone, Debug)]
 pub(super) struct PodEvent {
     pub(super) at: Timestamp,
@@ -98,26 +98,26 @@ pub(super) struct PodEvent {
     pub(super) message: String,
 }
 
-/// The events that are kept of a pod.
+/// How many events of a pod are kept.
 const EVENTS: usize = 50;
 
 impl PodStatus {
-    /// Whether it was given up.
+    /// Whether it won't be restarted.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.state, State::CrashLoop | State::Lost)
     }
 
-    /// What its log is called in reports.
+    /// The source of its log in reports.
     pub(super) fn log_source(&self) -> String {
         format!("{} on {}", self.role.name(), self.node)
     }
 
-    /// Whether it is still meant to run.
+    /// Whether it is supposed to run.
     pub(super) fn is_current(&self) -> bool {
         self.state != State::Gone
     }
 
-    /// Notes an event; the oldest goes where there are too many.
+    /// Adds an event. If there are too many, the oldest one is dropped.
     pub(super) fn note(&mut self, reason: &'static str, message: impl Into<String>) {
         if self.events.len() == EVENTS {
             self.events.pop_front();
@@ -129,7 +129,7 @@ impl PodStatus {
         });
     }
 
-    /// Notes something that went wrong.
+    /// Adds an event about a problem.
     pub(super) fn warn(&mut self, reason: &'static str, message: impl Into<String>) {
         let message = message.into();
         self.trouble = Some(message.clone());
@@ -137,22 +137,22 @@ impl PodStatus {
     }
 }
 
-/// All pods of a cell by name, those that are gone too.
+/// All pods of a cell by name, including deleted ones.
 pub(super) type Pods = BTreeMap<String, PodStatus>;
 
-/// The one place where pods' states are kept.
+/// The shared states of pods.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Board(watch::Sender<Pods>);
 
 impl Board {
-    /// Puts a new pod on the board.
+    /// Adds a new pod.
     pub(super) fn add(&self, pod: &str, status: PodStatus) {
         self.0.send_modify(|pods| {
             pods.insert(pod.to_owned(), status);
         });
     }
 
-    /// Changes a pod's status.
+    /// Updates a pod's status.
     pub(super) fn update(&self, pod: &str, change: impl FnOnce(&mut PodStatus)) {
         self.0.send_modify(|pods| {
             if let Some(status) = pods.get_mut(pod) {
@@ -161,12 +161,12 @@ impl Board {
         });
     }
 
-    /// Looks at the pods as they are now.
+    /// Reads the current states.
     pub(super) fn look<T>(&self, at: impl FnOnce(&Pods) -> T) -> T {
         at(&self.0.borrow())
     }
 
-    /// Returns as soon as `condition` gives something.
+    /// Returns as soon as `condition` returns a value.
     pub(super) async fn wait<T>(&self, mut condition: impl FnMut(&Pods) -> Option<T>) -> T {
         let mut changes = self.0.subscribe();
         loop {
@@ -181,7 +181,7 @@ impl Board {
     }
 }
 
-/// The pods of `role` that are meant to run.
+/// The pods of `role` that are supposed to run.
 pub(super) fn current(pods: &Pods, role: Role) -> impl Iterator<Item = (&String, &PodStatus)> {
     pods.iter()
         .filter(move |(_, status)| status.role == role && status.is_current())

@@ -30,7 +30,7 @@ use crate::manifest;
 pub(super) struct LocalCluster {
     controller: Arc<Controller>,
     forward: Mutex<Option<Arc<Forward>>>,
-    /// Known since the agents were ready.
+    /// Set when the agents have become ready.
     lives: OnceLock<Lives>,
 }
 
@@ -57,12 +57,12 @@ impl LocalCluster {
         held.clone()
     }
 
-    /// An agent whose process ended after readiness.
+    /// The failure if an agent's process ended after readiness.
     fn ended(&self, pods: &Pods) -> Option<Failure> {
         self.lives.get()?.ended(pods)
     }
 
-    /// What the ledger has to know of.
+    /// The resources for the ledger.
     fn resources(&self) -> [HostResource; 2] {
         [
             HostResource::Folder {
@@ -92,7 +92,7 @@ impl LocalCluster {
             steps,
             ..
         } = self.controller.as_ref();
-        // Killing what does not end by itself needs some of the time.
+        // Processes that ignore SIGTERM need some of the time.
         let ending = deadline.within(deadline.remaining() * 3 / 4);
         steps.measure("pods end", kubelet.shut_down(&ending)).await;
         let processes = destroy::processes(&plan.mark, deadline);
@@ -101,7 +101,7 @@ impl LocalCluster {
         evidence
     }
 
-    /// How to look into what processes leave: they themselves have ended.
+    /// The commands to inspect the files; the processes have ended.
     fn commands(&self) -> Vec<String> {
         let layout = &self.controller.layout;
         let path = |path: &Path| quoted(&path.display().to_string());
@@ -112,7 +112,7 @@ impl LocalCluster {
         commands
     }
 
-    /// Closes the mock's port and says whether it is.
+    /// Closes the mock's port. Returns evidence that it is closed.
     async fn close_forward(&self) -> Option<Evidence> {
         drop(self.controller.plan.take_listener());
         Some(self.forward()?.close().await)
@@ -142,7 +142,7 @@ fn unforwarded(error: impl std::fmt::Display) -> Failure {
 
 #[async_trait]
 impl Cluster for LocalCluster {
-    /// Everything here is done in no time once its phase has come.
+    /// Nothing takes long enough to be started early.
     fn begin(&self) {}
 
     async fn up(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
@@ -224,7 +224,7 @@ impl Cluster for LocalCluster {
             None => lives::sick(pods).is_empty().then_some(Ok(())),
         };
         let recovery = deadline.within(LONGEST_RECOVERY);
-        // A probe that doesn't run again in that time is a warning.
+        // A probe that doesn't run again in this time is a warning.
         recovery
             .run(self.board().wait(decided))
             .await

@@ -1,4 +1,4 @@
-//! What the rendered Secrets and `ConfigMaps` hold, key by key.
+//! The contents of the rendered Secrets and `ConfigMaps`, key by key.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,17 +8,17 @@ use serde_json::Value;
 
 use crate::manifest::{Object, Rendered};
 
-/// Whose content.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Secret,
     ConfigMap,
 }
 
-/// Content by key. Has no `Debug`: it holds tokens.
+/// Contents by key. Has no `Debug`: they contain tokens.
 pub(super) type Keys = BTreeMap<String, Vec<u8>>;
 
-/// Every Secret's and `ConfigMap`'s content.
+/// The contents of all Secrets and `ConfigMaps`.
 pub(super) struct Contents(HashMap<(Kind, String), Keys>);
 
 impl Contents {
@@ -34,7 +34,7 @@ impl Contents {
         Self(all.collect())
     }
 
-    /// The content of the object called `name`.
+    /// The contents of the object `name`.
     pub(super) fn get(&self, kind: Kind, name: &str) -> Option<&Keys> {
         self.0.get(&(kind, name.to_owned()))
     }
@@ -52,6 +52,6 @@ fn keys(kind: Kind, object: &Object) -> Keys {
     };
     let decoded = table(encoded).filter_map(|(key, text)| Some((key, STANDARD.decode(text).ok()?)));
     let written = table(plain).map(|(key, text)| (key, text.as_bytes().to_vec()));
-    // As an API server does it: what is written in the clear wins.
+    // As in an API server, plain text takes precedence.
     decoded.chain(written).collect()
 }

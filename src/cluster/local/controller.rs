@@ -1,6 +1,6 @@
-//! What a cluster's controllers do, for one cell: take objects in, run the pods that they describe, replace deleted ones.
+//! The work of a cluster's controllers for one cell: accepting objects, running their pods, replacing deleted ones.
 //!
-//! Its work goes on behind the phases' futures, which may be dropped at any point.
+//! It continues independently of the phases' futures, which may be dropped at any point.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ pub(super) struct Controller {
     pub(super) kubelet: Kubelet,
     pub(super) steps: StepLog,
     contents: Contents,
-    /// Known once the objects were accepted.
+    /// Set when the objects have been accepted.
     addresses: OnceLock<Addresses>,
 }
 
@@ -66,15 +66,15 @@ impl Controller {
         &self.kubelet.board
     }
 
-    /// Takes the objects in: every pod with a node to go to and a description that can be carried out.
-    /// Then starts the mock, and an agent on every node as soon as the mock is ready.
+    /// Accepts the objects: each pod needs a node and a valid specification. Then starts the mock, and an agent on each
+    /// node as soon as the mock is ready.
     pub(super) fn apply(self: &Arc<Self>) -> Result<(), Failure> {
         self.place_every_agent()?;
         let addresses = Addresses::take(&self.plan.rendered, &self.nodes)?;
         let addresses = self.addresses.get_or_init(|| addresses);
         let drafter = self.drafter(addresses);
         let mock = drafter.mock(self.control_plane())?;
-        // On paper only: what can't be described must fail here, and not behind the phases.
+        // Only a dry run: an invalid specification has to fail here and not later in a task.
         drafter.agent(self.control_plane())?;
         let name = mock.name.clone();
         self.kubelet.start(mock);
@@ -90,12 +90,12 @@ impl Controller {
         Ok(())
     }
 
-    /// Where the runner reaches the mock; none before the objects were accepted.
+    /// The address of the mock; `None` before the objects were accepted.
     pub(super) fn mock_address(&self) -> Option<SocketAddr> {
         Some(self.addresses.get()?.test())
     }
 
-    /// Deletes a pod; the next one starts when its process has ended, whether or not anybody still waits.
+    /// Deletes a pod. The next one starts when its process has ended, even if nothing waits for it.
     pub(super) fn replace(self: &Arc<Self>, pod: String, node: NodeName) {
         let controller = Arc::clone(self);
         self.kubelet.control(async move {
@@ -110,7 +110,7 @@ impl Controller {
         });
     }
 
-    /// Waits for a verdict on the pods; when `deadline` passes, the failure is what `late` makes of them.
+    /// Waits for a verdict on the pods; when `deadline` passes, `late` gives the failure.
     pub(super) async fn until(
         &self,
         deadline: &Deadline,
@@ -164,7 +164,8 @@ impl Controller {
         };
         match self.drafter(addresses).agent(node) {
             Ok(agent) => self.kubelet.start(agent),
-            // One like it was described before; the node's agent will be missed where agents are counted.
+            // An identical pod was described successfully before. The missing agent will be noticed when agents are
+            // counted.
             Err(failure) => tracing::error!(%node, %failure, "failed to describe an agent's pod"),
         }
     }

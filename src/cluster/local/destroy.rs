@@ -1,4 +1,4 @@
-//! Takes a cell away and proves that nothing of it is left: no process, no port, no folder.
+//! Deletes a cell, and proves that no process, port or folder is left.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::event::Evidence;
 use crate::machine::marked::Marked;
 
-/// Kills what still carries the mark, and says whether anything does.
+/// Kills the processes that still have the mark. Returns evidence that none is left.
 pub(super) async fn processes(mark: &str, deadline: &Deadline) -> Evidence {
     let (_, left) = Marked::Cell(mark.to_owned()).kill(deadline).await;
     let ids: Vec<String> = left.iter().map(ToString::to_string).collect();

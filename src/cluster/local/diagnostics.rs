@@ -1,4 +1,4 @@
-//! What the pods of a cell look like to a person who has to understand a failure.
+//! The pods of a cell in a readable form, to understand a failure.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::board::{PodStatus, Pods, Role};
 use crate::cluster::Diagnostic;
 use crate::manifest::Rendered;
 
-/// The pods with where and how they run, one a line.
+/// The pods with their nodes and states, one per line.
 pub(super) fn pods(pods: &Pods) -> Diagnostic {
     let mut text = format!(
         "{:<24} {:<6} {:<17} {:<9} {:<8} {:<8} NODE\n",
@@ -32,7 +32,7 @@ pub(super) fn pods(pods: &Pods) -> Diagnostic {
     quoted("pods.txt", text)
 }
 
-/// The DaemonSet with its pods' numbers and events, oldest first.
+/// The DaemonSet with the counts and events of its pods, oldest first.
 pub(super) fn daemon_set(rendered: &Rendered, pods: &Pods) -> Diagnostic {
     let agents: Vec<(&String, &PodStatus)> = pods
         .iter()

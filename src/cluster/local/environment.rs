@@ -1,4 +1,5 @@
-//! A container's environment, as the kubelet makes it: sources in their order, references resolved, `$(NAME)` expanded.
+//! A container's environment, constructed like the kubelet does: sources in order, references resolved, `$(NAME)`
+//! expanded.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use super::contents::{Contents, Keys, Kind};
 use super::failure;
 use crate::event::Failure;
 
-/// What a pod knows of itself.
+/// A pod's facts about itself.
 #[derive(Clone, Debug)]
 pub(super) struct PodFacts {
     pub(super) name: String,
@@ -21,7 +22,7 @@ pub(super) struct PodFacts {
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-/// Variables by name. Has no `Debug` of its own use: values may be tokens.
+/// Variables by name. Values may be tokens.
 pub(super) type Environment = BTreeMap<String, String>;
 
 /// Resolves the environment of `container`.
@@ -103,7 +104,7 @@ fn required<'v, T>(
     }
 }
 
-/// A field of the pod, as the downward API names it.
+/// A field of the pod, in the notation of the downward API.
 pub(super) fn field_of(field: &ObjectFieldSelector, pod: &PodFacts) -> Result<String, Failure> {
     let path = field.field_path.as_str();
     let keyed = |prefix: &str| {
@@ -129,7 +130,7 @@ pub(super) fn field_of(field: &ObjectFieldSelector, pod: &PodFacts) -> Result<St
     Ok(value.clone())
 }
 
-/// Expands `$(NAME)`; `$$` is a dollar, and what names no variable stays as it is.
+/// Expands `$(NAME)`. `$$` becomes `$`, and unknown variables stay unchanged.
 pub(super) fn expand(text: &str, environment: &Environment) -> String {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -156,7 +157,7 @@ fn reference(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix('(')?.split_once(')')
 }
 
-/// The keys of an optional source, or none.
+/// The keys of a source; an optional source may be missing.
 pub(super) fn optional_keys<'c>(
     contents: &'c Contents,
     kind: Kind,
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_expanded_as_the_kubelet_does() {
+    fn references_are_expanded_like_the_kubelet_does() {
         let environment = Environment::from([("A".to_owned(), "1".to_owned())]);
         for (text, expected) in [
             ("$(A)", "1"),

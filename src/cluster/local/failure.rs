@@ -1,4 +1,4 @@
-//! Failures and evidence in the shapes that this provider says them in.
+//! Failures and evidence in the form that this provider uses.
 
 use std::fmt::Display;
 use std::io;
@@ -23,13 +23,13 @@ pub(super) fn row(
     }
 }
 
-/// A file or folder of the cell that can't be used.
+/// The failure of a file or folder that can't be used.
 pub(super) fn filesystem(path: &Path, error: &io::Error) -> Failure {
     let message = format!("failed to use {}: {}", path.display(), chain(error));
     Failure::new(Symptom::FilesystemFailed, message)
 }
 
-/// A container that can't be made from its description.
+/// The failure of a container that can't be created from its specification.
 pub(super) fn container(what: impl Display) -> Failure {
     Failure::new(
         Symptom::ContainerConfig,

@@ -1,4 +1,4 @@
-//! Whether and how a pod is apart from the host: in a sandbox if this machine permits namespaces.
+//! The isolation of pods from the host: a sandbox, if this machine permits namespaces.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,9 +16,9 @@ use crate::machine::marked::MARK;
 use crate::machine::process::Group;
 use crate::machine::sandbox::Sandbox;
 
-/// How long the attempt may take.
+/// The time limit for the test.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The reference agent takes every path from the folder that this variable names.
+/// The variable for the folder from which the reference agent takes every path.
 const ROOT: &str = "PLEXD_ROOT";
 
 /// How pods are started on this machine.
@@ -28,7 +28,7 @@ pub(super) struct Isolation {
 }
 
 impl Isolation {
-    /// Finds out by starting `runner` in a sandbox.
+    /// Tests it by starting `runner` in a sandbox.
     pub(super) async fn find(runner: &Path) -> Self {
         let attempt = RunClock::new().deadline(PATIENCE);
         let refused = match attempt.run(attempted(runner)).await {
@@ -41,7 +41,7 @@ impl Isolation {
         }
     }
 
-    /// Why pods can't be isolated, and how to change that, in a sentence; none if they are isolated.
+    /// Why pods can't be isolated, and how to change that; `None` if they are isolated.
     pub(super) fn refused(&self) -> Option<String> {
         let reason = self.refused.as_ref()?;
         Some(format!(
@@ -50,7 +50,7 @@ impl Isolation {
         ))
     }
 
-    /// The command of a pod, with its output in `log`; its processes can be found by `mark`.
+    /// The command of a pod, with its output in `log`, and with `mark` to find its processes.
     pub(super) fn command(&self, pod: &Blueprint, log: File, mark: &str) -> io::Result<Command> {
         let sandbox = &pod.sandbox;
         let mut command = if self.refused.is_none() {
@@ -90,7 +90,8 @@ fn sandboxed(runner: &Path) -> Command {
     command
 }
 
-/// Describes the sandbox to its parent, if `child` is one, and returns when its program runs, or why it doesn't.
+/// Sends the description of the sandbox to `child`, if it is the parent of one. Returns when the program runs, or why
+/// it doesn't.
 pub(super) async fn enter(child: &mut Child, sandbox: &Sandbox) -> Result<(), String> {
     let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Ok(());
@@ -133,7 +134,7 @@ async fn attempted(runner: &Path) -> Result<(), String> {
     }
 }
 
-/// What permits namespaces, by what forbids them.
+/// How to permit namespaces, depending on what forbids them.
 fn remedy() -> String {
     const SETTINGS: [(&str, &str, &str); 3] = [
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),

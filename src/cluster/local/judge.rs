@@ -1,11 +1,11 @@
-//! What the pods' states mean: pure functions from the board to evidence or to a failure.
+//! What the states of pods mean: pure functions from states to evidence or a failure.
 
 use super::board::{PodStatus, Pods, Role, State, current};
 use super::failure::row;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// An answer on the pods as they are; none while it is too early for one.
+/// The result for the current states; `None` if it is too early.
 pub(super) type Verdict = Option<Result<Vec<Evidence>, Failure>>;
 
 /// Whether the mock is ready, or ended.
@@ -18,7 +18,7 @@ pub(super) fn mock_available(pods: &Pods) -> Verdict {
         .then(|| Ok(vec![row("mock", "ready", "ready", true)]))
 }
 
-/// What it is when the mock's time is over.
+/// The failure of the mock at the end of its deadline.
 pub(super) fn mock_late(pods: &Pods) -> Failure {
     match current(pods, Role::Mock).next() {
         Some((_, mock)) => mock_failed(mock),
@@ -26,7 +26,7 @@ pub(super) fn mock_late(pods: &Pods) -> Failure {
     }
 }
 
-/// Whether an agent is ready on every one of `nodes`, or something is broken for good.
+/// Whether an agent is ready on each of `nodes`, or there is a permanent failure.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
     if let Some(failure) = broken(pods) {
         return Some(Err(failure));
@@ -41,7 +41,7 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
     Some(Ok(rows.into()))
 }
 
-/// Whether a ready agent is in the place of each of `before`, or something is broken for good.
+/// Whether each of `before` was replaced by a ready agent, or there is a permanent failure.
 pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
     if let Some(failure) = broken(pods) {
         return Some(Err(failure));
@@ -55,7 +55,7 @@ pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
     rows.collect::<Option<_>>().map(Ok)
 }
 
-/// What no waiting can mend: a mock that ended, an agent that was given up.
+/// A failure that waiting can't fix: a mock or an agent that won't be restarted.
 pub(super) fn broken(pods: &Pods) -> Option<Failure> {
     let mut mocks = current(pods, Role::Mock);
     let mock = mocks.find(|(_, mock)| mock.is_lost());
@@ -63,7 +63,7 @@ pub(super) fn broken(pods: &Pods) -> Option<Failure> {
         .or_else(|| crashed(pods))
 }
 
-/// Which of `nodes` have no ready agent, and why.
+/// The failure of `nodes` without a ready agent at the end of the deadline.
 pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
     let missing = nodes.iter().filter_map(|node| {
         let mut agents = current(pods, Role::Agent);
@@ -105,7 +105,7 @@ fn mock_failed(mock: &PodStatus) -> Failure {
     Failure::new(Symptom::MockUnavailable, message)
 }
 
-/// The first agent that was given up.
+/// The failure of the first agent that won't be restarted.
 fn crashed(pods: &Pods) -> Option<Failure> {
     let mut agents = current(pods, Role::Agent);
     let (_, agent) = agents.find(|(_, status)| status.is_lost())?;
@@ -122,7 +122,7 @@ fn crashed(pods: &Pods) -> Option<Failure> {
     })
 }
 
-/// What shows that the agent of a node is another one than before.
+/// Evidence that the agent of a node is a new one.
 fn succession(before: &PodStatus, now: &PodStatus) -> Evidence {
     let short = |status: &PodStatus| -> String { status.uid.chars().take(8).collect() };
     let process = now.process.unwrap_or_default();

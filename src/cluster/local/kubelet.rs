@@ -1,4 +1,4 @@
-//! Starts and deletes the pods of one cell. Each pod is a task; none of them depends on a future of the suite's.
+//! Starts and deletes the pods of one cell. Each pod is a task that doesn't depend on a future of the suite.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -16,15 +16,15 @@ use super::layout::Layout;
 use super::{logs, pod};
 use crate::deadline::{Deadline, RunClock};
 
-/// What all pods of a cell have in common. Clones are the same one.
+/// What the pods of a cell share. Clones share one state.
 #[derive(Clone)]
 pub(super) struct Kubelet {
     pub(super) clock: RunClock,
     pub(super) board: Board,
     pub(super) starts: Arc<Semaphore>,
-    /// By which the cell's processes can be found.
+    /// The mark to find the cell's processes by.
     pub(super) mark: String,
-    /// Ends of an agent's process that the matrix file allows.
+    /// How many ends of an agent's process the matrix file allows.
     pub(super) allowed_restarts: u32,
     pub(super) isolation: Arc<Isolation>,
     layout: Layout,
@@ -33,7 +33,7 @@ pub(super) struct Kubelet {
     pods: Arc<Mutex<BTreeMap<String, CancellationToken>>>,
 }
 
-/// One for each role: agents end before the mock that they still report to.
+/// One for each role: agents end before the mock, to which they still report.
 #[derive(Default)]
 struct Roles<T> {
     agents: T,
@@ -72,7 +72,7 @@ impl Kubelet {
         }
     }
 
-    /// Starts a pod. It runs until it is deleted, whoever waits for it.
+    /// Starts a pod. It runs until it is deleted, even if nothing waits for it.
     pub(super) fn start(&self, blueprint: Blueprint) {
         let role = blueprint.role;
         let deleted = self.all.of(role).child_token();
@@ -85,7 +85,7 @@ impl Kubelet {
         });
     }
 
-    /// Runs `work` among the tasks of the agents, until all of them are told to go.
+    /// Runs `work` together with the agents' tasks, until all of them are stopped.
     pub(super) fn control(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.all.agents.clone();
         self.tasks.agents.spawn(async move {
@@ -93,14 +93,14 @@ impl Kubelet {
         });
     }
 
-    /// Tells a pod to go; it is gone when the board says so.
+    /// Asks a pod to end. Its state shows when it is gone.
     pub(super) fn delete(&self, pod: &str) {
         if let Some(deleted) = self.pods().remove(pod) {
             deleted.cancel();
         }
     }
 
-    /// Ends every pod, the agents first, and returns when all have ended; nothing can be started after it.
+    /// Ends all pods, the agents first, and returns when all have ended. Nothing can be started afterwards.
     pub(super) async fn shut_down(&self, deadline: &Deadline) {
         for role in [Role::Agent, Role::Mock] {
             self.all.of(role).cancel();
@@ -112,7 +112,7 @@ impl Kubelet {
         }
     }
 
-    /// The pod's own folder goes with it: what was in its empty volumes is not there for the next one.
+    /// Deletes the pod's own folder, so that the next pod's empty volumes are empty.
     async fn remove_folder(&self, blueprint: &Blueprint) {
         let layout = self.layout.clone();
         let (node, name) = (blueprint.node.clone(), blueprint.name.clone());

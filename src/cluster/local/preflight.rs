@@ -1,4 +1,4 @@
-//! What this provider needs of the machine: programs that can be started, and limits that let enough of them run.
+//! What this provider needs from the machine: programs that can be started, and sufficient limits.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::{open_files, probe};
 use crate::matrix::Cell;
 
-/// Open files of runner and mock that an agent needs: its log, its pipes, its connections.
+/// The open files that runner and mock need per agent: its log, its pipes, its connections.
 const FILES_PER_NODE: u64 = 12;
-/// Open files beside those.
+/// The open files in addition to those.
 const FILES: u64 = 256;
-/// What an agent's process takes of memory, roughly, in bytes.
+/// The approximate memory of an agent's process, in bytes.
 pub(super) const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
 
-/// Looks at all of it.
+/// Checks all requirements.
 pub(super) fn examine(
     programs: &Programs,
     isolation: &Isolation,
@@ -43,7 +43,7 @@ pub(super) fn examine(
     })
 }
 
-/// Only programs of this repository may run without isolation: another one could write to the host.
+/// Only the programs of this repository may run without isolation: others could write to the host.
 fn isolated(programs: &Programs, refused: Option<&str>) -> Result<Evidence, Failure> {
     let row = |seen| row("isolation of pods", "namespaces", seen, true);
     let Some(refused) = refused else {
@@ -66,7 +66,7 @@ fn isolated(programs: &Programs, refused: Option<&str>) -> Result<Evidence, Fail
     }
 }
 
-/// Both programs, each as a row.
+/// Both programs, one row each.
 pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure> {
     [Role::Agent, Role::Mock]
         .map(|role| {

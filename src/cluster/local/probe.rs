@@ -1,4 +1,4 @@
-//! Probes, really called, by the rules of the kubelet: delays, periods, thresholds, and nothing before the start is over.
+//! Probes, called by the kubelet's rules: delays, periods, thresholds, and nothing before start-up is over.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sle
 
 use crate::error::chain;
 
-/// The shortest and the longest pause before a process that has started is asked again whether it listens.
+/// The shortest and the longest delay between two checks whether a process that has started listens.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
 
 /// A container's probes.
@@ -39,19 +39,19 @@ struct Probe {
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// Asked in plain HTTP; the whole request, but for the line that names the host.
+    /// A request in plain HTTP: everything except the `Host` header.
     Http {
         address: Option<SocketAddr>,
         path: String,
         headers: String,
     },
-    /// Connected to; for HTTPS as well, whose certificate no kubelet checks either.
+    /// A connection; also for HTTPS, because the kubelet doesn't verify certificates either.
     Tcp { address: Option<SocketAddr> },
-    /// What only a container runtime can do; taken as passed.
+    /// A probe that needs a container runtime; always succeeds.
     Unavailable,
 }
 
-/// The number of a container's port, which may have a name.
+/// The number of a container's port, which may be given by name.
 pub(super) fn number(port: &IntOrString, container: &Container) -> Option<i32> {
     match port {
         IntOrString::Int(number) => Some(*number),
@@ -63,7 +63,7 @@ pub(super) fn number(port: &IntOrString, container: &Container) -> Option<i32> {
     }
 }
 
-/// The port that the probes of a container ask.
+/// The port that a container's probes use.
 pub(super) fn port(container: &Container) -> Option<u16> {
     let probes = [
         &container.readiness_probe,
@@ -179,11 +179,11 @@ impl Action {
     }
 }
 
-/// Why one attempt of a probe did not succeed.
+/// An attempt of a probe failed.
 enum Miss {
-    /// The container did not answer as it should.
+    /// The container didn't respond properly.
     Failed(String),
-    /// This machine has run out of something that every attempt takes, which says nothing about the container.
+    /// The machine has run out of something that every attempt needs, which says nothing about the container.
     NotMade(String),
 }
 
@@ -193,17 +193,17 @@ impl<T: Into<String>> From<T> for Miss {
     }
 }
 
-/// Whether the machine has run out of something that every connection needs, whatever the peer.
+/// Whether the machine has run out of something that every connection needs.
 fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
 }
 
-/// A status line is no longer than that.
+/// The maximum length of a status line.
 const LONGEST_STATUS: u64 = 256;
 
-/// Asks for `path` and returns the answer's status; the rest of it is not read. Two hundred nodes are asked twice a second,
-/// so this is no more than the protocol needs.
+/// Requests `path` and returns the status; the rest of the response isn't read. Two hundred nodes are probed twice per
+/// second, so this does only what the protocol requires.
 async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16> {
     let host = stream.peer_addr()?;
     let request = format!(
@@ -221,22 +221,22 @@ async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16
     status.ok_or_else(|| io::Error::other("the answer is no HTTP"))
 }
 
-/// What probes find out.
+/// A result of probing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// The container may get traffic.
+    /// The container is ready.
     Ready,
-    /// It may not any more.
+    /// The container is no longer ready.
     NotReady(String),
     /// The liveness probe succeeded.
     Alive,
-    /// The liveness probe failed, not yet often enough to kill the container.
+    /// The liveness probe failed, but not often enough to kill the container.
     Sick(String),
-    /// One attempt failed, which changes nothing yet.
+    /// One attempt failed, which doesn't change anything yet.
     Missed(String),
 }
 
-/// Why probing a container ended.
+/// Why probing ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// The container has to be killed.
@@ -245,17 +245,17 @@ pub(super) enum Stop {
     Blind(String),
 }
 
-/// A container under its probes.
+/// A container and its probes.
 pub(super) struct Watch<'a> {
     pub(super) probes: &'a Probes,
-    /// Told when the container listens, or has had the time to.
+    /// Notified when the container listens or has had enough time to.
     pub(super) listens: &'a Notify,
-    /// When the container was started; initial delays count from here.
+    /// When the container was started, from which initial delays count.
     pub(super) started: Instant,
 }
 
 impl Watch<'_> {
-    /// Calls the probes and says what they find, until the container has to be killed or can't be probed.
+    /// Runs the probes and reports their results, until the container has to be killed or can't be probed.
     pub(super) async fn run(&self, say: &(impl Fn(Finding) + Sync)) -> Stop {
         let Err(stop) = self.probe(say).await;
         stop
@@ -338,8 +338,8 @@ impl Watch<'_> {
         .await
     }
 
-    /// Attempts `probe` every period until `decide` knows the end: by each outcome, and by whether there were as many in a row as
-    /// the probe takes to change anything.
+    /// Attempts `probe` every period until `decide` returns a value. It gets each result, and whether there were enough
+    /// equal ones in a row.
     async fn repeat<T>(
         &self,
         probe: &Probe,
@@ -362,7 +362,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Waits until the container listens, but no longer than one period: a process takes a moment, which is no failure of a probe.
+    /// Waits until the container listens, for one period at most: a process needs a moment, which isn't a failed probe.
     async fn until_listening(&self) {
         let Probes {
             startup,
@@ -379,14 +379,14 @@ impl Watch<'_> {
             while let Err(Miss::Failed(_)) = probe.action.connect().await
                 && Instant::now() < earliest + probe.period
             {
-                // Where hundreds start at once, asking must not keep them from it.
+                // If hundreds of processes start at once, checking must not slow them down.
                 sleep((earliest.elapsed() / 8).clamp(PAUSES[0], PAUSES[1])).await;
             }
         }
         self.listens.notify_one();
     }
 
-    /// Every period, from now or from the end of the initial delay on.
+    /// Ticks every period, starting now or after the initial delay.
     fn ticks(&self, probe: &Probe) -> Interval {
         let first = Instant::now().max(self.started + probe.initial_delay);
         let mut interval = interval_at(first, probe.period);
@@ -394,7 +394,7 @@ impl Watch<'_> {
         interval
     }
 
-    /// Attempts `probe` once: whether it succeeded, or why not.
+    /// Attempts `probe` once. Returns whether it succeeded, or why not.
     async fn attempt(&self, probe: &Probe) -> Result<Result<(), String>, Stop> {
         let outcome = tokio::time::timeout(probe.timeout, probe.action.attempt()).await;
         let late = || Miss::Failed(format!("no answer in {:?}", probe.timeout));

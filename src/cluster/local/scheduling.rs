@@ -1,4 +1,4 @@
-//! Which nodes a DaemonSet's pods go to, by the taints and labels that real nodes have.
+//! The nodes that a DaemonSet's pods are placed on, according to the taints and labels of real nodes.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::cluster::NodeName;
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
-/// The nodes that take no pod of `spec`, each with the reason.
+/// The nodes on which no pod of `spec` is placed, with the reasons.
 pub(super) fn refusing<'n>(spec: &PodSpec, nodes: &'n [NodeName]) -> Vec<(&'n NodeName, String)> {
     let refusals = nodes.iter().enumerate().map(|(index, node)| {
         let is_control_plane = index == 0;
-        // A cluster of one node has to run everything on it, and no taint.
+        // In a cluster with one node, that node runs everything and has no taint.
         let is_tainted = is_control_plane && nodes.len() > 1;
         if is_tainted
             && !spec

@@ -1,4 +1,4 @@
-//! A pod's volumes as folders: the host's outlive the pod, everything else is made anew for each.
+//! A pod's volumes as folders: host paths outlive the pod, all others are created for each pod.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,16 +15,16 @@ use crate::event::Failure;
 use crate::machine::private_folder;
 use crate::machine::sandbox::Mount;
 
-/// A folder to make before the container starts, with its files.
+/// A folder with files, to be created before the container starts.
 pub(super) struct Folder {
     path: PathBuf,
     files: BTreeMap<PathBuf, Vec<u8>>,
     sub_folders: Vec<PathBuf>,
-    /// Whether its content is the cluster's, and not the pod's.
+    /// Whether the cluster provides the content.
     is_given: bool,
 }
 
-/// The folders of a pod's volumes, by name; `host` stands for the node's root, `pod` is the pod's own.
+/// The folders of a pod's volumes by name. `host` is the node's root, `pod` is the pod's own folder.
 pub(super) fn plan(
     spec: &PodSpec,
     facts: &PodFacts,
@@ -51,7 +51,7 @@ pub(super) fn plan(
     planned.collect()
 }
 
-/// The mounts of `container`, each with the path of its volume's folder, or of what is below it.
+/// The mounts of `container`, each with the path of its volume's folder or of a part of it.
 pub(super) fn mounts(container: &Container, folders: &mut BTreeMap<String, Folder>) -> Vec<Mount> {
     let mounts = container.volume_mounts.iter().flatten();
     let mounts = mounts.filter_map(|mount| {
@@ -59,7 +59,7 @@ pub(super) fn mounts(container: &Container, folders: &mut BTreeMap<String, Folde
         let mut source = folder.path.clone();
         if let Some(sub_path) = &mount.sub_path {
             source.push(below_root(Path::new(sub_path)));
-            // Of a volume with files, it may be one of them.
+            // If the volume has files, it may be one of them.
             if folder.files.is_empty() {
                 folder.sub_folders.push(source.clone());
             }
@@ -73,7 +73,7 @@ pub(super) fn mounts(container: &Container, folders: &mut BTreeMap<String, Folde
     mounts.collect()
 }
 
-/// Makes the folders and writes their files.
+/// Creates the folders and writes their files.
 pub(super) fn write(folders: &[Folder]) -> io::Result<()> {
     for folder in folders {
         private_folder(&folder.path)?;
@@ -136,7 +136,7 @@ fn files_of(
     Ok(files)
 }
 
-/// All keys as files of their names, or those that `items` chooses.
+/// All keys as files, or those that `items` selects.
 fn chosen(keys: Option<&Keys>, items: Option<&[KeyToPath]>) -> Vec<(PathBuf, Vec<u8>)> {
     let Some(keys) = keys else {
         return Vec::new();
@@ -157,7 +157,7 @@ fn chosen(keys: Option<&Keys>, items: Option<&[KeyToPath]>) -> Vec<(PathBuf, Vec
         .collect()
 }
 
-/// The path without anything that could lead out of the folder it is joined to.
+/// The path without anything that could lead out of a folder that it is joined to.
 fn below_root(path: &Path) -> PathBuf {
     let parts = path.components();
     parts

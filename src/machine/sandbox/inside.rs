@@ -1,4 +1,4 @@
-//! The first process in the namespaces: it makes the file system, gives up what it may do, and becomes the program.
+//! The first process in the namespaces: sets up the file system, drops its privileges, and executes the program.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -15,7 +15,8 @@ use rustix::thread::{
 
 use super::{Problem, Sandbox, Tried, tree};
 
-/// Becomes the program of the sandbox that standard input describes. Returns only if that fails, with the reason on standard output.
+/// Executes the program of the sandbox described on standard input. Returns only on failure, with the reason on
+/// standard output.
 pub fn inside() -> ExitCode {
     let Err(problem) = run();
     drop(writeln!(io::stdout(), "{problem}"));
@@ -25,7 +26,7 @@ pub fn inside() -> ExitCode {
 fn run() -> Result<std::convert::Infallible, Problem> {
     let sandbox: Sandbox =
         serde_json::from_reader(io::stdin()).tried(|| "read the description".to_owned())?;
-    // No signal to the parent's group reaches it a second time, and no terminal of the user is its own.
+    // It must not receive signals to the parent's group a second time, or use the user's terminal.
     setsid().tried(|| "begin a session".to_owned())?;
     rustix::system::sethostname(sandbox.host_name.as_bytes())
         .tried(|| "set the host name".to_owned())?;
@@ -45,11 +46,11 @@ fn run() -> Result<std::convert::Infallible, Problem> {
     Err(error).tried(|| format!("start {}", sandbox.program.display()))
 }
 
-/// Nothing that this process or its children may do is more than any user may, and it ends with its parent.
+/// Drops all privileges of this process and its children, and makes it end with its parent.
 fn give_up_everything() -> rustix::io::Result<()> {
     for capability in CapabilitySet::all() {
         match remove_capability_from_bounding_set(capability) {
-            // A kernel doesn't know the capabilities of later ones.
+            // A kernel doesn't know capabilities that were added later.
             Ok(()) | Err(Errno::INVAL) => {}
             Err(error) => return Err(error),
         }
@@ -64,6 +65,6 @@ fn give_up_everything() -> rustix::io::Result<()> {
             inheritable: none,
         },
     )?;
-    // Last, for a change of credentials takes it back.
+    // Last, because a change of credentials resets it.
     set_parent_process_death_signal(Some(Signal::KILL))
 }

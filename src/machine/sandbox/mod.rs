@@ -18,40 +18,40 @@ use serde::{Deserialize, Serialize};
 pub use inside::inside;
 pub use outside::outside;
 
-/// What a program runs in. It is read from the standard input of [`outside()`].
+/// The environment of a program. It is read from the standard input of [`outside()`].
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sandbox {
     /// The host name.
     pub host_name: String,
     /// Files that replace the host's, by path.
     pub files: BTreeMap<PathBuf, String>,
-    /// Files and folders of the host that can be seen elsewhere.
+    /// Files and folders of the host that are visible at other paths.
     pub mounts: Vec<Mount>,
     /// An empty folder of the host for the root file system.
     pub root: PathBuf,
-    /// Whether nothing but `mounts` can be written to.
+    /// Whether only `mounts` are writable.
     pub read_only: bool,
-    /// The program's path on the host, which is its path here, too.
+    /// The program's path on the host, which is also its path in the sandbox.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// The folder that it starts in.
+    /// Its working directory.
     pub folder: PathBuf,
 }
 
-/// A file or folder of the host that can be seen elsewhere.
+/// A file or folder of the host that is visible at another path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mount {
     /// Its path on the host.
     pub source: PathBuf,
-    /// Its path for the program.
+    /// Its path in the sandbox.
     pub target: PathBuf,
-    /// Whether it can't be written to.
+    /// Whether it is read-only.
     pub read_only: bool,
 }
 
 impl Sandbox {
-    /// Fills the root folder with links instead of mounts, for a program of ours that takes every path from there.
+    /// Fills the root folder with links instead of mounts, for the reference programs, which take every path from it.
     pub fn link(&self) -> io::Result<()> {
         let place = |path: &Path| {
             let place = self.root.join(path.strip_prefix("/").unwrap_or(path));
@@ -71,7 +71,7 @@ impl Sandbox {
     }
 }
 
-/// Why a program is not in its sandbox.
+/// Setting up a sandbox failed.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {what}: {source}")]
 struct Problem {
@@ -79,7 +79,7 @@ struct Problem {
     source: io::Error,
 }
 
-/// Says what was tried, if it failed.
+/// Adds what was tried to an error.
 trait Tried<T> {
     fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem>;
 }

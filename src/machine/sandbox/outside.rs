@@ -1,4 +1,4 @@
-//! The process that the runner starts: it makes the namespaces, and stays as the parent of the first process in them.
+//! The process that the runner starts: creates the namespaces, and stays as the parent of the first process in them.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{Problem, Tried};
 
-/// The signals that are passed on.
+/// The signals that are forwarded.
 const PASSED_ON: [Signal; 5] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -21,9 +21,11 @@ const PASSED_ON: [Signal; 5] = [
     Signal::SIGUSR1,
 ];
 
-/// Makes the namespaces and starts this binary in them, with the argument `inside` in place of its last one. Ends as that ends.
+/// Creates the namespaces and starts this binary in them, with the argument `inside` in place of the last one. Ends in
+/// the same way as that process.
 ///
-/// Standard output is for the reason why the program can't be started: if there is none, it is closed without a word.
+/// Standard output is for the reason why the program can't be started. If it starts, standard output is closed without
+/// any text.
 pub fn outside(inside: &[&str]) -> ExitCode {
     let child = match start(inside) {
         Ok(child) => child,
@@ -32,7 +34,7 @@ pub fn outside(inside: &[&str]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // A failure can't be told any more: the child's end is one, too.
+    // A failure can't be reported any more, but the child's end is one, too.
     let status = stay(child).unwrap_or_else(|_| ExitStatus::from_raw(1));
     end_like(status)
 }
@@ -65,9 +67,9 @@ fn start(inside: &[&str]) -> Result<Child, Problem> {
         .tried(|| "start the first process of the namespaces".to_owned())
 }
 
-/// Passes signals on until the child has ended.
+/// Forwards signals until the child has ended.
 fn stay(mut child: Child) -> io::Result<ExitStatus> {
-    // Or whoever reads it would wait as long as the child runs.
+    // Otherwise the reader would wait until the child ends.
     rustix::stdio::dup2_stdout(io::stderr())?;
     loop {
         let signal = watched().wait()?;
@@ -80,7 +82,7 @@ fn stay(mut child: Child) -> io::Result<ExitStatus> {
         let process = Pid::from_raw(child.id().cast_signed());
         let signal = rustix::process::Signal::from_named_raw(signal as i32);
         if let (Some(process), Some(signal)) = (process, signal) {
-            // It may have ended just now, which the next signal says.
+            // If the child has just ended, the next signal says so.
             kill_process(process, signal).unwrap_or_default();
         }
     }
@@ -91,7 +93,7 @@ fn watched() -> SigSet {
     signals.collect()
 }
 
-/// Ends with the same exit code, or by the same signal.
+/// Ends with the same exit code or signal.
 fn end_like(status: ExitStatus) -> ExitCode {
     let code = |code: i32| ExitCode::from(u8::try_from(code).unwrap_or(1));
     let Some(signal) = status.signal() else {
@@ -101,7 +103,7 @@ fn end_like(status: ExitStatus) -> ExitCode {
         current: Some(0),
         maximum: Some(0),
     };
-    // The other process has left a core file, if anybody wants one.
+    // The other process has written a core dump already, if any.
     setrlimit(Resource::Core, none).unwrap_or_default();
     watched().thread_unblock().unwrap_or_default();
     if let Ok(signal) = Signal::try_from(signal) {

@@ -1,4 +1,4 @@
-//! The file system of a sandbox: the host's, read-only, below what is private.
+//! The file system of a sandbox: the host's, read-only, with private parts.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsString};
@@ -20,22 +20,22 @@ use super::{Problem, Sandbox, Tried};
 
 /// The folders that start empty.
 const PRIVATE: [&str; 5] = ["/tmp", "/run", "/var/lib", "/var/run", "/var/log"];
-/// The devices that there are.
+/// The available devices.
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
-/// What of `/proc` is the host's, and can be written to by its root.
+/// The parts of `/proc` that belong to the host and are writable by its root.
 const PROC_READ_ONLY: [&str; 7] = ["acpi", "bus", "fs", "irq", "scsi", "sys", "sysrq-trigger"];
-/// So that nobody fills the memory.
+/// Limits the size, so that programs can't fill the memory.
 const OPTIONS: &CStr = c"mode=0755,size=64m";
 const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
-/// Makes the file system of `sandbox` this process's.
+/// Enters the file system of `sandbox`.
 pub(super) fn enter(sandbox: &Sandbox) -> Result<(), Problem> {
     let root = &sandbox.root;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", propagation).tried(|| "keep mounts to itself".to_owned())?;
     protect_host()?;
     tmpfs(root)?;
-    // So that no copy of it comes into itself.
+    // Prevents copies of it within itself.
     mount_change(root, MountPropagationFlags::UNBINDABLE)
         .tried(|| format!("change the mount {}", root.display()))?;
     plan(sandbox)?.make(Some(Path::new("/")), root)?;
@@ -51,7 +51,7 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(), Problem> {
     switch().tried(|| "change the root".to_owned())
 }
 
-/// What is to be at each path that is not simply the host's.
+/// The content of each path that isn't simply the host's.
 fn plan(sandbox: &Sandbox) -> Result<Node, Problem> {
     let mut tree = Node::default();
     for path in PRIVATE {
@@ -84,10 +84,10 @@ fn plan(sandbox: &Sandbox) -> Result<Node, Problem> {
     Ok(tree)
 }
 
-/// A path that is not simply the host's.
+/// A path that isn't simply the host's.
 #[derive(Default)]
 struct Node {
-    /// None: the host's folder, except for `below`.
+    /// `None`: the host's folder, except for `below`.
     content: Option<Content>,
     below: BTreeMap<OsString, Node>,
 }
@@ -117,7 +117,7 @@ impl Node {
         Ok(())
     }
 
-    /// Makes it at `place`, for what is at `host` of the host.
+    /// Creates it at `place`; `host` is the same path on the host.
     fn make(&self, host: Option<&Path>, place: &Path) -> Result<(), Problem> {
         let tried = || format!("make {}", place.display());
         match &self.content {
@@ -142,7 +142,7 @@ impl Node {
             node.make(host.as_deref(), &place.join(name))?;
         }
         match &self.content {
-            // Not before: there has to be a place for what is mounted below.
+            // Restricted only now, because mount points below it had to be created first.
             Some(Content::Host {
                 read_only: true, ..
             }) => restrict(place, true),
@@ -150,9 +150,9 @@ impl Node {
         }
     }
 
-    /// Shows what is in the host's folder `host` and not `below`.
+    /// Shows the content of the host's folder `host`, except for what is in `below`.
     fn show_others(&self, host: &Path, place: &Path) -> Result<(), Problem> {
-        // One that can't be read, or isn't there, has nothing to show.
+        // A folder that can't be read or doesn't exist has no content.
         for entry in fs::read_dir(host).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if !self.below.contains_key(&name) {
@@ -163,7 +163,7 @@ impl Node {
     }
 }
 
-/// The path without any link in it, whether or not all of it exists.
+/// The path with all links resolved, even if a part of it doesn't exist.
 fn real(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -176,7 +176,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Shows `source` of the host at `place`, with everything that is mounted in it. A link stays a link.
+/// Shows `source` of the host at `place`, including everything mounted in it. A link stays a link.
 fn show(source: &Path, place: &Path) -> Result<(), Problem> {
     let tried = || format!("show {} at {}", source.display(), place.display());
     let kind = fs::symlink_metadata(source).tried(tried)?.file_type();
@@ -221,7 +221,7 @@ fn devices(place: &Path) -> Result<(), Problem> {
     tmpfs(&shared)
 }
 
-/// The processes of the sandbox, and of the host only what can be read.
+/// The processes of the sandbox; the host's part is read-only.
 fn processes(place: &Path) -> Result<(), Problem> {
     let tried = || format!("mount {}", place.display());
     folder(place, 0o755).tried(tried)?;
@@ -241,7 +241,7 @@ fn tmpfs(place: &Path) -> Result<(), Problem> {
         .tried(|| format!("mount a private folder at {}", place.display()))
 }
 
-/// Makes every mount of the host read-only here, except for those that can't be seen anyway.
+/// Makes all mounts of the host read-only here, except for those that aren't visible.
 fn protect_host() -> Result<(), Problem> {
     const TABLE: &str = "/proc/self/mountinfo";
     const POINT: usize = 4;
@@ -256,7 +256,7 @@ fn protect_host() -> Result<(), Problem> {
             continue;
         }
         match flags(&point, true).and_then(|flags| mount_remount(&point, flags, "")) {
-            // What this user can't reach can't be reached from the sandbox.
+            // What this user can't access can't be accessed from the sandbox, either.
             Ok(()) | Err(Errno::ACCESS | Errno::NOENT) => {}
             Err(error) => {
                 return Err(error).tried(|| format!("protect {}", point.display()));
@@ -266,7 +266,7 @@ fn protect_host() -> Result<(), Problem> {
     Ok(())
 }
 
-/// The path as the kernel writes it: `\040` for a space.
+/// The path in the kernel's notation: `\040` for a space.
 fn unescaped(point: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(point.len());
     let mut rest = point;
@@ -286,14 +286,14 @@ fn unescaped(point: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(path))
 }
 
-/// Lets a mount be written to or not.
+/// Makes a mount writable or read-only.
 fn restrict(place: &Path, read_only: bool) -> Result<(), Problem> {
     flags(place, read_only)
         .and_then(|flags| mount_remount(place, flags, ""))
         .tried(|| format!("change the mount {}", place.display()))
 }
 
-/// Flags for a mount that is there: none that restricts it may be taken away.
+/// The flags of an existing mount. Flags that restrict it can't be removed.
 fn flags(place: &Path, read_only: bool) -> rustix::io::Result<MountFlags> {
     let mut flags = MountFlags::BIND | FLAGS;
     flags.set(MountFlags::RDONLY, read_only);
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_read_as_the_kernel_writes_them() {
+    fn paths_in_the_kernels_notation_are_parsed() {
         for (written, path) in [
             ("/mnt/a\\040b", "/mnt/a b"),
             ("/mnt/a\\134040", "/mnt/a\\040"),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_there_is_below_what_its_parents_link_to() {
+    fn a_missing_path_is_resolved_through_its_parents() {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().canonicalize().unwrap();
         fs::create_dir(own.join("run")).unwrap();
