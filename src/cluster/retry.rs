@@ -1,10 +1,10 @@
-//! Trying again, for the few things of which nobody tells when they have come: a file in a node, a server's first answer.
+//! Polling, for the few things without a notification: a file in a node, a server's first response.
 
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
 
-/// Tries at even intervals, until the pauses sum up to `limit`.
+/// Retries at a fixed interval until the delays add up to `limit`.
 pub(crate) fn every(interval: Duration, limit: Duration) -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_factor(1.0)

@@ -1,4 +1,4 @@
-//! Where a cell's time goes, measured where the work is done, because it overlaps phases.
+//! The steps of a cell, measured where the work happens because they overlap phases.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::deadline::{RunClock, milliseconds};
 use crate::event::Step;
 
-/// Measures steps against the cell's start.
+/// Measures steps relative to the start of the cell.
 #[derive(Debug)]
 pub struct StepLog {
     clock: RunClock,
@@ -15,7 +15,7 @@ pub struct StepLog {
 }
 
 impl StepLog {
-    /// A log whose zero is now.
+    /// A log that starts now.
     pub fn new(clock: &RunClock) -> Self {
         Self {
             clock: clock.clone(),
@@ -24,12 +24,12 @@ impl StepLog {
         }
     }
 
-    /// How long ago the log's zero is.
+    /// The time since the start of the log.
     pub fn elapsed(&self) -> Duration {
         self.clock.elapsed().saturating_sub(self.start)
     }
 
-    /// Measures `work` as the step `name`. A step that is dropped before its end is not counted.
+    /// Measures `work` as the step `name`. A step that is dropped before its end isn't recorded.
     pub async fn measure<F: Future>(&self, name: &str, work: F) -> F::Output {
         let start = self.clock.elapsed();
         let output = work.await;

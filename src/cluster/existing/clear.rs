@@ -1,4 +1,4 @@
-//! Taking away what is ours in a cluster, and looking that it is gone.
+//! Removes our objects from a cluster, and checks that they are gone.
 
 use std::fmt::Debug;
 
@@ -16,8 +16,8 @@ use crate::cluster::kubernetes::unusable;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// Takes the namespace `name` of the run `run` away, with what its agents have kept on the nodes. One that is not that run's is left
-/// alone.
+/// Deletes the namespace `name` of the run `run`, and what its agents have kept on the nodes. A namespace of another
+/// run isn't touched.
 pub(super) async fn namespace(
     client: &Client,
     name: &str,
@@ -35,7 +35,7 @@ pub(super) async fn namespace(
             Box::pin(workloads(client, name)).await?;
             if let Some(image) = found.annotations().get(IMAGE) {
                 let nodes = survey::nodes(client).await?;
-                // Whatever happens to the wiping, the namespace must still have time to go.
+                // Whatever happens while folders are wiped, there must be enough time to delete the namespace.
                 let budget = deadline.within(deadline.remaining() / 2);
                 let wiping = Box::pin(host::wipe(client, name, image, &nodes, &budget));
                 let (evidence, warnings) = wiping.await;
@@ -49,7 +49,7 @@ pub(super) async fn namespace(
     Ok(cleared)
 }
 
-/// Whether an object that is in no namespace is there, and the run `run`'s.
+/// Whether a cluster-scoped object exists and belongs to the run `run`.
 pub(super) async fn is_of_run(
     client: &Client,
     api_version: &str,
@@ -62,7 +62,8 @@ pub(super) async fn is_of_run(
     Ok(found.is_some_and(|found| run_of(&found) == Some(run)))
 }
 
-/// Takes an object of the whole cluster away, where it is the run `run`'s. One that another run has taken over is that run's to remove.
+/// Deletes a cluster-scoped object if it belongs to the run `run`. If another run has taken it over, that run deletes
+/// it.
 pub(super) async fn object(
     client: &Client,
     api_version: &str,
@@ -83,7 +84,7 @@ pub(super) async fn object(
     Ok(gone(&format!("{kind} {name}")))
 }
 
-/// The names of all objects of one kind that carry our label.
+/// The names of all objects of one kind with our label.
 pub(super) async fn ours<K>(client: &Client, selector: &str) -> Result<Vec<K>, Failure>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
@@ -93,7 +94,7 @@ where
     Ok(listed.map_err(|error| unusable(&error))?.items)
 }
 
-/// The row of what was waited for until the API server did not have it any more.
+/// Evidence that an object is gone from the API server.
 fn gone(subject: &str) -> Evidence {
     Evidence {
         node: None,

@@ -1,4 +1,4 @@
-//! One cell in a cluster that others use, phase by phase.
+//! One cell in a shared cluster, phase by phase.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -25,16 +25,16 @@ use crate::excerpt::Log;
 use crate::machine::{LedgerContents, LedgerError, is_dead};
 use crate::manifest::Object;
 
-/// How long the API server may take to answer when the deadline has passed.
+/// How long the API server may take to respond after the deadline.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// A cell's part of the cluster.
 pub(super) struct ExistingCluster {
     pub(super) shared: Arc<Shared>,
     pub(super) tenant: Arc<Tenant>,
-    /// The turn was asked for, and may have been given.
+    /// Whether the turn was requested, and may have been granted.
     has_asked: AtomicBool,
-    /// The cell has its turn.
+    /// Whether it is the cell's turn.
     has_turn: AtomicBool,
 }
 
@@ -65,10 +65,10 @@ impl ExistingCluster {
         Turn::new(client, &self.tenant.plan.namespace, self.run())
     }
 
-    /// Waits for the cell's turn in the cluster, and keeps it.
+    /// Waits for the cell's turn in the cluster, and holds it.
     async fn take_turn(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
         let turn = self.turn(client);
-        // By its name the Lease is found, too.
+        // The Lease refers to the cell by this name.
         let namespace = self.own_namespace();
         let planned = self.tenant.plan.ledger.plan(&namespace);
         planned.map_err(|error| unkept(&error))?;
@@ -81,7 +81,8 @@ impl ExistingCluster {
         Ok(())
     }
 
-    /// Takes away what dead runs have left. Whatever else of ours is there was kept, or is of another machine's run that has died.
+    /// Deletes what dead runs have left. Other objects of ours were kept on purpose, or belong to a dead run of another
+    /// machine.
     async fn clear_stale(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
         for found in clear::ours::<Namespace>(client, &selector()).await? {
             let name = found.name_any();
@@ -119,7 +120,7 @@ impl ExistingCluster {
         ))
     }
 
-    /// The objects that the cell makes beside its namespace, as the ledger has them.
+    /// The ledger's entry for an object of the cell outside its namespace.
     pub(super) fn resource(&self, object: &Object) -> Option<ExistingResource> {
         let connection = &self.shared.connection;
         match object.kind.as_str() {
@@ -140,7 +141,7 @@ impl ExistingCluster {
             let planned = tenant.plan.ledger.plan(&resource);
             planned.map_err(|error| unkept(&error))?;
         }
-        // Each node pulls its images when its pods start.
+        // Each node pulls the images when its pods start.
         let images = Milestone::new();
         images.set(Ok(Vec::new()));
         let mut evidence = tenant.apply(own(), &images).await?;
@@ -187,7 +188,7 @@ impl Cluster for ExistingCluster {
             self.clear_stale(client, deadline).await
         };
         let entering = tenant.steps.measure("turn in the cluster", entering);
-        // Who waits in vain says so itself; only an API server that does not answer at all is cut off.
+        // A wait reports its own timeout; this stops only a request to an API server that doesn't respond at all.
         let patience = tenant.plan.clock.deadline(deadline.remaining() + ANSWER);
         let entered = patience.run(Box::pin(entering)).await;
         entered.map_err(|timed_out| late("getting into the cluster", timed_out))??;
@@ -298,7 +299,7 @@ impl Cluster for ExistingCluster {
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
         if !self.has_asked.load(Ordering::SeqCst) {
-            // Nothing was made.
+            // Nothing was created.
             self.tenant.leave(deadline).await;
             return Ok(Cleared::default());
         }
@@ -310,7 +311,7 @@ impl Cluster for ExistingCluster {
             gone.map_err(|error| unkept(&error))?;
             return Ok(Cleared::default());
         }
-        // The Lease is held to the end: nobody else may come while this is going.
+        // The Lease is held until everything is gone, so that no other cell starts before.
         let turn = self.turn(client);
         self.tenant.leave(deadline).await;
         let clearing = async {
@@ -341,7 +342,7 @@ impl Cluster for ExistingCluster {
         let commands = self.commands();
         let left = LedgerContents::read(plan.ledger.folder()).map_err(|error| unkept(&error))?;
         for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
-            // What was not made stays out of the ledger.
+            // What was never created isn't added to the ledger.
             if left.find(&resource).is_none() {
                 continue;
             }

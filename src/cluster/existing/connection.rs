@@ -1,4 +1,4 @@
-//! The way to the cluster: a context of a kubeconfig that is read and never written.
+//! The connection to the cluster: a context of a kubeconfig, which is read and never written.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,19 +16,19 @@ use crate::event::{Failure, Symptom};
 use crate::machine::{absolute, check_size};
 use crate::matrix::Existing;
 
-/// The context of a kubeconfig. Holds no secret: they stay in the files.
+/// The context of a kubeconfig. Contains no secrets, which stay in the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Connection {
-    /// The files that make the kubeconfig together.
+    /// The files that form the kubeconfig.
     pub(super) files: Vec<PathBuf>,
     /// The context.
     pub(super) context: String,
-    /// Whether nobody named it.
+    /// Whether it is the current context because no other was named.
     pub(super) is_current: bool,
 }
 
 impl Connection {
-    /// The connection that `[existing]` or its options ask for; `base` is the matrix file's folder.
+    /// The connection for `[existing]` or its options; `base` is the matrix file's folder.
     pub(super) fn choose(existing: &Existing, base: &Path) -> Result<Self, Failure> {
         let files = match &existing.kubeconfig {
             Some(file) => vec![absolute(base.join(file))],
@@ -61,7 +61,7 @@ impl Connection {
         })
     }
 
-    /// The connection that a ledger names.
+    /// The connection in a ledger's entry.
     pub(super) fn known(resource: &ExistingResource) -> Self {
         Self {
             files: resource.kubeconfig.clone(),
@@ -70,8 +70,8 @@ impl Connection {
         }
     }
 
-    /// The value of KUBECONFIG that leads here. If the context isn't the current one, a file in `folder` comes first that makes it so;
-    /// it holds nothing else, so that secrets stay in the user's files.
+    /// The value of KUBECONFIG for this connection. If the context isn't the current one, it begins with a file in
+    /// `folder` that selects the context and contains nothing else, so that secrets stay in the user's files.
     pub(super) fn kubeconfig(&self, folder: &Path) -> Result<OsString, Failure> {
         let mut files = self.files.clone();
         if !self.is_current {
@@ -98,12 +98,12 @@ impl Connection {
         client(read(&self.files)?, &options).await
     }
 
-    /// A namespace, as the ledger has it.
+    /// The ledger's entry for a namespace.
     pub(super) fn namespace(&self, name: &str) -> ExistingResource {
         self.object("v1", NAMESPACE, name)
     }
 
-    /// An object that is in none of our namespaces, as the ledger has it.
+    /// The ledger's entry for an object outside our namespaces.
     pub(super) fn object(&self, api_version: &str, kind: &str, name: &str) -> ExistingResource {
         ExistingResource {
             kubeconfig: self.files.clone(),
@@ -114,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// `kubectl` with what leads it here.
+    /// `kubectl` with the options for this connection.
     pub(super) fn kubectl(&self) -> String {
         let files: Vec<_> = self
             .files
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_current_context_is_taken_only_where_none_is_named() {
+    fn the_current_context_is_the_default() {
         let named = choose(Some("two"), CONFIG).unwrap();
         assert_eq!((named.context.as_str(), named.is_current), ("two", false));
         let current = choose(None, CONFIG).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_led_to_the_context_that_was_named() {
+    fn programs_use_the_named_context() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
         fs::write(&file, CONFIG).unwrap();
@@ -223,12 +223,12 @@ mod tests {
             read(&files).unwrap().current_context.unwrap()
         };
         assert_eq!(context_of(false), "two");
-        // Nothing is to be changed.
+        // Nothing has to be changed.
         assert_eq!(context_of(true), "one");
     }
 
     #[test]
-    fn what_is_not_there_is_named() {
+    fn the_error_names_what_does_not_exist() {
         let failure = choose(Some("three"), CONFIG).unwrap_err();
         assert_eq!(failure.symptom, Symptom::BadConfiguration);
         assert_eq!(failure.remedy.as_deref(), Some("there are: one, two"));

@@ -1,5 +1,5 @@
-//! Definitions of custom resources, the one thing that cells share with others: those that are there are left as they are, those that a
-//! cell has to bring go with it.
+//! Custom resource definitions, which cells have to share with others: existing ones stay unchanged, and those that a
+//! cell adds are deleted with it.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt};
@@ -12,8 +12,8 @@ use crate::manifest::Object;
 /// The kind of a definition.
 pub(super) const KIND: &str = "CustomResourceDefinition";
 
-/// The names of the definitions among `objects` that are there and somebody else's. Whoever calls has its turn in the cluster, so that
-/// one of ours is what a dead run has left.
+/// The names of the definitions among `objects` that exist and aren't ours. The caller has its turn in the cluster, so
+/// one of ours was left by a dead run.
 pub(super) async fn foreign(
     client: &Client,
     objects: impl Iterator<Item = &Object>,
@@ -33,7 +33,7 @@ pub(super) async fn foreign(
     Ok(foreign)
 }
 
-/// Whether agents that are made for `wanted` can work with what is `there`: the same names, and every version served.
+/// Whether agents for `wanted` work with the existing definition `there`: the same names, and every version served.
 fn compatible(
     wanted: &CustomResourceDefinition,
     there: &CustomResourceDefinition,
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_fits_that_serves_what_is_needed() {
+    fn a_definition_that_serves_the_wanted_versions_is_compatible() {
         let wanted = definition();
         assert!(compatible(&wanted, &wanted).is_ok());
         let mut more = wanted.clone();

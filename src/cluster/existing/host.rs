@@ -1,7 +1,8 @@
-//! What a cell's agents have kept on the nodes: a folder of the cell's own on each, wiped by a pod of the mock's image.
+//! The files that a cell's agents keep on the nodes: one folder per cell and node, which a pod with the mock's image
+//! wipes.
 //!
-//! The pod sees nothing of its node but the folder below which every cell has its own. An image that can't wipe leaves the folder, and
-//! that is said.
+//! The pod sees nothing of its node except the parent folder of all cells' folders. If the image can't wipe, the folder
+//! stays and a warning says so.
 
 use std::time::Duration;
 
@@ -18,13 +19,13 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::Evidence;
 
-/// How long a node may take to start the pod and the pod to wipe; a foreign image may never end.
+/// How long a node may take to start the pod, and the pod to wipe; a foreign image may never end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the pod sees [`FOLDER`].
+/// Where [`FOLDER`] is mounted in the pod.
 const MOUNT: &str = "/host";
 
-/// Wipes the folder of `namespace` on every one of `nodes`. Returns what shows that it is gone, and where it is not.
+/// Wipes the folder of `namespace` on each of `nodes`. Returns evidence that it is gone, and warnings where it isn't.
 pub(super) async fn wipe(
     client: &Client,
     namespace: &str,
@@ -68,7 +69,7 @@ pub(super) async fn wipe(
     (evidence, warnings)
 }
 
-/// Runs the pod to its end, and believes only what it says of the folder.
+/// Runs the pod to its end, and trusts only its statement about the folder.
 async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
     let text = |error: kube::Error| chain(&error);
     pods.create(&PostParams::default(), &pod)

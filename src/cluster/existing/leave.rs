@@ -1,4 +1,4 @@
-//! The end of a cell in a cluster that others use: what it made is taken away, and it is looked that nothing is left.
+//! The end of a cell in a shared cluster: deletes what it created, and checks that nothing is left.
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 
 impl ExistingCluster {
-    /// Takes the namespace and all that is labelled for it away, and looks that nothing is left.
+    /// Deletes the namespace and all labeled objects, and checks that nothing is left.
     pub(super) async fn clear(
         &self,
         client: &Client,
@@ -27,7 +27,7 @@ impl ExistingCluster {
                 continue;
             }
             let run = self.run();
-            // A definition that is somebody else's is left as it was found.
+            // A definition that isn't ours stays unchanged.
             let (version, kind) = (&object.api_version, &object.kind);
             if kind == definitions::KIND && !self.is_own_definition(client, &object.name).await? {
                 continue;
@@ -49,7 +49,7 @@ impl ExistingCluster {
         Ok(found.iter().any(|definition| definition.name_any() == name))
     }
 
-    /// Lists what carries the run's label. The run's other cells have ended or not begun.
+    /// Lists the objects with the run's label. The run's other cells have ended or haven't started.
     async fn nothing_left(&self, client: &Client) -> Result<Evidence, Failure> {
         let own = format!("{RUN}={}", self.run());
         let mut left = Vec::new();

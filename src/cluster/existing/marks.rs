@@ -1,4 +1,4 @@
-//! The marks by which everything of ours is found again in a cluster that others use.
+//! The labels and annotations that identify our objects in a shared cluster.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use kube::ResourceExt;
 use crate::manifest::Shared;
 use crate::matrix::Cell;
 
-/// The label of all that is ours, and its value.
+/// The label of all our objects, and its value.
 pub(super) const OWNER: (&str, &str) = ("app.kubernetes.io/managed-by", "e2e-matrix");
-/// The label that names the run.
+/// The label with the run.
 pub(super) const RUN: &str = "e2e-matrix/run";
-/// The label that names the cell.
+/// The label with the cell.
 const CELL: &str = "e2e-matrix/cell";
-/// The annotation of a namespace: the image by which folders on nodes are wiped.
+/// The annotation of a namespace with the image that wipes folders on nodes.
 pub(super) const IMAGE: &str = "e2e-matrix/wipe-image";
-/// The folder on every node below which each cell has its own, by the name of its namespace.
+/// The folder on each node that contains the cells' folders, named after their namespaces.
 pub(super) const FOLDER: &str = "/var/lib/plexd-e2e";
 
-/// How many characters the value of a label may have.
+/// The maximum length of a label's value.
 const LABEL_LENGTH: usize = 63;
 
-/// What keeps `cell` of the run `run` apart.
+/// What separates `cell` of the run `run` from others.
 pub(super) fn shared(cell: &Cell, run: &str, namespace: &str, image: &str) -> Shared {
     let labels = [
         (OWNER.0, OWNER.1.to_owned()),
@@ -35,7 +35,7 @@ pub(super) fn shared(cell: &Cell, run: &str, namespace: &str, image: &str) -> Sh
     }
 }
 
-/// `text` as a label can have it.
+/// `text` as a valid label value.
 fn label(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let text: String = text
@@ -46,7 +46,7 @@ fn label(text: &str) -> String {
     text.trim_end_matches(['-', '_', '.']).to_owned()
 }
 
-/// Whether it carries our label.
+/// Whether the object has our label.
 pub(super) fn is_ours(object: &impl ResourceExt) -> bool {
     object
         .labels()
@@ -54,13 +54,13 @@ pub(super) fn is_ours(object: &impl ResourceExt) -> bool {
         .is_some_and(|owner| owner == OWNER.1)
 }
 
-/// The run whose it is, where it is ours.
+/// The run that the object belongs to, if it is ours.
 pub(super) fn run_of(object: &impl ResourceExt) -> Option<&str> {
     let run = object.labels().get(RUN).map(String::as_str);
     run.filter(|_| is_ours(object))
 }
 
-/// The label as a selector.
+/// The label selector.
 pub(super) fn selector() -> String {
     format!("{}={}", OWNER.0, OWNER.1)
 }

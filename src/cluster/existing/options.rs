@@ -1,11 +1,11 @@
-//! What the provider is told.
+//! The options of the provider.
 
 use std::path::PathBuf;
 
 use crate::machine::StateFolder;
 use crate::matrix::{Existing, Images};
 
-/// Everything that holds for all cells of a run.
+/// Options for all cells of a run.
 #[derive(Clone, Debug)]
 pub struct ExistingOptions {
     /// `[existing]`.
@@ -14,6 +14,6 @@ pub struct ExistingOptions {
     pub images: Images,
     /// The folder of the matrix file, to which paths are relative.
     pub base: PathBuf,
-    /// Where ledgers are: by them it is known which namespaces are of dead runs.
+    /// The folder of ledgers, which identify the namespaces of dead runs.
     pub state: StateFolder,
 }

@@ -1,4 +1,4 @@
-//! The provider: one way to one cluster, for all cells of a run.
+//! The provider: one connection to one cluster, for all cells of a run.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use crate::machine::{Ledger, StateFolder};
 use crate::manifest::{PullPolicy, Shared as Apart};
 use crate::matrix::{Cell, ImageSource, Phase, ProviderChoice, SystemUnderTest};
 
-/// A cluster that is there already.
+/// An existing cluster.
 pub struct ExistingProvider(Arc<Shared>);
 
-/// Why the provider can't be had.
+/// The provider can't be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ExistingError {
-    /// The cluster pulls its images itself.
+    /// An image is missing that the cluster could pull.
     #[error("an existing cluster pulls its images itself, and `[images.{role}]` names none")]
     NoTag {
         /// `agent` or `mock`.
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) names: ImageNames,
     pub(super) state: StateFolder,
     client: OnceCell<Client>,
-    /// The nodes, control plane first, as preflight found them.
+    /// The nodes, control plane first, as found by preflight.
     pub(super) nodes: OnceCell<Vec<NodeName>>,
 }
 
@@ -53,12 +53,12 @@ impl Shared {
 }
 
 impl ExistingProvider {
-    /// A provider for `cells`. It reads the kubeconfig, and touches nothing.
+    /// A provider for `cells`. It reads the kubeconfig, and doesn't connect.
     pub fn new(options: &ExistingOptions, cells: &[Cell]) -> Result<Self, ExistingError> {
         let has_own = |cell: &Cell| cell.variant.program.is_some();
         let names = ImageNames {
             agent: if cells.iter().all(has_own) && !cells.is_empty() {
-                // No cell has it.
+                // No cell uses it.
                 String::new()
             } else {
                 tag("agent", &options.images.agent)?
@@ -76,7 +76,7 @@ impl ExistingProvider {
         })))
     }
 
-    /// Which cluster it is, for people.
+    /// The name of the cluster for people.
     pub fn place(&self) -> String {
         let connection = &self.0.connection;
         let how = if connection.is_current {
@@ -134,7 +134,7 @@ impl Provider for ExistingProvider {
         Some(marks::shared(cell, run, namespace, &self.0.names.mock))
     }
 
-    /// The agent holds a port of its node: two cells would be in each other's way.
+    /// The agent uses a port of its node, so two cells would conflict.
     fn line(&self, _cell: &Cell) -> Option<String> {
         Some(self.0.connection.context.clone())
     }
@@ -147,7 +147,7 @@ impl Provider for ExistingProvider {
         Arc::new(ExistingCluster::new(Arc::clone(&self.0), plan))
     }
 
-    /// They have nothing in common that they made.
+    /// The cells have created nothing in common.
     async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }

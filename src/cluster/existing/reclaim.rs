@@ -1,6 +1,6 @@
-//! What dead runs have left in clusters that others use: looked at and removed without any memory of the run but its ledger.
+//! Finds and removes what dead runs have left in shared clusters, with nothing but their ledgers.
 //!
-//! Removes only what still carries the run's label: what a live run claims carries that run's.
+//! Removes only objects that still have the run's label: an object that a live run claims has that run's label.
 
 use std::path::PathBuf;
 
@@ -15,11 +15,11 @@ use crate::event::Failure;
 use crate::machine::{LiveClaims, Payload};
 use crate::matrix::ProviderChoice;
 
-/// What a ledger has of this provider: an object in no namespace, or a namespace, with the way to its cluster.
+/// An entry of this provider: a namespace or a cluster-scoped object, with the connection to its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExistingResource {
-    /// The files of the kubeconfig that leads there.
+    /// The files of the kubeconfig.
     pub(super) kubeconfig: Vec<PathBuf>,
     /// Its context.
     pub(super) context: String,
@@ -49,7 +49,7 @@ impl ExistingResource {
     }
 }
 
-/// The provider, as the one who reclaims.
+/// The part of the provider that reclaims.
 pub struct ExistingReclaimer;
 
 #[async_trait]
@@ -85,7 +85,7 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
     }
     if resource.is_namespace() {
         let cleared = clear::namespace(&client, name, run, entry.deadline).await?;
-        // A cell that died may still have its turn in the cluster.
+        // A cell of a killed run may still hold its turn in the cluster.
         Turn::new(&client, name, run)
             .release(entry.deadline)
             .await?;

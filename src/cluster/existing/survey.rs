@@ -1,4 +1,5 @@
-//! What is looked at before the first cell: the cluster answers, lets us do what cells need, and decides two of the axes.
+//! The check before the first cell: the cluster responds, grants the required permissions, and determines two of the
+//! axes.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Cell, KubernetesVersion};
 
-/// What a cell does that not everybody may: verb, group, resource.
+/// Permissions that not every user has: verb, group, resource.
 const RIGHTS: [(&str, &str, &str); 6] = [
     ("create", "", "namespaces"),
     ("delete", "", "namespaces"),
@@ -33,7 +34,7 @@ const RIGHTS: [(&str, &str, &str); 6] = [
 /// The label of a control-plane node.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
-/// Looks at the cluster, once for all of `cells`.
+/// Checks the cluster, once for all `cells`.
 pub(super) async fn survey(
     shared: &Shared,
     cells: &[Cell],
@@ -50,7 +51,7 @@ pub(super) async fn survey(
     ];
     evidence.extend(rights(client).await?);
     let skips = skips(cells, version, nodes.len());
-    // Looked at once: whoever came first has set the same.
+    // Checked once: an earlier call has set the same value.
     drop(shared.nodes.set(nodes));
     Ok(Survey {
         evidence,
@@ -69,7 +70,7 @@ fn row(subject: &str, expected: &str, seen: &str) -> Evidence {
     }
 }
 
-/// The minor version of a server that says `v1.34.4`, or `v1.34.1-gke.1`.
+/// The minor version of a server with a version such as `v1.34.4` or `v1.34.1-gke.1`.
 fn version(server: &str) -> Result<KubernetesVersion, Failure> {
     let mut parts = server.trim_start_matches('v').split('.');
     let parsed = parts
@@ -82,7 +83,7 @@ fn version(server: &str) -> Result<KubernetesVersion, Failure> {
     })
 }
 
-/// The names of all nodes, control plane first: the agent tolerates everything, so it runs on each of them.
+/// The names of all nodes, control plane first. The agent tolerates all taints, so it runs on each of them.
 pub(super) async fn nodes(client: &Client) -> Result<Vec<NodeName>, Failure> {
     let api: Api<Node> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await;
@@ -126,7 +127,7 @@ async fn rights(client: &Client) -> Result<Vec<Evidence>, Failure> {
     Ok(evidence)
 }
 
-/// The cells that ask for another cluster.
+/// The cells that need another cluster.
 fn skips(
     cells: &[Cell],
     version: KubernetesVersion,
@@ -147,7 +148,7 @@ mod tests {
     use crate::matrix::Matrix;
 
     #[test]
-    fn servers_of_every_make_have_a_version() {
+    fn versions_of_all_distributions_are_parsed() {
         for server in ["v1.34.4", "v1.34.1-gke.1", "v1.34.2+k3s1"] {
             assert_eq!(
                 version(server).unwrap(),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_of_another_version_or_size_are_skipped_with_what_there_is() {
+    fn cells_with_another_version_or_size_are_skipped_with_the_reason() {
         let text = "[matrix]\nkubernetes = [\"1.33\", \"1.34\"]\nnodes = [1, 3]\n";
         let cells = Matrix::parse("matrix.toml", text).unwrap().cells;
         let skips = skips(&cells, "1.34".parse().unwrap(), 1);

@@ -1,7 +1,7 @@
-//! One cell at a time in the whole cluster, whichever machine it is run from: a Lease, which the API server gives to one and which
-//! nobody who has died keeps.
+//! One cell at a time in the whole cluster, from whichever machine: a Lease, which the API server grants to one holder
+//! and which expires when its holder dies.
 //!
-//! The agent holds a port of its node, and definitions are the whole cluster's: two cells at once would be in each other's way.
+//! The agent uses a port of its node, and definitions are cluster-scoped, so two cells at once would conflict.
 
 use std::time::Duration;
 
@@ -18,28 +18,28 @@ use crate::deadline::Deadline;
 use crate::event::{Failure, Symptom};
 use crate::machine::{StateFolder, is_dead};
 
-/// Where the Lease is, and what it is called.
+/// The namespace of the Lease.
 pub(super) const NAMESPACE: &str = "default";
 /// Its name.
 pub(super) const NAME: &str = "e2e-matrix";
 
-/// How long it holds without a sign of life.
+/// How long the Lease is valid without renewal.
 const HELD: Duration = Duration::from_secs(60);
-/// How often its holder gives one.
+/// How often its holder renews it.
 const RENEWED: Duration = Duration::from_secs(15);
-/// How often it is looked at by whoever waits.
+/// How often a waiting cell checks it.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The Lease, as one cell holds it.
+/// The Lease, as used by one cell.
 #[derive(Clone)]
 pub(super) struct Turn {
     api: Api<Lease>,
-    /// The cell's namespace, which no other cell has.
+    /// The cell's namespace, which is unique.
     holder: String,
     run: String,
 }
 
-/// What somebody who waits has seen of the holder.
+/// What a waiting cell has seen of the holder.
 struct Seen {
     version: Option<String>,
     since: Instant,
@@ -54,7 +54,7 @@ impl Turn {
         }
     }
 
-    /// Takes it, when everybody before has let it go or has died.
+    /// Takes the Lease when all earlier cells have released it or have died.
     pub(super) async fn take(
         &self,
         state: &StateFolder,
@@ -87,8 +87,8 @@ impl Turn {
         }
     }
 
-    /// Whether it is ours already, or its holder gives no sign of life. Clocks of other machines are not trusted: what counts is
-    /// how long it has not changed.
+    /// Whether the Lease is ours already, or its holder doesn't renew it. Other machines' clocks aren't trusted: what
+    /// counts is how long the Lease hasn't changed.
     fn is_free(&self, lease: &Lease, state: &StateFolder, seen: &mut Seen) -> bool {
         if seen.version != lease.metadata.resource_version {
             seen.version.clone_from(&lease.metadata.resource_version);
@@ -111,7 +111,7 @@ impl Turn {
         settled(self.api.create(&PostParams::default(), &lease).await)
     }
 
-    /// Replaces what was read, unless somebody was faster: the version in it sees to that.
+    /// Replaces the Lease that was read, unless another process was faster: its resource version ensures that.
     async fn replace(&self, mut lease: Lease) -> Result<bool, Failure> {
         lease.spec = Some(self.spec());
         lease.metadata.labels = Some(self.labels());
@@ -134,7 +134,7 @@ impl Turn {
             .into()
     }
 
-    /// Gives signs of life until it is dropped. Ends only when the Lease is lost.
+    /// Renews the Lease until this is dropped. Returns only if the Lease is lost.
     pub(super) async fn hold(&self) -> Failure {
         let mut beats = tokio::time::interval(RENEWED);
         let mut last = Instant::now();
@@ -147,7 +147,7 @@ impl Turn {
             };
             match renewed {
                 Ok(_) => last = Instant::now(),
-                // An API server that does not answer for a moment is nobody's loss.
+                // If the API server doesn't respond for a moment, nothing is lost.
                 Err(_) if last.elapsed() < HELD => {}
                 Err(failure) => return failure,
             }
@@ -192,7 +192,7 @@ fn holder(lease: &Lease) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether it was done; not where somebody else was faster.
+/// Whether the change was made, and no other process was faster.
 fn settled<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
     match result {
         Ok(_) => Ok(true),

@@ -19,12 +19,12 @@ use crate::machine::{Lock, private_folder};
 
 use super::unreadable;
 
-/// An archive on disk. While it lives, no other process prunes the file.
+/// An archive on disk. As long as this value exists, no other process prunes the file.
 #[derive(Clone, Debug)]
 pub struct Archive {
     /// Its file.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its images.
     pub images: Vec<ArchivedImage>,
     _held: Arc<Lock>,
 }
@@ -34,7 +34,7 @@ pub struct Archive {
 pub struct ArchivedImage {
     /// Its name.
     pub name: String,
-    /// The digest of its configuration, `sha256:…`, which tells one image from another wherever it is.
+    /// The digest of its configuration, `sha256:…`, which identifies the image everywhere.
     pub digest: String,
 }
 
@@ -48,11 +48,11 @@ struct ManifestEntry {
 
 const MANIFEST: &str = "manifest.json";
 
-/// How many archives are kept beside the newest.
+/// How many archives are kept in addition to the newest.
 const KEPT: usize = 6;
 
 impl Archive {
-    /// Opens the archive at `path`; none where there is none.
+    /// Opens the archive at `path`; `None` if it doesn't exist.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Failure> {
         let held =
             Lock::try_share_existing(path).map_err(|error| unreadable(path, chain(&error)))?;
@@ -87,7 +87,7 @@ impl Archive {
         }))
     }
 
-    /// Writes the archive of the reference images `named`, which share the one layer that `rootfs` is.
+    /// Writes the archive of the reference images `named`, which share the single layer `rootfs`.
     pub(super) fn write(
         path: &Path,
         rootfs: &Rootfs,

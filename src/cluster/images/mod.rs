@@ -1,7 +1,7 @@
 //! The images of agent and mock: their names, their content, and the archives that are streamed into nodes.
 //!
-//! A name says what is in the image, so that it is known before anything is made and two checkouts never meet. Nothing here
-//! knows of clusters.
+//! A name identifies the content, so it is known before anything is created, and two checkouts never use the same name
+//! for different images. This room knows nothing of clusters.
 
 mod archive;
 mod connect;
@@ -21,20 +21,20 @@ pub use name::{ImageNames, image_names};
 
 use crate::event::{Failure, Symptom};
 
-/// The label of every image that is made here; its value is the image's role.
+/// The label of every image that is created here. Its value is the image's role.
 pub const LABEL: &str = "e2e-matrix.image";
 
-/// The lock under which images and their archives are made.
+/// The lock for creating images and archives.
 pub(crate) const LOCK: &str = "images";
 
-/// Where the two images come from.
+/// The sources of the two images.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// `[images]`.
     pub images: crate::matrix::Images,
     /// The matrix file's folder, to which paths are relative.
     pub base: PathBuf,
-    /// The runner's own binary, which also is the reference agent and the mock.
+    /// The runner's own binary, which contains the reference agent and the mock.
     pub runner: PathBuf,
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum Role {
 impl Role {
     const ALL: [Self; 2] = [Self::Agent, Self::Mock];
 
-    /// The word in image names and labels.
+    /// The name in image names and labels.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Agent => "agent",
@@ -56,7 +56,7 @@ impl Role {
         }
     }
 
-    /// The runner's subcommand that is this program.
+    /// The runner's subcommand for this program.
     const fn subcommand(self) -> &'static str {
         match self {
             Self::Agent => "agent",
@@ -65,7 +65,7 @@ impl Role {
     }
 }
 
-/// A file that can't be read or written on the way to an image.
+/// The failure of a file that can't be read or written.
 fn unreadable(path: &Path, error: impl std::fmt::Display) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,

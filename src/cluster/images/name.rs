@@ -1,4 +1,4 @@
-//! The images' names. They are a function of what goes into the images, and need neither engine nor cluster.
+//! The names of images, as a function of their content: neither an engine nor a cluster is needed.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::event::Failure;
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, ImageSource, Images};
 
-/// How many characters of a hash tell one image from another.
+/// How many characters of a hash distinguish images.
 const HASH_LENGTH: usize = 16;
 
-/// The names under which the images are in the engine, on the nodes and in the manifests; for processes, what stands for them.
+/// The names of the images in the engine, on nodes and in manifests; for processes, a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageNames {
     /// The agent's.
@@ -25,8 +25,8 @@ pub struct ImageNames {
     pub pull: PullPolicy,
 }
 
-/// The names of the images that `images` asks for, which are brought onto every node. Paths in it are relative to `base`; `runner` is the binary that reference
-/// images are made of.
+/// The names of the images in `images`, which are loaded onto every node. Its paths are relative to `base`; `runner` is
+/// the binary in reference images.
 pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageNames, Failure> {
     let is_reference = |source: &ImageSource| *source == ImageSource::Reference;
     let reference = if is_reference(&images.agent.image) || is_reference(&images.mock.image) {
@@ -56,7 +56,7 @@ impl ImageNames {
 
 fn of_tag(role: Role, tag: &str) -> String {
     if tag.contains('@') {
-        // A digest does not survive an archive: the image gets a tag that says the same.
+        // An archive doesn't preserve a digest, so the image gets a tag that contains it.
         tagged(role, &hexadecimal(&Sha256::digest(tag)))
     } else {
         tag.to_owned()

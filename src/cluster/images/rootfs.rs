@@ -1,4 +1,4 @@
-//! What is in a reference image: the runner's binary, its loader, and the shared libraries it is linked to.
+//! The content of a reference image: the runner's binary, its loader and its shared libraries.
 
 use std::fs;
 use std::io;
@@ -11,21 +11,22 @@ use super::elf::loaded_part;
 use super::unreadable;
 use crate::event::{Failure, Symptom};
 
-/// The binary's place in the image.
+/// The path of the binary in the image.
 pub(super) const PROGRAM: &str = "/e2e-matrix";
 
-/// The libraries' place in the image. Not the host's: the loader finds them by `LD_LIBRARY_PATH`, whatever its defaults are.
+/// The path of the libraries in the image. It differs from the host's, because the loader finds them by
+/// `LD_LIBRARY_PATH`.
 pub(super) const LIBRARIES: &str = "/lib/e2e-matrix";
 
-/// Enters every content hash. Another number whenever the way an image is put together changes.
+/// A part of every content hash. Has to change whenever images are constructed differently.
 const LAYOUT: &str = "layout 2";
 
-/// The files of a reference image: place in the image and place on the host, in the order of the layer.
+/// The files of a reference image: path in the image and path on the host, in the order of the layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rootfs(Vec<(String, PathBuf)>);
 
 impl Rootfs {
-    /// What `runner` needs to run.
+    /// The files that `runner` needs.
     pub(super) fn of(runner: &Path) -> Result<Self, Failure> {
         let tree = DependencyAnalyzer::default()
             .analyze(runner)
@@ -50,7 +51,7 @@ impl Rootfs {
         Ok(Self(files))
     }
 
-    /// A hash over names and contents, in hexadecimal.
+    /// A hash of names and contents, in hexadecimal.
     pub(super) fn digest(&self) -> Result<String, Failure> {
         let mut hash = Sha256::new();
         hash.update(LAYOUT);
@@ -64,7 +65,7 @@ impl Rootfs {
         Ok(super::archive::hexadecimal(&hash.finalize()))
     }
 
-    /// The layer: a tar of the files that is the same, byte for byte, whenever they are.
+    /// The layer: a reproducible tar archive of the files.
     pub(super) fn layer(&self) -> Result<Vec<u8>, Failure> {
         let mut tar = tar::Builder::new(Vec::new());
         for folder in ["tmp", "etc", "var", "run"] {
@@ -120,7 +121,7 @@ fn file_entry(tar: &mut tar::Builder<Vec<u8>>, name: &str, host: &Path) -> io::R
     )
 }
 
-/// What the image has of the file `host` under `name`.
+/// The content of the file `host` in the image under `name`.
 fn content(name: &str, host: &Path) -> io::Result<Vec<u8>> {
     if name == PROGRAM {
         loaded_part(host)
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dynamic_binary_brings_its_loader_and_libraries() {
+    fn a_dynamic_binary_includes_its_loader_and_libraries() {
         let runner = std::env::current_exe().unwrap();
         let rootfs = Rootfs::of(&runner).unwrap();
         let names: Vec<_> = rootfs.0.iter().map(|(name, _)| name.as_str()).collect();
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_follows_the_content_and_the_layer_is_reproducible() {
+    fn the_hash_depends_on_the_content_and_the_layer_is_reproducible() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("program");
         let rootfs = Rootfs(vec![(PROGRAM.to_owned(), file.clone())]);
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_binary_is_named() {
+    fn the_error_names_a_file_that_is_not_a_binary() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("script");
         std::fs::write(&file, "#!/bin/sh\n").unwrap();

@@ -1,4 +1,4 @@
-//! Which image a cell's nodes are made of: what the file names, else the newest local one of the version, else a published one.
+//! The image of a cell's nodes: the one in the matrix file, or the newest local one of the version, or a published one.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ use crate::matrix::{Cell, KubernetesVersion};
 
 const REPOSITORY: &str = "kindest/node";
 
-/// Images that were published for kind, for machines that have none of a version: from the release notes of kind v0.33.0
-/// (1.34 and later), v0.30.0 (1.31 to 1.33) and v0.29.0 (1.30).
+/// Images published for kind, used if there is no local one: from the release notes of kind v0.33.0 (1.34 and later),
+/// v0.30.0 (1.31 to 1.33) and v0.29.0 (1.30).
 const PUBLISHED: [(&str, &str); 8] = [
     (
         "1.37",
@@ -60,7 +60,7 @@ pub(super) struct NodeImage {
     pub(super) is_present: bool,
 }
 
-/// The image for `cell`'s nodes. Makes nothing.
+/// The image for `cell`'s nodes. Pulls nothing.
 pub(super) async fn resolve(docker: &Docker, cell: &Cell) -> Result<NodeImage, Failure> {
     if let Some(name) = &cell.node_image {
         return named(docker, name.clone()).await;
@@ -97,7 +97,7 @@ async fn named(docker: &Docker, name: String) -> Result<NodeImage, Failure> {
     }
 }
 
-/// Fails where the image is not there and the registry does not have it either. Pulls nothing.
+/// Fails if the image exists neither locally nor in the registry. Pulls nothing.
 pub(super) async fn check(docker: &Docker, cell: &Cell) -> Result<NodeImage, Failure> {
     let image = resolve(docker, cell).await?;
     if !image.is_present {
@@ -107,7 +107,7 @@ pub(super) async fn check(docker: &Docker, cell: &Cell) -> Result<NodeImage, Fai
     Ok(image)
 }
 
-/// The image, pulled where it is not there yet. However many ask at once, it is pulled once.
+/// The image, pulled if it doesn't exist locally. Concurrent calls pull it once.
 pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failure> {
     let cell = &work.plan.cell;
     let image = resolve(docker, cell).await?;
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_local_image_of_the_version_is_taken() {
+    fn the_newest_local_image_of_the_version_is_used() {
         let names = [
             "v1.30.9",
             "v1.30.14",

@@ -1,6 +1,7 @@
-//! What a cell's agents can leave on a node beside the cluster's own objects: folders of the host, and interfaces of its network.
+//! What a cell's agents can leave on a node in addition to Kubernetes objects: folders on the host, and network
+//! interfaces.
 //!
-//! Only what was not there before the first cell is ever wiped.
+//! Only what didn't exist before the first cell is wiped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,27 +16,27 @@ use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Rendered;
 
-/// Lists which of the paths that it is given are there, then the network's interfaces.
+/// Lists those of the given paths that exist, followed by the network interfaces.
 const LOOK: &str = r#"for path; do if [ -e "$path" ] || [ -L "$path" ]; then echo "path $path"; fi; done
 for interface in /sys/class/net/*; do echo "interface ${interface##*/}"; done"#;
 
-/// Removes the paths that it is given.
+/// Removes the given paths.
 const WIPE: &str = r#"for path; do rm -rf -- "$path" || exit 1; done"#;
 
-/// How interfaces begin that the cluster's network makes: when the first pods come, and for each of them.
+/// The name prefixes of interfaces that the cluster's network creates, with the first pods and for each pod.
 const CLUSTERS_OWN: [&str; 3] = ["veth", "cni", "kube-"];
 
-/// A node at one moment.
+/// The state of a node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NodeState {
     paths: BTreeSet<String>,
     interfaces: BTreeSet<String>,
 }
 
-/// The nodes at one moment.
+/// The states of all nodes at one moment.
 pub(super) type NodeStates = BTreeMap<NodeName, NodeState>;
 
-/// Where the pods of `rendered` keep something on their nodes.
+/// The host paths that the pods of `rendered` use.
 pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
     let agent = rendered.agent().daemon_set.spec.template.spec.as_ref();
     let mock = rendered.mock().deployment.spec.template.spec.as_ref();
@@ -47,7 +48,7 @@ pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
     paths.into_iter().collect()
 }
 
-/// Looks at all nodes.
+/// Reads the state of all nodes.
 pub(super) async fn look(work: &Work, paths: &[String]) -> Result<NodeStates, Failure> {
     let docker = work.shared.docker().await?;
     let looking = work.nodes.iter().map(|node| async move {
@@ -74,7 +75,7 @@ fn parse(told: &str) -> NodeState {
     state
 }
 
-/// Removes what of `paths` was not there `before`, and looks whether every node is again as it was.
+/// Removes those of `paths` that didn't exist `before`, and compares every node with its earlier state.
 pub(super) async fn wipe(
     work: &Work,
     paths: &[String],
@@ -95,7 +96,7 @@ pub(super) async fn wipe(
     Ok(rows.collect())
 }
 
-/// What was there before and is written to can't be told from what it was: then nothing is proven.
+/// Content that existed before and may have been written to can't be compared, so nothing is proven.
 fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[String]) -> Evidence {
     let old = paths.iter().filter(|path| before.paths.contains(*path));
     let mut seen: Vec<String> = old
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_clean_when_it_is_as_before() {
+    fn a_node_is_clean_if_its_state_is_unchanged() {
         let before = parse("interface lo\ninterface eth0\npath /etc\n");
         let node = NodeName::new("node");
         let paths = ["/var/lib/plexd".to_owned()];
@@ -153,7 +154,7 @@ mod tests {
             row.seen,
             "/var/lib/plexd is left, the interface wg0 is left"
         );
-        // What the node itself has can't be wiped, so it is never proven clean.
+        // A path that belongs to the node can't be wiped, so it is never proven clean.
         assert!(!compare(&node, &before, &same, &["/etc".to_owned()]).holds);
     }
 }

@@ -1,4 +1,4 @@
-//! Node containers: found by kind's label, looked into by `exec`, fed through its standard input.
+//! Node containers: found by kind's label, and accessed with `exec` and archives.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,13 +15,13 @@ use bollard::query_parameters::{
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::AsyncWriteExt;
 
-/// kind's mark on the containers of a cluster; its value is the cluster's name.
+/// kind's label on the containers of a cluster. Its value is the cluster's name.
 pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 
-/// What a command on a node said.
+/// The output of a command on a node.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    /// Its exit code; none where the engine does not know.
+    /// Its exit code; `None` if the engine doesn't know it.
     pub(super) code: Option<i64>,
     /// Its standard output.
     pub(super) stdout: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Its standard output, if it went well.
+    /// Its standard output if it succeeded.
     pub(super) fn success(self) -> Result<String, String> {
         if self.code == Some(0) {
             return Ok(String::from_utf8_lossy(&self.stdout).into_owned());
@@ -43,7 +43,7 @@ impl Output {
     }
 }
 
-/// Runs `command` in `container`, with the content of the file `input` as its standard input where one is named.
+/// Runs `command` in `container`, with the file `input` as its standard input if there is one.
 pub(super) async fn exec(
     docker: &Docker,
     container: &str,
@@ -67,7 +67,7 @@ pub(super) async fn exec(
         let reading = collect(answers, &mut output);
         match input {
             Some(path) => {
-                // What the command did not want to read shows in its exit code.
+                // Input that the command didn't read shows in its exit code.
                 let (read, fed) = tokio::join!(reading, feed(path, stdin));
                 if let Err(error) = fed {
                     tracing::debug!(container, %error, "the command did not read all of its input");
@@ -103,13 +103,14 @@ async fn feed(path: &Path, mut stdin: impl tokio::io::AsyncWrite + Unpin) -> std
     stdin.shutdown().await
 }
 
-/// The file `path` of `container`; none where it is not there yet. Starts no process in it.
+/// The content of the file `path` in `container`; `None` if it doesn't exist yet. Starts no process.
 pub(super) async fn read_file(
     docker: &Docker,
     container: &str,
     path: &str,
 ) -> Result<Option<String>, Error> {
-    // Asked first whether it is there: sending a file is work for the engine, and a missing one is asked for often.
+    // Checks first whether the file exists: sending a file is expensive for the engine, and this is often called for a
+    // missing one.
     let asked = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
     match docker
         .get_container_archive_info(container, Some(asked))
@@ -133,7 +134,7 @@ pub(super) async fn read_file(
     }
 }
 
-/// Whether the engine says that there is no such thing.
+/// Whether the error means that something doesn't exist.
 pub(super) fn is_missing(error: &Error) -> bool {
     matches!(
         error,
@@ -144,7 +145,7 @@ pub(super) fn is_missing(error: &Error) -> bool {
     )
 }
 
-/// The first file of a tar, if it is there whole and is text.
+/// The first file of a tar archive, if it is complete and is text.
 fn first_file(bytes: &[u8]) -> Option<String> {
     let mut tar = tar::Archive::new(bytes);
     let mut entry = tar.entries().ok()?.next()?.ok()?;
@@ -153,7 +154,7 @@ fn first_file(bytes: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The containers that carry kind's label: those of `cluster`, or those of every cluster.
+/// The containers with kind's label: those of `cluster`, or those of all clusters.
 pub(super) async fn containers(
     docker: &Docker,
     cluster: Option<&str>,
@@ -170,7 +171,7 @@ pub(super) async fn containers(
     docker.list_containers(Some(options)).await
 }
 
-/// The names of the clusters that have containers, in order.
+/// The names of the clusters that have containers, sorted.
 pub(super) fn clusters(containers: &[ContainerSummary]) -> std::collections::BTreeSet<String> {
     let labels = containers
         .iter()

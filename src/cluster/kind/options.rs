@@ -1,4 +1,4 @@
-//! What the provider is told.
+//! The options of the provider.
 
 use std::path::PathBuf;
 
@@ -6,23 +6,23 @@ use crate::deadline::RunClock;
 use crate::machine::StateFolder;
 use crate::matrix::{Images, Prefix};
 
-/// Everything that holds for all clusters of a run.
+/// Options for all clusters of a run.
 #[derive(Clone, Debug)]
 pub struct KindOptions {
-    /// Where locks, archives and ledgers are.
+    /// The folder of locks, archives and ledgers.
     pub state: StateFolder,
-    /// The runner's own binary: the content of reference images.
+    /// The runner's own binary, which is the content of reference images.
     pub runner: PathBuf,
     /// `[images]`.
     pub images: Images,
     /// The matrix file's folder, to which paths are relative.
     pub base: PathBuf,
-    /// Whether kind's file carries the settings that make a cluster usable sooner.
+    /// Whether to use the settings that make a cluster usable sooner.
     pub tuned: bool,
-    /// Whether cells that differ only in config get the same cluster, one after another.
+    /// Whether cells that differ only in config share a cluster, one after another.
     pub reuse: bool,
-    /// The start of every cluster's name.
+    /// The prefix of cluster names.
     pub prefix: Prefix,
-    /// What deadlines are made of.
+    /// The clock for deadlines.
     pub clock: RunClock,
 }

@@ -1,4 +1,5 @@
-//! Pod networks of nodes, where the controller manager would give them only after ten seconds in which no controller works.
+//! Pod networks of nodes, in versions whose controller manager assigns them only after ten seconds, during which no
+//! controller works.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
@@ -9,7 +10,7 @@ use super::tuning::assigns_pod_networks;
 use super::work::Work;
 use crate::cluster::kubernetes::{Kube, Tenant};
 
-/// Gives every node its network in the moment in which it is there: a /24 of kind's default, 10.244.0.0/16.
+/// Assigns each node its network as soon as it exists: a /24 of kind's default, 10.244.0.0/16.
 pub(super) async fn assign(work: &Work, tenant: &Tenant) {
     let cell = &work.plan.cell;
     let is_tuned = work.shared.options.tuned;
@@ -29,7 +30,7 @@ pub(super) async fn assign(work: &Work, tenant: &Tenant) {
             .unwrap_or_default();
         let network = format!("10.244.{index}.0/24");
         let patch = Patch::Merge(json!({"spec": {"podCIDR": network, "podCIDRs": [network]}}));
-        // A failure shows as a node that does not become ready.
+        // If this fails, the node doesn't become ready.
         if let Err(error) = nodes.patch(&node, &PatchParams::default(), &patch).await {
             tracing::debug!(node, %error, "failed to give a node its pod network");
             return;
@@ -37,7 +38,7 @@ pub(super) async fn assign(work: &Work, tenant: &Tenant) {
     }
 }
 
-/// Waits for a node that has no network. None when all have one.
+/// Waits for a node without a network. `None` if all have one.
 async fn next_without(
     kube: &Kube,
     changes: &mut tokio::sync::watch::Receiver<u64>,

@@ -1,4 +1,5 @@
-//! What the provider needs, looked at once before any cell: the engine, kind, node images, and room on the machine.
+//! The requirements of the provider, checked once before any cell: the engine, kind, node images, and the machine's
+//! capacity.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,19 +15,19 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::probe;
 use crate::matrix::{Cell, KubernetesVersion};
 
-/// inotify instances that a node's programs take.
+/// The inotify instances that a node's programs use.
 pub(super) const INOTIFY_PER_NODE: u64 = 12;
 
 const GIBIBYTE: u64 = 1 << 30;
-/// Memory that a control-plane node and a worker take, with agent and mock.
+/// The memory of a control-plane node and of a worker, including agent and mock.
 const MEMORY: (u64, u64) = (GIBIBYTE, GIBIBYTE / 2);
-/// Disk that a node takes.
+/// The disk space of a node.
 const DISK_PER_NODE: u64 = GIBIBYTE;
 
-/// Bridge networks that an engine's default address pools give room for.
+/// The number of bridge networks in an engine's default address pools.
 const NETWORKS: usize = 31;
 
-/// Looks at everything.
+/// Checks all requirements.
 pub(super) async fn preflight(
     shared: &Shared,
     cells: &[Cell],
@@ -78,7 +79,7 @@ fn row(subject: &str, expected: &str, seen: impl Into<String>, holds: bool) -> E
     }
 }
 
-/// Every version's image: there, or in the registry.
+/// Checks the node image of each version: it exists locally or in the registry.
 async fn node_images(docker: &Docker, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
     let mut looked_at: BTreeSet<(KubernetesVersion, Option<&str>)> = BTreeSet::new();
     let mut found: BTreeMap<String, Evidence> = BTreeMap::new();
@@ -97,7 +98,7 @@ async fn node_images(docker: &Docker, cells: &[Cell]) -> Result<Vec<Evidence>, F
     Ok(found.into_values().collect())
 }
 
-/// A row, or a machine that is too small for the largest cell.
+/// A row of evidence, or the failure if the machine is too small for the largest cell.
 fn room(subject: &str, need: u64, has: u64, unit: &str, remedy: &str) -> Result<Evidence, Failure> {
     let evidence = row(
         subject,
@@ -149,7 +150,7 @@ fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
     probe::memory().map(look).transpose()
 }
 
-/// The disk of the engine's folder, where that is on this machine.
+/// The free disk space of the engine's folder, if it is on this machine.
 async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> {
     let info = docker.info().await.map_err(|error| engine_failed(&error))?;
     let folder = info.docker_root_dir.unwrap_or_default();
@@ -162,7 +163,7 @@ async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> 
     room(&subject, need >> 20, free >> 20, "MiB", remedy).map(Some)
 }
 
-/// All clusters share one network, so one pool has to be free unless it is there already.
+/// All clusters share one network, so one address pool has to be free unless it exists already.
 async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
     let exists = network::exists(docker)
         .await

@@ -1,4 +1,4 @@
-//! The provider: what all clusters of a run share, made once by whoever needs it first.
+//! The provider: what all clusters of a run share, created when it is first needed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLA
 use crate::machine::{Ledger, process};
 use crate::matrix::{Cell, Images, Phase, ProviderChoice};
 
-/// How long it may take to find out what a cluster would be made of.
+/// How long it may take to determine the fingerprint of a cluster.
 const COMPARING: Duration = Duration::from_secs(30);
-/// How long a cluster may take to go that can't be used again.
+/// How long the deletion of a cluster that can't be reused may take.
 const GIVING_UP: Duration = Duration::from_secs(60);
 
 /// Real clusters in Docker.
@@ -35,18 +35,18 @@ pub struct KindProvider(Arc<Shared>);
 /// What the clusters share.
 pub(super) struct Shared {
     pub(super) options: KindOptions,
-    /// What agent and mock run in.
+    /// The images of agent and mock.
     pub(super) names: ImageNames,
     docker: OnceCell<Docker>,
     network: Mutex<Option<Use>>,
-    /// Those of each agent, by the name of its image.
+    /// The archives of each agent, by the name of its image.
     archives: Mutex<BTreeMap<String, Arc<OnceCell<Vec<Archive>>>>>,
-    /// The clusters that several cells get.
+    /// The clusters that several cells share.
     pub(super) pool: Pool,
 }
 
 impl KindProvider {
-    /// A provider. It reads what the images' names are hashed from, and touches nothing.
+    /// A provider. It reads the content for image names, and changes nothing.
     pub fn new(options: KindOptions) -> Result<Self, Failure> {
         let names = image_names(&options.images, &options.base, &options.runner)?;
         Ok(Self(Arc::new(Shared {
@@ -66,7 +66,7 @@ impl Shared {
         self.docker.get_or_try_init(images::connect).await
     }
 
-    /// Makes the common network, and holds it until the run's end.
+    /// Creates the shared network, and uses it until the end of the run.
     pub(super) async fn network(&self, ledger: &Ledger) -> Result<(), Failure> {
         let docker = self.docker().await?;
         let mut network = self.network.lock().await;
@@ -76,14 +76,14 @@ impl Shared {
         Ok(())
     }
 
-    /// Whoever is about to make it does, too.
+    /// Whether the run uses the network or is about to create it.
     fn uses_network(&self) -> bool {
         self.network
             .try_lock()
             .map_or(true, |network| network.is_some())
     }
 
-    /// Lets the common network go, and removes it where nobody else needs it.
+    /// Ends the use of the shared network, and removes it if nothing else uses it.
     async fn leave_network(&self, ledger: &Ledger) -> Result<(), Failure> {
         match self.network.lock().await.take() {
             Some(network) => {
@@ -94,7 +94,8 @@ impl Shared {
         }
     }
 
-    /// The clean cluster that waits for `cell`, where it is made of what a fresh one would be. Another one goes.
+    /// The clean cluster that waits for `cell`, if its fingerprint matches that of a fresh one. Otherwise it is
+    /// deleted.
     async fn parked(&self, cell: &Cell) -> Option<Parked> {
         let parked = self.pool.take(cell)?;
         let deadline = self.options.clock.deadline(COMPARING);
@@ -122,7 +123,7 @@ impl Shared {
         None
     }
 
-    /// The archives in which both images of `cell` are.
+    /// The archives with both images of `cell`.
     pub(super) async fn archives(&self, cell: &Cell) -> Result<Vec<Archive>, Failure> {
         let names = self.names.of(cell);
         let archives = {
@@ -194,7 +195,7 @@ impl Provider for KindProvider {
         self.0.pool.expect(cells);
     }
 
-    /// A worker is about half the work of a control plane.
+    /// A worker needs about half as much as a control plane.
     fn need(&self, cell: &Cell) -> Need {
         let nodes = cell.nodes.get();
         let workers = nodes - 1;
@@ -229,7 +230,8 @@ impl Provider for KindProvider {
         if parked.is_empty() && !self.0.uses_network() {
             return Ok(self.0.pool.summary());
         }
-        // Without an engine nothing can be taken away: that is not worth the whole of `deadline`, which its cells have spent already.
+        // Without an engine, nothing can be removed. That isn't worth waiting until `deadline`, after the cells have
+        // already waited.
         pulse::feel(self.0.docker().await?, &deadline.within(pulse::PATIENCE)).await?;
         let mut given_up = Ok(());
         for parked in parked {
@@ -246,7 +248,7 @@ impl Provider for KindProvider {
     }
 }
 
-/// Deletes a cluster that no cell has any more.
+/// Deletes a cluster that no cell uses any more.
 async fn give_up(parked: &Parked, deadline: &Deadline) -> Result<(), Failure> {
     let work = &parked.work;
     work.end(deadline).await;
@@ -255,7 +257,7 @@ async fn give_up(parked: &Parked, deadline: &Deadline) -> Result<(), Failure> {
         .map(drop)
 }
 
-/// What `kind version` says, such as `kind v0.33.0 go1.26 linux/amd64`.
+/// The output of `kind version`, such as `kind v0.33.0 go1.26 linux/amd64`.
 pub(super) async fn kind_version(options: &KindOptions) -> Result<String, Failure> {
     let missing = |why: String| {
         Failure::new(Symptom::ToolMissing, why)
