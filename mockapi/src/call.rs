@@ -1,5 +1,4 @@
-//! What a handler gets to know of a call: the endpoint, who calls, and the body as it came. Judges
-//! no body.
+//! A call as its handler sees it: the endpoint, the caller, and the unchanged body. Doesn't check bodies.
 
 use axum::Extension;
 use axum::body::Body;
@@ -18,27 +17,27 @@ use crate::endpoint::Endpoint;
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// The largest body that is taken, in bytes.
+/// The largest accepted body, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// How much of a body that is too large is read all the same, in bytes: who is still sending when
-/// its connection closes may not get to see why.
+/// How many bytes of a body that is too large are read anyway: a client that is still sending when its connection
+/// closes may not see the response.
 const DRAIN_LIMIT: usize = 16 * BODY_LIMIT;
 
-/// A body as it came, with its content type.
+/// An unchanged body with its content type.
 pub(crate) struct Payload {
     pub(crate) content_type: Option<HeaderValue>,
     pub(crate) bytes: Bytes,
 }
 
 impl Payload {
-    /// Reads the body as the JSON document that the test interface asks for.
+    /// Parses the body as the JSON document that the test interface expects.
     pub(crate) fn document<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_slice(&self.bytes)
             .map_err(|error| Problem::bad_request(format!("the body is not usable: {error}")))
     }
 
-    /// The `timestamp` of each `process_start` entry of an audit batch; anything that is no such entry is passed over.
+    /// The `timestamp` of each `process_start` entry in an audit batch. Other entries are ignored.
     pub(crate) fn process_starts(&self) -> Vec<Timestamp> {
         let entries: Vec<Value> = serde_json::from_slice(&self.bytes).unwrap_or_default();
         let starts = entries
@@ -63,8 +62,8 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
     }
 }
 
-/// Reads a body into memory of its own: kept slices would keep the read buffers of their
-/// connections alive, one for every node and endpoint.
+/// Reads a body into its own memory: slices would keep the read buffers of their connections alive, one for every node
+/// and endpoint.
 async fn read(body: Body) -> Result<Bytes, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -85,8 +84,8 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     Ok(Bytes::from(bytes))
 }
 
-/// Who calls the Central API, and where: the credential that came and the node that the path names.
-/// Under `auth: strict` a caller on a node's path gets this far only with a key of that node.
+/// The caller of the Central API: its credential, and the node in the path. Under `auth: strict`, a call on a node's
+/// path gets here only with a key of that node.
 pub(crate) struct Caller {
     pub(crate) endpoint: Endpoint,
     pub(crate) bearer: Option<String>,
@@ -123,7 +122,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// One call of the Central API, read whole.
+/// A call of the Central API, read completely.
 pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) payload: Payload,

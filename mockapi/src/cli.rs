@@ -1,4 +1,4 @@
-//! The mock as a program: its options, what it prints, and its end on a signal.
+//! The mock as a program: its options, its output, and its end on a signal.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -31,7 +31,7 @@ pub struct Arguments {
     test_interface: Interface,
 }
 
-/// What the image is started for beside the mock.
+/// Other tasks of the image.
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Task {
     /// Removes a folder with everything in it, and prints `wiped` once it is gone
@@ -42,7 +42,7 @@ enum Task {
     },
 }
 
-/// Why the program ended before it was asked to.
+/// Why the program failed.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     #[error("failed to wait for signals")]
@@ -64,7 +64,7 @@ impl From<Arguments> for Options {
     }
 }
 
-/// The whole life of the process: its log on stderr, by `RUST_LOG`, its runtime, and [`run`].
+/// The whole life of the process: its log on stderr (filtered by `RUST_LOG`), its runtime, and [`run`].
 pub fn main(arguments: Arguments) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -83,7 +83,8 @@ pub fn main(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// Serves until SIGTERM or SIGINT. Prints one line for each listener once both are up. A failure goes to the log, and is exit 1.
+/// Serves until SIGTERM or SIGINT. Prints one line per listener when both are up. A failure is logged and gives exit
+/// code 1.
 pub async fn run(arguments: Arguments) -> ExitCode {
     match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,7 +96,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn serve(arguments: Arguments) -> Result<(), RunError> {
-    // Before the listeners, so that no signal finds a mock that serves but doesn't listen to it.
+    // Before the listeners, so that a mock that serves always handles signals.
     let terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let server = start(arguments.into()).await?;
@@ -105,7 +106,7 @@ async fn serve(arguments: Arguments) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The one place that writes to stdout.
+/// The only place that writes to stdout.
 fn announce(server: &Server) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "MOCKAPI_ADDR={}", server.addr())?;

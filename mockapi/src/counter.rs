@@ -1,6 +1,6 @@
-//! The counters that the assertion interface answers with, and tables with one value a counter.
+//! The counters of the assertion interface, and tables with one value per counter.
 //!
-//! Knows names and order only; what moves a counter is [`Endpoint`](crate::Endpoint)'s to say.
+//! This module knows only names and order; [`Endpoint`](crate::Endpoint) determines which counter a call increments.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,14 +12,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! counters {
     ($($variant:ident = $name:literal,)+) => {
-        /// One counter of the assertion interface, in the order in which they are shown.
+        /// A counter of the assertion interface, in display order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Counter {
             $(#[doc = concat!("`", $name, "`")] $variant,)+
         }
 
         impl Counter {
-            /// Every counter, in the order in which they are shown.
+            /// Every counter, in display order.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
             /// The counter's key in JSON, for example `heartbeat_count`.
@@ -58,7 +58,7 @@ counters! {
 }
 
 impl Counter {
-    /// The counter of that name, if there is one.
+    /// The counter with this name, if any.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|counter| counter.name() == name)
     }
@@ -70,21 +70,20 @@ impl fmt::Display for Counter {
     }
 }
 
-/// One value for each counter.
+/// One value per counter.
 ///
-/// Serialised as an object in the counters' order. Read leniently: a key that is no counter's is
-/// passed over and a counter that is missing has the default, so that another implementation of the
-/// mock may count more or less than this one.
+/// Serialized as an object in the order of the counters. When it is read, unknown keys are ignored and missing counters
+/// get the default, so that other implementations of the mock may report more or fewer counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerCounter<T>([T; Counter::ALL.len()]);
 
-/// How often each call was made; serialised with all counters, the zeros too.
+/// The number of calls; serialized with all counters, including zeros.
 pub type Counters = PerCounter<u64>;
 
-/// The counters of all nodes together, with what belongs to no node.
+/// The counters of all nodes together, including calls that count for no node.
 pub type Totals = Counters;
 
-/// When each call was made last; serialised without the calls that were never made.
+/// The time of the last call; serialized without calls that were never made.
 pub type LastAt = PerCounter<Option<Timestamp>>;
 
 impl<T> PerCounter<T> {

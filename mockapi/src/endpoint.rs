@@ -1,4 +1,4 @@
-//! The endpoints of the mock that an agent calls: their names and the counter that each one moves.
+//! The endpoints that an agent calls: their names and counters.
 
 use std::fmt;
 
@@ -8,8 +8,7 @@ use crate::counter::Counter;
 
 macro_rules! endpoints {
     ($($(#[$doc:meta])+ $variant:ident = $name:literal => $counter:expr,)+) => {
-        /// An endpoint that an agent calls. Its name is what `/test/last-request/{endpoint}` and
-        /// `/test/faults` know it by.
+        /// An endpoint that an agent calls. `/test/last-request/{endpoint}` and `/test/faults` use its name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Endpoint {
             $($(#[$doc])+ #[serde(rename = $name)] $variant,)+
@@ -24,7 +23,7 @@ macro_rules! endpoints {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// The counter that a call moves; `None` where calls are not counted.
+            /// The counter that a call increments; `None` if calls aren't counted.
             pub const fn counter(self) -> Option<Counter> {
                 match self { $(Self::$variant => $counter,)+ }
             }
@@ -86,7 +85,7 @@ endpoints! {
 }
 
 impl Endpoint {
-    /// The endpoint of that name, if there is one.
+    /// The endpoint with this name, if any.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()

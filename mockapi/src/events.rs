@@ -1,4 +1,4 @@
-//! Server-sent event streams: what they have in common, and the one of node events.
+//! Server-sent event streams: their common parts, and the stream of node events.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use tokio_stream::wrappers::BroadcastStream;
 use crate::call::Caller;
 use crate::state::{App, Shared};
 
-/// How long a stream stays silent at most.
+/// The longest silence on a stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// `GET /v1/nodes/{id}/events`: a `node_state_updated` at once, then what is injected. Who reads
-/// too slowly loses the oldest events, not the mock its memory.
+/// `GET /v1/nodes/{id}/events`: a `node_state_updated` at once, followed by injected events. A slow reader loses the
+/// oldest events; the mock's memory is bounded.
 pub(crate) async fn node_events(
     State(app): State<Shared>,
     caller: Caller,
@@ -30,7 +30,7 @@ pub(crate) async fn node_events(
     serve(&app, envelopes.map(Event::from))
 }
 
-/// Serves a stream until its reader leaves or the mock ends.
+/// Serves a stream until its reader disconnects or the mock ends.
 pub(crate) fn serve<S>(
     app: &App,
     events: S,

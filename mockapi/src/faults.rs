@@ -36,47 +36,46 @@ use crate::state::{Shared, lock};
 pub struct Faults {
     /// Whether bearers are checked.
     pub auth: Auth,
-    /// One fault an endpoint.
+    /// One fault per endpoint.
     pub endpoints: BTreeMap<Endpoint, Fault>,
 }
 
-/// Whether calls on a node's path need a key of that node.
+/// Whether calls on a node's path need a key of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
-    /// Any call is taken.
+    /// Every call is accepted.
     #[default]
     Off,
-    /// A call on `/v1/nodes/{id}/…` without a known key of that node, and a key rotation without
-    /// any known key, is answered 401 and not counted.
+    /// A call on `/v1/nodes/{id}/…` without a known key of the node, or a key rotation without any known key, gets 401
+    /// and isn't counted.
     Strict,
 }
 
-/// What is wrong with an endpoint.
+/// The fault of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// The status to answer with instead, 200 to 599.
+    /// The status of the response instead of the usual one, 200 to 599.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// How long the call lies there before anything is done with it, such as `"200ms"` or `"2s"`.
-    /// Who gives up meanwhile is not counted.
+    /// How long the call is delayed before it is handled, such as `"200ms"` or `"2s"`. A call that is aborted in the
+    /// meantime isn't counted.
     #[serde(
         with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional",
         skip_serializing_if = "Option::is_none"
     )]
     pub delay: Option<Duration>,
-    /// Whether the connection is closed instead of answering. Excludes `status`.
+    /// Whether the connection is closed without a response. Excludes `status`.
     pub drop: bool,
-    /// Whether a call that gets `status` or `drop` is done and counted all the same: the answer is
-    /// lost, not the call.
+    /// Whether a call with `status` or `drop` is handled and counted anyway, so that only the response is lost.
     pub counted: bool,
-    /// How many calls meet the fault; all of them without it.
+    /// How many calls the fault affects; all of them if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
 }
 
-/// Why a fault can't be used.
+/// A fault is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FaultError {
     #[error("{0}: an answer has one status, so status and drop exclude each other")]
@@ -85,7 +84,7 @@ pub(crate) enum FaultError {
     Status(Endpoint, u16),
 }
 
-/// Faults as they are in force.
+/// The active faults.
 #[derive(Default)]
 pub(crate) struct Armed {
     auth: Auth,
@@ -98,7 +97,7 @@ struct ArmedFault {
     left: Option<u64>,
 }
 
-/// What one call meets.
+/// What happens to one call.
 #[derive(Clone, Copy)]
 struct Effect {
     delay: Duration,
@@ -106,7 +105,7 @@ struct Effect {
     counted: bool,
 }
 
-/// What comes instead of the usual answer.
+/// What replaces the usual response.
 #[derive(Clone, Copy)]
 enum Instead {
     Status(StatusCode),
@@ -114,7 +113,7 @@ enum Instead {
 }
 
 impl Armed {
-    /// Puts a document in force.
+    /// Activates a document.
     pub(crate) fn arm(faults: Faults) -> Result<Self, FaultError> {
         let endpoints = faults
             .endpoints
@@ -130,7 +129,7 @@ impl Armed {
         self.auth == Auth::Strict
     }
 
-    /// What the next call of `endpoint` meets.
+    /// What happens to the next call of `endpoint`.
     fn take(&mut self, endpoint: Endpoint) -> Option<Effect> {
         let fault = self.endpoints.get_mut(&endpoint)?;
         if let Some(left) = &mut fault.left {
@@ -167,7 +166,7 @@ fn final_status(endpoint: Endpoint, status: u16) -> Result<StatusCode, FaultErro
     code.ok_or(FaultError::Status(endpoint, status))
 }
 
-/// Middleware of every endpoint: lets a call meet the fault that is in force there.
+/// Middleware of every endpoint: applies the active fault to a call.
 pub(crate) async fn meet(
     State(app): State<Shared>,
     Extension(endpoint): Extension<Endpoint>,

@@ -1,8 +1,6 @@
-//! What the Central API answers with where the answer is not about the caller: the state and the
-//! heartbeat's wishes.
+//! Responses of the Central API that don't depend on the caller: the state and the heartbeat's directives.
 //!
-//! A fixture is answered byte for byte as it was configured; nothing in it is interpreted but what
-//! other answers quote.
+//! A fixture is sent byte for byte as configured; only the parts that other responses quote are interpreted.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -10,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::call::Payload;
 use crate::problem::Problem;
 
-/// The secret that a node's local bearer token is fetched under.
+/// The name of the secret with a node's local bearer token.
 pub(crate) const LOCAL_TOKEN_KEY: &str = "local-bearer-token";
 
 /// A JSON object, as text and parsed.
@@ -20,7 +18,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// Takes a configured fixture: any JSON object.
+    /// Accepts a configured fixture, which can be any JSON object.
     pub(crate) fn configured(payload: Payload) -> Result<Self, Problem> {
         let object = payload.document()?;
         Ok(Self {
@@ -29,7 +27,7 @@ impl Fixture {
         })
     }
 
-    /// The state at start.
+    /// The default state.
     pub(crate) fn state(signing_public_key: &str) -> Self {
         Self::from(json!({
             "peers": [peer(1), peer(2)],
@@ -50,17 +48,17 @@ impl Fixture {
         }))
     }
 
-    /// The heartbeat's answer at start.
+    /// The default response to a heartbeat.
     pub(crate) fn heartbeat() -> Self {
         Self::from(json!({"reconcile": true, "rotate_keys": false}))
     }
 
-    /// The text to answer with.
+    /// The text of the response.
     pub(crate) fn text(&self) -> Bytes {
         self.text.clone()
     }
 
-    /// The array under `key`; empty where the fixture has none.
+    /// The array under `key`; empty if the fixture doesn't have it.
     pub(crate) fn array(&self, key: &str) -> Vec<Value> {
         self.object
             .get(key)
@@ -69,7 +67,7 @@ impl Fixture {
             .unwrap_or_default()
     }
 
-    /// The object under `key`; empty where the fixture has none.
+    /// The object under `key`; empty if the fixture doesn't have it.
     pub(crate) fn map(&self, key: &str) -> Map<String, Value> {
         self.object
             .get(key)
@@ -94,7 +92,7 @@ impl From<Value> for Fixture {
     }
 }
 
-/// A peer above the addresses that nodes get.
+/// A peer with an address above those of nodes.
 fn peer(number: u8) -> Value {
     json!({
         "id": format!("peer-{number:03}"),

@@ -1,25 +1,22 @@
-//! What a node is known by: its id, mesh address and credentials. Pure but for the random source.
+//! A node's identity: its id, mesh address and credentials. Pure except for the random source.
 
 use std::net::Ipv4Addr;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 use sha2::{Digest as _, Sha256};
 
-/// The length of a node secret key and of a local bearer token, in ASCII characters; the bytes of
-/// the key are an AES-256 key.
+/// The length of a node's secret key and of a local bearer token, in ASCII characters. The bytes of the key are an
+/// AES-256 key.
 pub(crate) const KEY_LENGTH: usize = 32;
 
-/// The ids that nodes without a hostname get; a hostname that would lead there is told apart by its
-/// hash.
+/// The prefix of the ids of nodes without a hostname. A hostname that would give such an id gets a hash.
 const ANONYMOUS: &str = "anonymous-";
 
-/// How many nodes have a mesh address: 10.99.0.1 up to 10.99.254.255. The peers of the fixture live
-/// above.
+/// How many nodes can have a mesh address: 10.99.0.1 to 10.99.254.255. The fixture's peers have higher addresses.
 const MESH_ADDRESSES: u32 = 0xff00 - 1;
 
-/// The node id that `hostname` leads to, always the same: `node-<hostname>` in lower case, or,
-/// where a character had to become `-`, that and a short hash of the hostname, so that two nodes
-/// never share an id.
+/// The node id for `hostname`, always the same: `node-<hostname>` in lowercase. If a character had to be replaced with
+/// `-`, a short hash of the hostname follows, so that two nodes never share an id.
 pub(crate) fn node_id(hostname: &str) -> String {
     let lower = hostname.to_lowercase();
     let safe: String = lower
@@ -32,13 +29,12 @@ pub(crate) fn node_id(hostname: &str) -> String {
     format!("node-{safe}-{}", short_hash(&lower))
 }
 
-/// The id of the `n`th node that registered without a hostname.
+/// The id of the `n`th node without a hostname.
 pub(crate) fn anonymous_id(n: u64) -> String {
     format!("node-{ANONYMOUS}{n}")
 }
 
-/// The mesh address of the `ordinal`th registered node, counted from 0; `None` when the network is
-/// used up.
+/// The mesh address of the registered node number `ordinal`, starting at 0; `None` if the network is exhausted.
 pub(crate) fn mesh_ip(ordinal: u32) -> Option<Ipv4Addr> {
     (ordinal < MESH_ADDRESSES)
         .then(|| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 99, 0, 1)) + ordinal))
@@ -54,7 +50,7 @@ pub(crate) fn random_text(length: usize) -> String {
     Alphanumeric.sample_string(&mut rand::rng(), length)
 }
 
-/// Whether a character can stand in a host name, and so in a path segment.
+/// Whether a character may be part of a host name, and so of a path segment.
 fn is_safe(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.')
 }

@@ -1,11 +1,11 @@
-//! Listening on addresses as Go programs write them.
+//! Listening on addresses in Go's notation.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, lookup_host};
 
-/// Binds `host:port`, or `:port` for every interface. Port 0 is any free one.
+/// Binds `host:port`, or `:port` for all interfaces. Port 0 is any free port.
 pub(crate) async fn bind(addr: &str) -> io::Result<TcpListener> {
     match addr.strip_prefix(':') {
         Some(port) => TcpListener::bind(&every_interface(port)?[..]).await,
@@ -13,7 +13,7 @@ pub(crate) async fn bind(addr: &str) -> io::Result<TcpListener> {
     }
 }
 
-/// Both protocols by one socket, or where the machine has no IPv6, the other one alone.
+/// Both protocols with one socket, or only IPv4 if the machine has no IPv6.
 fn every_interface(port: &str) -> io::Result<[SocketAddr; 2]> {
     let invalid = |_| {
         io::Error::new(

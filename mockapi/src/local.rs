@@ -1,4 +1,4 @@
-//! The local endpoint, on TLS: takes what a node posts with the token that it decrypted.
+//! The local endpoint, on TLS: accepts what a node posts with its decrypted token.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,4 +1,4 @@
-//! The mock Central API as a program of its own: everything it does is in the library.
+//! The mock Central API as a separate program; everything is in the library.
 
 use std::process::ExitCode;
 

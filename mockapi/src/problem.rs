@@ -1,5 +1,4 @@
-//! Refusals: they travel through the router as a status and a sentence, and leave it as RFC 9457
-//! problem documents.
+//! Error responses: a status and a sentence within the router, and RFC 9457 problem documents outside.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -13,10 +12,10 @@ use serde::Serialize;
 /// The media type of a problem document.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// The most bytes of a refusal's sentence that are kept.
+/// The maximum length of an error's sentence, in bytes.
 const DETAIL_LIMIT: usize = 16 * 1024;
 
-/// Why a call is refused.
+/// Why a call is rejected.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -56,8 +55,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The document's form. `type` stays `about:blank`: a status and its title say all that a client
-/// can act on.
+/// The document. `type` stays `about:blank`, because clients need only the status and the title.
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: &'a str,
@@ -67,8 +65,7 @@ struct Document<'a> {
     instance: &'a str,
 }
 
-/// Middleware: turns every refusal that leaves the router, axum's own included, into a problem
-/// document.
+/// Middleware: converts every error response of the router, including axum's own, into a problem document.
 pub(crate) async fn dress(request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
     let response = next.run(request).await;
@@ -96,12 +93,12 @@ async fn document(uri: &Uri, response: Response) -> Response {
     Response::from_parts(parts, body)
 }
 
-/// The router's answer to a path that nobody serves.
+/// The response for an unknown path.
 pub(crate) async fn unknown_path() -> Problem {
     Problem::not_found("nothing is served at this path")
 }
 
-/// The router's answer to a method that the path does not take; the router itself adds `Allow`.
+/// The response for a method that the path doesn't accept; the router adds `Allow`.
 pub(crate) async fn wrong_method() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,

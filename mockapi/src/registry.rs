@@ -1,8 +1,7 @@
-//! The mock's memory: nodes, their credentials, counters and last bodies, and whose call a call is.
+//! The mock's memory: nodes, credentials, counters and last bodies, and which node a call counts for.
 //!
-//! Plain data behind one lock ([`App`](crate::state::App) holds it): every change moves the
-//! counters of the node and of the whole in one step, so that their sums agree at any moment. Does
-//! no I/O.
+//! Plain data behind one lock, which [`App`](crate::state::App) holds. Every change updates the counters of the node
+//! and the totals in one step, so that sums are always consistent. Does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -16,40 +15,40 @@ use crate::endpoint::Endpoint;
 use crate::identity;
 use crate::view::NodeView;
 
-/// A node: one that registered, or a stranger that a path named.
+/// A node: one that registered, or a stranger that was named in a path.
 pub(crate) struct Node {
     id: String,
-    /// The newest secret key. A stranger has one too, which nobody was told.
+    /// The newest secret key. A stranger has one too, which was never sent to it.
     pub(crate) key: String,
-    /// What it shall post to the local endpoint with.
+    /// The bearer token for the local endpoint.
     pub(crate) local_token: String,
     mesh_ip: Option<Ipv4Addr>,
     view: NodeView,
     bodies: BTreeMap<Endpoint, Arc<Payload>>,
-    /// When its processes started, by its own clock.
+    /// The start times of its processes, according to its own clock.
     starts: BTreeSet<Timestamp>,
-    /// The registry's version at this node's last change.
+    /// The version of the registry at the node's last change.
     version: u64,
 }
 
-/// What a registration gave the node.
+/// The result of a registration.
 pub(crate) struct Registered {
     pub(crate) node_id: String,
     pub(crate) mesh_ip: Ipv4Addr,
     pub(crate) key: String,
 }
 
-/// The mesh has no address for another node.
+/// The mesh has no more addresses.
 #[derive(Debug, thiserror::Error)]
 #[error("no mesh address is left")]
 pub(crate) struct MeshExhausted;
 
-/// Where a follower of the counters stands.
+/// The position of a follower of the counters.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     /// How often the memory was cleared.
     pub(crate) epoch: u64,
-    /// How many changes there were since.
+    /// The number of changes since then.
     pub(crate) version: u64,
 }
 
@@ -60,7 +59,7 @@ pub(crate) struct Registry {
     totals: Totals,
     nodes: Vec<Node>,
     ids: HashMap<String, usize>,
-    /// Every key that was ever given out, also those that a newer one replaced.
+    /// Every key that was ever issued, including replaced ones.
     keys: HashMap<String, usize>,
     local_tokens: HashMap<String, usize>,
     bodies: BTreeMap<Endpoint, Arc<Payload>>,
@@ -69,7 +68,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Forgets everything, but not that there was something.
+    /// Forgets everything except that it was cleared.
     pub(crate) fn clear(&mut self) {
         let epoch = self.position.epoch + 1;
         *self = Self {
@@ -78,26 +77,25 @@ impl Registry {
         };
     }
 
-    /// The id of the node that owns the key `bearer`.
+    /// The id of the node with the key `bearer`.
     pub(crate) fn key_owner(&self, bearer: &str) -> Option<&str> {
         self.keys
             .get(bearer)
             .map(|&index| self.nodes[index].id.as_str())
     }
 
-    /// Whose call this is: the key's owner's; without a known key, the node's that is named.
+    /// The node that a call counts for: the owner of its key, or without a known key, the node that it names.
     pub(crate) fn attribute(&mut self, bearer: Option<&str>, named: &str, now: Timestamp) -> usize {
         let owner = bearer.and_then(|bearer| self.keys.get(bearer)).copied();
         owner.unwrap_or_else(|| self.node_named(named, now))
     }
 
-    /// The node that posts to the local endpoint with this token.
+    /// The node with this token for the local endpoint.
     pub(crate) fn local_token_owner(&self, token: &str) -> Option<usize> {
         self.local_tokens.get(token).copied()
     }
 
-    /// Gives the node of this name its id, its address and a new key. No name makes another node
-    /// each time.
+    /// Gives the node with this name its id, its address and a new key. Without a name, each call creates another node.
     pub(crate) fn register(
         &mut self,
         hostname: Option<&str>,
@@ -122,7 +120,7 @@ impl Registry {
         ))
     }
 
-    /// Notes when processes of the node started, as audit entries say that [`Registry::record`] is about to keep.
+    /// Records process starts of the node, from the audit entries that [`Registry::record`] is about to keep.
     pub(crate) fn note_process_starts(&mut self, index: usize, starts: Vec<Timestamp>) {
         let node = &mut self.nodes[index];
         node.starts.extend(starts);
@@ -150,7 +148,7 @@ impl Registry {
         node
     }
 
-    /// Counts what belongs to no node.
+    /// Counts a call that belongs to no node.
     pub(crate) fn count(&mut self, counter: Counter) {
         self.totals[counter] += 1;
         self.position.version += 1;
@@ -161,7 +159,7 @@ impl Registry {
         self.totals
     }
 
-    /// Where the memory stands now.
+    /// The current position.
     pub(crate) fn position(&self) -> Position {
         self.position
     }
@@ -174,7 +172,7 @@ impl Registry {
             .collect()
     }
 
-    /// The last body that came to `endpoint`: from anyone, or from one node.
+    /// The last body that `endpoint` received, from any node or from one.
     pub(crate) fn last_body(
         &self,
         endpoint: Endpoint,
@@ -197,7 +195,7 @@ impl Registry {
         loop {
             self.anonymous += 1;
             let id = identity::anonymous_id(self.anonymous);
-            // A stranger may have called under that very name.
+            // A stranger may have used this name before.
             if !self.ids.contains_key(&id) {
                 return id;
             }
@@ -217,7 +215,7 @@ impl Registry {
         Ok(address)
     }
 
-    /// The node of that id, made where there was none.
+    /// The node with this id, created if it doesn't exist.
     fn node_named(&mut self, id: &str, now: Timestamp) -> usize {
         if let Some(&index) = self.ids.get(id) {
             return index;

@@ -1,4 +1,4 @@
-//! The two routers of the mock, and what every endpoint and every path in them has in common.
+//! The two routers of the mock, and the common parts of their endpoints and paths.
 
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
@@ -9,17 +9,17 @@ use crate::state::Shared;
 use crate::testing::Interface;
 use crate::{central, faults, local, problem, testing};
 
-/// What plain HTTP serves: the Central API and the test interface.
+/// The router for plain HTTP: the Central API and the test interface.
 pub(crate) fn plain(app: &Shared, interface: Interface) -> Router {
     finish(central::router(app).merge(testing::router(interface)), app)
 }
 
-/// What TLS serves: the local endpoint.
+/// The router for TLS: the local endpoint.
 pub(crate) fn tls(app: &Shared) -> Router {
     finish(local::router(app), app)
 }
 
-/// An endpoint: its handler finds out which one it is, and meets the faults in force.
+/// An endpoint: adds its identity for the handler, and applies active faults.
 pub(crate) fn endpoint(
     app: &Shared,
     endpoint: Endpoint,

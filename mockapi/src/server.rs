@@ -1,4 +1,4 @@
-//! The life of a mock: both listeners bound, serving, and ended in order.
+//! The life of a mock: binding both listeners, serving, and ending gracefully.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,16 +19,16 @@ use crate::state::App;
 use crate::testing::Interface;
 use crate::tls::{self, CertificateError};
 
-/// How long calls in flight may take once the mock ends; below the 5 s that whoever ends it waits.
+/// How long calls in flight may take when the mock ends; less than the 5 s after which the runner kills it.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Where a mock listens and whom its certificate names.
+/// The addresses of a mock, and the names in its certificate.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Address of the Central API and the test interface: `host:port`, or `:port` for every
-    /// interface; port 0 is any free one.
+    /// The address of the Central API and the test interface: `host:port`, or `:port` for all interfaces. Port 0 is any
+    /// free port.
     pub addr: String,
-    /// Address of the local endpoint, written likewise.
+    /// The address of the local endpoint, in the same notation.
     pub tls_addr: String,
     /// The namespace of the mock's Service, for the names in the certificate.
     pub namespace: String,
@@ -47,27 +47,26 @@ impl Default for Options {
     }
 }
 
-/// Why a mock did not start.
+/// A mock can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address can't be listened on.
+    /// An address can't be bound.
     #[error("failed to listen on {addr}")]
     Listen {
-        /// The address as it was given.
+        /// The address, as given.
         addr: String,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
-    /// The local endpoint has no certificate.
+    /// The local endpoint's certificate can't be created.
     #[error("failed to set up TLS")]
     Tls(#[from] CertificateError),
-    /// The mock has no key to sign events with.
+    /// The key for signing events can't be created.
     #[error("failed to set up signing")]
     Signing(#[from] SigningKeyError),
 }
 
-/// A mock that serves. Dropping it closes its connections at once; [`Server::shutdown`] lets calls
-/// in flight end.
+/// A running mock. Dropping it closes its connections at once; [`Server::shutdown`] lets calls in flight end.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
@@ -77,7 +76,7 @@ pub struct Server {
     serving: Vec<JoinHandle<io::Result<()>>>,
 }
 
-/// Starts a mock. On return both listeners are bound and serving.
+/// Starts a mock. When this returns, both listeners are serving.
 pub async fn start(options: Options) -> Result<Server, StartError> {
     let (plain, addr) = listen(&options.addr).await?;
     let (secure, tls_addr) = listen(&options.tls_addr).await?;
@@ -86,7 +85,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     let app = Arc::new(App::new(ending.clone())?);
     let control = Control::new();
     let handle = || Handle::<SocketAddr>::with_control(control.clone());
-    // Small answers must not wait for the reader's acknowledgement of the one before.
+    // Small responses must not be delayed until earlier ones are acknowledged.
     let plain = axum_server::Server::from_listener(plain)
         .acceptor(NoDelayAcceptor::new())
         .http1_only()
@@ -111,7 +110,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     })
 }
 
-/// Logs a connection that could not be accepted. The server goes on after a pause.
+/// Logs a connection that couldn't be accepted. The server continues after a delay.
 fn refused(_peer: Option<&SocketAddr>, error: &io::Error) {
     tracing::warn!(%error, "failed to accept a connection");
 }
@@ -129,18 +128,17 @@ async fn listen(addr: &str) -> Result<(TcpListener, SocketAddr), StartError> {
 }
 
 impl Server {
-    /// Where the Central API and the test interface are.
+    /// The address of the Central API and the test interface.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where the local endpoint is.
+    /// The address of the local endpoint.
     pub fn tls_addr(&self) -> SocketAddr {
         self.tls_addr
     }
 
-    /// Takes no more connections, ends the streams, and gives what is in flight a few seconds to
-    /// end.
+    /// Stops accepting connections, ends all streams, and gives calls in flight a few seconds to end.
     pub async fn shutdown(mut self) {
         self.ending.cancel();
         self.control.graceful_shutdown(Some(GRACE));

@@ -21,7 +21,7 @@ pub(crate) struct Envelope {
     text: String,
 }
 
-/// The system's random source or the key made from it failed.
+/// The random source failed, or the key was rejected.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to make an Ed25519 key")]
 pub struct SigningKeyError;
@@ -40,8 +40,8 @@ impl Signer {
         STANDARD.encode(self.0.public_key())
     }
 
-    /// Puts an event into its envelope. The signature is over the envelope without it, keys sorted,
-    /// no white space.
+    /// Wraps an event in its envelope. The signature covers the envelope without the signature itself, as JSON with
+    /// sorted keys and no white space.
     pub(crate) fn seal(&self, event_type: &str, payload: &Value) -> Envelope {
         let event_id = format!("evt-{}", identity::random_text(16));
         let mut envelope = json!({
@@ -51,7 +51,7 @@ impl Signer {
             "nonce": identity::random_text(24),
             "payload": payload,
         });
-        // Sorted already, unless a crate that is built along wants maps to keep their order.
+        // Already sorted, unless another crate enables a feature that preserves the order of maps.
         envelope.sort_all_objects();
         let signature = self.0.sign(envelope.to_string().as_bytes());
         envelope["signature"] = json!(STANDARD.encode(signature));

@@ -1,4 +1,4 @@
-//! What all handlers of one mock share. The only place that locks.
+//! The state that all handlers of one mock share. The only place with locks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,10 +20,10 @@ use crate::registry::{Node, Position, Registered, Registry};
 use crate::signer::{Envelope, Signer, SigningKeyError};
 use crate::view::{LastRequests, Nodes, Snapshot, Totals};
 
-/// How many events an event stream may lie behind before it loses the oldest.
+/// How many events a stream may lag before it loses the oldest.
 const EVENT_BACKLOG: usize = 256;
 
-/// The node of a call that neither came with a known key nor names a node.
+/// The node of a call that has neither a known key nor a node's name.
 const NAMELESS: &str = "unknown";
 
 /// The state of one mock, shared by both listeners.
@@ -59,8 +59,7 @@ impl App {
         })
     }
 
-    /// Lets a caller through, or not where `auth: strict` asks for a key of the node that the path
-    /// names.
+    /// Accepts a caller, or rejects it if `auth: strict` requires a key of the node in the path.
     pub(crate) fn admit(&self, caller: &Caller) -> Result<(), Problem> {
         let is_guarded = caller.node.is_some() || caller.endpoint == Endpoint::KeyRotate;
         if !is_guarded || !lock(&self.faults).is_strict() {
@@ -80,7 +79,7 @@ impl App {
         }
     }
 
-    /// Counts a call for the node that it belongs to, and says what `read` finds at that node.
+    /// Counts a call for its node, and returns what `read` returns for that node.
     pub(crate) fn count<T>(&self, call: Call, read: impl FnOnce(&Node) -> T) -> T {
         let Call { caller, payload } = call;
         let named = caller.node.as_deref().unwrap_or(NAMELESS);
@@ -98,7 +97,7 @@ impl App {
         })
     }
 
-    /// Registers a node and counts that call.
+    /// Registers a node and counts the call.
     pub(crate) fn register(
         &self,
         hostname: Option<&str>,
@@ -113,7 +112,7 @@ impl App {
         })
     }
 
-    /// Counts a post to the local endpoint for the node that the token was made for.
+    /// Counts a post to the local endpoint for the node with the token.
     pub(crate) fn count_local(
         &self,
         endpoint: Endpoint,
@@ -129,12 +128,12 @@ impl App {
         })
     }
 
-    /// Counts what belongs to no node.
+    /// Counts a call that belongs to no node.
     pub(crate) fn count_unowned(&self, counter: Counter) {
         self.change(|registry, _| registry.count(counter));
     }
 
-    /// Counters, bodies, nodes and faults as at start. The fixtures stay as they were configured.
+    /// Resets counters, bodies, nodes and faults. Configured fixtures are kept.
     pub(crate) fn reset(&self) {
         *lock(&self.faults) = Armed::default();
         self.change(|registry, _| registry.clear());
@@ -151,8 +150,7 @@ impl App {
         }
     }
 
-    /// The counters now, and the nodes that changed since `seen`; `None` when the memory was
-    /// cleared since.
+    /// The current counters, and the nodes that changed since `seen`; `None` if the memory was cleared since.
     pub(crate) fn snapshot(&self, seen: Position) -> Option<(Position, Snapshot)> {
         let registry = lock(&self.registry);
         let position = registry.position();
@@ -170,7 +168,7 @@ impl App {
         })
     }
 
-    /// Where a follower who has seen nothing starts.
+    /// The initial position of a follower.
     pub(crate) fn start_position(&self) -> Position {
         Position {
             version: 0,
@@ -178,7 +176,7 @@ impl App {
         }
     }
 
-    /// Tells of every change of a counter.
+    /// A receiver that is notified of every change of a counter.
     pub(crate) fn watch(&self) -> watch::Receiver<()> {
         self.moved.subscribe()
     }
@@ -213,9 +211,9 @@ impl App {
         *lock(&self.heartbeat) = Arc::new(fixture);
     }
 
-    /// Sends an event to every open event stream.
+    /// Sends an event to all open event streams.
     pub(crate) fn publish(&self, envelope: Envelope) {
-        // Without any open stream there is nobody to send to, which is no failure.
+        // It isn't an error if no stream is open.
         drop(self.events.send(envelope));
     }
 
@@ -223,7 +221,7 @@ impl App {
         self.events.subscribe()
     }
 
-    /// Changes the registry and, once that can be seen, tells the followers.
+    /// Changes the registry, and then notifies followers.
     fn change<T>(&self, change: impl FnOnce(&mut Registry, Timestamp) -> T) -> T {
         let result = change(&mut lock(&self.registry), Timestamp::now());
         self.moved.send_replace(());
@@ -231,8 +229,7 @@ impl App {
     }
 }
 
-/// Locks. Nothing under a lock can panic half-way through a change, so a poisoned one holds whole
-/// data.
+/// Locks. No code panics in the middle of a change, so the data of a poisoned lock is consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The certificate of the local endpoint: self-signed, made at start, gone with the process.
+//! The certificate of the local endpoint: self-signed, and created for each process.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::version::{TLS12, TLS13};
 
-/// Why there is no certificate.
+/// The certificate can't be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// The names can't stand in a certificate, or no key could be made.
+    /// The names aren't valid in a certificate, or no key could be created.
     #[error("failed to make a certificate")]
     Make(#[from] rcgen::Error),
-    /// The TLS library takes no certificate of that kind.
+    /// The TLS library doesn't accept the certificate.
     #[error("failed to use the certificate")]
     Use(#[from] rustls::Error),
 }
 
-/// The server's side of TLS 1.2 and later, for the mock's service in `namespace`.
+/// The server configuration for TLS 1.2 and later, for the mock's Service in `namespace`.
 pub(crate) fn configuration(namespace: &str) -> Result<Arc<ServerConfig>, CertificateError> {
     let made = certify(namespace)?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -35,7 +35,7 @@ fn certify(namespace: &str) -> Result<CertifiedKey<KeyPair>, rcgen::Error> {
     rcgen::generate_simple_self_signed(names(namespace))
 }
 
-/// The names that the service answers to.
+/// The names of the Service.
 fn names(namespace: &str) -> Vec<String> {
     vec![
         "mock-api".to_owned(),

@@ -1,6 +1,6 @@
-//! What the assertion interface answers with, as types that a client can read back.
+//! The responses of the assertion interface, as types that a client can deserialize.
 //!
-//! Data only: no behaviour, no I/O.
+//! Data only: no behavior, no I/O.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,13 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::counter::{Counter, Counters, LastAt, PerCounter, Totals};
 
-/// One event of `GET /test/assertions/stream`: the counters of all, and of the nodes that changed
-/// since the event before. The first event of a stream carries every node.
+/// One event of `GET /test/assertions/stream`: the totals, and the nodes that changed since the event before. The first
+/// event of a stream contains all nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Random per process of the mock: another one means that the mock was restarted and its memory
-    /// lost.
+    /// A random value for each process of the mock. If it changes, the mock was restarted and its memory is lost.
     pub instance: String,
-    /// The flat counters.
+    /// The totals.
     pub assertions: Totals,
     /// The nodes, by node id.
     pub nodes: BTreeMap<String, NodeView>,
@@ -31,25 +30,25 @@ pub struct Nodes {
     pub nodes: BTreeMap<String, NodeView>,
 }
 
-/// What the mock saw of one node.
+/// What the mock recorded about one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// The name it registered under; `None` for a stranger (called without having registered) and
-    /// for a registration without one.
+    /// The name that it registered under; `None` for a stranger, which called without registering, and for a
+    /// registration without a name.
     pub hostname: Option<String>,
-    /// When its first counted call came.
+    /// The time of its first counted call.
     pub first_seen: Timestamp,
-    /// When its last counted call came.
+    /// The time of its last counted call.
     pub last_seen: Timestamp,
     /// The newest `timestamp` of a `process_start` entry among its audit entries.
     pub last_process_start: Option<Timestamp>,
-    /// How many processes reported their start: the distinct timestamps of its `process_start` entries, so that an entry
-    /// that is sent again counts once. `None` if the mock doesn't count them.
+    /// How many processes reported their start: the distinct timestamps of its `process_start` entries, so that a
+    /// repeated entry counts once. `None` if the mock doesn't count them.
     #[serde(default)]
     pub process_starts: Option<u64>,
-    /// How often it made each call.
+    /// The number of calls.
     pub counters: Counters,
-    /// When it made each call last.
+    /// The time of the last call.
     pub last_at: LastAt,
 }
 

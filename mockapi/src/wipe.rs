@@ -1,11 +1,12 @@
-//! Wiping a folder of a node: what a runner starts the image for, after a cell in a cluster that others use.
+//! Wiping a folder on a node, a task of the image after a cell in a shared cluster.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Removes `folder` with everything in it, and prints `wiped` once it is gone. One that is not there is gone.
+/// Deletes `folder` with everything in it, and prints `wiped` when it is gone. A folder that doesn't exist counts as
+/// gone.
 pub(crate) fn run(folder: &Path) -> ExitCode {
     match wipe(folder).and_then(|()| writeln!(io::stdout().lock(), "wiped")) {
         Ok(()) => ExitCode::SUCCESS,
@@ -16,7 +17,7 @@ pub(crate) fn run(folder: &Path) -> ExitCode {
     }
 }
 
-/// A link is removed, and not what it leads to.
+/// A link is deleted, but not its target.
 fn wipe(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -1,4 +1,4 @@
-//! The endpoints whose answers come from the fixtures.
+//! The endpoints whose responses come from the fixtures.
 
 use axum::Json;
 use axum::extract::State;
@@ -27,14 +27,14 @@ pub(super) async fn state(State(app): State<Shared>, call: Call) -> impl IntoRes
     whole(&app.state())
 }
 
-/// `GET /v1/nodes/{id}/metadata`: the state's.
+/// `GET /v1/nodes/{id}/metadata`: the metadata in the state.
 pub(super) async fn metadata(State(app): State<Shared>, call: Call) -> Json<Map<String, Value>> {
     app.count(call, |_| ());
     Json(app.state().map("metadata"))
 }
 
-/// `POST /v1/keys/rotate`: the peers that have to know the new key are the state's. The path names
-/// no node, so a call without a known key belongs to the node that its body names.
+/// `POST /v1/keys/rotate`: returns the peers in the state, which have to know the new key. The path names no node, so a
+/// call without a known key counts for the node that its body names.
 pub(super) async fn rotate(State(app): State<Shared>, mut call: Call) -> Json<Value> {
     let body = call.payload.document::<Value>().unwrap_or_default();
     call.caller.node = body["node_id"]
@@ -45,7 +45,7 @@ pub(super) async fn rotate(State(app): State<Shared>, mut call: Call) -> Json<Va
     Json(json!({"updated_peers": app.state().array("peers")}))
 }
 
-/// `PUT /v1/nodes/{id}/endpoint`: where the state's peers are.
+/// `PUT /v1/nodes/{id}/endpoint`: returns the endpoints of the peers in the state.
 pub(super) async fn peer_endpoints(State(app): State<Shared>, call: Call) -> Json<Value> {
     app.count(call, |_| ());
     let peers = app.state().array("peers");

@@ -1,4 +1,4 @@
-//! Artifact downloads, which belong to no node.
+//! Artifact downloads, which don't count for a node.
 
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
@@ -8,7 +8,7 @@ use crate::call::Payload;
 use crate::counter::Counter;
 use crate::state::Shared;
 
-/// `GET /v1/artifacts/plexd/{version}/{os}/{arch}`: some bytes, the same ones for the same path.
+/// `GET /v1/artifacts/plexd/{version}/{os}/{arch}`: some bytes, always the same for the same path.
 pub(super) async fn artifact(
     State(app): State<Shared>,
     Path((version, os, arch)): Path<(String, String, String)>,

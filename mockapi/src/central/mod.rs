@@ -1,5 +1,4 @@
-//! The Central API: the paths under `/v1`. Every call that reached its endpoint is counted,
-//! whatever its body says.
+//! The Central API: the paths under `/v1`. Every call that reaches its endpoint is counted, whatever its body.
 
 mod answers;
 mod artifact;
@@ -17,7 +16,7 @@ use crate::events;
 use crate::routes::endpoint;
 use crate::state::Shared;
 
-/// The routes, by the contract's table.
+/// The routes, in the order of the contract's table.
 pub(crate) fn router(app: &Shared) -> Router<Shared> {
     let on = |name, method| endpoint(app, name, method);
     Router::new()
@@ -96,7 +95,7 @@ pub(crate) fn router(app: &Shared) -> Router<Shared> {
         )
 }
 
-/// Every call whose answer is nothing but that it came.
+/// Calls whose response has no content.
 async fn accept(State(app): State<Shared>, call: Call) -> StatusCode {
     app.count(call, |_| ());
     StatusCode::NO_CONTENT

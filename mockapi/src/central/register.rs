@@ -1,4 +1,4 @@
-//! Registration: the one call that makes a node, and the one whose body has to be an object.
+//! Registration: the only call that creates a node, and the only one whose body has to be an object.
 
 use std::net::Ipv4Addr;
 
@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// The answer of `POST /v1/register`.
+/// The response to `POST /v1/register`.
 #[derive(Serialize)]
 pub(super) struct Registration {
     node_id: String,

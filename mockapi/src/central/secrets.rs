@@ -1,4 +1,4 @@
-//! Secrets: a node's local bearer token, encrypted so that only this node can read it.
+//! Secrets: a node's local bearer token, encrypted so that only the node can read it.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -14,7 +14,7 @@ use crate::identity::KEY_LENGTH;
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// The answer of `GET /v1/nodes/{id}/secrets/{key}`.
+/// The response to `GET /v1/nodes/{id}/secrets/{key}`.
 #[derive(Serialize)]
 pub(super) struct Secret {
     key: String,
@@ -23,9 +23,9 @@ pub(super) struct Secret {
     version: u32,
 }
 
-/// `GET /v1/nodes/{id}/secrets/{key}`: encrypted under the key that came as bearer, also one that
-/// this process never gave out (it may have been restarted since). A call without a usable one gets
-/// what only the node's newest key opens.
+/// `GET /v1/nodes/{id}/secrets/{key}`: encrypted with the key that was sent as bearer, even if this process didn't
+/// issue it, because it may have been restarted since. Without a usable key, the response is encrypted with the node's
+/// newest key.
 pub(super) async fn secret(
     State(app): State<Shared>,
     Path((_, key)): Path<(String, String)>,
@@ -45,7 +45,7 @@ pub(super) async fn secret(
     encrypt(key, &bearer.unwrap_or(newest), token)
 }
 
-/// AES-256-GCM with a fresh nonce, no associated data, and the tag at the end.
+/// AES-256-GCM with a fresh nonce, without associated data, and with the tag at the end.
 fn encrypt(key: String, node_secret_key: &str, plaintext: String) -> Result<Json<Secret>, Problem> {
     let failed = |_| {
         Problem::new(

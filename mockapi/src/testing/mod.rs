@@ -1,5 +1,4 @@
-//! The test interface: what a runner asks, and what it configures. Nothing here is counted but
-//! injected events.
+//! The test interface: questions of a runner, and configuration. Only injected events are counted.
 
 mod configure;
 mod stream;
@@ -17,7 +16,7 @@ use crate::problem::Problem;
 use crate::state::Shared;
 use crate::view::{LastRequests, Nodes, Totals};
 
-/// How much of the questions about calls the mock answers.
+/// How much of the test interface the mock offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Interface {
     /// All of them
@@ -64,8 +63,7 @@ struct LastRequest {
     node: Option<String>,
 }
 
-/// The last accepted body, byte for byte; without a content type it came without one, and is
-/// answered as plain bytes.
+/// The last accepted body, byte for byte. A body without a content type is sent as plain bytes.
 async fn last_request(
     State(app): State<Shared>,
     Path(name): Path<String>,
@@ -96,8 +94,7 @@ fn named(endpoint: &str) -> Result<Endpoint, Problem> {
         .ok_or_else(|| Problem::not_found(format!("there is no endpoint {endpoint}")))
 }
 
-/// Nothing is served before both listeners are bound, so who gets an answer may know that both are
-/// up.
+/// Both listeners are bound before anything is served, so a response means that both are up.
 async fn healthy() -> &'static str {
     "ok\n"
 }

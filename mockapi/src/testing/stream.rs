@@ -1,6 +1,5 @@
-//! The stream of counters. Each reader is told what changed since it was told last, worked out when
-//! it is ready to hear more: a slow reader misses steps in between but no change, and costs no
-//! memory.
+//! The stream of counters. Each reader gets the changes since its last event, computed when it is ready for more: a
+//! slow reader skips intermediate values but no change, and costs no memory.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,12 +16,12 @@ use crate::registry::Position;
 use crate::state::Shared;
 use crate::view::Snapshot;
 
-/// The least time between two events.
+/// The minimum time between two events.
 const PACE: Duration = Duration::from_millis(100);
 
-/// `GET /test/assertions/stream`: every node at once, then those that changed: the first change
-/// after a quiet time at once, further ones at the stream's pace. A reset ends the stream, since a
-/// reconnect starts whole again.
+/// `GET /test/assertions/stream`: all nodes at once, followed by the nodes that changed. The first change after a quiet
+/// period is sent at once, later ones at the stream's pace. A reset ends the stream, because a new connection starts
+/// with all nodes.
 pub(super) async fn assertions(
     State(app): State<Shared>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -40,7 +39,7 @@ fn follow(app: &Shared) -> impl Stream<Item = Event> + use<> {
     stream::unfold(follower, Follower::next)
 }
 
-/// One reader of the stream.
+/// A reader of the stream.
 struct Follower {
     app: Shared,
     moved: watch::Receiver<()>,
@@ -62,7 +61,7 @@ impl Follower {
             .map(|event| (event, self))
     }
 
-    /// Waits for something that the reader does not know yet, and until `earliest`.
+    /// Waits for a change that the reader doesn't know yet, and until `earliest`.
     async fn news(&mut self, earliest: Instant) -> Option<Snapshot> {
         loop {
             self.moved.changed().await.ok()?;
@@ -74,9 +73,9 @@ impl Follower {
         }
     }
 
-    /// What changed since the reader's position, which moves on, and whether anything did.
+    /// The changes since the reader's position, which is advanced, and whether there are any.
     fn snapshot(&mut self) -> Option<(bool, Snapshot)> {
-        // What moves from here on wakes the reader again, also if this snapshot has it already.
+        // Later changes notify the reader again, even if this snapshot already contains them.
         self.moved.mark_unchanged();
         let (position, snapshot) = self.app.snapshot(self.position)?;
         let is_news = position != self.position;
@@ -98,7 +97,7 @@ mod tests {
     use crate::endpoint::Endpoint;
     use crate::state::App;
 
-    /// A mock's state and a reader of its counters that has heard the first event.
+    /// A mock's state, and a reader of its counters that has received the first event.
     async fn reader() -> (Shared, BoxStream<'static, Event>) {
         let app = Arc::new(App::new(CancellationToken::new()).unwrap());
         let mut events = follow(&app).boxed();
