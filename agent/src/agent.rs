@@ -1,4 +1,4 @@
-//! One running agent: what its parts share, the order in which they start, and how they end.
+//! One running agent: what its parts share, how they start, and how they end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,34 +20,34 @@ use crate::stream::audit::Trail;
 use crate::stream::{self, Captured, Kind, Metrics};
 use crate::tls::{ClientError, Clients};
 
-/// How long the last deliveries may take; the process must be gone within 5 s of the signal.
+/// How long the last deliveries may take; the process has to be gone within 5 s of the signal.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What the agent's parts share.
 pub(crate) struct Node {
     /// The Central API.
     pub(crate) api: Api,
-    /// Who this node is.
+    /// The node's identity.
     pub(crate) registrar: Arc<Registrar>,
-    /// What to do wrong.
+    /// The active faults.
     pub(crate) faults: Faults,
-    /// Whether an earlier process was here.
+    /// Whether an earlier process ran here.
     pub(crate) restarted: bool,
-    /// Someone wants the state looked at.
+    /// Requests to reconcile the state.
     pub(crate) reconcile: Notify,
-    /// Cancelled once the streams may deliver.
+    /// Cancelled when the streams may deliver.
     pub(crate) begun: CancellationToken,
-    /// Cancelled when the process is to end.
+    /// Cancelled when the process has to end.
     pub(crate) stop: CancellationToken,
 }
 
-/// What an agent is made of, all of it checked.
+/// The checked inputs of an agent.
 pub(crate) struct Setup {
-    /// The file.
+    /// The configuration file.
     pub(crate) config: Config,
-    /// Token and name.
+    /// The environment: token and name.
     pub(crate) credentials: Credentials,
-    /// What to do wrong.
+    /// The active faults.
     pub(crate) faults: Faults,
     /// The agent's own log lines.
     pub(crate) captured: Captured,
@@ -60,7 +60,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts everything and returns at once; nothing here waits for the Central API.
+    /// Starts everything and returns immediately, without waiting for the Central API.
     pub(crate) fn start(setup: Setup) -> Result<Self, ClientError> {
         let Setup {
             config,
@@ -105,7 +105,7 @@ impl Agent {
         Ok(Self { tasks, stop })
     }
 
-    /// Waits for `end`, and then for what is still to be delivered.
+    /// Waits for `end`, and then until the remaining entries are delivered.
     pub(crate) async fn finish(self, end: impl Future<Output = ()>) {
         end.await;
         info!("plexd ends");
@@ -118,8 +118,8 @@ impl Agent {
     }
 }
 
-/// Registers, and then makes each first call in its turn. What fails is repeated in the background, so that no call waits
-/// for another one's success.
+/// Registers, and then makes each first call in order. A call that fails is retried in the background, so that no call
+/// waits for another to succeed.
 async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat) {
     let registrar = Arc::clone(&node.registrar);
     let stop = node.stop.clone();
@@ -145,7 +145,7 @@ async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat
     node.begun.cancel();
 }
 
-/// Spawns a loop that is dropped at the stop.
+/// Spawns a loop that is dropped when the process has to end.
 fn spawn(tasks: &TaskTracker, node: &Node, task: impl Future<Output = ()> + Send + 'static) {
     tasks.spawn(node.stop.clone().run_until_cancelled_owned(task));
 }

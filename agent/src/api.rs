@@ -1,6 +1,6 @@
-//! The client of the Central API: one method a call, nothing repeated, nothing remembered.
+//! The client of the Central API: one method per call, without retries and without state.
 //!
-//! Whether and when to call again is the caller's business.
+//! The caller decides whether and when to call again.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::secret::Secret;
 use crate::wire::{Capabilities, Drift, HeartbeatAnswer, Register, Registered, SealedSecret};
 
-/// How long a call may take as a whole. The event stream, which never ends, has its own.
+/// The timeout of a whole call. The event stream, which never ends, has its own.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The node's desired state, by section.
@@ -24,22 +24,22 @@ pub(crate) type State = Map<String, Value>;
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// No answer, or none that could be read.
+    /// There was no response, or it couldn't be read.
     #[error("the call did not come through")]
     Transport(#[from] reqwest::Error),
-    /// An answer that says no.
+    /// The response was an error.
     #[error("the answer was {0}")]
     Status(StatusCode),
 }
 
 impl ApiError {
-    /// Whether the credential was refused.
+    /// Whether the credential was rejected.
     pub(crate) fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Status(StatusCode::UNAUTHORIZED))
     }
 }
 
-/// The Central API, as one process sees it.
+/// The Central API as seen by one process.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     client: Client,
@@ -52,8 +52,9 @@ impl Api {
         Self { client, base }
     }
 
-    /// `POST /v1/register` with the bootstrap token as bearer. The connection is not kept: until the node knows the Service, somebody else
-    /// may answer at its address, and would go on answering on a connection that is.
+    /// `POST /v1/register` with the bootstrap token as bearer. The connection is closed afterwards: until the node
+    /// knows the Service, another host may respond at its address, and would continue to respond on a connection that
+    /// is kept.
     pub(crate) async fn register(
         &self,
         body: &Register<'_>,
@@ -69,7 +70,7 @@ impl Api {
         .await
     }
 
-    /// `POST /v1/nodes/{id}/heartbeat`; the body is sent as it is.
+    /// `POST /v1/nodes/{id}/heartbeat`; the body is sent unchanged.
     pub(crate) async fn heartbeat(
         &self,
         identity: &Identity,
@@ -121,7 +122,7 @@ impl Api {
         answer(self.call(Method::GET, identity, &["secrets", key])).await
     }
 
-    /// `GET /v1/nodes/{id}/events`, an answer without an end.
+    /// `GET /v1/nodes/{id}/events`, an endless response.
     pub(crate) async fn events(&self, identity: &Identity) -> Result<Response, ApiError> {
         let url = self
             .base
@@ -154,7 +155,7 @@ impl Api {
     }
 }
 
-/// Makes the call and takes only a success for an answer.
+/// Sends the request, and accepts only a success.
 pub(crate) async fn accepted(call: RequestBuilder) -> Result<Response, ApiError> {
     let response = call.send().await?;
     if response.status().is_success() {

@@ -1,6 +1,6 @@
 //! The command line, and the life of a process from its first line to its exit code.
 //!
-//! The only place that knows clap, exit codes, stdout and stderr. Whatever a user can get wrong ends here, in one line.
+//! The only place that knows clap, exit codes, stdout and stderr. Every user error ends here, in one line.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -27,9 +27,9 @@ use crate::tls::ClientError;
 
 /// How long the fault `slow-start` waits.
 const SLOW_START: Duration = Duration::from_secs(5);
-/// The machine does not let the agent run.
+/// The exit code if the machine doesn't let the agent run.
 const EXIT_FAILURE: u8 = 1;
-/// Configuration or environment can't be used.
+/// The exit code if the configuration or the environment can't be used.
 const EXIT_USAGE: u8 = 2;
 
 /// What `plexd` takes.
@@ -49,7 +49,7 @@ enum Command {
     },
 }
 
-/// Why the process ends with another code than 0.
+/// Why the process fails.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -84,7 +84,7 @@ impl Failure {
     }
 }
 
-/// Runs a whole process: one thread is enough for an agent, and many agents share a machine.
+/// Runs a whole process with one thread, because many agents may share a machine.
 pub fn main(arguments: Arguments) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -94,12 +94,12 @@ pub fn main(arguments: Arguments) -> ExitCode {
         Err(error) => return fail(&Failure::Process(error)),
     };
     let code = runtime.block_on(run(arguments));
-    // A checksum that is still being computed is no reason to stay.
+    // A checksum that is still being computed must not block the exit.
     runtime.shutdown_background();
     code
 }
 
-/// Runs on the caller's runtime until SIGTERM or SIGINT, which it catches from its first moment on.
+/// Runs on the caller's runtime until SIGTERM or SIGINT, which are caught from the start.
 pub async fn run(arguments: Arguments) -> ExitCode {
     let Command::Up { config } = arguments.command;
     match up(&config).await {
@@ -126,7 +126,7 @@ async fn up(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Everything that can be refused before the agent runs.
+/// Checks everything that can be checked before the agent runs.
 struct Prepared {
     setup: Setup,
     listener: TcpListener,
@@ -185,7 +185,7 @@ fn prepare_directories(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Listens and tells a parent process where.
+/// Binds the health endpoints, and announces the address to a parent process.
 async fn listen(address: &str) -> Result<TcpListener, Failure> {
     let failed = |source| Failure::Listen {
         address: address.to_owned(),
@@ -194,7 +194,7 @@ async fn listen(address: &str) -> Result<TcpListener, Failure> {
     let listener = health::listen(address).await.map_err(failed)?;
     let line = health::announcement(listener.local_addr().map_err(failed)?);
     let mut stdout = io::stdout().lock();
-    // A parent that closed its end does not want to know.
+    // The parent closed its end of the pipe.
     drop(
         stdout
             .write_all(line.as_bytes())
@@ -203,7 +203,7 @@ async fn listen(address: &str) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-/// Says why in one line on stderr; where even that is closed, the code has to do.
+/// Prints the error in one line on stderr. If stderr is closed, only the exit code remains.
 fn fail(failure: &Failure) -> ExitCode {
     drop(writeln!(
         io::stderr(),

@@ -1,4 +1,4 @@
-//! The agent's clock: the machine's, unless a fault sets it wrong.
+//! The agent's clock: the machine's, unless a fault changes it.
 
 use std::sync::OnceLock;
 
@@ -6,12 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::{Fault, Faults};
 
-/// How far a wrong clock is off.
+/// The offset of a wrong clock.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 static OFFSET: OnceLock<SignedDuration> = OnceLock::new();
 
-/// Sets the clock as `faults` say, of a process that follows another one if `restarted`. The first call of a process decides.
+/// Sets the clock according to `faults`; `restarted` says whether an earlier process ran. Only the first call in a
+/// process counts.
 pub(crate) fn set(faults: &Faults, restarted: bool) {
     OFFSET.get_or_init(|| {
         if faults.has(Fault::ClockAhead) {

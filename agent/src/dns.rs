@@ -20,11 +20,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::root;
 
-/// How long one query may stay without an answer. Within this time the resolver repeats it every third of a second, each time
-/// from another port, so that what the cluster's network did to the first packet does not stick to the next.
+/// The timeout of one query. Within this time the resolver repeats it every third of a second, each time from another
+/// port, so that a problem with the first packet in the cluster's network doesn't affect the next.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often that is done again. Not more: every search domain gets its own queries, and the call that needs the address is
-/// repeated as a whole.
+/// How often the query is retried. Not more, because every search domain gets its own queries, and the call that needs
+/// the address is retried as a whole.
 const QUERY_REPEATS: usize = 1;
 
 /// The agent's resolver.
@@ -35,12 +35,12 @@ impl Resolve for Forgetful {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let name = name.as_str();
-            // As written, and before any search domain is tried: what stands there needs no name service.
+            // As written, before any search domain is tried: an entry in this file needs no name service.
             let known = in_hosts(&hosts().unwrap_or_default(), name);
             if !known.is_empty() {
                 return Ok(addresses(known));
             }
-            // Without a usable resolv.conf the system may still know a way of its own.
+            // Without a usable resolv.conf, the system may still have another way.
             let Ok(resolver) = resolver() else {
                 return system(name).await;
             };
@@ -60,7 +60,7 @@ fn hosts() -> Result<Hosts, std::io::Error> {
     Ok(hosts)
 }
 
-/// What `/etc/hosts` says about a name.
+/// The addresses in `/etc/hosts` for a name.
 fn in_hosts(hosts: &Hosts, name: &str) -> Vec<IpAddr> {
     let Ok(name) = DomainName::from_utf8(name) else {
         return Vec::new();
@@ -111,7 +111,7 @@ mod tests {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 42);
     const NAME: &str = "mock-api.plexd-e2e.svc.cluster.local.";
 
-    /// What the name service of a cluster that is still starting does with a query.
+    /// How the name service of a starting cluster treats a query.
     #[derive(Clone, Copy)]
     enum Mood {
         Silent,
@@ -119,7 +119,7 @@ mod tests {
         Answers,
     }
 
-    /// Treats one query after the other (of type A, and AAAA likewise) as told, the later ones as the last.
+    /// Treats each query (of type A; AAAA likewise) according to `moods`; later queries like the last one.
     async fn serve(socket: UdpSocket, moods: &[Mood]) {
         let mut seen = 0;
         let mut packet = [0; 512];
@@ -150,7 +150,7 @@ mod tests {
         Some(answer.to_vec().unwrap())
     }
 
-    /// A resolver that asks a name service with these moods.
+    /// A resolver that uses a name service with these moods.
     async fn asking(moods: &'static [Mood]) -> TokioResolver {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut connection = ConnectionConfig::udp();

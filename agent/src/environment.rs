@@ -1,4 +1,4 @@
-//! What the process was told by its environment, read once.
+//! The process's environment, read once.
 
 use std::env::{self, VarError};
 use std::fs;
@@ -15,38 +15,38 @@ const FAULT: &str = "PLEXD_FAULT";
 const HEALTH_ADDRESS: &str = "PLEXD_HEALTH_ADDR";
 const DEFAULT_HEALTH_ADDRESS: &str = ":9100";
 
-/// Everything the environment says. Has no `Debug`: it holds the bootstrap token.
+/// The values from the environment. Has no `Debug`: it contains the bootstrap token.
 pub(crate) struct Environment {
     /// This node's name.
     pub(crate) node_name: String,
-    /// The faults to have.
+    /// The requested faults.
     pub(crate) faults: Faults,
-    /// Where the health endpoints listen.
+    /// The address of the health endpoints.
     pub(crate) health_address: String,
     bootstrap_token: Option<Secret>,
 }
 
-/// Why the environment can't be used.
+/// The environment can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvironmentError {
-    /// A variable's bytes are no text. They are not quoted.
+    /// A variable isn't valid UTF-8. Its value isn't quoted.
     #[error("environment variable {0} is not UTF-8")]
     NotText(&'static str),
-    /// A misspelt fault.
+    /// An unknown fault.
     #[error("environment variable {FAULT} cannot be used")]
     Fault(#[from] UnknownFault),
-    /// Neither variable nor file.
+    /// Neither the variable nor the file is set.
     #[error("no bootstrap token: set {TOKEN} or registration.token_file")]
     NoToken,
-    /// The file is there in the configuration only.
+    /// The configured file doesn't exist or can't be read.
     #[error("cannot read the bootstrap token from registration.token_file {path}")]
     TokenFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
-    /// A file without a token.
+    /// The file contains no token.
     #[error("the bootstrap token in registration.token_file {0} is empty")]
     EmptyTokenFile(PathBuf),
 }
@@ -70,7 +70,7 @@ impl Environment {
         })
     }
 
-    /// The bootstrap token: the environment's, else the file's.
+    /// The bootstrap token from the environment, or else from the file.
     pub(crate) fn token(&self, registration: &Registration) -> Result<Secret, EnvironmentError> {
         match (&self.bootstrap_token, &registration.token_file) {
             (Some(token), _) => Ok(token.clone()),
@@ -88,7 +88,7 @@ fn token_in(path: PathBuf) -> Result<Secret, EnvironmentError> {
     }
 }
 
-/// A variable's value; an empty one is as good as none.
+/// A variable's value; `None` if it is empty.
 fn variable(name: &'static str) -> Result<Option<String>, EnvironmentError> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),

@@ -6,34 +6,34 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Makes the enum, its list, its names and its phases from one table.
+/// Defines the enum, its list, names and phases from one table.
 macro_rules! faults {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal fails $phase:expr;)*) => {
-        /// One way of doing wrong; each changes exactly one behaviour.
+        /// A fault; each one changes exactly one behavior.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Fault {
             $($(#[doc = $doc])+ $variant,)*
         }
 
         impl Fault {
-            /// All of them, in the order of the suite's phases.
+            /// All faults, in the order of the suite's phases.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The name by which it is asked for.
+            /// The name.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
 
-            /// What it does, in a sentence.
+            /// The description, in one sentence.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$variant => concat!($($doc),+).trim_ascii_start(),)*
                 }
             }
 
-            /// The one phase that must fail, or `None` where the whole suite must pass all the same.
+            /// The only phase that must fail, or `None` if the whole suite must pass.
             pub const fn phase(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => $phase,)*
@@ -121,7 +121,7 @@ impl FromStr for Fault {
     }
 }
 
-/// A name that no fault has. The message lists those there are.
+/// An unknown name. The message lists the known ones.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown fault {0:?}; there are: {names}", names = names())]
 pub struct UnknownFault(String);
@@ -131,15 +131,15 @@ fn names() -> String {
     names.join(", ")
 }
 
-/// The faults that one process has.
+/// The faults of one process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Reads `<name>[@<node>][,…]` and keeps what is meant for `node`, this process's node. Nothing but white space is
-    /// no fault at all.
+    /// Parses `<name>[@<node>][,…]` and keeps the faults for `node`, which is this process's node. White space alone
+    /// means no faults.
     ///
-    /// A name is checked whichever node it is for, so that a misspelt one can't hide on another node.
+    /// All names are checked, including those for other nodes, so that a typo is always found.
     pub fn parse(specification: &str, node: &str) -> Result<Self, UnknownFault> {
         let mut faults = Vec::new();
         for item in specification
@@ -159,12 +159,12 @@ impl Faults {
         Ok(Self(faults))
     }
 
-    /// Whether the process has this one.
+    /// Whether this fault is active.
     pub fn has(&self, fault: Fault) -> bool {
         self.0.contains(&fault)
     }
 
-    /// Those it has, as they were asked for.
+    /// The active faults, in the requested order.
     pub fn iter(&self) -> impl Iterator<Item = Fault> {
         self.0.iter().copied()
     }
@@ -176,7 +176,7 @@ impl FromIterator<Fault> for Faults {
     }
 }
 
-/// Whether a target names this node: by number in the order in which kind names nodes, or by the end of the name.
+/// Whether a target means this node: by number in kind's order, or by the end of the name.
 fn is_meant(target: &str, node: &str) -> bool {
     match target.parse::<u32>() {
         Ok(0) => node.ends_with("-control-plane"),

@@ -1,6 +1,6 @@
 //! The health endpoints: `/healthz` says that the process lives, `/readyz` that its loops run.
 //!
-//! Neither says anything about the Central API: an agent that can't register fails at its counters, not here.
+//! Neither depends on the Central API: an agent that can't register fails at its counters, not here.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-/// Whether the agent is ready, set once by whoever starts the loops.
+/// Whether the agent is ready; set once when the loops start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// From now on `/readyz` is 200.
+    /// Makes `/readyz` return 200 from now on.
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -32,19 +32,19 @@ impl Readiness {
     }
 }
 
-/// Listens on `host:port`, or on `:port` of every address of both families.
+/// Binds `host:port`, or `:port` on all addresses of both families.
 pub(crate) async fn listen(address: &str) -> io::Result<TcpListener> {
     match address.strip_prefix(':') {
         Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
             Ok(listener) => Ok(listener),
-            // A host without IPv6.
+            // The host has no IPv6.
             Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
         },
         None => TcpListener::bind(address).await,
     }
 }
 
-/// Answers until it is dropped.
+/// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) -> io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || StatusCode::OK))
@@ -56,7 +56,7 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) -> io::Re
     axum::serve(listener, router).await
 }
 
-/// The line that tells a parent process where to ask.
+/// The line that announces the address to a parent process.
 pub(crate) fn announcement(address: SocketAddr) -> String {
     format!("PLEXD_HEALTH_ADDR={address}\n")
 }

@@ -1,7 +1,7 @@
-//! Who this node is to the Central API, and the one file that remembers it.
+//! The node's identity for the Central API, and the file that stores it.
 //!
-//! The file is replaced atomically and readable by its owner only. A damaged one is an error that says so, never a
-//! half-read identity: the caller registers anew.
+//! The file is replaced atomically and readable only by its owner. A damaged file is an error, and never a partial
+//! identity: the caller registers again.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -23,39 +23,39 @@ const FILE_NAME: &str = "identity.json";
 /// A registered node. Has no `Debug`: half of it is secret.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Identity {
-    /// The id in every path.
+    /// The node id for all paths.
     pub(crate) node_id: String,
     /// The node's address in the mesh.
     pub(crate) mesh_ip: String,
-    /// The key that signs the API's events, base64.
+    /// The key that signs the API's events, in base64.
     pub(crate) signing_public_key: String,
-    /// Bearer credential and AES-256 key in one.
+    /// The bearer credential, which is also the AES-256 key.
     pub(crate) node_secret_key: Secret,
     /// The node's own key pair, PKCS #8 in base64.
     pub(crate) private_key: Secret,
 }
 
-/// Why an identity can't be used.
+/// An identity can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
-    /// The system refused.
+    /// The system returned an error.
     #[error("cannot use identity file {path}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
-    /// Not JSON, or keys are missing. The content is not quoted: it may be half a key.
+    /// It isn't JSON, or keys are missing. The content isn't quoted, because it may contain a part of a key.
     #[error("identity file {0} is damaged")]
     Damaged(PathBuf),
-    /// The API's answer (or the file) has no node id or a key of another length.
+    /// The API's response or the file has no node id, or a key of another length.
     #[error("an identity needs a node id and a secret key of {KEY_LENGTH} bytes")]
     Incomplete,
 }
 
 impl Identity {
-    /// The identity that the API's answer gives to the owner of a key pair.
+    /// The identity in the API's response, for the owner of a key pair.
     pub(crate) fn new(registered: Registered, keys: &NodeKeys) -> Result<Self, IdentityError> {
         let identity = Self {
             node_id: registered.node_id,
@@ -78,15 +78,15 @@ impl Identity {
     }
 }
 
-/// The key pair of a node that is about to register.
+/// The key pair of a node before its registration.
 pub(crate) struct NodeKeys {
-    /// Base64; public.
+    /// The public key, in base64.
     pub(crate) public_key: String,
     private_key: Secret,
 }
 
 impl NodeKeys {
-    /// A fresh pair from the system's randomness.
+    /// A fresh key pair.
     pub(crate) fn generate() -> Result<Self, ring::error::Unspecified> {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?;
         let pair =
@@ -98,7 +98,7 @@ impl NodeKeys {
     }
 }
 
-/// Where the identity is kept.
+/// The stored identity.
 #[derive(Debug, Clone)]
 pub(crate) struct IdentityFile {
     directory: PathBuf,
@@ -106,7 +106,7 @@ pub(crate) struct IdentityFile {
 }
 
 impl IdentityFile {
-    /// The file of a data directory.
+    /// The file in a data directory.
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
             directory: directory.into(),
@@ -114,12 +114,12 @@ impl IdentityFile {
         }
     }
 
-    /// Whether an earlier process left one here, in whatever shape: the mark of a restart.
+    /// Whether an earlier process left a file, whatever its content: then this is a restart.
     pub(crate) fn exists(&self) -> bool {
         self.path.exists()
     }
 
-    /// What an earlier process stored; `None` where none did.
+    /// The identity that an earlier process stored; `None` if there is none.
     pub(crate) fn load(&self) -> Result<Option<Identity>, IdentityError> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -131,7 +131,7 @@ impl IdentityFile {
         identity.checked().map(Some)
     }
 
-    /// Replaces what is there. Blocks until it is on the disk.
+    /// Replaces the stored identity. Returns when it is on the disk.
     pub(crate) fn store(&self, identity: &Identity) -> Result<(), IdentityError> {
         self.replace(identity)
             .map_err(|source| self.file_error(source))
@@ -156,7 +156,7 @@ impl IdentityFile {
     }
 }
 
-/// Makes a data directory where there is none, and proves that files can be made in it.
+/// Creates a data directory if it doesn't exist, and tests that it is writable.
 pub(crate) fn prepare_directory(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     tempfile::tempfile_in(directory).map(drop)

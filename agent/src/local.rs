@@ -1,7 +1,7 @@
-//! The local endpoint and the way to its token: node secret key, sealed secret, plaintext, bearer.
+//! The local endpoint and its token: node secret key, sealed secret, plaintext, bearer.
 //!
-//! Tokens are fetched when they are first needed and kept in memory only; a refused one is fetched anew, and so is one
-//! that was sealed under a key that the node no longer has.
+//! Tokens are fetched when they are first needed, and kept only in memory. A rejected token is fetched again, and so is
+//! one that was sealed with a key that the node no longer has.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use crate::registrar::Registrar;
 use crate::secret::{self, KEY_LENGTH, OpenError, Secret};
 use crate::tls::{ClientError, Clients};
 
-/// What the fault `wrong-key` decrypts with.
+/// The key for the fault `wrong-key`.
 const WRONG_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
 
-/// Why the local endpoint did not take something.
+/// A post to the local endpoint failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LocalError {
     /// Only at the end of a process that never got an identity.
     #[error("the node is not registered")]
     NotRegistered,
-    /// The Central API did not give the secret.
+    /// The Central API didn't return the secret.
     #[error("cannot fetch the local endpoint's token")]
     Fetch(#[source] ApiError),
-    /// It gave one that can't be opened.
+    /// The secret can't be decrypted.
     #[error("cannot open the local endpoint's token")]
     Open(#[from] OpenError),
-    /// The endpoint itself.
+    /// The endpoint returned an error.
     #[error("the post was not accepted")]
     Post(#[source] ApiError),
 }
@@ -50,7 +50,7 @@ struct Held {
 }
 
 impl Vault {
-    /// An empty vault; `wrong_key` opens nothing.
+    /// An empty vault; with `wrong_key`, it can't decrypt anything.
     pub(crate) fn new(api: Api, registrar: Arc<Registrar>, wrong_key: bool) -> Self {
         Self {
             api,
@@ -60,7 +60,7 @@ impl Vault {
         }
     }
 
-    /// The plaintext of a secret. While one caller fetches it the others wait for its answer.
+    /// The plaintext of a secret. While one caller fetches it, the others wait.
     async fn token(&self, name: &str) -> Result<Secret, LocalError> {
         let identity = self.registrar.known().ok_or(LocalError::NotRegistered)?;
         let mut held = self.held.lock().await;
@@ -92,7 +92,7 @@ impl Vault {
         Ok(token)
     }
 
-    /// Forgets a refused token, unless another caller already has a newer one.
+    /// Forgets a rejected token, unless another caller already has a newer one.
     async fn forget(&self, name: &str, refused: &Secret) {
         let mut held = self.held.lock().await;
         if held.get(name).is_some_and(|held| held.token == *refused) {
@@ -101,14 +101,14 @@ impl Vault {
     }
 }
 
-/// Makes the local sides of a process.
+/// Creates the local sides of a process.
 pub(crate) struct LocalSides {
     vault: Arc<Vault>,
     turns: HashMap<String, Arc<Mutex<()>>>,
 }
 
 impl LocalSides {
-    /// Nothing yet; tokens will come from the vault.
+    /// Without tokens, which will come from the vault.
     pub(crate) fn new(vault: Vault) -> Self {
         Self {
             vault: Arc::new(vault),
@@ -116,7 +116,7 @@ impl LocalSides {
         }
     }
 
-    /// The local side that a stream's configuration asks for.
+    /// The local side for a stream's configuration.
     pub(crate) fn side(
         &mut self,
         clients: &mut Clients,
@@ -137,8 +137,8 @@ pub(crate) struct LocalSide {
     client: Client,
     endpoint: LocalEndpoint,
     vault: Arc<Vault>,
-    /// Streams with the same server post in turn, over one connection: three that report in the same moment would open
-    /// three, and a TLS handshake costs more than the posts that would share it.
+    /// Streams with the same server post one after another on one connection: three streams that report at the same
+    /// moment would open three, and a TLS handshake costs more than the posts.
     turn: Arc<Mutex<()>>,
 }
 

@@ -1,7 +1,7 @@
-//! The agent's log lines: to stderr for people, and captured as entries of the log stream.
+//! The agent's log lines: printed on stderr, and captured as entries of the log stream.
 //!
-//! Only the agent's own lines are captured. Those of its HTTP client would tell of every delivery and so make the next
-//! one necessary.
+//! Only the agent's own lines are captured. Those of its HTTP client would report every delivery, and so cause the next
+//! one.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -15,12 +15,12 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::stream::{Captured, Entry};
 use crate::wire::LogEntry;
 
-/// What is logged where `RUST_LOG` does not say.
+/// The default filter, if `RUST_LOG` isn't set.
 const DEFAULT_FILTER: &str = "warn,plexd_agent=info";
-/// A captured message is cut here, so that a batch fits into a body.
+/// The maximum length of a captured message, so that a batch fits into a body.
 const LONGEST_MESSAGE: usize = 8 << 10;
 
-/// Logs to stderr and captures from now on. Where the process already has a subscriber that one stays, and nothing is
+/// Starts to log to stderr and to capture. If the process already has a subscriber, that one is kept and nothing is
 /// captured.
 pub(crate) fn install(captured: Captured, hostname: &str) {
     let filter =
@@ -36,11 +36,11 @@ pub(crate) fn install(captured: Captured, hostname: &str) {
             captured,
             hostname: hostname.into(),
         });
-    // Only fails where there is one already.
+    // Fails only if there is one already.
     drop(subscriber.try_init());
 }
 
-/// Turns events into entries.
+/// Converts events to entries.
 struct Capture {
     captured: Captured,
     hostname: String,
@@ -74,7 +74,7 @@ fn severity(level: Level) -> &'static str {
     }
 }
 
-/// A message and its fields, as `message key=value …`.
+/// A message and its fields: `message key=value …`.
 #[derive(Default)]
 struct Line {
     message: String,

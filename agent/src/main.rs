@@ -1,4 +1,4 @@
-//! The `plexd` binary: everything it does is in the library.
+//! The `plexd` binary; everything is in the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! How the node gets its identity: from the data directory, else from the Central API.
+//! How the node gets its identity: from the data directory, or else from the Central API.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::stream::audit::Trail;
 use crate::wire::Register;
 
-/// Why an attempt to register failed.
+/// An attempt to register failed.
 #[derive(Debug, thiserror::Error)]
 enum RegisterError {
     #[error("the system gives no randomness for a key pair")]
@@ -26,7 +26,7 @@ enum RegisterError {
     Answer(#[from] IdentityError),
 }
 
-/// What registering takes. Has no `Debug`: it holds the bootstrap token.
+/// The input of a registration. Has no `Debug`: it contains the bootstrap token.
 pub(crate) struct Credentials {
     /// The bootstrap token.
     pub(crate) token: Secret,
@@ -34,7 +34,7 @@ pub(crate) struct Credentials {
     pub(crate) hostname: String,
 }
 
-/// Holds the node's identity for everyone.
+/// Holds the node's identity for all parts.
 pub(crate) struct Registrar {
     api: Api,
     credentials: Credentials,
@@ -64,12 +64,12 @@ impl Registrar {
         }
     }
 
-    /// The identity, if there is one by now.
+    /// The identity, if there is one already.
     pub(crate) fn known(&self) -> Option<Arc<Identity>> {
         self.current.borrow().clone()
     }
 
-    /// The identity, once there is one.
+    /// The identity, as soon as there is one.
     pub(crate) async fn identity(&self) -> Arc<Identity> {
         let mut identities = self.current.subscribe();
         let known = identities.wait_for(Option::is_some).await;
@@ -77,7 +77,7 @@ impl Registrar {
         Arc::clone(known.as_ref().expect("waited for one"))
     }
 
-    /// Takes what an earlier process stored, or registers.
+    /// Loads the identity of an earlier process, or registers.
     pub(crate) async fn establish(&self, stop: &CancellationToken) {
         match self.stored() {
             Some(identity) => {
@@ -88,7 +88,7 @@ impl Registrar {
         }
     }
 
-    /// Registers, however often it takes, and replaces the stored identity. Gives up only when `stop` is cancelled.
+    /// Registers, with retries, and replaces the stored identity. Stops only when `stop` is cancelled.
     pub(crate) async fn register(&self, stop: &CancellationToken) {
         if self.faults.has(Fault::NoRegister) {
             return;
@@ -104,7 +104,7 @@ impl Registrar {
             mesh_ip = identity.mesh_ip,
             "registered"
         );
-        // Known first and stored then: nobody has to wait for the disk.
+        // Published before it is stored, so that nothing waits for the disk.
         self.current.send_replace(Some(Arc::clone(&identity)));
         self.store(identity).await;
     }

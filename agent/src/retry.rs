@@ -12,14 +12,14 @@ use backon::{ExponentialBuilder, Retryable};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// The jitter at most doubles a pause, so that none is longer than a second.
+/// The jitter at most doubles a delay, so that none exceeds a second.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Repeats an operation until it succeeds or its error is `hopeless`.
+/// Retries an operation until it succeeds or its error is `hopeless`.
 ///
-/// Once `stop` is cancelled a pause ends at once and one last attempt is made, whose error is returned. An attempt in
-/// flight is never given up: it may already have arrived.
+/// When `stop` is cancelled, a delay ends immediately and one last attempt is made, whose error is returned. An attempt
+/// in flight is never aborted, because it may already have arrived.
 pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
     what: &'static str,
     stop: &CancellationToken,
@@ -43,12 +43,12 @@ pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
     result
 }
 
-/// For operations that are worth repeating whatever they answer.
+/// For operations that are retried after any error.
 pub(crate) fn never<E>(_: &E) -> bool {
     false
 }
 
-/// An error and everything that caused it, in one line.
+/// An error and all its causes, in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

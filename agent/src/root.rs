@@ -1,11 +1,11 @@
-//! The folder that stands for the root folder, for a process that can't have a file system of its own.
+//! The folder that replaces the root folder, for a process without its own file system.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "PLEXD_ROOT";
 
-/// Where the file `path` is: below `PLEXD_ROOT`, if that is set.
+/// The path of the file `path`: below `PLEXD_ROOT`, if that is set.
 pub(crate) fn below(path: &Path) -> PathBuf {
     match env::var_os(ROOT) {
         Some(root) => Path::new(&root).join(path.strip_prefix("/").unwrap_or(path)),

@@ -1,6 +1,6 @@
-//! Strings that must not be seen, and the one cipher that makes them.
+//! Secret strings, and the cipher that decrypts them.
 //!
-//! A [`Secret`] has neither `Debug` nor `Display`: it can't end up in a log, an error or a panic by mistake.
+//! A [`Secret`] has neither `Debug` nor `Display`, so it can't get into a log, an error or a panic by mistake.
 
 use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -19,41 +19,42 @@ pub(crate) const KEY_LENGTH: usize = 32;
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// Hides a string.
+    /// Wraps a string.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The string, for the one place that needs it.
+    /// The string, for the only place that needs it.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a sealed secret can't be opened. Says nothing about the key or the plaintext.
+/// A sealed secret can't be decrypted. Says nothing about the key or the plaintext.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// The key has not the length of an AES-256 key.
+    /// The key doesn't have the length of an AES-256 key.
     #[error("the node secret key is not {KEY_LENGTH} bytes long")]
     Key,
-    /// The ciphertext is not base64.
+    /// The ciphertext isn't base64.
     #[error("the secret's ciphertext is not base64")]
     Ciphertext(#[source] base64::DecodeError),
-    /// The nonce is not base64.
+    /// The nonce isn't base64.
     #[error("the secret's nonce is not base64")]
     Nonce(#[source] base64::DecodeError),
     /// The nonce has another length.
     #[error("the secret's nonce is not 12 bytes long")]
     NonceLength,
-    /// Another key, or a message that someone changed.
+    /// The key is another one, or the message was changed.
     #[error("the secret does not decrypt under the node secret key")]
     Authentication,
-    /// The plaintext is no text.
+    /// The plaintext isn't text.
     #[error("the secret is not text")]
     Text,
 }
 
-/// Opens what the Central API sealed: AES-256-GCM, no associated data, the tag at the ciphertext's end.
+/// Decrypts a secret of the Central API: AES-256-GCM, without associated data, and with the tag at the end of the
+/// ciphertext.
 pub(crate) fn open(sealed: &SealedSecret, key: &[u8]) -> Result<Secret, OpenError> {
     let cipher = Aes256Gcm::new_from_slice(key).map_err(|_| OpenError::Key)?;
     let ciphertext = STANDARD

@@ -1,17 +1,17 @@
-//! The two signals that ask the agent to end.
+//! The two signals that end the agent.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals, caught from the moment it is made.
+/// Both signals, caught since this was created.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Starts to catch them.
     pub(crate) fn catch() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -19,7 +19,7 @@ impl Signals {
         })
     }
 
-    /// Returns at the next of them, or at once where one came since they are caught.
+    /// Returns at the next signal, or immediately if one has arrived.
     pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

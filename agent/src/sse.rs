@@ -1,24 +1,24 @@
-//! Server-sent events, read from pieces of any size. Pure: bytes in, data of events out.
+//! Server-sent events, parsed from pieces of any size. Pure: bytes in, data of events out.
 //!
-//! Only the `data` field matters here: the Central API's envelope says the rest.
+//! Only the `data` field is used, because the Central API's envelope contains the rest.
 
-/// More than this without the end of an event is no event of ours.
+/// The maximum size of an event.
 const LONGEST_EVENT: usize = 1 << 20;
 
-/// What is left of an event that has not ended.
+/// The beginning of an incomplete event.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     line: Vec<u8>,
     data: String,
 }
 
-/// An event that does not end.
+/// An event is too long.
 #[derive(Debug, thiserror::Error)]
 #[error("an event is longer than {LONGEST_EVENT} bytes")]
 pub(crate) struct TooLong;
 
 impl Parser {
-    /// Takes the next piece and gives the data of the events that ended in it; comments are skipped.
+    /// Adds the next piece, and returns the data of the events that it completes. Comments are skipped.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<Vec<String>, TooLong> {
         let mut events = Vec::new();
         for &byte in piece {

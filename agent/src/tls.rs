@@ -1,7 +1,7 @@
-//! HTTP clients and whom they trust.
+//! HTTP clients and their trust.
 //!
-//! The system's roots are read only by a client that will need them: an agent that speaks plain HTTP, or skips
-//! verification as it was told to, starts without opening a certificate.
+//! The system's root certificates are read only by a client that needs them: an agent that speaks plain HTTP, or is
+//! configured to skip verification, starts without reading a certificate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use tracing::warn;
 use crate::config::Endpoint;
 use crate::dns::Forgetful;
 
-/// How long the other side may take to accept a connection, TLS included.
+/// The timeout for a connection, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whom a client trusts.
+/// The certificates that a client trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trust {
-    /// Nobody: the other side speaks plain HTTP.
+    /// None: the server speaks plain HTTP.
     Nobody,
-    /// Those whom the system trusts.
+    /// The system's root certificates.
     System,
-    /// Everybody, as the configuration asked.
+    /// Any certificate, as configured.
     Everybody,
 }
 
@@ -41,23 +41,23 @@ impl Trust {
     }
 }
 
-/// Why there is no client.
+/// A client can't be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// The TLS side of it.
+    /// TLS can't be set up.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
-    /// The HTTP side of it.
+    /// The HTTP client can't be set up.
     #[error("cannot set up the HTTP client")]
     Http(#[from] reqwest::Error),
 }
 
-/// The clients of a process, one for each trust, so that connections and TLS sessions are shared.
+/// The clients of a process, one per kind of trust, so that connections and TLS sessions are shared.
 #[derive(Debug, Default)]
 pub(crate) struct Clients(BTreeMap<Trust, Client>);
 
 impl Clients {
-    /// The client that an endpoint's configuration asks for, made when it is first needed.
+    /// The client for an endpoint's configuration, created when it is first needed.
     pub(crate) fn for_endpoint(
         &mut self,
         endpoint: &Endpoint,
@@ -73,7 +73,7 @@ impl Clients {
     }
 }
 
-/// A client with the agent's resolver; proxies of the environment are not for it.
+/// A client with the agent's resolver, which ignores proxies in the environment.
 pub(crate) fn client(trust: Trust) -> Result<Client, ClientError> {
     let client = Client::builder()
         .user_agent(concat!("plexd/", env!("CARGO_PKG_VERSION")))
@@ -117,7 +117,7 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Takes any certificate, but still wants the handshake signed with its key.
+/// Accepts any certificate, but still verifies that the handshake is signed with its key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

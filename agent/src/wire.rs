@@ -1,6 +1,6 @@
-//! The bodies of the wire contract, as the agent sends and takes them. Shapes only: no IO, no decisions.
+//! The bodies of the wire contract that the agent sends and receives. Shapes only: no I/O, no decisions.
 //!
-//! Optional fields exist where a fault leaves them out; what the agent does not use of an answer is not named here.
+//! A field is optional if a fault leaves it out. Fields of a response that the agent doesn't use are left out.
 
 use std::collections::BTreeMap;
 
@@ -16,89 +16,89 @@ pub(crate) struct Register<'a> {
     /// The bootstrap token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<&'a Secret>,
-    /// Base64.
+    /// The public key, in base64.
     pub(crate) public_key: &'a str,
     /// The node's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hostname: Option<&'a str>,
-    /// What else is known about the node.
+    /// Further facts about the node.
     pub(crate) metadata: BTreeMap<&'static str, &'static str>,
 }
 
-/// Answer of `POST /v1/register`.
+/// Response to `POST /v1/register`.
 #[derive(Deserialize)]
 pub(crate) struct Registered {
-    /// The id that every path takes from now on.
+    /// The node id for all paths.
     pub(crate) node_id: String,
     /// The node's address in the mesh.
     #[serde(default)]
     pub(crate) mesh_ip: String,
-    /// Base64 of an Ed25519 key.
+    /// An Ed25519 key, in base64.
     #[serde(default)]
     pub(crate) signing_public_key: String,
-    /// Bearer credential and AES-256 key in one.
+    /// The bearer credential, which is also the AES-256 key.
     pub(crate) node_secret_key: Secret,
 }
 
 /// Body of `POST /v1/nodes/{id}/heartbeat`.
 #[derive(Serialize)]
 pub(crate) struct Heartbeat<'a> {
-    /// As configured, else as registered.
+    /// As configured, or else as registered.
     pub(crate) node_id: &'a str,
-    /// Now.
+    /// The current time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timestamp: Option<Timestamp>,
-    /// `healthy`.
+    /// Always `healthy`.
     pub(crate) status: &'static str,
-    /// Of this process, in whole seconds.
+    /// The uptime of this process, in whole seconds.
     pub(crate) uptime: u64,
-    /// SHA-256 of the running binary in hexadecimal; empty until it is known.
+    /// The SHA-256 of the running binary in hexadecimal; empty until it is known.
     pub(crate) binary_checksum: &'a str,
 }
 
-/// Answer of `POST /v1/nodes/{id}/heartbeat`.
+/// Response to `POST /v1/nodes/{id}/heartbeat`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct HeartbeatAnswer {
-    /// The node should look at its state.
+    /// Whether the node should reconcile its state.
     pub(crate) reconcile: bool,
 }
 
 /// Body of `PUT /v1/nodes/{id}/capabilities`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Capabilities {
-    /// What the agent can do by itself.
+    /// The built-in actions.
     pub(crate) builtin_actions: Vec<Action>,
-    /// What was added on this node.
+    /// The actions that were added on this node.
     pub(crate) hooks: Vec<Action>,
-    /// The agent itself.
+    /// The agent's build.
     pub(crate) binary: Binary,
 }
 
-/// Something that a node can be asked to do.
+/// An action that a node can be asked for.
 #[derive(Debug, Serialize)]
 pub(crate) struct Action {
-    /// By this name.
+    /// The name.
     pub(crate) name: &'static str,
-    /// For people.
+    /// The description for people.
     pub(crate) description: &'static str,
-    /// What it takes.
+    /// The parameters.
     pub(crate) parameters: &'static [Parameter],
 }
 
-/// What an action takes.
+/// A parameter of an action.
 #[derive(Debug, Serialize)]
 pub(crate) struct Parameter {
-    /// By this name.
+    /// The name.
     pub(crate) name: &'static str,
     /// `string` or `number`.
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
-    /// Whether it can be left out.
+    /// Whether it is optional.
     pub(crate) required: bool,
 }
 
-/// The agent's own build.
+/// The agent's build.
 #[derive(Debug, Serialize)]
 pub(crate) struct Binary {
     /// The package's version.
@@ -108,13 +108,13 @@ pub(crate) struct Binary {
 /// Body of `POST /v1/nodes/{id}/drift`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Drift {
-    /// When it was put right.
+    /// When the state was corrected.
     pub(crate) timestamp: Timestamp,
-    /// What was put right; never empty.
+    /// The corrections; never empty.
     pub(crate) corrections: Vec<Correction>,
 }
 
-/// One thing that was put right.
+/// One correction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Correction {
     /// A section of the state, or `initial`.

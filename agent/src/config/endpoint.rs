@@ -1,4 +1,4 @@
-//! The address of something that is spoken to over HTTP or HTTPS.
+//! An HTTP or HTTPS address.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use serde::Deserialize;
 #[serde(try_from = "String")]
 pub(crate) struct Endpoint(Url);
 
-/// Why a string is no endpoint.
+/// A string isn't a valid endpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not an http:// or https:// address")]
 pub(crate) struct EndpointError(String);
 
 impl Endpoint {
-    /// The address of a path below this one; every segment is escaped as needed.
+    /// The address of a path below this one, with segments escaped.
     pub(crate) fn join(&self, segments: &[&str]) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -30,7 +30,7 @@ impl Endpoint {
         &self.0
     }
 
-    /// Whether speaking to it takes TLS.
+    /// Whether it uses TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
     }

@@ -1,29 +1,29 @@
-//! Durations as the configuration writes them: strings such as `500ms`, `10s` and `1m`, never zero.
+//! Durations in the configuration: strings such as `500ms`, `10s` and `1m`, greater than zero.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The time between two rounds of a loop; never zero, so that no loop can spin.
+/// The time between two rounds of a loop; greater than zero, so that no loop can spin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Interval(Duration);
 
-/// Why a string is no interval.
+/// A string isn't a valid interval.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntervalError {
-    /// Not a duration at all.
+    /// It isn't a duration.
     #[error("{text:?} is not a duration such as 500ms, 10s or 1m")]
     Malformed {
-        /// What was written.
+        /// The string.
         text: String,
-        /// What is wrong with it.
+        /// The cause.
         source: humantime::DurationError,
     },
-    /// A loop without a pause.
+    /// It is zero.
     #[error("an interval must be longer than zero")]
     Zero,
-    /// Longer than any loop pauses.
+    /// It is too long.
     #[error("an interval must be at most 24h")]
     TooLong,
 }
@@ -32,16 +32,16 @@ pub(crate) enum IntervalError {
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Interval {
-    /// An interval that stands in the code.
+    /// An interval given in code.
     ///
     /// # Panics
-    /// At a zero duration.
+    /// If the duration is zero.
     pub(crate) const fn new(duration: Duration) -> Self {
         assert!(!duration.is_zero(), "an interval must be longer than zero");
         Self(duration)
     }
 
-    /// As the clock takes it.
+    /// As a `Duration`.
     pub(crate) fn get(self) -> Duration {
         self.0
     }

@@ -1,7 +1,7 @@
-//! The agent's configuration file: parsed once, checked while parsing, with the contract's defaults.
+//! The agent's configuration file: parsed and checked once, with the contract's defaults.
 //!
-//! A key that nobody here knows is reported by its path and otherwise ignored: a real agent has more of them. Reading
-//! the file is the only IO.
+//! An unknown key is reported with its path and otherwise ignored, because a real agent has more keys. Reads the file,
+//! and does no other I/O.
 
 mod endpoint;
 mod interval;
@@ -16,7 +16,7 @@ use crate::root;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use interval::Interval;
 
-/// Where state lives when the file does not say.
+/// The default folder for state.
 const DEFAULT_DATA_DIR: &str = "/var/lib/plexd";
 
 /// The whole file.
@@ -47,20 +47,20 @@ pub(crate) struct Config {
 /// The Central API.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Api {
-    /// Where it is; a path in it is a prefix of every call's path.
+    /// Its address; a path in it is a prefix of every call's path.
     pub(crate) base_url: Endpoint,
-    /// Takes any certificate.
+    /// Whether to accept any certificate.
     #[serde(default)]
     pub(crate) tls_insecure_skip_verify: bool,
 }
 
-/// Identity and how to get one.
+/// Identity and registration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 pub(crate) struct Registration {
-    /// Where the identity is kept.
+    /// The folder for the identity.
     pub(crate) data_dir: PathBuf,
-    /// A file with the bootstrap token, used when the environment has none.
+    /// A file with the bootstrap token, used if the environment has none.
     pub(crate) token_file: Option<PathBuf>,
 }
 
@@ -73,12 +73,12 @@ impl Default for Registration {
     }
 }
 
-/// The node's own API. The reference agent serves none, but like the real one it will not run without the folder that it
-/// was told to use.
+/// The node's own API. The reference agent doesn't serve it, but like the real agent, it doesn't run without the
+/// configured folder.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct NodeApi {
-    /// Must be usable where it is given.
+    /// Has to be usable if it is given.
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -86,9 +86,9 @@ pub(crate) struct NodeApi {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 pub(crate) struct Heartbeat {
-    /// What the body says; the path always has the registered id, for all nodes share this file.
+    /// The node id in the body. The path always contains the registered id, because all nodes share this file.
     pub(crate) node_id: Option<String>,
-    /// From one heartbeat to the next.
+    /// The time between heartbeats.
     pub(crate) interval: Interval,
 }
 
@@ -105,11 +105,11 @@ impl Default for Heartbeat {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 pub(crate) struct Stream {
-    /// From one collection to the next.
+    /// The time between collections.
     pub(crate) collect_interval: Interval,
-    /// From one report to the next, on both sides.
+    /// The time between reports, on both sides.
     pub(crate) report_interval: Interval,
-    /// The local side; without it entries go to the platform only.
+    /// The local side; without it, entries go only to the platform.
     pub(crate) local_endpoint: Option<LocalEndpoint>,
 }
 
@@ -126,16 +126,16 @@ impl Default for Stream {
 /// A stream's local side.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct LocalEndpoint {
-    /// Where to post.
+    /// The address for posts.
     pub(crate) url: Endpoint,
-    /// The name of the secret whose plaintext is the bearer token.
+    /// The name of the secret that contains the bearer token.
     pub(crate) secret_key: String,
-    /// Takes any certificate.
+    /// Whether to accept any certificate.
     #[serde(default)]
     pub(crate) tls_insecure_skip_verify: bool,
 }
 
-/// Why there is no configuration.
+/// The configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file can't be read.
@@ -143,25 +143,25 @@ pub(crate) enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is not what it should be.
+    /// The file's content is invalid.
     #[error("configuration {path} is not valid")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Place and reason.
+        /// The place and the reason.
         source: Box<serde_saphyr::Error>,
     },
 }
 
-/// A configuration and the paths of the keys that were ignored, such as `mesh.port`.
+/// A configuration, and the paths of ignored keys, such as `mesh.port`.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// What was understood.
+    /// The configuration.
     pub(crate) config: Config,
-    /// What was not.
+    /// The ignored keys.
     pub(crate) unknown: Vec<String>,
 }
 
@@ -198,7 +198,7 @@ fn parse(text: &str) -> Result<Loaded, serde_saphyr::Error> {
 mod tests {
     use super::*;
 
-    /// The seed's configuration, as its test script writes it.
+    /// The seed's configuration, in the form of its test script.
     const SEED: &str = "\
 api:
   base_url: http://mock-api.plexd-e2e:8080

@@ -1,4 +1,4 @@
-//! Telling the Central API what this agent can do: once a process.
+//! Reporting the agent's capabilities, once per process.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::retry::{never, until_done};
 use crate::wire::{Action, Binary, Capabilities, Parameter};
 
-/// What every agent can do.
+/// The capabilities of every agent.
 const ACTIONS: [Action; 2] = [
     Action {
         name: "ping",
@@ -47,9 +47,9 @@ pub(crate) async fn tell(node: &Node) -> Result<(), ApiError> {
     node.api.capabilities(&identity, &body).await
 }
 
-/// Makes as many attempts as it takes.
+/// Retries until it succeeds.
 pub(crate) async fn tell_until_heard(node: Arc<Node>) {
-    // Fails only at the stop, when it no longer matters.
+    // Fails only when the process ends, when it no longer matters.
     drop(
         until_done("the report of capabilities", &node.stop, never, || {
             tell(&node)

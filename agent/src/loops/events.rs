@@ -1,4 +1,4 @@
-//! Following the Central API's event stream: a change of the node's state asks for a reconcile.
+//! Following the Central API's event stream: a change of the node's state triggers a reconcile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::retry::{chain, never, until_done};
 use crate::sse::{Parser, TooLong};
 use crate::wire::Envelope;
 
-/// The API sends a comment every 15 s; three missed ones are a dead connection.
+/// The API sends a comment every 15 s; after three missing ones, the connection is dead.
 const LONGEST_SILENCE: Duration = Duration::from_secs(45);
-/// Between the end of one stream and the next, so that an API that ends every stream isn't flooded.
+/// The delay between two streams, so that an API that ends every stream isn't flooded.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a stream ended.
@@ -30,7 +30,7 @@ enum EndOfStream {
     Unreadable(#[from] TooLong),
 }
 
-/// Follows one stream after the other.
+/// Follows one stream after another.
 pub(crate) async fn run(node: Arc<Node>) {
     while let Ok(stream) = until_done("opening the event stream", &node.stop, never, || {
         open(&node)

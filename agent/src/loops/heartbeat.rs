@@ -1,4 +1,4 @@
-//! The heartbeat: at once, and then once an interval.
+//! The heartbeat: immediately, and then once per interval.
 
 use std::fmt::Write;
 use std::fs::File;
@@ -19,14 +19,14 @@ use crate::identity::Identity;
 use crate::retry::{chain, until_done};
 use crate::wire;
 
-/// The binary is hashed after this many heartbeats: where many agents start on one machine, hashing would be most of their
+/// The binary is hashed after this many heartbeats: if many agents start on one machine, hashing would dominate their
 /// start.
 const BEATS_BEFORE_CHECKSUM: u64 = 5;
 
-/// The running binary's checksum, once it is known.
+/// The checksum of the running binary, as soon as it is known.
 type Checksum = Arc<OnceLock<String>>;
 
-/// What one process's heartbeats have in common.
+/// What the heartbeats of one process share.
 struct Heart {
     node: Arc<Node>,
     configured_id: Option<String>,
@@ -34,7 +34,7 @@ struct Heart {
     checksum: Checksum,
 }
 
-/// Beats until it is dropped.
+/// Sends heartbeats until it is dropped.
 pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
     if is_dead(&node) {
         return;
@@ -76,8 +76,9 @@ fn is_dead(node: &Node) -> bool {
 }
 
 impl Heart {
-    /// One heartbeat, repeated until it is acknowledged or its credential refused. A refused one means registering again;
-    /// the next heartbeat then comes in its time, so that an API that refuses everything isn't flooded.
+    /// One heartbeat, retried until it is acknowledged or its credential is rejected. After a rejection, the agent
+    /// registers again, and the next heartbeat comes after the usual interval, so that an API that rejects everything
+    /// isn't flooded.
     async fn beat(&self) -> bool {
         let stop = &self.node.stop;
         let hopeless = ApiError::is_unauthorized;
@@ -124,7 +125,7 @@ impl Heart {
 
 fn spawn_checksum(checksum: &Checksum) {
     let checksum = Arc::clone(checksum);
-    // Nobody waits for it: later heartbeats have it once it is there.
+    // Not awaited: later heartbeats contain it.
     drop(tokio::task::spawn_blocking(
         move || match checksum_of_this_binary() {
             Ok(hex) => drop(checksum.set(hex)),
@@ -133,7 +134,7 @@ fn spawn_checksum(checksum: &Checksum) {
     ));
 }
 
-/// SHA-256 of the running binary, in hexadecimal.
+/// The SHA-256 of the running binary, in hexadecimal.
 fn checksum_of_this_binary() -> io::Result<String> {
     let mut file = File::open("/proc/self/exe")?;
     let mut context = Context::new(&SHA256);

@@ -1,5 +1,5 @@
-//! What the agent does over and over once it is registered, one file a loop. Each is dropped at the stop: none of them
-//! holds anything that would be lost.
+//! The agent's loops after its registration, one file each. All are dropped when the process ends, because none holds
+//! anything that could be lost.
 
 pub(crate) mod capabilities;
 pub(crate) mod events;

@@ -1,6 +1,6 @@
-//! Reconciling: fetching the desired state and reporting what had to be put right.
+//! Reconciling: fetching the desired state and reporting the corrections.
 //!
-//! The reference agent puts nothing into effect; it remembers what it last saw, and what differs from it is its drift.
+//! The reference agent applies nothing. It remembers the last state, and reports the difference as drift.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::retry::{never, until_done};
 use crate::wire::{Correction, Drift};
 
-/// Makes one attempt to fetch the state.
+/// Attempts once to fetch the state.
 pub(crate) async fn fetch(node: &Node) -> Result<State, ApiError> {
     if node.faults.has(Fault::NoState) {
         return Ok(State::new());
@@ -19,8 +19,8 @@ pub(crate) async fn fetch(node: &Node) -> Result<State, ApiError> {
     node.api.state(&identity).await
 }
 
-/// Reconciles now, with `first` where it is already there, and then whenever `node.reconcile` is notified. Requests that
-/// come while it works are one.
+/// Reconciles now, with `first` if it has been fetched already, and then whenever `node.reconcile` is notified.
+/// Requests that arrive in the meantime are combined.
 pub(crate) async fn run(node: Arc<Node>, first: Option<State>) {
     let mut applied = None;
     let mut next = first;
@@ -52,11 +52,11 @@ async fn report(node: &Node, corrections: Vec<Correction>) {
         let identity = node.registrar.identity().await;
         node.api.drift(&identity, &body).await
     };
-    // Fails only at the stop, when it no longer matters.
+    // Fails only when the process ends, when it no longer matters.
     drop(until_done("the drift report", &node.stop, never, attempt).await);
 }
 
-/// What differs, by section. The first state always does, even an empty one.
+/// The differences by section. The first state always differs, even an empty one.
 fn corrections(applied: Option<&State>, state: &State) -> Vec<Correction> {
     let Some(applied) = applied else {
         let detail = format!("first state of this process, {} sections", state.len());

@@ -1,4 +1,4 @@
-//! The audit source: what the agent did, in the order in which it did it.
+//! The audit source: the agent's actions, in order.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::buffer::{Buffer, Entry};
 use super::collector::Source;
 use crate::wire::AuditEntry;
 
-/// Events that wait to be collected, and the node they happen on.
+/// Events that haven't been collected, and their node.
 #[derive(Debug, Clone)]
 pub(crate) struct Trail {
     hostname: Arc<str>,
@@ -16,7 +16,7 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
-    /// The trail of a node.
+    /// The audit trail of a node.
     pub(crate) fn new(hostname: &str) -> Self {
         Self {
             hostname: hostname.into(),
@@ -24,7 +24,7 @@ impl Trail {
         }
     }
 
-    /// The first entry of every process.
+    /// The first entry of each process.
     pub(crate) fn process_started(&self) {
         let version = env!("CARGO_PKG_VERSION");
         self.record(

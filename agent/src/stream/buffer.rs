@@ -1,7 +1,7 @@
-//! A bounded queue of entries, kept until someone acknowledged them. No IO, no clock.
+//! A bounded queue of entries, which are kept until they are acknowledged. No I/O, no clock.
 //!
-//! When it is full the oldest entry goes, and is counted: who collects asks for the count and says so, because a line
-//! from in here would run in circles where the entries are log lines.
+//! When it is full, the oldest entry is dropped and counted. The collector reads the count and logs it; a log line from
+//! here could end up in the same queue.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-/// How many entries one buffer holds.
+/// The maximum number of entries in one buffer.
 const CAPACITY: usize = 1000;
-/// How many bytes one batch may have; the Central API takes bodies up to 1 MiB.
+/// The maximum size of one batch in bytes; the Central API accepts bodies up to 1 MiB.
 const LARGEST_BATCH: usize = 512 << 10;
 
-/// One entry as JSON, shared by the buffers that hold it.
+/// An entry as JSON, shared by the buffers that contain it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry(Arc<str>);
 
 impl Entry {
-    /// Writes an entry down.
+    /// Serializes an entry.
     pub(crate) fn new(entry: &impl Serialize) -> Self {
         let json = serde_json::to_string(entry)
             .expect("an entry has string keys and nothing that can fail");
@@ -38,7 +38,7 @@ impl fmt::Display for Entry {
 #[derive(Debug)]
 pub(crate) struct Batch {
     entries: Vec<Entry>,
-    /// The number of the first entry after it.
+    /// The number of the first entry after the batch.
     end: u64,
 }
 
@@ -55,7 +55,7 @@ impl Batch {
     }
 }
 
-/// The queue; shared by those who fill and those who empty it.
+/// The queue, shared by its producers and consumers.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     state: Mutex<State>,
@@ -65,13 +65,13 @@ pub(crate) struct Buffer {
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
-    /// The number of the first entry, counted from the buffer's beginning.
+    /// The number of the first entry, counted from the start of the buffer.
     first: u64,
     dropped: u64,
 }
 
 impl Buffer {
-    /// Adds an entry, at the cost of the oldest where there is no room.
+    /// Adds an entry. If there is no room, the oldest one is dropped.
     pub(crate) fn push(&self, entry: Entry) {
         let mut state = self.lock();
         state.entries.push_back(entry);
@@ -84,8 +84,8 @@ impl Buffer {
         self.filled.notify_one();
     }
 
-    /// The oldest entries, as many as one body takes; they stay until they are acknowledged. `None` where there are
-    /// none, so that nobody can post an empty batch.
+    /// The oldest entries, as many as fit into one body; they stay until they are acknowledged. `None` if there are
+    /// none, so that no empty batch is posted.
     pub(crate) fn oldest(&self) -> Option<Batch> {
         let state = self.lock();
         let mut bytes = 0;
@@ -95,7 +95,7 @@ impl Buffer {
         };
         let mut entries: Vec<_> = state.entries.iter().take_while(fits).cloned().collect();
         if entries.is_empty() {
-            // One that fits nowhere still has to leave.
+            // An entry that is too large is sent alone.
             entries.push(state.entries.front()?.clone());
         }
         Some(Batch {
@@ -104,7 +104,7 @@ impl Buffer {
         })
     }
 
-    /// Removes a batch's entries, but for those that had to go in the meantime.
+    /// Removes a batch's entries, except for those that were dropped in the meantime.
     pub(crate) fn acknowledge(&self, batch: &Batch) {
         let mut state = self.lock();
         while state.first < batch.end && state.entries.pop_front().is_some() {
@@ -112,7 +112,7 @@ impl Buffer {
         }
     }
 
-    /// Takes everything out.
+    /// Removes all entries.
     pub(crate) fn drain(&self) -> Vec<Entry> {
         std::iter::from_fn(|| {
             let batch = self.oldest()?;
@@ -123,19 +123,19 @@ impl Buffer {
         .collect()
     }
 
-    /// How many entries had to go since this was last asked.
+    /// How many entries were dropped since the last call.
     pub(crate) fn take_dropped(&self) -> u64 {
         std::mem::take(&mut self.lock().dropped)
     }
 
-    /// Returns once there is an entry.
+    /// Returns when there is an entry.
     pub(crate) async fn filled(&self) {
         while self.lock().entries.is_empty() {
             self.filled.notified().await;
         }
     }
 
-    /// A thread that panicked while it held the lock left no half-made state: every change is one step.
+    /// A thread that panicked while it held the lock left no partial state, because every change is a single step.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Moves entries from a source into the buffers of a stream's sides.
+//! Moves entries from a source to the buffers of a stream's sides.
 
 use std::sync::Arc;
 
@@ -10,32 +10,33 @@ use super::Kind;
 use super::buffer::{Buffer, Entry};
 use crate::config::Interval;
 
-/// Where entries come from. Must not block.
+/// A source of entries. Must not block.
 pub(crate) trait Source: Send + 'static {
-    /// What there is now.
+    /// The current entries.
     fn collect(&mut self) -> Vec<Entry>;
 
-    /// What would be lost if the process ended now; a source that makes its entries up has nothing.
+    /// The entries that would be lost if the process ended now; none for a source that measures.
     fn remainder(&mut self) -> Vec<Entry>;
 
-    /// How many entries were lost before they could be collected, since this was last asked.
+    /// How many entries were lost before they were collected, since the last call.
     fn take_dropped(&mut self) -> u64;
 }
 
 /// One stream's collector.
 pub(crate) struct Collector<S> {
-    /// Of which stream.
+    /// The stream.
     pub(crate) kind: Kind,
-    /// Where entries come from.
+    /// The source.
     pub(crate) source: S,
-    /// One a side.
+    /// One buffer per side.
     pub(crate) buffers: Vec<Arc<Buffer>>,
-    /// From one collection to the next.
+    /// The time between collections.
     pub(crate) interval: Interval,
 }
 
 impl<S: Source> Collector<S> {
-    /// Collects at once, then once an interval; at the stop the remainder, and then it says so.
+    /// Collects immediately, and then once per interval. When the process ends, collects the rest, and reports that it
+    /// is done.
     pub(crate) async fn run(mut self, stop: CancellationToken, collected: CancellationToken) {
         let mut ticks = tokio::time::interval(self.interval.get());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -76,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts collections and has one entry left at the end.
+    /// Counts collections, and has one entry left at the end.
     struct Counting(u32);
 
     impl Source for Counting {

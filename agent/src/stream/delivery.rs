@@ -1,4 +1,4 @@
-//! Empties one buffer towards one side.
+//! Delivers one buffer to one side.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use crate::retry::{chain, never, until_done};
 
 /// One side of a stream.
 pub(crate) struct Delivery {
-    /// Where to.
+    /// The destination.
     pub(crate) side: Side,
-    /// Where from.
+    /// The buffer.
     pub(crate) buffer: Arc<Buffer>,
-    /// From one report to the next.
+    /// The time between reports.
     pub(crate) interval: Interval,
-    /// Ends after the first acknowledged batch.
+    /// Whether to stop after the first acknowledged batch.
     pub(crate) once: bool,
 }
 
 impl Delivery {
-    /// Reports once the first entry is there, but not before `begun`, and then once an interval. When everything was
-    /// `collected` it delivers what is left and ends; what fails then is lost.
+    /// Reports when the first entry is there, but not before `begun`, and then once per interval. When everything is
+    /// `collected`, delivers the rest and ends; what fails then is lost.
     pub(crate) async fn run(self, begun: CancellationToken, collected: CancellationToken) {
         let first_entry = async {
             begun.cancelled().await;
@@ -57,8 +57,8 @@ impl Delivery {
         }
     }
 
-    /// Posts until the buffer is empty, or once where once is all; gives the number of acknowledged batches. Fails only
-    /// when `stop` is cancelled.
+    /// Posts until the buffer is empty, or only once. Returns the number of acknowledged batches. Fails only when
+    /// `stop` is cancelled.
     async fn deliver(&self, stop: &CancellationToken) -> Result<u32, PostError> {
         let mut batches = 0;
         while until_done(self.side.name(), stop, never, || self.post_oldest()).await? {
@@ -70,7 +70,7 @@ impl Delivery {
         Ok(batches)
     }
 
-    /// One attempt with what there is by now; `false` where there is nothing.
+    /// One attempt with the current entries; `false` if there are none.
     async fn post_oldest(&self) -> Result<bool, PostError> {
         let Some(batch) = self.buffer.oldest() else {
             return Ok(false);

@@ -1,16 +1,16 @@
-//! The log source: the lines that the agent's own logging captured since the last collection.
+//! The log source: the agent's own log lines since the last collection.
 
 use std::sync::Arc;
 
 use super::buffer::{Buffer, Entry};
 use super::collector::Source;
 
-/// Lines that wait to be collected.
+/// Lines that haven't been collected.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Captured(Arc<Buffer>);
 
 impl Captured {
-    /// Adds a line. Never logs, for it is called while a line is being logged.
+    /// Adds a line. Never logs, because it is called while a line is logged.
     pub(crate) fn push(&self, line: Entry) {
         self.0.push(line);
     }

@@ -1,6 +1,6 @@
-//! The metrics source: a few figures about the node, from `/proc`.
+//! The metrics source: a few values about the node, from `/proc`.
 //!
-//! What can't be read or understood is left out: an agent on an odd kernel still reports what it can.
+//! A value that can't be read or parsed is left out, so that an agent on an unusual kernel still reports the others.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::wire::MetricEntry;
 
 type Figures = BTreeMap<&'static str, f64>;
 
-/// Measures whenever it is asked.
+/// Measures on request.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Busy and total processor time at the last measurement.
@@ -48,7 +48,8 @@ impl Source for Metrics {
 }
 
 impl Metrics {
-    /// The share of processor time that was not idle since the last measurement (since boot at the first one), 0 to 1.
+    /// The share of processor time that was not idle since the last measurement (since boot at the first one), from 0
+    /// to 1.
     fn processor(&mut self) -> Figures {
         let Some((busy, total)) = processor_time(&read("stat")) else {
             return Figures::new();
@@ -87,13 +88,13 @@ fn first_number(text: &str) -> Option<f64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// A line such as `MemTotal:  8000000 kB`, in bytes.
+/// The value of a line such as `MemTotal:  8000000 kB`, in bytes.
 fn kibibytes(text: &str, name: &str) -> Option<f64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(first_number(value)? * 1024.0)
 }
 
-/// Busy and total time of all processors in the first line of `/proc/stat`, in its own unit.
+/// Busy and total time of all processors, from the first line of `/proc/stat`, in its unit.
 fn processor_time(stat: &str) -> Option<(f64, f64)> {
     let times = stat.lines().next()?.strip_prefix("cpu ")?;
     let times: Vec<f64> = times

@@ -30,14 +30,14 @@ use collector::Collector;
 use delivery::Delivery;
 use side::Side;
 
-/// Which of the streams.
+/// One of the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Figures about the node.
+    /// Values about the node.
     Metrics,
     /// The agent's own log lines.
     Logs,
-    /// What the agent did.
+    /// The agent's actions.
     Audit,
 }
 
@@ -68,8 +68,8 @@ impl Kind {
     }
 }
 
-/// Starts a stream: it collects from now on, and delivers from the moment that `node.begun` says so. When `node.stop`
-/// is cancelled it delivers what is left, once, and its tasks end.
+/// Starts a stream: collecting begins now, and delivery when `node.begun` is cancelled. When `node.stop` is cancelled,
+/// it delivers the rest once, and its tasks end.
 pub(crate) fn start(
     tasks: &TaskTracker,
     node: &Arc<Node>,

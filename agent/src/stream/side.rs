@@ -8,40 +8,40 @@ use crate::agent::Node;
 use crate::api::ApiError;
 use crate::local::{LocalError, LocalSide};
 
-/// Where a buffer is emptied to.
+/// The destination of a buffer.
 pub(crate) enum Side {
     /// The Central API.
     Platform {
-        /// What is delivered.
+        /// The kind of entries.
         kind: Kind,
-        /// Who delivers.
+        /// The sender.
         node: Arc<Node>,
     },
     /// The stream's local endpoint.
     Local {
-        /// What is delivered.
+        /// The kind of entries.
         kind: Kind,
         /// The endpoint.
         local: LocalSide,
     },
 }
 
-/// Why a batch was not acknowledged.
+/// A batch was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
     /// Only at the end of a process that never got an identity.
     #[error("the node is not registered")]
     NotRegistered,
-    /// The Central API.
+    /// The Central API returned an error.
     #[error("the platform did not take it")]
     Platform(#[from] ApiError),
-    /// The local endpoint, or the way to its token.
+    /// The local endpoint returned an error, or there is no token for it.
     #[error("the local endpoint did not take it")]
     Local(#[from] LocalError),
 }
 
 impl Side {
-    /// For log lines.
+    /// The name for log lines.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Platform {
@@ -67,7 +67,7 @@ impl Side {
         }
     }
 
-    /// Posts a batch; success is the acknowledgement.
+    /// Posts a batch. A success is the acknowledgement.
     pub(crate) async fn post(&self, batch: &Batch) -> Result<(), PostError> {
         match self {
             Self::Platform { kind, node } => {
