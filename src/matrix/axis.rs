@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::cell::FILTER_WORDS;
+use super::cell::{FILTER_WORDS, looks_like_nodes};
 
 /// A text can't be the name of an axis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,12 +54,10 @@ impl AxisName {
         if text.len() > Self::MAX {
             return Err(AxisNameError::TooLong);
         }
-        match text.strip_prefix('n') {
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Err(AxisNameError::LooksLikeNodes)
-            }
-            Some(_) | None => Ok(Self(text.into())),
+        if looks_like_nodes(text) {
+            return Err(AxisNameError::LooksLikeNodes);
         }
+        Ok(Self(text.into()))
     }
 
     /// The name.

@@ -24,6 +24,12 @@ pub(super) const FILTER_WORDS: [&str; 9] = [
     "n",
 ];
 
+/// Whether `text` looks like a node count in an id: `n<digits>`.
+pub(super) fn looks_like_nodes(text: &str) -> bool {
+    let digits = text.strip_prefix('n');
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// How many nodes a cell has, including the control plane. At least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -111,12 +117,10 @@ impl ConfigName {
         if FILTER_WORDS.contains(&text) {
             return Err(ConfigNameError::FilterWord(text.to_owned()));
         }
-        match text.strip_prefix('n') {
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Err(ConfigNameError::LooksLikeNodes)
-            }
-            Some(_) | None => Ok(Self(text.to_owned())),
+        if looks_like_nodes(text) {
+            return Err(ConfigNameError::LooksLikeNodes);
         }
+        Ok(Self(text.to_owned()))
     }
 
     /// The name.

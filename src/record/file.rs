@@ -1,4 +1,4 @@
-//! The record on disk: `events.ndjson`, appended to while a run goes on, and read to create every other report.
+//! The record on disk: `events.ndjson`, written during a run, and read to create every other report.
 //!
 //! A reader accepts records of its own version and of older ones. It rejects a record of a newer version, because an
 //! event that it doesn't know could change a verdict. Unknown fields are ignored.

@@ -163,10 +163,15 @@ pub(crate) const fn phase_head(phase: Phase) -> &'static str {
     }
 }
 
+/// A counter's name without the suffix that all of them share.
+pub(crate) fn short_counter(name: &str) -> &str {
+    name.trim_end_matches("_count")
+}
+
 /// The head of a counter's narrow column.
 pub(crate) fn counter_head(name: &str) -> &str {
     let Some(counter) = Counter::from_name(name) else {
-        return name.trim_end_matches("_count");
+        return short_counter(name);
     };
     match counter {
         Counter::RegistrationCount => "reg",

@@ -16,12 +16,18 @@ pub(crate) struct Requirement<'e> {
     pub(crate) expectation: Expectation,
 }
 
-impl Requirement<'_> {
-    fn of(counter: Counter, expectation: Expectation) -> Self {
+impl<'e> From<(&'e str, Expectation)> for Requirement<'e> {
+    fn from((counter, expectation): (&'e str, Expectation)) -> Self {
         Self {
-            counter: counter.name(),
+            counter,
             expectation,
         }
+    }
+}
+
+impl Requirement<'_> {
+    fn of(counter: Counter, expectation: Expectation) -> Self {
+        Self::from((counter.name(), expectation))
     }
 }
 
@@ -41,12 +47,8 @@ pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
         };
         Requirement::of(counter, expectation)
     };
-    let further = expectations.further();
-    let further = further.map(|(counter, expectation)| Requirement {
-        counter,
-        expectation,
-    });
     let platform = Counter::PLATFORM.into_iter().map(requirement);
+    let further = expectations.further().map(Requirement::from);
     platform.chain(further).collect()
 }
 
@@ -83,12 +85,7 @@ pub(crate) fn sent(
 
 /// The requirements that are checked again before `cleanup`: all exact expectations.
 pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement<'_>> {
-    let all = expectations
-        .all()
-        .map(|(counter, expectation)| Requirement {
-            counter,
-            expectation,
-        });
+    let all = expectations.all().map(Requirement::from);
     all.filter(|requirement| matches!(requirement.expectation, Expectation::Exactly(_)))
         .collect()
 }
@@ -207,7 +204,7 @@ pub(crate) struct Membership {
     pub(crate) missing: Vec<String>,
     /// Nodes that report and don't belong to the cluster.
     pub(crate) strangers: Vec<String>,
-    /// Whether as many nodes report as the cluster has, so that a stranger must have taken the place of a node.
+    /// Whether at least as many nodes report as the cluster has, so that waiting for others is no use.
     pub(crate) complete: bool,
 }
 

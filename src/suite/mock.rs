@@ -27,8 +27,8 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{CounterTable, Failure, Symptom};
 
-/// How long requests are retried before the mock counts as lost.
-const LOST_AFTER: Duration = Duration::from_secs(15);
+/// How long the mock may be unreachable before it counts as lost.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 /// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The mock sends something at least every 15 s, so a stream that is silent for longer is dead.

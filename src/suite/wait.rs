@@ -1,18 +1,14 @@
 //! Waiting for counters: until a condition holds, can't hold any more, or the deadline passes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::mock::{Link, View};
+use super::mock::{LOST_AFTER, Link, View};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::Phase;
-
-/// How long the mock may be unreachable before the connection counts as lost.
-const LOST_AFTER: Duration = Duration::from_secs(15);
 
 /// The state of a condition on the counters.
 pub(crate) enum Progress<T> {

@@ -98,11 +98,10 @@ fn bind_to_loopback(content: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;
-    use crate::matrix::{CellId, ConfigName, NodeCount, Variant};
+    use crate::matrix::{Matrix, Variant};
 
     /// The file, with a seal.
     fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
@@ -111,26 +110,16 @@ mod tests {
     }
 
     fn cell(version: &str, nodes: u16, kind: Value) -> Cell {
-        let name = ConfigName::parse("fast").unwrap();
-        let (kubernetes, nodes) = (version.parse().unwrap(), NodeCount::new(nodes).unwrap());
         let Value::Object(kind) = kind else {
             panic!("kind is a table")
         };
-        Cell {
-            id: CellId::new(kubernetes, nodes, &name),
-            kubernetes,
-            nodes,
-            config: name,
-            axes: Vec::new(),
-            layers: Arc::default(),
-            variant: Arc::new(Variant {
-                kind,
-                ..Variant::default()
-            }),
-            tags: BTreeSet::new(),
-            allow_failure: false,
-            node_image: None,
-        }
+        let text = format!("[matrix]\nkubernetes = [\"{version}\"]\nnodes = [{nodes}]\n");
+        let mut cell = Matrix::parse("matrix.toml", &text).unwrap().cells.remove(0);
+        cell.variant = Arc::new(Variant {
+            kind,
+            ..Variant::default()
+        });
+        cell
     }
 
     /// The kubeadm patches in a file, parsed.

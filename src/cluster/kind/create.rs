@@ -28,8 +28,8 @@ use crate::machine::marked::MARK;
 use crate::machine::private_folder;
 use crate::machine::process::{Group, ProcessError};
 
-/// How long a kind that was told to end may take until its containers exist, so that none appears during clean-up
-/// unnoticed.
+/// How long to wait for the containers of a kind process that was asked to end, so that none appears unnoticed after
+/// clean-up.
 const CALL_BACK: Duration = Duration::from_secs(10);
 
 /// The files for creation, in the cell's private folder.

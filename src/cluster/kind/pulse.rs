@@ -17,7 +17,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Checks the engine until it doesn't respond.
 pub(super) async fn watch(work: &Work) {
-    // Whoever needs the engine reports why it can't be used.
+    // The task that needs the engine reports why it can't be used.
     let Ok(docker) = work.shared.docker().await else {
         return;
     };

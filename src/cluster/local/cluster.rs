@@ -316,10 +316,7 @@ impl Cluster for LocalCluster {
         }
         let waiting = self.controller.until(
             deadline,
-            |pods| match self.ended(pods) {
-                Some(failure) => Some(Err(failure)),
-                None => judge::replaced(pods, &before),
-            },
+            |pods| judge::replaced(pods, &before),
             |pods| {
                 let mut failure = judge::agents_late(pods, nodes);
                 failure.symptom = Symptom::RestartNotMet;

@@ -41,11 +41,8 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
     Some(Ok(rows.into()))
 }
 
-/// Whether each of `before` was replaced by a ready agent, or there is a permanent failure.
+/// Whether each of `before` was replaced by a ready agent.
 pub(super) fn replaced(pods: &Pods, before: &[PodStatus]) -> Verdict {
-    if let Some(failure) = broken(pods) {
-        return Some(Err(failure));
-    }
     let rows = before.iter().map(|before| {
         let mut agents = current(pods, Role::Agent);
         let (_, now) = agents

@@ -28,7 +28,13 @@ pub(super) fn examine(
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
     let refused = isolation.refused();
     let mut evidence: Vec<Evidence> = Vec::new();
+    let mut all: Vec<Programs> = Vec::new();
     for programs in cells.iter().map(|cell| programs.of(cell)) {
+        if !all.contains(&programs) {
+            all.push(programs);
+        }
+    }
+    for programs in all {
         let mut rows = executables(&programs)?;
         rows.push(isolated(&programs, refused.as_deref())?);
         let new = rows.into_iter().filter(|row| !evidence.contains(row));

@@ -24,9 +24,9 @@ pub(super) enum Expression {
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) test: Test,
-    /// The place of the name.
+    /// Where the name is in the text.
     pub(super) span: SourceSpan,
-    /// The place of the first word.
+    /// Where the first word is in the text.
     pub(super) start: SourceSpan,
 }
 

@@ -116,7 +116,7 @@ pub(super) fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str
     terminated(symbol, space)
 }
 
-/// The place of the next word or symbol, and its name for a message. Not a parser: parsers call it when they fail.
+/// The range of the next word or symbol in the text, and its name for a message. Not a parser: parsers call it when they fail.
 pub(super) fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
     let start = input.current_token_start();
     let rest = input.peek_finish();

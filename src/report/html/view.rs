@@ -77,7 +77,10 @@ impl<'a> Page<'a> {
                 .map(|(phase, command)| command.unwrap_or(phase.name()))
                 .collect(),
             legend: legend(),
-            counter_names: columns.iter().map(|name| counters::short(name)).collect(),
+            counter_names: columns
+                .iter()
+                .map(|name| marks::short_counter(name))
+                .collect(),
             reasons: run.cells.iter().flat_map(ReasonView::of_cell).collect(),
             cells: run
                 .cells

@@ -20,11 +20,6 @@ pub(in crate::report) fn columns(run: &RunModel) -> Vec<&str> {
     columns
 }
 
-/// A counter's name without the common suffix.
-pub(in crate::report) fn short(name: &str) -> &str {
-    name.trim_end_matches("_count")
-}
-
 fn is_counter(cell: &CellModel, subject: &str) -> bool {
     let reported = cell.counters.as_ref();
     Counter::from_name(subject).is_some()

@@ -1,5 +1,4 @@
 //! The kind provider on real clusters: what it promises the suite, and what it leaves behind.
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,9 +9,7 @@ use e2e_matrix::deadline::{Deadline, RunClock};
 use e2e_matrix::event::{Evidence, Failure, Symptom};
 use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use e2e_matrix::manifest::{Inputs, PullPolicy, Sources, render};
-use e2e_matrix::matrix::{
-    Cell, CellId, ConfigName, Images, Keep, NodeCount, PhaseSettings, PortRange, Prefix,
-};
+use e2e_matrix::matrix::{Cell, Images, Keep, PhaseSettings, PortRange, Prefix};
 use e2e_matrix::secret::{Mask, Secret};
 
 const NAMESPACE: &str = "plexd-e2e";
@@ -122,20 +119,7 @@ impl Fixture {
 }
 
 fn cell() -> Cell {
-    let name = ConfigName::parse("test").unwrap();
-    let (kubernetes, nodes) = (VERSION.parse().unwrap(), NodeCount::new(1).unwrap());
-    Cell {
-        id: CellId::new(kubernetes, nodes, &name),
-        kubernetes,
-        nodes,
-        config: name,
-        axes: Vec::new(),
-        layers: Arc::default(),
-        variant: Arc::default(),
-        tags: BTreeSet::new(),
-        allow_failure: false,
-        node_image: None,
-    }
+    crate::support::cell(VERSION, 1)
 }
 
 fn all_hold(evidence: Result<Vec<Evidence>, Failure>) {

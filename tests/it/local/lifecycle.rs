@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
-use super::{RUNNER, STAY, Setup, written};
+use super::{Lab, RUNNER, STAY, Setup, written};
 use e2e_matrix::cluster::NodeName;
-use e2e_matrix::event::Symptom;
+use e2e_matrix::event::{Failure, Symptom};
 use e2e_matrix::excerpt::Written;
+
+/// The failure of a cell whose agent crashes.
+async fn crash(lab: &Lab) -> Failure {
+    lab.apply().await.unwrap();
+    let failure = lab.cluster.broken().await;
+    assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    failure
+}
 
 #[tokio::test]
 async fn an_agent_that_keeps_ending_is_given_up_at_once() {
@@ -13,9 +21,7 @@ async fn an_agent_that_keeps_ending_is_given_up_at_once() {
         .with_nodes(3)
         .lab()
         .await;
-    lab.apply().await.unwrap();
-    let failure = lab.cluster.broken().await;
-    assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    let failure = crash(&lab).await;
     assert!(
         failure
             .message
@@ -152,9 +158,7 @@ async fn a_failing_liveness_probe_ends_the_process() {
         .with_probes()
         .lab()
         .await;
-    lab.apply().await.unwrap();
-    let failure = lab.cluster.broken().await;
-    assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    let failure = crash(&lab).await;
     assert!(
         failure
             .message

@@ -7,7 +7,7 @@ mod lifecycle;
 mod snapshot;
 mod unisolated;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,10 +23,10 @@ use e2e_matrix::deadline::{Deadline, RunClock};
 use e2e_matrix::event::Failure;
 use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use e2e_matrix::manifest::{Folder, Inputs, Rendered, Sources, render};
-use e2e_matrix::matrix::{
-    Cell, CellId, ConfigName, Keep, KubernetesVersion, NodeCount, PhaseSettings, PortRange,
-};
+use e2e_matrix::matrix::{Keep, PhaseSettings, PortRange};
 use e2e_matrix::secret::{Mask, Secret};
+
+use crate::support::cell;
 
 const RUNNER: &str = env!("CARGO_BIN_EXE_e2e-matrix");
 const TOKEN: &str = "a-token-of-the-tests";
@@ -109,7 +109,7 @@ impl Setup {
         let sources = Sources::builtin()
             .with_manifests(Folder::new("deploy/kubernetes", files))
             .with_mock(Folder::new("deploy/mock-api", mock));
-        let images = LocalProvider::new(shell()).images(&cell(1));
+        let images = LocalProvider::new(shell()).images(&cell("1.34", 1));
         render(&Inputs {
             daemon_set: None,
             sources: &sources,
@@ -173,7 +173,7 @@ impl Lab {
     async fn new(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
-        let cell = cell(setup.nodes);
+        let cell = cell("1.34", setup.nodes);
         let listener = ports::bind(&PortRange::Any).unwrap();
         let plan = Arc::new(CellPlan {
             cluster: ClusterName::exactly("test").unwrap(),
@@ -252,24 +252,6 @@ impl Lab {
             .join(node.as_str())
             .join("host");
         host.join(path.trim_start_matches('/'))
-    }
-}
-
-fn cell(nodes: u16) -> Cell {
-    let kubernetes: KubernetesVersion = "1.34".parse().unwrap();
-    let nodes = NodeCount::new(nodes).unwrap();
-    let name = ConfigName::parse("default").unwrap();
-    Cell {
-        id: CellId::new(kubernetes, nodes, &name),
-        kubernetes,
-        nodes,
-        config: name,
-        axes: Vec::new(),
-        layers: Arc::default(),
-        variant: Arc::default(),
-        tags: BTreeSet::new(),
-        allow_failure: false,
-        node_image: None,
     }
 }
 

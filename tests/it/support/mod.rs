@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process;
 
 use assert_cmd::Command;
+use e2e_matrix::matrix::{Cell, Matrix};
 use tempfile::TempDir;
 
 /// A folder of its own, with a home and a place for temporary files below it. A test that fails leaves it behind.
@@ -54,6 +55,12 @@ impl Scratch {
             .env("COLUMNS", "100");
         command
     }
+}
+
+/// The only cell of a matrix with this version and number of nodes.
+pub(crate) fn cell(version: &str, nodes: u16) -> Cell {
+    let text = format!("[matrix]\nkubernetes = [\"{version}\"]\nnodes = [{nodes}]\n");
+    Matrix::parse("matrix.toml", &text).unwrap().cells.remove(0)
 }
 
 /// Loops so short that a cell takes a second, unless it has to wait in vain.

@@ -100,7 +100,11 @@ pub(super) fn counters(run: &RunModel) -> String {
 
 fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
     let mut head = vec!["node".to_owned()];
-    head.extend(columns.iter().map(|name| escape(counters::short(name))));
+    head.extend(
+        columns
+            .iter()
+            .map(|name| escape(marks::short_counter(name))),
+    );
     let nodes = counters::nodes(cell, columns);
     let total = counters::total(cell, columns);
     let mut rows: Vec<_> = total.iter().map(counter_cells).collect();
