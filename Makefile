@@ -32,10 +32,10 @@ setup: ## Gets what the other commands need: the crates and cargo-nextest; says 
 	@docker info >/dev/null 2>&1 || echo 'for real clusters, install and start Docker: https://docs.docker.com/engine/install'
 
 ifdef CLUSTER_NAME
-e2e test-kind: export E2E_MATRIX_PREFIX = $(CLUSTER_NAME)
+e2e test-kind: export E2E_MATRIX_CLUSTER_PREFIX = $(CLUSTER_NAME)
 endif
 ifdef TIMEOUT
-e2e test-kind: export E2E_MATRIX_TIMEOUT = readiness=$(TIMEOUT)
+e2e test-kind: export E2E_MATRIX_PHASE_TIMEOUT = readiness=$(TIMEOUT)
 endif
 
 e2e: ## Runs the whole matrix: on real clusters where Docker and kind are there, else on the local provider
@@ -61,7 +61,7 @@ test-e2e-k8s: CLUSTER_NAME ?= plexd-e2e
 test-e2e-k8s: TIMEOUT ?= 120s
 test-e2e-k8s: ## Runs one cell on a real cluster: newest version, one node, default configuration
 	$(RUN) --provider kind --filter 'tag = newest and n1 and default' \
-	  --cluster-name $(CLUSTER_NAME) --timeout readiness=$(TIMEOUT) $(ARGS)
+	  --cluster-name $(CLUSTER_NAME) --phase-timeout readiness=$(TIMEOUT) $(ARGS)
 
 images: ## Builds the release images of agent and mock from source; needs Docker and a registry
 	docker build -f deploy/docker/agent.Dockerfile -t plexd:dev $(ARGS) .

@@ -163,7 +163,7 @@ impl Case {
                 "--matrix",
             ])
             .arg(matrix)
-            .arg("--out")
+            .arg("--output-dir")
             .arg(folder.join("out"));
         let status = spawn(&mut runner).wait().unwrap();
         assert!(status.success(), "e2e-matrix ended with {status}");

@@ -18,7 +18,7 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
     let recorded = find(options, name, &selected)?;
     let run = recorded.model().map_err(CliError::Record)?;
     let id = run_id(&run, &recorded);
-    let wanted = red(&run);
+    let wanted = failed(&run);
     selected
         .cells
         .retain(|cell| wanted.contains(cell.id.as_str()));
@@ -32,7 +32,7 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
     }
     if selected.cells.is_empty() {
         say(&format!(
-            "nothing to run again: every cell of {id} that the matrix has was green"
+            "nothing to run again: every cell of {id} that is still in the matrix passed"
         ))?;
         return Ok(None);
     }
@@ -41,15 +41,15 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
 }
 
 /// The ids in the matrix of the cells that did not pass.
-fn red(run: &RunModel) -> BTreeSet<&str> {
-    let red = run.cells.iter().filter(|cell| match cell.verdict {
+fn failed(run: &RunModel) -> BTreeSet<&str> {
+    let failed = run.cells.iter().filter(|cell| match cell.verdict {
         CellVerdict::Passed | CellVerdict::Flaky => false,
         CellVerdict::Failed
-        | CellVerdict::Broken
+        | CellVerdict::Error
         | CellVerdict::Skipped
         | CellVerdict::Interrupted => true,
     });
-    red.map(|cell| cell.summary.id.in_matrix()).collect()
+    failed.map(|cell| cell.summary.id.in_matrix()).collect()
 }
 
 /// The result of `--resume`.
@@ -95,7 +95,7 @@ pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliErr
 
 /// All parts of a run use the same provider.
 fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
-    match options.provider.map(ProviderChoice::from) {
+    match options.clusters.provider.map(ProviderChoice::from) {
         None | Some(ProviderChoice::Auto) => Ok(()),
         asked if asked == ProviderChoice::named(recorded) => Ok(()),
         Some(_) => Err(CliError::OtherProvider {
@@ -105,7 +105,7 @@ fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
 }
 
 fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorded, CliError> {
-    let out = options.out.clone();
+    let out = options.output_dir.path.clone();
     let out = out.unwrap_or_else(|| runner::out(&selected.path));
     Recorded::find(Some(name), &out)
 }

@@ -25,10 +25,12 @@ pub(super) enum CliError {
     NoMatrix { here: PathBuf },
     #[error("failed to read the matrix file {}", path.display())]
     MatrixUnreadable { path: PathBuf, source: io::Error },
-    #[error("failed to read the history {}", path.display())]
-    History { path: PathBuf, source: io::Error },
-    #[error("the matrix has no cell `{id}`")]
+    #[error("failed to read the timings {}", path.display())]
+    Timings { path: PathBuf, source: io::Error },
+    #[error("`{id}` is neither a cell of the matrix nor a symptom")]
     NoCell { id: String, nearest: Option<String> },
+    #[error("the environment variable {old} is set, but its name is {new} now")]
+    RenamedVariable { old: String, new: String },
     #[error("failed to find out the current folder")]
     CurrentFolder(#[source] io::Error),
     #[error("`--cluster-name` names one cluster, but {cells} cells are selected")]
@@ -88,8 +90,9 @@ impl CliError {
             Self::Report(_)
             | Self::NoMatrix { .. }
             | Self::MatrixUnreadable { .. }
-            | Self::History { .. }
+            | Self::Timings { .. }
             | Self::NoCell { .. }
+            | Self::RenamedVariable { .. }
             | Self::OneNameForMany { .. }
             | Self::OneNameAtOnce
             | Self::FewPorts { .. }
@@ -127,19 +130,21 @@ impl CliError {
             } => {
                 return Some(format!("did you mean `{nearest}`?"));
             }
-            Self::NoCell { nearest: None, .. } => "`e2e-matrix list` shows the id of each cell",
+            Self::NoCell { nearest: None, .. } => {
+                "`e2e-matrix list` shows the id of each cell, and docs/troubleshooting.md has all symptoms"
+            }
             Self::OneNameForMany { .. } => {
-                "select one cell with `--filter`, or set the start of all names with `--prefix`"
+                "select one cell with `--filter`, or set the start of all names with `--cluster-prefix`"
             }
             Self::OneNameAtOnce => {
-                "run the repetitions one after another with `--jobs 1`, or set the start of all names with `--prefix`"
+                "run the repetitions one after another with `--jobs 1`, or set the start of all names with `--cluster-prefix`"
             }
             Self::FewPorts { .. } => "widen the range `ports` in `[run]`, or use fewer `--jobs`",
-            Self::History { .. } => {
-                "a history is a JSON object with milliseconds by cell id, such as the `timings.json` of a run"
+            Self::Timings { .. } => {
+                "the file is a JSON object with milliseconds by cell id, such as the `timings.json` of a run"
             }
             Self::NoRun { .. } => {
-                "give the run's id, folder or record, and use `--out DIR` if the runs are in another folder"
+                "give the run's id, folder or record, and use `--output-dir DIR` if the runs are in another folder"
             }
             Self::MatrixChanged { .. } => {
                 "use `--rerun-failed` to run the cells that did not pass, or start a new run"
@@ -160,6 +165,7 @@ impl CliError {
             Self::Session(error) => return error.hint(),
             Self::Report(_)
             | Self::MatrixUnreadable { .. }
+            | Self::RenamedVariable { .. }
             | Self::CurrentFolder(_)
             | Self::ClusterName(_)
             | Self::Prefix(_)

@@ -1,12 +1,13 @@
-//! `explain`: what a cell would get, without starting anything.
+//! `explain`: what a cell would get, without starting anything, or the usual causes of a symptom.
 
 use std::fmt::Write as _;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file::{self, Selected};
-use super::options::{ExplainOptions, SelectOptions, ShardOptions};
-use super::stdout;
+use super::options::{ExplainOptions, SelectOptions};
+use super::{stdout, troubleshooting};
+use crate::event::Symptom;
 use crate::matrix::nearest::nearest;
 use crate::matrix::{Cell, Expectation, Matrix, Phase};
 use crate::report::aligned;
@@ -14,14 +15,19 @@ use crate::runner::{self, ExplainRequest, Explanation, Setting};
 use crate::secret::Mask;
 
 pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
+    let mut symptoms = Symptom::ALL.iter();
+    if let Some(symptom) = symptoms.find(|symptom| symptom.name() == options.subject) {
+        stdout::print("the explanation", Ok(troubleshooting::entry(*symptom)))?;
+        return Ok(Exit::Passed);
+    }
     let mut selected = matrix_file::load(&SelectOptions {
         matrix: options.matrix.clone(),
         filter: Vec::new(),
-        shard: ShardOptions::default(),
+        ..SelectOptions::default()
     })?;
     selected
         .cells
-        .retain(|cell| cell.id.as_str() == options.cell);
+        .retain(|cell| cell.id.as_str() == options.subject);
     let secrets = selected.resolve()?;
     let Selected {
         path,
@@ -31,9 +37,10 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     } = selected;
     let Some(cell) = cells.pop() else {
         let ids = matrix.cells.iter().map(|cell| cell.id.as_str());
+        let names = ids.chain(Symptom::ALL.iter().map(|symptom| symptom.name()));
         return Err(CliError::NoCell {
-            nearest: nearest(&options.cell, ids).map(str::to_owned),
-            id: options.cell.clone(),
+            nearest: nearest(&options.subject, names).map(str::to_owned),
+            id: options.subject.clone(),
         });
     };
     if let Some(provider) = options.provider {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
 use super::options::{AgainOptions, RunOptions};
-use super::{gc_command, run};
+use super::{arguments, gc_command, merge, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
-use crate::runner::Part;
+use crate::report::Copies;
+use crate::runner::{self, Part};
 
 /// The options of `run`, given only by environment variables.
 #[derive(Parser)]
@@ -40,14 +42,16 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         .get_or_insert_with(|| folder.join("matrix.toml"));
     // One test per cell: the test runner itself repeats tests.
     options.again = AgainOptions::default();
-    options.course.repeat = None;
-    options.course.until_failure = false;
+    options.execution.repeat = None;
+    options.execution.until_failure = false;
     let shared = Arc::new(Shared {
         run: run_id(),
         runner: runner.to_owned(),
+        copies: Copies::from(&mem::take(&mut options.copies)),
         options,
     });
-    match run::prepare(&shared.options) {
+    let selected = arguments::check_environment().and_then(|()| run::prepare(&shared.options));
+    match selected {
         Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, &selected)).exit_code(),
         Err(error) => {
             error::print(&error, shared.options.look.color);
@@ -60,7 +64,9 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
 struct Shared {
     run: String,
     runner: PathBuf,
+    /// Without copies: those are of the whole run.
     options: RunOptions,
+    copies: Copies,
 }
 
 fn trials(shared: &Arc<Shared>, selected: &Selected) -> Vec<Trial> {
@@ -85,12 +91,15 @@ impl Shared {
             run: self.run.clone(),
             part: cell.id.to_string(),
         };
+        let out = self.options.output_dir.path.clone();
+        let out = out.unwrap_or_else(|| runner::out(&selected.path));
         let gc = gc_command::of(self.runner.as_os_str());
         let outcome = run::session(&self.options, selected, self.runner.clone(), gc, Some(part))
             .and_then(run::execute)
             .map_err(|error| Failed::from(before_the_run(&error)))?;
+        self.combine(&out);
         let Some((_, verdict, reason)) = outcome.cells.into_iter().next() else {
-            return Err("broken: the run has no cell".into());
+            return Err("error: the run has no cell".into());
         };
         let reason = reason.unwrap_or_default();
         match verdict {
@@ -114,6 +123,13 @@ impl Shared {
             }
         }
     }
+
+    /// Makes one run of all cells that have run so far. If that fails, the verdict on this cell doesn't change.
+    fn combine(&self, out: &Path) {
+        if let Err(error) = merge::combine(out, &self.run, &self.copies) {
+            drop(write!(io::stdout().lock(), "{}", error::plain(&error)));
+        }
+    }
 }
 
 /// A failure before the start of the run, with its class first.
@@ -122,7 +138,7 @@ fn before_the_run(error: &CliError) -> String {
         super::Exit::Configuration => FailureClass::Configuration,
         _ => FailureClass::Infrastructure,
     };
-    format!("broken ({class}): {}", error::plain(error))
+    format!("error ({class}): {}", error::plain(error))
 }
 
 /// The run id for all tests: nextest's, or otherwise one for this process.

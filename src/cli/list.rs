@@ -56,6 +56,9 @@ pub(super) fn run(options: &ListOptions) -> Result<Exit, CliError> {
         Ok(table(&rows, &selected.matrix.cells))
     };
     stdout::print("the list", text.map(|text| text + "\n"))?;
+    if selected.cells.is_empty() {
+        return selected.nothing_to_do(options.select.no_cells);
+    }
     Ok(Exit::Passed)
 }
 

@@ -1,11 +1,13 @@
 //! Finds and reads the matrix file, and selects its cells.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::error::CliError;
-use super::options::{SelectOptions, ShardOptions};
+use super::exit::Exit;
+use super::options::{NoCells, SelectOptions};
 use crate::event::ShardFacts;
 use crate::machine::{absolute, probe, read_text};
 use crate::matrix::{
@@ -19,8 +21,8 @@ const FILE: &str = "matrix.toml";
 
 /// The size up to which a matrix file is read, in bytes.
 const MAX_MATRIX: u64 = 1 << 20;
-/// The size up to which a history is read, in bytes.
-const MAX_HISTORY: u64 = 16 << 20;
+/// The size up to which timings are read, in bytes.
+const MAX_TIMINGS: u64 = 16 << 20;
 
 /// A matrix with its selected cells.
 #[derive(Clone)]
@@ -49,6 +51,28 @@ impl Selected {
         .map_err(CliError::report)
     }
 
+    /// Says on stderr why no cell is selected. Returns the exit code.
+    pub(super) fn nothing_to_do(&self, no_cells: NoCells) -> Result<Exit, CliError> {
+        let why = if self.matrix.cells.is_empty() {
+            "the matrix has no cells".to_owned()
+        } else if let Some(shard) = &self.selection.shard {
+            let (index, count) = (shard.index, shard.count);
+            format!("shard {index}/{count} of the selected cells is empty")
+        } else {
+            "the filter selects no cell".to_owned()
+        };
+        writeln!(io::stderr().lock(), "nothing to do: {why}").map_err(|source| {
+            CliError::Write {
+                what: "to stderr",
+                source,
+            }
+        })?;
+        Ok(match no_cells {
+            NoCells::Fail => Exit::NothingToDo,
+            NoCells::Pass => Exit::Passed,
+        })
+    }
+
     /// The digest of a selection of this file with `filters` and `shard`.
     pub(super) fn digest_with(&self, filters: &[String], shard: Option<&ShardFacts>) -> String {
         digest(&self.text, filters, shard)
@@ -72,7 +96,7 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
         .map_err(CliError::report)?;
     let cells = select(&matrix, &filters).map_err(CliError::report)?;
     let cells: Vec<Cell> = cells.into_iter().cloned().collect();
-    let (cells, shard) = shard(&options.shard, cells)?;
+    let (cells, shard) = shard(options, cells)?;
     Ok(Selected {
         selection: Selection {
             filters: options.filter.clone(),
@@ -90,10 +114,10 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
 
 /// The cells of the requested shard; all cells if none is requested.
 fn shard(
-    options: &ShardOptions,
+    options: &SelectOptions,
     cells: Vec<Cell>,
 ) -> Result<(Vec<Cell>, Option<ShardFacts>), CliError> {
-    let timings = match &options.history {
+    let timings = match &options.timings {
         Some(path) => timings(path)?,
         None => Timings::default(),
     };
@@ -111,11 +135,11 @@ fn shard(
 }
 
 fn timings(path: &Path) -> Result<Timings, CliError> {
-    let unusable = |source| CliError::History {
+    let unusable = |source| CliError::Timings {
         path: path.to_owned(),
         source,
     };
-    let text = read_text(path, MAX_HISTORY).map_err(unusable)?;
+    let text = read_text(path, MAX_TIMINGS).map_err(unusable)?;
     Timings::parse(&text).map_err(|error| unusable(error.into()))
 }
 

@@ -1,7 +1,7 @@
 //! `merge`: combines several runs into one, with one record, all reports, and the exit code of a single run with all
 //! cells.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use super::options::MergeOptions;
 use super::recorded::{self, Recorded};
 use super::run;
 use crate::event::Event;
-use crate::record::RecordWriter;
 use crate::record::merge::{Joined, MergeError, Part, Plan, copy_cells};
 use crate::record::model::Folding;
+use crate::record::{self, RecordWriter};
 use crate::record::{RunModel, Sink, verdict_of};
 use crate::report::{Copies, write_all};
-use crate::runner::{self, RunFolder};
+use crate::runner::{self, PARTS, RunFolder};
 
 pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     let out = options.place.out();
@@ -43,6 +43,35 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
+/// Combines the parts that exist of the run `run` in `out`, and writes the record and the reports into the run's folder. The last
+/// process to end therefore leaves a complete run. A part that is still running counts as killed until then.
+pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliError> {
+    let folder = out.join(run);
+    let unwritten = |source| CliError::Unwritten {
+        folder: folder.clone(),
+        source,
+    };
+    let lock = File::create(folder.join(".merge.lock")).map_err(unwritten)?;
+    lock.lock().map_err(unwritten)?;
+    let mut parts = Vec::new();
+    for part in runs_in(&folder.join(PARTS))? {
+        match Part::read(&part) {
+            Ok(part) => parts.push(part),
+            // Its process has only just started.
+            Err(MergeError::NothingBegun { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut plan = Plan::new(&mut parts)?;
+    run.clone_into(&mut plan.facts.run);
+    let temporary = tempfile::tempdir_in(&folder).map_err(unwritten)?;
+    let merged = recorded(&parts, &plan, temporary.path(), &folder)?;
+    let record = temporary.path().join(record::FILE_NAME);
+    fs::rename(record, folder.join(record::FILE_NAME)).map_err(unwritten)?;
+    let failure = write_all(&folder, copies, &merged).into_iter().next();
+    failure.map_or(Ok(()), |failure| Err(CliError::Reports(failure)))
+}
+
 /// The run `name`, or the runs in the folder `name`, sorted.
 fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
     let folder = match Recorded::find(Some(name), out) {
@@ -50,21 +79,28 @@ fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
         Err(CliError::NoRecord { folder }) => folder,
         Err(error) => return Err(error),
     };
+    let parts = folder.join(PARTS);
+    let found = runs_in(if parts.is_dir() { &parts } else { &folder })?;
+    if found.is_empty() {
+        return Err(MergeError::Nothing { folder }.into());
+    }
+    Ok(found)
+}
+
+/// The runs in `folder`, sorted.
+fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let unreadable = |source| CliError::RunsUnreadable {
-        folder: folder.clone(),
+        folder: folder.to_owned(),
         source,
     };
     let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         // `latest` is a link to a folder that is listed by its own name.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && recorded::is_run(&entry.path()) {
             found.push(entry.path());
         }
-    }
-    if found.is_empty() {
-        return Err(MergeError::Nothing { folder }.into());
     }
     found.sort();
     Ok(found)
@@ -89,10 +125,7 @@ fn write(
         .tempdir_in(out)
         .map_err(unwritten)?;
     copy_cells(parts, plan, temporary.path()).map_err(unwritten)?;
-    let merged = record(parts, plan, temporary.path()).map_err(|error| match error {
-        Unrecorded::Read(error) => CliError::Record(error),
-        Unrecorded::Write(source) => unwritten(source),
-    })?;
+    let merged = recorded(parts, plan, temporary.path(), folder)?;
     if let Some(failure) = write_all(temporary.path(), copies, &merged)
         .into_iter()
         .next()
@@ -119,6 +152,22 @@ enum Unrecorded {
     Write(io::Error),
 }
 
+/// [`record`]s in `temporary` what will be in `folder`.
+fn recorded(
+    parts: &[Part],
+    plan: &Plan,
+    temporary: &Path,
+    folder: &Path,
+) -> Result<RunModel, CliError> {
+    record(parts, plan, temporary).map_err(|error| match error {
+        Unrecorded::Read(error) => CliError::Record(error),
+        Unrecorded::Write(source) => CliError::Unwritten {
+            folder: folder.to_owned(),
+            source,
+        },
+    })
+}
+
 /// Writes the merged record to `folder`, including its last event. Returns the model.
 fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unrecorded> {
     let mut writer = RecordWriter::create(folder).map_err(Unrecorded::Write)?;
@@ -137,4 +186,67 @@ fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unreco
     folding.take(&last);
     writer.on(&last).map_err(Unrecorded::Write)?;
     Ok(folding.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{CellVerdict, Record, RunVerdict};
+    use crate::report::fixture::{self, Plan, Story};
+
+    const RUN: &str = "nextest-1";
+
+    /// Writes the record of a part with one cell, with or without its end.
+    fn part(out: &Path, config: &'static str, ended: bool) {
+        let plan = Plan("1.36", 1, config, false, Story::Passes);
+        let mut records: Vec<Record> = fixture::killed(&[plan]);
+        if !ended {
+            records.truncate(4);
+        }
+        for record in &mut records {
+            if let Event::RunStarted { facts } = &mut record.event {
+                RUN.clone_into(&mut facts.run);
+            }
+        }
+        let part = RunFolder::create_part(out, RUN, config).unwrap();
+        let mut writer = RecordWriter::create(part.path()).unwrap();
+        for record in &records {
+            writer.on(record).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_run_become_one_run_in_its_folder_each_time_that_one_ends() {
+        let out = tempfile::tempdir().unwrap();
+        let model = || {
+            let recorded = Recorded::find(Some(RUN), out.path()).unwrap();
+            recorded.model().unwrap()
+        };
+        part(out.path(), "default", true);
+        part(out.path(), "fast", false);
+        combine(out.path(), RUN, &Copies::default()).unwrap();
+        assert_eq!(model().verdict, Some(RunVerdict::InfrastructureFailure));
+        part(out.path(), "fast", true);
+        let copies = Copies {
+            junit: Some(out.path().join("copy.xml")),
+            summary: None,
+        };
+        combine(out.path(), RUN, &copies).unwrap();
+        let verdicts: Vec<_> = model().cells.iter().map(|cell| cell.verdict).collect();
+        assert_eq!(verdicts, [CellVerdict::Passed; 2]);
+        assert_eq!(model().verdict, Some(RunVerdict::Passed));
+        let report = out.path().join(RUN).join("junit.xml");
+        assert_eq!(
+            fs::read(report).unwrap(),
+            fs::read(out.path().join("copy.xml")).unwrap()
+        );
+    }
+
+    #[test]
+    fn parts_of_a_run_share_its_folder_of_cells() {
+        let out = tempfile::tempdir().unwrap();
+        let part = RunFolder::create_part(out.path(), RUN, "k8s-1.36-n1-fast").unwrap();
+        fs::write(part.path().join("cells/pods.txt"), "pods").unwrap();
+        assert!(out.path().join(RUN).join("cells/pods.txt").is_file());
+    }
 }

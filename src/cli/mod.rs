@@ -1,6 +1,7 @@
 //! The command line: the only place that knows clap, exit codes and the process's own streams. One file a command.
 
 mod again;
+mod arguments;
 mod error;
 mod exit;
 mod explain;
@@ -19,6 +20,7 @@ mod report;
 mod run;
 mod schema;
 mod stdout;
+mod troubleshooting;
 
 use std::process::ExitCode;
 
@@ -50,6 +52,8 @@ struct Cli {
         global = true,
         env = "E2E_MATRIX_LOG",
         value_name = "FILTER",
+        help_heading = "Output",
+        hide_short_help = true,
         value_parser = log::parse
     )]
     log: Option<log::LogFilter>,
@@ -61,15 +65,15 @@ enum Command {
     Run(Box<RunOptions>),
     /// Lists the selected cells without running them
     List(ListOptions),
-    /// Prints what a cell would get without starting it: configuration, environment, expectations, manifests
+    /// Prints what a cell would get, or the usual causes of a failure
     Explain(ExplainOptions),
-    /// Deletes what dead runs left behind: clusters, networks, processes, files
+    /// Deletes what dead runs left behind
     Gc(GarbageOptions),
-    /// Writes the reports of a run again from its record, even if the run was killed
+    /// Writes the reports of a run again, from its record
     Report(ReportOptions),
     /// Shows a run on the terminal again
     Replay(ReplayOptions),
-    /// Combines several runs into one: shards, cells as tests, or a run and its rerun
+    /// Combines runs into one: shards, cells as tests, or a run and its rerun
     Merge(MergeOptions),
     /// Prints the JSON Schema of a format
     Schema {
@@ -99,7 +103,7 @@ enum Command {
 /// Runs the command line of this process. Returns the exit code.
 pub fn main() -> ExitCode {
     install_tls();
-    let Cli { command, run, log } = Cli::parse();
+    let Cli { command, run, log } = arguments::parse();
     // Agent and mock have their own logs.
     let has_own = matches!(
         command,
@@ -110,6 +114,9 @@ pub fn main() -> ExitCode {
     }
     if let Some(filter) = log.filter(|_| !has_own) {
         log::install(&filter);
+    }
+    if !has_own && let Err(error) = arguments::check_environment() {
+        return finish(run.look.color, Err(error));
     }
     match command {
         None => finish(run.look.color, run::run(&run)),

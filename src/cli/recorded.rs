@@ -85,6 +85,7 @@ impl Place {
     pub(super) fn out(&self) -> PathBuf {
         let matrix = self.matrix.clone().or_else(|| matrix_file::find().ok());
         let beside = matrix.unwrap_or_default();
-        self.out.clone().unwrap_or_else(|| runner::out(&beside))
+        let named = self.output_dir.path.clone();
+        named.unwrap_or_else(|| runner::out(&beside))
     }
 }

@@ -9,11 +9,11 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::gc_command;
 use super::matrix_file::{self, Selected};
-use super::options::{Color, NoCells, RunOptions};
+use super::options::{Color, RunOptions};
 use crate::cluster::ClusterName;
 use crate::event::{RunVerdict, Termination};
 use crate::machine::{Resource, open_files};
-use crate::matrix::{Jobs, Prefix};
+use crate::matrix::Jobs;
 use crate::record::Sink;
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Surroundings};
@@ -58,7 +58,9 @@ fn wanted(options: &RunOptions) -> Result<Wanted, CliError> {
     }
     let selected = matrix_file::load(&options.select)?;
     if selected.cells.is_empty() {
-        return nothing_to_do(options, &selected).map(Wanted::Nothing);
+        return selected
+            .nothing_to_do(options.select.no_cells)
+            .map(Wanted::Nothing);
     }
     Ok(Wanted::Cells(Box::new(selected), None))
 }
@@ -104,24 +106,9 @@ pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
 }
 
 fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliError> {
-    options.place.apply(&mut selected.matrix);
-    let run = &mut selected.matrix.run;
-    if let Some(provider) = options.provider {
-        run.provider = provider.into();
-    }
-    if let Some(jobs) = options.jobs {
-        run.jobs = jobs;
-    }
-    options.course.apply(&mut run.retry);
-    if let Some(prefix) = &options.prefix {
-        run.prefix = Prefix::parse(prefix)?;
-    }
-    for wanted in &options.timeout {
-        selected
-            .matrix
-            .phases
-            .set_timeout(wanted.phase, wanted.timeout);
-    }
+    options.clusters.apply(&mut selected.matrix)?;
+    options.execution.apply(&mut selected.matrix);
+    let run = &selected.matrix.run;
     if let (Jobs::Exactly(jobs), Some(ports)) = (run.jobs, run.ports.len())
         && jobs.get() > ports
     {
@@ -131,10 +118,10 @@ fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliEr
         });
     }
     let cells = selected.cells.len();
-    if options.cluster_name.is_some() && cells > 1 {
+    if options.clusters.cluster_name.is_some() && cells > 1 {
         return Err(CliError::OneNameForMany { cells });
     }
-    if options.cluster_name.is_some() && overlaps(options, run.jobs) {
+    if options.clusters.cluster_name.is_some() && overlaps(options, run.jobs) {
         return Err(CliError::OneNameAtOnce);
     }
     Ok(selected)
@@ -143,27 +130,12 @@ fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliEr
 /// Whether repetitions of one cell may run at the same time: rounds that may end with a failure run one after another,
 /// others don't.
 fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
-    let one_by_one = options.course.until_failure || jobs == Jobs::Exactly(NonZeroUsize::MIN);
-    options.course.repeat.is_some_and(|rounds| rounds.get() > 1) && !one_by_one
-}
-
-fn nothing_to_do(options: &RunOptions, selected: &Selected) -> Result<Exit, CliError> {
-    let text = if selected.matrix.cells.is_empty() {
-        "nothing to do: the matrix has no cells".to_owned()
-    } else if let Some(shard) = &selected.selection.shard {
-        let (index, count) = (shard.index, shard.count);
-        format!("nothing to do: shard {index}/{count} of the selected cells is empty")
-    } else {
-        "nothing to do: the filter selects no cell".to_owned()
-    };
-    writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
-        what: "to stderr",
-        source,
-    })?;
-    Ok(match options.no_cells {
-        NoCells::Fail => Exit::NothingToDo,
-        NoCells::Pass => Exit::Passed,
-    })
+    let one_by_one = options.execution.until_failure || jobs == Jobs::Exactly(NonZeroUsize::MIN);
+    options
+        .execution
+        .repeat
+        .is_some_and(|rounds| rounds.get() > 1)
+        && !one_by_one
 }
 
 /// The session that runs the cells of `selected`, with values from the environment.
@@ -174,28 +146,29 @@ pub(super) fn session(
     gc: String,
     part: Option<Part>,
 ) -> Result<Session, CliError> {
-    let copies = Copies {
-        junit: options.junit.clone(),
-        summary: options.summary.clone(),
-    };
-    let cluster = options.cluster_name.as_deref().map(ClusterName::exactly);
+    let copies = Copies::from(&options.copies);
+    let cluster = options
+        .clusters
+        .cluster_name
+        .as_deref()
+        .map(ClusterName::exactly);
     let secrets = selected.resolve()?;
     Ok(Session {
         path: selected.path,
         matrix: selected.matrix,
         cells: selected.cells,
         secrets,
-        course: options.course.course(),
+        course: options.execution.course(),
         selection: selected.selection,
         warnings: selected.warnings,
         resumption: None,
         runner,
-        out: options.out.clone(),
+        out: options.output_dir.path.clone(),
         part,
         cluster: cluster.transpose()?,
         sinks: sinks(options, copies.clone()),
         copies: copies.paths(),
-        interruption: Interruption::held_at(options.hold),
+        interruption: Interruption::held_at(options.execution.hold),
         gc,
     })
 }

@@ -82,7 +82,7 @@ pub enum CellVerdict {
     /// The product violated the contract.
     Failed,
     /// An infrastructure or configuration failure prevented a verdict on the product.
-    Broken,
+    Error,
     /// The cell was not started.
     Skipped,
     /// The run was interrupted before the cell ended.
@@ -96,7 +96,7 @@ impl CellVerdict {
             Self::Passed => "passed",
             Self::Flaky => "flaky",
             Self::Failed => "failed",
-            Self::Broken => "broken",
+            Self::Error => "error",
             Self::Skipped => "skipped",
             Self::Interrupted => "interrupted",
         }
@@ -105,7 +105,7 @@ impl CellVerdict {
     /// Whether the verdict is the suite's own and not caused by the end of the run; `--resume` keeps such a verdict.
     pub const fn is_settled(self) -> bool {
         match self {
-            Self::Passed | Self::Flaky | Self::Failed | Self::Broken => true,
+            Self::Passed | Self::Flaky | Self::Failed | Self::Error => true,
             Self::Skipped | Self::Interrupted => false,
         }
     }
@@ -114,7 +114,7 @@ impl CellVerdict {
     pub const fn of_class(class: FailureClass) -> Self {
         match class {
             FailureClass::Product => Self::Failed,
-            FailureClass::Configuration | FailureClass::Infrastructure => Self::Broken,
+            FailureClass::Configuration | FailureClass::Infrastructure => Self::Error,
         }
     }
 }

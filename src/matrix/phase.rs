@@ -165,7 +165,7 @@ pub struct PhaseSettings {
     turned_off: BTreeSet<Phase>,
     /// `readiness.mock-timeout`: how long the mock's Deployment may take.
     pub mock_timeout: Duration,
-    /// `restart.restart`.
+    /// `restart.agents`: how many agents are restarted at once.
     pub restart: RestartScope,
 }
 

@@ -254,7 +254,7 @@ pub struct RunSettings {
     /// The prefix of cluster names.
     pub prefix: Prefix,
     /// Whether to use the settings that make a throw-away kind cluster usable sooner.
-    pub tuned: bool,
+    pub fast_setup: bool,
     /// When to retry a cell.
     pub retry: RetrySettings,
     /// When to keep a cell's cluster.
@@ -274,7 +274,7 @@ impl Default for RunSettings {
             jobs: Jobs::Auto,
             ports: PortRange::Between(18080..=18999),
             prefix: Prefix("plexd-e2e".to_owned()),
-            tuned: true,
+            fast_setup: true,
             retry: RetrySettings::default(),
             keep: Keep::Never,
             reuse: false,

@@ -56,7 +56,7 @@ impl Counted {
 fn attempt_of_record(attempt: &CellModel) -> CellEnd {
     let failures = attempt.phases.iter().filter_map(PhaseModel::failure);
     let mut failures: Vec<Failure> = failures.cloned().collect();
-    if failures.is_empty() && matches!(attempt.verdict, CellVerdict::Failed | CellVerdict::Broken) {
+    if failures.is_empty() && matches!(attempt.verdict, CellVerdict::Failed | CellVerdict::Error) {
         // Only a task of the runner that ended unexpectedly leaves a failed cell without a failed phase.
         let reason = attempt.reason.clone().unwrap_or_default();
         failures.push(Failure::new(Symptom::RunnerBug, reason));
@@ -79,13 +79,13 @@ mod tests {
     use crate::report::fixture::{Plan, Story, killed};
 
     fn story() -> impl Strategy<Value = Story> {
-        let red = || (select(&Phase::ALL[..]), select(Symptom::ALL));
+        let failed = || (select(&Phase::ALL[..]), select(Symptom::ALL));
         prop_oneof![
             Just(Story::Passes),
             Just(Story::IsSkipped),
             select(&Phase::ALL[..]).prop_map(Story::IsCutOffIn),
-            red().prop_map(|(phase, symptom)| Story::Fails(phase, symptom)),
-            red().prop_map(|(phase, symptom)| Story::PassesAfter(phase, symptom)),
+            failed().prop_map(|(phase, symptom)| Story::Fails(phase, symptom)),
+            failed().prop_map(|(phase, symptom)| Story::PassesAfter(phase, symptom)),
         ]
     }
 
@@ -187,7 +187,7 @@ mod tests {
             RunVerdict::InfrastructureFailure
         );
         let mut broken = run(&[(false, Story::Passes)], None, false);
-        broken.cells[0].verdict = CellVerdict::Broken;
+        broken.cells[0].verdict = CellVerdict::Error;
         assert_eq!(verdict_of(&broken, true), RunVerdict::RunnerBug);
     }
 

@@ -44,7 +44,7 @@ impl Counted {
             CellVerdict::Flaky => failed,
             CellVerdict::Passed
             | CellVerdict::Failed
-            | CellVerdict::Broken
+            | CellVerdict::Error
             | CellVerdict::Skipped => reason_of_attempt(last),
         }
     }
@@ -240,7 +240,7 @@ mod tests {
     fn only_the_last_attempt_counts_unless_it_was_cut_off() {
         let product = || end(&[Symptom::CounterNotMet]);
         let better = tried(vec![product(), end(&[Symptom::EngineGone])]);
-        assert_eq!(better.verdict(), CellVerdict::Broken);
+        assert_eq!(better.verdict(), CellVerdict::Error);
         assert_eq!(of(&[better], None), RunVerdict::InfrastructureFailure);
         let cut = tried(vec![product(), cut_off()]);
         assert_eq!(cut.verdict(), CellVerdict::Interrupted);

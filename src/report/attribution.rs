@@ -45,7 +45,7 @@ pub(super) fn attribution(run: &RunModel) -> Option<Attribution> {
 /// Whether the cell failed; `None` if it has no result.
 fn has_failed(cell: &CellModel) -> Option<bool> {
     match cell.verdict {
-        CellVerdict::Failed | CellVerdict::Broken => Some(true),
+        CellVerdict::Failed | CellVerdict::Error => Some(true),
         CellVerdict::Passed | CellVerdict::Flaky => Some(false),
         CellVerdict::Skipped | CellVerdict::Interrupted => None,
     }

@@ -110,13 +110,13 @@ impl Plan {
     pub(crate) fn mark(&self, phase: Phase) -> Mark {
         match self.4 {
             Story::Passes | Story::PassesAfter(..) => Mark::Passed,
-            Story::IsCutOffIn(red) if phase == red => Mark::Interrupted,
-            Story::Fails(red, symptom) if phase == red => match symptom.class() {
+            Story::IsCutOffIn(failed) if phase == failed => Mark::Interrupted,
+            Story::Fails(failed, symptom) if phase == failed => match symptom.class() {
                 FailureClass::Product => Mark::Failed,
-                FailureClass::Configuration | FailureClass::Infrastructure => Mark::Broken,
+                FailureClass::Configuration | FailureClass::Infrastructure => Mark::Error,
             },
             Story::Fails(..) if phase == Phase::Cleanup => Mark::Passed,
-            Story::Fails(red, _) | Story::IsCutOffIn(red) if phase < red => Mark::Passed,
+            Story::Fails(failed, _) | Story::IsCutOffIn(failed) if phase < failed => Mark::Passed,
             Story::Fails(..) | Story::IsCutOffIn(_) | Story::IsSkipped => Mark::Skipped,
         }
     }
@@ -333,7 +333,7 @@ impl Script {
         for phase in Phase::ALL {
             match plan.mark(phase) {
                 Mark::Passed | Mark::Simulated => self.phase(plan, phase, PhaseStatus::Passed),
-                Mark::Failed | Mark::Broken => self.red_phase(plan, phase),
+                Mark::Failed | Mark::Error => self.failed_phase(plan, phase),
                 Mark::Interrupted => return self.cut_off(plan, phase),
                 Mark::Skipped => {
                     let reason = "an earlier phase failed".to_owned();
@@ -354,7 +354,7 @@ impl Script {
         });
     }
 
-    fn red_phase(&mut self, plan: &Plan, phase: Phase) {
+    fn failed_phase(&mut self, plan: &Plan, phase: Phase) {
         let Story::Fails(_, symptom) = plan.4 else {
             return;
         };

@@ -253,7 +253,7 @@ impl Lines {
             CellVerdict::Passed => (Tone::Good, "passed"),
             CellVerdict::Flaky => (Tone::Warning, "flaky"),
             CellVerdict::Failed => (Tone::Bad, "FAILED"),
-            CellVerdict::Broken => (Tone::Warning, "BROKEN"),
+            CellVerdict::Error => (Tone::Warning, "ERROR"),
             CellVerdict::Skipped => (Tone::Quiet, "skipped"),
             CellVerdict::Interrupted => (Tone::Warning, "INTERRUPTED"),
         };
@@ -262,11 +262,11 @@ impl Lines {
             Some(_) | None => format!("in {}", text::duration(duration_ms)),
         };
         let allowed = match verdict {
-            CellVerdict::Failed | CellVerdict::Broken if self.allowed.contains(cell) => {
+            CellVerdict::Failed | CellVerdict::Error if self.allowed.contains(cell) => {
                 ", allowed to fail"
             }
             CellVerdict::Failed
-            | CellVerdict::Broken
+            | CellVerdict::Error
             | CellVerdict::Passed
             | CellVerdict::Flaky
             | CellVerdict::Skipped
@@ -293,7 +293,7 @@ impl Lines {
 fn failure_word(failure: &Failure) -> (Tone, String) {
     let mark = match failure.class() {
         FailureClass::Product => Mark::Failed,
-        FailureClass::Configuration | FailureClass::Infrastructure => Mark::Broken,
+        FailureClass::Configuration | FailureClass::Infrastructure => Mark::Error,
     };
     (mark.tone(), mark.narrow(0))
 }

@@ -34,7 +34,7 @@ pub(crate) enum Mark {
     Passed,
     Simulated,
     Failed,
-    Broken,
+    Error,
     Interrupted,
     Skipped,
 }
@@ -44,7 +44,7 @@ impl Mark {
         Self::Passed,
         Self::Simulated,
         Self::Failed,
-        Self::Broken,
+        Self::Error,
         Self::Interrupted,
         Self::Skipped,
     ];
@@ -57,7 +57,7 @@ impl Mark {
             },
             PhaseOutcome::Failed(failure) => match failure.class() {
                 FailureClass::Product => Self::Failed,
-                FailureClass::Configuration | FailureClass::Infrastructure => Self::Broken,
+                FailureClass::Configuration | FailureClass::Infrastructure => Self::Error,
             },
             PhaseOutcome::Interrupted(_) => Self::Interrupted,
             PhaseOutcome::Skipped(_) => Self::Skipped,
@@ -70,7 +70,7 @@ impl Mark {
             Self::Passed => text::narrow_duration(duration_ms),
             Self::Simulated => "sim".to_owned(),
             Self::Failed => "FAIL".to_owned(),
-            Self::Broken => "ERR".to_owned(),
+            Self::Error => "ERR".to_owned(),
             Self::Interrupted => "CUT".to_owned(),
             Self::Skipped => "-".to_owned(),
         }
@@ -82,7 +82,7 @@ impl Mark {
             Self::Passed => '.',
             Self::Simulated => 's',
             Self::Failed => 'F',
-            Self::Broken => 'E',
+            Self::Error => 'E',
             Self::Interrupted => 'C',
             Self::Skipped => '-',
         }
@@ -92,11 +92,11 @@ impl Mark {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Passed => "passed",
-            Self::Simulated => "simulated by the provider",
-            Self::Failed => "the product failed",
-            Self::Broken => "infrastructure or configuration failed",
-            Self::Interrupted => "cut off by the end of the run",
-            Self::Skipped => "not looked at",
+            Self::Simulated => "simulated",
+            Self::Failed => "product failure",
+            Self::Error => "infrastructure or configuration failure",
+            Self::Interrupted => "interrupted",
+            Self::Skipped => "not run",
         }
     }
 
@@ -104,7 +104,7 @@ impl Mark {
         match self {
             Self::Passed => Tone::Good,
             Self::Simulated | Self::Skipped => Tone::Quiet,
-            Self::Broken | Self::Interrupted => Tone::Warning,
+            Self::Error | Self::Interrupted => Tone::Warning,
             Self::Failed => Tone::Bad,
         }
     }
@@ -113,7 +113,7 @@ impl Mark {
 /// A cell's verdict: in capitals if it needs attention, with a star if it doesn't count.
 pub(crate) fn verdict(cell: &CellModel) -> String {
     let word = cell.verdict.name();
-    match (cell.is_red(), cell.summary.allow_failure) {
+    match (cell.is_failure(), cell.summary.allow_failure) {
         (true, true) => format!("{word}*"),
         (true, false) => word.to_uppercase(),
         (false, _) => word.to_owned(),
@@ -126,7 +126,7 @@ pub(crate) const fn verdict_tone(cell: &CellModel) -> Tone {
         CellVerdict::Skipped => Tone::Quiet,
         CellVerdict::Failed if cell.summary.allow_failure => Tone::Warning,
         CellVerdict::Failed => Tone::Bad,
-        CellVerdict::Flaky | CellVerdict::Broken | CellVerdict::Interrupted => Tone::Warning,
+        CellVerdict::Flaky | CellVerdict::Error | CellVerdict::Interrupted => Tone::Warning,
     }
 }
 
@@ -149,16 +149,16 @@ pub(crate) const fn run_tone(run: &RunModel) -> Tone {
 /// The head of a phase's narrow column.
 pub(crate) const fn phase_head(phase: Phase) -> &'static str {
     match phase {
-        Phase::Preflight => "pre",
-        Phase::Cluster => "clus",
-        Phase::Images => "imgs",
-        Phase::Manifests => "mani",
-        Phase::Readiness => "redy",
-        Phase::Assertions => "asrt",
-        Phase::RequestBodies => "body",
-        Phase::Periodic => "peri",
-        Phase::Restart => "rest",
-        Phase::LocalEndpoint => "locl",
+        Phase::Preflight => "preflt",
+        Phase::Cluster => "cluster",
+        Phase::Images => "images",
+        Phase::Manifests => "manif",
+        Phase::Readiness => "ready",
+        Phase::Assertions => "assert",
+        Phase::RequestBodies => "bodies",
+        Phase::Periodic => "period",
+        Phase::Restart => "restart",
+        Phase::LocalEndpoint => "local",
         Phase::Cleanup => "clean",
     }
 }

@@ -13,6 +13,7 @@ mod lines;
 mod marks;
 mod paint;
 pub mod progress;
+mod stages;
 pub mod summary;
 pub mod surroundings;
 mod text;

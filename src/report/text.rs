@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use comfy_table::{Table, TableStyle};
 
 use crate::event::{
-    Evidence, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunVerdict, Termination,
+    Evidence, Failure, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunVerdict, Termination,
 };
 use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
@@ -123,7 +123,12 @@ pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
         let shard = facts.shard.as_ref();
         lines.extend(shard.map(|shard| ("shard", format!("{} of {}", shard.index, shard.count))));
         let rerun = facts.rerun_of.clone();
-        lines.extend(rerun.map(|run| ("runs again", format!("what was not green in {run}"))));
+        lines.extend(rerun.map(|run| {
+            (
+                "runs again",
+                format!("the cells that did not pass in {run}"),
+            )
+        }));
         lines.extend(
             facts
                 .parts
@@ -152,14 +157,23 @@ fn part(part: &PartFacts) -> String {
     format!("{} on {}: {shard}{cells}, {took}", part.run, part.host)
 }
 
+/// The command that shows the usual causes of a failure, unless its own cause is known.
+pub(super) fn usual_causes(failure: &Failure) -> Option<String> {
+    let symptom = failure.symptom;
+    failure
+        .likely_cause
+        .is_none()
+        .then(|| format!("e2e-matrix explain {symptom}"))
+}
+
 /// The verdict on the run, in a few words.
 pub(super) fn run_verdict(run: &RunModel) -> &'static str {
     match run.verdict {
         Some(RunVerdict::Passed) => "passed",
         Some(RunVerdict::ProductFailure) => "failed",
         Some(RunVerdict::FlakyFailure) => "flaky",
-        Some(RunVerdict::ConfigurationFailure) => "broken by its configuration",
-        Some(RunVerdict::InfrastructureFailure) => "broken by its infrastructure",
+        Some(RunVerdict::ConfigurationFailure) => "error (configuration)",
+        Some(RunVerdict::InfrastructureFailure) => "error (infrastructure)",
         Some(RunVerdict::NothingToDo) => "nothing to do",
         Some(RunVerdict::RunnerBug) => "a bug in the runner",
         Some(RunVerdict::Interrupted {
@@ -170,8 +184,8 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
         }) => "interrupted by SIGTERM",
         Some(RunVerdict::Interrupted {
             by: Termination::RunTimeout,
-        }) => "out of time",
-        None => "killed before its end",
+        }) => "timed out",
+        None => "killed before it finished",
     }
 }
 
@@ -185,7 +199,10 @@ fn tally_words(tally: Tally) -> String {
         (tally.passed, "passed"),
         (tally.flaky, "flaky"),
         (tally.failed, "failed"),
-        (tally.broken, "broken"),
+        (
+            tally.errors,
+            if tally.errors == 1 { "error" } else { "errors" },
+        ),
         (tally.allowed, "allowed to fail"),
         (tally.interrupted, "interrupted"),
         (tally.skipped, "skipped"),

@@ -1,4 +1,4 @@
-//! `timings.json`: the duration of each passed cell in milliseconds, by id. `--history` reads it.
+//! `timings.json`: the duration of each passed cell in milliseconds, by id. `--timings` reads it.
 
 use std::collections::BTreeMap;
 

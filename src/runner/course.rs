@@ -69,7 +69,7 @@ impl Course {
 pub(super) struct Stop {
     limit: Option<(usize, String)>,
     flaky_result: FlakyResult,
-    red: Mutex<usize>,
+    failed: Mutex<usize>,
     reason: OnceLock<String>,
     token: CancellationToken,
 }
@@ -79,7 +79,7 @@ impl Stop {
         Self {
             limit: course.limit(),
             flaky_result,
-            red: Mutex::new(0),
+            failed: Mutex::new(0),
             reason: OnceLock::new(),
             token: CancellationToken::new(),
         }
@@ -88,13 +88,13 @@ impl Stop {
     /// Records how a cell that counts ended. Must be called while the cell is still admitted, so that no other cell
     /// starts in between.
     pub(super) fn note(&self, cell: &CellId, verdict: CellVerdict) {
-        if !is_red(verdict, self.flaky_result) {
+        if !is_failure(verdict, self.flaky_result) {
             return;
         }
-        let mut red = self.red.lock().unwrap_or_else(PoisonError::into_inner);
-        *red += 1;
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed += 1;
         if let Some((limit, option)) = &self.limit
-            && *red >= *limit
+            && *failed >= *limit
         {
             self.reason
                 .get_or_init(|| format!("not started: {option}, after {cell} {}", ended(verdict)));
@@ -104,7 +104,7 @@ impl Stop {
 
     /// Whether a cell that counts has failed.
     pub(super) fn seen_red(&self) -> bool {
-        *self.red.lock().unwrap_or_else(PoisonError::into_inner) > 0
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) > 0
     }
 
     /// Why no further cell starts, if that is the case.
@@ -118,9 +118,9 @@ impl Stop {
     }
 }
 
-fn is_red(verdict: CellVerdict, flaky: FlakyResult) -> bool {
+fn is_failure(verdict: CellVerdict, flaky: FlakyResult) -> bool {
     match verdict {
-        CellVerdict::Failed | CellVerdict::Broken => true,
+        CellVerdict::Failed | CellVerdict::Error => true,
         CellVerdict::Flaky => flaky == FlakyResult::Fail,
         CellVerdict::Passed | CellVerdict::Skipped | CellVerdict::Interrupted => false,
     }
@@ -128,7 +128,8 @@ fn is_red(verdict: CellVerdict, flaky: FlakyResult) -> bool {
 
 fn ended(verdict: CellVerdict) -> String {
     match verdict {
-        CellVerdict::Broken | CellVerdict::Flaky => format!("was {verdict}"),
+        CellVerdict::Error => "ended with an error".to_owned(),
+        CellVerdict::Flaky => "was flaky".to_owned(),
         CellVerdict::Passed
         | CellVerdict::Failed
         | CellVerdict::Skipped
@@ -162,10 +163,10 @@ mod tests {
         stop.note(&cell(), CellVerdict::Passed);
         stop.note(&cell(), CellVerdict::Flaky);
         assert_eq!(stop.reason(), None);
-        stop.note(&cell().repetition(3), CellVerdict::Broken);
+        stop.note(&cell().repetition(3), CellVerdict::Error);
         assert_eq!(
             stop.reason(),
-            Some("not started: --max-fail 2, after k8s-1.36-n1-default#3 was broken")
+            Some("not started: --max-fail 2, after k8s-1.36-n1-default#3 ended with an error")
         );
     }
 

@@ -31,6 +31,9 @@ pub struct FolderError {
 /// The name of the folder that contains the cells' folders.
 pub(super) const CELLS: &str = "cells";
 
+/// The name of the folder that contains the parts of a run that several processes share.
+pub const PARTS: &str = "parts";
+
 impl RunFolder {
     /// Creates the folder of a new run in `out`, and tests that it is writable.
     pub fn create(out: &Path) -> Result<Self, FolderError> {
@@ -40,14 +43,24 @@ impl RunFolder {
         Self::at(out, out.join(&id), id, token)
     }
 
-    /// Creates the folder of one part of a run that several processes share: `<out>/<run>/<part>`.
+    /// Creates the folder of one part of a run that several processes share: `<out>/<run>/parts/<part>`.
+    ///
+    /// All parts share the run's folder of cells through a link, so that combining them copies nothing.
     pub fn create_part(out: &Path, run: &str, part: &str) -> Result<Self, FolderError> {
-        Self::at(
-            out,
-            out.join(run).join(part),
-            run.to_owned(),
-            random_token(),
-        )
+        let path = out.join(run).join(PARTS).join(part);
+        let shared = fs::create_dir_all(out.join(run).join(CELLS))
+            .and_then(|()| fs::create_dir_all(&path))
+            .and_then(|()| {
+                let target = Path::new("../..").join(CELLS);
+                match std::os::unix::fs::symlink(target, path.join(CELLS)) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                    linked => linked,
+                }
+            });
+        if let Err(source) = shared {
+            return Err(FolderError { path, source });
+        }
+        Self::at(out, path, run.to_owned(), random_token())
     }
 
     /// Opens the existing folder of the run `id` in `out`, for a session with a new token.

@@ -34,7 +34,7 @@ use run::run;
 
 pub use course::{Course, StopAfter};
 pub use explain::{ExplainRequest, Explanation, Setting, explain};
-pub use folder::{FolderError, RunFolder};
+pub use folder::{FolderError, PARTS, RunFolder};
 pub use gc::{GcOptions, GcOutcome, GcReport, GcRow, gc};
 pub use plan::PlanError;
 pub use provider::ProviderError;

@@ -31,8 +31,8 @@ pub(super) struct ProviderOptions {
     pub existing: Existing,
     /// `[run] prefix`.
     pub prefix: Prefix,
-    /// `[run] tuned`.
-    pub tuned: bool,
+    /// `[run] fast-setup`.
+    pub fast_setup: bool,
     /// `[run] reuse`.
     pub reuse: bool,
     /// The state folder.
@@ -178,7 +178,7 @@ fn kind(
         runner: options.runner,
         images: options.images,
         base: options.base,
-        tuned: options.tuned,
+        fast_setup: options.fast_setup,
         reuse: options.reuse,
         prefix: options.prefix,
         clock: options.clock,

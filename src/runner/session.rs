@@ -123,7 +123,7 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Provider(error) => error.hint(),
-            Self::Folder(_) => Some("name another folder with `--out DIR`".to_owned()),
+            Self::Folder(_) => Some("name another folder with `--output-dir DIR`".to_owned()),
             Self::Ledger(_) => {
                 Some("name another folder for the state in E2E_MATRIX_STATE_DIR".to_owned())
             }
@@ -250,7 +250,7 @@ impl Ground {
             images: matrix.images.clone(),
             existing: matrix.existing.clone(),
             prefix: settings.prefix.clone(),
-            tuned: settings.tuned,
+            fast_setup: settings.fast_setup,
             reuse: settings.reuse,
             state: state.clone(),
             clock: clock.clone(),

@@ -51,12 +51,12 @@ mod tests {
 
     #[test]
     fn only_failed_cells_are_kept_if_failed_cells_are_to_be_kept() {
-        let (green, red) = (end(None), end(Some(Symptom::CounterNotMet)));
-        let broken = end(Some(Symptom::EngineGone));
+        let (green, failed) = (end(None), end(Some(Symptom::CounterNotMet)));
+        let error = end(Some(Symptom::EngineGone));
         assert_eq!(leaving(Keep::Failed, &green), Leaving::HandOver);
-        for red in [&red, &broken] {
+        for failed in [&failed, &error] {
             assert_eq!(
-                leaving(Keep::Failed, red),
+                leaving(Keep::Failed, failed),
                 Leaving::Keep("kept: --keep failed")
             );
         }
@@ -73,9 +73,9 @@ mod tests {
         for keep in [Keep::Never, Keep::Failed, Keep::Always] {
             assert_eq!(leaving(keep, &interrupted), Leaving::Destroy);
         }
-        let broken = end(Some(Symptom::EngineGone));
-        assert_eq!(leaving(Keep::Never, &broken), Leaving::Destroy);
-        let red = end(Some(Symptom::CounterNotMet));
-        assert_eq!(leaving(Keep::Never, &red), Leaving::HandOver);
+        let error = end(Some(Symptom::EngineGone));
+        assert_eq!(leaving(Keep::Never, &error), Leaving::Destroy);
+        let failed = end(Some(Symptom::CounterNotMet));
+        assert_eq!(leaving(Keep::Never, &failed), Leaving::HandOver);
     }
 }

@@ -117,9 +117,51 @@ const CASES: &[Case] = &[
         says: &["--jobs"],
     },
     Case {
+        name: "an option that was renamed",
+        matrix: GOOD,
+        arguments: &["--out", "runs"],
+        code: 2,
+        says: &["'--out' is called '--output-dir' now"],
+    },
+    Case {
+        name: "a key that was renamed",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\n[images.agent]\ntag = \"a:1\"\n[run]\ntuned = false\n[phases.restart]\nrestart = \"all\"\n",
+        arguments: &[],
+        code: 2,
+        says: &[
+            "it is called `image` now",
+            "it is called `fast-setup` now",
+            "it is called `agents` now",
+        ],
+    },
+    Case {
+        name: "a deadline without a phase",
+        matrix: GOOD,
+        arguments: &["--phase-timeout", "5m"],
+        code: 2,
+        says: &["readiness=180s", "`--run-timeout`"],
+    },
+    Case {
+        name: "a list of no cells",
+        matrix: GOOD,
+        arguments: &["list", "--shard", "5/5"],
+        code: 4,
+        says: &["shard 5/5 of the selected cells is empty"],
+    },
+    Case {
+        name: "an explanation of something unknown",
+        matrix: GOOD,
+        arguments: &["explain", "agent-crash"],
+        code: 2,
+        says: &[
+            "neither a cell of the matrix nor a symptom",
+            "`agent-crashed`",
+        ],
+    },
+    Case {
         name: "a phase that is not there",
         matrix: GOOD,
-        arguments: &["--timeout", "readyness=1s"],
+        arguments: &["--phase-timeout", "readyness=1s"],
         code: 2,
         says: &["readyness", "readiness"],
     },
@@ -189,7 +231,7 @@ const CASES: &[Case] = &[
     Case {
         name: "a phase that may take more than a day",
         matrix: GOOD,
-        arguments: &["--timeout", "cleanup=25h"],
+        arguments: &["--phase-timeout", "cleanup=25h"],
         code: 2,
         says: &["at most 24h"],
     },
@@ -208,11 +250,11 @@ const CASES: &[Case] = &[
         says: &["shard 5/5 of the selected cells is empty"],
     },
     Case {
-        name: "a history that is none",
+        name: "timings that are none",
         matrix: GOOD,
-        arguments: &["--shard", "1/2", "--history", "matrix.toml"],
+        arguments: &["--shard", "1/2", "--timings", "matrix.toml"],
         code: 2,
-        says: &["history matrix.toml", "milliseconds by cell"],
+        says: &["timings matrix.toml", "milliseconds by cell"],
     },
     Case {
         name: "a matrix without cells",
@@ -223,7 +265,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a foreign image that local can't run",
-        matrix: "[matrix]\nkubernetes = [\"1.36\"]\n[images.agent]\ntag = \"registry.example/plexd:1.4\"\n",
+        matrix: "[matrix]\nkubernetes = [\"1.36\"]\n[images.agent]\nimage = \"registry.example/plexd:1.4\"\n",
         arguments: &["--provider", "local"],
         code: 2,
         says: &["[images.agent]", "binary"],
@@ -284,9 +326,9 @@ const CASES: &[Case] = &[
     Case {
         name: "an output folder that can't be written",
         matrix: GOOD,
-        arguments: &["--provider", "local", "--out", "matrix.toml/out"],
+        arguments: &["--provider", "local", "--output-dir", "matrix.toml/out"],
         code: 3,
-        says: &["output folder", "--out"],
+        says: &["output folder", "--output-dir"],
     },
     Case {
         name: "a report whose folder can't be made",
@@ -337,6 +379,46 @@ fn the_error_for_a_missing_matrix_file_says_how_to_write_one() {
         stderr.contains("no matrix.toml") && stderr.contains("[matrix]"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_variable_with_the_old_name_of_an_option_is_an_error() {
+    let place = Scratch::new();
+    fs::write(place.path().join("matrix.toml"), GOOD).unwrap();
+    let mut command = place.command(&["list"]);
+    let output = command.env("E2E_MATRIX_OUT", "runs").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("its name is E2E_MATRIX_OUTPUT_DIR now"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_symptom_is_explained_without_a_matrix_file() {
+    let place = Scratch::new();
+    let output = place
+        .command(&["explain", "agent-crashed"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("- The agent refuses its configuration."),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_short_help_fits_one_screen_and_names_no_variables() {
+    let place = Scratch::new();
+    let short = place.command(&["run", "-h"]).output().unwrap();
+    let short = String::from_utf8_lossy(&short.stdout).into_owned();
+    assert!(short.lines().count() <= 40, "{short}");
+    assert!(!short.contains("E2E_MATRIX_"), "{short}");
+    let long = place.command(&["run", "--help"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&long.stdout).contains("E2E_MATRIX_JOBS"));
 }
 
 #[test]

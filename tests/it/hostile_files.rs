@@ -48,9 +48,9 @@ fn pipes_devices_and_huge_files_are_rejected() {
         ("list --matrix pipe", regular),
         ("list --matrix /dev/zero", regular),
         ("list --matrix sparse", "it is larger than 1 MiB"),
-        ("list --shard 1/2 --history pipe", regular),
+        ("list --shard 1/2 --timings pipe", regular),
         (
-            "list --shard 1/2 --history sparse",
+            "list --shard 1/2 --timings sparse",
             "it is larger than 16 MiB",
         ),
         ("report ./pipe", "there is no run `./pipe`"),

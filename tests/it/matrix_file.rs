@@ -185,7 +185,7 @@ fn images_are_named_or_built() {
         kubernetes = ["1.36"]
 
         [images.agent]
-        tag = "registry.example:5000/plexd:1.4"
+        image = "registry.example:5000/plexd:1.4"
         binary = "bin/plexd"
 
         [images.mock]
@@ -225,8 +225,8 @@ fn settings_are_read() {
         provider = "local"
         jobs = 4
         ports = "20000-20003"
-        prefix = "nightly"
-        tuned = false
+        cluster-prefix = "nightly"
+        fast-setup = false
         keep = "failed"
         reuse = true
         retries = 2
@@ -243,7 +243,7 @@ fn settings_are_read() {
         mock-timeout = "500ms"
 
         [phases.restart]
-        restart = "all"
+        agents = "all"
         retries = 3
         "#,
     );
@@ -254,7 +254,7 @@ fn settings_are_read() {
     assert!(matches!(matrix.run.jobs, Jobs::Exactly(count) if count.get() == 4));
     assert_eq!(matrix.run.ports, PortRange::Between(20000..=20003));
     assert_eq!(matrix.run.prefix.as_str(), "nightly");
-    assert!(!matrix.run.tuned);
+    assert!(!matrix.run.fast_setup);
     assert_eq!((matrix.run.keep, matrix.run.reuse), (Keep::Failed, true));
     assert_eq!(matrix.existing.context.as_deref(), Some("staging"));
     assert_eq!(

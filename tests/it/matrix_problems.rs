@@ -207,7 +207,7 @@ fn variants() {
 fn images_and_deploy() {
     assert_shown!(rendered(&with(
         "[kubernetes.\"1.30\"]\nimage = \"kindest/node v1.30\"\n\
-         [images.agent]\ntag = \"x:1\"\nbuild = { context = \"\", args = { A = 1 } }\n\
+         [images.agent]\nimage = \"x:1\"\nbuild = { context = \"\", args = { A = 1 } }\n\
          [images.mock]\nbinary = \"target/mock\"\n\
          [deploy]\nmanifests = 3\nmock = \"\"\nprobes = \"false\"\n"
     )));
@@ -217,12 +217,12 @@ fn images_and_deploy() {
 fn run_settings() {
     assert_shown!(all_rendered(&[
         &with(
-            "[run]\nprovider = \"knd\"\njobs = 0\nports = \"18999-18080\"\nprefix = \"E2E_\"\n\
-             tuned = \"yes\"\nretries = 200\nretry-on = [\"configuration\", \"infra\"]\n"
+            "[run]\nprovider = \"knd\"\njobs = 0\nports = \"18999-18080\"\ncluster-prefix = \"E2E_\"\n\
+             fast-setup = \"yes\"\nretries = 200\nretry-on = [\"configuration\", \"infra\"]\n"
         ),
         &with(
             "[run]\nprovider = \"existing\"\njobs = -1\nports = \"18080-99999\"\n\
-             prefix = \"a-prefix-that-is-too-long\"\nretries = -1\n\
+             cluster-prefix = \"a-prefix-that-is-too-long\"\nretries = -1\n\
              retry-backoff = 3\nflaky-result = \"maybe\"\n"
         ),
         &with("[run]\nprovider = \"podman\"\njobs = \"4\"\nports = 18080\n"),
@@ -239,7 +239,7 @@ fn phases() {
          [phases.preflight]\nretries = 1\n\
          [phases.images]\ntimeout = \"0s\"\nretries = \"2\"\n\
          [phases.readiness]\ntimeout = \"2 fortnights\"\nmock-timeout = \"25h\"\n\
-         [phases.restart]\nrestart = \"al\"\nrun = \"no\"\n\
+         [phases.restart]\nagents = \"al\"\nrun = \"no\"\n\
          [phases.manifests]\nrun = false\n\
          [phases]\ncleanup = \"60s\"\n"
     )));

@@ -1,4 +1,4 @@
-//! How what is printed looks.
+//! The look of what is printed.
 
 use clap::{Args, ValueEnum};
 
@@ -6,8 +6,9 @@ use crate::report::ColorChoice;
 
 /// Options of all commands that print.
 #[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub(in crate::cli) struct LookOptions {
-    /// When to use color
+    /// When to use color: auto, always or never
     #[arg(
         long,
         env = "E2E_MATRIX_COLOR",

@@ -1,41 +1,17 @@
-//! The options of the commands that read the record of a run: `report`, `replay` and `schema`.
-
-use std::path::PathBuf;
+//! The options of the commands that read the records of runs: `report`, `replay`, `merge` and `schema`.
 
 use clap::{Args, ValueEnum};
 
-use super::LookOptions;
+use super::{CopyOptions, LookOptions, Place};
 
 /// An existing run.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RecordedRun {
-    /// The run: its id, its folder or its record [default: the latest]
+    /// The run: its id, its folder or its record; the latest by default
     #[arg(value_name = "RUN")]
     pub(in crate::cli) run: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) place: Place,
-}
-
-/// Where runs are.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Place {
-    /// The folder for runs [default: `target/e2e-matrix` next to the matrix file]
-    #[arg(long, short, env = "E2E_MATRIX_OUT", value_name = "DIR")]
-    pub(in crate::cli) out: Option<PathBuf>,
-    /// The matrix file, to find the folder for runs next to it [default: `matrix.toml` in this or a parent folder]
-    #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
-    pub(in crate::cli) matrix: Option<PathBuf>,
-}
-
-/// Additional copies of reports.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct CopyOptions {
-    /// Also writes the JUnit XML to this file
-    #[arg(long, env = "E2E_MATRIX_JUNIT", value_name = "FILE")]
-    pub(in crate::cli) junit: Option<PathBuf>,
-    /// Also writes the Markdown summary to this file
-    #[arg(long, env = "E2E_MATRIX_SUMMARY", value_name = "FILE")]
-    pub(in crate::cli) summary: Option<PathBuf>,
 }
 
 /// What `report` takes.
@@ -63,8 +39,22 @@ pub(in crate::cli) struct ReplayOptions {
     #[command(flatten)]
     pub(in crate::cli) look: LookOptions,
     /// Shows each phase
-    #[arg(long, short, env = "E2E_MATRIX_VERBOSE")]
+    #[arg(long, short, env = "E2E_MATRIX_VERBOSE", help_heading = "Output")]
     pub(in crate::cli) verbose: bool,
+}
+
+/// What `merge` takes.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct MergeOptions {
+    /// The runs: ids, folders, or folders that contain runs, such as that of a nextest run
+    #[arg(value_name = "RUN", required = true)]
+    pub(in crate::cli) runs: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) place: Place,
+    #[command(flatten)]
+    pub(in crate::cli) copies: CopyOptions,
+    #[command(flatten)]
+    pub(in crate::cli) look: LookOptions,
 }
 
 /// A format with a schema.

@@ -204,7 +204,7 @@ fn settled<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
 fn in_use(lease: &Lease) -> Failure {
     let message = format!("the cluster is in use: {} has its turn", holder(lease));
     Failure::new(Symptom::ClusterNotUp, message).with_remedy(
-        "wait for that run's end, or give this one more time with `--timeout cluster=30m`",
+        "wait for that run's end, or give this one more time with `--phase-timeout cluster=30m`",
     )
 }
 

@@ -66,8 +66,8 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> 
 }
 
 /// The file for `cell` with placeholders for the folders and the seal's name, which differ between runs.
-pub(super) fn without_run(cell: &Cell, is_tuned: bool) -> Value {
-    let patches = is_tuned.then(|| Path::new("patches"));
+pub(super) fn without_run(cell: &Cell, fast_setup: bool) -> Value {
+    let patches = fast_setup.then(|| Path::new("patches"));
     let seal = Seal {
         folder: Path::new("seal"),
         name: "seal",

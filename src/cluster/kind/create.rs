@@ -113,9 +113,9 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
 fn write_files(work: &Work) -> std::io::Result<()> {
     let files = Files::of(work);
     private_folder(&files.folder)?;
-    let is_tuned = work.shared.options.tuned;
+    let fast_setup = work.shared.options.fast_setup;
     let patches = files.patches();
-    if is_tuned {
+    if fast_setup {
         private_folder(&patches)?;
         let (name, content) = DNS_PATCH;
         fs::write(patches.join(name), content)?;
@@ -126,7 +126,7 @@ fn write_files(work: &Work) -> std::io::Result<()> {
         folder: &sealed,
         name: &work.seal,
     };
-    let patches = is_tuned.then_some(patches.as_path());
+    let patches = fast_setup.then_some(patches.as_path());
     let KindFile { content, tuning } = kind_file(&work.plan.cell, patches, seal);
     work.set_tuning(tuning);
     fs::write(files.config(), content.to_string())

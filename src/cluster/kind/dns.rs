@@ -14,7 +14,7 @@ const NAME: &str = "coredns";
 
 /// One replica, with a readiness probe every second. If this fails, the cluster is only slower.
 pub(super) async fn tune(work: &Work) {
-    if !work.shared.options.tuned || !patches_dns_late(work.plan.cell.kubernetes) {
+    if !work.shared.options.fast_setup || !patches_dns_late(work.plan.cell.kubernetes) {
         return;
     }
     let Ok(access) = work.access.reached().await else {

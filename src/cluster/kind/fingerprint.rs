@@ -22,7 +22,7 @@ impl Fingerprint {
         let inspected = docker.inspect_image(&image.name).await;
         let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
         // Without the locations of patches and seal, whose contents come from the program.
-        let file = config::without_run(cell, shared.options.tuned);
+        let file = config::without_run(cell, shared.options.fast_setup);
         let archives = shared.archives(cell).await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
         let images: Vec<_> = images

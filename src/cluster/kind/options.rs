@@ -18,7 +18,7 @@ pub struct KindOptions {
     /// The matrix file's folder, to which paths are relative.
     pub base: PathBuf,
     /// Whether to use the settings that make a cluster usable sooner.
-    pub tuned: bool,
+    pub fast_setup: bool,
     /// Whether cells that differ only in config share a cluster, one after another.
     pub reuse: bool,
     /// The prefix of cluster names.

@@ -13,8 +13,8 @@ use crate::cluster::kubernetes::{Kube, Tenant};
 /// Assigns each node its network as soon as it exists: a /24 of kind's default, 10.244.0.0/16.
 pub(super) async fn assign(work: &Work, tenant: &Tenant) {
     let cell = &work.plan.cell;
-    let is_tuned = work.shared.options.tuned;
-    if !is_tuned || !assigns_pod_networks(cell) {
+    let fast_setup = work.shared.options.fast_setup;
+    if !fast_setup || !assigns_pod_networks(cell) {
         return;
     }
     let Ok(kube) = tenant.kube.reached().await else {

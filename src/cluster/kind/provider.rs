@@ -171,7 +171,7 @@ impl Provider for KindProvider {
     }
 
     fn cluster_config(&self, cell: &Cell) -> Option<String> {
-        let content = config::without_run(cell, self.0.options.tuned);
+        let content = config::without_run(cell, self.0.options.fast_setup);
         serde_saphyr::to_string(&content).ok()
     }
 

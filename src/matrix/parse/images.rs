@@ -24,7 +24,7 @@ fn system(images: &Table<'_>, key: &str) -> SystemUnderTest {
     let Some(table) = named.and_then(|entry| entry.table(format!("`[images.{key}]`"))) else {
         return SystemUnderTest::default();
     };
-    table.only(&["tag", "build", "binary"]);
+    table.only(&["image", "build", "binary"]);
     SystemUnderTest {
         image: source(&table, key),
         binary: table.get("binary").and_then(path),
@@ -32,28 +32,28 @@ fn system(images: &Table<'_>, key: &str) -> SystemUnderTest {
 }
 
 fn source(table: &Table<'_>, key: &str) -> ImageSource {
-    let (tag, build) = (table.get("tag"), table.get("build"));
-    match (tag, build) {
-        (Some(tag), Some(build)) => table.report.add(
+    let (image, build) = (table.get("image"), table.get("build"));
+    match (image, build) {
+        (Some(image), Some(build)) => table.report.add(
             Problem::at(
                 build.key_span,
-                "an image has either a `tag` or a `build`",
+                "`image` and `build` exclude each other",
                 "and this",
             )
-            .and_at(tag.key_span, "this")
-            .with_help("keep one of them: a built image gets a tag of its own"),
+            .and_at(image.key_span, "this")
+            .with_help("remove one of them: a built image gets its own tag"),
         ),
         (None, None) => table.report.add_missing(
             Problem::at(table.span, format!("`[images.{key}]` names no image"), "").with_help(
-                "add `tag = \"…\"` or `build = { … }`: clusters would run the reference program \
+                "add `image = \"…\"` or `build = { … }`: clusters would run the reference program \
                  otherwise; or leave the table out",
             ),
         ),
         (Some(_), None) | (None, Some(_)) => {}
     }
-    let tag = tag.and_then(reference).map(ImageSource::Tag);
+    let image = image.and_then(reference).map(ImageSource::Tag);
     let build = build.and_then(self::build).map(ImageSource::Build);
-    tag.or(build).unwrap_or_default()
+    image.or(build).unwrap_or_default()
 }
 
 fn build(entry: Entry<'_>) -> Option<Build> {

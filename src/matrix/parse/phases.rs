@@ -41,7 +41,7 @@ fn phase(entry: Entry<'_>) -> Option<Phase> {
 fn apply(settings: &mut PhaseSettings, phase: Phase, table: &Table<'_>) {
     let own: &[&str] = match phase {
         Phase::Readiness => &["mock-timeout"],
-        Phase::Restart => &["restart"],
+        Phase::Restart => &["agents"],
         Phase::Preflight
         | Phase::Cluster
         | Phase::Images
@@ -69,7 +69,7 @@ fn apply(settings: &mut PhaseSettings, phase: Phase, table: &Table<'_>) {
     if let Some(timeout) = own("mock-timeout").and_then(duration) {
         settings.mock_timeout = timeout;
     }
-    if let Some(scope) = own("restart").and_then(restart_scope) {
+    if let Some(scope) = own("agents").and_then(restart_scope) {
         settings.restart = scope;
     }
 }

@@ -12,6 +12,14 @@ use super::report::Report;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 
+/// Keys that had another name once, with their present one. An error about the old name states the new one.
+const RENAMED: [(&str, &str); 4] = [
+    ("tag", "image"),
+    ("tuned", "fast-setup"),
+    ("prefix", "cluster-prefix"),
+    ("restart", "agents"),
+];
+
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Located<T> {
@@ -73,9 +81,13 @@ impl<'d> Table<'d> {
     /// Reports a key that isn't in `known`.
     pub(super) fn reject(&self, entry: Entry<'_>, known: &[&str]) {
         let message = format!("unknown key `{}` in {}", entry.key, self.name);
-        let help = match nearest(entry.key, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known here: {}", quoted(known)),
+        let renamed = RENAMED
+            .iter()
+            .find(|(old, new)| *old == entry.key && known.contains(new));
+        let help = match (renamed, nearest(entry.key, known.iter().copied())) {
+            (Some((_, new)), _) => format!("it is called `{new}` now"),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => format!("known here: {}", quoted(known)),
         };
         self.report
             .add(Problem::at(entry.key_span, message, "not known here").with_help(help));

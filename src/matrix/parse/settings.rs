@@ -78,7 +78,14 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         return default;
     };
     let own: &[&str] = &[
-        "provider", "jobs", "ports", "prefix", "tuned", "keep", "reuse", "secrets",
+        "provider",
+        "jobs",
+        "ports",
+        "cluster-prefix",
+        "fast-setup",
+        "keep",
+        "reuse",
+        "secrets",
     ];
     table.only(&[own, &retry::KEYS].concat());
     let jobs = table.get("jobs").and_then(jobs);
@@ -86,7 +93,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
     if let (Some(jobs), Some(ports)) = (&jobs, &ports) {
         enough_ports(&table, jobs, ports);
     }
-    let tuned = table.get("tuned").and_then(|entry| entry.boolean());
+    let fast_setup = table.get("fast-setup").and_then(|entry| entry.boolean());
     let reuse = table.get("reuse").and_then(|entry| entry.boolean());
     let (secrets, secrets_from_env) = secrets(&table);
     RunSettings {
@@ -97,10 +104,10 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         jobs: jobs.map_or(default.jobs, |jobs| jobs.value),
         ports: ports.map_or(default.ports, |ports| ports.value),
         prefix: table
-            .get("prefix")
+            .get("cluster-prefix")
             .and_then(prefix)
             .unwrap_or(default.prefix),
-        tuned: tuned.unwrap_or(default.tuned),
+        fast_setup: fast_setup.unwrap_or(default.fast_setup),
         keep: table.get("keep").and_then(keep).unwrap_or(default.keep),
         reuse: reuse.unwrap_or(default.reuse),
         retry: retry::settings(&table),

@@ -285,7 +285,7 @@ fn kind(table: &Table<'_>) -> Map<String, Value> {
 fn set_by_the_cell(key: &str) -> Option<&'static str> {
     match key {
         "nodes" => Some("the `nodes` axis says how many nodes a cluster has"),
-        "name" => Some("`prefix` in `[run]` is the start of every cluster's name"),
+        "name" => Some("`cluster-prefix` in `[run]` is the start of every cluster's name"),
         "image" => Some("`image` in `[kubernetes.\"x.y\"]` names a version's node image"),
         "apiVersion" | "kind" => Some("leave it out: it is always the same"),
         _ => None,

@@ -227,7 +227,7 @@ fn killed(parts: &[Part], owners: &HashMap<CellId, usize>) -> Vec<String> {
     killed
         .map(|(_, part)| {
             let (run, host) = (&part.facts.run, &part.facts.host.name);
-            format!("the run {run} on {host} was killed before its end")
+            format!("the run {run} on {host} was killed before it finished")
         })
         .collect()
 }

@@ -189,11 +189,14 @@ fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     let first = written(place.path(), "first", &records);
     let (plan, joined) = merged(&[&first]).unwrap();
     assert!(!plan.is_whole);
-    assert!(warnings(&plan)[0].ends_with("was killed before its end"));
+    assert!(warnings(&plan)[0].ends_with("was killed before it finished"));
     let alone = RunModel::new(&joined);
     assert_eq!(alone.signal, Some(by));
     assert_eq!(alone.cells[1].verdict, CellVerdict::Interrupted);
-    assert_eq!(alone.cells[1].red_phase().unwrap().phase, Phase::Readiness);
+    assert_eq!(
+        alone.cells[1].failed_phase().unwrap().phase,
+        Phase::Readiness
+    );
     let ends = |records: &[Record]| -> usize {
         let is_end = |record: &&Record| matches!(&record.event, Event::CellFinished { cell, .. } if *cell == cut.id());
         records.iter().filter(is_end).count()

@@ -277,7 +277,7 @@ fn why_not_reached(end: &CellEnd) -> String {
     match end.verdict {
         CellVerdict::Skipped => end.reason.clone().unwrap_or_else(|| "not started".into()),
         CellVerdict::Interrupted => "the run ended before it".to_owned(),
-        CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Broken => {
+        CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Error => {
             "not reached".to_owned()
         }
     }
@@ -286,7 +286,7 @@ fn why_not_reached(end: &CellEnd) -> String {
 /// Marks the phase in which an interrupted cell stopped: the one that was cut off, or else the first one that wasn't
 /// reached. A phase that the matrix file turns off would not have been reached anyway.
 fn mark_interruption(phases: &mut [PhaseModel]) {
-    if phases.iter().any(PhaseModel::is_red) {
+    if phases.iter().any(PhaseModel::is_failure) {
         return;
     }
     let first = phases.iter_mut().find(|phase| match &phase.outcome {

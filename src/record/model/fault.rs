@@ -15,14 +15,14 @@ pub struct Fault<'a> {
 impl CellModel {
     /// The faults of the cell. Never empty for a cell that failed, so that no failed cell is reported without a reason.
     pub fn faults(&self) -> Vec<Fault<'_>> {
-        let red = self.phases.iter().filter(|phase| phase.is_red());
-        let mut faults: Vec<_> = red
+        let failed = self.phases.iter().filter(|phase| phase.is_failure());
+        let mut faults: Vec<_> = failed
             .map(|phase| Fault {
                 cell: self,
                 phase: Some(phase),
             })
             .collect();
-        if faults.is_empty() && self.is_red() {
+        if faults.is_empty() && self.is_failure() {
             faults.push(Fault {
                 cell: self,
                 phase: None,

@@ -147,7 +147,7 @@ pub struct Tally {
     /// Failed because of the product.
     pub failed: usize,
     /// Failed because of the infrastructure or the configuration.
-    pub broken: usize,
+    pub errors: usize,
     /// Failed, but allowed to fail.
     pub allowed: usize,
     /// Not started.
@@ -214,11 +214,11 @@ impl Tally {
             let count = match cell.verdict {
                 CellVerdict::Passed => &mut tally.passed,
                 CellVerdict::Flaky => &mut tally.flaky,
-                CellVerdict::Failed | CellVerdict::Broken if cell.summary.allow_failure => {
+                CellVerdict::Failed | CellVerdict::Error if cell.summary.allow_failure => {
                     &mut tally.allowed
                 }
                 CellVerdict::Failed => &mut tally.failed,
-                CellVerdict::Broken => &mut tally.broken,
+                CellVerdict::Error => &mut tally.errors,
                 CellVerdict::Skipped => &mut tally.skipped,
                 CellVerdict::Interrupted => &mut tally.interrupted,
             };
@@ -230,15 +230,15 @@ impl Tally {
     /// The number of cells.
     pub const fn total(self) -> usize {
         let green = self.passed + self.flaky;
-        green + self.failed + self.broken + self.allowed + self.skipped + self.interrupted
+        green + self.failed + self.errors + self.allowed + self.skipped + self.interrupted
     }
 }
 
 impl CellModel {
     /// Whether the cell neither passed nor was skipped.
-    pub fn is_red(&self) -> bool {
+    pub fn is_failure(&self) -> bool {
         match self.verdict {
-            CellVerdict::Failed | CellVerdict::Broken | CellVerdict::Interrupted => true,
+            CellVerdict::Failed | CellVerdict::Error | CellVerdict::Interrupted => true,
             CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Skipped => false,
         }
     }
@@ -264,8 +264,8 @@ impl CellModel {
     }
 
     /// The phase in which the cell failed.
-    pub fn red_phase(&self) -> Option<&PhaseModel> {
-        self.phases.iter().find(|phase| phase.is_red())
+    pub fn failed_phase(&self) -> Option<&PhaseModel> {
+        self.phases.iter().find(|phase| phase.is_failure())
     }
 
     /// The evidence of all phases, whether it held or not.
@@ -290,7 +290,7 @@ impl PhaseModel {
     }
 
     /// Whether the phase failed or was interrupted.
-    pub fn is_red(&self) -> bool {
+    pub fn is_failure(&self) -> bool {
         match self.outcome {
             PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
             PhaseOutcome::Passed | PhaseOutcome::Skipped(_) => false,

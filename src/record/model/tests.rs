@@ -33,7 +33,7 @@ fn every_cell_and_phase_ends_as_the_table_says() {
     }
     let tally = run.tally();
     assert_eq!((tally.passed, tally.flaky), (2, 1));
-    assert_eq!((tally.failed, tally.broken), (1, 2));
+    assert_eq!((tally.failed, tally.errors), (1, 2));
     assert_eq!((tally.allowed, tally.skipped, tally.interrupted), (1, 1, 1));
     assert_eq!(tally.total(), MIXED.len());
 }
@@ -73,14 +73,14 @@ fn an_interruption_between_phases_belongs_to_the_next_phase() {
             } | Event::PhaseProgress { .. }
         )
     });
-    assert_eq!(cell.red_phase().unwrap().phase, Phase::Readiness);
+    assert_eq!(cell.failed_phase().unwrap().phase, Phase::Readiness);
 }
 
 #[test]
 fn a_failed_cell_always_has_a_fault() {
     let broken = Story::Fails(Phase::Cluster, crate::event::Symptom::ClusterNotUp);
     let cell = one_cell(broken, |event| matches!(event, Event::PhaseFinished { .. }));
-    assert_eq!(cell.verdict, CellVerdict::Broken);
+    assert_eq!(cell.verdict, CellVerdict::Error);
     let killed = one_cell(Story::Passes, |event| {
         matches!(event, Event::CellFinished { .. })
     });
@@ -98,7 +98,7 @@ fn attempts_are_cells_of_their_own() {
     };
     assert_eq!((first.attempt, run.cells[8].attempt), (1, 2));
     assert_eq!(first.verdict, CellVerdict::Failed);
-    assert_eq!(first.red_phase().unwrap().phase, Phase::Readiness);
+    assert_eq!(first.failed_phase().unwrap().phase, Phase::Readiness);
     assert!(!first.diagnostics.is_empty() && run.cells[8].diagnostics.is_empty());
     assert!(run.cells[8].duration_ms > first.duration_ms);
 }
@@ -128,7 +128,7 @@ fn an_attempt_during_which_the_run_was_killed_is_dropped() {
     records.extend(whole.into_iter().skip(1));
     let cell = RunModel::new(&records).cells.remove(0);
     assert_eq!(cell.verdict, CellVerdict::Passed);
-    assert!(cell.earlier.is_empty() && cell.red_phase().is_none());
+    assert!(cell.earlier.is_empty() && cell.failed_phase().is_none());
 }
 
 /// `records` followed by those of a later session, which starts an hour later and repeats the sequence numbers.
@@ -194,7 +194,7 @@ fn a_cell_that_was_cut_off_ends_with_its_session() {
 fn a_phase_may_fail_before_its_cell_was_started() {
     let broken = Story::Fails(Phase::Preflight, crate::event::Symptom::ToolMissing);
     let cell = one_cell(broken, |event| matches!(event, Event::CellStarted { .. }));
-    assert_eq!(cell.red_phase().unwrap().phase, Phase::Preflight);
+    assert_eq!(cell.failed_phase().unwrap().phase, Phase::Preflight);
     assert_eq!(cell.started, None);
 }
 

@@ -86,7 +86,7 @@ impl<'a> CellView<'a> {
         Self {
             id,
             kubernetes: text::kubernetes(run, cell),
-            open: cell.is_red() || cell.is_flaky(),
+            open: cell.is_failure() || cell.is_flaky(),
             last: AttemptView::new(cell, id.to_owned(), columns),
             earlier: earlier.collect(),
         }

@@ -47,6 +47,7 @@ pub(super) struct FailureView<'a> {
     message: &'a str,
     remedy: Option<&'a str>,
     cause: Option<&'a LikelyCause>,
+    usual_causes: Option<String>,
     logs: &'a [LogExcerpt],
 }
 
@@ -186,6 +187,7 @@ impl<'a> FailureView<'a> {
             message: &failure.message,
             remedy: failure.remedy.as_deref(),
             cause: failure.likely_cause.as_deref(),
+            usual_causes: text::usual_causes(failure),
             logs: &failure.logs,
         }
     }

@@ -1,14 +1,13 @@
-//! The JUnit file: one suite a cell, one case a phase, everything through [`XmlText`].
+//! The JUnit file: one suite per cell and one case per phase. All text is written through [`XmlText`].
 //!
-//! `failure` is a product failure, `error` one of configuration or infrastructure and a phase that the end of the run
-//! cut off. A failure of the run that belongs to no cell is the one case of a suite `run`.
+//! `failure` is a product failure. `error` is a configuration or infrastructure failure, or a phase that was interrupted by the end
+//! of the run. A failure of the run itself, outside any cell, is the only case of a suite named `run`.
 //!
-//! A flaky cell is green, and the cases of the phases that were red before have that attempt in their `system-out`. Where the run
-//! was told that flaky cells fail, one more case says so.
+//! The suite of a flaky cell passes, and the cases of phases that failed in an earlier attempt have that attempt in their
+//! `system-out`. If flaky cells count as failed in the run, the suite has one more case that says so.
 //!
-//! A cell that is allowed to fail is written as it ended, but its red cases are `skipped`, with the failure in the
-//! reason: CI servers turn red for every `failure` and `error` they read, and this cell must not turn them red. The
-//! failure with its evidence stays readable in the case's `system-out`.
+//! The failed cases of a cell that is allowed to fail are `skipped`, with the failure as the reason, because CI servers mark a build
+//! as failed for each `failure` and `error` that they read. The failure's evidence is in the case's `system-out`.
 
 mod output;
 

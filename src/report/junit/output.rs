@@ -39,7 +39,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
     lines.fact("kubernetes", &text::kubernetes(run, cell));
     lines.fact("config", &cell.summary.config);
     lines.list("axes", &text::axes(cell));
-    if cell.is_red() {
+    if cell.is_failure() {
         lines.optional("explained by", explained);
     }
     if let Some(facts) = &run.facts {
@@ -77,7 +77,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
         lines.list("tuning", &facts.tuning);
     }
     for command in cell.attempts().flat_map(|attempt| &attempt.kept) {
-        lines.fact("kept, to look inside", command);
+        lines.fact("kept, to inspect", command);
     }
     for warning in cell.phases.iter().flat_map(|phase| &phase.warnings) {
         lines.fact("warning", warning);
@@ -90,8 +90,8 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
 pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
     let mut sections: Vec<String> = Vec::new();
     for attempt in &cell.earlier {
-        let red = attempt.phases.iter().filter(|one| one.is_red());
-        for phase in red.filter(|one| one.name() == phase.name()) {
+        let failed = attempt.phases.iter().filter(|one| one.is_failure());
+        for phase in failed.filter(|one| one.name() == phase.name()) {
             let (number, verdict) = (attempt.attempt, attempt.verdict);
             sections.push(format!("=== attempt {number}: {verdict} ===\n"));
             sections.extend(of_attempt(attempt, phase));
@@ -149,7 +149,7 @@ pub(super) fn of_run_failure(failure: &Failure) -> String {
 
 /// Diagnostics are collected when a phase fails, so they belong to that phase's case.
 fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
-    let first = cell.red_phase();
+    let first = cell.failed_phase();
     first.is_some_and(|first| first.name() == phase.name())
 }
 

@@ -38,9 +38,9 @@ fn system_out(case: &TestCase) -> String {
 fn kind(plan: &Plan, phase: Phase) -> &'static str {
     match plan.mark(phase) {
         Mark::Passed | Mark::Simulated => "success",
-        Mark::Failed | Mark::Broken if plan.3 => "skipped",
+        Mark::Failed | Mark::Error if plan.3 => "skipped",
         Mark::Failed => "failure",
-        Mark::Broken | Mark::Interrupted => "error",
+        Mark::Error | Mark::Interrupted => "error",
         Mark::Skipped => "skipped",
     }
 }

@@ -32,7 +32,7 @@ fn deadlines_pause_while_the_run_is_stopped() {
 fn passes_after(signal: Signal) {
     let place = Scratch::new();
     left::prepare(&place);
-    let mut command = local::run(&place, &["--verbose", "--timeout", DEADLINE]);
+    let mut command = local::run(&place, &["--verbose", "--phase-timeout", DEADLINE]);
     command.process_group(0);
     let mut running = Running::start(command);
     running.wait_for("request-bodies");

@@ -48,7 +48,10 @@ fn a_run_survives_its_engine() {
 
 /// Runs a cell, sends `signal` to its engine in `phase`, and looks how that ends.
 fn ends_by_itself(engine: &Engine, place: &Scratch, phase: Phase, signal: Signal) {
-    let mut command = engine.command(place, &["--provider", "kind", "--prefix", "engine-test"]);
+    let mut command = engine.command(
+        place,
+        &["--provider", "kind", "--cluster-prefix", "engine-test"],
+    );
     let mut run = Running(
         command
             .stderr(Stdio::null())
@@ -80,7 +83,7 @@ fn ends_by_itself(engine: &Engine, place: &Scratch, phase: Phase, signal: Signal
     let told = format!("{phase}, {signal:?}, after {:?}", since.elapsed());
     assert_eq!(status.and_then(|status| status.code()), Some(3), "{told}");
     let model = RunModel::new(&record::read(&latest.join(record::FILE_NAME)).unwrap());
-    assert_eq!(model.cells[0].verdict, CellVerdict::Broken, "{told}");
+    assert_eq!(model.cells[0].verdict, CellVerdict::Error, "{told}");
     for phase in &model.cells[0].phases {
         let class = phase.failure().map(e2e_matrix::event::Failure::class);
         assert!(

@@ -47,9 +47,9 @@ config = ["default", "fast"]
 [config.fast]
 agent = {{ heartbeat = {{ interval = "500ms" }} }}
 [images.agent]
-tag = "{agent}"
+image = "{agent}"
 [images.mock]
-tag = "{mock}"
+image = "{mock}"
 [run]
 ports = "any"
 "#
@@ -86,7 +86,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
         "--for=condition=Ready",
         "node",
         "--all",
-        "--timeout=60s",
+        "--phase-timeout=60s",
     ]);
     let before = listing(&hand);
     let kubeconfig = std::fs::read(hand.kubeconfig()).unwrap();

@@ -38,7 +38,7 @@ fn every_fault_fails_exactly_its_phase() {
         .iter()
         .flat_map(|cell| {
             let seen = record::cell(&run, cell.id.as_str());
-            record::deviations(seen, Some(red_phase(cell)))
+            record::deviations(seen, Some(failed_phase(cell)))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -58,7 +58,7 @@ fn run(place: &Scratch) -> RunModel {
     let output = command
         .arg("--matrix")
         .arg(matrix)
-        .arg("--out")
+        .arg("--output-dir")
         .arg(out)
         .timeout(PATIENCE)
         .output()
@@ -69,7 +69,7 @@ fn run(place: &Scratch) -> RunModel {
 }
 
 /// The phase that the cell's fault must fail.
-fn red_phase(cell: &Cell) -> Phase {
+fn failed_phase(cell: &Cell) -> Phase {
     let fault = cell.variant.env["PLEXD_FAULT"].split('@').next().unwrap();
     let name = fault.parse::<Fault>().unwrap().phase();
     let mut phases = Phase::ALL.into_iter();

@@ -67,7 +67,7 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
     let arguments = [
         "--provider",
         "kind",
-        "--prefix",
+        "--cluster-prefix",
         prefix,
         "--hold",
         phase.name(),

@@ -38,7 +38,7 @@ impl Fixture {
             runner: PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix")),
             images: Images::default(),
             base: PathBuf::from("."),
-            tuned: true,
+            fast_setup: true,
             reuse: false,
             prefix: prefix.clone(),
             clock: clock.clone(),

@@ -55,7 +55,7 @@ fn every_round_reuses_the_cluster() {
         let mut command = place.command(&["--provider", "kind", "--reuse"]);
         let output = command
             .envs(inherited(&ENGINE))
-            .arg("--out")
+            .arg("--output-dir")
             .arg(record::folder(&place).with_file_name(""))
             .args(rounds)
             .timeout(PATIENCE)
@@ -74,7 +74,7 @@ fn every_round_reuses_the_cluster() {
 /// How a cell ended, and in which phase.
 fn end(run: &RunModel, id: &str) -> (CellVerdict, Option<Phase>) {
     let cell = record::cell(run, id);
-    (cell.verdict, cell.red_phase().map(|phase| phase.phase))
+    (cell.verdict, cell.failed_phase().map(|phase| phase.phase))
 }
 
 fn run(place: &Scratch, more: &[&str]) -> (RunModel, String) {
@@ -84,7 +84,7 @@ fn run(place: &Scratch, more: &[&str]) -> (RunModel, String) {
     let output = command
         .arg("--matrix")
         .arg(matrix)
-        .arg("--out")
+        .arg("--output-dir")
         .arg(record::folder(place).with_file_name(""))
         .args(more)
         .timeout(PATIENCE)

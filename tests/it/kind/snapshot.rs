@@ -46,7 +46,7 @@ impl Drop for Image {
 fn a_real_plexd_fails_for_exactly_what_it_lacks() {
     let place = Scratch::new();
     let _image = Image::build(&place);
-    snapshot::write_matrix(&place, &format!("tag = \"{IMAGE}\""));
+    snapshot::write_matrix(&place, &format!("image = \"{IMAGE}\""));
     let output = place
         .command(&["--provider", "kind"])
         .envs(inherited(&ENGINE))

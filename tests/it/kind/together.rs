@@ -57,7 +57,7 @@ fn four_runs_of_one_matrix_do_not_collide() {
 }
 
 fn run(place: &Scratch) {
-    let mut command = place.command(&["--provider", "kind", "--prefix", PREFIX]);
+    let mut command = place.command(&["--provider", "kind", "--cluster-prefix", PREFIX]);
     command.envs(inherited(&INHERITED));
     command.timeout(PATIENCE).assert().success();
 }

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn a_real_plexd_fails_for_exactly_what_it_lacks() {
     let place = Scratch::new();
     snapshot::unpack(&place.path().join("plexd"));
-    snapshot::write_matrix(&place, "tag = \"plexd:1\"\nbinary = \"plexd\"");
+    snapshot::write_matrix(&place, "image = \"plexd:1\"\nbinary = \"plexd\"");
     let output = place
         .command(&["--provider", "local"])
         .timeout(PATIENCE)

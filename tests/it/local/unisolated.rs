@@ -41,7 +41,7 @@ fn a_foreign_agent_is_not_started() {
     let started = place.path().join("started");
     let agent = format!("#!/bin/sh\necho > '{}'\nexit 1\n", started.display());
     write_program(&place.path().join("plexd"), &agent);
-    let images = "[images.agent]\ntag = \"plexd:1\"\nbinary = \"plexd\"\n";
+    let images = "[images.agent]\nimage = \"plexd:1\"\nbinary = \"plexd\"\n";
     let (code, told) = run(&place, &format!("{MATRIX}{images}"));
     assert_eq!(code, Some(3), "{told}");
     assert!(

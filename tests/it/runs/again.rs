@@ -312,7 +312,7 @@ fn a_folder_of_runs_can_be_merged() {
     for filter in ["n1 and fast", "n2 and fast"] {
         let out = parts.to_str().unwrap();
         assert_eq!(
-            run(&place, &["--filter", filter, "--out", out])
+            run(&place, &["--filter", filter, "--output-dir", out])
                 .status
                 .code(),
             Some(0)

@@ -227,7 +227,7 @@ fn a_signal_ends_a_command_with_everything_that_it_started() {
     let run = record::read(&place);
     let cell = record::cell(&run, CELL);
     assert_eq!(cell.verdict, CellVerdict::Interrupted);
-    assert_eq!(cell.red_phase().unwrap().name(), "endless.sh");
+    assert_eq!(cell.failed_phase().unwrap().name(), "endless.sh");
     assert_eq!(command(cell, "cleanup").outcome, PhaseOutcome::Passed);
     assert_all_are_gone(&place.path().join("ids"));
     record::assert_nothing_else_is_left(&place, &run);

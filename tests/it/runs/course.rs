@@ -47,7 +47,7 @@ fn rounds_repeat_until_a_cell_fails() {
     let (told, exit) = run(&place, &["--until-failure", "--jobs", "1"]);
     assert_eq!(exit, Some(3), "{told}");
     let model = record::read(&place);
-    let (passed, broken) = (CellVerdict::Passed, CellVerdict::Broken);
+    let (passed, broken) = (CellVerdict::Passed, CellVerdict::Error);
     assert_eq!(
         verdicts(&model),
         [
@@ -61,7 +61,7 @@ fn rounds_repeat_until_a_cell_fails() {
     );
     assert_eq!(
         reason(&model, "k8s-1.36-n1-other#3"),
-        "not started: --until-failure, after k8s-1.36-n1-fast#3 was broken"
+        "not started: --until-failure, after k8s-1.36-n1-fast#3 ended with an error"
     );
     record::assert_nothing_else_is_left(&place, &model);
 }
@@ -78,11 +78,14 @@ fn max_fail_skips_the_remaining_cells() {
         let model = record::read(&place);
         let cells = &model.cells[4 - skipped..];
         for cell in cells {
-            let expected = format!("not started: {}, after {last} was broken", option.join(" "));
+            let expected = format!(
+                "not started: {}, after {last} ended with an error",
+                option.join(" ")
+            );
             assert_eq!(cell.verdict, CellVerdict::Skipped);
             assert_eq!(cell.reason.as_ref(), Some(&expected));
         }
-        assert_eq!(record::cell(&model, last).verdict, CellVerdict::Broken);
+        assert_eq!(record::cell(&model, last).verdict, CellVerdict::Error);
         record::assert_nothing_else_is_left(&place, &model);
     }
 }

@@ -126,9 +126,9 @@ fn the_last_phase_that_runs_makes_the_last_check() {
     let (code, run) = run(&place, &rest);
     let cell = record::cell(&run, "k8s-1.36-n1-own");
     assert_eq!(code, Some(1), "{:?}", cell.reason);
-    let red = cell.red_phase().unwrap();
-    assert_eq!(red.phase, Phase::RequestBodies);
-    assert_eq!(red.failure().unwrap().symptom, Symptom::CounterExceeded);
+    let failed = cell.failed_phase().unwrap();
+    assert_eq!(failed.phase, Phase::RequestBodies);
+    assert_eq!(failed.failure().unwrap().symptom, Symptom::CounterExceeded);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_check_of_the_user_fails_for_the_one_node_that_breaks_it() {
         record::deviations(cell, Some(Phase::RequestBodies)),
         [] as [String; 0]
     );
-    let failure = cell.red_phase().unwrap().failure().unwrap();
+    let failure = cell.failed_phase().unwrap().failure().unwrap();
     assert_eq!(failure.symptom, Symptom::BadBody);
     let rows = failure.evidence.iter().map(|row| {
         let node = cell.short_node(row.node.as_deref().unwrap());
@@ -182,7 +182,9 @@ fn checks_of_the_user_that_hold_are_reported_for_all_nodes() {
 
 fn failure_of(run: &RunModel) -> &Failure {
     let cell = record::cell(run, "k8s-1.36-n1-own");
-    let phase = cell.red_phase().expect("a failed cell has a failed phase");
+    let phase = cell
+        .failed_phase()
+        .expect("a failed cell has a failed phase");
     phase.failure().expect("a failed phase has a failure")
 }
 
@@ -245,7 +247,7 @@ fn a_counter_that_the_users_mock_does_not_report_is_a_configuration_failure_that
     );
     let (code, run) = run(
         &place,
-        "expect = { peers_count = 1 }\n[images.mock]\ntag = \"mock.example/own:1\"\nbinary = \"mock.sh\"\n",
+        "expect = { peers_count = 1 }\n[images.mock]\nimage = \"mock.example/own:1\"\nbinary = \"mock.sh\"\n",
     );
     assert_eq!(code, Some(2));
     let failure = failure_of(&run);

@@ -95,7 +95,7 @@ fn a_fault_of_one_node_is_reported_for_that_node_only() {
         &place,
         &matrix(3, &faults),
         1,
-        &["--timeout", "assertions=8s"],
+        &["--phase-timeout", "assertions=8s"],
     );
     let cell = record::cell(&run, "k8s-1.36-n3-silent");
     assert_eq!(
@@ -112,7 +112,12 @@ fn the_clock_of_an_agent_does_not_decide_about_its_restart() {
     let place = Scratch::new();
     let silent = |clock: &str| (clock.to_owned(), format!("silent-restart,{clock}"));
     let faults = [silent("clock-ahead"), silent("clock-behind")];
-    let run = run(&place, &matrix(1, &faults), 2, &["--timeout", "restart=8s"]);
+    let run = run(
+        &place,
+        &matrix(1, &faults),
+        2,
+        &["--phase-timeout", "restart=8s"],
+    );
     for (name, _) in faults {
         let cell = record::cell(&run, &format!("k8s-1.36-n1-{name}"));
         assert_eq!(
@@ -126,7 +131,7 @@ fn the_clock_of_an_agent_does_not_decide_about_its_restart() {
 fn a_permanent_failure_ends_the_phase_at_once() {
     let place = Scratch::new();
     let faults = [("crash".to_owned(), "crash".to_owned())];
-    let hour = &["--timeout", "readiness=1h"];
+    let hour = &["--phase-timeout", "readiness=1h"];
     // Within the patience of this test, which is far below that hour.
     let run = run(&place, &matrix(1, &faults), 1, hour);
     let cell = record::cell(&run, "k8s-1.36-n1-crash");

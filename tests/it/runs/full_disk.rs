@@ -27,7 +27,7 @@ fn a_full_disk_changes_no_verdict_and_is_reported_once() {
     let place = Scratch::new();
     fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
     fs::create_dir(place.path().join("out")).unwrap();
-    let run = place.process(&["--provider", "local", "--out", "out"]);
+    let run = place.process(&["--provider", "local", "--output-dir", "out"]);
     let mounted = [
         "--user",
         "--map-root-user",
@@ -42,7 +42,7 @@ fn a_full_disk_changes_no_verdict_and_is_reported_once() {
     small.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let full = small.output().unwrap();
     let roomy = place
-        .command(&["--provider", "local", "--out", "roomy"])
+        .command(&["--provider", "local", "--output-dir", "roomy"])
         .output()
         .unwrap();
     assert_eq!(verdicts(&full), verdicts(&roomy), "{}", text(&full.stderr));

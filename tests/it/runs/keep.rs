@@ -32,10 +32,10 @@ fn a_failed_cell_is_kept_until_it_is_removed_and_a_passed_one_is_deleted() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let run = record::read(&place);
-    let (green, red) = (record::cell(&run, GREEN), record::cell(&run, RED));
+    let (green, failed) = (record::cell(&run, GREEN), record::cell(&run, RED));
     assert_eq!(green.verdict, CellVerdict::Passed);
-    assert_eq!(red.verdict, CellVerdict::Failed);
-    let cleanup = red.phases.iter().find(|it| it.phase == Phase::Cleanup);
+    assert_eq!(failed.verdict, CellVerdict::Failed);
+    let cleanup = failed.phases.iter().find(|it| it.phase == Phase::Cleanup);
     let reason = "kept: --keep failed".to_owned();
     assert_eq!(cleanup.unwrap().outcome, PhaseOutcome::Skipped(reason));
     // What is told can be looked into, and nothing runs any more.

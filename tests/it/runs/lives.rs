@@ -27,7 +27,9 @@ fn run(place: &Scratch, matrix: &str) {
 fn failure_of(place: &Scratch, cell: &str) -> Failure {
     let run = record::read(place);
     let cell = record::cell(&run, cell);
-    let phase = cell.red_phase().expect("a failed cell has a failed phase");
+    let phase = cell
+        .failed_phase()
+        .expect("a failed cell has a failed phase");
     phase
         .failure()
         .expect("a failed phase has a failure")
@@ -63,7 +65,7 @@ fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
     let variants = variants.concat();
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"zero\", \"one\", \"once\"]\n\
-         [run]\nports = \"any\"\n[images.agent]\ntag = \"agent.example/mortal:1\"\nbinary = \"agent.sh\"\n{variants}"
+         [run]\nports = \"any\"\n[images.agent]\nimage = \"agent.example/mortal:1\"\nbinary = \"agent.sh\"\n{variants}"
     );
     run(&place, &matrix);
     for (case, how) in [("zero", "exit code 0"), ("one", "exit code 1")] {

@@ -93,7 +93,7 @@ env = { PLEXD_FAULT = "crash" }
 timeout = "15s"
 
 [images.mock]
-tag = "mock.example/script:1"
+image = "mock.example/script:1"
 binary = "mock.sh"
 [deploy]
 manifests = "manifests"
@@ -336,7 +336,10 @@ fn a_range_without_a_free_port_fails_the_cell_before_anything_is_created() {
     assert_eq!(output.status.code(), Some(3));
     let model = record::read(&place);
     let cell = &model.cells[0];
-    let failure = cell.red_phase().and_then(|phase| phase.failure()).unwrap();
+    let failure = cell
+        .failed_phase()
+        .and_then(|phase| phase.failure())
+        .unwrap();
     assert_eq!(failure.symptom, Symptom::NoPortFree);
     assert!(
         failure.message.contains(&port.to_string()),

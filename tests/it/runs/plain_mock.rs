@@ -101,7 +101,10 @@ fn a_mock_without_a_stream_is_polled_per_node() {
     let good = record::cell(&run, "k8s-1.36-n2-good");
     assert_eq!(good.verdict, CellVerdict::Passed, "{good:?}");
     let deaf = record::cell(&run, "k8s-1.36-n2-deaf");
-    let failure = deaf.red_phase().and_then(|phase| phase.failure()).unwrap();
+    let failure = deaf
+        .failed_phase()
+        .and_then(|phase| phase.failure())
+        .unwrap();
     let node = failure.evidence[0].node.as_deref();
     assert!(
         node.is_some_and(|node| node.ends_with("-worker")),

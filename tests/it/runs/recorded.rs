@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const RUN: [&str; 8] = [
     "--provider",
     "local",
-    "--timeout",
+    "--phase-timeout",
     "assertions=3s",
     "--retries",
     "1",
@@ -118,14 +118,14 @@ fn reports_can_be_created_for_a_killed_run() {
     let made = run(&place, &["report", "torn.ndjson", "--exit-code"]);
     assert_eq!(made.status.code(), Some(3), "{made:?}");
     let summary = read(place.path().join("summary.md"));
-    assert!(summary.contains("killed before its end"), "{summary}");
+    assert!(summary.contains("killed before it finished"), "{summary}");
     assert!(
         summary.contains("ends in the middle of a line"),
         "{summary}"
     );
     let replay = run(&place, &["replay", "torn.ndjson"]);
     let tables = String::from_utf8(replay.stdout).unwrap();
-    assert!(tables.contains("KILLED BEFORE ITS END"), "{tables}");
+    assert!(tables.contains("KILLED BEFORE IT FINISHED"), "{tables}");
 }
 
 #[test]

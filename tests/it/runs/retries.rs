@@ -35,9 +35,9 @@ fn a_cell_that_passes_on_a_retry_is_flaky_with_the_evidence_of_both_attempts() {
         let [first] = &cell.earlier[..] else {
             panic!("one attempt before: {:?}", cell.earlier);
         };
-        assert_eq!(first.verdict, CellVerdict::Broken);
+        assert_eq!(first.verdict, CellVerdict::Error);
         assert_eq!(
-            first.red_phase().map(|phase| phase.phase),
+            first.failed_phase().map(|phase| phase.phase),
             Some(Phase::Readiness)
         );
         assert!(first.load.is_some() && cell.load.is_some());
@@ -56,14 +56,14 @@ fn a_cell_that_passes_on_a_retry_is_flaky_with_the_evidence_of_both_attempts() {
 fn only_configured_failures_are_retried() {
     // Every attempt of one cell ends with its mock; the product of the other is broken.
     let place = workplace(&["fast", "silent"], "*k8s-1.36-n1-fast*");
-    let short = &["--timeout", "assertions=3s", "--retry-backoff", "1ms"];
+    let short = &["--phase-timeout", "assertions=3s", "--retry-backoff", "1ms"];
     for (retries, attempts) in [(&[][..], 1), (&["--retries", "2"], 3)] {
         let (told, exit) = run(&place, &[short, retries].concat());
         assert_eq!(exit, Some(1), "{told}");
         let model = record::read(&place);
         let broken = record::cell(&model, CELL);
         assert_eq!(broken.attempt, attempts);
-        assert_eq!(broken.verdict, CellVerdict::Broken);
+        assert_eq!(broken.verdict, CellVerdict::Error);
         let failed = record::cell(&model, "k8s-1.36-n1-silent");
         assert_eq!(failed.attempt, 1, "failures of the product stand");
         record::assert_nothing_else_is_left(&place, &model);

@@ -26,7 +26,7 @@ pub(crate) fn workplace(configs: &[&str], patterns: &str) -> Scratch {
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.36\"]\nconfig = {configs:?}\n{}\
          [phases.assertions]\ntimeout = \"1h\"\n[run]\nports = \"any\"\n\
-         [images.mock]\ntag = \"mock.example/script:1\"\nbinary = \"mock.sh\"\n",
+         [images.mock]\nimage = \"mock.example/script:1\"\nbinary = \"mock.sh\"\n",
         variants.collect::<String>()
     );
     fs::write(place.path().join("matrix.toml"), matrix).unwrap();

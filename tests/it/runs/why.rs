@@ -21,10 +21,10 @@ fn run(place: &Scratch, agent: &str) -> (Failure, String) {
     let script = place.path().join("agent.sh");
     write_program(&script, &format!("#!/bin/sh\n{agent}\n"));
     let matrix = "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"default\"]\n[run]\nports = \"any\"\n\
-        [images.agent]\ntag = \"agent.example/mine:1\"\nbinary = \"agent.sh\"\n[phases.readiness]\ntimeout = \"10s\"\n";
+        [images.agent]\nimage = \"agent.example/mine:1\"\nbinary = \"agent.sh\"\n[phases.readiness]\ntimeout = \"10s\"\n";
     let printed = run_matrix(place, matrix);
     let run = record::read(place);
-    let phase = record::cell(&run, CELL).red_phase().unwrap();
+    let phase = record::cell(&run, CELL).failed_phase().unwrap();
     (phase.failure().unwrap().clone(), printed)
 }
 
@@ -197,7 +197,9 @@ fn every_broken_manifest_and_configuration_has_its_likely_cause() {
         );
         let printed = run_matrix(&place, &matrix);
         let run = record::read(&place);
-        let failure = run.cells[0].red_phase().and_then(|phase| phase.failure());
+        let failure = run.cells[0]
+            .failed_phase()
+            .and_then(|phase| phase.failure());
         let failure = failure.unwrap_or_else(|| panic!("{}: no failure: {printed}", row.rule));
         let cause = failure.likely_cause.as_ref();
         let cause = cause.unwrap_or_else(|| panic!("{}: no cause of {failure:?}", row.rule));

@@ -9,7 +9,7 @@ use quick_junit::Report;
 /// The failure's evidence, its sentence and its logs are about `node` alone.
 pub(crate) fn assert_failure_blames(cell: &CellModel, node: &str) {
     let failure = cell
-        .red_phase()
+        .failed_phase()
         .and_then(|phase| phase.failure())
         .expect("a failed cell has a failure");
     let blamed = failure

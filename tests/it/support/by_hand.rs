@@ -63,7 +63,7 @@ impl Hand {
             "--for=condition=Ready",
             "node",
             "--all",
-            "--timeout=60s",
+            "--phase-timeout=60s",
         ];
         hand.kubectl(&ready);
         hand
@@ -180,9 +180,9 @@ pub(crate) fn failure(hand: &Hand, settings: &str) -> Result<Failed, String> {
 kubernetes = ["1.34"]
 nodes = [{nodes}]
 [images.agent]
-tag = "{agent}"
+image = "{agent}"
 [images.mock]
-tag = "{mock}"
+image = "{mock}"
 [phases.readiness]
 timeout = "50s"
 mock-timeout = "25s"

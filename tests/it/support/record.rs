@@ -33,17 +33,18 @@ pub(crate) fn cell<'r>(run: &'r RunModel, id: &str) -> &'r CellModel {
     found.unwrap_or_else(|| panic!("the run has no cell {id}"))
 }
 
-/// Why `cell` did not fail exactly `red`: the phases before it passed, it failed with class product, those after it were
+/// Why `cell` did not fail exactly `failed`: the phases before it passed, it failed with class product, those after it were
 /// skipped, and clean-up passed. Without a phase: why it did not pass.
-pub(crate) fn deviations(cell: &CellModel, red: Option<Phase>) -> Vec<String> {
+pub(crate) fn deviations(cell: &CellModel, failed: Option<Phase>) -> Vec<String> {
     let wrong = |phase: &PhaseModel| {
-        let before = red.is_none_or(|red| phase.phase < red) || phase.phase == Phase::Cleanup;
+        let before =
+            failed.is_none_or(|failed| phase.phase < failed) || phase.phase == Phase::Cleanup;
         let as_expected = match &phase.outcome {
             PhaseOutcome::Passed => before,
             PhaseOutcome::Failed(failure) => {
-                red == Some(phase.phase) && failure.class() == FailureClass::Product
+                failed == Some(phase.phase) && failure.class() == FailureClass::Product
             }
-            PhaseOutcome::Skipped(_) => !before && red != Some(phase.phase),
+            PhaseOutcome::Skipped(_) => !before && failed != Some(phase.phase),
             PhaseOutcome::Interrupted(_) => false,
         };
         let (id, name) = (&cell.summary.id, phase.phase);

@@ -76,7 +76,10 @@ pub(crate) fn assert_fails_for_what_it_lacks(place: &Scratch) {
         record::deviations(all, Some(Phase::Assertions)),
         [] as [String; 0]
     );
-    let failure = all.red_phase().and_then(|phase| phase.failure()).unwrap();
+    let failure = all
+        .failed_phase()
+        .and_then(|phase| phase.failure())
+        .unwrap();
     assert_eq!(failure.symptom, Symptom::CounterNotMet, "{failure}");
     let rows = failure.evidence.iter().filter(|row| row.node.is_some());
     let missing: Vec<&str> = rows.map(|row| row.subject.as_str()).collect();

@@ -15,10 +15,10 @@ const EVIDENCE_SHOWN: usize = 20;
 const LINES_SHOWN: usize = 50;
 
 pub(super) fn section(run: &RunModel) -> String {
-    let red = run.cells.iter().filter(|cell| cell.is_red());
+    let failed = run.cells.iter().filter(|cell| cell.is_failure());
     let flaky = run.cells.iter().filter(|cell| cell.is_flaky());
-    let told: Vec<_> = red.chain(flaky).collect();
-    if told.is_empty() && run.failures.is_empty() {
+    let shown: Vec<_> = failed.chain(flaky).collect();
+    if shown.is_empty() && run.failures.is_empty() {
         return String::new();
     }
     let mut out = "### Why\n\n".to_owned();
@@ -30,15 +30,15 @@ pub(super) fn section(run: &RunModel) -> String {
             format_args!("- **the run** ({kind}): {message}{remedy}\n"),
         );
     }
-    for cell in told.iter().take(CELLS_SHOWN) {
+    for cell in shown.iter().take(CELLS_SHOWN) {
         out += &item_of_cell(cell);
     }
-    if told.len() > CELLS_SHOWN {
+    if shown.len() > CELLS_SHOWN {
         push(
             &mut out,
             format_args!(
-                "\nand {} more red or flaky cells\n",
-                told.len() - CELLS_SHOWN
+                "\nand {} more failed or flaky cells\n",
+                shown.len() - CELLS_SHOWN
             ),
         );
     }
@@ -65,7 +65,7 @@ fn item_of_cell(cell: &CellModel) -> String {
             format_args!("  - {attempt}: {sentence}{remedy}\n"),
         );
     }
-    if cell.is_red() {
+    if cell.is_failure() {
         out += &details(cell, &id);
     }
     for attempt in &cell.earlier {
@@ -91,6 +91,9 @@ fn remedy(failure: &Failure) -> String {
     if let Some(cause) = &failure.likely_cause {
         let message = escape(&cause.message);
         push(&mut out, format_args!("<br>*Likely cause*: {message}"));
+    }
+    if let Some(command) = text::usual_causes(failure) {
+        push(&mut out, format_args!("<br>*Usual causes*: `{command}`"));
     }
     out
 }
@@ -121,10 +124,7 @@ fn details(cell: &CellModel, name: &str) -> String {
     }
     if !cell.kept.is_empty() {
         let commands = block(&cell.kept.join("\n"));
-        push(
-            &mut body,
-            format_args!("\nKept; to look inside:\n\n{commands}"),
-        );
+        push(&mut body, format_args!("\nKept; to inspect:\n\n{commands}"));
     }
     if let Some(load) = &cell.load {
         push(&mut body, format_args!("\nMachine: {}\n", text::load(load)));

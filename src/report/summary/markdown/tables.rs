@@ -3,6 +3,7 @@
 use super::escape::{escape, folded, table};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
+use crate::report::stages::Stages;
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text::{self, push};
@@ -17,35 +18,32 @@ pub(super) fn matrix(run: &RunModel) -> String {
         return String::new();
     }
     let mut head = vec![text::cell_column(run).to_owned(), "Kubernetes".to_owned()];
-    let stages = run.stages();
-    head.extend(
-        stages
-            .iter()
-            .map(|(phase, command)| escape(command.unwrap_or(phase.name()))),
-    );
+    let stages = Stages::of(run);
+    head.extend(stages.shown().iter().map(|stage| escape(stage.name())));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
-    let rows: Vec<_> = run.cells.iter().map(|cell| cell_row(run, cell)).collect();
+    let cells = run.cells.iter();
+    let rows: Vec<_> = cells.map(|cell| cell_row(run, cell, &stages)).collect();
     let starred = run
         .cells
         .iter()
-        .any(|cell| cell.is_red() && cell.summary.allow_failure);
-    let note = if starred {
-        "\n\\* allowed to fail\n"
-    } else {
-        ""
-    };
-    table(&head, &rows, 2..stages.len() + 3) + note
+        .any(|cell| cell.is_failure() && cell.summary.allow_failure);
+    let starred = starred.then(|| "\\* allowed to fail".to_owned());
+    let mut text = table(&head, &rows, 2..stages.shown().len() + 3);
+    for note in starred.into_iter().chain(stages.omitted()) {
+        push(&mut text, format_args!("\n{note}\n"));
+    }
+    text
 }
 
-fn cell_row(run: &RunModel, cell: &CellModel) -> Vec<String> {
+fn cell_row(run: &RunModel, cell: &CellModel, stages: &Stages<'_>) -> Vec<String> {
     let mut row = vec![
         escape(cell.summary.id.as_str()),
         escape(&text::kubernetes(run, cell)),
     ];
-    row.extend(cell.phases.iter().map(phase_mark));
+    row.extend(stages.results(cell).map(phase_mark));
     row.push(text::cell_duration(cell));
     let verdict = escape(&marks::verdict(cell));
-    row.push(if cell.is_red() {
+    row.push(if cell.is_failure() {
         format!("**{verdict}**")
     } else {
         verdict
@@ -58,7 +56,7 @@ fn phase_mark(phase: &PhaseModel) -> String {
     match mark {
         Mark::Passed => format!("ok {}", text::duration(phase.duration_ms)),
         Mark::Simulated => "sim".to_owned(),
-        Mark::Failed | Mark::Broken | Mark::Interrupted => {
+        Mark::Failed | Mark::Error | Mark::Interrupted => {
             format!("**{}**", mark.narrow(phase.duration_ms))
         }
         Mark::Skipped => "skip".to_owned(),

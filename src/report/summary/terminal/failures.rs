@@ -31,16 +31,19 @@ pub(super) fn section(run: &RunModel, width: Option<usize>, paint: Paint) -> Str
         out += &block.failure(None, failure);
         out.push('\n');
     }
-    let red = run.cells.iter().filter(|cell| cell.is_red());
+    let failed = run.cells.iter().filter(|cell| cell.is_failure());
     let flaky = run.cells.iter().filter(|cell| cell.is_flaky());
-    let told: Vec<_> = red.chain(flaky).collect();
-    for cell in told.iter().take(CELLS_SHOWN) {
+    let shown: Vec<_> = failed.chain(flaky).collect();
+    for cell in shown.iter().take(CELLS_SHOWN) {
         out += &block.cell(cell);
     }
-    if told.len() > CELLS_SHOWN {
+    if shown.len() > CELLS_SHOWN {
         push(
             &mut out,
-            format_args!("and {} more red or flaky cells\n", told.len() - CELLS_SHOWN),
+            format_args!(
+                "and {} more failed or flaky cells\n",
+                shown.len() - CELLS_SHOWN
+            ),
         );
     }
     out.truncate(out.trim_end_matches('\n').len());
@@ -107,7 +110,7 @@ impl Block {
         }
         // Never wrapped, so that commands can be copied.
         for command in &attempt.kept {
-            push(&mut out, format_args!("  to look inside: {command}\n"));
+            push(&mut out, format_args!("  to inspect: {command}\n"));
         }
         out
     }
@@ -139,6 +142,10 @@ impl Block {
         }
         if let Some(cause) = &failure.likely_cause {
             out += &self.cause(cause);
+        }
+        if let Some(command) = text::usual_causes(failure) {
+            // Never wrapped, so that it can be copied.
+            push(&mut out, format_args!("  usual causes: {command}\n"));
         }
         out
     }

@@ -8,51 +8,51 @@ use super::layout::{lay_out, table, table_width, toned, wrapped};
 use crate::record::model::{CellModel, RunModel};
 use crate::report::marks::{self, Mark, Tone};
 use crate::report::paint::Paint;
+use crate::report::stages::{Stage, Stages};
 use crate::report::text;
 
 pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
     if run.cells.is_empty() {
         return String::new();
     }
-    let (table, sign): (_, fn(Mark) -> String) =
-        if table_width(&wide(run, Paint::new(false))) <= width {
-            (wide(run, paint), wide_sign)
-        } else {
-            (narrow(run, paint), narrow_sign)
-        };
-    let legend = wrapped(&legend(run, sign), width, "");
+    let stages = Stages::of(run);
+    let (table, legend) = if table_width(&wide(run, &stages, Paint::new(false))) <= width {
+        (wide(run, &stages, paint), legend(run, &stages, wide_sign))
+    } else {
+        let names: Vec<_> = stages.shown().iter().map(Stage::name).collect();
+        let legend = legend(run, &stages, narrow_sign);
+        let legend = format!("phases: {}; {legend}", names.join(", "));
+        (narrow(run, &stages, paint), legend)
+    };
+    let legend = [Some(legend), stages.omitted()].into_iter().flatten();
+    let legend = wrapped(&legend.collect::<Vec<_>>().join("; "), width, "");
     let legend = legend
         .lines()
         .map(|line| paint.tone(Tone::Quiet, line) + "\n");
     format!("{}\n{}", table.trim_fmt(), legend.collect::<String>())
 }
 
-fn wide(run: &RunModel, paint: Paint) -> Table {
+fn wide(run: &RunModel, stages: &Stages<'_>, paint: Paint) -> Table {
     let mut head = vec![text::cell_column(run).to_owned()];
-    let stages = run.stages();
-    head.extend(
-        stages
-            .iter()
-            .map(|(phase, command)| command.unwrap_or(marks::phase_head(*phase)).to_owned()),
-    );
+    head.extend(stages.shown().iter().map(|stage| stage.head().to_owned()));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
     let mut table = table(paint, head);
     for cell in &run.cells {
-        let phases = cell.phases.iter().map(|phase| {
+        let phases = stages.results(cell).map(|phase| {
             let mark = Mark::of(phase);
             toned(mark.tone(), mark.narrow(phase.duration_ms))
         });
         table.add_row(frame(cell, phases.collect()));
     }
-    lay_out(&mut table, &(1..stages.len() + 2), 1);
+    lay_out(&mut table, &(1..stages.shown().len() + 2), 1);
     table
 }
 
-fn narrow(run: &RunModel, paint: Paint) -> Table {
+fn narrow(run: &RunModel, stages: &Stages<'_>, paint: Paint) -> Table {
     let head = [text::cell_column(run), "phases", "time", "verdict"];
     let mut table = table(paint, head.map(str::to_owned).to_vec());
     for cell in &run.cells {
-        let letters = cell.phases.iter().map(|phase| Mark::of(phase).letter());
+        let letters = stages.results(cell).map(|phase| Mark::of(phase).letter());
         table.add_row(frame(cell, vec![Cell::new_owned(letters.collect())]));
     }
     lay_out(&mut table, &(2..3), 1);
@@ -68,36 +68,31 @@ fn frame(cell: &CellModel, phases: Vec<Cell>) -> Vec<Cell> {
     row
 }
 
-/// The meaning of the marks in this table, and the phases in order.
-fn legend(run: &RunModel, sign: fn(Mark) -> String) -> String {
-    let phases = run.cells.iter().flat_map(|cell| &cell.phases);
+/// The meaning of the marks in this table.
+fn legend(run: &RunModel, stages: &Stages<'_>, sign: fn(Mark) -> Option<String>) -> String {
+    let phases = run.cells.iter().flat_map(|cell| stages.results(cell));
     let seen: BTreeSet<_> = phases.map(Mark::of).collect();
-    let mut meanings: Vec<_> = seen
-        .into_iter()
-        .map(|mark| format!("{}: {}", sign(mark), mark.meaning()))
-        .collect();
+    let meaning = |mark: Mark| match sign(mark) {
+        Some(sign) => format!("{sign}: {}", mark.meaning()),
+        None => "times in seconds".to_owned(),
+    };
+    let mut meanings: Vec<_> = seen.into_iter().map(meaning).collect();
     if run
         .cells
         .iter()
-        .any(|cell| cell.is_red() && cell.summary.allow_failure)
+        .any(|cell| cell.is_failure() && cell.summary.allow_failure)
     {
         meanings.push("*: allowed to fail".to_owned());
     }
-    let stages = run.stages().into_iter();
-    let names = stages.map(|(phase, command)| command.unwrap_or(phase.name()));
-    let names = names.collect::<Vec<_>>().join(", ");
-    format!("phases: {names}; {}", meanings.join(", "))
+    meanings.join(", ")
 }
 
-fn wide_sign(mark: Mark) -> String {
-    match mark {
-        Mark::Passed => "seconds".to_owned(),
-        Mark::Simulated | Mark::Failed | Mark::Broken | Mark::Interrupted | Mark::Skipped => {
-            mark.narrow(0)
-        }
-    }
+/// `None` for a passed phase, which shows its duration.
+fn wide_sign(mark: Mark) -> Option<String> {
+    (mark != Mark::Passed).then(|| mark.narrow(0))
 }
 
-fn narrow_sign(mark: Mark) -> String {
-    mark.letter().to_string()
+#[expect(clippy::unnecessary_wraps, reason = "the same type as for wide tables")]
+fn narrow_sign(mark: Mark) -> Option<String> {
+    Some(mark.letter().to_string())
 }

@@ -94,7 +94,12 @@ fn attributed(run: &RunModel, paint: Paint) -> String {
 /// The last line.
 fn totals(run: &RunModel, paint: Paint) -> String {
     let tone = marks::run_tone(run);
-    let verdict = paint.strong(&paint.tone(tone, &text::run_verdict(run).to_uppercase()));
+    // `ERROR (infrastructure)`: the class stays in lower case.
+    let verdict = match text::run_verdict(run).split_once(" (") {
+        Some((verdict, class)) => format!("{} ({class}", verdict.to_uppercase()),
+        None => text::run_verdict(run).to_uppercase(),
+    };
+    let verdict = paint.strong(&paint.tone(tone, &verdict));
     let duration = text::duration(run.duration_ms);
     match text::tally(run) {
         tally if tally.is_empty() => format!("{verdict}: no cell was run, in {duration}\n"),

@@ -1,6 +1,8 @@
 //! The summary on a terminal, as snapshots.
 
 use super::terminal;
+use crate::event::Symptom;
+use crate::matrix::Phase;
 use crate::record::RunModel;
 use crate::report::fixture::{self, MIXED, Plan, Story};
 
@@ -9,11 +11,11 @@ const WIDTH: usize = 100;
 #[test]
 fn a_mixed_run_on_a_terminal() {
     let run = RunModel::new(&fixture::mixed());
-    insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
+    insta::assert_snapshot!(terminal(&run, Some(120), false));
 }
 
 #[test]
-fn a_narrow_terminal_gets_one_letter_a_phase() {
+fn a_narrow_terminal_gets_one_letter_per_phase() {
     let run = RunModel::new(&fixture::mixed());
     insta::assert_snapshot!(terminal(&run, Some(60), false));
 }
@@ -22,6 +24,32 @@ fn a_narrow_terminal_gets_one_letter_a_phase() {
 fn a_local_run_is_marked_as_local() {
     let run = RunModel::new(&fixture::green_local(&MIXED[..2]));
     insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
+}
+
+#[test]
+fn only_phases_that_are_quick_or_simulated_in_each_cell_that_ran_have_no_column() {
+    let passes = Plan("1.36", 1, "fast", false, Story::Passes);
+    let head = |run: &RunModel| {
+        let text = terminal(run, Some(200), false);
+        text.lines()
+            .find(|line| line.starts_with("cell"))
+            .map(str::to_owned)
+    };
+    let passed = RunModel::new(&fixture::green_local(&[passes]));
+    assert!(!head(&passed).unwrap().contains("preflt"));
+    let mut slow = passed.clone();
+    slow.cells[0].phases[0].duration_ms = 100;
+    assert!(head(&slow).unwrap().contains("preflt"));
+    let failed = Plan(
+        "1.34",
+        1,
+        "fast",
+        false,
+        Story::Fails(Phase::Preflight, Symptom::ToolMissing),
+    );
+    let failed = RunModel::new(&fixture::green_local(&[passes, failed]));
+    assert!(head(&failed).unwrap().contains("preflt"));
+    assert!(head(&failed).unwrap().contains("cluster"));
 }
 
 #[test]

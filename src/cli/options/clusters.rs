@@ -1,0 +1,135 @@
+//! What cells run on, and when it is deleted.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::machine::absolute;
+use crate::matrix::{self, Matrix, Prefix, PrefixError, ProviderChoice};
+
+/// What cells run on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Clusters")]
+pub(crate) struct ClusterOptions {
+    /// What cells run on: auto, kind, local or existing
+    ///
+    /// The default is from the matrix file, or `auto`.
+    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
+    pub(crate) provider: Option<Provider>,
+    /// Keeps clusters for debugging: failed (default), always or never
+    ///
+    /// Without this option, the matrix file decides; its default is `never`. Without WHEN, the clusters of cells that did not pass are kept.
+    #[arg(
+        long,
+        env = "E2E_MATRIX_KEEP",
+        value_name = "WHEN",
+        num_args = 0..=1,
+        default_missing_value = "failed"
+    )]
+    keep: Option<Keep>,
+    /// Lets cells that differ only in config share a kind cluster
+    ///
+    /// The cells run one after another. The cluster is wiped in between, and verified to be empty.
+    #[arg(long, env = "E2E_MATRIX_REUSE")]
+    reuse: bool,
+    /// The exact name of the cluster, if a single cell is selected
+    #[arg(
+        long,
+        env = "E2E_MATRIX_CLUSTER_NAME",
+        value_name = "NAME",
+        hide_short_help = true
+    )]
+    pub(crate) cluster_name: Option<String>,
+    /// The start of each cluster's name [default: from the matrix file, or `plexd-e2e`]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_CLUSTER_PREFIX",
+        value_name = "PREFIX",
+        hide_short_help = true
+    )]
+    cluster_prefix: Option<String>,
+    /// The kubeconfig's context, for the provider `existing`
+    ///
+    /// The default is from the matrix file, or the current context.
+    #[arg(long, env = "E2E_MATRIX_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// The kubeconfig, for the provider `existing`; it is never written
+    ///
+    /// The default is from the matrix file, or `$KUBECONFIG`, or `~/.kube/config`.
+    #[arg(
+        long,
+        env = "E2E_MATRIX_KUBECONFIG",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// A provider's name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Provider {
+    /// kind if Docker answers and `kind` is on the PATH, otherwise local
+    Auto,
+    /// Real clusters
+    Kind,
+    /// Plain processes on this machine
+    Local,
+    /// An existing cluster: one namespace per cell, one cell at a time
+    Existing,
+}
+
+impl From<Provider> for ProviderChoice {
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::Auto => Self::Auto,
+            Provider::Kind => Self::Kind,
+            Provider::Local => Self::Local,
+            Provider::Existing => Self::Existing,
+        }
+    }
+}
+
+/// When to keep a cell's cluster.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Keep {
+    /// Never
+    Never,
+    /// If the cell did not pass
+    Failed,
+    /// Always
+    Always,
+}
+
+impl From<Keep> for matrix::Keep {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Never => Self::Never,
+            Keep::Failed => Self::Failed,
+            Keep::Always => Self::Always,
+        }
+    }
+}
+
+impl ClusterOptions {
+    /// Overrides the settings of the file.
+    pub(crate) fn apply(&self, matrix: &mut Matrix) -> Result<(), PrefixError> {
+        if let Some(provider) = self.provider {
+            matrix.run.provider = provider.into();
+        }
+        if let Some(prefix) = &self.cluster_prefix {
+            matrix.run.prefix = Prefix::parse(prefix)?;
+        }
+        if let Some(context) = &self.context {
+            matrix.existing.context = Some(context.clone());
+        }
+        if let Some(kubeconfig) = &self.kubeconfig {
+            // Paths in the file are relative to it; this one is relative to the current folder.
+            matrix.existing.kubeconfig = Some(absolute(kubeconfig.clone()));
+        }
+        if let Some(keep) = self.keep {
+            matrix.run.keep = keep.into();
+        }
+        matrix.run.reuse |= self.reuse;
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! How cells run: how many at once, how often, how long, and what ends a run early.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::matrix::{
+    DEADLINES, DurationError, FlakyResult, Jobs, MOST_RETRIES, Matrix, Phase, RUN_TIMEOUTS,
+    RetryClass, parse_duration,
+};
+use crate::runner::{Course, StopAfter};
+
+/// The most rounds that can be requested: all of their cells are known from the start.
+const MOST_ROUNDS: i64 = 10_000;
+
+/// The largest value of `--max-fail`.
+const MOST_FAILURES: usize = 1_000_000;
+
+/// How cells run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Execution")]
+pub(in crate::cli) struct ExecutionOptions {
+    /// How many cells run at once, or `auto`
+    ///
+    /// From 1 to 10000. The default is from the matrix file, or `auto`, which is as many as the machine can handle.
+    #[arg(long, short, env = "E2E_MATRIX_JOBS", value_name = "N", value_parser = jobs)]
+    pub(in crate::cli) jobs: Option<Jobs>,
+    /// How often a failed cell is retried
+    ///
+    /// From 0 to 100; 0 turns all retries off. Each retry gets a fresh cluster. The default is from the matrix file, or once for infrastructure failures in the
+    /// phases `cluster` and `images`.
+    #[arg(long, env = "E2E_MATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MOST_RETRIES)))]
+    pub(in crate::cli) retries: Option<u32>,
+    /// Which classes of failures are retried [default: from the matrix file, or `infrastructure`]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_RETRY_ON",
+        value_name = "CLASS",
+        value_delimiter = ',',
+        value_parser = retry_class,
+        hide_short_help = true
+    )]
+    pub(in crate::cli) retry_on: Vec<RetryClass>,
+    /// The pause before the first retry [default: from the matrix file, or `1s`]
+    ///
+    /// At most 24h. The pause doubles with each further retry, up to a minute.
+    #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = pause, hide_short_help = true)]
+    pub(in crate::cli) retry_backoff: Option<Duration>,
+    /// How to count a cell that passed on a retry [default: from the matrix file, or `pass`]
+    #[arg(
+        long,
+        env = "E2E_MATRIX_FLAKY_RESULT",
+        value_name = "RESULT",
+        hide_short_help = true
+    )]
+    pub(in crate::cli) flaky_result: Option<Flaky>,
+    /// Runs each selected cell this many times
+    ///
+    /// From 1 to 10000. Each repetition gets its own cluster.
+    #[arg(long, env = "E2E_MATRIX_REPEAT", value_name = "N", value_parser = rounds)]
+    pub(in crate::cli) repeat: Option<NonZeroU32>,
+    /// Repeats the selected cells until one fails
+    ///
+    /// At most `--repeat` times, if that is set.
+    #[arg(long, env = "E2E_MATRIX_UNTIL_FAILURE")]
+    pub(in crate::cli) until_failure: bool,
+    /// Starts no further cell after the first failure
+    #[arg(long, env = "E2E_MATRIX_FAIL_FAST", conflicts_with = "max_fail")]
+    pub(in crate::cli) fail_fast: bool,
+    /// Starts no further cell after this many failures
+    ///
+    /// From 1 to 1000000.
+    #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N", value_parser = failures, hide_short_help = true)]
+    pub(in crate::cli) max_fail: Option<NonZeroUsize>,
+    /// Changes the deadline of a phase, such as `readiness=180s`
+    ///
+    /// At most 24h. Can be repeated.
+    #[arg(
+        long,
+        env = "E2E_MATRIX_PHASE_TIMEOUT",
+        value_name = "PHASE=DURATION",
+        value_delimiter = ','
+    )]
+    pub(in crate::cli) phase_timeout: Vec<PhaseTimeout>,
+    /// Ends the run after this time, such as `30m`
+    ///
+    /// At most 30 days. Running cells are interrupted, and their clusters are deleted.
+    #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = run_timeout)]
+    pub(in crate::cli) run_timeout: Option<Duration>,
+    /// Pauses the run in a phase until a signal arrives, for tests of the runner
+    #[arg(long, env = "E2E_MATRIX_HOLD", value_name = "PHASE", value_parser = phase, hide = true)]
+    pub(in crate::cli) hold: Option<Phase>,
+}
+
+/// How to count a cell that passed on a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Flaky {
+    /// It passed
+    Pass,
+    /// It failed: exit code 1
+    Fail,
+}
+
+impl ExecutionOptions {
+    /// Overrides the settings of the file.
+    pub(in crate::cli) fn apply(&self, matrix: &mut Matrix) {
+        if let Some(jobs) = self.jobs {
+            matrix.run.jobs = jobs;
+        }
+        for wanted in &self.phase_timeout {
+            matrix.phases.set_timeout(wanted.phase, wanted.timeout);
+        }
+        let settings = &mut matrix.run.retry;
+        settings.retries = self.retries.or(settings.retries);
+        if !self.retry_on.is_empty() {
+            settings.on = self.retry_on.iter().copied().collect();
+        }
+        settings.backoff = self.retry_backoff.unwrap_or(settings.backoff);
+        settings.flaky_result = match self.flaky_result {
+            Some(Flaky::Pass) => FlakyResult::Pass,
+            Some(Flaky::Fail) => FlakyResult::Fail,
+            None => settings.flaky_result,
+        };
+    }
+
+    /// The repetitions, and what ends the run early.
+    pub(in crate::cli) fn course(&self) -> Course {
+        Course {
+            repeat: self.repeat,
+            until_failure: self.until_failure,
+            stop_after: if self.fail_fast {
+                Some(StopAfter::First)
+            } else {
+                self.max_fail.map(StopAfter::Count)
+            },
+            timeout: self.run_timeout,
+        }
+    }
+}
+
+fn retry_class(text: &str) -> Result<RetryClass, String> {
+    let mut classes = RetryClass::ALL.into_iter();
+    if let Some((_, class)) = classes.find(|(name, _)| *name == text) {
+        return Ok(class);
+    }
+    Err(match text {
+        "configuration" => {
+            "failures of class configuration are never retried, because they would fail again"
+        }
+        _ => "the classes are `product` and `infrastructure`",
+    }
+    .to_owned())
+}
+
+fn failures(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse::<NonZeroUsize>().ok();
+    number
+        .filter(|number| number.get() <= MOST_FAILURES)
+        .ok_or_else(|| format!("`--max-fail` takes a number from 1 to {MOST_FAILURES}"))
+}
+
+fn rounds(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.parse::<NonZeroU32>().ok();
+    number
+        .filter(|number| i64::from(number.get()) <= MOST_ROUNDS)
+        .ok_or_else(|| format!("`--repeat` takes a number from 1 to {MOST_ROUNDS}"))
+}
+
+fn pause(text: &str) -> Result<Duration, DurationError> {
+    parse_duration(text, &DEADLINES)
+}
+
+fn run_timeout(text: &str) -> Result<Duration, DurationError> {
+    parse_duration(text, &RUN_TIMEOUTS)
+}
+
+fn jobs(text: &str) -> Result<Jobs, String> {
+    if text == "auto" {
+        return Ok(Jobs::Auto);
+    }
+    let jobs = text.parse().ok().and_then(Jobs::exactly);
+    jobs.ok_or_else(|| format!("jobs are `auto` or a number from 1 to {}", Jobs::MOST))
+}
+
+fn phase(name: &str) -> Result<Phase, String> {
+    let names = || Phase::ALL.map(Phase::name).join(", ");
+    let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
+    phase.ok_or_else(|| format!("`{name}` is no phase; there are: {}", names()))
+}
+
+/// `<phase>=<duration>`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct PhaseTimeout {
+    phase: Phase,
+    timeout: Duration,
+}
+
+impl FromStr for PhaseTimeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, duration) = text.split_once('=').ok_or(
+            "a deadline is `<phase>=<duration>`, such as `readiness=180s`; \
+                 `--run-timeout` is the deadline of the whole run",
+        )?;
+        let timeout = parse_duration(duration, &DEADLINES)
+            .map_err(|error| format!("`{duration}`: {error}"))?;
+        Ok(Self {
+            phase: phase(name)?,
+            timeout,
+        })
+    }
+}
