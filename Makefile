@@ -1,11 +1,12 @@
 # The commands of this repository. A bare `make` prints them.
 #
 # Variables: ARGS     more options for e2e-matrix, such as ARGS='--filter k8s-1.30'
-#            PROFILE  the Cargo profile that `e2e` and `test-e2e-k8s` build with: `dev` builds faster than `release`, and
-#                     a run waits for clusters, not for the runner
+#            PROFILE  the Cargo profile of `e2e` and `test-e2e-k8s`: `dev` builds faster than `release`, and a run waits
+#                     for clusters rather than for the runner
 #            CLUSTER_NAME, TIMEOUT
-#                     the seed's: the exact name of the cluster and the readiness deadline of `test-e2e-k8s`; elsewhere
-#                     CLUSTER_NAME is the start of every cluster's name
+#                     the name of the cluster and the readiness deadline of `test-e2e-k8s`; for other targets,
+#                     CLUSTER_NAME is the start of each cluster's name
+#            CELL     the cell that `test-e2e-k8s` runs, such as CELL=k8s-1.36-n1-default
 
 PROFILE ?= dev
 ARGS ?=
@@ -13,10 +14,10 @@ ARGS ?=
 CARGO ?= cargo
 RUN = $(CARGO) run --locked --profile $(PROFILE) --bin e2e-matrix --
 
-# nextest runs every test in a process of its own; without it, plain `cargo test` runs the same tests.
+# nextest runs each test in its own process. Without it, `cargo test` runs the same tests.
 HAS_NEXTEST = $(shell $(CARGO) nextest --version 2>/dev/null)
 HAS_DENY = $(shell $(CARGO) deny --version 2>/dev/null)
-NO_NEXTEST = echo 'cargo-nextest is not there, so plain `cargo test` runs the tests; `make setup` installs it'
+NO_NEXTEST = echo 'cargo-nextest is not installed, so `cargo test` runs the tests; `make setup` installs it'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup e2e test fuzz test-kind test-e2e-k8s images lint docs bench-kind clean
@@ -24,10 +25,10 @@ NO_NEXTEST = echo 'cargo-nextest is not there, so plain `cargo test` runs the te
 help: ## Prints this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: ## Gets what the other commands need: the crates and cargo-nextest; says what real clusters need
-	@command -v $(CARGO) >/dev/null || { echo 'Rust is not there: install it with https://rustup.rs'; exit 1; }
+setup: ## Installs what the other targets need: the crates and cargo-nextest; says what real clusters need
+	@command -v $(CARGO) >/dev/null || { echo 'Rust is not installed: see https://rustup.rs'; exit 1; }
 	$(CARGO) fetch --locked
-	@$(if $(HAS_NEXTEST),echo 'cargo-nextest is there',$(CARGO) install --locked cargo-nextest)
+	@$(if $(HAS_NEXTEST),echo 'cargo-nextest is installed',$(CARGO) install --locked cargo-nextest)
 	@command -v kind >/dev/null || echo 'for real clusters, install kind: https://kind.sigs.k8s.io/docs/user/quick-start'
 	@docker info >/dev/null 2>&1 || echo 'for real clusters, install and start Docker: https://docs.docker.com/engine/install'
 
@@ -38,11 +39,11 @@ ifdef TIMEOUT
 e2e test-kind: export E2E_MATRIX_PHASE_TIMEOUT = readiness=$(TIMEOUT)
 endif
 
-e2e: ## Runs the whole matrix: on real clusters where Docker and kind are there, else on the local provider
-	$(RUN) $(ARGS)
+e2e: ## Runs the whole matrix on real clusters, or on the local provider if Docker or kind is missing
+	$(RUN) --skip-missing-images $(ARGS)
 
 test: export E2E_MATRIX_PROVIDER = local
-test: ## Runs every test, and every cell on the local provider; needs no Docker
+test: ## Runs all tests, and all cells on the local provider; needs no Docker
 	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --workspace $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --workspace $(ARGS))
 
 # Tests in modules `fuzz`. `make test` runs them too, each with 256 cases.
@@ -54,13 +55,14 @@ fuzz: ## Runs the tests in modules `fuzz` with CASES cases each, in at most 1 Gi
 	ulimit -v 1048576; PROPTEST_CASES=$(CASES) $(CARGO) nextest run --locked --workspace -E $(FUZZ) $(ARGS)
 
 test-kind: export E2E_MATRIX_PROVIDER = kind
-test-kind: ## Runs every cell, and the tests that need kind, on real clusters
+test-kind: ## Runs all cells, and the tests that need kind, on real clusters
 	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --run-ignored all -E 'binary(matrix) + test(/^kind::/) - test(/^kind::(engine|snapshot)::/)' $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --test matrix $(ARGS) && $(CARGO) test --locked --test it -- --ignored --skip kind::engine:: --skip kind::snapshot:: kind:: $(ARGS))
 
 test-e2e-k8s: CLUSTER_NAME ?= plexd-e2e
 test-e2e-k8s: TIMEOUT ?= 120s
-test-e2e-k8s: ## Runs one cell on a real cluster: newest version, one node, default configuration
-	$(RUN) --provider kind --filter 'tag = newest and n1 and default' \
+test-e2e-k8s: CELL ?= tag = newest and n1 and default
+test-e2e-k8s: ## Runs one cell on a real cluster: CELL, by default the newest version with one node
+	$(RUN) --provider kind --filter '$(CELL)' \
 	  --cluster-name $(CLUSTER_NAME) --phase-timeout readiness=$(TIMEOUT) $(ARGS)
 
 images: ## Builds the release images of agent and mock from source; needs Docker and a registry
@@ -72,14 +74,14 @@ lint: ## Checks formatting, lints, documentation, and the licences and sources o
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) doc --locked --workspace --no-deps
-	$(if $(HAS_DENY),$(CARGO) deny --locked check licenses bans sources,@echo 'not checked: licences, bans and sources, for cargo-deny is not there (cargo install --locked cargo-deny)')
+	$(if $(HAS_DENY),$(CARGO) deny --locked check licenses bans sources,@echo 'not checked: licences, bans and sources, because cargo-deny is not installed (cargo install --locked cargo-deny)')
 
 docs: export UPDATE_DOCS = 1
-docs: ## Writes the generated parts of docs/ anew
+docs: ## Regenerates parts of docs/
 	$(CARGO) test --locked --test it -- docs::
 
-bench-kind: ## Compares a whole cell on kind with a bare cluster that comes and goes; takes minutes
+bench-kind: ## Compares a whole cell on kind with a bare cluster; takes minutes
 	$(CARGO) bench --locked --bench kind
 
-clean: ## Removes everything that was built, reports of runs included
+clean: ## Removes everything that was built, and the reports of runs
 	$(CARGO) clean

@@ -261,6 +261,8 @@ pub struct RunSettings {
     pub keep: Keep,
     /// Whether cells that differ only in config share a kind cluster, one after another.
     pub reuse: bool,
+    /// Whether cells are skipped if their node image exists neither locally nor in its registry.
+    pub skip_missing_images: bool,
     /// Texts that are masked in every output.
     pub secrets: Vec<String>,
     /// The same, from variables of the runner's environment.
@@ -278,6 +280,7 @@ impl Default for RunSettings {
             retry: RetrySettings::default(),
             keep: Keep::Never,
             reuse: false,
+            skip_missing_images: false,
             secrets: Vec::new(),
             secrets_from_env: Vec::new(),
         }

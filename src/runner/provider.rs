@@ -29,12 +29,14 @@ pub(super) struct ProviderOptions {
     pub images: Images,
     /// `[existing]`.
     pub existing: Existing,
-    /// `[run] prefix`.
+    /// `[run] cluster-prefix`.
     pub prefix: Prefix,
     /// `[run] fast-setup`.
     pub fast_setup: bool,
     /// `[run] reuse`.
     pub reuse: bool,
+    /// `[run] skip-missing-images`.
+    pub skip_missing_images: bool,
     /// The state folder.
     pub state: StateFolder,
     /// The clock for deadlines.
@@ -180,6 +182,7 @@ fn kind(
         base: options.base,
         fast_setup: options.fast_setup,
         reuse: options.reuse,
+        skip_missing_images: options.skip_missing_images,
         prefix: options.prefix,
         clock: options.clock,
     })?;

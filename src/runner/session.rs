@@ -252,6 +252,7 @@ impl Ground {
             prefix: settings.prefix.clone(),
             fast_setup: settings.fast_setup,
             reuse: settings.reuse,
+            skip_missing_images: settings.skip_missing_images,
             state: state.clone(),
             clock: clock.clone(),
         };

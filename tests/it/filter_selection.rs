@@ -83,7 +83,7 @@ fn versions_and_node_counts_compare_by_number() {
 
 #[test]
 fn tags_and_configs_compare_by_equality() {
-    assert_eq!(selected(&["tag = newest"]), selected(&["k8s-1.36"]));
+    assert_eq!(selected(&["tag = newest"]), selected(&["k8s-1.37"]));
     assert_eq!(selected(&["tag != new*"]), selected(&["not k8s-1.36"]));
     assert_eq!(selected(&["config != fast"]), selected(&["default"]));
 }

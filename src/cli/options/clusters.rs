@@ -32,6 +32,11 @@ pub(crate) struct ClusterOptions {
     /// The cells run one after another. The cluster is wiped in between, and verified to be empty.
     #[arg(long, env = "E2E_MATRIX_REUSE")]
     reuse: bool,
+    /// Skips cells whose node image is neither local nor in its registry
+    ///
+    /// Without this option, the run ends as an infrastructure failure. Skipped cells are in each report, with the reason.
+    #[arg(long, env = "E2E_MATRIX_SKIP_MISSING_IMAGES")]
+    skip_missing_images: bool,
     /// The exact name of the cluster, if a single cell is selected
     #[arg(
         long,
@@ -130,6 +135,7 @@ impl ClusterOptions {
             matrix.run.keep = keep.into();
         }
         matrix.run.reuse |= self.reuse;
+        matrix.run.skip_missing_images |= self.skip_missing_images;
         Ok(())
     }
 }

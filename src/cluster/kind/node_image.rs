@@ -150,10 +150,10 @@ fn missing(name: &str, cell: &Cell, why: &str) -> Failure {
     let version = cell.kubernetes;
     Failure::new(
         Symptom::NodeImageMissing,
-        format!("node image {name} for Kubernetes {version} is not there and can't be pulled: {why}"),
+        format!("the node image {name} for Kubernetes {version} doesn't exist locally and can't be pulled: {why}"),
     )
     .with_remedy(format!(
-        "pull or load an image called {REPOSITORY}:v{version}.<patch>, or name one in the matrix file: [kubernetes.\"{version}\"] image = \"…\""
+        "pull or load an image called {REPOSITORY}:v{version}.<patch>, or name one in the matrix file: [kubernetes.\"{version}\"] image = \"…\"; to skip such cells, use --skip-missing-images"
     ))
 }
 

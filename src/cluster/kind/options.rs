@@ -21,6 +21,8 @@ pub struct KindOptions {
     pub fast_setup: bool,
     /// Whether cells that differ only in config share a cluster, one after another.
     pub reuse: bool,
+    /// Whether cells are skipped if their node image exists neither locally nor in its registry.
+    pub skip_missing_images: bool,
     /// The prefix of cluster names.
     pub prefix: Prefix,
     /// The clock for deadlines.

@@ -1,7 +1,7 @@
 //! The requirements of the provider, checked once before any cell: the engine, kind, node images, and the machine's
 //! capacity.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bollard::Docker;
@@ -10,10 +10,11 @@ use bollard::query_parameters::ListNetworksOptions;
 use super::destroy::engine_failed;
 use super::provider::{Shared, kind_version};
 use super::{network, node_image};
+use crate::cluster::Survey;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::probe;
-use crate::matrix::{Cell, KubernetesVersion};
+use crate::matrix::{Cell, CellId, KubernetesVersion};
 
 /// The inotify instances that a node's programs use.
 pub(super) const INOTIFY_PER_NODE: u64 = 12;
@@ -32,7 +33,7 @@ pub(super) async fn preflight(
     shared: &Shared,
     cells: &[Cell],
     deadline: &Deadline,
-) -> Result<Vec<Evidence>, Failure> {
+) -> Result<Survey, Failure> {
     let looking = look(shared, cells);
     let looked = deadline.run(looking).await;
     looked.map_err(|timed_out| {
@@ -43,7 +44,7 @@ pub(super) async fn preflight(
     })?
 }
 
-async fn look(shared: &Shared, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
+async fn look(shared: &Shared, cells: &[Cell]) -> Result<Survey, Failure> {
     let docker = shared.docker().await?;
     let version = docker
         .version()
@@ -60,13 +61,18 @@ async fn look(shared: &Shared, cells: &[Cell]) -> Result<Vec<Evidence>, Failure>
         ),
         row("kind", "on PATH", kind, true),
     ];
-    evidence.extend(node_images(docker, cells).await?);
+    let (images, skips) = node_images(shared, docker, cells).await?;
+    evidence.extend(images);
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(0) as u64;
     evidence.extend(inotify(nodes)?);
     evidence.extend(memory(nodes)?);
     evidence.extend(disk(docker, nodes).await?);
     evidence.push(address_pools(docker).await?);
-    Ok(evidence)
+    Ok(Survey {
+        evidence,
+        skips,
+        ..Survey::default()
+    })
 }
 
 fn row(subject: &str, expected: &str, seen: impl Into<String>, holds: bool) -> Evidence {
@@ -80,22 +86,46 @@ fn row(subject: &str, expected: &str, seen: impl Into<String>, holds: bool) -> E
 }
 
 /// Checks the node image of each version: it exists locally or in the registry.
-async fn node_images(docker: &Docker, cells: &[Cell]) -> Result<Vec<Evidence>, Failure> {
-    let mut looked_at: BTreeSet<(KubernetesVersion, Option<&str>)> = BTreeSet::new();
-    let mut found: BTreeMap<String, Evidence> = BTreeMap::new();
+/// The node images of `cells`, and the cells to skip because theirs is missing, with the reason.
+async fn node_images(
+    shared: &Shared,
+    docker: &Docker,
+    cells: &[Cell],
+) -> Result<(Vec<Evidence>, BTreeMap<CellId, String>), Failure> {
+    let mut groups: BTreeMap<(KubernetesVersion, Option<&str>), Vec<&Cell>> = BTreeMap::new();
     for cell in cells {
-        if looked_at.insert((cell.kubernetes, cell.node_image.as_deref())) {
-            let image = node_image::check(docker, cell).await?;
-            let seen = if image.is_present {
-                "there"
-            } else {
-                "in the registry"
-            };
-            let subject = format!("node image {}", image.name);
-            found.insert(image.name, row(&subject, "there or pullable", seen, true));
-        }
+        let group = (cell.kubernetes, cell.node_image.as_deref());
+        groups.entry(group).or_default().push(cell);
     }
-    Ok(found.into_values().collect())
+    let mut found: BTreeMap<String, Evidence> = BTreeMap::new();
+    let mut skips = BTreeMap::new();
+    for cells in groups.into_values() {
+        let checked = match cells.first() {
+            Some(cell) => node_image::check(docker, cell).await,
+            None => continue,
+        };
+        let image = match checked {
+            Ok(image) => image,
+            Err(failure) if is_skipped(shared, &failure) => {
+                let reason = format!("--skip-missing-images: {}", failure.message);
+                skips.extend(cells.iter().map(|cell| (cell.id.clone(), reason.clone())));
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        let seen = if image.is_present {
+            "there"
+        } else {
+            "in the registry"
+        };
+        let subject = format!("node image {}", image.name);
+        found.insert(image.name, row(&subject, "there or pullable", seen, true));
+    }
+    Ok((found.into_values().collect(), skips))
+}
+
+fn is_skipped(shared: &Shared, failure: &Failure) -> bool {
+    shared.options.skip_missing_images && failure.symptom == Symptom::NodeImageMissing
 }
 
 /// A row of evidence, or the failure if the machine is too small for the largest cell.

@@ -187,8 +187,7 @@ impl Provider for KindProvider {
     }
 
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure> {
-        let looked = preflight::preflight(&self.0, cells, deadline).await?;
-        Ok(looked.into())
+        preflight::preflight(&self.0, cells, deadline).await
     }
 
     fn expect(&self, cells: &[Cell]) {

@@ -85,6 +85,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         "fast-setup",
         "keep",
         "reuse",
+        "skip-missing-images",
         "secrets",
     ];
     table.only(&[own, &retry::KEYS].concat());
@@ -95,6 +96,8 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
     }
     let fast_setup = table.get("fast-setup").and_then(|entry| entry.boolean());
     let reuse = table.get("reuse").and_then(|entry| entry.boolean());
+    let skips = table.get("skip-missing-images");
+    let skips = skips.and_then(|entry| entry.boolean());
     let (secrets, secrets_from_env) = secrets(&table);
     RunSettings {
         provider: table
@@ -110,6 +113,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         fast_setup: fast_setup.unwrap_or(default.fast_setup),
         keep: table.get("keep").and_then(keep).unwrap_or(default.keep),
         reuse: reuse.unwrap_or(default.reuse),
+        skip_missing_images: skips.unwrap_or(default.skip_missing_images),
         retry: retry::settings(&table),
         secrets,
         secrets_from_env,

@@ -8,6 +8,7 @@ mod infrastructure;
 mod kill;
 mod labels;
 mod manifests;
+mod missing_images;
 mod ownership;
 mod provider;
 mod reuse;
