@@ -1,4 +1,4 @@
-//! A whole cell on kind against a bare cluster that comes and goes: `make bench-kind`.
+//! Compares a whole cell on kind with a bare cluster that is created and deleted: `make bench-kind`.
 //!
 //! Paired: in every round both run on the same machine in the same minutes, and what counts is the ratio. `BENCH_ROUNDS` says how many
 //! rounds (5), `BENCH_KUBERNETES` which version (1.34), `BENCH_CASES` which cases (all; else such as `1x1,1x3,4x1`: cells x nodes).

@@ -2,7 +2,7 @@
 //!
 //! The agent often starts before the cluster's name service answers: a remembered "no such name" would cost more time
 //! than it saves. Connections are kept open, so names are looked up rarely, and each look-up reads `/etc/resolv.conf`
-//! and `/etc/hosts` anew.
+//! and `/etc/hosts` again.
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};

@@ -1,6 +1,6 @@
 //! The faults the agent can be told to have, and the phase of the suite that each of them must fail.
 //!
-//! One table is the source of names, phases and documentation; whoever tests the suite derives their cases from it. What a
+//! One table is the source of names, phases and documentation; tests of the suite derive their cases from it. What a
 //! fault does is decided where the behaviour lives, by asking [`Faults::has`].
 
 use std::fmt;
@@ -44,59 +44,59 @@ macro_rules! faults {
 }
 
 faults! {
-    /// Exits with 1 before it listens.
+    /// Exits with code 1 before it listens.
     Crash = "crash" fails Some("readiness");
-    /// `/readyz` stays 503.
+    /// `/readyz` always answers 503.
     NeverReady = "never-ready" fails Some("readiness");
-    /// Never registers, so that no other call can be made either.
+    /// Never registers, so it can make no other call either.
     NoRegister = "no-register" fails Some("assertions");
-    /// No heartbeat at all.
+    /// Sends no heartbeats.
     NoHeartbeat = "no-heartbeat" fails Some("assertions");
-    /// Never asks for its state, and goes on as if it were empty.
+    /// Never fetches its state, and continues as if it were empty.
     NoState = "no-state" fails Some("assertions");
-    /// Never tells what it can do.
+    /// Never reports its capabilities.
     NoCapabilities = "no-capabilities" fails Some("assertions");
-    /// Reconciles without a word.
+    /// Never reports drift.
     NoDrift = "no-drift" fails Some("assertions");
-    /// No metrics to the platform.
+    /// Sends no metrics to the Central API.
     NoMetrics = "no-metrics" fails Some("assertions");
-    /// No logs to the platform.
+    /// Sends no logs to the Central API.
     NoLogs = "no-logs" fails Some("assertions");
-    /// No audit entries to the platform.
+    /// Sends no audit entries to the Central API.
     NoAudit = "no-audit" fails Some("assertions");
-    /// Registers without its `hostname`.
+    /// Registers without `hostname` in the body.
     RegisterNoHostname = "register-no-hostname" fails Some("assertions");
     /// Registers without `token` in the body.
     RegisterNoToken = "register-no-token" fails Some("request-bodies");
-    /// Heartbeats without `timestamp`.
+    /// Sends heartbeats without `timestamp`.
     HeartbeatNoTimestamp = "heartbeat-no-timestamp" fails Some("request-bodies");
-    /// Heartbeats that aren't JSON.
+    /// Sends heartbeats that are not JSON.
     HeartbeatNotJson = "heartbeat-not-json" fails Some("request-bodies");
-    /// Reports that it can do nothing.
+    /// Reports an empty list of capabilities.
     EmptyActions = "empty-actions" fails Some("request-bodies");
-    /// No heartbeat after the first acknowledged one, in each process.
+    /// Each process sends no heartbeat after the first acknowledged one.
     HeartbeatOnce = "heartbeat-once" fails Some("periodic");
-    /// No metrics to the platform after the first acknowledged report, in each process.
+    /// Each process sends no metrics to the Central API after the first acknowledged report.
     MetricsOnce = "metrics-once" fails Some("periodic");
-    /// Registers anew after a restart.
+    /// Registers again after a restart.
     ForgetIdentity = "forget-identity" fails Some("restart");
-    /// Only the first process tells of its start.
+    /// Only the first process reports its start.
     SilentRestart = "silent-restart" fails Some("restart");
-    /// No heartbeat after a restart.
+    /// Sends no heartbeats after a restart.
     HeartbeatDiesOnRestart = "heartbeat-dies-on-restart" fails Some("restart");
-    /// One heartbeat after a restart, and no further one.
+    /// Sends a single heartbeat after a restart.
     HeartbeatOnceAfterRestart = "heartbeat-once-after-restart" fails Some("restart");
-    /// Ends with exit code 0 after the first acknowledged heartbeat that follows a restart.
+    /// Exits with code 0 after the first acknowledged heartbeat that follows a restart.
     EndsAfterRestart = "ends-after-restart" fails Some("restart");
-    /// Decrypts with another key, so that it has no token for the local endpoint.
+    /// Decrypts with another key, so it has no token for the local endpoint.
     WrongKey = "wrong-key" fails Some("local-endpoint");
-    /// No metrics to the local endpoint.
+    /// Sends no metrics to the local endpoint.
     NoLocalMetrics = "no-local-metrics" fails Some("local-endpoint");
-    /// No logs to the local endpoint.
+    /// Sends no logs to the local endpoint.
     NoLocalLogs = "no-local-logs" fails Some("local-endpoint");
-    /// No audit entries to the local endpoint.
+    /// Sends no audit entries to the local endpoint.
     NoLocalAudit = "no-local-audit" fails Some("local-endpoint");
-    /// Waits 5 s before anything, the health port included.
+    /// Waits for 5 s before it does anything, including listening on its health port.
     SlowStart = "slow-start" fails None;
     /// Reports times that are ten minutes ahead.
     ClockAhead = "clock-ahead" fails None;

@@ -116,7 +116,7 @@ impl Registrar {
         self.file.load().unwrap_or_else(|error| {
             warn!(
                 reason = chain(&error),
-                "the stored identity cannot be used, registering anew"
+                "the stored identity cannot be used, registering again"
             );
             None
         })

@@ -111,7 +111,7 @@ fn system_roots() -> RootCertStore {
         warn!(
             unusable,
             errors = found.errors.len(),
-            "the system has no root certificates: nobody is trusted"
+            "the system has no root certificates, so no server is trusted"
         );
     }
     roots

@@ -18,7 +18,7 @@ fn every_interface(port: &str) -> io::Result<[SocketAddr; 2]> {
     let invalid = |_| {
         io::Error::new(
             io::ErrorKind::InvalidInput,
-            "the port is no number up to 65535",
+            "the port is not a number up to 65535",
         )
     };
     let port: u16 = port.parse().map_err(invalid)?;

@@ -71,7 +71,9 @@ impl App {
             .as_deref()
             .and_then(|bearer| registry.key_owner(bearer));
         match (owner, caller.node.as_deref()) {
-            (None, _) => Err(Problem::unauthorized("the bearer is no node's key")),
+            (None, _) => Err(Problem::unauthorized(
+                "the bearer token is not a node's key",
+            )),
             (Some(owner), Some(node)) if owner != node => {
                 Err(Problem::unauthorized("the bearer is another node's key"))
             }
@@ -121,8 +123,9 @@ impl App {
     ) -> Result<(), Problem> {
         self.change(|registry, now| {
             let owner = registry.local_token_owner(token);
-            let index = owner
-                .ok_or_else(|| Problem::unauthorized("the bearer is no node's local token"))?;
+            let index = owner.ok_or_else(|| {
+                Problem::unauthorized("the bearer token is not a node's local token")
+            })?;
             registry.record(index, endpoint, payload, now);
             Ok(())
         })

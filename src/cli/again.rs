@@ -27,7 +27,7 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
     if !gone.is_empty() {
         let gone = gone.join(", ");
         selected.warnings.push(format!(
-            "the matrix has these cells of {id} no more, so that they can't run again: {gone}"
+            "the matrix no longer has these cells of {id}, so they can't run again: {gone}"
         ));
     }
     if selected.cells.is_empty() {

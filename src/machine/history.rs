@@ -39,7 +39,7 @@ pub enum HistoryError {
         source: io::Error,
     },
     /// The file has no valid content, for example because it was cut off.
-    #[error("{} is no history of cells", path.display())]
+    #[error("{} is not a history of cells", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -287,7 +287,7 @@ mod tests {
     async fn one_holder_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("locks/one");
-        let first = Lock::try_take(&path).unwrap().expect("nobody holds it");
+        let first = Lock::try_take(&path).unwrap().expect("no one holds it");
         assert!(Lock::try_take(&path).unwrap().is_none());
         let second = tokio::spawn({
             let path = path.clone();

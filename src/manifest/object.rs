@@ -101,7 +101,7 @@ impl Object {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
                 .ok_or_else(|| {
-                    let message = format!("{field} is missing, or is no text");
+                    let message = format!("{field} is missing, or is not text");
                     ManifestProblem::new(source.place(field), message, "every object needs it")
                 })
         };

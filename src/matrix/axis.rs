@@ -25,7 +25,7 @@ pub enum AxisNameError {
     FilterWord(String),
 }
 
-/// The name of a further axis: a key of `[matrix]` without a meaning of its own.
+/// The name of a further axis: a key of `[matrix]` without its own meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AxisName(Arc<str>);
 

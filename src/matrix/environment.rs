@@ -129,7 +129,8 @@ impl<R: Fn(&str) -> Result<String, VarError>> Reading<R> {
                     "the value of the environment variable `{variable}` is shorter than {} bytes, too short to be masked",
                     Secret::SHORTEST
                 ),
-                "use a longer value; one that is no secret can stand in the file itself".to_owned(),
+                "use a longer value; a value that isn't secret can be in the file itself"
+                    .to_owned(),
             ),
             Ok(value) => {
                 self.secrets.push(Secret::new(&*value));

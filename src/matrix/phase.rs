@@ -220,7 +220,7 @@ impl PhaseSettings {
             .unwrap_or_else(|| phase.default_retries())
     }
 
-    /// Gives `phase` retries of its own.
+    /// Gives `phase` its own retries.
     pub fn set_retries(&mut self, phase: Phase, retries: u32) {
         self.retries.insert(phase, retries);
     }

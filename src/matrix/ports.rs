@@ -12,14 +12,14 @@ pub enum PortRange {
     Any,
 }
 
-/// A text that is no port range.
+/// A text that is not a port range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PortRangeError {
     /// Not `<first>-<last>`.
     #[error("a port range is `<first>-<last>` or `any`, not `{0}`")]
     Shape(String),
-    /// A number that is no port.
-    #[error("`{0}` is no port: ports go up to 65535")]
+    /// A number that is not a port.
+    #[error("`{0}` is not a port: ports go up to 65535")]
     NoPort(String),
     /// Ports that a process may need privileges for.
     #[error("port {0} is privileged: take 1024 or above")]

@@ -228,7 +228,7 @@ mod tests {
     fn table(value: Value) -> Map<String, Value> {
         match value {
             Value::Object(table) => table,
-            other => panic!("{other} is no table"),
+            other => panic!("{other} is not a table"),
         }
     }
 

@@ -41,7 +41,7 @@ pub enum RecordError {
         version: u32,
     },
     /// A line before the last one isn't a valid event.
-    #[error("line {line} of {} is no record", path.display())]
+    #[error("line {line} of {} is not a record", path.display())]
     Malformed {
         /// The record.
         path: PathBuf,
@@ -166,7 +166,7 @@ impl RecordReader {
             Ok(0) => None,
             Ok(length) if length as u64 > LONGEST_LINE => {
                 let line = self.number + 1;
-                let message = format!("line {line} is longer than 16 MiB, so it is no record");
+                let message = format!("line {line} is longer than 16 MiB, so it is not a record");
                 Some(Err(io::Error::other(message)))
             }
             Ok(_) => Some(Ok(())),

@@ -227,7 +227,7 @@ impl Lines {
         }
     }
 
-    /// An attempt that is followed by a retry. Its failure has a line of its own.
+    /// An attempt that is followed by a retry. Its failure has its own line.
     fn retry(
         &self,
         cell: &CellId,

@@ -15,7 +15,7 @@ use crate::secret::Mask;
 
 /// The message about a full disk. It is reported once, because everything else that can't be written has the same
 /// cause.
-const NO_SPACE: &str = "there is no space left for the output of the run, so that record, reports and kept files are incomplete or missing; \
+const NO_SPACE: &str = "no space is left for the output of the run, so the record, reports and kept files are incomplete or missing; \
      verdicts and the exit code are not touched; free some space, or name another folder with `--output-dir DIR`";
 
 struct Dispatcher {

@@ -59,7 +59,7 @@ pub enum ResumeError {
         path: PathBuf,
     },
     /// The run was a part of another one, or its folder was renamed.
-    #[error("{} is not the folder of a run of its own: its record is that of {run}", folder.display())]
+    #[error("{} is not the folder of a run: its record is that of {run}", folder.display())]
     Foreign {
         /// The folder.
         folder: PathBuf,
@@ -137,7 +137,7 @@ impl Resumption {
         &self.facts
     }
 
-    /// Whether the run has ended and every cell has a verdict of its own.
+    /// Whether the run has ended and every cell has its own verdict.
     pub fn is_complete(&self) -> bool {
         self.run.verdict.is_some() && self.unsettled().next().is_none()
     }

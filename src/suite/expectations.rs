@@ -204,7 +204,7 @@ pub(crate) struct Membership {
     pub(crate) missing: Vec<String>,
     /// Nodes that report and don't belong to the cluster.
     pub(crate) strangers: Vec<String>,
-    /// Whether at least as many nodes report as the cluster has, so that waiting for others is no use.
+    /// Whether at least as many nodes report as the cluster has, so that waiting for others is pointless.
     pub(crate) complete: bool,
 }
 

@@ -72,7 +72,7 @@ impl Interruption {
                 say(format!("held in `{phase}` until a signal comes"));
                 let limit = clock.deadline(HOLD_LIMIT);
                 if limit.run(token.cancelled()).await.is_err() {
-                    tracing::warn!(%phase, "no signal came: the run goes on");
+                    tracing::warn!(%phase, "no signal arrived: the run continues");
                 }
             }
         }

@@ -151,7 +151,7 @@ pub(crate) fn in_words(open: &[Evidence]) -> String {
         - 1;
     let more = match others {
         0 => String::new(),
-        count => format!(", and {count} more like it"),
+        count => format!(" (and {count} more)"),
     };
     format!(
         "{} is {}{place}, expected {}{more}",

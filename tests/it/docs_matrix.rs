@@ -3,7 +3,7 @@
 use e2e_matrix::matrix::{Counter, Filter, Matrix, Phase, select};
 
 const MATRIX: &str = include_str!("../../docs/matrix.md");
-const YOUR_AGENT: &str = include_str!("../../docs/your-agent.md");
+const TUTORIAL: &str = include_str!("../../docs/tutorial.md");
 const FILTERS: &str = include_str!("../../docs/filters.md");
 
 /// The fenced blocks of a page that carry `language`.
@@ -33,7 +33,7 @@ fn completed(example: &str) -> String {
 
 #[test]
 fn every_example_of_a_matrix_file_is_valid() {
-    let examples = [MATRIX, YOUR_AGENT].map(|page| blocks(page, "toml"));
+    let examples = [MATRIX, TUTORIAL].map(|page| blocks(page, "toml"));
     assert!(
         examples[0].len() > 7 && examples[1].len() > 2,
         "the pages have their examples"

@@ -68,6 +68,6 @@ fn act(node: &Node, event: &str) {
     match serde_json::from_str::<Envelope>(event) {
         Ok(envelope) if envelope.event_type == "node_state_updated" => node.reconcile.notify_one(),
         Ok(envelope) => debug!(envelope.event_type, "an event that needs nothing done"),
-        Err(error) => debug!(reason = chain(&error), "an event that is no envelope"),
+        Err(error) => debug!(reason = chain(&error), "an event that is not an envelope"),
     }
 }

@@ -187,7 +187,7 @@ fn jobs(text: &str) -> Result<Jobs, String> {
 fn phase(name: &str) -> Result<Phase, String> {
     let names = || Phase::ALL.map(Phase::name).join(", ");
     let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
-    phase.ok_or_else(|| format!("`{name}` is no phase; there are: {}", names()))
+    phase.ok_or_else(|| format!("`{name}` is not a phase; the phases are: {}", names()))
 }
 
 /// `<phase>=<duration>`.

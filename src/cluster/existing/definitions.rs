@@ -69,7 +69,7 @@ fn compatible(
 fn differs(name: &str, why: &str) -> Failure {
     let message = format!("the cluster has a definition {name} that does not fit: {why}");
     Failure::new(Symptom::ObjectRefused, message).with_remedy(
-        "definitions that are there are never changed: use another cluster, or manifests with the same definition",
+        "existing definitions are never changed: use another cluster, or manifests with the same definition",
     )
 }
 

@@ -78,7 +78,7 @@ fn version(server: &str) -> Result<KubernetesVersion, Failure> {
         .zip(parts.next())
         .and_then(|(major, minor)| format!("{major}.{minor}").parse().ok());
     parsed.ok_or_else(|| {
-        let message = format!("the API server says that it is `{server}`, which is no version");
+        let message = format!("the API server says that it is `{server}`, which is not a version");
         Failure::new(Symptom::ClusterDiffers, message)
     })
 }

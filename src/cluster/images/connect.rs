@@ -34,7 +34,7 @@ pub(super) fn gone(error: &Error) -> Failure {
     )
 }
 
-/// There is no way to the engine at `host`.
+/// The engine at `host` can't be reached.
 fn unreachable(host: &str, error: &Error) -> Failure {
     let place = host.strip_prefix("unix://").unwrap_or(host);
     let why = chain(error);
@@ -52,7 +52,7 @@ fn unreachable(host: &str, error: &Error) -> Failure {
             "start Docker, or set DOCKER_HOST to a running engine",
         ),
         _ if is_address(error) => failure(
-            format!("DOCKER_HOST is `{host}`, which is no address that e2e-matrix can use: {why}"),
+            format!("DOCKER_HOST is `{host}`, which e2e-matrix can't use as an address: {why}"),
             "set DOCKER_HOST to `unix:///path/to/docker.sock` or `tcp://host:port`, or unset it for the engine on this machine",
         ),
         _ => failure(

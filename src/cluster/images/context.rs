@@ -18,7 +18,7 @@ pub(super) struct Context {
     pub(super) dockerfile: &'static str,
 }
 
-/// The Dockerfile gets a name of its own in the tar: it may lie outside the context, or be ignored in it.
+/// The Dockerfile gets its own name in the tar: it may lie outside the context, or be ignored in it.
 const DOCKERFILE: &str = ".e2e-matrix.Dockerfile";
 
 impl Context {

@@ -130,7 +130,7 @@ async fn reference_archive(
     Ok(archive)
 }
 
-/// Runs `work`, which reads and writes files, where it holds nobody up.
+/// Runs `work`, which reads and writes files, without blocking other tasks.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -125,7 +125,11 @@ pub(super) fn field_of(field: &ObjectFieldSelector, pod: &PodFacts) -> Result<St
         "spec.nodeName" => &pod.node,
         "spec.serviceAccountName" => &pod.account,
         "status.hostIP" | "status.podIP" | "status.hostIPs" | "status.podIPs" => &pod.address,
-        _ => return Err(failure::container(format!("`{path}` is no field of a pod"))),
+        _ => {
+            return Err(failure::container(format!(
+                "`{path}` is not a field of a pod"
+            )));
+        }
     };
     Ok(value.clone())
 }

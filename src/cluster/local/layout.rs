@@ -38,7 +38,7 @@ impl Layout {
         self.node(node).join("host")
     }
 
-    /// A pod's own folder: it goes with the pod.
+    /// A pod's own folder, which is deleted with the pod.
     pub(super) fn pod(&self, node: &NodeName, pod: &str) -> PathBuf {
         self.node(node).join("pods").join(pod)
     }
@@ -48,7 +48,7 @@ impl Layout {
         self.logs().join(format!("{pod}.log"))
     }
 
-    /// Removes a pod's own folder; that it is gone already is no error.
+    /// Removes a pod's own folder; it is not an error if it doesn't exist.
     pub(super) fn remove_pod(&self, node: &NodeName, pod: &str) -> io::Result<()> {
         remove(&self.pod(node, pod))
     }

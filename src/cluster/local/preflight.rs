@@ -81,7 +81,7 @@ pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure>
             if is_executable(&path) {
                 return Ok(row(subject, "an executable file", &path.display(), true));
             }
-            let message = format!("{} is no executable file", path.display());
+            let message = format!("{} is not an executable file", path.display());
             let own = match role {
                 Role::Agent => programs.agent.as_ref(),
                 Role::Mock => programs.mock.as_ref(),

@@ -109,7 +109,7 @@ pub fn read_dead(state: &StateFolder) -> Result<Vec<DeadRun>, LedgerError> {
     Ok(folders(state)?.into_iter().filter_map(read).collect())
 }
 
-/// The resources that live runs claim, read anew for each question: a live run's claim always wins.
+/// The resources that live runs claim, read again for each question, because a live run's claim always wins.
 #[derive(Clone, Debug)]
 pub struct LiveClaims {
     state: StateFolder,

@@ -1,4 +1,4 @@
-//! A program in mount, UTS and process-id namespaces of its own, without any capability. The host's file system is read-only there.
+//! A program in its own mount, UTS and process-id namespaces, without any capability. The host's file system is read-only there.
 //!
 //! Everything is done by the runner's own binary, which is started again as [`outside()`], and by that once more as [`inside()`]:
 //! namespaces can only be left and entered while a process has one thread, and a new process-id namespace begins with a child.

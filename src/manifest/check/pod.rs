@@ -108,7 +108,7 @@ fn image(findings: &mut Findings<'_>, field: &str, container: &Container) {
         || !repository.chars().all(is_name)
         || image.contains(char::is_whitespace)
     {
-        let message = format!("`{image}` is no image's name");
+        let message = format!("`{image}` is not the name of an image");
         findings.add(&format!("{field}.image"), message, "name an image");
     }
 }
@@ -144,7 +144,7 @@ fn mounts(findings: &mut Findings<'_>, field: &str, container: &Container, spec:
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let field = format!("{field}.volumeMounts[{index}]");
         if !volumes.contains(mount.name.as_str()) {
-            let message = format!("mounts `{}`, which is no volume of the pod", mount.name);
+            let message = format!("mounts `{}`, which is not a volume of the pod", mount.name);
             let remedy = format!("add the volume to {POD}.volumes");
             findings.add(&format!("{field}.name"), message, remedy);
         }

@@ -43,7 +43,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "            - name: run\n              mountPath",
         "            - name: runtime\n              mountPath",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.containers[0].volumeMounts[2].name: mounts `runtime`, which is no volume of the pod",
+         spec.template.spec.containers[0].volumeMounts[2].name: mounts `runtime`, which is not a volume of the pod",
     ),
     (
         "daemonset.yaml",
@@ -83,7 +83,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "daemonset.yaml",
         "  name: plexd\n  namespace",
         "  namespace",
-        "deploy/kubernetes/daemonset.yaml, document 1, line 5, metadata.name: metadata.name is missing, or is no text",
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5, metadata.name: metadata.name is missing, or is not text",
     ),
     (
         "daemonset.yaml",

@@ -56,7 +56,7 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
         ),
         Test::Axis(axis, _, pattern) => {
             let Some(values) = there.axes.get(axis.as_str()) else {
-                let message = format!("`{axis}` is no field");
+                let message = format!("`{axis}` is not a field");
                 let fields = FIELDS.into_iter().chain(there.axes.keys().copied());
                 let help = near(axis, &fields.collect(), "fields");
                 return Problem::at(leaf.start, message, "").with_help(help);

@@ -122,7 +122,7 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
         "tag" => Test::Tag(equality(operator, &word, span)?, Pattern::new(value.text)),
         typo if let (true, Some(near)) = (operator.is_order(), nearest(typo, ORDERED)) => {
             let help = format!("did you mean `{near}`?");
-            return Err(word.problem(format!("`{typo}` is no field"), help));
+            return Err(word.problem(format!("`{typo}` is not a field"), help));
         }
         // Which axes exist is known only with a matrix.
         axis => Test::Axis(
@@ -161,7 +161,7 @@ fn version(value: &Word<'_>) -> Parsed<KubernetesVersion> {
 
 fn count(value: &Word<'_>) -> Parsed<u32> {
     let number = value.text.parse::<u32>();
-    let number = number.map_err(|_| format!("`{}` is no number of nodes", value.text));
+    let number = number.map_err(|_| format!("`{}` is not a number of nodes", value.text));
     parsed(
         number,
         value,

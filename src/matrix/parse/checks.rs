@@ -39,7 +39,7 @@ pub(super) fn unique<'n>(
             root.report.add(
                 problem
                     .and_at(first, "first here")
-                    .with_help(format!("give each {what} a `name` of its own")),
+                    .with_help(format!("give each {what} its own `name`")),
             );
         }
     }

@@ -94,7 +94,7 @@ pub(super) fn reference(entry: Entry<'_>) -> Option<String> {
         return Some(text.to_owned());
     }
     entry.problem(
-        format!("`{text}` is no image reference"),
+        format!("`{text}` is not an image reference"),
         "",
         "`[registry/]name[:tag][@digest]`, such as `kindest/node:v1.36.3`",
     );

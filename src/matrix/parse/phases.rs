@@ -32,7 +32,12 @@ fn phase(entry: Entry<'_>) -> Option<Phase> {
             None => format!("the phases are {}", quoted(names())),
         };
         entry.report.add(
-            Problem::at(entry.key_span, format!("`{}` is no phase", entry.key), "").with_help(help),
+            Problem::at(
+                entry.key_span,
+                format!("`{}` is not a phase", entry.key),
+                "",
+            )
+            .with_help(help),
         );
     }
     found

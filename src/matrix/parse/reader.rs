@@ -318,7 +318,7 @@ impl<'d> Entry<'d> {
                 | DeValue::Datetime(_),
             ) => Some(format!("write it as an array: `[{source}]`")),
             (Expected::Table, _) => Some(format!(
-                "write a table: `{} = {{ … }}`, or with a header of its own",
+                "write a table: `{} = {{ … }}`, or with its own header",
                 self.key
             )),
             _ => None,

@@ -94,7 +94,7 @@ async fn await_on(
     .await
 }
 
-/// How many heartbeats must follow the reading: one alone doesn't prove that the loop goes on.
+/// How many heartbeats must follow the reading: one alone doesn't prove that the loop continues.
 const HEARTBEATS: u64 = 2;
 
 fn loops_go_on(

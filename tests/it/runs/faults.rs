@@ -84,7 +84,7 @@ fn every_fault_fails_exactly_its_phase() {
 fn phase(name: &str) -> Phase {
     let mut all = Phase::ALL.into_iter();
     let found = all.find(|phase| phase.name() == name);
-    found.unwrap_or_else(|| panic!("`{name}` is no phase of the suite"))
+    found.unwrap_or_else(|| panic!("`{name}` is not a phase of the suite"))
 }
 
 #[test]

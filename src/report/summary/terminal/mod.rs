@@ -1,4 +1,4 @@
-//! The summary on a terminal. The tables fit into 100 columns; narrower terminals get one letter per phase. Sentences
+//! The summary on a terminal. The tables fit into 120 columns; narrower terminals may get one letter per phase. Sentences
 //! and lines of logs wrap on a terminal, and aren't wrapped elsewhere.
 //!
 //! Colors only repeat what the text says.
@@ -16,7 +16,7 @@ use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 
 /// The width of tables outside a terminal, into which the shipped matrix fits.
-const TABLE_WIDTH: usize = 100;
+const TABLE_WIDTH: usize = 120;
 
 /// The summary for a terminal of `width` columns, or for a file or pipe if it is `None`; with colors if `color` is set.
 pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
