@@ -1,16 +1,16 @@
-//! What people read when a filter is wrong: the place, and what there is instead.
+//! The errors for a wrong filter: they show where it is wrong, and what exists instead.
 
 use e2e_matrix::matrix::{Filter, Matrix, select};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
-/// Compares with the snapshot that is named by the test.
+/// Compares with the snapshot that has the test's name.
 macro_rules! assert_shown {
     ($shown:expr) => {
         insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($shown) });
     };
 }
 
-/// What a terminal of 100 columns without colour shows.
+/// The output on a terminal of 100 columns without colour.
 fn rendered(problem: &dyn Diagnostic) -> String {
     let mut shown = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())

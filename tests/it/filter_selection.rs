@@ -1,4 +1,4 @@
-//! Which cells of the shipped matrix a filter takes.
+//! Which cells of the shipped matrix a filter selects.
 
 use e2e_matrix::matrix::{Filter, Matrix, select};
 
@@ -7,7 +7,7 @@ fn shipped() -> Matrix {
         .expect("the shipped file has no problems")
 }
 
-/// The ids that the filters take, one a line.
+/// The ids of the selected cells.
 fn selected(filters: &[&str]) -> Vec<String> {
     let matrix = shipped();
     let filters: Vec<_> = filters
