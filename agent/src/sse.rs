@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_may_end_anywhere() {
+    fn pieces_can_end_anywhere() {
         for size in 1..STREAM.len() {
             let mut parser = Parser::default();
             let pieces = STREAM.as_bytes().chunks(size);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_an_end_is_refused() {
+    fn an_event_without_an_end_is_rejected() {
         assert!(
             Parser::default()
                 .feed(&vec![b'x'; LONGEST_EVENT + 1])

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
+    fn a_word_is_quoted_if_a_shell_would_split_it() {
         assert_eq!(
             quoted("./target/debug/e2e-matrix"),
             "./target/debug/e2e-matrix"

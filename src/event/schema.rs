@@ -1,4 +1,4 @@
-//! The JSON Schema of the record, made from the event types themselves.
+//! The JSON Schema of the record, generated from the event types.
 
 use schemars::{Schema, schema_for};
 

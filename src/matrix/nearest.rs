@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut() {
+    fn a_long_list_is_truncated() {
         assert!(quoted(0..35).ends_with("`29`, and 5 more"));
     }
 }

@@ -130,7 +130,7 @@ pub(super) async fn choose(
         ProviderChoice::Existing => existing(options, cells),
         ProviderChoice::Auto => match why_not_kind(&options.clock).await {
             None => {
-                let reason = "the Docker engine answers and kind is there".to_owned();
+                let reason = "the Docker engine responds and kind is on the PATH".to_owned();
                 kind(options, Some(reason), cells)
             }
             Some(reason) => local(options, Some(reason), cells),

@@ -350,8 +350,8 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     async fn diagnose(&self) {
         let deadline = self.context.plan.clock.deadline(DIAGNOSTICS_BUDGET);
         let failures = self.end.failures.iter();
-        let told: Vec<LogExcerpt> = failures.flat_map(|failure| failure.logs.clone()).collect();
-        let collecting = evidence::collect(&self.context, &told, &deadline);
+        let reported: Vec<LogExcerpt> = failures.flat_map(|failure| failure.logs.clone()).collect();
+        let collecting = evidence::collect(&self.context, &reported, &deadline);
         let collecting = AssertUnwindSafe(collecting).catch_unwind();
         match deadline.run(collecting).await {
             Ok(Ok(())) => {}

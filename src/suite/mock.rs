@@ -160,7 +160,7 @@ impl MockClient {
             .map_err(|error| {
                 Failure::new(
                     Symptom::ForwardLost,
-                    format!("failed to make a client for the mock: {}", chain(&error)),
+                    format!("failed to create a client for the mock: {}", chain(&error)),
                 )
             })?;
         let base = format!("http://{address}");

@@ -11,7 +11,7 @@ use crate::wire::MetricEntry;
 
 type Figures = BTreeMap<&'static str, f64>;
 
-/// Measures on request.
+/// A source that measures when it is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Busy and total processor time at the last measurement.
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_measurement_has_groups_and_plausible_figures() {
+    fn a_measurement_has_all_groups_with_plausible_values() {
         let mut metrics = Metrics::default();
         for _ in 0..2 {
             let entries = metrics.collect();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_is_split_into_busy_and_all() {
+    fn processor_time_is_parsed_as_busy_and_total() {
         assert_eq!(
             processor_time("cpu  10 0 5 80 5 0 0 0 0 0\ncpu0 1"),
             Some((15.0, 100.0))
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_in_kilobytes_is_given_in_bytes() {
+    fn a_line_in_kibibytes_is_converted_to_bytes() {
         assert_eq!(
             kibibytes("MemFree: 1 kB\nMemTotal:   2 kB\n", "MemTotal:"),
             Some(2048.0)

@@ -112,7 +112,7 @@ impl ExistingCluster {
 
     fn occupied(&self, name: &str) -> Failure {
         let message = format!(
-            "the namespace {name} of another run is there, and its agents hold the nodes' ports"
+            "the namespace {name} of another run exists, and its agents use the nodes' ports"
         );
         let kubectl = self.shared.connection.kubectl();
         Failure::new(Symptom::ClusterNotUp, message).with_remedy(format!(

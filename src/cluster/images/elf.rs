@@ -1,4 +1,4 @@
-//! The part of a program that runs: what its segments hold, without the symbols and debug information behind them.
+//! The part of a program that is loaded when it runs: its segments, without the symbols and debug information that follow.
 //!
 //! Half of a debug build is symbols, and every node gets its own copy.
 
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Sizes and offsets of a 64-bit little-endian ELF file, as the System V ABI has them.
+/// Sizes and offsets in a 64-bit little-endian ELF file, as defined by the System V ABI.
 mod layout {
     pub(super) const HEADER: usize = 64;
     pub(super) const MAGIC: &[u8] = b"\x7fELF\x02\x01";
@@ -19,20 +19,20 @@ mod layout {
     pub(super) const FILE_SIZE: usize = 0x20;
 }
 
-/// The program at `path`, as far as it is loaded when it runs. What is no 64-bit ELF file comes whole.
+/// The part of the program at `path` that is loaded when it runs. A file that isn't a 64-bit ELF file is returned unchanged.
 pub(super) fn loaded_part(path: &Path) -> io::Result<Vec<u8>> {
     let mut program = Vec::new();
     File::open(path)?.read_to_end(&mut program)?;
     if let Some(end) = end_of_segments(&program).filter(|end| *end < program.len()) {
         program.truncate(end);
-        // The table of sections lay behind the segments: none is told of any more.
+        // The section table came after the segments and has been cut off, so the header must not refer to it.
         program[layout::SECTIONS_OFFSET..layout::SECTIONS_OFFSET + 8].fill(0);
         program[layout::SECTION_COUNT..layout::HEADER].fill(0);
     }
     Ok(program)
 }
 
-/// Where the last byte is that any segment needs.
+/// The end of the last byte that a segment needs.
 fn end_of_segments(program: &[u8]) -> Option<usize> {
     if !program.starts_with(layout::MAGIC) {
         return None;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_still_runs_and_is_smaller() {
+    fn a_stripped_program_is_smaller_and_still_runs() {
         let whole = std::env::current_exe().unwrap();
         let part = loaded_part(&whole).unwrap();
         assert!((part.len() as u64) < std::fs::metadata(&whole).unwrap().len());
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_comes_whole() {
+    fn other_files_are_returned_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text");
         for content in [&b"#!/bin/sh\n"[..], b"", b"\x7fELF\x02\x01 torn"] {

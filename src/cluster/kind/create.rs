@@ -276,7 +276,10 @@ pub(super) async fn follow(work: &Work) {
                 }
             }
             Err(error) => {
-                let message = format!("the container engine's events broke off: {}", chain(&error));
+                let message = format!(
+                    "the container engine's event stream failed: {}",
+                    chain(&error)
+                );
                 work.lost
                     .set(Err(Failure::new(Symptom::EngineGone, message)));
                 return;

@@ -117,13 +117,13 @@ impl Shared {
         let name = parked.work.plan.cluster.to_string();
         let mut text = format!("the cluster {name} was not used again: {why}");
         if let Err(failure) = give_up(&parked, &self.options.clock.deadline(GIVING_UP)).await {
-            text = format!("{text}; and it is still there: {failure}");
+            text = format!("{text}; the cluster still exists: {failure}");
         }
         self.pool.refused(text);
         None
     }
 
-    /// The archives with both images of `cell`.
+    /// The archives that contain the images of `cell`.
     pub(super) async fn archives(&self, cell: &Cell) -> Result<Vec<Archive>, Failure> {
         let names = self.names.of(cell);
         let archives = {

@@ -1,4 +1,4 @@
-//! The ledger of a run: one line before each resource is made, and one when it is gone.
+//! The ledger of a run: one line before each resource is created, and one when it is gone.
 //!
 //! The ledger of a dead run lists everything that the run can have left behind.
 
@@ -106,7 +106,7 @@ impl Ledger {
         &self.owner.run
     }
 
-    /// Records that a resource is about to be made, or adds what is known of a resource that was planned before.
+    /// Records that a resource is about to be created, or adds what is known about a resource that was planned before.
     pub fn plan<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
         let resource = self.resource(payload)?;
         self.write(&LedgerEntry::Planned { resource })

@@ -93,7 +93,7 @@ impl Plan {
     }
 
     /// Whether the part at `index` reports `cell`.
-    pub fn is_told_by(&self, cell: &CellId, index: usize) -> bool {
+    pub fn is_reported_by(&self, cell: &CellId, index: usize) -> bool {
         self.owners.get(cell) == Some(&index)
     }
 
@@ -166,8 +166,7 @@ fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
         } else {
             format!("{cells} cells")
         };
-        let text =
-            format!("{cells} of {before} ran again in {rerun}, and are told as they were there");
+        let text = format!("{cells} of {before} ran again in {rerun}, and are reported from there");
         (Severity::Info, text)
     });
     Ok((owners, notices.collect()))

@@ -27,10 +27,7 @@ use crate::record::xml_text::XmlText;
 const CLASS_NAME: &str = "e2e-matrix";
 
 /// The whole file.
-#[expect(
-    clippy::missing_panics_doc,
-    reason = "it can't: memory takes every write"
-)]
+#[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
 pub fn render(run: &RunModel) -> String {
     let explained = attribution(run).map(|attribution| attribution.to_string());
     let cells: Vec<_> = run

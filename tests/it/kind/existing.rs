@@ -132,7 +132,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
     assert_ne!(listing(&hand), before);
     let (code, output) = hand.run(&["--filter", "k8s-1.34 and default"]);
     assert_eq!(code, Some(3), "{output}");
-    assert!(output.contains("of another run is there"), "{output}");
+    assert!(output.contains("of another run exists"), "{output}");
     let gc = hand.scratch.command(&["gc", "--kept"]).output().unwrap();
     assert!(
         gc.status.success(),

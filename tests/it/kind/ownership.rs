@@ -137,7 +137,7 @@ fn a_foreign_cluster_survives_even_if_a_dead_run_used_the_same_name() {
 
     let (code, output) = Runs::end(runs.run(&["--retries", "0"]));
     assert_eq!(code, Some(3), "{output}");
-    assert!(output.contains("is there already"), "{output}");
+    assert!(output.contains("already exists"), "{output}");
     assert!(output.contains("kind delete cluster"), "{output}");
     assert_eq!(runs.running(), foreign);
     for arguments in [&["gc"][..0], &["--all"]] {

@@ -228,7 +228,7 @@ async fn a_foreign_cluster_with_the_same_name_is_not_touched() {
     let second = other.provider.cluster(plan).await;
     second.begin();
     let failure = second.up(&other.deadline(60)).await.unwrap_err();
-    assert!(failure.message.contains("is there already"), "{failure}");
+    assert!(failure.message.contains("already exists"), "{failure}");
     assert!(failure.remedy.unwrap().contains(name));
     other.destroy(&second).await;
     all_hold(first.up(&fixture.deadline(10)).await);

@@ -74,7 +74,7 @@ fn a_damaged_history_is_a_warning() {
     fs::write(history(&scratch), "{\"version\":1,\"ce").unwrap();
     let (output, exit) = run(&scratch, &[]);
     assert_eq!(exit, Some(0), "{output}");
-    assert!(output.contains("warning: how long cells took before is not known"));
+    assert!(output.contains("warning: failed to read the durations of earlier runs"));
     let after = fs::read_to_string(history(&scratch)).unwrap();
     assert!(
         after.contains("k8s-1.36-n1-a"),

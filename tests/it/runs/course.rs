@@ -107,7 +107,7 @@ fn a_run_that_reaches_its_timeout_ends_with_cleanup() {
     );
     assert_eq!(
         reason(&model, "k8s-1.36-n1-fast"),
-        "not started: the time of --run-timeout was up"
+        "not started: the run timeout (--run-timeout) was reached"
     );
     record::assert_nothing_else_is_left(&scratch, &model);
 }
