@@ -76,7 +76,7 @@ mod tests {
     use crate::secret::{Mask, Secret, hide_in_log};
 
     #[test]
-    fn panics_show_no_secret() {
+    fn panics_mask_secrets() {
         hide_in_log(&Mask::new([Secret::new("canary-in-a-panic")]));
         let said = Arc::new(Mutex::new(String::new()));
         let hook = Arc::clone(&said);

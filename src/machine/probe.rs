@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_found_where_the_path_says() {
+    fn programs_are_found_through_the_path() {
         assert!(on_path("sh").is_some());
         assert!(on_path("no-such-program").is_none());
     }

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typo_finds_its_word_and_another_word_finds_none() {
+    fn a_typo_gets_a_suggestion_and_an_unrelated_word_gets_none() {
         let known = ["provider", "ports", "prefix"];
         assert_eq!(nearest("provdier", known), Some("provider"));
         assert_eq!(nearest("Ports", known), Some("ports"));

@@ -22,7 +22,7 @@ pub enum PortRangeError {
     #[error("`{0}` is not a port: ports go up to 65535")]
     NoPort(String),
     /// The range includes ports for which a process may need privileges.
-    #[error("port {0} is privileged: take 1024 or above")]
+    #[error("port {0} is privileged: use 1024 or above")]
     Privileged(u16),
     /// The last port is lower than the first one.
     #[error("the range is empty: {last} is below {first}")]

@@ -243,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merging_keeps_what_it_does_not_name(base in any::<u8>(), over in any::<u8>()) {
+        fn merging_keeps_other_values(base in any::<u8>(), over in any::<u8>()) {
             let mut merged = table(json!({ "both": [base], "base": { "value": base } }));
             let over = table(json!({ "both": [over], "over": { "value": over } }));
             merge(&mut merged, &over);

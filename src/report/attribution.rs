@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_explains_the_failures_holds_for_each_cell_and_nothing_simpler_does(
+        fn the_attribution_fits_every_cell_and_no_simpler_one_does(
             cells in proptest::collection::vec(
                 (any::<bool>(), proptest::collection::vec(0_u8..3, 3)), 0..14,
             ),

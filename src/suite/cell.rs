@@ -356,7 +356,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         match deadline.run(collecting).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => self.warn("the collection of diagnostics panicked"),
-            Err(_) => self.warn("the collection of diagnostics took too long and was given up"),
+            Err(_) => self.warn("the collection of diagnostics took too long and was aborted"),
         }
     }
 

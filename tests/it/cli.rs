@@ -205,7 +205,7 @@ const CASES: &[Case] = &[
         matrix: GOOD,
         arguments: &["--shard", "second"],
         code: 2,
-        stderr: &["`<which>/<of how many>`"],
+        stderr: &["`<index>/<count>`"],
     },
     Case {
         name: "a shard with the index 0",

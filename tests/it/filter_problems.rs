@@ -21,7 +21,7 @@ fn rendered(problem: &dyn Diagnostic) -> String {
 }
 
 #[test]
-fn what_does_not_parse() {
+fn filters_that_do_not_parse() {
     let filters = [
         "",
         "   ",
@@ -57,7 +57,7 @@ fn what_does_not_parse() {
 }
 
 #[test]
-fn what_nests_too_deeply() {
+fn filters_that_are_nested_too_deeply() {
     for filter in [
         "(".repeat(100_000),
         "!".repeat(100_000),
@@ -112,7 +112,7 @@ fn fields_and_values_of_further_axes_that_the_matrix_does_not_have() {
 }
 
 #[test]
-fn a_matrix_without_cells_offers_no_names() {
+fn names_are_not_checked_against_a_matrix_without_cells() {
     let matrix = Matrix::parse("matrix.toml", "[matrix]\nkubernetes = []\n").unwrap();
     let filter = Filter::parse("k8s-1.30").unwrap();
     assert!(select(&matrix, &[filter]).unwrap().is_empty());

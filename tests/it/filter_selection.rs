@@ -40,7 +40,7 @@ fn without_a_filter_every_cell_runs_in_the_order_of_the_axes() {
 }
 
 #[test]
-fn a_term_names_a_part_or_a_whole_id() {
+fn a_term_matches_a_part_or_a_whole_id() {
     assert_eq!(
         selected(&["k8s-1.30"]),
         ["k8s-1.30-n1-default", "k8s-1.30-n1-fast"]

@@ -59,7 +59,7 @@ async fn registering_again_keeps_the_node_and_renews_the_key() {
 }
 
 #[tokio::test]
-async fn no_two_nodes_share_anything() {
+async fn two_nodes_never_share_an_id_an_address_or_a_key() {
     let mock = Mock::start().await;
     let mut seen = [const { BTreeSet::new() }; 3];
     let hostnames = [

@@ -206,7 +206,7 @@ impl Cluster for ExistingCluster {
             node: None,
             subject: format!("image {name}"),
             expected: "pulled by the nodes".to_owned(),
-            seen: "not looked at: nodes pull it when pods start".to_owned(),
+            seen: "not checked: nodes pull it when pods start".to_owned(),
             holds: true,
         };
         Ok([&names.agent, &names.mock].map(row).into())

@@ -62,7 +62,7 @@ pub(super) async fn wipe(
                 holds: true,
             }),
             Err(why) => warnings.push(format!(
-                "the folder {folder} is left on node {node}, for {image} did not wipe it: {why}"
+                "the folder {folder} is left on node {node}, because {image} did not wipe it: {why}"
             )),
         }
     }

@@ -191,7 +191,7 @@ pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), F
         Failure::new(
             symptom,
             format!(
-                "image {name} is not there and can't be pulled: {}",
+                "the image {name} does not exist and can't be pulled: {}",
                 chain(&error)
             ),
         )

@@ -112,7 +112,7 @@ impl Shared {
                 format!("{} changed since it was made", differences.join(", "))
             }
             Ok(Err(failure)) => failure.message,
-            Err(timed_out) => format!("the look at what it is made of {timed_out}"),
+            Err(timed_out) => format!("computing its fingerprint {timed_out}"),
         };
         let name = parked.work.plan.cluster.to_string();
         let mut text = format!("the cluster {name} was not used again: {why}");

@@ -40,5 +40,5 @@ pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Fai
     };
     let message = format!("the container engine no longer responds: {why}");
     Err(Failure::new(Symptom::EngineGone, message)
-        .with_remedy("look whether the engine runs (`docker info`), and at its log"))
+        .with_remedy("check whether the engine runs (`docker info`), and look at its log"))
 }

@@ -113,7 +113,7 @@ async fn all_processes_with_one_state_folder_share_the_budget() {
     let need = processes(2);
     let mut waiting = std::pin::pin!(other.take(&need, say));
     let short = tokio::select! {
-        _ = &mut waiting => panic!("there is no room"),
+        _ = &mut waiting => panic!("there is no free slot"),
         short = shortages.recv() => short,
     };
     let expected = Shortage::Slots {
@@ -150,7 +150,7 @@ async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
     drop(running);
     let heavy = tokio::select! {
         biased;
-        _ = &mut light => panic!("it has overtaken"),
+        _ = &mut light => panic!("a light cell has overtaken the heavy one"),
         heavy = heavy => heavy.unwrap(),
     };
     drop(heavy);
@@ -179,7 +179,7 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
     let mut second = std::pin::pin!(second);
     let short = tokio::select! {
         _ = &mut first => panic!("a slot is taken"),
-        _ = &mut second => panic!("the first one waits"),
+        _ = &mut second => panic!("the first cell must be admitted before"),
         short = shortages.recv() => short,
     };
     assert_eq!(short, Some(Shortage::Turn));
@@ -214,7 +214,7 @@ async fn reserved_memory_is_not_reserved_twice() {
     let say = |short: &Shortage| held_back.send(*short).unwrap();
     let mut third = std::pin::pin!(budget.take(&CLUSTER, say));
     let short = tokio::select! {
-        _ = &mut third => panic!("both are promised"),
+        _ = &mut third => panic!("the memory is reserved for both cells"),
         short = shortages.recv() => short,
     };
     let (free, needed) = (0, MEMORY_OF_CONTROL_PLANE);

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_left_nothing_leaves_nothing() {
+    fn a_run_without_leftovers_removes_its_ledger() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path().join("state"));
         let ledger = open(&state);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn only_live_runs_claim() {
+    fn only_live_runs_have_claims() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(others.read::<HostResource>().unwrap(), []);
         drop(ledger);
         let dead = read_dead(&state).unwrap();
-        assert_eq!(claims(), [], "who looks at a dead run does not revive it");
+        assert_eq!(claims(), [], "checking a dead run does not revive it");
         assert_eq!(dead.len(), 1);
     }
 }

@@ -43,7 +43,7 @@ pub fn render(run: &RunModel) -> String {
     report
         .write_xml(&mut xml)
         .expect("writing to memory can't fail, and the writer has no other error");
-    String::from_utf8(xml).expect("a writer that is given text writes text")
+    String::from_utf8(xml).expect("the writer was given only UTF-8")
 }
 
 fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {

@@ -43,7 +43,7 @@ impl Drop for Image {
 
 #[test]
 #[ignore = "needs kind (creates 2 clusters), zstd, and a plexd in the folder PLEXD_SNAPSHOT"]
-fn a_real_plexd_fails_for_exactly_what_it_lacks() {
+fn a_real_plexd_fails_only_for_missing_calls() {
     let scratch = Scratch::new();
     let _image = Image::build(&scratch);
     snapshot::write_matrix(&scratch, &format!("image = \"{IMAGE}\""));

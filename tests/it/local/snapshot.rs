@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 #[ignore = "needs zstd, and a plexd in the folder PLEXD_SNAPSHOT"]
-fn a_real_plexd_fails_for_exactly_what_it_lacks() {
+fn a_real_plexd_fails_only_for_missing_calls() {
     let scratch = Scratch::new();
     snapshot::unpack(&scratch.path().join("plexd"));
     snapshot::write_matrix(&scratch, "image = \"plexd:1\"\nbinary = \"plexd\"");
