@@ -231,6 +231,6 @@ mod tests {
         let failure = releasing.await.expect("the release ends").unwrap_err();
         let expected = "the release of the Lease default/e2e-matrix";
         assert!(failure.message.starts_with(expected), "{failure}");
-        assert!(failure.message.contains("lapses 60 s after"), "{failure}");
+        assert!(failure.message.contains("expires 60 s after"), "{failure}");
     }
 }
