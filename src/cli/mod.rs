@@ -22,6 +22,7 @@ mod schema;
 mod stdout;
 mod troubleshooting;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -85,6 +86,11 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Writes the manual pages into a folder
+    Man {
+        /// The folder, such as `~/.local/share/man/man1`; it is created if it doesn't exist
+        folder: PathBuf,
+    },
     /// The reference agent, as it runs in images and processes
     #[command(hide = true)]
     Agent(plexd_agent::cli::Arguments),
@@ -129,6 +135,7 @@ pub fn main() -> ExitCode {
         Some(Command::Merge(merge)) => finish(merge.look.color, merge::run(&merge)),
         Some(Command::Schema { format }) => finish(Color::Auto, schema::run(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
+        Some(Command::Man { folder }) => finish(Color::Auto, reference::manual(&folder)),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
         Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),
         Some(Command::Pod { inside: false }) => sandbox::outside(&["pod", "--inside"]),

@@ -1,12 +1,14 @@
-//! Texts that are generated from the definition of the command line: completions and reference pages.
+//! Texts that are generated from the definition of the command line: completions, manual and reference pages.
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+use super::error::CliError;
 use super::{Cli, Exit};
 
 /// Prints the completion script of `shell` on stdout.
@@ -17,6 +19,18 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => Exit::Infrastructure.into(),
     }
+}
+
+/// Writes the manual pages of all public commands into `folder`.
+pub(super) fn manual(folder: &Path) -> Result<Exit, CliError> {
+    let command = Cli::command().mut_args(|argument| argument.hide_env_values(true));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(command, folder))
+        .map_err(|source| CliError::Unwritten {
+            folder: folder.to_owned(),
+            source,
+        })?;
+    Ok(Exit::Passed)
 }
 
 /// The page `docs/cli.md`: the help of all public commands.

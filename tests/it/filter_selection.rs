@@ -35,6 +35,10 @@ fn without_a_filter_every_cell_runs_in_the_order_of_the_axes() {
         "k8s-1.36-n1-fast",
         "k8s-1.36-n3-default",
         "k8s-1.36-n3-fast",
+        "k8s-1.37-n1-default",
+        "k8s-1.37-n1-fast",
+        "k8s-1.37-n3-default",
+        "k8s-1.37-n3-fast",
     ];
     assert_eq!(selected(&[]), expected);
 }
@@ -58,7 +62,8 @@ fn operators_bind_not_before_and_before_or() {
         [
             "k8s-1.33-n3-default",
             "k8s-1.34-n3-default",
-            "k8s-1.36-n3-default"
+            "k8s-1.36-n3-default",
+            "k8s-1.37-n3-default"
         ]
     );
     assert_eq!(
@@ -84,6 +89,6 @@ fn versions_and_node_counts_compare_by_number() {
 #[test]
 fn tags_and_configs_compare_by_equality() {
     assert_eq!(selected(&["tag = newest"]), selected(&["k8s-1.37"]));
-    assert_eq!(selected(&["tag != new*"]), selected(&["not k8s-1.36"]));
+    assert_eq!(selected(&["tag != new*"]), selected(&["not k8s-1.37"]));
     assert_eq!(selected(&["config != fast"]), selected(&["default"]));
 }
