@@ -14,7 +14,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
 use super::options::{AgainOptions, RunOptions};
-use super::{arguments, gc_command, merge, run};
+use super::{arguments, gc, merge, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::report::Copies;
@@ -93,7 +93,7 @@ impl Shared {
         };
         let out = self.options.output_dir.path.clone();
         let out = out.unwrap_or_else(|| runner::out(&selected.path));
-        let gc = gc_command::of(self.runner.as_os_str());
+        let gc = gc::command(self.runner.as_os_str());
         let outcome = run::session(&self.options, selected, self.runner.clone(), gc, Some(part))
             .and_then(run::execute)
             .map_err(|error| Failed::from(before_the_run(&error)))?;

@@ -6,7 +6,6 @@ mod error;
 mod exit;
 mod explain;
 mod gc;
-mod gc_command;
 mod harness;
 mod list;
 mod log;

@@ -39,7 +39,6 @@ pub use forward::{Connect, Forward, Stream};
 pub use host::HostReclaimer;
 pub use images::ImageNames;
 pub use name::{ClusterName, ClusterNameError, NodeName, RUN_LENGTH};
-pub(crate) use plan::quoted;
 pub use plan::{CellPlan, Programs, RunSurroundings};
 pub use reclaim::{Entry, Reclaim, Reclaimed};
 pub use steps::StepLog;

@@ -3,9 +3,10 @@
 use super::claim::KindResource;
 use super::create::Files;
 use super::work::Work;
+use crate::cluster::CellPlan;
 use crate::cluster::reclaim::ledger_failed;
-use crate::cluster::{CellPlan, quoted};
 use crate::event::Failure;
+use crate::machine::process::quoted;
 
 /// Records that the cluster is kept. Its tasks have ended. Returns the commands to inspect it.
 pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure> {

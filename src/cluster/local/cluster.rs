@@ -17,12 +17,13 @@ use super::lives::{self, Lives};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
     CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE,
-    LONGEST_RECOVERY, NodeName, Programs, Stream, quoted,
+    LONGEST_RECOVERY, NodeName, Programs, Stream,
 };
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
 use crate::excerpt::Log;
+use crate::machine::process::quoted;
 use crate::machine::{HostResource, LedgerError, open_files};
 use crate::manifest;
 
