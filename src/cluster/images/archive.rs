@@ -94,13 +94,13 @@ impl Archive {
         named: &[(Role, &str)],
     ) -> Result<(), Failure> {
         let layer = rootfs.layer()?;
-        let diff = hexadecimal(&Sha256::digest(&layer));
+        let diff = hex::encode(Sha256::digest(&layer));
         let layer_name = format!("{diff}/layer.tar");
         let mut manifest = Vec::new();
         let mut configs = Vec::new();
         for (role, name) in named {
             let config = config(*role, &diff).to_string().into_bytes();
-            let config_name = format!("{}.json", hexadecimal(&Sha256::digest(&config)));
+            let config_name = format!("{}.json", hex::encode(Sha256::digest(&config)));
             manifest
                 .push(json!({"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}));
             configs.push((config_name, config));
@@ -224,15 +224,6 @@ pub(crate) fn remove_unused(path: &Path) -> io::Result<bool> {
         Some(lock) => lock.remove().map(|()| true).map_err(|error| error.source),
         None => Ok(!path.exists()),
     }
-}
-
-/// Bytes as people write digests.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
-use super::archive::{Archive, atomically, hexadecimal, prune};
+use super::archive::{Archive, atomically, prune};
 use super::connect::gone;
 use super::context::Context;
 use super::rootfs::Rootfs;
@@ -147,7 +147,7 @@ fn key<'n>(names: impl Iterator<Item = &'n str>) -> String {
         hash.update(name);
         hash.update([0]);
     }
-    hexadecimal(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
