@@ -84,23 +84,14 @@ pub fn platform() -> String {
     format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// The first executable named `program` in the folders of `$PATH`.
-pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders)
-        .map(|folder| folder.join(program))
-        .find(|path| is_executable(path))
-}
-
 /// The path of a program: a bare name is looked up in `$PATH`, anything else is relative to `folder`.
 ///
 /// # Errors
 /// The reason why the program can't be run, in one sentence.
 pub fn program(named: &Path, folder: &Path) -> Result<std::path::PathBuf, String> {
-    let shown = named.display();
     if named.components().count() == 1 && named.is_relative() {
-        let found = named.to_str().and_then(on_path);
-        return found.ok_or_else(|| format!("there is no program `{shown}` on the PATH"));
+        return which::which(named)
+            .map_err(|_| format!("there is no program `{}` on the PATH", named.display()));
     }
     let path = folder.join(named);
     match fs::metadata(&path) {
@@ -108,24 +99,10 @@ pub fn program(named: &Path, folder: &Path) -> Result<std::path::PathBuf, String
             "failed to find the program {}: {error}",
             path.display()
         )),
-        Ok(_) if is_executable(&path) => Ok(path),
-        Ok(data) if data.is_file() => Err(format!("{} is not executable", path.display())),
-        Ok(_) => Err(format!("{} is not a file", path.display())),
-    }
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_found_where_the_path_says() {
-        assert!(on_path("sh").is_some());
-        assert!(on_path("no-such-program").is_none());
+        Ok(data) if !data.is_file() => Err(format!("{} is not a file", path.display())),
+        Ok(_) if which::which(&path).is_err() => {
+            Err(format!("{} is not executable", path.display()))
+        }
+        Ok(_) => Ok(path),
     }
 }
