@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,7 +14,7 @@ use super::rootfs::{LIBRARIES, PROGRAM, Rootfs};
 use super::{LABEL, Role};
 use crate::error::chain;
 use crate::event::Failure;
-use crate::machine::{Lock, private_folder};
+use crate::machine::{Lock, replace_private};
 
 use super::unreadable;
 
@@ -106,7 +105,7 @@ impl Archive {
             configs.push((config_name, config));
         }
         let manifest = Value::from(manifest).to_string().into_bytes();
-        atomically(path, |file| {
+        replace_private(path, |file| {
             let mut tar = tar::Builder::new(file);
             append(&mut tar, MANIFEST, &manifest)?;
             for (name, config) in &configs {
@@ -168,29 +167,6 @@ fn append(tar: &mut tar::Builder<impl Write>, name: &str, content: &[u8]) -> io:
     header.set_mode(0o644);
     header.set_size(content.len() as u64);
     tar.append_data(&mut header, name, content)
-}
-
-/// Writes a private file that is there whole or not at all.
-pub(super) fn atomically(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    private_folder(folder)?;
-    let temporary = path.with_extension(format!("{}.part", std::process::id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| write(&mut file))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // Nobody has it under its own name; what is left of it is only in the way.
-        let _absent = fs::remove_file(&temporary);
-    }
-    written
 }
 
 /// The archive that was used last is the last to be pruned.
