@@ -274,7 +274,7 @@ impl Shared {
                 Failure::new(Symptom::NoPortFree, chain(&error))
                     .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
             }
-            PortError::Ledger(error) => Failure::new(Symptom::FilesystemFailed, chain(&error)),
+            PortError::Ledger(error) => error.into(),
         })?;
         plan.hold_listener(listener);
         Ok(port)

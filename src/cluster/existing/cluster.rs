@@ -19,7 +19,6 @@ use crate::cluster::kubernetes::{Access, Tenant, diagnostics, ready};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
 use crate::deadline::Deadline;
-use crate::error::chain;
 use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
 use crate::excerpt::Log;
 use crate::machine::{LedgerContents, LedgerError, is_dead};
@@ -36,10 +35,6 @@ pub(super) struct ExistingCluster {
     has_asked: AtomicBool,
     /// Whether it is the cell's turn.
     has_turn: AtomicBool,
-}
-
-pub(super) fn unkept(error: &LedgerError) -> Failure {
-    Failure::new(Symptom::FilesystemFailed, chain(error))
 }
 
 impl ExistingCluster {
@@ -70,8 +65,7 @@ impl ExistingCluster {
         let turn = self.turn(client);
         // The Lease refers to the cell by this name.
         let namespace = self.own_namespace();
-        let planned = self.tenant.plan.ledger.plan(&namespace);
-        planned.map_err(|error| unkept(&error))?;
+        self.tenant.plan.ledger.plan(&namespace)?;
         self.has_asked.store(true, Ordering::SeqCst);
         turn.take(&self.shared.state, deadline).await?;
         self.has_turn.store(true, Ordering::SeqCst);
@@ -87,7 +81,7 @@ impl ExistingCluster {
         for found in clear::ours::<Namespace>(client, &selector()).await? {
             let name = found.name_any();
             let run = run_of(&found).unwrap_or_default().to_owned();
-            if !self.is_stale(&name, &run).map_err(|error| unkept(&error))? {
+            if !self.is_stale(&name, &run)? {
                 return Err(self.occupied(&name));
             }
             tracing::info!(namespace = name, "removing what a dead run left behind");
@@ -138,8 +132,7 @@ impl ExistingCluster {
             |object: &&Object| object.kind != definitions::KIND || !foreign.contains(&object.name);
         let own = || tenant.plan.rendered.objects().filter(is_own);
         for resource in own().filter_map(|object| self.resource(object)) {
-            let planned = tenant.plan.ledger.plan(&resource);
-            planned.map_err(|error| unkept(&error))?;
+            tenant.plan.ledger.plan(&resource)?;
         }
         // Each node pulls the images when its pods start.
         let images = Milestone::new();
@@ -307,8 +300,7 @@ impl Cluster for ExistingCluster {
         if !self.has_turn.load(Ordering::SeqCst) {
             self.tenant.leave(deadline).await;
             self.turn(client).release(deadline).await?;
-            let gone = self.tenant.plan.ledger.gone(&self.own_namespace());
-            gone.map_err(|error| unkept(&error))?;
+            self.tenant.plan.ledger.gone(&self.own_namespace())?;
             return Ok(Cleared::default());
         }
         // The Lease is held until everything is gone, so that no other cell starts before.
@@ -340,7 +332,7 @@ impl Cluster for ExistingCluster {
             turn.release(deadline).await?;
         }
         let commands = self.commands();
-        let left = LedgerContents::read(plan.ledger.folder()).map_err(|error| unkept(&error))?;
+        let left = LedgerContents::read(plan.ledger.folder())?;
         for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
             // What was never created isn't added to the ledger.
             if left.find(&resource).is_none() {
@@ -351,8 +343,7 @@ impl Cluster for ExistingCluster {
             } else {
                 Vec::new()
             };
-            let kept = plan.ledger.keep(&resource, how);
-            kept.map_err(|error| unkept(&error))?;
+            plan.ledger.keep(&resource, how)?;
         }
         Ok(commands)
     }

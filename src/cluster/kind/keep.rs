@@ -4,7 +4,6 @@ use super::claim::KindResource;
 use super::create::Files;
 use super::work::Work;
 use crate::cluster::CellPlan;
-use crate::cluster::reclaim::ledger_failed;
 use crate::event::Failure;
 use crate::machine::process::quoted;
 
@@ -21,7 +20,7 @@ pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure>
         let cluster = KindResource::Cluster(claim);
         kept = folder.and_then(|()| ledger.keep(&cluster, commands.clone()));
     }
-    kept.map_err(|error| ledger_failed(&error))?;
+    kept?;
     Ok(commands)
 }
 
