@@ -17,7 +17,7 @@ use crate::matrix::Jobs;
 use crate::record::Sink;
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Surroundings};
-use crate::runner::{self, LiveSinks, Part, Resumption, RunOutcome, Session};
+use crate::runner::{self, LiveSinks, PartId, Resumption, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -144,7 +144,7 @@ pub(super) fn session(
     mut selected: Selected,
     runner: PathBuf,
     gc: String,
-    part: Option<Part>,
+    part: Option<PartId>,
 ) -> Result<Session, CliError> {
     let copies = Copies::from(&options.copies);
     let cluster = options

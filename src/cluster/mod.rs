@@ -31,7 +31,7 @@ use crate::event::{CellFacts, Evidence, Execution, Failure, Step};
 use crate::excerpt::Log;
 use crate::machine::Ledger;
 use crate::machine::budget::Need;
-use crate::manifest::Shared;
+use crate::manifest::Tenancy;
 use crate::matrix::{Cell, CellId, Phase};
 
 pub(crate) use command::{CommandEnd, CommandRun, Surroundings, run as run_command};
@@ -70,7 +70,7 @@ pub trait Provider: Send + Sync {
 
     /// What separates `cell` of the run `run` from others that use the same cluster, in its `namespace`; `None` if each
     /// cell has its own cluster.
-    fn shared(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Shared> {
+    fn tenancy(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Tenancy> {
         None
     }
 

@@ -40,5 +40,5 @@ pub use plan::PlanError;
 pub use provider::ProviderError;
 pub use request::{RunOutcome, Selection};
 pub use resume::{ResumeError, Resumption};
-pub use session::{LiveSinks, Part, Session, SessionError, base, execute, out, prepare};
+pub use session::{LiveSinks, PartId, Session, SessionError, base, execute, out, prepare};
 pub use signals::listen;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 
 use super::admission::{Admission, places};
-use super::cell_task::{CellTask, Shared};
+use super::cell_task::{CellTask, RunContext};
 use super::closing;
 use super::course::Stop;
 use super::dispatch;
@@ -58,7 +58,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
 /// A run. Each cell is a task; everything else happens here.
 struct Run<'r> {
     request: &'r RunRequest,
-    shared: Arc<Shared>,
+    shared: Arc<RunContext>,
     /// The known cells: those of the first round, or of all rounds if their number is known.
     plans: Vec<Arc<CellPlan>>,
 }
@@ -67,7 +67,7 @@ impl<'r> Run<'r> {
     fn new(request: &'r RunRequest, events: Emitter) -> Self {
         let plans = first_plans(request);
         let provider = Arc::clone(&request.provider.provider);
-        let shared = Shared {
+        let shared = RunContext {
             provider,
             admission: Admission::new(request.jobs, &request.ports, &request.state, events.clone()),
             history: HistoryFile::of(&request.state),

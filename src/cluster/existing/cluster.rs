@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, ResourceExt};
 
+use super::lease::CellLease;
 use super::marks::{run_of, selector};
-use super::provider::Shared;
+use super::provider::TargetCluster;
 use super::reclaim::{ExistingResource, NAMESPACE};
-use super::turn::Turn;
 use super::{clear, definitions};
 use crate::cluster::kubernetes::{Access, Tenant, diagnostics, ready};
 use crate::cluster::milestone::Milestone;
@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// A cell's part of the cluster.
 pub(super) struct ExistingCluster {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<TargetCluster>,
     pub(super) tenant: Arc<Tenant>,
     /// Whether the turn was requested, and may have been granted.
     has_asked: AtomicBool,
@@ -38,7 +38,7 @@ pub(super) struct ExistingCluster {
 }
 
 impl ExistingCluster {
-    pub(super) fn new(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
+    pub(super) fn new(shared: Arc<TargetCluster>, plan: Arc<CellPlan>) -> Self {
         Self {
             shared,
             tenant: Arc::new(Tenant::new(plan, Arc::new(Milestone::new()))),
@@ -56,8 +56,8 @@ impl ExistingCluster {
         self.shared.connection.namespace(name)
     }
 
-    fn turn(&self, client: &Client) -> Turn {
-        Turn::new(client, &self.tenant.plan.namespace, self.run())
+    fn turn(&self, client: &Client) -> CellLease {
+        CellLease::new(client, &self.tenant.plan.namespace, self.run())
     }
 
     /// Waits for the cell's turn in the cluster, and holds it.

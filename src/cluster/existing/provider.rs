@@ -13,11 +13,11 @@ use crate::cluster::{CellPlan, Cluster, ClusterName, ImageNames, NodeName, Provi
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure};
 use crate::machine::{Ledger, StateFolder};
-use crate::manifest::{PullPolicy, Shared as Apart};
+use crate::manifest::{PullPolicy, Tenancy};
 use crate::matrix::{Cell, ImageSource, Phase, ProviderChoice, SystemUnderTest};
 
 /// An existing cluster.
-pub struct ExistingProvider(Arc<Shared>);
+pub struct ExistingProvider(Arc<TargetCluster>);
 
 /// The provider can't be created.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +33,8 @@ pub enum ExistingError {
     Connection(#[from] Failure),
 }
 
-/// What the cells share.
-pub(super) struct Shared {
+/// The cluster that the cells share, and the way to it.
+pub(super) struct TargetCluster {
     pub(super) connection: Connection,
     pub(super) names: ImageNames,
     pub(super) state: StateFolder,
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub(super) nodes: OnceCell<Vec<NodeName>>,
 }
 
-impl Shared {
+impl TargetCluster {
     /// The client.
     pub(super) async fn client(&self) -> Result<&Client, Failure> {
         self.client
@@ -67,7 +67,7 @@ impl ExistingProvider {
             pull: PullPolicy::IfNotPresent,
         };
         let connection = Connection::choose(&options.existing, &options.base)?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(TargetCluster {
             connection,
             names,
             state: options.state.clone(),
@@ -130,8 +130,8 @@ impl Provider for ExistingProvider {
         name.to_string()
     }
 
-    fn shared(&self, cell: &Cell, run: &str, namespace: &str) -> Option<Apart> {
-        Some(marks::shared(cell, run, namespace, &self.0.names.mock))
+    fn tenancy(&self, cell: &Cell, run: &str, namespace: &str) -> Option<Tenancy> {
+        Some(marks::tenancy(cell, run, namespace, &self.0.names.mock))
     }
 
     /// The agent uses a port of its node, so two cells would conflict.

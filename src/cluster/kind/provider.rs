@@ -30,10 +30,10 @@ const COMPARING: Duration = Duration::from_secs(30);
 const GIVING_UP: Duration = Duration::from_secs(60);
 
 /// Real clusters in Docker.
-pub struct KindProvider(Arc<Shared>);
+pub struct KindProvider(Arc<KindContext>);
 
-/// What the clusters share.
-pub(super) struct Shared {
+/// What the clusters of a run share.
+pub(super) struct KindContext {
     pub(super) options: KindOptions,
     /// The images of agent and mock.
     pub(super) names: ImageNames,
@@ -49,7 +49,7 @@ impl KindProvider {
     /// A provider. It reads the content for image names, and changes nothing.
     pub fn new(options: KindOptions) -> Result<Self, Failure> {
         let names = image_names(&options.images, &options.base, &options.runner)?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(KindContext {
             options,
             names,
             docker: OnceCell::new(),
@@ -60,7 +60,7 @@ impl KindProvider {
     }
 }
 
-impl Shared {
+impl KindContext {
     /// The engine.
     pub(super) async fn docker(&self) -> Result<&Docker, Failure> {
         self.docker.get_or_try_init(images::connect).await

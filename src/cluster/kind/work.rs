@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::claim::{Claim, KindResource};
 use super::fingerprint::Fingerprint;
 use super::node_state::{NodeStates, host_paths, look};
-use super::provider::Shared;
+use super::provider::KindContext;
 use super::{access, create, dns, load, pod_network, pulse, stale};
 use crate::cluster::kubernetes::{Access, Tenant};
 use crate::cluster::milestone::Milestone;
@@ -23,7 +23,7 @@ use crate::machine::{HostResource, Lock};
 
 /// The state of a cluster's creation.
 pub(super) struct Work {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<KindContext>,
     /// The cell that the cluster is created for.
     pub(super) plan: Arc<CellPlan>,
     pub(super) steps: Arc<StepLog>,
@@ -61,7 +61,7 @@ pub(super) struct Work {
 
 impl Work {
     /// The cluster of `tenant`, the first cell in it.
-    pub(super) fn new(shared: Arc<Shared>, tenant: &Tenant) -> Self {
+    pub(super) fn new(shared: Arc<KindContext>, tenant: &Tenant) -> Self {
         let plan = Arc::clone(&tenant.plan);
         let nodes = plan.cluster.nodes(plan.cell.nodes.get());
         Self {
