@@ -17,7 +17,6 @@ pub mod reference;
 mod replay;
 mod report;
 mod run;
-mod schema;
 mod stdout;
 mod troubleshooting;
 
@@ -126,7 +125,7 @@ pub fn main() -> ExitCode {
         Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
         Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),
         Some(Command::Merge(merge)) => finish(merge.look.color, merge::run(&merge)),
-        Some(Command::Schema { format }) => finish(Color::Auto, schema::run(format)),
+        Some(Command::Schema { format }) => finish(Color::Auto, reference::schema(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
         Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Exit};
+use super::error::CliError;
+use super::options::Format;
+use super::{Cli, Exit, stdout};
 
 /// Prints the completion script of `shell` on stdout.
 pub(super) fn completions(shell: Shell) -> ExitCode {
@@ -17,6 +19,15 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => Exit::Infrastructure.into(),
     }
+}
+
+/// Prints the JSON Schema of a format.
+pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
+    let text = match format {
+        Format::Events => events_schema(),
+    };
+    stdout::print("the schema", Ok(text))?;
+    Ok(Exit::Passed)
 }
 
 /// The page `docs/cli.md`: the help of all public commands.

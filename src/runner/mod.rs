@@ -5,7 +5,6 @@
 
 mod admission;
 mod cell_task;
-mod closing;
 mod course;
 mod dispatch;
 mod explain;

@@ -11,11 +11,9 @@ mod host;
 mod lease;
 mod leave;
 mod marks;
-mod options;
 mod provider;
 mod reclaim;
 mod survey;
 
-pub use options::ExistingOptions;
-pub use provider::{ExistingError, ExistingProvider};
+pub use provider::{ExistingError, ExistingOptions, ExistingProvider};
 pub use reclaim::ExistingReclaimer;

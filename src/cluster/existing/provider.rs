@@ -1,5 +1,6 @@
 //! The provider: one connection to one cluster, for all cells of a run.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,13 +9,26 @@ use tokio::sync::OnceCell;
 
 use super::cluster::ExistingCluster;
 use super::connection::Connection;
-use super::{ExistingOptions, marks, survey};
+use super::{marks, survey};
 use crate::cluster::{CellPlan, Cluster, ClusterName, ImageNames, NodeName, Provider, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure};
 use crate::machine::{Ledger, StateFolder};
 use crate::manifest::{PullPolicy, Tenancy};
-use crate::matrix::{Cell, ImageSource, Phase, ProviderChoice, SystemUnderTest};
+use crate::matrix::{Cell, Existing, ImageSource, Images, Phase, ProviderChoice, SystemUnderTest};
+
+/// Options for all cells of a run.
+#[derive(Clone, Debug)]
+pub struct ExistingOptions {
+    /// `[existing]`.
+    pub existing: Existing,
+    /// `[images]`.
+    pub images: Images,
+    /// The folder of the matrix file, to which paths are relative.
+    pub base: PathBuf,
+    /// The folder of ledgers, which identify the namespaces of dead runs.
+    pub state: StateFolder,
+}
 
 /// An existing cluster.
 pub struct ExistingProvider(Arc<TargetCluster>);
