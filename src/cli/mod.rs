@@ -6,7 +6,6 @@ mod error;
 mod exit;
 mod explain;
 mod gc;
-mod gc_command;
 mod harness;
 mod list;
 mod log;
@@ -18,7 +17,6 @@ pub mod reference;
 mod replay;
 mod report;
 mod run;
-mod schema;
 mod stdout;
 mod troubleshooting;
 
@@ -133,7 +131,7 @@ pub fn main() -> ExitCode {
         Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
         Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),
         Some(Command::Merge(merge)) => finish(merge.look.color, merge::run(&merge)),
-        Some(Command::Schema { format }) => finish(Color::Auto, schema::run(format)),
+        Some(Command::Schema { format }) => finish(Color::Auto, reference::schema(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Man { folder }) => finish(Color::Auto, reference::manual(&folder)),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),

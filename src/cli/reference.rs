@@ -9,7 +9,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::error::CliError;
-use super::{Cli, Exit};
+use super::options::Format;
+use super::{Cli, Exit, stdout};
 
 /// Prints the completion script of `shell` on stdout.
 pub(super) fn completions(shell: Shell) -> ExitCode {
@@ -30,6 +31,15 @@ pub(super) fn manual(folder: &Path) -> Result<Exit, CliError> {
             folder: folder.to_owned(),
             source,
         })?;
+    Ok(Exit::Passed)
+}
+
+/// Prints the JSON Schema of a format.
+pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
+    let text = match format {
+        Format::Events => events_schema(),
+    };
+    stdout::print("the schema", Ok(text))?;
     Ok(Exit::Passed)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::again::{self, Resumed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::gc_command;
+use super::gc;
 use super::matrix_file::{self, Selected};
 use super::options::{Color, RunOptions};
 use crate::cluster::ClusterName;
@@ -17,7 +17,7 @@ use crate::matrix::Jobs;
 use crate::record::Sink;
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Surroundings};
-use crate::runner::{self, LiveSinks, Part, Resumption, RunOutcome, Session};
+use crate::runner::{self, LiveSinks, PartId, Resumption, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -27,7 +27,7 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     };
     let runner = std::env::current_exe().map_err(CliError::Program)?;
     let program = std::env::args_os().next();
-    let gc = gc_command::of(program.as_deref().unwrap_or(runner.as_os_str()));
+    let gc = gc::command(program.as_deref().unwrap_or(runner.as_os_str()));
     let mut session = session(options, selected, runner, gc, None)?;
     if let Some(resumption) = resumption {
         session.resume(*resumption);
@@ -144,7 +144,7 @@ pub(super) fn session(
     mut selected: Selected,
     runner: PathBuf,
     gc: String,
-    part: Option<Part>,
+    part: Option<PartId>,
 ) -> Result<Session, CliError> {
     let copies = Copies::from(&options.copies);
     let cluster = options

@@ -21,7 +21,7 @@ use crate::record::{Counted, of_attempt, reason_of_attempt};
 use crate::suite::{Interruption, Preflight, run_cell};
 
 /// The state that the cells of a run share.
-pub(super) struct Shared {
+pub(super) struct RunContext {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) admission: Admission,
     pub(super) history: HistoryFile,
@@ -36,7 +36,7 @@ pub(super) struct Shared {
 
 /// One cell.
 pub(super) struct CellTask {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<RunContext>,
     pub(super) plan: Arc<CellPlan>,
     pub(super) preflight: Preflight,
     /// The queue of cells that share a cluster with this one.
@@ -237,7 +237,7 @@ fn cut_off() -> CellEnd {
     }
 }
 
-impl Shared {
+impl RunContext {
     /// Reports the end of a cell, and updates the run's state.
     pub(super) fn say_finished(&self, plan: &CellPlan, counted: &Counted, duration: Duration) {
         let cell = &plan.cell.id;
@@ -274,7 +274,7 @@ impl Shared {
                 Failure::new(Symptom::NoPortFree, chain(&error))
                     .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
             }
-            PortError::Ledger(error) => Failure::new(Symptom::FilesystemFailed, chain(&error)),
+            PortError::Ledger(error) => error.into(),
         })?;
         plan.hold_listener(listener);
         Ok(port)

@@ -47,7 +47,7 @@ pub struct Session {
     /// The folder for runs; by default `target/e2e-matrix` next to the matrix file.
     pub out: Option<PathBuf>,
     /// The run that this one is a part of, if several processes share one.
-    pub part: Option<Part>,
+    pub part: Option<PartId>,
     /// The exact name of the cluster, for a single cell.
     pub cluster: Option<ClusterName>,
     /// Additional locations for reports. Their folders are created before the first cell.
@@ -64,7 +64,7 @@ pub struct Session {
 pub type LiveSinks = Box<dyn FnOnce(&Path) -> Vec<Box<dyn Sink>>>;
 
 /// A part of a run that several processes share.
-pub struct Part {
+pub struct PartId {
     /// The run's id.
     pub run: String,
     /// The part's id.
@@ -293,7 +293,7 @@ impl Session {
         let out = self.out.clone().unwrap_or_else(|| out(&self.path));
         match &self.part {
             None => RunFolder::create(&out),
-            Some(Part { run, part }) => RunFolder::create_part(&out, run, part),
+            Some(PartId { run, part }) => RunFolder::create_part(&out, run, part),
         }
     }
 }

@@ -419,7 +419,10 @@ fn each_command_has_a_manual_page() {
     let page = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     assert!(page("e2e-matrix.1").contains(".TH e2e-matrix 1"));
     assert!(page("e2e-matrix-run.1").contains("E2E_MATRIX_JOBS"));
-    assert!(!folder.join("e2e-matrix-agent.1").exists(), "a hidden command");
+    assert!(
+        !folder.join("e2e-matrix-agent.1").exists(),
+        "a hidden command"
+    );
 }
 
 #[test]

@@ -268,7 +268,9 @@ fn the_commands_of_readme_and_tutorial_work() {
         for line in lines.filter(|line| line.starts_with("e2e-matrix ")) {
             let command = line.split(['#', '>']).next().unwrap_or_default();
             // A sentence that starts with the program's name.
-            let Some(words) = shlex::split(command).filter(|_| !line.ends_with(['.', ',']) && !line.starts_with("e2e-matrix is")) else {
+            let Some(words) = shlex::split(command)
+                .filter(|_| !line.ends_with(['.', ',']) && !line.starts_with("e2e-matrix is"))
+            else {
                 continue;
             };
             let mut arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();

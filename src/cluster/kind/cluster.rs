@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use async_trait::async_trait;
 
 use super::create::Files;
-use super::provider::Shared;
+use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Work};
 use super::{destroy, diagnostics, keep, wipe};
@@ -32,7 +32,7 @@ pub(super) struct KindCluster {
 
 impl KindCluster {
     /// A new cluster for the cell.
-    pub(super) fn fresh(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
+    pub(super) fn fresh(shared: Arc<KindContext>, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
         Self {
             work: Arc::new(Work::new(shared, &tenant)),

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Shared, Sources, render};
+use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Sources, Tenancy, render};
 use crate::secret::{Mask, Secret};
 
 /// A token that no manifest contains by chance.
@@ -28,7 +28,7 @@ struct Case {
     env: BTreeMap<String, String>,
     probes: bool,
     token: Secret,
-    shared: Option<Shared>,
+    shared: Option<Tenancy>,
 }
 
 impl Case {
