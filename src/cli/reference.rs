@@ -24,9 +24,8 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
 
 /// Writes the manual pages of all public commands into `folder`.
 pub(super) fn manual(folder: &Path) -> Result<Exit, CliError> {
-    let command = Cli::command().mut_args(|argument| argument.hide_env_values(true));
     std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(command, folder))
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
         .map_err(|source| CliError::Unwritten {
             folder: folder.to_owned(),
             source,

@@ -27,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::deadline::Deadline;
-use crate::event::{CellFacts, Evidence, Execution, Failure, Step};
+use crate::event::{CellFacts, Evidence, Execution, Failure};
 use crate::excerpt::Log;
 use crate::machine::Ledger;
 use crate::machine::budget::Need;
@@ -245,6 +245,6 @@ pub trait Cluster: Send + Sync {
     /// delete it.
     async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// The measured steps.
-    fn steps(&self) -> Vec<Step>;
+    /// The steps, measured and running.
+    fn steps(&self) -> &StepLog;
 }

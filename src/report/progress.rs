@@ -11,6 +11,9 @@ use crate::event::{Event, Record};
 use crate::matrix::CellId;
 use crate::record::Sink;
 
+/// The indentation of the rest of a wrapped line, below its text.
+const INDENT: &str = "            ";
+
 /// How often the elapsed times are updated.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -21,17 +24,37 @@ pub struct Progress {
     lines: Lines,
     running: HashMap<CellId, ProgressBar>,
     total: Option<ProgressBar>,
+    /// The present number of columns of the terminal.
+    width: fn() -> Option<usize>,
 }
 
 impl Progress {
-    /// A console that draws to `target`.
-    pub fn new(target: ProgressDrawTarget, color: bool, detail: Detail) -> Self {
+    /// A console that draws to `target`, which has `width` columns.
+    pub fn new(
+        target: ProgressDrawTarget,
+        width: fn() -> Option<usize>,
+        color: bool,
+        detail: Detail,
+    ) -> Self {
         Self {
             screen: MultiProgress::with_draw_target(target),
             lines: Lines::new(color, detail),
             running: HashMap::new(),
             total: None,
+            width,
         }
+    }
+
+    /// Prints `line` above the drawn lines. It is wrapped here, because drawn lines would remain on the screen if the
+    /// terminal wrapped it.
+    fn print(&self, line: &str) -> io::Result<()> {
+        let Some(width) = (self.width)().filter(|width| *width > 2 * INDENT.len()) else {
+            return self.screen.println(line);
+        };
+        let options = textwrap::Options::new(width)
+            .subsequent_indent(INDENT)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        self.screen.println(textwrap::fill(line, options))
     }
 
     fn start_run(&mut self) {
@@ -127,7 +150,7 @@ impl Sink for Progress {
             | Event::RunFailed { .. } => {}
         }
         match line {
-            Some(line) if says_its_line => self.screen.println(line).and(ended),
+            Some(line) if says_its_line => self.print(&line).and(ended),
             Some(_) | None => ended,
         }
     }
@@ -201,10 +224,36 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_are_wider_than_the_terminal_are_wrapped() {
+        let paper = Paper::default();
+        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
+        let progress = Progress::new(target, || Some(60), false, Detail::Cells);
+        let line = format!("    0.0s  note: {}end", "k8s-1.30-n1-default ".repeat(9));
+        progress.print(&line).unwrap();
+        let seen = paper.0.lock().unwrap().clone();
+        let lines: Vec<&str> = seen
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty())
+            .collect();
+        assert!(lines.iter().all(|line| line.len() <= 60), "{seen}");
+        assert!(
+            lines[0].starts_with("    0.0s  note: k8s-1.30-n1-default k8s"),
+            "{seen}"
+        );
+        assert!(
+            lines[1..]
+                .iter()
+                .all(|line| line.starts_with("            k8s")),
+            "{seen}"
+        );
+    }
+
+    #[test]
     fn finished_cells_are_printed_and_running_cells_are_drawn() {
         let paper = Paper::default();
         let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
-        let mut progress = Progress::new(target, false, Detail::Cells);
+        let mut progress = Progress::new(target, || Some(100), false, Detail::Cells);
         for record in fixture::mixed() {
             progress.on(&record).unwrap();
         }

@@ -17,9 +17,9 @@ use super::reclaim::{ExistingResource, NAMESPACE};
 use super::{clear, definitions};
 use crate::cluster::kubernetes::{Access, Tenant, diagnostics, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, StepLog};
 use crate::deadline::Deadline;
-use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::machine::{LedgerContents, LedgerError, is_dead};
 use crate::manifest::Object;
@@ -348,7 +348,7 @@ impl Cluster for ExistingCluster {
         Ok(commands)
     }
 
-    fn steps(&self) -> Vec<Step> {
-        self.tenant.steps.steps()
+    fn steps(&self) -> &StepLog {
+        &self.tenant.steps
     }
 }

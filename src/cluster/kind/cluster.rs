@@ -15,9 +15,9 @@ use super::work::{self, Work};
 use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, StepLog};
 use crate::deadline::Deadline;
-use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::matrix::CellId;
 
@@ -247,7 +247,7 @@ impl Cluster for KindCluster {
         keep::keep(&self.work, &self.tenant.plan)
     }
 
-    fn steps(&self) -> Vec<Step> {
-        self.tenant.steps.steps()
+    fn steps(&self) -> &StepLog {
+        &self.tenant.steps
     }
 }

@@ -17,11 +17,11 @@ use super::lives::{self, Lives};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
     CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE,
-    LONGEST_RECOVERY, NodeName, Programs, Stream,
+    LONGEST_RECOVERY, NodeName, Programs, StepLog, Stream,
 };
 use crate::deadline::Deadline;
 use crate::error::chain;
-use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::machine::process::quoted;
 use crate::machine::{HostResource, open_files};
@@ -369,7 +369,7 @@ impl Cluster for LocalCluster {
         Ok(commands)
     }
 
-    fn steps(&self) -> Vec<Step> {
-        self.controller.steps.steps()
+    fn steps(&self) -> &StepLog {
+        &self.controller.steps
     }
 }
