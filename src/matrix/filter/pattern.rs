@@ -1,7 +1,7 @@
 //! A text with the wildcards `*` (any text, including none) and `?` (one character), matched as a whole.
 
 /// A pattern. Without wildcards, it matches only itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Pattern {
     text: String,
     is_wild: bool,
@@ -53,8 +53,7 @@ fn matches_wild(pattern: &[u8], text: &[u8]) -> bool {
                 let Some((star, taken)) = retry else {
                     return false;
                 };
-                retry = Some((star, taken + 1));
-                (at_pattern, at_text) = (star + 1, taken + 1);
+                (at_pattern, at_text) = (star, taken + 1);
             }
         }
     }
