@@ -380,10 +380,18 @@ mod tests {
     }
 
     #[test]
-    fn a_minimum_of_zero_is_met_without_calls() {
-        let mut expectations = Expectations::default();
-        expectations.set("local_logs_count", Expectation::AtLeast(0));
+    fn a_local_call_is_required_unless_its_minimum_is_zero() {
         let seen = view(&[("a", 1)], &[("a", Counter::LocalLogsCount, 0)]);
+        let mut expectations = Expectations::default();
+        let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
+        assert_eq!(
+            open(standing),
+            [
+                "total: local_logs_count 0 >= 1",
+                "a: local_logs_count 0 >= 1"
+            ]
+        );
+        expectations.set("local_logs_count", Expectation::AtLeast(0));
         let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
         assert!(matches!(standing, Standing::Met(_)));
     }
