@@ -7,7 +7,9 @@ mod fuzz;
 mod golden;
 mod labels;
 mod patches;
+mod references;
 mod rejected;
+mod roles;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -82,6 +84,11 @@ impl Case {
 /// The problems as people read them, one per line.
 fn said(problems: &[ManifestProblem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
+}
+
+/// The problems of `sources` as people read them; none if they can be rendered.
+fn problems(sources: Sources) -> Vec<String> {
+    said(&Case::new(sources).render().err().unwrap_or_default())
 }
 
 /// All parts as they are kept.

@@ -3,13 +3,11 @@
 use wildmatch::WildMatch;
 
 /// A pattern. Without wildcards, it matches only itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Pattern {
     text: String,
     matcher: WildMatch,
 }
-
-impl Eq for Pattern {}
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Self {
