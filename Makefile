@@ -82,8 +82,10 @@ docs: ## Regenerates parts of docs/
 
 site: ## Builds the documentation as a site in target/site; needs mdbook
 	rm -rf target/book && mkdir -p target/book
-	cp -r *.md LICENSE matrix.toml docs .github target/book/
+	cp -r *.md LICENSE matrix.toml deploy docs target/book/
 	mdbook build
+	# mdBook renames README.md to index.html, but not the links to it.
+	for folder in . docs; do cp target/site/$$folder/index.html target/site/$$folder/README.html; done
 
 bench-kind: ## Compares a whole cell on kind with a bare cluster; takes minutes
 	$(CARGO) bench --locked --bench kind
