@@ -34,6 +34,7 @@ struct FromEnvironment {
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     super::install_tls();
     super::log::install_panics();
+    super::log::install(None, true);
     let arguments = Arguments::from_args();
     let mut options = FromEnvironment::parse_from([OsString::from("e2e-matrix")]).run;
     options

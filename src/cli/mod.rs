@@ -116,8 +116,9 @@ pub fn main() -> ExitCode {
     if !has_own {
         log::install_panics();
     }
-    if let Some(filter) = log.filter(|_| !has_own) {
-        log::install(&filter);
+    let is_run = matches!(command, None | Some(Command::Run(_)));
+    if !has_own {
+        log::install(log.as_ref(), is_run);
     }
     if !has_own && let Err(error) = arguments::check_environment() {
         return finish(run.look.color, Err(error));

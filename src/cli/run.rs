@@ -8,6 +8,7 @@ use super::again::{self, Resumed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::gc;
+use super::log;
 use super::matrix_file::{self, Selected};
 use super::options::{Color, RunOptions};
 use crate::cluster::ClusterName;
@@ -177,6 +178,7 @@ pub(super) fn session(
 fn sinks(options: &RunOptions, copies: Copies) -> LiveSinks {
     let (color, verbose) = (options.look.color, options.verbose);
     Box::new(move |folder| {
+        log::write_to(folder);
         let files = AtEnd::files(folder.to_owned(), copies);
         let sinks: [Box<dyn Sink>; 3] = [
             console(color, verbose),

@@ -115,7 +115,8 @@ mod tests {
         })
         .await;
         assert!(running.borrow().is_empty());
-        let names: Vec<_> = log.steps().into_iter().map(|step| step.name).collect();
-        assert_eq!(names, ["outer", "inner"]);
+        let mut names: Vec<_> = log.steps().into_iter().map(|step| step.name).collect();
+        names.sort();
+        assert_eq!(names, ["inner", "outer"]);
     }
 }

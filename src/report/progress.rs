@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::{Detail, Lines, one_line};
+use super::text;
 use crate::event::{Event, Record};
 use crate::matrix::CellId;
 use crate::record::Sink;
@@ -43,18 +44,6 @@ impl Progress {
             total: None,
             width,
         }
-    }
-
-    /// Prints `line` above the drawn lines. It is wrapped here, because drawn lines would remain on the screen if the
-    /// terminal wrapped it.
-    fn print(&self, line: &str) -> io::Result<()> {
-        let Some(width) = (self.width)().filter(|width| *width > 2 * INDENT.len()) else {
-            return self.screen.println(line);
-        };
-        let options = textwrap::Options::new(width)
-            .subsequent_indent(INDENT)
-            .word_splitter(textwrap::WordSplitter::NoHyphenation);
-        self.screen.println(textwrap::fill(line, options))
     }
 
     fn start_run(&mut self) {
@@ -150,7 +139,10 @@ impl Sink for Progress {
             | Event::RunFailed { .. } => {}
         }
         match line {
-            Some(line) if says_its_line => self.print(&line).and(ended),
+            Some(line) if says_its_line => {
+                let line = wrapped(&line, (self.width)());
+                self.screen.println(line).and(ended)
+            }
             Some(_) | None => ended,
         }
     }
@@ -161,6 +153,14 @@ impl Sink for Progress {
 
     fn name(&self) -> &'static str {
         "console"
+    }
+}
+
+/// `line` in lines of at most `width` columns. If the terminal wrapped it, drawn lines would remain on the screen.
+fn wrapped(line: &str, width: Option<usize>) -> String {
+    match width.filter(|width| *width > 2 * INDENT.len()) {
+        Some(width) => textwrap::fill(line, text::wrapping(width).subsequent_indent(INDENT)),
+        None => line.to_owned(),
     }
 }
 
@@ -225,28 +225,11 @@ mod tests {
 
     #[test]
     fn lines_that_are_wider_than_the_terminal_are_wrapped() {
-        let paper = Paper::default();
-        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
-        let progress = Progress::new(target, || Some(60), false, Detail::Cells);
-        let line = format!("    0.0s  note: {}end", "k8s-1.30-n1-default ".repeat(9));
-        progress.print(&line).unwrap();
-        let seen = paper.0.lock().unwrap().clone();
-        let lines: Vec<&str> = seen
-            .lines()
-            .map(str::trim_end)
-            .filter(|line| !line.is_empty())
-            .collect();
-        assert!(lines.iter().all(|line| line.len() <= 60), "{seen}");
-        assert!(
-            lines[0].starts_with("    0.0s  note: k8s-1.30-n1-default k8s"),
-            "{seen}"
-        );
-        assert!(
-            lines[1..]
-                .iter()
-                .all(|line| line.starts_with("            k8s")),
-            "{seen}"
-        );
+        let line = "\u{1B}[1m    0.0s\u{1B}[0m  note: k8s-1.30-n1-default and k8s-1.33-n1-default";
+        let expected = "\u{1B}[1m    0.0s\u{1B}[0m  note: k8s-1.30-n1-default and\n            k8s-1.33-n1-default";
+        assert_eq!(wrapped(line, Some(40)), expected);
+        assert_eq!(wrapped(line, Some(60)), line);
+        assert_eq!(wrapped(line, None), line);
     }
 
     #[test]

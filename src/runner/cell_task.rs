@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::admission::{Admission, Place, Room};
 use super::course::Stop;
 use super::line::{self, Line, Turn};
@@ -131,7 +133,8 @@ impl CellTask {
         let mut room = room;
         for number in 1.. {
             let start = shared.clock.elapsed();
-            ends.push(self.attempt(number).await);
+            let span = tracing::info_span!("attempt", number);
+            ends.push(self.attempt(number).instrument(span).await);
             let duration = shared.clock.elapsed().saturating_sub(start);
             let ends_here = shared.interruption.token.is_cancelled();
             if ends_here || !again(&shared.retry, &shared.phases, &ends) {

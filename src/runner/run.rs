@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument;
 
 use super::admission::{Admission, places};
 use super::cell_task::{CellTask, RunContext};
@@ -268,7 +269,9 @@ impl<'r> Run<'r> {
                 line: line.map(|name| lines.line(name)),
                 skip: skip.map(|(_, reason)| reason.clone()),
             };
-            indices.insert(tasks.spawn(task.run(place)).id(), index);
+            let span = tracing::info_span!("cell", id = %plan.cell.id);
+            let running = task.run(place).instrument(span);
+            indices.insert(tasks.spawn(running).id(), index);
         }
         // A queue is dropped with its last cell.
         drop(lines);

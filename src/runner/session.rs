@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::leftovers;
 use super::{
     Chosen, Course, Earlier, FolderError, PlanError, Planner, ProviderError, ProviderOptions,
@@ -188,7 +190,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         History::default()
     });
     let sinks = sinks(&folder, session.sinks, session.resumption)?;
-    Ok(run(RunRequest {
+    let span = tracing::info_span!("run", id = folder.id());
+    let request = RunRequest {
         matrix: session.path,
         selection: session.selection,
         jobs: settings.jobs,
@@ -217,8 +220,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         state,
         interruption: session.interruption,
         sinks,
-    })
-    .await)
+    };
+    Ok(run(request).instrument(span).await)
 }
 
 /// What every command needs that looks beyond the matrix file. It isn't part of a run yet.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use tracing::Instrument;
 
 use super::context::{Checked, Context, Outcome, Preflight};
 use super::interruption::{GIVEN_UP, Interruption};
@@ -179,6 +180,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
             }
         };
         let steps = show_steps(&self.context, phase);
+        let span = tracing::info_span!("phase", name = phase.name());
         let work = async {
             held.await;
             tokio::select! {
@@ -191,7 +193,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let end = tokio::select! {
             biased;
             () = interruption.token.cancelled() => PhaseEnd::Interrupted,
-            result = AssertUnwindSafe(work).catch_unwind() => PhaseEnd::from_unwind(result),
+            result = AssertUnwindSafe(work).catch_unwind().instrument(span) => PhaseEnd::from_unwind(result),
         };
         self.end_of(&phase.into(), start, end).await;
     }

@@ -8,6 +8,7 @@ use bollard::models::ContainerSummary;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::claim::{Claim, KindResource};
 use super::fingerprint::Fingerprint;
@@ -205,10 +206,11 @@ impl Work {
 pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let spawn = |task: futures::future::BoxFuture<'static, ()>| {
         let stop = work.stop.clone();
-        work.tasks.spawn(stop.run_until_cancelled_owned(task));
+        let task = stop.run_until_cancelled_owned(task);
+        work.tasks.spawn(task.in_current_span());
     };
     work.tasks
-        .spawn(create::run(Arc::clone(work), work.stop.clone()));
+        .spawn(create::run(Arc::clone(work), work.stop.clone()).in_current_span());
     let it = Arc::clone(work);
     spawn(Box::pin(async move { create::follow(&it).await }));
     let it = Arc::clone(work);

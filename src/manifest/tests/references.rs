@@ -151,7 +151,7 @@ fn an_image_needs_a_repository_in_lower_case_and_no_white_space() {
         assert_eq!(found(image), [""; 0], "{image}");
     }
     for image in ["", ":1", "team/", "A", "a$", "a b", "a:1 2"] {
-        let message = format!("containers[0].image: `{image}` is no image's name");
+        let message = format!("containers[0].image: `{image}` is not the name of an image");
         assert_eq!(found(image), [message]);
     }
 }
