@@ -20,7 +20,7 @@ HAS_DENY = $(shell $(CARGO) deny --version 2>/dev/null)
 NO_NEXTEST = echo 'cargo-nextest is not installed, so `cargo test` runs the tests; `make setup` installs it'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup e2e test fuzz test-kind test-e2e-k8s images lint docs bench-kind clean
+.PHONY: help setup e2e test fuzz test-kind test-e2e-k8s images lint docs site bench-kind clean
 
 help: ## Prints this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,13 @@ lint: ## Checks formatting, lints, documentation, and the licences and sources o
 docs: export UPDATE_DOCS = 1
 docs: ## Regenerates parts of docs/
 	$(CARGO) test --locked --test it -- docs::
+
+site: ## Builds the documentation as a site in target/site; needs mdbook
+	rm -rf target/book && mkdir -p target/book
+	cp -r *.md LICENSE matrix.toml deploy docs target/book/
+	mdbook build
+	# mdBook renames README.md to index.html, but not the links to it.
+	for folder in . docs; do cp target/site/$$folder/index.html target/site/$$folder/README.html; done
 
 bench-kind: ## Compares a whole cell on kind with a bare cluster; takes minutes
 	$(CARGO) bench --locked --bench kind

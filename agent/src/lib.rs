@@ -26,7 +26,6 @@ mod retry;
 mod root;
 mod secret;
 mod shutdown;
-mod sse;
 mod stream;
 mod tls;
 mod wire;

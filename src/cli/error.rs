@@ -61,7 +61,7 @@ pub(super) enum CliError {
     OtherProvider { provider: String },
     #[error(transparent)]
     Merge(#[from] MergeError),
-    #[error("failed to write the merged run {}", folder.display())]
+    #[error("failed to write to the folder {}", folder.display())]
     Unwritten { folder: PathBuf, source: io::Error },
     #[error(transparent)]
     Record(RecordError),

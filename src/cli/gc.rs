@@ -1,5 +1,6 @@
 //! `gc`: removes what dead runs left behind, and shows the results.
 
+use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::exit::Exit;
 use super::options::GarbageOptions;
 use super::stdout;
 use crate::machine::StateFolder;
+use crate::machine::process::quoted;
 use crate::report::aligned;
 use crate::runner::{self, GcOptions, GcReport, GcRow};
 
@@ -37,6 +39,19 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     } else {
         Exit::Infrastructure
     })
+}
+
+/// The command that removes what dead runs left, for a binary that was called as `program`. Users can paste it into a
+/// shell.
+pub(super) fn command(program: &OsStr) -> String {
+    let program = quoted(&program.to_string_lossy());
+    match StateFolder::of_environment() {
+        Some(state) => {
+            let folder = quoted(&state.path().to_string_lossy());
+            format!("{}={folder} {program} gc", StateFolder::VARIABLE)
+        }
+        None => format!("{program} gc"),
+    }
 }
 
 fn table(report: &GcReport, dry_run: bool) -> String {

@@ -14,11 +14,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
 use super::options::{AgainOptions, RunOptions};
-use super::{arguments, gc_command, merge, run};
+use super::{arguments, gc, merge, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::report::Copies;
-use crate::runner::{self, Part};
+use crate::runner::{self, PartId};
 
 /// The options of `run`, given only by environment variables.
 #[derive(Parser)]
@@ -34,6 +34,7 @@ struct FromEnvironment {
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     super::install_tls();
     super::log::install_panics();
+    super::log::install(None, true);
     let arguments = Arguments::from_args();
     let mut options = FromEnvironment::parse_from([OsString::from("e2e-matrix")]).run;
     options
@@ -44,7 +45,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     options.again = AgainOptions::default();
     options.execution.repeat = None;
     options.execution.until_failure = false;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(Harness {
         run: run_id(),
         runner: runner.to_owned(),
         copies: Copies::from(&mem::take(&mut options.copies)),
@@ -61,7 +62,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
 }
 
 /// The state that the tests of one process share.
-struct Shared {
+struct Harness {
     run: String,
     runner: PathBuf,
     /// Without copies of reports, which are written for the whole run.
@@ -69,7 +70,7 @@ struct Shared {
     copies: Copies,
 }
 
-fn trials(shared: &Arc<Shared>, selected: &Selected) -> Vec<Trial> {
+fn trials(shared: &Arc<Harness>, selected: &Selected) -> Vec<Trial> {
     let cells = selected.cells.clone();
     let trial = |cell: Cell| {
         let (shared, selected) = (Arc::clone(shared), selected.clone());
@@ -84,16 +85,16 @@ fn trials(shared: &Arc<Shared>, selected: &Selected) -> Vec<Trial> {
     cells.into_iter().map(trial).collect()
 }
 
-impl Shared {
+impl Harness {
     /// Runs one cell in the same way as the binary.
     fn test(&self, cell: &Cell, selected: Selected) -> Result<(), Failed> {
-        let part = Part {
+        let part = PartId {
             run: self.run.clone(),
             part: cell.id.to_string(),
         };
         let out = self.options.output_dir.path.clone();
         let out = out.unwrap_or_else(|| runner::out(&selected.path));
-        let gc = gc_command::of(self.runner.as_os_str());
+        let gc = gc::command(self.runner.as_os_str());
         let outcome = run::session(&self.options, selected, self.runner.clone(), gc, Some(part))
             .and_then(run::execute)
             .map_err(|error| Failed::from(before_the_run(&error)))?;

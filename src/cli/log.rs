@@ -1,13 +1,18 @@
-//! The runner's own log, for debugging the runner: on stderr, and only on request. Everything that users have to know
-//! is an event.
+//! The runner's own log, for debugging the runner: in the folder of each run, and with `--log` on stderr. Everything that
+//! users have to know is an event.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::panic::{self, PanicHookInfo};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::secret::log_mask;
 
@@ -21,16 +26,66 @@ pub(super) fn parse(text: &str) -> Result<LogFilter, String> {
     filter.map(|_| LogFilter(text.to_owned()))
 }
 
-/// Starts to log what `filter` selects.
-pub(super) fn install(filter: &LogFilter) {
-    let installed = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&filter.0))
-        .with_writer(|| Masked)
-        .with_ansi(false)
+/// What the file in a run's folder contains.
+const IN_FILE: &str = "e2e_matrix=debug";
+
+/// The name of that file.
+const FILE_NAME: &str = "runner.log";
+
+/// The most bytes that are kept until the run's folder exists.
+const MOST_PENDING: usize = 1 << 20;
+
+/// Where lines for the file go.
+static FILE: Mutex<Target> = Mutex::new(Target::Pending(Vec::new()));
+
+enum Target {
+    /// The lines so far, because the run's folder doesn't exist yet.
+    Pending(Vec<u8>),
+    /// The file. A file that can't be written must not end a run.
+    File(File),
+}
+
+/// Starts to log: what `filter` selects to stderr, and for a run all lines of this program to memory, until
+/// [`write_to`] names a folder.
+pub(super) fn install(filter: Option<&LogFilter>, is_run: bool) {
+    let stderr = filter.map(|filter| {
+        layer()
+            .with_writer(|| Masked)
+            .with_filter(EnvFilter::new(&filter.0))
+    });
+    let file = is_run.then(|| {
+        layer()
+            .with_writer(|| InFile)
+            .with_filter(EnvFilter::new(IN_FILE))
+    });
+    let installed = tracing_subscriber::registry()
+        .with(stderr)
+        .with(file)
         .try_init();
     if installed.is_err() {
         tracing::debug!("the process has a log already");
     }
+}
+
+fn layer<S>() -> fmt::Layer<S> {
+    fmt::layer().with_ansi(false)
+}
+
+/// Writes the log to a file in the folder of a run from now on, beginning with the lines so far.
+pub(super) fn write_to(folder: &Path) {
+    let path = folder.join(FILE_NAME);
+    let opened = OpenOptions::new().create(true).append(true).open(&path);
+    let Ok(mut file) = opened.inspect_err(|error| {
+        tracing::warn!(%error, path = %path.display(), "failed to open the log of the run");
+    }) else {
+        return;
+    };
+    let mut target = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Target::Pending(lines) = &*target {
+        let masked = log_mask().apply(&String::from_utf8_lossy(lines));
+        drop(file.write_all(masked.as_bytes()));
+    }
+    *target = Target::File(file);
 }
 
 /// Prints panics on stderr like the standard library, but with secrets masked.
@@ -65,6 +120,28 @@ impl io::Write for Masked {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+/// The file in the run's folder, with secrets masked. Each write is a whole line of the log.
+struct InFile;
+
+impl io::Write for InFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match &mut *FILE.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Secrets that become known later are masked when the lines are written.
+            Target::Pending(lines) if lines.len() < MOST_PENDING => lines.extend_from_slice(line),
+            Target::Pending(_) => {}
+            Target::File(file) => {
+                let masked = log_mask().apply(&String::from_utf8_lossy(line));
+                file.write_all(masked.as_bytes())?;
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -6,7 +6,6 @@ mod error;
 mod exit;
 mod explain;
 mod gc;
-mod gc_command;
 mod harness;
 mod list;
 mod log;
@@ -18,10 +17,10 @@ pub mod reference;
 mod replay;
 mod report;
 mod run;
-mod schema;
 mod stdout;
 mod troubleshooting;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -85,6 +84,11 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Writes the manual pages into a folder
+    Man {
+        /// The folder, such as `~/.local/share/man/man1`; it is created if it doesn't exist
+        folder: PathBuf,
+    },
     /// The reference agent, as it runs in images and processes
     #[command(hide = true)]
     Agent(plexd_agent::cli::Arguments),
@@ -112,8 +116,9 @@ pub fn main() -> ExitCode {
     if !has_own {
         log::install_panics();
     }
-    if let Some(filter) = log.filter(|_| !has_own) {
-        log::install(&filter);
+    let is_run = matches!(command, None | Some(Command::Run(_)));
+    if !has_own {
+        log::install(log.as_ref(), is_run);
     }
     if !has_own && let Err(error) = arguments::check_environment() {
         return finish(run.look.color, Err(error));
@@ -127,8 +132,9 @@ pub fn main() -> ExitCode {
         Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
         Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),
         Some(Command::Merge(merge)) => finish(merge.look.color, merge::run(&merge)),
-        Some(Command::Schema { format }) => finish(Color::Auto, schema::run(format)),
+        Some(Command::Schema { format }) => finish(Color::Auto, reference::schema(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
+        Some(Command::Man { folder }) => finish(Color::Auto, reference::manual(&folder)),
         Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
         Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),
         Some(Command::Pod { inside: false }) => sandbox::outside(&["pod", "--inside"]),

@@ -1,13 +1,16 @@
-//! Texts that are generated from the definition of the command line: completions and reference pages.
+//! Texts that are generated from the definition of the command line: completions, manual and reference pages.
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Exit};
+use super::error::CliError;
+use super::options::Format;
+use super::{Cli, Exit, stdout};
 
 /// Prints the completion script of `shell` on stdout.
 pub(super) fn completions(shell: Shell) -> ExitCode {
@@ -17,6 +20,26 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => Exit::Infrastructure.into(),
     }
+}
+
+/// Writes the manual pages of all public commands into `folder`.
+pub(super) fn manual(folder: &Path) -> Result<Exit, CliError> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .map_err(|source| CliError::Unwritten {
+            folder: folder.to_owned(),
+            source,
+        })?;
+    Ok(Exit::Passed)
+}
+
+/// Prints the JSON Schema of a format.
+pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
+    let text = match format {
+        Format::Events => events_schema(),
+    };
+    stdout::print("the schema", Ok(text))?;
+    Ok(Exit::Passed)
 }
 
 /// The page `docs/cli.md`: the help of all public commands.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::again::{self, Resumed};
 use super::error::CliError;
 use super::exit::Exit;
-use super::gc_command;
+use super::gc;
+use super::log;
 use super::matrix_file::{self, Selected};
 use super::options::{Color, RunOptions};
 use crate::cluster::ClusterName;
@@ -17,7 +18,7 @@ use crate::matrix::Jobs;
 use crate::record::Sink;
 use crate::report::console::Detail;
 use crate::report::{self, AtEnd, Copies, Surroundings};
-use crate::runner::{self, LiveSinks, Part, Resumption, RunOutcome, Session};
+use crate::runner::{self, LiveSinks, PartId, Resumption, RunOutcome, Session};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
@@ -27,7 +28,7 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     };
     let runner = std::env::current_exe().map_err(CliError::Program)?;
     let program = std::env::args_os().next();
-    let gc = gc_command::of(program.as_deref().unwrap_or(runner.as_os_str()));
+    let gc = gc::command(program.as_deref().unwrap_or(runner.as_os_str()));
     let mut session = session(options, selected, runner, gc, None)?;
     if let Some(resumption) = resumption {
         session.resume(*resumption);
@@ -144,7 +145,7 @@ pub(super) fn session(
     mut selected: Selected,
     runner: PathBuf,
     gc: String,
-    part: Option<Part>,
+    part: Option<PartId>,
 ) -> Result<Session, CliError> {
     let copies = Copies::from(&options.copies);
     let cluster = options
@@ -177,6 +178,7 @@ pub(super) fn session(
 fn sinks(options: &RunOptions, copies: Copies) -> LiveSinks {
     let (color, verbose) = (options.look.color, options.verbose);
     Box::new(move |folder| {
+        log::write_to(folder);
         let files = AtEnd::files(folder.to_owned(), copies);
         let sinks: [Box<dyn Sink>; 3] = [
             console(color, verbose),

@@ -108,12 +108,11 @@ pub(crate) async fn run<T>(
 ) -> Result<CommandRun<T>, Failure> {
     let mark = format!("{}/{}", plan.mark, command.name);
     let resource = HostResource::Processes { mark: mark.clone() };
-    let unkept = |error| Failure::new(Symptom::FilesystemFailed, chain(&error));
-    plan.ledger.plan(&resource).map_err(unkept)?;
+    plan.ledger.plan(&resource)?;
     let (mut group, mut receiver) = match start(command, plan, &mark, surroundings) {
         Ok(started) => started,
         Err(failure) => {
-            plan.ledger.gone(&resource).map_err(unkept)?;
+            plan.ledger.gone(&resource)?;
             return Err(failure);
         }
     };
@@ -140,7 +139,7 @@ pub(crate) async fn run<T>(
     let ended = group.terminate(&grace).await;
     let (_, left) = Marked::Cell(mark).kill(&patience).await;
     if left.is_empty() {
-        plan.ledger.gone(&resource).map_err(unkept)?;
+        plan.ledger.gone(&resource)?;
     }
     // Without writers, the pipe ends.
     if patience.run(output.read(&mut receiver)).await.is_err() {

@@ -27,11 +27,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::deadline::Deadline;
-use crate::event::{CellFacts, Evidence, Execution, Failure, Step};
+use crate::event::{CellFacts, Evidence, Execution, Failure};
 use crate::excerpt::Log;
 use crate::machine::Ledger;
 use crate::machine::budget::Need;
-use crate::manifest::Shared;
+use crate::manifest::Tenancy;
 use crate::matrix::{Cell, CellId, Phase};
 
 pub(crate) use command::{CommandEnd, CommandRun, Surroundings, run as run_command};
@@ -39,7 +39,6 @@ pub use forward::{Connect, Forward, Stream};
 pub use host::HostReclaimer;
 pub use images::ImageNames;
 pub use name::{ClusterName, ClusterNameError, NodeName, RUN_LENGTH};
-pub(crate) use plan::quoted;
 pub use plan::{CellPlan, Programs, RunSurroundings};
 pub use reclaim::{Entry, Reclaim, Reclaimed};
 pub use steps::StepLog;
@@ -71,7 +70,7 @@ pub trait Provider: Send + Sync {
 
     /// What separates `cell` of the run `run` from others that use the same cluster, in its `namespace`; `None` if each
     /// cell has its own cluster.
-    fn shared(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Shared> {
+    fn tenancy(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Tenancy> {
         None
     }
 
@@ -246,6 +245,6 @@ pub trait Cluster: Send + Sync {
     /// delete it.
     async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// The measured steps.
-    fn steps(&self) -> Vec<Step>;
+    /// The steps, measured and running.
+    fn steps(&self) -> &StepLog;
 }

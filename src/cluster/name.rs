@@ -105,10 +105,7 @@ impl ClusterName {
 fn stem(prefix: &Prefix, cell: &Cell) -> String {
     let version = cell.kubernetes;
     let hash = Sha256::digest(cell.id.as_str());
-    let hash = hash
-        .iter()
-        .take(HASH_LENGTH / 2)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let hash = hex::encode(&hash[..HASH_LENGTH / 2]);
     format!(
         "{prefix}-{}-{}-n{}-{hash}-",
         version.major, version.minor, cell.nodes

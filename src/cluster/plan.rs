@@ -65,16 +65,6 @@ impl CellPlan {
     }
 }
 
-/// `text` quoted as one word for a shell.
-pub(crate) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
-}
-
 /// Facts about the run for the user's programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunSurroundings {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::machine::{LedgerError, LiveClaims, Payload, Resource};
+use crate::machine::{LedgerError, LiveClaims, LockError, Payload, Resource};
 
 /// An entry of a dead run's ledger.
 #[derive(Clone, Copy)]
@@ -82,12 +82,19 @@ impl Entry<'_> {
     }
 }
 
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::new(Symptom::FilesystemFailed, chain(&error))
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        LedgerError::from(error).into()
+    }
+}
+
 /// The failure if something could not be removed.
 pub(super) fn incomplete(message: impl Into<String>) -> Failure {
     Failure::new(Symptom::CleanupIncomplete, message)
-}
-
-/// The failure if a ledger can't be written or read.
-pub(super) fn ledger_failed(error: &LedgerError) -> Failure {
-    Failure::new(Symptom::FilesystemFailed, chain(error))
 }

@@ -3,6 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::deadline::{RunClock, milliseconds};
 use crate::event::Step;
 
@@ -12,6 +14,8 @@ pub struct StepLog {
     clock: RunClock,
     start: Duration,
     steps: Mutex<Vec<Step>>,
+    /// The names of the steps that run, in order of their start.
+    running: watch::Sender<Vec<String>>,
 }
 
 impl StepLog {
@@ -21,6 +25,7 @@ impl StepLog {
             clock: clock.clone(),
             start: clock.elapsed(),
             steps: Mutex::new(Vec::new()),
+            running: watch::Sender::default(),
         }
     }
 
@@ -32,9 +37,16 @@ impl StepLog {
     /// Measures `work` as the step `name`. A step that is dropped before its end isn't recorded.
     pub async fn measure<F: Future>(&self, name: &str, work: F) -> F::Output {
         let start = self.clock.elapsed();
+        let running = Running::new(&self.running, name);
         let output = work.await;
+        drop(running);
         self.add(name, start);
         output
+    }
+
+    /// The names of the steps that run, in order of their start, and their changes.
+    pub fn running(&self) -> watch::Receiver<Vec<String>> {
+        self.running.subscribe()
     }
 
     fn add(&self, name: &str, start: Duration) {
@@ -58,5 +70,53 @@ impl StepLog {
             .clone();
         steps.sort_by_key(|step| step.start_ms);
         steps
+    }
+}
+
+/// A step that runs until this is dropped.
+struct Running<'l> {
+    all: &'l watch::Sender<Vec<String>>,
+    name: &'l str,
+}
+
+impl<'l> Running<'l> {
+    fn new(all: &'l watch::Sender<Vec<String>>, name: &'l str) -> Self {
+        all.send_modify(|names| names.push(name.to_owned()));
+        Self { all, name }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.all.send_modify(|names| {
+            if let Some(index) = names.iter().position(|name| name == self.name) {
+                names.remove(index);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn running_steps_are_listed_until_they_end_or_are_dropped() {
+        let log = StepLog::new(&RunClock::new());
+        let running = log.running();
+        log.measure("outer", async {
+            let dropped = Box::pin(log.measure("inner", std::future::pending::<()>()));
+            futures::future::select(dropped, std::future::ready(())).await;
+            assert_eq!(*running.borrow(), ["outer"]);
+            log.measure("inner", async {
+                assert_eq!(*running.borrow(), ["outer", "inner"])
+            })
+            .await;
+        })
+        .await;
+        assert!(running.borrow().is_empty());
+        let mut names: Vec<_> = log.steps().into_iter().map(|step| step.name).collect();
+        names.sort();
+        assert_eq!(names, ["inner", "outer"]);
     }
 }

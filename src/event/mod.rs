@@ -8,7 +8,6 @@ mod emitter;
 mod failure;
 mod outcome;
 mod record;
-mod schema;
 
 pub use crate::matrix::FlakyResult;
 pub use emitter::{Emitter, Said, Stamped};
@@ -19,6 +18,5 @@ pub use outcome::{
 };
 pub use record::{
     AxisFacts, CellFacts, CellSummary, CommandFacts, Event, HostFacts, MachineLoad, PartFacts,
-    Record, RunFacts, SessionFacts, Severity, ShardFacts, Step, VERSION,
+    Record, RunFacts, SessionFacts, Severity, ShardFacts, Step, VERSION, schema,
 };
-pub use schema::schema;

@@ -1,7 +1,7 @@
 //! The record of a run: one event per line, with version, time and number.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -10,6 +10,11 @@ use crate::matrix::{CellId, FlakyResult, Phase};
 
 /// The version of the record's format. A reader rejects a record of a newer version.
 pub const VERSION: u32 = 1;
+
+/// The JSON Schema of one line of `events.ndjson`, made from the types themselves.
+pub fn schema() -> Schema {
+    schema_for!(Record)
+}
 
 /// One line of `events.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

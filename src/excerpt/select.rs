@@ -2,10 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::telling::{self, Rank, Telling};
 use super::usage;
 use super::written::{Log, Written, gap, gap_size};
+
+/// A color escape sequence, which may be cut off.
+static COLOR: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\x1B\[[0-9;]*[A-Za-z]?").expect("the pattern is valid"));
 
 /// A line that could be quoted.
 pub(super) struct Line<'l> {
@@ -102,7 +109,7 @@ impl<'l> Quote<'l> {
     fn push(&mut self, text: &'l str, is_usage: bool) {
         self.lines.push(Line {
             text,
-            plain: without_colours(text),
+            plain: COLOR.replace_all(text, ""),
             number: self.total,
             is_usage,
         });
@@ -111,7 +118,8 @@ impl<'l> Quote<'l> {
 
     fn add(&mut self, process: &'l Written) {
         let place = self.lines.len();
-        let plain: Vec<Cow<'_, str>> = process.lines().map(|line| without_colours(line)).collect();
+        let plain = process.lines().map(|line| COLOR.replace_all(line, ""));
+        let plain: Vec<Cow<'_, str>> = plain.collect();
         let plain: Vec<&str> = plain.iter().map(AsRef::as_ref).collect();
         let usage = usage::find(&plain);
         for (number, (text, is_usage)) in process.lines().zip(usage).enumerate() {
@@ -261,21 +269,4 @@ impl<'q> Chosen<'q> {
             _ => gap(missing.len()),
         }
     }
-}
-
-/// `line` without color escape sequences.
-fn without_colours(line: &str) -> Cow<'_, str> {
-    const START: &str = "\u{1B}[";
-    if !line.contains(START) {
-        return line.into();
-    }
-    let mut parts = line.split(START);
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
-        plain += rest
-            .strip_prefix(|c: char| c.is_ascii_alphabetic())
-            .unwrap_or(rest);
-    }
-    plain.into()
 }

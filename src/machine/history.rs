@@ -4,15 +4,14 @@
 //! dropped.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lock, LockError, StateFolder, private_folder};
+use super::{Lock, LockError, StateFolder, replace_private};
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -125,25 +124,13 @@ impl HistoryFile {
             other => other?,
         };
         history.add(provider, cell, took);
-        self.write(&history).map_err(|source| HistoryError::Io {
+        let bytes = serde_json::to_vec(&history).map_err(io::Error::from);
+        let written =
+            bytes.and_then(|bytes| replace_private(&self.path, |file| file.write_all(&bytes)));
+        written.map_err(|source| HistoryError::Io {
             path: self.path.clone(),
             source,
         })
-    }
-
-    /// Writes the whole file or nothing.
-    fn write(&self, history: &History) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        private_folder(folder)?;
-        // The name is always the same and the lock guards it, so a run that is killed here leaves nothing that the next
-        // one doesn't replace.
-        let new = self.path.with_extension("new");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        options
-            .open(&new)?
-            .write_all(&serde_json::to_vec(history)?)?;
-        fs::rename(new, &self.path)
     }
 }
 

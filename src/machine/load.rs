@@ -1,6 +1,6 @@
 //! The current load of the machine, as the kernel reports it.
 
-use std::fs;
+use procfs::{CpuPressure, Current, LoadAverage};
 
 use super::probe;
 
@@ -21,49 +21,23 @@ pub struct Load {
 
 /// Measures the machine; `None` if the kernel doesn't report the values.
 pub fn measure() -> Option<Load> {
-    let average = fs::read_to_string("/proc/loadavg").ok()?;
-    let mut words = average.split_whitespace();
-    let pressure = fs::read_to_string("/proc/pressure/cpu").ok();
+    let average = LoadAverage::current().ok()?;
+    let pressure = CpuPressure::current().ok();
     Some(Load {
-        average_hundredths: hundredths(words.next()?)?,
-        // The word after the other averages, `3/182`; one of the runnable processes is this one.
-        runnable: words
-            .nth(2)?
-            .split('/')
-            .next()?
-            .parse::<u64>()
-            .ok()?
-            .saturating_sub(1),
-        cpu_pressure_percent: pressure.and_then(|text| pressure_percent(&text)),
+        average_hundredths: hundredths(average.one),
+        // One of the runnable processes is this one.
+        runnable: u64::from(average.cur).saturating_sub(1),
+        cpu_pressure_percent: pressure.map(|pressure| hundredths(pressure.some.avg10) / 100),
         memory_available: probe::memory()?.available,
     })
 }
 
-/// `0.25` as 25: the kernel prints two decimals.
-fn hundredths(text: &str) -> Option<u64> {
-    let (whole, part) = text.split_once('.')?;
-    let whole: u64 = whole.parse().ok()?;
-    let part: u64 = part.parse().ok()?;
-    Some(whole * 100 + part)
-}
-
-/// `some avg10=12.34 …`, in whole percent.
-fn pressure_percent(text: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.starts_with("some "))?;
-    let mut words = line.split_whitespace();
-    let average = words.find_map(|word| word.strip_prefix("avg10="))?;
-    hundredths(average).map(|hundredths| hundredths / 100)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_formats_are_parsed() {
-        assert_eq!(hundredths("12.05"), Some(1205));
-        assert_eq!(hundredths("x"), None);
-        let text = "some avg10=42.91 avg60=1.00 avg300=0.00 total=5\nfull avg10=7.00 avg60=0.00 avg300=0.00 total=0\n";
-        assert_eq!(pressure_percent(text), Some(42));
-    }
+/// 0.25 as 25: the kernel prints two decimals.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "never negative, and far below the limit"
+)]
+fn hundredths(value: f32) -> u64 {
+    (value * 100.0).round() as u64
 }

@@ -31,10 +31,10 @@ pub struct LockError {
 
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Company {
-    /// Exclusively.
-    Alone,
-    /// Shared with other holders.
+enum Mode {
+    /// By one holder.
+    Exclusive,
+    /// By any number of holders.
     Shared,
 }
 
@@ -44,7 +44,7 @@ const ATTEMPTS: usize = 100;
 impl Lock {
     /// Takes the lock at `path`; `None` if another process holds it.
     pub fn try_take(path: &Path) -> Result<Option<Self>, LockError> {
-        Self::attempt(path, Company::Alone, open)
+        Self::attempt(path, Mode::Exclusive, open)
     }
 
     /// Creates the lock at `path`, already held when other processes first see the file; `None` if the file exists.
@@ -73,18 +73,18 @@ impl Lock {
 
     /// Like [`Lock::try_take`], but doesn't create the file: `None` also if it doesn't exist.
     pub fn try_take_existing(path: &Path) -> Result<Option<Self>, LockError> {
-        Self::absent_is_none(Self::attempt(path, Company::Alone, open_existing))
+        Self::absent_is_none(Self::attempt(path, Mode::Exclusive, open_existing))
     }
 
     /// Like [`Lock::try_take_existing`], but takes a shared lock, to check whether any process holds the lock.
     pub fn try_share_existing(path: &Path) -> Result<Option<Self>, LockError> {
-        Self::absent_is_none(Self::attempt(path, Company::Shared, open_existing))
+        Self::absent_is_none(Self::attempt(path, Mode::Shared, open_existing))
     }
 
     /// Takes the lock at `path` after all processes that asked for it before. Dropping the future gives up the position
     /// in the queue.
     pub async fn take(path: &Path) -> Result<Self, LockError> {
-        Self::wait(path, Company::Alone).await
+        Self::wait(path, Mode::Exclusive).await
     }
 
     /// Takes the lock at `path`, or fails after `limit`. For locks that are held only for a moment unless their holder
@@ -105,7 +105,7 @@ impl Lock {
     /// Takes a shared lock at `path` after the process that holds it exclusively. Dropping the future gives up the
     /// position in the queue.
     pub async fn share(path: &Path) -> Result<Self, LockError> {
-        Self::wait(path, Company::Shared).await
+        Self::wait(path, Mode::Shared).await
     }
 
     /// Deletes the lock file, which no other process holds, and releases the lock.
@@ -119,14 +119,14 @@ impl Lock {
 
     fn attempt(
         path: &Path,
-        company: Company,
+        mode: Mode,
         open: fn(&Path) -> io::Result<File>,
     ) -> Result<Option<Self>, LockError> {
         let attempt = || loop {
             let file = open(path)?;
-            let locked = match company {
-                Company::Alone => file.try_lock(),
-                Company::Shared => file.try_lock_shared(),
+            let locked = match mode {
+                Mode::Exclusive => file.try_lock(),
+                Mode::Shared => file.try_lock_shared(),
             };
             match locked {
                 Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
@@ -147,7 +147,7 @@ impl Lock {
         }
     }
 
-    async fn wait(path: &Path, company: Company) -> Result<Self, LockError> {
+    async fn wait(path: &Path, mode: Mode) -> Result<Self, LockError> {
         let path = path.to_owned();
         let waiting = path.clone();
         // The kernel's wait can't be awaited, so it runs in a thread, which ends with the process if the future is
@@ -155,9 +155,9 @@ impl Lock {
         let locked = tokio::task::spawn_blocking(move || {
             loop {
                 let file = open(&waiting)?;
-                match company {
-                    Company::Alone => file.lock()?,
-                    Company::Shared => file.lock_shared()?,
+                match mode {
+                    Mode::Exclusive => file.lock()?,
+                    Mode::Shared => file.lock_shared()?,
                 }
                 if is_at(&file, &waiting)? {
                     return Ok(file);

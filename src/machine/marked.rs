@@ -1,10 +1,10 @@
 //! Processes identified by a mark in their environment, so that a process other than their parent can find them.
 
-use std::fs;
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
+use procfs::process::{Process, all_processes};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::deadline::Deadline;
@@ -27,32 +27,27 @@ pub enum Marked {
 }
 
 impl Marked {
-    /// Whether `environment`, in the kernel's format, contains the mark.
-    fn is_on(&self, environment: &[u8]) -> bool {
-        let mut entries = environment.split(|byte| *byte == 0);
+    /// Whether `mark` is the mark of one of these processes.
+    fn includes(&self, mark: &str) -> bool {
         match self {
-            Self::Cell(mark) => {
-                let entry = format!("{MARK}={mark}");
-                entries.any(|other| other == entry.as_bytes())
-            }
-            Self::Run(token) => {
-                let start = format!("{MARK}={token}/");
-                entries.any(|other| other.starts_with(start.as_bytes()))
-            }
+            Self::Cell(own) => mark == own,
+            Self::Run(token) => mark.split('/').next() == Some(token),
         }
     }
 
-    /// The ids of the live processes with the mark. `None` if the kernel doesn't list processes.
+    /// The ids of the live processes with the mark; none if the kernel doesn't list processes.
     pub fn find(&self) -> Vec<i32> {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let ids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
-        ids.filter(|id| self.carries(*id)).collect()
+        let processes = all_processes().into_iter().flatten().flatten();
+        let marked = processes.filter(|process| self.is_on(process));
+        marked.map(|process| process.pid()).collect()
     }
 
-    /// Whether the process `id` has the mark. A zombie has no environment any more.
-    fn carries(&self, id: i32) -> bool {
-        let environment = fs::read(Path::new("/proc").join(id.to_string()).join("environ"));
-        environment.is_ok_and(|environment| self.is_on(&environment))
+    /// Whether the process has the mark. A zombie has no environment any more.
+    fn is_on(&self, process: &Process) -> bool {
+        let environment = process.environ().unwrap_or_default();
+        let mark = environment.get(OsStr::new(MARK));
+        mark.and_then(|mark| mark.to_str())
+            .is_some_and(|mark| self.includes(mark))
     }
 
     /// Kills the processes and waits until they are gone or the deadline passes. Returns how many there were, and the
@@ -83,7 +78,7 @@ impl Marked {
             return Ok(());
         };
         let process = pidfd_open(pid, PidfdFlags::empty())?;
-        if self.carries(id) {
+        if Process::new(id).is_ok_and(|process| self.is_on(&process)) {
             pidfd_send_signal(&process, Signal::KILL)?;
         }
         Ok(())
@@ -105,12 +100,11 @@ mod tests {
     use crate::machine::process::Group;
 
     #[test]
-    fn a_mark_matches_a_whole_entry_and_a_run_matches_by_its_token() {
-        let environment = b"PATH=/bin\0E2E_MATRIX_PROCESS=abcde/cell-1\0";
-        let cell = |mark: &str| Marked::Cell(mark.to_owned()).is_on(environment);
+    fn a_cell_is_matched_by_its_whole_mark_and_a_run_by_its_token() {
+        let cell = |mark: &str| Marked::Cell(mark.to_owned()).includes("abcde/cell-1");
         assert!(cell("abcde/cell-1"));
         assert!(!cell("abcde/cell"));
-        let run = |token: &str| Marked::Run(token.to_owned()).is_on(environment);
+        let run = |token: &str| Marked::Run(token.to_owned()).includes("abcde/cell-1");
         assert!(run("abcde"));
         assert!(!run("abcd"));
         assert!(!run("cell-1"));

@@ -25,7 +25,7 @@ pub use ledger::{
 };
 pub use lock::{Lock, LockError, tidy};
 pub use loopback::{Loopback, LoopbackError};
-pub(crate) use replace::TEMPORARY;
-pub use replace::replace;
+pub(crate) use replace::{TEMPORARY, UNFINISHED};
+pub use replace::{replace, replace_private};
 pub use state::{StateFolder, absolute, private_folder};
 pub use text::{check_size, read_text};

@@ -1,9 +1,12 @@
 //! Ports on loopback. A port is reserved by binding it, and the listener stays open until the port is in use.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+
+use procfs::net::TcpState;
+use procfs::process::{FDTarget, Process};
+use procfs::{ProcError, ProcResult};
 
 use super::{HostResource, Ledger, LedgerError};
 use crate::matrix::PortRange;
@@ -95,35 +98,32 @@ fn is_taken(error: &io::Error) -> bool {
 
 /// Whether this process listens on `port`. Binding it again would prove nothing, because another process may have taken
 /// it in the meantime.
-pub fn listens_here(port: u16) -> io::Result<bool> {
+pub fn listens_here(port: u16) -> ProcResult<bool> {
+    let process = Process::myself()?;
     let mut sockets = HashSet::new();
-    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
-        match fs::read_to_string(table) {
-            Ok(text) => sockets.extend(text.lines().filter_map(|line| listening(line, port))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+    for table in [process.tcp(), process.tcp6()] {
+        match table {
+            Ok(entries) => sockets.extend(
+                entries
+                    .iter()
+                    .filter(|entry| entry.state == TcpState::Listen)
+                    .filter(|entry| entry.local_address.port() == port)
+                    .map(|entry| entry.inode),
+            ),
+            Err(ProcError::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
     }
-    for entry in fs::read_dir("/proc/self/fd")? {
-        // A descriptor that was closed in the meantime belongs to no listener.
-        if let Ok(target) = fs::read_link(entry?.path())
-            && sockets.contains(&*target.to_string_lossy())
-        {
-            return Ok(true);
+    for descriptor in process.fd()? {
+        match descriptor.map(|descriptor| descriptor.target) {
+            Ok(FDTarget::Socket(inode)) if sockets.contains(&inode) => return Ok(true),
+            // Without a free descriptor, the others can't be read.
+            Err(error @ ProcError::Io(..)) => return Err(error),
+            // A descriptor that was closed in the meantime belongs to no listener.
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(false)
-}
-
-/// The socket in a line of the kernel's table, in the notation of file descriptors, if it listens on `port`.
-fn listening(line: &str, port: u16) -> Option<String> {
-    const LISTEN: &str = "0A";
-    let mut columns = line.split_whitespace().skip(1);
-    let (_, local) = columns.next()?.rsplit_once(':')?;
-    let state = columns.nth(1)?;
-    let inode = columns.nth(5)?;
-    let matches = state == LISTEN && u16::from_str_radix(local, 16) == Ok(port);
-    matches.then(|| format!("socket:[{inode}]"))
 }
 
 #[cfg(test)]

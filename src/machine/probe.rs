@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use procfs::process::{FDTarget, Process, all_processes};
+use procfs::{Current, Meminfo};
 
 /// The number of processors that this process may use.
 pub fn cpus() -> usize {
@@ -12,10 +14,10 @@ pub fn cpus() -> usize {
 
 /// The machine's memory; `None` if the kernel doesn't report it.
 pub fn memory() -> Option<Memory> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let info = Meminfo::current().ok()?;
     Some(Memory {
-        total: kibibytes(&text, "MemTotal:")?,
-        available: kibibytes(&text, "MemAvailable:")?,
+        total: info.mem_total,
+        available: info.mem_available?,
     })
 }
 
@@ -26,12 +28,6 @@ pub struct Memory {
     pub total: u64,
     /// Memory available to new programs without swapping.
     pub available: u64,
-}
-
-fn kibibytes(meminfo: &str, key: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-    let number: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(number * 1024)
 }
 
 /// The bytes that the user can still write to the file system that contains `path`.
@@ -64,22 +60,15 @@ pub fn inotify() -> Option<Inotify> {
 /// The inotify instances in use by root, whose programs run in containers; `None` if this process may not read them.
 pub fn inotify_in_use() -> Option<u64> {
     // A process that may read the descriptors of the first process may read those of all processes.
-    fs::read_dir("/proc/1/fd").ok()?;
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let of_root = processes.filter(|entry| entry.metadata().is_ok_and(|data| data.uid() == 0));
-    // An entry that isn't a process, or whose process has ended, has no descriptors.
-    let files = of_root.filter_map(|entry| fs::read_dir(entry.path().join("fd")).ok());
-    let instances = files.map(|files| {
-        files
-            .flatten()
-            .filter(|file| is_inotify(&file.path()))
-            .count()
-    });
-    u64::try_from(instances.sum::<usize>()).ok()
-}
-
-fn is_inotify(file: &Path) -> bool {
-    fs::read_link(file).is_ok_and(|target| target.as_os_str() == "anon_inode:inotify")
+    Process::new(1).and_then(|first| first.fd()).ok()?;
+    let processes = all_processes().ok()?.flatten();
+    let of_root = processes.filter(|process| process.uid().is_ok_and(|user| user == 0));
+    // A process that has ended has no descriptors.
+    let files = of_root.filter_map(|process| process.fd().ok()).flatten();
+    let instances = files
+        .flatten()
+        .filter(|file| matches!(&file.target, FDTarget::AnonInode(kind) if kind == "inotify"));
+    u64::try_from(instances.count()).ok()
 }
 
 /// The machine's host name.
@@ -95,23 +84,14 @@ pub fn platform() -> String {
     format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// The first executable named `program` in the folders of `$PATH`.
-pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders)
-        .map(|folder| folder.join(program))
-        .find(|path| is_executable(path))
-}
-
 /// The path of a program: a bare name is looked up in `$PATH`, anything else is relative to `folder`.
 ///
 /// # Errors
 /// The reason why the program can't be run, in one sentence.
 pub fn program(named: &Path, folder: &Path) -> Result<std::path::PathBuf, String> {
-    let shown = named.display();
     if named.components().count() == 1 && named.is_relative() {
-        let found = named.to_str().and_then(on_path);
-        return found.ok_or_else(|| format!("there is no program `{shown}` on the PATH"));
+        return which::which(named)
+            .map_err(|_| format!("there is no program `{}` on the PATH", named.display()));
     }
     let path = folder.join(named);
     match fs::metadata(&path) {
@@ -119,32 +99,10 @@ pub fn program(named: &Path, folder: &Path) -> Result<std::path::PathBuf, String
             "failed to find the program {}: {error}",
             path.display()
         )),
-        Ok(_) if is_executable(&path) => Ok(path),
-        Ok(data) if data.is_file() => Err(format!("{} is not executable", path.display())),
-        Ok(_) => Err(format!("{} is not a file", path.display())),
-    }
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_read_in_bytes() {
-        let text = "MemTotal:       24680000 kB\nMemFree: 1 kB\nMemAvailable:   20000000 kB\n";
-        assert_eq!(kibibytes(text, "MemTotal:"), Some(24_680_000 * 1024));
-        assert_eq!(kibibytes(text, "MemAvailable:"), Some(20_000_000 * 1024));
-        assert_eq!(kibibytes(text, "SwapTotal:"), None);
-    }
-
-    #[test]
-    fn programs_are_found_through_the_path() {
-        assert!(on_path("sh").is_some());
-        assert!(on_path("no-such-program").is_none());
+        Ok(data) if !data.is_file() => Err(format!("{} is not a file", path.display())),
+        Ok(_) if which::which(&path).is_err() => {
+            Err(format!("{} is not executable", path.display()))
+        }
+        Ok(_) => Ok(path),
     }
 }

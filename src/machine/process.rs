@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use shlex::Quoter;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::SignalKind;
@@ -46,6 +47,13 @@ pub enum ProcessError {
         /// Its program.
         program: String,
     },
+}
+
+/// `text` quoted as one word for a shell.
+pub(crate) fn quoted(text: &str) -> String {
+    let quoter = Quoter::new().allow_nul(true);
+    let quoted = quoter.quote(text).expect("only a NUL could be refused");
+    quoted.into_owned()
 }
 
 /// The process groups whose leaders haven't been reaped, so that their ids can't have been reused.

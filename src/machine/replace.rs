@@ -1,37 +1,63 @@
 //! Files that are written completely or not at all.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use super::private_folder;
+
 /// A value that distinguishes this process from every other, including a later one with the same id.
 pub(super) static PROCESS: LazyLock<String> =
     LazyLock::new(|| format!("{:016x}", rand::random::<u64>()));
 
-/// The prefix of the temporary files that become reports, followed by [`PROCESS`] and a dash.
-pub(crate) const TEMPORARY: &str = ".report-";
+/// The prefix of the temporary files, followed by [`PROCESS`] and a dash.
+pub(crate) const TEMPORARY: &str = ".e2e-matrix-";
+/// Their extension.
+pub(crate) const UNFINISHED: &str = "part";
 
-/// Writes `text` to a temporary file next to `path` and renames it to `path`, so that no reader sees an incomplete
-/// file. If `path` isn't a regular file, such as a pipe, writes to it directly.
+/// Replaces the file at `path` with one that contains `text`. If `path` isn't a regular file, such as a pipe, writes to
+/// it directly.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return std::fs::write(path, text);
     }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        Some(_) | None => Path::new("."),
-    };
+    // With the permissions that the umask leaves, as for any other new file: CI servers may read it under another
+    // account.
+    whole(path, 0o666, |file| file.write_all(text.as_bytes()))
+}
+
+/// Replaces the file at `path` with one that only the user can read, and creates its folder if it doesn't exist.
+pub fn replace_private(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    private_folder(folder_of(path))?;
+    whole(path, 0o600, write)
+}
+
+/// Writes to a temporary file next to `path` and renames it to `path`, so that no reader sees an incomplete file.
+fn whole(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .prefix(&format!("{TEMPORARY}{}-", *PROCESS))
-        // With the permissions that the umask leaves, as for any other new file: CI servers may read it under another
-        // account.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
+        .suffix(&format!(".{UNFINISHED}"))
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder_of(path))?;
+    write(file.as_file_mut())?;
     file.persist(path)?;
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use rank::Rank;
 pub use render::{Inputs, PullPolicy, render};
 pub use rendered::{Agent, Mock, Rendered, Step};
 pub use selector::selects;
-pub use shared::Shared;
+pub use shared::Tenancy;
 pub use sources::{Folder, Sources, is_manifest_name};
 
 /// The names that agent, mock and runner share.

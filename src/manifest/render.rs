@@ -9,8 +9,8 @@ use super::check::{self, Deployed};
 use super::config::Placeholders;
 use super::supply::{self, ConfigPlace, Wants};
 use super::{
-    Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Shared,
-    Sources, Step, document, locate, names,
+    Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Sources, Step,
+    Tenancy, document, locate, names,
 };
 use super::{mask, patch, shared};
 use crate::secret::{Mask, Secret};
@@ -40,7 +40,7 @@ pub struct Inputs<'a> {
     /// Whether the DaemonSet keeps its probes.
     pub probes: bool,
     /// What separates the cell from others in the same cluster; `None` if it has its own cluster.
-    pub shared: Option<&'a Shared>,
+    pub shared: Option<&'a Tenancy>,
 }
 
 /// When a node pulls an image.

@@ -12,7 +12,7 @@ use super::{ManifestProblem, Object};
 
 /// What separates a cell from others in the same cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shared {
+pub struct Tenancy {
     /// The labels that identify the cell's cluster-scoped objects.
     pub labels: BTreeMap<String, String>,
     /// What is needed to clean up after the cell, stored in its namespace.
@@ -28,7 +28,7 @@ const POD_SECURITY: [&str; 3] = ["enforce", "audit", "warn"];
 pub(super) fn set_apart(
     objects: &mut [&mut Object],
     namespace: &str,
-    shared: &Shared,
+    shared: &Tenancy,
 ) -> Vec<ManifestProblem> {
     let mut problems = Vec::new();
     let mut roles = BTreeSet::new();

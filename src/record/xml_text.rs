@@ -5,10 +5,23 @@
 //! U+FFFD, so that its absence is visible. An escape sequence without an end hides no text.
 
 use std::fmt;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 /// The replacement for a character that can't be shown.
-const REPLACEMENT: char = '\u{FFFD}';
-const ESCAPE: char = '\u{1B}';
+const REPLACEMENT: &str = "\u{FFFD}";
+
+/// A complete escape sequence. Crates that strip them also drop the text after one that has no end.
+static ESCAPE_SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r"(?x)\x1B (?:
+        \[ [\x20-?]* [@-~]                        # control sequence, such as a color
+        | [\]PX^_] [^\n\r]*? (?: \x07 | \x1B\\ )  # window title or link, up to BEL or ESC \
+        | [\x20-/]+ [0-~]                         # such as ESC ( B
+        | [0-OQ-WYZ\\`-~]                         # any other single character
+    )";
+    Regex::new(pattern).expect("the pattern is valid")
+});
 
 /// Text that XML 1.0 can contain and a terminal can show: no escape sequences, and no control characters except tab and
 /// line feed.
@@ -18,25 +31,9 @@ pub struct XmlText(String);
 impl XmlText {
     /// Cleans `raw`. Line endings become `\n`, as in every XML reader.
     pub fn new(raw: &str) -> Self {
-        let mut clean = String::with_capacity(raw.len());
-        let mut rest = raw;
-        while let Some(character) = rest.chars().next() {
-            if let Some(length) = escape_sequence(rest) {
-                rest = &rest[length..];
-                continue;
-            }
-            rest = &rest[character.len_utf8()..];
-            match character {
-                '\r' if rest.starts_with('\n') => {}
-                '\r' => clean.push('\n'),
-                _ => clean.push(if is_showable(character) {
-                    character
-                } else {
-                    REPLACEMENT
-                }),
-            }
-        }
-        Self(clean)
+        let text = ESCAPE_SEQUENCE.replace_all(raw, "");
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        Self(text.replace(|character| !is_showable(character), REPLACEMENT))
     }
 
     /// The text as a slice.
@@ -79,49 +76,6 @@ fn is_showable(character: char) -> bool {
         '\u{FFFE}' | '\u{FFFF}' => false,
         other => !other.is_control(),
     }
-}
-
-/// The length in bytes of the escape sequence at the start of `text`; `None` if there is none, or if it doesn't end on
-/// its line.
-fn escape_sequence(text: &str) -> Option<usize> {
-    let body = text.strip_prefix(ESCAPE)?;
-    let length = match body.bytes().next()? {
-        b'[' => control_sequence(&body[1..])?,
-        b']' | b'P' | b'X' | b'^' | b'_' => command_string(&body[1..])?,
-        _ => return short_escape(body).map(|length| ESCAPE.len_utf8() + length),
-    };
-    Some(ESCAPE.len_utf8() + 1 + length)
-}
-
-/// Parameters, intermediate bytes and the final byte after `ESC [`.
-fn control_sequence(text: &str) -> Option<usize> {
-    let end = text
-        .bytes()
-        .position(|byte| !(0x20..=0x3F).contains(&byte))?;
-    (0x40..=0x7E)
-        .contains(&text.as_bytes()[end])
-        .then_some(end + 1)
-}
-
-/// Up to BEL or `ESC \`, as in a window title or a link.
-fn command_string(text: &str) -> Option<usize> {
-    let line = text.split(['\n', '\r']).next()?;
-    let bell = line.find('\u{7}').map(|at| at + 1);
-    let terminator = line.find("\u{1B}\\").map(|at| at + 2);
-    match (bell, terminator) {
-        (Some(bell), Some(terminator)) => Some(bell.min(terminator)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// Intermediate bytes and the final byte of all other sequences, such as `ESC ( B`.
-fn short_escape(text: &str) -> Option<usize> {
-    let end = text
-        .bytes()
-        .position(|byte| !(0x20..=0x2F).contains(&byte))?;
-    (0x30..=0x7E)
-        .contains(&text.as_bytes()[end])
-        .then_some(end + 1)
 }
 
 #[cfg(test)]

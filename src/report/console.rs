@@ -14,7 +14,9 @@ use crate::record::Sink;
 /// The live sink for standard error: redrawn lines if a person watches, otherwise plain ones.
 pub fn live(surroundings: Surroundings, color: bool, detail: Detail) -> Box<dyn Sink> {
     if surroundings.is_watched {
-        Box::new(Progress::new(ProgressDrawTarget::stderr(), color, detail))
+        let width = || Surroundings::of(&io::stderr()).width;
+        let target = ProgressDrawTarget::stderr();
+        Box::new(Progress::new(target, width, color, detail))
     } else {
         Box::new(Console::new(io::stderr(), color, detail))
     }

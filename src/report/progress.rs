@@ -7,9 +7,13 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::{Detail, Lines, one_line};
+use super::text;
 use crate::event::{Event, Record};
 use crate::matrix::CellId;
 use crate::record::Sink;
+
+/// The indentation of the rest of a wrapped line, below its text.
+const INDENT: &str = "            ";
 
 /// How often the elapsed times are updated.
 const TICK: Duration = Duration::from_millis(250);
@@ -21,16 +25,24 @@ pub struct Progress {
     lines: Lines,
     running: HashMap<CellId, ProgressBar>,
     total: Option<ProgressBar>,
+    /// The present number of columns of the terminal.
+    width: fn() -> Option<usize>,
 }
 
 impl Progress {
-    /// A console that draws to `target`.
-    pub fn new(target: ProgressDrawTarget, color: bool, detail: Detail) -> Self {
+    /// A console that draws to `target`, which has `width` columns.
+    pub fn new(
+        target: ProgressDrawTarget,
+        width: fn() -> Option<usize>,
+        color: bool,
+        detail: Detail,
+    ) -> Self {
         Self {
             screen: MultiProgress::with_draw_target(target),
             lines: Lines::new(color, detail),
             running: HashMap::new(),
             total: None,
+            width,
         }
     }
 
@@ -127,7 +139,10 @@ impl Sink for Progress {
             | Event::RunFailed { .. } => {}
         }
         match line {
-            Some(line) if says_its_line => self.screen.println(line).and(ended),
+            Some(line) if says_its_line => {
+                let line = wrapped(&line, (self.width)());
+                self.screen.println(line).and(ended)
+            }
             Some(_) | None => ended,
         }
     }
@@ -138,6 +153,14 @@ impl Sink for Progress {
 
     fn name(&self) -> &'static str {
         "console"
+    }
+}
+
+/// `line` in lines of at most `width` columns. If the terminal wrapped it, drawn lines would remain on the screen.
+fn wrapped(line: &str, width: Option<usize>) -> String {
+    match width.filter(|width| *width > 2 * INDENT.len()) {
+        Some(width) => textwrap::fill(line, text::wrapping(width).subsequent_indent(INDENT)),
+        None => line.to_owned(),
     }
 }
 
@@ -201,10 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_are_wider_than_the_terminal_are_wrapped() {
+        let line = "\u{1B}[1m    0.0s\u{1B}[0m  note: k8s-1.30-n1-default and k8s-1.33-n1-default";
+        let expected = "\u{1B}[1m    0.0s\u{1B}[0m  note: k8s-1.30-n1-default and\n            k8s-1.33-n1-default";
+        assert_eq!(wrapped(line, Some(40)), expected);
+        assert_eq!(wrapped(line, Some(60)), line);
+        assert_eq!(wrapped(line, None), line);
+    }
+
+    #[test]
     fn finished_cells_are_printed_and_running_cells_are_drawn() {
         let paper = Paper::default();
         let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
-        let mut progress = Progress::new(target, false, Detail::Cells);
+        let mut progress = Progress::new(target, || Some(100), false, Detail::Cells);
         for record in fixture::mixed() {
             progress.on(&record).unwrap();
         }

@@ -158,6 +158,13 @@ fn part(part: &PartFacts) -> String {
     format!("{} on {}: {shard}{cells}, {took}", part.run, part.host)
 }
 
+/// How text is wrapped: at spaces, into lines of at most `width` columns.
+pub(super) fn wrapping<'a>(width: usize) -> textwrap::Options<'a> {
+    textwrap::Options::new(width)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
 /// The command that shows the usual causes of a failure, unless its own cause is known.
 pub(super) fn usual_causes(failure: &Failure) -> Option<String> {
     let symptom = failure.symptom;

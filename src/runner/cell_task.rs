@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::admission::{Admission, Place, Room};
 use super::course::Stop;
 use super::line::{self, Line, Turn};
@@ -21,7 +23,7 @@ use crate::record::{Counted, of_attempt, reason_of_attempt};
 use crate::suite::{Interruption, Preflight, run_cell};
 
 /// The state that the cells of a run share.
-pub(super) struct Shared {
+pub(super) struct RunContext {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) admission: Admission,
     pub(super) history: HistoryFile,
@@ -36,7 +38,7 @@ pub(super) struct Shared {
 
 /// One cell.
 pub(super) struct CellTask {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<RunContext>,
     pub(super) plan: Arc<CellPlan>,
     pub(super) preflight: Preflight,
     /// The queue of cells that share a cluster with this one.
@@ -133,7 +135,8 @@ impl CellTask {
         let mut room = room;
         for number in 1.. {
             let start = shared.clock.elapsed();
-            ends.push(self.attempt(number).await);
+            let span = tracing::info_span!("attempt", number);
+            ends.push(self.attempt(number).instrument(span).await);
             let duration = shared.clock.elapsed().saturating_sub(start);
             let ends_here = shared.interruption.token.is_cancelled();
             if ends_here || !again(&shared.retry, &shared.phases, &ends) {
@@ -239,7 +242,7 @@ fn cut_off() -> CellEnd {
     }
 }
 
-impl Shared {
+impl RunContext {
     /// Reports the end of a cell, and updates the run's state.
     pub(super) fn say_finished(&self, plan: &CellPlan, counted: &Counted, duration: Duration) {
         let cell = &plan.cell.id;
@@ -276,7 +279,7 @@ impl Shared {
                 Failure::new(Symptom::NoPortFree, chain(&error))
                     .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
             }
-            PortError::Ledger(error) => Failure::new(Symptom::FilesystemFailed, chain(&error)),
+            PortError::Ledger(error) => error.into(),
         })?;
         plan.hold_listener(listener);
         Ok(port)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cell_task::Shared;
+use super::cell_task::RunContext;
 use super::request::RunRequest;
 use crate::cluster::CellPlan;
 use crate::event::{
@@ -14,7 +14,7 @@ use crate::matrix::Checks;
 /// The first event of a run with `plans`, or of a further session.
 pub(super) async fn opening(
     request: &RunRequest,
-    shared: &Shared,
+    shared: &RunContext,
     plans: &[Arc<CellPlan>],
 ) -> Event {
     let facts = of_run(request, shared, plans).await;
@@ -31,7 +31,7 @@ pub(super) async fn opening(
     }
 }
 
-async fn of_run(request: &RunRequest, shared: &Shared, plans: &[Arc<CellPlan>]) -> RunFacts {
+async fn of_run(request: &RunRequest, shared: &RunContext, plans: &[Arc<CellPlan>]) -> RunFacts {
     let needs = plans.iter().map(|plan| shared.provider.need(&plan.cell));
     let needs: Vec<_> = needs.collect();
     RunFacts {

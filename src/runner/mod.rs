@@ -5,7 +5,6 @@
 
 mod admission;
 mod cell_task;
-mod closing;
 mod course;
 mod dispatch;
 mod explain;
@@ -40,5 +39,5 @@ pub use plan::PlanError;
 pub use provider::ProviderError;
 pub use request::{RunOutcome, Selection};
 pub use resume::{ResumeError, Resumption};
-pub use session::{LiveSinks, Part, Session, SessionError, base, execute, out, prepare};
+pub use session::{LiveSinks, PartId, Session, SessionError, base, execute, out, prepare};
 pub use signals::listen;

@@ -12,7 +12,7 @@ use super::texts::{file, folder};
 use crate::cluster::{CellPlan, ClusterName, Provider, RunSurroundings};
 use crate::deadline::RunClock;
 use crate::machine::{Ledger, absolute};
-use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Shared, Sources};
+use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Sources, Tenancy};
 use crate::matrix::{
     Cell, CellId, Checks, ConfigName, Coordinate, Deploy, Keep, Manifests, PhaseSettings, Prefix,
 };
@@ -126,7 +126,7 @@ impl Sourced {
         &self,
         cell: &Cell,
         namespace: &str,
-        shared: Option<&Shared>,
+        shared: Option<&Tenancy>,
     ) -> Result<Arc<Rendered>, PlanError> {
         let variant = &cell.variant;
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,7 +184,7 @@ impl Sourced {
     ) -> Result<Arc<Rendered>, PlanError> {
         const ANY_RUN: &str = "xxxxx";
         let namespace = provider.namespace(&ClusterName::new(prefix, cell, ANY_RUN));
-        let shared = provider.shared(cell, ANY_RUN, &namespace);
+        let shared = provider.tenancy(cell, ANY_RUN, &namespace);
         self.render(cell, &namespace, shared.as_ref())
     }
 
@@ -307,7 +307,7 @@ impl Planner {
             None => ClusterName::new(&self.prefix, &cell, run),
         };
         let namespace = self.provider.namespace(&cluster);
-        let shared = self.provider.shared(&cell, run, &namespace);
+        let shared = self.provider.tenancy(&cell, run, &namespace);
         let rendered = self.sourced.render(&cell, &namespace, shared.as_ref());
         let rendered = rendered.unwrap_or_else(|error| {
             unreachable!("the run began because this could be rendered: {error}")

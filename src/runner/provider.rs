@@ -153,7 +153,7 @@ fn have_images(cells: &[Cell]) -> Result<(), ProviderError> {
 
 /// Why real clusters can't run here, and what to install.
 async fn why_not_kind(clock: &RunClock) -> Option<String> {
-    if crate::machine::probe::on_path("kind").is_none() {
+    if which::which("kind").is_err() {
         return Some(
             "real clusters can't be used, because `kind` is not on the PATH; to use them, install Docker and kind (https://kind.sigs.k8s.io)".to_owned(),
         );

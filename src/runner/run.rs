@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument;
 
 use super::admission::{Admission, places};
-use super::cell_task::{CellTask, Shared};
-use super::closing;
+use super::cell_task::{CellTask, RunContext};
 use super::course::Stop;
 use super::dispatch;
 use super::facts;
@@ -18,9 +18,12 @@ use super::plan::repeated;
 use super::request::{RunOutcome, RunRequest};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
+use crate::error::chain;
 use crate::event::CellEnd;
 use crate::event::{Emitter, Event, Failure, RunVerdict, Severity, Symptom, Termination};
-use crate::machine::HistoryFile;
+use crate::machine::{
+    HistoryFile, Ledger, LedgerContents, LedgerError, Left, Resource, StateFolder, tidy,
+};
 use crate::matrix::{Cell, Phase};
 use crate::record::{self, Counted, RunModel};
 
@@ -37,7 +40,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     Run::new(&request, events).all().await;
     let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
     drop(request);
-    let left = closing::close(ledger, &state);
+    let left = close(ledger, &state);
     let run = dispatcher.await.unwrap_or_else(|error| {
         tracing::error!(%error, "the dispatcher of events failed");
         RunModel::default()
@@ -55,10 +58,32 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     }
 }
 
+/// Closes `ledger`. Returns the resources that are left and shouldn't be.
+fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
+    let left = close_ledger(ledger).unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), "failed to close the ledger");
+        Vec::new()
+    });
+    if let Err(error) = tidy(state) {
+        tracing::warn!(error = chain(&error), "failed to remove lock files");
+    }
+    let unwanted = left.into_iter().filter(Left::is_unwanted);
+    unwanted.map(|left| left.resource).collect()
+}
+
+/// After an aborted run, tasks may still hold the ledger, which then stays open until the process ends.
+fn close_ledger(ledger: Arc<Ledger>) -> Result<Vec<Left>, LedgerError> {
+    let folder = ledger.folder().to_owned();
+    match Arc::into_inner(ledger) {
+        Some(ledger) => ledger.close(),
+        None => Ok(LedgerContents::read(&folder)?.left),
+    }
+}
+
 /// A run. Each cell is a task; everything else happens here.
 struct Run<'r> {
     request: &'r RunRequest,
-    shared: Arc<Shared>,
+    shared: Arc<RunContext>,
     /// The known cells: those of the first round, or of all rounds if their number is known.
     plans: Vec<Arc<CellPlan>>,
 }
@@ -67,7 +92,7 @@ impl<'r> Run<'r> {
     fn new(request: &'r RunRequest, events: Emitter) -> Self {
         let plans = first_plans(request);
         let provider = Arc::clone(&request.provider.provider);
-        let shared = Shared {
+        let shared = RunContext {
             provider,
             admission: Admission::new(request.jobs, &request.ports, &request.state, events.clone()),
             history: HistoryFile::of(&request.state),
@@ -244,7 +269,9 @@ impl<'r> Run<'r> {
                 line: line.map(|name| lines.line(name)),
                 skip: skip.map(|(_, reason)| reason.clone()),
             };
-            indices.insert(tasks.spawn(task.run(place)).id(), index);
+            let span = tracing::info_span!("cell", id = %plan.cell.id);
+            let running = task.run(place).instrument(span);
+            indices.insert(tasks.spawn(running).id(), index);
         }
         // A queue is dropped with its last cell.
         drop(lines);

@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::leftovers;
 use super::{
     Chosen, Course, Earlier, FolderError, PlanError, Planner, ProviderError, ProviderOptions,
@@ -47,7 +49,7 @@ pub struct Session {
     /// The folder for runs; by default `target/e2e-matrix` next to the matrix file.
     pub out: Option<PathBuf>,
     /// The run that this one is a part of, if several processes share one.
-    pub part: Option<Part>,
+    pub part: Option<PartId>,
     /// The exact name of the cluster, for a single cell.
     pub cluster: Option<ClusterName>,
     /// Additional locations for reports. Their folders are created before the first cell.
@@ -64,7 +66,7 @@ pub struct Session {
 pub type LiveSinks = Box<dyn FnOnce(&Path) -> Vec<Box<dyn Sink>>>;
 
 /// A part of a run that several processes share.
-pub struct Part {
+pub struct PartId {
     /// The run's id.
     pub run: String,
     /// The part's id.
@@ -191,7 +193,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         History::default()
     });
     let sinks = sinks(&folder, session.sinks, session.resumption)?;
-    Ok(run(RunRequest {
+    let span = tracing::info_span!("run", id = folder.id());
+    let request = RunRequest {
         matrix: session.path,
         selection: session.selection,
         jobs: settings.jobs,
@@ -220,8 +223,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         state,
         interruption: session.interruption,
         sinks,
-    })
-    .await)
+    };
+    Ok(run(request).instrument(span).await)
 }
 
 /// Everything that commands need in addition to the matrix file. It isn't part of a run yet.
@@ -296,7 +299,7 @@ impl Session {
         let out = self.out.clone().unwrap_or_else(|| out(&self.path));
         match &self.part {
             None => RunFolder::create(&out),
-            Some(Part { run, part }) => RunFolder::create_part(&out, run, part),
+            Some(PartId { run, part }) => RunFolder::create_part(&out, run, part),
         }
     }
 }

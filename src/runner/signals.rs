@@ -1,11 +1,11 @@
 //! Signals: the first one ends the run with clean-up, the second one without, and the third one ends the process.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use procfs::process::Process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::event::Termination;
@@ -83,12 +83,8 @@ async fn next(signal: &mut Option<Signal>) {
 
 /// Whether this process ignores `kind`, according to the kernel.
 fn is_ignored(kind: SignalKind) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
 #[cfg(test)]

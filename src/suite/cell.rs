@@ -1,11 +1,13 @@
 //! The life of one cell: its phases in order, diagnostics at the moment of a failure, and clean-up in every case.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use tracing::Instrument;
 
 use super::context::{Checked, Context, Outcome, Preflight};
 use super::interruption::{GIVEN_UP, Interruption};
@@ -177,18 +179,21 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
                 _ => std::future::pending().await,
             }
         };
+        let steps = show_steps(&self.context, phase);
+        let span = tracing::info_span!("phase", name = phase.name());
         let work = async {
             held.await;
             tokio::select! {
                 biased;
                 outcome = run_phase(phase, &mut self.context) => outcome,
                 failure = broken => Err(failure),
+                never = steps => match never {},
             }
         };
         let end = tokio::select! {
             biased;
             () = interruption.token.cancelled() => PhaseEnd::Interrupted,
-            result = AssertUnwindSafe(work).catch_unwind() => PhaseEnd::from_unwind(result),
+            result = AssertUnwindSafe(work).catch_unwind().instrument(span) => PhaseEnd::from_unwind(result),
         };
         self.end_of(&phase.into(), start, end).await;
     }
@@ -397,7 +402,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     }
 
     fn emit_timings(&self) {
-        let steps = self.context.cluster.steps();
+        let steps = self.context.cluster.steps().steps();
         if !steps.is_empty() {
             self.context.events.emit(Event::Timings {
                 cell: self.context.plan.cell.id.clone(),
@@ -417,6 +422,28 @@ impl PhaseEnd {
                 Self::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
             }
         }
+    }
+}
+
+/// Reports which steps of the provider run, as the progress of `phase`. Phases after `readiness` have their own progress.
+fn show_steps(context: &Context, phase: Phase) -> impl Future<Output = Infallible> + use<> {
+    let (events, cell) = (context.events.clone(), context.plan.cell.id.clone());
+    let mut running = context.cluster.steps().running();
+    async move {
+        while phase <= Phase::Readiness {
+            let text = running.borrow_and_update().join(", ");
+            if !text.is_empty() {
+                events.emit(Event::PhaseProgress {
+                    cell: cell.clone(),
+                    phase,
+                    text,
+                });
+            }
+            if running.changed().await.is_err() {
+                break;
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -182,7 +182,7 @@ fn of_node(view: &View, node: &NodeName, requirement: Requirement<'_>) -> Row {
 fn row(node: Option<&NodeName>, counter: &str, expectation: Expectation, seen: u64) -> Row {
     let (holds, exceeded) = match expectation {
         Expectation::AtLeast(minimum) => (seen >= minimum, false),
-        Expectation::Exactly(value) => (seen == value, seen > value),
+        Expectation::Exactly(value) => (seen == value, seen.cmp(&value).is_gt()),
         Expectation::Any => (true, false),
     };
     Row {
@@ -380,10 +380,18 @@ mod tests {
     }
 
     #[test]
-    fn a_minimum_of_zero_is_met_without_calls() {
-        let mut expectations = Expectations::default();
-        expectations.set("local_logs_count", Expectation::AtLeast(0));
+    fn a_local_call_is_required_unless_its_minimum_is_zero() {
         let seen = view(&[("a", 1)], &[("a", Counter::LocalLogsCount, 0)]);
+        let mut expectations = Expectations::default();
+        let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
+        assert_eq!(
+            open(standing),
+            [
+                "total: local_logs_count 0 >= 1",
+                "a: local_logs_count 0 >= 1"
+            ]
+        );
+        expectations.set("local_logs_count", Expectation::AtLeast(0));
         let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
         assert!(matches!(standing, Standing::Met(_)));
     }
@@ -434,5 +442,60 @@ mod tests {
         assert!(members.complete);
         assert!(!members.matches());
         assert!(Membership::of(&seen, &nodes(&["a", "x"])).matches());
+    }
+
+    #[test]
+    fn missing_nodes_alone_and_strangers_alone_are_a_mismatch() {
+        let missing = Membership::of(&view(&[("a", 1)], &[]), &nodes(&["a", "b"]));
+        assert!(!missing.matches() && !missing.complete);
+        let stranger = Membership::of(&view(&[("a", 1), ("x", 1)], &[]), &nodes(&["a"]));
+        assert!(!stranger.matches() && stranger.complete);
+        let unknown = Membership::of(&View::default(), &nodes(&["a"]));
+        assert!(unknown.matches() && unknown.complete);
+    }
+
+    #[test]
+    fn each_missing_node_and_each_stranger_is_evidence() {
+        let mut seen = view(&[("a", 1), ("x", 1)], &[]);
+        let reporting = seen.nodes.as_mut().unwrap();
+        reporting.get_mut("node-x").unwrap().hostname = None;
+        let members = Membership::of(&seen, &nodes(&["a", "b"]));
+        let rows: Vec<_> = members
+            .evidence()
+            .into_iter()
+            .map(|row| (row.node.unwrap(), row.expected, row.seen, row.holds))
+            .collect();
+        let row = |node: &str, expected: &str, seen: &str| {
+            (node.to_owned(), expected.to_owned(), seen.to_owned(), false)
+        };
+        assert_eq!(
+            rows,
+            [
+                row("b", "registered", "missing"),
+                row(
+                    "node-x (without a hostname)",
+                    "a node of the cluster",
+                    "a stranger"
+                ),
+            ]
+        );
+        assert!(table(&seen).nodes.keys().eq(["a", "node-x"]));
+    }
+
+    #[test]
+    fn a_body_is_required_unless_its_counter_may_stay_at_zero() {
+        let mut expectations = Expectations::default();
+        expectations.set("audit_count", Expectation::AtLeast(0));
+        expectations.set("metrics_count", Expectation::AtLeast(3));
+        let counters = [Counter::MetricsCount, Counter::AuditCount];
+        let required: Vec<_> = sent(&expectations, counters.into_iter())
+            .into_iter()
+            .map(|it| (it.counter, it.expectation))
+            .collect();
+        let once = Expectation::AtLeast(1);
+        assert_eq!(
+            required,
+            [("registration_count", once), ("metrics_count", once)]
+        );
     }
 }

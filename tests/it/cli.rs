@@ -414,6 +414,21 @@ fn a_symptom_is_explained_without_a_matrix_file() {
 }
 
 #[test]
+fn each_command_has_a_manual_page() {
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("man/man1");
+    let output = scratch.command(&["man", "man/man1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    assert!(page("e2e-matrix.1").contains(".TH e2e-matrix 1"));
+    assert!(page("e2e-matrix-run.1").contains("E2E_MATRIX_JOBS"));
+    assert!(
+        !folder.join("e2e-matrix-agent.1").exists(),
+        "a hidden command"
+    );
+}
+
+#[test]
 fn the_short_help_fits_one_screen_and_names_no_variables() {
     let scratch = Scratch::new();
     let short = scratch.command(&["run", "-h"]).output().unwrap();

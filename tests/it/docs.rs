@@ -13,6 +13,8 @@ use e2e_matrix::suite::causes::RULES;
 use mockapi::Endpoint;
 use plexd_agent::fault::Fault;
 
+use crate::support::Scratch;
+
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -234,6 +236,50 @@ fn every_link_between_pages_has_a_target() {
             );
         }
     }
+}
+
+#[test]
+fn each_page_is_part_of_the_site() {
+    let summary = read("SUMMARY.md");
+    let listed: BTreeSet<_> = links(&summary).map(PathBuf::from).collect();
+    let unlisted: Vec<_> = pages()
+        .into_iter()
+        .filter(|page| page != Path::new("SUMMARY.md") && !listed.contains(page))
+        .collect();
+    assert_eq!(unlisted, [] as [PathBuf; 0], "not in SUMMARY.md");
+}
+
+/// Commands that are run as they are; of the others, the arguments are parsed.
+const RUN: [&str; 3] = ["list", "explain", "completions"];
+
+#[test]
+fn the_commands_of_readme_and_tutorial_work() {
+    let place = Scratch::new();
+    let matrix = "[matrix]\nkubernetes = [\"1.34\", \"1.36\"]\nnodes = [1, 3]\nconfig = [\"default\", \"fast\"]\n[config.fast]\n";
+    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    let mut checked = 0;
+    for page in ["README.md", "docs/tutorial.md"] {
+        let text = read(page);
+        let lines = text.lines().map(|line| line.trim_start_matches("$ "));
+        for line in lines.filter(|line| line.starts_with("e2e-matrix ")) {
+            let command = line.split(['#', '>']).next().unwrap_or_default();
+            // A sentence that starts with the program's name.
+            let Some(words) = shlex::split(command)
+                .filter(|_| !line.ends_with(['.', ',']) && !line.starts_with("e2e-matrix is"))
+            else {
+                continue;
+            };
+            let mut arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+            if !arguments.first().is_some_and(|first| RUN.contains(first)) {
+                arguments.push("--help");
+            }
+            let output = place.command(&arguments).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{page}: {line}: {stderr}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "{checked} commands");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn an_unknown_cell_is_an_error_that_names_the_nearest_one() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(
-        stderr.contains("the matrix has no cell `k8s-1.34-n3-quikc`"),
+        stderr.contains("`k8s-1.34-n3-quikc` is neither a cell of the matrix nor a symptom"),
         "{stderr}"
     );
     assert!(

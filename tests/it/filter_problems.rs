@@ -69,6 +69,16 @@ fn filters_that_are_nested_too_deeply() {
 }
 
 #[test]
+fn parentheses_and_not_may_be_nested_64_deep_and_stand_beside_each_other_without_limit() {
+    for (open, close) in [("(", ")"), ("!", ""), ("not ", "")] {
+        let nested = |depth| format!("{}fast{}", open.repeat(depth), close.repeat(depth));
+        Filter::parse(&nested(64)).unwrap();
+        Filter::parse(&nested(65)).unwrap_err();
+        Filter::parse(&vec![nested(1); 100].join(" or ")).unwrap();
+    }
+}
+
+#[test]
 fn names_that_the_matrix_does_not_have() {
     let matrix = Matrix::parse("matrix.toml", include_str!("../../matrix.toml")).unwrap();
     let filters = [

@@ -35,6 +35,10 @@ fn without_a_filter_every_cell_runs_in_the_order_of_the_axes() {
         "k8s-1.36-n1-fast",
         "k8s-1.36-n3-default",
         "k8s-1.36-n3-fast",
+        "k8s-1.37-n1-default",
+        "k8s-1.37-n1-fast",
+        "k8s-1.37-n3-default",
+        "k8s-1.37-n3-fast",
     ];
     assert_eq!(selected(&[]), expected);
 }
@@ -58,7 +62,8 @@ fn operators_bind_not_before_and_before_or() {
         [
             "k8s-1.33-n3-default",
             "k8s-1.34-n3-default",
-            "k8s-1.36-n3-default"
+            "k8s-1.36-n3-default",
+            "k8s-1.37-n3-default"
         ]
     );
     assert_eq!(
@@ -84,6 +89,31 @@ fn versions_and_node_counts_compare_by_number() {
 #[test]
 fn tags_and_configs_compare_by_equality() {
     assert_eq!(selected(&["tag = newest"]), selected(&["k8s-1.37"]));
-    assert_eq!(selected(&["tag != new*"]), selected(&["not k8s-1.36"]));
+    assert_eq!(selected(&["tag != new*"]), selected(&["not k8s-1.37"]));
     assert_eq!(selected(&["config != fast"]), selected(&["default"]));
+}
+
+#[test]
+fn a_further_axis_is_compared_by_its_name_or_named_as_a_part_of_the_id() {
+    let matrix = Matrix::parse(
+        "matrix.toml",
+        "[matrix]\nkubernetes = [\"1.36\"]\nagent = [\"1.3\", \"1.4\"]\nnode = [\"1.4\", \"off\"]\n\
+         [agent.\"1.3\"]\n[agent.\"1.4\"]\n[node.\"1.4\"]\n[node.off]\n",
+    )
+    .expect("the file is valid");
+    let taken = |text: &str| -> Vec<&str> {
+        let filters = [Filter::parse(text).expect("the filter is valid")];
+        let cells = select(&matrix, &filters).expect("every name is known");
+        cells.iter().map(|cell| cell.id.as_str()).collect()
+    };
+    let older = [
+        "k8s-1.36-n1-default-agent-1.3-node-1.4",
+        "k8s-1.36-n1-default-agent-1.3-node-off",
+    ];
+    for text in ["agent = 1.3", "agent != 1.4", "agent-1.3", "agent = '?.3'"] {
+        assert_eq!(taken(text), older, "{text}");
+    }
+    for text in ["node-off and agent-1.4", "node = off and agent != 1.3"] {
+        assert_eq!(taken(text), ["k8s-1.36-n1-default-agent-1.4-node-off"]);
+    }
 }

@@ -289,3 +289,16 @@ fn too_many_cells() {
     );
     assert_shown!(rendered(&text));
 }
+
+#[test]
+fn excludes_are_not_judged_while_a_value_of_an_axis_cannot_be_read() {
+    for axes in [
+        "kubernetes = [\"x\"]\nnodes = [1]\n[[matrix.exclude]]\nnodes = 1\n",
+        "kubernetes = [\"1.36\"]\nnodes = [\"x\"]\n[[matrix.exclude]]\nkubernetes = \"1.36\"\n",
+    ] {
+        let text = format!("[matrix]\n{axes}");
+        let problems = Matrix::parse("matrix.toml", &text).unwrap_err();
+        let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(messages.len(), 1, "{messages:?}");
+    }
+}

@@ -256,12 +256,6 @@ proptest! {
     }
 
     #[test]
-    fn a_printed_filter_parses_to_the_same_filter(text in valid_filter()) {
-        let read = filter(&text);
-        prop_assert_eq!(filter(&read.to_string()), read);
-    }
-
-    #[test]
     fn a_double_negation_changes_nothing(text in valid_filter()) {
         let cells = shipped().cells;
         let twice = filter(&format!("not not ({text})"));

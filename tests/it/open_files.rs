@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use procfs::process::Process;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::kill::running::Running;
@@ -69,8 +70,8 @@ fn with_files_left(left: u64) -> Option<i32> {
     let mut running = Running::start(scratch.process(&arguments));
     running.wait_for("preflight");
     let process = running.process();
-    let open = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero()));
-    let open = open.unwrap().count() as u64;
+    let open = Process::new(process.as_raw_nonzero().get()).and_then(|process| process.fd_count());
+    let open = open.unwrap() as u64;
     limit(process, open + left);
     let begun = Instant::now();
     running.wait_for("(1/1 cells)");
@@ -97,16 +98,9 @@ fn limit(process: Pid, files: u64) {
     prlimit(Some(process), Resource::Nofile, limit).unwrap();
 }
 
-/// The processor time that `process` has used; the kernel counts it in hundredths of a second.
+/// The processor time that `process` has used.
 fn processor_time(process: Pid) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
-    let stat = stat.unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields: Vec<u64> = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    Duration::from_millis(fields.iter().sum::<u64>() * 10)
+    let stat = Process::new(process.as_raw_nonzero().get()).and_then(|process| process.stat());
+    let ticks = stat.map_or(0, |stat| stat.utime + stat.stime);
+    Duration::from_millis(ticks * 1000 / procfs::ticks_per_second())
 }

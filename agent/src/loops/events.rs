@@ -1,15 +1,17 @@
 //! Following the Central API's event stream: a change of the node's state triggers a reconcile.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventsource_stream::{EventStreamError, Eventsource};
 use reqwest::Response;
+use tokio_stream::StreamExt;
 use tracing::debug;
 
 use crate::agent::Node;
 use crate::api::ApiError;
 use crate::retry::{chain, never, until_done};
-use crate::sse::{Parser, TooLong};
 use crate::wire::Envelope;
 
 /// The API sends a comment every 15 s; after three missing ones, the connection is dead.
@@ -26,8 +28,8 @@ enum EndOfStream {
     Silent,
     #[error("the connection failed")]
     Broken(#[source] reqwest::Error),
-    #[error("the stream cannot be parsed")]
-    Unreadable(#[from] TooLong),
+    #[error("the stream cannot be parsed: {0}")]
+    Unreadable(String),
 }
 
 /// Follows one stream after another.
@@ -48,20 +50,22 @@ async fn open(node: &Node) -> Result<Response, ApiError> {
     node.api.events(&identity).await
 }
 
-async fn follow(node: &Node, mut stream: Response) -> EndOfStream {
-    let mut parser = Parser::default();
-    loop {
-        let piece = match tokio::time::timeout(LONGEST_SILENCE, stream.chunk()).await {
-            Ok(Ok(Some(piece))) => piece,
-            Ok(Ok(None)) => return EndOfStream::Closed,
-            Ok(Err(error)) => return EndOfStream::Broken(error),
-            Err(_) => return EndOfStream::Silent,
-        };
-        match parser.feed(&piece) {
-            Ok(events) => events.iter().for_each(|event| act(node, event)),
-            Err(error) => return error.into(),
+async fn follow(node: &Node, stream: Response) -> EndOfStream {
+    // Comments are no events, but they break the silence.
+    let pieces = stream.bytes_stream().timeout(LONGEST_SILENCE);
+    let pieces = pieces.map(|piece| match piece {
+        Ok(piece) => piece.map_err(EndOfStream::Broken),
+        Err(_) => Err(EndOfStream::Silent),
+    });
+    let mut events = pin!(pieces.eventsource());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => act(node, &event.data),
+            Err(EventStreamError::Transport(end)) => return end,
+            Err(error) => return EndOfStream::Unreadable(error.to_string()),
         }
     }
+    EndOfStream::Closed
 }
 
 fn act(node: &Node, event: &str) {

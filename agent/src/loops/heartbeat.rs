@@ -1,6 +1,5 @@
 //! The heartbeat: immediately, and then once per interval.
 
-use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -144,11 +143,7 @@ fn checksum_of_this_binary() -> io::Result<String> {
             length => context.update(&piece[..length]),
         }
     }
-    let mut hex = String::new();
-    for byte in context.finish().as_ref() {
-        write!(hex, "{byte:02x}").expect("writing to a string never fails");
-    }
-    Ok(hex)
+    Ok(hex::encode(context.finish()))
 }
 
 #[cfg(test)]

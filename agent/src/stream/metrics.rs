@@ -3,7 +3,9 @@
 //! A value that can't be read or parsed is left out, so that an agent on an unusual kernel still reports the others.
 
 use std::collections::BTreeMap;
-use std::fs;
+
+use procfs::process::Process;
+use procfs::{Current, CurrentSI, KernelStats, LoadAverage, Meminfo, Uptime};
 
 use super::buffer::Entry;
 use super::collector::Source;
@@ -15,7 +17,7 @@ type Figures = BTreeMap<&'static str, f64>;
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Busy and total processor time at the last measurement.
-    processor: Option<(f64, f64)>,
+    processor: Option<(u64, u64)>,
 }
 
 impl Source for Metrics {
@@ -51,59 +53,56 @@ impl Metrics {
     /// The share of processor time that was not idle since the last measurement (since boot at the first one), from 0
     /// to 1.
     fn processor(&mut self) -> Figures {
-        let Some((busy, total)) = processor_time(&read("stat")) else {
+        let Some((busy, total)) = processor_time() else {
             return Figures::new();
         };
         let (busy_before, total_before) = self.processor.replace((busy, total)).unwrap_or_default();
-        let elapsed = total - total_before;
-        let share = if elapsed > 0.0 {
-            (busy - busy_before) / elapsed
-        } else {
-            0.0
-        };
-        Figures::from([("busy_ratio", share.clamp(0.0, 1.0))])
+        let elapsed = total.saturating_sub(total_before).max(1);
+        let share = number(busy.saturating_sub(busy_before)) / number(elapsed);
+        Figures::from([("busy_ratio", share.min(1.0))])
     }
 }
 
 fn system() -> Figures {
-    let uptime = first_number(&read("uptime")).map(|seconds| ("uptime_seconds", seconds));
-    let load = first_number(&read("loadavg")).map(|load| ("load_1m", load));
+    let uptime = Uptime::current().map(|uptime| ("uptime_seconds", uptime.uptime));
+    // The kernel prints two decimals.
+    let hundredths = LoadAverage::current().map(|load| (f64::from(load.one) * 100.0).round());
+    let load = hundredths.map(|hundredths| ("load_1m", hundredths / 100.0));
     uptime.into_iter().chain(load).collect()
 }
 
 fn memory() -> Figures {
-    let text = read("meminfo");
-    let total = kibibytes(&text, "MemTotal:").map(|bytes| ("total_bytes", bytes));
-    let available = kibibytes(&text, "MemAvailable:").map(|bytes| ("available_bytes", bytes));
-    let resident =
-        kibibytes(&read("self/status"), "VmRSS:").map(|bytes| ("agent_resident_bytes", bytes));
-    total.into_iter().chain(available).chain(resident).collect()
+    let info = Meminfo::current().ok();
+    let status = Process::myself().and_then(|process| process.status());
+    let resident = status.ok().and_then(|status| status.vmrss);
+    [
+        ("total_bytes", info.as_ref().map(|info| info.mem_total)),
+        ("available_bytes", info.and_then(|info| info.mem_available)),
+        ("agent_resident_bytes", resident.map(|kib| kib * 1024)),
+    ]
+    .into_iter()
+    .filter_map(|(name, bytes)| Some((name, number(bytes?))))
+    .collect()
 }
 
-fn read(name: &str) -> String {
-    fs::read_to_string(format!("/proc/{name}")).unwrap_or_default()
+#[expect(clippy::cast_precision_loss, reason = "for figures that people read")]
+fn number(count: u64) -> f64 {
+    count as f64
 }
 
-fn first_number(text: &str) -> Option<f64> {
-    text.split_whitespace().next()?.parse().ok()
-}
-
-/// The value of a line such as `MemTotal:  8000000 kB`, in bytes.
-fn kibibytes(text: &str, name: &str) -> Option<f64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(first_number(value)? * 1024.0)
-}
-
-/// Busy and total time of all processors, from the first line of `/proc/stat`, in its unit.
-fn processor_time(stat: &str) -> Option<(f64, f64)> {
-    let times = stat.lines().next()?.strip_prefix("cpu ")?;
-    let times: Vec<f64> = times
-        .split_whitespace()
-        .map_while(|time| time.parse().ok())
-        .collect();
-    let idle = times.get(3)? + times.get(4)?;
-    let total: f64 = times.iter().sum();
-    Some((total - idle, total))
+/// Busy and total time of all processors, in the kernel's unit.
+fn processor_time() -> Option<(u64, u64)> {
+    let time = KernelStats::current().ok()?.total;
+    let rest = [
+        time.irq,
+        time.softirq,
+        time.steal,
+        time.guest,
+        time.guest_nice,
+    ];
+    let rest: u64 = rest.into_iter().flatten().sum();
+    let busy = time.user + time.nice + time.system + rest;
+    Some((busy, busy + time.idle + time.iowait?))
 }
 
 #[cfg(test)]
@@ -129,24 +128,5 @@ mod tests {
             assert!(body[1]["data"]["agent_resident_bytes"].as_f64().unwrap() > 1024.0);
             assert!((0.0..=1.0).contains(&body[2]["data"]["busy_ratio"].as_f64().unwrap()));
         }
-    }
-
-    #[test]
-    fn processor_time_is_parsed_as_busy_and_total() {
-        assert_eq!(
-            processor_time("cpu  10 0 5 80 5 0 0 0 0 0\ncpu0 1"),
-            Some((15.0, 100.0))
-        );
-        assert_eq!(processor_time("cpu  10"), None);
-        assert_eq!(processor_time(""), None);
-    }
-
-    #[test]
-    fn a_line_in_kibibytes_is_converted_to_bytes() {
-        assert_eq!(
-            kibibytes("MemFree: 1 kB\nMemTotal:   2 kB\n", "MemTotal:"),
-            Some(2048.0)
-        );
-        assert_eq!(kibibytes("MemFree: 1 kB", "MemTotal:"), None);
     }
 }

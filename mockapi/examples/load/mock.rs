@@ -1,16 +1,13 @@
 //! The mock under load, in a separate process.
 
-use std::fs;
 use std::process::Stdio;
 
+use procfs::process::Process;
 use reqwest::Client;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::{Failure, as_f64};
-
-/// The unit of CPU times in `/proc`, which is the same on all current Linux machines.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running mock.
 pub(crate) struct Mock {
@@ -43,13 +40,8 @@ impl Mock {
     /// The CPU time that the mock has used, in user and system mode.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
         let id = self.child.id().ok_or("the mock has exited")?;
-        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-        let (_, fields) = stat
-            .rsplit_once(") ")
-            .ok_or("the mock's stat has no name")?;
-        // Fields are counted from the state, which is the first field after the name.
-        let times = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
-        Ok(as_f64(times.sum::<Result<u64, _>>()?) / TICKS_PER_SECOND)
+        let stat = Process::new(id.cast_signed())?.stat()?;
+        Ok(as_f64(stat.utime + stat.stime) / as_f64(procfs::ticks_per_second()))
     }
 
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {

@@ -10,17 +10,16 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, ResourceExt};
 
+use super::lease::CellLease;
 use super::marks::{run_of, selector};
-use super::provider::Shared;
+use super::provider::TargetCluster;
 use super::reclaim::{ExistingResource, NAMESPACE};
-use super::turn::Turn;
 use super::{clear, definitions};
 use crate::cluster::kubernetes::{Access, Tenant, diagnostics, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, StepLog};
 use crate::deadline::Deadline;
-use crate::error::chain;
-use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::machine::{LedgerContents, LedgerError, is_dead};
 use crate::manifest::Object;
@@ -30,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// A cell's part of the cluster.
 pub(super) struct ExistingCluster {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<TargetCluster>,
     pub(super) tenant: Arc<Tenant>,
     /// Whether the turn was requested, and may have been granted.
     has_asked: AtomicBool,
@@ -38,12 +37,8 @@ pub(super) struct ExistingCluster {
     has_turn: AtomicBool,
 }
 
-pub(super) fn unkept(error: &LedgerError) -> Failure {
-    Failure::new(Symptom::FilesystemFailed, chain(error))
-}
-
 impl ExistingCluster {
-    pub(super) fn new(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
+    pub(super) fn new(shared: Arc<TargetCluster>, plan: Arc<CellPlan>) -> Self {
         Self {
             shared,
             tenant: Arc::new(Tenant::new(plan, Arc::new(Milestone::new()))),
@@ -61,8 +56,8 @@ impl ExistingCluster {
         self.shared.connection.namespace(name)
     }
 
-    fn turn(&self, client: &Client) -> Turn {
-        Turn::new(client, &self.tenant.plan.namespace, self.run())
+    fn turn(&self, client: &Client) -> CellLease {
+        CellLease::new(client, &self.tenant.plan.namespace, self.run())
     }
 
     /// Waits for the cell's turn in the cluster, and holds it.
@@ -70,8 +65,7 @@ impl ExistingCluster {
         let turn = self.turn(client);
         // The Lease refers to the cell by this name.
         let namespace = self.own_namespace();
-        let planned = self.tenant.plan.ledger.plan(&namespace);
-        planned.map_err(|error| unkept(&error))?;
+        self.tenant.plan.ledger.plan(&namespace)?;
         self.has_asked.store(true, Ordering::SeqCst);
         turn.take(&self.shared.state, deadline).await?;
         self.has_turn.store(true, Ordering::SeqCst);
@@ -87,7 +81,7 @@ impl ExistingCluster {
         for found in clear::ours::<Namespace>(client, &selector()).await? {
             let name = found.name_any();
             let run = run_of(&found).unwrap_or_default().to_owned();
-            if !self.is_stale(&name, &run).map_err(|error| unkept(&error))? {
+            if !self.is_stale(&name, &run)? {
                 return Err(self.occupied(&name));
             }
             tracing::info!(namespace = name, "removing what a dead run left behind");
@@ -138,8 +132,7 @@ impl ExistingCluster {
             |object: &&Object| object.kind != definitions::KIND || !foreign.contains(&object.name);
         let own = || tenant.plan.rendered.objects().filter(is_own);
         for resource in own().filter_map(|object| self.resource(object)) {
-            let planned = tenant.plan.ledger.plan(&resource);
-            planned.map_err(|error| unkept(&error))?;
+            tenant.plan.ledger.plan(&resource)?;
         }
         // Each node pulls the images when its pods start.
         let images = Milestone::new();
@@ -307,8 +300,7 @@ impl Cluster for ExistingCluster {
         if !self.has_turn.load(Ordering::SeqCst) {
             self.tenant.leave(deadline).await;
             self.turn(client).release(deadline).await?;
-            let gone = self.tenant.plan.ledger.gone(&self.own_namespace());
-            gone.map_err(|error| unkept(&error))?;
+            self.tenant.plan.ledger.gone(&self.own_namespace())?;
             return Ok(Cleared::default());
         }
         // The Lease is held until everything is gone, so that no other cell starts before.
@@ -340,7 +332,7 @@ impl Cluster for ExistingCluster {
             turn.release(deadline).await?;
         }
         let commands = self.commands();
-        let left = LedgerContents::read(plan.ledger.folder()).map_err(|error| unkept(&error))?;
+        let left = LedgerContents::read(plan.ledger.folder())?;
         for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
             // What was never created isn't added to the ledger.
             if left.find(&resource).is_none() {
@@ -351,13 +343,12 @@ impl Cluster for ExistingCluster {
             } else {
                 Vec::new()
             };
-            let kept = plan.ledger.keep(&resource, how);
-            kept.map_err(|error| unkept(&error))?;
+            plan.ledger.keep(&resource, how)?;
         }
         Ok(commands)
     }
 
-    fn steps(&self) -> Vec<Step> {
-        self.tenant.steps.steps()
+    fn steps(&self) -> &StepLog {
+        &self.tenant.steps
     }
 }

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::reclaim::{ExistingResource, NAMESPACE};
 use crate::cluster::kubernetes::client;
-use crate::cluster::quoted;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
+use crate::machine::process::quoted;
 use crate::machine::{absolute, check_size};
 use crate::matrix::Existing;
 

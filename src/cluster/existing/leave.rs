@@ -5,7 +5,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Client, ResourceExt};
 
-use super::cluster::{ExistingCluster, unkept};
+use super::cluster::ExistingCluster;
 use super::marks::RUN;
 use super::{clear, definitions};
 use crate::cluster::Cleared;
@@ -37,8 +37,7 @@ impl ExistingCluster {
         }
         cleared.evidence.push(self.nothing_left(client).await?);
         for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
-            let gone = plan.ledger.gone(&resource);
-            gone.map_err(|error| unkept(&error))?;
+            plan.ledger.gone(&resource)?;
         }
         Ok(cleared)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 
-use crate::manifest::Shared;
+use crate::manifest::Tenancy;
 use crate::matrix::Cell;
 
 /// The label of all our objects, and its value.
@@ -22,13 +22,13 @@ pub(super) const FOLDER: &str = "/var/lib/plexd-e2e";
 const LABEL_LENGTH: usize = 63;
 
 /// What separates `cell` of the run `run` from others.
-pub(super) fn shared(cell: &Cell, run: &str, namespace: &str, image: &str) -> Shared {
+pub(super) fn tenancy(cell: &Cell, run: &str, namespace: &str, image: &str) -> Tenancy {
     let labels = [
         (OWNER.0, OWNER.1.to_owned()),
         (RUN, run.to_owned()),
         (CELL, label(cell.id.as_str())),
     ];
-    Shared {
+    Tenancy {
         labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
         annotations: BTreeMap::from([(IMAGE.to_owned(), image.to_owned())]),
         folder: format!("{FOLDER}/{namespace}"),

@@ -9,14 +9,12 @@ mod cluster;
 mod connection;
 mod definitions;
 mod host;
+mod lease;
 mod leave;
 mod marks;
-mod options;
 mod provider;
 mod reclaim;
 mod survey;
-mod turn;
 
-pub use options::ExistingOptions;
-pub use provider::{ExistingError, ExistingProvider};
+pub use provider::{ExistingError, ExistingOptions, ExistingProvider};
 pub use reclaim::ExistingReclaimer;

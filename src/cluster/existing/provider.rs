@@ -1,5 +1,6 @@
 //! The provider: one connection to one cluster, for all cells of a run.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,16 +9,29 @@ use tokio::sync::OnceCell;
 
 use super::cluster::ExistingCluster;
 use super::connection::Connection;
-use super::{ExistingOptions, marks, survey};
+use super::{marks, survey};
 use crate::cluster::{CellPlan, Cluster, ClusterName, ImageNames, NodeName, Provider, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure};
 use crate::machine::{Ledger, StateFolder};
-use crate::manifest::{PullPolicy, Shared as Apart};
-use crate::matrix::{Cell, ImageSource, Phase, ProviderChoice, SystemUnderTest};
+use crate::manifest::{PullPolicy, Tenancy};
+use crate::matrix::{Cell, Existing, ImageSource, Images, Phase, ProviderChoice, SystemUnderTest};
+
+/// Options for all cells of a run.
+#[derive(Clone, Debug)]
+pub struct ExistingOptions {
+    /// `[existing]`.
+    pub existing: Existing,
+    /// `[images]`.
+    pub images: Images,
+    /// The folder of the matrix file, to which paths are relative.
+    pub base: PathBuf,
+    /// The folder of ledgers, which identify the namespaces of dead runs.
+    pub state: StateFolder,
+}
 
 /// An existing cluster.
-pub struct ExistingProvider(Arc<Shared>);
+pub struct ExistingProvider(Arc<TargetCluster>);
 
 /// The provider can't be created.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +47,8 @@ pub enum ExistingError {
     Connection(#[from] Failure),
 }
 
-/// What the cells share.
-pub(super) struct Shared {
+/// The cluster that the cells share, and the way to it.
+pub(super) struct TargetCluster {
     pub(super) connection: Connection,
     pub(super) names: ImageNames,
     pub(super) state: StateFolder,
@@ -43,7 +57,7 @@ pub(super) struct Shared {
     pub(super) nodes: OnceCell<Vec<NodeName>>,
 }
 
-impl Shared {
+impl TargetCluster {
     /// The client.
     pub(super) async fn client(&self) -> Result<&Client, Failure> {
         self.client
@@ -67,7 +81,7 @@ impl ExistingProvider {
             pull: PullPolicy::IfNotPresent,
         };
         let connection = Connection::choose(&options.existing, &options.base)?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(TargetCluster {
             connection,
             names,
             state: options.state.clone(),
@@ -130,8 +144,8 @@ impl Provider for ExistingProvider {
         name.to_string()
     }
 
-    fn shared(&self, cell: &Cell, run: &str, namespace: &str) -> Option<Apart> {
-        Some(marks::shared(cell, run, namespace, &self.0.names.mock))
+    fn tenancy(&self, cell: &Cell, run: &str, namespace: &str) -> Option<Tenancy> {
+        Some(marks::tenancy(cell, run, namespace, &self.0.names.mock))
     }
 
     /// The agent uses a port of its node, so two cells would conflict.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clear;
 use super::connection::Connection;
-use super::turn::Turn;
+use super::lease::CellLease;
 use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
 use crate::event::Failure;
 use crate::machine::{LiveClaims, Payload};
@@ -86,7 +86,7 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
     if resource.is_namespace() {
         let cleared = clear::namespace(&client, name, run, entry.deadline).await?;
         // A cell of a killed run may still hold its turn in the cluster.
-        Turn::new(&client, name, run)
+        CellLease::new(&client, name, run)
             .release(entry.deadline)
             .await?;
         for warning in cleared.warnings {

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 
-use super::provider::Shared;
+use super::provider::TargetCluster;
 use crate::cluster::kubernetes::{Access, unusable};
 use crate::cluster::{NodeName, Survey};
 use crate::deadline::Deadline;
@@ -36,7 +36,7 @@ const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 /// Checks the cluster, once for all `cells`.
 pub(super) async fn survey(
-    shared: &Shared,
+    shared: &TargetCluster,
     cells: &[Cell],
     deadline: &Deadline,
 ) -> Result<Survey, Failure> {

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,7 +14,7 @@ use super::rootfs::{LIBRARIES, PROGRAM, Rootfs};
 use super::{LABEL, Role};
 use crate::error::chain;
 use crate::event::Failure;
-use crate::machine::{Lock, private_folder};
+use crate::machine::{Lock, replace_private};
 
 use super::unreadable;
 
@@ -94,19 +93,19 @@ impl Archive {
         named: &[(Role, &str)],
     ) -> Result<(), Failure> {
         let layer = rootfs.layer()?;
-        let diff = hexadecimal(&Sha256::digest(&layer));
+        let diff = hex::encode(Sha256::digest(&layer));
         let layer_name = format!("{diff}/layer.tar");
         let mut manifest = Vec::new();
         let mut configs = Vec::new();
         for (role, name) in named {
             let config = config(*role, &diff).to_string().into_bytes();
-            let config_name = format!("{}.json", hexadecimal(&Sha256::digest(&config)));
+            let config_name = format!("{}.json", hex::encode(Sha256::digest(&config)));
             manifest
                 .push(json!({"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}));
             configs.push((config_name, config));
         }
         let manifest = Value::from(manifest).to_string().into_bytes();
-        atomically(path, |file| {
+        replace_private(path, |file| {
             let mut tar = tar::Builder::new(file);
             append(&mut tar, MANIFEST, &manifest)?;
             for (name, config) in &configs {
@@ -170,29 +169,6 @@ fn append(tar: &mut tar::Builder<impl Write>, name: &str, content: &[u8]) -> io:
     tar.append_data(&mut header, name, content)
 }
 
-/// Writes a private file completely or not at all.
-pub(super) fn atomically(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    private_folder(folder)?;
-    let temporary = path.with_extension(format!("{}.part", std::process::id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| write(&mut file))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The file never got its final name, so the rest can be deleted.
-        let _absent = fs::remove_file(&temporary);
-    }
-    written
-}
-
 /// Marks the archive as used, because archives are pruned in the order of their last use.
 fn mark_used(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().append(true).open(path)?;
@@ -224,15 +200,6 @@ pub(crate) fn remove_unused(path: &Path) -> io::Result<bool> {
         Some(lock) => lock.remove().map(|()| true).map_err(|error| error.source),
         None => Ok(!path.exists()),
     }
-}
-
-/// Bytes in the usual notation of digests.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,63 +1,41 @@
-//! The part of a program that is loaded when it runs: its segments, without the symbols and debug information that follow.
+//! The part of a program that is loaded when it runs, without the symbols and debug information after it.
 //!
-//! Half of a debug build is symbols, and every node gets its own copy.
+//! Almost half of a debug build is symbols, and every node gets its own copy.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs;
+use std::io;
+use std::mem::offset_of;
 use std::path::Path;
 
-/// Sizes and offsets in a 64-bit little-endian ELF file, as defined by the System V ABI.
-mod layout {
-    pub(super) const HEADER: usize = 64;
-    pub(super) const MAGIC: &[u8] = b"\x7fELF\x02\x01";
-    pub(super) const SEGMENTS_OFFSET: usize = 0x20;
-    pub(super) const SECTIONS_OFFSET: usize = 0x28;
-    pub(super) const SEGMENT_SIZE: usize = 0x36;
-    pub(super) const SEGMENT_COUNT: usize = 0x38;
-    pub(super) const SECTION_COUNT: usize = 0x3C;
-    pub(super) const FILE_OFFSET: usize = 0x08;
-    pub(super) const FILE_SIZE: usize = 0x20;
-}
+use goblin::container::{Container, Ctx};
+use goblin::elf::{Elf, ProgramHeader};
+use goblin::elf64::header::{Header, SIZEOF_EHDR};
 
-/// The part of the program at `path` that is loaded when it runs. A file that isn't a 64-bit ELF file is returned unchanged.
+/// The program at `path` up to the end of its last segment; the whole file if it isn't a 64-bit ELF file.
 pub(super) fn loaded_part(path: &Path) -> io::Result<Vec<u8>> {
-    let mut program = Vec::new();
-    File::open(path)?.read_to_end(&mut program)?;
+    let mut program = fs::read(path)?;
     if let Some(end) = end_of_segments(&program).filter(|end| *end < program.len()) {
         program.truncate(end);
         // The section table came after the segments and has been cut off, so the header must not refer to it.
-        program[layout::SECTIONS_OFFSET..layout::SECTIONS_OFFSET + 8].fill(0);
-        program[layout::SECTION_COUNT..layout::HEADER].fill(0);
+        program[offset_of!(Header, e_shoff)..offset_of!(Header, e_flags)].fill(0);
+        program[offset_of!(Header, e_shnum)..SIZEOF_EHDR].fill(0);
     }
     Ok(program)
 }
 
-/// The end of the last byte that a segment needs.
+/// The end of the last part of the file that is needed to load the program.
 fn end_of_segments(program: &[u8]) -> Option<usize> {
-    if !program.starts_with(layout::MAGIC) {
+    let header = Elf::parse_header(program).ok()?;
+    let container = header.container().ok()?;
+    if container != Container::Big {
         return None;
     }
-    let table = number(program, layout::SEGMENTS_OFFSET, 8)?;
-    let size = number(program, layout::SEGMENT_SIZE, 2)?;
-    let count = number(program, layout::SEGMENT_COUNT, 2)?;
-    let end_of = |index: usize| {
-        let segment = table.checked_add(size.checked_mul(index)?)?;
-        let offset = number(program, segment.checked_add(layout::FILE_OFFSET)?, 8)?;
-        offset.checked_add(number(program, segment.checked_add(layout::FILE_SIZE)?, 8)?)
-    };
-    let ends = (0..count).map(end_of).collect::<Option<Vec<_>>>()?;
-    let table_end = table.checked_add(size.checked_mul(count)?)?;
-    ends.into_iter().chain([table_end, layout::HEADER]).max()
-}
-
-/// The little-endian number of `length` bytes at `offset`.
-fn number(program: &[u8], offset: usize, length: usize) -> Option<usize> {
-    let bytes = program.get(offset..offset.checked_add(length)?)?;
-    let value = bytes
-        .iter()
-        .rev()
-        .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
-    usize::try_from(value).ok()
+    let context = Ctx::new(container, header.endianness().ok()?);
+    let (table, count) = (usize::try_from(header.e_phoff).ok()?, header.e_phnum.into());
+    let segments = ProgramHeader::parse(program, table, count, context).ok()?;
+    let table_end = table + usize::from(header.e_phentsize) * count;
+    let ends = segments.iter().map(|segment| segment.file_range().end);
+    ends.chain([table_end, SIZEOF_EHDR]).max()
 }
 
 #[cfg(test)]

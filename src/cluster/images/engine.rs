@@ -13,14 +13,14 @@ use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
-use super::archive::{Archive, atomically, hexadecimal, prune};
+use super::archive::{Archive, prune};
 use super::connect::gone;
 use super::context::Context;
 use super::rootfs::Rootfs;
 use super::{ImageNames, LABEL, LOCK, Role, Sources, unreadable};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::machine::{Lock, StateFolder};
+use crate::machine::{Lock, StateFolder, replace_private};
 use crate::matrix::{Build, ImageSource};
 
 /// Makes sure that both images are in the engine, and in one or two archives. Can be called from many processes at once: one of
@@ -147,7 +147,7 @@ fn key<'n>(names: impl Iterator<Item = &'n str>) -> String {
         hash.update(name);
         hash.update([0]);
     }
-    hexadecimal(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
@@ -259,7 +259,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
                 None => return Err(io::Error::other("the engine closed the connection")),
             }
         };
-        atomically(&target, write).map_err(|error| unreadable(&target, chain(&error)))
+        replace_private(&target, write).map_err(|error| unreadable(&target, chain(&error)))
     });
     let reading = async move {
         let mut chunks = Box::pin(docker.export_image(name));

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::Role;
 use super::context::Context;
 use super::rootfs::Rootfs;
-use super::{Role, archive::hexadecimal};
 use crate::event::Failure;
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, ImageSource, Images};
@@ -57,7 +57,7 @@ impl ImageNames {
 fn of_tag(role: Role, tag: &str) -> String {
     if tag.contains('@') {
         // An archive doesn't preserve a digest, so the image gets a tag that contains it.
-        tagged(role, &hexadecimal(&Sha256::digest(tag)))
+        tagged(role, &hex::encode(Sha256::digest(tag)))
     } else {
         tag.to_owned()
     }
@@ -73,7 +73,7 @@ fn name(role: Role, source: &ImageSource, base: &Path, reference: &str) -> Resul
                 hash.update(format!("{key}={value}\n"));
             }
             hash.update(Context::read(base, build)?.digest());
-            Ok(tagged(role, &hexadecimal(&hash.finalize())))
+            Ok(tagged(role, &hex::encode(hash.finalize())))
         }
     }
 }

@@ -62,7 +62,7 @@ impl Rootfs {
             hash.update((content.len() as u64).to_le_bytes());
             hash.update(content);
         }
-        Ok(super::archive::hexadecimal(&hash.finalize()))
+        Ok(hex::encode(hash.finalize()))
     }
 
     /// The layer: a reproducible tar archive of the files.

@@ -9,15 +9,15 @@ use std::sync::{Arc, PoisonError};
 use async_trait::async_trait;
 
 use super::create::Files;
-use super::provider::Shared;
+use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Work};
 use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName};
+use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, StepLog};
 use crate::deadline::Deadline;
-use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::matrix::CellId;
 
@@ -32,7 +32,7 @@ pub(super) struct KindCluster {
 
 impl KindCluster {
     /// A new cluster for the cell.
-    pub(super) fn fresh(shared: Arc<Shared>, plan: Arc<CellPlan>) -> Self {
+    pub(super) fn fresh(shared: Arc<KindContext>, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
         Self {
             work: Arc::new(Work::new(shared, &tenant)),
@@ -246,7 +246,7 @@ impl Cluster for KindCluster {
         keep::keep(&self.work, &self.tenant.plan)
     }
 
-    fn steps(&self) -> Vec<Step> {
-        self.tenant.steps.steps()
+    fn steps(&self) -> &StepLog {
+        &self.tenant.steps
     }
 }

@@ -18,7 +18,6 @@ use super::nodes::{containers, is_missing};
 use super::thaw::thaw;
 use super::work::Work;
 use crate::cluster::StepLog;
-use crate::cluster::reclaim::ledger_failed;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
@@ -72,7 +71,7 @@ async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     };
     let docker = work.shared.docker().await?;
     let live = LiveClaims::beside(&work.shared.options.state, work.plan.ledger.run());
-    let live = Live::read(&live).map_err(|error| ledger_failed(&error))?;
+    let live = Live::read(&live)?;
     remove_containers(docker, &claim, &live).await
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::config;
 use super::destroy::engine_failed;
 use super::node_image;
-use super::provider::{Shared, kind_version};
+use super::provider::{KindContext, kind_version};
 use crate::event::Failure;
 use crate::matrix::Cell;
 
@@ -17,7 +17,11 @@ pub(super) struct Fingerprint([(&'static str, String); 4]);
 
 impl Fingerprint {
     /// The fingerprint that a new cluster for `cell` would have.
-    pub(super) async fn of(shared: &Shared, docker: &Docker, cell: &Cell) -> Result<Self, Failure> {
+    pub(super) async fn of(
+        shared: &KindContext,
+        docker: &Docker,
+        cell: &Cell,
+    ) -> Result<Self, Failure> {
         let image = node_image::resolve(docker, cell).await?;
         let inspected = docker.inspect_image(&image.name).await;
         let node_image = inspected.map_err(|error| engine_failed(&error))?.id;

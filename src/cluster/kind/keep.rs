@@ -3,9 +3,9 @@
 use super::claim::KindResource;
 use super::create::Files;
 use super::work::Work;
-use crate::cluster::reclaim::ledger_failed;
-use crate::cluster::{CellPlan, quoted};
+use crate::cluster::CellPlan;
 use crate::event::Failure;
+use crate::machine::process::quoted;
 
 /// Records that the cluster is kept. Its tasks have ended. Returns the commands to inspect it.
 pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure> {
@@ -20,7 +20,7 @@ pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure>
         let cluster = KindResource::Cluster(claim);
         kept = folder.and_then(|()| ledger.keep(&cluster, commands.clone()));
     }
-    kept.map_err(|error| ledger_failed(&error))?;
+    kept?;
     Ok(commands)
 }
 

@@ -18,7 +18,6 @@ mod network;
 mod node_image;
 mod node_state;
 mod nodes;
-mod options;
 mod pod_network;
 mod preflight;
 mod provider;
@@ -31,6 +30,5 @@ mod tuning;
 mod wipe;
 mod work;
 
-pub use options::KindOptions;
-pub use provider::KindProvider;
+pub use provider::{KindOptions, KindProvider};
 pub use reclaim::KindReclaimer;

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::claim::{KindResource, Live, NetworkClaim};
 use super::destroy::engine_failed;
 use super::nodes::is_missing;
-use crate::cluster::reclaim::{Reclaimed, ledger_failed};
+use crate::cluster::reclaim::Reclaimed;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{Ledger, LedgerContents, LiveClaims, Lock, StateFolder, read_dead};
@@ -64,10 +64,7 @@ pub(super) async fn ensure(
         seal: format!("{:032x}", rand::random::<u128>()),
         planned: Timestamp::now(),
     };
-    let plan = |claim: &NetworkClaim| {
-        let planned = ledger.plan(&KindResource::Network(claim.clone()));
-        planned.map_err(|error| ledger_failed(&error))
-    };
+    let plan = |claim: &NetworkClaim| ledger.plan(&KindResource::Network(claim.clone()));
     if let Some(network) = find(docker).await.map_err(|error| failed(&error))? {
         if !is_claimed(&network, state)? {
             return Ok(Use::Foreign);
@@ -83,9 +80,8 @@ pub(super) async fn ensure(
 
 /// Whether the network is in the ledger of any run, dead or alive.
 fn is_claimed(network: &Network, state: &StateFolder) -> Result<bool, Failure> {
-    let failed = |error| ledger_failed(&error);
-    let live = Live::read(&LiveClaims::of_all(state)).map_err(failed)?;
-    let dead = read_dead(state).map_err(failed)?;
+    let live = Live::read(&LiveClaims::of_all(state))?;
+    let dead = read_dead(state)?;
     let mut dead = dead.iter().flat_map(|run| run.contents.payloads());
     let claims = |(_, it)| matches!(it, KindResource::Network(claim) if claim.owns(network));
     Ok(live.owns_network(network) || dead.any(claims))
@@ -102,10 +98,9 @@ pub(super) async fn leave(
     let Use::Ours(claim) = usage else {
         return Ok(());
     };
-    let failed = |error| ledger_failed(&error);
     let _lock = lock(state).await?;
     let live = LiveClaims::beside(state, ledger.run());
-    let contents = LedgerContents::read(ledger.folder()).map_err(failed)?;
+    let contents = LedgerContents::read(ledger.folder())?;
     let removed = remove_unused(docker, &claim, &live, false).await?;
     let keeps = contents.left.iter().any(|left| left.kept.is_some());
     let resource = KindResource::Network(claim);
@@ -118,7 +113,7 @@ pub(super) async fn leave(
         | Reclaimed::Removed
         | Reclaimed::Foreign(_) => ledger.gone(&resource),
     };
-    written.map_err(failed)
+    Ok(written?)
 }
 
 /// Removes the network of a dead run if nothing else uses it.
@@ -148,7 +143,7 @@ async fn remove_unused(
     live: &LiveClaims,
     dry_run: bool,
 ) -> Result<Reclaimed, Failure> {
-    let live = Live::read(live).map_err(|error| ledger_failed(&error))?;
+    let live = Live::read(live)?;
     let found = find(docker).await.map_err(|error| engine_failed(&error))?;
     let Some(network) = found.filter(|network| claim.owns(network)) else {
         return Ok(Reclaimed::Absent);
@@ -252,7 +247,7 @@ fn request(mtu: Option<&str>, ipv6: bool, seal: &str) -> NetworkCreateRequest {
 
 async fn lock(state: &StateFolder) -> Result<Lock, Failure> {
     let lock = Lock::take_within(&state.lock(LOCK), PATIENCE).await;
-    lock.map_err(|error| ledger_failed(&error.into()))
+    Ok(lock?)
 }
 
 fn failed(error: &Error) -> Failure {

@@ -115,7 +115,7 @@ pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failu
         let name = format!("node-image-{}", cell.kubernetes);
         let path = work.shared.options.state.lock(&name);
         let lock = Lock::take(&path).await;
-        let _lock = lock.map_err(|error| Failure::new(Symptom::FilesystemFailed, chain(&error)))?;
+        let _lock = lock?;
         if !resolve(docker, cell).await?.is_present {
             let pulling = images::pull(docker, &image.name, Symptom::NodeImageMissing);
             work.steps.measure("node image pull", pulling).await?;

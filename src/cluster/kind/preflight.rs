@@ -8,7 +8,7 @@ use bollard::Docker;
 use bollard::query_parameters::ListNetworksOptions;
 
 use super::destroy::engine_failed;
-use super::provider::{Shared, kind_version};
+use super::provider::{KindContext, kind_version};
 use super::{network, node_image};
 use crate::cluster::Survey;
 use crate::deadline::Deadline;
@@ -30,7 +30,7 @@ const NETWORKS: usize = 31;
 
 /// Checks all requirements.
 pub(super) async fn preflight(
-    shared: &Shared,
+    shared: &KindContext,
     cells: &[Cell],
     deadline: &Deadline,
 ) -> Result<Survey, Failure> {
@@ -44,7 +44,7 @@ pub(super) async fn preflight(
     })?
 }
 
-async fn look(shared: &Shared, cells: &[Cell]) -> Result<Survey, Failure> {
+async fn look(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure> {
     let docker = shared.docker().await?;
     let version = docker
         .version()
@@ -88,7 +88,7 @@ fn row(subject: &str, expected: &str, seen: impl Into<String>, holds: bool) -> E
 /// Checks the node image of each version: it exists locally or in the registry.
 /// The node images of `cells`, and the cells to skip because theirs is missing, with the reason.
 async fn node_images(
-    shared: &Shared,
+    shared: &KindContext,
     docker: &Docker,
     cells: &[Cell],
 ) -> Result<(Vec<Evidence>, BTreeMap<CellId, String>), Failure> {
@@ -124,7 +124,7 @@ async fn node_images(
     Ok((found.into_values().collect(), skips))
 }
 
-fn is_skipped(shared: &Shared, failure: &Failure) -> bool {
+fn is_skipped(shared: &KindContext, failure: &Failure) -> bool {
     shared.options.skip_missing_images && failure.symptom == Symptom::NodeImageMissing
 }
 

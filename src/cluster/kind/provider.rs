@@ -1,6 +1,7 @@
 //! The provider: what all clusters of a run share, created when it is first needed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,26 +15,49 @@ use super::config;
 use super::fingerprint::Fingerprint;
 use super::network::Use;
 use super::reuse::{self, Parked, Pool};
-use super::{KindOptions, destroy, network, preflight, pulse};
+use super::{destroy, network, preflight, pulse};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
 use crate::cluster::{CellPlan, Cluster, ClusterName, NAMESPACE, Provider, Survey};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, RunClock};
 use crate::error::chain;
 use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
-use crate::machine::{Ledger, process};
-use crate::matrix::{Cell, Images, Phase, ProviderChoice};
+use crate::machine::{Ledger, StateFolder, process};
+use crate::matrix::{Cell, Images, Phase, Prefix, ProviderChoice};
 
 /// How long it may take to determine the fingerprint of a cluster.
 const COMPARING: Duration = Duration::from_secs(30);
 /// How long the deletion of a cluster that can't be reused may take.
 const GIVING_UP: Duration = Duration::from_secs(60);
 
-/// Real clusters in Docker.
-pub struct KindProvider(Arc<Shared>);
+/// Options for all clusters of a run.
+#[derive(Clone, Debug)]
+pub struct KindOptions {
+    /// The folder of locks, archives and ledgers.
+    pub state: StateFolder,
+    /// The runner's own binary, which is the content of reference images.
+    pub runner: PathBuf,
+    /// `[images]`.
+    pub images: Images,
+    /// The matrix file's folder, to which paths are relative.
+    pub base: PathBuf,
+    /// Whether to use the settings that make a cluster usable sooner.
+    pub fast_setup: bool,
+    /// Whether cells that differ only in config share a cluster, one after another.
+    pub reuse: bool,
+    /// Whether cells are skipped if their node image exists neither locally nor in its registry.
+    pub skip_missing_images: bool,
+    /// The prefix of cluster names.
+    pub prefix: Prefix,
+    /// The clock for deadlines.
+    pub clock: RunClock,
+}
 
-/// What the clusters share.
-pub(super) struct Shared {
+/// Real clusters in Docker.
+pub struct KindProvider(Arc<KindContext>);
+
+/// What the clusters of a run share.
+pub(super) struct KindContext {
     pub(super) options: KindOptions,
     /// The images of agent and mock.
     pub(super) names: ImageNames,
@@ -49,7 +73,7 @@ impl KindProvider {
     /// A provider. It reads the content for image names, and changes nothing.
     pub fn new(options: KindOptions) -> Result<Self, Failure> {
         let names = image_names(&options.images, &options.base, &options.runner)?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(KindContext {
             options,
             names,
             docker: OnceCell::new(),
@@ -60,7 +84,7 @@ impl KindProvider {
     }
 }
 
-impl Shared {
+impl KindContext {
     /// The engine.
     pub(super) async fn docker(&self) -> Result<&Docker, Failure> {
         self.docker.get_or_try_init(images::connect).await

@@ -17,7 +17,7 @@ use super::network;
 use super::nodes::{self, is_missing};
 use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
-use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete, ledger_failed};
+use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::marked::Marked;
@@ -83,7 +83,7 @@ impl KindReclaimer {
     pub async fn strangers(&self, state: &StateFolder) -> Result<Vec<String>, Failure> {
         let found = nodes::containers(self.docker().await?, None).await;
         let found = found.map_err(|error| engine_failed(&error))?;
-        let folders = folders(state).map_err(|error| ledger_failed(&error))?;
+        let folders = folders(state)?;
         let ledgers = folders
             .iter()
             .filter_map(|it| LedgerContents::read(it).ok());
@@ -140,7 +140,7 @@ pub(super) async fn cluster(
     live: &LiveClaims,
 ) -> Result<Reclaimed, Failure> {
     entry.check_mark(&claim.mark)?;
-    let read = || Live::read(live).map_err(|error| ledger_failed(&error));
+    let read = || Live::read(live);
     let mark = Marked::Cell(claim.mark.clone());
     if entry.dry_run {
         let own = own_containers(docker, claim, &read()?).await?;

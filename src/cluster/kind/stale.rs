@@ -10,7 +10,7 @@ use super::nodes::containers;
 use super::work::Work;
 use super::{destroy, reclaim};
 use crate::cluster::ClusterName;
-use crate::cluster::reclaim::{Entry, ledger_failed};
+use crate::cluster::reclaim::Entry;
 use crate::event::{Failure, Symptom};
 use crate::machine::{DeadRun, Left, LiveClaims, read_dead};
 
@@ -22,7 +22,7 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
     let own = work.plan.cluster.as_str();
     let (prefix, state) = (&work.shared.options.prefix, &work.shared.options.state);
     let live = LiveClaims::beside(state, work.plan.ledger.run());
-    let dead = read_dead(state).map_err(|error| ledger_failed(&error))?;
+    let dead = read_dead(state)?;
     for run in &dead {
         for (left, claim) in clusters(run).filter(|(left, _)| left.kept.is_none()) {
             let is_of_cell = ClusterName::run_of(prefix, &work.plan.cell, &claim.name).is_some();

@@ -8,15 +8,15 @@ use bollard::models::ContainerSummary;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::claim::{Claim, KindResource};
 use super::fingerprint::Fingerprint;
 use super::node_state::{NodeStates, host_paths, look};
-use super::provider::Shared;
+use super::provider::KindContext;
 use super::{access, create, dns, load, pod_network, pulse, stale};
 use crate::cluster::kubernetes::{Access, Tenant};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::reclaim::ledger_failed;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure};
@@ -24,7 +24,7 @@ use crate::machine::{HostResource, Lock};
 
 /// The state of a cluster's creation.
 pub(super) struct Work {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<KindContext>,
     /// The cell that the cluster is created for.
     pub(super) plan: Arc<CellPlan>,
     pub(super) steps: Arc<StepLog>,
@@ -62,7 +62,7 @@ pub(super) struct Work {
 
 impl Work {
     /// The cluster of `tenant`, the first cell in it.
-    pub(super) fn new(shared: Arc<Shared>, tenant: &Tenant) -> Self {
+    pub(super) fn new(shared: Arc<KindContext>, tenant: &Tenant) -> Self {
         let plan = Arc::clone(&tenant.plan);
         let nodes = plan.cluster.nodes(plan.cell.nodes.get());
         Self {
@@ -117,7 +117,7 @@ impl Work {
     pub(super) fn lock_name(&self) -> Result<(), Failure> {
         let name = format!("cluster-{}", self.plan.cluster);
         let lock = Lock::try_take(&self.shared.options.state.lock(&name));
-        let lock = lock.map_err(|error| ledger_failed(&error.into()))?;
+        let lock = lock?;
         let lock = lock.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         Ok(())
@@ -127,7 +127,7 @@ impl Work {
     pub(super) fn release_name(&self) -> Result<(), Failure> {
         let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         let released = name.take().map_or(Ok(()), Lock::remove);
-        released.map_err(|error| ledger_failed(&error.into()))
+        Ok(released?)
     }
 
     /// The claim to the cluster; `None` before it is in the ledger.
@@ -163,7 +163,7 @@ impl Work {
         let on_host = self.on_host();
         let planned = on_host.iter().try_for_each(|it| ledger.plan(it));
         let planned = planned.and_then(|()| ledger.plan(&KindResource::Cluster(claim)));
-        planned.map_err(|error| ledger_failed(&error))
+        Ok(planned?)
     }
 
     /// Records that nothing is left.
@@ -172,7 +172,7 @@ impl Work {
         let cluster = self.claim().map(KindResource::Cluster);
         let gone = cluster.iter().try_for_each(|it| ledger.gone(it));
         let gone = gone.and_then(|()| self.on_host().iter().try_for_each(|it| ledger.gone(it)));
-        gone.map_err(|error| ledger_failed(&error))
+        Ok(gone?)
     }
 
     /// Records the containers and volumes of the cluster among `found` that aren't known yet.
@@ -185,7 +185,7 @@ impl Work {
             return Ok(());
         }
         let planned = self.plan.ledger.plan(&KindResource::Cluster(claim.clone()));
-        planned.map_err(|error| ledger_failed(&error))
+        Ok(planned?)
     }
 
     pub(super) fn set_tuning(&self, tuning: Vec<String>) {
@@ -206,10 +206,11 @@ impl Work {
 pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let spawn = |task: futures::future::BoxFuture<'static, ()>| {
         let stop = work.stop.clone();
-        work.tasks.spawn(stop.run_until_cancelled_owned(task));
+        let task = stop.run_until_cancelled_owned(task);
+        work.tasks.spawn(task.in_current_span());
     };
     work.tasks
-        .spawn(create::run(Arc::clone(work), work.stop.clone()));
+        .spawn(create::run(Arc::clone(work), work.stop.clone()).in_current_span());
     let it = Arc::clone(work);
     spawn(Box::pin(async move { create::follow(&it).await }));
     let it = Arc::clone(work);

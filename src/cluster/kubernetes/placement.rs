@@ -103,6 +103,8 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -150,5 +152,74 @@ mod tests {
             ]},
         }}});
         says(why(&affinity, &json!([])), "node affinity");
+    }
+
+    #[test]
+    fn a_toleration_counts_if_effect_key_and_value_fit() {
+        let tolerated = |toleration: &Value, taint: &Value| {
+            let toleration = serde_json::from_value(toleration.clone()).unwrap();
+            tolerates(&toleration, &serde_json::from_value(taint.clone()).unwrap())
+        };
+        let taint = json!({"key": "a", "value": "b", "effect": "NoExecute"});
+        for fits in [
+            json!({"operator": "Exists", "effect": "NoExecute"}),
+            json!({"operator": "Exists", "key": "", "effect": ""}),
+            json!({"operator": "Equal", "key": "a", "value": "b"}),
+        ] {
+            assert!(tolerated(&fits, &taint), "{fits}");
+        }
+        for differs in [
+            json!({"operator": "Exists", "effect": "NoSchedule"}),
+            json!({"operator": "Exists", "key": "b"}),
+            json!({"operator": "Equal", "key": "b", "value": "b"}),
+            json!({"operator": "Equal", "key": "a"}),
+            json!({"operator": "Equal", "value": "b"}),
+        ] {
+            assert!(!tolerated(&differs, &taint), "{differs}");
+        }
+        let without_value = json!({"key": "a", "effect": "NoExecute"});
+        assert!(tolerated(&json!({"key": "a"}), &without_value));
+    }
+
+    #[test]
+    fn only_taints_that_keep_pods_away_repel() {
+        let repelled = |effect: &str| {
+            let taint = json!([{"key": "a", "effect": effect}]);
+            why(&json!({}), &taint).is_some()
+        };
+        assert!(repelled("NoSchedule") && repelled("NoExecute"));
+        assert!(!repelled("PreferNoSchedule"));
+    }
+
+    #[test]
+    fn ready_nodes_without_a_pod_are_named_with_their_reasons() {
+        let node = |name: &str, is_ready: &str| {
+            let node = json!({
+                "metadata": {"name": name},
+                "spec": {"taints": [{"key": name, "effect": "NoSchedule"}]},
+                "status": {"conditions": [{"type": "Ready", "status": is_ready}]},
+            });
+            Arc::new(serde_json::from_value(node).unwrap())
+        };
+        let snapshot = Snapshot {
+            nodes: vec![node("a", "True"), node("b", "False"), node("c", "True")],
+            ..Snapshot::default()
+        };
+        let set = json!({
+            "metadata": {"name": "plexd"},
+            "spec": {"selector": {}, "template": {"spec": {"containers": []}}},
+        });
+        let set: DaemonSet = serde_json::from_value(set).unwrap();
+        let found = |without: &[&str]| {
+            let without: Vec<_> = without.iter().copied().map(NodeName::new).collect();
+            of(&snapshot, &set, without.iter())
+        };
+        let suspicion = found(&["b", "c", "unknown"]).unwrap();
+        assert_eq!(suspicion.failure.symptom, Symptom::Unschedulable);
+        assert_eq!(
+            suspicion.failure.message,
+            "the DaemonSet plexd places no pod on 1 of 3 nodes: c has the untolerated taint c=:NoSchedule"
+        );
+        assert!(found(&["b"]).is_none());
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::lives::{self, Lives, Unprobed, Warning};
 use super::pods::Workloads;
@@ -64,8 +65,8 @@ impl Tenant {
 
     /// Spawns work that ends when it is done, or when the cell leaves the cluster.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks
-            .spawn(self.stop.clone().run_until_cancelled_owned(work));
+        let work = self.stop.clone().run_until_cancelled_owned(work);
+        self.tasks.spawn(work.in_current_span());
     }
 
     /// Starts to watch; the cluster's own pods only if `system` is set, because their state matters to the cell.

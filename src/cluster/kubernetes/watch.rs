@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::pods::Workloads;
 use crate::error::chain;
@@ -184,8 +185,8 @@ impl Spawn<'_> {
                 bell.ring(&what, &change);
             }
         };
-        self.tasks
-            .spawn(self.stop.clone().run_until_cancelled_owned(watching));
+        let watching = self.stop.clone().run_until_cancelled_owned(watching);
+        self.tasks.spawn(watching.in_current_span());
         store
     }
 }

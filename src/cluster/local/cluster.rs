@@ -17,13 +17,14 @@ use super::lives::{self, Lives};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
 use crate::cluster::{
     CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE,
-    LONGEST_RECOVERY, NodeName, Programs, Stream, quoted,
+    LONGEST_RECOVERY, NodeName, Programs, StepLog, Stream,
 };
 use crate::deadline::Deadline;
 use crate::error::chain;
-use crate::event::{CellFacts, Evidence, Failure, Step, Symptom};
+use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
-use crate::machine::{HostResource, LedgerError, open_files};
+use crate::machine::process::quoted;
+use crate::machine::{HostResource, open_files};
 use crate::manifest;
 
 /// One cell.
@@ -131,10 +132,6 @@ impl Connect for MockConnect {
     }
 }
 
-fn unkept(error: &LedgerError) -> Failure {
-    Failure::new(Symptom::FilesystemFailed, chain(error))
-}
-
 fn unforwarded(error: impl std::fmt::Display) -> Failure {
     let message = format!("the mock's port can't be forwarded: {error}");
     Failure::new(Symptom::ForwardLost, message)
@@ -147,8 +144,7 @@ impl Cluster for LocalCluster {
 
     async fn up(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         for resource in self.resources() {
-            let planned = self.controller.plan.ledger.plan(&resource);
-            planned.map_err(|error| unkept(&error))?;
+            self.controller.plan.ledger.plan(&resource)?;
         }
         let (layout, nodes) = (self.controller.layout.clone(), self.nodes());
         let created = logs::blocking(move || layout.create(&nodes)).await;
@@ -353,8 +349,7 @@ impl Cluster for LocalCluster {
             return Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence(left));
         }
         for resource in self.resources() {
-            let gone = plan.ledger.gone(&resource);
-            gone.map_err(|error| unkept(&error))?;
+            plan.ledger.gone(&resource)?;
         }
         Ok(held.into())
     }
@@ -370,12 +365,11 @@ impl Cluster for LocalCluster {
         let ledger = &self.controller.plan.ledger;
         let [folder, processes] = self.resources();
         let written = ledger.keep(&folder, commands.clone());
-        let written = written.and_then(|()| ledger.gone(&processes));
-        written.map_err(|error| unkept(&error))?;
+        written.and_then(|()| ledger.gone(&processes))?;
         Ok(commands)
     }
 
-    fn steps(&self) -> Vec<Step> {
-        self.controller.steps.steps()
+    fn steps(&self) -> &StepLog {
+        &self.controller.steps
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::blueprint::Blueprint;
 use super::board::{Board, PodStatus, Role, State};
@@ -79,18 +80,18 @@ impl Kubelet {
         self.pods().insert(blueprint.name.clone(), deleted.clone());
         self.board.add(&blueprint.name, status_of(&blueprint));
         let kubelet = self.clone();
-        self.tasks.of(role).spawn(async move {
+        let running = async move {
             pod::run(&kubelet, &blueprint, deleted).await;
             kubelet.remove_folder(&blueprint).await;
-        });
+        };
+        self.tasks.of(role).spawn(running.in_current_span());
     }
 
     /// Runs `work` together with the agents' tasks, until all of them are stopped.
     pub(super) fn control(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.all.agents.clone();
-        self.tasks.agents.spawn(async move {
-            stop.run_until_cancelled(work).await;
-        });
+        let work = stop.run_until_cancelled_owned(work);
+        self.tasks.agents.spawn(work.in_current_span());
     }
 
     /// Asks a pod to end. Its state shows when it is gone.

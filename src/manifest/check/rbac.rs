@@ -36,14 +36,14 @@ pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
 
 /// Checks that a binding gives the agent's account a role. Manifests without roles need none.
 pub(super) fn account(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
-    let mut roles = deployed.objects.iter().filter(|object| is_role(object));
+    let mut objects = deployed.objects.iter();
     let Some(account) = deployed.agent_account() else {
         return;
     };
     // A role without any binding is reported at the role.
     if deployed.is_complete
         && deployed.is_agent(findings.object)
-        && roles.any(|role| deployed.is_bound(role))
+        && objects.any(|object| deployed.is_bound(object))
         && !deployed.agent_has_role()
     {
         findings.add(
@@ -95,17 +95,12 @@ impl Binding {
     }
 }
 
-fn is_role(object: &Object) -> bool {
-    matches!(object.kind.as_str(), "Role" | "ClusterRole")
-}
-
 impl Deployed<'_> {
     /// The cluster roles that the manifests offer to others: no binding uses them, and the agent's account has other
     /// roles.
     pub(in crate::manifest) fn offered_roles(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().copied();
-        objects
-            .filter(|object| is_role(object) && !self.is_bound(object) && self.is_offered(object))
+        objects.filter(|object| !self.is_bound(object) && self.is_offered(object))
     }
 
     fn is_offered(&self, role: &Object) -> bool {

@@ -43,17 +43,19 @@ fn examine(
     if is_empty {
         findings.add(
             "spec.selector",
-            "selects nothing",
+            "is empty",
             "name the labels of the template",
         );
-    } else if !selects(selector, &labels) {
-        findings.add(
-            "spec.selector",
-            "does not select the pods of its own template",
-            "make selector and `spec.template.metadata.labels` agree",
-        );
+    } else {
+        if !selects(selector, &labels) {
+            findings.add(
+                "spec.selector",
+                "does not select the pods of its own template",
+                "make selector and `spec.template.metadata.labels` agree",
+            );
+        }
+        foreign_pods(findings, deployed, selector);
     }
-    foreign_pods(findings, deployed, selector);
     match &template.spec {
         Some(spec) => pod::examine(findings, deployed, spec),
         None => findings.add("spec.template.spec", "is missing", "describe the pod there"),

@@ -1,7 +1,7 @@
 //! Pods can have any labels that distinguish the pods of a deployment.
 
 use super::patches::with_file;
-use super::{Case, said};
+use super::{Case, problems, said};
 use crate::manifest::{Folder, Sources, selects};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
@@ -43,4 +43,39 @@ fn labels_that_the_mocks_selector_also_selects_are_reported() {
     let sources: Sources = with_file("daemonset.yaml", daemon_set).with_mock(mock);
     let problems = Case::new(sources).render().err().unwrap();
     insta::assert_snapshot!(said(&problems).join("\n"), @"mock/mock.yaml, document 1, line 2 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
+}
+
+#[test]
+fn other_pods_with_the_agents_labels_are_reported_whatever_creates_them() {
+    let labels = "metadata: {labels: {app.kubernetes.io/name: plexd}}";
+    let found = problems(with_file(
+        "extra.yaml",
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: one, labels: {{app.kubernetes.io/name: plexd}}}}\n---\n\
+             apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: nightly}}\n\
+             spec: {{jobTemplate: {{spec: {{template: {{{labels}}}}}}}}}\n---\n\
+             apiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\nspec: {{template: {{{labels}}}}}\n"
+        ),
+    ));
+    assert_eq!(
+        found,
+        ["Pod one", "CronJob nightly", "Job once"].map(|other| format!(
+            "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
+             spec.selector: also selects the pods of {other}"
+        ))
+    );
+}
+
+#[test]
+fn an_empty_selector_is_reported() {
+    let daemon_set = DAEMON_SET.replace(
+        "    matchLabels:\n      app.kubernetes.io/name: plexd\n",
+        "    matchLabels: {}\n",
+    );
+    assert_eq!(
+        problems(with_file("daemonset.yaml", daemon_set)),
+        [
+            "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), spec.selector: is empty"
+        ]
+    );
 }

@@ -7,14 +7,16 @@ mod fuzz;
 mod golden;
 mod labels;
 mod patches;
+mod references;
 mod rejected;
+mod roles;
 mod shared;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Shared, Sources, render};
+use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Sources, Tenancy, render};
 use crate::secret::{Mask, Secret};
 
 /// A token that no manifest contains by chance.
@@ -28,7 +30,7 @@ struct Case {
     env: BTreeMap<String, String>,
     probes: bool,
     token: Secret,
-    shared: Option<Shared>,
+    shared: Option<Tenancy>,
 }
 
 impl Case {
@@ -82,6 +84,11 @@ impl Case {
 /// The problems as people read them, one per line.
 fn said(problems: &[ManifestProblem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
+}
+
+/// The problems of `sources` as people read them; none if they can be rendered.
+fn problems(sources: Sources) -> Vec<String> {
+    said(&Case::new(sources).render().err().unwrap_or_default())
 }
 
 /// All parts as they are kept.

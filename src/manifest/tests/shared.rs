@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::{Case, Folder, said, value};
-use crate::manifest::{Shared, Sources};
+use crate::manifest::{Sources, Tenancy};
 
 /// What separates a cell from others in the same cluster.
-pub(super) fn apart() -> Shared {
-    Shared {
+pub(super) fn apart() -> Tenancy {
+    Tenancy {
         labels: [("e2e-matrix/run".to_owned(), "x7k2p".to_owned())].into(),
         annotations: [("e2e-matrix/image".to_owned(), "mock:1".to_owned())].into(),
         folder: "/var/lib/plexd-e2e/plexd-e2e".to_owned(),

@@ -1,16 +1,14 @@
-//! A filter as a tree, with evaluation and formatting.
+//! A filter as a tree, with evaluation.
 
 use std::cmp::Ordering;
-use std::fmt;
 
 use miette::SourceSpan;
 
 use super::pattern::Pattern;
-use super::words::{KEYWORDS, is_word_character};
 use crate::matrix::{Cell, Coordinate, KubernetesVersion};
 
 /// A filter, or a part of one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Expression {
     Leaf(Leaf),
     Not(Box<Self>),
@@ -30,15 +28,8 @@ pub(super) struct Leaf {
     pub(super) start: SourceSpan,
 }
 
-/// Equality ignores the places.
-impl PartialEq for Leaf {
-    fn eq(&self, other: &Self) -> bool {
-        self.test == other.test
-    }
-}
-
 /// The test of a leaf.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Test {
     /// A part of the id, or the whole id.
     Name(Pattern),
@@ -51,7 +42,7 @@ pub(super) enum Test {
 }
 
 /// Comparisons of ordered values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Operator {
     Is(Equality),
     Less,
@@ -61,7 +52,7 @@ pub(super) enum Operator {
 }
 
 /// Comparisons of values without an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Equality {
     Equal,
     Different,
@@ -171,96 +162,5 @@ impl Equality {
             Self::Equal => equal,
             Self::Different => !equal,
         }
-    }
-}
-
-impl fmt::Display for Expression {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Leaf(leaf) => leaf.test.fmt(formatter),
-            Self::Not(inner) => {
-                formatter.write_str("not ")?;
-                inner.fmt_inside(formatter, matches!(**inner, Self::All(_) | Self::Any(_)))
-            }
-            Self::All(parts) => joined(formatter, parts, " and ", |part| {
-                matches!(part, Self::All(_) | Self::Any(_))
-            }),
-            Self::Any(parts) => joined(formatter, parts, " or ", |part| {
-                matches!(part, Self::Any(_))
-            }),
-        }
-    }
-}
-
-fn joined(
-    formatter: &mut fmt::Formatter<'_>,
-    parts: &[Expression],
-    word: &str,
-    needs_parentheses: impl Fn(&Expression) -> bool,
-) -> fmt::Result {
-    for (index, part) in parts.iter().enumerate() {
-        if index > 0 {
-            formatter.write_str(word)?;
-        }
-        part.fmt_inside(formatter, needs_parentheses(part))?;
-    }
-    Ok(())
-}
-
-impl Expression {
-    fn fmt_inside(&self, formatter: &mut fmt::Formatter<'_>, parentheses: bool) -> fmt::Result {
-        if parentheses {
-            write!(formatter, "({self})")
-        } else {
-            fmt::Display::fmt(self, formatter)
-        }
-    }
-}
-
-impl fmt::Display for Test {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(pattern) => pattern.fmt(formatter),
-            Self::Kubernetes(operator, version) => write!(formatter, "k8s {operator} {version}"),
-            Self::Nodes(operator, count) => write!(formatter, "nodes {operator} {count}"),
-            Self::Config(equality, pattern) => write!(formatter, "config {equality} {pattern}"),
-            Self::Tag(equality, pattern) => write!(formatter, "tag {equality} {pattern}"),
-            Self::Axis(axis, equality, pattern) => write!(formatter, "{axis} {equality} {pattern}"),
-        }
-    }
-}
-
-/// Without quotes if the text is a bare word.
-impl fmt::Display for Pattern {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.as_str();
-        if text.chars().all(is_word_character) && !KEYWORDS.contains(&text) {
-            formatter.write_str(text)
-        } else if text.contains('"') {
-            write!(formatter, "'{text}'")
-        } else {
-            write!(formatter, "\"{text}\"")
-        }
-    }
-}
-
-impl fmt::Display for Operator {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Is(equality) => return equality.fmt(formatter),
-            Self::Less => "<",
-            Self::AtMost => "<=",
-            Self::Greater => ">",
-            Self::AtLeast => ">=",
-        })
-    }
-}
-
-impl fmt::Display for Equality {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Equal => "=",
-            Self::Different => "!=",
-        })
     }
 }

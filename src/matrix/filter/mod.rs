@@ -30,14 +30,13 @@ mod pattern;
 mod problem;
 mod words;
 
-use std::fmt;
 use std::sync::Arc;
 
 use self::expression::Expression;
 pub use self::problem::{FilterProblem, FilterProblems};
 use super::{Cell, Matrix};
 
-/// A parsed filter. Two filters are equal if they have the same tests in the same order.
+/// A parsed filter.
 #[derive(Clone, Debug)]
 pub struct Filter {
     source: Arc<str>,
@@ -62,19 +61,6 @@ impl Filter {
     /// Whether the filter selects the cell.
     pub fn matches(&self, cell: &Cell) -> bool {
         self.expression.matches(cell)
-    }
-}
-
-impl PartialEq for Filter {
-    fn eq(&self, other: &Self) -> bool {
-        self.expression == other.expression
-    }
-}
-
-/// The filter in its simplest form: words for operators, and parentheses only where they are needed.
-impl fmt::Display for Filter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expression.fmt(formatter)
     }
 }
 

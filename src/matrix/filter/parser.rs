@@ -106,8 +106,8 @@ fn deeper<'t, T>(
 
 fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
     let word = word(input)?;
-    let Some((operator, span)) = opt(terminated(operator.with_span(), space)).parse_next(input)?
-    else {
+    let operator = operator.with_taken().with_span();
+    let Some(((operator, text), span)) = opt(terminated(operator, space)).parse_next(input)? else {
         return Ok(Leaf {
             test: Test::Name(Pattern::new(word.text)),
             span: word.span.clone().into(),
@@ -115,21 +115,18 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
         });
     };
     let value = value(input, &word)?;
+    let equality = || equality(operator, text, &word, span.clone());
     let test = match word.text {
         "k8s" | "kubernetes" => Test::Kubernetes(operator, version(&value)?),
         "nodes" => Test::Nodes(operator, count(&value)?),
-        "config" => Test::Config(equality(operator, &word, span)?, Pattern::new(value.text)),
-        "tag" => Test::Tag(equality(operator, &word, span)?, Pattern::new(value.text)),
+        "config" => Test::Config(equality()?, Pattern::new(value.text)),
+        "tag" => Test::Tag(equality()?, Pattern::new(value.text)),
         typo if let (true, Some(near)) = (operator.is_order(), nearest(typo, ORDERED)) => {
             let help = format!("did you mean `{near}`?");
             return Err(word.problem(format!("`{typo}` is not a field"), help));
         }
         // Which axes exist is known only with a matrix.
-        axis => Test::Axis(
-            axis.to_owned(),
-            equality(operator, &word, span)?,
-            Pattern::new(value.text),
-        ),
+        axis => Test::Axis(axis.to_owned(), equality()?, Pattern::new(value.text)),
     };
     Ok(Leaf {
         test,
@@ -173,12 +170,17 @@ fn parsed<T, E: Display>(result: Result<T, E>, value: &Word<'_>, help: &str) -> 
     result.map_err(|error| value.problem(error.to_string(), help))
 }
 
-fn equality(operator: Operator, field: &Word<'_>, span: Range<usize>) -> Parsed<Equality> {
+fn equality(
+    operator: Operator,
+    text: &str,
+    field: &Word<'_>,
+    span: Range<usize>,
+) -> Parsed<Equality> {
     match operator {
         Operator::Is(equality) => Ok(equality),
         Operator::Less | Operator::AtMost | Operator::Greater | Operator::AtLeast => {
             let message = format!(
-                "`{}` has no order, so it cannot be compared with `{operator}`",
+                "`{}` has no order, so it cannot be compared with `{text}`",
                 field.text
             );
             let help = format!(

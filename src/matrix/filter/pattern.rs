@@ -1,17 +1,19 @@
 //! A text with the wildcards `*` (any text, including none) and `?` (one character), matched as a whole.
 
+use wildmatch::WildMatch;
+
 /// A pattern. Without wildcards, it matches only itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Pattern {
     text: String,
-    is_wild: bool,
+    matcher: WildMatch,
 }
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
-            is_wild: text.contains(['*', '?']),
+            matcher: WildMatch::new(text),
         }
     }
 
@@ -21,44 +23,12 @@ impl Pattern {
 
     /// Whether it contains wildcards.
     pub(super) fn is_wild(&self) -> bool {
-        self.is_wild
+        self.text.contains(['*', '?'])
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        if self.is_wild {
-            matches_wild(self.text.as_bytes(), text.as_bytes())
-        } else {
-            self.text == text
-        }
+        self.matcher.matches(text)
     }
-}
-
-/// Backtracks only to the last `*`, so that a hostile pattern costs at most pattern × text.
-///
-/// Works on bytes, because ids, config names and tags are ASCII.
-fn matches_wild(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at_pattern, mut at_text) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while at_text < text.len() {
-        match pattern.get(at_pattern) {
-            Some(b'*') => {
-                retry = Some((at_pattern, at_text));
-                at_pattern += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == text[at_text] => {
-                at_pattern += 1;
-                at_text += 1;
-            }
-            Some(_) | None => {
-                let Some((star, taken)) = retry else {
-                    return false;
-                };
-                retry = Some((star, taken + 1));
-                (at_pattern, at_text) = (star + 1, taken + 1);
-            }
-        }
-    }
-    pattern[at_pattern..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]

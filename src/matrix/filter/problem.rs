@@ -21,16 +21,6 @@ impl FilterProblem {
             problem: Box::new(problem),
         }
     }
-
-    /// The filter.
-    pub fn filter(&self) -> &str {
-        self.source.inner()
-    }
-
-    /// The problem and its place.
-    pub fn problem(&self) -> &Problem {
-        &self.problem
-    }
 }
 
 impl fmt::Display for FilterProblem {

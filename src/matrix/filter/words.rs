@@ -11,10 +11,10 @@ use winnow::token::{take_till, take_while};
 use crate::matrix::problem::Problem;
 
 /// The words that join expressions, which can't be bare terms.
-pub(super) const KEYWORDS: [&str; 3] = ["not", "and", "or"];
+const KEYWORDS: [&str; 3] = ["not", "and", "or"];
 
 /// Whether a bare word may contain `character`.
-pub(super) fn is_word_character(character: char) -> bool {
+fn is_word_character(character: char) -> bool {
     !character.is_whitespace() && !"()&|!=<>,\"'".contains(character)
 }
 

@@ -1,7 +1,7 @@
 //! The fold, in particular of incomplete and unusual records.
 
 use super::*;
-use crate::event::{CommandFacts, Event, Record};
+use crate::event::{AxisFacts, CommandFacts, Event, Record};
 use crate::report::fixture::Mark;
 use crate::report::fixture::{self, MIXED, Plan, Story};
 
@@ -198,16 +198,55 @@ fn a_phase_may_fail_before_its_cell_was_started() {
     assert_eq!(cell.started, None);
 }
 
-#[test]
-fn all_text_of_a_record_is_cleaned() {
-    let mut records: Vec<Record> = fixture::mixed();
-    records.extend(records.last().cloned().map(|last| Record {
+/// A notice at the time of `record`.
+fn notice(record: &Record, text: &str) -> Record {
+    Record {
         event: Event::Notice {
             severity: Severity::Info,
-            text: fixture::NASTY_LINE.to_owned(),
+            text: text.to_owned(),
         },
-        ..last
-    }));
+        ..record.clone()
+    }
+}
+
+#[test]
+fn a_notice_after_the_end_of_the_run_is_dropped() {
+    let mut records = fixture::mixed();
+    let before = RunModel::new(&records).notices;
+    let end = Record {
+        event: Event::RunFinished {
+            verdict: RunVerdict::Passed,
+            duration_ms: 1,
+        },
+        ..records[0].clone()
+    };
+    let late = notice(&end, "the report was not written");
+    records.extend([end, late]);
+    assert_eq!(RunModel::new(&records).notices, before);
+}
+
+#[test]
+fn all_text_of_a_cells_summary_is_cleaned() {
+    let nasty = || fixture::NASTY_LINE.to_owned();
+    let summary = CellSummary {
+        kubernetes: nasty(),
+        config: nasty(),
+        axes: vec![AxisFacts {
+            axis: nasty(),
+            value: nasty(),
+        }],
+        tags: vec![nasty()],
+        ..one_cell(Story::Passes, |_| false).summary
+    };
+    let text = format!("{:?}", cleaning::summary(&summary));
+    assert_eq!(text.matches(fixture::CLEAN_LINE).count(), 5, "{text}");
+}
+
+#[test]
+fn all_text_of_a_record_is_cleaned() {
+    let mut records = fixture::mixed();
+    let nasty = notice(&records[0], fixture::NASTY_LINE);
+    records.push(nasty);
     let text = format!("{:?}", RunModel::new(&records));
     assert!(text.contains(fixture::CLEAN_LINE));
     assert!(!text.contains("\\u{1b}") && !text.contains("\\0"));

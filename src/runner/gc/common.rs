@@ -8,7 +8,7 @@ use super::{Collector, GcOutcome, GcRow};
 use crate::cluster::images;
 use crate::error::chain;
 use crate::event::Failure;
-use crate::machine::{Lock, tidy};
+use crate::machine::{Lock, UNFINISHED, tidy};
 
 impl Collector<'_> {
     /// Removes what no run needs; `alive`: whether there are live runs.
@@ -25,7 +25,11 @@ impl Collector<'_> {
     /// Removes unfinished archives, or all archives if requested.
     fn cache(&mut self, alive: bool) {
         let all = self.options.cache && !alive;
-        let extensions: &[&str] = if all { &["part", "tar"] } else { &["part"] };
+        let extensions: &[&str] = if all {
+            &[UNFINISHED, "tar"]
+        } else {
+            &[UNFINISHED]
+        };
         let targets = files(&self.state.cache(), extensions);
         if targets.is_empty() {
             return;

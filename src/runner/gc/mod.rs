@@ -6,7 +6,6 @@
 mod common;
 mod dead;
 mod row;
-mod strangers;
 mod temporaries;
 
 use std::fs;
@@ -151,5 +150,28 @@ impl<'s> Collector<'s> {
             drop(fs::remove_dir(self.state.locks()));
         }
         Ok(self.report)
+    }
+
+    /// Reports clusters whose names follow our grammar, but which no run here, dead or alive, has created.
+    async fn strangers(&mut self) {
+        let names = self.engine.strangers(self.state).await;
+        let names = names.unwrap_or_else(|failure| {
+            tracing::debug!(%failure, "failed to look for clusters of others");
+            Vec::new()
+        });
+        for name in names {
+            let resource = format!("cluster {name}");
+            if self.report.rows.iter().any(|row| row.resource == resource) {
+                continue;
+            }
+            let reason =
+                format!("no ledger here has it: `kind delete cluster --name {name}` removes it");
+            self.tell(GcRow {
+                run: None,
+                age: None,
+                resource,
+                outcome: GcOutcome::LeftAlone(reason),
+            });
+        }
     }
 }

@@ -12,8 +12,11 @@ pub(super) fn of(run: &DeadRun) -> Vec<PathBuf> {
         return Vec::new();
     };
     let start = format!("{TEMPORARY}{}-", owner.process);
-    let folders = std::iter::once(&owner.folder).chain(&owner.copies);
+    let state = run.folder.ancestors().nth(2);
+    let folders = owner.copies.iter().map(PathBuf::as_path);
     let mut found: Vec<PathBuf> = folders
+        .chain([owner.folder.as_path()])
+        .chain(state)
         .flat_map(|folder| beginning(folder, &start))
         .collect();
     // The link is next to the run's folder; a part of a shared run has its own, one level deeper.

@@ -246,12 +246,21 @@ fn only_the_dead_runs_own_temporary_files_are_removed() {
     let folder = dead_run(&scratch, "");
     let owner = LedgerContents::read(&folder).unwrap().owner.unwrap();
     fs::create_dir_all(&owner.folder).unwrap();
-    let file = |process: &str| owner.folder.join(format!(".report-{process}-x"));
-    let (own, other) = (file(&owner.process), file(&std::process::id().to_string()));
-    fs::write(&own, "").unwrap();
-    fs::write(&other, "").unwrap();
+    let files = |process: &str| {
+        let name = format!(".e2e-matrix-{process}-x.part");
+        [
+            owner.folder.join(&name),
+            scratch.path().join("state").join(&name),
+        ]
+    };
+    let own = files(&owner.process);
+    let others = files(&std::process::id().to_string());
+    for file in own.iter().chain(&others) {
+        fs::write(file, "").unwrap();
+    }
     assert_eq!(gc(&scratch, &[]).0, Some(0));
-    assert!(!own.exists() && other.exists());
+    assert!(!own.iter().any(|file| file.exists()));
+    assert!(others.iter().all(|file| file.exists()));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a run leaves behind: its record, read by the library, and checks that nothing else is left.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use e2e_matrix::matrix::Phase;
 use e2e_matrix::record;
 use e2e_matrix::record::RunModel;
 use e2e_matrix::record::model::{CellModel, PhaseModel, PhaseOutcome};
+use procfs::process::{Process, all_processes};
 
 use crate::support::Scratch;
 
@@ -65,7 +67,7 @@ pub(crate) fn assert_nothing_else_is_left(scratch: &Scratch, run: &RunModel) {
         [] as [PathBuf; 0],
         "temporary files"
     );
-    assert_eq!(marked(token(run)), [] as [PathBuf; 0], "processes");
+    assert_eq!(marked(token(run)), [] as [i32; 0], "processes");
     let leaking: Vec<PathBuf> = below(&folder(scratch))
         .into_iter()
         .filter(|path| path.is_file() && contains_secret(path))
@@ -84,18 +86,15 @@ pub(crate) fn token(run: &RunModel) -> &str {
 }
 
 /// The processes with the mark of the run with this token.
-fn marked(token: &str) -> Vec<PathBuf> {
-    let entry = format!("{MARK}={token}/");
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    let has_mark = |process: &PathBuf| {
-        let environment = fs::read(process.join("environ")).unwrap_or_default();
-        let mut entries = environment.split(|byte| *byte == 0);
-        entries.any(|other| other.starts_with(entry.as_bytes()))
+fn marked(token: &str) -> Vec<i32> {
+    let start = format!("{token}/");
+    let has_mark = |process: &Process| {
+        let environment = process.environ().unwrap_or_default();
+        let mark = environment.get(OsStr::new(MARK));
+        mark.is_some_and(|mark| mark.to_string_lossy().starts_with(&start))
     };
-    processes
-        .map(|process| process.path())
-        .filter(has_mark)
-        .collect()
+    let processes = all_processes().unwrap().flatten().filter(has_mark);
+    processes.map(|process| process.pid()).collect()
 }
 
 fn contains_secret(file: &Path) -> bool {

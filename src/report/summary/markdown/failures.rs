@@ -21,7 +21,7 @@ pub(super) fn section(run: &RunModel) -> String {
     if shown.is_empty() && run.failures.is_empty() {
         return String::new();
     }
-    let mut out = "### Why\n\n".to_owned();
+    let mut out = "### Failures\n\n".to_owned();
     for failure in &run.failures {
         let (kind, message) = (failure_kind(failure), escape(&failure.message));
         let remedy = remedy(failure);

@@ -1,6 +1,6 @@
 //! The failures: one block each, with the most important facts.
 
-use super::layout::{broken, wrapped};
+use super::layout::{pieces, wrapped};
 use crate::event::{Failure, FailureClass, LikelyCause, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, RunModel};
@@ -192,8 +192,8 @@ impl Block {
         let shown = shortened(&log.lines, LINES_SHOWN);
         for line in shown.iter().flat_map(|line| line.lines()) {
             let pieces = match self.width {
-                Some(width) => broken(line, width - MARGIN),
-                None => vec![line],
+                Some(width) => pieces(line, width - MARGIN),
+                None => vec![line.into()],
             };
             for piece in pieces {
                 push(&mut out, format_args!("    {bar} {piece}\n"));

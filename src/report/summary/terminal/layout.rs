@@ -1,10 +1,12 @@
 //! The layout of tables and sentences in the summary.
 
+use std::borrow::Cow;
+
 use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
 
 use crate::report::marks::Tone;
 use crate::report::paint::Paint;
-use crate::report::text::push;
+use crate::report::text;
 
 /// A table with a line below its header and one space between columns.
 pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
@@ -57,36 +59,17 @@ pub(super) fn table_width(table: &Table) -> usize {
 /// `text` in lines of at most `width` characters, wrapped at spaces and indented by `indent`. A longer word isn't
 /// broken.
 pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
-    let room = width.saturating_sub(indent.chars().count());
-    let mut out = String::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + word.chars().count() + 1 > room {
-            push(&mut out, format_args!("{indent}{line}\n"));
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line += word;
+    let options = text::wrapping(width)
+        .initial_indent(indent)
+        .subsequent_indent(indent)
+        .break_words(false);
+    match text.trim() {
+        "" => String::new(),
+        text => textwrap::fill(text, options) + "\n",
     }
-    if !line.is_empty() {
-        push(&mut out, format_args!("{indent}{line}\n"));
-    }
-    out
 }
 
 /// `line` in pieces of at most `width` characters, broken at spaces if possible.
-pub(super) fn broken(line: &str, width: usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    let mut rest = line;
-    while let Some((end, _)) = rest.char_indices().nth(width.max(1)) {
-        let space = rest[..end].rfind(' ').map(|space| space + 1);
-        let has_words = |space: &usize| !rest[..*space].trim().is_empty();
-        let (piece, more) = rest.split_at(space.filter(has_words).unwrap_or(end));
-        pieces.push(piece.trim_end());
-        rest = more;
-    }
-    pieces.push(rest);
-    pieces
+pub(super) fn pieces(line: &str, width: usize) -> Vec<Cow<'_, str>> {
+    textwrap::wrap(line, text::wrapping(width))
 }

@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The Lease, as used by one cell.
 #[derive(Clone)]
-pub(super) struct Turn {
+pub(super) struct CellLease {
     api: Api<Lease>,
     /// The cell's namespace, which is unique.
     holder: String,
@@ -45,7 +45,7 @@ struct Seen {
     since: Instant,
 }
 
-impl Turn {
+impl CellLease {
     pub(super) fn new(client: &Client, holder: &str, run: &str) -> Self {
         Self {
             api: Api::namespaced(client.clone(), NAMESPACE),
@@ -225,7 +225,7 @@ mod tests {
         let hangs = tower::service_fn(async |_| {
             std::future::pending::<Result<http::Response<kube::client::Body>, Infallible>>().await
         });
-        let turn = Turn::new(&Client::new(hangs, "default"), "cell", "run");
+        let turn = CellLease::new(&Client::new(hangs, "default"), "cell", "run");
         let deadline = RunClock::new().deadline(Duration::from_millis(50));
         let releasing = tokio::time::timeout(HELD, turn.release(&deadline));
         let failure = releasing.await.expect("the release ends").unwrap_err();

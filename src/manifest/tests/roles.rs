@@ -1,0 +1,93 @@
+//! Roles and bindings: how the agent gets a role, and which roles and accounts the manifests must contain.
+
+use super::patches::with_file;
+use super::problems;
+
+const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
+const NO_ROLE: &str = "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
+    spec.template.spec.serviceAccountName: no binding gives the account `plexd` a role";
+
+/// The built-in roles, bound to another subject.
+fn bound_to(subject: &str) -> String {
+    let agent = "  - kind: ServiceAccount\n    name: plexd\n    namespace: plexd-system\n";
+    assert!(RBAC.contains(agent));
+    RBAC.replace(agent, &format!("  - {subject}\n"))
+}
+
+fn problems_with(rbac: &str) -> Vec<String> {
+    problems(with_file("rbac.yaml", rbac.to_owned()))
+}
+
+#[test]
+fn the_agent_gets_a_role_by_its_account_or_a_group() {
+    for subject in [
+        "{kind: ServiceAccount, name: plexd, namespace: plexd-system}",
+        "{kind: User, name: 'system:serviceaccount:plexd-e2e:plexd'}",
+        "{kind: Group, name: 'system:authenticated'}",
+        "{kind: Group, name: 'system:serviceaccounts'}",
+        "{kind: Group, name: 'system:serviceaccounts:plexd-e2e'}",
+    ] {
+        assert_eq!(problems_with(&bound_to(subject)), [""; 0], "{subject}");
+    }
+    for subject in [
+        "{kind: ServiceAccount, name: default, namespace: plexd-system}",
+        "{kind: ServiceAccount, name: plexd, namespace: elsewhere}",
+        "{kind: ServiceAccount, name: monitor, namespace: elsewhere}",
+        "{kind: User, name: plexd}",
+        "{kind: Group, name: 'system:serviceaccounts:elsewhere'}",
+    ] {
+        assert_eq!(problems_with(&bound_to(subject)), [NO_ROLE], "{subject}");
+    }
+}
+
+#[test]
+fn only_the_agent_needs_a_role_and_only_if_the_manifests_have_one() {
+    let other = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: other}\nspec:\n  \
+                 selector: {matchLabels: {app: other}}\n  template:\n    metadata: {labels: {app: other}}\n    \
+                 spec: {containers: [{name: main, image: 'a:1'}]}\n";
+    let with_other = |rbac: &str| problems_with(&format!("{rbac}---\n{other}"));
+    assert_eq!(with_other(&bound_to("{kind: User, name: jane}")), [NO_ROLE]);
+    assert_eq!(with_other(""), [""; 0]);
+}
+
+#[test]
+fn a_binding_needs_its_role_unless_every_cluster_has_it() {
+    let binding = |role: &str| {
+        let extra = format!(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: more}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, {role}}}\n"
+        );
+        problems_with(&format!("{RBAC}{extra}"))
+    };
+    for role in ["system:node", "view", "plexd"] {
+        assert_eq!(
+            binding(&format!("kind: ClusterRole, name: '{role}'")),
+            [""; 0]
+        );
+    }
+    for role in ["kind: ClusterRole, name: reader", "kind: Role, name: view"] {
+        let found = binding(role);
+        assert!(found[0].contains("roleRef: names the "), "{found:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}
+
+#[test]
+fn a_cluster_role_for_others_needs_no_binding_if_the_agent_has_a_role_or_if_it_is_aggregated() {
+    let reader = |more: &str| {
+        format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: reader}}\n{more}"
+        )
+    };
+    assert_eq!(
+        problems_with(&format!("{RBAC}---\n{}", reader(""))),
+        [""; 0]
+    );
+    assert_eq!(
+        problems_with(&reader("")),
+        [
+            "deploy/kubernetes/rbac.yaml, document 1, line 1 (ClusterRole reader): is a role that no binding uses"
+        ]
+    );
+    assert_eq!(problems_with(&reader("aggregationRule: {}\n")), [""; 0]);
+}
