@@ -35,7 +35,7 @@ const FILE_NAME: &str = "runner.log";
 /// The most bytes that are kept until the run's folder exists.
 const MOST_PENDING: usize = 1 << 20;
 
-/// Where lines for the file go.
+/// The destination of lines for the file.
 static FILE: Mutex<Target> = Mutex::new(Target::Pending(Vec::new()));
 
 enum Target {

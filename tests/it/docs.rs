@@ -249,14 +249,14 @@ fn each_page_is_part_of_the_site() {
     assert_eq!(unlisted, [] as [PathBuf; 0], "not in SUMMARY.md");
 }
 
-/// Commands that are run as they are; of the others, the arguments are parsed.
+/// Commands that are run as they are. For all others, `--help` is added, so that only the arguments are parsed.
 const RUN: [&str; 3] = ["list", "explain", "completions"];
 
 #[test]
 fn the_commands_of_readme_and_tutorial_work() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let matrix = "[matrix]\nkubernetes = [\"1.34\", \"1.36\"]\nnodes = [1, 3]\nconfig = [\"default\", \"fast\"]\n[config.fast]\n";
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
     let mut checked = 0;
     for page in ["README.md", "docs/tutorial.md"] {
         let text = read(page);
@@ -273,7 +273,7 @@ fn the_commands_of_readme_and_tutorial_work() {
             if !arguments.first().is_some_and(|first| RUN.contains(first)) {
                 arguments.push("--help");
             }
-            let output = place.command(&arguments).output().unwrap();
+            let output = scratch.command(&arguments).output().unwrap();
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{page}: {line}: {stderr}");
             checked += 1;

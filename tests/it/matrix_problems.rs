@@ -291,7 +291,7 @@ fn too_many_cells() {
 }
 
 #[test]
-fn excludes_are_not_judged_while_a_value_of_an_axis_cannot_be_read() {
+fn excludes_are_not_checked_if_a_value_of_an_axis_cannot_be_read() {
     for axes in [
         "kubernetes = [\"x\"]\nnodes = [1]\n[[matrix.exclude]]\nnodes = 1\n",
         "kubernetes = [\"1.36\"]\nnodes = [\"x\"]\n[[matrix.exclude]]\nkubernetes = \"1.36\"\n",

@@ -51,7 +51,7 @@ async fn open(node: &Node) -> Result<Response, ApiError> {
 }
 
 async fn follow(node: &Node, stream: Response) -> EndOfStream {
-    // Comments are no events, but they break the silence.
+    // Comments aren't events, but they show that the connection is alive.
     let pieces = stream.bytes_stream().timeout(LONGEST_SILENCE);
     let pieces = pieces.map(|piece| match piece {
         Ok(piece) => piece.map_err(EndOfStream::Broken),
