@@ -38,9 +38,12 @@ impl StepLog {
     pub async fn measure<F: Future>(&self, name: &str, work: F) -> F::Output {
         let start = self.clock.elapsed();
         let running = Running::new(&self.running, name);
+        tracing::debug!(step = name, "started");
         let output = work.await;
         drop(running);
         self.add(name, start);
+        let took = self.clock.elapsed().saturating_sub(start);
+        tracing::debug!(step = name, ?took, "ended");
         output
     }
 

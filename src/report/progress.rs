@@ -164,62 +164,64 @@ fn wrapped(line: &str, width: Option<usize>) -> String {
     }
 }
 
-/// A line without a cell. It must not tick before it is on the screen, or it would be drawn twice.
+/// A line without a cell.
 fn bar(template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(template).expect("the templates in this file are well-formed");
-    ProgressBar::no_length().with_style(style)
+    // It has no target of its own, because only the screen may draw it.
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use indicatif::TermLike;
+    use indicatif::InMemoryTerm;
 
     use super::*;
     use crate::report::fixture;
 
-    /// A terminal that records everything written to it.
-    #[derive(Clone, Debug, Default)]
-    struct Paper(Arc<Mutex<String>>);
+    fn on(terminal: &InMemoryTerm, width: fn() -> Option<usize>) -> Progress {
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        Progress::new(target, width, false, Detail::Cells)
+    }
 
-    impl TermLike for Paper {
-        fn width(&self) -> u16 {
-            100
+    #[test]
+    fn finished_cells_are_printed_and_running_cells_are_drawn() {
+        let terminal = InMemoryTerm::new(100, 100);
+        let mut progress = on(&terminal, || Some(100));
+        for record in fixture::mixed() {
+            progress.on(&record).unwrap();
         }
+        let cut_off = fixture::MIXED[6].id();
+        let mut running = progress.running.iter();
+        let (id, bar) = running.next().unwrap();
+        assert_eq!((id, running.next().is_none()), (&cut_off, true));
+        assert_eq!(bar.message(), "readiness      1 of 3 agents ready");
+        progress.finish_run().unwrap();
+        let seen = terminal.contents();
+        assert!(
+            seen.contains("passed      k8s-1.30-n1-default  in 1m 06s (1/9 cells)"),
+            "{seen}"
+        );
+        assert!(!seen.contains("as plexd-e2e-130-n1-default"), "{seen}");
+    }
 
-        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn write_line(&self, text: &str) -> io::Result<()> {
-            self.write_str(&format!("{text}\n"))
-        }
-
-        fn write_str(&self, text: &str) -> io::Result<()> {
-            self.0.lock().unwrap().push_str(text);
-            Ok(())
-        }
-
-        fn clear_line(&self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn flush(&self) -> io::Result<()> {
-            Ok(())
+    #[test]
+    fn nothing_that_was_drawn_remains_on_a_terminal_of_any_width() {
+        let widths: [(u16, fn() -> Option<usize>); 3] =
+            [(60, || Some(60)), (80, || Some(80)), (200, || Some(200))];
+        for (columns, width) in widths {
+            let terminal = InMemoryTerm::new(200, columns);
+            let mut progress = on(&terminal, width);
+            for record in fixture::mixed() {
+                progress.on(&record).unwrap();
+            }
+            progress.finish_run().unwrap();
+            let seen = terminal.contents();
+            // Each printed line starts with a time or is the rest of one; a drawn line starts with a spinner.
+            assert!(
+                seen.lines().all(|line| line.starts_with("  ")),
+                "{columns}:\n{seen}"
+            );
         }
     }
 
@@ -230,27 +232,5 @@ mod tests {
         assert_eq!(wrapped(line, Some(40)), expected);
         assert_eq!(wrapped(line, Some(60)), line);
         assert_eq!(wrapped(line, None), line);
-    }
-
-    #[test]
-    fn finished_cells_are_printed_and_running_cells_are_drawn() {
-        let paper = Paper::default();
-        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
-        let mut progress = Progress::new(target, || Some(100), false, Detail::Cells);
-        for record in fixture::mixed() {
-            progress.on(&record).unwrap();
-        }
-        let cut_off = fixture::MIXED[6].id();
-        let mut running = progress.running.iter();
-        let (id, bar) = running.next().unwrap();
-        assert_eq!((id, running.next().is_none()), (&cut_off, true));
-        assert_eq!(bar.message(), "readiness      1 of 3 agents ready");
-        progress.finish_run().unwrap();
-        let seen = paper.0.lock().unwrap().clone();
-        assert!(
-            seen.contains("passed      k8s-1.30-n1-default  in 1m 06s (1/9 cells)"),
-            "{seen}"
-        );
-        assert!(!seen.contains("as plexd-e2e-130-n1-default"), "{seen}");
     }
 }

@@ -203,6 +203,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let end = self.with_logs(stage.phase, end).await;
         let failed = !matches!(end, PhaseEnd::Done(Ok(_)));
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
+        tracing::debug!(phase = stage.phase.name(), took = ?duration, failed, "ended");
         self.finish(stage, duration, end);
         if failed {
             // A second signal ends the collection.
