@@ -1,5 +1,5 @@
-//! How long it takes to read, expand and filter a matrix of 10,000 cells, which happens at every start; and how long it takes to
-//! list the cells of the shipped matrix as tests, which nextest does twice for every run.
+//! Measures how long it takes to read, expand and filter a matrix of 10,000 cells, which happens at every start, and to list the
+//! cells of the shipped matrix as tests, which nextest does twice per run.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use criterion::{Criterion, criterion_group};
 use e2e_matrix::matrix::{Filter, Matrix, select};
 
-/// 50 versions × 20 node counts × 10 configs, with some of everything that a file can say about them.
+/// 50 versions × 20 node counts × 10 configs, with excludes, includes, tags and settings of the agent.
 fn file() -> String {
     let versions: Vec<_> = (0..50).map(|minor| format!("1.{minor}")).collect();
     let nodes: Vec<_> = (1..=20).collect();
@@ -56,7 +56,7 @@ fn expansion(criterion: &mut Criterion) {
     });
 }
 
-/// When this is set, this process is the binary of cells.
+/// If this variable is set, the process acts as the test binary of the cells.
 const AS_CELLS: &str = "BENCH_AS_CELLS";
 
 fn listing(criterion: &mut Criterion) {

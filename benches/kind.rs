@@ -1,13 +1,14 @@
-//! Compares a whole cell on kind with a bare cluster that is created and deleted: `make bench-kind`.
+//! Compares a whole cell on kind with creating and deleting a bare cluster: `make bench-kind`.
 //!
-//! Paired: in every round both run on the same machine in the same minutes, and what counts is the ratio. `BENCH_ROUNDS` says how many
-//! rounds (5), `BENCH_KUBERNETES` which version (1.34), `BENCH_CASES` which cases (all; else such as `1x1,1x3,4x1`: cells x nodes).
+//! Measurements are paired: each round measures both within the same minutes on the same machine, and the result is their ratio.
+//! `BENCH_ROUNDS` sets the number of rounds (default: 5), `BENCH_KUBERNETES` the version (default: 1.34), and `BENCH_CASES` the
+//! cases as `<cells>x<nodes>` (default: `1x1,1x3,4x1`).
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a benchmark that can't go on has nothing to say"
+    reason = "a benchmark that can't continue has no result"
 )]
 
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// So many cells at once, of so many nodes each, and the ratio that they may come to.
+/// How many cells run at once, how many nodes each of them has, and the highest ratio that is acceptable.
 struct Case {
     cells: usize,
     nodes: usize,
@@ -63,7 +64,7 @@ fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// The newest local node image of `version`, which the runner takes as well.
+/// The newest local node image of `version`, which is also the one that the runner chooses.
 fn node_image(version: &str) -> String {
     let listed = Command::new("docker")
         .args([
@@ -74,14 +75,14 @@ fn node_image(version: &str) -> String {
             "{{.Repository}}:{{.Tag}}",
         ])
         .output()
-        .expect("docker is there");
+        .expect("docker can be started");
     let listed = String::from_utf8(listed.stdout).unwrap();
     let start = format!("kindest/node:v{version}.");
     let patch = |name: &&str| name[start.len()..].parse::<u32>().unwrap_or(0);
     let images = listed.lines().filter(|name| name.starts_with(&start));
     images
         .max_by_key(patch)
-        .expect("a local node image of that version")
+        .expect("a local node image of that version exists")
         .to_owned()
 }
 
@@ -89,15 +90,15 @@ impl Case {
     fn measure(&self, name: &str, rounds: usize, version: &str, image: &str, folder: &Path) {
         let matrix = folder.join(format!("{name}.toml"));
         std::fs::write(&matrix, self.matrix(version)).unwrap();
-        // The first run builds the images, which later ones find.
+        // The first run builds the images; later runs reuse them.
         self.cells(&matrix, folder);
-        // A bare cluster that kind failed to delete stays as it is: its name is in the output of `kind get clusters`.
+        // If kind fails to delete a bare cluster, the cluster remains; `kind get clusters` lists it.
         let (mut bare, mut cell, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=rounds {
             let (Some(without), with) = (self.bare(image, folder), self.cells(&matrix, folder))
             else {
                 println!(
-                    "  {name} round {round}: not counted, for kind failed on the bare cluster"
+                    "  {name} round {round}: not counted, because kind failed on the bare cluster"
                 );
                 continue;
             };
@@ -130,7 +131,7 @@ impl Case {
         );
     }
 
-    /// A variant a cell, all with the intervals of the shipped `fast`.
+    /// One variant per cell, each with the intervals of the shipped `fast`.
     fn matrix(&self, version: &str) -> String {
         let names: Vec<String> = (0..self.cells)
             .map(|number| format!("\"fast-{number}\""))
@@ -150,7 +151,7 @@ impl Case {
         text
     }
 
-    /// Runs the cells from the matrix to the reports.
+    /// Runs the cells, from reading the matrix to writing the reports.
     fn cells(&self, matrix: &Path, folder: &Path) -> Duration {
         let start = Instant::now();
         let mut runner = Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
@@ -170,8 +171,8 @@ impl Case {
         start.elapsed()
     }
 
-    /// Brings as many bare clusters up and down, all at once; nothing where kind fails on one, which it does where a node is
-    /// killed while the runtime holds one of its pods frozen.
+    /// Creates and deletes bare clusters, as many at once as the case has cells. Returns `None` if kind fails on one of them, which
+    /// happens when a node is killed while the runtime keeps one of its pods frozen.
     fn bare(&self, image: &str, folder: &Path) -> Option<Duration> {
         let config = folder.join("bare.yaml");
         let workers = "- role: worker\n".repeat(self.nodes - 1);
@@ -202,7 +203,7 @@ impl Case {
 
 fn spawn(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("the program is there")
+    command.spawn().expect("the program can be started")
 }
 
 fn median(values: &mut [f64]) -> f64 {

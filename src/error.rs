@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exhausted_limit_of_open_files_is_named() {
+    fn the_error_for_an_exhausted_limit_of_open_files_names_the_limit() {
         let error = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
         let limit = getrlimit(Resource::Nofile).current.unwrap();
         let text = chain(&Nested::Transparent(error));

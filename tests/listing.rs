@@ -1,7 +1,7 @@
-//! Listing the cells as tests needs the matrix file and nothing else, and writes nothing. This binary plays two parts: it runs the
-//! tests, and when they start it again, it is the binary of cells that they inspect.
+//! Listing the cells as tests needs only the matrix file, and writes nothing. This binary has two roles: it runs the tests, and when
+//! a test starts it again, it acts as the test binary of the cells.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that can't continue has failed")]
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Output};
 
 use libtest_mimic::{Arguments, Trial};
 
-/// Names the folder of the matrix file, where this process is the binary of cells.
+/// The folder of the matrix file. If this variable is set, the process acts as the test binary of the cells.
 const AS_CELLS_OF: &str = "LISTING_AS_CELLS_OF";
 
 const MATRIX: &str = r#"
@@ -33,13 +33,13 @@ fn main() -> ExitCode {
     }
     let tests: [(&str, fn()); 3] = [
         (
-            "every_cell_is_a_test_by_its_id",
-            every_cell_is_a_test_by_its_id,
+            "every_cell_is_a_test_named_by_its_id",
+            every_cell_is_a_test_named_by_its_id,
         ),
-        ("a_filter_leaves_cells_out", a_filter_leaves_cells_out),
+        ("a_filter_selects_cells", a_filter_selects_cells),
         (
-            "a_matrix_that_cannot_be_read_is_told",
-            a_matrix_that_cannot_be_read_is_told,
+            "an_invalid_matrix_file_is_reported",
+            an_invalid_matrix_file_is_reported,
         ),
     ];
     let trials = tests.map(|(name, test)| {
@@ -67,7 +67,7 @@ fn list(matrix: &str, environment: &[(&str, &str)]) -> Output {
     let output = command.output().unwrap();
     let files = fs::read_dir(folder.path()).unwrap();
     let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
-    assert_eq!(names, ["matrix.toml"], "listing wrote something");
+    assert_eq!(names, ["matrix.toml"], "listing must not write files");
     output
 }
 
@@ -78,18 +78,18 @@ fn tests(output: &Output) -> Vec<&str> {
         .collect()
 }
 
-fn every_cell_is_a_test_by_its_id() {
+fn every_cell_is_a_test_named_by_its_id() {
     let output = list(MATRIX, &[]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(tests(&output), CELLS);
 }
 
-fn a_filter_leaves_cells_out() {
+fn a_filter_selects_cells() {
     let output = list(MATRIX, &[("E2E_MATRIX_FILTER", "k8s-1.30")]);
     assert_eq!(tests(&output), CELLS[..2]);
 }
 
-fn a_matrix_that_cannot_be_read_is_told() {
+fn an_invalid_matrix_file_is_reported() {
     let output = list("[matrix]\nkubernetes = [1.30]\n", &[]);
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! Every cell of the shipped matrix as a test of its own: `cargo nextest run k8s-1.30`.
+//! One test per cell of the shipped matrix: `cargo nextest run k8s-1.30`.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -20,7 +20,7 @@ use crate::stream::audit::Trail;
 use crate::stream::{self, Captured, Kind, Metrics};
 use crate::tls::{ClientError, Clients};
 
-/// How long the last deliveries may take; the process has to be gone within 5 s of the signal.
+/// The time limit of the last deliveries; the process must exit within 5 s of the signal.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What the agent's parts share.
@@ -108,17 +108,17 @@ impl Agent {
     /// Waits for `end`, and then until the remaining entries are delivered.
     pub(crate) async fn finish(self, end: impl Future<Output = ()>) {
         end.await;
-        info!("plexd ends");
+        info!("plexd stops");
         self.stop.cancel();
         self.tasks.close();
         let delivered = tokio::time::timeout(FLUSH_TIMEOUT, self.tasks.wait()).await;
         if delivered.is_err() {
-            warn!("not everything could be delivered in time");
+            warn!("not all entries could be delivered in time");
         }
     }
 }
 
-/// Registers, and then makes each first call in order. A call that fails is retried in the background, so that no call
+/// Registers, and then makes the first call of each kind, in order. A call that fails is retried in the background, so that no call
 /// waits for another to succeed.
 async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat) {
     let registrar = Arc::clone(&node.registrar);
@@ -133,11 +133,11 @@ async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat
 
     let first_state = state::fetch(&node).await.ok();
     spawn(&tasks, &node, state::run(Arc::clone(&node), first_state));
-    if capabilities::tell(&node).await.is_err() {
+    if capabilities::report(&node).await.is_err() {
         spawn(
             &tasks,
             &node,
-            capabilities::tell_until_heard(Arc::clone(&node)),
+            capabilities::report_until_acknowledged(Arc::clone(&node)),
         );
     }
     spawn(&tasks, &node, events::run(Arc::clone(&node)));

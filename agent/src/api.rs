@@ -25,10 +25,10 @@ pub(crate) type State = Map<String, Value>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     /// There was no response, or it couldn't be read.
-    #[error("the call did not come through")]
+    #[error("the call failed without a response")]
     Transport(#[from] reqwest::Error),
     /// The response was an error.
-    #[error("the answer was {0}")]
+    #[error("the response was {0}")]
     Status(StatusCode),
 }
 
@@ -92,12 +92,12 @@ impl Api {
         identity: &Identity,
         body: &Capabilities,
     ) -> Result<(), ApiError> {
-        self.tell(Method::PUT, identity, "capabilities", body).await
+        self.send(Method::PUT, identity, "capabilities", body).await
     }
 
     /// `POST /v1/nodes/{id}/drift`.
     pub(crate) async fn drift(&self, identity: &Identity, body: &Drift) -> Result<(), ApiError> {
-        self.tell(Method::POST, identity, "drift", body).await
+        self.send(Method::POST, identity, "drift", body).await
     }
 
     /// `POST /v1/nodes/{id}/{stream}` with a JSON array.
@@ -134,7 +134,7 @@ impl Api {
         accepted(call).await
     }
 
-    async fn tell(
+    async fn send(
         &self,
         method: Method,
         identity: &Identity,

@@ -27,12 +27,12 @@ use crate::tls::ClientError;
 
 /// How long the fault `slow-start` waits.
 const SLOW_START: Duration = Duration::from_secs(5);
-/// The exit code if the machine doesn't let the agent run.
+/// The exit code if the agent can't run on this machine.
 const EXIT_FAILURE: u8 = 1;
 /// The exit code if the configuration or the environment can't be used.
 const EXIT_USAGE: u8 = 2;
 
-/// What `plexd` takes.
+/// The arguments of `plexd`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -164,7 +164,7 @@ fn greet(environment: &Environment, unknown: &[String]) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         node = environment.node_name,
-        "plexd starts"
+        "plexd is starting"
     );
     for key in unknown {
         warn!(key, "unknown key in the configuration, ignored");

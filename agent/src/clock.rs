@@ -11,8 +11,8 @@ const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 static OFFSET: OnceLock<SignedDuration> = OnceLock::new();
 
-/// Sets the clock according to `faults`; `restarted` says whether an earlier process ran. Only the first call in a
-/// process counts.
+/// Sets the clock according to `faults`; `restarted` is true if an earlier process ran. Only the first call in a
+/// process has an effect.
 pub(crate) fn set(faults: &Faults, restarted: bool) {
     OFFSET.get_or_init(|| {
         if faults.has(Fault::ClockAhead) {

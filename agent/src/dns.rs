@@ -1,7 +1,7 @@
-//! Name resolution that works without loading libraries at run time and remembers nothing.
+//! Name resolution that loads no libraries at run time and caches nothing.
 //!
-//! The agent often starts before the cluster's name service answers: a remembered "no such name" would cost more time
-//! than it saves. Connections are kept open, so names are looked up rarely, and each look-up reads `/etc/resolv.conf`
+//! The agent often starts before the cluster's name service answers: a cached "no such name" would cost more time than
+//! the cache saves. Connections are kept open, so names are looked up rarely, and each look-up reads `/etc/resolv.conf`
 //! and `/etc/hosts` again.
 
 use std::fs::File;
@@ -20,11 +20,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::root;
 
-/// The timeout of one query. Within this time the resolver repeats it every third of a second, each time from another
-/// port, so that a problem with the first packet in the cluster's network doesn't affect the next.
+/// The timeout of one query. Within this time, the resolver repeats the query every third of a second, each time from
+/// another port, so that a problem with the first packet in the cluster's network doesn't affect the next one.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the query is retried. Not more, because every search domain gets its own queries, and the call that needs
-/// the address is retried as a whole.
+/// How often a query is retried. The number is low because every search domain gets its own queries, and because the
+/// call that needs the address is retried as a whole.
 const QUERY_REPEATS: usize = 1;
 
 /// The agent's resolver.
@@ -35,7 +35,7 @@ impl Resolve for Forgetful {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let name = name.as_str();
-            // As written, before any search domain is tried: an entry in this file needs no name service.
+            // The name as written, before any search domain is tried: an entry in this file needs no name service.
             let known = in_hosts(&hosts().unwrap_or_default(), name);
             if !known.is_empty() {
                 return Ok(addresses(known));
@@ -111,7 +111,7 @@ mod tests {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 42);
     const NAME: &str = "mock-api.plexd-e2e.svc.cluster.local.";
 
-    /// How the name service of a starting cluster treats a query.
+    /// How the name service of a starting cluster reacts to a query.
     #[derive(Clone, Copy)]
     enum Mood {
         Silent,
@@ -119,7 +119,7 @@ mod tests {
         Answers,
     }
 
-    /// Treats each query (of type A; AAAA likewise) according to `moods`; later queries like the last one.
+    /// Reacts to each query of type A (and likewise AAAA) as given by `moods`. The last mood applies to all later queries.
     async fn serve(socket: UdpSocket, moods: &[Mood]) {
         let mut seen = 0;
         let mut packet = [0; 512];
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_was_not_there_is_asked_for_again() {
+    async fn a_name_that_did_not_exist_is_looked_up_again() {
         let resolver = asking(&[Mood::NoSuchName, Mood::Answers]).await;
         assert!(resolver.lookup_ip(NAME).await.is_err());
         let lookup = resolver.lookup_ip(NAME).await.unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_hosts_file_is_found_as_it_is_written() {
+    fn a_name_in_the_hosts_file_is_found_without_search_domains() {
         let mut hosts = Hosts::default();
         let file = "10.96.0.42 mock-api.plexd-e2e other\n::1 mock-api.plexd-e2e\n";
         hosts.read_hosts_conf(file.as_bytes()).unwrap();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn localhost_is_this_machine() {
+    async fn localhost_is_the_loopback_address() {
         let addresses = resolve("localhost").await;
         assert!(
             !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback())

@@ -70,7 +70,7 @@ impl Environment {
         })
     }
 
-    /// The bootstrap token from the environment, or else from the file.
+    /// The bootstrap token from the environment, or from the file if the environment has none.
     pub(crate) fn token(&self, registration: &Registration) -> Result<Secret, EnvironmentError> {
         match (&self.bootstrap_token, &registration.token_file) {
             (Some(token), _) => Ok(token.clone()),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environments_token_comes_before_the_files() {
+    fn the_token_in_the_environment_takes_precedence_over_the_file() {
         let missing = registration(Some("/nowhere/token".into()));
         assert_eq!(
             environment(Some("a"))
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_files_token_is_taken_without_its_line_end() {
+    fn the_token_in_a_file_is_trimmed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         fs::write(&path, "b\n").unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn no_token_at_all_is_said_clearly() {
+    fn a_missing_token_is_an_error_that_says_how_to_set_it() {
         let error = environment(None)
             .token(&registration(None))
             .err()

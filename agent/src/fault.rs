@@ -1,7 +1,7 @@
-//! The faults the agent can be told to have, and the phase of the suite that each of them must fail.
+//! The faults that the agent can have on request, and the phase of the suite that must fail because of each.
 //!
-//! One table is the source of names, phases and documentation; tests of the suite derive their cases from it. What a
-//! fault does is decided where the behaviour lives, by asking [`Faults::has`].
+//! Names, phases and documentation come from one table; tests of the suite derive their cases from it. The code whose
+//! behavior a fault changes asks [`Faults::has`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,7 +48,7 @@ faults! {
     Crash = "crash" fails Some("readiness");
     /// `/readyz` always answers 503.
     NeverReady = "never-ready" fails Some("readiness");
-    /// Never registers, so it can make no other call either.
+    /// Never registers, so it can't make any other call either.
     NoRegister = "no-register" fails Some("assertions");
     /// Sends no heartbeats.
     NoHeartbeat = "no-heartbeat" fails Some("assertions");
@@ -121,9 +121,9 @@ impl FromStr for Fault {
     }
 }
 
-/// An unknown name. The message lists the known ones.
+/// An unknown name. The message lists the known names.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown fault {0:?}; there are: {names}", names = names())]
+#[error("unknown fault {0:?}; the known faults are: {names}", names = names())]
 pub struct UnknownFault(String);
 
 fn names() -> String {
@@ -176,7 +176,7 @@ impl FromIterator<Fault> for Faults {
     }
 }
 
-/// Whether a target means this node: by number in kind's order, or by the end of the name.
+/// Whether a target selects this node: by its number in kind's order, or by the end of its name.
 fn is_meant(target: &str, node: &str) -> bool {
     match target.parse::<u32>() {
         Ok(0) => node.ends_with("-control-plane"),
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_read_back_as_its_fault() {
+    fn every_name_is_parsed_as_its_fault() {
         for fault in Fault::ALL {
             assert_eq!(fault.name().parse::<Fault>().unwrap(), *fault);
         }
     }
 
     #[test]
-    fn a_slow_start_and_a_wrong_clock_must_pass() {
+    fn only_a_slow_start_and_wrong_clocks_must_pass() {
         let passing: Vec<_> = Fault::ALL
             .iter()
             .filter(|fault| fault.phase().is_none())
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_fault() {
+    fn an_empty_specification_means_no_faults() {
         for specification in ["", " ", ",", " , "] {
             assert_eq!(
                 Faults::parse(specification, "n").unwrap(),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_meant_by_its_number_or_by_the_end_of_its_name() {
+    fn a_node_is_selected_by_its_number_or_by_the_end_of_its_name() {
         assert_eq!(nodes_with("no-drift"), NODES);
         assert_eq!(nodes_with("no-drift@0"), ["c-control-plane"]);
         assert_eq!(nodes_with("no-drift@1"), ["c-worker"]);
@@ -255,13 +255,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_lists_the_known_ones_even_when_meant_for_another_node() {
+    fn an_unknown_name_is_an_error_even_for_another_node() {
         let error = Faults::parse("no-drfit@7", "c-worker")
             .unwrap_err()
             .to_string();
         assert!(error.contains("no-drfit"), "{error}");
         for fault in Fault::ALL {
-            assert!(error.contains(fault.name()), "{error} lacks {fault}");
+            assert!(
+                error.contains(fault.name()),
+                "{error} does not list {fault}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The health endpoints: `/healthz` says that the process lives, `/readyz` that its loops run.
+//! The health endpoints: `/healthz` returns 200 while the process runs, and `/readyz` when its loops run.
 //!
-//! Neither depends on the Central API: an agent that can't register fails at its counters, not here.
+//! Neither depends on the Central API: if an agent can't register, its counters show it, not these endpoints.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 pub(crate) struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Makes `/readyz` return 200 from now on.
+    /// From now on, `/readyz` returns 200.
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lives_at_once_and_is_ready_when_told() {
+    async fn it_is_healthy_at_once_and_ready_when_the_loops_start() {
         let listener = listen(":0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let readiness = Readiness::default();

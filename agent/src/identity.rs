@@ -20,7 +20,7 @@ use crate::wire::Registered;
 /// The file's name in the data directory.
 const FILE_NAME: &str = "identity.json";
 
-/// A registered node. Has no `Debug`: half of it is secret.
+/// A registered node. Has no `Debug`, because it contains secrets.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Identity {
     /// The node id for all paths.
@@ -86,7 +86,7 @@ pub(crate) struct NodeKeys {
 }
 
 impl NodeKeys {
-    /// A fresh key pair.
+    /// A new key pair.
     pub(crate) fn generate() -> Result<Self, ring::error::Unspecified> {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?;
         let pair =
@@ -114,7 +114,7 @@ impl IdentityFile {
         }
     }
 
-    /// Whether an earlier process left a file, whatever its content: then this is a restart.
+    /// Whether an earlier process left a file, whatever its content. If so, this is a restart.
     pub(crate) fn exists(&self) -> bool {
         self.path.exists()
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_is_loaded_again() {
+    fn a_stored_identity_can_be_loaded() {
         let directory = tempfile::tempdir().unwrap();
         let file = IdentityFile::new(directory.path());
         assert!(file.load().unwrap().is_none());
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_owner_reads_it_and_nothing_is_left_beside_it() {
+    fn only_the_owner_can_read_the_file_and_no_temporary_file_is_left() {
         let directory = tempfile::tempdir().unwrap();
         let file = IdentityFile::new(directory.path());
         file.store(&identity("node-a")).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_an_error_that_quotes_nothing() {
+    fn a_damaged_file_is_an_error_that_does_not_quote_it() {
         let directory = tempfile::tempdir().unwrap();
         let file = IdentityFile::new(directory.path());
         for damage in [
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_id_or_with_a_short_key_is_no_identity() {
+    fn a_response_without_an_id_or_with_a_short_key_is_rejected() {
         let keys = NodeKeys::generate().unwrap();
         for (node_id, key) in [("", KEY), ("node-a", "short")] {
             assert!(matches!(
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn two_nodes_never_have_one_key() {
+    fn two_key_pairs_are_never_the_same() {
         assert_ne!(
             NodeKeys::generate().unwrap().public_key,
             NodeKeys::generate().unwrap().public_key
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_directory_is_made_and_one_that_cannot_be_is_refused() {
+    fn a_data_directory_is_created_or_the_error_is_returned() {
         let directory = tempfile::tempdir().unwrap();
         prepare_directory(&directory.path().join("a/b")).unwrap();
         fs::write(directory.path().join("file"), "").unwrap();

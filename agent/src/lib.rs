@@ -1,12 +1,12 @@
-//! The reference agent: what a plexd node does towards the Central API, and every way in which it can be told to do it
-//! wrong.
+//! The reference agent: makes the calls that a plexd node makes to the Central API, and can make every kind of mistake on
+//! request.
 //!
-//! The suite is proven against it: without a [`fault::Fault`] every phase passes, with one exactly that fault's phase
-//! fails. It speaks the wire contract and nothing else: no mesh, no tunnels, no policies are put into effect.
+//! The agent proves that the suite works: without a [`fault::Fault`], every phase passes; with one, exactly that fault's
+//! phase fails. The agent implements only the wire contract: no mesh, no tunnels, no policies.
 //!
-//! What flows where: [`cli`] reads configuration and environment and starts the agent; the agent gets an identity,
-//! reconciles the state, and runs its loops; the streams (metrics, logs, audit) collect entries into one buffer a side
-//! and deliver them.
+//! [`cli`] reads the configuration and the environment, and starts the agent. The agent gets an identity, reconciles the
+//! state, and runs its loops. The streams (metrics, logs, audit) collect entries into one buffer per destination, and
+//! deliver them.
 
 mod agent;
 mod api;

@@ -1,7 +1,7 @@
 //! The local endpoint and its token: node secret key, sealed secret, plaintext, bearer.
 //!
-//! Tokens are fetched when they are first needed, and kept only in memory. A rejected token is fetched again, and so is
-//! one that was sealed with a key that the node no longer has.
+//! Tokens are fetched when they are first needed, and kept only in memory. A token that was rejected, or that was sealed
+//! with a key that the node no longer has, is fetched again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const WRONG_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
 /// A post to the local endpoint failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LocalError {
-    /// Only at the end of a process that never got an identity.
+    /// Happens only at the end of a process that never got an identity.
     #[error("the node is not registered")]
     NotRegistered,
     /// The Central API didn't return the secret.
@@ -93,9 +93,9 @@ impl Vault {
     }
 
     /// Forgets a rejected token, unless another caller already has a newer one.
-    async fn forget(&self, name: &str, refused: &Secret) {
+    async fn forget(&self, name: &str, rejected: &Secret) {
         let mut held = self.held.lock().await;
-        if held.get(name).is_some_and(|held| held.token == *refused) {
+        if held.get(name).is_some_and(|held| held.token == *rejected) {
             held.remove(name);
         }
     }
@@ -108,7 +108,7 @@ pub(crate) struct LocalSides {
 }
 
 impl LocalSides {
-    /// Without tokens, which will come from the vault.
+    /// Local sides without tokens, which they will get from the vault.
     pub(crate) fn new(vault: Vault) -> Self {
         Self {
             vault: Arc::new(vault),

@@ -1,7 +1,7 @@
 //! The agent's log lines: printed on stderr, and captured as entries of the log stream.
 //!
-//! Only the agent's own lines are captured. Those of its HTTP client would report every delivery, and so cause the next
-//! one.
+//! Only the agent's own lines are captured. The lines of its HTTP client would report every delivery, and so cause the
+//! next one.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -20,7 +20,7 @@ const DEFAULT_FILTER: &str = "warn,plexd_agent=info";
 /// The maximum length of a captured message, so that a batch fits into a body.
 const LONGEST_MESSAGE: usize = 8 << 10;
 
-/// Starts to log to stderr and to capture. If the process already has a subscriber, that one is kept and nothing is
+/// Starts to log to stderr and to capture lines. If the process already has a subscriber, it is kept and nothing is
 /// captured.
 pub(crate) fn install(captured: Captured, hostname: &str) {
     let filter =
@@ -36,7 +36,7 @@ pub(crate) fn install(captured: Captured, hostname: &str) {
             captured,
             hostname: hostname.into(),
         });
-    // Fails only if there is one already.
+    // Fails only if there is already a subscriber.
     drop(subscriber.try_init());
 }
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_becomes_an_entry_with_its_fields() {
+    fn a_line_is_captured_with_its_fields() {
         let text = captured(|| warn!(count = 3, reason = "because", "something {}", "happened"));
         assert!(
             text.contains(r#""message":"something happened count=3 reason=\"because\"""#),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_others_are_not_captured() {
+    fn lines_of_other_crates_are_not_captured() {
         assert_eq!(captured(|| info!(target: "hyper", "a request")), "");
     }
 

@@ -1,4 +1,4 @@
-//! How the node gets its identity: from the data directory, or else from the Central API.
+//! Gets the node's identity from the data directory, or from the Central API if there is none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::wire::Register;
 /// An attempt to register failed.
 #[derive(Debug, thiserror::Error)]
 enum RegisterError {
-    #[error("the system gives no randomness for a key pair")]
+    #[error("the system provides no randomness for a key pair")]
     Keys,
     #[error("the Central API did not register the node")]
     Api(#[from] ApiError),
-    #[error("the Central API's answer cannot be used")]
+    #[error("the Central API's response cannot be used")]
     Answer(#[from] IdentityError),
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Credentials {
     pub(crate) hostname: String,
 }
 
-/// Holds the node's identity for all parts.
+/// Provides the node's identity to all parts of the agent.
 pub(crate) struct Registrar {
     api: Api,
     credentials: Credentials,
@@ -74,7 +74,11 @@ impl Registrar {
         let mut identities = self.current.subscribe();
         let known = identities.wait_for(Option::is_some).await;
         let known = known.expect("the sender lives as long as this registrar");
-        Arc::clone(known.as_ref().expect("waited for one"))
+        Arc::clone(
+            known
+                .as_ref()
+                .expect("the wait ends when there is an identity"),
+        )
     }
 
     /// Loads the identity of an earlier process, or registers.
@@ -147,10 +151,7 @@ impl Registrar {
                 reason = chain(&error),
                 "a restart will have to register again"
             ),
-            Err(error) => error!(
-                reason = chain(&error),
-                "storing the identity ended unfinished"
-            ),
+            Err(error) => error!(reason = chain(&error), "storing the identity was aborted"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Calling again until it works: quickly at first, never slower than once a second, so that an API or a name service
-//! that comes up is noticed at once.
+//! Retrying until an operation succeeds: quickly at first, and at least once a second, so that the agent soon notices
+//! when an API or a name service comes up.
 //!
-//! A streak of failures is told once, with its reason, and once more when it is over: the agent's own log lines are
-//! forwarded, and a line an attempt would fill the buffers with one sentence.
+//! A series of failures is logged twice: when it begins, with its reason, and when it ends. The agent's own log lines are
+//! forwarded, and one line per attempt would fill the buffers.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -34,7 +34,7 @@ pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
         .when(|error| !stop.is_cancelled() && !hopeless(error))
         .notify(|error, _| {
             failures += 1;
-            tell(what, failures, error);
+            log_failure(what, failures, error);
         })
         .await;
     if result.is_ok() && failures > 0 {
@@ -59,11 +59,11 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     line
 }
 
-fn tell(what: &str, failures: u32, error: &dyn Error) {
+fn log_failure(what: &str, failures: u32, error: &dyn Error) {
     if failures == 1 {
         warn!(
             reason = chain(error),
-            "{what} failed, and is repeated until it works"
+            "{what} failed, retrying until it succeeds"
         );
     } else {
         debug!(failures, reason = chain(error), "{what} failed again");
@@ -97,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn no_pause_is_longer_than_a_second_and_the_first_is_short() {
+    fn the_first_delay_is_short_and_none_is_longer_than_a_second() {
         let pauses: Vec<_> = backoff().build().take(1000).collect();
         assert!(pauses[0] <= 2 * SHORTEST_PAUSE);
         assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(1)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn repeats_until_it_works() {
+    async fn it_retries_until_it_succeeds() {
         let attempts = Cell::new(0);
         let operation = async || {
             attempts.set(attempts.get() + 1);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hopeless_error_ends_it() {
+    async fn a_hopeless_error_ends_the_retries() {
         let attempts = Cell::new(0);
         let operation = async || {
             attempts.set(attempts.get() + 1);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stop_interrupts_the_pause_for_one_last_attempt() {
+    async fn a_stop_interrupts_the_delay_for_one_last_attempt() {
         let stop = CancellationToken::new();
         let attempts = Cell::new(0);
         let operation = async || {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_causes_of_an_error_are_told_in_one_line() {
+    fn an_error_and_its_causes_fit_on_one_line() {
         #[derive(Debug, thiserror::Error)]
         #[error("outer")]
         struct Outer(#[source] io::Error);

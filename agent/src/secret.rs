@@ -30,7 +30,7 @@ impl Secret {
     }
 }
 
-/// A sealed secret can't be decrypted. Says nothing about the key or the plaintext.
+/// A sealed secret can't be decrypted. The error reveals nothing about the key or the plaintext.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     /// The key doesn't have the length of an AES-256 key.
@@ -45,7 +45,7 @@ pub(crate) enum OpenError {
     /// The nonce has another length.
     #[error("the secret's nonce is not 12 bytes long")]
     NonceLength,
-    /// The key is another one, or the message was changed.
+    /// The key is wrong, or the message was changed.
     #[error("the secret does not decrypt under the node secret key")]
     Authentication,
     /// The plaintext isn't text.
@@ -91,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_under_the_key_is_opened() {
+    fn a_secret_is_decrypted_with_its_key() {
         assert_eq!(open(&sealed(b"token"), KEY).ok().unwrap().reveal(), "token");
     }
 
     #[test]
-    fn another_key_opens_nothing() {
+    fn another_key_cannot_decrypt_a_secret() {
         assert!(matches!(
             failure(&sealed(b"token"), &[1; 32]),
             OpenError::Authentication
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_on_the_way_is_refused() {
+    fn a_modified_secret_is_rejected() {
         let good = sealed(b"token");
         let ciphertext = "AAAA".to_owned() + &good.ciphertext[4..];
         let changed = SealedSecret {

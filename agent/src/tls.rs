@@ -1,4 +1,4 @@
-//! HTTP clients and their trust.
+//! HTTP clients, and which certificates they trust.
 //!
 //! The system's root certificates are read only by a client that needs them: an agent that speaks plain HTTP, or is
 //! configured to skip verification, starts without reading a certificate.
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trust_is_what_the_endpoint_needs() {
+    fn trust_depends_on_the_endpoint() {
         for (url, skip_verify, expected) in [
             ("http://a", false, Trust::Nobody),
             ("http://a", true, Trust::Nobody),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_trust_makes_a_client() {
+    fn a_client_can_be_created_for_every_trust() {
         for trust in [Trust::Nobody, Trust::System, Trust::Everybody] {
             client(trust).unwrap();
         }

@@ -43,7 +43,7 @@ pub(crate) struct Registered {
 /// Body of `POST /v1/nodes/{id}/heartbeat`.
 #[derive(Serialize)]
 pub(crate) struct Heartbeat<'a> {
-    /// As configured, or else as registered.
+    /// The configured node id, or the registered one if none is configured.
     pub(crate) node_id: &'a str,
     /// The current time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub(crate) struct Capabilities {
     pub(crate) binary: Binary,
 }
 
-/// An action that a node can be asked for.
+/// An action that a node can perform on request.
 #[derive(Debug, Serialize)]
 pub(crate) struct Action {
     /// The name.
@@ -120,7 +120,7 @@ pub(crate) struct Correction {
     /// A section of the state, or `initial`.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// For people.
+    /// A description for people.
     pub(crate) detail: String,
 }
 
@@ -138,13 +138,13 @@ pub(crate) struct MetricEntry {
 /// One entry of the log stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct LogEntry<'a> {
-    /// When it was said.
+    /// When it was logged.
     pub(crate) timestamp: Timestamp,
     /// `plexd`.
     pub(crate) source: &'static str,
-    /// The part of the agent that said it.
+    /// The part of the agent that logged it.
     pub(crate) unit: &'a str,
-    /// What was said.
+    /// The message.
     pub(crate) message: &'a str,
     /// `error`, `warning`, `info` or `debug`.
     pub(crate) severity: &'static str,
@@ -161,13 +161,13 @@ pub(crate) struct AuditEntry<'a> {
     pub(crate) source: &'static str,
     /// `process_start` or `node_registered`.
     pub(crate) event_type: &'static str,
-    /// Who did it.
+    /// The actor.
     pub(crate) subject: Value,
-    /// To what.
+    /// The object of the action.
     pub(crate) object: Value,
-    /// What was done.
+    /// The action.
     pub(crate) action: &'static str,
-    /// How it ended.
+    /// The result of the action.
     pub(crate) result: &'static str,
     /// The node.
     pub(crate) hostname: &'a str,
@@ -175,18 +175,18 @@ pub(crate) struct AuditEntry<'a> {
     pub(crate) raw: &'a str,
 }
 
-/// Answer of `GET /v1/nodes/{id}/secrets/{key}`.
+/// Response to `GET /v1/nodes/{id}/secrets/{key}`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct SealedSecret {
-    /// Base64, the tag at the end.
+    /// In base64, with the tag at the end.
     pub(crate) ciphertext: String,
-    /// Base64 of 12 bytes.
+    /// 12 bytes, in base64.
     pub(crate) nonce: String,
 }
 
-/// What the event stream carries; the payload is not looked at, for the state is fetched as a whole.
+/// An event of the event stream. The payload is ignored, because the agent fetches the whole state.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Envelope {
-    /// `node_state_updated`, or something that the agent does not act on.
+    /// `node_state_updated`, or a type that the agent ignores.
     pub(crate) event_type: String,
 }

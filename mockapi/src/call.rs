@@ -34,7 +34,7 @@ impl Payload {
     /// Parses the body as the JSON document that the test interface expects.
     pub(crate) fn document<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_slice(&self.bytes)
-            .map_err(|error| Problem::bad_request(format!("the body is not usable: {error}")))
+            .map_err(|error| Problem::bad_request(format!("the body is invalid: {error}")))
     }
 
     /// The `timestamp` of each `process_start` entry in an audit batch. Other entries are ignored.
@@ -69,7 +69,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     let mut bytes = Vec::new();
     let mut size = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Problem::bad_request("the body broke off"))?;
+        let chunk = chunk.map_err(|_| Problem::bad_request("the body is incomplete"))?;
         size += chunk.len();
         if size <= BODY_LIMIT {
             bytes.extend_from_slice(&chunk);
@@ -78,7 +78,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
         }
     }
     if size > BODY_LIMIT {
-        let detail = format!("a body has at most {BODY_LIMIT} bytes");
+        let detail = format!("a body can have at most {BODY_LIMIT} bytes");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     Ok(Bytes::from(bytes))

@@ -26,15 +26,15 @@ pub struct Arguments {
     /// Namespace of the mock's Service, for the names in the certificate
     #[arg(long, default_value = "plexd-e2e")]
     namespace: String,
-    /// How much of the test interface it offers, to stand for mocks that offer less
+    /// How much of the test interface is served, to imitate mocks with fewer endpoints
     #[arg(long, value_enum, default_value_t)]
     test_interface: Interface,
 }
 
-/// Other tasks of the image.
+/// Other tasks that the image can perform.
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Task {
-    /// Removes a folder with everything in it, and prints `wiped` once it is gone
+    /// Deletes a folder with everything in it, and then prints `wiped`
     #[command(hide = true)]
     Wipe {
         /// The folder
@@ -96,7 +96,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn serve(arguments: Arguments) -> Result<(), RunError> {
-    // Before the listeners, so that a mock that serves always handles signals.
+    // Signals are handled before the mock listens, so that a mock that serves always handles them.
     let terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let server = start(arguments.into()).await?;

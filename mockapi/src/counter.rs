@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_written_whole_and_in_order() {
+    fn all_counters_are_written_in_order() {
         let mut counters = Counters::default();
         counters[Counter::Heartbeat] = 7;
         let text = serde_json::to_string(&counters).unwrap();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_passes_over_unknown_names_and_fills_missing_ones() {
+    fn unknown_names_are_ignored_and_missing_ones_get_the_default() {
         let counters: Counters =
             serde_json::from_str(r#"{"heartbeat_count":3,"teleport_count":9}"#).unwrap();
         assert_eq!(counters[Counter::Heartbeat], 3);

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_stream_is_kept_alive_and_ends_with_the_mock() {
+    async fn an_idle_stream_is_kept_alive_and_ends_with_the_mock() {
         let app = App::new(CancellationToken::new()).unwrap();
         let response = serve(&app, stream::pending()).into_response();
         let mut chunks = response.into_body().into_data_stream();

@@ -1,5 +1,4 @@
-//! Faults of the mock itself, for testing those who talk to it: the document of `POST
-//! /test/faults`.
+//! Faults of the mock itself, for tests of its clients: the document of `POST /test/faults`.
 //!
 //! ```json
 //! {
@@ -11,9 +10,8 @@
 //! }
 //! ```
 //!
-//! A document replaces the one before; `{}` and `POST /test/reset` turn everything off. The
-//! endpoints' names are those of [`Endpoint`]; what each field does stands at [`Fault`]. A document
-//! that can't be used is refused with 400 and changes nothing.
+//! A document replaces the previous one; `{}` and `POST /test/reset` turn all faults off. The names of endpoints are those of
+//! [`Endpoint`]; the fields are described at [`Fault`]. An invalid document is rejected with 400 and changes nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -78,9 +76,9 @@ pub struct Fault {
 /// A fault is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FaultError {
-    #[error("{0}: an answer has one status, so status and drop exclude each other")]
+    #[error("{0}: `status` and `drop` exclude each other")]
     StatusAndDrop(Endpoint),
-    #[error("{0}: status {1} is none that ends a call, that is 200 to 599")]
+    #[error("{0}: the status must be from 200 to 599, not {1}")]
     Status(Endpoint, u16),
 }
 
@@ -177,7 +175,7 @@ pub(crate) async fn meet(
     let Some(effect) = lock(&app.faults).take(endpoint) else {
         return next.run(request).await;
     };
-    tracing::info!(%endpoint, "a call meets a fault");
+    tracing::info!(%endpoint, "applying a fault to a call");
     tokio::time::sleep(effect.delay).await;
     match effect.instead {
         None => next.run(request).await,
@@ -193,12 +191,10 @@ pub(crate) async fn meet(
 impl Instead {
     async fn answer(self, connection: &ConnectionShutdown) -> Response {
         match self {
-            Self::Status(status) => {
-                Problem::new(status, "a fault that was asked for").into_response()
-            }
+            Self::Status(status) => Problem::new(status, "a configured fault").into_response(),
             Self::Drop => {
                 connection.shutdown();
-                // The call ends with its connection.
+                // The connection is closed without a response.
                 std::future::pending().await
             }
         }

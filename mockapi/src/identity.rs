@@ -40,7 +40,7 @@ pub(crate) fn mesh_ip(ordinal: u32) -> Option<Ipv4Addr> {
         .then(|| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 99, 0, 1)) + ordinal))
 }
 
-/// A fresh random credential of [`KEY_LENGTH`] ASCII letters and digits.
+/// A new random credential of [`KEY_LENGTH`] ASCII letters and digits.
 pub(crate) fn credential() -> String {
     random_text(KEY_LENGTH)
 }
@@ -65,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_name_is_kept_in_lower_case() {
+    fn a_host_name_is_converted_to_lower_case() {
         assert_eq!(node_id("plexd-e2e-worker2"), "node-plexd-e2e-worker2");
         assert_eq!(node_id("Host.Example"), "node-host.example");
     }
 
     #[test]
-    fn names_that_only_look_alike_get_ids_of_their_own() {
+    fn similar_names_get_different_ids() {
         let ids = ["a-b", "a_b", "a b", "a/b", "ä-b"].map(node_id);
         assert_eq!(ids[0], "node-a-b");
         assert!(
@@ -82,16 +82,20 @@ mod tests {
         );
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
-        assert_eq!(node_id("a_b"), ids[1], "derived, not drawn");
+        assert_eq!(
+            node_id("a_b"),
+            ids[1],
+            "ids are derived from the name, not random"
+        );
     }
 
     #[test]
-    fn a_host_can_not_take_an_anonymous_id() {
+    fn a_host_cannot_get_an_anonymous_id() {
         assert_ne!(node_id("anonymous-1"), anonymous_id(1));
     }
 
     #[test]
-    fn mesh_addresses_are_distinct_and_end_below_the_peers() {
+    fn mesh_addresses_are_distinct_and_below_those_of_the_peers() {
         assert_eq!(mesh_ip(0), Some(Ipv4Addr::new(10, 99, 0, 1)));
         assert_eq!(mesh_ip(255), Some(Ipv4Addr::new(10, 99, 1, 0)));
         assert_eq!(

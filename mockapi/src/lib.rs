@@ -1,16 +1,16 @@
 //! The mock Central API that plexd is tested against.
 //!
-//! It answers every call that an agent makes, counts it per node, keeps its last body, and tells a
-//! runner all of that through its test interface. It is lenient about content: a call that reached
-//! its endpoint is counted and kept as it came, and judging it is the runner's work.
+//! It answers every call that an agent makes, counts it per node, keeps the last body, and reports all of this through its test
+//! interface. It does not check content: every call that reaches its endpoint is counted and kept unchanged. The runner judges
+//! the calls.
 //!
-//! - [`start`] serves in this process, for tests; [`cli`] is the same as a program.
-//! - [`view`] has the types of what `/test/assertions…` answers.
+//! - [`start`] serves in the caller's process, for tests; [`cli`] is the program.
+//! - [`view`] has the types of the responses of `/test/assertions…`.
 //! - [`faults`] has the document of `POST /test/faults`.
 //!
-//! `GET /test/assertions/stream` sends server-sent events named `assertions`, each one a
-//! [`view::Snapshot`]: every node on connect, later those that changed. After `POST /test/reset`
-//! the stream ends, since a reconnect starts whole again.
+//! `GET /test/assertions/stream` sends server-sent events named `assertions`. Each of them is a [`view::Snapshot`]: the first one
+//! contains all nodes, later ones the nodes that changed. `POST /test/reset` ends the stream, because a new connection starts
+//! with all nodes.
 
 mod call;
 mod central;

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn go_style_addresses_bind() {
+    async fn addresses_in_go_notation_can_be_bound() {
         for addr in [":0", "127.0.0.1:0", "localhost:0"] {
             let listener = bind(addr).await.unwrap();
             assert_ne!(listener.local_addr().unwrap().port(), 0, "{addr}");
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_address_is_an_error() {
+    async fn an_invalid_address_is_an_error() {
         for addr in ["", ":", ":70000", "127.0.0.1", "127.0.0.1:http"] {
             assert!(bind(addr).await.is_err(), "{addr}");
         }

@@ -25,8 +25,8 @@ async fn deliver(
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<StatusCode, Problem> {
-    let token = bearer(&headers)
-        .ok_or_else(|| Problem::unauthorized("no bearer token came with the call"))?;
+    let token =
+        bearer(&headers).ok_or_else(|| Problem::unauthorized("the call has no bearer token"))?;
     app.count_local(endpoint, token, payload)?;
     Ok(StatusCode::NO_CONTENT)
 }

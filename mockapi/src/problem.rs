@@ -79,7 +79,7 @@ async fn document(uri: &Uri, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let detail = to_bytes(body, DETAIL_LIMIT).await.unwrap_or_default();
     let detail = String::from_utf8_lossy(&detail);
-    tracing::info!(status = parts.status.as_u16(), path = uri.path(), %detail, "refused a call");
+    tracing::info!(status = parts.status.as_u16(), path = uri.path(), %detail, "rejected a call");
     let document = Document {
         r#type: "about:blank",
         title: parts.status.canonical_reason().unwrap_or("Error"),
@@ -102,6 +102,6 @@ pub(crate) async fn unknown_path() -> Problem {
 pub(crate) async fn wrong_method() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path does not take that method, see Allow",
+        "this path does not accept that method, see Allow",
     )
 }

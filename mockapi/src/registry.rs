@@ -52,7 +52,7 @@ pub(crate) struct Position {
     pub(crate) version: u64,
 }
 
-/// See the module.
+/// The nodes and counters of one mock.
 #[derive(Default)]
 pub(crate) struct Registry {
     position: Position,
@@ -68,7 +68,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Forgets everything except that it was cleared.
+    /// Forgets everything, except for how often it was cleared.
     pub(crate) fn clear(&mut self) {
         let epoch = self.position.epoch + 1;
         *self = Self {

@@ -89,12 +89,12 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     let plain = axum_server::Server::from_listener(plain)
         .acceptor(NoDelayAcceptor::new())
         .http1_only()
-        .accept_error_handler(refused)
+        .accept_error_handler(log_accept_error)
         .handle(handle());
     let secure = axum_server::Server::from_listener(secure)
         .acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new()))
         .http1_only()
-        .accept_error_handler(refused)
+        .accept_error_handler(log_accept_error)
         .handle(handle());
     let serving = vec![
         tokio::spawn(plain.serve(routes::plain(&app, options.interface).into_make_service())),
@@ -111,7 +111,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
 }
 
 /// Logs a connection that couldn't be accepted. The server continues after a delay.
-fn refused(_peer: Option<&SocketAddr>, error: &io::Error) {
+fn log_accept_error(_peer: Option<&SocketAddr>, error: &io::Error) {
     tracing::warn!(%error, "failed to accept a connection");
 }
 
@@ -145,8 +145,8 @@ impl Server {
         for serving in self.serving.drain(..) {
             match serving.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!("a listener had ended before: {error}"),
-                Err(error) => tracing::error!("a listener broke off: {error}"),
+                Ok(Err(error)) => tracing::warn!("a listener had already failed: {error}"),
+                Err(error) => tracing::error!("a listener panicked: {error}"),
             }
         }
     }

@@ -23,7 +23,7 @@ pub(crate) struct Envelope {
 
 /// The random source failed, or the key was rejected.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to make an Ed25519 key")]
+#[error("failed to create an Ed25519 key")]
 pub struct SigningKeyError;
 
 impl Signer {

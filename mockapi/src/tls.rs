@@ -12,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// The names aren't valid in a certificate, or no key could be created.
-    #[error("failed to make a certificate")]
+    #[error("failed to create a certificate")]
     Make(#[from] rcgen::Error),
     /// The TLS library doesn't accept the certificate.
     #[error("failed to use the certificate")]
@@ -57,14 +57,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_certificate_is_good_for_the_services_names_and_no_others() {
+    fn the_certificate_is_valid_only_for_the_names_of_the_service() {
         let certificate = certify("cell-a").unwrap().cert;
         let mut roots = RootCertStore::empty();
         roots.add(certificate.der().clone()).unwrap();
         let provider = Arc::new(default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
         let verifier = verifier.build().unwrap();
-        let is_good_for = |name: &'static str| {
+        let is_valid_for = |name: &'static str| {
             let name = ServerName::try_from(name).unwrap();
             verifier
                 .verify_server_cert(certificate.der(), &[], &name, &[], UnixTime::now())
@@ -78,13 +78,13 @@ mod tests {
             "localhost",
             "127.0.0.1",
         ] {
-            assert!(is_good_for(name), "{name}");
+            assert!(is_valid_for(name), "{name}");
         }
-        assert!(!is_good_for("mock-api.plexd-e2e") && !is_good_for("127.0.0.2"));
+        assert!(!is_valid_for("mock-api.plexd-e2e") && !is_valid_for("127.0.0.2"));
     }
 
     #[test]
-    fn a_namespace_that_is_no_name_is_an_error() {
+    fn an_invalid_namespace_is_an_error() {
         assert!(configuration("zoë").is_err());
     }
 }

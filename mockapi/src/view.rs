@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::counter::{Counter, Counters, LastAt, PerCounter, Totals};
 
-/// One event of `GET /test/assertions/stream`: the totals, and the nodes that changed since the event before. The first
+/// One event of `GET /test/assertions/stream`: the totals, and the nodes that changed since the previous event. The first
 /// event of a stream contains all nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -21,10 +21,10 @@ pub struct Snapshot {
     pub nodes: BTreeMap<String, NodeView>,
 }
 
-/// The answer of `GET /test/assertions/nodes`.
+/// The response of `GET /test/assertions/nodes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nodes {
-    /// As [`Snapshot::instance`].
+    /// Like [`Snapshot::instance`].
     pub instance: String,
     /// Every node, by node id.
     pub nodes: BTreeMap<String, NodeView>,
@@ -33,8 +33,7 @@ pub struct Nodes {
 /// What the mock recorded about one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// The name that it registered under; `None` for a stranger, which called without registering, and for a
-    /// registration without a name.
+    /// The name that it registered with. `None` if it registered without a name, or if it called without registering.
     pub hostname: Option<String>,
     /// The time of its first counted call.
     pub first_seen: Timestamp,
@@ -52,5 +51,5 @@ pub struct NodeView {
     pub last_at: LastAt,
 }
 
-/// The answer of `GET /test/last-requests/{endpoint}`: the last body that each node sent, by node id, in standard base64.
+/// The response of `GET /test/last-requests/{endpoint}`: the last body that each node sent, by node id, in standard base64.
 pub type LastRequests = BTreeMap<String, String>;

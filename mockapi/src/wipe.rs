@@ -5,8 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Deletes `folder` with everything in it, and prints `wiped` when it is gone. A folder that doesn't exist counts as
-/// gone.
+/// Deletes `folder` with everything in it, and then prints `wiped`. It isn't an error if the folder doesn't exist.
 pub(crate) fn run(folder: &Path) -> ExitCode {
     match wipe(folder).and_then(|()| writeln!(io::stdout().lock(), "wiped")) {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,7 +25,7 @@ fn wipe(folder: &Path) -> io::Result<()> {
     match fs::symlink_metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(_) => Err(io::Error::other("it is still there")),
+        Ok(_) => Err(io::Error::other("it still exists")),
     }
 }
 
@@ -35,9 +34,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_goes_and_what_its_links_lead_to_stays() {
-        let place = tempfile::tempdir().unwrap();
-        let (own, others) = (place.path().join("own"), place.path().join("others"));
+    fn a_folder_is_deleted_but_not_the_targets_of_its_links() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (own, others) = (scratch.path().join("own"), scratch.path().join("others"));
         fs::create_dir_all(own.join("deep")).unwrap();
         fs::create_dir(&others).unwrap();
         fs::write(others.join("kept"), "kept").unwrap();

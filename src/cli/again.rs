@@ -60,7 +60,7 @@ pub(super) enum Resumed {
     Over(RunVerdict),
 }
 
-/// The cells of the run `name` without a verdict of their own.
+/// The cells of the run `name` that have no verdict of their own yet.
 pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let recorded = find(options, name, &selected)?;

@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory, Error, FromArgMatches};
 use super::Cli;
 use super::error::CliError;
 
-/// Options that had another name once, with their present one.
+/// Options that had another name once, with their current one.
 const RENAMED: [(&str, &str); 4] = [
     ("out", "output-dir"),
     ("history", "timings"),

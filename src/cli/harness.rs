@@ -1,4 +1,4 @@
-//! Cells as tests: a test binary's whole `main`, for `cargo nextest run` and `cargo test`. Listing reads the matrix file and nothing else.
+//! Cells as tests: a test binary's whole `main`, for `cargo nextest run` and `cargo test`. Listing reads only the matrix file.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -27,8 +27,8 @@ struct FromEnvironment {
     run: RunOptions,
 }
 
-/// Runs a test binary that has a test a cell, named by the cell's id, for the matrix file in `folder`. The environment variables of
-/// `e2e-matrix run` hold here too; a filter leaves out the cells that it does not select.
+/// Runs a test binary with one test per cell, named by the cell's id, for the matrix file in `folder`. The environment variables of
+/// `e2e-matrix run` apply here, too: a filter leaves out the cells that it does not select.
 ///
 /// `runner` is the path of the `e2e-matrix` binary.
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
@@ -61,11 +61,11 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     }
 }
 
-/// What the tests of one process share.
+/// The state that the tests of one process share.
 struct Harness {
     run: String,
     runner: PathBuf,
-    /// Without copies: those are of the whole run.
+    /// Without copies of reports, which are written for the whole run.
     options: RunOptions,
     copies: Copies,
 }
@@ -125,7 +125,7 @@ impl Harness {
         }
     }
 
-    /// Makes one run of all cells that have run so far. If that fails, the verdict on this cell doesn't change.
+    /// Combines all cells that have run so far into one run. If that fails, the verdict on this cell doesn't change.
     fn combine(&self, out: &Path) {
         if let Err(error) = merge::combine(out, &self.run, &self.copies) {
             drop(write!(io::stdout().lock(), "{}", error::plain(&error)));

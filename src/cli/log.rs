@@ -35,7 +35,7 @@ const FILE_NAME: &str = "runner.log";
 /// The most bytes that are kept until the run's folder exists.
 const MOST_PENDING: usize = 1 << 20;
 
-/// Where lines for the file go.
+/// The destination of lines for the file.
 static FILE: Mutex<Target> = Mutex::new(Target::Pending(Vec::new()));
 
 enum Target {
@@ -153,7 +153,7 @@ mod tests {
     use crate::secret::{Mask, Secret, hide_in_log};
 
     #[test]
-    fn panics_show_no_secret() {
+    fn panics_mask_secrets() {
         hide_in_log(&Mask::new([Secret::new("canary-in-a-panic")]));
         let said = Arc::new(Mutex::new(String::new()));
         let hook = Arc::clone(&said);

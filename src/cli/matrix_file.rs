@@ -51,7 +51,7 @@ impl Selected {
         .map_err(CliError::report)
     }
 
-    /// Says on stderr why no cell is selected. Returns the exit code.
+    /// Prints on stderr why no cell is selected. Returns the exit code.
     pub(super) fn nothing_to_do(&self, no_cells: NoCells) -> Result<Exit, CliError> {
         let why = if self.matrix.cells.is_empty() {
             "the matrix has no cells".to_owned()

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_run_become_one_run_in_its_folder_each_time_that_one_ends() {
+    fn parts_are_combined_into_one_run_each_time_that_one_ends() {
         let out = tempfile::tempdir().unwrap();
         let model = || {
             let recorded = Recorded::find(Some(RUN), out.path()).unwrap();

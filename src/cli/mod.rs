@@ -1,4 +1,4 @@
-//! The command line: the only place that knows clap, exit codes and the process's own streams. One file a command.
+//! The command line: the only place that knows clap, exit codes and the process's own streams. One file per command.
 
 mod again;
 mod arguments;
@@ -98,7 +98,7 @@ enum Command {
     /// Runs a program in a sandbox, which is described on standard input
     #[command(hide = true)]
     Pod {
-        /// In the namespaces already
+        /// Runs inside the namespaces of the sandbox
         #[arg(long)]
         inside: bool,
     },

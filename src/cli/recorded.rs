@@ -56,7 +56,7 @@ impl Recorded {
         RecordReader::open(&self.record)
     }
 
-    /// What they come to.
+    /// The model of the run.
     pub(super) fn model(&self) -> Result<RunModel, RecordError> {
         let mut folding = Folding::default();
         for record in self.events()? {

@@ -162,7 +162,7 @@ fn start(
     surroundings: &Surroundings,
 ) -> Result<(Group, pipe::Receiver), Failure> {
     let unpiped = |error| {
-        let message = format!("failed to make a pipe: {}", chain(&error));
+        let message = format!("failed to create a pipe: {}", chain(&error));
         Failure::new(Symptom::ProcessFailed, message)
     };
     let (sender, receiver) = pipe::pipe().map_err(unpiped)?;

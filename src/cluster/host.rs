@@ -1,4 +1,4 @@
-//! What runs make on the host: processes with the run's mark, folders below the run's own, ports.
+//! Resources that runs create on the host: processes with the run's mark, folders below the run's own, and ports.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::event::Failure;
 use crate::machine::marked::Marked;
 use crate::machine::{HostResource, LiveClaims, Payload};
 
-/// The host. A mark and a folder name the run, so no live run can claim what is a dead one's.
+/// The host. Marks and folders contain the run's token, so a live run can't claim the resources of a dead one.
 pub struct HostReclaimer;
 
 #[async_trait]
@@ -33,7 +33,7 @@ impl Reclaim for HostReclaimer {
                 }
                 folder(&path, entry.dry_run)
             }
-            // It is free since its process ended.
+            // The port is free, because its process has ended.
             HostResource::Port { .. } => Ok(Reclaimed::Absent),
         }
     }
@@ -52,7 +52,7 @@ async fn processes(mark: String, dry_run: bool, deadline: &Deadline) -> Result<R
     match marked.kill(deadline).await {
         (0, _) => Ok(Reclaimed::Absent),
         (_, left) if left.is_empty() => Ok(Reclaimed::Removed),
-        (_, left) => Err(incomplete(format!("still there: {left:?}"))),
+        (_, left) => Err(incomplete(format!("still running: {left:?}"))),
     }
 }
 

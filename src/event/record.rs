@@ -11,7 +11,7 @@ use crate::matrix::{CellId, FlakyResult, Phase};
 /// The version of the record's format. A reader rejects a record of a newer version.
 pub const VERSION: u32 = 1;
 
-/// The JSON Schema of one line of `events.ndjson`, made from the types themselves.
+/// The JSON Schema of one line of `events.ndjson`, generated from the event types.
 pub fn schema() -> Schema {
     schema_for!(Record)
 }

@@ -189,7 +189,7 @@ impl<'l> Quote<'l> {
                 chosen.add(place);
             }
         }
-        chosen.told()
+        chosen.lines()
     }
 }
 
@@ -241,23 +241,24 @@ impl<'q> Chosen<'q> {
             .filter(|gap| !gap.is_empty())
     }
 
-    fn told(&self) -> Vec<String> {
-        let mut told: Vec<(usize, String)> = self
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<(usize, String)> = self
             .gaps()
             .map(|gap| (gap.start, self.mark(&gap)))
             .collect();
-        told.extend(self.places.iter().map(|place| {
+        lines.extend(self.places.iter().map(|place| {
             let line = &self.quote.lines[*place];
             (line.number, line.text.to_owned())
         }));
-        told.sort();
-        told.into_iter()
+        lines.sort();
+        lines
+            .into_iter()
             .map(|(_, text)| text)
             .take(self.budget)
             .collect()
     }
 
-    /// The mark for a gap. A single line takes no more room than its mark, so it is shown instead.
+    /// The mark for a gap. A gap of a single line is shown as the line itself, which takes no more space than the mark.
     fn mark(&self, missing: &std::ops::Range<usize>) -> String {
         let lines = &self.quote.lines;
         let place = lines.binary_search_by_key(&missing.start, |line| line.number);

@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_makes_nothing() {
+    fn checking_a_lock_creates_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/lock");
         assert!(Lock::try_take_existing(&path).unwrap().is_none());

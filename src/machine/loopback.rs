@@ -22,7 +22,7 @@ pub enum LoopbackError {
     /// All tried blocks are reserved by other processes.
     #[error("no loopback address is free")]
     NoneFree,
-    /// The kernel refused.
+    /// The kernel returned an error.
     #[error("failed to use a loopback address")]
     Io(#[from] io::Error),
 }
@@ -45,7 +45,7 @@ impl Loopback {
             };
             match block.first_taken(free)? {
                 None => return Ok(block),
-                // Possibly left by a dead run: another block will do.
+                // A dead run may have left a process there, so another block is tried.
                 Some(port) => reason = LoopbackError::Taken(port),
             }
         }
@@ -76,7 +76,7 @@ impl Loopback {
 
     /// The address with the index `place` in the block.
     pub fn address(&self, place: u16) -> Ipv4Addr {
-        // The first one would end in 0, which some programs treat as a network's.
+        // The first address would end in 0, which some programs treat as the address of a network.
         Ipv4Addr::from(self.first + 1 + u32::from(place))
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_had_once() {
+    fn a_block_is_reserved_only_once() {
         let block = Loopback::block(1).unwrap().unwrap();
         assert_eq!(block.address(0), Ipv4Addr::new(127, 1, 32, 1));
         assert!(Loopback::block(1).unwrap().is_none());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_taken_everywhere_is_named() {
+    fn the_error_names_a_port_that_is_taken_in_every_block() {
         let everywhere = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         let port = everywhere.local_addr().unwrap().port();
         let error = Loopback::take(&[(0, port)]).unwrap_err();

@@ -118,7 +118,7 @@ mod tests {
         let mut group = Group::spawn(&mut command).unwrap();
         let marked = Marked::Run(token);
         let deadline = RunClock::new().deadline(Duration::from_secs(10));
-        // Its parent has to reap it in the meantime, or the search would go on until the deadline.
+        // Its parent has to reap it in the meantime; otherwise the search would continue until the deadline.
         let (killed, _) = tokio::join!(marked.kill(&deadline), group.wait());
         assert_eq!(killed, (1, Vec::new()));
     }

@@ -1,4 +1,4 @@
-//! The host: the state folder, the ledger of what was made, ports, processes, capacity.
+//! The host: the state folder, the ledger of created resources, ports, processes, capacity.
 //!
 //! This room knows nothing of Kubernetes, Docker or phases.
 

@@ -22,7 +22,7 @@ pub enum PortError {
         /// The range's last port.
         last: u16,
     },
-    /// The kernel refused to bind the port.
+    /// The kernel could not bind the port.
     #[error("failed to bind a port on 127.0.0.1")]
     Bind(#[source] io::Error),
     /// The ledger can't be written.

@@ -42,7 +42,7 @@ pub enum ProcessError {
         budget: std::time::Duration,
     },
     /// The run was aborted, so no further process is started.
-    #[error("`{program}` is not started: the run was given up")]
+    #[error("`{program}` was not started, because the run was aborted")]
     GivenUp {
         /// Its program.
         program: String,

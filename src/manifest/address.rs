@@ -16,8 +16,8 @@ pub struct ServiceAddress {
 impl ServiceAddress {
     /// Reads `http(s)://<service>[.<namespace>[.svc[.<domain>]]][:<port>]…`.
     ///
-    /// `None` for every other URL. A host with two labels may also be a host on the internet; only the existing
-    /// Services can tell.
+    /// `None` for every other URL. A host with two labels may also be a host on the internet; this depends on which
+    /// Services exist.
     pub fn of(url: &Url) -> Option<Self> {
         if !matches!(url.scheme(), "http" | "https") {
             return None;

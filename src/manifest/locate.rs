@@ -1,4 +1,4 @@
-//! Finds the objects and containers of agent and mock. Their names are free as long as they are unambiguous.
+//! Finds the objects and containers of agent and mock. They can have any names, as long as it is clear which ones are meant.
 
 use serde_json::Value;
 

@@ -29,7 +29,7 @@ pub struct Object {
 /// The location of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The file, as the user knows it; `(made by the run)` if the object isn't from a file.
+    /// The file, as the user knows it; `(created by the run)` if the object isn't from a file.
     pub file: String,
     /// The document within the file.
     pub document: Option<Document>,
@@ -41,7 +41,7 @@ impl Source {
     /// The location of an object that isn't from a file.
     pub(super) fn made() -> Self {
         Self {
-            file: "(made by the run)".to_owned(),
+            file: "(created by the run)".to_owned(),
             document: None,
             prefix: String::new(),
         }

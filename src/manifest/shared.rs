@@ -63,7 +63,7 @@ pub(super) fn set_apart(
             _ if object.is_namespaced() => problems.extend(move_host_paths(object, &shared.folder)),
             kind => problems.push(ManifestProblem::new(
                 object.place("kind"),
-                format!("a {kind} is the whole cluster's, which others use too"),
+                format!("a {kind} affects the whole cluster, which others use, too"),
                 "leave it out, or run with the provider `kind`",
             )),
         }

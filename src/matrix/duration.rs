@@ -17,7 +17,7 @@ pub const AGES: RangeInclusive<Duration> = Duration::ZERO..=HOUR.saturating_mul(
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DurationError {
     /// Not a duration.
-    #[error("no duration such as `90s`: {0}")]
+    #[error("not a duration such as `90s`: {0}")]
     Form(humantime::DurationError),
     /// Outside the range.
     #[error("must be {least} and at most {most_hours}h")]

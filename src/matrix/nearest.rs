@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typo_finds_its_word_and_another_word_finds_none() {
+    fn a_typo_gets_a_suggestion_and_an_unrelated_word_gets_none() {
         let known = ["provider", "ports", "prefix"];
         assert_eq!(nearest("provdier", known), Some("provider"));
         assert_eq!(nearest("Ports", known), Some("ports"));
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut() {
+    fn a_long_list_is_truncated() {
         assert!(quoted(0..35).ends_with("`29`, and 5 more"));
     }
 }

@@ -13,25 +13,25 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// What the provider needs is there. Looked at once a run.
+    /// Everything that the provider needs is available. Checked once per run.
     Preflight,
-    /// The cell's cluster is up, as the axes ask for it.
+    /// The cell's cluster is up, with the version and nodes that the axes require.
     Cluster,
     /// The images are on every node.
     Images,
     /// Every object is applied, in order.
     Manifests,
-    /// The mock is available and an agent is ready on every node.
+    /// The mock is available, and an agent is ready on every node.
     Readiness,
     /// The platform counters reach their minimum.
     Assertions,
-    /// The bodies that the agents sent have what they must have.
+    /// The bodies that the agents sent have the required content.
     RequestBodies,
-    /// The agents' own loops go on.
+    /// The agents repeat their periodic calls.
     Periodic,
-    /// An agent that is killed comes back as the same node.
+    /// An agent that is deleted comes back as the same node.
     Restart,
-    /// The local endpoint is served, with a token that the agent decrypted.
+    /// The agents post to the local endpoint, with a token that they decrypted.
     LocalEndpoint,
     /// Nothing of the cell is left.
     Cleanup,
@@ -70,7 +70,7 @@ impl Phase {
         }
     }
 
-    /// How long the phase may take where the file does not say otherwise.
+    /// The default timeout of the phase.
     pub const fn default_timeout(self) -> Duration {
         Duration::from_secs(match self {
             Self::Preflight => 30,
@@ -86,7 +86,7 @@ impl Phase {
         })
     }
 
-    /// Whether the file may leave the phase out: without the others, a cell has no agents to check or leaves something behind.
+    /// Whether the file may turn the phase off. Without the other phases, a cell has no agents to check or leaves something behind.
     pub const fn can_be_turned_off(self) -> bool {
         match self {
             Self::Assertions
@@ -118,13 +118,13 @@ impl Phase {
         }
     }
 
-    /// Why a phase that the file leaves out is skipped.
+    /// Why a phase that the file turns off is skipped.
     pub fn turned_off(self) -> String {
         format!("the matrix file has `run = false` under `[phases.{self}]`")
     }
 
-    /// How often a cell that failed in the phase is retried, unless the file says otherwise: once if it is the
-    /// machine's part, and then only after failures that are the machine's.
+    /// How often a cell that failed in the phase is retried by default: once in phases that only involve the
+    /// infrastructure, and only after infrastructure failures.
     pub const fn default_retries(self) -> u32 {
         match self {
             Self::Cluster | Self::Images => 1,
@@ -147,7 +147,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Which agents `restart` kills.
+/// Which agents `restart` deletes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RestartScope {
     /// One agent.
@@ -157,7 +157,7 @@ pub enum RestartScope {
     All,
 }
 
-/// The `[phases.*]` tables, defaults filled in.
+/// The `[phases.*]` tables with defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseSettings {
     timeouts: BTreeMap<Phase, Duration>,
@@ -182,7 +182,7 @@ impl Default for PhaseSettings {
 }
 
 impl PhaseSettings {
-    /// How long `phase` may take. `restart`: each of its three waits.
+    /// The timeout of `phase`; in `restart`, the timeout of each of its three waits.
     pub fn timeout(&self, phase: Phase) -> Duration {
         self.timeouts
             .get(&phase)
@@ -190,22 +190,22 @@ impl PhaseSettings {
             .unwrap_or_else(|| phase.default_timeout())
     }
 
-    /// Gives `phase` another deadline.
+    /// Sets the timeout of `phase`.
     pub fn set_timeout(&mut self, phase: Phase, timeout: Duration) {
         self.timeouts.insert(phase, timeout);
     }
 
-    /// Leaves `phase` out.
+    /// Turns `phase` off.
     pub fn turn_off(&mut self, phase: Phase) {
         self.turned_off.insert(phase);
     }
 
-    /// Whether `phase` is run.
+    /// Whether `phase` runs.
     pub fn runs(&self, phase: Phase) -> bool {
         !self.turned_off.contains(&phase)
     }
 
-    /// Whether `phase` is the last one that is run before `cleanup`.
+    /// Whether `phase` is the last one that runs before `cleanup`.
     pub fn is_last_check(&self, phase: Phase) -> bool {
         let mut checks = Phase::ALL.into_iter().rev();
         let last = checks.find(|phase| *phase != Phase::Cleanup && self.runs(*phase));
@@ -220,7 +220,7 @@ impl PhaseSettings {
             .unwrap_or_else(|| phase.default_retries())
     }
 
-    /// Gives `phase` its own retries.
+    /// Sets the retries of `phase`.
     pub fn set_retries(&mut self, phase: Phase, retries: u32) {
         self.retries.insert(phase, retries);
     }

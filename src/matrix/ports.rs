@@ -1,45 +1,42 @@
-//! The ports that forwarded services may take on this host, as the file and the command line write them.
+//! The ports for forwarded services on this host, in the syntax of the file and the command line.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// Where the cells' forwarded ports come from.
+/// The ports that can be used for forwarding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortRange {
-    /// One of these, each cell another.
+    /// A range of ports. Each cell gets a different one.
     Between(RangeInclusive<u16>),
-    /// Whichever the kernel gives.
+    /// Any port that the kernel chooses.
     Any,
 }
 
-/// A text that is not a port range.
+/// A text isn't a valid port range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PortRangeError {
-    /// Not `<first>-<last>`.
+    /// It isn't in the form `<first>-<last>`.
     #[error("a port range is `<first>-<last>` or `any`, not `{0}`")]
     Shape(String),
-    /// A number that is not a port.
+    /// A number isn't a port.
     #[error("`{0}` is not a port: ports go up to 65535")]
     NoPort(String),
-    /// Ports that a process may need privileges for.
-    #[error("port {0} is privileged: take 1024 or above")]
+    /// The range includes ports for which a process may need privileges.
+    #[error("port {0} is privileged: use 1024 or above")]
     Privileged(u16),
-    /// The last before the first.
+    /// The last port is lower than the first one.
     #[error("the range is empty: {last} is below {first}")]
     Reversed {
-        /// What stands in front of the dash.
+        /// The first port.
         first: u16,
-        /// What stands behind it.
+        /// The last port.
         last: u16,
     },
 }
 
 impl PortRange {
-    /// How many ports there are; `None` where the kernel chooses.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a range that was parsed is never empty"
-    )]
+    /// The number of ports; `None` if the kernel chooses.
+    #[expect(clippy::len_without_is_empty, reason = "a parsed range is never empty")]
     pub fn len(&self) -> Option<usize> {
         match self {
             Self::Between(ports) => Some(ports.len()),
@@ -81,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_range_and_what_is_none() {
+    fn only_valid_ranges_are_accepted() {
         let parse = str::parse::<PortRange>;
         assert_eq!(parse("1024-1024"), Ok(PortRange::Between(1024..=1024)));
         assert_eq!(parse("any"), Ok(PortRange::Any));

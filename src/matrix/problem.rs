@@ -1,6 +1,6 @@
-//! What is wrong with a matrix file: every problem with its place, so that one run shows all of them.
+//! The problems of a matrix file, each with its place, so that one run shows all of them.
 //!
-//! Only data and its `miette` view: nothing here prints or knows how a terminal looks.
+//! Only data and its `miette` view: this module prints nothing and knows nothing about terminals.
 
 use std::fmt;
 use std::sync::Arc;

@@ -323,7 +323,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_stay_as_long_as_they_are(text in "(key|secrets|[a-z]| |=|\"|'|\\[|\\]|\\{|\\}|,|#|\n|\r|\\\\|ä|\\.){0,60}") {
+        fn masking_keeps_the_length_of_lines(text in "(key|secrets|[a-z]| |=|\"|'|\\[|\\]|\\{|\\}|,|#|\n|\r|\\\\|ä|\\.){0,60}") {
             let shown = redacted(&text);
             let lengths = |text: &str| text.split('\n').map(str::len).collect::<Vec<_>>();
             prop_assert_eq!(lengths(&shown), lengths(&text));

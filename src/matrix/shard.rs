@@ -26,13 +26,13 @@ pub struct Shard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
     /// It has another format.
-    #[error("a shard is `<which>/<of how many>`, such as `2/5`")]
+    #[error("a shard is `<index>/<count>`, such as `2/5`")]
     Form,
     /// There are too many shards.
     #[error("a selection is split into 1 to {MOST_SHARDS} shards")]
     TooMany,
     /// The index isn't between 1 and the number of shards.
-    #[error("there are the shards 1/{count} to {count}/{count}")]
+    #[error("the shards are 1/{count} to {count}/{count}")]
     Range {
         /// The number of shards.
         count: NonZeroU32,
@@ -198,11 +198,7 @@ mod tests {
         }
         for text in ["0/5", "6/5"] {
             let error = text.parse::<Shard>().unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "there are the shards 1/5 to 5/5",
-                "{text}"
-            );
+            assert_eq!(error.to_string(), "the shards are 1/5 to 5/5", "{text}");
         }
     }
 

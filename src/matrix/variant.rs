@@ -119,22 +119,22 @@ pub fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     }
 }
 
-/// What one counter must come to, per node.
+/// What is expected of one counter, per node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
-    /// This much or more; 0 = no minimum.
+    /// At least this value; 0 means no minimum.
     AtLeast(u64),
-    /// This much, no more and no less, when its phase ends and again before `cleanup`.
+    /// Exactly this value, at the end of its phase and again before `cleanup`.
     Exactly(u64),
-    /// Anything: reported, and not judged.
+    /// Any value: it is reported but not checked.
     Any,
 }
 
 impl Expectation {
-    /// How [`Self::Any`] reads in reports.
+    /// The text of [`Self::Any`] in reports.
     pub const NOT_CHECKED: &str = "any (not checked)";
 
-    /// The least value that satisfies it.
+    /// The lowest value that meets the expectation.
     pub const fn minimum(self) -> u64 {
         match self {
             Self::AtLeast(minimum) | Self::Exactly(minimum) => minimum,
@@ -142,7 +142,7 @@ impl Expectation {
         }
     }
 
-    /// The same for all of `nodes` nodes together.
+    /// The expectation for the total of `nodes` nodes.
     #[must_use]
     pub const fn scaled(self, nodes: usize) -> Self {
         let nodes = nodes as u64;
@@ -179,18 +179,18 @@ impl Expectations {
         self.restarts.unwrap_or(0)
     }
 
-    /// Allows the process of each agent pod to end so often.
+    /// Allows the process of each agent pod to end this often.
     pub fn allow_restarts(&mut self, restarts: u32) {
         self.restarts = Some(restarts);
     }
 
-    /// Takes over what `over` says.
+    /// Adds the expectations in `over`, which take precedence.
     fn put_over(&mut self, over: &Self) {
         self.counters.extend(over.counters.clone());
         self.restarts = over.restarts.or(self.restarts);
     }
 
-    /// What `counter` must come to on every node.
+    /// What is expected of `counter` on every node.
     pub fn of(&self, counter: Counter) -> Expectation {
         self.counters
             .get(counter.name())
@@ -211,7 +211,7 @@ impl Expectations {
         own.chain(self.further())
     }
 
-    /// Expects something else of the counter that the mock calls `name`.
+    /// Changes the expectation of the counter `name`.
     pub fn set(&mut self, name: &str, expectation: Expectation) {
         self.counters.insert(name.to_owned(), expectation);
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn merging_goes_key_by_key_and_replaces_what_is_no_table() {
+    fn tables_are_merged_by_key_and_other_values_are_replaced() {
         let mut base = table(json!({ "a": { "b": 1, "c": [1, 2] }, "d": { "e": 1 }, "f": 1 }));
         let over = table(json!({ "a": { "c": [3] }, "d": 2, "f": { "g": 1 } }));
         merge(&mut base, &over);
@@ -243,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merging_keeps_what_it_does_not_name(base in any::<u8>(), over in any::<u8>()) {
+        fn merging_keeps_other_values(base in any::<u8>(), over in any::<u8>()) {
             let mut merged = table(json!({ "both": [base], "base": { "value": base } }));
             let over = table(json!({ "both": [over], "over": { "value": over } }));
             merge(&mut merged, &over);
@@ -277,7 +277,7 @@ kind = { featureGates = { Y = true } }
 "#;
 
     #[test]
-    fn later_axes_win_and_leave_the_rest() {
+    fn later_axes_take_precedence_and_keep_other_values() {
         let cells = Matrix::parse("matrix.toml", FILE).unwrap().cells;
         let cell = &cells[0];
         assert_eq!(cell.id.as_str(), "k8s-1.36-n1-fast-runtime-a-agent-1.4");

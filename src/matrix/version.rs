@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 pub struct KubernetesVersion {
     /// The number before the dot.
     pub major: u16,
-    /// The number behind it.
+    /// The number after the dot.
     pub minor: u16,
 }
 
-/// A text that is no `<major>.<minor>`.
+/// A text isn't a version in the form `<major>.<minor>`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a Kubernetes version is `<major>.<minor>`, such as `1.30`, not `{0}`")]
 pub struct VersionError(String);
@@ -33,7 +33,7 @@ impl FromStr for KubernetesVersion {
     }
 }
 
-/// A number as people write it in a version: digits only, no leading zero.
+/// A number in a version: only digits, without a leading zero.
 fn number(text: &str) -> Option<u16> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_is_refused() {
+    fn invalid_versions_are_rejected() {
         for text in [
             "", "1", "1.", ".30", "1.3.0", "v1.30", "1.030", "1.-1", "1.99999",
         ] {

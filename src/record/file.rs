@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_record_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let records = fixture::mixed();
         let path = written(folder.path(), &records);

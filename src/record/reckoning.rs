@@ -217,14 +217,14 @@ mod tests {
         }
 
         #[test]
-        fn what_the_record_says_of_the_verdict_changes_none(stories in stories(), signal in ended()) {
+        fn a_recorded_verdict_does_not_change_the_verdict(stories in stories(), signal in ended()) {
             let run = run(&stories, signal, false);
-            let told = RunModel { verdict: Some(RunVerdict::Passed), ..run.clone() };
-            prop_assert_eq!(verdict_of(&run, true), verdict_of(&told, true));
+            let recorded = RunModel { verdict: Some(RunVerdict::Passed), ..run.clone() };
+            prop_assert_eq!(verdict_of(&run, true), verdict_of(&recorded, true));
         }
 
         #[test]
-        fn another_cell_improves_no_verdict_and_a_green_one_changes_none(
+        fn another_cell_never_improves_the_verdict_and_a_passed_one_does_not_change_it(
             stories in stories(), more in story(), allowed: bool, signal in ended(), strict: bool,
         ) {
             let verdict = |last: Option<(bool, Story)>| {
@@ -234,12 +234,12 @@ mod tests {
             let before = verdict(None);
             let after = verdict(Some((allowed, more)));
             prop_assert!(rank(after) >= rank(before), "{before:?} became {after:?}");
-            let green = verdict(Some((allowed, Story::Passes)));
-            prop_assert!(green == before || before == RunVerdict::NothingToDo, "{before:?} became {green:?}");
+            let passed = verdict(Some((allowed, Story::Passes)));
+            prop_assert!(passed == before || before == RunVerdict::NothingToDo, "{before:?} became {passed:?}");
         }
 
         #[test]
-        fn a_run_that_is_not_whole_never_passes(stories in stories(), signal in ended(), strict: bool) {
+        fn an_incomplete_run_never_passes(stories in stories(), signal in ended(), strict: bool) {
             let run = run(&stories, signal, strict);
             prop_assert!(rank(verdict_of(&run, false)) > 0);
             prop_assert!(rank(verdict_of(&run, false)) >= rank(verdict_of(&run, true)));

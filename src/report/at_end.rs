@@ -56,11 +56,11 @@ fn told_together(failures: &[WriteError]) -> Option<io::Error> {
             io::ErrorKind::Other
         }
     })?;
-    let told: Vec<String> = failures
+    let messages: Vec<String> = failures
         .iter()
         .map(|failure| format!("{failure}: {}", failure.source))
         .collect();
-    Some(io::Error::new(kind, told.join("; ")))
+    Some(io::Error::new(kind, messages.join("; ")))
 }
 
 impl Sink for AtEnd {

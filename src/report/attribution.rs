@@ -1,8 +1,8 @@
-//! Which value of an axis explains the failures of a run. Judges by the counts of failed cells alone.
+//! Which value of an axis explains the failures of a run, based only on the numbers of failed cells.
 //!
-//! A value explains the failures if every cell with it failed and no other cell did. There have to be at least two such cells, for one
-//! explains itself, and others beside them. If several values fit, the simplest one is named: the Kubernetes version, then the node count,
-//! the config and the further axes in their order. Cells without a result, skipped or interrupted, don't count.
+//! A value explains the failures if every cell with it failed and no other cell did. There must be at least two such cells, because a
+//! single one explains nothing, and at least one other cell. If several values qualify, the first one is named in the order
+//! Kubernetes version, node count, config, further axes. Cells without a result (skipped or interrupted) don't count.
 
 use std::fmt;
 
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_explains_the_failures_holds_for_each_cell_and_nothing_simpler_does(
+        fn the_attribution_fits_every_cell_and_no_simpler_one_does(
             cells in proptest::collection::vec(
                 (any::<bool>(), proptest::collection::vec(0_u8..3, 3)), 0..14,
             ),

@@ -47,7 +47,7 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn damaged_records_are_refused_or_become_reports(
+    fn damaged_records_are_rejected_or_can_be_reported(
         changes in vec((any::<Index>(), any::<Index>(), extremes()), 0..8),
         order in vec((any::<Index>(), any::<Index>()), 0..4),
         repeated in vec(any::<Index>(), 0..4),

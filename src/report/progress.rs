@@ -25,7 +25,7 @@ pub struct Progress {
     lines: Lines,
     running: HashMap<CellId, ProgressBar>,
     total: Option<ProgressBar>,
-    /// The present number of columns of the terminal.
+    /// The current number of columns of the terminal.
     width: fn() -> Option<usize>,
 }
 

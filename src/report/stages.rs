@@ -5,7 +5,7 @@ use crate::matrix::Phase;
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
 
-/// The columns of the table: a phase, or a command after it, per column. Those that say nothing are left out.
+/// The columns of the table: a phase, or a command after it, per column. Columns without information are left out.
 pub(crate) struct Stages<'r> {
     shown: Vec<Stage<'r>>,
     quick: Vec<&'r str>,

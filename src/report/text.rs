@@ -11,7 +11,8 @@ use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
 /// Appends to `out`.
 pub(super) fn push(out: &mut String, text: fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a text takes every write");
+    out.write_fmt(text)
+        .expect("writing to a string does not fail");
 }
 
 /// A duration in a sentence: `0.4s`, `12.3s`, `2m 03s`, `1h 02m`.

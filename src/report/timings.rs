@@ -8,11 +8,11 @@ use crate::record::model::RunModel;
 /// The content of the file. A repeated cell has its longest duration; a cell that passed on a retry has none.
 pub(super) fn render(run: &RunModel) -> String {
     let mut timings: BTreeMap<&str, u64> = BTreeMap::new();
-    let green = run
+    let passed = run
         .cells
         .iter()
         .filter(|cell| cell.verdict == CellVerdict::Passed);
-    for cell in green {
+    for cell in passed {
         let longest = timings.entry(cell.id_in_matrix()).or_default();
         *longest = cell.duration_ms.max(*longest);
     }

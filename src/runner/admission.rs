@@ -61,7 +61,7 @@ impl Admission {
         }
     }
 
-    /// How many cells with these needs run at once on an idle machine: as many as of the heaviest one.
+    /// How many cells with these needs run at once on an idle machine, assuming that all are as heavy as the heaviest one.
     pub(super) fn capacity(&self, needs: &[Need]) -> usize {
         let heaviest = needs.iter().max_by_key(|need| need.slots);
         let carried = self.budget.as_ref().zip(heaviest);
@@ -74,7 +74,7 @@ impl Admission {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Waits for the turn of `place`, and then for the admission of `cell`. Has to be dropped when the run ends.
+    /// Waits for the turn of `place`, and then for the admission of `cell`. Must be dropped when the run ends.
     pub(super) async fn admit(&self, place: Place, cell: &CellId, need: &Need) -> Room {
         let next = place.reached().await;
         let room = self.admit_again(cell, need).await;

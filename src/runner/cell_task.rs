@@ -109,7 +109,9 @@ impl CellTask {
             return reason.to_owned();
         }
         match self.shared.interruption.by() {
-            Some(Termination::RunTimeout) => "not started: the time of --run-timeout was up",
+            Some(Termination::RunTimeout) => {
+                "not started: the run timeout (--run-timeout) was reached"
+            }
             Some(Termination::Interrupt | Termination::Terminate) | None => {
                 "the run was interrupted before it began"
             }

@@ -18,7 +18,7 @@ use crate::matrix::{
 };
 use crate::secret::{Mask, Secret};
 
-/// The token that agents register with. The mock accepts any; this is the seed's.
+/// The token that agents register with. The mock accepts any token.
 const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
 
 /// Selected cells can't be run.

@@ -63,7 +63,7 @@ pub enum ProviderError {
         reason: Option<String>,
     },
     /// A local program without an image for clusters.
-    #[error("`{table}` names a `binary` and no `image`, and clusters run images")]
+    #[error("`{table}` has a `binary` but no `image`, which clusters need")]
     NoImage {
         /// The table of the matrix file.
         table: String,
@@ -130,7 +130,7 @@ pub(super) async fn choose(
         ProviderChoice::Existing => existing(options, cells),
         ProviderChoice::Auto => match why_not_kind(&options.clock).await {
             None => {
-                let reason = "the Docker engine answers and kind is there".to_owned();
+                let reason = "the Docker engine responds and kind is on the PATH".to_owned();
                 kind(options, Some(reason), cells)
             }
             Some(reason) => local(options, Some(reason), cells),
@@ -155,7 +155,7 @@ fn have_images(cells: &[Cell]) -> Result<(), ProviderError> {
 async fn why_not_kind(clock: &RunClock) -> Option<String> {
     if which::which("kind").is_err() {
         return Some(
-            "no real clusters, for `kind` is not on the PATH; to get them, install Docker and kind (https://kind.sigs.k8s.io)".to_owned(),
+            "real clusters can't be used, because `kind` is not on the PATH; to use them, install Docker and kind (https://kind.sigs.k8s.io)".to_owned(),
         );
     }
     let deadline = clock.deadline(ENGINE_TIMEOUT);
@@ -165,7 +165,7 @@ async fn why_not_kind(clock: &RunClock) -> Option<String> {
         Err(timed_out) => timed_out.to_string(),
     };
     Some(format!(
-        "no real clusters, for the Docker engine can't be used ({failure})"
+        "real clusters can't be used, because the Docker engine can't be used ({failure})"
     ))
 }
 

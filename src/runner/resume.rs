@@ -148,7 +148,7 @@ impl Resumption {
         cells.filter_map(|cell| cell.summary.repetition).max()
     }
 
-    /// The cells without a verdict of their own.
+    /// The cells that have no verdict of their own yet.
     pub fn unsettled(&self) -> impl Iterator<Item = &CellModel> {
         let cells = self.run.cells.iter();
         cells.filter(|cell| !cell.verdict.is_settled())
@@ -170,11 +170,12 @@ impl Resumption {
             .iter()
             .map(|session| session.facts.token.as_str());
         let tokens: Vec<&str> = std::iter::once(first).chain(later).collect();
-        let mut told = Vec::new();
+        let mut problems = Vec::new();
         match Box::pin(gc::gc_of(state, &tokens)).await {
             Ok(report) if report.is_clean() => {}
-            Ok(_) => told.push("something is left of an earlier session of this run".to_owned()),
-            Err(error) => told.push(format!(
+            Ok(_) => problems
+                .push("some resources of an earlier session of this run are left".to_owned()),
+            Err(error) => problems.push(format!(
                 "failed to look for what earlier sessions left: {}",
                 chain(&error)
             )),
@@ -183,7 +184,7 @@ impl Resumption {
             let files = folder.cell(&cell.summary.id);
             match fs::remove_dir_all(&files) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    told.push(format!(
+                    problems.push(format!(
                         "failed to remove {}: {}",
                         files.display(),
                         chain(&error)
@@ -192,7 +193,7 @@ impl Resumption {
                 Ok(()) | Err(_) => {}
             }
         }
-        told
+        problems
     }
 
     /// Passes the earlier events to `sinks`, and opens the record after its last complete line.

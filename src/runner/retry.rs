@@ -13,9 +13,9 @@ pub(super) type Attempts = [CellEnd];
 
 /// Whether another attempt follows the last of `attempts`.
 ///
-/// A cell has the run's retries, whichever phase it fails in, and beside them each phase's own. Failures of class infrastructure in
-/// `cluster` and `images` may always be retried, others only if the settings name their class. Never retried: what would
-/// be the same on a fresh cluster, what may not have gone away, and what was cut off.
+/// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase. Infrastructure failures
+/// in `cluster` and `images` can always be retried, other failures only if the settings name their class. An attempt is never
+/// retried if the result would be the same on a fresh cluster, if some of its resources may be left, or if it was interrupted.
 pub(super) fn again(settings: &RetrySettings, phases: &PhaseSettings, attempts: &Attempts) -> bool {
     let Some(last) = attempts.last() else {
         return false;

@@ -207,7 +207,7 @@ impl<'r> Run<'r> {
             biased;
             () = shared.interruption.token.cancelled() => Ok(Survey::default()),
             found = looking => found.unwrap_or_else(|timed_out| {
-                Err(Failure::new(Symptom::EngineGone, format!("the look at the machine {timed_out}")))
+                Err(Failure::new(Symptom::EngineGone, format!("the check of the machine {timed_out}")))
             }),
         };
         for text in survey.iter().flat_map(|survey| survey.notices.clone()) {

@@ -185,7 +185,10 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     let mut notices: Vec<_> = warnings.map(|text| (Severity::Warning, text)).collect();
     notices.extend(texts.map(|text| (Severity::Info, text)));
     let history = HistoryFile::of(&state).load().unwrap_or_else(|error| {
-        let text = format!("how long cells took before is not known: {}", chain(&error));
+        let text = format!(
+            "failed to read the durations of earlier runs: {}",
+            chain(&error)
+        );
         notices.push((Severity::Warning, text));
         History::default()
     });
@@ -224,7 +227,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     Ok(run(request).instrument(span).await)
 }
 
-/// What every command needs that looks beyond the matrix file. It isn't part of a run yet.
+/// Everything that commands need in addition to the matrix file. It isn't part of a run yet.
 pub(super) struct Ground {
     pub(super) clock: RunClock,
     pub(super) state: StateFolder,

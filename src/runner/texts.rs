@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// What reading a folder says in which `make` has put something.
+    /// The error of reading a folder that `make` has prepared.
     fn said(make: impl FnOnce(&Path)) -> String {
         let place = tempfile::tempdir().unwrap();
         make(place.path());
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_named() {
+    fn the_error_names_a_file_that_is_not_text() {
         let binary = |place: &Path| fs::write(place.join("a.yaml"), b"a: 1\nb: \xff\n").unwrap();
         assert_eq!(said(binary), "a.yaml: line 2 is not UTF-8");
         let pipe = |place: &Path| {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused() {
+    fn files_that_are_too_large_are_rejected() {
         let large = |place: &Path| {
             let file = File::create(place.join("a.yaml")).unwrap();
             file.set_len(1 << 40).unwrap();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_back_are_refused() {
+    fn links_to_parent_folders_are_rejected() {
         let round = |place: &Path| {
             symlink(place, place.join("a")).unwrap();
             symlink(place, place.join("b")).unwrap();

@@ -1,35 +1,35 @@
-//! How a secret is written where programs pass it on: what logs, URLs, JSON and markup make of it.
+//! The forms in which a secret may appear: encoded or escaped in logs, URLs, JSON and markup.
 
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
-/// The line lengths that `base64` and PEM files wrap at.
+/// The line lengths at which `base64` and PEM files wrap.
 const WRAPS: [usize; 2] = [76, 64];
-/// Shorter pieces of base64 could be a part of anything.
+/// Shorter pieces of base64 could also be part of other texts.
 const SHORTEST_PIECE: usize = 7;
 
-/// `text` in every form in which it is looked for.
+/// `text` in all forms that are searched for.
 pub(super) fn of(text: &str) -> Vec<String> {
     let mut forms = vec![text.to_owned()];
     forms.extend(json(text));
-    // JSON in JSON: a quoted body in a log of JSON lines.
+    // JSON within JSON, such as a quoted body in a log with JSON lines.
     forms.extend(json(text).iter().flat_map(|escaped| json(escaped)));
     forms.extend(url(text));
     forms.extend(markup(text));
-    // YAML, SQL and PowerShell.
+    // Quoted as in YAML, SQL and PowerShell.
     forms.push(text.replace('\'', "''"));
-    // A container's variable, as it is written and as it arrives.
+    // A container's variable, as written in the manifest and as seen by the process.
     forms.extend([text.replace('$', "$$"), text.replace("$$", "$")]);
     forms.extend(base64(text));
     forms
 }
 
-/// Within a JSON string: as little escaped as possible, as Go does it, and in ASCII, as Python does it.
+/// Escaped for a JSON string: as little as possible, like in Go, and in ASCII, like in Python.
 fn json(text: &str) -> [String; 3] {
     let quoted = serde_json::Value::from(text).to_string();
-    // Without its own quotes: it may be a part of a longer text.
+    // Without quotes, because the secret may be part of a longer text.
     let plain = quoted[1..quoted.len() - 1].to_owned();
     let go = plain
         .replace('&', "\\u0026")
@@ -49,7 +49,7 @@ fn json(text: &str) -> [String; 3] {
     [plain, go, ascii]
 }
 
-/// Percent-encoded: all but what RFC 3986 never reserves, as JavaScript's `encodeURIComponent` does it, and as in forms.
+/// Percent-encoded: all characters that RFC 3986 doesn't list as unreserved, like JavaScript's `encodeURIComponent`, and as in forms.
 fn url(text: &str) -> [String; 3] {
     let encoded = |kept: &str| {
         let mut encoded = String::new();
@@ -84,7 +84,7 @@ fn markup(text: &str) -> [String; 4] {
     ]
 }
 
-/// In base64, standard and URL-safe: alone, wrapped into lines, and within that of a longer text.
+/// In base64, standard and URL-safe: alone, wrapped into lines, and as part of a longer text.
 fn base64(text: &str) -> Vec<String> {
     let mut forms: Vec<String> = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
         .iter()
@@ -100,7 +100,7 @@ fn base64(text: &str) -> Vec<String> {
         for before in 0..3 {
             let bytes = [&b"\0\0"[..before], text.as_bytes()].concat();
             let encoded = engine.encode(&bytes);
-            // The characters in which nothing but bits of the text is.
+            // Only the characters that consist entirely of bits of the text.
             let piece = &encoded[(before * 8).div_ceil(6)..bytes.len() * 8 / 6];
             if piece.len() >= SHORTEST_PIECE {
                 forms.push(piece.to_owned());

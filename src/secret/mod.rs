@@ -1,4 +1,4 @@
-//! Texts that must not be seen: no `Debug`, no `Display`, nothing that a log or a report could pick up by accident.
+//! Secret texts. They have neither `Debug` nor `Display`, so that they can't get into a log or a report by accident.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -7,28 +7,28 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aho_corasick::AhoCorasick;
 
 mod forms;
-/// A token or key. Code that needs its text says so by [`Secret::expose`].
+/// A token or key. Code that needs the text has to call [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
     /// The length in bytes below which nothing is masked, because it would be found everywhere.
     pub const SHORTEST: usize = 4;
-    /// The same for values that only their place says to be secret, and for the lines of a longer value.
+    /// The same for values that are secret only because of where they are found, and for the lines of a longer value.
     const SHORTEST_GUESSED: usize = 6;
 
-    /// Takes the text in.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text as a secret that only its place says to be one; `None` if it is too short to be told from other texts.
+    /// Wraps a text that is secret only because of where it was found; `None` if it is too short to be distinguished from other texts.
     pub fn guessed(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (text.trim().len() >= Self::SHORTEST_GUESSED).then_some(Self(text))
     }
 
-    /// The text itself. It must reach nothing but the place where the secret is used.
+    /// The text itself. It must be passed only to the code that uses the secret.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -38,8 +38,8 @@ impl Secret {
         self.0.trim().len() < Self::SHORTEST
     }
 
-    /// The text in each form in which it is masked. Each long enough line of a longer text is masked on its own, too, because
-    /// logs are cut at lines.
+    /// The text in all forms in which it is masked. In a text with several lines, each line that is long enough is also masked
+    /// separately, because logs are split at lines.
     fn forms(&self) -> BTreeSet<String> {
         let lines = self.0.lines().filter_map(|line| Self::guessed(line.trim()));
         let lines: Vec<Self> = lines.collect();
@@ -49,15 +49,15 @@ impl Secret {
     }
 }
 
-/// Takes secrets out of texts. Cheap to clone.
+/// Masks secrets in texts. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Mask(Option<Arc<AhoCorasick>>);
 
 impl Mask {
-    /// What stands in the place of a secret.
+    /// The replacement for a secret.
     pub const PLACEHOLDER: &'static str = "***";
 
-    /// A mask for `secrets`, in each of their forms. Those that are too short are passed over.
+    /// A mask for `secrets` in all of their forms. Secrets that are too short are ignored.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let forms: BTreeSet<String> = secrets
             .into_iter()
@@ -74,7 +74,7 @@ impl Mask {
         }
     }
 
-    /// `text` without the secrets.
+    /// `text` with all secrets masked.
     pub fn apply(&self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());
         let mut end = 0;
@@ -86,7 +86,7 @@ impl Mask {
         masked + &text[end..]
     }
 
-    /// The ranges of `text` that hold secrets, in order. Those that overlap are one, so that no rest of either stays.
+    /// The ranges of `text` that contain secrets, in order. Overlapping ranges are merged, so that no part of a secret remains.
     pub fn ranges(&self, text: &str) -> Vec<Range<usize>> {
         let Some(automaton) = &self.0 else {
             return Vec::new();
@@ -105,13 +105,13 @@ impl Mask {
     }
 }
 
-/// Names that say that the value is a secret.
+/// Words in names of values that are secret.
 const SECRET_NAMES: [&str; 4] = ["token", "secret", "password", "key"];
-/// Words that contain such a word and say nothing of a secret.
+/// Words that contain such a word, but don't indicate a secret.
 const PUBLIC_WORDS: [&str; 3] = ["public_key", "keyring", "keepalive"];
-/// Ends of names whose value only leads to a secret.
+/// Endings of names whose value only refers to a secret.
 const PUBLIC_ENDS: [&str; 4] = ["_file", "_path", "_dir", "_url"];
-/// The key of the seed's configuration that holds the name of a secret.
+/// The key of the agent's configuration whose value is the name of a secret.
 const NAME_OF_SECRET: &str = "secret_key";
 
 /// Whether the value of a variable or configuration key called `name` is a secret.
@@ -126,10 +126,10 @@ pub fn is_secret_name(name: &str) -> bool {
     SECRET_NAMES.iter().any(|word| words.contains(word))
 }
 
-/// The mask for what this process writes outside of a run's events: its own log, errors and panics.
+/// The mask for everything that this process writes besides a run's events: its own log, errors and panics.
 static PROCESS: RwLock<Mask> = RwLock::new(Mask(None));
 
-/// Masks what `mask` hides in this process's own log, errors and panics from now on.
+/// From now on, applies `mask` to this process's own log, errors and panics.
 pub fn hide_in_log(mask: &Mask) {
     *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = mask.clone();
 }

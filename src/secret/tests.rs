@@ -32,7 +32,7 @@ fn a_mask_hides_each_form_of_a_secret() {
 }
 
 #[test]
-fn a_variable_is_masked_as_it_is_written_and_as_it_arrives() {
+fn a_variable_is_masked_as_written_in_the_manifest_and_as_seen_by_the_process() {
     let mask = Mask::new([Secret::new("pa$$word")]);
     assert_eq!(mask.apply("pa$word pa$$word pa$$$$word"), "*** *** ***");
 }
@@ -45,7 +45,7 @@ fn a_secret_is_masked_in_the_base64_of_a_longer_text() {
         let encoded = STANDARD.encode(format!("{before}{secret}:rest"));
         let masked = mask.apply(&encoded);
         assert!(masked.contains("***"), "{masked}");
-        // No byte of what is left is wholly the secret's but the first and the last.
+        // The remaining characters contain no complete byte of the secret except for the first and the last one.
         assert!(masked.len() <= encoded.len() - 12, "{encoded} {masked}");
     }
 }
@@ -64,13 +64,13 @@ fn wrapped_base64_is_masked_line_by_line() {
 }
 
 #[test]
-fn nothing_is_left_of_a_secret_that_contains_another_one() {
+fn a_secret_that_contains_another_one_is_masked_completely() {
     let mask = Mask::new([Secret::new("abcdef"), Secret::new("abcdefghij")]);
     assert_eq!(mask.apply("abcdefghij abcdef"), "*** ***");
 }
 
 #[test]
-fn nothing_is_left_of_secrets_that_overlap() {
+fn overlapping_secrets_are_masked_completely() {
     let mask = Mask::new([Secret::new("abcdef"), Secret::new("defghi")]);
     assert_eq!(mask.apply("- abcdefghi -"), "- *** -");
 }
@@ -83,7 +83,7 @@ fn each_line_of_a_long_secret_is_masked() {
 }
 
 #[test]
-fn the_end_of_its_line_does_not_belong_to_a_secret() {
+fn a_trailing_line_ending_does_not_belong_to_a_secret() {
     let mask = Mask::new([Secret::new("from a file\n")]);
     assert_eq!(mask.apply("log: from a file."), "log: ***.");
 }
@@ -97,7 +97,7 @@ fn short_values_are_not_masked() {
 }
 
 #[test]
-fn names_say_what_is_secret() {
+fn names_determine_which_values_are_secret() {
     for name in [
         "API_TOKEN",
         "db-password",

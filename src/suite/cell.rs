@@ -356,13 +356,13 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     async fn diagnose(&self) {
         let deadline = self.context.plan.clock.deadline(DIAGNOSTICS_BUDGET);
         let failures = self.end.failures.iter();
-        let told: Vec<LogExcerpt> = failures.flat_map(|failure| failure.logs.clone()).collect();
-        let collecting = evidence::collect(&self.context, &told, &deadline);
+        let reported: Vec<LogExcerpt> = failures.flat_map(|failure| failure.logs.clone()).collect();
+        let collecting = evidence::collect(&self.context, &reported, &deadline);
         let collecting = AssertUnwindSafe(collecting).catch_unwind();
         match deadline.run(collecting).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => self.warn("the collection of diagnostics panicked"),
-            Err(_) => self.warn("the collection of diagnostics took too long and was given up"),
+            Err(_) => self.warn("the collection of diagnostics took too long and was aborted"),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::event::{Event, Failure, LikelyCause, LogExcerpt, Symptom};
 use crate::excerpt::{self, Log};
 
-/// The most lines of each log that a report quotes; the seed's script prints as many.
+/// The most lines of each log that a report quotes.
 const LINES: usize = 50;
 
 /// If a cell has more nodes than this and the failure doesn't name one, the log of one node is shown.
@@ -35,7 +35,11 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
         failure.message += &words;
     }
     for log in logs {
-        if !failure.logs.iter().any(|told| told.source == log.source) {
+        if !failure
+            .logs
+            .iter()
+            .any(|excerpt| excerpt.source == log.source)
+        {
             failure.logs.push(quote(context, &log).await);
         }
     }
@@ -89,9 +93,9 @@ fn words(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<Stri
     }
 }
 
-/// Collects diagnostics, writes them to the cell's folder and reports their names. The excerpts in `told` are part of a
-/// failure already.
-pub(crate) async fn collect(context: &Context, told: &[LogExcerpt], deadline: &Deadline) {
+/// Collects diagnostics, writes them to the cell's folder and reports their names. The excerpts in `reported` are
+/// already part of a failure.
+pub(crate) async fn collect(context: &Context, reported: &[LogExcerpt], deadline: &Deadline) {
     let diagnostics = context.cluster.diagnostics(deadline).await;
     let (mut files, mut quotes) = (Vec::new(), Vec::new());
     for Diagnostic { file, text, quoted } in diagnostics {
@@ -105,9 +109,9 @@ pub(crate) async fn collect(context: &Context, told: &[LogExcerpt], deadline: &D
         }
         files.extend(keep(context, &file, &text).await);
     }
-    files.extend(told.iter().filter_map(|log| log.file.clone()));
+    files.extend(reported.iter().filter_map(|log| log.file.clone()));
     for log in context.cluster.logs(None).await {
-        if !told.iter().any(|told| told.source == log.source) {
+        if !reported.iter().any(|excerpt| excerpt.source == log.source) {
             let quoted = quote(context, &log).await;
             files.extend(quoted.file.clone());
             quotes.push(quoted);

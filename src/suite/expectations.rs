@@ -8,7 +8,7 @@ use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, NodeCounters, Symptom};
 use crate::matrix::{Counter, Expectation, Expectations, nearest};
 
-/// What one counter must come to per node.
+/// What is expected of one counter, per node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requirement<'e> {
     /// The mock's name for it.

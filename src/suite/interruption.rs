@@ -12,7 +12,7 @@ use crate::matrix::Phase;
 
 /// Why a cell was not cleaned up.
 pub(super) const GIVEN_UP: &str =
-    "given up at a second signal: what is left is removed by `e2e-matrix gc`";
+    "aborted by a second signal; `e2e-matrix gc` deletes what is left";
 
 /// How long a run is held at most.
 const HOLD_LIMIT: Duration = Duration::from_secs(600);

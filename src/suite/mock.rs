@@ -160,7 +160,7 @@ impl MockClient {
             .map_err(|error| {
                 Failure::new(
                     Symptom::ForwardLost,
-                    format!("failed to make a client for the mock: {}", chain(&error)),
+                    format!("failed to create a client for the mock: {}", chain(&error)),
                 )
             })?;
         let base = format!("http://{address}");
@@ -434,13 +434,13 @@ impl Memory {
 /// Following the counters failed.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
-    #[error("failed to ask for the counters")]
+    #[error("failed to request the counters")]
     Request(#[from] reqwest::Error),
     #[error("failed to read the stream: {0}")]
     Read(String),
-    #[error("failed to understand the counters")]
+    #[error("failed to parse the counters")]
     Parse(#[from] serde_json::Error),
-    #[error("the mock was silent")]
+    #[error("the mock sent nothing")]
     Silent,
     #[error("the stream ended")]
     Ended,

@@ -104,7 +104,7 @@ async fn lost(at: Option<Instant>) {
 fn mock_restarted() -> Failure {
     Failure::new(
         Symptom::MockRestarted,
-        "the mock was restarted, so what it had counted is lost",
+        "the mock was restarted, so its counters are lost",
     )
 }
 

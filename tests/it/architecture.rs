@@ -1,10 +1,10 @@
-//! The rooms of `src/` import each other as ARCHITECTURE.md declares: nothing more, nothing less, and only downwards.
+//! Checks that the rooms of `src/` import exactly what ARCHITECTURE.md declares, and only rooms below them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rooms in the order of the document, each with the rooms that it imports.
+/// Each room in the order of the document, with the rooms that it imports.
 type Rooms = Vec<(String, BTreeSet<String>)>;
 
 #[test]
@@ -30,8 +30,8 @@ fn rooms_import_what_the_document_declares() {
 #[test]
 fn rooms_import_only_rooms_below_them() {
     let declared = declared(&read(&root().join("ARCHITECTURE.md")));
-    for (place, (room, imports)) in declared.iter().enumerate() {
-        let below: BTreeSet<&str> = declared[place + 1..].iter().map(|(r, _)| &**r).collect();
+    for (index, (room, imports)) in declared.iter().enumerate() {
+        let below: BTreeSet<&str> = declared[index + 1..].iter().map(|(r, _)| &**r).collect();
         let up: Vec<_> = imports.iter().filter(|i| !below.contains(&***i)).collect();
         assert!(
             up.is_empty(),
@@ -40,7 +40,7 @@ fn rooms_import_only_rooms_below_them() {
     }
 }
 
-/// Crates that know Kubernetes or Docker, each with the rooms that may use it.
+/// Crates for Kubernetes and Docker, each with the rooms that may use it.
 const CLIENTS: [(&str, &[&str]); 3] = [
     ("kube", &["cluster", "error"]),
     ("k8s_openapi", &["cluster", "manifest"]),
@@ -111,7 +111,7 @@ fn declared(document: &str) -> Rooms {
     lines.collect()
 }
 
-/// What every room below `src` imports outside of its tests.
+/// What each room below `src` imports outside of its tests.
 fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut files = Vec::new();
     collect(src, &mut files);
@@ -129,7 +129,7 @@ fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
         let text = read(&file);
         assert!(
             !leaves_its_room(code(&text), modules.len()),
-            "{}: rooms are named by `crate::`, not by `super::`",
+            "{}: import other rooms through `crate::`, not through `super::`",
             file.display()
         );
         let found = rooms.entry(room.clone()).or_default();
@@ -149,14 +149,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// `report/html/mod.rs` is the module `report`, `html`.
+/// The path of a module: `report/html/mod.rs` is `report`, `html`.
 fn modules_of(path: &Path) -> Vec<String> {
     let path = path.with_extension("");
     let names = path.iter().map(|name| name.to_string_lossy().into_owned());
     names.filter(|name| name != "mod").collect()
 }
 
-/// The files and folders of the modules that `file` has for tests only.
+/// The files and folders of the modules in `file` that are compiled only for tests.
 fn test_modules(file: &Path) -> Vec<PathBuf> {
     let text = read(file);
     let folder = if file.ends_with("mod.rs") || file.ends_with("lib.rs") {
@@ -173,7 +173,7 @@ fn test_modules(file: &Path) -> Vec<PathBuf> {
     paths.collect()
 }
 
-/// `text` up to its tests.
+/// The part of `text` before its tests.
 fn code(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or(text)
 }
@@ -189,19 +189,19 @@ fn rooms_in(text: &str) -> BTreeSet<String> {
     after.flat_map(first_names).collect()
 }
 
-/// The name that `path` begins with, or those of the group in braces that it begins with.
+/// The first name of `path`, or all names if it begins with a group in braces.
 fn first_names(path: &str) -> Vec<String> {
     let Some(group) = path.strip_prefix('{') else {
         return vec![name(path)];
     };
     let mut depth = 0_i32;
     let mut names = vec![name(group.trim_start())];
-    for (place, character) in group.char_indices() {
+    for (index, character) in group.char_indices() {
         match character {
             '{' => depth += 1,
             '}' if depth == 0 => break,
             '}' => depth -= 1,
-            ',' if depth == 0 => names.push(name(group[place + 1..].trim_start())),
+            ',' if depth == 0 => names.push(name(group[index + 1..].trim_start())),
             _ => {}
         }
     }
@@ -214,7 +214,7 @@ fn name(path: &str) -> String {
     path.chars().take_while(is_name).collect()
 }
 
-/// Whether a path in `code` climbs to the crate's root from a module `depth` levels below it.
+/// Whether a path in `code` reaches the crate's root from a module `depth` levels below it.
 fn leaves_its_room(code: &str, depth: usize) -> bool {
     code.contains(&"super::".repeat(depth))
 }

@@ -1,5 +1,5 @@
-//! The documentation says what the code says. What is generated from the code is compared with it, and written anew where
-//! `UPDATE_DOCS` is set (`make docs`); what people write is held against the code where the two could part.
+//! Checks that the documentation matches the code. Parts that are generated from the code are compared with it, or rewritten if
+//! `UPDATE_DOCS` is set (`make docs`). Parts that people write are checked for the facts that could go out of date.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,19 +24,15 @@ fn read(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Compares `file` with what the code makes of it, or writes it.
+/// Compares `file` with the text that is generated from the code, or writes it.
 fn generated(file: &str, text: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(repository().join(file), text).unwrap();
     }
-    assert_eq!(
-        read(file),
-        text,
-        "{file} is not what the code says: run `make docs`"
-    );
+    assert_eq!(read(file), text, "{file} is out of date: run `make docs`");
 }
 
-/// The same for the part of `file` between the marks of `name`.
+/// Does the same for the part of `file` between the markers of `name`.
 fn generated_part(file: &str, name: &str, part: &str) {
     let text = read(file);
     let (start, end) = (
@@ -88,7 +84,7 @@ fn every_event_with_its_fields() {
     generated_part("docs/reports.md", "events", &table);
 }
 
-/// A description, as it stands in a table.
+/// A description in one line, for a table.
 fn one_line(description: &serde_json::Value) -> String {
     let text = description.as_str().unwrap();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -115,7 +111,7 @@ fn the_likely_causes() {
             .map(|symptom| format!("`{symptom}`"))
             .collect();
         let facts: Vec<String> = rule.facts.iter().map(|fact| fact.meaning()).collect();
-        let (name, symptoms, place, facts) = (
+        let (name, symptoms, looks_at, facts) = (
             rule.name,
             symptoms.join(", "),
             rule.looks_at.name(),
@@ -123,7 +119,7 @@ fn the_likely_causes() {
         );
         writeln!(
             table,
-            "| `{name}` | {symptoms} | {place} | {facts} | {} |",
+            "| `{name}` | {symptoms} | {looks_at} | {facts} | {} |",
             rule.sentence
         )
         .unwrap();
@@ -229,13 +225,13 @@ fn every_link_between_pages_has_a_target() {
             };
             assert!(
                 repository().join(&path).exists(),
-                "{}: {target} leads nowhere",
+                "{}: the target of the link {target} does not exist",
                 page.display()
             );
-            let is_there = || anchors(&read(path.to_str().unwrap())).contains(anchor);
+            let exists = || anchors(&read(path.to_str().unwrap())).contains(anchor);
             assert!(
-                anchor.is_empty() || is_there(),
-                "{}: {target} names no heading",
+                anchor.is_empty() || exists(),
+                "{}: the link {target} names a heading that does not exist",
                 page.display()
             );
         }
@@ -253,14 +249,14 @@ fn each_page_is_part_of_the_site() {
     assert_eq!(unlisted, [] as [PathBuf; 0], "not in SUMMARY.md");
 }
 
-/// Commands that are run as they are; of the others, the arguments are parsed.
+/// Commands that are run as they are. For all others, `--help` is added, so that only the arguments are parsed.
 const RUN: [&str; 3] = ["list", "explain", "completions"];
 
 #[test]
 fn the_commands_of_readme_and_tutorial_work() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let matrix = "[matrix]\nkubernetes = [\"1.34\", \"1.36\"]\nnodes = [1, 3]\nconfig = [\"default\", \"fast\"]\n[config.fast]\n";
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
     let mut checked = 0;
     for page in ["README.md", "docs/tutorial.md"] {
         let text = read(page);
@@ -277,7 +273,7 @@ fn the_commands_of_readme_and_tutorial_work() {
             if !arguments.first().is_some_and(|first| RUN.contains(first)) {
                 arguments.push("--help");
             }
-            let output = place.command(&arguments).output().unwrap();
+            let output = scratch.command(&arguments).output().unwrap();
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{page}: {line}: {stderr}");
             checked += 1;
@@ -298,10 +294,10 @@ fn every_make_target_in_the_docs_exists() {
         {
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
             let target = &rest[..end.unwrap_or(rest.len())];
-            let is_there = makefile
+            let exists = makefile
                 .lines()
                 .any(|line| line.starts_with(&format!("{target}:")));
-            assert!(is_there, "{}: there is no `make {target}`", page.display());
+            assert!(exists, "{}: `make {target}` does not exist", page.display());
         }
     }
 }

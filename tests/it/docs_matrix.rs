@@ -1,4 +1,4 @@
-//! The reference pages say what the code does: their examples are read, their tables compared.
+//! Checks the reference pages against the code: examples must be valid, and tables must match.
 
 use e2e_matrix::matrix::{Counter, Filter, Matrix, Phase, select};
 
@@ -6,7 +6,7 @@ const MATRIX: &str = include_str!("../../docs/matrix.md");
 const TUTORIAL: &str = include_str!("../../docs/tutorial.md");
 const FILTERS: &str = include_str!("../../docs/filters.md");
 
-/// The fenced blocks of a page that carry `language`.
+/// The code blocks of a page that are marked with `language`.
 fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
     let fenced = page.split("```").skip(1).step_by(2);
     let blocks = fenced.filter_map(|block| block.split_once('\n'));
@@ -16,7 +16,7 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
         .collect()
 }
 
-/// The example as a file: a fragment gets the matrix that the page talks about.
+/// The example as a complete file: a fragment gets the matrix that the page assumes.
 fn completed(example: &str) -> String {
     if example.starts_with("[matrix]") {
         return example.to_owned();
@@ -36,7 +36,7 @@ fn every_example_of_a_matrix_file_is_valid() {
     let examples = [MATRIX, TUTORIAL].map(|page| blocks(page, "toml"));
     assert!(
         examples[0].len() > 7 && examples[1].len() > 2,
-        "the pages have their examples"
+        "the examples must be found in the pages"
     );
     for example in examples.concat() {
         if let Err(problems) = Matrix::parse("docs", &completed(example)) {
@@ -50,10 +50,10 @@ fn every_example_of_a_filter_selects_something_but_not_everything() {
     let matrix = Matrix::parse("matrix.toml", include_str!("../../matrix.toml")).unwrap();
     for example in blocks(FILTERS, "filter").into_iter().flat_map(str::lines) {
         let filter = Filter::parse(example).unwrap();
-        let taken = select(&matrix, &[filter]).unwrap().len();
+        let selected = select(&matrix, &[filter]).unwrap().len();
         assert!(
-            (1..matrix.cells.len()).contains(&taken),
-            "{example} selects {taken} cells"
+            (1..matrix.cells.len()).contains(&selected),
+            "{example} selects {selected} cells"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! Container engines that can't be reached: each says what is in the way, at which address, and what to do, and is exit 3.
+//! Container engines that can't be reached: each error says what the problem is, at which address, and what to do. The exit code
+//! is 3.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -10,22 +11,22 @@ use std::process::Command;
 use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
-/// A user without rights.
+/// A user without privileges.
 const NOBODY: u32 = 65_534;
 
-/// What a run on kind with this `DOCKER_HOST` says.
-fn run(place: &Scratch, host: &str) -> String {
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    told(place.process(&["--provider", "kind"]), host)
+/// What a run on kind prints with this `DOCKER_HOST`.
+fn run(scratch: &Scratch, host: &str) -> String {
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    fails_without_engine(scratch.process(&["--provider", "kind"]), host)
 }
 
-fn told(mut command: Command, host: &str) -> String {
-    let output = command.env("DOCKER_HOST", host).output().unwrap();
-    let streams = [output.stderr, output.stdout].concat();
-    let told = String::from_utf8_lossy(&streams).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{told}");
-    assert!(told.contains("(infrastructure: engine-gone)"), "{told}");
-    told
+fn fails_without_engine(mut command: Command, host: &str) -> String {
+    let finished = command.env("DOCKER_HOST", host).output().unwrap();
+    let streams = [finished.stderr, finished.stdout].concat();
+    let output = String::from_utf8_lossy(&streams).into_owned();
+    assert_eq!(finished.status.code(), Some(3), "{output}");
+    assert!(output.contains("(infrastructure: engine-gone)"), "{output}");
+    output
 }
 
 /// `command` as another user.
@@ -36,11 +37,11 @@ fn as_nobody(command: &Command) -> Command {
 }
 
 #[track_caller]
-fn says(said: &str, texts: &[&str]) {
+fn assert_contains(output: &str, texts: &[&str]) {
     // The lines are wrapped.
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let output = output.split_whitespace().collect::<Vec<_>>().join(" ");
     for text in texts {
-        assert!(said.contains(text), "{text:?} is not in: {said}");
+        assert!(output.contains(text), "{text:?} is not in: {output}");
     }
 }
 
@@ -50,23 +51,23 @@ fn address(path: &Path) -> String {
 
 #[test]
 fn a_socket_that_the_user_may_not_use() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    let socket = place.path().join("docker.sock");
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let socket = scratch.path().join("docker.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
     fs::set_permissions(&socket, Permissions::from_mode(0o000)).unwrap();
-    let mut command = place.process(&["--provider", "kind"]);
+    let mut command = scratch.process(&["--provider", "kind"]);
     if rustix::process::geteuid().is_root() {
-        // Nothing is denied to root.
+        // Root is denied nothing.
         for folder in ["", "home", "tmp", "state"] {
-            chown(place.path().join(folder), Some(NOBODY), Some(NOBODY)).unwrap();
+            chown(scratch.path().join(folder), Some(NOBODY), Some(NOBODY)).unwrap();
         }
         command = as_nobody(&command);
     }
-    let said = told(command, &address(&socket));
+    let output = fails_without_engine(command, &address(&socket));
     let path = socket.display().to_string();
-    says(
-        &said,
+    assert_contains(
+        &output,
         &[
             "permission to use the container engine's socket",
             &path,
@@ -76,33 +77,36 @@ fn a_socket_that_the_user_may_not_use() {
         ],
     );
     let repeats = |line: &str| line.matches("os error 13").count() > 1;
-    assert!(!said.lines().any(repeats), "{said}");
+    assert!(!output.lines().any(repeats), "{output}");
 }
 
 #[test]
 fn a_socket_that_does_not_exist() {
-    let place = Scratch::new();
-    let socket = place.path().join("none.sock");
-    let said = run(&place, &address(&socket));
+    let scratch = Scratch::new();
+    let socket = scratch.path().join("none.sock");
+    let output = run(&scratch, &address(&socket));
     let path = socket.display().to_string();
-    says(
-        &said,
+    assert_contains(
+        &output,
         &[&path, "does not exist", "start Docker", "DOCKER_HOST"],
     );
 }
 
 #[test]
 fn a_file_that_is_not_a_socket_and_a_socket_without_a_listener() {
-    let place = Scratch::new();
-    let (file, socket) = (place.path().join("file"), place.path().join("dead.sock"));
+    let scratch = Scratch::new();
+    let (file, socket) = (
+        scratch.path().join("file"),
+        scratch.path().join("dead.sock"),
+    );
     fs::write(&file, "").unwrap();
     drop(UnixListener::bind(&socket).unwrap());
     for path in [file, socket] {
-        let said = run(&place, &address(&path));
+        let output = run(&scratch, &address(&path));
         let path = path.display().to_string();
         let refused = "Connection refused (os error 111)";
-        says(
-            &said,
+        assert_contains(
+            &output,
             &[
                 "no container engine listens on",
                 &path,
@@ -115,24 +119,24 @@ fn a_file_that_is_not_a_socket_and_a_socket_without_a_listener() {
 
 #[test]
 fn a_closed_tcp_port() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("tcp://{}", listener.local_addr().unwrap());
     drop(listener);
-    let said = run(&place, &address);
+    let output = run(&scratch, &address);
     let refused = "Connection refused (os error 111)";
-    says(
-        &said,
+    assert_contains(
+        &output,
         &["no container engine listens on", &address, refused],
     );
 }
 
 #[test]
 fn an_invalid_address() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     for host in ["nonsense", "ssh://user@host", "tcp://", "tcp://a b:1"] {
-        let said = run(&place, host);
+        let output = run(&scratch, host);
         let quoted = format!("DOCKER_HOST is `{host}`");
-        says(&said, &[&quoted, "unix:///path/to/docker.sock"]);
+        assert_contains(&output, &[&quoted, "unix:///path/to/docker.sock"]);
     }
 }

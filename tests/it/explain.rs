@@ -1,4 +1,4 @@
-//! `explain` prints what a cell would get, and starts nothing.
+//! `explain` prints what a cell would get, without starting anything.
 
 use std::fs;
 
@@ -35,16 +35,16 @@ run = ["/bin/true", "twice"]
 
 const AGENT: &str = "api:\n  url: ${e2e.mock-url}\nheartbeat:\n  interval: 30s\n  jitter: 0\n";
 
-fn place() -> Scratch {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    fs::write(place.path().join("plexd.yaml"), AGENT).unwrap();
-    place
+fn prepare() -> Scratch {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    fs::write(scratch.path().join("plexd.yaml"), AGENT).unwrap();
+    scratch
 }
 
 /// What `explain` prints for `cell` on `provider`.
-fn explain(place: &Scratch, cell: &str, provider: &str) -> String {
-    let output = place
+fn explain(scratch: &Scratch, cell: &str, provider: &str) -> String {
+    let output = scratch
         .command(&["explain", cell, "--provider", provider])
         .output()
         .unwrap();
@@ -69,8 +69,8 @@ fn section<'t>(text: &'t str, title: &str) -> Vec<&'t str> {
 
 #[test]
 fn each_value_of_the_configuration_has_its_origin_and_secrets_are_masked() {
-    let place = place();
-    let text = explain(&place, "k8s-1.34-n3-quick", "local");
+    let scratch = prepare();
+    let text = explain(&scratch, "k8s-1.34-n3-quick", "local");
     assert_eq!(
         section(&text, "Agent configuration"),
         [
@@ -90,7 +90,7 @@ fn each_value_of_the_configuration_has_its_origin_and_secrets_are_masked() {
 
 #[test]
 fn expectations_are_shown_per_node_and_in_total() {
-    let text = explain(&place(), "k8s-1.34-n3-quick", "local");
+    let text = explain(&prepare(), "k8s-1.34-n3-quick", "local");
     let rows = section(&text, "Expectations");
     let row = |name: &str| -> Vec<&str> {
         let mut rows = rows.iter().filter(|row| row.starts_with(name));
@@ -110,7 +110,7 @@ fn expectations_are_shown_per_node_and_in_total() {
 
 #[test]
 fn changes_of_the_matrix_file_to_the_suite_are_shown() {
-    let text = explain(&place(), "k8s-1.34-n3-quick", "local");
+    let text = explain(&prepare(), "k8s-1.34-n3-quick", "local");
     assert_eq!(
         section(&text, "Changes to the suite"),
         [
@@ -123,8 +123,8 @@ fn changes_of_the_matrix_file_to_the_suite_are_shown() {
 
 #[test]
 fn manifests_and_the_cluster_configuration_match_those_of_a_run() {
-    let place = place();
-    let text = explain(&place, "k8s-1.34-n3-quick", "kind");
+    let scratch = prepare();
+    let text = explain(&scratch, "k8s-1.34-n3-quick", "kind");
     let cluster = section(&text, "Cluster configuration for kind");
     assert!(
         cluster.iter().any(|line| line.trim() == "ipFamily: dual"),
@@ -137,17 +137,17 @@ fn manifests_and_the_cluster_configuration_match_those_of_a_run() {
             .count(),
         2
     );
-    let run = place
+    let run = scratch
         .command(&["--provider", "local", "--filter", "k8s-1.34-n3-quick"])
         .output()
         .unwrap();
     assert_eq!(
         run.status.code(),
         Some(1),
-        "the heartbeats come too slowly, or the drift too often"
+        "the expectations can't be met with the default intervals"
     );
-    let text = explain(&place, "k8s-1.34-n3-quick", "local");
-    let kept = place
+    let text = explain(&scratch, "k8s-1.34-n3-quick", "local");
+    let kept = scratch
         .path()
         .join("target/e2e-matrix/latest/cells/k8s-1.34-n3-quick/manifests");
     let mut compared = 0;
@@ -164,17 +164,17 @@ fn manifests_and_the_cluster_configuration_match_those_of_a_run() {
 
 #[test]
 fn nothing_is_started_or_written() {
-    let place = place();
-    explain(&place, "k8s-1.34-n3-default", "kind");
-    let state = fs::read_dir(place.path().join("state")).unwrap().count();
+    let scratch = prepare();
+    explain(&scratch, "k8s-1.34-n3-default", "kind");
+    let state = fs::read_dir(scratch.path().join("state")).unwrap().count();
     assert_eq!(state, 0);
-    assert!(!place.path().join("target").exists());
+    assert!(!scratch.path().join("target").exists());
 }
 
 #[test]
 fn an_unknown_cell_is_an_error_that_names_the_nearest_one() {
-    let place = place();
-    let output = place
+    let scratch = prepare();
+    let output = scratch
         .command(&["explain", "k8s-1.34-n3-quikc"])
         .output()
         .unwrap();
@@ -216,12 +216,12 @@ expect = { audit_count = "any" }
 manifests = "manifests"
 "#;
 
-/// A workplace with [`AXES`], and manifests of their own for one agent.
-fn place_with_axes() -> Scratch {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), AXES).unwrap();
+/// A scratch folder with [`AXES`] and separate manifests for one agent.
+fn prepare_with_axes() -> Scratch {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), AXES).unwrap();
     let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
-    let manifests = place.path().join("manifests");
+    let manifests = scratch.path().join("manifests");
     crate::support::copy(&shipped, &manifests);
     let daemon_set = fs::read_to_string(manifests.join("daemonset.yaml")).unwrap();
     let changed = daemon_set.replace(
@@ -229,13 +229,13 @@ fn place_with_axes() -> Scratch {
         "kind: DaemonSet\nmetadata:\n  annotations: { of: new }\n",
     );
     fs::write(manifests.join("daemonset.yaml"), changed).unwrap();
-    place
+    scratch
 }
 
 #[test]
-fn each_axis_is_told_apart() {
-    let place = place_with_axes();
-    let text = explain(&place, "k8s-1.34-n1-quick-runtime-a-agent-1.4", "kind");
+fn values_of_each_axis_have_their_effect_and_their_origin() {
+    let scratch = prepare_with_axes();
+    let text = explain(&scratch, "k8s-1.34-n1-quick-runtime-a-agent-1.4", "kind");
     assert!(
         text.contains("\nruntime      a\nagent        1.4\n"),
         "{text}"
@@ -262,7 +262,7 @@ fn each_axis_is_told_apart() {
         .find(|line| line.starts_with("audit_count"))
         .unwrap();
     assert!(audit.contains("not checked"), "{audit}");
-    let other = explain(&place, "k8s-1.34-n1-quick-runtime-a-agent-1.3", "kind");
+    let other = explain(&scratch, "k8s-1.34-n1-quick-runtime-a-agent-1.3", "kind");
     assert!(
         other.contains("\nagent image  plexd:1.3\n") && !other.contains("of: new"),
         "{other}"
@@ -271,9 +271,9 @@ fn each_axis_is_told_apart() {
 
 #[test]
 fn lists_filters_and_shards_know_the_axes() {
-    let place = place_with_axes();
+    let scratch = prepare_with_axes();
     let list = |arguments: &[&str]| {
-        let output = place
+        let output = scratch
             .command(&[&["list"], arguments].concat())
             .output()
             .unwrap();

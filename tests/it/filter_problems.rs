@@ -1,16 +1,16 @@
-//! What people read when a filter is wrong: the place, and what there is instead.
+//! The errors for a wrong filter: they show where it is wrong, and what exists instead.
 
 use e2e_matrix::matrix::{Filter, Matrix, select};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
-/// Compares with the snapshot that is named by the test.
+/// Compares with the snapshot that has the test's name.
 macro_rules! assert_shown {
     ($shown:expr) => {
         insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($shown) });
     };
 }
 
-/// What a terminal of 100 columns without colour shows.
+/// The output on a terminal of 100 columns without colour.
 fn rendered(problem: &dyn Diagnostic) -> String {
     let mut shown = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
@@ -21,7 +21,7 @@ fn rendered(problem: &dyn Diagnostic) -> String {
 }
 
 #[test]
-fn what_does_not_parse() {
+fn filters_that_do_not_parse() {
     let filters = [
         "",
         "   ",
@@ -57,7 +57,7 @@ fn what_does_not_parse() {
 }
 
 #[test]
-fn what_nests_too_deeply() {
+fn filters_that_are_nested_too_deeply() {
     for filter in [
         "(".repeat(100_000),
         "!".repeat(100_000),
@@ -122,7 +122,7 @@ fn fields_and_values_of_further_axes_that_the_matrix_does_not_have() {
 }
 
 #[test]
-fn a_matrix_without_cells_offers_no_names() {
+fn names_are_not_checked_against_a_matrix_without_cells() {
     let matrix = Matrix::parse("matrix.toml", "[matrix]\nkubernetes = []\n").unwrap();
     let filter = Filter::parse("k8s-1.30").unwrap();
     assert!(select(&matrix, &[filter]).unwrap().is_empty());

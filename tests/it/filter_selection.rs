@@ -1,4 +1,4 @@
-//! Which cells of the shipped matrix a filter takes.
+//! Which cells of the shipped matrix a filter selects.
 
 use e2e_matrix::matrix::{Filter, Matrix, select};
 
@@ -7,7 +7,7 @@ fn shipped() -> Matrix {
         .expect("the shipped file has no problems")
 }
 
-/// The ids that the filters take, one a line.
+/// The ids of the selected cells.
 fn selected(filters: &[&str]) -> Vec<String> {
     let matrix = shipped();
     let filters: Vec<_> = filters
@@ -44,7 +44,7 @@ fn without_a_filter_every_cell_runs_in_the_order_of_the_axes() {
 }
 
 #[test]
-fn a_term_names_a_part_or_a_whole_id() {
+fn a_term_matches_a_part_or_a_whole_id() {
     assert_eq!(
         selected(&["k8s-1.30"]),
         ["k8s-1.30-n1-default", "k8s-1.30-n1-fast"]

@@ -1,4 +1,4 @@
-//! Files that never end, wait for a writer, or are far too large: refused at once, in little memory.
+//! Files that never end, wait for a writer, or are far too large are rejected at once, with little memory.
 
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
-/// Each of them is refused within milliseconds; more is a hang.
+/// Each file is rejected within milliseconds; if it takes longer than this, the run hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the binary says of `arguments` in a gibibyte of memory, and its exit code.
-fn run(place: &Scratch, arguments: &str) -> (String, Option<i32>) {
-    let own = place.process(&[]);
+/// Runs the binary with `arguments` and at most one GiB of memory. Returns its stderr and exit code.
+fn run(scratch: &Scratch, arguments: &str) -> (String, Option<i32>) {
+    let binary = scratch.process(&[]);
     let limited = format!("ulimit -v 1048576; exec \"$0\" {arguments}");
-    let command = through("/bin/sh", &["-c", &limited], &own);
+    let command = through("/bin/sh", &["-c", &limited], &binary);
     let begun = Instant::now();
     let output = assert_cmd::Command::from_std(command)
         .timeout(PATIENCE)
@@ -28,8 +28,8 @@ fn run(place: &Scratch, arguments: &str) -> (String, Option<i32>) {
 
 #[test]
 fn pipes_devices_and_huge_files_are_rejected() {
-    let place = Scratch::new();
-    let path = |name: &str| place.path().join(name);
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.path().join(name);
     fs::write(path("matrix.toml"), MATRIX).unwrap();
     mknodat(
         CWD,
@@ -58,7 +58,7 @@ fn pipes_devices_and_huge_files_are_rejected() {
         ("replay ./sparse", "line 1 is longer than 16 MiB"),
     ];
     let wrong = cases.into_iter().filter_map(|(arguments, text)| {
-        let (stderr, code) = run(&place, arguments);
+        let (stderr, code) = run(&scratch, arguments);
         (code != Some(2) || !stderr.contains(text))
             .then(|| format!("{arguments}: {code:?} {stderr}"))
     });
@@ -68,13 +68,13 @@ fn pipes_devices_and_huge_files_are_rejected() {
 
 #[test]
 fn a_record_with_too_many_cells_is_rejected() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     fs::write(
-        place.path().join("matrix.toml"),
+        scratch.path().join("matrix.toml"),
         "[matrix]\nkubernetes = [\"1.35\", \"1.36\"]\n",
     )
     .unwrap();
-    let (stderr, code) = run(&place, "--provider local --repeat 10000");
+    let (stderr, code) = run(&scratch, "--provider local --repeat 10000");
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("2 cells in 10000 rounds"), "{stderr}");
     assert!(stderr.contains("--repeat"), "{stderr}");

@@ -1,4 +1,4 @@
-//! The integration tests, as one binary: each further one would link the whole crate again.
+//! The integration tests, in one binary: each further binary would have to link the whole crate again.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 

@@ -1,4 +1,4 @@
-//! What a good matrix file comes to: every key, every default, and how tables reach the cells.
+//! Valid matrix files: all keys, all defaults, and the effect of tables on cells.
 
 use std::path::Path;
 use std::time::Duration;
@@ -124,7 +124,7 @@ fn tags_and_allow_failure_reach_every_cell_of_their_value() {
     assert_eq!(tags(included), ["cell", "newest", "nightly", "quick"]);
     assert!(
         !included.allow_failure,
-        "what is said of the cell itself stands"
+        "the cell's own setting takes precedence"
     );
     let fast = cell(&matrix, "k8s-1.33-n1-fast");
     assert_eq!(tags(fast), ["nightly", "quick"]);
@@ -132,7 +132,7 @@ fn tags_and_allow_failure_reach_every_cell_of_their_value() {
 }
 
 #[test]
-fn a_variant_carries_what_belongs_to_agent_and_kind_unchanged() {
+fn a_variant_passes_on_settings_of_agent_and_kind_unchanged() {
     let matrix = parsed(
         r#"
         [matrix]
@@ -178,7 +178,7 @@ fn a_variant_carries_what_belongs_to_agent_and_kind_unchanged() {
 }
 
 #[test]
-fn images_are_named_or_built() {
+fn images_have_a_tag_or_are_built() {
     let matrix = parsed(
         r#"
         [matrix]
@@ -287,13 +287,13 @@ fn settings_are_read() {
 }
 
 #[test]
-fn automatic_choices_can_be_spelled_out() {
-    let spelled = parsed(
+fn automatic_choices_can_be_written_out() {
+    let matrix = parsed(
         "[matrix]\nkubernetes = [\"1.36\"]\n[run]\nprovider = \"auto\"\njobs = \"auto\"\nports = \"any\"\n",
     );
-    assert_eq!(spelled.run.ports, PortRange::Any);
-    assert_eq!(spelled.run.jobs, Jobs::Auto);
-    assert_eq!(spelled.run.provider, ProviderChoice::Auto);
+    assert_eq!(matrix.run.ports, PortRange::Any);
+    assert_eq!(matrix.run.jobs, Jobs::Auto);
+    assert_eq!(matrix.run.provider, ProviderChoice::Auto);
 }
 
 #[test]

@@ -1,16 +1,16 @@
-//! What people read when a matrix file is wrong: every problem, with its place and a way out.
+//! The errors for a wrong matrix file: each problem with its place and a way to solve it.
 
 use e2e_matrix::matrix::Matrix;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
-/// Compares with the snapshot that is named by the test.
+/// Compares with the snapshot that has the test's name.
 macro_rules! assert_shown {
     ($shown:expr) => {
         insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($shown) });
     };
 }
 
-/// What a terminal of 100 columns without colour shows.
+/// The output on a terminal of 100 columns without colour.
 fn rendered(text: &str) -> String {
     let problems = Matrix::parse("matrix.toml", text).expect_err("the file has problems");
     let mut shown = String::new();
@@ -21,13 +21,13 @@ fn rendered(text: &str) -> String {
     shown
 }
 
-/// The problems of several files, one after the other.
+/// The problems of several files, one after another.
 fn all_rendered(texts: &[&str]) -> String {
     let rendered: Vec<_> = texts.iter().map(|text| rendered(text)).collect();
     rendered.join("\n================================\n\n")
 }
 
-/// A good matrix with something behind it.
+/// A valid matrix, followed by `rest`.
 fn with(rest: &str) -> String {
     format!("[matrix]\nkubernetes = [\"1.30\", \"1.33\"]\nnodes = [1, 3]\n{rest}")
 }
@@ -83,7 +83,7 @@ fn values_on_the_axes() {
 }
 
 #[test]
-fn names_that_can_be_no_axis() {
+fn names_that_cannot_be_axes() {
     assert_shown!(rendered(&with(
         "run = [\"a\"]\nphases = [\"a\"]\nimages = []\ntag = [\"a\"]\nn3 = [\"a\"]\ncloud-provider = [\"a\"]\n\
          Agent = [\"a\"]\nkubernets = [\"1.30\"]\nabcdefghijklmnopqrstu = [\"a\"]\nruntime = \"crun\"\n"
@@ -291,7 +291,7 @@ fn too_many_cells() {
 }
 
 #[test]
-fn excludes_are_not_judged_while_a_value_of_an_axis_cannot_be_read() {
+fn excludes_are_not_checked_if_a_value_of_an_axis_cannot_be_read() {
     for axes in [
         "kubernetes = [\"x\"]\nnodes = [1]\n[[matrix.exclude]]\nnodes = 1\n",
         "kubernetes = [\"1.36\"]\nnodes = [\"x\"]\n[[matrix.exclude]]\nkubernetes = \"1.36\"\n",

@@ -1,4 +1,4 @@
-//! What holds for every matrix and every filter, whatever their values: checked on generated ones.
+//! Properties that every matrix and every filter must have, checked with generated ones.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select as one_of, subsequence};
 
-/// The axes of a generated matrix, each value once.
+/// The axes of a generated matrix, without duplicates.
 #[derive(Clone, Debug)]
 struct Axes {
     kubernetes: Vec<u16>,
@@ -15,11 +15,11 @@ struct Axes {
     config: Vec<String>,
 }
 
-/// One exclude; `None` for a key that it does not give.
+/// An exclude; `None` for a key that is left out.
 type Exclude = (Option<u16>, Option<u16>, Option<String>);
 
 impl Axes {
-    /// The matrix file with these axes, these excludes, and a table for every config.
+    /// The matrix file with these axes, these excludes, and a table for each config.
     fn file(&self, excludes: &[Exclude]) -> String {
         use std::fmt::Write;
         let versions: Vec<_> = self
@@ -34,17 +34,18 @@ impl Axes {
         for (kubernetes, nodes, config) in excludes {
             text.push_str("[[matrix.exclude]]\n");
             if let Some(minor) = kubernetes {
-                writeln!(text, "kubernetes = \"1.{minor}\"").expect("a string takes all");
+                writeln!(text, "kubernetes = \"1.{minor}\"")
+                    .expect("writing to a string does not fail");
             }
             if let Some(nodes) = nodes {
-                writeln!(text, "nodes = {nodes}").expect("a string takes all");
+                writeln!(text, "nodes = {nodes}").expect("writing to a string does not fail");
             }
             if let Some(config) = config {
-                writeln!(text, "config = \"{config}\"").expect("a string takes all");
+                writeln!(text, "config = \"{config}\"").expect("writing to a string does not fail");
             }
         }
         for config in &self.config {
-            writeln!(text, "[config.{config}]").expect("a string takes all");
+            writeln!(text, "[config.{config}]").expect("writing to a string does not fail");
         }
         text
     }
@@ -61,7 +62,7 @@ fn axes() -> impl Strategy<Value = Axes> {
     )
 }
 
-/// The values in their order, each at its first place only.
+/// The values in order, without duplicates.
 fn once_each<T: Ord + Clone>(values: Vec<T>) -> Vec<T> {
     let mut seen = BTreeSet::new();
     values
@@ -85,7 +86,7 @@ fn parsed(text: &str) -> Result<Matrix, TestCaseError> {
     })
 }
 
-/// Texts that look like filters, so that most of them get far into the parser.
+/// Texts that look like filters, so that the parser gets far into most of them.
 fn filter_text() -> impl Strategy<Value = String> {
     let words = vec![
         "k8s-1.30", "n1", "n3", "fast", "f*", "?3", "not", "and", "or", "&", "|", "!", "(", ")",
@@ -95,7 +96,7 @@ fn filter_text() -> impl Strategy<Value = String> {
     vec(one_of(words), 0..12).prop_map(|words| words.join(" "))
 }
 
-/// Texts made of pieces of matrix files, so that many of them are valid TOML.
+/// Texts made of parts of matrix files, so that many of them are valid TOML.
 fn file_text() -> impl Strategy<Value = String> {
     let pieces = vec![
         "[matrix]",
@@ -172,10 +173,10 @@ fn filter(text: &str) -> Filter {
     Filter::parse(text).expect("the filter is valid")
 }
 
-/// The ids that a filter takes, unknown names aside.
-fn taken(filter: &Filter, cells: &[Cell]) -> Vec<String> {
-    let taken = cells.iter().filter(|cell| filter.matches(cell));
-    taken.map(|cell| cell.id.to_string()).collect()
+/// The ids of the cells that a filter matches, without a check for unknown names.
+fn matching(filter: &Filter, cells: &[Cell]) -> Vec<String> {
+    let matching = cells.iter().filter(|cell| filter.matches(cell));
+    matching.map(|cell| cell.id.to_string()).collect()
 }
 
 proptest! {
@@ -203,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn the_product_has_every_cell_once(axes in axes()) {
+    fn the_product_has_each_cell_exactly_once(axes in axes()) {
         let matrix = parsed(&axes.file(&[]))?;
         let ids: BTreeSet<_> = ids(&matrix).into_iter().collect();
         let size = axes.kubernetes.len() * axes.nodes.len() * axes.config.len();
@@ -212,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn a_new_value_renames_no_cell(axes in axes(), at in any::<Index>()) {
+    fn a_new_value_does_not_rename_cells(axes in axes(), at in any::<Index>()) {
         let before = parsed(&axes.file(&[]))?;
         let mut larger = axes.clone();
         larger.kubernetes.insert(at.index(axes.kubernetes.len() + 1), 99);
@@ -223,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn excludes_take_away_exactly_what_they_match(
+    fn excludes_remove_exactly_the_cells_that_they_match(
         (axes, kubernetes, nodes, config) in axes().prop_flat_map(|axes| {
             let config = one_of(axes.config.clone());
             let kubernetes = one_of(axes.kubernetes.clone());
@@ -255,18 +256,18 @@ proptest! {
     }
 
     #[test]
-    fn not_undoes_itself(text in valid_filter()) {
+    fn a_double_negation_changes_nothing(text in valid_filter()) {
         let cells = shipped().cells;
         let twice = filter(&format!("not not ({text})"));
-        prop_assert_eq!(taken(&twice, &cells), taken(&filter(&text), &cells));
+        prop_assert_eq!(matching(&twice, &cells), matching(&filter(&text), &cells));
     }
 
     #[test]
-    fn not_turns_and_into_or(left in valid_filter(), right in valid_filter()) {
+    fn de_morgans_law_holds(left in valid_filter(), right in valid_filter()) {
         let cells = shipped().cells;
         let outside = filter(&format!("!(({left}) & ({right}))"));
         let inside = filter(&format!("not ({left}) or not ({right})"));
-        prop_assert_eq!(taken(&outside, &cells), taken(&inside, &cells));
+        prop_assert_eq!(matching(&outside, &cells), matching(&inside, &cells));
     }
 
     #[test]

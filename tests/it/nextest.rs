@@ -1,14 +1,15 @@
-//! nextest gives cells the time that the cells' own deadlines need, so that a cell that hangs says itself where, and cleans up.
+//! Checks that nextest gives cells as much time as their own deadlines allow, so that a cell that hangs fails in its phase and cleans
+//! up.
 
 use std::time::Duration;
 
 use e2e_matrix::matrix::{Phase, PhaseSettings};
 use toml::{Table, Value};
 
-/// What diagnostics may take at the most, and what the reports take after clean-up.
+/// The longest time that diagnostics can take, plus the time for the reports after clean-up.
 const DIAGNOSTICS_AND_REPORTS: Duration = Duration::from_secs(30);
 
-/// The pause before a second attempt, with its jitter.
+/// The pause before a second attempt, including its jitter.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 fn configuration() -> Table {
@@ -19,7 +20,7 @@ fn duration(of: &Value, key: &str) -> Duration {
     humantime::parse_duration(of[key].as_str().unwrap()).unwrap()
 }
 
-/// Every `slow-timeout` of a profile, its overrides' included.
+/// All settings `slow-timeout` of a profile, including those of its overrides.
 fn slow_timeouts(profile: &Value) -> Vec<&Value> {
     let overrides = profile.get("overrides").and_then(Value::as_array);
     let all = std::iter::once(profile).chain(overrides.into_iter().flatten());
@@ -33,7 +34,7 @@ fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile(
     let default = &configuration["profile"]["default"];
     assert!(
         default.get("slow-timeout").is_some(),
-        "the other profiles inherit it"
+        "the default profile must have a slow-timeout, which the others inherit"
     );
     for name in ["default", "ci", "nightly"] {
         for timeout in slow_timeouts(&configuration["profile"][name]) {
@@ -45,13 +46,12 @@ fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile(
     }
 }
 
-/// How many times a phase starts its deadline anew, one after the other: `restart` reads the counters three times and waits three
-/// times.
+/// How many times in a row a phase can use up its deadline: `restart` reads the counters three times and waits three times.
 fn deadlines(phase: Phase) -> u32 {
     if phase == Phase::Restart { 6 } else { 1 }
 }
 
-/// What the attempts may take that are followed by another by default: each up to the phase that failed, its clean-up, and the pause.
+/// The longest time of all attempts that are retried by default: the phases up to the one that fails, clean-up, and the pause.
 fn first_attempts(settings: &PhaseSettings) -> Duration {
     let retried = Phase::ALL
         .into_iter()

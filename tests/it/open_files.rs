@@ -1,4 +1,4 @@
-//! Runs that may open too few files: they end with a clear failure, without spinning, and leave nothing.
+//! Runs that may open too few files: they end with a clear failure, don't busy-loop, and leave nothing behind.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,23 +11,23 @@ use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
 
-fn place() -> Scratch {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    place
+fn prepare() -> Scratch {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    scratch
 }
 
-/// Nothing is left in the ledgers of `place`.
-fn assert_clean(place: &Scratch) {
-    let runs = place.path().join("state/runs");
+/// Asserts that no ledger is left in `scratch`.
+fn assert_clean(scratch: &Scratch) {
+    let runs = scratch.path().join("state/runs");
     let left = fs::read_dir(runs).map_or(0, Iterator::count);
     assert_eq!(left, 0, "a ledger is left");
 }
 
 #[test]
-fn a_limit_that_is_too_low_is_named_before_the_first_cell() {
-    let place = place();
-    let run = place.process(&["--provider", "local"]);
+fn a_limit_that_is_too_low_is_reported_before_the_first_cell() {
+    let scratch = prepare();
+    let run = scratch.process(&["--provider", "local"]);
     let limited = ["-c", "ulimit -n 64; exec \"$0\" \"$@\""];
     let output = through("/bin/sh", &limited, &run).output().unwrap();
     let streams = [output.stderr, output.stdout].concat();
@@ -40,13 +40,13 @@ fn a_limit_that_is_too_low_is_named_before_the_first_cell() {
     ] {
         assert!(stderr.contains(text), "{stderr}");
     }
-    assert_clean(&place);
+    assert_clean(&scratch);
 }
 
 #[test]
 fn a_soft_limit_is_raised() {
-    let place = place();
-    let run = place.process(&["--provider", "local"]);
+    let scratch = prepare();
+    let run = scratch.process(&["--provider", "local"]);
     let limited = ["-c", "ulimit -Sn 64; exec \"$0\" \"$@\""];
     let output = through("/bin/sh", &limited, &run).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -54,20 +54,20 @@ fn a_soft_limit_is_raised() {
 }
 
 #[test]
-fn running_out_in_the_middle_of_a_run_ends_it_without_spinning() {
+fn a_run_that_can_open_no_more_files_ends_without_busy_looping() {
     assert_eq!(with_files_left(0), Some(3));
-    // Each of these fails somewhere else: in the manifests, the mock, a probe, the port's forward. Some may be enough.
+    // Each number fails in a different place: the manifests, the mock, a probe, or the port forwarding. Some may be enough to pass.
     for left in [2, 4, 6, 9, 12] {
         let code = with_files_left(left);
         assert!(matches!(code, Some(0 | 3)), "{left} files left: {code:?}");
     }
 }
 
-/// The exit code of a run that, from its first phase on, may open only `left` files more.
+/// The exit code of a run that may open only `left` more files from its first phase on.
 fn with_files_left(left: u64) -> Option<i32> {
-    let place = place();
+    let scratch = prepare();
     let arguments = ["--provider", "local", "--verbose", "--log", "warn"];
-    let mut running = Running::start(place.process(&arguments));
+    let mut running = Running::start(scratch.process(&arguments));
     running.wait_for("preflight");
     let process = running.process();
     let open = Process::new(process.as_raw_nonzero().get()).and_then(|process| process.fd_count());
@@ -79,26 +79,26 @@ fn with_files_left(left: u64) -> Option<i32> {
     let ended = running.end();
     assert!(begun.elapsed() < Duration::from_secs(90), "{ended:?}");
     assert!(busy < Duration::from_secs(10), "{busy:?}");
-    let said = ended.stderr.join("\n");
-    // A connection that the runner can't accept is named in its log: to the cell, the mock doesn't answer.
+    let stderr = ended.stderr.join("\n");
+    // If the runner can't accept a connection, only its log says so: for the cell, the mock just doesn't answer.
     assert!(
-        ended.code == Some(0) || said.contains("ulimit -n"),
-        "{said}"
+        ended.code == Some(0) || stderr.contains("ulimit -n"),
+        "{stderr}"
     );
-    assert_clean(&place);
+    assert_clean(&scratch);
     ended.code
 }
 
 fn limit(process: Pid, files: u64) {
     let limit = Rlimit {
         current: Some(files),
-        // Inherited from here. What is above the soft limit is the reserve.
+        // The runner inherits this limit from the test. It raises its soft limit up to it if necessary.
         maximum: getrlimit(Resource::Nofile).maximum,
     };
     prlimit(Some(process), Resource::Nofile, limit).unwrap();
 }
 
-/// The time that `process` has spent on processors.
+/// The processor time that `process` has used.
 fn processor_time(process: Pid) -> Duration {
     let stat = Process::new(process.as_raw_nonzero().get()).and_then(|process| process.stat());
     let ticks = stat.map_or(0, |stat| stat.utime + stat.stime);

@@ -80,11 +80,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_number_a_negative_one_and_zero_are_refused() {
+    fn numbers_without_a_unit_negative_durations_and_zero_are_rejected() {
         for text in ["", "5", "-5s", "5 parsecs", "0s", "0ms"] {
             assert!(
                 Interval::try_from(text.to_owned()).is_err(),
-                "{text:?} was taken"
+                "{text:?} was accepted"
             );
         }
     }

@@ -1,7 +1,7 @@
 //! The agent's configuration file: parsed and checked once, with the contract's defaults.
 //!
-//! An unknown key is reported with its path and otherwise ignored, because a real agent has more keys. Reads the file,
-//! and does no other I/O.
+//! An unknown key is reported with its path and otherwise ignored, because a real agent has more keys. This module reads
+//! the file and does no other I/O.
 
 mod endpoint;
 mod interval;
@@ -24,7 +24,7 @@ const DEFAULT_DATA_DIR: &str = "/var/lib/plexd";
 pub(crate) struct Config {
     /// The Central API.
     pub(crate) api: Api,
-    /// Identity and how to get one.
+    /// Identity and registration.
     #[serde(default)]
     pub(crate) registration: Registration,
     /// The node's own API.
@@ -78,7 +78,7 @@ impl Default for Registration {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct NodeApi {
-    /// Has to be usable if it is given.
+    /// Must be usable if it is set.
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -151,7 +151,7 @@ pub(crate) enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The place and the reason.
+        /// The position and the reason.
         source: Box<serde_saphyr::Error>,
     },
 }
@@ -198,8 +198,8 @@ fn parse(text: &str) -> Result<Loaded, serde_saphyr::Error> {
 mod tests {
     use super::*;
 
-    /// The seed's configuration, in the form of its test script.
-    const SEED: &str = "\
+    /// The configuration from the test script of plexd.
+    const FROM_TEST_SCRIPT: &str = "\
 api:
   base_url: http://mock-api.plexd-e2e:8080
 registration:
@@ -226,8 +226,8 @@ audit_fwd:
 ";
 
     #[test]
-    fn the_seeds_configuration_is_valid_as_it_stands() {
-        let Loaded { config, unknown } = parse(SEED).unwrap();
+    fn the_configuration_from_plexds_test_script_is_valid() {
+        let Loaded { config, unknown } = parse(FROM_TEST_SCRIPT).unwrap();
         assert_eq!(unknown, Vec::<String>::new());
         assert_eq!(
             config.api.base_url.to_string(),
@@ -250,7 +250,7 @@ audit_fwd:
     }
 
     #[test]
-    fn a_base_url_is_all_it_takes() {
+    fn only_the_base_url_is_required() {
         let config = parse("api: {base_url: 'http://127.0.0.1:1'}")
             .unwrap()
             .config;
@@ -260,7 +260,7 @@ audit_fwd:
     }
 
     #[test]
-    fn unknown_keys_are_named_by_their_path() {
+    fn unknown_keys_are_reported_with_their_path() {
         let text = "{api: {base_url: 'http://a', retries: 3}, mesh: {port: 51820}, metrics: {local_endpoint: {url: \
                     'https://b', secret_key: c, ca: d}}}";
         assert_eq!(
@@ -270,7 +270,7 @@ audit_fwd:
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused() {
+    fn invalid_configurations_are_rejected() {
         for text in [
             "",
             "{}",
@@ -281,7 +281,7 @@ audit_fwd:
             "{api: {base_url: 'http://a'}, metrics: {local_endpoint: {url: 'https://b'}}}",
             "api: [",
         ] {
-            assert!(parse(text).is_err(), "{text:?} was taken");
+            assert!(parse(text).is_err(), "{text:?} was accepted");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::wire::{Action, Binary, Capabilities, Parameter};
 const ACTIONS: [Action; 2] = [
     Action {
         name: "ping",
-        description: "Answers, to show that the agent lives",
+        description: "Answers, to show that the agent is alive",
         parameters: &[],
     },
     Action {
@@ -27,7 +27,7 @@ const ACTIONS: [Action; 2] = [
 ];
 
 /// Makes one attempt.
-pub(crate) async fn tell(node: &Node) -> Result<(), ApiError> {
+pub(crate) async fn report(node: &Node) -> Result<(), ApiError> {
     if node.faults.has(Fault::NoCapabilities) {
         return Ok(());
     }
@@ -48,11 +48,11 @@ pub(crate) async fn tell(node: &Node) -> Result<(), ApiError> {
 }
 
 /// Retries until it succeeds.
-pub(crate) async fn tell_until_heard(node: Arc<Node>) {
+pub(crate) async fn report_until_acknowledged(node: Arc<Node>) {
     // Fails only when the process ends, when it no longer matters.
     drop(
         until_done("the report of capabilities", &node.stop, never, || {
-            tell(&node)
+            report(&node)
         })
         .await,
     );

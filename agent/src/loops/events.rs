@@ -22,13 +22,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum EndOfStream {
-    #[error("the other side closed it")]
+    #[error("the server closed the connection")]
     Closed,
-    #[error("nothing came for {LONGEST_SILENCE:?}")]
+    #[error("nothing was received for {LONGEST_SILENCE:?}")]
     Silent,
-    #[error("it broke")]
+    #[error("the connection failed")]
     Broken(#[source] reqwest::Error),
-    #[error("it cannot be read: {0}")]
+    #[error("the stream cannot be parsed: {0}")]
     Unreadable(String),
 }
 
@@ -51,7 +51,7 @@ async fn open(node: &Node) -> Result<Response, ApiError> {
 }
 
 async fn follow(node: &Node, stream: Response) -> EndOfStream {
-    // Comments are no events, but they break the silence.
+    // Comments aren't events, but they show that the connection is alive.
     let pieces = stream.bytes_stream().timeout(LONGEST_SILENCE);
     let pieces = pieces.map(|piece| match piece {
         Ok(piece) => piece.map_err(EndOfStream::Broken),
@@ -71,7 +71,10 @@ async fn follow(node: &Node, stream: Response) -> EndOfStream {
 fn act(node: &Node, event: &str) {
     match serde_json::from_str::<Envelope>(event) {
         Ok(envelope) if envelope.event_type == "node_state_updated" => node.reconcile.notify_one(),
-        Ok(envelope) => debug!(envelope.event_type, "an event that needs nothing done"),
-        Err(error) => debug!(reason = chain(&error), "an event that is not an envelope"),
+        Ok(envelope) => debug!(envelope.event_type, "ignoring an event"),
+        Err(error) => debug!(
+            reason = chain(&error),
+            "ignoring an event that is not an envelope"
+        ),
     }
 }

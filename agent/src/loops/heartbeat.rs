@@ -18,14 +18,14 @@ use crate::identity::Identity;
 use crate::retry::{chain, until_done};
 use crate::wire;
 
-/// The binary is hashed after this many heartbeats: if many agents start on one machine, hashing would dominate their
-/// start.
+/// The binary is hashed after this many heartbeats, because hashing would take most of the time if many agents start on
+/// one machine.
 const BEATS_BEFORE_CHECKSUM: u64 = 5;
 
 /// The checksum of the running binary, as soon as it is known.
 type Checksum = Arc<OnceLock<String>>;
 
-/// What the heartbeats of one process share.
+/// The state that the heartbeats of one process share.
 struct Heart {
     node: Arc<Node>,
     configured_id: Option<String>,
@@ -54,7 +54,7 @@ pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
         }
         acknowledged += 1;
         match acknowledged {
-            1 => info!("the heartbeat works"),
+            1 => info!("the first heartbeat was acknowledged"),
             BEATS_BEFORE_CHECKSUM => spawn_checksum(&heart.checksum),
             _ => {}
         }
@@ -75,7 +75,7 @@ fn is_dead(node: &Node) -> bool {
 }
 
 impl Heart {
-    /// One heartbeat, retried until it is acknowledged or its credential is rejected. After a rejection, the agent
+    /// Sends one heartbeat, and retries until it is acknowledged or its credential is rejected. After a rejection, the agent
     /// registers again, and the next heartbeat comes after the usual interval, so that an API that rejects everything
     /// isn't flooded.
     async fn beat(&self) -> bool {
@@ -116,8 +116,7 @@ impl Heart {
             uptime: self.started.elapsed().as_secs(),
             binary_checksum: self.checksum.get().map_or("", String::as_str),
         };
-        let body = serde_json::to_vec(&body)
-            .expect("a heartbeat has string keys and nothing that can fail");
+        let body = serde_json::to_vec(&body).expect("a heartbeat can always be serialized");
         ("application/json", body)
     }
 }

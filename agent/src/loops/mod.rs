@@ -1,5 +1,5 @@
-//! The agent's loops after its registration, one file each. All are dropped when the process ends, because none holds
-//! anything that could be lost.
+//! The agent's loops after its registration, one file each. They are dropped when the process ends, because none of them
+//! has data that could be lost.
 
 pub(crate) mod capabilities;
 pub(crate) mod events;

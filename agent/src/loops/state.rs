@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_state_does_not() {
+    fn the_same_state_does_not_differ() {
         let same = state(json!({"peers": [1], "metadata": {"a": "b"}}));
         assert_eq!(kinds(Some(&same), &same), Vec::<String>::new());
     }
 
     #[test]
-    fn changed_new_and_missing_sections_do() {
+    fn changed_new_and_missing_sections_differ() {
         let before = state(json!({"data": [], "peers": [1], "policies": []}));
         let after = state(json!({"data": [], "peers": [1, 2], "signing_keys": {}}));
         assert_eq!(

@@ -22,8 +22,7 @@ pub(crate) struct Entry(Arc<str>);
 impl Entry {
     /// Serializes an entry.
     pub(crate) fn new(entry: &impl Serialize) -> Self {
-        let json = serde_json::to_string(entry)
-            .expect("an entry has string keys and nothing that can fail");
+        let json = serde_json::to_string(entry).expect("an entry can always be serialized");
         Self(json.into())
     }
 }
@@ -71,7 +70,7 @@ struct State {
 }
 
 impl Buffer {
-    /// Adds an entry. If there is no room, the oldest one is dropped.
+    /// Adds an entry. If the buffer is full, the oldest entry is dropped.
     pub(crate) fn push(&self, entry: Entry) {
         let mut state = self.lock();
         state.entries.push_back(entry);
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_batch() {
+    fn an_empty_buffer_has_no_batch() {
         assert!(Buffer::default().oldest().is_none());
     }
 
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_when_there_is_no_room_and_is_counted() {
+    fn the_oldest_entry_of_a_full_buffer_is_dropped_and_counted() {
         let buffer = filled(CAPACITY + 2);
         assert_eq!(buffer.take_dropped(), 2);
         assert_eq!(buffer.take_dropped(), 0);
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_while_a_batch_was_on_its_way_is_not_taken_from_the_rest() {
+    fn acknowledging_a_batch_keeps_later_entries_even_if_its_own_were_dropped() {
         let buffer = filled(CAPACITY);
         let batch = buffer.oldest().unwrap();
         for number in 0..10 {
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_fits_into_one_body_and_even_a_huge_entry_leaves() {
+    fn a_batch_fits_into_one_body_and_a_huge_entry_is_sent_alone() {
         let buffer = Buffer::default();
         let large = "x".repeat(LARGEST_BATCH / 2 - 10);
         for _ in 0..3 {
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_an_entry_is_woken() {
+    async fn waiting_for_an_entry_ends_when_one_is_added() {
         let buffer = Arc::new(Buffer::default());
         let waiting = tokio::spawn({
             let buffer = Arc::clone(&buffer);

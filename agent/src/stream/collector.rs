@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts collections, and has one entry left at the end.
+    /// A source that counts collections, and has one entry left at the end.
     struct Counting(u32);
 
     impl Source for Counting {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn both_sides_get_every_entry_and_the_rest_at_the_end() {
+    async fn both_sides_get_every_entry_including_the_rest_at_the_end() {
         let buffers = vec![Arc::new(Buffer::default()), Arc::new(Buffer::default())];
         let (stop, collected) = (CancellationToken::new(), CancellationToken::new());
         let collector = Collector {

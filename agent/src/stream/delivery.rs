@@ -24,8 +24,8 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Reports when the first entry is there, but not before `begun`, and then once per interval. When everything is
-    /// `collected`, delivers the rest and ends; what fails then is lost.
+    /// Reports when there is a first entry, but not before `begun`, and then once per interval. When everything is
+    /// `collected`, delivers the rest and ends; entries that can't be delivered then are lost.
     pub(crate) async fn run(self, begun: CancellationToken, collected: CancellationToken) {
         let first_entry = async {
             begun.cancelled().await;
@@ -39,7 +39,7 @@ impl Delivery {
             match self.deliver(&collected).await {
                 Ok(batches) if batches > 0 && !acknowledged => {
                     acknowledged = true;
-                    info!("{} works", self.side.name());
+                    info!("{} succeeded for the first time", self.side.name());
                 }
                 Ok(_) => {}
                 Err(_) => return,

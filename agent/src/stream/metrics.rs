@@ -13,7 +13,7 @@ use crate::wire::MetricEntry;
 
 type Figures = BTreeMap<&'static str, f64>;
 
-/// Measures on request.
+/// A source that measures when it is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Busy and total processor time at the last measurement.
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_measurement_has_groups_and_plausible_figures() {
+    fn a_measurement_has_all_groups_with_plausible_values() {
         let mut metrics = Metrics::default();
         for _ in 0..2 {
             let entries = metrics.collect();

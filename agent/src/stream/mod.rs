@@ -1,8 +1,8 @@
 //! The three streams of entries: metrics, logs and audit.
 //!
-//! A source gives entries, a [`Collector`] moves them into one buffer a side, and a [`Delivery`] empties each buffer
-//! towards its side at its own pace. The sides know nothing of each other: a local endpoint whose token comes late loses
-//! nothing, and holds nothing up.
+//! A source produces entries, a [`Collector`] moves them into one buffer per side, and a [`Delivery`] sends the entries of
+//! each buffer to its side. The sides are independent: if a local endpoint's token arrives late, no entry is lost and the
+//! other side is not delayed.
 
 pub(crate) mod audit;
 mod buffer;

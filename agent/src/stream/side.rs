@@ -29,14 +29,14 @@ pub(crate) enum Side {
 /// A batch was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
-    /// Only at the end of a process that never got an identity.
+    /// Happens only at the end of a process that never got an identity.
     #[error("the node is not registered")]
     NotRegistered,
     /// The Central API returned an error.
-    #[error("the platform did not take it")]
+    #[error("the platform did not accept the batch")]
     Platform(#[from] ApiError),
     /// The local endpoint returned an error, or there is no token for it.
-    #[error("the local endpoint did not take it")]
+    #[error("the local endpoint did not accept the batch")]
     Local(#[from] LocalError),
 }
 

@@ -1,6 +1,6 @@
-//! Every fault changes its one behaviour, and nothing else.
+//! Every fault changes exactly one behavior.
 //!
-//! A call that must not come is never waited for: it is missing once all others have gone three rounds.
+//! To show that a call is not made, a test waits until all other calls have been made three times.
 
 use crate::plexd::Running;
 use crate::stage::{NODE, Stage};
@@ -10,7 +10,7 @@ use plexd_agent::fault::Fault;
 use serde_json::Value;
 use tokio::task::LocalSet;
 
-/// What moves in one round of the agent.
+/// The counters that one round of the agent's loops increments.
 const ONCE: [Counter; 4] = [
     Counter::Registration,
     Counter::State,
@@ -30,27 +30,27 @@ const LOCAL: [Counter; 3] = [
     Counter::LocalAudit,
 ];
 
-/// What can be seen of a fault.
+/// The visible effect of a fault.
 enum Effect {
-    /// The process ends with this code before it listens.
+    /// The process exits with this code before it listens.
     Exit(i32),
     /// `/readyz` has this status while everything else works.
     Ready(u16),
-    /// These counters stay at zero while the others move.
+    /// These counters stay at zero while the others increase.
     Silent(&'static [Counter]),
     /// The last body of this endpoint is wrong in this way.
     Body(&'static str, fn(&str) -> bool),
     /// This counter stops at one in each process.
     Once(Counter),
-    /// After a restart this is how often each of these counters has moved since the first process ended.
+    /// After a restart, this counter has increased by this much since the end of the first process.
     Restart(Counter, u64),
-    /// The second process ends with exit code 0.
+    /// The second process exits with code 0.
     Ends,
     /// Heartbeats are this many minutes ahead.
     Ahead(i64),
-    /// Heartbeats of the second process are this many minutes ahead, and none of the first one's.
+    /// The heartbeats of the second process are this many minutes ahead, those of the first process are not.
     AheadAfterRestart(i64),
-    /// Nothing is wrong, but it takes time.
+    /// Everything works, but the start takes longer.
     Slow,
 }
 
@@ -66,9 +66,11 @@ fn effect(fault: Fault) -> Effect {
         Fault::NoMetrics => Effect::Silent(&[Counter::Metrics]),
         Fault::NoLogs => Effect::Silent(&[Counter::Logs]),
         Fault::NoAudit => Effect::Silent(&[Counter::Audit]),
-        Fault::RegisterNoHostname => Effect::Body("register", |body| lacks(body, "hostname")),
-        Fault::RegisterNoToken => Effect::Body("register", |body| lacks(body, "token")),
-        Fault::HeartbeatNoTimestamp => Effect::Body("heartbeat", |body| lacks(body, "timestamp")),
+        Fault::RegisterNoHostname => Effect::Body("register", |body| is_without(body, "hostname")),
+        Fault::RegisterNoToken => Effect::Body("register", |body| is_without(body, "token")),
+        Fault::HeartbeatNoTimestamp => {
+            Effect::Body("heartbeat", |body| is_without(body, "timestamp"))
+        }
         Fault::HeartbeatNotJson => Effect::Body("heartbeat", |body| {
             serde_json::from_str::<Value>(body).is_err()
         }),
@@ -94,12 +96,12 @@ fn effect(fault: Fault) -> Effect {
     }
 }
 
-fn lacks(body: &str, key: &str) -> bool {
+fn is_without(body: &str, key: &str) -> bool {
     serde_json::from_str::<Value>(body)
         .is_ok_and(|body| body.is_object() && body.get(key).is_none())
 }
 
-/// Waits until everything but `silent` has gone three rounds since `before`.
+/// Waits until all counters except `silent` have increased by three since `before`.
 async fn rounds(stage: &Stage, silent: &[Counter]) {
     let once = ONCE
         .iter()
@@ -119,7 +121,7 @@ async fn start(stage: &Stage, fault: Fault) -> Running {
 async fn exits(stage: &Stage, fault: Fault, code: i32) {
     let output = stage.plexd().fault(fault.name()).output().await;
     assert_eq!(output.status.code(), Some(code));
-    assert!(output.stdout.is_empty(), "it listened");
+    assert!(output.stdout.is_empty(), "the agent must not listen");
     assert_eq!(stage.nodes().await.len(), 0);
 }
 
@@ -149,7 +151,7 @@ async fn stops_after_one(stage: &Stage, fault: Fault, counter: Counter) {
     for process in 1..=2 {
         let plexd = start(stage, fault).await;
         stage.reach(&[(counter, process)]).await;
-        let before = stage.node(NODE).await.expect("it registered");
+        let before = stage.node(NODE).await.expect("the agent has registered");
         let others = PERIODIC.iter().filter(|other| **other != counter);
         stage
             .reach(
@@ -163,12 +165,12 @@ async fn stops_after_one(stage: &Stage, fault: Fault, counter: Counter) {
     }
 }
 
-/// The first process is as it should be; the second one does everything but what the fault is about.
+/// The first process behaves normally; the second one does everything except for what the fault prevents.
 async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, moved: u64) {
     let first = start(stage, fault).await;
     rounds(stage, &[]).await;
     assert!(first.terminate().await.success());
-    let before = stage.node(NODE).await.expect("it registered");
+    let before = stage.node(NODE).await.expect("the agent has registered");
     let _second = start(stage, fault).await;
     let others = PERIODIC.iter().filter(|other| **other != counter);
     stage
@@ -178,10 +180,10 @@ async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, move
                 .collect::<Vec<_>>(),
         )
         .await;
-    let after = stage.node(NODE).await.expect("it registered");
+    let after = stage.node(NODE).await.expect("the agent has registered");
     assert_eq!(after.counters[counter] - before.counters[counter], moved);
-    let told_of_its_start = after.process_starts > before.process_starts;
-    assert_eq!(told_of_its_start, fault != Fault::SilentRestart);
+    let reported_its_start = after.process_starts > before.process_starts;
+    assert_eq!(reported_its_start, fault != Fault::SilentRestart);
 }
 
 async fn ends_after_a_restart(stage: &Stage, fault: Fault) {
@@ -195,7 +197,11 @@ async fn has_a_clock_that_is_set(stage: &Stage, fault: Fault, minutes: i64) {
     let first = start(stage, fault).await;
     has_a_clock(stage, 0).await;
     assert!(first.terminate().await.success());
-    let heartbeats = stage.node(NODE).await.expect("it registered").counters[Counter::Heartbeat];
+    let heartbeats = stage
+        .node(NODE)
+        .await
+        .expect("the agent has registered")
+        .counters[Counter::Heartbeat];
     let _second = start(stage, fault).await;
     stage.reach(&[(Counter::Heartbeat, heartbeats + 1)]).await;
     is_ahead(stage, minutes).await;
@@ -206,7 +212,7 @@ async fn has_a_wrong_clock(stage: &Stage, fault: Fault, minutes: i64) {
     has_a_clock(stage, minutes).await;
 }
 
-/// After three rounds of everything, the heartbeats are `minutes` ahead.
+/// After three rounds of all loops, the heartbeats are `minutes` ahead.
 async fn has_a_clock(stage: &Stage, minutes: i64) {
     rounds(stage, &[]).await;
     is_ahead(stage, minutes).await;
@@ -267,7 +273,7 @@ async fn every_fault_has_its_effect_and_no_other() {
         failed
     };
     let failed = LocalSet::new().run_until(all_at_once).await;
-    assert!(failed.is_empty(), "{failed:?}: the reasons are above");
+    assert!(failed.is_empty(), "{failed:?}: see the output above");
 }
 
 #[tokio::test]
@@ -282,7 +288,7 @@ async fn a_fault_for_another_node_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_said_in_the_log() {
+async fn a_wrong_key_is_reported_in_the_log() {
     let stage = Stage::new().await;
     let _plexd = start(&stage, Fault::WrongKey).await;
     stage

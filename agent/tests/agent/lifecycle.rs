@@ -1,4 +1,4 @@
-//! The agent's life against the mock: start, restart, refusals, loss of the API, end.
+//! The agent against the mock: start, restart, rejected calls, an unavailable API, shutdown.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The seed's eleven counters.
+/// The eleven counters that plexd's own test script checks.
 const ELEVEN: [Counter; 11] = [
     Counter::Registration,
     Counter::Heartbeat,
@@ -26,7 +26,7 @@ const ELEVEN: [Counter; 11] = [
     Counter::LocalAudit,
 ];
 
-/// The agent must be gone within this time of SIGTERM.
+/// The agent must exit within this time after SIGTERM.
 const END: Duration = Duration::from_secs(5);
 
 async fn all_reached(stage: &Stage) {
@@ -34,7 +34,7 @@ async fn all_reached(stage: &Stage) {
 }
 
 #[tokio::test]
-async fn every_counter_moves_and_the_loops_go_on() {
+async fn every_counter_increases_and_the_loops_continue() {
     let stage = Stage::new().await;
     let plexd = stage.plexd().start().await;
     all_reached(&stage).await;
@@ -62,9 +62,9 @@ async fn every_counter_moves_and_the_loops_go_on() {
 }
 
 #[tokio::test]
-async fn bodies_are_what_the_contract_says() {
+async fn bodies_match_the_contract() {
     let stage = Stage::new().await;
-    // Every call comes once: the last body is the first.
+    // Each call is made once, so the last body is also the first.
     let _plexd = stage
         .plexd_with(&stage.configuration("1h", ""))
         .start()
@@ -127,7 +127,7 @@ async fn bodies_are_what_the_contract_says() {
         let entries = body.as_array().unwrap();
         assert!(!entries.is_empty(), "{endpoint} is empty");
         for field in fields {
-            assert!(entries[0].get(field).is_some(), "{endpoint} lacks {field}");
+            assert!(entries[0].get(field).is_some(), "{endpoint} has no {field}");
         }
     }
     let first = &stage.last_request("audit").await[0]["event_type"];
@@ -135,7 +135,7 @@ async fn bodies_are_what_the_contract_says() {
 }
 
 #[tokio::test]
-async fn the_first_calls_come_in_order() {
+async fn the_first_calls_are_made_in_order() {
     let stage = Stage::new().await;
     let config = stage.configuration("1h", "");
     let _plexd = stage.plexd_with(&config).start().await;
@@ -154,7 +154,7 @@ async fn the_first_calls_come_in_order() {
 }
 
 #[tokio::test]
-async fn a_restart_keeps_the_identity_and_tells_of_the_new_process() {
+async fn a_restart_keeps_the_identity_and_reports_the_new_process() {
     let stage = Stage::new().await;
     let first = stage.plexd().start().await;
     all_reached(&stage).await;
@@ -200,7 +200,7 @@ async fn a_damaged_identity_is_logged_and_replaced() {
 }
 
 #[tokio::test]
-async fn the_token_may_come_from_a_file() {
+async fn the_token_can_come_from_a_file() {
     let stage = Stage::new().await;
     let token = stage.directory.path().join("token");
     fs::write(&token, "from-a-file\n").unwrap();
@@ -217,7 +217,7 @@ async fn the_token_may_come_from_a_file() {
 }
 
 #[tokio::test]
-async fn unknown_keys_are_warned_about_by_their_path() {
+async fn unknown_keys_cause_a_warning_with_their_path() {
     let stage = Stage::new().await;
     let config = stage.configuration("100ms", "mesh: {interface: wg0}\n");
     let _plexd = stage.plexd_with(&config).start().await;
@@ -226,11 +226,11 @@ async fn unknown_keys_are_warned_about_by_their_path() {
 }
 
 #[tokio::test]
-async fn a_refused_heartbeat_means_registering_again() {
+async fn the_agent_registers_again_after_a_rejected_heartbeat() {
     let stage = Stage::new().await;
     let _plexd = stage.plexd().start().await;
     all_reached(&stage).await;
-    // The mock forgets every key, and from now on looks at them.
+    // The mock forgets all keys, and checks keys from now on.
     stage.post("/test/reset", &json!({})).await;
     stage.post("/test/faults", &json!({"auth": "strict"})).await;
     stage.reach(&[(Counter::Registration, 1)]).await;
@@ -246,11 +246,11 @@ async fn a_refused_heartbeat_means_registering_again() {
 }
 
 #[tokio::test]
-async fn an_api_that_comes_late_is_noticed() {
+async fn an_api_that_starts_late_is_used() {
     let mut stage = Stage::new().await;
     let addr = stage.mock.addr().to_string();
     let plexd = stage.plexd();
-    // The local endpoint's port is free again, too: its deliveries fail until the end, and hold nothing up.
+    // The local endpoint stays down: its deliveries fail until the end, and must not delay anything else.
     let other = stage::mock("127.0.0.1:0").await;
     std::mem::replace(&mut stage.mock, other).shutdown().await;
     let plexd = plexd.start().await;
@@ -277,15 +277,16 @@ async fn an_api_that_comes_late_is_noticed() {
     );
 }
 
-/// An address at which a stranger answers who comes first, as long as the connection is kept; all others get through to `mock`.
-async fn stranger_before(mock: SocketAddr) -> SocketAddr {
+/// An address where another server answers the first connection, as long as it is kept open. All later connections are passed on
+/// to `mock`.
+async fn wrong_server_before(mock: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
+    let address = listener.local_addr().expect("the listener is bound");
     tokio::spawn(async move {
-        let (first, _) = listener.accept().await.expect("the agent comes");
-        tokio::spawn(refuse_everything(first));
+        let (first, _) = listener.accept().await.expect("the agent connects");
+        tokio::spawn(reject_everything(first));
         loop {
-            let (mut inward, _) = listener.accept().await.expect("the agent comes again");
+            let (mut inward, _) = listener.accept().await.expect("the agent connects again");
             let mut outward = TcpStream::connect(mock).await.expect("the mock listens");
             tokio::spawn(async move { copy_bidirectional(&mut inward, &mut outward).await });
         }
@@ -293,22 +294,25 @@ async fn stranger_before(mock: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn refuse_everything(mut stream: TcpStream) {
+async fn reject_everything(mut stream: TcpStream) {
     let mut buffer = [0; 16 << 10];
     while let Ok(1..) = stream.read(&mut buffer).await {
-        let refusal = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
-        if stream.write_all(refusal).await.is_err() {
+        let rejection = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+        if stream.write_all(rejection).await.is_err() {
             return;
         }
     }
 }
 
 #[tokio::test]
-async fn a_stranger_at_the_api_s_address_is_not_asked_again() {
+async fn a_wrong_server_at_the_address_of_the_api_is_called_only_once() {
     let stage = Stage::new().await;
     let configuration = stage.configuration("100ms", "");
     let text = fs::read_to_string(&configuration).unwrap();
-    let (real, before) = (stage.mock.addr(), stranger_before(stage.mock.addr()).await);
+    let (real, before) = (
+        stage.mock.addr(),
+        wrong_server_before(stage.mock.addr()).await,
+    );
     let base_url = |address: SocketAddr| format!("base_url: 'http://{address}'");
     let changed = text.replace(&base_url(real), &base_url(before));
     assert_ne!(changed, text);
@@ -319,7 +323,7 @@ async fn a_stranger_at_the_api_s_address_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn every_call_is_repeated_until_it_works() {
+async fn every_call_is_retried_until_it_succeeds() {
     let stage = Stage::new().await;
     let failing = json!({"status": 503, "times": 2});
     let endpoints = [
@@ -347,7 +351,7 @@ async fn every_call_is_repeated_until_it_works() {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_late_loses_nothing() {
+async fn no_entry_is_lost_if_a_token_arrives_late() {
     let stage = Stage::new().await;
     stage
         .post(
@@ -373,7 +377,7 @@ async fn a_token_that_comes_late_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_nobodys_is_refused_unless_told_otherwise() {
+async fn an_unknown_certificate_is_rejected_unless_configured_otherwise() {
     let stage = Stage::new().await;
     let path = stage.configuration("100ms", "");
     let text = fs::read_to_string(&path).unwrap();
@@ -384,7 +388,7 @@ async fn a_certificate_of_nobodys_is_refused_unless_told_otherwise() {
     fs::write(&path, verifying).unwrap();
     let _plexd = stage.plexd_with(&path).start().await;
     stage
-        .until("a refused certificate", async || {
+        .until("a rejected certificate", async || {
             stage.log().contains("invalid peer certificate")
         })
         .await;
@@ -392,7 +396,7 @@ async fn a_certificate_of_nobodys_is_refused_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn an_injected_event_makes_it_look_at_its_state() {
+async fn an_injected_event_triggers_a_reconcile() {
     let stage = Stage::new().await;
     stage
         .post(
@@ -401,7 +405,7 @@ async fn an_injected_event_makes_it_look_at_its_state() {
         )
         .await;
     let _plexd = stage.plexd().start().await;
-    // The stream's own first event has been acted on.
+    // The reconcile of the stream's own first event is done.
     stage
         .reach(&[(Counter::State, 2), (Counter::Drift, 1)])
         .await;
@@ -431,7 +435,7 @@ async fn an_injected_event_makes_it_look_at_its_state() {
 }
 
 #[tokio::test]
-async fn what_is_left_is_delivered_at_the_end() {
+async fn remaining_entries_are_delivered_at_the_end() {
     let stage = Stage::new().await;
     let config = stage.configuration("1h", "");
     let plexd = stage.plexd_with(&config).start().await;
@@ -445,11 +449,11 @@ async fn what_is_left_is_delivered_at_the_end() {
     assert_eq!((status.code(), asked.elapsed() < END), (Some(0), true));
     assert_eq!(stage.count(Counter::Logs).await, logs + 1);
     assert_eq!(stage.count(Counter::LocalLogs).await, local + 1);
-    assert!(stage.last_text("logs").await.contains("plexd ends"));
+    assert!(stage.last_text("logs").await.contains("plexd stops"));
 }
 
 #[tokio::test]
-async fn an_end_without_an_api_is_an_end_all_the_same() {
+async fn shutdown_works_without_an_api() {
     let mut stage = Stage::new().await;
     let plexd = stage.plexd().start().await;
     all_reached(&stage).await;
@@ -463,7 +467,7 @@ async fn an_end_without_an_api_is_an_end_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_end_without_anything_to_deliver_is_an_end_at_once() {
+async fn shutdown_is_immediate_without_entries_to_deliver() {
     let stage = Stage::new().await;
     let hanging = json!({"endpoints": {"register": {"delay": "1m"}}});
     stage.post("/test/faults", &hanging).await;
@@ -474,7 +478,7 @@ async fn an_end_without_anything_to_deliver_is_an_end_at_once() {
 }
 
 #[tokio::test]
-async fn an_end_while_every_call_hangs_is_an_end_in_time() {
+async fn shutdown_is_in_time_while_every_call_hangs() {
     let stage = Stage::new().await;
     let plexd = stage.plexd().start().await;
     all_reached(&stage).await;

@@ -1,4 +1,4 @@
-//! The real binary, started in an environment of its own.
+//! The real binary, started in a clean environment.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use tokio::process::{Child, Command};
 
 use crate::stage::{self, DEADLINE, NODE, TOKEN};
 
-/// An agent to be started.
+/// An agent that has not been started.
 pub(crate) struct Plexd {
     command: Command,
     log: PathBuf,
 }
 
-/// An agent that listens. Dropping it kills it.
+/// A running agent. Dropping it kills the process.
 pub(crate) struct Running {
     child: Child,
-    /// `host:port` of its health endpoints, as it announced it.
+    /// `host:port` of its health endpoints, as announced.
     pub(crate) health: String,
 }
 
@@ -54,57 +54,57 @@ impl Plexd {
         self.env("PLEXD_FAULT", name)
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts the agent, and waits until it listens.
     pub(crate) async fn start(mut self) -> Running {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&self.log)
-            .expect("a log file");
+            .expect("the log file can be opened");
         let mut child = self.command.stderr(log).spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines();
         let line = tokio::time::timeout(DEADLINE, lines.next_line())
             .await
-            .expect("a line in time");
+            .expect("a line is printed in time");
         let line = line
             .expect("stdout is readable")
-            .expect("a line before the end");
+            .expect("a line is printed before the end");
         let health = line
             .strip_prefix("PLEXD_HEALTH_ADDR=")
-            .expect("the health address")
+            .expect("the line has the health address")
             .to_owned();
         Running { child, health }
     }
 
-    /// Runs it to its end.
+    /// Runs the agent until it exits.
     pub(crate) async fn output(mut self) -> Output {
         let output = self.command.stderr(Stdio::piped()).output();
         tokio::time::timeout(DEADLINE, output)
             .await
-            .expect("an end in time")
+            .expect("the process ends in time")
             .expect("the binary starts")
     }
 }
 
 impl Running {
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM, and waits until the process has ended.
     pub(crate) async fn terminate(mut self) -> ExitStatus {
-        let id = self.child.id().expect("it has not ended");
+        let id = self.child.id().expect("the process has not ended");
         let id = i32::try_from(id)
             .ok()
             .and_then(Pid::from_raw)
-            .expect("a process id");
+            .expect("the id is a process id");
         kill_process(id, Signal::TERM).expect("the process is ours");
         self.ended().await
     }
 
-    /// Waits for the end.
+    /// Waits until the process has ended.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(DEADLINE, self.child.wait())
             .await
-            .expect("an end in time")
-            .expect("our child")
+            .expect("the process ends in time")
+            .expect("the process is our child")
     }
 
     /// The status of a health endpoint.

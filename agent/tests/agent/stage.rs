@@ -1,6 +1,6 @@
 //! A stage for one test: a mock Central API in this process, a folder, and the real `plexd` binary in a clean environment.
 //!
-//! Every wait is for a condition and has a deadline; a test that fails says what it waited for, what the mock saw and what
+//! Every wait is for a condition and has a deadline. A failed test prints what it waited for, what the mock recorded and what
 //! the agents logged.
 
 use std::collections::BTreeMap;
@@ -15,16 +15,16 @@ use tempfile::TempDir;
 
 use crate::plexd::Plexd;
 
-/// No condition here takes a second; a machine under load may need many.
+/// The deadline of conditions. None takes longer than a second, but a busy machine may need much longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// The node that a test starts unless it says otherwise.
 pub(crate) const NODE: &str = "stage-worker";
-/// What every agent registers with.
+/// The token that every agent registers with.
 pub(crate) const TOKEN: &str = "e2e-test-token";
 
-/// One test's surroundings.
+/// The environment of one test.
 pub(crate) struct Stage {
     pub(crate) mock: Server,
     pub(crate) directory: TempDir,
@@ -45,7 +45,7 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         Self {
             mock: mock("127.0.0.1:0").await,
-            directory: TempDir::new().expect("a temporary folder"),
+            directory: TempDir::new().expect("a temporary folder can be created"),
             client: client(),
         }
     }
@@ -59,7 +59,7 @@ impl Stage {
         self.data_dir().join("identity.json")
     }
 
-    /// An agent's configuration as the seed has it, with every interval at `interval` and `more` at the end.
+    /// Writes an agent's configuration like the one in plexd's test script, with `interval` for all intervals and `more` at the end.
     pub(crate) fn configuration(&self, interval: &str, more: &str) -> PathBuf {
         let (addr, tls_addr) = (self.mock.addr(), self.mock.tls_addr());
         let data_dir = self.data_dir();
@@ -86,12 +86,12 @@ impl Stage {
         path
     }
 
-    /// An agent with short intervals, to be started.
+    /// An agent with short intervals, not yet started.
     pub(crate) fn plexd(&self) -> Plexd {
         self.plexd_with(&self.configuration("100ms", ""))
     }
 
-    /// An agent with this configuration, to be started.
+    /// An agent with this configuration, not yet started.
     pub(crate) fn plexd_with(&self, configuration: &Path) -> Plexd {
         Plexd::new(configuration, self.log_file())
     }
@@ -100,12 +100,12 @@ impl Stage {
         self.directory.path().join("stderr.log")
     }
 
-    /// What all agents of this stage wrote to stderr so far.
+    /// Everything that agents of this stage have written to stderr so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Everything that the mock saw.
+    /// Everything that the mock has recorded.
     pub(crate) async fn nodes(&self) -> BTreeMap<String, NodeView> {
         let answer = self
             .client
@@ -116,11 +116,11 @@ impl Stage {
             .expect("the mock answers")
             .json()
             .await
-            .expect("the mock's own type");
+            .expect("the response has the mock's type");
         nodes.nodes
     }
 
-    /// What the mock saw of one node.
+    /// What the mock has recorded about one node.
     pub(crate) async fn node(&self, hostname: &str) -> Option<NodeView> {
         let mut nodes = self.nodes().await.into_values();
         nodes.find(|node| node.hostname.as_deref() == Some(hostname))
@@ -162,20 +162,23 @@ impl Stage {
             return;
         }
         let (seen, log) = (self.nodes().await, self.log());
-        panic!("waited in vain for {what}\nseen: {seen:#?}\nlog:\n{log}");
+        panic!("timed out waiting for {what}\nrecorded: {seen:#?}\nlog:\n{log}");
     }
 
     /// The last body of an endpoint, as JSON.
     pub(crate) async fn last_request(&self, endpoint: &str) -> Value {
-        serde_json::from_str(&self.last_text(endpoint).await).expect("a body that is JSON")
+        serde_json::from_str(&self.last_text(endpoint).await).expect("the body is JSON")
     }
 
-    /// The last body of an endpoint, as it came.
+    /// The last body of an endpoint, unchanged.
     pub(crate) async fn last_text(&self, endpoint: &str) -> String {
         let url = self.url(&format!("/test/last-request/{endpoint}"));
         let answer = self.client.get(url).send().await.expect("the mock answers");
-        assert!(answer.status().is_success(), "no body of {endpoint}");
-        answer.text().await.expect("a body that is text")
+        assert!(
+            answer.status().is_success(),
+            "there is no body of {endpoint}"
+        );
+        answer.text().await.expect("the body is text")
     }
 
     /// Calls the mock's test interface with a JSON body.
@@ -190,16 +193,18 @@ impl Stage {
     }
 }
 
-/// A client for plain HTTP; it needs no certificates, but the library wants a provider.
+/// A client for plain HTTP. It needs no certificates, but the library requires a provider.
 pub(crate) fn client() -> reqwest::Client {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .expect("ring speaks the default versions")
+        .expect("ring supports the default versions")
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_backend_preconfigured(tls);
-    client.build().expect("a client for plain HTTP")
+    client
+        .build()
+        .expect("a client for plain HTTP can be created")
 }

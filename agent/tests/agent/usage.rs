@@ -1,4 +1,4 @@
-//! What a user can get wrong: each ends with its exit code and one clear line, and nothing is registered.
+//! Mistakes of users: each one ends the process with its exit code and one clear line, and nothing is registered.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,8 +7,8 @@ use crate::plexd::Plexd;
 use crate::stage::Stage;
 use mockapi::view::Counter;
 
-/// Runs an agent that must not start, and checks code and line.
-async fn refused(stage: &Stage, plexd: Plexd, code: i32, expected: &str) {
+/// Runs an agent that must not start, and checks the exit code and the error.
+async fn assert_rejected(stage: &Stage, plexd: Plexd, code: i32, expected: &str) {
     let output = plexd.output().await;
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
@@ -21,7 +21,7 @@ async fn refused(stage: &Stage, plexd: Plexd, code: i32, expected: &str) {
 async fn no_bootstrap_token() {
     let stage = Stage::new().await;
     let plexd = stage.plexd().without("PLEXD_BOOTSTRAP_TOKEN");
-    refused(
+    assert_rejected(
         &stage,
         plexd,
         2,
@@ -31,7 +31,7 @@ async fn no_bootstrap_token() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_is_not_there() {
+async fn a_token_file_that_does_not_exist() {
     let stage = Stage::new().await;
     let path = stage.configuration("1s", "");
     let text = fs::read_to_string(&path)
@@ -39,17 +39,17 @@ async fn a_token_file_that_is_not_there() {
         .replace("registration: {", "registration: {token_file: /nowhere, ");
     fs::write(&path, text).unwrap();
     let plexd = stage.plexd_with(&path).without("PLEXD_BOOTSTRAP_TOKEN");
-    refused(&stage, plexd, 2, "token_file /nowhere: No such file").await;
+    assert_rejected(&stage, plexd, 2, "token_file /nowhere: No such file").await;
 }
 
 #[tokio::test]
-async fn a_fault_that_nobody_knows() {
+async fn an_unknown_fault() {
     let stage = Stage::new().await;
-    refused(
+    assert_rejected(
         &stage,
         stage.plexd().fault("no-drift,no-coffee"),
         2,
-        "unknown fault \"no-coffee\"; there are: crash,",
+        "unknown fault \"no-coffee\"; the known faults are: crash,",
     )
     .await;
 }
@@ -58,7 +58,7 @@ async fn a_fault_that_nobody_knows() {
 async fn a_configuration_that_is_missing_or_wrong() {
     let stage = Stage::new().await;
     let missing = stage.directory.path().join("missing.yaml");
-    refused(
+    assert_rejected(
         &stage,
         stage.plexd_with(&missing),
         2,
@@ -66,7 +66,7 @@ async fn a_configuration_that_is_missing_or_wrong() {
     )
     .await;
     let without_unit = stage.configuration("5", "");
-    refused(
+    assert_rejected(
         &stage,
         stage.plexd_with(&without_unit),
         2,
@@ -79,7 +79,7 @@ async fn a_configuration_that_is_missing_or_wrong() {
 async fn a_data_directory_that_cannot_be_used() {
     let stage = Stage::new().await;
     fs::write(stage.data_dir(), "a file").unwrap();
-    refused(&stage, stage.plexd(), 1, "data cannot be used").await;
+    assert_rejected(&stage, stage.plexd(), 1, "data cannot be used").await;
 }
 
 #[tokio::test]
@@ -88,5 +88,5 @@ async fn a_health_port_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let plexd = stage.plexd().env("PLEXD_HEALTH_ADDR", &address);
-    refused(&stage, plexd, 1, &format!("cannot listen on {address}")).await;
+    assert_rejected(&stage, plexd, 1, &format!("cannot listen on {address}")).await;
 }

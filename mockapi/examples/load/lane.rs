@@ -8,17 +8,17 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{Failure, Load};
 
-/// The time from one heartbeat of a node to its next.
+/// The time between two heartbeats of a node.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A registered node and what it saw.
+/// A registered node, and the results of its calls.
 pub(crate) struct Node {
     pub(crate) id: String,
     key: String,
     pub(crate) acknowledged: u64,
 }
 
-/// The nodes that share one connection, and how long their heartbeats took from when they were due.
+/// The nodes that share one connection, and the latencies of their heartbeats, measured from the time when they were due.
 pub(crate) struct Lane {
     client: Client,
     pub(crate) nodes: Vec<Node>,
@@ -27,7 +27,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Registers every `connections`th node, one after the other over one connection.
+    /// Registers every `connections`th node, one after another over one connection.
     pub(crate) async fn register(base: &str, lane: u32, load: Load) -> Result<Self, Failure> {
         let client = Client::builder().pool_max_idle_per_host(1).build()?;
         let mut nodes = Vec::new();
@@ -45,7 +45,7 @@ impl Lane {
                 answer[key]
                     .as_str()
                     .map(str::to_owned)
-                    .ok_or("the registration is not whole")
+                    .ok_or("the response to the registration is incomplete")
             };
             nodes.push(Node {
                 id: text("node_id")?,
@@ -61,8 +61,8 @@ impl Lane {
         })
     }
 
-    /// Heartbeats with every node once a second, spread over the second. A node that is late
-    /// catches up, so that none is left out.
+    /// Sends a heartbeat of each node once per second, spread over the second. A late node catches up, so that no heartbeat is
+    /// left out.
     pub(crate) async fn beat(mut self, base: String, start: Instant, times: u32) -> Self {
         let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX).max(1);
         for time in 0..times {
@@ -81,7 +81,7 @@ impl Lane {
 }
 
 impl Node {
-    /// Whether a heartbeat was acknowledged.
+    /// Sends a heartbeat. Returns whether it was acknowledged.
     async fn beat(&mut self, client: &Client, base: &str) -> bool {
         let url = format!("{base}/v1/nodes/{}/heartbeat", self.id);
         let body = r#"{"node_id":"load","timestamp":"2026-01-01T00:00:00Z","status":"healthy","uptime":"1m"}"#;

@@ -1,7 +1,6 @@
-//! A load run: a mock as a process of its own, on one thread, and many nodes that heartbeat once a
-//! second each, with a reader of the counter stream beside them. At the end the mock must have
-//! counted exactly what the nodes saw acknowledged, for each node and in total; anything else is
-//! exit 1.
+//! A load run: a mock in a separate process with one thread, many nodes that each send one heartbeat per second, and a reader
+//! of the counter stream. At the end, the mock's counters must equal the numbers of acknowledged calls, per node and in total.
+//! If they don't, the exit code is 1.
 //!
 //! ```text
 //! cargo run --release -p mockapi --example load -- --nodes 10000 --seconds 10
@@ -29,7 +28,7 @@ use mock::Mock;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// A load run against a mock of its own
+/// A load run against a separate mock
 #[derive(Parser)]
 struct Program {
     #[command(subcommand)]
@@ -46,26 +45,25 @@ enum Role {
 
 #[derive(Args, Clone, Copy)]
 struct Load {
-    /// How many nodes heartbeat
+    /// How many nodes send heartbeats
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     nodes: u32,
-    /// How often each of them does, once a second
+    /// How many heartbeats each node sends, one per second
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
-    /// Over how many keep-alive connections
+    /// How many keep-alive connections the nodes share
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     connections: u32,
 }
 
 fn main() -> ExitCode {
     let program = Program::parse();
-    // The client asks for a provider, also where it uses none; a second installation would only be
-    // one that is there already.
+    // The client requires a provider even if it does not use it. Installing one fails only if there already is one.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.expect("a runtime needs no more than an epoll instance");
+    let runtime = runtime.expect("a runtime can be created");
     match program.role {
         Some(Role::Mock(arguments)) => runtime.block_on(mockapi::cli::run(arguments)),
         None => runtime.block_on(run(program.load)).unwrap_or_else(|error| {
@@ -110,7 +108,7 @@ async fn run(load: Load) -> Result<ExitCode, Failure> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for figures that people read")]
+#[expect(clippy::cast_precision_loss, reason = "the figures are for people")]
 fn as_f64(count: u64) -> f64 {
     count as f64
 }

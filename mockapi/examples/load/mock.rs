@@ -1,4 +1,4 @@
-//! The mock under load, as a process of its own.
+//! The mock under load, in a separate process.
 
 use std::process::Stdio;
 
@@ -16,7 +16,7 @@ pub(crate) struct Mock {
 }
 
 impl Mock {
-    /// Starts this program once more, as the mock, and waits for it to say where it listens.
+    /// Starts this program again as the mock, and waits until it prints its addresses.
     pub(crate) async fn spawn() -> Result<Self, Failure> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["mock", "--addr", "127.0.0.1:0", "--tls-addr", "127.0.0.1:0"])
@@ -25,21 +25,21 @@ impl Mock {
             .spawn()?;
         let stdout = child.stdout.take().ok_or("the mock has no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
-        let line = lines.next_line().await?.ok_or("the mock ended at once")?;
-        // Both lines are read, since a mock that can't print its addresses ends.
-        lines.next_line().await?.ok_or("the mock ended at once")?;
+        let line = lines.next_line().await?.ok_or("the mock exited at once")?;
+        // Both lines must be read, because a mock that can't print its addresses exits.
+        lines.next_line().await?.ok_or("the mock exited at once")?;
         let addr = line
             .strip_prefix("MOCKAPI_ADDR=")
-            .ok_or("the mock did not say where it listens")?;
+            .ok_or("the mock did not print its address")?;
         Ok(Self {
             base: format!("http://{addr}"),
             child,
         })
     }
 
-    /// The CPU time that the mock has used, of user and system together.
+    /// The CPU time that the mock has used, in user and system mode.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
-        let id = self.child.id().ok_or("the mock has ended")?;
+        let id = self.child.id().ok_or("the mock has exited")?;
         let stat = Process::new(id.cast_signed())?.stat()?;
         Ok(as_f64(stat.utime + stat.stime) / as_f64(procfs::ticks_per_second()))
     }
@@ -50,11 +50,11 @@ impl Mock {
     }
 }
 
-/// Follows the counters until the mock ends: how many events came, and how many bytes.
+/// Follows the counters until the mock ends. Returns the number of events and of bytes.
 pub(crate) async fn read_stream(url: String) -> Result<(usize, u64), Failure> {
     let mut response = Client::new().get(url).send().await?;
     let (mut events, mut bytes) = (0, 0);
-    // The end of the mock breaks the stream off, which is its end here.
+    // When the mock ends, the stream is interrupted. This is not an error here.
     while let Ok(Some(chunk)) = response.chunk().await {
         events += chunk.windows(2).filter(|pair| pair == b"\n\n").count();
         bytes += chunk.len() as u64;

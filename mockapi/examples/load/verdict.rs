@@ -1,4 +1,4 @@
-//! What came of it: the speed, and whether every count is right.
+//! The result: the speed, and whether every counter is exact.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) fn print_speed(lanes: &[Lane], elapsed: Duration, cpu: f64) {
         |permille| at(permille).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3);
     let seconds = elapsed.as_secs_f64();
     println!(
-        "{} heartbeats in {seconds:.2} s, {:.0} a second",
+        "{} heartbeats in {seconds:.2} s, {:.0} per second",
         latencies.len(),
         as_f64(latencies.len() as u64) / seconds
     );
@@ -37,7 +37,7 @@ pub(crate) fn print_speed(lanes: &[Lane], elapsed: Duration, cpu: f64) {
     );
 }
 
-/// Whether the mock counted what was acknowledged, for every node and in total.
+/// Whether the mock counted exactly the acknowledged calls, per node and in total.
 pub(crate) async fn compare(lanes: &[Lane], base: &str) -> Result<bool, Failure> {
     let totals: Totals = reqwest::get(format!("{base}/test/assertions"))
         .await?
@@ -77,7 +77,7 @@ pub(crate) async fn compare(lanes: &[Lane], base: &str) -> Result<bool, Failure>
     println!(
         "{}",
         if is_exact {
-            "exact: not a count was lost"
+            "exact: no call was lost"
         } else {
             "NOT exact"
         }

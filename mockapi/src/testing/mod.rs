@@ -1,4 +1,4 @@
-//! The test interface: questions of a runner, and configuration. Only injected events are counted.
+//! The test interface: queries of a runner, and configuration. Of its calls, only injected events are counted.
 
 mod configure;
 mod stream;
@@ -71,8 +71,8 @@ async fn last_request(
 ) -> Result<impl IntoResponse, Problem> {
     let endpoint = named(&name)?;
     let body = app.last_body(endpoint, query.node.as_deref());
-    let body =
-        body.ok_or_else(|| Problem::not_found(format!("no such call of {endpoint} came yet")))?;
+    let body = body
+        .ok_or_else(|| Problem::not_found(format!("there was no such call of {endpoint} yet")))?;
     let octets = HeaderValue::from_static("application/octet-stream");
     let content_type = body.content_type.clone().unwrap_or(octets);
     Ok((

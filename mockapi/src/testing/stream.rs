@@ -103,13 +103,14 @@ mod tests {
         let mut events = follow(&app).boxed();
         assert!(
             events.next().await.is_some(),
-            "the first event comes without any change"
+            "the first event is sent without any change"
         );
         (app, events)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_change_after_a_quiet_time_comes_at_once_and_the_next_at_the_pace() {
+    async fn the_first_change_after_a_quiet_period_is_sent_at_once_and_the_next_after_the_minimum_time()
+     {
         let (app, mut events) = reader().await;
         tokio::time::advance(Duration::from_secs(10)).await;
         let start = Instant::now();
@@ -121,18 +122,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_is_one_event() {
+    async fn a_burst_of_changes_is_one_event() {
         let (app, mut events) = reader().await;
         for _ in 0..1000 {
             app.count_unowned(Counter::Artifact);
         }
         assert!(events.next().await.is_some());
         let quiet = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
-        assert!(quiet.is_err(), "everything was told");
+        assert!(quiet.is_err(), "all changes were in one event");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_post_that_is_refused_is_no_news() {
+    async fn a_rejected_post_causes_no_event() {
         let (app, mut events) = reader().await;
         let payload = Payload {
             content_type: None,
@@ -143,6 +144,6 @@ mod tests {
                 .is_err()
         );
         let quiet = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
-        assert!(quiet.is_err(), "nothing moved");
+        assert!(quiet.is_err(), "no counter changed");
     }
 }

@@ -1,4 +1,4 @@
-//! Whose call a call is: the key's owner's, else the named node's, else a stranger's.
+//! Which node a call counts for: the owner of its key, else the node that it names, else a stranger.
 
 use jiff::Timestamp;
 use mockapi::view::Counter;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::Mock;
 
 #[tokio::test]
-async fn a_known_key_wins_over_the_path() {
+async fn a_known_key_takes_precedence_over_the_path() {
     let mock = Mock::start().await;
     let (a, b) = (mock.register("a").await, mock.register("b").await);
     mock.heartbeat(&b.id, Some(&a.key)).await;
@@ -17,12 +17,12 @@ async fn a_known_key_wins_over_the_path() {
     assert_eq!(
         mock.nodes().await.nodes.len(),
         2,
-        "the configured id made no node"
+        "the configured id must not create a node"
     );
 }
 
 #[tokio::test]
-async fn without_a_known_key_the_path_says_who() {
+async fn without_a_known_key_the_path_decides() {
     let mock = Mock::start().await;
     let node = mock.register("a").await;
     mock.heartbeat(&node.id, None).await;
@@ -31,7 +31,7 @@ async fn without_a_known_key_the_path_says_who() {
 }
 
 #[tokio::test]
-async fn who_never_registered_shows_up_as_a_stranger() {
+async fn a_caller_that_never_registered_is_listed_as_a_stranger() {
     let mock = Mock::start().await;
     mock.heartbeat("who%20else", None).await;
     let nodes = mock.nodes().await.nodes;
@@ -69,7 +69,7 @@ async fn a_key_rotation_names_its_node_in_the_body() {
 }
 
 #[tokio::test]
-async fn times_follow_the_calls() {
+async fn times_of_first_and_last_calls_are_kept() {
     let mock = Mock::start().await;
     let start = Timestamp::now();
     let node = mock.register("a").await;

@@ -1,5 +1,4 @@
-//! Every row of the Central API's table: status, counter, answer, last body; wrong methods, unknown
-//! paths, large bodies.
+//! Every row of the Central API's table: status, counter, response, last body; wrong methods, unknown paths, large bodies.
 
 use mockapi::Endpoint;
 use mockapi::view::{Counter, Counters};
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Mock, assert_problem};
 
-/// One row: the call, its status, and the keys of its answer (none where there is no body).
+/// One row: the call, its status, and the keys of the response (empty if there is no body).
 struct Row {
     endpoint: Endpoint,
     method: Method,
@@ -42,7 +41,7 @@ fn accepted(endpoint: Endpoint, method: Method, path: &'static str) -> Row {
     }
 }
 
-/// The table of the Central API, but for the event stream, which never ends.
+/// The table of the Central API, except for the event stream, which never ends.
 fn table() -> Vec<Row> {
     use Endpoint as E;
     vec![
@@ -141,7 +140,7 @@ fn table() -> Vec<Row> {
     ]
 }
 
-/// What moved between two readings.
+/// The counters that changed between two readings.
 fn moved(before: &Counters, after: &Counters) -> Vec<(Counter, u64)> {
     let differences = after
         .iter()
@@ -152,7 +151,7 @@ fn moved(before: &Counters, after: &Counters) -> Vec<(Counter, u64)> {
 }
 
 #[tokio::test]
-async fn each_call_is_answered_and_moves_its_counter_alone() {
+async fn each_call_is_answered_and_increments_only_its_counter() {
     let mock = Mock::start().await;
     for row in table() {
         let before = mock.assertions().await;
@@ -192,7 +191,7 @@ async fn each_call_is_answered_and_moves_its_counter_alone() {
 }
 
 #[tokio::test]
-async fn nodes_sum_up_to_the_whole() {
+async fn nodes_add_up_to_the_totals() {
     let mock = Mock::start().await;
     for row in table() {
         for node in ["node-a", "node-b"] {
@@ -219,12 +218,12 @@ async fn nodes_sum_up_to_the_whole() {
     assert_eq!(
         nodes["node-a"].counters[Counter::Registration],
         2,
-        "registered under one name, twice"
+        "both registrations have the same name"
     );
 }
 
 #[tokio::test]
-async fn the_last_body_is_kept_as_it_came() {
+async fn the_last_body_is_kept_unchanged() {
     let mock = Mock::start().await;
     for row in table()
         .into_iter()
@@ -250,7 +249,7 @@ async fn the_last_body_is_kept_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_one() {
+async fn the_response_to_a_wrong_method_lists_the_right_ones() {
     let mock = Mock::start().await;
     let stream = row(
         Endpoint::Events,
@@ -274,7 +273,7 @@ async fn a_wrong_method_is_told_the_right_one() {
 }
 
 #[tokio::test]
-async fn nothing_is_served_elsewhere() {
+async fn unknown_paths_are_not_found() {
     let mock = Mock::start().await;
     for path in [
         "/",
@@ -302,7 +301,7 @@ async fn nothing_is_served_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_body_may_have_one_mebibyte() {
+async fn a_body_can_have_one_mebibyte() {
     let mock = Mock::start().await;
     let size = 1024 * 1024;
     for row in table()
@@ -333,7 +332,7 @@ async fn a_body_may_have_one_mebibyte() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_far_too_large_is_told_so_too() {
+async fn a_body_that_is_far_too_large_gets_a_response() {
     let mock = Mock::start().await;
     let path = "/v1/nodes/node-a/logs";
     let response = mock
@@ -347,7 +346,7 @@ async fn a_body_that_is_far_too_large_is_told_so_too() {
 }
 
 #[tokio::test]
-async fn artifacts_belong_to_nobody() {
+async fn artifacts_count_for_no_node() {
     let mock = Mock::start().await;
     let node = mock.register("a").await;
     let call = mock
@@ -359,7 +358,7 @@ async fn artifacts_belong_to_nobody() {
 }
 
 #[tokio::test]
-async fn the_state_names_what_an_agent_needs() {
+async fn the_state_has_everything_that_an_agent_needs() {
     let mock = Mock::start().await;
     let state: Value = mock
         .get("/v1/nodes/node-a/state")

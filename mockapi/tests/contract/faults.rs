@@ -1,4 +1,4 @@
-//! The mock's own faults: status, delay, dropped connection, how often; and the bearer check.
+//! The mock's own faults: status, delay, dropped connection, number of times; and the check of bearer tokens.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ async fn arm(mock: &Mock, endpoint: Endpoint, fault: Fault) {
 }
 
 #[tokio::test]
-async fn a_status_is_answered_as_often_as_asked() {
+async fn a_status_is_returned_as_often_as_configured() {
     let mock = Mock::start().await;
     arm(
         &mock,
@@ -47,7 +47,7 @@ async fn a_status_is_answered_as_often_as_asked() {
 }
 
 #[tokio::test]
-async fn without_times_a_fault_stays_until_the_next_document() {
+async fn without_times_a_fault_is_active_until_the_next_document() {
     let mock = Mock::start().await;
     arm(
         &mock,
@@ -69,7 +69,7 @@ async fn without_times_a_fault_stays_until_the_next_document() {
 }
 
 #[tokio::test]
-async fn a_dropped_connection_has_no_answer() {
+async fn a_dropped_connection_has_no_response() {
     let mock = Mock::start().await;
     arm(
         &mock,
@@ -85,14 +85,14 @@ async fn a_dropped_connection_has_no_answer() {
         .post(HEARTBEAT)
         .send()
         .await
-        .expect_err("there is no answer");
+        .expect_err("there is no response");
     assert!(error.is_request() && error.status().is_none(), "{error:?}");
     assert_eq!(mock.assertions().await[Counter::Heartbeat], 0);
     mock.heartbeat("node-a", None).await;
 }
 
 #[tokio::test]
-async fn a_lost_answer_leaves_a_counted_call() {
+async fn a_call_whose_response_is_lost_is_counted() {
     let mock = Mock::start().await;
     let fault = Fault {
         drop: true,
@@ -141,7 +141,7 @@ async fn the_local_endpoint_has_faults_too() {
 }
 
 #[tokio::test]
-async fn strict_auth_asks_for_a_key_of_that_node() {
+async fn strict_auth_requires_a_key_of_the_node() {
     let mock = Mock::start().await;
     let (a, b) = (mock.register("a").await, mock.register("b").await);
     mock.configure(
@@ -160,13 +160,13 @@ async fn strict_auth_asks_for_a_key_of_that_node() {
     ];
     for (method, path) in paths {
         let call = || mock.call(method.clone(), path);
-        for refused in [
+        for rejected in [
             call(),
             call().bearer_auth("unknown"),
             call().bearer_auth(&b.key),
         ] {
             assert_problem(
-                refused.send().await.unwrap(),
+                rejected.send().await.unwrap(),
                 StatusCode::UNAUTHORIZED,
                 path,
             )
@@ -193,7 +193,7 @@ async fn strict_auth_asks_for_a_key_of_that_node() {
     assert_eq!(
         mock.assertions().await[Counter::Heartbeat],
         1,
-        "what is refused is not counted"
+        "rejected calls are not counted"
     );
     mock.register("c").await;
 }

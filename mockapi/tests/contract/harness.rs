@@ -1,4 +1,4 @@
-//! A mock in this process and a client that talks to it.
+//! A mock in this process, and a client for it.
 
 use std::sync::Once;
 
@@ -21,7 +21,7 @@ pub(crate) struct Node {
     pub(crate) key: String,
 }
 
-/// A client that takes any certificate. The provider is chosen once for all tests.
+/// A client that accepts any certificate. The provider is installed once for all tests.
 pub(crate) fn client() -> Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
@@ -97,7 +97,7 @@ impl Mock {
         response.json().await.unwrap()
     }
 
-    /// A heartbeat under `path_id`, which is answered as it should be.
+    /// Sends a heartbeat with `path_id` in the path, and checks the response.
     pub(crate) async fn heartbeat(&self, path_id: &str, bearer: Option<&str>) {
         let call = self
             .post(&format!("/v1/nodes/{path_id}/heartbeat"))
@@ -126,7 +126,7 @@ impl Mock {
             .unwrap()
     }
 
-    /// One node's counter; a node that is not there has counted nothing.
+    /// One node's counter; 0 if the node doesn't exist.
     pub(crate) async fn count(&self, node: &str, counter: Counter) -> u64 {
         self.nodes()
             .await
@@ -135,7 +135,7 @@ impl Mock {
             .map_or(0, |view| view.counters[counter])
     }
 
-    /// A call of the test interface that configures something.
+    /// Makes a call of the test interface that configures something.
     pub(crate) async fn configure(&self, path: &str, body: &Value) {
         let response = self.post(path).json(body).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::NO_CONTENT, "{path} {body}");
@@ -158,7 +158,7 @@ pub(crate) struct Events {
     text: String,
 }
 
-/// One event; fields that did not come are empty.
+/// One event; missing fields are empty.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
     pub(crate) name: String,
@@ -182,7 +182,7 @@ impl Events {
 
     /// The next event's data, which is JSON.
     pub(crate) async fn next_json<T: serde::de::DeserializeOwned>(&mut self) -> T {
-        serde_json::from_str(&self.next().await.expect("the stream goes on").data).unwrap()
+        serde_json::from_str(&self.next().await.expect("the stream has not ended").data).unwrap()
     }
 }
 
@@ -193,13 +193,13 @@ fn parse(block: &str) -> Event {
             "event" => value.clone_into(&mut event.name),
             "id" => value.clone_into(&mut event.id),
             "data" => value.clone_into(&mut event.data),
-            other => panic!("no such field is sent: {other}"),
+            other => panic!("unexpected field: {other}"),
         }
     }
     event
 }
 
-/// Checks that an answer is a problem document for `path`.
+/// Asserts that a response is a problem document for `path`.
 pub(crate) async fn assert_problem(response: Response, status: StatusCode, path: &str) {
     assert_eq!(response.status(), status, "{path}");
     assert_eq!(

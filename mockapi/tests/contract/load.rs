@@ -1,4 +1,4 @@
-//! Many at once: no count is lost, for any node, and counters never run behind an answer.
+//! Many calls at once: no call of any node is lost, and a call is counted before its response is sent.
 
 use std::sync::Arc;
 

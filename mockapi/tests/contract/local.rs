@@ -28,7 +28,7 @@ async fn secret(mock: &Mock, id: &str, bearer: &str) -> Value {
         .unwrap()
 }
 
-/// Opens a secret by another implementation than the mock's.
+/// Decrypts a secret with another implementation than the mock's.
 fn open(secret: &Value, key: &str) -> Option<String> {
     let decode = |field: &str| STANDARD.decode(text(&secret[field])).unwrap();
     let nonce: [u8; 12] = decode("nonce").try_into().unwrap();
@@ -41,7 +41,7 @@ fn open(secret: &Value, key: &str) -> Option<String> {
 
 async fn token(mock: &Mock, node: &Node) -> String {
     open(&secret(mock, &node.id, &node.key).await, &node.key)
-        .expect("the node's own key opens its secret")
+        .expect("the node's own key decrypts its secret")
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn the_chain_ends_in_a_counted_post() {
 }
 
 #[tokio::test]
-async fn a_post_without_a_known_token_is_refused_and_not_counted() {
+async fn a_post_without_a_known_token_is_rejected_and_not_counted() {
     let mock = Mock::start().await;
     let node = mock.register("a").await;
     for (name, _) in ENDPOINTS {
@@ -77,7 +77,7 @@ async fn a_post_without_a_known_token_is_refused_and_not_counted() {
         let bare = mock.local(&path).send().await.unwrap();
         assert_eq!(bare.headers()["www-authenticate"], "Bearer");
         assert_problem(bare, StatusCode::UNAUTHORIZED, &path).await;
-        // The node's key is no token of the local endpoint.
+        // The node's key is not a token for the local endpoint.
         for unknown in ["unknown", "", &node.key] {
             let response = mock.local(&path).bearer_auth(unknown).send().await.unwrap();
             assert_problem(response, StatusCode::UNAUTHORIZED, &path).await;
@@ -89,7 +89,7 @@ async fn a_post_without_a_known_token_is_refused_and_not_counted() {
 }
 
 #[tokio::test]
-async fn a_large_post_is_refused() {
+async fn a_large_post_is_rejected() {
     let mock = Mock::start().await;
     let node = mock.register("a").await;
     let post = mock
@@ -119,7 +119,7 @@ async fn the_tls_listener_serves_the_local_endpoint_only() {
 }
 
 #[tokio::test]
-async fn a_secret_is_opened_by_the_key_that_asked_and_no_other() {
+async fn a_secret_can_be_decrypted_only_with_the_key_of_the_request() {
     let mock = Mock::start().await;
     let old = mock.register("a").await;
     let new = mock.register("a").await;
@@ -128,7 +128,7 @@ async fn a_secret_is_opened_by_the_key_that_asked_and_no_other() {
     assert_eq!(
         plaintext,
         token(&mock, &new).await,
-        "the token is the node's, whichever key asks"
+        "the node's token does not depend on the key of the request"
     );
     let secret = secret(&mock, &old.id, &old.key).await;
     assert_eq!(open(&secret, &old.key), Some(plaintext));
@@ -137,7 +137,7 @@ async fn a_secret_is_opened_by_the_key_that_asked_and_no_other() {
 }
 
 #[tokio::test]
-async fn every_answer_has_a_fresh_nonce() {
+async fn every_response_has_a_new_nonce() {
     let mock = Mock::start().await;
     let node = mock.register("a").await;
     let (one, two) = (
@@ -165,7 +165,7 @@ async fn a_key_from_before_a_restart_still_works() {
 }
 
 #[tokio::test]
-async fn an_unknown_secret_is_not_found_but_the_call_came() {
+async fn a_call_for_an_unknown_secret_is_not_found_but_counted() {
     let mock = Mock::start().await;
     let path = "/v1/nodes/node-a/secrets/other";
     assert_problem(
@@ -178,14 +178,14 @@ async fn an_unknown_secret_is_not_found_but_the_call_came() {
 }
 
 #[tokio::test]
-async fn without_a_usable_key_the_secret_stays_closed() {
+async fn without_a_usable_key_the_secret_is_encrypted_with_the_nodes_newest_key() {
     let mock = Mock::start().await;
     let node = mock.register("a").await;
     let path = format!("/v1/nodes/{}/secrets/local-bearer-token", node.id);
     let secret: Value = mock.get(&path).send().await.unwrap().json().await.unwrap();
     assert!(
         open(&secret, &node.key).is_some(),
-        "the node's newest key opens it"
+        "the node's newest key decrypts it"
     );
     let stranger: Value = mock
         .get(&path.replace(&node.id, "node-b"))

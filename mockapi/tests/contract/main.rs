@@ -1,6 +1,6 @@
-//! The wire contract, row by row, against a mock in this process (and once against the program).
+//! The wire contract, row by row, against a mock in this process, and once against the program.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that can't continue has failed")]
 
 mod attribution;
 mod central;

@@ -1,4 +1,4 @@
-//! The mock as a program: the lines it prints, its end on SIGTERM, its refusal of addresses.
+//! The mock as a program: the lines that it prints, its end on SIGTERM, and addresses that it can't listen on.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::harness::client;
 
-/// How long a mock may take to end.
+/// The time limit for the end of a mock.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn program(addr: &str, tls_addr: &str) -> Command {
@@ -23,7 +23,11 @@ fn program(addr: &str, tls_addr: &str) -> Command {
 }
 
 async fn line(lines: &mut Lines<BufReader<ChildStdout>>, key: &str) -> String {
-    let line = lines.next_line().await.unwrap().expect("another line");
+    let line = lines
+        .next_line()
+        .await
+        .unwrap()
+        .expect("there is another line");
     line.strip_prefix(key)
         .and_then(|rest| rest.strip_prefix('='))
         .expect(&line)
@@ -36,7 +40,7 @@ fn terminate(child: &Child) {
 }
 
 #[tokio::test]
-async fn it_prints_where_it_listens_and_ends_in_order() {
+async fn it_prints_its_addresses_and_ends_gracefully() {
     let mut child = program("127.0.0.1:0", ":0").spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let addr = line(&mut lines, "MOCKAPI_ADDR").await;
@@ -56,7 +60,7 @@ async fn it_prints_where_it_listens_and_ends_in_order() {
         .unwrap();
     assert_eq!(local.status(), reqwest::StatusCode::UNAUTHORIZED);
 
-    // Open streams and idle connections must not hold up the end.
+    // Open streams and idle connections must not delay the end.
     let mut stream = client
         .get(format!("http://{addr}/test/assertions/stream"))
         .send()
@@ -70,7 +74,7 @@ async fn it_prints_where_it_listens_and_ends_in_order() {
     assert_eq!(
         lines.next_line().await.unwrap(),
         None,
-        "nothing else on stdout"
+        "stdout must have no other lines"
     );
 }
 
@@ -100,7 +104,7 @@ async fn a_call_in_flight_is_answered_before_the_end() {
             .await
             .unwrap()
             .unwrap()
-            .contains("meets a fault")
+            .contains("applying a fault")
         {}
     }
     let start = Instant::now();
@@ -112,7 +116,7 @@ async fn a_call_in_flight_is_answered_before_the_end() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_ends_it_with_a_reason() {
+async fn an_address_in_use_is_an_error_with_a_reason() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     for (addr, tls_addr) in [(addr.as_str(), ":0"), ("127.0.0.1:0", "nonsense")] {

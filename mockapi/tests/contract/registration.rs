@@ -1,4 +1,4 @@
-//! What registration gives: derived ids, fresh keys, distinct addresses; what it refuses.
+//! Registration: derived ids, new keys, distinct addresses, and rejected bodies.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::harness::{Mock, assert_problem, text};
 
 #[tokio::test]
-async fn a_node_gets_its_name_an_address_and_a_key() {
+async fn a_node_gets_an_id_an_address_and_a_key() {
     let mock = Mock::start().await;
     let answer = mock
         .registration(&json!({"token": "t", "public_key": "k", "hostname": "Plexd-Worker2"}))
@@ -54,12 +54,12 @@ async fn registering_again_keeps_the_node_and_renews_the_key() {
     assert_eq!(
         mock.count("node-a", Counter::Heartbeat).await,
         2,
-        "the old key stays known"
+        "the old key is still known"
     );
 }
 
 #[tokio::test]
-async fn no_two_nodes_share_anything() {
+async fn two_nodes_never_share_an_id_an_address_or_a_key() {
     let mock = Mock::start().await;
     let mut seen = [const { BTreeSet::new() }; 3];
     let hostnames = [
@@ -85,7 +85,7 @@ async fn no_two_nodes_share_anything() {
 }
 
 #[tokio::test]
-async fn without_a_hostname_every_registration_is_a_node_of_its_own() {
+async fn without_a_hostname_every_registration_creates_a_node() {
     let mock = Mock::start().await;
     let bodies = [
         json!({}),
@@ -109,7 +109,7 @@ async fn without_a_hostname_every_registration_is_a_node_of_its_own() {
 }
 
 #[tokio::test]
-async fn only_an_object_registers() {
+async fn only_an_object_can_register() {
     let mock = Mock::start().await;
     for body in ["", "null", "[]", "\"a\"", "{\"hostname\":", "hostname=a"] {
         let response = mock.post("/v1/register").body(body).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Both event streams: the counters' and the nodes'.
+//! Both event streams: the stream of counters and the stream of node events.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::harness::{Event, Mock, client, text};
 const COUNTERS: &str = "/test/assertions/stream";
 
 #[tokio::test]
-async fn the_counters_come_whole_and_then_as_they_move() {
+async fn the_first_event_has_all_counters_and_later_ones_the_changes() {
     let mock = Mock::start().await;
     let (a, b) = (mock.register("a").await, mock.register("b").await);
     let mut stream = mock.stream(COUNTERS).await;
@@ -26,14 +26,14 @@ async fn the_counters_come_whole_and_then_as_they_move() {
         assert_eq!(
             change.nodes.keys().collect::<Vec<_>>(),
             [&node.id],
-            "only who moved"
+            "only the nodes that changed"
         );
         assert_eq!(change.nodes[&node.id], mock.nodes().await.nodes[&node.id]);
     }
 }
 
 #[tokio::test]
-async fn what_belongs_to_nobody_moves_no_node() {
+async fn calls_that_count_for_no_node_change_only_the_totals() {
     let mock = Mock::start().await;
     mock.register("a").await;
     let mut stream = mock.stream(COUNTERS).await;
@@ -49,7 +49,7 @@ async fn what_belongs_to_nobody_moves_no_node() {
 }
 
 #[tokio::test]
-async fn a_reset_ends_the_stream_and_a_reconnect_starts_whole() {
+async fn a_reset_ends_the_stream_and_a_new_connection_starts_with_all_nodes() {
     let mock = Mock::start().await;
     mock.register("a").await;
     let mut stream = mock.stream(COUNTERS).await;
@@ -61,7 +61,7 @@ async fn a_reset_ends_the_stream_and_a_reconnect_starts_whole() {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_gets_the_sum_later() {
+async fn a_slow_reader_gets_the_sum_later() {
     let mock = Mock::start().await;
     let mut stream = mock.stream(COUNTERS).await;
     let calls = 500;
@@ -77,7 +77,7 @@ async fn a_reader_that_does_not_read_gets_the_sum_later() {
     }
 }
 
-/// Checks an event's envelope against the key that registration gave, and returns it.
+/// Verifies an event's envelope with the key from the registration, and returns the envelope.
 fn verified(event: &Event, public_key: &str) -> Value {
     let mut envelope: Value = serde_json::from_str(&event.data).unwrap();
     assert_eq!(envelope["event_type"], event.name.as_str());
@@ -97,12 +97,12 @@ fn verified(event: &Event, public_key: &str) -> Value {
     envelope.sort_all_objects();
     let key = UnparsedPublicKey::new(&ED25519, STANDARD.decode(public_key).unwrap());
     key.verify(envelope.to_string().as_bytes(), &signature)
-        .expect("the signature is over the canonical envelope");
+        .expect("the signature covers the canonical envelope");
     envelope
 }
 
 #[tokio::test]
-async fn injected_events_reach_every_stream_signed() {
+async fn injected_events_are_signed_and_reach_every_stream() {
     let mock = Mock::start().await;
     let public_key =
         text(&mock.registration(&json!({"hostname": "a"})).await["signing_public_key"]);
@@ -130,7 +130,7 @@ async fn injected_events_reach_every_stream_signed() {
 }
 
 #[tokio::test]
-async fn events_nobody_listens_to_are_no_failure() {
+async fn injecting_an_event_without_a_stream_is_not_an_error() {
     let mock = Mock::start().await;
     mock.configure(
         "/test/inject-event",
@@ -155,5 +155,5 @@ async fn the_end_of_the_mock_ends_its_streams() {
         .get(address)
         .send()
         .await
-        .expect_err("nobody listens any more");
+        .expect_err("nothing listens on the port any more");
 }

@@ -25,7 +25,7 @@ async fn assertions_are_flat_integers_in_order() {
 }
 
 #[tokio::test]
-async fn the_instance_is_the_process() {
+async fn each_process_has_its_own_instance() {
     let (one, two) = (Mock::start().await, Mock::start().await);
     let instance = one.nodes().await.instance;
     one.configure("/test/reset", &json!(null)).await;
@@ -34,7 +34,7 @@ async fn the_instance_is_the_process() {
 }
 
 #[tokio::test]
-async fn last_requests_can_be_one_nodes() {
+async fn the_last_request_of_one_node_can_be_read() {
     let mock = Mock::start().await;
     for (node, body) in [("node-a", "from a"), ("node-b", "from b")] {
         mock.post(&format!("/v1/nodes/{node}/drift"))
@@ -63,7 +63,7 @@ async fn last_requests_can_be_one_nodes() {
 }
 
 #[tokio::test]
-async fn the_last_requests_of_all_nodes_are_one_answer() {
+async fn the_last_requests_of_all_nodes_are_in_one_response() {
     let mock = Mock::start().await;
     for (node, body) in [("node-a", "old"), ("node-a", "from a"), ("node-b", "\0\n")] {
         let call = mock.post(&format!("/v1/nodes/{node}/drift")).body(body);
@@ -81,7 +81,7 @@ async fn the_last_requests_of_all_nodes_are_one_answer() {
 }
 
 #[tokio::test]
-async fn a_configured_heartbeat_is_answered_as_it_is_written() {
+async fn a_configured_heartbeat_is_returned_unchanged() {
     let mock = Mock::start().await;
     let fixture = r#"{ "rotate_keys": true, "reconcile": false, "extra": 1.0 }"#;
     let configured = mock
@@ -133,7 +133,7 @@ async fn a_configured_state_replaces_the_whole_fixture() {
 }
 
 #[tokio::test]
-async fn what_configures_nothing_is_refused() {
+async fn invalid_configurations_are_rejected() {
     let mock = Mock::start().await;
     let rows = [
         ("/test/configure-state", "[]"),
@@ -204,7 +204,7 @@ async fn reset_forgets_nodes_counters_bodies_and_faults() {
 }
 
 #[tokio::test]
-async fn a_mock_that_started_is_healthy_and_ready() {
+async fn a_mock_that_has_started_is_healthy_and_ready() {
     let mock = Mock::start().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(

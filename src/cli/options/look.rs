@@ -1,4 +1,4 @@
-//! The look of what is printed.
+//! The appearance of the output.
 
 use clap::{Args, ValueEnum};
 

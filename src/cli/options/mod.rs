@@ -57,7 +57,7 @@ pub(super) struct ExplainOptions {
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a switch that is given or not"
+    reason = "each is an independent switch"
 )]
 pub(super) struct GarbageOptions {
     /// Lists what would be deleted, without deleting it

@@ -64,7 +64,7 @@ pub(in crate::cli) enum Format {
     Events,
 }
 
-/// Small enough that a duration divided by it is still a duration.
+/// The limits ensure that a duration divided by the value is still a valid duration.
 fn factor(text: &str) -> Result<f64, String> {
     let factor = text.parse::<f64>().ok();
     factor

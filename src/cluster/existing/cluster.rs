@@ -106,7 +106,7 @@ impl ExistingCluster {
 
     fn occupied(&self, name: &str) -> Failure {
         let message = format!(
-            "the namespace {name} of another run is there, and its agents hold the nodes' ports"
+            "the namespace {name} of another run exists, and its agents use the nodes' ports"
         );
         let kubectl = self.shared.connection.kubectl();
         Failure::new(Symptom::ClusterNotUp, message).with_remedy(format!(
@@ -199,7 +199,7 @@ impl Cluster for ExistingCluster {
             node: None,
             subject: format!("image {name}"),
             expected: "pulled by the nodes".to_owned(),
-            seen: "not looked at: nodes pull it when pods start".to_owned(),
+            seen: "not checked: nodes pull it when pods start".to_owned(),
             holds: true,
         };
         Ok([&names.agent, &names.mock].map(row).into())

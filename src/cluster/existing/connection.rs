@@ -52,7 +52,7 @@ impl Connection {
         if !names.contains(&context.as_str()) {
             let message = format!("the kubeconfig has no context `{context}`");
             return Err(Failure::new(Symptom::BadConfiguration, message)
-                .with_remedy(format!("there are: {}", names.join(", "))));
+                .with_remedy(format!("the known contexts are: {}", names.join(", "))));
         }
         Ok(Self {
             files,
@@ -134,7 +134,7 @@ impl Connection {
 
 fn unusable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
     let message = format!(
-        "failed to make a kubeconfig of {}: {}",
+        "failed to create the kubeconfig {}: {}",
         path.display(),
         chain(error)
     );
@@ -231,7 +231,10 @@ mod tests {
     fn the_error_names_what_does_not_exist() {
         let failure = choose(Some("three"), CONFIG).unwrap_err();
         assert_eq!(failure.symptom, Symptom::BadConfiguration);
-        assert_eq!(failure.remedy.as_deref(), Some("there are: one, two"));
+        assert_eq!(
+            failure.remedy.as_deref(),
+            Some("the known contexts are: one, two")
+        );
         let without = CONFIG.replace("current-context: one\n", "");
         assert!(
             choose(None, &without)

@@ -40,20 +40,20 @@ pub(super) async fn wipe(
         async move {
             let name = format!("wipe-{index}");
             let pod = pod(&name, namespace, image, node);
-            let told = match pod {
+            let result = match pod {
                 Ok(pod) => patience.run(on_node(pods, &name, pod)).await,
                 Err(error) => Ok(Err(error.to_string())),
             };
             (
                 node,
-                told.unwrap_or_else(|timed_out| Err(timed_out.to_string())),
+                result.unwrap_or_else(|timed_out| Err(timed_out.to_string())),
             )
         }
     });
     let (mut evidence, mut warnings) = (Vec::new(), Vec::new());
     let folder = format!("{FOLDER}/{namespace}");
-    for (node, told) in join_all(wiping).await {
-        match told {
+    for (node, result) in join_all(wiping).await {
+        match result {
             Ok(()) => evidence.push(Evidence {
                 node: Some(node.to_string()),
                 subject: format!("folder {folder}"),
@@ -62,7 +62,7 @@ pub(super) async fn wipe(
                 holds: true,
             }),
             Err(why) => warnings.push(format!(
-                "the folder {folder} is left on node {node}, for {image} did not wipe it: {why}"
+                "the folder {folder} is left on node {node}, because {image} did not wipe it: {why}"
             )),
         }
     }
@@ -85,7 +85,7 @@ async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
     if log.lines().any(|line| line == "wiped") {
         Ok(())
     } else {
-        let last = log.lines().next_back().unwrap_or("it said nothing");
+        let last = log.lines().next_back().unwrap_or("it printed nothing");
         Err(last.to_owned())
     }
 }

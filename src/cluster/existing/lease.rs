@@ -159,7 +159,7 @@ impl CellLease {
         let released = deadline.run(self.delete()).await;
         released.unwrap_or_else(|timed_out| {
             let message = format!(
-                "the release of the Lease {NAMESPACE}/{NAME} {timed_out}; it lapses {} s after its last renewal",
+                "the release of the Lease {NAMESPACE}/{NAME} {timed_out}; it expires {} s after its last renewal",
                 HELD.as_secs()
             );
             Err(Failure::new(Symptom::ApiServerGone, message))
@@ -228,9 +228,9 @@ mod tests {
         let turn = CellLease::new(&Client::new(hangs, "default"), "cell", "run");
         let deadline = RunClock::new().deadline(Duration::from_millis(50));
         let releasing = tokio::time::timeout(HELD, turn.release(&deadline));
-        let failure = releasing.await.expect("it ends").unwrap_err();
+        let failure = releasing.await.expect("the release ends").unwrap_err();
         let expected = "the release of the Lease default/e2e-matrix";
         assert!(failure.message.starts_with(expected), "{failure}");
-        assert!(failure.message.contains("lapses 60 s after"), "{failure}");
+        assert!(failure.message.contains("expires 60 s after"), "{failure}");
     }
 }

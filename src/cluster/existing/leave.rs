@@ -68,7 +68,7 @@ impl ExistingCluster {
         if row.holds {
             return Ok(row);
         }
-        let message = "something of the cell is still there";
+        let message = "some of the cell's resources still exist";
         Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence([row]))
     }
 }

@@ -1,7 +1,8 @@
-//! The provider `existing`: cells in a cluster that is there already and that others use too, a namespace each, one at a time.
+//! The provider `existing`: runs cells in an existing cluster that others use, too. Each cell gets a namespace, and one cell runs at
+//! a time.
 //!
-//! Never changes a kubeconfig, and nothing in the cluster that does not carry a label of ours. What a cell makes is in the ledger before it
-//! is made, with the way to its cluster, so that it can be taken away without any memory of the run.
+//! Never changes a kubeconfig, and in the cluster only objects with our label. Everything that a cell creates is recorded in the
+//! ledger before, together with the connection to the cluster, so that it can be deleted without any other knowledge of the run.
 
 mod clear;
 mod cluster;

@@ -47,7 +47,7 @@ pub enum ExistingError {
     Connection(#[from] Failure),
 }
 
-/// The cluster that the cells share, and the way to it.
+/// The cluster that the cells share, and the connection to it.
 pub(super) struct TargetCluster {
     pub(super) connection: Connection,
     pub(super) names: ImageNames,

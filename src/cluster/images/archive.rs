@@ -21,9 +21,9 @@ use super::unreadable;
 /// An archive on disk. As long as this value exists, no other process prunes the file.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    /// Its file.
+    /// The file.
     pub path: PathBuf,
-    /// Its images.
+    /// The images in it.
     pub images: Vec<ArchivedImage>,
     _held: Arc<Lock>,
 }
@@ -118,7 +118,7 @@ impl Archive {
     }
 }
 
-/// The images that a `manifest.json` lists. The name of a configuration's file holds its digest, in every version of the format.
+/// The images that a `manifest.json` lists. The file name of a configuration contains its digest in every version of the format.
 fn images(manifest: &str) -> io::Result<Vec<ArchivedImage>> {
     let entries: Vec<ManifestEntry> = serde_json::from_str(manifest)?;
     let mut images = Vec::new();
@@ -135,7 +135,7 @@ fn images(manifest: &str) -> io::Result<Vec<ArchivedImage>> {
     Ok(images)
 }
 
-/// An image configuration. Without a time in it, so that the same content has the same digest.
+/// An image configuration. It contains no time, so that the same content has the same digest.
 fn config(role: Role, diff: &str) -> Value {
     json!({
         "architecture": architecture(),
@@ -151,7 +151,7 @@ fn config(role: Role, diff: &str) -> Value {
     })
 }
 
-/// The machine's architecture, by the name that images have for it.
+/// The machine's architecture, as named in images.
 const fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") {
         "arm64"
@@ -169,13 +169,13 @@ fn append(tar: &mut tar::Builder<impl Write>, name: &str, content: &[u8]) -> io:
     tar.append_data(&mut header, name, content)
 }
 
-/// The archive that was used last is the last to be pruned.
+/// Marks the archive as used, because archives are pruned in the order of their last use.
 fn mark_used(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().append(true).open(path)?;
     file.set_modified(SystemTime::now())
 }
 
-/// Removes the archives of `folder` that were used longest ago, except a few and those that a run holds.
+/// Removes old archives from `folder`, except for the ones used last and those that a run uses.
 pub(super) fn prune(folder: &Path) -> io::Result<()> {
     let mut archives: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -193,7 +193,7 @@ pub(super) fn prune(folder: &Path) -> io::Result<()> {
         .try_for_each(|(_, path)| remove_unused(path).map(drop))
 }
 
-/// Removes the archive at `path` unless a run holds it. Returns whether it is gone.
+/// Removes the archive at `path` unless a run uses it. Returns whether it was removed.
 pub(crate) fn remove_unused(path: &Path) -> io::Result<bool> {
     let lock = Lock::try_take_existing(path).map_err(|error| error.source)?;
     match lock {
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_archive_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cache/images.tar");
         assert!(Archive::open(&path).unwrap().is_none());
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_a_configuration_are_understood() {
+    fn both_names_of_a_configuration_are_accepted() {
         let hash = "a".repeat(64);
         for config in [format!("{hash}.json"), format!("blobs/sha256/{hash}")] {
             let manifest = format!(r#"[{{"Config":"{config}","RepoTags":["a:1"],"Layers":[]}}]"#);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_archive_is_an_error_and_not_an_empty_one() {
+    fn an_incomplete_archive_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("images.tar");
         fs::write(&path, [0; 1024]).unwrap();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn old_archives_go_and_new_ones_stay() {
+    fn old_archives_are_pruned_and_new_ones_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..KEPT + 4 {
             let path = folder.path().join(format!("{number:02}.tar"));

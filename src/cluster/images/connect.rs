@@ -1,4 +1,4 @@
-//! The way to the container engine, and what is in the way.
+//! Connects to the container engine, and explains why it can't be reached.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use bollard::errors::Error;
 use crate::error::{causes, chain};
 use crate::event::{Failure, Symptom};
 
-/// Where the engine listens unless `DOCKER_HOST` says otherwise.
+/// The address of the engine if `DOCKER_HOST` is not set.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// How long the engine may take to say its version.
+/// How long the engine may take to return its version.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Connects to the engine that the environment names, at the newest API version that both know.
+/// Connects to the engine that the environment names, with the newest API version that both sides support.
 pub async fn connect() -> Result<Docker, Failure> {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     let host = if host.is_empty() { DEFAULT_HOST } else { &host };
@@ -26,7 +26,7 @@ pub async fn connect() -> Result<Docker, Failure> {
         .map_err(|error| unreachable(host, &error))
 }
 
-/// The engine at an address that was usable before does not answer any more.
+/// The engine no longer responds at an address that worked before.
 pub(super) fn gone(error: &Error) -> Failure {
     failure(
         format!("the container engine does not answer: {}", chain(error)),
@@ -62,10 +62,10 @@ fn unreachable(host: &str, error: &Error) -> Failure {
     }
 }
 
-/// What the operating system said, if it was asked.
+/// The error of the operating system, if there is one.
 fn reason(error: &Error) -> Option<ErrorKind> {
     if let Error::SocketNotFoundError(path) = error {
-        // Also the answer for a socket in a folder that the user may not enter.
+        // The operating system returns this also for a socket in a folder that the user may not enter.
         let found = std::fs::metadata(path);
         return Some(found.map_or_else(|error| error.kind(), |_| ErrorKind::NotFound));
     }
@@ -75,7 +75,7 @@ fn reason(error: &Error) -> Option<ErrorKind> {
         .last()
 }
 
-/// Whether the address itself is what can't be used.
+/// Whether the address itself is invalid.
 fn is_address(error: &Error) -> bool {
     matches!(
         error,

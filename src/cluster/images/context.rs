@@ -1,4 +1,4 @@
-//! The build context of an image that is built: the files of its folder, without what `.dockerignore` names.
+//! The build context of an image: the files in its folder, except for those that `.dockerignore` excludes.
 
 use std::fs;
 use std::io;
@@ -10,15 +10,15 @@ use super::unreadable;
 use crate::event::Failure;
 use crate::matrix::Build;
 
-/// A build context as a tar, and the Dockerfile's name in it.
+/// A build context as a tar archive, and the Dockerfile's name in it.
 pub(super) struct Context {
-    /// The tar.
+    /// The tar archive.
     pub(super) tar: Vec<u8>,
     /// The Dockerfile's name in it.
     pub(super) dockerfile: &'static str,
 }
 
-/// The Dockerfile gets its own name in the tar: it may lie outside the context, or be ignored in it.
+/// The Dockerfile gets a separate name in the archive, because it may be outside the context or ignored in it.
 const DOCKERFILE: &str = ".e2e-matrix.Dockerfile";
 
 impl Context {
@@ -55,10 +55,10 @@ impl Context {
     }
 }
 
-/// The size up to which a context is read, in MiB: it is in memory as a whole.
+/// The size up to which a context is read, in MiB, because the whole context is kept in memory.
 const MAX_SIZE: u64 = 512;
 
-/// About how many bytes the tar of `files` has.
+/// The approximate size of the archive of `files`, in bytes.
 fn size(folder: &Path, files: &[PathBuf]) -> io::Result<usize> {
     let mut bytes = 0_u64;
     for file in files {
@@ -85,7 +85,7 @@ fn collect(
         let path = below.join(entry.file_name());
         let is_folder = entry.file_type()?.is_dir();
         if ignored.matches(&path) {
-            // A later `!` rule may bring something below an ignored folder back.
+            // A later `!` rule may include something below an ignored folder again.
             if is_folder && ignored.has_exceptions() {
                 collect(folder, &path, ignored, files)?;
             }
@@ -98,7 +98,7 @@ fn collect(
     Ok(())
 }
 
-/// The rules of a `.dockerignore`, in their order; the last one that matches decides.
+/// The rules of a `.dockerignore` in order; the last matching rule decides.
 #[derive(Debug, Default)]
 struct Ignored(Vec<Rule>);
 
@@ -157,7 +157,7 @@ impl Ignored {
     }
 }
 
-/// Whether `pattern`, whose parts may hold `*` and `?` and may be `**`, matches all of `parts`.
+/// Whether `pattern` matches all of `parts`. A part of the pattern may contain `*` and `?`, or be `**`.
 fn matches(pattern: &[String], parts: &[String]) -> bool {
     match pattern.split_first() {
         None => parts.is_empty(),
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_rule_that_matches_decides() {
+    fn the_last_matching_rule_decides() {
         let ignored =
             Ignored::parse("# what is built\ntarget\n**/*.log\ndocs/*\n!docs/README.md\n");
         for (path, expected) in [

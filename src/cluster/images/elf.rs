@@ -1,4 +1,4 @@
-//! The part of a program that is loaded when it runs, without the symbols and debug information behind it.
+//! The part of a program that is loaded when it runs, without the symbols and debug information after it.
 //!
 //! Almost half of a debug build is symbols, and every node gets its own copy.
 
@@ -16,7 +16,7 @@ pub(super) fn loaded_part(path: &Path) -> io::Result<Vec<u8>> {
     let mut program = fs::read(path)?;
     if let Some(end) = end_of_segments(&program).filter(|end| *end < program.len()) {
         program.truncate(end);
-        // The table of sections was behind the segments, so the header may not refer to it any more.
+        // The section table came after the segments and has been cut off, so the header must not refer to it.
         program[offset_of!(Header, e_shoff)..offset_of!(Header, e_flags)].fill(0);
         program[offset_of!(Header, e_shnum)..SIZEOF_EHDR].fill(0);
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_still_runs_and_is_smaller() {
+    fn a_stripped_program_is_smaller_and_still_runs() {
         let whole = std::env::current_exe().unwrap();
         let part = loaded_part(&whole).unwrap();
         assert!((part.len() as u64) < std::fs::metadata(&whole).unwrap().len());
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_comes_whole() {
+    fn other_files_are_returned_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text");
         for content in [&b"#!/bin/sh\n"[..], b"", b"\x7fELF\x02\x01 torn"] {

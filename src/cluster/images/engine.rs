@@ -1,4 +1,4 @@
-//! Images and the container engine: what is not there yet is loaded, built or pulled, and archived once, however many ask.
+//! Images in the container engine: a missing image is loaded, built or pulled, and then archived, once for all processes.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -23,8 +23,8 @@ use crate::event::{Failure, Symptom};
 use crate::machine::{Lock, StateFolder, replace_private};
 use crate::matrix::{Build, ImageSource};
 
-/// Makes sure that both images are in the engine and in an archive of their own or a common one. Safe to call from many
-/// processes at once: one does the work.
+/// Makes sure that both images are in the engine, and in one or two archives. Can be called from many processes at once: one of
+/// them does the work.
 pub async fn ensure(
     docker: &Docker,
     state: &StateFolder,
@@ -69,7 +69,7 @@ pub async fn ensure(
     Ok(archives)
 }
 
-/// Gives the image `source` another name.
+/// Adds a name to the image `source`.
 async fn tag(docker: &Docker, source: &str, name: &str) -> Result<(), Failure> {
     let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let options = TagImageOptionsBuilder::new()
@@ -80,7 +80,7 @@ async fn tag(docker: &Docker, source: &str, name: &str) -> Result<(), Failure> {
     tagged.map_err(|error| build_failed(source, &error))
 }
 
-/// Whether the engine has an image of that name.
+/// Whether the engine has an image with this name.
 async fn is_present(docker: &Docker, name: &str) -> Result<bool, Failure> {
     Ok(image_id(docker, name).await?.is_some())
 }
@@ -95,7 +95,7 @@ async fn image_id(docker: &Docker, name: &str) -> Result<Option<String>, Failure
     }
 }
 
-/// The archive of reference images, made where it is not there yet, and known to the engine.
+/// The archive of the reference images, which is created if it doesn't exist and loaded into the engine.
 async fn reference_archive(
     docker: &Docker,
     cache: &Path,
@@ -140,7 +140,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// A file name for the archive of `names`.
+/// The file name of the archive of `names`.
 fn key<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let mut hash = Sha256::new();
     for name in names {
@@ -166,13 +166,13 @@ fn build_failed(what: &str, error: &Error) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,
         format!(
-            "the container engine failed to make an image of {what}: {}",
+            "the container engine failed to create an image of {what}: {}",
             chain(error)
         ),
     )
 }
 
-/// Pulls `name`; the failure is `symptom`.
+/// Pulls `name`; a failure has the symptom `symptom`.
 pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), Failure> {
     let options = CreateImageOptionsBuilder::new().from_image(name).build();
     let pulled = docker
@@ -191,7 +191,7 @@ pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), F
         Failure::new(
             symptom,
             format!(
-                "image {name} is not there and can't be pulled: {}",
+                "the image {name} does not exist and can't be pulled: {}",
                 chain(&error)
             ),
         )
@@ -236,9 +236,9 @@ async fn build(
     Ok(())
 }
 
-/// The archive of the image `name` as the engine has it, made where it is not there yet.
+/// The archive of the engine's image `name`, which is created if it doesn't exist.
 async fn export(docker: &Docker, cache: &Path, name: &str) -> Result<Archive, Failure> {
-    // A tag can move: the image that it names now is in the archive's name too.
+    // A tag can move to another image, so the archive's name also identifies the image.
     let id = image_id(docker, name).await?.unwrap_or_default();
     let path = cache.join(format!("{}.tar", key([name, id.as_str()].into_iter())));
     if let Some(archive) = Archive::open(&path)? {
@@ -256,7 +256,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
             match receive.blocking_recv() {
                 Some(Chunk::Bytes(bytes)) => file.write_all(&bytes)?,
                 Some(Chunk::End) => return Ok(()),
-                None => return Err(io::Error::other("the engine broke off")),
+                None => return Err(io::Error::other("the engine closed the connection")),
             }
         };
         replace_private(&target, write).map_err(|error| unreadable(&target, chain(&error)))
@@ -265,7 +265,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
         let mut chunks = Box::pin(docker.export_image(name));
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| build_failed(name, &error))?;
-            // A writer that has given up says why itself.
+            // If the writer has failed, it reports the reason itself.
             let _unwritten = send.send(Chunk::Bytes(chunk)).await.is_err();
         }
         let _unwritten = send.send(Chunk::End).await.is_err();
@@ -275,7 +275,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
     read.and(written)
 }
 
-/// A piece of an archive. The end is said, so that a torn stream is not taken for a whole one.
+/// A piece of an archive. The end is explicit, so that an interrupted stream can be distinguished from a complete one.
 enum Chunk {
     Bytes(bytes::Bytes),
     End,

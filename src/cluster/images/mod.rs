@@ -70,7 +70,7 @@ fn unreadable(path: &Path, error: impl std::fmt::Display) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,
         format!(
-            "failed to make an image: can't use {}: {error}",
+            "failed to create an image: can't use {}: {error}",
             path.display()
         ),
     )

@@ -88,7 +88,7 @@ fn missing(runner: &Path, library: &str) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,
         format!(
-            "failed to make an image of {}: its library {library} is not found on this machine",
+            "failed to create an image of {}: its library {library} does not exist on this machine",
             runner.display()
         ),
     )

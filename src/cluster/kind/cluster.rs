@@ -233,10 +233,9 @@ impl Cluster for KindCluster {
         match self.park(&budget).await {
             Ok(evidence) => Ok(evidence.into()),
             Err(why) => {
-                shared.pool.refused(format!(
-                    "the cluster of {} was not used again: {why}",
-                    cell.id
-                ));
+                shared
+                    .pool
+                    .refused(format!("the cluster of {} was not reused: {why}", cell.id));
                 self.destroy(deadline).await
             }
         }

@@ -152,7 +152,7 @@ async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Resu
         tracing::debug!(%timed_out, "kind has not made all containers yet");
     }
     group.kill().await.map_err(failed)?;
-    let message = "the cluster was given up while it was made";
+    let message = "the creation of the cluster was aborted";
     Err(Failure::new(Symptom::ClusterNotUp, message))
 }
 
@@ -276,7 +276,10 @@ pub(super) async fn follow(work: &Work) {
                 }
             }
             Err(error) => {
-                let message = format!("the container engine's events broke off: {}", chain(&error));
+                let message = format!(
+                    "the container engine's event stream failed: {}",
+                    chain(&error)
+                );
                 work.lost
                     .set(Err(Failure::new(Symptom::EngineGone, message)));
                 return;

@@ -56,7 +56,7 @@ pub(super) async fn destroy(
         )
     })?);
     if evidence.iter().any(|row| !row.holds) {
-        let failure = incomplete(work, "something of the cell is still there".to_owned());
+        let failure = incomplete(work, "some of the cell's resources still exist".to_owned());
         return Err(failure.with_evidence(evidence));
     }
     work.all_gone()?;

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_named() {
+    fn differences_are_listed() {
         let parts = |node: &str, kind: &str| {
             Fingerprint([
                 ("node image", node.to_owned()),

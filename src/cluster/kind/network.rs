@@ -254,7 +254,7 @@ fn failed(error: &Error) -> Failure {
     let failure = Failure::new(
         Symptom::ClusterNotUp,
         format!(
-            "failed to make the Docker network `{NETWORK}`: {}",
+            "failed to create the Docker network `{NETWORK}`: {}",
             chain(error)
         ),
     );

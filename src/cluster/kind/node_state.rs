@@ -53,15 +53,15 @@ pub(super) async fn look(work: &Work, paths: &[String]) -> Result<NodeStates, Fa
     let docker = work.shared.docker().await?;
     let looking = work.nodes.iter().map(|node| async move {
         work.is_running(node).await?;
-        let told = run(docker, node, LOOK, paths).await?;
-        Ok::<_, Failure>((node.clone(), parse(&told)))
+        let listing = run(docker, node, LOOK, paths).await?;
+        Ok::<_, Failure>((node.clone(), parse(&listing)))
     });
     Ok(try_join_all(looking).await?.into_iter().collect())
 }
 
-fn parse(told: &str) -> NodeState {
+fn parse(listing: &str) -> NodeState {
     let mut state = NodeState::default();
-    for line in told.lines() {
+    for line in listing.lines() {
         match line.split_once(' ') {
             Some(("path", path)) => {
                 state.paths.insert(path.to_owned());
@@ -129,8 +129,8 @@ async fn run(
     command.extend(paths.iter().map(String::as_str));
     let output = exec(docker, node.as_str(), &command, None).await;
     let output = output.map_err(|error| chain(&error));
-    let told = output.and_then(super::nodes::Output::success);
-    told.map_err(|why| {
+    let output = output.and_then(super::nodes::Output::success);
+    output.map_err(|why| {
         let message = format!("failed to look into node {node}: {why}");
         Failure::new(Symptom::CleanupIncomplete, message)
     })

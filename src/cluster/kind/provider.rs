@@ -136,18 +136,18 @@ impl KindContext {
                 format!("{} changed since it was made", differences.join(", "))
             }
             Ok(Err(failure)) => failure.message,
-            Err(timed_out) => format!("the look at what it is made of {timed_out}"),
+            Err(timed_out) => format!("computing its fingerprint {timed_out}"),
         };
         let name = parked.work.plan.cluster.to_string();
         let mut text = format!("the cluster {name} was not used again: {why}");
         if let Err(failure) = give_up(&parked, &self.options.clock.deadline(GIVING_UP)).await {
-            text = format!("{text}; and it is still there: {failure}");
+            text = format!("{text}; the cluster still exists: {failure}");
         }
         self.pool.refused(text);
         None
     }
 
-    /// The archives with both images of `cell`.
+    /// The archives that contain the images of `cell`.
     pub(super) async fn archives(&self, cell: &Cell) -> Result<Vec<Archive>, Failure> {
         let names = self.names.of(cell);
         let archives = {

@@ -38,7 +38,7 @@ pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Fai
         Ok(Err(error)) => chain(&error),
         Err(timed_out) => format!("a ping {timed_out}"),
     };
-    let message = format!("the container engine does not answer any more: {why}");
+    let message = format!("the container engine no longer responds: {why}");
     Err(Failure::new(Symptom::EngineGone, message)
-        .with_remedy("look whether the engine runs (`docker info`), and at its log"))
+        .with_remedy("check whether the engine runs (`docker info`), and look at its log"))
 }

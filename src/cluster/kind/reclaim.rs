@@ -153,7 +153,7 @@ pub(super) async fn cluster(
     let (killed, left) = mark.kill(entry.deadline).await;
     if !left.is_empty() {
         return Err(incomplete(format!(
-            "its processes are still there: {left:?}"
+            "its processes are still running: {left:?}"
         )));
     }
     let is_settling = killed > 0 || entry.age < FRESH;
@@ -176,7 +176,7 @@ pub(super) async fn cluster(
 async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
     let found = nodes::containers(docker, Some(&claim.name)).await;
     let found = found.map_err(|error| engine_failed(&error))?;
-    let reason = "it was not made by that run; `kind delete cluster` removes it";
+    let reason = "that run did not create it; `kind delete cluster` deletes it";
     Ok(if found.iter().all(|container| live.owns(container)) {
         Reclaimed::Absent
     } else {

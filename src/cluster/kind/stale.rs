@@ -69,7 +69,7 @@ fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
 fn foreign(name: &str) -> Failure {
     Failure::new(
         Symptom::ClusterNotUp,
-        format!("a cluster called {name} is there already, and no dead run of ours made it"),
+        format!("a cluster called {name} already exists, and no dead run created it"),
     )
     .with_remedy(format!(
         "delete it with `kind delete cluster --name {name}`, or choose another name"
@@ -86,7 +86,7 @@ pub(super) fn in_use(name: &str) -> Failure {
 fn kept(name: &str) -> Failure {
     Failure::new(
         Symptom::ClusterNotUp,
-        format!("a cluster called {name} is there already: a run before kept it"),
+        format!("a cluster called {name} already exists: an earlier run kept it"),
     )
     .with_remedy(format!(
         "remove it with `e2e-matrix gc --kept` or `kind delete cluster --name {name}`, or choose another name"

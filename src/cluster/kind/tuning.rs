@@ -40,7 +40,7 @@ pub(super) fn names(cell: &Cell) -> Vec<String> {
         "CoreDNS: one replica, readiness probe every second",
     ];
     if cell.nodes.get() == 1 {
-        names.push("kubeadm: skips upload-config, for no node joins");
+        names.push("kubeadm: skips upload-config, because no node joins");
     }
     if assigns_pod_networks(cell) {
         names.push("controller-manager: pod networks given to nodes by the runner");

@@ -133,7 +133,7 @@ mod tests {
         };
         let client = silent_after("", &patience).await;
         let asking = tokio::time::timeout(LONG / 4, client.apiserver_version());
-        let error = asking.await.expect("it is given up").unwrap_err();
+        let error = asking.await.expect("the wait ends").unwrap_err();
         assert!(chain(&error).contains("timed out"), "{}", chain(&error));
     }
 
@@ -152,7 +152,7 @@ mod tests {
             std::pin::pin!(watch).try_next().await
         };
         let next = tokio::time::timeout(LONG / 4, watching).await;
-        let next = next.expect("it is given up");
+        let next = next.expect("the wait ends");
         assert!(next.is_err(), "{next:?}");
     }
 }

@@ -189,7 +189,7 @@ fn refused(object: &Object, error: &kube::Error) -> Failure {
         kube::Error::Api(status) if is_objects_fault(status.code, &status.message) => Failure::new(
             Symptom::ObjectRefused,
             format!(
-                "the API server refused {title} ({}): {}",
+                "the API server rejected {title} ({}): {}",
                 object.source.file, status.message
             ),
         ),

@@ -1,4 +1,4 @@
-//! Diagnostics of a failed cell, collected before its cluster is gone: the seed's list.
+//! Diagnostics of a failed cell, collected before its cluster is deleted.
 //!
 //! Nothing in here fails: if something can't be collected, the text says so.
 

@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_liveness_probe_that_goes_on_failing_is_a_failure_and_a_recovered_one_a_warning() {
+    fn a_liveness_probe_that_keeps_failing_is_a_failure_and_a_recovered_one_is_a_warning() {
         let pods = json!([agent("a", 0, &running())]);
         let seen = |count| {
             let events = json!([

@@ -1,5 +1,5 @@
-//! The loopback addresses of a cell. Pods share the host's network, so each node and the mock's Service have an address
-//! of their own.
+//! The loopback addresses of a cell. Pods share the host's network, so each node and the mock's Service have separate
+//! addresses.
 
 use std::net::{IpAddr, SocketAddr};
 

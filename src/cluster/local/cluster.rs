@@ -345,7 +345,7 @@ impl Cluster for LocalCluster {
         evidence.push(steps.measure("folder gone", destroy::folder(layout)).await);
         let (held, left): (Vec<_>, Vec<_>) = evidence.into_iter().partition(|row| row.holds);
         if !left.is_empty() {
-            let message = "something of the cell is still there";
+            let message = "some of the cell's resources still exist";
             return Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence(left));
         }
         for resource in self.resources() {

@@ -104,8 +104,8 @@ pub(super) async fn enter(child: &mut Child, sandbox: &Sandbox) -> Result<(), St
     let described = described.await;
     drop(stdin);
     let mut reason = String::new();
-    let told = stdout.read_to_string(&mut reason).await;
-    match told.and(described) {
+    let reading = stdout.read_to_string(&mut reason).await;
+    match reading.and(described) {
         _ if !reason.is_empty() => Err(reason.trim_end().to_owned()),
         Ok(()) => Ok(()),
         Err(error) => Err(chain(&error)),

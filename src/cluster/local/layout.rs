@@ -1,4 +1,4 @@
-//! Where a cell keeps its files: a folder for each node, in it the host's paths and the pods.
+//! The folders of a cell: one per node, with the host's paths and the pods in it.
 
 use std::fs;
 use std::io;
@@ -18,12 +18,12 @@ impl Layout {
         Self { root }
     }
 
-    /// Everything below it is the cell's.
+    /// The cell's folder. Everything below it belongs to the cell.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Makes the folders of `nodes`, private to the user.
+    /// Creates the folders of `nodes`, private to the user.
     pub(super) fn create(&self, nodes: &[NodeName]) -> io::Result<()> {
         private_folder(&self.root)?;
         private_folder(&self.logs())?;
@@ -33,7 +33,7 @@ impl Layout {
         Ok(())
     }
 
-    /// What stands for the node's root folder: it outlives its pods.
+    /// The folder that stands for the node's root folder. It outlives the node's pods.
     pub(super) fn host(&self, node: &NodeName) -> PathBuf {
         self.node(node).join("host")
     }
@@ -53,7 +53,7 @@ impl Layout {
         remove(&self.pod(node, pod))
     }
 
-    /// Removes everything.
+    /// Removes all folders of the cell.
     pub(super) fn remove(&self) -> io::Result<()> {
         remove(&self.root)
     }
@@ -62,7 +62,7 @@ impl Layout {
         self.root.join("nodes").join(node.as_str())
     }
 
-    /// Where the containers' logs are.
+    /// The folder of the containers' logs.
     pub(super) fn logs(&self) -> PathBuf {
         self.root.join("logs")
     }

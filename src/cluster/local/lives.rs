@@ -1,4 +1,4 @@
-//! The lives of the agents' processes: which of their ends the suite did not cause. Pure.
+//! The lives of the agents' processes: which ends the suite didn't cause. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::event::{Evidence, Failure, Symptom};
 /// How often each agent's process had ended when the agents became ready, and how often it may end after that.
 #[derive(Debug)]
 pub(super) struct Lives {
-    /// Ends before readiness, by the pod's UID.
+    /// The number of ends before readiness, by the pod's UID.
     before: BTreeMap<String, u32>,
     allowed: u32,
     early: Vec<String>,
@@ -36,7 +36,7 @@ impl Lives {
     /// The first agent whose process ended more often since readiness than is allowed.
     pub(super) fn ended(&self, pods: &Pods) -> Option<Failure> {
         let ends = |agent: &PodStatus| {
-            // The agent that takes a deleted one's place has no earlier life.
+            // An agent that replaces a deleted one has no earlier life.
             let before = self.before.get(&agent.uid).copied().unwrap_or_default();
             agent.restarts.saturating_sub(before)
         };
@@ -97,7 +97,7 @@ pub(super) fn sick(pods: &Pods) -> Sick {
         .collect()
 }
 
-/// What to say about the agents whose liveness probe failed `before` the last check and was not seen to fail again.
+/// The warnings about agents whose liveness probe failed `before` the last check and has not failed again.
 pub(super) fn warnings(pods: &Pods, before: &Sick) -> Vec<String> {
     let agents = current(pods, Role::Agent).map(|(_, agent)| agent);
     let warned = agents.filter(|agent| before.contains_key(&agent.uid));
@@ -112,7 +112,7 @@ pub(super) fn warnings(pods: &Pods, before: &Sick) -> Vec<String> {
         .collect()
 }
 
-/// The failure, if a liveness probe that had failed `before` failed again.
+/// The failure if a liveness probe that had failed `before` has failed again.
 pub(super) fn unhealthy(pods: &Pods, before: &Sick) -> Option<Failure> {
     let rows: Vec<Evidence> = current(pods, Role::Agent)
         .filter_map(|(_, agent)| {

@@ -1,4 +1,4 @@
-//! The logs of containers: written by their processes, private to the user, read process by process.
+//! The logs of containers. They are written by the processes, private to the user, and read process by process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// What the processes that started when the log was as long as `starts` say wrote into it, without secrets.
+/// The output of each process in the log, with secrets masked. `starts` has the length of the log at the start of each process.
 pub(super) async fn processes(
     path: PathBuf,
     starts: Vec<u64>,
@@ -47,7 +47,7 @@ fn read(path: &Path, starts: &[u64]) -> io::Result<Vec<Written>> {
         .collect()
 }
 
-/// Runs file work where it may block.
+/// Runs file operations, which may block, outside the async runtime's threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -61,7 +61,7 @@ mod tests {
     use crate::secret::Secret;
 
     #[tokio::test]
-    async fn processes_are_told_apart_and_masked() {
+    async fn the_output_of_processes_is_separated_and_masked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, "a s3cret\nb\nc\n").unwrap();

@@ -1,7 +1,7 @@
-//! The embedded provider: the rendered manifests, run as processes. A node is a folder, a pod is a process in a sandbox.
+//! The embedded provider: runs the rendered manifests as processes. A node is a folder, and a pod is a process in a sandbox.
 //!
-//! No Kubernetes is exercised and none is imitated: what a manifest says of environment, arguments, mounts, Services and
-//! probes is carried out, everything else is checked by the same code that renders it and left at that.
+//! There is no Kubernetes, real or imitated. Environment, arguments, mounts, Services and probes have the effect that the manifests
+//! specify. Everything else in them is only checked, by the same code that renders them for real clusters.
 
 mod addresses;
 mod blueprint;
@@ -41,15 +41,15 @@ use crate::matrix::{Cell, Phase, ProviderChoice};
 use cluster::LocalCluster;
 use isolation::Isolation;
 
-/// Nodes beyond the first that weigh as much as a cell of one.
+/// How many additional nodes weigh as much as a cell with one node.
 const NODES_PER_SLOT: usize = 8;
 
-/// Runs cells as processes of this machine.
+/// Runs cells as processes on this machine.
 pub struct LocalProvider {
     programs: Programs,
-    /// How many processes may be starting at once, over all cells: a start is all CPU.
+    /// How many processes of all cells may start at once, because a starting process keeps a processor busy.
     starts: Arc<Semaphore>,
-    /// Found out once.
+    /// Determined once.
     isolation: OnceCell<Arc<Isolation>>,
 }
 
@@ -98,7 +98,7 @@ impl Provider for LocalProvider {
     }
 
     fn images(&self, _cell: &Cell) -> ImageNames {
-        // No image is ever looked for; the names say so wherever a manifest is shown.
+        // Images are never looked up. Their names show this wherever a manifest is shown.
         ImageNames {
             agent: "plexd:local-process".to_owned(),
             mock: "mock-api:local-process".to_owned(),
@@ -111,7 +111,7 @@ impl Provider for LocalProvider {
         preflight::examine(&self.programs, &isolation, cells)
     }
 
-    /// Agents wait more than they work.
+    /// Agents mostly wait.
     fn need(&self, cell: &Cell) -> Need {
         let nodes = cell.nodes.get();
         Need {
@@ -128,7 +128,7 @@ impl Provider for LocalProvider {
         Arc::new(LocalCluster::new(plan, programs, starts, isolation))
     }
 
-    /// They have nothing in common.
+    /// The cells share nothing.
     async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }

@@ -1,4 +1,4 @@
-//! The life of one pod's process: started, probed, started again when it ends, and ended when the pod is deleted.
+//! The life of one pod's process: it is started, probed, restarted when it ends, and terminated when the pod is deleted.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -18,27 +18,27 @@ use super::{isolation, logs, volumes};
 use crate::error::chain;
 use crate::machine::process::Group;
 
-/// After so many ends of its process an agent is given up.
+/// After this many ends of its process, an agent is not restarted any more.
 const AGENT_CRASHES: u32 = 3;
-/// A mock that ended has lost its counters: another one would not help.
+/// A mock that has ended has lost its counters, so restarting it would not help.
 const MOCK_CRASHES: u32 = 1;
-/// The first pause before a process is started again; each further one is twice as long.
+/// The delay before the first restart; it doubles with each further restart.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
-/// A process that doesn't listen by then does not keep others from starting.
+/// After this time, other processes may start even if this one doesn't listen yet.
 const START_SHARE: Duration = Duration::from_secs(1);
 
 /// How an attempt to run the process ended.
 enum End {
-    /// By itself, or a probe had it ended: in words.
+    /// It ended by itself or because of a probe, as described in the text.
     Crashed(String),
-    /// This machine could not start or probe it, which another attempt would not change: in words.
+    /// This machine can't start or probe it, and a retry would not help; the text has the reason.
     Lost(String),
     /// The pod was deleted.
     Deleted,
 }
 
-/// Runs a pod until `deleted` is cancelled or its process ended too often.
+/// Runs a pod until `deleted` is cancelled or its process has ended too often.
 pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: CancellationToken) {
     let allowed = match pod.role {
         Role::Agent => AGENT_CRASHES.saturating_add(kubelet.allowed_restarts),
@@ -71,7 +71,7 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &Blueprint, deleted: Cancellatio
     });
 }
 
-/// The pause after the end number `attempt`.
+/// The delay after the end number `attempt`.
 fn back_off(attempt: u32) -> Duration {
     let doubled = FIRST_BACK_OFF.saturating_mul(1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
     doubled.min(LONGEST_BACK_OFF)
@@ -96,7 +96,7 @@ fn ended(kubelet: &Kubelet, pod: &Blueprint, state: State, reason: String) -> St
     state
 }
 
-/// Starts the process and stays with it to its end.
+/// Starts the process, and monitors it until it ends.
 async fn once(kubelet: &Kubelet, pod: &Blueprint, deleted: &CancellationToken) -> End {
     let Some(share) = deleted.run_until_cancelled(kubelet.starts.acquire()).await else {
         return End::Deleted;
@@ -118,7 +118,7 @@ async fn once(kubelet: &Kubelet, pod: &Blueprint, deleted: &CancellationToken) -
     end
 }
 
-/// Stays with a running process until it ends or has to end.
+/// Monitors a running process until it ends or has to be terminated.
 async fn watched<T>(
     kubelet: &Kubelet,
     pod: &Blueprint,
@@ -135,7 +135,7 @@ async fn watched<T>(
     let say = |finding| said(kubelet, pod, finding);
     let starting = async {
         let listening = listens.notified();
-        // Listening, ended or late: in each case others may start.
+        // The process listens, has ended or is late. In each case, others may start.
         let deadline = kubelet.clock.deadline(START_SHARE);
         deadline.run(listening).await.unwrap_or_default();
         drop(share);
@@ -156,7 +156,7 @@ async fn watched<T>(
     }
 }
 
-/// Makes the pod's folders and starts its process.
+/// Creates the pod's folders and starts its process.
 fn start(kubelet: &Kubelet, pod: &Blueprint) -> Result<Group, String> {
     let unmade = |error| format!("failed to create its folders: {}", chain(&error));
     volumes::write(&pod.folders).map_err(unmade)?;
@@ -194,13 +194,13 @@ fn said(kubelet: &Kubelet, pod: &Blueprint, finding: Finding) {
         Finding::Sick(reason) => {
             status.unprobed = false;
             let times = status.sick.as_ref().map_or(0, |(times, _)| *times);
-            // The same reason every second would push everything else out.
+            // Repeating the same reason every second would displace all other events.
             if status.trouble.as_ref() != Some(&reason) {
                 status.warn("Unhealthy", reason.clone());
             }
             status.sick = Some((times.saturating_add(1), reason));
         }
-        // The same reason every second would push everything else out.
+        // Repeating the same reason every second would displace all other events.
         Finding::Missed(reason) if status.trouble.as_ref() == Some(&reason) => {}
         Finding::Missed(reason) => status.warn("Unhealthy", reason),
     });

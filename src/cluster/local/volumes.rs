@@ -157,7 +157,7 @@ fn chosen(keys: Option<&Keys>, items: Option<&[KeyToPath]>) -> Vec<(PathBuf, Vec
         .collect()
 }
 
-/// The path without anything that could lead out of a folder that it is joined to.
+/// The path without any parts that could lead out of the folder that it is joined to.
 fn below_root(path: &Path) -> PathBuf {
     let parts = path.components();
     parts

@@ -92,7 +92,11 @@ fn each_shortage_is_reported() {
         load.average_hundredths = 1205;
         load.cpu_pressure_percent = None;
     });
-    assert_eq!(short(4, 0, was_busy), None, "it has ended meanwhile");
+    assert_eq!(
+        short(4, 0, was_busy),
+        None,
+        "the cell has ended in the meantime"
+    );
     let light = shortage(&processes(1), 1, 0, &busy);
     assert_eq!(light, None, "a cell of processes minds less");
     assert_eq!(short(4, 0, Vitals::default()), None, "nothing is known");
@@ -104,13 +108,13 @@ async fn all_processes_with_one_state_folder_share_the_budget() {
     let (one, other) = (budget(&folder, 4), budget(&folder, 4));
     let first = taken(&one, 3).await;
     let small = taken(&other, 1).await;
-    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
     let say = |short: &Shortage| held_back.send(*short).unwrap();
     let need = processes(2);
     let mut waiting = std::pin::pin!(other.take(&need, say));
     let short = tokio::select! {
-        _ = &mut waiting => panic!("there is no room"),
-        short = told.recv() => short,
+        _ = &mut waiting => panic!("there is no free slot"),
+        short = shortages.recv() => short,
     };
     let expected = Shortage::Slots {
         taken: 4,
@@ -130,12 +134,12 @@ async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
     let budget = budget(&folder, 4);
     let running = taken(&budget, 1).await;
     let heavy = processes(4);
-    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
     let say = |_: &Shortage| held_back.send(()).unwrap();
     let mut heavy = std::pin::pin!(budget.take(&heavy, say));
     tokio::select! {
         _ = &mut heavy => panic!("a slot is taken"),
-        _ = told.recv() => {}
+        _ = shortages.recv() => {}
     }
     let light = processes(1);
     let mut light = std::pin::pin!(budget.take(&light, |_| {}));
@@ -146,7 +150,7 @@ async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
     drop(running);
     let heavy = tokio::select! {
         biased;
-        _ = &mut light => panic!("it has overtaken"),
+        _ = &mut light => panic!("a light cell has overtaken the heavy one"),
         heavy = heavy => heavy.unwrap(),
     };
     drop(heavy);
@@ -160,7 +164,7 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
     let running = taken(&one, 1).await;
     let (whole, single) = (processes(4), processes(1));
     let mut first = std::pin::pin!(one.take(&whole, |_| {}));
-    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
     let say = |short: &Shortage| held_back.send(*short).unwrap();
     let second = async {
         // Not before the other run has the turn.
@@ -175,8 +179,8 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
     let mut second = std::pin::pin!(second);
     let short = tokio::select! {
         _ = &mut first => panic!("a slot is taken"),
-        _ = &mut second => panic!("the first one waits"),
-        short = told.recv() => short,
+        _ = &mut second => panic!("the first cell must be admitted before"),
+        short = shortages.recv() => short,
     };
     assert_eq!(short, Some(Shortage::Turn));
     drop(running);
@@ -206,12 +210,12 @@ async fn reserved_memory_is_not_reserved_twice() {
     let budget = Budget::new(&state, 16, Arc::new(move |_| two()));
     let take = || budget.take(&CLUSTER, |_| {});
     let (first, _second) = (take().await.unwrap(), take().await.unwrap());
-    let (held_back, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
     let say = |short: &Shortage| held_back.send(*short).unwrap();
     let mut third = std::pin::pin!(budget.take(&CLUSTER, say));
     let short = tokio::select! {
-        _ = &mut third => panic!("both are promised"),
-        short = told.recv() => short,
+        _ = &mut third => panic!("the memory is reserved for both cells"),
+        short = shortages.recv() => short,
     };
     let (free, needed) = (0, MEMORY_OF_CONTROL_PLANE);
     assert_eq!(short, Some(Shortage::Memory { free, needed }));

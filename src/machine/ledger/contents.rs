@@ -51,7 +51,7 @@ impl LedgerContents {
         for line in bytes.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
                 Ok(entry) => contents.apply(entry),
-                // A line that was cut off announced nothing: its resource was never made.
+                // If a line was cut off, its resource was never created.
                 Err(error) if error.is_data() => contents.unknown += 1,
                 Err(_) => {}
             }

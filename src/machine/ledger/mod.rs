@@ -1,4 +1,4 @@
-//! The ledger of a run: one line before each resource is made, and one when it is gone.
+//! The ledger of a run: one line before each resource is created, and one when it is gone.
 //!
 //! The ledger of a dead run lists everything that the run can have left behind.
 
@@ -106,7 +106,7 @@ impl Ledger {
         &self.owner.run
     }
 
-    /// Records that a resource is about to be made, or adds what is known of a resource that was planned before.
+    /// Records that a resource is about to be created, or adds what is known about a resource that was planned before.
     pub fn plan<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
         let resource = self.resource(payload)?;
         self.write(&LedgerEntry::Planned { resource })
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_left_nothing_leaves_nothing() {
+    fn a_run_without_leftovers_removes_its_ledger() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path().join("state"));
         let ledger = open(&state);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn only_live_runs_claim() {
+    fn only_live_runs_have_claims() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(others.read::<HostResource>().unwrap(), []);
         drop(ledger);
         let dead = read_dead(&state).unwrap();
-        assert_eq!(claims(), [], "who looks at a dead run does not revive it");
+        assert_eq!(claims(), [], "checking a dead run does not revive it");
         assert_eq!(dead.len(), 1);
     }
 }

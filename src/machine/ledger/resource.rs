@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use crate::machine::replace::PROCESS;
 
-/// Something that a run makes outside its own process, as recorded in the ledger. Provider and name identify it within
+/// Something that a run creates outside its own process, as recorded in the ledger. Provider and name identify it within
 /// the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
-    /// The provider that makes the resource and reclaims it.
+    /// The provider that creates the resource and reclaims it.
     pub provider: String,
     /// The name for people, such as `folder /tmp/a`.
     pub name: String,
@@ -53,7 +53,7 @@ impl Resource {
         }
     }
 
-    /// Whether `other` is the same resource, no matter what is known of it.
+    /// Whether `other` is the same resource, no matter what is known about it.
     pub fn is(&self, other: &Self) -> bool {
         self.provider == other.provider && self.name == other.name
     }
@@ -73,7 +73,7 @@ impl fmt::Display for Resource {
     }
 }
 
-/// The resources that a run makes on the host.
+/// The resources that a run creates on the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum HostResource {
@@ -147,7 +147,7 @@ pub enum LedgerEntry {
         /// The run.
         owner: Owner,
     },
-    /// The resource is about to be made; or, if it was planned before, more is known of it.
+    /// The resource is about to be created; or, if it was planned before, more is known about it.
     Planned {
         /// The resource.
         resource: Resource,

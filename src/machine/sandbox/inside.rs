@@ -31,7 +31,7 @@ fn run() -> Result<std::convert::Infallible, Problem> {
     rustix::system::sethostname(sandbox.host_name.as_bytes())
         .tried(|| "set the host name".to_owned())?;
     tree::enter(&sandbox)?;
-    give_up_everything().tried(|| "give up capabilities".to_owned())?;
+    drop_all_privileges().tried(|| "give up capabilities".to_owned())?;
     let output = io::stderr().as_fd().try_clone_to_owned();
     let output = output.tried(|| "duplicate standard error".to_owned())?;
     SigSet::all()
@@ -47,7 +47,7 @@ fn run() -> Result<std::convert::Infallible, Problem> {
 }
 
 /// Drops all privileges of this process and its children, and makes it end with its parent.
-fn give_up_everything() -> rustix::io::Result<()> {
+fn drop_all_privileges() -> rustix::io::Result<()> {
     for capability in CapabilitySet::all() {
         match remove_capability_from_bounding_set(capability) {
             // A kernel doesn't know capabilities that were added later.

@@ -1,7 +1,7 @@
-//! A program in its own mount, UTS and process-id namespaces, without any capability. The host's file system is read-only there.
+//! Runs a program in its own mount, UTS and process-id namespaces, without any capability, and with the host's file system read-only.
 //!
-//! Everything is done by the runner's own binary, which is started again as [`outside()`], and by that once more as [`inside()`]:
-//! namespaces can only be left and entered while a process has one thread, and a new process-id namespace begins with a child.
+//! The runner's own binary sets up the sandbox: it is started again as [`outside()`], which starts it again as [`inside()`]. This is
+//! because only a process with a single thread can change namespaces, and a new process-id namespace starts with a child process.
 
 mod inside;
 mod outside;

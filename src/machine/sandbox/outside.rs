@@ -34,7 +34,7 @@ pub fn outside(inside: &[&str]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // A failure can't be reported any more, but the child's end is one, too.
+    // A failure can no longer be reported, but the end of the child shows that something failed.
     let status = stay(child).unwrap_or_else(|_| ExitStatus::from_raw(1));
     end_like(status)
 }

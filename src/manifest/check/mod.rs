@@ -111,7 +111,7 @@ pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
         if !seen.insert((api_version, kind, name, namespace)) {
             findings.add(
                 "",
-                "is there twice",
+                "exists twice",
                 "keep one of the two, or give it another name",
             );
         }

@@ -96,8 +96,8 @@ impl Binding {
 }
 
 impl Deployed<'_> {
-    /// The cluster roles that the manifests offer to others: no binding uses them, while the agent's account has roles
-    /// of its own.
+    /// The cluster roles that the manifests offer to others: no binding uses them, and the agent's account has other
+    /// roles.
     pub(in crate::manifest) fn offered_roles(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().copied();
         objects.filter(|object| !self.is_bound(object) && self.is_offered(object))

@@ -124,7 +124,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "mock-api.yaml",
         "port: 8443\n      targetPort",
         "port: 443\n      targetPort",
-        "(made by the run) (ConfigMap plexd-config), data.config.yaml: metrics.local_endpoint.url: \
+        "(created by the run) (ConfigMap plexd-config), data.config.yaml: metrics.local_endpoint.url: \
          `https://mock-api.plexd-e2e:8443/local/metrics` names port 8443, which the Service does not have",
     ),
     (
@@ -190,7 +190,7 @@ fn a_variant_that_points_to_another_namespace_is_reported() {
     assert_eq!(
         said(&problems),
         [
-            "(made by the run) (ConfigMap plexd-config), data.config.yaml: api.base_url: \
+            "(created by the run) (ConfigMap plexd-config), data.config.yaml: api.base_url: \
           `http://mock-api.plexd-system:8080` names another namespace than the cell's"
         ]
     );
@@ -212,9 +212,7 @@ fn two_objects_with_the_same_name_are_reported() {
         .unwrap();
     assert_eq!(
         said(&problems),
-        [
-            "deploy/kubernetes/daemonset.yaml, document 2, line 127 (DaemonSet plexd): is there twice"
-        ]
+        ["deploy/kubernetes/daemonset.yaml, document 2, line 127 (DaemonSet plexd): exists twice"]
     );
 }
 

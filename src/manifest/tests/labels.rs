@@ -1,4 +1,4 @@
-//! Labels are free as long as they distinguish the pods of a deployment.
+//! Pods can have any labels that distinguish the pods of a deployment.
 
 use super::patches::with_file;
 use super::{Case, problems, said};

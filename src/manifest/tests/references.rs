@@ -4,7 +4,7 @@ use super::patches::with_file;
 use super::{Case, problems};
 
 /// A Secret and a ConfigMap.
-const THERE: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: there}\ndata: {a: YQ==}\nstringData: {b: c}\n\
+const EXISTING: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: there}\ndata: {a: YQ==}\nstringData: {b: c}\n\
     ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: there}\ndata: {a: b}\nbinaryData: {b: YQ==}\n";
 
 /// Each form of reference: where it is, the kind, and the pod.
@@ -56,12 +56,12 @@ const FORMS: [(&str, &str, &str); 9] = [
     ),
 ];
 
-/// The manifests with a Deployment of this pod, and what is `THERE`.
+/// The manifests with a Deployment of this pod, and the objects in `EXISTING`.
 fn extra(pod: &str) -> String {
     format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: tool}}\nspec:\n  replicas: 2\n  \
          selector: {{matchLabels: {{app: tool}}}}\n  template:\n    metadata: {{labels: {{app: tool}}}}\n    \
-         spec: {pod}\n---\n{THERE}"
+         spec: {pod}\n---\n{EXISTING}"
     )
 }
 

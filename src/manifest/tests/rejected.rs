@@ -129,7 +129,7 @@ fn a_binding_for_another_account_leaves_the_agent_without_a_role() {
 }
 
 #[test]
-fn the_agents_own_cluster_role_needs_its_binding_beside_others_too() {
+fn the_agents_own_cluster_role_needs_its_binding_even_if_there_are_others() {
     let cut = RBAC.replacen(
         "kind: ClusterRole\n  name: plexd\n",
         "kind: ClusterRole\n  name: view\n",

@@ -94,7 +94,7 @@ fn changes_to_the_whole_cluster_are_rejected() {
     assert_eq!(
         said(&problems),
         [
-            "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass is the whole cluster's, which others use too"
+            "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others use, too"
         ]
     );
 }

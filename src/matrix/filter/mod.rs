@@ -1,4 +1,4 @@
-//! The filter language: which cells a run takes. Judges a cell by its own id, axes and tags alone.
+//! The filter language, which selects the cells of a run by their ids, axes and tags.
 //!
 //! ```text
 //! filter     = conjunction { ( "or" | "|" ) conjunction }
@@ -15,13 +15,13 @@
 //! pattern    = word | "'" text "'" | '"' text '"'      with the wildcards * (any text) and ? (one character)
 //! ```
 //!
-//! - A *word* ends at white space and at `( ) & | ! = < > , " '`. Versions and numbers may stand in quotes too.
-//! - A *term* names a whole part of a cell's id (`k8s-1.30`, `n3`, `fast`, `agent-1.4`) or a whole id: `k8s-1.3` does not
-//!   match `k8s-1.30`, `k8s-1.3*` does.
-//! - Versions compare by number: `k8s > 1.9` takes 1.30. A cell has `tag = x` when one of its tags is `x`; `tag != x`
-//!   means that none is.
-//! - What a term, an equality or an inequality names must be there in the matrix ([`select`] says so); an order may
-//!   compare with anything.
+//! - A *word* ends at white space and at `( ) & | ! = < > , " '`. Versions and numbers can also be quoted.
+//! - A *term* matches a whole part of a cell's id (`k8s-1.30`, `n3`, `fast`, `agent-1.4`) or a whole id: `k8s-1.3` does not
+//!   match `k8s-1.30`, but `k8s-1.3*` does.
+//! - Versions are compared by number: `k8s > 1.9` selects 1.30. `tag = x` matches if one of the cell's tags is `x`, and `tag != x`
+//!   matches if none is.
+//! - A name in a term, an equality or an inequality must exist in the matrix; otherwise [`select`] returns an error. An order can
+//!   compare with any value.
 
 mod expression;
 mod names;
@@ -64,11 +64,11 @@ impl Filter {
     }
 }
 
-/// The cells of `matrix`, in its order, that at least one of `filters` takes; all of them where there is none.
+/// The cells of `matrix`, in its order, that at least one of `filters` matches; all cells if there are no filters.
 ///
 /// # Errors
-/// Everything that the filters name and that is not in the matrix. A matrix without cells has nothing to name, so
-/// nothing is held against it.
+/// All names in the filters that don't exist in the matrix. A matrix without cells has no names, so names aren't checked
+/// against it.
 pub fn select<'m>(matrix: &'m Matrix, filters: &[Filter]) -> Result<Vec<&'m Cell>, FilterProblems> {
     let cells = &matrix.cells;
     FilterProblems::of(

@@ -121,7 +121,7 @@ impl<'m> Inventory<'m> {
     fn meant(&self, pattern: &Pattern, cells: &[Cell]) -> Option<String> {
         let word = pattern.as_str();
         if pattern.is_wild() {
-            return Some("it is held against whole parts of ids, and against whole ids".to_owned());
+            return Some("a term matches a whole part of an id, or a whole id".to_owned());
         }
         if self
             .versions

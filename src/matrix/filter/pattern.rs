@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wildcards_stand_for_text_and_for_one_character() {
+    fn wildcards_match_any_text_and_one_character() {
         let matching = [
             ("fast", "fast"),
             ("*", ""),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_stay_cheap() {
+    fn many_wildcards_do_not_take_long() {
         let pattern = Pattern::new(&format!("{}b", "a*".repeat(200)));
         assert!(!pattern.matches(&"a".repeat(5000)));
     }

@@ -213,8 +213,9 @@ fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<
         remaining.retain(|point| !exclude.matches(point));
         if remaining.len() == before {
             report.add(
-                Problem::at(exclude.span, "this exclude matches no cell", "")
-                    .with_help("nothing is left for it to take away: remove it"),
+                Problem::at(exclude.span, "this exclude matches no cell", "").with_help(
+                    "earlier excludes already exclude all cells that it matches: remove it",
+                ),
             );
         }
     }
@@ -261,7 +262,7 @@ fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Repo
         } else if exists && !include.changes_the_cell() {
             report.add(
                 Problem::at(include.span, format!("two cells with the id `{id}`"), "")
-                    .with_help("the axes make this cell already: remove the include, or give it `tags` or `allow-failure`"),
+                    .with_help("the axes already contain this cell: remove the include, or give it `tags` or `allow-failure`"),
             );
         }
     }

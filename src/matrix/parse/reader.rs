@@ -12,7 +12,7 @@ use super::report::Report;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 
-/// Keys that had another name once, with their present one. An error about the old name states the new one.
+/// Keys that had another name once, with their current one. An error about the old name states the new one.
 const RENAMED: [(&str, &str); 4] = [
     ("tag", "image"),
     ("tuned", "fast-setup"),

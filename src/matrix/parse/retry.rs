@@ -29,8 +29,8 @@ pub(super) fn settings(run: &Table<'_>) -> RetrySettings {
 pub(super) fn of_phase(phase: Phase, entry: Entry<'_>) -> Option<u32> {
     let retries = count(entry)?;
     let reason = match phase {
-        Phase::Preflight => "it is looked at once a run, for all cells",
-        Phase::Cleanup => "another attempt would only pile up on what is left",
+        Phase::Preflight => "it runs once per run, for all cells",
+        Phase::Cleanup => "another attempt would only leave more behind",
         Phase::Cluster
         | Phase::Images
         | Phase::Manifests

@@ -1,4 +1,4 @@
-//! `[kubernetes."x.y"]`, `[config.<name>]` and `[<axis>.<value>]`: what the file says about single values of the axes.
+//! `[kubernetes."x.y"]`, `[config.<name>]` and `[<axis>.<value>]`: the tables for single values of the axes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::matrix::{
 #[derive(Debug)]
 pub(super) struct Named<T> {
     pub(super) tables: Vec<T>,
-    /// Every one of them could be read, so what has none among them has none.
+    /// Whether every table could be read. If so, a value that isn't among them has no table.
     pub(super) complete: bool,
 }
 
@@ -35,7 +35,7 @@ impl<T> Named<T> {
     }
 }
 
-/// What reaches every cell of one axis value.
+/// The settings for every cell with one axis value.
 #[derive(Debug)]
 pub(super) struct Reach {
     pub(super) tags: Vec<String>,
@@ -66,12 +66,12 @@ pub(super) struct ValueTable {
     /// The value.
     pub(super) name: Located<String>,
     pub(super) layer: Layer,
-    /// The counters in `expect` that only the mock may know.
+    /// The counters in `expect` that aren't the suite's own, so that only the mock may know them.
     pub(super) further: Vec<Located<String>>,
     pub(super) reach: Reach,
 }
 
-/// Every `[kubernetes."x.y"]`.
+/// All `[kubernetes."x.y"]` tables.
 pub(super) fn versions(root: &Table<'_>) -> Named<VersionTable> {
     Named::read(root, "kubernetes", version)
 }
@@ -108,7 +108,7 @@ fn version_key(entry: Entry<'_>) -> Option<Located<KubernetesVersion>> {
     None
 }
 
-/// The `30` of `[kubernetes.1.30]` and the `4` of `[agent.1.4]`, which TOML takes for a table in a table.
+/// The `30` of `[kubernetes.1.30]` and the `4` of `[agent.1.4]`, which TOML reads as a table within a table.
 fn minor_table(entry: Entry<'_>) -> Option<&str> {
     let DeValue::Table(inner) = entry.value else {
         return None;
@@ -133,7 +133,7 @@ pub(super) fn header(axis: &str, value: &str) -> String {
     }
 }
 
-/// What the table of any value may set.
+/// The settings that the table of any value may have.
 const KEYS: [&str; 11] = [
     "agent",
     "expect",
@@ -190,7 +190,7 @@ fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
     })
 }
 
-/// Whether the key of the table can be a value of the axis; if not, that is reported.
+/// Whether the key of the table can be a value of the axis. If not, this is reported.
 fn is_value(entry: Entry<'_>, axis: &str) -> bool {
     let (error, help) = if axis == "config" {
         let error = ConfigName::parse(entry.key).err();
@@ -207,7 +207,7 @@ fn is_value(entry: Entry<'_>, axis: &str) -> bool {
     false
 }
 
-/// `image` and `binary`, which belong together: a value that names either of them names another agent.
+/// `image` and `binary`. A value that sets either of them selects another agent.
 fn program(table: &Table<'_>, header: &str) -> Option<AgentProgram> {
     let image = table.get("image").and_then(images::reference);
     let binary = table.get("binary").and_then(images::path);
@@ -225,7 +225,7 @@ fn manifests(table: &Table<'_>) -> Option<Manifests> {
     }
 }
 
-/// The agent's configuration, whose keys are somebody else's, and what of it comes from the environment.
+/// The agent's configuration, whose keys aren't interpreted, and the values in it that come from the environment.
 fn agent(table: &Table<'_>) -> (Map<String, Value>, Vec<FromEnv<Place>>) {
     let Some(entry) = table.get("agent") else {
         return Default::default();
@@ -281,7 +281,7 @@ fn kind(table: &Table<'_>) -> Map<String, Value> {
     json::object(&inner)
 }
 
-/// Where the file says what a key of kind's file would say, for the keys that a cell decides itself.
+/// For keys of kind's file that the runner sets itself: which setting of the matrix file to use instead.
 fn set_by_the_cell(key: &str) -> Option<&'static str> {
     match key {
         "nodes" => Some("the `nodes` axis says how many nodes a cluster has"),
@@ -292,7 +292,7 @@ fn set_by_the_cell(key: &str) -> Option<&'static str> {
     }
 }
 
-/// The variables that the file gives; those from the runner's environment are added to `from_env`.
+/// The variables in the file. Those whose values come from the runner's environment are added to `from_env`.
 fn environment(table: &Table<'_>, from_env: &mut Vec<FromEnv<Place>>) -> BTreeMap<String, String> {
     let inner = table
         .get("env")
@@ -332,7 +332,7 @@ fn variable(entry: Entry<'_>, from_env: &mut Vec<FromEnv<Place>>) -> Option<(Str
     named.then(|| (entry.key.to_owned(), value.to_owned()))
 }
 
-/// What Kubernetes takes as a variable's name in a container.
+/// Whether Kubernetes accepts the name for a variable in a container.
 fn is_variable_name(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(|c: char| c.is_ascii_digit())

@@ -15,7 +15,7 @@ pub fn copy_cells(parts: &[Part], plan: &Plan, to: &Path) -> io::Result<()> {
     fs::create_dir_all(&to)?;
     for (index, part) in parts.iter().enumerate() {
         let cells = part.run.cells.iter().map(|cell| &cell.summary.id);
-        for cell in cells.filter(|cell| plan.is_told_by(cell, index)) {
+        for cell in cells.filter(|cell| plan.is_reported_by(cell, index)) {
             let name = cell.as_str();
             let from = part.folder.join(CELLS).join(name);
             if from.is_dir() {

@@ -112,7 +112,9 @@ impl<'p> PartEvents<'p> {
         let cells = part.run.cells.iter().map(|cell| &cell.summary.id);
         Ok(Self {
             records: part.events()?,
-            open: cells.filter(|cell| plan.is_told_by(cell, index)).collect(),
+            open: cells
+                .filter(|cell| plan.is_reported_by(cell, index))
+                .collect(),
             is_cut_off: plan.is_cut_off(part, index),
             part,
             index,
@@ -121,9 +123,9 @@ impl<'p> PartEvents<'p> {
     }
 
     /// `event` as it appears in the merged run; `None` if it doesn't.
-    fn told(&mut self, event: Event) -> Option<Event> {
+    fn reported(&mut self, event: Event) -> Option<Event> {
         if let Some(cell) = event.cell() {
-            if !self.plan.is_told_by(cell, self.index) {
+            if !self.plan.is_reported_by(cell, self.index) {
                 return None;
             }
             if matches!(event, Event::CellFinished { .. }) {
@@ -133,7 +135,7 @@ impl<'p> PartEvents<'p> {
         }
         match event {
             Event::CellsAdded { mut cells } => {
-                cells.retain(|cell| self.plan.is_told_by(&cell.id, self.index));
+                cells.retain(|cell| self.plan.is_reported_by(&cell.id, self.index));
                 (!cells.is_empty()).then_some(Event::CellsAdded { cells })
             }
             // A cell that has run again since wasn't cut off by the signal.
@@ -180,7 +182,7 @@ impl Iterator for PartEvents<'_> {
         loop {
             match self.records.next() {
                 Some(Ok(Record { at, event, .. })) => {
-                    if let Some(event) = self.told(event) {
+                    if let Some(event) = self.reported(event) {
                         return Some(Ok((at, event)));
                     }
                 }

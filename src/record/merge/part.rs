@@ -62,8 +62,8 @@ impl Part {
         (self.started, &self.facts.run, cells.collect())
     }
 
-    /// The part itself, or the parts that it was merged from, without the cells that `is_told` excludes.
-    pub(super) fn origins(&self, is_told: impl Fn(&CellId) -> bool) -> Vec<PartFacts> {
+    /// The part itself, or the parts that it was merged from, with only the cells that are reported from it.
+    pub(super) fn origins(&self, is_reported: impl Fn(&CellId) -> bool) -> Vec<PartFacts> {
         let mut origins = self.facts.parts.clone();
         if origins.is_empty() {
             let cells = self.run.cells.iter().map(|cell| cell.summary.id.clone());
@@ -76,7 +76,7 @@ impl Part {
             });
         }
         for origin in &mut origins {
-            origin.cells.retain(&is_told);
+            origin.cells.retain(&is_reported);
         }
         origins
     }

@@ -29,7 +29,7 @@ pub enum MergeError {
     Record(#[from] RecordError),
     /// The runs used different providers: a local run doesn't prove what a run on a real cluster proves.
     #[error(
-        "the run in {} is of the provider {}, and that in {} of {}",
+        "the run in {} used the provider {}, but the run in {} used {}",
         one.display(), providers.0, other.display(), providers.1
     )]
     Providers {
@@ -93,7 +93,7 @@ impl Plan {
     }
 
     /// Whether the part at `index` reports `cell`.
-    pub fn is_told_by(&self, cell: &CellId, index: usize) -> bool {
+    pub fn is_reported_by(&self, cell: &CellId, index: usize) -> bool {
         self.owners.get(cell) == Some(&index)
     }
 
@@ -166,8 +166,7 @@ fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
         } else {
             format!("{cells} cells")
         };
-        let text =
-            format!("{cells} of {before} ran again in {rerun}, and are told as they were there");
+        let text = format!("{cells} of {before} ran again in {rerun}, and are reported from there");
         (Severity::Info, text)
     });
     Ok((owners, notices.collect()))
@@ -194,7 +193,7 @@ fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     let mut lacks = Vec::new();
     if shards.iter().any(|shard| differ(&shard)) {
         lacks.push(
-            "the shards are not of one selection: matrix, filters, history or their number differ, so that cells may be missing"
+            "the shards belong to different selections: matrix, filters, history or number of shards differ, so cells may be missing"
                 .to_owned(),
         );
     }

@@ -137,7 +137,7 @@ fn a_shard_that_is_missing_or_belongs_to_another_selection_is_reported() {
     let (plan, _) = merged(&[&alone]).unwrap();
     assert!(plan.is_whole, "the second shard of one cell is empty");
     let (plan, _) = merged(&[&one, &other]).unwrap();
-    assert!(warnings(&plan)[0].starts_with("the shards are not of one selection"));
+    assert!(warnings(&plan)[0].starts_with("the shards belong to different selections"));
     assert!(!plan.is_whole);
 }
 

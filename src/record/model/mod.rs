@@ -229,8 +229,8 @@ impl Tally {
 
     /// The number of cells.
     pub const fn total(self) -> usize {
-        let green = self.passed + self.flaky;
-        green + self.failed + self.errors + self.allowed + self.skipped + self.interrupted
+        let passed = self.passed + self.flaky;
+        passed + self.failed + self.errors + self.allowed + self.skipped + self.interrupted
     }
 }
 

@@ -13,7 +13,7 @@ fn one_cell(story: Story, unwanted: fn(&Event) -> bool) -> CellModel {
 }
 
 #[test]
-fn every_cell_and_phase_ends_as_the_table_says() {
+fn every_cell_and_phase_matches_the_table() {
     let run = RunModel::new(&fixture::mixed());
     assert_eq!(run.cells.len(), MIXED.len());
     for (plan, cell) in MIXED.iter().zip(&run.cells) {
@@ -91,7 +91,7 @@ fn a_failed_cell_always_has_a_fault() {
 }
 
 #[test]
-fn attempts_are_cells_of_their_own() {
+fn each_attempt_has_the_form_of_a_cell() {
     let run = RunModel::new(&fixture::mixed());
     let [first] = &run.cells[8].earlier[..] else {
         panic!("{:?}", run.cells[8].earlier);
@@ -176,7 +176,7 @@ fn a_resumed_run_is_one_run_without_the_time_between() {
     assert_eq!(verdicts, [CellVerdict::Failed, CellVerdict::Passed]);
     let hosts: Vec<_> = run.cells.iter().map(|cell| cell.host.as_deref()).collect();
     assert_eq!(hosts, [Some("builder"), Some("other")]);
-    assert_eq!(run.notices.len(), 1, "what is said again is said once");
+    assert_eq!(run.notices.len(), 1, "a repeated notice is added only once");
 }
 
 #[test]

@@ -10,10 +10,7 @@ use askama::Template;
 use crate::record::model::RunModel;
 
 /// The page.
-#[expect(
-    clippy::missing_panics_doc,
-    reason = "it can't: memory takes every write"
-)]
+#[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
 pub fn render(run: &RunModel) -> String {
     view::Page::new(run)
         .render()

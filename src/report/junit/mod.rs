@@ -27,10 +27,7 @@ use crate::record::xml_text::XmlText;
 const CLASS_NAME: &str = "e2e-matrix";
 
 /// The whole file.
-#[expect(
-    clippy::missing_panics_doc,
-    reason = "it can't: memory takes every write"
-)]
+#[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
 pub fn render(run: &RunModel) -> String {
     let explained = attribution(run).map(|attribution| attribution.to_string());
     let cells: Vec<_> = run
@@ -46,7 +43,7 @@ pub fn render(run: &RunModel) -> String {
     report
         .write_xml(&mut xml)
         .expect("writing to memory can't fail, and the writer has no other error");
-    String::from_utf8(xml).expect("a writer that is given text writes text")
+    String::from_utf8(xml).expect("the writer was given only UTF-8")
 }
 
 fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {

@@ -109,8 +109,7 @@ pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
 fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     let mut sections = Vec::new();
     if phase.execution == Execution::Simulated {
-        sections
-            .push("simulated: this provider has no such thing, it did what stands for it\n".into());
+        sections.push("simulated: the provider has nothing like it\n".into());
     }
     if let Some(failure) = phase.failure() {
         sections.push(cause(failure));

@@ -15,10 +15,7 @@ const STRUCTURAL: &[(&str, &str)] = &[
     ("axis", "the name of an axis of the matrix"),
     ("cell", "an id, which follows from the matrix"),
     ("cells", "ids, which follow from the matrix"),
-    (
-        "cluster",
-        "a name that the runner makes or the command line gives",
-    ),
+    ("cluster", "a name from the runner or the command line"),
     ("command", "the name of a command of the matrix file"),
     (
         "commands",
@@ -26,8 +23,8 @@ const STRUCTURAL: &[(&str, &str)] = &[
     ),
     ("config", "the name of a config variant"),
     ("digest", "a hash"),
-    ("file", "a name that the runner makes"),
-    ("files", "names that the runner makes"),
+    ("file", "a name that the runner chooses"),
+    ("files", "names that the runner chooses"),
     (
         "filters",
         "the options of the command line, which `--resume` needs",
@@ -36,7 +33,7 @@ const STRUCTURAL: &[(&str, &str)] = &[
     ("id", "an id, which follows from the matrix"),
     ("kubernetes", "a version"),
     ("matrix", "the path of the matrix file"),
-    ("name", "the machine's name, or that of a step of work"),
+    ("name", "the name of the machine or of a step"),
     ("platform", "the machine's"),
     ("provider", "one of a few words"),
     ("rerun_of", "an id, or a path on the command line"),
@@ -45,7 +42,7 @@ const STRUCTURAL: &[(&str, &str)] = &[
     ("runner", "a version"),
     ("selection_digest", "a hash"),
     ("server_version", "a version"),
-    ("subject", "what the runner looked at"),
+    ("subject", "what the runner checked"),
     ("tags", "words of the matrix that filters select by"),
     ("token", "a part of names of resources"),
     ("tools", "names and versions"),
@@ -130,7 +127,7 @@ fn a_secret_is_masked_as_text_and_as_json_in_a_text() {
 }
 
 #[test]
-fn the_records_own_words_stay_even_if_they_are_secrets() {
+fn fixed_words_of_the_record_are_not_masked_even_if_they_are_secrets() {
     let evidence = Evidence {
         node: Some("node passed".to_owned()),
         subject: "audit_count".to_owned(),

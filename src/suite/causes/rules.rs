@@ -194,7 +194,7 @@ pub const RULES: &[Rule] = &[
         words: &[&["read-only file system", "readonlyfilesystem", "erofs"]],
         facts: &[],
         sentence: "the agent writes to {path}, which is read-only in its container",
-        fix: "# DaemonSet {daemonset}, spec.template.spec; a mount that is there already must not have `readOnly: true`\ncontainers:\n  \
+        fix: "# DaemonSet {daemonset}, spec.template.spec; an existing mount must not have `readOnly: true`\ncontainers:\n  \
               - name: {container}\n    volumeMounts:\n      - name: writable\n        mountPath: {path}\nvolumes:\n  - name: writable\n    emptyDir: {}",
     },
     Rule {

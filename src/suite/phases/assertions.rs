@@ -60,7 +60,7 @@ fn wrong_nodes(members: &Membership) -> Failure {
         names => names.join(", "),
     };
     let message = format!(
-        "the nodes that report are not the cluster's: strangers: {}; missing: {}",
+        "the nodes that report are not the nodes of the cluster: unexpected: {}; missing: {}",
         list(&members.strangers),
         list(&members.missing)
     );

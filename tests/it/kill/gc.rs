@@ -1,4 +1,4 @@
-//! `gc` beside runs: what it takes for dead, what it says, and what it leaves alone.
+//! `gc` beside runs: which runs it considers dead, what it prints, and what it leaves alone.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -15,10 +15,10 @@ use crate::kill::left::{self, Known};
 use crate::kill::local;
 use crate::support::Scratch;
 
-/// What `gc` with `arguments` says: its exit code, and a row each of token, resource and outcome.
-fn gc(place: &Scratch, arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
+/// Runs `gc` with `arguments`. Returns its exit code, and a row per resource: token, resource and outcome.
+fn gc(scratch: &Scratch, arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
     let all = [&["gc", "--json"], arguments].concat();
-    let mut command = place.command(&all);
+    let mut command = scratch.command(&all);
     let output = command.env("DOCKER_HOST", local::NO_ENGINE).output();
     let output = output.unwrap();
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
@@ -28,17 +28,17 @@ fn gc(place: &Scratch, arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
 }
 
 /// Writes the ledger of a dead run, whose lines after the first one are `lines`. Returns the run's folder.
-fn dead_run(place: &Scratch, lines: &str) -> PathBuf {
-    let folder = place.path().join("state/runs/abcde");
+fn dead_run(scratch: &Scratch, lines: &str) -> PathBuf {
+    let folder = scratch.path().join("state/runs/abcde");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("lock"), "").unwrap();
-    let owner = serde_json::to_string(&Owner::new("abcde", place.path().join("out"))).unwrap();
+    let owner = serde_json::to_string(&Owner::new("abcde", scratch.path().join("out"))).unwrap();
     let began = format!(r#"{{"state":"began","owner":{owner}}}"#);
     fs::write(folder.join("ledger.ndjson"), format!("{began}\n{lines}")).unwrap();
     folder
 }
 
-/// A ledger's line about a resource that was planned.
+/// The line of a ledger about a planned resource.
 fn planned(provider: &str, name: &str, payload: &Value) -> String {
     let resource = json!({"provider": provider, "name": name, "payload": payload});
     let line = json!({"state": "planned", "resource": resource});
@@ -52,22 +52,22 @@ fn planned_folder(path: &Path) -> String {
 
 #[test]
 fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let dead = local::held(&place, Phase::Assertions);
-    let known_dead = Known::of(&place);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let dead = local::held(&scratch, Phase::Assertions);
+    let known_dead = Known::of(&scratch);
     dead.signal(Signal::KILL);
     dead.end();
     assert!(
         !Marked::Run(known_dead.token.clone()).find().is_empty(),
-        "its processes go on"
+        "its processes keep running"
     );
 
-    let alive = local::held(&place, Phase::Restart);
-    let (code, would) = gc(&place, &["--dry-run"]);
+    let alive = local::held(&scratch, Phase::Restart);
+    let (code, planned) = gc(&scratch, &["--dry-run"]);
     assert_eq!(code, Some(0));
-    assert!(!would.is_empty());
-    for [run, _, outcome] in &would {
+    assert!(!planned.is_empty());
+    for [run, _, outcome] in &planned {
         assert_eq!(
             (run, outcome.as_str()),
             (&known_dead.token, "would be removed")
@@ -75,7 +75,7 @@ fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
     }
     assert!(!Marked::Run(known_dead.token.clone()).find().is_empty());
 
-    let (code, removed) = gc(&place, &[]);
+    let (code, removed) = gc(&scratch, &[]);
     assert_eq!(code, Some(0));
     let resources = |rows: &[[String; 3]]| {
         let resources = rows.iter().map(|[_, resource, _]| resource.clone());
@@ -83,8 +83,8 @@ fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
     };
     assert_eq!(
         resources(&removed),
-        resources(&would),
-        "what it said it would"
+        resources(&planned),
+        "it must remove what --dry-run listed"
     );
     assert!(
         removed.iter().all(|[_, _, outcome]| outcome == "removed"),
@@ -92,62 +92,62 @@ fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
     );
     assert!(Marked::Run(known_dead.token.clone()).find().is_empty());
 
-    let known = Known::of(&place);
+    let known = Known::of(&scratch);
     assert_ne!(known.token, known_dead.token);
     assert!(
         !Marked::Run(known.token.clone()).find().is_empty(),
-        "the live one lives"
+        "the processes of the live run keep running"
     );
     alive.signal(Signal::INT);
     let ended = alive.end();
     assert_eq!(ended.code, Some(130));
-    let mut told = ended.stderr.iter();
-    let offer = told.find(|line| line.contains("left something behind"));
-    let offer = offer.expect("a new run tells of what a dead one left");
+    let mut lines = ended.stderr.iter();
+    let offer = lines.find(|line| line.contains("left something behind"));
+    let offer = offer.expect("a new run reports what a dead run left behind");
     assert!(offer.contains("1 dead run left"), "{offer}");
     assert!(offer.ends_with(" gc"), "{offer}");
-    known.assert_gone(&place);
-    known_dead.assert_gone(&place);
+    known.assert_gone(&scratch);
+    known_dead.assert_gone(&scratch);
 }
 
 #[test]
 fn recently_dead_runs_can_be_left_for_later() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let dead = local::held(&place, Phase::Cluster);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let dead = local::held(&scratch, Phase::Cluster);
     dead.signal(Signal::KILL);
     dead.end();
-    assert_eq!(gc(&place, &["--older-than", "1h"]), (Some(0), Vec::new()));
-    let (_, rows) = gc(&place, &["--older-than", "0s"]);
-    // It was held before anything was made, so only its ledger was there.
+    assert_eq!(gc(&scratch, &["--older-than", "1h"]), (Some(0), Vec::new()));
+    let (_, rows) = gc(&scratch, &["--older-than", "0s"]);
+    // It was held before it created anything, so only its ledger exists.
     assert_eq!(rows, [] as [[String; 3]; 0]);
-    assert_eq!(gc(&place, &["--dry-run"]), (Some(0), Vec::new()));
+    assert_eq!(gc(&scratch, &["--dry-run"]), (Some(0), Vec::new()));
 }
 
 #[test]
 fn two_gc_processes_can_run_at_once() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let dead = local::held(&place, Phase::Periodic);
-    let known = Known::of(&place);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let dead = local::held(&scratch, Phase::Periodic);
+    let known = Known::of(&scratch);
     dead.signal(Signal::KILL);
     dead.end();
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| local::gc(&place));
+            scope.spawn(|| local::gc(&scratch));
         }
     });
-    // Each left to the others what they had claimed: together they have done all of it.
-    known.assert_gone(&place);
+    // Each process leaves what the others have claimed to them; together they have deleted everything.
+    known.assert_gone(&scratch);
 }
 
 #[test]
 fn without_an_engine_a_cluster_stays_in_its_ledger() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let claim = json!({"type": "cluster", "name": "a-abcde", "mark": "abcde/cell", "seal": "none", "planned": "2026-01-01T00:00:00Z"});
-    dead_run(&place, &planned("kind", "cluster a-abcde", &claim));
+    dead_run(&scratch, &planned("kind", "cluster a-abcde", &claim));
     for _ in 0..2 {
-        let (code, rows) = gc(&place, &[]);
+        let (code, rows) = gc(&scratch, &[]);
         assert_eq!(code, Some(3), "{rows:?}");
         let expected = ["abcde", "cluster a-abcde", "FAILED"].map(str::to_owned);
         assert_eq!(rows, [expected]);
@@ -156,48 +156,52 @@ fn without_an_engine_a_cluster_stays_in_its_ledger() {
 
 #[test]
 fn kept_clusters_are_removed_on_request() {
-    let place = Scratch::new();
-    let folder = place.path().join("state/runs/abcde");
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("state/runs/abcde");
     let kept = folder.join("cells/one");
     fs::create_dir_all(&kept).unwrap();
     let other = folder.join("cells/two");
     fs::create_dir_all(&other).unwrap();
     let keep = planned_folder(&kept).replace(r#""planned""#, r#""kept","commands":["ls"]"#);
     let lines = [planned_folder(&kept), keep, planned_folder(&other)];
-    dead_run(&place, &lines.concat());
+    dead_run(&scratch, &lines.concat());
     for expected in [&["removed", "kept"][..], &["kept"]] {
-        let (code, rows) = gc(&place, &[]);
+        let (code, rows) = gc(&scratch, &[]);
         let outcomes: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
         assert_eq!((code, &outcomes[..]), (Some(0), expected));
     }
     assert!(kept.exists());
     assert!(!other.exists());
     let ledger = LedgerContents::read(&folder).unwrap();
-    assert_eq!(ledger.left.len(), 1, "what was removed is told of no more");
-    let (code, rows) = gc(&place, &["--kept"]);
+    assert_eq!(
+        ledger.left.len(),
+        1,
+        "removed resources are no longer listed"
+    );
+    let (code, rows) = gc(&scratch, &["--kept"]);
     assert_eq!((code, rows[0][2].as_str()), (Some(0), "removed"));
     assert!(!folder.exists());
 }
 
 #[test]
 fn a_folder_outside_the_run_in_a_ledger_is_not_deleted() {
-    let place = Scratch::new();
-    let home = place.path().join("home");
-    let runs_own = place.path().join("state/runs/abcde");
+    let scratch = Scratch::new();
+    let home = scratch.path().join("home");
+    let runs_own = scratch.path().join("state/runs/abcde");
     let climbing = runs_own.join("../../../home");
     dead_run(
-        &place,
+        &scratch,
         &[planned_folder(&home), planned_folder(&climbing)].concat(),
     );
-    let (code, rows) = gc(&place, &[]);
+    let (code, rows) = gc(&scratch, &[]);
     assert_eq!((code, rows.len()), (Some(3), 2), "{rows:?}");
     assert!(home.exists());
 }
 
 #[test]
 fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
-    let place = Scratch::new();
-    let folder = place.path().join("state/runs/abcde");
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("state/runs/abcde");
     let own = folder.join("cells/one");
     fs::create_dir_all(&own).unwrap();
     let lines = [
@@ -205,7 +209,7 @@ fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
         planned("host", "disk 2", &json!({"type": "disk", "number": 2})),
         planned_folder(&own),
     ];
-    dead_run(&place, &lines.concat());
+    dead_run(&scratch, &lines.concat());
     let failed = ["disk 2", "base 1"].map(|name| ["abcde", name, "FAILED"].map(str::to_owned));
     let removed = [
         "abcde".to_owned(),
@@ -213,20 +217,24 @@ fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
         "removed".to_owned(),
     ];
     let expected = [&[removed][..], &failed].concat();
-    assert_eq!(gc(&place, &[]), (Some(3), expected));
+    assert_eq!(gc(&scratch, &[]), (Some(3), expected));
     assert!(!own.exists());
-    assert_eq!(gc(&place, &[]), (Some(3), failed.to_vec()), "they stay");
+    assert_eq!(
+        gc(&scratch, &[]),
+        (Some(3), failed.to_vec()),
+        "entries that can't be removed are reported again"
+    );
 }
 
 #[test]
 fn a_mark_of_another_run_in_a_ledger_is_rejected() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let alive = local::held(&place, Phase::Assertions);
-    let known = Known::of(&place);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let alive = local::held(&scratch, Phase::Assertions);
+    let known = Known::of(&scratch);
     let mark = json!({"type": "processes", "mark": format!("{}/cell", known.token)});
-    dead_run(&place, &planned("host", "processes", &mark));
-    let (code, rows) = gc(&place, &[]);
+    dead_run(&scratch, &planned("host", "processes", &mark));
+    let (code, rows) = gc(&scratch, &[]);
     assert_eq!((code, rows.len()), (Some(3), 1), "{rows:?}");
     alive.signal(Signal::INT);
     assert_eq!(alive.end().code, Some(130));
@@ -234,15 +242,15 @@ fn a_mark_of_another_run_in_a_ledger_is_rejected() {
 
 #[test]
 fn only_the_dead_runs_own_temporary_files_are_removed() {
-    let place = Scratch::new();
-    let folder = dead_run(&place, "");
+    let scratch = Scratch::new();
+    let folder = dead_run(&scratch, "");
     let owner = LedgerContents::read(&folder).unwrap().owner.unwrap();
     fs::create_dir_all(&owner.folder).unwrap();
     let files = |process: &str| {
         let name = format!(".e2e-matrix-{process}-x.part");
         [
             owner.folder.join(&name),
-            place.path().join("state").join(&name),
+            scratch.path().join("state").join(&name),
         ]
     };
     let own = files(&owner.process);
@@ -250,16 +258,16 @@ fn only_the_dead_runs_own_temporary_files_are_removed() {
     for file in own.iter().chain(&others) {
         fs::write(file, "").unwrap();
     }
-    assert_eq!(gc(&place, &[]).0, Some(0));
+    assert_eq!(gc(&scratch, &[]).0, Some(0));
     assert!(!own.iter().any(|file| file.exists()));
     assert!(others.iter().all(|file| file.exists()));
 }
 
 #[test]
 fn an_unreadable_ledger_is_reported_and_the_rest_is_removed() {
-    let place = Scratch::new();
-    let mine = dead_run(&place, "");
-    let runs = place.path().join("state/runs");
+    let scratch = Scratch::new();
+    let mine = dead_run(&scratch, "");
+    let runs = scratch.path().join("state/runs");
     let with_lock = |name: &str| {
         fs::create_dir(runs.join(name)).unwrap();
         fs::write(runs.join(name).join("lock"), "").unwrap();
@@ -269,14 +277,14 @@ fn an_unreadable_ledger_is_reported_and_the_rest_is_removed() {
     fs::write(with_lock("bbbbb"), b"\xff\xfe\n").unwrap();
     fs::write(runs.join("stray"), "not a run").unwrap();
     fs::create_dir_all(runs.join("zzzzz/theirs")).unwrap();
-    let cache = place.path().join("state/cache");
+    let cache = scratch.path().join("state/cache");
     fs::create_dir(&cache).unwrap();
     fs::write(cache.join("theirs"), "").unwrap();
-    fs::create_dir(place.path().join("state/locks")).unwrap();
-    fs::create_dir(place.path().join("state/locks/theirs")).unwrap();
-    fs::write(place.path().join("state/locks/empty"), "").unwrap();
+    fs::create_dir(scratch.path().join("state/locks")).unwrap();
+    fs::create_dir(scratch.path().join("state/locks/theirs")).unwrap();
+    fs::write(scratch.path().join("state/locks/empty"), "").unwrap();
     for _ in 0..2 {
-        let (code, rows) = gc(&place, &[]);
+        let (code, rows) = gc(&scratch, &[]);
         assert_eq!(code, Some(3), "{rows:?}");
         let failed = |name: &str| {
             let resource = format!("folder {}", runs.join(name).display());
@@ -289,22 +297,22 @@ fn an_unreadable_ledger_is_reported_and_the_rest_is_removed() {
         assert!(runs.join(theirs).exists(), "{theirs}");
     }
     assert!(cache.join("theirs").exists());
-    assert!(place.path().join("state/locks/theirs").exists());
-    assert!(place.path().join("state/locks/empty").exists());
+    assert!(scratch.path().join("state/locks/theirs").exists());
+    assert!(scratch.path().join("state/locks/empty").exists());
 }
 
 #[test]
-#[ignore = "needs root, which alone can give folders to another user"]
+#[ignore = "needs root, because only root can give folders to another user"]
 fn resources_of_another_user_are_reported_and_stay() {
     const NOBODY: u32 = 65534;
-    let place = Scratch::new();
-    let mine = dead_run(&place, "");
-    let state = place.path().join("state");
+    let scratch = Scratch::new();
+    let mine = dead_run(&scratch, "");
+    let state = scratch.path().join("state");
     let roots = state.join("runs/rroot");
     fs::create_dir(&roots).unwrap();
     fs::write(roots.join("lock"), "").unwrap();
     fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
-    let folders = [place.path(), &state, &state.join("runs"), &mine];
+    let folders = [scratch.path(), &state, &state.join("runs"), &mine];
     let files = [mine.join("lock"), mine.join("ledger.ndjson")];
     for path in folders
         .into_iter()
@@ -312,18 +320,18 @@ fn resources_of_another_user_are_reported_and_stay() {
     {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
-    let program = place.path().join("e2e-matrix");
+    let program = scratch.path().join("e2e-matrix");
     fs::copy(env!("CARGO_BIN_EXE_e2e-matrix"), &program).unwrap();
     let mut command = std::process::Command::new(program);
     command.arg("gc").env("E2E_MATRIX_STATE_DIR", &state);
     command.env("DOCKER_HOST", local::NO_ENGINE);
     let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    let told = String::from_utf8(output.stdout).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(
-        told.contains("runs/rroot") && told.contains("FAILED"),
-        "{told}"
+        stdout.contains("runs/rroot") && stdout.contains("FAILED"),
+        "{stdout}"
     );
-    assert!(!mine.exists(), "{told}");
+    assert!(!mine.exists(), "{stdout}");
     assert!(roots.join("lock").exists());
 }

@@ -1,4 +1,4 @@
-//! What must be there after a run, and what must not.
+//! Checks of what must exist after a run, and of what must not.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,35 +11,35 @@ use quick_junit::Report;
 
 use crate::support::Scratch;
 
-/// What the user's own kubeconfig has in it.
+/// The content of the user's own kubeconfig.
 const KUBECONFIG: &[u8] = b"apiVersion: v1\nkind: Config # mine\ncurrent-context: production\n";
 
-/// Puts the user's own kubeconfig into the home of `place`.
-pub(crate) fn prepare(place: &Scratch) {
-    fs::create_dir(place.path().join("home/.kube")).unwrap();
-    fs::write(kubeconfig(place), KUBECONFIG).unwrap();
+/// Puts the user's own kubeconfig into the home of `scratch`.
+pub(crate) fn prepare(scratch: &Scratch) {
+    fs::create_dir(scratch.path().join("home/.kube")).unwrap();
+    fs::write(kubeconfig(scratch), KUBECONFIG).unwrap();
 }
 
-fn kubeconfig(place: &Scratch) -> PathBuf {
-    place.path().join("home/.kube/config")
+fn kubeconfig(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("home/.kube/config")
 }
 
-/// A run while it runs: what only it knows.
+/// What can be read about a run only while it runs.
 #[derive(Debug)]
 pub(crate) struct Known {
     /// Its token.
     pub(crate) token: String,
-    /// The ports that it has.
+    /// The ports that it uses.
     ports: Vec<u16>,
 }
 
 impl Known {
-    /// Reads the ledgers in `place`, of which there is one.
-    pub(crate) fn of(place: &Scratch) -> Self {
-        let state = StateFolder::at(place.path().join("state"));
+    /// Reads the ledgers in `scratch`; there must be exactly one.
+    pub(crate) fn of(scratch: &Scratch) -> Self {
+        let state = StateFolder::at(scratch.path().join("state"));
         let folders = folders(&state).unwrap();
         let [folder] = &folders[..] else {
-            panic!("one run was expected: {folders:?}");
+            panic!("expected exactly one run: {folders:?}");
         };
         let contents = LedgerContents::read(folder).unwrap();
         let port = |(_, resource)| match resource {
@@ -53,16 +53,16 @@ impl Known {
         }
     }
 
-    /// Nothing of the run is there but its record and its reports.
-    pub(crate) fn assert_gone(&self, place: &Scratch) {
+    /// Asserts that nothing is left of the run except its record and its reports.
+    pub(crate) fn assert_gone(&self, scratch: &Scratch) {
         let marked = Marked::Run(self.token.clone()).find();
         assert_eq!(marked, [] as [i32; 0], "processes");
         for port in &self.ports {
             let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
-            assert!(bound.is_ok(), "somebody listens on port {port}");
+            assert!(bound.is_ok(), "port {port} is still in use");
         }
-        let state = place.path().join("state");
-        // What later runs are faster by: archives of the images, and how long cells took.
+        let state = scratch.path().join("state");
+        // Files that make later runs faster: archives of the images, and how long cells took.
         let kept = [state.join("cache"), state.join("history.json")];
         let left: Vec<PathBuf> = below(&state)
             .into_iter()
@@ -70,55 +70,55 @@ impl Known {
             .collect();
         assert_eq!(left, [] as [PathBuf; 0], "state");
         assert_eq!(
-            below(&place.path().join("tmp")),
+            below(&scratch.path().join("tmp")),
             [] as [PathBuf; 0],
             "TMPDIR"
         );
-        let out = below(&place.path().join("target"));
+        let out = below(&scratch.path().join("target"));
         let temporary: Vec<_> = out.iter().filter(|path| is_temporary(path)).collect();
         assert_eq!(temporary, [] as [&PathBuf; 0], "temporary files");
-        assert_home_is_untouched(place);
+        assert_home_is_untouched(scratch);
     }
 }
 
-/// The user's kubeconfig is what it was, and nothing is beside it.
-fn assert_home_is_untouched(place: &Scratch) {
-    let kubeconfig = kubeconfig(place);
+/// Asserts that the user's kubeconfig is unchanged and that the home folder has no other files.
+fn assert_home_is_untouched(scratch: &Scratch) {
+    let kubeconfig = kubeconfig(scratch);
     assert_eq!(
-        below(&place.path().join("home")),
+        below(&scratch.path().join("home")),
         std::slice::from_ref(&kubeconfig)
     );
     assert_eq!(fs::read(kubeconfig).unwrap(), KUBECONFIG);
 }
 
-/// Names that begin with a dot are no run's, no cell's and no report's.
+/// Whether the file is temporary: no run, cell or report has a name that begins with a dot.
 fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_string_lossy();
     name.starts_with('.')
 }
 
-/// Every report of a run that ended by itself is there and can be read.
-pub(crate) fn assert_is_reported(place: &Scratch) {
-    let read = |name: &str| fs::read_to_string(latest(place).join(name)).unwrap();
+/// Asserts that each report of a run that was interrupted exists and can be read.
+pub(crate) fn assert_is_reported(scratch: &Scratch) {
+    let read = |name: &str| fs::read_to_string(latest(scratch).join(name)).unwrap();
     Report::deserialize_from_str(&read("junit.xml")).unwrap();
     for name in ["summary.md", "report.html"] {
         assert!(read(name).contains("interrupted by"), "{name}");
     }
 }
 
-/// The record can be read, whoever was killed while writing it.
-pub(crate) fn assert_is_recorded(place: &Scratch) {
-    let path = latest(place).join(record::FILE_NAME);
+/// Asserts that the record can be read, even if the run was killed while writing it.
+pub(crate) fn assert_is_recorded(scratch: &Scratch) {
+    let path = latest(scratch).join(record::FILE_NAME);
     let records = record::read(&path).unwrap();
     assert!(!records.is_empty());
 }
 
-/// The folder of the newest run in `place`.
-fn latest(place: &Scratch) -> PathBuf {
-    place.path().join("target/e2e-matrix/latest")
+/// The folder of the newest run in `scratch`.
+fn latest(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("target/e2e-matrix/latest")
 }
 
-/// Every file below `folder` and every empty folder, in their order.
+/// All files and all empty folders below `folder`, in order.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut entries: Vec<_> = fs::read_dir(folder)

@@ -1,4 +1,4 @@
-//! Runs on the local provider, of one cell.
+//! Runs on the local provider, with one cell.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use e2e_matrix::matrix::Phase;
 use crate::kill::running::Running;
 use crate::support::Scratch;
 
-/// One cell, on any port.
+/// One cell, on any free port.
 const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]
@@ -17,27 +17,27 @@ kubernetes = ["1.36"]
 ports = "any"
 "#;
 
-/// The binary with `arguments` of `run`.
-pub(crate) fn run(place: &Scratch, arguments: &[&str]) -> Command {
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    place.process(&[&["--provider", "local"], arguments].concat())
+/// The command `run` with `arguments`.
+pub(crate) fn run(scratch: &Scratch, arguments: &[&str]) -> Command {
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    scratch.process(&[&["--provider", "local"], arguments].concat())
 }
 
-/// A run that is held in `phase` by now.
-pub(crate) fn held(place: &Scratch, phase: Phase) -> Running {
-    Running::held(run(place, &["--hold", phase.name()]), phase)
+/// Starts a run, and waits until it is held in `phase`.
+pub(crate) fn held(scratch: &Scratch, phase: Phase) -> Running {
+    Running::held(run(scratch, &["--hold", phase.name()]), phase)
 }
 
-/// Removes what dead runs left in `place`, without looking at this machine's container engine: others may be at work there.
-pub(crate) fn gc(place: &Scratch) {
-    let mut command = place.command(&["gc"]);
+/// Removes what dead runs left in `scratch`. Ignores this machine's container engine, because other runs may be using it.
+pub(crate) fn gc(scratch: &Scratch) {
+    let mut command = scratch.command(&["gc"]);
     command.env("DOCKER_HOST", NO_ENGINE).assert().code(0);
 }
 
-/// Where no engine is.
+/// An address where no engine listens.
 pub(crate) const NO_ENGINE: &str = "unix:///no/such/engine.sock";
 
-/// The file of the newest run in `place` that is called `name`.
-pub(crate) fn file(place: &Scratch, name: &str) -> PathBuf {
-    place.path().join("target/e2e-matrix/latest").join(name)
+/// The file `name` of the newest run in `scratch`.
+pub(crate) fn file(scratch: &Scratch, name: &str) -> PathBuf {
+    scratch.path().join("target/e2e-matrix/latest").join(name)
 }

@@ -1,4 +1,4 @@
-//! Runs that are killed: whatever comes, in whatever phase, nothing is left of them, at the latest after one `gc`.
+//! Killed runs: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`.
 
 mod gc;
 pub(crate) mod left;

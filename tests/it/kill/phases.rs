@@ -1,4 +1,4 @@
-//! Every signal in every phase, on the local provider.
+//! Sends each signal in each phase, on the local provider.
 
 use std::thread;
 
@@ -15,7 +15,7 @@ const SIGNALS: [(Signal, Option<i32>); 3] = [
     (Signal::KILL, None),
 ];
 
-/// Runs at once: each waits far more than it works.
+/// How many runs are active at once: a run mostly waits.
 const AT_ONCE: usize = 11;
 
 #[test]
@@ -38,23 +38,23 @@ fn nothing_is_left_after_any_signal_in_any_phase() {
             }
         });
     }
-    assert_eq!(failed, [] as [String; 0], "what they say is above");
+    assert_eq!(failed, [] as [String; 0], "their output is above");
 }
 
 fn kill(phase: Phase, signal: Signal, code: Option<i32>) {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let running = local::held(&place, phase);
-    let known = Known::of(&place);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let running = local::held(&scratch, phase);
+    let known = Known::of(&scratch);
     running.signal(signal);
     let ended = running.end();
     assert_eq!(ended.code, code, "{ended:#?}");
     assert_eq!(ended.signal.is_some(), code.is_none(), "{ended:#?}");
-    left::assert_is_recorded(&place);
+    left::assert_is_recorded(&scratch);
     if signal == Signal::KILL {
-        local::gc(&place);
+        local::gc(&scratch);
     } else {
-        left::assert_is_reported(&place);
+        left::assert_is_reported(&scratch);
     }
-    known.assert_gone(&place);
+    known.assert_gone(&scratch);
 }

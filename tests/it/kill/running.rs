@@ -1,4 +1,4 @@
-//! The real binary while it runs: followed line by line, held in a phase, and signalled.
+//! Controls the real binary while it runs: reads its output line by line, holds it in a phase, and sends it signals.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::process::ExitStatusExt;
@@ -7,12 +7,12 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use e2e_matrix::matrix::Phase;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process that is gone with the test, whatever becomes of that.
+/// A process that is killed when the test ends, however it ends.
 pub(crate) struct Owned(pub(crate) Child);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // Fails where it has ended already.
+        // Fails if the process has already ended.
         drop(self.0.kill());
     }
 }
@@ -21,22 +21,22 @@ impl Drop for Owned {
 pub(crate) struct Running {
     pub(crate) child: Owned,
     pub(crate) lines: Lines<BufReader<ChildStderr>>,
-    told: Vec<String>,
+    output: Vec<String>,
 }
 
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// What it said on stderr.
+    /// Its output on stderr.
     pub(crate) stderr: Vec<String>,
-    /// Its exit code; none where a signal ended it.
+    /// Its exit code; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     /// The signal that ended it.
     pub(crate) signal: Option<i32>,
 }
 
 impl Running {
-    /// Starts `command`, and follows what it says.
+    /// Starts `command` and reads its output.
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -44,7 +44,7 @@ impl Running {
         Self {
             child: Owned(child),
             lines,
-            told: Vec::new(),
+            output: Vec::new(),
         }
     }
 
@@ -55,16 +55,16 @@ impl Running {
         running
     }
 
-    /// Waits until it says `text`.
+    /// Waits until it prints `text`.
     pub(crate) fn wait_for(&mut self, text: &str) {
         for line in self.lines.by_ref().map(Result::unwrap) {
             let found = line.contains(text);
-            self.told.push(line);
+            self.output.push(line);
             if found {
                 return;
             }
         }
-        panic!("it never said {text:?}: {:#?}", self.told);
+        panic!("it never printed {text:?}: {:#?}", self.output);
     }
 
     /// Its process.
@@ -77,14 +77,14 @@ impl Running {
         kill_process(self.process(), signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     pub(crate) fn end(mut self) -> Ended {
-        self.told.extend(self.lines.by_ref().map(Result::unwrap));
-        wait(self.child, self.told)
+        self.output.extend(self.lines.by_ref().map(Result::unwrap));
+        wait(self.child, self.output)
     }
 }
 
-/// Waits for the end of `child`, which has said `stderr`.
+/// Waits until `child` ends, which has printed `stderr` so far.
 pub(crate) fn wait(mut child: Owned, stderr: Vec<String>) -> Ended {
     let status = child.0.wait().unwrap();
     Ended {

@@ -1,4 +1,4 @@
-//! Signals beyond the first, and those of terminals.
+//! A second signal, and the signals that terminals send.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -15,31 +15,31 @@ use crate::support::{Scratch, through};
 
 #[test]
 fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_rest() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let mut running = local::held(&place, Phase::Cleanup);
-    let known = Known::of(&place);
-    // Held in clean-up, it is at the first signal that it goes on, so both must be there before it does.
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let mut running = local::held(&scratch, Phase::Cleanup);
+    let known = Known::of(&scratch);
+    // A run that is held in clean-up continues at the first signal, so both signals must be pending before it continues.
     running.signal(Signal::STOP);
     running.signal(Signal::INT);
     running.signal(Signal::TERM);
     running.signal(Signal::CONT);
     running.wait_for("a second signal");
     let ended = running.end();
-    // Both are there at once: which of them is the first, the kernel decides.
+    // Both signals are pending at once; the kernel decides which is delivered first.
     let first = ended
         .stderr
         .iter()
         .any(|line| line.contains("SIGINT: the run ends"));
     let code = if first { 130 } else { 143 };
     assert_eq!(ended.code, Some(code), "{ended:#?}");
-    left::assert_is_reported(&place);
+    left::assert_is_reported(&scratch);
     assert!(Marked::Run(known.token.clone()).find().is_empty());
-    let summary = local::file(&place, "summary.md");
+    let summary = local::file(&scratch, "summary.md");
     assert!(!fs::read_to_string(summary).unwrap().contains("none left"));
 
     let [.., command] = &ended.stderr[..] else {
-        panic!("it said nothing");
+        panic!("stderr is empty");
     };
     assert!(
         command.trim().starts_with("E2E_MATRIX_STATE_DIR="),
@@ -53,47 +53,47 @@ fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_res
         .env("DOCKER_HOST", local::NO_ENGINE);
     let output = shell.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    known.assert_gone(&place);
+    known.assert_gone(&scratch);
 }
 
 #[test]
 fn a_closed_terminal_ends_the_run_with_cleanup() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let running = local::held(&place, Phase::Assertions);
-    let known = Known::of(&place);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let running = local::held(&scratch, Phase::Assertions);
+    let known = Known::of(&scratch);
     let Running { child, lines, .. } = running;
     drop(lines);
     kill_process(Pid::from_child(&child.0), Signal::HUP).unwrap();
     assert_eq!(wait(child, Vec::new()).code, Some(143));
-    left::assert_is_reported(&place);
-    known.assert_gone(&place);
+    left::assert_is_reported(&scratch);
+    known.assert_gone(&scratch);
 }
 
 #[test]
 fn a_run_under_nohup_outlives_its_terminal() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let binary = local::run(&place, &[]);
-    let deaf = "trap '' HUP; exec \"$0\" --provider local --hold assertions";
-    let command = through("/bin/sh", &["-c", deaf], &binary);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let binary = local::run(&scratch, &[]);
+    let ignoring = "trap '' HUP; exec \"$0\" --provider local --hold assertions";
+    let command = through("/bin/sh", &["-c", ignoring], &binary);
     let running = Running::held(command, Phase::Assertions);
     running.signal(Signal::HUP);
     running.signal(Signal::INT);
-    // Had it heard both, it would have been the first that counts.
+    // If it had received both, SIGHUP would have been the first signal, and the exit code would be 143.
     let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
 }
 
 #[test]
 fn ctrl_c_reaches_only_the_runner() {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let mut command = local::run(&place, &["--hold", "restart"]);
-    // What a terminal sends its keys' signals to is the group in its foreground: the runner's.
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let mut command = local::run(&scratch, &["--hold", "restart"]);
+    // A terminal sends the signals of its keys to the process group in the foreground, which is the runner's.
     command.process_group(0);
     let running = Running::held(command, Phase::Restart);
-    let known = Known::of(&place);
+    let known = Known::of(&scratch);
     let group = running.process();
     let children = Marked::Run(known.token.clone()).find();
     assert_eq!(
@@ -108,5 +108,5 @@ fn ctrl_c_reaches_only_the_runner() {
     kill_process_group(group, Signal::INT).unwrap();
     let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
-    known.assert_gone(&place);
+    known.assert_gone(&scratch);
 }

@@ -1,4 +1,4 @@
-//! Runs that are stopped for longer than a phase may take, and go on.
+//! Runs that are stopped for longer than a phase's deadline, and continue.
 
 use std::os::unix::process::CommandExt;
 use std::thread;
@@ -14,9 +14,9 @@ use crate::kill::local;
 use crate::kill::running::Running;
 use crate::support::Scratch;
 
-/// The deadline of `periodic`, which takes a little less.
+/// The deadline of `periodic`, which takes slightly less time.
 const DEADLINE: &str = "periodic=9s";
-/// The stop outlasts the deadline: the test is about time, so only time can pass here.
+/// Longer than the deadline. The test is about time, so it has to wait.
 const STOP: Duration = Duration::from_secs(12);
 
 #[test]
@@ -30,27 +30,27 @@ fn deadlines_pause_while_the_run_is_stopped() {
 }
 
 fn passes_after(signal: Signal) {
-    let place = Scratch::new();
-    left::prepare(&place);
-    let mut command = local::run(&place, &["--verbose", "--phase-timeout", DEADLINE]);
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let mut command = local::run(&scratch, &["--verbose", "--phase-timeout", DEADLINE]);
     command.process_group(0);
     let mut running = Running::start(command);
     running.wait_for("request-bodies");
-    let known = Known::of(&place);
+    let known = Known::of(&scratch);
     kill_process_group(running.process(), signal).unwrap();
     let stopped = WaitIdOptions::STOPPED;
     waitid(WaitId::Pid(running.process()), stopped).unwrap();
-    // If the agents went on, they would have met what `periodic` requires by the end of the stop, and no deadline would matter.
+    // If the agents kept running, they would meet what `periodic` requires during the stop, and no deadline would matter.
     let agents = Marked::Run(known.token.clone()).find();
     assert_ne!(agents, [] as [i32; 0]);
     signal_all(&agents, Signal::STOP);
     thread::sleep(STOP);
-    // The run first: a deadline that passed during the stop must fail the phase before an agent can meet it.
+    // The run continues first: if its deadline had passed during the stop, the phase must fail before an agent can meet it.
     kill_process_group(running.process(), Signal::CONT).unwrap();
     signal_all(&agents, Signal::CONT);
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    known.assert_gone(&place);
+    known.assert_gone(&scratch);
 }
 
 fn signal_all(processes: &[i32], signal: Signal) {

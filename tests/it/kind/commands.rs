@@ -1,4 +1,4 @@
-//! Commands of the matrix file against a real cluster: they reach it through KUBECONFIG, and its mock.
+//! Commands of the matrix file on a real cluster: they reach the cluster through `KUBECONFIG`, and the cell's mock.
 
 use std::fs;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use e2e_matrix::record::model::PhaseOutcome;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::{Scratch, record, write_program};
 
-/// Far more than the cluster takes.
+/// Far longer than the cluster needs.
 const PATIENCE: Duration = Duration::from_secs(600);
 const MATRIX: &str = r#"
 [matrix]
@@ -22,11 +22,11 @@ name = "nodes"
 after = "readiness"
 run = ["./check.sh", "nodes"]
 [[commands]]
-name = "refused"
+name = "missing"
 after = "assertions"
 run = ["kubectl", "get", "namespace", "no-such-namespace"]
 "#;
-/// Every node of the cell is one of the cluster, its agents are there, and the mock has an answer.
+/// The cluster has exactly the cell's nodes, the agents' DaemonSet exists, and the mock answers.
 const CHECK: &str = r#"#!/bin/sh -e
 test "$(kubectl get "$1" -o jsonpath='{.items[*].metadata.name}')" = "$NODE_NAMES"
 kubectl -n "$NAMESPACE" get daemonset plexd
@@ -36,11 +36,11 @@ curl -fsS "$MOCK_URL/test/assertions"
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn a_command_reaches_the_cluster_of_its_cell() {
-    let place = Scratch::new();
-    let check = place.path().join("check.sh");
+    let scratch = Scratch::new();
+    let check = scratch.path().join("check.sh");
     write_program(&check, CHECK);
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    let output = place
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let output = scratch
         .command(&["--provider", "kind"])
         .envs(inherited(&ENGINE))
         .timeout(PATIENCE)
@@ -48,7 +48,7 @@ fn a_command_reaches_the_cluster_of_its_cell() {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let run = record::read(&place);
+    let run = record::read(&scratch);
     let cell = record::cell(&run, "k8s-1.36-n1-default");
     let command = |name: &str| {
         cell.phases
@@ -59,12 +59,12 @@ fn a_command_reaches_the_cluster_of_its_cell() {
     let passed = command("nodes");
     assert_eq!(passed.outcome, PhaseOutcome::Passed);
     assert!(passed.logs[0].lines.concat().contains("registration_count"));
-    let failure = command("refused").failure().unwrap();
+    let failure = command("missing").failure().unwrap();
     assert_eq!(failure.symptom, Symptom::CommandFailed);
     let log = failure.logs[0].lines.concat();
     assert!(
         log.contains("namespaces \"no-such-namespace\" not found"),
         "{log}"
     );
-    record::assert_nothing_else_is_left(&place, &run);
+    record::assert_nothing_else_is_left(&scratch, &run);
 }

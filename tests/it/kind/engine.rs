@@ -1,5 +1,5 @@
-//! An engine that stops answering, or dies, in the middle of a cell: the run ends by itself, blames the machine, and leaves nothing that
-//! `gc` can't remove. The engine is one of the test's own, in a network of its own, so that nobody else's is touched.
+//! An engine that stops answering or dies in the middle of a cell: the run ends by itself, reports an infrastructure failure, and
+//! leaves nothing behind that `gc` can't delete. The test starts its own engine in its own network namespace, so it affects no other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\n[run]\nports = \"any\"\n";
-/// How long a run may go on without its engine: the watch on the engine, diagnostics, and clean-up's budget.
+/// How long a run may continue without its engine: until the watch on the engine notices, plus diagnostics and clean-up.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// How long an engine may take to answer.
 const START: Duration = Duration::from_secs(60);
 
 #[test]
-#[ignore = "needs root, dockerd and a node image of 1.34 (starts an engine of its own, creates 3 clusters)"]
+#[ignore = "needs root, dockerd and a node image of 1.34 (starts its own engine, creates 3 clusters)"]
 fn a_run_survives_its_engine() {
     let mut engine = Engine::start();
     engine.load_node_image();
@@ -29,27 +29,31 @@ fn a_run_survives_its_engine() {
         (Phase::Cluster, Signal::STOP),
         (Phase::Cluster, Signal::KILL),
     ] {
-        let place = Scratch::new();
-        fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-        ends_by_itself(&engine, &place, phase, signal);
+        let scratch = Scratch::new();
+        fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+        ends_by_itself(&engine, &scratch, phase, signal);
         engine.heal(signal);
-        let gc = engine.command(&place, &["gc"]).output().unwrap();
+        let gc = engine.command(&scratch, &["gc"]).output().unwrap();
         assert_eq!(gc.status.code(), Some(0), "{}", text(&gc));
         assert_eq!(engine.docker(&["ps", "--all", "--quiet"]), "");
         assert_eq!(engine.docker(&["volume", "ls", "--quiet"]), "");
         let network = ["network", "ls", "--quiet", "--filter", "name=^kind$"];
-        assert_eq!(engine.docker(&network), "", "it was made by the run");
         assert_eq!(
-            folders(&place.path().join("state/runs")),
+            engine.docker(&network),
+            "",
+            "the run created it, so gc deletes it"
+        );
+        assert_eq!(
+            folders(&scratch.path().join("state/runs")),
             [] as [PathBuf; 0]
         );
     }
 }
 
-/// Runs a cell, sends `signal` to its engine in `phase`, and looks how that ends.
-fn ends_by_itself(engine: &Engine, place: &Scratch, phase: Phase, signal: Signal) {
+/// Runs a cell, sends `signal` to its engine in `phase`, and checks how the run ends.
+fn ends_by_itself(engine: &Engine, scratch: &Scratch, phase: Phase, signal: Signal) {
     let mut command = engine.command(
-        place,
+        scratch,
         &["--provider", "kind", "--cluster-prefix", "engine-test"],
     );
     let mut run = Running(
@@ -59,12 +63,12 @@ fn ends_by_itself(engine: &Engine, place: &Scratch, phase: Phase, signal: Signal
             .spawn()
             .unwrap(),
     );
-    let latest = place.path().join("target/e2e-matrix/latest");
+    let latest = scratch.path().join("target/e2e-matrix/latest");
     wait(&format!("{phase} begins"), START * 2, || {
         has_begun(&latest, phase)
     });
     if phase == Phase::Cluster {
-        let ledger = place.path().join("state/runs");
+        let ledger = scratch.path().join("state/runs");
         wait("the network is planned", START, || {
             network_is_planned(&ledger)
         });
@@ -80,19 +84,23 @@ fn ends_by_itself(engine: &Engine, place: &Scratch, phase: Phase, signal: Signal
             status.is_some()
         },
     );
-    let told = format!("{phase}, {signal:?}, after {:?}", since.elapsed());
-    assert_eq!(status.and_then(|status| status.code()), Some(3), "{told}");
+    let context = format!("{phase}, {signal:?}, after {:?}", since.elapsed());
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(3),
+        "{context}"
+    );
     let model = RunModel::new(&record::read(&latest.join(record::FILE_NAME)).unwrap());
-    assert_eq!(model.cells[0].verdict, CellVerdict::Error, "{told}");
+    assert_eq!(model.cells[0].verdict, CellVerdict::Error, "{context}");
     for phase in &model.cells[0].phases {
         let class = phase.failure().map(e2e_matrix::event::Failure::class);
         assert!(
             matches!(class, None | Some(FailureClass::Infrastructure)),
-            "{told}: {phase:?}"
+            "{context}: {phase:?}"
         );
     }
     for report in ["junit.xml", "summary.md", "report.html"] {
-        assert!(latest.join(report).exists(), "{told}: {report}");
+        assert!(latest.join(report).exists(), "{context}: {report}");
     }
 }
 
@@ -104,14 +112,14 @@ fn has_begun(folder: &Path, phase: Phase) -> bool {
     })
 }
 
-/// Whether a run has written down that it makes the network: from then on its end has to reckon with that.
+/// Whether a run has written the network to its ledger: from then on, clean-up has to take the network into account.
 fn network_is_planned(runs: &Path) -> bool {
     let ledgers = folders(runs).into_iter();
     let mut ledgers = ledgers.map(|run| fs::read_to_string(run.join("ledger.ndjson")));
     ledgers.any(|ledger| ledger.is_ok_and(|ledger| ledger.contains(r#""type":"network""#)))
 }
 
-/// Looks again and again, because nothing tells.
+/// Polls, because nothing reports the change.
 fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -120,17 +128,17 @@ fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The run while it runs. It is gone with the test, whatever becomes of that.
+/// A run that is killed when the test ends, however it ends.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails where it has ended already.
+        // Fails if the process has already ended.
         drop(self.0.kill());
     }
 }
 
-/// A Docker engine in namespaces of its own: its network touches nobody, and its mounts go with it.
+/// A Docker engine in its own namespaces: its network affects no other, and its mounts disappear with it.
 struct Engine {
     folder: tempfile::TempDir,
     shell: Option<Child>,
@@ -197,7 +205,7 @@ impl Engine {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Brings the newest 1.34 node image of the machine's own engine over.
+    /// Copies the newest 1.34 node image from the machine's engine.
     fn load_node_image(&self) {
         let images = Command::new("docker")
             .args([
@@ -209,10 +217,7 @@ impl Engine {
             .output()
             .unwrap();
         let images = String::from_utf8(images.stdout).unwrap();
-        let image = images
-            .lines()
-            .next()
-            .expect("a node image of 1.34 is there");
+        let image = images.lines().next().expect("a node image of 1.34 exists");
         let mut save = Command::new("docker")
             .args(["save", image])
             .stdout(Stdio::piped())
@@ -228,9 +233,9 @@ impl Engine {
         assert!(save.wait().unwrap().success());
     }
 
-    /// The runner, beside this engine.
-    fn command(&self, place: &Scratch, arguments: &[&str]) -> Command {
-        let run = place.process(arguments);
+    /// The runner, in the network of this engine.
+    fn command(&self, scratch: &Scratch, arguments: &[&str]) -> Command {
+        let run = scratch.process(arguments);
         let daemon = self.daemon().as_raw_nonzero().to_string();
         let mut command = through("nsenter", &["--target", &daemon, "--net"], &run);
         command
@@ -244,7 +249,7 @@ impl Engine {
         Pid::from_raw(text.trim().parse().unwrap()).unwrap()
     }
 
-    /// Makes good what `signal` did to it.
+    /// Reverts the effect of `signal`.
     fn heal(&mut self, signal: Signal) {
         if signal == Signal::STOP {
             kill_process(self.daemon(), Signal::CONT).unwrap();
@@ -254,7 +259,7 @@ impl Engine {
         self.spawn();
     }
 
-    /// Ends what a dead engine leaves: its containerd, and the files that say that it runs.
+    /// Removes what a dead engine leaves behind: its containerd, and the files that say that it runs.
     fn reap(&mut self) {
         if let Some(mut shell) = self.shell.take() {
             shell.wait().unwrap();
@@ -263,14 +268,14 @@ impl Engine {
         let containerd = folder.join("exec/containerd/containerd.pid");
         if let Ok(id) = fs::read_to_string(&containerd) {
             let id = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
-            // Fails where it is gone already.
+            // Fails if the process has already ended.
             let _gone = kill_process(id, Signal::TERM);
             wait("containerd ends", START, || {
                 !Path::new(&format!("/proc/{}", id.as_raw_nonzero())).exists()
             });
         }
         for file in [folder.join("pid"), folder.join("socket"), containerd] {
-            // Fails where it is gone already.
+            // Fails if the file does not exist.
             drop(fs::remove_file(file));
         }
     }
@@ -284,7 +289,7 @@ impl Drop for Engine {
         let Some(id) = id.trim().parse().ok().and_then(Pid::from_raw) else {
             return;
         };
-        // Whatever state it is in: its containers, then itself. What fails here failed in the test already.
+        // The engine may be in any state. Its containers are deleted first, then the engine. Errors are ignored: the test has already failed.
         let _gone = kill_process(id, Signal::CONT);
         if let Ok(left) = self.client(&["ps", "--all", "--quiet"]).output() {
             let left = String::from_utf8_lossy(&left.stdout).into_owned();

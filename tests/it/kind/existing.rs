@@ -1,13 +1,13 @@
-//! The provider `existing` against a cluster that was made by hand: cells run, and the cluster is left as it was found.
+//! The provider `existing` on a cluster that was created by hand: cells run, and the cluster is unchanged afterwards.
 
 use std::process::Command;
 
-use crate::support::by_hand::{Hand, bring_images};
+use crate::support::by_hand::{Hand, load_images};
 use crate::support::record;
 use e2e_matrix::event::{CellVerdict, Execution};
 use e2e_matrix::matrix::Phase;
 
-/// Everything that could be changed for somebody else, as a listing.
+/// Lists everything of other users that a run could change.
 fn listing(hand: &Hand) -> String {
     let kinds = "namespaces,clusterroles,clusterrolebindings,customresourcedefinitions";
     let objects = hand.kubectl(&["get", kinds, "--output", "name"]);
@@ -60,14 +60,18 @@ ports = "any"
 #[ignore = "needs kind (creates 1 cluster)"]
 fn cells_leave_an_existing_cluster_unchanged() {
     let hand = Hand::new();
-    let (agent, mock) = bring_images(&hand);
-    std::fs::write(hand.place.path().join("matrix.toml"), matrix(&agent, &mock)).unwrap();
-    // Somebody has one of the two definitions, an object of it, and a role of the agent's name.
+    let (agent, mock) = load_images(&hand);
+    std::fs::write(
+        hand.scratch.path().join("matrix.toml"),
+        matrix(&agent, &mock),
+    )
+    .unwrap();
+    // The cluster already has one of the two definitions, an object of it, and a role with the agent's name.
     let definition = include_str!("../../../deploy/kubernetes/crds/plexdhook-crd.yaml");
-    std::fs::write(hand.place.path().join("crd.yaml"), definition).unwrap();
+    std::fs::write(hand.scratch.path().join("crd.yaml"), definition).unwrap();
     let copied = Command::new("docker")
         .arg("cp")
-        .arg(hand.place.path().join("crd.yaml"))
+        .arg(hand.scratch.path().join("crd.yaml"))
         .arg(format!("{}-control-plane:/crd.yaml", hand.name))
         .status();
     assert!(copied.unwrap().success());
@@ -86,19 +90,19 @@ fn cells_leave_an_existing_cluster_unchanged() {
         "--for=condition=Ready",
         "node",
         "--all",
-        "--phase-timeout=60s",
+        "--timeout=60s",
     ]);
     let before = listing(&hand);
     let kubeconfig = std::fs::read(hand.kubeconfig()).unwrap();
 
     for _ in 0..2 {
-        let (code, told) = hand.run(&[]);
-        assert_eq!(code, Some(0), "{told}");
+        let (code, output) = hand.run(&[]);
+        assert_eq!(code, Some(0), "{output}");
         assert!(
-            told.contains(&format!("context kind-{}", hand.name)),
-            "{told}"
+            output.contains(&format!("context kind-{}", hand.name)),
+            "{output}"
         );
-        let run = record::read(&hand.place);
+        let run = record::read(&hand.scratch);
         for config in ["default", "fast"] {
             let cell = record::cell(&run, &format!("k8s-1.34-n1-{config}"));
             assert_eq!(record::deviations(cell, None), [] as [String; 0]);
@@ -115,21 +119,21 @@ fn cells_leave_an_existing_cluster_unchanged() {
         }
         assert_eq!(listing(&hand), before);
         assert_eq!(std::fs::read(hand.kubeconfig()).unwrap(), kubeconfig);
-        record::assert_nothing_else_is_left(&hand.place, &run);
+        record::assert_nothing_else_is_left(&hand.scratch, &run);
     }
 
-    let (code, told) = hand.run(&["--filter", "k8s-1.33"]);
-    assert_eq!(code, Some(4), "every cell is skipped: {told}");
+    let (code, output) = hand.run(&["--filter", "k8s-1.33"]);
+    assert_eq!(code, Some(4), "every cell is skipped: {output}");
 
-    // What is kept stays until it is removed, and keeps others from the nodes' ports meanwhile.
-    let (code, told) = hand.run(&["--filter", "k8s-1.34 and default", "--keep", "always"]);
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("get pods"), "{told}");
+    // A kept cell remains until it is removed. Until then, other cells can't use the ports of the nodes.
+    let (code, output) = hand.run(&["--filter", "k8s-1.34 and default", "--keep", "always"]);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("get pods"), "{output}");
     assert_ne!(listing(&hand), before);
-    let (code, told) = hand.run(&["--filter", "k8s-1.34 and default"]);
-    assert_eq!(code, Some(3), "{told}");
-    assert!(told.contains("of another run is there"), "{told}");
-    let gc = hand.place.command(&["gc", "--kept"]).output().unwrap();
+    let (code, output) = hand.run(&["--filter", "k8s-1.34 and default"]);
+    assert_eq!(code, Some(3), "{output}");
+    assert!(output.contains("of another run exists"), "{output}");
+    let gc = hand.scratch.command(&["gc", "--kept"]).output().unwrap();
     assert!(
         gc.status.success(),
         "{}",

@@ -1,23 +1,23 @@
-//! Faults of the reference agent on real clusters: each fails exactly the phase that its own table names, the reports blame the
-//! right node, and nothing is left.
+//! Faults of the reference agent on real clusters: each fails exactly the phase in the fault's own table, the reports name the right
+//! node, and nothing is left behind.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::support::Scratch;
-use crate::support::blame;
 use crate::support::inherited::inherited;
 use crate::support::record;
+use crate::support::reported_node;
 use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Cell, Matrix, Phase};
 use e2e_matrix::record::RunModel;
 use plexd_agent::fault::Fault;
 
 const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
-/// Far more than the six clusters take: what hangs is killed and told.
+/// Far longer than the six clusters should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// What finds engine and kind, and the locks that runs of one user share.
+/// The variables by which a run finds the engine and kind, and the locks that all runs of a user share.
 const INHERITED: [&str; 5] = [
     "PATH",
     "HOME",
@@ -29,8 +29,8 @@ const INHERITED: [&str; 5] = [
 #[test]
 #[ignore = "needs kind (creates 6 clusters)"]
 fn every_fault_fails_exactly_its_phase() {
-    let place = Scratch::new();
-    let run = run(&place);
+    let scratch = Scratch::new();
+    let run = run(&scratch);
     let cells = Matrix::parse(MATRIX, include_str!("../fixtures/faults-kind.toml"))
         .unwrap()
         .cells;
@@ -43,16 +43,16 @@ fn every_fault_fails_exactly_its_phase() {
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let limited = record::cell(&run, "k8s-1.36-n3-silent-worker");
-    blame::assert_failure_blames(limited, "worker");
-    blame::assert_reports_blame(&record::folder(&place), limited, "worker");
-    assert_nothing_is_left(&place, &run);
+    reported_node::assert_failure_names(limited, "worker");
+    reported_node::assert_reports_name(&record::folder(&scratch), limited, "worker");
+    assert_nothing_is_left(&scratch, &run);
 }
 
-/// Runs the matrix, and reads back what it recorded.
-fn run(place: &Scratch) -> RunModel {
+/// Runs the matrix, and reads its record.
+fn run(scratch: &Scratch) -> RunModel {
     let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
-    let out = record::folder(place).with_file_name("");
-    let mut command = place.command(&["--provider", "kind"]);
+    let out = record::folder(scratch).with_file_name("");
+    let mut command = scratch.command(&["--provider", "kind"]);
     command.env_remove("E2E_MATRIX_STATE_DIR");
     command.envs(inherited(&INHERITED));
     let output = command
@@ -65,10 +65,10 @@ fn run(place: &Scratch) -> RunModel {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    record::read(place)
+    record::read(scratch)
 }
 
-/// The phase that the cell's fault must fail.
+/// The phase that must fail because of the cell's fault.
 fn failed_phase(cell: &Cell) -> Phase {
     let fault = cell.variant.env["PLEXD_FAULT"].split('@').next().unwrap();
     let name = fault.parse::<Fault>().unwrap().phase();
@@ -76,8 +76,8 @@ fn failed_phase(cell: &Cell) -> Phase {
     phases.find(|phase| name == Some(phase.name())).unwrap()
 }
 
-/// No container of any of the run's clusters, and no private folder; the volumes of each were looked for by its clean-up.
-fn assert_nothing_is_left(place: &Scratch, run: &RunModel) {
+/// Asserts that no container of the run's clusters and no private folder is left. Clean-up itself has checked the volumes.
+fn assert_nothing_is_left(scratch: &Scratch, run: &RunModel) {
     let token = record::token(run);
     let mut docker = Command::new("docker");
     docker.args(["ps", "--all", "--filter"]);
@@ -92,10 +92,10 @@ fn assert_nothing_is_left(place: &Scratch, run: &RunModel) {
     assert_eq!(left, [] as [&str; 0], "containers");
     assert!(!StateFolder::of_user().run(token).exists());
     for cell in &run.cells {
-        let cleanup = cell.phases.last().expect("the last phase is clean-up");
+        let cleanup = cell.phases.last().expect("every cell has a clean-up phase");
         let mut rows = cleanup.evidence.iter();
         let volumes = rows.find(|row| row.subject.starts_with("volumes "));
         assert!(volumes.is_some_and(|row| row.holds), "{}", cell.summary.id);
     }
-    record::assert_nothing_else_is_left(place, run);
+    record::assert_nothing_else_is_left(scratch, run);
 }

@@ -1,13 +1,13 @@
-//! What breaks below the manifests stays an infrastructure failure, on real clusters.
+//! Failures below the level of the manifests are infrastructure failures, also on real clusters.
 
 use crate::support::by_hand::{Hand, failure};
 use e2e_matrix::event::FailureClass;
 use e2e_matrix::matrix::Phase;
 
-/// After `command` in the node, `phase` fails, it is not the manifests' or the agent's fault, and the exit code says so.
+/// Runs `command` in the node. Then `phase` must fail with an infrastructure failure, and the exit code must match.
 fn assert_infrastructure(hand: &Hand, command: &str, phase: Phase) {
     hand.node(&["sh", "-c", command]);
-    let failed = failure(hand, "").unwrap_or_else(|why| panic!("{command}: {why}"));
+    let failed = failure(hand, "").unwrap_or_else(|error| panic!("{command}: {error}"));
     assert_eq!(failed.phase, phase, "{command}: {failed:?}");
     let class = failed.failure.class();
     assert_eq!(class, FailureClass::Infrastructure, "{command}: {failed:?}");
@@ -27,6 +27,6 @@ fn a_full_disk_is_not_the_manifests_fault() {
 fn a_kubelet_that_stops_and_a_killed_api_server_are_not_the_manifests_fault() {
     let hand = Hand::with_images(1);
     assert_infrastructure(&hand, "systemctl stop kubelet", Phase::Readiness);
-    // Without the kubelet, nothing starts it again.
+    // Without the kubelet, nothing restarts the API server.
     assert_infrastructure(&hand, "pkill -9 kube-apiserver", Phase::Preflight);
 }

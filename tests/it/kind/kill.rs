@@ -1,5 +1,5 @@
-//! Runs on kind that are killed: whatever comes, in whatever phase, nothing is left of them, at the latest after one `gc`; and what is not
-//! ours survives all of it, whatever it is called.
+//! Killed runs on kind: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`. Clusters of other
+//! users survive, whatever their names are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,9 +21,9 @@ kubernetes = ["1.36"]
 [run]
 ports = "any"
 "#;
-/// What finds engine and kind.
+/// The variables by which a run finds the engine and kind.
 pub(super) const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
-/// A container and its volume do not go in the same moment, those of other tests either.
+/// A container and its volume are not deleted at the same moment, neither by this test nor by others.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 macro_rules! killed {
@@ -59,9 +59,9 @@ killed! {
 }
 
 fn kill(phase: Phase, signal: Signal, prefix: &str) {
-    let place = Scratch::new();
-    left::prepare(&place);
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
     let beside = Beside::start(prefix);
     let before = (dangling_volumes(), networks());
     let arguments = [
@@ -72,13 +72,13 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
         "--hold",
         phase.name(),
     ];
-    let mut command = place.process(&arguments);
+    let mut command = scratch.process(&arguments);
     command.envs(inherited(&INHERITED));
     let running = Running::held(command, phase);
-    let known = Known::of(&place);
+    let known = Known::of(&scratch);
     if phase == Phase::Cluster {
-        // In the middle of it: kind is at work, and the engine is for kind.
-        eventually("a node's container is there", || {
+        // In the middle of the phase: kind is running, and the engine is busy.
+        eventually("a node's container exists", || {
             containers(prefix, &["--all"]).len() > beside.0.len()
         });
     }
@@ -95,34 +95,34 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
         "{}",
         ended.stderr.join("\n")
     );
-    left::assert_is_recorded(&place);
+    left::assert_is_recorded(&scratch);
     if signal == Signal::KILL {
-        let mut command = place.command(&["gc"]);
+        let mut command = scratch.command(&["gc"]);
         let output = command.envs(inherited(&INHERITED)).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     } else {
-        left::assert_is_reported(&place);
+        left::assert_is_reported(&scratch);
     }
-    known.assert_gone(&place);
-    let state = StateFolder::at(place.path().join("state"));
+    known.assert_gone(&scratch);
+    let state = StateFolder::at(scratch.path().join("state"));
     let ledgers = folders(&state).unwrap();
     assert!(
         ledgers
             .iter()
             .all(|folder| outstanding(folder).unwrap().is_empty())
     );
-    beside.assert_is_all_there_is(prefix);
+    beside.assert_only_these_exist(prefix);
     eventually("no volume is left", || {
         dangling_volumes().is_subset(&before.0)
     });
     assert_eq!(networks(), before.1, "networks");
 }
 
-/// Containers that look like clusters and are not ours.
+/// Containers that look like clusters but belong to nobody's run.
 struct Beside(Vec<String>);
 
 impl Beside {
-    /// One with our prefix and a foreign name, and one whose name follows our grammar to the letter.
+    /// Starts one with our prefix and a foreign name, and one whose name has exactly the format of our names.
     fn start(prefix: &str) -> Self {
         let mut beside = Self(Vec::new());
         for cluster in [
@@ -152,15 +152,15 @@ impl Beside {
         beside
     }
 
-    /// They run as before, and no other container has the prefix.
-    fn assert_is_all_there_is(&self, prefix: &str) {
+    /// Asserts that they still run, and that no other container has the prefix.
+    fn assert_only_these_exist(&self, prefix: &str) {
         let all: BTreeSet<String> = self.0.iter().cloned().collect();
         assert_eq!(containers(prefix, &[]), all, "running");
         assert_eq!(containers(prefix, &["--all"]), all, "all");
     }
 }
 
-/// The names of the containers that run and begin with `prefix`; with `--all`, of those that don't run, too.
+/// The names of the running containers that begin with `prefix`; with `--all` also of those that don't run.
 fn containers(prefix: &str, more: &[&str]) -> BTreeSet<String> {
     let filter = format!("name=^{prefix}-");
     let arguments = ["ps", "--filter", &filter, "--format", "{{.Names}}"];
@@ -170,7 +170,7 @@ fn containers(prefix: &str, more: &[&str]) -> BTreeSet<String> {
 impl Drop for Beside {
     fn drop(&mut self) {
         for name in &self.0 {
-            // It may not be there, where the test has failed.
+            // If the test has failed, the container may not exist.
             drop(
                 Command::new("docker")
                     .args(["rm", "--force", "--volumes", name])
@@ -180,7 +180,7 @@ impl Drop for Beside {
     }
 }
 
-/// Any node image that is there: nothing of it but a program that does nothing is used.
+/// Any local node image: the test uses only a program in it that does nothing.
 pub(super) fn node_image() -> String {
     let images = lines(&[
         "images",
@@ -191,7 +191,7 @@ pub(super) fn node_image() -> String {
     images
         .into_iter()
         .next_back()
-        .expect("a node image is there")
+        .expect("a local node image exists")
 }
 
 fn dangling_volumes() -> BTreeSet<String> {
@@ -212,7 +212,7 @@ pub(super) fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What others do at the same time may hide it for a moment.
+/// Waits until `holds` is true, because other tests on the same engine can interfere for a moment.
 pub(super) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {

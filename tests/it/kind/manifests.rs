@@ -1,4 +1,4 @@
-//! Wrong manifests on one real cluster of two nodes: each fails its phase with its symptom, and the message holds a word of the
+//! Wrong manifests on a real cluster with two nodes: each fails its phase with its symptom, and the message contains a word of the
 //! cause.
 
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn the_table_is_long_enough() {
     assert!(rows().len() >= 25);
 }
 
-/// In two tests, on a cluster each, which takes half as long: a cluster has one cell at a time.
+/// Split into two tests with a cluster each, which takes half the time: a cluster runs one cell at a time.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn every_wrong_manifest_fails_with_its_cause() {
@@ -59,7 +59,7 @@ fn every_other_wrong_manifest_fails_with_its_cause() {
     assert_all(&cluster(), rows().iter().skip(1).step_by(2));
 }
 
-/// Two nodes, one of which has a taint of its own.
+/// Creates a cluster with two nodes, one of which has an additional taint.
 fn cluster() -> Hand {
     let hand = Hand::with_images(2);
     hand.kubectl(&["taint", "node", "--all", "tier=other:NoSchedule"]);
@@ -73,7 +73,7 @@ fn assert_all<'r>(hand: &Hand, rows: impl Iterator<Item = &'r Row>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is not as `row` says.
+/// How the outcome differs from `row`.
 fn deviation(hand: &Hand, row: &Row) -> Option<String> {
     let seen = outcome(hand, row);
     let fits = seen.as_ref().is_ok_and(|seen| is_as_expected(row, seen));
@@ -87,7 +87,7 @@ fn is_as_expected(row: &Row, failed: &Failed) -> bool {
         && failed.code == Some(exit_code(failed.failure.class()))
 }
 
-/// docs/exit-codes.md
+/// The exit code of a class, as in docs/exit-codes.md.
 fn exit_code(class: FailureClass) -> i32 {
     match class {
         FailureClass::Product => 1,
@@ -96,9 +96,9 @@ fn exit_code(class: FailureClass) -> i32 {
     }
 }
 
-/// What becomes of the shipped manifests with one value changed, and of a mock that tolerates the test's taints.
+/// Runs the shipped manifests with one changed value, and with a mock that tolerates the test's taints.
 fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
-    let manifests = Manifests::shipped(hand.place.path());
+    let manifests = Manifests::shipped(hand.scratch.path());
     let tolerations = json!([{"operator": "Exists"}]);
     let of_mock = "/spec/template/spec/tolerations";
     manifests.edit("mock-api/mock-api.yaml", of_mock, &tolerations);
@@ -112,13 +112,13 @@ fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
     failure(hand, &manifests.settings())
 }
 
-/// Everything but watching pods.
+/// Rights to do everything except watch pods.
 const RIGHTS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "blind"}, "rules": [
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "create", "update", "patch", "delete", "escalate", "bind"]},
     {"apiGroups": ["*"], "resources": ["nodes", "events", "daemonsets", "deployments", "namespaces", "customresourcedefinitions"], "verbs": ["watch"]},
     {"nonResourceURLs": ["*"], "verbs": ["get"]}]}"#;
 
-/// A user who may not watch pods is the cause, and not an API server that does not answer.
+/// The reported cause is the user who may not watch pods, not an API server that does not answer.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn a_rejected_watch_is_the_cause() {
@@ -143,6 +143,6 @@ fn a_rejected_watch_is_the_cause() {
         Symptom::BadConfiguration,
         "{failed:?}"
     );
-    let cause = "is refused or broken: pods is forbidden";
+    let cause = "is rejected or fails: pods is forbidden";
     assert!(failed.failure.message.contains(cause), "{failed:?}");
 }

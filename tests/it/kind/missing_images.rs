@@ -18,9 +18,9 @@ image = "registry.invalid/node:v1.37.99"
 const ID: &str = "k8s-1.37-n1-default";
 
 /// The exit code of a run on kind with `options`.
-fn run(place: &Scratch, options: &[&str]) -> Option<i32> {
+fn run(scratch: &Scratch, options: &[&str]) -> Option<i32> {
     let arguments = [&["--provider", "kind"][..], options].concat();
-    let mut command = place.command(&arguments);
+    let mut command = scratch.command(&arguments);
     command.envs(inherited(&ENGINE));
     command.output().unwrap().status.code()
 }
@@ -28,11 +28,11 @@ fn run(place: &Scratch, options: &[&str]) -> Option<i32> {
 #[test]
 #[ignore = "needs kind (creates no cluster)"]
 fn a_missing_node_image_is_an_error_unless_its_cells_are_skipped() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
     let only = ["--filter", ID];
-    assert_eq!(run(&place, &only), Some(3));
-    let model = record::read(&place);
+    assert_eq!(run(&scratch, &only), Some(3));
+    let model = record::read(&scratch);
     let cell = record::cell(&model, ID);
     let failure = cell.failed_phase().unwrap().failure().unwrap();
     assert_eq!(failure.symptom, Symptom::NodeImageMissing);
@@ -45,10 +45,10 @@ fn a_missing_node_image_is_an_error_unless_its_cells_are_skipped() {
     );
 
     assert_eq!(
-        run(&place, &["--filter", ID, "--skip-missing-images"]),
+        run(&scratch, &["--filter", ID, "--skip-missing-images"]),
         Some(4)
     );
-    let model = record::read(&place);
+    let model = record::read(&scratch);
     let cell = record::cell(&model, ID);
     assert_eq!(cell.verdict, CellVerdict::Skipped);
     let reason = cell.reason.as_ref().unwrap();
@@ -61,10 +61,10 @@ fn a_missing_node_image_is_an_error_unless_its_cells_are_skipped() {
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn other_cells_run_if_those_without_a_node_image_are_skipped() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    assert_eq!(run(&place, &["--skip-missing-images"]), Some(0));
-    let model = record::read(&place);
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    assert_eq!(run(&scratch, &["--skip-missing-images"]), Some(0));
+    let model = record::read(&scratch);
     assert_eq!(
         record::cell(&model, "k8s-1.36-n1-default").verdict,
         CellVerdict::Passed

@@ -1,4 +1,4 @@
-//! Tests on real clusters. Each test that creates clusters is ignored unless it is asked for, and says how many it creates.
+//! Tests on real clusters. They are ignored by default, and each says how many clusters it creates.
 
 mod commands;
 mod engine;

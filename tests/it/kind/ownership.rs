@@ -1,6 +1,6 @@
-//! Who owns a cluster: a name proves nothing, whether it is in the ledger of a dead run or not.
+//! Ownership of clusters: a name alone proves nothing, even if it is in the ledger of a dead run.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that can't continue has failed")]
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -24,32 +24,32 @@ agent = { heartbeat = { interval = "500ms" }, metrics = { report_interval = "500
 ports = "any"
 "#;
 
-/// Runs that share a state folder and the name of their cluster.
+/// Runs that share a state folder and a cluster name.
 struct Runs {
-    place: Scratch,
+    scratch: Scratch,
     cluster: &'static str,
 }
 
 impl Runs {
     fn new(cluster: &'static str) -> Self {
-        let place = Scratch::new();
-        left::prepare(&place);
-        fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-        Self { place, cluster }
+        let scratch = Scratch::new();
+        left::prepare(&scratch);
+        fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+        Self { scratch, cluster }
     }
 
     fn node(&self) -> String {
         format!("{}-control-plane", self.cluster)
     }
 
-    /// The id of the node's container; empty if it does not run.
+    /// The id of the node's container; empty if it is not running.
     fn running(&self) -> String {
         let name = format!("name=^{}$", self.node());
         docker(&["ps", "--quiet", "--no-trunc", "--filter", &name])
     }
 
     fn process(&self, arguments: &[&str]) -> Command {
-        let mut command = self.place.process(arguments);
+        let mut command = self.scratch.process(arguments);
         command.envs(inherited(&INHERITED));
         command
     }
@@ -59,11 +59,11 @@ impl Runs {
         self.process(&[&own, more].concat())
     }
 
-    /// A run that is killed while its cluster is made.
+    /// Starts a run, and kills it while it creates its cluster.
     fn killed(&self) {
         let command = self.run(&["--hold", Phase::Cluster.name()]);
         let running = Running::held(command, Phase::Cluster);
-        eventually("a node's container is there", || !self.running().is_empty());
+        eventually("a node's container exists", || !self.running().is_empty());
         running.signal(Signal::KILL);
         running.end();
     }
@@ -83,7 +83,7 @@ impl Runs {
 
 impl Drop for Runs {
     fn drop(&mut self) {
-        // It is there only if the test has failed.
+        // The container exists only if the test has failed.
         let arguments = ["rm", "--force", "--volumes", &self.node()];
         drop(Command::new("docker").args(arguments).output());
     }
@@ -91,30 +91,30 @@ impl Drop for Runs {
 
 #[test]
 #[ignore = "needs kind (creates 2 clusters)"]
-fn a_run_owns_its_cluster_though_a_dead_one_had_the_same_name() {
+fn a_run_owns_its_cluster_even_if_a_dead_run_used_the_same_name() {
     let runs = Runs::new("own-same-name");
     runs.killed();
     let dead = runs.running();
     let mut command = runs.run(&[]);
     let second = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let second = second.spawn().unwrap();
-    eventually("the second run has a container of its own", || {
+    eventually("the second run has its own container", || {
         let running = runs.running();
         !running.is_empty() && running != dead
     });
     let alive = runs.running();
 
-    // An explicit number of jobs, or the third run would wait for a free slot until the second one has ended.
+    // With an explicit number of jobs, the third run does not wait for a free slot until the second run has ended.
     let third = runs.run(&["--retries", "0", "--jobs", "1"]);
-    let (code, told) = Runs::end(third);
-    assert_eq!(code, Some(3), "{told}");
+    let (code, output) = Runs::end(third);
+    assert_eq!(code, Some(3), "{output}");
     let reason = format!("another run uses the cluster name {}", runs.cluster);
     assert!(
-        told.contains(&reason) && told.contains("--cluster-name"),
-        "{told}"
+        output.contains(&reason) && output.contains("--cluster-name"),
+        "{output}"
     );
-    let (code, told) = runs.gc(&["--all"]);
-    assert_eq!(code, Some(0), "{told}");
+    let (code, output) = runs.gc(&["--all"]);
+    assert_eq!(code, Some(0), "{output}");
     assert_eq!(runs.running(), alive);
 
     let ended = second.wait_with_output().unwrap();
@@ -124,7 +124,7 @@ fn a_run_owns_its_cluster_though_a_dead_one_had_the_same_name() {
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn a_foreign_cluster_survives_though_a_dead_run_had_the_same_name() {
+fn a_foreign_cluster_survives_even_if_a_dead_run_used_the_same_name() {
     let runs = Runs::new("own-foreign");
     runs.killed();
     docker(&["rm", "--force", "--volumes", &runs.node()]);
@@ -135,14 +135,14 @@ fn a_foreign_cluster_survives_though_a_dead_run_had_the_same_name() {
     docker(&[&foreign[..], &program].concat());
     let foreign = runs.running();
 
-    let (code, told) = Runs::end(runs.run(&["--retries", "0"]));
-    assert_eq!(code, Some(3), "{told}");
-    assert!(told.contains("is there already"), "{told}");
-    assert!(told.contains("kind delete cluster"), "{told}");
+    let (code, output) = Runs::end(runs.run(&["--retries", "0"]));
+    assert_eq!(code, Some(3), "{output}");
+    assert!(output.contains("already exists"), "{output}");
+    assert!(output.contains("kind delete cluster"), "{output}");
     assert_eq!(runs.running(), foreign);
     for arguments in [&["gc"][..0], &["--all"]] {
-        let (code, told) = runs.gc(arguments);
-        assert_eq!(code, Some(0), "{told}");
-        assert_eq!(runs.running(), foreign, "{told}");
+        let (code, output) = runs.gc(arguments);
+        assert_eq!(code, Some(0), "{output}");
+        assert_eq!(runs.running(), foreign, "{output}");
     }
 }

@@ -1,4 +1,4 @@
-//! The kind provider on real clusters: what it promises the suite, and what it leaves behind.
+//! The kind provider on real clusters: what it guarantees to the suite, and that it leaves nothing behind.
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use e2e_matrix::secret::{Mask, Secret};
 const NAMESPACE: &str = "plexd-e2e";
 const VERSION: &str = "1.34";
 
-/// A state folder and a provider of its own.
+/// A separate state folder and provider.
 struct Fixture {
     provider: KindProvider,
     state: StateFolder,
@@ -28,7 +28,7 @@ struct Fixture {
 
 impl Fixture {
     fn new(run: &str) -> Self {
-        // Another test in this process may have been first.
+        // Fails if another test in this process has already installed a provider.
         let _already = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path().join("state"));
@@ -109,7 +109,7 @@ impl Fixture {
             .await
     }
 
-    /// Destroys `cluster`, and looks that nothing is left of it.
+    /// Destroys `cluster`, and asserts that nothing is left of it.
     async fn destroy(&self, cluster: &Arc<dyn Cluster>) {
         let cleared = cluster.destroy(&self.deadline(60)).await.unwrap();
         let evidence = cleared.evidence;
@@ -169,7 +169,7 @@ async fn a_cell_starts_restarts_and_leaves_nothing() {
     fixture.destroy(&cluster).await;
     assert!(
         reqwest::get(format!("http://{address}/")).await.is_err(),
-        "the port is closed"
+        "the port must be closed"
     );
 }
 
@@ -189,7 +189,7 @@ async fn a_missing_image_fails_readiness_at_once() {
     assert_eq!(failure.symptom, Symptom::ImageNameUnusable, "{failure}");
     assert!(
         deadline.remaining() > Duration::from_secs(100),
-        "it took too long to be noticed"
+        "it took too long to detect the missing image"
     );
     let diagnostics = cluster.diagnostics(&fixture.deadline(30)).await;
     let names: Vec<_> = diagnostics.iter().map(|it| it.file.as_str()).collect();
@@ -207,7 +207,7 @@ async fn an_aborted_creation_leaves_nothing() {
     let fixture = Fixture::new("aaaa3");
     let cluster = fixture.cluster().await;
     cluster.begin();
-    // Too short for any cluster: kind is in the middle of it.
+    // Too short for any cluster, so kind is interrupted.
     let failure = cluster.up(&fixture.deadline(1)).await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::ClusterNotUp);
     fixture.destroy(&cluster).await;
@@ -228,7 +228,7 @@ async fn a_foreign_cluster_with_the_same_name_is_not_touched() {
     let second = other.provider.cluster(plan).await;
     second.begin();
     let failure = second.up(&other.deadline(60)).await.unwrap_err();
-    assert!(failure.message.contains("is there already"), "{failure}");
+    assert!(failure.message.contains("already exists"), "{failure}");
     assert!(failure.remedy.unwrap().contains(name));
     other.destroy(&second).await;
     all_hold(first.up(&fixture.deadline(10)).await);

@@ -1,4 +1,4 @@
-//! Secrets that users hand to an agent reach no output of a real cluster's cell, also if the cluster is kept.
+//! Secrets that users pass to an agent appear in no output of a cell on a real cluster, even if the cluster is kept.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,20 +11,20 @@ use crate::support::inherited::{ENGINE, inherited};
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn no_secret_of_a_user_reaches_any_output() {
-    let place = Scratch::new();
-    canaries::write(place.path(), "1.36");
-    canaries::write_image(place.path());
-    let state = place.path().join("state");
+    let scratch = Scratch::new();
+    canaries::write(scratch.path(), "1.36");
+    canaries::write_image(scratch.path());
+    let state = scratch.path().join("state");
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
     let arguments = ["--provider", "kind", "--keep", "always", "--log", "trace"];
-    let output = canaries::command(&place, &arguments)
+    let output = canaries::command(&scratch, &arguments)
         .envs(inherited(&ENGINE))
         .output()
         .unwrap();
-    let outputs = Outputs::of(&output, &[place.path().join("target"), state.clone()]);
+    let outputs = Outputs::of(&output, &[scratch.path().join("target"), state.clone()]);
     let kept = files(&state);
     let open = canaries::open_to_others(&state);
-    let gc = place
+    let gc = scratch
         .command(&["gc", "--kept"])
         .envs(inherited(&ENGINE))
         .output();

@@ -12,7 +12,7 @@ use e2e_matrix::record::model::CellModel;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::{Scratch, record, snapshot};
 
-/// Far more than the clusters take.
+/// Far longer than the clusters need.
 const PATIENCE: Duration = Duration::from_secs(600);
 const IMAGE: &str = "e2e-matrix-test/plexd-snapshot:1";
 
@@ -20,8 +20,8 @@ const IMAGE: &str = "e2e-matrix-test/plexd-snapshot:1";
 struct Image;
 
 impl Image {
-    fn build(place: &Scratch) -> Self {
-        let context = place.path().join("image");
+    fn build(scratch: &Scratch) -> Self {
+        let context = scratch.path().join("image");
         fs::create_dir(&context).unwrap();
         snapshot::unpack(&context.join("plexd"));
         let dockerfile = "FROM scratch\nCOPY plexd /plexd\nENTRYPOINT [\"/plexd\"]\n";
@@ -43,11 +43,11 @@ impl Drop for Image {
 
 #[test]
 #[ignore = "needs kind (creates 2 clusters), zstd, and a plexd in the folder PLEXD_SNAPSHOT"]
-fn a_real_plexd_fails_for_exactly_what_it_lacks() {
-    let place = Scratch::new();
-    let _image = Image::build(&place);
-    snapshot::write_matrix(&place, &format!("image = \"{IMAGE}\""));
-    let output = place
+fn a_real_plexd_fails_only_for_missing_calls() {
+    let scratch = Scratch::new();
+    let _image = Image::build(&scratch);
+    snapshot::write_matrix(&scratch, &format!("image = \"{IMAGE}\""));
+    let output = scratch
         .command(&["--provider", "kind"])
         .envs(inherited(&ENGINE))
         .timeout(PATIENCE)
@@ -55,14 +55,14 @@ fn a_real_plexd_fails_for_exactly_what_it_lacks() {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    snapshot::assert_fails_for_what_it_lacks(&place);
+    snapshot::assert_fails_only_for_missing_calls(&scratch);
 }
 
 #[test]
 #[ignore = "needs kind (creates 4 clusters), zstd, and a plexd in the folder PLEXD_SNAPSHOT"]
 fn a_real_plexd_and_the_reference_agent_run_side_by_side() {
-    let place = Scratch::new();
-    let _image = Image::build(&place);
+    let scratch = Scratch::new();
+    let _image = Image::build(&scratch);
     let manifests = snapshot::folder().join("manifests");
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.34\", \"1.36\"]\nagent = [\"reference\", \"snapshot\"]\n\
@@ -75,8 +75,8 @@ fn a_real_plexd_and_the_reference_agent_run_side_by_side() {
          heartbeat = {{ nodeid = \"e2e-k8s-node\", interval = \"1s\" }}\n\
          [phases.assertions]\ntimeout = \"30s\"\n[phases.local-endpoint]\nrun = false\n"
     );
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    let output = place
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    let output = scratch
         .command(&["--provider", "kind", "--reuse"])
         .envs(inherited(&ENGINE))
         .timeout(PATIENCE)
@@ -84,7 +84,7 @@ fn a_real_plexd_and_the_reference_agent_run_side_by_side() {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let run = record::read(&place);
+    let run = record::read(&scratch);
     for version in ["1.34", "1.36"] {
         let cell = |agent| record::cell(&run, &format!("k8s-{version}-n1-default-agent-{agent}"));
         let (reference, plexd) = (cell("reference"), cell("snapshot"));
@@ -96,7 +96,7 @@ fn a_real_plexd_and_the_reference_agent_run_side_by_side() {
         let agent = |cell: &CellModel| cell.facts.as_ref().unwrap().agent.clone();
         assert!(agent(plexd).starts_with(IMAGE), "{}", agent(plexd));
         assert!(!agent(reference).starts_with(IMAGE), "{}", agent(reference));
-        // Another agent's cluster is not passed on.
+        // A cluster with another agent is not reused.
         assert_ne!(reference.cluster, plexd.cluster);
     }
     let stdout = String::from_utf8_lossy(&output.stdout);

@@ -1,4 +1,4 @@
-//! Several runs of the same matrix at once, on real clusters: none of them notices the others, but for the room that they share.
+//! Several runs of the same matrix at once, on real clusters: they share the machine's slots, but don't affect each other otherwise.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,60 +17,60 @@ use e2e_matrix::record::{self, RunModel};
 const RUNS: usize = 4;
 const PREFIX: &str = "together";
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\nnodes = [1, 3]\n";
-/// Far more than all of them take one after another: what hangs is killed and told.
+/// Far longer than all runs should take one after another; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(540);
-/// What finds engine and kind.
+/// The variables by which a run finds the engine and kind.
 const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
 
 #[test]
-#[ignore = "needs kind (creates 8 clusters, as many at once as the machine carries)"]
+#[ignore = "needs kind (creates 8 clusters, as many at once as the machine has slots for)"]
 fn four_runs_of_one_matrix_do_not_collide() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
     thread::scope(|scope| {
         for _ in 0..RUNS {
-            scope.spawn(|| run(&place));
+            scope.spawn(|| run(&scratch));
         }
     });
-    let records = records(&place);
+    let records = records(&scratch);
     assert_eq!(records.len(), RUNS);
     let models: Vec<_> = records.iter().map(RunModel::new).collect();
     let cells: Vec<_> = models.iter().flat_map(|model| &model.cells).collect();
     assert!(cells.iter().all(|cell| cell.verdict == CellVerdict::Passed));
     let clusters: BTreeSet<_> = cells.iter().map(|cell| &cell.cluster).collect();
-    assert_eq!(clusters.len(), 2 * RUNS, "each has a name of its own");
+    assert_eq!(clusters.len(), 2 * RUNS, "each cluster has its own name");
     let images: BTreeSet<_> = cells
         .iter()
         .map(|cell| &cell.facts.as_ref().unwrap().agent)
         .collect();
-    assert_eq!(images.len(), 1, "one image for all: {images:?}");
+    assert_eq!(images.len(), 1, "all runs use one image: {images:?}");
     let slots = thread::available_parallelism().unwrap().get() * 8;
-    // Four slots for a control plane, two for a worker.
+    // A control plane takes four slots, a worker two.
     let weight = |cell: &CellId| if cell.as_str().contains("-n3-") { 8 } else { 4 };
     let most = most_at_once(&records, weight);
     assert!(most <= slots, "{most} of {slots} slots");
     assert_eq!(nodes_left(), "");
-    assert_eq!(below(&place, "state/runs"), [] as [PathBuf; 0]);
-    assert_eq!(below(&place, "state/locks"), [] as [PathBuf; 0]);
-    assert_eq!(below(&place, "tmp"), [] as [PathBuf; 0]);
-    assert_eq!(below(&place, "home"), [] as [PathBuf; 0]);
+    assert_eq!(below(&scratch, "state/runs"), [] as [PathBuf; 0]);
+    assert_eq!(below(&scratch, "state/locks"), [] as [PathBuf; 0]);
+    assert_eq!(below(&scratch, "tmp"), [] as [PathBuf; 0]);
+    assert_eq!(below(&scratch, "home"), [] as [PathBuf; 0]);
 }
 
-fn run(place: &Scratch) {
-    let mut command = place.command(&["--provider", "kind", "--cluster-prefix", PREFIX]);
+fn run(scratch: &Scratch) {
+    let mut command = scratch.command(&["--provider", "kind", "--cluster-prefix", PREFIX]);
     command.envs(inherited(&INHERITED));
     command.timeout(PATIENCE).assert().success();
 }
 
-/// The record of every run in `place`.
-fn records(place: &Scratch) -> Vec<Vec<Record>> {
-    let runs = below(place, "target/e2e-matrix").into_iter();
+/// The records of all runs in `scratch`.
+fn records(scratch: &Scratch) -> Vec<Vec<Record>> {
+    let runs = below(scratch, "target/e2e-matrix").into_iter();
     let runs: BTreeSet<PathBuf> = runs.map(|run| fs::canonicalize(run).unwrap()).collect();
     let read = |run: PathBuf| record::read(&run.join(record::FILE_NAME)).unwrap();
     runs.into_iter().map(read).collect()
 }
 
-/// The nodes of these runs' clusters that are still there.
+/// The nodes of these runs' clusters that still exist.
 fn nodes_left() -> String {
     let filter = format!("name={PREFIX}-");
     let listed = Command::new("docker")
@@ -80,8 +80,8 @@ fn nodes_left() -> String {
     String::from_utf8(listed.stdout).unwrap()
 }
 
-fn below(place: &Scratch, folder: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(place.path().join(folder))
+fn below(scratch: &Scratch, folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(scratch.path().join(folder))
         .into_iter()
         .flatten();
     entries.map(|entry| entry.unwrap().path()).collect()

@@ -1,4 +1,4 @@
-//! Likely causes that only a cluster can show: broken manifests on a real one, each with the rule that must apply.
+//! Likely causes that only a cluster can show: broken manifests on a real cluster, each with the rule that must apply.
 
 use e2e_matrix::event::{Failure, Symptom};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::by_hand::{Failed, Hand, failure};
 use crate::support::manifests::Manifests;
 
-/// A rule, what is changed in the agent's DaemonSet for it to apply, a word of its line of evidence, and one of what fixes it.
+/// A rule, the changes to the agent's DaemonSet that make it apply, a word of its line of evidence, and a word of its fix.
 pub(crate) struct Row {
     pub(crate) rule: &'static str,
     edits: Vec<(&'static str, Value)>,
@@ -22,7 +22,7 @@ pub(crate) fn rows() -> Vec<Row> {
         let image = "registry.invalid/nowhere:1";
         json!([{"name": "prepare", "image": image, "imagePullPolicy": policy}])
     };
-    // The node's own kubectl, as an agent that asks for what its account may not see.
+    // The node's own kubectl acts as an agent that requests what its account may not see.
     let kubectl = || {
         vec![
             ("PLEXD/command", json!(["/host/kubectl"])),
@@ -98,7 +98,7 @@ fn every_broken_manifest_has_its_likely_cause() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is not as `row` says.
+/// How the outcome differs from `row`.
 fn deviation(hand: &Hand, row: &Row) -> Option<String> {
     let seen = outcome(hand, row);
     let fits = seen
@@ -111,17 +111,17 @@ fn is_as_expected(row: &Row, failure: &Failure) -> bool {
     let Some(cause) = &failure.likely_cause else {
         return false;
     };
-    // The line of a crash is in the first sentence, too.
+    // For a crash, the message already quotes the line in its first sentence.
     let is_crash = failure.symptom == Symptom::AgentCrashed;
-    let is_told = !is_crash || failure.message.contains(&format!(": `{}`", cause.line));
+    let is_quoted = !is_crash || failure.message.contains(&format!(": `{}`", cause.line));
     cause.rule == row.rule
         && cause.line.contains(row.line)
         && cause.fix.contains(row.fix)
-        && is_told
+        && is_quoted
 }
 
 fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
-    let manifests = Manifests::shipped(hand.place.path());
+    let manifests = Manifests::shipped(hand.scratch.path());
     for (pointer, value) in &row.edits {
         let pointer = pointer.replace("PLEXD", PLEXD).replace("POD", POD);
         manifests.edit("kubernetes/daemonset.yaml", &pointer, value);

@@ -1,25 +1,25 @@
-//! What manifests say of a container reaches its process; what can't be carried out is refused.
+//! What manifests say about a container has its effect on the process; what can't be carried out is rejected.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::{STAY, Setup, TOKEN, eventually, written};
 use e2e_matrix::event::Symptom;
 
-/// Writes down what the process sees, into the folder that outlives it.
-const TELL: &str = r#"
+/// Writes what the process sees to the folder that outlives it.
+const REPORT: &str = r#"
 can() { touch "$1/mine" 2>/dev/null && echo yes || echo no; }
 { echo "token=$PLEXD_BOOTSTRAP_TOKEN"; echo "node=$MY_NODE_NAME"; echo "health=$PLEXD_HEALTH_ADDR";
   echo "greeting=$GREETING"; echo "cargo=$CARGO"; echo "host=$(uname -n)"; echo "id=$$$$";
   for d in / /tmp /run /etc /etc/plexd /var/run/plexd; do echo "write $d=$(can $d)"; done
   echo "mock=$(grep mock-api.plexd-e2e.svc /etc/hosts)";
-  cat "$1"; echo end; } > "$DATA/told"
+  cat "$1"; echo end; } > "$DATA/report"
 trap 'exit 0' TERM
 sleep 600 &
 wait
 "#;
 
-fn telling() -> Setup {
-    Setup::agent(TELL).with(
+fn reporting() -> Setup {
+    Setup::agent(REPORT).with(
         "          env:\n",
         "          env:\n            - {name: DATA, value: /var/lib/plexd}\n            - {name: GREETING, value: 'to $(DATA), $$(DATA)'}\n",
     )
@@ -27,25 +27,27 @@ fn telling() -> Setup {
 
 #[tokio::test]
 async fn a_process_gets_what_its_manifest_says() {
-    let lab = telling().with_nodes(2).lab().await;
+    let lab = reporting().with_nodes(2).lab().await;
     lab.ready().await.unwrap();
-    let told = written(&lab.host(1, "/var/lib/plexd/told")).await;
+    let report = written(&lab.host(1, "/var/lib/plexd/report")).await;
     let line = |key: &str| {
-        let mut lines = told.lines();
+        let mut lines = report.lines();
         let line = lines.find(|line| line.trim_start().starts_with(key));
-        line.unwrap_or_else(|| panic!("no {key} in {told}")).trim()[key.len()..].to_owned()
+        line.unwrap_or_else(|| panic!("no {key} in {report}"))
+            .trim()[key.len()..]
+            .to_owned()
     };
     assert_eq!(line("token="), TOKEN);
     assert_eq!(line("node="), "test-worker");
     assert_eq!(line("host="), "test-worker");
-    assert_eq!(line("id="), "1", "it sees no other process");
+    assert_eq!(line("id="), "1", "the process must see no other process");
     assert_eq!(line("greeting="), "to /var/lib/plexd, $(DATA)");
     assert_eq!(
         line("cargo="),
         "",
-        "nothing of the runner's own environment"
+        "the process must not inherit the runner's environment"
     );
-    // The configuration is the manifest's, byte by byte.
+    // The configuration is exactly the manifest's.
     assert_eq!(line("base_url: "), "http://mock-api.plexd-e2e:8080");
     assert_eq!(line("url: "), "https://mock-api.plexd-e2e:8443/local/audit");
     assert_eq!(line("data_dir: "), "/var/lib/plexd");
@@ -54,8 +56,8 @@ async fn a_process_gets_what_its_manifest_says() {
         health.starts_with("127.") && health.ends_with(":9100"),
         "{health}"
     );
-    assert!(line("mock=").starts_with("127."), "{told}");
-    // The root is read-only in the manifest, and so is every ConfigMap.
+    assert!(line("mock=").starts_with("127."), "{report}");
+    // The manifest makes the root read-only, and ConfigMaps are always read-only.
     for folder in ["/", "/tmp", "/run", "/etc", "/etc/plexd"] {
         assert_eq!(line(&format!("write {folder}=")), "no", "{folder}");
     }
@@ -66,7 +68,7 @@ async fn a_process_gets_what_its_manifest_says() {
 
 #[tokio::test]
 async fn a_root_that_is_not_read_only_is_private() {
-    let lab = telling()
+    let lab = reporting()
         .with(
             "readOnlyRootFilesystem: true",
             "readOnlyRootFilesystem: false",
@@ -74,12 +76,12 @@ async fn a_root_that_is_not_read_only_is_private() {
         .lab()
         .await;
     lab.ready().await.unwrap();
-    let told = written(&lab.host(0, "/var/lib/plexd/told")).await;
+    let report = written(&lab.host(0, "/var/lib/plexd/report")).await;
     for folder in ["/", "/tmp", "/run", "/etc"] {
-        assert!(told.contains(&format!("write {folder}=yes")), "{told}");
+        assert!(report.contains(&format!("write {folder}=yes")), "{report}");
         assert!(!std::path::Path::new(folder).join("mine").exists());
     }
-    assert!(told.contains("write /etc/plexd=no"), "{told}");
+    assert!(report.contains("write /etc/plexd=no"), "{report}");
     lab.destroy().await;
 }
 
@@ -126,7 +128,7 @@ async fn an_agent_that_tolerates_no_taint_misses_the_control_plane() {
 }
 
 #[tokio::test]
-async fn a_volume_that_no_process_can_have_is_refused() {
+async fn a_volume_that_local_does_not_support_is_rejected() {
     let lab = Setup::agent(STAY)
         .with("          hostPath:\n            path: /var/run/plexd\n            type: DirectoryOrCreate\n", "          persistentVolumeClaim: {claimName: x}\n")
         .lab()

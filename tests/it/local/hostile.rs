@@ -1,17 +1,17 @@
-//! An agent that writes wherever it can: the host's files are what they were.
+//! An agent that writes everywhere it can: the host's files don't change.
 
 use std::fs;
 use std::path::Path;
 
 use super::{Setup, written};
 
-/// Folders of every host, and what stands for it in a sandbox.
+/// Folders that exist on every host, and in a sandbox.
 const FOLDERS: [&str; 12] = [
     "/", "/etc", "/usr", "/usr/bin", "/home", "/root", "/tmp", "/var/lib", "/var/log", "/run",
     "/dev/shm", "/opt",
 ];
 
-/// Creates, changes and deletes, as it is and after every way out that it knows.
+/// Creates, changes and deletes files, first directly and then through each way out of the sandbox that it knows.
 const WRITE: &str = r#"
 write() {
   for d in $FOLDERS "$CANARIES"; do
@@ -29,16 +29,16 @@ unshare --user --map-root-user --mount sh -c "mount -o remount,rw,bind /usr; mou
 mknod /tmp/disk b 254 0; for disk in /dev/[vs]d* /tmp/disk; do [ -b "$disk" ] && echo "sees $disk" >> "$DATA/sees"; done
 kill -9 -1
 for id in /proc/[0-9]*; do echo "$id" >> "$DATA/processes"; done
-echo end > "$DATA/told"
+echo end > "$DATA/done"
 trap 'exit 0' TERM
 sleep 600 &
 wait
 "#;
 
 #[tokio::test]
-async fn a_hostile_agent_leaves_the_host_as_it_was() {
+async fn a_hostile_agent_does_not_change_the_host() {
     let name = format!("e2e-matrix-hostile-{}", std::process::id());
-    // Beside what is private in a sandbox, so that it is there to be attacked.
+    // In a folder that a sandbox does not hide, so that the agent can attack it.
     let beside = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let canaries = tempfile::tempdir_in(beside).unwrap();
     fs::write(canaries.path().join("canary"), "alive").unwrap();
@@ -60,7 +60,7 @@ async fn a_hostile_agent_leaves_the_host_as_it_was() {
         .lab()
         .await;
     lab.ready().await.unwrap();
-    written(&lab.host(0, "/var/lib/plexd/told")).await;
+    written(&lab.host(0, "/var/lib/plexd/done")).await;
     for folder in FOLDERS.map(Path::new).into_iter().chain([canaries.path()]) {
         for end in ["", ".d", ".l"] {
             let path = folder.join(format!("{name}{end}"));
@@ -78,8 +78,11 @@ async fn a_hostile_agent_leaves_the_host_as_it_was() {
     assert_eq!(fs::read("/proc/sys/kernel/domainname").unwrap(), domain);
     assert!(!lab.host(0, "/var/lib/plexd/sees").exists(), "disks");
     let processes = fs::read_to_string(lab.host(0, "/var/lib/plexd/processes")).unwrap();
-    assert_eq!(processes, "/proc/1\n", "it sees only itself");
-    // What it did to its own file system is not there for the next one.
+    assert_eq!(
+        processes, "/proc/1\n",
+        "the agent must see no other process"
+    );
+    // What it did to its own file system is gone after a restart.
     lab.cluster
         .restart(&[lab.node(0)], &lab.deadline())
         .await

@@ -1,4 +1,4 @@
-//! Starts, ends, probes, restarts and the end of a cell.
+//! The life of a cell: starting processes, crashes, probes, restarts, and destroying the cell.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use e2e_matrix::cluster::NodeName;
 use e2e_matrix::event::{Failure, Symptom};
 use e2e_matrix::excerpt::Written;
 
-/// The failure of a cell whose agent crashes.
+/// Waits until the agent has crashed too often, and returns the failure.
 async fn crash(lab: &Lab) -> Failure {
     lab.apply().await.unwrap();
     let failure = lab.cluster.broken().await;
@@ -16,7 +16,7 @@ async fn crash(lab: &Lab) -> Failure {
 }
 
 #[tokio::test]
-async fn an_agent_that_keeps_ending_is_given_up_at_once() {
+async fn a_crashing_agent_fails_without_waiting_for_the_deadline() {
     let lab = Setup::agent("echo good bye >&2; exit 7")
         .with_nodes(3)
         .lab()
@@ -28,9 +28,9 @@ async fn an_agent_that_keeps_ending_is_given_up_at_once() {
             .ends_with("ended 3 times: its process ended with exit code 7"),
         "{failure}"
     );
-    let is_given_up = |node: &NodeName| failure.message.contains(&format!("{node} "));
-    let given_up = (0..3).map(|index| lab.node(index)).find(is_given_up);
-    let logs = lab.cluster.logs(given_up.as_ref()).await;
+    let has_failed = |node: &NodeName| failure.message.contains(&format!("{node} "));
+    let failed = (0..3).map(|index| lab.node(index)).find(has_failed);
+    let logs = lab.cluster.logs(failed.as_ref()).await;
     assert_eq!(logs[0].processes, ["good bye\n"; 3].map(Written::of));
     let failure = lab.cluster.agents_ready(&lab.deadline()).await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::AgentCrashed);
@@ -38,7 +38,7 @@ async fn an_agent_that_keeps_ending_is_given_up_at_once() {
 }
 
 #[tokio::test]
-async fn a_mock_that_ends_is_not_waited_for() {
+async fn a_mock_that_exits_fails_without_waiting_for_the_deadline() {
     let lab = Setup::agent(STAY)
         .with_mock("echo no >&2; exit 3")
         .lab()
@@ -50,11 +50,11 @@ async fn a_mock_that_ends_is_not_waited_for() {
     lab.destroy().await;
 }
 
-/// Notes that a process began, in what outlives the pod and in what does not.
+/// Records each start of the process in a volume that outlives the pod, and in one that does not.
 const COUNT: &str = r#"
 echo start >> "$DATA/starts"; echo start >> "$SCRATCH/starts"
-{ cat "$DATA/starts"; echo --; cat "$SCRATCH/starts"; echo "end"; } > "$DATA/told.new"
-mv "$DATA/told.new" "$DATA/told"
+{ cat "$DATA/starts"; echo --; cat "$SCRATCH/starts"; echo "end"; } > "$DATA/report.new"
+mv "$DATA/report.new" "$DATA/report"
 trap 'exit 0' TERM
 sleep 600 &
 wait
@@ -70,9 +70,9 @@ async fn a_restart_keeps_host_paths_and_wipes_empty_volumes() {
         .lab()
         .await;
     lab.ready().await.unwrap();
-    let told = lab.host(1, "/var/lib/plexd/told");
-    assert_eq!(written(&told).await, "start\n--\nstart\nend\n");
-    std::fs::remove_file(&told).unwrap();
+    let report = lab.host(1, "/var/lib/plexd/report");
+    assert_eq!(written(&report).await, "start\n--\nstart\nend\n");
+    std::fs::remove_file(&report).unwrap();
     let restarted = lab
         .cluster
         .restart(&[lab.node(1)], &lab.deadline())
@@ -80,12 +80,12 @@ async fn a_restart_keeps_host_paths_and_wipes_empty_volumes() {
         .unwrap();
     assert_eq!(restarted.len(), 1);
     assert_eq!(restarted[0].node.as_deref(), Some("test-worker"));
-    assert_eq!(written(&told).await, "start\nstart\n--\nstart\nend\n");
+    assert_eq!(written(&report).await, "start\nstart\n--\nstart\nend\n");
     lab.destroy().await;
 }
 
 #[tokio::test]
-async fn what_ignores_its_end_is_killed_with_its_children() {
+async fn a_process_that_ignores_sigterm_is_killed_with_its_children() {
     let stubborn = "trap '' TERM; sleep 600 & echo end; while :; do wait; done";
     let lab = Setup::agent(stubborn)
         .with(
@@ -109,7 +109,7 @@ async fn a_cell_can_be_destroyed_at_any_point() {
     lab.ready().await.unwrap();
     let nodes = lab.cluster.nodes();
     let deadline = lab.deadline();
-    // The future is dropped in the middle of its work.
+    // The future is dropped before it has finished.
     let restart = lab.cluster.restart(&nodes, &deadline);
     assert!(futures::FutureExt::now_or_never(restart).is_none());
     lab.destroy().await;
@@ -169,7 +169,7 @@ async fn a_failing_liveness_probe_ends_the_process() {
 }
 
 #[tokio::test]
-async fn the_mock_is_reached_by_the_port_that_was_held_for_it() {
+async fn the_mock_can_be_reached_at_the_reserved_port() {
     let script = format!("exec '{RUNNER}' mockapi --addr \"$0\" --tls-addr 127.0.0.1:0");
     let lab = Setup::agent(STAY).with_mock(&script).lab().await;
     lab.ready().await.unwrap();
@@ -190,7 +190,7 @@ async fn the_mock_is_reached_by_the_port_that_was_held_for_it() {
 }
 
 #[tokio::test]
-async fn diagnostics_say_who_runs_and_what_happened() {
+async fn diagnostics_list_pods_and_events() {
     let lab = Setup::agent(&format!("echo hello; {STAY}"))
         .with_nodes(2)
         .lab()
@@ -210,13 +210,13 @@ async fn diagnostics_say_who_runs_and_what_happened() {
     lab.destroy().await;
 }
 
-/// An agent with health endpoints: those of the mock have the same paths.
+/// An agent with health endpoints: the mock is used, because its endpoints have the same paths.
 fn healthy() -> String {
     format!("exec '{RUNNER}' mockapi --addr \"$PLEXD_HEALTH_ADDR\" --tls-addr 127.0.0.1:0")
 }
 
 #[tokio::test]
-async fn what_can_not_be_started_is_not_the_agents_fault() {
+async fn a_process_that_cannot_be_started_is_not_the_agents_fault() {
     let lab = Setup::agent(STAY)
         .with(
             "            - name: data\n              mountPath: /var/lib/plexd\n",
@@ -225,7 +225,7 @@ async fn what_can_not_be_started_is_not_the_agents_fault() {
         .lab()
         .await;
     lab.cluster.up(&lab.deadline()).await.unwrap();
-    // A file where a folder has to be.
+    // A file, where a folder is needed.
     let data = lab.host(0, "/var/lib/plexd");
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("taken"), "").unwrap();

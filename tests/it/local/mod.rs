@@ -1,5 +1,5 @@
-//! The local provider: real processes in real sandboxes. Shell scripts stand for agent and mock, so that each test says what
-//! they do.
+//! The local provider: real processes in real sandboxes. Shell scripts act as agent and mock, so that each test decides what they
+//! do.
 
 mod description;
 mod hostile;
@@ -33,10 +33,10 @@ const TOKEN: &str = "a-token-of-the-tests";
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
 
-/// Stays until it is asked to end: the first process of a sandbox has to say that it takes a signal.
+/// Runs until it gets SIGTERM. The first process of a sandbox receives only the signals that it has a handler for.
 const STAY: &str = "trap 'exit 0' TERM; sleep 600 & wait";
 
-/// What a test's cell is made of.
+/// The settings of a test's cell.
 struct Setup {
     daemon_set: String,
     mock: String,
@@ -47,10 +47,10 @@ struct Setup {
 impl Setup {
     /// A cell whose agent is `script`, without probes.
     fn agent(script: &str) -> Self {
-        let own = "          args:\n            - up\n            - --config\n            - /etc/plexd/config.yaml\n";
-        assert!(DAEMON_SET.contains(own));
+        let arguments_of_plexd = "          args:\n            - up\n            - --config\n            - /etc/plexd/config.yaml\n";
+        assert!(DAEMON_SET.contains(arguments_of_plexd));
         Self {
-            daemon_set: DAEMON_SET.replace(own, &arguments(script)),
+            daemon_set: DAEMON_SET.replace(arguments_of_plexd, &arguments(script)),
             mock: mock(STAY),
             nodes: 1,
             probes: false,
@@ -71,7 +71,10 @@ impl Setup {
 
     /// Changes the DaemonSet's text.
     fn with(mut self, from: &str, to: &str) -> Self {
-        assert!(self.daemon_set.contains(from), "{from:?} is not there");
+        assert!(
+            self.daemon_set.contains(from),
+            "the DaemonSet does not contain {from:?}"
+        );
         self.daemon_set = self.daemon_set.replacen(from, to, 1);
         self
     }
@@ -137,7 +140,7 @@ fn arguments(script: &str) -> String {
     format!("          args: [\"-c\", {script}, \"agent\", \"/etc/plexd/config.yaml\"]\n")
 }
 
-/// The mock's manifests with `script` for its arguments, of which `$0` is its address, and without its probe.
+/// The mock's manifests without its probe, and with `script` as its arguments. In the script, `$0` is the mock's address.
 fn mock(script: &str) -> String {
     let start = MOCK.find("          args:\n").unwrap();
     let end = MOCK.find("          env:\n").unwrap();
@@ -152,7 +155,7 @@ fn mock(script: &str) -> String {
     )
 }
 
-/// A shell in every role; the manifests give it its script.
+/// A shell as the program of both agent and mock; the manifests contain the script.
 fn shell() -> Programs {
     Programs {
         runner: RUNNER.into(),
@@ -162,7 +165,7 @@ fn shell() -> Programs {
     }
 }
 
-/// A cell that runs.
+/// A running cell.
 struct Lab {
     folder: TempDir,
     cluster: Arc<dyn Cluster>,
@@ -202,12 +205,12 @@ impl Lab {
         }
     }
 
-    /// More than any of these tests needs, so that only what never happens runs into it.
+    /// Longer than any of these tests needs, so it passes only if something never happens.
     fn deadline(&self) -> Deadline {
         self.plan.clock.deadline(Duration::from_secs(60))
     }
 
-    /// The phases up to the manifests.
+    /// Runs the phases up to and including `manifests`.
     async fn apply(&self) -> Result<(), Failure> {
         let deadline = self.deadline();
         self.cluster.begin();
@@ -217,7 +220,7 @@ impl Lab {
         Ok(())
     }
 
-    /// The phases up to readiness.
+    /// Runs the phases up to and including `readiness`.
     async fn ready(&self) -> Result<(), Failure> {
         self.apply().await?;
         let deadline = self.deadline();
@@ -228,7 +231,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes the cell away, and holds it to having left nothing.
+    /// Destroys the cell, and asserts that nothing is left of it.
     async fn destroy(self) {
         let cleared = self.cluster.destroy(&self.deadline()).await.unwrap();
         let evidence = cleared.evidence;
@@ -242,7 +245,7 @@ impl Lab {
         self.cluster.nodes()[index].clone()
     }
 
-    /// What stands for `path` of a node's host.
+    /// The path on this machine that stands for `path` on a node.
     fn host(&self, node: usize, path: &str) -> PathBuf {
         let node = self.node(node);
         let host = self
@@ -264,7 +267,7 @@ async fn written(path: &Path) -> String {
     .await
 }
 
-/// Looks again and again, for what nobody tells when it is there.
+/// Polls until `look` finds something, for changes that nothing reports.
 async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let looking = async {
@@ -276,5 +279,5 @@ async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(60), looking).await;
-    waited.unwrap_or_else(|_| panic!("it did not come"))
+    waited.unwrap_or_else(|_| panic!("it did not happen within a minute"))
 }

@@ -1,4 +1,4 @@
-//! Several agents on one axis, in one run: each cell gets its own, and the reports name the value that explains the failures.
+//! Several agents on one axis, in one run: each cell gets its own agent, and the reports name the value that explains the failures.
 
 use std::fs;
 use std::process::Output;
@@ -9,7 +9,7 @@ use e2e_matrix::record::RunModel;
 
 use crate::support::{Scratch, record, write_program};
 
-/// Far more than a whole run takes: what hangs is killed and told.
+/// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 const MATRIX: &str = r#"
@@ -39,25 +39,25 @@ provider = "local"
 ports = "any"
 "#;
 
-/// The snapshot is the reference agent without its audit log, if it has a `FAULT`.
-fn workplace() -> Scratch {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    fs::create_dir(place.path().join("bin")).unwrap();
-    snapshot(&place, "no-audit");
+/// A scratch folder in which the agent `snapshot` is the reference agent with the fault `no-audit`.
+fn prepare() -> Scratch {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    fs::create_dir(scratch.path().join("bin")).unwrap();
+    snapshot(&scratch, "no-audit");
     let axis = "#!/bin/sh\necho \"agent $AXIS_AGENT of $CELL\"\ncase $CELL in *-agent-$AXIS_AGENT) ;; *) exit 1;; esac\n";
-    write_program(&place.path().join("axis.sh"), axis);
-    place
+    write_program(&scratch.path().join("axis.sh"), axis);
+    scratch
 }
 
-fn snapshot(place: &Scratch, fault: &str) {
+fn snapshot(scratch: &Scratch, fault: &str) {
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
     let script = format!("#!/bin/sh\nPLEXD_FAULT={fault} exec '{program}' agent \"$@\"\n");
-    write_program(&place.path().join("bin/snapshot.sh"), &script);
+    write_program(&scratch.path().join("bin/snapshot.sh"), &script);
 }
 
-fn run(place: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = place.command(arguments);
+fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = scratch.command(arguments);
     command.timeout(PATIENCE).output().unwrap()
 }
 
@@ -69,12 +69,12 @@ fn verdicts(run: &RunModel) -> Vec<(String, CellVerdict)> {
 }
 
 #[test]
-fn two_agents_in_one_run_and_the_value_that_explains_the_failures() {
-    let place = workplace();
-    let output = run(&place, &[]);
+fn two_agents_run_side_by_side_and_the_reports_name_the_failing_one() {
+    let scratch = prepare();
+    let output = run(&scratch, &[]);
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stdout}");
-    let model = record::read(&place);
+    let model = record::read(&scratch);
     let mut expected = Vec::new();
     for version in ["1.34", "1.35", "1.36"] {
         for (agent, verdict) in [
@@ -86,12 +86,12 @@ fn two_agents_in_one_run_and_the_value_that_explains_the_failures() {
     }
     assert_eq!(verdicts(&model), expected);
     for cell in &model.cells {
-        let [place] = &cell.summary.axes[..] else {
+        let [value] = &cell.summary.axes[..] else {
             panic!("{:?}", cell.summary)
         };
-        assert_eq!(place.axis, "agent");
-        assert!(cell.summary.id.as_str().ends_with(&place.value));
-        let program = if place.value == "snapshot" {
+        assert_eq!(value.axis, "agent");
+        assert!(cell.summary.id.as_str().ends_with(&value.value));
+        let program = if value.value == "snapshot" {
             "snapshot.sh"
         } else {
             "e2e-matrix"
@@ -102,7 +102,7 @@ fn two_agents_in_one_run_and_the_value_that_explains_the_failures() {
 
     let line = "3 of 3 cells with agent-snapshot failed, 0 of 3 others";
     assert!(stdout.contains(&format!("{line}\n")), "{stdout}");
-    let folder = record::folder(&place);
+    let folder = record::folder(&scratch);
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     assert!(read("summary.md").contains(&format!("**{line}**")));
     assert!(read("report.html").contains(line));
@@ -112,28 +112,31 @@ fn two_agents_in_one_run_and_the_value_that_explains_the_failures() {
     assert_eq!(junit.matches(&format!("explained by: {line}\n")).count(), 3);
     assert!(read("timings.json").contains("k8s-1.34-n1-default-agent-reference"));
 
-    snapshot(&place, "none");
-    let script = fs::read_to_string(place.path().join("bin/snapshot.sh")).unwrap();
+    snapshot(&scratch, "none");
+    let script = fs::read_to_string(scratch.path().join("bin/snapshot.sh")).unwrap();
     let fixed = script.replace("PLEXD_FAULT=none ", "");
-    write_program(&place.path().join("bin/snapshot.sh"), &fixed);
-    let again = run(&place, &["--rerun-failed"]);
+    write_program(&scratch.path().join("bin/snapshot.sh"), &fixed);
+    let again = run(&scratch, &["--rerun-failed"]);
     assert_eq!(again.status.code(), Some(0), "{again:?}");
-    let rerun = record::read(&place);
+    let rerun = record::read(&scratch);
     let ids: Vec<_> = verdicts(&rerun);
     assert_eq!(ids.len(), 3);
     assert!(
         ids.iter().all(|(id, _)| id.ends_with("-agent-snapshot")),
         "{ids:?}"
     );
-    record::assert_nothing_else_is_left(&place, &rerun);
+    record::assert_nothing_else_is_left(&scratch, &rerun);
 }
 
 #[test]
 fn filters_and_shards_select_by_the_axis() {
-    let place = workplace();
-    let output = run(&place, &["--filter", "agent == reference and k8s >= 1.35"]);
+    let scratch = prepare();
+    let output = run(
+        &scratch,
+        &["--filter", "agent == reference and k8s >= 1.35"],
+    );
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let first = record::read(&place);
+    let first = record::read(&scratch);
     let expected = ["1.35", "1.36"].map(|version| {
         (
             format!("k8s-{version}-n1-default-agent-reference"),
@@ -143,9 +146,9 @@ fn filters_and_shards_select_by_the_axis() {
     assert_eq!(verdicts(&first), expected);
     let mut seen = Vec::new();
     for shard in ["1/2", "2/2"] {
-        let output = run(&place, &["--filter", "agent-reference", "--shard", shard]);
+        let output = run(&scratch, &["--filter", "agent-reference", "--shard", shard]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        seen.extend(verdicts(&record::read(&place)));
+        seen.extend(verdicts(&record::read(&scratch)));
     }
     seen.sort();
     let all = ["1.34", "1.35", "1.36"].map(|version| {

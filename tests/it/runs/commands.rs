@@ -1,4 +1,4 @@
-//! Commands of the matrix file after phases: what they are told, how their ends are told, and that nothing of them is left.
+//! Commands of the matrix file: what they get, how their results are reported, and that nothing of them is left behind.
 
 use std::fs;
 use std::path::Path;
@@ -15,28 +15,28 @@ use super::expectations::{MATRIX, run};
 use crate::support::{Scratch, record, write_program};
 
 const CELL: &str = "k8s-1.36-n1-own";
-/// Far longer than a run takes.
+/// Far longer than a run should take.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Starts a child in its own group and one that leaves it, tells their ids and waits for an hour.
+/// Starts a child in its own process group and one that leaves it, writes their ids, and waits for an hour.
 const ENDLESS: &str = "/bin/sleep 3600 & echo $! >\"$1\"\n/usr/bin/setsid /bin/sleep 3600 & echo $! >>\"$1\"\n/bin/cat \"$1\" >\"$2\"\nwait\n";
 
-/// An executable script in `place`.
-fn script(place: &Scratch, name: &str, text: &str) {
-    let path = place.path().join(name);
+/// Writes an executable script in `scratch`.
+fn script(scratch: &Scratch, name: &str, text: &str) {
+    let path = scratch.path().join(name);
     write_program(&path, &format!("#!/bin/sh\n{text}"));
 }
 
 fn command<'c>(cell: &'c CellModel, name: &str) -> &'c PhaseModel {
     let mut all = cell.phases.iter();
     let found = all.find(|phase| phase.name() == name);
-    found.unwrap_or_else(|| panic!("{name} is in no record"))
+    found.unwrap_or_else(|| panic!("the record has no command {name}"))
 }
 
-/// The processes whose ids [`ENDLESS`] has told don't run any more.
+/// Asserts that the processes whose ids [`ENDLESS`] has written are no longer running.
 fn assert_all_are_gone(file: &Path) {
     let ids = fs::read_to_string(file).unwrap();
     assert_eq!(ids.lines().count(), 2, "{ids}");
-    // One that is only waiting to be reaped has no environment any more.
+    // A process that is only waiting to be reaped has no environment any more.
     let environment = |id: &str| fs::read(Path::new("/proc").join(id).join("environ"));
     let runs = |id: &&str| environment(id).is_ok_and(|environment| !environment.is_empty());
     assert_eq!(
@@ -46,18 +46,18 @@ fn assert_all_are_gone(file: &Path) {
 }
 
 #[test]
-fn a_command_gets_the_facts_of_its_cell_and_its_exit_code_is_the_verdict() {
-    let place = Scratch::new();
+fn a_command_gets_the_facts_of_its_cell_and_its_exit_code_decides() {
+    let scratch = Scratch::new();
     script(
-        &place,
+        &scratch,
         "facts.sh",
         "echo \"$CELL $CONFIG $KUBERNETES_VERSION $NODES [$NODE_NAMES] $NAMESPACE $PROVIDER $1\"\n\
          echo \"$MOCK_URL\" >mock; echo \"$OUTPUT\" >output; echo \"$RUN\" >run\n\
          echo on stderr >&2\ntest -z \"$KUBECONFIG\"\n",
     );
-    script(&place, "fails.sh", "echo the last words; exit 3\n");
+    script(&scratch, "fails.sh", "echo the last words; exit 3\n");
     let (code, run) = run(
-        &place,
+        &scratch,
         r#"
         [[commands]]
         name = "facts"
@@ -107,17 +107,17 @@ fn a_command_gets_the_facts_of_its_cell_and_its_exit_code_is_the_verdict() {
             "{skipped}"
         );
     }
-    let told = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
-    assert!(told("mock").starts_with("http://127.0.0.1:"));
-    assert_eq!(told("run").trim(), run.facts.as_ref().unwrap().run);
-    let output = Path::new(told("output").trim()).join("command-facts.log");
+    let written = |name: &str| fs::read_to_string(scratch.path().join(name)).unwrap();
+    assert!(written("mock").starts_with("http://127.0.0.1:"));
+    assert_eq!(written("run").trim(), run.facts.as_ref().unwrap().run);
+    let output = Path::new(written("output").trim()).join("command-facts.log");
     assert_eq!(fs::read_to_string(output).unwrap().lines().count(), 2);
-    reports_tell_each_command(&place);
-    record::assert_nothing_else_is_left(&place, &run);
+    assert_reports_show_each_command(&scratch);
+    record::assert_nothing_else_is_left(&scratch, &run);
 }
 
-fn reports_tell_each_command(place: &Scratch) {
-    let folder = record::folder(place);
+fn assert_reports_show_each_command(scratch: &Scratch) {
+    let folder = record::folder(scratch);
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let junit = read("junit.xml");
     let junit = Report::deserialize_from_str(&junit).unwrap();
@@ -159,7 +159,7 @@ fn reports_tell_each_command(place: &Scratch) {
     let (summary, page) = (read("summary.md"), read("report.html"));
     for report in [&summary, &page] {
         for name in ["facts", "fails.sh", "later"] {
-            assert!(report.contains(name), "{name} is missing in {report}");
+            assert!(report.contains(name), "{name} is not in {report}");
         }
     }
     assert!(summary.contains("the last words") && page.contains("on stderr"));
@@ -167,30 +167,30 @@ fn reports_tell_each_command(place: &Scratch) {
 
 #[test]
 fn the_output_of_a_command_is_masked() {
-    let place = Scratch::new();
-    script(&place, "tell.sh", "echo \"a $1 b\"\n");
+    let scratch = Scratch::new();
+    script(&scratch, "print.sh", "echo \"a $1 b\"\n");
     let matrix = MATRIX.replace("[run]", "[run]\nsecrets = [\"hunter2hunter2\"]");
-    let rest = "[[commands]]\nafter = \"readiness\"\nrun = [\"./tell.sh\", \"hunter2hunter2\"]\n";
-    fs::write(place.path().join("matrix.toml"), matrix + rest).unwrap();
-    let command = &mut place.command(&["--provider", "local"]);
+    let rest = "[[commands]]\nafter = \"readiness\"\nrun = [\"./print.sh\", \"hunter2hunter2\"]\n";
+    fs::write(scratch.path().join("matrix.toml"), matrix + rest).unwrap();
+    let command = &mut scratch.command(&["--provider", "local"]);
     assert_eq!(
         command.timeout(PATIENCE).output().unwrap().status.code(),
         Some(0)
     );
-    let folder = record::folder(&place);
-    let file = folder.join("cells").join(CELL).join("command-tell.sh.log");
+    let folder = record::folder(&scratch);
+    let file = folder.join("cells").join(CELL).join("command-print.sh.log");
     assert_eq!(fs::read_to_string(file).unwrap(), "a *** b\n");
     let record = fs::read_to_string(folder.join("events.ndjson")).unwrap();
     assert!(record.contains("a *** b") && !record.contains("hunter2"));
 }
 
 #[test]
-fn a_command_that_times_out_is_killed_with_everything_that_it_started() {
-    let place = Scratch::new();
-    script(&place, "endless.sh", ENDLESS);
+fn a_command_that_times_out_is_killed_with_all_its_processes() {
+    let scratch = Scratch::new();
+    script(&scratch, "endless.sh", ENDLESS);
     let (code, run) = run(
-        &place,
-        "[[commands]]\nafter = \"readiness\"\nrun = [\"./endless.sh\", \"ids\", \"told\"]\ntimeout = \"2s\"\n",
+        &scratch,
+        "[[commands]]\nafter = \"readiness\"\nrun = [\"./endless.sh\", \"ids\", \"started\"]\ntimeout = \"2s\"\n",
     );
     let cell = record::cell(&run, CELL);
     assert_eq!(code, Some(1), "{:?}", cell.reason);
@@ -198,61 +198,65 @@ fn a_command_that_times_out_is_killed_with_everything_that_it_started() {
         cell.reason.as_deref(),
         Some("`endless.sh` was not done after 2s")
     );
-    assert_all_are_gone(&place.path().join("ids"));
-    record::assert_nothing_else_is_left(&place, &run);
+    assert_all_are_gone(&scratch.path().join("ids"));
+    record::assert_nothing_else_is_left(&scratch, &run);
 }
 
-/// A run in the middle of [`ENDLESS`], which follows a phase behind one that is not run.
-fn in_the_middle_of_a_command(place: &Scratch) -> Child {
-    script(place, "endless.sh", ENDLESS);
-    let pipe = place.path().join("told");
-    let made = Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
-    let rest = "[phases.request-bodies]\nrun = false\n[[commands]]\nafter = \"periodic\"\nrun = [\"./endless.sh\", \"ids\", \"told\"]\ntimeout = \"1h\"\n";
-    fs::write(place.path().join("matrix.toml"), format!("{MATRIX}{rest}")).unwrap();
-    let mut process = place.process(&["--provider", "local"]);
+/// Starts a run, and waits until it is in the middle of [`ENDLESS`]. The command follows a phase that comes after a skipped one.
+fn in_the_middle_of_a_command(scratch: &Scratch) -> Child {
+    script(scratch, "endless.sh", ENDLESS);
+    let pipe = scratch.path().join("started");
+    let created = Command::new("mkfifo").arg(&pipe).status();
+    assert!(created.unwrap().success());
+    let rest = "[phases.request-bodies]\nrun = false\n[[commands]]\nafter = \"periodic\"\nrun = [\"./endless.sh\", \"ids\", \"started\"]\ntimeout = \"1h\"\n";
+    fs::write(
+        scratch.path().join("matrix.toml"),
+        format!("{MATRIX}{rest}"),
+    )
+    .unwrap();
+    let mut process = scratch.process(&["--provider", "local"]);
     process.stdout(Stdio::null()).stderr(Stdio::null());
     let running = process.spawn().unwrap();
-    // Opens once the command writes to it.
+    // Returns when the command has written to the pipe.
     fs::read_to_string(&pipe).unwrap();
     running
 }
 
 #[test]
-fn a_signal_ends_a_command_with_everything_that_it_started() {
-    let place = Scratch::new();
-    let mut running = in_the_middle_of_a_command(&place);
+fn a_signal_ends_a_command_and_all_its_processes() {
+    let scratch = Scratch::new();
+    let mut running = in_the_middle_of_a_command(&scratch);
     kill_process(Pid::from_child(&running), Signal::INT).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(130));
-    let run = record::read(&place);
+    let run = record::read(&scratch);
     let cell = record::cell(&run, CELL);
     assert_eq!(cell.verdict, CellVerdict::Interrupted);
     assert_eq!(cell.failed_phase().unwrap().name(), "endless.sh");
     assert_eq!(command(cell, "cleanup").outcome, PhaseOutcome::Passed);
-    assert_all_are_gone(&place.path().join("ids"));
-    record::assert_nothing_else_is_left(&place, &run);
+    assert_all_are_gone(&scratch.path().join("ids"));
+    record::assert_nothing_else_is_left(&scratch, &run);
 }
 
 #[test]
 fn gc_finds_processes_that_a_command_of_a_killed_run_started() {
-    let place = Scratch::new();
-    let mut running = in_the_middle_of_a_command(&place);
+    let scratch = Scratch::new();
+    let mut running = in_the_middle_of_a_command(&scratch);
     running.kill().unwrap();
     running.wait().unwrap();
-    let gc = place.command(&["gc"]).timeout(PATIENCE).output().unwrap();
+    let gc = scratch.command(&["gc"]).timeout(PATIENCE).output().unwrap();
     assert!(gc.status.success());
-    assert_all_are_gone(&place.path().join("ids"));
-    record::assert_nothing_else_is_left(&place, &record::read(&place));
+    assert_all_are_gone(&scratch.path().join("ids"));
+    record::assert_nothing_else_is_left(&scratch, &record::read(&scratch));
 }
 
 #[test]
-fn a_command_after_a_skipped_phase_is_skipped_and_one_that_cannot_start_is_a_configuration_failure()
-{
-    let place = Scratch::new();
-    let broken = place.path().join("broken");
+fn commands_after_skipped_phases_are_skipped_and_those_that_cannot_start_are_configuration_failures()
+ {
+    let scratch = Scratch::new();
+    let broken = scratch.path().join("broken");
     write_program(&broken, "#!/no/such/interpreter\n");
     let (code, run) = run(
-        &place,
+        &scratch,
         r#"
         [phases.assertions]
         run = false
@@ -274,13 +278,13 @@ fn a_command_after_a_skipped_phase_is_skipped_and_one_that_cannot_start_is_a_con
     );
     let failure = command(cell, "broken").failure().unwrap();
     assert_eq!(failure.symptom, Symptom::BadConfiguration);
-    record::assert_nothing_else_is_left(&place, &run);
+    record::assert_nothing_else_is_left(&scratch, &run);
 }
 
 #[test]
 fn a_program_that_cannot_be_run_is_an_error_before_anything_is_created() {
-    let place = Scratch::new();
-    fs::write(place.path().join("plain"), "").unwrap();
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("plain"), "").unwrap();
     for (program, message) in [
         ("./missing", "failed to find the program"),
         ("./plain", "plain is not executable"),
@@ -288,8 +292,12 @@ fn a_program_that_cannot_be_run_is_an_error_before_anything_is_created() {
         ("bare", "there is no program `bare` on the PATH"),
     ] {
         let rest = format!("[[commands]]\nafter = \"readiness\"\nrun = [\"{program}\"]\n");
-        fs::write(place.path().join("matrix.toml"), format!("{MATRIX}{rest}")).unwrap();
-        let command = &mut place.command(&["--provider", "local"]);
+        fs::write(
+            scratch.path().join("matrix.toml"),
+            format!("{MATRIX}{rest}"),
+        )
+        .unwrap();
+        let command = &mut scratch.command(&["--provider", "local"]);
         let output = command.timeout(PATIENCE).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
@@ -298,6 +306,6 @@ fn a_program_that_cannot_be_run_is_an_error_before_anything_is_created() {
             stderr.contains(message) && stderr.contains(&format!("matrix.toml:{line}:")),
             "{stderr}"
         );
-        assert!(!place.path().join("target").exists());
+        assert!(!scratch.path().join("target").exists());
     }
 }

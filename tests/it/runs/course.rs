@@ -1,12 +1,12 @@
-//! Repetitions, and what ends a run early: the real binary on the local provider.
+//! Repetitions, and options that end a run early: the real binary on the local provider.
 
 use e2e_matrix::event::{CellVerdict, RunVerdict, Termination};
 use e2e_matrix::record::RunModel;
 
-use crate::runs::scripted::{run, workplace};
+use crate::runs::scripted::{prepare, run};
 use crate::support::record;
 
-/// Every cell of the run, in the record's order, with its verdict.
+/// All cells of the run in the order of the record, with their verdicts.
 fn verdicts(model: &RunModel) -> Vec<(&str, CellVerdict)> {
     let cells = model.cells.iter();
     cells
@@ -19,34 +19,34 @@ fn reason<'r>(model: &'r RunModel, id: &str) -> &'r str {
 }
 
 #[test]
-fn repetitions_are_separate_cells_and_share_one_cluster_name_in_turn() {
-    let place = workplace(&["fast"], "nothing");
+fn repetitions_are_separate_cells_that_use_one_cluster_name_in_turn() {
+    let scratch = prepare(&["fast"], "nothing");
     let arguments = ["--repeat", "2", "--jobs", "1", "--cluster-name", "mine"];
-    let (told, exit) = run(&place, &arguments);
-    assert_eq!(exit, Some(0), "{told}");
-    let model = record::read(&place);
+    let (stderr, exit) = run(&scratch, &arguments);
+    assert_eq!(exit, Some(0), "{stderr}");
+    let model = record::read(&scratch);
     let passed = CellVerdict::Passed;
     let (first, second) = ("k8s-1.36-n1-fast", "k8s-1.36-n1-fast#2");
     assert_eq!(verdicts(&model), [(first, passed), (second, passed)]);
     let repetitions = model.cells.iter().map(|cell| cell.summary.repetition);
     assert_eq!(repetitions.collect::<Vec<_>>(), [Some(1), Some(2)]);
     for id in [first, second] {
-        let folder = record::folder(&place).join("cells").join(id);
+        let folder = record::folder(&scratch).join("cells").join(id);
         assert!(folder.join("manifests").is_dir());
         assert_eq!(record::cell(&model, id).cluster.as_deref(), Some("mine"));
     }
-    record::assert_nothing_else_is_left(&place, &model);
-    let (told, exit) = run(&place, &["--repeat", "2", "--cluster-name", "mine"]);
+    record::assert_nothing_else_is_left(&scratch, &model);
+    let (stderr, exit) = run(&scratch, &["--repeat", "2", "--cluster-name", "mine"]);
     assert_eq!(exit, Some(2));
-    assert!(told.contains("--jobs 1"), "{told}");
+    assert!(stderr.contains("--jobs 1"), "{stderr}");
 }
 
 #[test]
 fn rounds_repeat_until_a_cell_fails() {
-    let place = workplace(&["fast", "other"], "*fast#3");
-    let (told, exit) = run(&place, &["--until-failure", "--jobs", "1"]);
-    assert_eq!(exit, Some(3), "{told}");
-    let model = record::read(&place);
+    let scratch = prepare(&["fast", "other"], "*fast#3");
+    let (stderr, exit) = run(&scratch, &["--until-failure", "--jobs", "1"]);
+    assert_eq!(exit, Some(3), "{stderr}");
+    let model = record::read(&scratch);
     let (passed, broken) = (CellVerdict::Passed, CellVerdict::Error);
     assert_eq!(
         verdicts(&model),
@@ -63,19 +63,19 @@ fn rounds_repeat_until_a_cell_fails() {
         reason(&model, "k8s-1.36-n1-other#3"),
         "not started: --until-failure, after k8s-1.36-n1-fast#3 ended with an error"
     );
-    record::assert_nothing_else_is_left(&place, &model);
+    record::assert_nothing_else_is_left(&scratch, &model);
 }
 
 #[test]
 fn max_fail_skips_the_remaining_cells() {
-    let place = workplace(&["a", "b", "c", "d"], "*n1-a | *n1-c");
+    let scratch = prepare(&["a", "b", "c", "d"], "*n1-a | *n1-c");
     for (option, last, skipped) in [
         (&["--fail-fast"][..], "k8s-1.36-n1-a", 3),
         (&["--max-fail", "2"], "k8s-1.36-n1-c", 1),
     ] {
-        let (told, exit) = run(&place, &[&["--jobs", "1"], option].concat());
-        assert_eq!(exit, Some(3), "{told}");
-        let model = record::read(&place);
+        let (stderr, exit) = run(&scratch, &[&["--jobs", "1"], option].concat());
+        assert_eq!(exit, Some(3), "{stderr}");
+        let model = record::read(&scratch);
         let cells = &model.cells[4 - skipped..];
         for cell in cells {
             let expected = format!(
@@ -86,16 +86,16 @@ fn max_fail_skips_the_remaining_cells() {
             assert_eq!(cell.reason.as_ref(), Some(&expected));
         }
         assert_eq!(record::cell(&model, last).verdict, CellVerdict::Error);
-        record::assert_nothing_else_is_left(&place, &model);
+        record::assert_nothing_else_is_left(&scratch, &model);
     }
 }
 
 #[test]
 fn a_run_that_reaches_its_timeout_ends_with_cleanup() {
-    let place = workplace(&["silent", "fast"], "nothing");
-    let (told, exit) = run(&place, &["--run-timeout", "2s", "--jobs", "1"]);
-    assert_eq!(exit, Some(3), "{told}");
-    let model = record::read(&place);
+    let scratch = prepare(&["silent", "fast"], "nothing");
+    let (stderr, exit) = run(&scratch, &["--run-timeout", "2s", "--jobs", "1"]);
+    assert_eq!(exit, Some(3), "{stderr}");
+    let model = record::read(&scratch);
     let by = Termination::RunTimeout;
     assert_eq!(model.verdict, Some(RunVerdict::Interrupted { by }));
     assert_eq!(
@@ -107,26 +107,26 @@ fn a_run_that_reaches_its_timeout_ends_with_cleanup() {
     );
     assert_eq!(
         reason(&model, "k8s-1.36-n1-fast"),
-        "not started: the time of --run-timeout was up"
+        "not started: the run timeout (--run-timeout) was reached"
     );
-    record::assert_nothing_else_is_left(&place, &model);
+    record::assert_nothing_else_is_left(&scratch, &model);
 }
 
 #[test]
 fn only_interrupted_repetitions_are_resumed() {
-    let place = workplace(&["fast", "other"], "nothing");
+    let scratch = prepare(&["fast", "other"], "nothing");
     let cut = ["--repeat", "2", "--jobs", "1", "--run-timeout", "3s"];
-    let (told, exit) = run(&place, &cut);
-    assert_eq!(exit, Some(3), "{told}");
-    let passed = verdicts(&record::read(&place))
+    let (stderr, exit) = run(&scratch, &cut);
+    assert_eq!(exit, Some(3), "{stderr}");
+    let passed = verdicts(&record::read(&scratch))
         .iter()
         .filter(|(_, verdict)| *verdict == CellVerdict::Passed)
         .count();
-    let (told, exit) = run(&place, &["--resume", "--jobs", "1"]);
-    assert_eq!(exit, Some(0), "{told}");
-    let begun = told.matches(" start ").count();
-    assert_eq!(begun, 4 - passed, "{told}");
-    let model = record::read(&place);
+    let (stderr, exit) = run(&scratch, &["--resume", "--jobs", "1"]);
+    assert_eq!(exit, Some(0), "{stderr}");
+    let begun = stderr.matches(" start ").count();
+    assert_eq!(begun, 4 - passed, "{stderr}");
+    let model = record::read(&scratch);
     let ids = [
         "k8s-1.36-n1-fast",
         "k8s-1.36-n1-other",
@@ -134,5 +134,5 @@ fn only_interrupted_repetitions_are_resumed() {
         "k8s-1.36-n1-other#2",
     ];
     assert_eq!(verdicts(&model), ids.map(|id| (id, CellVerdict::Passed)));
-    record::assert_nothing_else_is_left(&place, &model);
+    record::assert_nothing_else_is_left(&scratch, &model);
 }

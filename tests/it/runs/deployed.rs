@@ -1,4 +1,4 @@
-//! Manifests of any shape: a folder whose files have other names, a kustomization and a Helm chart.
+//! Manifests in other forms: a folder with other file names, a kustomization, and a Helm chart.
 
 use std::fs;
 use std::path::Path;
@@ -21,25 +21,25 @@ fn manifests() -> String {
     texts.join("\n---\n")
 }
 
-/// A program on the PATH that writes down its arguments and then runs `script`.
-fn tool(place: &Scratch, name: &str, script: &str) {
-    let programs = place.path().join("programs");
+/// Creates a program on the `PATH` that records its arguments and then runs `script`.
+fn tool(scratch: &Scratch, name: &str, script: &str) {
+    let programs = scratch.path().join("programs");
     fs::create_dir_all(&programs).unwrap();
     let program = programs.join(name);
     let text = format!(
         "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$0 $*\" >>{}/calls\n{script}\n",
-        place.path().display()
+        scratch.path().display()
     );
     write_program(&program, &text);
 }
 
-/// The exit code and everything printed by a run with `deploy` under `[deploy]`.
-fn run(place: &Scratch, deploy: &str) -> (Option<i32>, String) {
+/// Runs with `deploy` under `[deploy]`. Returns the exit code and everything that was printed.
+fn run(scratch: &Scratch, deploy: &str) -> (Option<i32>, String) {
     let matrix = format!("{MATRIX}[deploy]\n{deploy}\n");
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    let output = place
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    let output = scratch
         .command(&["--provider", "local"])
-        .env("PATH", place.path().join("programs"))
+        .env("PATH", scratch.path().join("programs"))
         .timeout(PATIENCE)
         .output()
         .unwrap();
@@ -49,11 +49,11 @@ fn run(place: &Scratch, deploy: &str) -> (Option<i32>, String) {
 
 #[test]
 fn a_folder_with_other_file_names_works_and_missing_objects_are_added() {
-    let place = Scratch::new();
-    let folder = place.path().join("agent/base");
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("agent/base");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("everything.yml"), manifests()).unwrap();
-    let (code, text) = run(&place, "manifests = \"agent\"");
+    let (code, text) = run(&scratch, "manifests = \"agent\"");
     assert_eq!(code, Some(0), "{text}");
     for added in [
         "the manifests have no Secret plexd-bootstrap",
@@ -65,25 +65,25 @@ fn a_folder_with_other_file_names_works_and_missing_objects_are_added() {
 }
 
 #[test]
-fn a_kustomization_is_rendered_by_the_tool_that_is_installed() {
-    let place = Scratch::new();
-    let folder = place.path().join("overlay");
+fn a_kustomization_is_rendered_by_the_installed_tool() {
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("overlay");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("kustomization.yaml"), "resources: [all.yaml]\n").unwrap();
     fs::write(folder.join("all.yaml"), manifests()).unwrap();
     let deploy = "manifests = \"overlay\"";
-    let (code, text) = run(&place, deploy);
+    let (code, text) = run(&scratch, deploy);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("install kustomize or kubectl"), "{text}");
     tool(
-        &place,
+        &scratch,
         "kubectl",
         "[ \"$1\" = kustomize ] && cat \"$2/all.yaml\"",
     );
-    let (code, text) = run(&place, deploy);
+    let (code, text) = run(&scratch, deploy);
     assert_eq!(code, Some(0), "{text}");
-    tool(&place, "kustomize", "echo 'no such field' >&2; exit 7");
-    let (code, text) = run(&place, deploy);
+    tool(&scratch, "kustomize", "echo 'no such field' >&2; exit 7");
+    let (code, text) = run(&scratch, deploy);
     assert_eq!(code, Some(2), "{text}");
     assert!(
         text.contains("overlay") && text.contains("no such field"),
@@ -93,39 +93,39 @@ fn a_kustomization_is_rendered_by_the_tool_that_is_installed() {
 
 #[test]
 fn a_chart_is_rendered_by_helm_with_its_values() {
-    let place = Scratch::new();
-    fs::create_dir(place.path().join("chart")).unwrap();
-    fs::write(place.path().join("chart/all.yaml"), manifests()).unwrap();
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path().join("chart")).unwrap();
+    fs::write(scratch.path().join("chart/all.yaml"), manifests()).unwrap();
     let deploy = "chart = \"chart\"\nvalues = [\"one.yaml\", \"two.yaml\"]";
-    let (code, text) = run(&place, deploy);
+    let (code, text) = run(&scratch, deploy);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("install Helm"), "{text}");
-    tool(&place, "helm", "cat \"$3/all.yaml\"");
-    let (code, text) = run(&place, deploy);
+    tool(&scratch, "helm", "cat \"$3/all.yaml\"");
+    let (code, text) = run(&scratch, deploy);
     assert_eq!(code, Some(0), "{text}");
-    let calls = fs::read_to_string(place.path().join("calls")).unwrap();
+    let calls = fs::read_to_string(scratch.path().join("calls")).unwrap();
     let expected =
         "template plexd ./chart --include-crds --no-hooks --values ./one.yaml --values ./two.yaml";
     assert!(calls.contains(expected), "{calls}");
-    tool(&place, "helm", "echo 'kind: {'");
-    let (code, text) = run(&place, deploy);
+    tool(&scratch, "helm", "echo 'kind: {'");
+    let (code, text) = run(&scratch, deploy);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("chart, rendered by helm template"), "{text}");
 }
 
 #[test]
-fn an_agent_configuration_of_the_user_replaces_the_base() {
-    let place = Scratch::new();
+fn agent_config_replaces_the_base_configuration() {
+    let scratch = Scratch::new();
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent-config.yaml");
     let own = fs::read_to_string(base).unwrap() + "mine: in ${e2e.namespace}\n";
     fs::write(
-        place.path().join("plexd.yaml"),
+        scratch.path().join("plexd.yaml"),
         own.replace("node_id: e2e-k8s-node", "node_id: own"),
     )
     .unwrap();
-    let (code, text) = run(&place, "agent-config = \"plexd.yaml\"");
+    let (code, text) = run(&scratch, "agent-config = \"plexd.yaml\"");
     assert_eq!(code, Some(0), "{text}");
-    let kept = place
+    let kept = scratch
         .path()
         .join("target/e2e-matrix/latest/cells/k8s-1.36-n1-fast/manifests/06-configmaps.yaml");
     let kept = fs::read_to_string(kept).unwrap();
@@ -133,14 +133,14 @@ fn an_agent_configuration_of_the_user_replaces_the_base() {
         kept.contains("mine: in plexd-e2e") && kept.contains("node_id: own"),
         "{kept}"
     );
-    fs::write(place.path().join("plexd.yaml"), "url: ${e2e.mock}\n").unwrap();
-    let (code, text) = run(&place, "agent-config = \"plexd.yaml\"");
+    fs::write(scratch.path().join("plexd.yaml"), "url: ${e2e.mock}\n").unwrap();
+    let (code, text) = run(&scratch, "agent-config = \"plexd.yaml\"");
     assert_eq!(code, Some(2), "{text}");
     assert!(
         text.contains("plexd.yaml, url: `${e2e.mock}` is not a placeholder"),
         "{text}"
     );
-    let (code, text) = run(&place, "agent-config = \"nowhere.yaml\"");
+    let (code, text) = run(&scratch, "agent-config = \"nowhere.yaml\"");
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("nowhere.yaml"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What the user expects of an agent: counters that aren't checked, and phases that aren't run.
+//! Expectations of users: counters that aren't checked, phases that are skipped, and their own checks.
 
 use std::fs;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use quick_junit::{Report, TestCaseStatus};
 
 use crate::support::{Scratch, record, write_program};
 
-/// Far longer than a run takes.
+/// Far longer than a run should take.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// A matrix of one cell, whose loops are so short that it takes seconds.
+/// A matrix with one cell, with intervals so short that it takes seconds.
 pub(super) const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]
@@ -24,7 +24,7 @@ ports = "any"
 agent = { heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }
 "#;
 
-/// Conditions that hold for the reference agent, in every endpoint with a body.
+/// Conditions that the reference agent meets, for several endpoints with a body.
 const CHECKS: &str = r#"
 [[checks]]
 endpoint = "register"
@@ -40,25 +40,25 @@ pointer = ""
 present = true
 "#;
 
-/// The exit code and the record of a run of [`MATRIX`] with `rest` behind it.
-pub(super) fn run(place: &Scratch, rest: &str) -> (Option<i32>, RunModel) {
-    run_on(place, 1, rest)
+/// Runs [`MATRIX`] followed by `rest`. Returns the exit code and the run.
+pub(super) fn run(scratch: &Scratch, rest: &str) -> (Option<i32>, RunModel) {
+    run_on(scratch, 1, rest)
 }
 
-fn run_on(place: &Scratch, nodes: u32, rest: &str) -> (Option<i32>, RunModel) {
+fn run_on(scratch: &Scratch, nodes: u32, rest: &str) -> (Option<i32>, RunModel) {
     let matrix = MATRIX.replace("config = [", &format!("nodes = [{nodes}]\nconfig = ["));
-    fs::write(place.path().join("matrix.toml"), matrix + rest).unwrap();
-    let command = &mut place.command(&["--provider", "local"]);
+    fs::write(scratch.path().join("matrix.toml"), matrix + rest).unwrap();
+    let command = &mut scratch.command(&["--provider", "local"]);
     command.env("KUBECONFIG", "of-another-cluster");
     let output = command.timeout(PATIENCE).output().unwrap();
-    (output.status.code(), record::read(place))
+    (output.status.code(), record::read(scratch))
 }
 
 #[test]
-fn an_agent_passes_without_what_is_not_expected_of_it() {
-    let place = Scratch::new();
+fn an_agent_passes_without_calls_that_are_not_expected() {
+    let scratch = Scratch::new();
     let (code, run) = run(
-        &place,
+        &scratch,
         r#"
         expect = { registration_count = "any", heartbeat_count = "any", capabilities_count = "any", metrics_count = "any", audit_count = "any" }
         env = { PLEXD_FAULT = "no-heartbeat,no-capabilities,no-metrics,no-audit,forget-identity,wrong-key" }
@@ -98,7 +98,7 @@ fn an_agent_passes_without_what_is_not_expected_of_it() {
         let subjects: Vec<_> = unchecked.iter().map(|row| row.subject.as_str()).collect();
         assert_eq!(subjects, expected, "{}", phase.phase);
     }
-    let folder = record::folder(&place);
+    let folder = record::folder(&scratch);
     let junit = fs::read_to_string(folder.join("junit.xml")).unwrap();
     let junit = Report::deserialize_from_str(&junit).unwrap();
     for case in &junit.test_suites[0].test_cases {
@@ -115,15 +115,15 @@ fn an_agent_passes_without_what_is_not_expected_of_it() {
 }
 
 #[test]
-fn the_last_phase_that_runs_makes_the_last_check() {
-    let place = Scratch::new();
+fn the_final_check_of_counters_is_in_the_last_phase_that_runs() {
+    let scratch = Scratch::new();
     let off = ["assertions", "periodic", "restart", "local-endpoint"];
     let off = off.map(|phase| format!("[phases.{phase}]\nrun = false\n"));
     let rest = format!(
         "expect = {{ state_count = {{ exactly = 0 }} }}\n{}",
         off.concat()
     );
-    let (code, run) = run(&place, &rest);
+    let (code, run) = run(&scratch, &rest);
     let cell = record::cell(&run, "k8s-1.36-n1-own");
     assert_eq!(code, Some(1), "{:?}", cell.reason);
     let failed = cell.failed_phase().unwrap();
@@ -132,13 +132,13 @@ fn the_last_phase_that_runs_makes_the_last_check() {
 }
 
 #[test]
-fn a_check_of_the_user_fails_for_the_one_node_that_breaks_it() {
-    let place = Scratch::new();
+fn a_check_of_the_user_fails_only_for_the_node_that_violates_it() {
+    let scratch = Scratch::new();
     let rest = format!(
         "env = {{ PLEXD_FAULT = \"empty-actions@1\" }}\n{CHECKS}\
          [[checks]]\nname = \"first action\"\nendpoint = \"capabilities\"\npointer = \"/builtin_actions/0\"\npresent = true\n"
     );
-    let (code, run) = run_on(&place, 3, &rest);
+    let (code, run) = run_on(&scratch, 3, &rest);
     let cell = record::cell(&run, "k8s-1.36-n3-own");
     assert_eq!(code, Some(1), "{:?}", cell.reason);
     assert_eq!(
@@ -165,8 +165,8 @@ fn a_check_of_the_user_fails_for_the_one_node_that_breaks_it() {
 
 #[test]
 fn checks_of_the_user_that_hold_are_reported_for_all_nodes() {
-    let place = Scratch::new();
-    let (code, run) = run_on(&place, 2, CHECKS);
+    let scratch = Scratch::new();
+    let (code, run) = run_on(&scratch, 2, CHECKS);
     let cell = record::cell(&run, "k8s-1.36-n2-own");
     assert_eq!(code, Some(0), "{:?}", cell.reason);
     let mut phases = cell.phases.iter();
@@ -188,12 +188,12 @@ fn failure_of(run: &RunModel) -> &Failure {
     phase.failure().expect("a failed phase has a failure")
 }
 
-/// The mock counts more calls than those that the suite checks by itself.
+/// The mock counts more calls than the suite checks by default.
 #[test]
-fn any_counter_of_the_mock_can_be_expected_and_gets_a_column() {
-    let place = Scratch::new();
+fn any_counter_of_the_mock_can_be_expected_and_has_a_column() {
+    let scratch = Scratch::new();
     let (code, run) = run_on(
-        &place,
+        &scratch,
         2,
         "expect = { secrets_count = 1, tunnel_ready_count = { exactly = 0 }, metadata_count = \"any\" }\n",
     );
@@ -212,7 +212,7 @@ fn any_counter_of_the_mock_can_be_expected_and_gets_a_column() {
         assert_eq!(table["tunnel_ready_count"], 0, "{table:?}");
     }
     for report in ["summary.md", "report.html"] {
-        let text = fs::read_to_string(record::folder(&place).join(report)).unwrap();
+        let text = fs::read_to_string(record::folder(&scratch).join(report)).unwrap();
         // Markdown escapes the underscore.
         let text = text.replace('\\', "");
         for column in ["secrets", "tunnel_ready", "metadata"] {
@@ -224,9 +224,9 @@ fn any_counter_of_the_mock_can_be_expected_and_gets_a_column() {
 
 #[test]
 fn a_counter_of_the_mock_that_is_not_met_fails_the_cell() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let (code, run) = run(
-        &place,
+        &scratch,
         "expect = { execution_ack_count = 1 }\n[phases.assertions]\ntimeout = \"5s\"\n",
     );
     assert_eq!(code, Some(1));
@@ -235,18 +235,18 @@ fn a_counter_of_the_mock_that_is_not_met_fails_the_cell() {
     assert!(failure.message.contains("execution_ack_count"), "{failure}");
 }
 
-/// What another mock reports is known only when it runs.
+/// The counters of another mock are known only when it runs.
 #[test]
-fn a_counter_that_the_users_mock_does_not_report_is_a_configuration_failure_that_lists_those_it_does()
- {
-    let place = Scratch::new();
+fn a_counter_that_the_mock_does_not_report_is_a_configuration_failure_that_lists_the_reported_ones()
+{
+    let scratch = Scratch::new();
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
     write_program(
-        &place.path().join("mock.sh"),
+        &scratch.path().join("mock.sh"),
         &format!("#!/bin/sh\nexec '{program}' mockapi \"$@\"\n"),
     );
     let (code, run) = run(
-        &place,
+        &scratch,
         "expect = { peers_count = 1 }\n[images.mock]\nimage = \"mock.example/own:1\"\nbinary = \"mock.sh\"\n",
     );
     assert_eq!(code, Some(2));

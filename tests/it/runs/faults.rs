@@ -1,5 +1,5 @@
-//! Every fault of the reference agent fails exactly the phase that its own table names: cells of the real binary on the local
-//! provider, read back from their record.
+//! Every fault of the reference agent fails exactly the phase in its own table: cells of the real binary on the local provider, read
+//! from their record.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,14 +9,14 @@ use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::RunModel;
 use plexd_agent::fault::Fault;
 
-use crate::support::{QUICK_AGENT, Scratch, blame, record};
+use crate::support::{QUICK_AGENT, Scratch, record, reported_node};
 
-/// A cell that must fail a phase waits that long in it. More than `slow-start` needs, and many times what a phase takes
-/// that must pass, for a machine that does other things meanwhile.
+/// The deadline of the phases that a fault makes wait. It is longer than `slow-start` needs, and many times longer than a phase that
+/// must pass, because the machine may be busy.
 const DEADLINE: &str = "20s";
-/// Far more than a whole run takes: what hangs is killed and told.
+/// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// The phases that wait for something that a fault withholds.
+/// The phases that wait for something that a fault prevents.
 const WAITING: [Phase; 5] = [
     Phase::Readiness,
     Phase::Assertions,
@@ -25,7 +25,7 @@ const WAITING: [Phase; 5] = [
     Phase::LocalEndpoint,
 ];
 
-/// A matrix of `faults`, each a config variant of its own: its name, and what `PLEXD_FAULT` is in it.
+/// A matrix with a config variant for each of `faults`: the variant's name, and the value of `PLEXD_FAULT`.
 fn matrix(nodes: usize, faults: &[(String, String)]) -> String {
     let names: Vec<String> = faults.iter().map(|(name, _)| format!("{name:?}")).collect();
     let mut text = format!(
@@ -46,11 +46,11 @@ fn variant(fault: Fault) -> String {
     format!("fault-{fault}")
 }
 
-/// Runs `matrix` with `arguments`, all cells at once, and reads back what it recorded.
-fn run(place: &Scratch, matrix: &str, cells: usize, arguments: &[&str]) -> RunModel {
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+/// Runs `matrix` with `arguments` and all cells at once, and reads its record.
+fn run(scratch: &Scratch, matrix: &str, cells: usize, arguments: &[&str]) -> RunModel {
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
     let jobs = cells.to_string();
-    let output = place
+    let output = scratch
         .command(&["--provider", "local", "--jobs", &jobs])
         .args(arguments)
         .timeout(PATIENCE)
@@ -58,17 +58,17 @@ fn run(place: &Scratch, matrix: &str, cells: usize, arguments: &[&str]) -> RunMo
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    record::read(place)
+    record::read(scratch)
 }
 
 #[test]
 fn every_fault_fails_exactly_its_phase() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let faults: Vec<_> = Fault::ALL
         .iter()
         .map(|fault| (variant(*fault), fault.to_string()))
         .collect();
-    let run = run(&place, &matrix(1, &faults), faults.len(), &[]);
+    let run = run(&scratch, &matrix(1, &faults), faults.len(), &[]);
     let wrong: Vec<String> = Fault::ALL
         .iter()
         .flat_map(|fault| {
@@ -77,10 +77,10 @@ fn every_fault_fails_exactly_its_phase() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    record::assert_nothing_else_is_left(&place, &run);
+    record::assert_nothing_else_is_left(&scratch, &run);
 }
 
-/// The suite's phase of that name.
+/// The phase of the suite with this name.
 fn phase(name: &str) -> Phase {
     let mut all = Phase::ALL.into_iter();
     let found = all.find(|phase| phase.name() == name);
@@ -89,10 +89,10 @@ fn phase(name: &str) -> Phase {
 
 #[test]
 fn a_fault_of_one_node_is_reported_for_that_node_only() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let faults = [("silent".to_owned(), "no-audit@1".to_owned())];
     let run = run(
-        &place,
+        &scratch,
         &matrix(3, &faults),
         1,
         &["--phase-timeout", "assertions=8s"],
@@ -102,18 +102,18 @@ fn a_fault_of_one_node_is_reported_for_that_node_only() {
         record::deviations(cell, Some(Phase::Assertions)),
         [] as [String; 0]
     );
-    blame::assert_failure_blames(cell, "worker");
-    blame::assert_reports_blame(&record::folder(&place), cell, "worker");
+    reported_node::assert_failure_names(cell, "worker");
+    reported_node::assert_reports_name(&record::folder(&scratch), cell, "worker");
 }
 
-/// A wrong clock must not hide that an agent did not report its new start.
+/// A wrong clock must not hide that an agent has not reported its restart.
 #[test]
-fn the_clock_of_an_agent_does_not_decide_about_its_restart() {
-    let place = Scratch::new();
+fn a_restart_is_detected_whatever_the_clock_of_the_agent() {
+    let scratch = Scratch::new();
     let silent = |clock: &str| (clock.to_owned(), format!("silent-restart,{clock}"));
     let faults = [silent("clock-ahead"), silent("clock-behind")];
     let run = run(
-        &place,
+        &scratch,
         &matrix(1, &faults),
         2,
         &["--phase-timeout", "restart=8s"],
@@ -129,11 +129,11 @@ fn the_clock_of_an_agent_does_not_decide_about_its_restart() {
 
 #[test]
 fn a_permanent_failure_ends_the_phase_at_once() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let faults = [("crash".to_owned(), "crash".to_owned())];
     let hour = &["--phase-timeout", "readiness=1h"];
-    // Within the patience of this test, which is far below that hour.
-    let run = run(&place, &matrix(1, &faults), 1, hour);
+    // If the phase did not fail at once, the run would reach the timeout of this test long before the hour is over.
+    let run = run(&scratch, &matrix(1, &faults), 1, hour);
     let cell = record::cell(&run, "k8s-1.36-n1-crash");
     assert_eq!(
         record::deviations(cell, Some(Phase::Readiness)),

@@ -1,4 +1,4 @@
-//! Records that the runner did not write: what would lead out of the run's folder is refused, and nothing is touched.
+//! Records that the runner did not write: names that lead out of the run's folder are rejected, and nothing is touched.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n[run]\nprovider = \"local\"\n";
 const CELL: &str = "k8s-1.36-n1-default";
 
-/// Every command that reads a record.
+/// All commands that read a record.
 const COMMANDS: [&[&str]; 6] = [
     &["--resume=foreign"],
     &["--rerun-failed=foreign"],
@@ -27,11 +27,11 @@ fn host() -> Value {
     json!({"name": "h", "platform": "linux", "cpus": 1, "memory_bytes": 1})
 }
 
-/// A killed run of the cell `id`, and its folder.
-fn workplace(id: &str, change: fn(&mut [Value; 3])) -> (Scratch, PathBuf) {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    let folder = place.path().join("target/e2e-matrix/foreign");
+/// Writes the record of a killed run of the cell `id`. Returns the run's folder, too.
+fn prepare(id: &str, change: fn(&mut [Value; 3])) -> (Scratch, PathBuf) {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let folder = scratch.path().join("target/e2e-matrix/foreign");
     fs::create_dir_all(folder.join("cells")).unwrap();
     let facts = json!({
         "run": "foreign", "runner": "0.1.0", "matrix": "matrix.toml", "provider": "local", "jobs": 1, "host": host(),
@@ -52,25 +52,27 @@ fn workplace(id: &str, change: fn(&mut [Value; 3])) -> (Scratch, PathBuf) {
         )
     });
     fs::write(folder.join("events.ndjson"), lines.collect::<String>()).unwrap();
-    (place, folder)
+    (scratch, folder)
 }
 
-fn run(place: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = place.command(arguments);
+fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = scratch.command(arguments);
     command.timeout(PATIENCE).output().unwrap()
 }
 
-/// Every command refuses the record in `place` as unusable, and names `line` of it and the reason.
-fn assert_refused(place: &Scratch, line: usize, reason: &str) {
+/// Asserts that every command rejects the record in `scratch`, and that the error has `line` and `reason`.
+fn assert_rejected(scratch: &Scratch, line: usize, reason: &str) {
     for command in COMMANDS {
-        let output = run(place, command);
+        let output = run(scratch, command);
         assert_eq!(output.status.code(), Some(2), "{command:?}: {output:?}");
-        let told = String::from_utf8(output.stderr).unwrap().replace('\n', " ");
-        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
-        let place = format!("line {line} of ");
+        let stderr = String::from_utf8(output.stderr).unwrap().replace('\n', " ");
+        let stderr = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let position = format!("line {line} of ");
         assert!(
-            told.contains(&place) && told.contains("events.ndjson") && told.contains(reason),
-            "{command:?}: {told}"
+            stderr.contains(&position)
+                && stderr.contains("events.ndjson")
+                && stderr.contains(reason),
+            "{command:?}: {stderr}"
         );
     }
 }
@@ -92,10 +94,14 @@ fn every_command_rejects_a_cell_id_that_is_not_a_name() {
         "x",
         &long,
     ] {
-        let (place, _) = workplace(id, |_| ());
-        assert_refused(&place, 3, "a cell id is `k8s-<version>-n<nodes>-<config>`");
+        let (scratch, _) = prepare(id, |_| ());
+        assert_rejected(
+            &scratch,
+            3,
+            "a cell id is `k8s-<version>-n<nodes>-<config>`",
+        );
         assert!(
-            kept.exists() && place.path().join("matrix.toml").exists(),
+            kept.exists() && scratch.path().join("matrix.toml").exists(),
             "{id}"
         );
     }
@@ -103,17 +109,17 @@ fn every_command_rejects_a_cell_id_that_is_not_a_name() {
 
 #[test]
 fn every_command_rejects_a_run_id_or_token_that_is_not_a_name() {
-    let (place, _) = workplace(CELL, |events| {
+    let (scratch, _) = prepare(CELL, |events| {
         events[0]["facts"]["run"] = "../foreign".into();
     });
-    assert_refused(&place, 1, "a name of a file");
-    let (place, _) = workplace(CELL, |events| events[1]["facts"]["token"] = "../x".into());
-    assert_refused(&place, 2, "a name of a file");
+    assert_rejected(&scratch, 1, "a name of a file");
+    let (scratch, _) = prepare(CELL, |events| events[1]["facts"]["token"] = "../x".into());
+    assert_rejected(&scratch, 2, "a name of a file");
 }
 
 #[test]
 fn a_record_with_plain_names_is_read() {
-    let (place, folder) = workplace(CELL, |_| ());
-    assert_eq!(run(&place, &["report", "foreign"]).status.code(), Some(0));
+    let (scratch, folder) = prepare(CELL, |_| ());
+    assert_eq!(run(&scratch, &["report", "foreign"]).status.code(), Some(0));
     assert!(folder.join("report.html").exists());
 }

@@ -1,4 +1,4 @@
-//! An output folder without space: verdicts and exit code are those of a run with space, and one message says what is lost.
+//! An output folder without space: verdicts and exit code are the same as with enough space, and one message says what is lost.
 
 use std::fs;
 use std::process::Output;
@@ -18,16 +18,16 @@ timeout = "2s"
 ports = "any"
 "#;
 
-/// Mounts a small file system over the output folder, which only the run and this shell see, then becomes the run.
+/// Mounts a small file system over the output folder in a private mount namespace, then becomes the run.
 const MOUNTED: &str = "mount -t tmpfs -o size=64k tmpfs out && exec \"$@\"";
 
 #[test]
-#[ignore = "needs a mount of its own (unshare: root, or user namespaces)"]
+#[ignore = "needs a private mount (unshare: root or user namespaces)"]
 fn a_full_disk_changes_no_verdict_and_is_reported_once() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    fs::create_dir(place.path().join("out")).unwrap();
-    let run = place.process(&["--provider", "local", "--output-dir", "out"]);
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    fs::create_dir(scratch.path().join("out")).unwrap();
+    let run = scratch.process(&["--provider", "local", "--output-dir", "out"]);
     let mounted = [
         "--user",
         "--map-root-user",
@@ -38,18 +38,18 @@ fn a_full_disk_changes_no_verdict_and_is_reported_once() {
         "sh",
     ];
     let mut small = through("unshare", &mounted, &run);
-    // The shell needs its own PATH; everything else is the run's clean environment.
+    // The shell needs its own PATH; all other variables are those of the run's clean environment.
     small.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let full = small.output().unwrap();
-    let roomy = place
+    let roomy = scratch
         .command(&["--provider", "local", "--output-dir", "roomy"])
         .output()
         .unwrap();
     assert_eq!(verdicts(&full), verdicts(&roomy), "{}", text(&full.stderr));
     assert_eq!(full.status.code(), Some(1), "{}", text(&full.stderr));
     assert_eq!(roomy.status.code(), Some(1));
-    let told = text(&full.stderr);
-    let warnings: Vec<&str> = told
+    let stderr = text(&full.stderr);
+    let warnings: Vec<&str> = stderr
         .lines()
         .filter(|line| line.contains("warning"))
         .collect();
@@ -59,7 +59,7 @@ fn a_full_disk_changes_no_verdict_and_is_reported_once() {
     );
 }
 
-/// Each cell with its verdict, from the tables on stdout.
+/// All cells with their verdicts, from the tables on stdout.
 fn verdicts(output: &Output) -> Vec<(String, String)> {
     let tables = text(&output.stdout);
     let rows = tables.lines().filter(|line| line.starts_with("k8s-"));

@@ -1,4 +1,4 @@
-//! A signal in the middle of cells: the run ends in order, with every report written and nothing left.
+//! A signal in the middle of cells: the run ends in order, all reports are written, and nothing is left behind.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::Scratch;
 use crate::support::record;
 
-/// Three cells at once that wait for an hour for what never comes, and a fourth that never begins.
+/// Three cells at once that wait an hour for a call that never comes, and a fourth one that never starts.
 const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.30", "1.33", "1.34", "1.36"]
@@ -35,12 +35,12 @@ const RUNNING: [&str; 3] = [
 ];
 const WAITING: &str = "k8s-1.36-n2-silent";
 
-/// The run while it runs. It is gone with the test, whatever becomes of that.
+/// A run that is killed when the test ends, however it ends.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails where it has ended already.
+        // Fails if the process has already ended.
         drop(self.0.kill());
     }
 }
@@ -52,26 +52,26 @@ fn the_first_signal_ends_the_run_with_cleanup() {
         (Signal::TERM, Termination::Terminate, 143),
         (Signal::HUP, Termination::Terminate, 143),
     ] {
-        let place = Scratch::new();
-        let (stderr, exit) = interrupted_by(signal, &place);
+        let scratch = Scratch::new();
+        let (stderr, exit) = interrupted_by(signal, &scratch);
         assert_eq!(exit, Some(code), "{stderr:#?}");
-        let run = record::read(&place);
+        let run = record::read(&scratch);
         assert_eq!(run.signal, Some(by));
-        cells_are_told(&run);
-        reports_are_told(&place, by.name());
-        told_before_the_cells_go(&stderr, by.name());
-        record::assert_nothing_else_is_left(&place, &run);
+        assert_cells_are_recorded(&run);
+        assert_reports_are_written(&scratch, by.name());
+        assert_signal_is_reported_before_cleanup(&stderr, by.name());
+        record::assert_nothing_else_is_left(&scratch, &run);
     }
 }
 
-/// Sends `signal` once all cells that run are in `assertions`. Returns what was told, and the exit code.
-fn interrupted_by(signal: Signal, place: &Scratch) -> (Vec<String>, Option<i32>) {
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    let mut command = place.process(&["--provider", "local", "--verbose"]);
+/// Sends `signal` when all running cells are in `assertions`. Returns stderr and the exit code.
+fn interrupted_by(signal: Signal, scratch: &Scratch) -> (Vec<String>, Option<i32>) {
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let mut command = scratch.process(&["--provider", "local", "--verbose"]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut run = Running(command.spawn().unwrap());
     let lines = BufReader::new(run.0.stderr.take().unwrap()).lines();
-    let mut told = Vec::new();
+    let mut stderr = Vec::new();
     let mut ready = 0;
     for line in lines.map(Result::unwrap) {
         if line.contains(" ok ") && line.contains(" readiness ") {
@@ -80,14 +80,14 @@ fn interrupted_by(signal: Signal, place: &Scratch) -> (Vec<String>, Option<i32>)
                 kill_process(Pid::from_child(&run.0), signal).unwrap();
             }
         }
-        told.push(line);
+        stderr.push(line);
     }
     let status = run.0.wait().unwrap();
-    (told, status.code())
+    (stderr, status.code())
 }
 
-/// Cut off where they were, and cleaned up; the one that waited for its turn never began.
-fn cells_are_told(run: &RunModel) {
+/// Asserts that running cells were interrupted in `assertions` and cleaned up, and that the waiting one never started.
+fn assert_cells_are_recorded(run: &RunModel) {
     for id in RUNNING {
         let cell = record::cell(run, id);
         assert_eq!(cell.verdict, CellVerdict::Interrupted, "{id}");
@@ -109,10 +109,10 @@ fn cells_are_told(run: &RunModel) {
     assert!(cell.phases.iter().all(|phase| is_skipped(&phase.outcome)));
 }
 
-/// Every report is there; CI servers read an error in each cell that was cut off, and none in the one that never began.
-fn reports_are_told(place: &Scratch, signal: &str) {
+/// Asserts that all reports exist. JUnit must have an error in each interrupted cell, and none in the one that never started.
+fn assert_reports_are_written(scratch: &Scratch, signal: &str) {
     let [junit, summary, html] = ["junit.xml", "summary.md", "report.html"]
-        .map(|name| fs::read_to_string(record::folder(place).join(name)).unwrap());
+        .map(|name| fs::read_to_string(record::folder(scratch).join(name)).unwrap());
     let junit = Report::deserialize_from_str(&junit).unwrap();
     for suite in &junit.test_suites {
         let errors = suite.test_cases.iter().filter(|case| {
@@ -136,10 +136,10 @@ fn reports_are_told(place: &Scratch, signal: &str) {
     assert!(html.contains(&verdict));
 }
 
-/// Who pressed Ctrl-C sees at once that it was heard: cells may take a while to go.
-fn told_before_the_cells_go(stderr: &[String], signal: &str) {
-    let heard = stderr.iter().position(|line| line.contains(signal));
-    let gone = stderr.iter().position(|line| line.contains(" cleanup "));
-    assert!(heard < gone, "{stderr:#?}");
-    assert!(heard.is_some(), "{stderr:#?}");
+/// Asserts that the output mentions the signal at once, because clean-up may take a while.
+fn assert_signal_is_reported_before_cleanup(stderr: &[String], signal: &str) {
+    let reported = stderr.iter().position(|line| line.contains(signal));
+    let cleanup = stderr.iter().position(|line| line.contains(" cleanup "));
+    assert!(reported < cleanup, "{stderr:#?}");
+    assert!(reported.is_some(), "{stderr:#?}");
 }

@@ -1,4 +1,4 @@
-//! Places that stay: which do, what is told of them, and how they go.
+//! Kept clusters: which ones are kept, what is printed about them, and how to remove them.
 
 use std::fs;
 
@@ -21,49 +21,49 @@ timeout = "2s"
 ports = "any"
 keep = "failed"
 "#;
-const GREEN: &str = "k8s-1.36-n1-default";
-const RED: &str = "k8s-1.36-n1-silent";
+const PASSING: &str = "k8s-1.36-n1-default";
+const FAILING: &str = "k8s-1.36-n1-silent";
 
 #[test]
 fn a_failed_cell_is_kept_until_it_is_removed_and_a_passed_one_is_deleted() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    let output = place.command(&["--provider", "local"]).output().unwrap();
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let output = scratch.command(&["--provider", "local"]).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let run = record::read(&place);
-    let (green, failed) = (record::cell(&run, GREEN), record::cell(&run, RED));
-    assert_eq!(green.verdict, CellVerdict::Passed);
+    let run = record::read(&scratch);
+    let (passed, failed) = (record::cell(&run, PASSING), record::cell(&run, FAILING));
+    assert_eq!(passed.verdict, CellVerdict::Passed);
     assert_eq!(failed.verdict, CellVerdict::Failed);
     let cleanup = failed.phases.iter().find(|it| it.phase == Phase::Cleanup);
     let reason = "kept: --keep failed".to_owned();
     assert_eq!(cleanup.unwrap().outcome, PhaseOutcome::Skipped(reason));
-    // What is told can be looked into, and nothing runs any more.
-    assert!(stderr.contains(&format!("kept: {RED}")), "{stderr}");
-    assert!(!stderr.contains(&format!("kept: {GREEN}")), "{stderr}");
-    let cells = place.path().join("state/runs").join(record::token(&run));
-    assert!(cells.join(format!("cells/{RED}/nodes")).is_dir());
-    assert!(!cells.join(format!("cells/{GREEN}")).exists());
+    // The printed commands work, and no process is left.
+    assert!(stderr.contains(&format!("kept: {FAILING}")), "{stderr}");
+    assert!(!stderr.contains(&format!("kept: {PASSING}")), "{stderr}");
+    let cells = scratch.path().join("state/runs").join(record::token(&run));
+    assert!(cells.join(format!("cells/{FAILING}/nodes")).is_dir());
+    assert!(!cells.join(format!("cells/{PASSING}")).exists());
     let listed = stderr
         .lines()
         .filter_map(|line| line.trim().strip_prefix("ls "));
     let listed: Vec<&str> = listed.collect();
     assert_eq!(listed.len(), 2, "{stderr}");
     assert!(listed.iter().all(|path| fs::read_dir(path).is_ok()));
-    let gc = place.command(&["gc", "--kept"]).output().unwrap();
+    let gc = scratch.command(&["gc", "--kept"]).output().unwrap();
     assert!(
         gc.status.success(),
         "{}",
         String::from_utf8_lossy(&gc.stderr)
     );
-    record::assert_nothing_else_is_left(&place, &run);
+    record::assert_nothing_else_is_left(&scratch, &run);
 }
 
 #[test]
 fn the_option_takes_precedence_over_the_file() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    let output = place
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let output = scratch
         .command(&[
             "--provider",
             "local",
@@ -75,5 +75,5 @@ fn the_option_takes_precedence_over_the_file() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    record::assert_nothing_else_is_left(&place, &record::read(&place));
+    record::assert_nothing_else_is_left(&scratch, &record::read(&scratch));
 }

@@ -1,4 +1,4 @@
-//! Manifests whose pods carry other labels than the shipped ones, selectors included: the suite passes all the same.
+//! Manifests with other labels and selectors than the shipped ones: the suite passes as well.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Scratch, copy};
 
-/// Far more than one cell takes: a run that hangs is killed and fails the test.
+/// Far longer than one cell should take; a run that hangs is killed and its output is shown.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(280);
 const MATRIX: &str = r#"
 [matrix]
@@ -21,25 +21,28 @@ mock = "mock"
 ports = "any"
 "#;
 
-/// The shipped manifests under other labels; the DaemonSet selects by expressions.
-pub(crate) fn workplace() -> Scratch {
-    let place = Scratch::new();
+/// A scratch folder with the shipped manifests under other labels. The DaemonSet selects with expressions.
+pub(crate) fn prepare() -> Scratch {
+    let scratch = Scratch::new();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    copy(&shipped.join("kubernetes"), &place.path().join("manifests"));
-    copy(&shipped.join("mock-api"), &place.path().join("mock"));
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
+    copy(
+        &shipped.join("kubernetes"),
+        &scratch.path().join("manifests"),
+    );
+    copy(&shipped.join("mock-api"), &scratch.path().join("mock"));
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
     let label = "app.kubernetes.io/name: plexd";
     let selector = format!("    matchLabels:\n      {label}\n");
     let expression = "    matchExpressions:\n      - {key: mesh, operator: In, values: [agent]}\n";
-    edit(&place, "manifests/daemonset.yaml", &selector, expression);
-    edit(&place, "manifests/daemonset.yaml", label, "mesh: agent");
+    edit(&scratch, "manifests/daemonset.yaml", &selector, expression);
+    edit(&scratch, "manifests/daemonset.yaml", label, "mesh: agent");
     let label = "app.kubernetes.io/name: mock-api";
-    edit(&place, "mock/mock-api.yaml", label, "role: central");
-    place
+    edit(&scratch, "mock/mock-api.yaml", label, "role: central");
+    scratch
 }
 
-fn edit(place: &Scratch, file: &str, from: &str, to: &str) {
-    let file = place.path().join(file);
+fn edit(scratch: &Scratch, file: &str, from: &str, to: &str) {
+    let file = scratch.path().join(file);
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains(from), "{from:?} is not in {text}");
     fs::write(file, text.replace(from, to)).unwrap();
@@ -47,9 +50,9 @@ fn edit(place: &Scratch, file: &str, from: &str, to: &str) {
 
 #[test]
 fn other_labels_pass_on_local() {
-    let place = workplace();
-    let mut command = place.command(&["--provider", "local"]);
+    let scratch = prepare();
+    let mut command = scratch.command(&["--provider", "local"]);
     let output = command.timeout(PATIENCE).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Agents that die, or are about to be killed, although every counter is met: such a cell must not pass.
+//! Agents that end, or are about to be killed, although all counters are met: their cells must not pass.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +9,13 @@ use e2e_matrix::matrix::Phase;
 
 use crate::support::{QUICK_AGENT, Scratch, copy, record, write_program};
 
-/// Far longer than the run takes.
+/// Far longer than the run should take.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Runs `matrix` locally and expects a product failure.
-fn run(place: &Scratch, matrix: &str) {
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    let output = place
+/// Runs `matrix` locally, and expects a product failure.
+fn run(scratch: &Scratch, matrix: &str) {
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    let output = scratch
         .command(&["--provider", "local", "--jobs", "3"])
         .timeout(PATIENCE)
         .output()
@@ -24,8 +24,8 @@ fn run(place: &Scratch, matrix: &str) {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
 }
 
-fn failure_of(place: &Scratch, cell: &str) -> Failure {
-    let run = record::read(place);
+fn failure_of(scratch: &Scratch, cell: &str) -> Failure {
+    let run = record::read(scratch);
     let cell = record::cell(&run, cell);
     let phase = cell
         .failed_phase()
@@ -36,7 +36,7 @@ fn failure_of(place: &Scratch, cell: &str) -> Failure {
         .clone()
 }
 
-/// An agent that lives for 1.5 s and ends with exit code 0 or 1, each time or only the first time, by `CASE`.
+/// Writes an agent that runs for 1.5 s and ends with exit code 0 or 1, each time or only the first time, depending on `CASE`.
 fn write_mortal_agent(path: &Path) {
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
     let text = format!(
@@ -52,11 +52,11 @@ fn write_mortal_agent(path: &Path) {
     write_program(path, &text);
 }
 
-/// Eight heartbeats take longer than such an agent lives.
+/// Eight heartbeats take longer than such an agent runs.
 #[test]
-fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
-    let place = Scratch::new();
-    write_mortal_agent(&place.path().join("agent.sh"));
+fn a_single_exit_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
+    let scratch = Scratch::new();
+    write_mortal_agent(&scratch.path().join("agent.sh"));
     let variants = [("zero", 0), ("one", 0), ("once", 1)].map(|(case, restarts)| {
         format!(
             "[config.{case}]\nagent = {QUICK_AGENT}\nenv = {{ CASE = \"{case}\" }}\nexpect = {{ heartbeat_count = 8, restarts = {restarts} }}\n"
@@ -67,9 +67,9 @@ fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"zero\", \"one\", \"once\"]\n\
          [run]\nports = \"any\"\n[images.agent]\nimage = \"agent.example/mortal:1\"\nbinary = \"agent.sh\"\n{variants}"
     );
-    run(&place, &matrix);
+    run(&scratch, &matrix);
     for (case, how) in [("zero", "exit code 0"), ("one", "exit code 1")] {
-        let failure = failure_of(&place, &format!("k8s-1.36-n1-{case}"));
+        let failure = failure_of(&scratch, &format!("k8s-1.36-n1-{case}"));
         assert_eq!(failure.symptom, Symptom::AgentCrashed, "{failure}");
         assert!(failure.message.contains(how), "{failure}");
         let node = failure.evidence[0].node.as_deref().unwrap();
@@ -80,27 +80,27 @@ fn a_single_end_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
             "{failure:?}"
         );
     }
-    let run = record::read(&place);
+    let run = record::read(&scratch);
     let allowed = record::cell(&run, "k8s-1.36-n1-once");
     assert_eq!(allowed.verdict, CellVerdict::Passed, "{allowed:?}");
 }
 
 #[test]
 fn an_agent_with_a_failing_liveness_probe_fails_the_cell() {
-    // Such a probe would kill the agent a minute after its start, long after the cell.
+    // Such a probe would kill the agent a minute after its start, long after the end of the cell.
     assert_unhealthy("            failureThreshold: 60\n");
 }
 
 #[test]
-fn the_first_run_of_a_liveness_probe_is_awaited() {
-    // The phases are over before that.
+fn the_suite_waits_for_the_first_run_of_a_liveness_probe() {
+    // Without waiting, the phases would end before the first probe.
     assert_unhealthy("            initialDelaySeconds: 15\n            failureThreshold: 60\n");
 }
 
-/// A cell whose agents have a liveness probe on a path that doesn't exist, and `fields`, fails because of it.
+/// Asserts that a cell fails if its agents have a liveness probe on a path that doesn't exist, with `fields`.
 fn assert_unhealthy(fields: &str) {
-    let place = Scratch::new();
-    let manifests = place.path().join("manifests");
+    let scratch = Scratch::new();
+    let manifests = scratch.path().join("manifests");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
     copy(&shipped, &manifests);
     let path = manifests.join("daemonset.yaml");
@@ -114,14 +114,14 @@ fn assert_unhealthy(fields: &str) {
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"fast\"]\n[run]\nports = \"any\"\n\
          [deploy]\nmanifests = \"manifests\"\n[config.fast]\nagent = {QUICK_AGENT}\n"
     );
-    run(&place, &matrix);
-    let failure = failure_of(&place, "k8s-1.36-n1-fast");
+    run(&scratch, &matrix);
+    let failure = failure_of(&scratch, "k8s-1.36-n1-fast");
     assert_eq!(failure.symptom, Symptom::AgentUnhealthy, "{failure}");
     assert!(
         failure.message.contains("/nothing-here answered 404"),
         "{failure}"
     );
-    let run = record::read(&place);
+    let run = record::read(&scratch);
     let cell = record::cell(&run, "k8s-1.36-n1-fast");
     assert_eq!(
         record::deviations(cell, Some(Phase::LocalEndpoint)),

@@ -1,5 +1,5 @@
-//! Whole runs of the real binary on the local provider. One table says how each cell ends; what the record, the terminal, JUnit,
-//! the summary and the exit code must say follows from it alone.
+//! Whole runs of the real binary on the local provider. One table says how each cell ends. The expected record, terminal output,
+//! JUnit, summary and exit code are derived from it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,13 +15,13 @@ use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 
 use crate::support::{Scratch, copy, record, write_program};
 
-/// Far more than a whole run takes: what hangs is killed and told.
+/// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How a cell ends: passed, or red in a phase.
+/// The failed phase of a cell, or `None` if the cell passes.
 type End = Option<(Phase, Symptom)>;
 
-/// A cell of [`MATRIX`]: its id, whether it is allowed to fail, and its end.
+/// A cell of [`MATRIX`]: its id, whether it may fail, and how it ends.
 struct Row {
     id: &'static str,
     allowed: bool,
@@ -61,8 +61,8 @@ const ROWS: [Row; 6] = [
     },
 ];
 
-/// The matrix of [`ROWS`]. The mock is a script that ends at once in one of the cells; the manifests' agent tolerates no taint, so
-/// that it goes to a single control plane but not to one that has workers.
+/// The matrix of [`ROWS`]. The mock is a script that exits at once in one of the cells. The agent in the manifests tolerates no taint,
+/// so it is scheduled on a single control plane but not on one that has workers.
 const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]
@@ -101,7 +101,7 @@ manifests = "manifests"
 ports = "any"
 "#;
 
-/// The ends of everything that follows from a row.
+/// Everything that is derived from a row.
 impl Row {
     fn verdict(&self) -> CellVerdict {
         self.end.map_or(CellVerdict::Passed, |(_, symptom)| {
@@ -109,12 +109,12 @@ impl Row {
         })
     }
 
-    /// Before the red phase everything passed, after it nothing was looked at, and clean-up passed.
+    /// Phases before the failed one pass, later ones are skipped, and clean-up passes.
     fn end_of(&self, phase: Phase) -> Expected {
         match self.end {
             None => Expected::Passed,
-            Some((red, symptom)) if phase == red => Expected::Red(symptom),
-            Some((red, _)) if phase < red || phase == Phase::Cleanup => Expected::Passed,
+            Some((failed, symptom)) if phase == failed => Expected::Failed(symptom),
+            Some((failed, _)) if phase < failed || phase == Phase::Cleanup => Expected::Passed,
             Some(_) => Expected::Skipped,
         }
     }
@@ -124,7 +124,7 @@ impl Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     Passed,
-    Red(Symptom),
+    Failed(Symptom),
     Skipped,
 }
 
@@ -132,32 +132,32 @@ impl Expected {
     fn of(outcome: &PhaseOutcome) -> Option<Self> {
         match outcome {
             PhaseOutcome::Passed => Some(Self::Passed),
-            PhaseOutcome::Failed(failure) => Some(Self::Red(failure.symptom)),
+            PhaseOutcome::Failed(failure) => Some(Self::Failed(failure.symptom)),
             PhaseOutcome::Skipped(_) => Some(Self::Skipped),
             PhaseOutcome::Interrupted(_) => None,
         }
     }
 
-    /// The element in JUnit. What is allowed to fail turns no CI server red.
+    /// The element in JUnit. A CI server must not report a failure for a cell that may fail.
     fn in_junit(self, allowed: bool) -> &'static str {
         match self {
             Self::Passed => "success",
             Self::Skipped => "skipped",
-            Self::Red(_) if allowed => "skipped",
-            Self::Red(symptom) => match symptom.class() {
+            Self::Failed(_) if allowed => "skipped",
+            Self::Failed(symptom) => match symptom.class() {
                 FailureClass::Product => "failure",
                 FailureClass::Configuration | FailureClass::Infrastructure => "error",
             },
         }
     }
 
-    /// Whether `word` is this in the tables for people.
-    fn is_told_by(self, word: &str) -> bool {
+    /// Whether `word` stands for this outcome in the tables.
+    fn is_shown_as(self, word: &str) -> bool {
         let word = word.trim_matches('*');
         match self {
             Self::Passed => word == "sim" || word.starts_with("ok ") || word.parse::<f64>().is_ok(),
             Self::Skipped => word == "-" || word == "skip",
-            Self::Red(symptom) => match symptom.class() {
+            Self::Failed(symptom) => match symptom.class() {
                 FailureClass::Product => word == "FAIL",
                 FailureClass::Configuration | FailureClass::Infrastructure => word == "ERR",
             },
@@ -165,20 +165,20 @@ impl Expected {
     }
 }
 
-/// A workplace with everything that [`MATRIX`] names.
-fn workplace() -> Scratch {
-    let place = Scratch::new();
-    let write = |file: &str, text: String| fs::write(place.path().join(file), text).unwrap();
+/// A scratch folder with everything that [`MATRIX`] refers to.
+fn prepare() -> Scratch {
+    let scratch = Scratch::new();
+    let write = |file: &str, text: String| fs::write(scratch.path().join(file), text).unwrap();
     write("matrix.toml", MATRIX.to_owned());
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
     write_program(
-        &place.path().join("mock.sh"),
+        &scratch.path().join("mock.sh"),
         &format!(
             "#!/bin/sh\ncase \"$E2E_MATRIX_PROCESS\" in *mockless) exit 1;; esac\nexec '{program}' mockapi \"$@\"\n"
         ),
     );
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
-    let manifests = place.path().join("manifests");
+    let manifests = scratch.path().join("manifests");
     copy(&shipped, &manifests);
     let daemon_set = fs::read_to_string(manifests.join("daemonset.yaml")).unwrap();
     let tolerations = "      tolerations:\n        - operator: Exists\n";
@@ -187,34 +187,34 @@ fn workplace() -> Scratch {
         "manifests/daemonset.yaml",
         daemon_set.replace(tolerations, ""),
     );
-    place
+    scratch
 }
 
-fn run(place: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = place.command(&["--provider", "local"]);
+fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = scratch.command(&["--provider", "local"]);
     command.args(arguments).timeout(PATIENCE).output().unwrap()
 }
 
 #[test]
 fn all_reports_of_a_mixed_run_match_its_table() {
-    let place = workplace();
+    let scratch = prepare();
     let output = run(
-        &place,
+        &scratch,
         &["--junit", "ci/junit.xml", "--summary", "ci/summary.md"],
     );
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stdout}");
-    let model = record::read(&place);
+    let model = record::read(&scratch);
     assert_eq!(model.cells.len(), ROWS.len());
     for row in &ROWS {
-        record_tells(row, record::cell(&model, row.id));
-        terminal_tells(row, &stdout);
+        assert_record(row, record::cell(&model, row.id));
+        assert_terminal(row, &stdout);
     }
-    reports_tell(&place);
-    record::assert_nothing_else_is_left(&place, &model);
+    assert_reports(&scratch);
+    record::assert_nothing_else_is_left(&scratch, &model);
 }
 
-fn record_tells(row: &Row, cell: &CellModel) {
+fn assert_record(row: &Row, cell: &CellModel) {
     assert_eq!(cell.verdict, row.verdict(), "{}", row.id);
     assert_eq!(cell.summary.allow_failure, row.allowed, "{}", row.id);
     for phase in &cell.phases {
@@ -223,12 +223,17 @@ fn record_tells(row: &Row, cell: &CellModel) {
         assert_eq!(seen, Some(expected), "{} {}", row.id, phase.phase);
         let logs = phase.failure().map_or(&[][..], |failure| &failure.logs);
         let sources: BTreeSet<&str> = logs.iter().map(|log| log.source.as_str()).collect();
-        assert_eq!(sources.len(), logs.len(), "{}: a log is told twice", row.id);
+        assert_eq!(
+            sources.len(),
+            logs.len(),
+            "{}: a log is recorded twice",
+            row.id
+        );
     }
 }
 
-/// The heads of the columns in the first table, in the order of the phases.
-const HEADS: [&str; 11] = [
+/// The headings of the columns in the first table, in the order of the phases.
+const HEADINGS: [&str; 11] = [
     "preflt", "cluster", "images", "manif", "ready", "assert", "bodies", "period", "restart",
     "local", "clean",
 ];
@@ -240,15 +245,15 @@ fn columns(stdout: &str) -> Vec<Phase> {
         .find(|line| line.starts_with("cell "))
         .unwrap();
     let shown: BTreeSet<&str> = head.split_whitespace().collect();
-    let phases = Phase::ALL.into_iter().zip(HEADS);
+    let phases = Phase::ALL.into_iter().zip(HEADINGS);
     phases
         .filter(|(_, head)| shown.contains(head))
         .map(|(phase, _)| phase)
         .collect()
 }
 
-/// The row of the first table: the id, a word per column, the time, the verdict.
-fn terminal_tells(row: &Row, stdout: &str) {
+/// The row in the first table has the id, one word per column, the duration, and the verdict.
+fn assert_terminal(row: &Row, stdout: &str) {
     let mut lines = stdout.lines().map(str::split_whitespace);
     let words: Option<Vec<&str>> = lines
         .find(|words| words.clone().next() == Some(row.id))
@@ -256,13 +261,13 @@ fn terminal_tells(row: &Row, stdout: &str) {
     let words = words.unwrap_or_else(|| panic!("no row of {}\n{stdout}", row.id));
     let columns = columns(stdout);
     assert_eq!(words.len(), 1 + columns.len() + 2, "{words:?}");
-    columns_tell(row, &columns, &words[1..], words[words.len() - 1]);
+    assert_columns(row, &columns, &words[1..], words[words.len() - 1]);
 }
 
-fn columns_tell(row: &Row, columns: &[Phase], words: &[&str], verdict: &str) {
+fn assert_columns(row: &Row, columns: &[Phase], words: &[&str], verdict: &str) {
     for (phase, word) in columns.iter().zip(words) {
         let expected = row.end_of(*phase);
-        assert!(expected.is_told_by(word), "{} {phase}: {word}", row.id);
+        assert!(expected.is_shown_as(word), "{} {phase}: {word}", row.id);
     }
     let name = row.verdict().name();
     let expected = match (row.end, row.allowed) {
@@ -273,24 +278,24 @@ fn columns_tell(row: &Row, columns: &[Phase], words: &[&str], verdict: &str) {
     assert_eq!(verdict, expected, "{}", row.id);
 }
 
-/// Every report file is there, tells every row, and is the same in its second place.
-fn reports_tell(place: &Scratch) {
+/// Asserts that each report exists, contains every row, and is the same in its second location.
+fn assert_reports(scratch: &Scratch) {
     let read = |path: PathBuf| fs::read_to_string(&path).unwrap();
-    let folder = record::folder(place);
+    let folder = record::folder(scratch);
     let [junit, summary, html] =
         ["junit.xml", "summary.md", "report.html"].map(|name| read(folder.join(name)));
-    assert_eq!(junit, read(place.path().join("ci/junit.xml")));
-    assert_eq!(summary, read(place.path().join("ci/summary.md")));
+    assert_eq!(junit, read(scratch.path().join("ci/junit.xml")));
+    assert_eq!(summary, read(scratch.path().join("ci/summary.md")));
     let report = Report::deserialize_from_str(&junit).unwrap();
     assert_eq!(report.test_suites.len(), ROWS.len());
     for row in &ROWS {
-        junit_tells(row, &report);
-        summary_tells(row, &summary);
+        assert_junit(row, &report);
+        assert_summary(row, &summary);
         assert!(html.contains(row.id));
     }
 }
 
-fn junit_tells(row: &Row, report: &Report) {
+fn assert_junit(row: &Row, report: &Report) {
     let mut suites = report.test_suites.iter();
     let suite = suites.find(|suite| suite.name.as_str() == row.id).unwrap();
     let seen: Vec<(&str, &str)> = suite
@@ -313,8 +318,8 @@ fn kind(status: &TestCaseStatus) -> &'static str {
     }
 }
 
-/// The row of the first table: the id, the version, a word per column, the time, the verdict.
-fn summary_tells(row: &Row, summary: &str) {
+/// The row in the first table has the id, the version, one word per column, the duration, and the verdict.
+fn assert_summary(row: &Row, summary: &str) {
     let start = format!("| {} |", row.id);
     let line = summary.lines().find(|line| line.starts_with(&start));
     let line = line.unwrap_or_else(|| panic!("no row of {}\n{summary}", row.id));
@@ -332,12 +337,12 @@ fn summary_tells(row: &Row, summary: &str) {
     let words = words(&line);
     assert_eq!(words.len(), 2 + columns.len() + 2, "{line}");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    columns_tell(row, &columns, &words[2..], words[words.len() - 1]);
+    assert_columns(row, &columns, &words[2..], words[words.len() - 1]);
 }
 
 #[test]
 fn the_exit_code_is_the_first_one_that_applies() {
-    let place = workplace();
+    let scratch = prepare();
     for (filters, code) in [
         (&["n1 and fast"][..], 0),
         (&["n1 and fast", "crash"], 0),
@@ -350,23 +355,23 @@ fn the_exit_code_is_the_first_one_that_applies() {
             .iter()
             .flat_map(|filter| ["--filter", filter])
             .collect();
-        let output = run(&place, &arguments);
+        let output = run(&scratch, &arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{filters:?}\n{stderr}");
     }
-    record::assert_nothing_else_is_left(&place, &record::read(&place));
+    record::assert_nothing_else_is_left(&scratch, &record::read(&scratch));
 }
 
 #[test]
 fn a_range_without_a_free_port_fails_the_cell_before_anything_is_created() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let matrix = format!("[matrix]\nkubernetes = [\"1.36\"]\n[run]\nports = \"{port}-{port}\"\n");
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    let output = run(&place, &[]);
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    let output = run(&scratch, &[]);
     assert_eq!(output.status.code(), Some(3));
-    let model = record::read(&place);
+    let model = record::read(&scratch);
     let cell = &model.cells[0];
     let failure = cell
         .failed_phase()
@@ -384,7 +389,7 @@ fn a_range_without_a_free_port_fails_the_cell_before_anything_is_created() {
         .iter()
         .map(|phase| Expected::of(&phase.outcome))
         .collect();
-    assert_eq!(ends[0], Some(Expected::Red(Symptom::NoPortFree)));
+    assert_eq!(ends[0], Some(Expected::Failed(Symptom::NoPortFree)));
     assert!(ends[1..].iter().all(|end| *end == Some(Expected::Skipped)));
-    record::assert_nothing_else_is_left(&place, &model);
+    record::assert_nothing_else_is_left(&scratch, &model);
 }

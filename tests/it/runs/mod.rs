@@ -1,4 +1,4 @@
-//! Whole runs of the real binary on the local provider: what it tells, what it returns, and what it leaves.
+//! Whole runs of the real binary on the local provider: what they print, their exit codes, and what they leave behind.
 
 mod again;
 mod axes;

@@ -1,5 +1,5 @@
-//! A mock that offers less than ours, as the one of another repository does: totals have to do, and what they can't show is
-//! reported as not checked.
+//! Mocks with a smaller test interface than ours, like a mock from another repository: totals are enough for a cell to pass, and
+//! whatever they can't show is reported as not checked.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,9 +12,9 @@ use e2e_matrix::record::RunModel;
 
 use crate::support::{QUICK_AGENT, Scratch, copy, record};
 
-/// Far more than a run takes: one that hangs is killed and fails the test.
+/// Far longer than a run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Faults of the agent, each with the phase that it fails.
+/// Faults of the agent, each with the phase that must fail.
 const FAULTS: [(&str, Phase); 5] = [
     ("no-audit", Phase::Assertions),
     ("heartbeat-not-json", Phase::RequestBodies),
@@ -23,12 +23,12 @@ const FAULTS: [(&str, Phase); 5] = [
     ("no-local-audit", Phase::LocalEndpoint),
 ];
 
-/// Runs a cell of `nodes` nodes for each of `variants`, a name and a fault, with a mock that offers `interface`.
+/// Runs one cell with `nodes` nodes per variant (its name and fault), with a mock that offers `interface`.
 fn run(interface: &str, nodes: usize, variants: &[(&str, &str)], code: i32) -> RunModel {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/mock-api");
-    copy(&shipped, &place.path().join("mock"));
-    let file = place.path().join("mock/mock-api.yaml");
+    copy(&shipped, &scratch.path().join("mock"));
+    let file = scratch.path().join("mock/mock-api.yaml");
     let text = fs::read_to_string(&file).unwrap();
     let last = "            - $(POD_NAMESPACE)\n";
     assert!(text.contains(last), "{text}");
@@ -49,15 +49,15 @@ fn run(interface: &str, nodes: usize, variants: &[(&str, &str)], code: i32) -> R
         let env = format!("env = {{ PLEXD_FAULT = \"{fault}\" }}");
         writeln!(matrix, "[config.{name}]\n{env}\nagent = {QUICK_AGENT}").unwrap();
     }
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    let output = place
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    let output = scratch
         .command(&["--provider", "local", "--jobs", "5"])
         .timeout(PATIENCE)
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
-    record::read(&place)
+    record::read(&scratch)
 }
 
 #[test]
@@ -97,11 +97,11 @@ fn every_kind_of_fault_fails_its_phase_with_totals_only() {
 
 #[test]
 fn a_mock_without_a_stream_is_polled_per_node() {
-    let run = run("nodes", 2, &[("good", ""), ("deaf", "no-audit@1")], 1);
+    let run = run("nodes", 2, &[("good", ""), ("silent", "no-audit@1")], 1);
     let good = record::cell(&run, "k8s-1.36-n2-good");
     assert_eq!(good.verdict, CellVerdict::Passed, "{good:?}");
-    let deaf = record::cell(&run, "k8s-1.36-n2-deaf");
-    let failure = deaf
+    let silent = record::cell(&run, "k8s-1.36-n2-silent");
+    let failure = silent
         .failed_phase()
         .and_then(|phase| phase.failure())
         .unwrap();

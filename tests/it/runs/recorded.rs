@@ -1,4 +1,4 @@
-//! What is made of a record afterwards: the reports and the terminal, as they were while the run ran.
+//! Reports and replay from a record: they equal the reports and the output of the run itself.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::runs::scripted;
 use crate::support::Scratch;
 use crate::support::record;
 
-/// Far more than a whole run takes: what hangs is killed and told.
+/// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The arguments of a run with a green cell, a red one, and a flaky one.
+/// The arguments of a run with a cell that passes, one that fails, and one that is flaky.
 const RUN: [&str; 8] = [
     "--provider",
     "local",
@@ -27,12 +27,12 @@ const RUN: [&str; 8] = [
     "1ms",
 ];
 
-fn workplace() -> Scratch {
-    scripted::workplace(&["fast", "silent", "shaky"], "*/k8s-1.36-n1-shaky")
+fn prepare() -> Scratch {
+    scripted::prepare(&["fast", "silent", "shaky"], "*/k8s-1.36-n1-shaky")
 }
 
-fn run(place: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = place.command(arguments);
+fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = scratch.command(arguments);
     command.timeout(PATIENCE).output().unwrap()
 }
 
@@ -43,20 +43,20 @@ fn read(path: impl AsRef<Path>) -> String {
 
 #[test]
 fn reports_and_replay_equal_the_output_of_the_run() {
-    let place = workplace();
-    let live = run(&place, &[&RUN[..], &["--verbose"]].concat());
+    let scratch = prepare();
+    let live = run(&scratch, &[&RUN[..], &["--verbose"]].concat());
     assert_eq!(live.status.code(), Some(1), "{live:?}");
-    let verdicts = record::read(&place)
+    let verdicts = record::read(&scratch)
         .cells
         .into_iter()
         .map(|cell| cell.verdict);
     let kinds = [CellVerdict::Passed, CellVerdict::Failed, CellVerdict::Flaky];
     assert_eq!(verdicts.collect::<Vec<_>>(), kinds);
-    let folder = place.path().join("target/e2e-matrix/latest");
-    every_line_is_what_the_schema_says(&folder);
-    replay_tells(&place, &live);
+    let folder = scratch.path().join("target/e2e-matrix/latest");
+    assert_lines_match_the_schema(&folder);
+    assert_replay_equals(&scratch, &live);
 
-    let elsewhere = place.path().join("elsewhere");
+    let elsewhere = scratch.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     fs::copy(
         folder.join(file::FILE_NAME),
@@ -64,8 +64,8 @@ fn reports_and_replay_equal_the_output_of_the_run() {
     )
     .unwrap();
     let copies = ["--junit", "copy.xml", "--summary", "copy.md"];
-    let made = run(&place, &[&["report", "elsewhere"][..], &copies].concat());
-    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let report = run(&scratch, &[&["report", "elsewhere"][..], &copies].concat());
+    assert_eq!(report.status.code(), Some(0), "{report:?}");
     for name in ["junit.xml", "summary.md", "report.html", "timings.json"] {
         assert_eq!(
             read(elsewhere.join(name)),
@@ -74,29 +74,29 @@ fn reports_and_replay_equal_the_output_of_the_run() {
         );
     }
     assert_eq!(
-        read(place.path().join("copy.xml")),
+        read(scratch.path().join("copy.xml")),
         read(folder.join("junit.xml"))
     );
     assert_eq!(
-        read(place.path().join("copy.md")),
+        read(scratch.path().join("copy.md")),
         read(folder.join("summary.md"))
     );
-    let coded = run(&place, &["report", "--exit-code"]);
+    let coded = run(&scratch, &["report", "--exit-code"]);
     assert_eq!(coded.status.code(), Some(1), "{coded:?}");
 }
 
-/// The same text on both streams, once as much is asked for.
-fn replay_tells(place: &Scratch, live: &Output) {
-    let replay = run(place, &["replay", "--verbose"]);
+/// Asserts that both streams have the same text if replay is as verbose as the run.
+fn assert_replay_equals(scratch: &Scratch, live: &Output) {
+    let replay = run(scratch, &["replay", "--verbose"]);
     assert_eq!(replay.status.code(), Some(0), "{replay:?}");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     assert_eq!(text(&replay.stderr), text(&live.stderr));
     assert_eq!(text(&replay.stdout), text(&live.stdout));
-    let brief = run(place, &["replay"]);
+    let brief = run(scratch, &["replay"]);
     assert!(brief.stderr.len() < replay.stderr.len());
 }
 
-fn every_line_is_what_the_schema_says(folder: &Path) {
+fn assert_lines_match_the_schema(folder: &Path) {
     let validator = jsonschema::validator_for(schema().as_value()).unwrap();
     for line in read(folder.join(file::FILE_NAME)).lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -107,39 +107,39 @@ fn every_line_is_what_the_schema_says(folder: &Path) {
 
 #[test]
 fn reports_can_be_created_for_a_killed_run() {
-    let place = workplace();
-    let live = run(&place, &["--provider", "local", "--filter", "fast"]);
+    let scratch = prepare();
+    let live = run(&scratch, &["--provider", "local", "--filter", "fast"]);
     assert_eq!(live.status.code(), Some(0), "{live:?}");
-    let folder = place.path().join("target/e2e-matrix/latest");
+    let folder = scratch.path().join("target/e2e-matrix/latest");
     let whole = read(folder.join(file::FILE_NAME));
-    let torn = place.path().join("torn.ndjson");
+    let torn = scratch.path().join("torn.ndjson");
     let end = whole.find("\"type\":\"phase-finished\"").unwrap();
     fs::write(&torn, &whole[..end]).unwrap();
-    let made = run(&place, &["report", "torn.ndjson", "--exit-code"]);
-    assert_eq!(made.status.code(), Some(3), "{made:?}");
-    let summary = read(place.path().join("summary.md"));
+    let report = run(&scratch, &["report", "torn.ndjson", "--exit-code"]);
+    assert_eq!(report.status.code(), Some(3), "{report:?}");
+    let summary = read(scratch.path().join("summary.md"));
     assert!(summary.contains("killed before it finished"), "{summary}");
     assert!(
         summary.contains("ends in the middle of a line"),
         "{summary}"
     );
-    let replay = run(&place, &["replay", "torn.ndjson"]);
+    let replay = run(&scratch, &["replay", "torn.ndjson"]);
     let tables = String::from_utf8(replay.stdout).unwrap();
     assert!(tables.contains("KILLED BEFORE IT FINISHED"), "{tables}");
 }
 
 #[test]
 fn the_error_names_a_run_that_does_not_exist() {
-    let place = workplace();
-    for (arguments, told) in [
+    let scratch = prepare();
+    for (arguments, message) in [
         (&["report", "nothing"][..], "there is no run `nothing`"),
         (&["replay"], "there is no run `latest`"),
         (&["report", "home"], "there is no record in home"),
     ] {
-        let output = run(&place, arguments);
+        let output = run(&scratch, arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains(told), "{stderr}");
+        assert!(stderr.contains(message), "{stderr}");
         assert!(stderr.contains("Hint:"), "{stderr}");
     }
 }

@@ -1,4 +1,4 @@
-//! One cell of 200 nodes: 200 agents, all of which must make every call.
+//! One cell with 200 nodes: 200 agents, each of which must make every call.
 
 use std::fs;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use e2e_matrix::event::CellVerdict;
 use crate::support::Scratch;
 use crate::support::record;
 
-/// Far more than the run takes: what hangs is killed.
+/// Far longer than the run should take; a run that hangs is killed.
 const PATIENCE: Duration = Duration::from_secs(280);
 
-/// The agents' default intervals, and deadlines for a debug build on a busy machine.
+/// The agents' default intervals, with deadlines for a debug build on a busy machine.
 const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]
@@ -29,15 +29,15 @@ ports = "any"
 #[test]
 #[ignore = "needs the machine for itself (starts 200 agents)"]
 fn a_cell_of_200_nodes_passes() {
-    let place = Scratch::new();
-    fs::write(place.path().join("matrix.toml"), MATRIX).unwrap();
-    let mut command = place.command(&["--provider", "local"]);
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let mut command = scratch.command(&["--provider", "local"]);
     let output = command.timeout(PATIENCE).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    let run = record::read(&place);
+    let run = record::read(&scratch);
     let cell = &run.cells[0];
     assert_eq!(cell.verdict, CellVerdict::Passed);
     assert_eq!(cell.counters.as_ref().unwrap().nodes.len(), 200);
-    record::assert_nothing_else_is_left(&place, &run);
+    record::assert_nothing_else_is_left(&scratch, &run);
 }

@@ -1,4 +1,4 @@
-//! A workplace whose mock is a script, which ends at once in the attempts that a test wants to break: their class is infrastructure.
+//! A scratch folder whose mock is a script that exits at once in the attempts that a test wants to fail, as infrastructure failures.
 
 use std::fs;
 use std::process::Output;
@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use crate::support::{Scratch, write_program};
 
-/// Far more than a whole run takes: what hangs is killed and told.
+/// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Loops so short that a cell takes a second or two.
+/// Intervals so short that a cell takes a second or two.
 const AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { report_interval = "500ms" }, audit_fwd = { report_interval = "500ms" } }"#;
 
-/// One-node cells `k8s-1.36-n1-<config>`, in which the mock ends at once where the mark of its processes, `<run>/<cell>` and for a
-/// further attempt `/attempt-<n>`, fits one of the shell's `patterns`. The config `silent` waits for an hour for what never comes.
-pub(crate) fn workplace(configs: &[&str], patterns: &str) -> Scratch {
-    let place = Scratch::new();
+/// Prepares one-node cells `k8s-1.36-n1-<config>`. The mock exits at once if the mark of its processes matches one of the shell's
+/// `patterns`. A mark is `<run>/<cell>`, followed by `/attempt-<n>` for a retry. The config `silent` waits an hour for a call that
+/// never comes.
+pub(crate) fn prepare(configs: &[&str], patterns: &str) -> Scratch {
+    let scratch = Scratch::new();
     let variants = configs.iter().map(|name| {
         let env = match *name {
             "silent" => "env = { PLEXD_FAULT = \"no-audit\" }\n",
@@ -29,19 +30,19 @@ pub(crate) fn workplace(configs: &[&str], patterns: &str) -> Scratch {
          [images.mock]\nimage = \"mock.example/script:1\"\nbinary = \"mock.sh\"\n",
         variants.collect::<String>()
     );
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
-    let script = place.path().join("mock.sh");
+    let script = scratch.path().join("mock.sh");
     let text = format!(
         "#!/bin/sh\ncase \"$E2E_MATRIX_PROCESS\" in {patterns}) exit 1;; esac\nexec '{program}' mockapi \"$@\"\n"
     );
     write_program(&script, &text);
-    place
+    scratch
 }
 
-/// Runs all cells of `place` locally. What is told, and the exit code.
-pub(crate) fn run(place: &Scratch, arguments: &[&str]) -> (String, Option<i32>) {
-    let mut command = place.command(&["--provider", "local"]);
+/// Runs all cells of `scratch` locally. Returns stderr and the exit code.
+pub(crate) fn run(scratch: &Scratch, arguments: &[&str]) -> (String, Option<i32>) {
+    let mut command = scratch.command(&["--provider", "local"]);
     let ran = command.args(arguments).timeout(PATIENCE).output();
     let Output { status, stderr, .. } = ran.unwrap();
     (String::from_utf8(stderr).unwrap(), status.code())

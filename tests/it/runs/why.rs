@@ -1,4 +1,4 @@
-//! Why an agent failed: the line of its log that says it, in the failure's first sentence and in every report.
+//! Why an agent failed: the line of its log that explains it is in the failure's first sentence and in every report.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,32 +12,32 @@ use crate::kind;
 use crate::support::manifests::Manifests;
 use crate::support::{Scratch, record, write_program};
 
-/// Far longer than the run takes.
+/// Far longer than the run should take.
 const PATIENCE: Duration = Duration::from_secs(180);
 const CELL: &str = "k8s-1.36-n1-default";
 
-/// Runs one cell whose agent is the shell script `agent`. Returns its failure and what was printed.
-fn run(place: &Scratch, agent: &str) -> (Failure, String) {
-    let script = place.path().join("agent.sh");
+/// Runs one cell whose agent is the shell script `agent`. Returns its failure and the output.
+fn run(scratch: &Scratch, agent: &str) -> (Failure, String) {
+    let script = scratch.path().join("agent.sh");
     write_program(&script, &format!("#!/bin/sh\n{agent}\n"));
     let matrix = "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"default\"]\n[run]\nports = \"any\"\n\
         [images.agent]\nimage = \"agent.example/mine:1\"\nbinary = \"agent.sh\"\n[phases.readiness]\ntimeout = \"10s\"\n";
-    let printed = run_matrix(place, matrix);
-    let run = record::read(place);
+    let printed = run_matrix(scratch, matrix);
+    let run = record::read(scratch);
     let phase = record::cell(&run, CELL).failed_phase().unwrap();
     (phase.failure().unwrap().clone(), printed)
 }
 
-/// Runs `matrix`. Returns what was printed.
-fn run_matrix(place: &Scratch, matrix: &str) -> String {
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    let mut command = place.command(&["--provider", "local"]);
+/// Runs `matrix`. Returns the output.
+fn run_matrix(scratch: &Scratch, matrix: &str) -> String {
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    let mut command = scratch.command(&["--provider", "local"]);
     let output = command.timeout(PATIENCE).output().unwrap();
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
-/// What cobra prints if a command fails: the error first, and then more usage text than reports have room for.
-const REFUSES: &str = r"/usr/bin/cat >&2 <<'END'
+/// What cobra prints if a command fails: first the error, then a usage text that is longer than the log lines in reports.
+const USAGE_ERROR: &str = r"/usr/bin/cat >&2 <<'END'
 Error: plexd up: api: config: BaseURL is required
 Usage:
   plexd up [flags]
@@ -56,16 +56,16 @@ exit 1";
 
 #[test]
 fn the_error_before_a_usage_text_is_in_the_first_sentence_and_in_every_report() {
-    let place = Scratch::new();
-    let (failure, printed) = run(&place, REFUSES);
+    let scratch = Scratch::new();
+    let (failure, printed) = run(&scratch, USAGE_ERROR);
     assert_eq!(failure.symptom, Symptom::AgentCrashed, "{failure}");
     let line = "Error: plexd up: api: config: BaseURL is required";
     let words = format!("ended 3 times: its process ended with exit code 1: `{line}`");
     assert!(failure.message.ends_with(&words), "{failure}");
     let log = &failure.logs[0];
-    // Each of the three starts says it.
+    // Each of the three starts prints the error.
     assert_eq!(log.lines.iter().filter(|quoted| *quoted == line).count(), 3);
-    let folder = record::folder(&place);
+    let folder = record::folder(&scratch);
     let kept = fs::read_to_string(folder.join(log.file.as_ref().unwrap())).unwrap();
     assert_eq!(kept.matches("--data-dir").count(), 3, "{kept}");
     let reports = ["junit.xml", "summary.md", "report.html"];
@@ -78,35 +78,35 @@ fn the_error_before_a_usage_text_is_in_the_first_sentence_and_in_every_report() 
 }
 
 #[test]
-fn the_error_of_an_agent_that_does_not_become_ready_is_in_its_sentence() {
-    let place = Scratch::new();
+fn the_error_of_an_agent_that_does_not_become_ready_is_in_the_failure_message() {
+    let scratch = Scratch::new();
     let noise = "for i in 1 2 3 4 5 6 7 8 9; do echo level=info msg=tick; done";
     let agent = format!(
         "{noise}\necho 'level=error msg=\"no route to the API\"'\n{noise}\nexec /usr/bin/sleep 600"
     );
-    let (failure, _) = run(&place, &agent);
+    let (failure, _) = run(&scratch, &agent);
     assert_eq!(failure.symptom, Symptom::AgentNotReady, "{failure}");
     let words = "; its log says: `level=error msg=\"no route to the API\"`";
     assert!(failure.message.ends_with(words), "{failure}");
-    // No rule applies, so nothing is guessed.
+    // No rule applies, so no likely cause is reported.
     assert_eq!(failure.likely_cause, None);
 }
 
 #[test]
 fn a_process_that_ends_without_an_error_is_reported_with_its_last_line() {
-    let place = Scratch::new();
+    let scratch = Scratch::new();
     let (failure, _) = run(
-        &place,
+        &scratch,
         "echo starting; echo 'cannot read the identity'; exit 4",
     );
     let words = "exit code 4; its last line: `cannot read the identity`";
     assert!(failure.message.ends_with(words), "{failure}");
-    // No rule applies, so nothing is guessed.
+    // No rule applies, so no likely cause is reported.
     assert_eq!(failure.likely_cause, None);
 }
 
-/// A rule, what is changed in the shipped DaemonSet or in the agent's configuration for it to apply, a word of its line of
-/// evidence, and one of what fixes it.
+/// A rule, the change to the shipped DaemonSet or to the agent's configuration that makes it apply, a word of its line of evidence,
+/// and a word of its fix.
 struct Row {
     rule: &'static str,
     pointer: &'static str,
@@ -184,8 +184,8 @@ fn rows() -> [Row; 6] {
 #[test]
 fn every_broken_manifest_and_configuration_has_its_likely_cause() {
     for row in rows() {
-        let place = Scratch::new();
-        let manifests = Manifests::shipped(place.path());
+        let scratch = Scratch::new();
+        let manifests = Manifests::shipped(scratch.path());
         let pointer = format!("/spec/template/spec{}", row.pointer);
         manifests.edit("kubernetes/daemonset.yaml", &pointer, &row.value);
         let matrix = format!(
@@ -195,8 +195,8 @@ fn every_broken_manifest_and_configuration_has_its_likely_cause() {
             row.config,
             manifests.settings()
         );
-        let printed = run_matrix(&place, &matrix);
-        let run = record::read(&place);
+        let printed = run_matrix(&scratch, &matrix);
+        let run = record::read(&scratch);
         let failure = run.cells[0]
             .failed_phase()
             .and_then(|phase| phase.failure());
@@ -213,7 +213,7 @@ fn every_broken_manifest_and_configuration_has_its_likely_cause() {
                 "{line}: {printed}"
             );
         }
-        let folder = record::folder(&place);
+        let folder = record::folder(&scratch);
         for name in ["junit.xml", "summary.md", "report.html"] {
             let text = fs::read_to_string(folder.join(name)).unwrap();
             let last = cause.fix.lines().last().unwrap();
@@ -222,7 +222,7 @@ fn every_broken_manifest_and_configuration_has_its_likely_cause() {
     }
 }
 
-/// Each rule is triggered by a test here, or on a real cluster.
+/// Each rule is triggered by a test in this file or on a real cluster.
 #[test]
 fn every_rule_has_its_test() {
     let here = rows().into_iter().map(|row| row.rule);

@@ -1,4 +1,4 @@
-//! A cluster that a test makes by hand, for the provider `existing`.
+//! A cluster that a test creates by hand, for the provider `existing`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,28 +12,32 @@ use e2e_matrix::matrix::{Images, Phase};
 use e2e_matrix::record::model::PhaseOutcome;
 
 const NODE_IMAGE: &str = "kindest/node:v1.34.4";
-/// Far more than the cells take.
+/// Far longer than the cells should take.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// A cluster of the test's own. It is gone with the test, whatever becomes of that.
+/// A cluster of one test. It is deleted when the test ends, however it ends.
 pub(crate) struct Hand {
     pub(crate) name: String,
-    pub(crate) place: Scratch,
+    pub(crate) scratch: Scratch,
     nodes: usize,
 }
 
 impl Hand {
-    /// Creates it, with one node.
+    /// Creates a cluster with one node.
     pub(crate) fn new() -> Self {
         Self::of_nodes(1)
     }
 
-    /// Creates it, with a control plane and `nodes - 1` workers.
+    /// Creates a cluster with a control plane and `nodes - 1` workers.
     fn of_nodes(nodes: usize) -> Self {
         let name = format!("by-hand-{}", std::process::id());
-        let place = Scratch::new();
-        let hand = Self { name, place, nodes };
-        let config = hand.place.path().join("kind.yaml");
+        let scratch = Scratch::new();
+        let hand = Self {
+            name,
+            scratch,
+            nodes,
+        };
+        let config = hand.scratch.path().join("kind.yaml");
         let workers = "- {role: worker}\n".repeat(nodes - 1);
         let text = format!(
             "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- {{role: control-plane}}\n{workers}"
@@ -54,24 +58,24 @@ impl Hand {
         hand
     }
 
-    /// Creates it, with the reference images on its nodes.
+    /// Creates a cluster, and loads the reference images onto its nodes.
     pub(crate) fn with_images(nodes: usize) -> Self {
         let hand = Self::of_nodes(nodes);
-        bring_images(&hand);
+        load_images(&hand);
         let ready = [
             "wait",
             "--for=condition=Ready",
             "node",
             "--all",
-            "--phase-timeout=60s",
+            "--timeout=60s",
         ];
         hand.kubectl(&ready);
         hand
     }
 
-    /// The path of its kubeconfig.
+    /// The path of the cluster's kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.place.path().join("kubeconfig")
+        self.scratch.path().join("kubeconfig")
     }
 
     fn kind(&self, arguments: &[&str]) {
@@ -84,7 +88,7 @@ impl Hand {
         assert!(output.status.success(), "{arguments:?}: {stderr}");
     }
 
-    /// A command in the node.
+    /// Runs a command in the control plane's container, and returns its output.
     pub(crate) fn node(&self, arguments: &[&str]) -> String {
         let output = Command::new("docker")
             .args(["exec", &format!("{}-control-plane", self.name)])
@@ -95,13 +99,13 @@ impl Hand {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What kubectl prints.
+    /// Runs kubectl, and returns its output.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let kubectl = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
         self.node(&[&kubectl, arguments].concat())
     }
 
-    /// Lets the kubeconfig's user be the service account `account` of the namespace `default` from now on.
+    /// Changes the user of the kubeconfig to the service account `account` in the namespace `default`.
     pub(crate) fn become_account(&self, account: &str) {
         let token = self.kubectl(&["create", "token", account]);
         let path = self.kubeconfig();
@@ -111,7 +115,7 @@ impl Hand {
         std::fs::write(path, config.to_string()).unwrap();
     }
 
-    /// Runs the binary. Returns its exit code and what it told.
+    /// Runs the binary. Returns its exit code and stderr.
     pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let context = format!("kind-{}", self.name);
         let kubeconfig = self.kubeconfig();
@@ -122,11 +126,11 @@ impl Hand {
             &context,
             "--kubeconfig",
         ];
-        let mut command = self.place.command(&[]);
+        let mut command = self.scratch.command(&[]);
         command.args(common).arg(kubeconfig).args(arguments);
         let output = command.timeout(PATIENCE).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), told)
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stderr)
     }
 }
 
@@ -138,8 +142,8 @@ impl Drop for Hand {
     }
 }
 
-/// Brings the reference images onto the node under the names that they have, as somebody's registry would. Returns their names.
-pub(crate) fn bring_images(hand: &Hand) -> (String, String) {
+/// Loads the reference images onto the nodes, as if they came from a registry. Returns their names.
+pub(crate) fn load_images(hand: &Hand) -> (String, String) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
     let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
@@ -148,7 +152,7 @@ pub(crate) fn bring_images(hand: &Hand) -> (String, String) {
         base: PathBuf::from("."),
         runner,
     };
-    let state = StateFolder::at(hand.place.path().join("archives"));
+    let state = StateFolder::at(hand.scratch.path().join("archives"));
     let archives = runtime.block_on(async {
         let docker = images::connect().await.unwrap();
         images::ensure(&docker, &state, &sources, &names)
@@ -161,7 +165,7 @@ pub(crate) fn bring_images(hand: &Hand) -> (String, String) {
     (names.agent, names.mock)
 }
 
-/// How a cell failed, and what the runner ended with.
+/// How a cell failed, and the runner's exit code.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) code: Option<i32>,
@@ -169,7 +173,7 @@ pub(crate) struct Failed {
     pub(crate) failure: Failure,
 }
 
-/// How a cell with the reference images and `settings` fails; or else what the runner printed.
+/// Runs a cell with the reference images and `settings`. Returns how it failed; if it did not fail, returns the output.
 pub(crate) fn failure(hand: &Hand, settings: &str) -> Result<Failed, String> {
     let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
     let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
@@ -192,9 +196,9 @@ timeout = "30s"
 ports = "any"
 {settings}"#
     );
-    std::fs::write(hand.place.path().join("matrix.toml"), matrix).unwrap();
+    std::fs::write(hand.scratch.path().join("matrix.toml"), matrix).unwrap();
     let (code, printed) = hand.run(&[]);
-    let run = record::read(&hand.place);
+    let run = record::read(&hand.scratch);
     let phases = run.cells.iter().flat_map(|cell| &cell.phases);
     let failed = phases.into_iter().find_map(|phase| match &phase.outcome {
         PhaseOutcome::Failed(failure) => Some(Failed {

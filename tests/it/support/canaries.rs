@@ -1,4 +1,4 @@
-//! Secrets that users hand to an agent, one per place that takes a user's value, and an agent that prints all it was given.
+//! Secrets that users pass to an agent, one per place that takes a user's value, and an agent that prints everything it gets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,16 +12,16 @@ use serde_json::json;
 use super::manifests::Manifests;
 use super::{Scratch, through, write_program};
 
-/// Not a secret: it must be found, or the search proves nothing.
+/// Not a secret: it must be found, because otherwise the search proves nothing.
 pub(crate) const CONTROL: &str = "control-value-that-may-be-seen";
-/// Canaries in the matrix file, by the names of the variables or keys that have them.
+/// Canaries in the matrix file, by the names of their variables or keys.
 const IN_FILE: [(&str, &str); 4] = [
     ("DB_PASSWORD", "canary-in-env-7f3a"),
     ("api_token", "canary \"quoted\" in config?>"),
     ("private-key", "canary-nested-in-config-9c1d"),
     ("listed", "canary-listed-in-the-file-55"),
 ];
-/// Canaries in the runner's environment. The first is as short as a secret may be.
+/// Canaries in the runner's environment. The first one has the minimum length of a secret.
 const IN_ENVIRONMENT: [(&str, &str); 4] = [
     ("CANARY_SHORT", "§4~x"),
     ("CANARY_CONFIG", "canary-config-from-env-<&>-'1'"),
@@ -30,10 +30,10 @@ const IN_ENVIRONMENT: [(&str, &str); 4] = [
 ];
 /// Canaries in Secrets: under `stringData` and under `data`.
 const IN_MANIFESTS: [&str; 2] = ["canary-string-data-21", "canary-data-22"];
-/// What agents register with.
+/// The token that agents register with.
 const TOKEN: &str = "e2e-test-token";
 
-/// An agent that prints its configuration and its environment, raw and encoded, and ends. Reports quote the last lines.
+/// An agent that prints its configuration and its environment, raw and encoded, and exits. Reports quote the last lines.
 const AGENT: &str = "#!/bin/sh\n\
     PATH=/usr/bin:/bin\n\
     while [ $# -gt 0 ]; do [ -f \"$1\" ] && cat \"$1\"; shift; done\n\
@@ -42,10 +42,10 @@ const AGENT: &str = "#!/bin/sh\n\
     printf '%s' \"$FROM_ENV\" | base64\n\
     env\n\
     exit 1\n";
-/// What the agent needs in an image.
+/// The programs that the agent needs in its image.
 const PROGRAMS: [&str; 4] = ["/bin/sh", "/usr/bin/env", "/usr/bin/cat", "/usr/bin/base64"];
 
-/// Every canary.
+/// All canaries.
 fn all() -> impl Iterator<Item = &'static str> {
     let named = IN_FILE.iter().chain(&IN_ENVIRONMENT);
     named
@@ -54,9 +54,9 @@ fn all() -> impl Iterator<Item = &'static str> {
         .chain([TOKEN])
 }
 
-/// Writes the matrix file of one cell whose agent is handed every canary, with its manifests and its agent.
-pub(crate) fn write(place: &Path, kubernetes: &str) {
-    let manifests = Manifests::shipped(place);
+/// Writes the matrix file of one cell whose agent gets all canaries, with its manifests and its agent.
+pub(crate) fn write(folder: &Path, kubernetes: &str) {
+    let manifests = Manifests::shipped(folder);
     let [string, data] = IN_MANIFESTS;
     manifests.add(&json!({
         "apiVersion": "v1", "kind": "Secret",
@@ -70,7 +70,7 @@ pub(crate) fn write(place: &Path, kubernetes: &str) {
         &format!("{container}/envFrom"),
         &reference,
     );
-    let agent = place.join("image/agent.sh");
+    let agent = folder.join("image/agent.sh");
     fs::create_dir_all(agent.parent().unwrap()).unwrap();
     write_program(&agent, AGENT);
     let [(_, env), (_, config), (_, nested), (_, listed)] = IN_FILE;
@@ -85,12 +85,12 @@ pub(crate) fn write(place: &Path, kubernetes: &str) {
          upstream = {{ servers = [ {{ private-key = '{nested}' }} ] }}\n{}",
         manifests.settings()
     );
-    fs::write(place.join("matrix.toml"), text).unwrap();
+    fs::write(folder.join("matrix.toml"), text).unwrap();
 }
 
-/// Adds an image with the agent and what it needs to the folder that it is built from.
-pub(crate) fn write_image(place: &Path) {
-    let image = place.join("image");
+/// Writes a Dockerfile, the agent, and the programs that it needs to the folder that its image is built from.
+pub(crate) fn write_image(folder: &Path) {
+    let image = folder.join("image");
     fs::write(
         image.join("Dockerfile"),
         "FROM scratch\nCOPY . /\nENTRYPOINT [\"/agent.sh\"]\n",
@@ -110,20 +110,20 @@ pub(crate) fn write_image(place: &Path) {
     }
 }
 
-/// The binary with `arguments` and the canaries of the environment. New files are as open as the binary lets them be.
-pub(crate) fn command(place: &Scratch, arguments: &[&str]) -> Command {
-    let run = place.process(arguments);
+/// The binary with `arguments` and the canaries of the environment. With this umask, only the binary itself can restrict new files.
+pub(crate) fn command(scratch: &Scratch, arguments: &[&str]) -> Command {
+    let run = scratch.process(arguments);
     let open = ["-c", "umask 0; exec \"$0\" \"$@\""];
     let mut command = through("/bin/sh", &open, &run);
     command.envs(IN_ENVIRONMENT);
     command
 }
 
-/// Everything that a run said and wrote: streams by their names, files by their paths.
+/// Everything that a run printed and wrote: streams by name, files by path.
 pub(crate) struct Outputs(Vec<(PathBuf, String)>);
 
 impl Outputs {
-    /// What `output` holds, and all files below `folders`.
+    /// Collects the streams of `output` and all files below `folders`.
     pub(crate) fn of(output: &Output, folders: &[PathBuf]) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut found = vec![
@@ -137,34 +137,34 @@ impl Outputs {
         Self(found)
     }
 
-    /// Where a canary can be seen.
+    /// The files and streams that contain a canary, each with the form that was found.
     pub(crate) fn leaks(&self) -> Vec<(PathBuf, String)> {
         let forms: Vec<String> = all().flat_map(forms).collect();
         let seen = |text: &str| forms.iter().find(|form| text.contains(*form)).cloned();
         let leaks = self
             .0
             .iter()
-            .filter_map(|(place, text)| Some((place.clone(), seen(text)?)));
+            .filter_map(|(source, text)| Some((source.clone(), seen(text)?)));
         leaks.collect()
     }
 
-    /// Every report shows what the agent said.
+    /// Asserts that every report shows the agent's log.
     pub(crate) fn assert_logs_are_reported(&self) {
         for report in ["events.ndjson", "junit.xml", "summary.md", "report.html"] {
-            let is_seen = |(place, text): &(PathBuf, String)| {
-                place.ends_with(report) && text.contains(CONTROL)
+            let is_seen = |(source, text): &(PathBuf, String)| {
+                source.ends_with(report) && text.contains(CONTROL)
             };
-            assert!(self.0.iter().any(is_seen), "{report} lacks the log");
+            assert!(self.0.iter().any(is_seen), "the log is not in {report}");
         }
     }
 }
 
-/// All files below `folder` but archives of images.
+/// All files below `folder`, except archives of images.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        // An archive of images holds the reference agent and the mock, and so the token, which is a part of the program.
+        // An archive of images contains the reference agent and the mock, whose programs contain the token.
         if path.is_symlink() || path.extension().is_some_and(|extension| extension == "tar") {
             continue;
         }
@@ -177,7 +177,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The files below `folder` that others could open.
+/// The files below `folder` that other users could open.
 pub(crate) fn open_to_others(folder: &Path) -> Vec<PathBuf> {
     let is_private = |path: &Path| {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -190,7 +190,7 @@ pub(crate) fn open_to_others(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(reachable).collect()
 }
 
-/// A canary, or each of its lines, as programs write it.
+/// A canary and each of its lines, in all forms in which programs may write them.
 fn forms(canary: &'static str) -> Vec<String> {
     let of = |text: &str| {
         let json = serde_json::Value::from(text).to_string();

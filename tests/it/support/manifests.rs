@@ -1,4 +1,4 @@
-//! The shipped manifests, to be changed.
+//! A copy of the shipped manifests that tests can change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use super::copy;
 pub(crate) struct Manifests(PathBuf);
 
 impl Manifests {
-    /// Copies it to below `place`, instead of what was there.
-    pub(crate) fn shipped(place: &Path) -> Self {
-        let copied = place.join("deploy");
+    /// Copies `deploy` to below `folder`, and replaces an earlier copy.
+    pub(crate) fn shipped(folder: &Path) -> Self {
+        let copied = folder.join("deploy");
         if copied.exists() {
             fs::remove_dir_all(&copied).unwrap();
         }
@@ -24,7 +24,7 @@ impl Manifests {
         Self(copied)
     }
 
-    /// Sets what `pointer` names in the first document of `file`.
+    /// Sets the value at `pointer` in the first document of `file`.
     pub(crate) fn edit(&self, file: &str, pointer: &str, value: &Value) {
         let file = self.0.join(file);
         let text = fs::read_to_string(&file).unwrap();
@@ -38,7 +38,7 @@ impl Manifests {
         fs::write(file, texts.join("\n---\n")).unwrap();
     }
 
-    /// Adds `object` to the agent's manifests: a Namespace as its own, anything else after the roles.
+    /// Adds `object` to the agent's manifests: a Namespace in a separate file, anything else after the roles.
     pub(crate) fn add(&self, object: &Value) {
         let file = if object["kind"] == "Namespace" {
             "kubernetes/namespace.yaml"
@@ -50,7 +50,7 @@ impl Manifests {
         fs::write(file, format!("{text}\n---\n{object}\n")).unwrap();
     }
 
-    /// What a matrix file says to use it.
+    /// The settings by which a matrix file uses the copy.
     pub(crate) fn settings(&self) -> String {
         let folder = self.0.display();
         format!("[deploy]\nmanifests = \"{folder}/kubernetes\"\nmock = \"{folder}/mock-api\"\n")

@@ -1,12 +1,12 @@
-//! What integration tests share: a folder with a clean environment in which the real binary runs.
+//! Helpers of the integration tests: a folder with a clean environment in which the real binary runs.
 
-pub(crate) mod blame;
 pub(crate) mod by_hand;
 pub(crate) mod canaries;
 pub(crate) mod inherited;
 pub(crate) mod manifests;
 pub(crate) mod overlap;
 pub(crate) mod record;
+pub(crate) mod reported_node;
 pub(crate) mod snapshot;
 
 use std::io::Write;
@@ -18,11 +18,11 @@ use assert_cmd::Command;
 use e2e_matrix::matrix::{Cell, Matrix};
 use tempfile::TempDir;
 
-/// A folder of its own, with a home and a place for temporary files below it. A test that fails leaves it behind.
+/// A temporary folder with folders for the home, for temporary files and for state. If the test fails, it is not deleted.
 pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
-    /// Makes one.
+    /// Creates a folder.
     pub(crate) fn new() -> Self {
         let folder = TempDir::with_prefix("e2e-matrix-test-").unwrap();
         for name in ["home", "tmp", "state"] {
@@ -36,12 +36,12 @@ impl Scratch {
         self.0.path()
     }
 
-    /// The binary with `arguments`, in the folder, with nothing of this process's environment: no Docker, no kind, no colour.
+    /// The binary with `arguments` in this folder, in a clean environment: no Docker, no kind, no colour.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         Command::from_std(self.process(arguments))
     }
 
-    /// The same, for who follows it while it runs.
+    /// Like [`Self::command`], for tests that read the output while the binary runs.
     pub(crate) fn process(&self, arguments: &[&str]) -> process::Command {
         let mut command = process::Command::new(env!("CARGO_BIN_EXE_e2e-matrix"));
         command
@@ -63,7 +63,7 @@ pub(crate) fn cell(version: &str, nodes: u16) -> Cell {
     Matrix::parse("matrix.toml", &text).unwrap().cells.remove(0)
 }
 
-/// Loops so short that a cell takes a second, unless it has to wait in vain.
+/// Intervals so short that a cell takes a second, unless it has to wait for something that never happens.
 pub(crate) const QUICK_AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }"#;
 
 /// Writes an executable file.
@@ -86,7 +86,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// `command`, started by `program` with `arguments` before its own, in the same folder and with the same environment.
+/// Runs `command` through `program` with `arguments`, in the same folder and with the same environment.
 pub(crate) fn through(
     program: &str,
     arguments: &[&str],
@@ -111,8 +111,11 @@ impl Drop for Scratch {
         if std::thread::panicking() {
             self.0.disable_cleanup(true);
             let folder = self.path().display();
-            // A closed stream must not turn one failure into an abort.
-            drop(writeln!(std::io::stderr(), "what the test left: {folder}"));
+            // Writing to a closed stream must not turn a failed test into an abort.
+            drop(writeln!(
+                std::io::stderr(),
+                "files of the failed test: {folder}"
+            ));
         }
     }
 }

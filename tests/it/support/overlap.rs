@@ -1,9 +1,9 @@
-//! How much ran at a time, by the records of several runs.
+//! How much ran at the same time, according to the records of several runs.
 
 use e2e_matrix::event::{Event, Record};
 use e2e_matrix::matrix::CellId;
 
-/// The most that ran at a time, by when each cell began and ended; a cell weighs what `weight` says.
+/// The highest total weight of cells that ran at the same time; `weight` returns the weight of a cell.
 pub(crate) fn most_at_once(records: &[Vec<Record>], weight: impl Fn(&CellId) -> i32) -> usize {
     let changes = records.iter().flatten().filter_map(|record| {
         let change = match &record.event {

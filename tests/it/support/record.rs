@@ -1,4 +1,4 @@
-//! What a run left: its record, read back by the library, and everything that must not be there any more.
+//! What a run leaves behind: its record, read by the library, and checks that nothing else is left.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,14 +17,14 @@ use crate::support::Scratch;
 /// The token that agents register with.
 const SECRET: &[u8] = b"e2e-test-token";
 
-/// The folder of the newest run in `place`.
-pub(crate) fn folder(place: &Scratch) -> PathBuf {
-    place.path().join("target/e2e-matrix/latest")
+/// The folder of the newest run in `scratch`.
+pub(crate) fn folder(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("target/e2e-matrix/latest")
 }
 
-/// The newest run in `place`, as its record tells it.
-pub(crate) fn read(place: &Scratch) -> RunModel {
-    let records = record::read(&folder(place).join(record::FILE_NAME)).unwrap();
+/// The newest run in `scratch`, according to its record.
+pub(crate) fn read(scratch: &Scratch) -> RunModel {
+    let records = record::read(&folder(scratch).join(record::FILE_NAME)).unwrap();
     RunModel::new(&records)
 }
 
@@ -35,8 +35,8 @@ pub(crate) fn cell<'r>(run: &'r RunModel, id: &str) -> &'r CellModel {
     found.unwrap_or_else(|| panic!("the run has no cell {id}"))
 }
 
-/// Why `cell` did not fail exactly `failed`: the phases before it passed, it failed with class product, those after it were
-/// skipped, and clean-up passed. Without a phase: why it did not pass.
+/// How `cell` differs from one that failed exactly in `failed`: phases before it pass, it fails with the class product, later phases
+/// are skipped, and clean-up passes. If `failed` is `None`, all phases must pass.
 pub(crate) fn deviations(cell: &CellModel, failed: Option<Phase>) -> Vec<String> {
     let wrong = |phase: &PhaseModel| {
         let before =
@@ -55,51 +55,54 @@ pub(crate) fn deviations(cell: &CellModel, failed: Option<Phase>) -> Vec<String>
     cell.phases.iter().filter_map(wrong).collect()
 }
 
-/// Nothing of the newest run in `place` is there but its reports, and they hold no token.
-pub(crate) fn assert_nothing_else_is_left(place: &Scratch, run: &RunModel) {
+/// Asserts that nothing is left of the newest run in `scratch` but its reports, and that they don't contain the token.
+pub(crate) fn assert_nothing_else_is_left(scratch: &Scratch, run: &RunModel) {
     assert_eq!(
-        below(&place.path().join("state/runs")),
+        below(&scratch.path().join("state/runs")),
         [] as [PathBuf; 0],
         "state of runs"
     );
     assert_eq!(
-        below(&place.path().join("tmp")),
+        below(&scratch.path().join("tmp")),
         [] as [PathBuf; 0],
         "temporary files"
     );
     assert_eq!(marked(token(run)), [] as [i32; 0], "processes");
-    let telling: Vec<PathBuf> = below(&folder(place))
+    let leaking: Vec<PathBuf> = below(&folder(scratch))
         .into_iter()
-        .filter(|path| path.is_file() && holds_secret(path))
+        .filter(|path| path.is_file() && contains_secret(path))
         .collect();
-    assert_eq!(telling, [] as [PathBuf; 0], "files with the token");
+    assert_eq!(leaking, [] as [PathBuf; 0], "files with the token");
 }
 
-/// What tells the run's resources from every other's.
+/// The token in the names of all resources of the run.
 pub(crate) fn token(run: &RunModel) -> &str {
-    let facts = run.facts.as_ref().expect("a run that began has facts");
+    let facts = run
+        .facts
+        .as_ref()
+        .expect("a run that has started has facts");
     let (_, token) = facts.run.rsplit_once('-').expect("a run's id has a token");
     token
 }
 
-/// The processes that carry the mark of the run with this token.
+/// The processes with the mark of the run with this token.
 fn marked(token: &str) -> Vec<i32> {
     let start = format!("{token}/");
-    let carries = |process: &Process| {
+    let has_mark = |process: &Process| {
         let environment = process.environ().unwrap_or_default();
         let mark = environment.get(OsStr::new(MARK));
         mark.is_some_and(|mark| mark.to_string_lossy().starts_with(&start))
     };
-    let processes = all_processes().unwrap().flatten().filter(carries);
+    let processes = all_processes().unwrap().flatten().filter(has_mark);
     processes.map(|process| process.pid()).collect()
 }
 
-fn holds_secret(file: &Path) -> bool {
+fn contains_secret(file: &Path) -> bool {
     let bytes = fs::read(file).unwrap();
     bytes.windows(SECRET.len()).any(|window| window == SECRET)
 }
 
-/// Every file below `folder`, and every empty folder.
+/// All files and all empty folders below `folder`.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! A real plexd with its own manifests, unchanged: it fails for exactly what it lacks, and passes everything else.
+//! A real plexd with its own, unchanged manifests: it fails only because of the calls that it doesn't make yet.
 
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ use super::{Scratch, record};
 
 /// A folder with `plexd.zst`, a static binary, and its `manifests`.
 const FOLDER: &str = "PLEXD_SNAPSHOT";
-/// The calls that this plexd doesn't make.
+/// The counters of calls that this plexd doesn't make.
 const LACKS: [&str; 4] = [
     "capabilities_count",
     "metrics_count",
@@ -34,9 +34,9 @@ heartbeat:
   interval: 1s
 ";
 
-/// The folder.
+/// The folder from the environment.
 pub(crate) fn folder() -> PathBuf {
-    PathBuf::from(env::var_os(FOLDER).expect("PLEXD_SNAPSHOT names a folder"))
+    PathBuf::from(env::var_os(FOLDER).expect("the variable PLEXD_SNAPSHOT is set to a folder"))
 }
 
 /// Unpacks the binary to `path`.
@@ -49,8 +49,8 @@ pub(crate) fn unpack(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Writes a matrix of two cells that differ in what is expected, with `image` as the agent's table.
-pub(crate) fn write_matrix(place: &Scratch, image: &str) {
+/// Writes a matrix with two cells that differ in their expectations, with `image` in the agent's table.
+pub(crate) fn write_matrix(scratch: &Scratch, image: &str) {
     let lacks = LACKS
         .map(|counter| format!("{counter} = \"any\""))
         .join(", ");
@@ -64,13 +64,13 @@ pub(crate) fn write_matrix(place: &Scratch, image: &str) {
          [config.all]\n[config.lenient]\nexpect = {{ {lacks} }}\n\
          [phases.assertions]\ntimeout = \"15s\"\n[phases.local-endpoint]\nrun = false\n"
     );
-    fs::write(place.path().join("matrix.toml"), matrix).unwrap();
-    fs::write(place.path().join("plexd.yaml"), CONFIG).unwrap();
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    fs::write(scratch.path().join("plexd.yaml"), CONFIG).unwrap();
 }
 
-/// The run in `place` failed for exactly what this plexd lacks, unless that was not asked for.
-pub(crate) fn assert_fails_for_what_it_lacks(place: &Scratch) {
-    let run = record::read(place);
+/// Asserts that the cell that expects all calls fails only because of the missing ones, and that the lenient one passes.
+pub(crate) fn assert_fails_only_for_missing_calls(scratch: &Scratch) {
+    let run = record::read(scratch);
     let all = record::cell(&run, "k8s-1.34-n1-all");
     assert_eq!(
         record::deviations(all, Some(Phase::Assertions)),

@@ -61,7 +61,7 @@ pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
         patience: LONG,
         failure: Failure::new(
             Symptom::ApiServerGone,
-            format!("the API server does not answer any more: {why}"),
+            format!("the API server no longer responds: {why}"),
         ),
     }));
     found
@@ -72,7 +72,7 @@ fn of_refused_watch(watch: &str, why: &Refused) -> Failure {
         Some(401 | 403) => Symptom::BadConfiguration,
         Some(_) | None => Symptom::ApiServerGone,
     };
-    let message = format!("the watch on {watch} is refused or broken: {}", why.message);
+    let message = format!("the watch on {watch} is rejected or fails: {}", why.message);
     let failure = Failure::new(symptom, message);
     if symptom == Symptom::BadConfiguration {
         failure.with_remedy(format!(

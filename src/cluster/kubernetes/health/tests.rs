@@ -225,7 +225,7 @@ fn a_rejected_watch_is_reported_with_the_servers_message() {
     assert!(
         failure
             .message
-            .contains("pods in ns is refused or broken: pods is forbidden")
+            .contains("pods in ns is rejected or fails: pods is forbidden")
     );
 }
 

@@ -95,13 +95,13 @@ fn lines_of_logs_wrap_only_on_a_terminal() {
     let line = long_line();
     let run = RunModel::new(&fixture::with_log_line(&line));
     let bar = "    │ ";
-    let told = |width| -> Vec<String> {
+    let printed = |width| -> Vec<String> {
         let text = terminal(&run, width, false);
         let quoted = text.lines().filter_map(|line| line.strip_prefix(bar));
         quoted.map(str::to_owned).collect()
     };
-    assert_eq!(told(None), std::slice::from_ref(&line));
-    let wrapped = told(Some(80));
+    assert_eq!(printed(None), std::slice::from_ref(&line));
+    let wrapped = printed(Some(80));
     assert!(wrapped.len() > 4, "{wrapped:?}");
     let widths = wrapped
         .iter()

@@ -1,4 +1,4 @@
-//! Whom the reports blame: a fault of one node must be told of that node, by name, and of no other.
+//! Which node the reports name: a fault of one node must be reported for that node, and for no other.
 
 use std::fs;
 use std::path::Path;
@@ -6,18 +6,18 @@ use std::path::Path;
 use e2e_matrix::record::model::CellModel;
 use quick_junit::Report;
 
-/// The failure's evidence, its sentence and its logs are about `node` alone.
-pub(crate) fn assert_failure_blames(cell: &CellModel, node: &str) {
+/// Asserts that the failure's evidence, message and logs are about `node` alone.
+pub(crate) fn assert_failure_names(cell: &CellModel, node: &str) {
     let failure = cell
         .failed_phase()
         .and_then(|phase| phase.failure())
         .expect("a failed cell has a failure");
-    let blamed = failure
+    let nodes = failure
         .evidence
         .iter()
         .filter_map(|row| row.node.as_deref());
-    let blamed: Vec<&str> = blamed.map(|name| cell.short_node(name)).collect();
-    assert_eq!(blamed, [node]);
+    let nodes: Vec<&str> = nodes.map(|name| cell.short_node(name)).collect();
+    assert_eq!(nodes, [node]);
     let sources = failure.logs.iter().map(|log| log.source.as_str());
     let agents: Vec<&str> = sources
         .filter_map(|source| source.strip_prefix("plexd on "))
@@ -27,8 +27,8 @@ pub(crate) fn assert_failure_blames(cell: &CellModel, node: &str) {
     assert_eq!(named(cell, &failure.message), [node]);
 }
 
-/// What people and CI servers see first names `node` and no other: the message in JUnit, the reason in the summary.
-pub(crate) fn assert_reports_blame(folder: &Path, cell: &CellModel, node: &str) {
+/// Asserts that the message in JUnit and the reason in the summary name `node` and no other node.
+pub(crate) fn assert_reports_name(folder: &Path, cell: &CellModel, node: &str) {
     let junit = fs::read_to_string(folder.join("junit.xml")).unwrap();
     let junit = Report::deserialize_from_str(&junit).unwrap();
     let id = cell.summary.id.as_str();
@@ -36,7 +36,7 @@ pub(crate) fn assert_reports_blame(folder: &Path, cell: &CellModel, node: &str) 
     let suite = suites.find(|suite| suite.name.as_str() == id).unwrap();
     let messages: Vec<&str> = suite.test_cases.iter().filter_map(message).collect();
     let [message] = messages[..] else {
-        panic!("one failure was expected: {messages:?}");
+        panic!("expected exactly one failure: {messages:?}");
     };
     assert_eq!(named(cell, message), [node]);
     let summary = fs::read_to_string(folder.join("summary.md")).unwrap();
@@ -58,9 +58,12 @@ fn message(case: &quick_junit::TestCase) -> Option<&str> {
     }
 }
 
-/// The nodes of `cell` that `text` names, in short.
+/// The short names of the cell's nodes that `text` names.
 fn named<'c>(cell: &'c CellModel, text: &str) -> Vec<&'c str> {
-    let facts = cell.facts.as_ref().expect("the cell's nodes are known");
+    let facts = cell
+        .facts
+        .as_ref()
+        .expect("a cell that has started has facts");
     let words: Vec<&str> = text
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
         .collect();
