@@ -112,7 +112,7 @@ mod tests {
             futures::future::select(dropped, std::future::ready(())).await;
             assert_eq!(*running.borrow(), ["outer"]);
             log.measure("inner", async {
-                assert_eq!(*running.borrow(), ["outer", "inner"])
+                assert_eq!(*running.borrow(), ["outer", "inner"]);
             })
             .await;
         })

@@ -6,7 +6,8 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// As many files as a run ever needs. Some programs take time for each file that they could have open.
+/// The limit of open files that the runner asks for: more than any run needs, and low enough for child processes that spend time on
+/// each possible file descriptor.
 const ENOUGH: u64 = 65_536;
 /// Held back for clean-up, if the limit is high enough.
 const RESERVE: u64 = 64;

@@ -18,6 +18,9 @@ const INDENT: &str = "            ";
 /// How often the elapsed times are updated.
 const TICK: Duration = Duration::from_millis(250);
 
+/// The present number of columns of a terminal.
+type Width = fn() -> Option<usize>;
+
 /// Draws the running cells.
 #[derive(Debug)]
 pub struct Progress {
@@ -31,12 +34,7 @@ pub struct Progress {
 
 impl Progress {
     /// A console that draws to `target`, which has `width` columns.
-    pub fn new(
-        target: ProgressDrawTarget,
-        width: fn() -> Option<usize>,
-        color: bool,
-        detail: Detail,
-    ) -> Self {
+    pub fn new(target: ProgressDrawTarget, width: Width, color: bool, detail: Detail) -> Self {
         Self {
             screen: MultiProgress::with_draw_target(target),
             lines: Lines::new(color, detail),
@@ -179,7 +177,7 @@ mod tests {
     use super::*;
     use crate::report::fixture;
 
-    fn on(terminal: &InMemoryTerm, width: fn() -> Option<usize>) -> Progress {
+    fn on(terminal: &InMemoryTerm, width: Width) -> Progress {
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
         Progress::new(target, width, false, Detail::Cells)
     }
@@ -207,8 +205,7 @@ mod tests {
 
     #[test]
     fn nothing_that_was_drawn_remains_on_a_terminal_of_any_width() {
-        let widths: [(u16, fn() -> Option<usize>); 3] =
-            [(60, || Some(60)), (80, || Some(80)), (200, || Some(200))];
+        let widths: [(u16, Width); 3] = [(60, || Some(60)), (80, || Some(80)), (200, || Some(200))];
         for (columns, width) in widths {
             let terminal = InMemoryTerm::new(200, columns);
             let mut progress = on(&terminal, width);

@@ -98,12 +98,12 @@ impl ProviderError {
             Self::NoBinary { table, reason } => {
                 let why = reason.as_ref().map(|reason| format!(" ({reason})"));
                 Some(format!(
-                    "say what the local provider{} starts for it as `binary` under `{table}`, or run it with `--provider kind`",
+                    "add `binary` under `{table}`, the program that the local provider{} starts instead, or use `--provider kind`",
                     why.unwrap_or_default()
                 ))
             }
             Self::Existing(ExistingError::NoTag { role }) => Some(format!(
-                "build and push an image that the cluster can pull, and name it as `tag` under `[images.{role}]`; those of the reference programs are built with deploy/docker"
+                "build and push an image that the cluster can pull, and name it as `image` under `[images.{role}]`; those of the reference programs are built with deploy/docker"
             )),
             Self::Existing(ExistingError::Connection(failure)) | Self::Failed(failure) => {
                 failure.remedy.clone()

@@ -431,7 +431,10 @@ fn show_steps(context: &Context, phase: Phase) -> impl Future<Output = Infallibl
     let (events, cell) = (context.events.clone(), context.plan.cell.id.clone());
     let mut running = context.cluster.steps().running();
     async move {
-        while phase <= Phase::Readiness {
+        if phase > Phase::Readiness {
+            return std::future::pending().await;
+        }
+        loop {
             let text = running.borrow_and_update().join(", ");
             if !text.is_empty() {
                 events.emit(Event::PhaseProgress {

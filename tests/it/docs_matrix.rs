@@ -4,6 +4,7 @@ use e2e_matrix::matrix::{Counter, Filter, Matrix, Phase, select};
 
 const MATRIX: &str = include_str!("../../docs/matrix.md");
 const TUTORIAL: &str = include_str!("../../docs/tutorial.md");
+const README: &str = include_str!("../../README.md");
 const FILTERS: &str = include_str!("../../docs/filters.md");
 
 /// The code blocks of a page that are marked with `language`.
@@ -33,9 +34,9 @@ fn completed(example: &str) -> String {
 
 #[test]
 fn every_example_of_a_matrix_file_is_valid() {
-    let examples = [MATRIX, TUTORIAL].map(|page| blocks(page, "toml"));
+    let examples = [MATRIX, TUTORIAL, README].map(|page| blocks(page, "toml"));
     assert!(
-        examples[0].len() > 7 && examples[1].len() > 2,
+        examples[0].len() > 7 && examples[1].len() > 2 && examples[2].len() > 1,
         "the examples must be found in the pages"
     );
     for example in examples.concat() {

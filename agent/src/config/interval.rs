@@ -21,7 +21,7 @@ pub(crate) enum IntervalError {
         source: humantime::DurationError,
     },
     /// It is zero.
-    #[error("an interval must be longer than zero")]
+    #[error("an interval must be greater than zero")]
     Zero,
     /// It is too long.
     #[error("an interval must be at most 24h")]
@@ -37,7 +37,7 @@ impl Interval {
     /// # Panics
     /// If the duration is zero.
     pub(crate) const fn new(duration: Duration) -> Self {
-        assert!(!duration.is_zero(), "an interval must be longer than zero");
+        assert!(!duration.is_zero(), "an interval must be greater than zero");
         Self(duration)
     }
 

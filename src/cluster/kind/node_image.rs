@@ -78,7 +78,7 @@ pub(super) async fn resolve(docker: &Docker, cell: &Cell) -> Result<NodeImage, F
         None => Err(missing(
             &format!("{REPOSITORY}:v{version}.*"),
             cell,
-            "no published image of it is known",
+            "kind publishes no image for this version",
         )),
     }
 }

@@ -141,7 +141,7 @@ impl CellDraft {
     fn missing_end(&self, last: Timestamp) -> CellEnd {
         let first = self.earlier.first().and_then(|attempt| attempt.started);
         let reason = match (self.attempt.started, first) {
-            (Some(_), _) => "the run ended in the middle of it",
+            (Some(_), _) => "the run ended during this phase",
             (None, Some(_)) => "the run ended before its next attempt",
             (None, None) => "the run ended before it began",
         };

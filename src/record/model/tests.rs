@@ -87,7 +87,7 @@ fn a_failed_cell_always_has_a_fault() {
     assert_eq!(killed.verdict, CellVerdict::Interrupted);
     let fault = killed.faults()[0];
     assert_eq!(fault.phase, None);
-    assert_eq!(fault.sentence(), "the run ended in the middle of it");
+    assert_eq!(fault.sentence(), "the run ended during this phase");
 }
 
 #[test]

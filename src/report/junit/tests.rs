@@ -133,7 +133,7 @@ fn an_interrupted_phase_shows_its_progress() {
     let message = message.as_ref().unwrap().as_str();
     assert_eq!(
         message,
-        "the run ended in the middle of it (last seen: 1 of 3 agents ready)"
+        "the run ended during this phase (last seen: 1 of 3 agents ready)"
     );
 }
 

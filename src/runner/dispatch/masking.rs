@@ -1,4 +1,4 @@
-//! Every text in the record is either masked, or the runner's own for a stated reason.
+//! Masks the texts of events. Each text that isn't masked is the runner's own, and the code says why.
 
 use std::collections::BTreeMap;
 
