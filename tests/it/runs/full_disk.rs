@@ -54,7 +54,7 @@ fn a_full_disk_changes_no_verdict_and_is_reported_once() {
         .filter(|line| line.contains("warning"))
         .collect();
     assert!(
-        matches!(warnings[..], [one] if one.contains("there is no space left for the output of the run")),
+        matches!(warnings[..], [one] if one.contains("no space is left for the output of the run")),
         "{warnings:#?}"
     );
 }
