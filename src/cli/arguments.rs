@@ -1,4 +1,4 @@
-//! Reads the arguments of this process, with the errors and help texts that clap doesn't have by itself.
+//! Reads the arguments of this process, and adds errors and help texts that clap doesn't provide.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Error, FromArgMatches};

@@ -48,6 +48,9 @@ enum Target {
 /// Starts to log: what `filter` selects to stderr, and for a run all lines of this program to memory, until
 /// [`write_to`] names a folder.
 pub(super) fn install(filter: Option<&LogFilter>, is_run: bool) {
+    if filter.is_none() && !is_run {
+        return;
+    }
     let stderr = filter.map(|filter| {
         layer()
             .with_writer(|| Masked)
@@ -82,8 +85,7 @@ pub(super) fn write_to(folder: &Path) {
     };
     let mut target = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Target::Pending(lines) = &*target {
-        let masked = log_mask().apply(&String::from_utf8_lossy(lines));
-        drop(file.write_all(masked.as_bytes()));
+        drop(file.write_all(masked(lines).as_bytes()));
     }
     *target = Target::File(file);
 }
@@ -108,13 +110,16 @@ fn panic_text(info: &PanicHookInfo<'_>) -> String {
     log_mask().apply(&text)
 }
 
+fn masked(lines: &[u8]) -> String {
+    log_mask().apply(&String::from_utf8_lossy(lines))
+}
+
 /// Standard error with secrets masked. Each write is a whole line of the log.
 struct Masked;
 
 impl io::Write for Masked {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let masked = log_mask().apply(&String::from_utf8_lossy(line));
-        io::stderr().write_all(masked.as_bytes())?;
+        io::stderr().write_all(masked(line).as_bytes())?;
         Ok(line.len())
     }
 
@@ -132,10 +137,7 @@ impl io::Write for InFile {
             // Secrets that become known later are masked when the lines are written.
             Target::Pending(lines) if lines.len() < MOST_PENDING => lines.extend_from_slice(line),
             Target::Pending(_) => {}
-            Target::File(file) => {
-                let masked = log_mask().apply(&String::from_utf8_lossy(line));
-                file.write_all(masked.as_bytes())?;
-            }
+            Target::File(file) => file.write_all(masked(line).as_bytes())?,
         }
         Ok(line.len())
     }

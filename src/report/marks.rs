@@ -7,6 +7,9 @@ use crate::event::{CellVerdict, Execution, FailureClass, RunVerdict};
 use crate::matrix::{Counter, Phase};
 use crate::record::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
 
+/// A phase or step that took less than this in every cell is left out of the tables, in milliseconds. Its duration is shown as 0.0.
+pub(crate) const QUICK_MS: u64 = 100;
+
 /// The tone of a mark, which a report may show as a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {

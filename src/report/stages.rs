@@ -3,7 +3,7 @@
 use crate::event::CellVerdict;
 use crate::matrix::Phase;
 use crate::record::model::{CellModel, PhaseModel, RunModel};
-use crate::report::marks::{self, Mark};
+use crate::report::marks::{self, Mark, QUICK_MS};
 
 /// The columns of the table: a phase, or a command after it, per column. Columns without information are left out.
 pub(crate) struct Stages<'r> {
@@ -96,7 +96,7 @@ fn omission(run: &RunModel, stage: &Stage<'_>) -> Option<Omission> {
     let mut omissions = run.cells.iter().filter(ran).map(|cell| {
         let phase = stage.of(cell)?;
         match Mark::of(phase) {
-            Mark::Passed if phase.duration_ms < 100 => Some(Omission::Quick),
+            Mark::Passed if phase.duration_ms < QUICK_MS => Some(Omission::Quick),
             Mark::Simulated => Some(Omission::Simulated),
             Mark::Passed | Mark::Failed | Mark::Error | Mark::Interrupted | Mark::Skipped => None,
         }

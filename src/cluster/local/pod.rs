@@ -30,7 +30,7 @@ const START_SHARE: Duration = Duration::from_secs(1);
 
 /// How an attempt to run the process ended.
 enum End {
-    /// It ended by itself or because of a probe, as described in the text.
+    /// It exited, or a probe ended it; the text says which.
     Crashed(String),
     /// This machine can't start or probe it, and a retry would not help; the text has the reason.
     Lost(String),

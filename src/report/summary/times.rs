@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::matrix::CellId;
 use crate::record::model::{PhaseOutcome, RunModel};
-
-/// Phases and steps that took less than this in every cell are left out, in milliseconds.
-const LEAST_MS: u64 = 100;
+use crate::report::marks::QUICK_MS;
 
 /// A phase or step over all cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +65,7 @@ fn ranked<'a>(taken: impl Iterator<Item = (&'a str, u64, &'a CellId)>) -> Vec<Ti
             }
         })
         .collect();
-    rows.retain(|row| row.slowest_ms >= LEAST_MS);
+    rows.retain(|row| row.slowest_ms >= QUICK_MS);
     rows.sort_by_key(|row| std::cmp::Reverse(row.slowest_ms));
     rows
 }

@@ -1,4 +1,4 @@
-//! An engine that stops answering or dies in the middle of a cell: the run ends by itself, reports an infrastructure failure, and
+//! An engine that stops answering or dies in the middle of a cell: the run ends without help, reports an infrastructure failure, and
 //! leaves nothing behind that `gc` can't delete. The test starts its own engine in its own network namespace, so it affects no other.
 
 use std::fs;

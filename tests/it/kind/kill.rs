@@ -118,7 +118,7 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
     assert_eq!(networks(), before.1, "networks");
 }
 
-/// Containers that look like clusters but belong to nobody's run.
+/// Containers that look like clusters but belong to no run.
 struct Beside(Vec<String>);
 
 impl Beside {
