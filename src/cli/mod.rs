@@ -12,6 +12,7 @@ mod log;
 mod matrix_file;
 mod merge;
 mod options;
+mod prepare;
 mod recorded;
 pub mod reference;
 mod replay;
@@ -30,8 +31,8 @@ use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
 use options::{
-    Color, ExplainOptions, Format, GarbageOptions, ListOptions, MergeOptions, ReplayOptions,
-    ReportOptions, RunOptions,
+    Color, ExplainOptions, Format, GarbageOptions, ListOptions, MergeOptions, PrepareOptions,
+    ReplayOptions, ReportOptions, RunOptions,
 };
 
 /// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
@@ -66,6 +67,8 @@ enum Command {
     List(ListOptions),
     /// Prints what a cell would get, or the usual causes of a failure
     Explain(ExplainOptions),
+    /// Prepares the kind clusters of the selected cells, so that runs start them sooner
+    Prepare(PrepareOptions),
     /// Deletes what dead runs left behind
     Gc(GarbageOptions),
     /// Writes the reports of a run again, from its record
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => finish(run.look.color, run::run(&run)),
         Some(Command::List(list)) => finish(list.look.color, list::run(&list)),
         Some(Command::Explain(cell)) => finish(cell.look.color, explain::run(&cell)),
+        Some(Command::Prepare(prepare)) => finish(prepare.look.color, prepare::run(&prepare)),
         Some(Command::Gc(garbage)) => finish(garbage.look.color, gc::run(&garbage)),
         Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
         Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Execution, Failure};
@@ -100,6 +101,16 @@ pub trait Provider: Send + Sync {
         }
     }
 
+    /// Prepares the cluster of `plan`, if that isn't done already, so that cells with such a cluster start sooner. Ends
+    /// what it has started when `stop` is cancelled. `None` if the provider has no clusters to prepare.
+    async fn prepare(
+        &self,
+        _plan: Arc<CellPlan>,
+        _stop: &CancellationToken,
+    ) -> Result<Option<Preparation>, Failure> {
+        Ok(None)
+    }
+
     /// The cluster for one cell: one that an earlier cell in its queue has left, or a new one of which nothing exists
     /// yet.
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
@@ -116,6 +127,15 @@ const LONGEST_FIRST_PROBE: Duration = Duration::from_secs(30);
 /// How long [`Cluster::last_look`] waits at most for the next run of a failing liveness probe: more than the kubelet's
 /// default period.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
+
+/// A prepared cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preparation {
+    /// The id of its template.
+    pub template: String,
+    /// Whether it was made just now.
+    pub is_new: bool,
+}
 
 /// The result of the check before the first cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

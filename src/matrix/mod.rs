@@ -38,7 +38,7 @@ pub use problem::{Problem, Problems};
 pub use retry::{FlakyResult, LONGEST_BACKOFF, MOST_RETRIES, RetryClass, RetrySettings};
 pub use settings::{
     Build, Deploy, Existing, ImageSource, Images, Jobs, Keep, Manifests, Matrix, Prefix,
-    PrefixError, ProviderChoice, RunSettings, SystemUnderTest,
+    PrefixError, Prepared, ProviderChoice, RunSettings, SystemUnderTest,
 };
 pub use shard::{Estimates, MOST_SHARDS, Shard, ShardError, Timings, short_hash};
 pub use variant::{AgentProgram, Expectation, Expectations, Layer, Variant, merge};

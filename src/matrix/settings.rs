@@ -149,6 +149,16 @@ pub enum Keep {
     Always,
 }
 
+/// Whether kind clusters may be clones of prepared ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prepared {
+    /// If a template exists, or if making one pays off within the run.
+    #[default]
+    Auto,
+    /// Never: kind creates each cluster.
+    Never,
+}
+
 /// The provider that the user requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProviderChoice {
@@ -261,6 +271,8 @@ pub struct RunSettings {
     pub keep: Keep,
     /// Whether cells that differ only in config share a kind cluster, one after another.
     pub reuse: bool,
+    /// Whether kind clusters may be clones of prepared ones.
+    pub prepared: Prepared,
     /// Whether cells are skipped if their node image exists neither locally nor in its registry.
     pub skip_missing_images: bool,
     /// Texts that are masked in every output.
@@ -280,6 +292,7 @@ impl Default for RunSettings {
             retry: RetrySettings::default(),
             keep: Keep::Never,
             reuse: false,
+            prepared: Prepared::Auto,
             skip_missing_images: false,
             secrets: Vec::new(),
             secrets_from_env: Vec::new(),

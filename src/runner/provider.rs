@@ -14,7 +14,9 @@ use crate::cluster::{HostReclaimer, Programs, Provider, Reclaim};
 use crate::deadline::RunClock;
 use crate::event::Failure;
 use crate::machine::{StateFolder, absolute};
-use crate::matrix::{Cell, Existing, ImageSource, Images, Prefix, ProviderChoice, SystemUnderTest};
+use crate::matrix::{
+    Cell, Existing, ImageSource, Images, Prefix, Prepared, ProviderChoice, SystemUnderTest,
+};
 
 /// How long the engine may take to respond.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +37,8 @@ pub(super) struct ProviderOptions {
     pub fast_setup: bool,
     /// `[run] reuse`.
     pub reuse: bool,
+    /// `[run] prepared`.
+    pub prepared: Prepared,
     /// `[run] skip-missing-images`.
     pub skip_missing_images: bool,
     /// The state folder.
@@ -182,6 +186,7 @@ fn kind(
         base: options.base,
         fast_setup: options.fast_setup,
         reuse: options.reuse,
+        prepared: options.prepared,
         skip_missing_images: options.skip_missing_images,
         prefix: options.prefix,
         clock: options.clock,

@@ -258,6 +258,7 @@ impl Ground {
             prefix: settings.prefix.clone(),
             fast_setup: settings.fast_setup,
             reuse: settings.reuse,
+            prepared: settings.prepared,
             skip_missing_images: settings.skip_missing_images,
             state: state.clone(),
             clock: clock.clone(),

@@ -32,6 +32,16 @@ pub(crate) struct ClusterOptions {
     /// The cells run one after another. The cluster is wiped in between, and verified to be empty.
     #[arg(long, env = "E2E_MATRIX_REUSE")]
     reuse: bool,
+    /// Whether kind clusters may be clones of prepared ones: auto or never
+    ///
+    /// `e2e-matrix prepare` prepares clusters. With `auto`, a run uses them, and prepares one itself if at least four of its cells can use it. A clone is verified before it is used. The default is from the matrix file, or `auto`.
+    #[arg(
+        long,
+        env = "E2E_MATRIX_PREPARED",
+        value_name = "WHEN",
+        hide_short_help = true
+    )]
+    prepared: Option<Prepared>,
     /// Skips cells whose node image is neither local nor in its registry
     ///
     /// Without this option, the run ends as an infrastructure failure. Skipped cells are in each report, with the reason.
@@ -115,6 +125,24 @@ impl From<Keep> for matrix::Keep {
     }
 }
 
+/// Whether kind clusters may be clones of prepared ones.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Prepared {
+    /// If a template exists, or if making one pays off within the run
+    Auto,
+    /// Never: kind creates each cluster
+    Never,
+}
+
+impl From<Prepared> for matrix::Prepared {
+    fn from(prepared: Prepared) -> Self {
+        match prepared {
+            Prepared::Auto => Self::Auto,
+            Prepared::Never => Self::Never,
+        }
+    }
+}
+
 impl ClusterOptions {
     /// Overrides the settings of the file.
     pub(crate) fn apply(&self, matrix: &mut Matrix) -> Result<(), PrefixError> {
@@ -133,6 +161,9 @@ impl ClusterOptions {
         }
         if let Some(keep) = self.keep {
             matrix.run.keep = keep.into();
+        }
+        if let Some(prepared) = self.prepared {
+            matrix.run.prepared = prepared.into();
         }
         matrix.run.reuse |= self.reuse;
         matrix.run.skip_missing_images |= self.skip_missing_images;

@@ -53,6 +53,18 @@ pub(super) struct ExplainOptions {
     pub(super) look: LookOptions,
 }
 
+/// What `prepare` takes.
+#[derive(Debug, Args)]
+pub(super) struct PrepareOptions {
+    #[command(flatten)]
+    pub(super) select: SelectOptions,
+    /// Skips cells whose node image is neither local nor in its registry
+    #[arg(long, env = "E2E_MATRIX_SKIP_MISSING_IMAGES")]
+    pub(super) skip_missing_images: bool,
+    #[command(flatten)]
+    pub(super) look: LookOptions,
+}
+
 /// What `gc` takes.
 #[derive(Debug, Args)]
 #[expect(

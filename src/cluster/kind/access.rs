@@ -1,6 +1,7 @@
 //! Access to the API server: the administrator's kubeconfig, read from the node as soon as kubeadm has written it, and
 //! kept in memory.
 
+use std::io;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -23,16 +24,48 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Phases have shorter deadlines.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Waits until the API server can be used.
-pub(super) async fn open(work: &Work) -> Result<Access, Failure> {
-    work.is_running(work.control_plane()).await?;
+/// Opens the access when the control plane's container runs, unless it is open already.
+pub(super) async fn when_running(work: &Work) {
+    let opening = async {
+        work.is_running(work.control_plane()).await?;
+        match work.access.get() {
+            Some(access) => Ok(access),
+            None => connect(work).await.map(|(access, _)| access),
+        }
+    };
+    work.access.set(opening.await);
+}
+
+/// Waits until the API server can be used. Also returns the administrator's kubeconfig.
+pub(super) async fn connect(work: &Work) -> Result<(Access, Kubeconfig), Failure> {
     let docker = work.shared.docker().await?;
     let looks = every(LOOK, LIMIT);
     let reading = async { (|| kubeconfig(work, docker)).retry(looks).await };
     let kubeconfig = work.steps.measure("kubeconfig written", reading).await?;
-    let client = client(kubeconfig, &KubeConfigOptions::default()).await?;
+    let client = client(kubeconfig.clone(), &KubeConfigOptions::default()).await?;
     let asking = Access::open(client, LIMIT);
-    work.steps.measure("api server up", asking).await
+    let access = work.steps.measure("api server up", asking).await?;
+    Ok((access, kubeconfig))
+}
+
+/// The content of the file that kind would have written for the cluster `name`.
+pub(super) fn for_users(mut kubeconfig: Kubeconfig, name: &str) -> io::Result<String> {
+    let name = format!("kind-{name}");
+    for cluster in &mut kubeconfig.clusters {
+        cluster.name.clone_from(&name);
+    }
+    for user in &mut kubeconfig.auth_infos {
+        user.name.clone_from(&name);
+    }
+    for named in &mut kubeconfig.contexts {
+        named.name.clone_from(&name);
+        if let Some(context) = &mut named.context {
+            context.cluster.clone_from(&name);
+            context.user = Some(name.clone());
+        }
+    }
+    kubeconfig.current_context = Some(name);
+    serde_saphyr::to_string(&kubeconfig).map_err(io::Error::other)
 }
 
 /// The administrator's kubeconfig, with the address of the API server as seen from the host.

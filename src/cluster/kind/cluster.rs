@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use async_trait::async_trait;
 
 use super::create::Files;
+use super::prepared::Origin;
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Work};
@@ -85,20 +86,20 @@ impl KindCluster {
         Ok(evidence)
     }
 
+    /// How the cluster was created.
+    fn origin(&self) -> String {
+        match (&self.after, self.work.origin.get()) {
+            (Some(cell), _) => format!("reused after {cell}"),
+            (None, Some(Origin::Prepared(template))) => template.title(),
+            (None, Some(Origin::Fresh(Some(why)))) => format!("fresh; {why}"),
+            (None, Some(Origin::Fresh(None)) | None) => "fresh".to_owned(),
+        }
+    }
+
     /// Stops everything that runs here for the cell.
     async fn end(&self, deadline: &Deadline) {
         let ending = async { tokio::join!(self.tenant.leave(deadline), self.work.end(deadline)) };
         self.tenant.steps.measure("stop", ending).await;
-    }
-}
-
-fn reused_after(cell: &CellId) -> Evidence {
-    Evidence {
-        node: None,
-        subject: "cluster".to_owned(),
-        expected: "fresh, or proven clean".to_owned(),
-        seen: format!("reused after {cell}"),
-        holds: true,
     }
 }
 
@@ -114,21 +115,31 @@ impl Cluster for KindCluster {
     }
 
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let (tenant, nodes) = (&self.tenant, &self.work.nodes);
+        let tenant = &self.tenant;
         let kube = tenant.kube(deadline).await?;
-        let looking = tenant.watch(deadline, |snapshot| ready::core(snapshot, nodes));
+        let nodes = self.work.nodes();
+        let looking = tenant.watch(deadline, |snapshot| ready::core(snapshot, &nodes));
         let mut evidence = tenant.steps.measure("nodes and DNS ready", looking).await?;
         let missing = Failure::new(Symptom::ClusterNotUp, "kind was not done in time");
         tenant.reach(&self.work.created, deadline, missing).await?;
         let asked = tenant.plan.cell.kubernetes;
         evidence.push(ready::version(asked, &kube.server_version)?);
         let pool = &self.work.shared.pool;
-        if let Some(after) = &self.after {
-            evidence.push(reused_after(after));
+        evidence.push(Evidence {
+            node: None,
+            subject: "cluster".to_owned(),
+            expected: "fresh, verified or proven clean".to_owned(),
+            seen: self.origin(),
+            holds: true,
+        });
+        if self.after.is_some() {
             pool.reused(self.work.making.get().copied().unwrap_or_default());
         } else {
             self.work.making.get_or_init(|| tenant.steps.elapsed());
             pool.made();
+            if let Some(Origin::Fresh(Some(why))) = self.work.origin.get() {
+                pool.refused(format!("{}: {why}", tenant.plan.cell.id));
+            }
         }
         Ok(evidence)
     }
@@ -150,7 +161,7 @@ impl Cluster for KindCluster {
     }
 
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        self.tenant.agents_ready(&self.work.nodes, deadline).await
+        self.tenant.agents_ready(&self.work.nodes(), deadline).await
     }
 
     fn early_ends(&self) -> Vec<String> {
@@ -170,7 +181,7 @@ impl Cluster for KindCluster {
     }
 
     fn nodes(&self) -> Vec<NodeName> {
-        self.work.nodes.clone()
+        self.work.nodes()
     }
 
     fn facts(&self) -> CellFacts {
@@ -185,7 +196,7 @@ impl Cluster for KindCluster {
         let tuning = work.tuning.lock().unwrap_or_else(PoisonError::into_inner);
         CellFacts {
             server_version: work.access.get().map(|access| access.server_version),
-            nodes: work.nodes.iter().map(ToString::to_string).collect(),
+            nodes: work.nodes().iter().map(ToString::to_string).collect(),
             agent: image(&names.agent),
             mock: image(&names.mock),
             address: self.tenant.address().map(|address| address.to_string()),

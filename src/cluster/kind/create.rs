@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::{KindFile, Seal, kind_file};
 use super::fingerprint::Fingerprint;
 use super::nodes::{CLUSTER_LABEL, containers};
+use super::prepared::{self, Origin};
 use super::tuning::DNS_PATCH;
 use super::work::Work;
 use super::{destroy, node_image, stale};
@@ -61,22 +62,33 @@ impl Files {
     fn patches(&self) -> PathBuf {
         self.folder.join("patches")
     }
+
+    /// The empty folder that is mounted as the seal.
+    pub(super) fn sealed(&self) -> PathBuf {
+        self.folder.join("seal")
+    }
 }
 
 /// Creates the cluster. Must not be dropped: when `stop` is cancelled, it ends what it has started and returns.
 pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
-    let prepared = stop.run_until_cancelled(prepare(&work)).await;
-    let result = match prepared {
-        Some(Ok(image)) => {
-            work.prepared.set(Ok(Timestamp::now()));
-            work.steps
-                .measure("kind create", kind_create(&work, &image, &stop))
-                .await
-        }
-        Some(Err(failure)) => Err(failure),
+    let image = match stop.run_until_cancelled(prepare(&work)).await {
+        Some(Ok(image)) => image,
+        Some(Err(failure)) => return finish(&work, Err(failure)),
         None => return,
     };
-    finish(&work, result);
+    let origin = prepared::start(&work, &image, &stop).await;
+    let is_prepared = matches!(origin, Origin::Prepared(_));
+    // This runs once per cluster.
+    drop(work.origin.set(origin));
+    if is_prepared {
+        return finish(&work, Ok(()));
+    }
+    if stop.is_cancelled() {
+        return;
+    }
+    work.begun.set(Ok(Timestamp::now()));
+    let creating = kind_create(&work, &image, &stop);
+    finish(&work, work.steps.measure("kind create", creating).await);
 }
 
 fn finish(work: &Work, result: Result<(), Failure>) {
@@ -120,7 +132,7 @@ fn write_files(work: &Work) -> std::io::Result<()> {
         let (name, content) = DNS_PATCH;
         fs::write(patches.join(name), content)?;
     }
-    let sealed = files.folder.join("seal");
+    let sealed = files.sealed();
     private_folder(&sealed)?;
     let seal = Seal {
         folder: &sealed,
@@ -251,8 +263,7 @@ fn explain(output: &str, status: &str) -> Failure {
 
 /// Follows the engine's events about this cluster's containers, from the start of kind on.
 pub(super) async fn follow(work: &Work) {
-    let (Ok(since), Ok(docker)) = (work.prepared.reached().await, work.shared.docker().await)
-    else {
+    let (Ok(since), Ok(docker)) = (work.begun.reached().await, work.shared.docker().await) else {
         return;
     };
     let label = format!("{CLUSTER_LABEL}={}", work.plan.cluster);

@@ -54,14 +54,17 @@ fn kind_output(work: &Work) -> String {
         .unwrap_or_else(|error| format!("{}: {}\n", path.display(), chain(&error)))
 }
 
-/// The nodes that aren't ready; all nodes if the API server doesn't report them.
+/// The containers of the nodes that aren't ready; all nodes if the API server doesn't report them.
 fn failed_nodes<'w>(work: &'w Work, snapshot: Option<&Snapshot>) -> Vec<&'w NodeName> {
     let is_ready = |node: &NodeName| {
         let seen = snapshot.iter().flat_map(|snapshot| &snapshot.nodes);
         seen.into_iter()
             .any(|other| other.name_any() == node.as_str() && is_node_ready(other))
     };
-    work.nodes.iter().filter(|node| !is_ready(node)).collect()
+    let nodes = work.nodes();
+    let containers = work.containers.iter().zip(nodes);
+    let failed = containers.filter(|(_, node)| !is_ready(node));
+    failed.map(|(container, _)| container).collect()
 }
 
 /// The last lines of a node's kubelet journal.

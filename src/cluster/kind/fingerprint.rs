@@ -3,6 +3,7 @@
 
 use bollard::Docker;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::config;
 use super::destroy::engine_failed;
@@ -10,6 +11,11 @@ use super::node_image;
 use super::provider::{KindContext, kind_version};
 use crate::event::Failure;
 use crate::matrix::Cell;
+
+/// Changes if clusters are frozen in another way.
+const TEMPLATE_FORMAT: u32 = 1;
+/// How many bytes of the digest are in a template's id.
+const TEMPLATE_ID: usize = 8;
 
 /// What a cluster was created from, part by part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +44,13 @@ impl Fingerprint {
             ("kind version", kind_version(&shared.options).await?),
             ("images", json!(images).to_string()),
         ]))
+    }
+
+    /// The id of the template of such clusters. Images aren't part of it, because a template is usable without them.
+    pub(super) fn template(&self) -> String {
+        let [parts @ .., _images] = &self.0;
+        let text = json!([TEMPLATE_FORMAT, parts]).to_string();
+        hex::encode(&Sha256::digest(text)[..TEMPLATE_ID])
     }
 
     /// The parts that differ between the two fingerprints.

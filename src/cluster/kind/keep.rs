@@ -36,7 +36,7 @@ fn commands(work: &Work, plan: &CellPlan) -> Vec<String> {
             plan.namespace
         ));
     }
-    let nodes = work.nodes.iter();
+    let nodes = work.containers.iter();
     commands.extend(nodes.map(|node| format!("docker exec -it {node} bash")));
     commands.push(format!("kind delete cluster --name {}", work.plan.cluster));
     commands.push("e2e-matrix gc --kept".to_owned());

@@ -8,6 +8,7 @@ use bollard::Docker;
 use futures::future::try_join_all;
 use serde_json::Value;
 
+use super::node_state::{NodeStates, host_paths, look};
 use super::nodes::exec;
 use super::work::Work;
 use crate::cluster::NodeName;
@@ -25,9 +26,34 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 
+/// Loads the images when the nodes' containers run, unless that has happened already.
+pub(super) async fn when_running(work: &Work) {
+    if let Err(failure) = work.all_running().await {
+        work.loaded.set(Err(failure));
+    } else if work.loaded.get().is_none() {
+        match first(work).await {
+            Ok((before, images)) => {
+                work.before.set(Ok(before));
+                work.loaded.set(Ok(images));
+            }
+            Err(failure) => work.loaded.set(Err(failure)),
+        }
+    }
+}
+
+/// What comes before the first cell: reads the state of the nodes if another cell may reuse the cluster, and loads the
+/// images.
+pub(super) async fn first(work: &Work) -> Result<(NodeStates, Vec<Evidence>), Failure> {
+    let mut before = NodeStates::new();
+    if work.shared.options.reuse {
+        before = look(work, &host_paths(&work.plan.rendered)).await?;
+    }
+    Ok((before, all(work).await?))
+}
+
 /// Loads the images onto all nodes.
-pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
-    let nodes = work.nodes.iter().map(|node| on_node(work, node));
+async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
+    let nodes = work.containers.iter().map(|node| on_node(work, node));
     let preparing = work.shared.archives(&work.plan.cell);
     let preparing = work.steps.measure("image archives", preparing);
     let (prepared, loaded) = tokio::join!(preparing, try_join_all(nodes));
@@ -36,7 +62,6 @@ pub(super) async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
 }
 
 async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure> {
-    work.is_running(node).await?;
     let docker = work.shared.docker().await?;
     // Without the cluster's name, so that the same step of several cells is one row.
     let short = work.plan.cluster.short(node);
@@ -47,10 +72,13 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
     let importing = async {
         let mut evidence = Vec::new();
         for archive in &archives {
-            import(docker, node, archive, &snapshotter).await?;
-            for image in &archive.images {
-                evidence.push(verify(docker, node, image).await?);
+            let mut rows = verify_all(docker, node, archive).await?;
+            // A template contains images already.
+            if rows.iter().any(|row| !row.holds) {
+                import(docker, node, archive, &snapshotter).await?;
+                rows = verify_all(docker, node, archive).await?;
             }
+            evidence.extend(rows);
         }
         Ok::<_, String>(evidence)
     };
@@ -120,6 +148,16 @@ async fn import(
     ];
     let output = exec(docker, node.as_str(), &command, Some(&archive.path)).await;
     output.map_err(|error| chain(&error))?.success().map(|_| ())
+}
+
+/// Verifies all images of `archive`.
+async fn verify_all(
+    docker: &Docker,
+    node: &NodeName,
+    archive: &Archive,
+) -> Result<Vec<Evidence>, String> {
+    let verifying = archive.images.iter();
+    try_join_all(verifying.map(|image| verify(docker, node, image))).await
 }
 
 /// Compares the configuration digest of the image on the node with the one that was sent.

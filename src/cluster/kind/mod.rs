@@ -20,6 +20,7 @@ mod node_state;
 mod nodes;
 mod pod_network;
 mod preflight;
+mod prepared;
 mod provider;
 mod pulse;
 mod reclaim;

@@ -51,8 +51,7 @@ pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
 /// Reads the state of all nodes.
 pub(super) async fn look(work: &Work, paths: &[String]) -> Result<NodeStates, Failure> {
     let docker = work.shared.docker().await?;
-    let looking = work.nodes.iter().map(|node| async move {
-        work.is_running(node).await?;
+    let looking = work.containers.iter().map(|node| async move {
         let listing = run(docker, node, LOOK, paths).await?;
         Ok::<_, Failure>((node.clone(), parse(&listing)))
     });

@@ -24,7 +24,7 @@ pub(super) async fn assign(work: &Work, tenant: &Tenant) {
     let mut changes = kube.view.changes();
     while let Some(node) = next_without(&kube, &mut changes, work).await {
         let index = work
-            .nodes
+            .containers
             .iter()
             .position(|other| other.as_str() == node)
             .unwrap_or_default();
@@ -54,7 +54,7 @@ async fn next_without(
         if let Some(node) = snapshot.nodes.iter().find(|node| !has_network(node)) {
             return Some(node.name_any());
         }
-        if snapshot.nodes.len() >= work.nodes.len() || changes.changed().await.is_err() {
+        if snapshot.nodes.len() >= work.containers.len() || changes.changed().await.is_err() {
             return None;
         }
     }

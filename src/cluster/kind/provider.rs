@@ -9,21 +9,26 @@ use async_trait::async_trait;
 use bollard::Docker;
 use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
+use tokio_util::sync::CancellationToken;
 
 use super::cluster::KindCluster;
 use super::config;
 use super::fingerprint::Fingerprint;
 use super::network::Use;
+use super::prepared::{self, Templates};
 use super::reuse::{self, Parked, Pool};
-use super::{destroy, network, preflight, pulse};
+use super::work::Work;
+use super::{destroy, network, node_image, preflight, pulse};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
-use crate::cluster::{CellPlan, Cluster, ClusterName, NAMESPACE, Provider, Survey};
+use crate::cluster::kubernetes::Tenant;
+use crate::cluster::milestone::Milestone;
+use crate::cluster::{CellPlan, Cluster, ClusterName, NAMESPACE, Preparation, Provider, Survey};
 use crate::deadline::{Deadline, RunClock};
 use crate::error::chain;
 use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
 use crate::machine::{Ledger, StateFolder, process};
-use crate::matrix::{Cell, Images, Phase, Prefix, ProviderChoice};
+use crate::matrix::{Cell, Images, Phase, Prefix, Prepared, ProviderChoice};
 
 /// How long it may take to determine the fingerprint of a cluster.
 const COMPARING: Duration = Duration::from_secs(30);
@@ -45,6 +50,8 @@ pub struct KindOptions {
     pub fast_setup: bool,
     /// Whether cells that differ only in config share a cluster, one after another.
     pub reuse: bool,
+    /// Whether clusters may be clones of templates.
+    pub prepared: Prepared,
     /// Whether cells are skipped if their node image exists neither locally nor in its registry.
     pub skip_missing_images: bool,
     /// The prefix of cluster names.
@@ -67,6 +74,8 @@ pub(super) struct KindContext {
     archives: Mutex<BTreeMap<String, Arc<OnceCell<Vec<Archive>>>>>,
     /// The clusters that several cells share.
     pub(super) pool: Pool,
+    /// The templates of clusters.
+    pub(super) templates: Templates,
 }
 
 impl KindProvider {
@@ -80,6 +89,7 @@ impl KindProvider {
             network: Mutex::new(None),
             archives: Mutex::default(),
             pool: Pool::default(),
+            templates: Templates::default(),
         })))
     }
 }
@@ -227,6 +237,22 @@ impl Provider for KindProvider {
             memory: MEMORY_OF_CONTROL_PLANE + MEMORY_OF_CONTROL_PLANE / 2 * workers as u64,
             inotify: preflight::INOTIFY_PER_NODE * nodes as u64,
         }
+    }
+
+    async fn prepare(
+        &self,
+        plan: Arc<CellPlan>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Preparation>, Failure> {
+        let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
+        let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant));
+        let docker = self.0.docker().await?;
+        let image = node_image::ensure(&work, docker).await?;
+        let (template, is_new) = prepared::prepare(&work, &image, stop).await?;
+        Ok(Some(Preparation {
+            template: template.id.clone(),
+            is_new,
+        }))
     }
 
     fn namespace(&self, name: &ClusterName) -> String {

@@ -38,9 +38,18 @@ pub(super) struct Parked {
 #[derive(Default)]
 pub(super) struct Pool(Mutex<State>);
 
+/// The key of the cells whose clusters are created in the same way.
+fn topology(cell: &Cell) -> String {
+    let kind = json!(cell.variant.kind);
+    let image = cell.node_image.as_deref().unwrap_or("any");
+    format!("{}/{}/{image}/{kind}", cell.kubernetes, cell.nodes)
+}
+
 #[derive(Default)]
 struct State {
     to_come: BTreeMap<String, BTreeSet<CellId>>,
+    /// The same cells, by [`topology`].
+    alike: BTreeMap<String, BTreeSet<CellId>>,
     parked: BTreeMap<String, Parked>,
     tally: Tally,
 }
@@ -68,6 +77,8 @@ impl Pool {
         for cell in cells {
             let group = state.to_come.entry(group(cell)).or_default();
             group.insert(cell.id.clone());
+            let alike = state.alike.entry(topology(cell)).or_default();
+            alike.insert(cell.id.clone());
         }
     }
 
@@ -78,6 +89,9 @@ impl Pool {
         if let Some(to_come) = state.to_come.get_mut(&group) {
             to_come.remove(&cell.id);
         }
+        if let Some(alike) = state.alike.get_mut(&topology(cell)) {
+            alike.remove(&cell.id);
+        }
         state.parked.remove(&group)
     }
 
@@ -86,6 +100,12 @@ impl Pool {
         let state = self.state();
         let to_come = state.to_come.get(&group(cell));
         to_come.is_some_and(|cells| !cells.is_empty())
+    }
+
+    /// How many further cells have clusters that are created like that of `cell`.
+    pub(super) fn to_come(&self, cell: &Cell) -> usize {
+        let state = self.state();
+        state.alike.get(&topology(cell)).map_or(0, BTreeSet::len)
     }
 
     /// Leaves a clean cluster for the next cell.

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::claim::{Claim, KindResource};
+use super::claim::{Claim, KindResource, SEALS};
 use super::fingerprint::Fingerprint;
-use super::node_state::{NodeStates, host_paths, look};
+use super::node_state::NodeStates;
+use super::prepared::Origin;
 use super::provider::KindContext;
 use super::{access, create, dns, load, pod_network, pulse, stale};
 use crate::cluster::kubernetes::{Access, Tenant};
@@ -27,19 +28,24 @@ pub(super) struct Work {
     pub(super) shared: Arc<KindContext>,
     /// The cell that the cluster is created for.
     pub(super) plan: Arc<CellPlan>,
+    /// Whether the cluster becomes a template, and no cell uses it.
+    pub(super) is_for_template: bool,
     pub(super) steps: Arc<StepLog>,
-    /// The nodes, control plane first.
-    pub(super) nodes: Vec<NodeName>,
+    /// The containers of the nodes, control plane first. kind gives each node the name of its container; the nodes of
+    /// a prepared cluster have those of its template: see [`Self::nodes`].
+    pub(super) containers: Vec<NodeName>,
     /// The seal, which only the containers of this cluster have.
     pub(super) seal: String,
     /// The claim to the cluster, as soon as it is in the ledger.
     claim: Mutex<Option<Claim>>,
     /// Keeps other runs from using the cluster's name.
     name: Mutex<Option<Lock>>,
-    /// The time right before kind is started.
-    pub(super) prepared: Milestone<Timestamp>,
-    /// kind has succeeded.
+    /// The time right before kind is started, or right after a prepared cluster was verified.
+    pub(super) begun: Milestone<Timestamp>,
+    /// kind has succeeded, or a prepared cluster is verified.
     pub(super) created: Milestone<()>,
+    /// What the cluster is: set before `created`.
+    pub(super) origin: OnceLock<Origin>,
     /// A node's container runs.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
     /// The images are loaded on every node.
@@ -63,19 +69,29 @@ pub(super) struct Work {
 impl Work {
     /// The cluster of `tenant`, the first cell in it.
     pub(super) fn new(shared: Arc<KindContext>, tenant: &Tenant) -> Self {
+        Self::of(shared, tenant, false)
+    }
+
+    /// A cluster that no cell uses, to be frozen.
+    pub(super) fn for_template(shared: Arc<KindContext>, tenant: &Tenant) -> Self {
+        Self::of(shared, tenant, true)
+    }
+
+    fn of(shared: Arc<KindContext>, tenant: &Tenant, is_for_template: bool) -> Self {
         let plan = Arc::clone(&tenant.plan);
-        let nodes = plan.cluster.nodes(plan.cell.nodes.get());
+        let containers = plan.cluster.nodes(plan.cell.nodes.get());
         Self {
             steps: Arc::clone(&tenant.steps),
-            running: nodes
+            running: containers
                 .iter()
                 .map(|node| (node.clone(), Milestone::new()))
                 .collect(),
-            nodes,
+            containers,
             seal: format!("{:032x}", rand::random::<u128>()),
             claim: Mutex::default(),
             name: Mutex::default(),
-            prepared: Milestone::new(),
+            begun: Milestone::new(),
+            origin: OnceLock::new(),
             created: Milestone::new(),
             loaded: Milestone::new(),
             access: Milestone::new(),
@@ -88,13 +104,22 @@ impl Work {
             stop: CancellationToken::new(),
             shared,
             plan,
+            is_for_template,
         }
     }
 
-    /// The control-plane node.
+    /// The container of the control-plane node.
     pub(super) fn control_plane(&self) -> &NodeName {
         // A cell has at least one node.
-        &self.nodes[0]
+        &self.containers[0]
+    }
+
+    /// The names of the nodes in Kubernetes, control plane first.
+    pub(super) fn nodes(&self) -> Vec<NodeName> {
+        match self.origin.get() {
+            Some(Origin::Prepared(template)) => template.nodes(),
+            Some(Origin::Fresh { .. }) | None => self.containers.clone(),
+        }
     }
 
     /// Waits until the container of `node` runs.
@@ -188,6 +213,12 @@ impl Work {
         Ok(planned?)
     }
 
+    /// The mount of the seal, as the engine writes it.
+    pub(super) fn sealed_mount(&self) -> String {
+        let folder = create::Files::of(self).sealed();
+        format!("{}:{SEALS}/{}:ro", folder.display(), self.seal)
+    }
+
     pub(super) fn set_tuning(&self, tuning: Vec<String>) {
         *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
@@ -216,17 +247,9 @@ pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let it = Arc::clone(work);
     spawn(Box::pin(async move { pulse::watch(&it).await }));
     let it = Arc::clone(work);
-    spawn(Box::pin(async move {
-        if it.shared.options.reuse {
-            let paths = host_paths(&it.plan.rendered);
-            it.before.set(look(&it, &paths).await);
-        }
-        it.loaded.set(load::all(&it).await);
-    }));
+    spawn(Box::pin(async move { load::when_running(&it).await }));
     let it = Arc::clone(work);
-    spawn(Box::pin(
-        async move { it.access.set(access::open(&it).await) },
-    ));
+    spawn(Box::pin(async move { access::when_running(&it).await }));
     let it = Arc::clone(work);
     spawn(Box::pin(async move { dns::tune(&it).await }));
     let (it, tenant) = (Arc::clone(work), Arc::clone(tenant));

@@ -12,7 +12,7 @@ pub(crate) mod health;
 mod lives;
 mod logs;
 mod placement;
-mod pods;
+pub(crate) mod pods;
 pub(crate) mod ready;
 mod refusal;
 pub(crate) mod remove;

@@ -123,7 +123,8 @@ fn runs(pod: &Pod) -> bool {
     matches!(phase, Some("Running" | "Succeeded"))
 }
 
-fn is_dns(pod: &Pod) -> bool {
+/// Whether this is a pod of the cluster's DNS.
+pub(crate) fn is_dns(pod: &Pod) -> bool {
     pod.labels()
         .get("k8s-app")
         .is_some_and(|app| app == "kube-dns")

@@ -8,7 +8,7 @@ use super::reader::{Entry, Located, Table};
 use super::retry;
 use crate::matrix::problem::Problem;
 use crate::matrix::{
-    Deploy, Existing, FromEnv, Jobs, Keep, Manifests, PortRange, Prefix, ProviderChoice,
+    Deploy, Existing, FromEnv, Jobs, Keep, Manifests, PortRange, Prefix, Prepared, ProviderChoice,
     RunSettings,
 };
 use crate::secret::Secret;
@@ -84,6 +84,7 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         "cluster-prefix",
         "fast-setup",
         "keep",
+        "prepared",
         "reuse",
         "skip-missing-images",
         "secrets",
@@ -113,6 +114,10 @@ pub(super) fn run(root: &Table<'_>) -> RunSettings {
         fast_setup: fast_setup.unwrap_or(default.fast_setup),
         keep: table.get("keep").and_then(keep).unwrap_or(default.keep),
         reuse: reuse.unwrap_or(default.reuse),
+        prepared: table
+            .get("prepared")
+            .and_then(prepared)
+            .unwrap_or(default.prepared),
         skip_missing_images: skips.unwrap_or(default.skip_missing_images),
         retry: retry::settings(&table),
         secrets,
@@ -159,6 +164,10 @@ pub(super) fn existing(root: &Table<'_>) -> Existing {
 
 fn provider(entry: Entry<'_>) -> Option<ProviderChoice> {
     entry.choice(&ProviderChoice::ALL.map(|choice| (choice.name(), choice)))
+}
+
+fn prepared(entry: Entry<'_>) -> Option<Prepared> {
+    entry.choice(&[("auto", Prepared::Auto), ("never", Prepared::Never)])
 }
 
 fn keep(entry: Entry<'_>) -> Option<Keep> {

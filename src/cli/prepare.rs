@@ -1,0 +1,90 @@
+//! `prepare`: makes the templates of the selected cells' clusters, and shows each one when it is done.
+
+use std::io::{self, Write};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::matrix_file;
+use super::options::PrepareOptions;
+use crate::cluster::Preparation;
+use crate::event::{Failure, FailureClass, RunVerdict, Termination};
+use crate::machine::open_files;
+use crate::matrix::ProviderChoice;
+use crate::runner::{self, PrepareRequest, PreparedCell};
+use crate::suite::Interruption;
+
+pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
+    let mut selected = matrix_file::load(&options.select)?;
+    if selected.cells.is_empty() {
+        return selected.nothing_to_do(options.select.no_cells);
+    }
+    let settings = &mut selected.matrix.run;
+    settings.skip_missing_images |= options.skip_missing_images;
+    if settings.provider == ProviderChoice::Auto {
+        // Only kind has clusters to prepare, so its absence is an error.
+        settings.provider = ProviderChoice::Kind;
+    }
+    let interruption = Interruption::default();
+    let secrets = selected.resolve()?;
+    let request = PrepareRequest {
+        path: selected.path,
+        matrix: selected.matrix,
+        cells: selected.cells,
+        secrets,
+        runner: std::env::current_exe().map_err(CliError::Program)?,
+        interruption: interruption.clone(),
+    };
+    open_files::raise();
+    let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
+    let mut exit = Exit::Passed;
+    let say = |prepared: PreparedCell| {
+        if let Some(Err(failure)) = &prepared.preparation {
+            exit = exit_of(failure);
+        }
+        // A closed stdout changes nothing.
+        drop(writeln!(io::stdout().lock(), "{}", line(&prepared)));
+    };
+    let done = runtime.block_on(async {
+        let abandon = |by: Termination| {
+            std::process::exit(Exit::from(RunVerdict::Interrupted { by }).code().into())
+        };
+        runner::listen(&interruption, abandon).map_err(CliError::Runtime)?;
+        let preparing = Box::pin(runner::prepare_clusters(request, say));
+        preparing.await.map_err(CliError::Session)
+    });
+    // A lock that another process holds must not block the exit.
+    runtime.shutdown_background();
+    done?;
+    Ok(match interruption.by() {
+        Some(by) => RunVerdict::Interrupted { by }.into(),
+        None => exit,
+    })
+}
+
+fn exit_of(failure: &Failure) -> Exit {
+    match failure.class() {
+        FailureClass::Product => Exit::Product,
+        FailureClass::Configuration => Exit::Configuration,
+        FailureClass::Infrastructure => Exit::Infrastructure,
+    }
+}
+
+fn line(prepared: &PreparedCell) -> String {
+    let cell = &prepared.cell;
+    match &prepared.preparation {
+        None => format!("{cell}: skipped, because its node image is missing"),
+        Some(Ok(Preparation {
+            template,
+            is_new: true,
+        })) => {
+            format!("{cell}: prepared as template {template}")
+        }
+        Some(Ok(Preparation {
+            template,
+            is_new: false,
+        })) => {
+            format!("{cell}: template {template} exists")
+        }
+        Some(Err(failure)) => format!("{cell}: failed: {failure}"),
+    }
+}

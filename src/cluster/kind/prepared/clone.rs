@@ -1,0 +1,244 @@
+//! Clones: containers like those that kind created for the template, from the template's images.
+//!
+//! kind supports that a node is restarted with another address: the node's entrypoint replaces the old one. A clone
+//! is such a restart.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::time::Duration;
+
+use backon::Retryable;
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, PortBinding};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
+};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use super::freeze::TEMPLATE;
+use super::template::{self, Template};
+use super::verify;
+use crate::cluster::NodeName;
+use crate::cluster::kind::claim::Live;
+use crate::cluster::kind::create::Files;
+use crate::cluster::kind::destroy::{self, engine_failed};
+use crate::cluster::kind::nodes::{CLUSTER_LABEL, containers, exec};
+use crate::cluster::kind::work::Work;
+use crate::cluster::kind::{access, load};
+use crate::cluster::kubernetes::{Access, unusable};
+use crate::cluster::retry::every;
+use crate::error::chain;
+use crate::event::{Failure, Symptom};
+use crate::machine::{LiveClaims, replace_private};
+
+/// How long a clone may take until it is verified. On an idle machine, it takes a third of this.
+pub(super) const VERIFIED: Duration = Duration::from_secs(40);
+
+/// The port of the API server in a node.
+const API_SERVER: &str = "6443/tcp";
+
+/// Rejects connections to Services until kube-proxy knows them. They would be lost otherwise, and the client of the
+/// cluster's DNS would wait half a minute for an answer.
+const REJECT: &str = r#"subnet=$(sed -n 's/^ *serviceSubnet: *"\{0,1\}\([0-9.]*\/[0-9]*\).*/\1/p' /kind/kubeadm.conf | head -n 1)
+[ -z "$subnet" ] || iptables --wait --append FORWARD --destination "$subnet" --jump REJECT"#;
+
+/// Starts the clone and verifies it. After a failure, [`remove`] has to be called.
+pub(super) async fn start(
+    work: &Work,
+    template: &Template,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let docker = work.shared.docker().await?;
+    template.touch(&work.shared.options.state);
+    // Never dropped, because a container that the engine is creating can't be cancelled.
+    let creating = work.steps.measure("clone", create(work, docker, template));
+    let addresses = creating.await?;
+    let deadline = work.plan.clock.deadline(VERIFIED);
+    let verifying = async {
+        tokio::try_join!(
+            verified(work, template, &addresses),
+            load::first(work),
+            rejecting(work, docker),
+        )
+    };
+    let verifying = work.steps.measure("clone verified", verifying);
+    let interrupted = || {
+        let message = "the start of the prepared cluster was interrupted";
+        Failure::new(Symptom::ClusterNotUp, message)
+    };
+    let verified = stop.run_until_cancelled(deadline.run(verifying)).await;
+    let verified = verified.ok_or_else(interrupted)?;
+    let (access, loaded, ()) = verified.map_err(|timed_out| {
+        let message = format!("its nodes and its DNS were not ready: that {timed_out}");
+        Failure::new(Symptom::ClusterNotUp, message)
+    })??;
+    let (before, images) = loaded;
+    work.before.set(Ok(before));
+    work.loaded.set(Ok(images));
+    work.access.set(Ok(access));
+    work.begun.set(Ok(Timestamp::now()));
+    for milestone in work.running.values() {
+        milestone.set(Ok(()));
+    }
+    Ok(())
+}
+
+/// Removes what [`start`] has created.
+pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
+    let Some(claim) = work.claim() else {
+        return Ok(());
+    };
+    let live = LiveClaims::beside(&work.shared.options.state, work.plan.ledger.run());
+    let live = Live::read(&live)?;
+    let removing = destroy::remove_containers(docker, &claim, &live);
+    work.steps
+        .measure("clone removed", removing)
+        .await
+        .map(drop)
+}
+
+/// Creates and starts the containers. Returns the nodes' addresses, by the nodes' names.
+async fn create(
+    work: &Work,
+    docker: &Docker,
+    template: &Template,
+) -> Result<BTreeMap<NodeName, String>, Failure> {
+    let mut addresses = BTreeMap::new();
+    let nodes = template.frozen.iter().zip(&work.containers).enumerate();
+    let mut workers = Vec::new();
+    for (number, (frozen, container)) in nodes {
+        let image = template::image(&template.id, number);
+        let body = body(work, frozen.container.clone(), image);
+        let name = NodeName::new(frozen.name.as_str());
+        if number == 0 {
+            let address = start_one(docker, container, body).await?;
+            addresses.insert(name, address);
+        } else {
+            workers.push((name, container, body));
+        }
+    }
+    // Workers find the control plane by its name in Kubernetes, which the engine doesn't know.
+    let hosts: Vec<_> = addresses
+        .iter()
+        .map(|(name, address)| format!("{name}:{address}"))
+        .collect();
+    let starting = workers.into_iter().map(|(name, container, mut body)| {
+        let host = body.host_config.get_or_insert_default();
+        host.extra_hosts
+            .get_or_insert_default()
+            .extend(hosts.clone());
+        async move {
+            let address = start_one(docker, container, body).await?;
+            Ok::<_, Failure>((name, address))
+        }
+    });
+    addresses.extend(try_join_all(starting).await?);
+    let found = containers(docker, Some(work.plan.cluster.as_str())).await;
+    work.know(&found.map_err(|error| engine_failed(&error))?)?;
+    Ok(addresses)
+}
+
+/// The container of a node in this cluster: with its own label, seal and port.
+fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerCreateBody {
+    body.image = Some(image);
+    let labels = body.labels.get_or_insert_default();
+    labels.insert(CLUSTER_LABEL.to_owned(), work.plan.cluster.to_string());
+    let host = body.host_config.get_or_insert_default();
+    host.binds.get_or_insert_default().push(work.sealed_mount());
+    if let Some(Some(Some(bindings))) = host
+        .port_bindings
+        .as_mut()
+        .map(|ports| ports.get_mut(API_SERVER).map(Option::as_mut))
+    {
+        for PortBinding { host_port, .. } in bindings {
+            // The engine chooses one.
+            *host_port = None;
+        }
+    }
+    body
+}
+
+/// Creates and starts a container. Returns its address.
+async fn start_one(
+    docker: &Docker,
+    name: &NodeName,
+    body: ContainerCreateBody,
+) -> Result<String, Failure> {
+    let engine = |error| engine_failed(&error);
+    let options = CreateContainerOptionsBuilder::new()
+        .name(name.as_str())
+        .build();
+    let created = docker.create_container(Some(options), body).await;
+    let id = created.map_err(engine)?.id;
+    let starting = docker.start_container(&id, None::<StartContainerOptions>);
+    starting.await.map_err(engine)?;
+    let inspecting = docker.inspect_container(&id, None::<InspectContainerOptions>);
+    let inspected = inspecting.await.map_err(engine)?;
+    let networks = inspected
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .unwrap_or_else(HashMap::new);
+    let address = networks
+        .into_values()
+        .filter_map(|network| network.ip_address)
+        .find(|address| !address.is_empty());
+    address.ok_or_else(|| {
+        let message = format!("the container of node {name} has no address");
+        Failure::new(Symptom::ClusterNotUp, message)
+    })
+}
+
+/// Waits until the cluster is proven to be this clone of the template, and to be up. Writes its kubeconfig.
+async fn verified(
+    work: &Work,
+    template: &Template,
+    addresses: &BTreeMap<NodeName, String>,
+) -> Result<Access, Failure> {
+    let (access, kubeconfig) = access::connect(work).await?;
+    let expected = template.frozen.first().map(|node| &node.server_version);
+    if expected != Some(&access.server_version) {
+        let message = format!("it runs Kubernetes {}", access.server_version);
+        return Err(Failure::new(Symptom::ClusterDiffers, message));
+    }
+    let namespaces: Api<Namespace> = Api::all(access.client.clone());
+    let system = namespaces.get("kube-system").await;
+    let system = system.map_err(|error| unusable(&error))?;
+    if system.annotations().get(TEMPLATE) != Some(&template.id) {
+        let message = "it is not a clone of this template";
+        return Err(Failure::new(Symptom::ClusterDiffers, message));
+    }
+    let dns = verify::up(work, &access, template, addresses).await?;
+    verify::dns_answers(&access.client, &dns).await?;
+    let files = Files::of(work);
+    let text = access::for_users(kubeconfig, work.plan.cluster.as_str());
+    let written = text.and_then(|text| {
+        replace_private(&files.kubeconfig(), |file| file.write_all(text.as_bytes()))
+    });
+    written.map_err(|error| {
+        let path = files.kubeconfig().display().to_string();
+        let message = format!("failed to write {path}: {}", chain(&error));
+        Failure::new(Symptom::FilesystemFailed, message)
+    })?;
+    Ok(access)
+}
+
+/// Runs [`REJECT`] on all nodes. If this fails, the cluster is only slower.
+async fn rejecting(work: &Work, docker: &Docker) -> Result<(), Failure> {
+    let attempts = every(Duration::from_millis(100), Duration::from_secs(1));
+    let rejecting = work.containers.iter().map(|node| async move {
+        let command = ["sh", "-c", REJECT];
+        let run = || async {
+            let output = exec(docker, node.as_str(), &command, None).await;
+            output.map_err(|error| chain(&error))?.success()
+        };
+        if let Err(error) = run.retry(attempts).await {
+            tracing::debug!(%node, error, "connections to Services are not rejected early");
+        }
+        Ok::<_, Failure>(())
+    });
+    try_join_all(rejecting).await.map(drop)
+}

@@ -1,0 +1,200 @@
+//! Freezes a cluster: stops its nodes in an order in which nothing is lost, and removes every state that would look
+//! valid after a thaw although nothing stands behind it yet.
+
+use futures::future::try_join_all;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, PodStatus};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::cluster::NodeName;
+use crate::cluster::kind::nodes::{Output, exec};
+use crate::cluster::kind::work::Work;
+use crate::cluster::kubernetes::unusable;
+use crate::error::chain;
+use crate::event::{Failure, Symptom};
+
+/// The annotation of the namespace `kube-system` with the template's id.
+pub(super) const TEMPLATE: &str = "e2e-matrix/template";
+
+/// Stops the kubelet, and all containers except the API server and its database, whose clients are gone then.
+const QUIET: &str = r#"systemctl stop kubelet
+for id in $(ctr -n k8s.io tasks list -q); do
+  ctr -n k8s.io containers info "$id" | grep -qE '"io.kubernetes.container.name": "(etcd|kube-apiserver)"|"io.cri-containerd.kind": "sandbox"' \
+    || ctr -n k8s.io tasks kill --signal SIGKILL "$id" || true
+done"#;
+
+/// Ends the API server and then its database, each with the time to write down what it has to: the API server removes
+/// its address from the endpoints.
+const STORE: &str = r#"end() {
+  for id in $(ctr -n k8s.io tasks list -q); do
+    if ctr -n k8s.io containers info "$id" | grep -q "\"io.kubernetes.container.name\": \"$1\""; then
+      ctr -n k8s.io tasks kill --signal SIGTERM "$id"
+      for attempt in $(seq 200); do
+        ctr -n k8s.io tasks list | grep "^$id " | grep -q RUNNING || return 0
+        sleep 0.1
+      done
+      echo "$1 doesn't end" >&2
+      exit 1
+    fi
+  done
+  echo "$1 doesn't run" >&2
+  exit 1
+}
+end kube-apiserver
+end etcd"#;
+
+/// Removes all containers, so that containerd knows only images, and stops it. Cuts off the space that etcd has reserved
+/// in its log and not used, which would be copied with each clone.
+const EMPTY: &str = r#"for id in $(ctr -n k8s.io tasks list -q); do ctr -n k8s.io tasks kill --signal SIGKILL "$id" || true; done
+for attempt in $(seq 100); do
+  ctr -n k8s.io tasks list | grep -q RUNNING || break
+  sleep 0.05
+done
+for id in $(ctr -n k8s.io tasks list -q); do ctr -n k8s.io tasks delete --force "$id" || true; done
+for id in $(ctr -n k8s.io containers list -q); do ctr -n k8s.io containers delete "$id"; done
+for id in $(ctr -n k8s.io snapshots list | awk '$NF == "Active" { print $1 }'); do ctr -n k8s.io snapshots rm "$id"; done
+systemctl stop containerd
+for log in /var/lib/etcd/member/wal/*.wal; do
+  [ -e "$log" ] && perl -e 'open(my $f, "+<", $ARGV[0]) or exit; binmode $f; my $end = 0;
+    while (read($f, my $part, 65536)) { $end = tell($f) if $part =~ /[^\0]/ } truncate($f, $end)' "$log"
+done
+true"#;
+
+/// Freezes the cluster. Returns the resource version of its last change.
+pub(super) async fn freeze(work: &Work, client: &Client, id: &str) -> Result<u64, Failure> {
+    everywhere(work, QUIET).await?;
+    pods(client).await?;
+    nodes(client).await?;
+    delete_all::<Event>(client).await?;
+    delete_all::<Lease>(client).await?;
+    delete_all::<EndpointSlice>(client).await?;
+    let revision = mark(client, id).await?;
+    run(work, work.control_plane(), STORE).await?;
+    everywhere(work, EMPTY).await?;
+    Ok(revision)
+}
+
+/// Pods of nodes are created again by the kubelet. The others keep their place, and lose their state.
+async fn pods(client: &Client) -> Result<(), Failure> {
+    let all: Api<Pod> = Api::all(client.clone());
+    let listed = all.list(&ListParams::default()).await;
+    let listed = listed.map_err(|error| unusable(&error))?;
+    let clearing = listed.into_iter().map(|mut pod| async move {
+        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+        let mut owners = pod.owner_references().iter();
+        if owners.any(|owner| owner.kind == "Node") {
+            let now = DeleteParams::default().grace_period(0);
+            api.delete(&name, &now).await.map(drop)
+        } else {
+            pod.status = Some(unstarted(pod.status.unwrap_or_default()));
+            let replaced = api
+                .replace_status(&name, &PostParams::default(), &pod)
+                .await;
+            replaced.map(drop)
+        }
+    });
+    let cleared = try_join_all(clearing).await;
+    cleared.map(drop).map_err(|error| unusable(&error))
+}
+
+/// The status of a pod that is scheduled, and that no kubelet has started yet.
+fn unstarted(status: PodStatus) -> PodStatus {
+    let conditions = status.conditions.unwrap_or_default().into_iter();
+    let scheduled = conditions.filter(|condition| condition.type_ == "PodScheduled");
+    PodStatus {
+        phase: Some("Pending".to_owned()),
+        qos_class: status.qos_class,
+        conditions: Some(scheduled.collect()),
+        ..PodStatus::default()
+    }
+}
+
+/// A node has no address until its kubelet reports one, so that nothing sends packets to the addresses of the frozen
+/// cluster.
+async fn nodes(client: &Client) -> Result<(), Failure> {
+    let api: Api<Node> = Api::all(client.clone());
+    let listed = api.list(&ListParams::default()).await;
+    let listed = listed.map_err(|error| unusable(&error))?;
+    let clearing = listed.into_iter().map(|mut node| {
+        let api = api.clone();
+        async move {
+            let name = node.name_any();
+            if let Some(status) = &mut node.status {
+                status.addresses = None;
+                let conditions = status.conditions.iter_mut().flatten();
+                for condition in conditions.filter(|condition| condition.type_ == "Ready") {
+                    condition.status = "False".to_owned();
+                    condition.reason = Some("Frozen".to_owned());
+                }
+            }
+            let replaced = api
+                .replace_status(&name, &PostParams::default(), &node)
+                .await;
+            replaced.map(drop)
+        }
+    });
+    let cleared = try_join_all(clearing).await;
+    cleared.map(drop).map_err(|error| unusable(&error))
+}
+
+/// Deletes all objects of a kind, in each namespace that has some.
+async fn delete_all<K>(client: &Client) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let all: Api<K> = Api::all(client.clone());
+    let listed = all.list_metadata(&ListParams::default()).await;
+    let listed = listed.map_err(|error| unusable(&error))?;
+    let namespaces = listed.iter().filter_map(ResourceExt::namespace);
+    let namespaces: std::collections::BTreeSet<_> = namespaces.collect();
+    for namespace in namespaces {
+        let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+        let (how, which) = (DeleteParams::default(), ListParams::default());
+        let deleted = api.delete_collection(&how, &which).await;
+        deleted.map_err(|error| unusable(&error))?;
+    }
+    Ok(())
+}
+
+/// Marks the cluster as the template `id`. Returns the resource version of this change.
+async fn mark(client: &Client, id: &str) -> Result<u64, Failure> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {TEMPLATE: id}}}));
+    let marked = api
+        .patch("kube-system", &PatchParams::default(), &patch)
+        .await;
+    let marked = marked.map_err(|error| unusable(&error))?;
+    let version = marked.resource_version();
+    version
+        .and_then(|version| version.parse().ok())
+        .ok_or_else(|| failed("the API server reports no numeric resource version"))
+}
+
+/// Runs `script` on all nodes at once.
+async fn everywhere(work: &Work, script: &str) -> Result<(), Failure> {
+    let running = work.containers.iter().map(|node| run(work, node, script));
+    try_join_all(running).await.map(drop)
+}
+
+async fn run(work: &Work, node: &NodeName, script: &str) -> Result<(), Failure> {
+    let docker = work.shared.docker().await?;
+    let output = exec(docker, node.as_str(), &["bash", "-c", script], None).await;
+    let output = output.map_err(|error| chain(&error));
+    let done = output.and_then(Output::success);
+    done.map(drop)
+        .map_err(|why| failed(&format!("on node {node}: {why}")))
+}
+
+fn failed(why: &str) -> Failure {
+    let message = format!("failed to freeze the cluster: {why}");
+    Failure::new(Symptom::ClusterNotUp, message)
+}

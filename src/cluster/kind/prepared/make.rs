@@ -1,0 +1,128 @@
+//! Makes a template: kind creates a cluster that no cell has used, which is frozen and then deleted.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::template::{Template, prune};
+use super::{freeze, image};
+use crate::cluster::kind::destroy;
+use crate::cluster::kind::work::{self, Work};
+use crate::cluster::kubernetes::{Tenant, ready};
+use crate::cluster::milestone::Milestone;
+use crate::cluster::{CellPlan, ClusterName};
+use crate::deadline::Deadline;
+use crate::event::{Failure, Symptom};
+
+/// How long it may take to create the cluster and to freeze it.
+const MAKING: Duration = Duration::from_secs(180);
+/// How long the deletion of the cluster may take.
+const DELETING: Duration = Duration::from_secs(60);
+
+/// How many characters of the template's id are in the names of its nodes.
+const ID_LENGTH: usize = 8;
+
+/// Makes the template `id` of the cluster that `work` plans, from the node image `image`. Whatever happens, its cluster
+/// is deleted.
+pub(super) fn make(
+    cell: Arc<Work>,
+    image: String,
+    id: String,
+    stop: CancellationToken,
+) -> BoxFuture<'static, Result<Template, Failure>> {
+    // Boxed, because creating a cluster may involve making a template.
+    async move {
+        let plan = Arc::new(plan(&cell.plan, &id)?);
+        let clock = plan.clock.clone();
+        let tenant = Arc::new(Tenant::new(plan, Arc::new(Milestone::new())));
+        let work = Arc::new(Work::for_template(Arc::clone(&cell.shared), &tenant));
+        let making = build(&work, &tenant, &image, &id, clock.deadline(MAKING));
+        let making = cell.steps.measure("template", making);
+        let made = stop.run_until_cancelled(making).await;
+        let deadline = clock.deadline(DELETING);
+        tenant.leave(&deadline).await;
+        work.end(&deadline).await;
+        destroy::destroy(&work, &cell.steps, &deadline).await?;
+        made.unwrap_or_else(|| {
+            let message = "making the template was interrupted";
+            Err(Failure::new(Symptom::ClusterNotUp, message))
+        })
+    }
+    .boxed()
+}
+
+/// The plan of the template's cluster: that of a cell which deploys nothing.
+fn plan(cell: &CellPlan, id: &str) -> Result<CellPlan, Failure> {
+    let run: String = cell.ledger.run().chars().collect();
+    let name = format!("prepared-{}-{run}", &id[..ID_LENGTH.min(id.len())]);
+    let cluster = ClusterName::exactly(&name)
+        .map_err(|error| Failure::new(Symptom::RunnerBug, error.to_string()))?;
+    let mut runtime = cell.runtime.clone().into_os_string();
+    runtime.push("-template");
+    Ok(CellPlan {
+        cell: cell.cell.clone(),
+        cluster,
+        namespace: cell.namespace.clone(),
+        rendered: Arc::clone(&cell.rendered),
+        phases: cell.phases.clone(),
+        checks: Arc::clone(&cell.checks),
+        run: cell.run.clone(),
+        attempt: cell.attempt,
+        output: cell.output.clone(),
+        output_name: cell.output_name.clone(),
+        runtime: runtime.into(),
+        ledger: Arc::clone(&cell.ledger),
+        clock: cell.clock.clone(),
+        mask: cell.mask.clone(),
+        mark: format!("{}-template", cell.mark),
+        keep: cell.keep,
+        listener: Mutex::default(),
+    })
+}
+
+async fn build(
+    work: &Arc<Work>,
+    tenant: &Arc<Tenant>,
+    image: &str,
+    id: &str,
+    deadline: Deadline,
+) -> Result<Template, Failure> {
+    work::begin(work, tenant);
+    let (it, watching) = (Arc::clone(work), Arc::clone(tenant));
+    tenant.spawn(async move {
+        match it.access.reached().await {
+            Ok(access) => watching.enter(access, true),
+            Err(failure) => watching.kube.set(Err(failure)),
+        }
+    });
+    let late = |what: &str| {
+        let message = format!("the cluster of the template was not {what} in time");
+        Failure::new(Symptom::ClusterNotUp, message)
+    };
+    let nodes = work.nodes();
+    tenant
+        .watch(&deadline, |snapshot| ready::core(snapshot, &nodes))
+        .await?;
+    tenant
+        .reach(&work.created, &deadline, late("created"))
+        .await?;
+    tenant
+        .reach(&work.loaded, &deadline, late("loaded"))
+        .await?;
+    let kube = tenant.kube(&deadline).await?;
+    // An open watch would keep the API server from ending.
+    tenant.leave(&deadline).await;
+    let freezing = async {
+        let revision = freeze::freeze(work, &kube.client, id).await?;
+        image::commit(work, image, id, revision, &kube.server_version).await
+    };
+    let frozen = work.steps.measure("freeze", freezing);
+    let template = deadline.run(frozen).await.map_err(|_| late("frozen"))??;
+    let docker = work.shared.docker().await?;
+    template.touch(&work.shared.options.state);
+    prune(docker, &work.shared.options.state, id).await?;
+    Ok(template)
+}

@@ -1,0 +1,160 @@
+//! Prepared clusters: a cluster that kind has created once is frozen into a *template*, one image per node. A clone of
+//! it needs no kubeadm and no import of images, so it is up much sooner than a fresh cluster.
+//!
+//! A clone is verified, not trusted: it counts as created only if each node and the DNS report a state that belongs to
+//! this boot. Otherwise clone and template are dropped, and kind creates the cluster.
+//!
+//! Nothing here knows a particular node image, network plugin or workload: nodes are treated as kind makes them, and
+//! pods by their kind of owner.
+
+mod clone;
+mod freeze;
+mod image;
+mod make;
+mod template;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::work::Work;
+use crate::event::Failure;
+use crate::machine::Lock;
+use crate::matrix::Prepared;
+
+pub(super) use template::{Template, templates};
+
+/// How many further cells of the run must be able to use a template, so that making one pays off within the run. Making
+/// one takes about as long as three clones save.
+const WORTH: usize = 3;
+
+/// How long a cell waits for another cell or run that makes its template. Longer than making one takes.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The templates that a run has used or missed, by id.
+#[derive(Default)]
+pub(super) struct Templates(Mutex<BTreeMap<String, Arc<Mutex<State>>>>);
+
+/// What the run knows about a template.
+#[derive(Default)]
+enum State {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// It exists.
+    Made(Arc<Template>),
+    /// It can't be made, or its clones don't work.
+    Unusable,
+}
+
+/// How a cluster was created.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// By kind; with the reason if a template exists that could not be used.
+    Fresh(Option<String>),
+    /// As a clone of this template.
+    Prepared(Arc<Template>),
+}
+
+/// Creates the cluster as a clone, if its template exists or is worth making. Otherwise, nothing is left of it, and kind
+/// has to create the cluster.
+pub(super) async fn start(work: &Arc<Work>, image: &str, stop: &CancellationToken) -> Origin {
+    if work.shared.options.prepared == Prepared::Never || work.is_for_template {
+        return Origin::Fresh(None);
+    }
+    let starting = async {
+        let docker = work.shared.docker().await?;
+        let id = template::id(&work.shared, docker, &work.plan.cell).await?;
+        let state = work.shared.templates.state(&id).await;
+        let worth = work.shared.pool.to_come(&work.plan.cell) >= WORTH;
+        let Some(template) = obtain(work, image, &id, &state, worth, stop).await? else {
+            return Ok(Origin::Fresh(None));
+        };
+        match clone::start(work, &template, stop).await {
+            Ok(()) => Ok(Origin::Prepared(template)),
+            Err(failure) if stop.is_cancelled() => Err(failure),
+            Err(failure) => {
+                *state.lock().await = State::Unusable;
+                clone::remove(work, docker).await?;
+                template.remove(docker).await?;
+                let why = format!(
+                    "the template {id} was dropped, because its clone could not be verified: {}",
+                    failure.message
+                );
+                Ok(Origin::Fresh(Some(why)))
+            }
+        }
+    };
+    let started: Result<Origin, Failure> = starting.await;
+    started.unwrap_or_else(|failure| {
+        let why = format!("no prepared cluster was used: {}", failure.message);
+        Origin::Fresh(Some(why))
+    })
+}
+
+/// Makes the template of the cluster that `work` plans, unless it exists. Returns whether it was made.
+pub(super) async fn prepare(
+    work: &Arc<Work>,
+    image: &str,
+    stop: &CancellationToken,
+) -> Result<(Arc<Template>, bool), Failure> {
+    let docker = work.shared.docker().await?;
+    let id = template::id(&work.shared, docker, &work.plan.cell).await?;
+    if let Some(template) = Template::find(docker, &id).await? {
+        return Ok((Arc::new(template), false));
+    }
+    let made = make::make(Arc::clone(work), image.to_owned(), id, stop.clone()).await?;
+    Ok((Arc::new(made), true))
+}
+
+/// The template `id`: the existing one, or a new one if that is `worth` it. One cell of the run looks and makes it; the
+/// others wait for that one.
+async fn obtain(
+    work: &Arc<Work>,
+    image: &str,
+    id: &str,
+    state: &Mutex<State>,
+    worth: bool,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<Template>>, Failure> {
+    let patience = work.plan.clock.deadline(PATIENCE);
+    let Ok(mut state) = patience.run(state.lock()).await else {
+        return Ok(None);
+    };
+    match &*state {
+        State::Made(template) => return Ok(Some(Arc::clone(template))),
+        State::Unusable => return Ok(None),
+        State::Unknown => {}
+    }
+    let docker = work.shared.docker().await?;
+    if let Some(template) = Template::find(docker, id).await? {
+        let template = Arc::new(template);
+        *state = State::Made(Arc::clone(&template));
+        return Ok(Some(template));
+    }
+    if !worth {
+        return Ok(None);
+    }
+    // Whatever happens, no other cell of this run tries it as well.
+    *state = State::Unusable;
+    let lock = work.shared.options.state.lock(&format!("template-{id}"));
+    let Ok(lock) = patience.run(Lock::take(&lock)).await else {
+        return Ok(None);
+    };
+    let lock = lock?;
+    let (template, _) = prepare(work, image, stop).await?;
+    *state = State::Made(Arc::clone(&template));
+    lock.remove()?;
+    Ok(Some(template))
+}
+
+impl Templates {
+    async fn state(&self, id: &str) -> Arc<Mutex<State>> {
+        let mut states = self.0.lock().await;
+        Arc::clone(states.entry(id.to_owned()).or_default())
+    }
+}

@@ -1,0 +1,239 @@
+//! Templates in the engine: one image per node, and what is known about them in a label.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::PathBuf;
+
+use bollard::Docker;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::kind::destroy::engine_failed;
+use crate::cluster::kind::fingerprint::Fingerprint;
+use crate::cluster::kind::nodes::is_missing;
+use crate::cluster::kind::provider::KindContext;
+use crate::cluster::{NodeName, images};
+use crate::error::chain;
+use crate::event::Failure;
+use crate::machine::StateFolder;
+use crate::matrix::Cell;
+
+/// The repository of template images. The tag is the template's id and the node's number.
+const REPOSITORY: &str = "e2e-matrix/prepared";
+
+/// The label with the template's id.
+const ID: &str = "e2e-matrix.template";
+/// The label with what is known about the node, as JSON.
+const NODE: &str = "e2e-matrix.template.node";
+
+/// The disk space that all templates may use. The least recently used are removed first.
+const BUDGET: u64 = 4 << 30;
+
+/// What is known about a frozen node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FrozenNode {
+    /// Its name in Kubernetes, which is also its host name.
+    pub(super) name: String,
+    /// How many nodes the cluster has.
+    pub(super) of: usize,
+    /// The resource version of the cluster's last change: everything after the thaw has a higher one.
+    pub(super) revision: u64,
+    /// The version that the API server reported.
+    pub(super) server_version: String,
+    /// The container, as kind created it, without its network and what belongs to the run that froze it.
+    pub(super) container: ContainerCreateBody,
+}
+
+/// A template.
+#[derive(Clone, Debug)]
+pub(in crate::cluster::kind) struct Template {
+    /// What the cluster was created from.
+    pub(in crate::cluster::kind) id: String,
+    /// The nodes, control plane first.
+    pub(super) frozen: Vec<FrozenNode>,
+}
+
+/// The id of the template for `cell`: a digest of everything that its cluster is created from, without the images of
+/// agent and mock, which are imported if the template doesn't contain them.
+pub(super) async fn id(
+    shared: &KindContext,
+    docker: &Docker,
+    cell: &Cell,
+) -> Result<String, Failure> {
+    let fingerprint = Fingerprint::of(shared, docker, cell).await?;
+    Ok(fingerprint.template())
+}
+
+/// The name of the image of the node with this number.
+pub(super) fn image(id: &str, number: usize) -> String {
+    format!("{REPOSITORY}:{id}-{number}")
+}
+
+/// The labels of a template's image.
+pub(super) fn labels(id: &str, node: &FrozenNode) -> serde_json::Result<HashMap<String, String>> {
+    Ok(HashMap::from([
+        (images::LABEL.to_owned(), "template".to_owned()),
+        (ID.to_owned(), id.to_owned()),
+        (NODE.to_owned(), serde_json::to_string(node)?),
+    ]))
+}
+
+impl Template {
+    /// The template `id`, if the engine has all of its images and this version can read them.
+    pub(super) async fn find(docker: &Docker, id: &str) -> Result<Option<Self>, Failure> {
+        let mut frozen: Vec<FrozenNode> = Vec::new();
+        loop {
+            let inspected = match docker.inspect_image(&image(id, frozen.len())).await {
+                Ok(inspected) => inspected,
+                Err(error) if is_missing(&error) => return Ok(None),
+                Err(error) => return Err(engine_failed(&error)),
+            };
+            let labels = inspected.config.and_then(|config| config.labels);
+            let node = labels.and_then(|labels| serde_json::from_str(labels.get(NODE)?).ok());
+            let Some::<FrozenNode>(node) = node else {
+                return Ok(None);
+            };
+            let of = node.of;
+            frozen.push(node);
+            if frozen.len() >= of {
+                let id = id.to_owned();
+                return Ok(Some(Self { id, frozen }));
+            }
+        }
+    }
+
+    /// The names of the nodes in Kubernetes, control plane first.
+    pub(in crate::cluster::kind) fn nodes(&self) -> Vec<NodeName> {
+        let names = self.frozen.iter().map(|node| node.name.as_str());
+        names.map(NodeName::new).collect()
+    }
+
+    /// The text for reports.
+    pub(in crate::cluster::kind) fn title(&self) -> String {
+        format!("prepared, from template {}", self.id)
+    }
+
+    /// Removes its images. Clones that exist keep working.
+    pub(super) async fn remove(&self, docker: &Docker) -> Result<(), Failure> {
+        for number in 0..self.frozen.len() {
+            remove_image(docker, &image(&self.id, number)).await?;
+        }
+        Ok(())
+    }
+
+    /// Records that it is used, for [`prune`].
+    pub(super) fn touch(&self, state: &StateFolder) {
+        let path = used(state, &self.id);
+        let touched = path
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&path, ""));
+        if let Err(error) = touched {
+            tracing::warn!(
+                error = chain(&error),
+                "failed to note the use of a template"
+            );
+        }
+    }
+}
+
+/// The file whose time is that of the last use of the template `id`.
+fn used(state: &StateFolder, id: &str) -> PathBuf {
+    state.cache().join("templates").join(id)
+}
+
+/// The templates in the engine: the disk space that the images of each use, in bytes, by id.
+pub(in crate::cluster::kind) async fn templates(
+    docker: &Docker,
+) -> Result<BTreeMap<String, u64>, Failure> {
+    let filters = HashMap::from([("label", vec![ID])]);
+    let options = ListImagesOptionsBuilder::new()
+        .filters(&filters)
+        .shared_size(true)
+        .build();
+    let images = docker.list_images(Some(options)).await;
+    let images = images.map_err(|error| engine_failed(&error))?;
+    let mut sizes = BTreeMap::new();
+    for image in images {
+        let Some(id) = image.labels.get(ID) else {
+            continue;
+        };
+        // The node image below is shared, and counts for none of them.
+        let own = image.size.saturating_sub(image.shared_size.max(0));
+        *sizes.entry(id.clone()).or_default() += u64::try_from(own).unwrap_or_default();
+    }
+    Ok(sizes)
+}
+
+/// Removes the least recently used templates that exceed the budget, except `newest`.
+pub(super) async fn prune(
+    docker: &Docker,
+    state: &StateFolder,
+    newest: &str,
+) -> Result<(), Failure> {
+    let sizes = templates(docker).await?;
+    let last_use = |id: &String| {
+        fs::metadata(used(state, id))
+            .and_then(|it| it.modified())
+            .ok()
+    };
+    let mut by_use: Vec<_> = sizes.keys().filter(|id| *id != newest).collect();
+    by_use.sort_by_key(|id| last_use(id));
+    for id in excess(by_use, &sizes, BUDGET) {
+        tracing::info!(
+            id,
+            "the template is removed, because templates use too much disk space"
+        );
+        remove(docker, id).await?;
+        drop(fs::remove_file(used(state, id)));
+    }
+    Ok(())
+}
+
+/// The first of `oldest_first` whose removal brings the total down to `budget`.
+fn excess<'i>(
+    oldest_first: Vec<&'i String>,
+    sizes: &BTreeMap<String, u64>,
+    budget: u64,
+) -> Vec<&'i String> {
+    let mut total: u64 = sizes.values().sum();
+    let mut exceeds = |id: &&String| {
+        let is_over = total > budget;
+        if is_over {
+            total -= sizes.get(*id).copied().unwrap_or_default();
+        }
+        is_over
+    };
+    let mut excess = Vec::new();
+    for id in oldest_first {
+        if !exceeds(&id) {
+            break;
+        }
+        excess.push(id);
+    }
+    excess
+}
+
+/// Removes the template `id`.
+async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
+    let label = format!("{ID}={id}");
+    let filters = HashMap::from([("label", vec![label.as_str()])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let images = docker.list_images(Some(options)).await;
+    for image in images.map_err(|error| engine_failed(&error))? {
+        remove_image(docker, &image.id).await?;
+    }
+    Ok(())
+}
+
+/// An image that a container uses only loses its name, and is removed with the next `docker image prune`.
+async fn remove_image(docker: &Docker, name: &str) -> Result<(), Failure> {
+    let options = RemoveImageOptionsBuilder::new().force(true).build();
+    match docker.remove_image(name, Some(options), None).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(engine_failed(&error)),
+    }
+}

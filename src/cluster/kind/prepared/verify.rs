@@ -1,0 +1,142 @@
+//! Whether a clone is up: every state that counts must have been reported since the thaw.
+
+use std::collections::BTreeMap;
+
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{Api, Client, ResourceExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::template::Template;
+use crate::cluster::NodeName;
+use crate::cluster::kind::work::Work;
+use crate::cluster::kubernetes::health::{alive, is_pod_ready};
+use crate::cluster::kubernetes::pods::Workloads;
+use crate::cluster::kubernetes::wait::{Look, until};
+use crate::cluster::kubernetes::watch::{Snapshot, View};
+use crate::cluster::kubernetes::{Access, ready};
+use crate::error::chain;
+use crate::event::{Failure, Symptom};
+
+/// The port of the cluster's DNS in its pods.
+const DNS: u16 = 53;
+/// The name that every cluster resolves.
+const KUBERNETES: &str = "kubernetes.default.svc.cluster.local.";
+
+/// Waits until the cluster is up, according to what its nodes have reported since the thaw. Returns the name of a DNS
+/// pod.
+pub(super) async fn up(
+    work: &Work,
+    access: &Access,
+    template: &Template,
+    addresses: &BTreeMap<NodeName, String>,
+) -> Result<String, Failure> {
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let _stop_on_drop = stop.clone().drop_guard();
+    let workloads = Workloads::of(&work.plan.rendered);
+    let view = View::start(&access.client, "default", workloads, true, &tasks, &stop);
+    let deadline = work.plan.clock.deadline(super::clone::VERIFIED);
+    until(&view, &deadline, |snapshot| {
+        look(snapshot, template, addresses)
+    })
+    .await?;
+    let snapshot = view.snapshot();
+    let dns = alive(&snapshot.system_pods).find(|pod| ready::is_dns(pod) && is_pod_ready(pod));
+    dns.map(ResourceExt::name_any)
+        .ok_or_else(|| failed("its DNS is gone again"))
+}
+
+/// The cluster is up, each node has reported the address of its new container, and the states of nodes and core pods
+/// are newer than the template.
+fn look(snapshot: &Snapshot, template: &Template, addresses: &BTreeMap<NodeName, String>) -> Look {
+    let evidence = match ready::core(snapshot, &template.nodes()) {
+        Look::Done(evidence) => evidence,
+        pending => return pending,
+    };
+    let revision = template
+        .frozen
+        .first()
+        .map_or(u64::MAX, |node| node.revision);
+    let stale_nodes = snapshot.nodes.iter().filter(|node| {
+        let address = addresses.get(&NodeName::new(node.name_any()));
+        !is_newer(node.as_ref(), revision) || address.is_none_or(|address| !has(node, address))
+    });
+    let stale_pods = alive(&snapshot.system_pods).filter(|pod| !is_newer(*pod, revision));
+    let stale: Vec<_> = stale_nodes
+        .map(|node| node.name_any())
+        .chain(stale_pods.map(Pod::name_any))
+        .collect();
+    if stale.is_empty() {
+        Look::Done(evidence)
+    } else {
+        let message = format!(
+            "the state from before the thaw remains: {}",
+            stale.join(", ")
+        );
+        Look::Pending(failed(&message), Vec::new())
+    }
+}
+
+fn is_newer(object: &impl ResourceExt, revision: u64) -> bool {
+    let version = object.resource_version();
+    version.is_some_and(|version| version.parse::<u64>().is_ok_and(|own| own > revision))
+}
+
+fn has(node: &Node, address: &str) -> bool {
+    let status = node.status.as_ref();
+    let mut addresses = status
+        .iter()
+        .flat_map(|status| status.addresses.iter().flatten());
+    addresses.any(|own| own.address == address)
+}
+
+/// Asks the cluster's DNS for a name that it has to know, directly in its pod.
+pub(super) async fn dns_answers(client: &Client, pod: &str) -> Result<(), Failure> {
+    let asking = async {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
+        let mut forwarder = pods
+            .portforward(pod, &[DNS])
+            .await
+            .map_err(std::io::Error::other)?;
+        let stream = forwarder.take_stream(DNS);
+        let mut stream = stream.ok_or_else(|| std::io::Error::other("no stream"))?;
+        let question = question().map_err(std::io::Error::other)?;
+        // Over TCP, each message begins with its length.
+        let length = u16::try_from(question.len()).map_err(std::io::Error::other)?;
+        stream.write_u16(length).await?;
+        stream.write_all(&question).await?;
+        stream.flush().await?;
+        let length = stream.read_u16().await?;
+        let mut answer = vec![0; usize::from(length)];
+        stream.read_exact(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = asking
+        .await
+        .map_err(|error| failed(&format!("its DNS can't be asked: {}", chain(&error))))?;
+    if is_answer(&answer) {
+        Ok(())
+    } else {
+        Err(failed(&format!("its DNS doesn't know {KUBERNETES}")))
+    }
+}
+
+fn question() -> Result<Vec<u8>, hickory_proto::ProtoError> {
+    let mut message = Message::query();
+    message.add_query(Query::query(Name::from_ascii(KUBERNETES)?, RecordType::A));
+    message.metadata.recursion_desired = true;
+    message.to_vec()
+}
+
+fn is_answer(bytes: &[u8]) -> bool {
+    Message::from_vec(bytes).is_ok_and(|message| {
+        message.metadata.response_code == ResponseCode::NoError && !message.answers.is_empty()
+    })
+}
+
+fn failed(why: &str) -> Failure {
+    Failure::new(Symptom::ClusterNotUp, why)
+}

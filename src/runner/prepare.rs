@@ -1,0 +1,125 @@
+//! Prepares the clusters of cells, without running anything in them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::plan::Planner;
+use super::session::{Ground, SessionError, base};
+use super::{FolderError, RunFolder};
+use crate::cluster::{Preparation, Provider};
+use crate::event::{Failure, Symptom};
+use crate::machine::{Ledger, Owner};
+use crate::matrix::{Cell, CellId, Matrix, Phase};
+use crate::secret::Secret;
+use crate::suite::Interruption;
+
+/// The cells whose clusters to prepare.
+pub struct PrepareRequest {
+    /// The matrix file, as given. Paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// The matrix.
+    pub matrix: Matrix,
+    /// The cells.
+    pub cells: Vec<Cell>,
+    /// The secrets that the matrix file declares.
+    pub secrets: Vec<Secret>,
+    /// The runner's own binary.
+    pub runner: PathBuf,
+    /// The interruption of the command.
+    pub interruption: Interruption,
+}
+
+/// The result for one cell.
+pub struct PreparedCell {
+    /// The cell.
+    pub cell: CellId,
+    /// Its template, or why it has none; `None` if the cell is skipped, because its node image is missing.
+    pub preparation: Option<Result<Preparation, Failure>>,
+}
+
+/// Makes the templates of all cells that have none, one after another, and calls `say` with each result. Returns when
+/// all are made or the command is interrupted.
+///
+/// # Errors
+/// All errors that a run would report before its first cell.
+pub async fn prepare_clusters(
+    request: PrepareRequest,
+    mut say: impl FnMut(PreparedCell),
+) -> Result<(), SessionError> {
+    let PrepareRequest {
+        path,
+        matrix,
+        cells,
+        secrets,
+        runner,
+        interruption,
+    } = request;
+    let ground = Ground::of(&path, &matrix, &cells, runner, secrets).await?;
+    let Ground {
+        clock,
+        state,
+        provider,
+        sourced,
+    } = ground;
+    let settings = &matrix.run;
+    sourced.check(&cells, &*provider.provider, &settings.prefix)?;
+    // Nothing of it is kept.
+    let folder = TempDir::new().map_err(|source| FolderError {
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let run = RunFolder::create(folder.path())?;
+    let owner = Owner::new(run.token(), run.path().to_owned());
+    let ledger = Arc::new(Ledger::open(&state, owner)?);
+    let provider = provider.provider;
+    let planner = Planner {
+        mask: sourced.mask(),
+        sourced,
+        provider: Arc::clone(&provider),
+        keep: settings.keep,
+        prefix: settings.prefix.clone(),
+        cluster: None,
+        base: base(&path),
+        phases: matrix.phases.clone(),
+        checks: Arc::default(),
+        folder: run,
+        ledger: Arc::clone(&ledger),
+        clock: clock.clone(),
+    };
+    let deadline = clock.deadline(matrix.phases.timeout(Phase::Preflight));
+    let survey = provider.preflight(&cells, &deadline).await;
+    let survey = survey.map_err(failed)?;
+    for plan in planner.round(&cells, 1) {
+        if interruption.token.is_cancelled() {
+            break;
+        }
+        let cell = plan.cell.id.clone();
+        let mut preparation = None;
+        if !survey.skips.contains_key(&cell) {
+            let prepared = provider.prepare(plan, &interruption.token).await;
+            preparation = Some(prepared.and_then(|it| it.ok_or_else(|| unable(&*provider))));
+        }
+        say(PreparedCell { cell, preparation });
+    }
+    let deadline = clock.deadline(matrix.phases.timeout(Phase::Cleanup));
+    let finished = provider.finish(&ledger, &deadline).await;
+    drop(planner);
+    if let Some(ledger) = Arc::into_inner(ledger) {
+        ledger.close()?;
+    }
+    finished.map(drop).map_err(failed)
+}
+
+fn unable(provider: &dyn Provider) -> Failure {
+    let message = format!(
+        "the provider {} has no clusters to prepare",
+        provider.name()
+    );
+    Failure::new(Symptom::BadConfiguration, message).with_remedy("use `--provider kind`")
+}
+
+fn failed(failure: Failure) -> SessionError {
+    SessionError::Provider(failure.into())
+}
