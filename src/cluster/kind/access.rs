@@ -104,3 +104,23 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
     };
     find().ok_or_else(|| no_way("its port is not published"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_for_users_names_everything_like_kind() {
+        let text = "apiVersion: v1\nkind: Config\nclusters: [{name: old, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: admin, user: {token: t}}]\ncontexts: [{name: admin@old, context: {cluster: old, user: admin}}]\ncurrent-context: admin@old\n";
+        let text = for_users(Kubeconfig::from_yaml(text).unwrap(), "own").unwrap();
+        assert!(!text.contains("old") && !text.contains("admin"), "{text}");
+        let read = Kubeconfig::from_yaml(&text).unwrap();
+        assert_eq!(read.current_context.as_deref(), Some("kind-own"));
+        assert_eq!(
+            read.contexts[0].context.as_ref().unwrap().cluster,
+            "kind-own"
+        );
+        let server = read.clusters[0].cluster.as_ref().unwrap().server.as_deref();
+        assert_eq!(server, Some("https://127.0.0.1:1"));
+    }
+}

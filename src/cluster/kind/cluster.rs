@@ -135,10 +135,16 @@ impl Cluster for KindCluster {
         if self.after.is_some() {
             pool.reused(self.work.making.get().copied().unwrap_or_default());
         } else {
-            self.work.making.get_or_init(|| tenant.steps.elapsed());
+            let took = *self.work.making.get_or_init(|| tenant.steps.elapsed());
             pool.made();
-            if let Some(Origin::Fresh(Some(why))) = self.work.origin.get() {
-                pool.refused(format!("{}: {why}", tenant.plan.cell.id));
+            match self.work.origin.get() {
+                Some(Origin::Prepared(template)) => {
+                    pool.cloned(template.creation().saturating_sub(took));
+                }
+                Some(Origin::Fresh(Some(why))) => {
+                    pool.refused(format!("{}: {why}", tenant.plan.cell.id));
+                }
+                Some(Origin::Fresh(None)) | None => {}
             }
         }
         Ok(evidence)

@@ -76,7 +76,7 @@ pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
         Some(Err(failure)) => return finish(&work, Err(failure)),
         None => return,
     };
-    let origin = prepared::start(&work, &image, &stop).await;
+    let origin = Box::pin(prepared::start(&work, &image, &stop)).await;
     let is_prepared = matches!(origin, Origin::Prepared(_));
     // This runs once per cluster.
     drop(work.origin.set(origin));

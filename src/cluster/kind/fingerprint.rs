@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::config;
 use super::destroy::engine_failed;
 use super::node_image;
-use super::provider::{KindContext, kind_version};
+use super::provider::KindContext;
 use crate::event::Failure;
 use crate::matrix::Cell;
 
@@ -41,7 +41,7 @@ impl Fingerprint {
         Ok(Self([
             ("node image", node_image.unwrap_or_default()),
             ("kind configuration", file.to_string()),
-            ("kind version", kind_version(&shared.options).await?),
+            ("kind version", shared.kind_version().await?.clone()),
             ("images", json!(images).to_string()),
         ]))
     }
@@ -64,6 +64,21 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clusters_that_differ_only_in_images_have_the_same_template() {
+        let of = |version: &str, images: &str| {
+            Fingerprint([
+                ("node image", String::new()),
+                ("kind configuration", String::new()),
+                ("kind version", version.to_owned()),
+                ("images", images.to_owned()),
+            ])
+        };
+        assert_eq!(of("v1", "a").template(), of("v1", "b").template());
+        assert_ne!(of("v1", "a").template(), of("v2", "a").template());
+        assert_eq!(of("v1", "a").template().len(), 2 * TEMPLATE_ID);
+    }
 
     #[test]
     fn differences_are_listed() {

@@ -31,5 +31,6 @@ mod tuning;
 mod wipe;
 mod work;
 
+pub use prepared::USED;
 pub use provider::{KindOptions, KindProvider};
 pub use reclaim::KindReclaimer;

@@ -8,7 +8,7 @@ use bollard::Docker;
 use bollard::query_parameters::ListNetworksOptions;
 
 use super::destroy::engine_failed;
-use super::provider::{KindContext, kind_version};
+use super::provider::KindContext;
 use super::{network, node_image};
 use crate::cluster::Survey;
 use crate::deadline::Deadline;
@@ -51,7 +51,7 @@ async fn look(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure> {
         .await
         .map_err(|error| engine_failed(&error))?;
     let engine = version.version.unwrap_or_default();
-    let kind = kind_version(&shared.options).await?;
+    let kind = shared.kind_version().await?;
     let mut evidence = vec![
         row(
             "container engine",

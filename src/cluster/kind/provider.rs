@@ -69,6 +69,7 @@ pub(super) struct KindContext {
     /// The images of agent and mock.
     pub(super) names: ImageNames,
     docker: OnceCell<Docker>,
+    kind_version: OnceCell<String>,
     network: Mutex<Option<Use>>,
     /// The archives of each agent, by the name of its image.
     archives: Mutex<BTreeMap<String, Arc<OnceCell<Vec<Archive>>>>>,
@@ -86,6 +87,7 @@ impl KindProvider {
             options,
             names,
             docker: OnceCell::new(),
+            kind_version: OnceCell::new(),
             network: Mutex::new(None),
             archives: Mutex::default(),
             pool: Pool::default(),
@@ -98,6 +100,12 @@ impl KindContext {
     /// The engine.
     pub(super) async fn docker(&self) -> Result<&Docker, Failure> {
         self.docker.get_or_try_init(images::connect).await
+    }
+
+    /// The output of `kind version`.
+    pub(super) async fn kind_version(&self) -> Result<&String, Failure> {
+        let asking = || kind_version(&self.options);
+        self.kind_version.get_or_try_init(asking).await
     }
 
     /// Creates the shared network, and uses it until the end of the run.
@@ -216,7 +224,7 @@ impl Provider for KindProvider {
         {
             tools.push(format!("Docker {}", version.version.unwrap_or_default()));
         }
-        tools.extend(kind_version(&self.0.options).await.ok());
+        tools.extend(self.0.kind_version().await.ok().cloned());
         tools
     }
 
@@ -307,7 +315,7 @@ async fn give_up(parked: &Parked, deadline: &Deadline) -> Result<(), Failure> {
 }
 
 /// The output of `kind version`, such as `kind v0.33.0 go1.26 linux/amd64`.
-pub(super) async fn kind_version(options: &KindOptions) -> Result<String, Failure> {
+async fn kind_version(options: &KindOptions) -> Result<String, Failure> {
     let missing = |why: String| {
         Failure::new(Symptom::ToolMissing, why)
             .with_remedy("install kind, https://kind.sigs.k8s.io, or use `--provider local`")

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Collector, GcOutcome, GcRow};
 use crate::cluster::images;
+use crate::cluster::kind::USED;
 use crate::error::chain;
 use crate::event::Failure;
 use crate::machine::{Lock, UNFINISHED, tidy};
@@ -26,7 +27,7 @@ impl Collector<'_> {
     fn cache(&mut self, alive: bool) {
         let all = self.options.cache && !alive;
         let extensions: &[&str] = if all {
-            &[UNFINISHED, "tar"]
+            &[UNFINISHED, "tar", USED]
         } else {
             &[UNFINISHED]
         };
@@ -70,7 +71,7 @@ impl Collector<'_> {
         let mut rows = Vec::new();
         for name in engine.images().await.map_err(said)? {
             let outcome = if alive {
-                GcOutcome::LeftAlone("runs are going".to_owned())
+                GcOutcome::LeftAlone("runs are active".to_owned())
             } else if self.options.dry_run {
                 GcOutcome::WouldRemove
             } else if engine.remove_image(&name).await.map_err(said)? {

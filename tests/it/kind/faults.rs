@@ -29,8 +29,20 @@ const INHERITED: [&str; 5] = [
 #[test]
 #[ignore = "needs kind (creates 6 clusters)"]
 fn every_fault_fails_exactly_its_phase() {
+    check("never", "fresh");
+}
+
+/// Five cells have the same kind of cluster, so that preparing it pays off within the run.
+#[test]
+#[ignore = "needs kind (creates 6 clusters and a template)"]
+fn every_fault_fails_exactly_its_phase_on_prepared_clusters() {
+    check("auto", "prepared, from template ");
+}
+
+/// Runs all faults with `--prepared`, on clusters whose origin begins with `origin` if they have one node.
+fn check(prepared: &str, origin: &str) {
     let scratch = Scratch::new();
-    let run = run(&scratch);
+    let run = run(&scratch, prepared);
     let cells = Matrix::parse(MATRIX, include_str!("../fixtures/faults-kind.toml"))
         .unwrap()
         .cells;
@@ -42,6 +54,13 @@ fn every_fault_fails_exactly_its_phase() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let of_one_node = run.cells.iter().filter(|cell| cell.summary.nodes == 1);
+    let origins: Vec<_> = of_one_node.map(record::origin).collect();
+    assert_eq!(origins.len(), 5);
+    assert!(
+        origins.iter().all(|seen| seen.starts_with(origin)),
+        "{origins:?}"
+    );
     let limited = record::cell(&run, "k8s-1.36-n3-silent-worker");
     reported_node::assert_failure_names(limited, "worker");
     reported_node::assert_reports_name(&record::folder(&scratch), limited, "worker");
@@ -49,10 +68,10 @@ fn every_fault_fails_exactly_its_phase() {
 }
 
 /// Runs the matrix, and reads its record.
-fn run(scratch: &Scratch) -> RunModel {
+fn run(scratch: &Scratch, prepared: &str) -> RunModel {
     let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
     let out = record::folder(scratch).with_file_name("");
-    let mut command = scratch.command(&["--provider", "kind"]);
+    let mut command = scratch.command(&["--provider", "kind", "--prepared", prepared]);
     command.env_remove("E2E_MATRIX_STATE_DIR");
     command.envs(inherited(&INHERITED));
     let output = command

@@ -10,6 +10,7 @@ mod labels;
 mod manifests;
 mod missing_images;
 mod ownership;
+mod prepared;
 mod provider;
 mod reuse;
 mod secrets;

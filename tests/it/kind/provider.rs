@@ -39,6 +39,7 @@ impl Fixture {
             images: Images::default(),
             base: PathBuf::from("."),
             fast_setup: true,
+            prepared: e2e_matrix::matrix::Prepared::Never,
             skip_missing_images: false,
             reuse: false,
             prefix: prefix.clone(),

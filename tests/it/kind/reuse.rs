@@ -22,7 +22,7 @@ fn verdicts_are_those_of_fresh_clusters() {
     let text = include_str!("../fixtures/faults-kind.toml");
     let cells = Matrix::parse(MATRIX, text).unwrap().cells;
     let scratch = Scratch::new();
-    let (fresh, _) = run(&scratch, &[]);
+    let (fresh, _) = run(&scratch, &["--prepared", "never"]);
     record::assert_nothing_else_is_left(&scratch, &fresh);
     let (reused, output) = run(&scratch, &["--reuse"]);
     record::assert_nothing_else_is_left(&scratch, &reused);

@@ -4,7 +4,9 @@
 //! is such a restart.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -35,8 +37,8 @@ use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{LiveClaims, replace_private};
 
-/// How long a clone may take until it is verified. On an idle machine, it takes a third of this.
-pub(super) const VERIFIED: Duration = Duration::from_secs(40);
+/// How long a clone may take until it is verified. On an idle machine, it takes a sixth of this.
+pub(super) const VERIFIED: Duration = Duration::from_secs(45);
 
 /// The port of the API server in a node.
 const API_SERVER: &str = "6443/tcp";
@@ -54,14 +56,15 @@ pub(super) async fn start(
 ) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
     template.touch(&work.shared.options.state);
+    note(work, template)?;
     // Never dropped, because a container that the engine is creating can't be cancelled.
     let creating = work.steps.measure("clone", create(work, docker, template));
     let addresses = creating.await?;
     let deadline = work.plan.clock.deadline(VERIFIED);
     let verifying = async {
         tokio::try_join!(
-            verified(work, template, &addresses),
-            load::first(work),
+            Box::pin(verified(work, template, &addresses)),
+            Box::pin(load::first(work)),
             rejecting(work, docker),
         )
     };
@@ -73,7 +76,7 @@ pub(super) async fn start(
     let verified = stop.run_until_cancelled(deadline.run(verifying)).await;
     let verified = verified.ok_or_else(interrupted)?;
     let (access, loaded, ()) = verified.map_err(|timed_out| {
-        let message = format!("its nodes and its DNS were not ready: that {timed_out}");
+        let message = format!("it {timed_out} before its nodes and its DNS were ready");
         Failure::new(Symptom::ClusterNotUp, message)
     })??;
     let (before, images) = loaded;
@@ -85,6 +88,19 @@ pub(super) async fn start(
         milestone.set(Ok(()));
     }
     Ok(())
+}
+
+/// Says in the file with kind's output why there is none.
+fn note(work: &Work, template: &Template) -> Result<(), Failure> {
+    let path = Files::of(work).output();
+    let id = &template.id;
+    let text = format!("kind did not create this cluster: it is a clone of the template {id}\n");
+    fs::write(&path, text).map_err(|error| unwritable(&path, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("failed to write to {}: {}", path.display(), chain(error));
+    Failure::new(Symptom::FilesystemFailed, message)
 }
 
 /// Removes what [`start`] has created.
@@ -218,11 +234,7 @@ async fn verified(
     let written = text.and_then(|text| {
         replace_private(&files.kubeconfig(), |file| file.write_all(text.as_bytes()))
     });
-    written.map_err(|error| {
-        let path = files.kubeconfig().display().to_string();
-        let message = format!("failed to write {path}: {}", chain(&error));
-        Failure::new(Symptom::FilesystemFailed, message)
-    })?;
+    written.map_err(|error| unwritable(&files.kubeconfig(), &error))?;
     Ok(access)
 }
 

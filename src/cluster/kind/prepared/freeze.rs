@@ -129,7 +129,7 @@ async fn nodes(client: &Client) -> Result<(), Failure> {
                 status.addresses = None;
                 let conditions = status.conditions.iter_mut().flatten();
                 for condition in conditions.filter(|condition| condition.type_ == "Ready") {
-                    condition.status = "False".to_owned();
+                    "False".clone_into(&mut condition.status);
                     condition.reason = Some("Frozen".to_owned());
                 }
             }
@@ -197,4 +197,27 @@ async fn run(work: &Work, node: &NodeName, script: &str) -> Result<(), Failure> 
 fn failed(why: &str) -> Failure {
     let message = format!("failed to freeze the cluster: {why}");
     Failure::new(Symptom::ClusterNotUp, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frozen_pod_is_scheduled_and_nothing_else() {
+        let status: PodStatus = serde_json::from_value(json!({
+            "phase": "Running",
+            "podIP": "10.244.0.2",
+            "qosClass": "Burstable",
+            "containerStatuses": [{"name": "a", "ready": true, "image": "a", "imageID": "a", "restartCount": 1}],
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}],
+        }))
+        .unwrap();
+        let expected = json!({
+            "phase": "Pending",
+            "qosClass": "Burstable",
+            "conditions": [{"type": "PodScheduled", "status": "True"}],
+        });
+        assert_eq!(json!(unstarted(status)), expected);
+    }
 }

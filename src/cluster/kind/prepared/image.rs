@@ -1,5 +1,9 @@
 //! Frozen nodes as images: what a node has changed since its start, on top of the node image.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecResults};
@@ -17,27 +21,37 @@ use crate::cluster::kind::destroy::engine_failed;
 use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::tuning::PATCHES;
 use crate::cluster::kind::work::Work;
+use crate::deadline::milliseconds;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// Writes an archive of what has changed since the time `$1`: the configuration and keys of Kubernetes, the cluster's
 /// database and the images. What belongs to running pods is left out, and so is what a node creates at each start.
-const PACK: &str = r#"cd / && find etc/kubernetes kind var/lib/kubelet var/lib/etcd var/lib/containerd -xdev -newerct "$1" ! -type s \
+const PACK: &str = r#"cd / && find $(ls -d etc/kubernetes kind var/lib/kubelet var/lib/etcd var/lib/containerd 2>/dev/null) -xdev -newerct "$1" ! -type s \
   ! -path 'kind/product_*' ! -path 'kind/fake-*' \
   ! -path 'var/lib/kubelet/pods/*' ! -path 'var/lib/kubelet/*_state' ! -path 'var/lib/kubelet/checkpoints/*' \
   ! -path 'var/lib/kubelet/device-plugins/*' ! -path 'var/lib/kubelet/plugins*/*' ! -path 'var/lib/kubelet/pod-resources/*' \
   ! -path 'var/lib/etcd/member/wal/*.tmp' \
   ! -path 'var/lib/containerd/io.containerd.grpc.*' ! -path 'var/lib/containerd/io.containerd.runtime.*' \
-  ! -path 'var/lib/containerd/io.containerd.sandbox.*' ! -path 'var/lib/containerd/tmpmounts/*' -print0 2>/dev/null \
+  ! -path 'var/lib/containerd/io.containerd.sandbox.*' ! -path 'var/lib/containerd/tmpmounts/*' -print0 \
   | tar --create --format=posix --xattrs --xattrs-include='*' --no-recursion --null --files-from=-"#;
+
+/// The facts about a frozen cluster.
+pub(super) struct Facts {
+    /// The resource version of its last change.
+    pub(super) revision: u64,
+    /// The version that its API server reported.
+    pub(super) server_version: String,
+    /// How long its creation took.
+    pub(super) creation: Duration,
+}
 
 /// Creates the images of all nodes.
 pub(super) async fn commit(
     work: &Work,
     image: &str,
     id: &str,
-    revision: u64,
-    server_version: &str,
+    facts: &Facts,
 ) -> Result<Template, Failure> {
     let docker = work.shared.docker().await?;
     let committing = work.containers.iter().enumerate().map(|(number, node)| {
@@ -47,7 +61,7 @@ pub(super) async fn commit(
             node,
             name: template::image(id, number),
         };
-        freezing.commit(image, id, revision, server_version)
+        freezing.commit(image, id, facts)
     });
     let frozen = try_join_all(committing).await?;
     Ok(Template {
@@ -65,13 +79,7 @@ struct NodeToFreeze<'w> {
 }
 
 impl NodeToFreeze<'_> {
-    async fn commit(
-        self,
-        image: &str,
-        id: &str,
-        revision: u64,
-        server_version: &str,
-    ) -> Result<FrozenNode, Failure> {
+    async fn commit(self, image: &str, id: &str, facts: &Facts) -> Result<FrozenNode, Failure> {
         let inspecting = self
             .docker
             .inspect_container(self.node.as_str(), None::<InspectContainerOptions>);
@@ -82,8 +90,9 @@ impl NodeToFreeze<'_> {
         let frozen = FrozenNode {
             name: self.node.to_string(),
             of: self.work.containers.len(),
-            revision,
-            server_version: server_version.to_owned(),
+            revision: facts.revision,
+            server_version: facts.server_version.clone(),
+            creation_ms: milliseconds(facts.creation),
             container: recipe(inspected),
         };
         let labels = template::labels(id, &frozen);
@@ -104,12 +113,13 @@ impl NodeToFreeze<'_> {
         };
         let created = self.docker.create_container(Some(options), body).await;
         created.map_err(|error| engine_failed(&error))?;
-        self.pack(&started, &helper).await?;
+        let size = self.pack(&started, &helper).await?;
         let (repository, tag) = self.name.split_once(':').unwrap_or((&self.name, "latest"));
         let options = CommitContainerOptionsBuilder::new()
             .container(&helper)
             .repo(repository)
             .tag(tag)
+            .changes(&format!("LABEL {}={size}", template::SIZE))
             .build();
         let committed = self
             .docker
@@ -122,8 +132,8 @@ impl NodeToFreeze<'_> {
         Ok(frozen)
     }
 
-    /// Streams what the node has changed into the container `helper`.
-    async fn pack(&self, started: &str, helper: &str) -> Result<(), Failure> {
+    /// Streams what the node has changed into the container `helper`. Returns its size in bytes.
+    async fn pack(&self, started: &str, helper: &str) -> Result<usize, Failure> {
         let engine = |error| engine_failed(&error);
         let options = CreateExecOptions {
             attach_stdout: Some(true),
@@ -136,12 +146,18 @@ impl NodeToFreeze<'_> {
         let StartExecResults::Attached { output, .. } = started else {
             return Err(self.failed("its archive can't be read"));
         };
-        let archive = output.filter_map(|part| async {
-            match part {
-                Ok(LogOutput::StdOut { message }) => Some(Ok(message)),
+        let size = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&size);
+        let archive = output.filter_map(move |part| {
+            let part = match part {
+                Ok(LogOutput::StdOut { message }) => {
+                    counted.fetch_add(message.len(), Ordering::Relaxed);
+                    Some(Ok(message))
+                }
                 Ok(_) => None,
                 Err(error) => Some(Err(std::io::Error::other(error))),
-            }
+            };
+            std::future::ready(part)
         });
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
         let body = bollard::body_try_stream(archive);
@@ -152,7 +168,7 @@ impl NodeToFreeze<'_> {
         uploaded.map_err(engine)?;
         let ended = self.docker.inspect_exec(&exec).await.map_err(engine)?;
         match ended.exit_code {
-            Some(0) => Ok(()),
+            Some(0) => Ok(size.load(Ordering::Relaxed)),
             code => Err(self.failed(&format!("its archive is incomplete (exit code {code:?})"))),
         }
     }
@@ -183,5 +199,40 @@ fn recipe(inspected: ContainerInspectResponse) -> ContainerCreateBody {
         cmd: config.cmd,
         host_config: Some(host),
         ..ContainerCreateBody::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{ContainerConfig, HostConfig};
+
+    use super::*;
+
+    #[test]
+    fn a_recipe_contains_nothing_of_the_run_that_froze_the_node() {
+        let text = |text: &str| Some(text.to_owned());
+        let binds = ["/lib/modules:/lib/modules:ro", "/own:/data"];
+        let of_run = [
+            format!("/run/seal:{SEALS}/0123:ro"),
+            format!("/run/patches:{PATCHES}:ro"),
+        ];
+        let inspected = ContainerInspectResponse {
+            config: Some(ContainerConfig {
+                hostname: text("node"),
+                image: text("kindest/node"),
+                ..ContainerConfig::default()
+            }),
+            host_config: Some(HostConfig {
+                binds: Some(binds.map(str::to_owned).into_iter().chain(of_run).collect()),
+                privileged: Some(true),
+                ..HostConfig::default()
+            }),
+            ..ContainerInspectResponse::default()
+        };
+        let recipe = recipe(inspected);
+        let host = recipe.host_config.unwrap();
+        assert_eq!(host.binds.unwrap(), binds);
+        assert_eq!(host.privileged, Some(true));
+        assert_eq!((recipe.hostname, recipe.image), (text("node"), None));
     }
 }

@@ -7,8 +7,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::template::{Template, prune};
-use super::{freeze, image};
+use super::freeze;
+use super::image::{self, Facts};
+use super::template::{self, Template, prune};
 use crate::cluster::kind::destroy;
 use crate::cluster::kind::work::{self, Work};
 use crate::cluster::kubernetes::{Tenant, ready};
@@ -39,9 +40,14 @@ pub(super) fn make(
         let clock = plan.clock.clone();
         let tenant = Arc::new(Tenant::new(plan, Arc::new(Milestone::new())));
         let work = Arc::new(Work::for_template(Arc::clone(&cell.shared), &tenant));
-        let making = build(&work, &tenant, &image, &id, clock.deadline(MAKING));
+        let making = Box::pin(build(&work, &tenant, &image, &id, clock.deadline(MAKING)));
         let making = cell.steps.measure("template", making);
         let made = stop.run_until_cancelled(making).await;
+        if !matches!(made, Some(Ok(_))) {
+            // Some of its images may exist. If they can't be removed, the next attempt replaces them.
+            let docker = cell.shared.docker().await?;
+            drop(template::remove(docker, &id).await);
+        }
         let deadline = clock.deadline(DELETING);
         tenant.leave(&deadline).await;
         work.end(&deadline).await;
@@ -113,11 +119,17 @@ async fn build(
         .reach(&work.loaded, &deadline, late("loaded"))
         .await?;
     let kube = tenant.kube(&deadline).await?;
+    let creation = tenant.steps.elapsed();
     // An open watch would keep the API server from ending.
     tenant.leave(&deadline).await;
     let freezing = async {
         let revision = freeze::freeze(work, &kube.client, id).await?;
-        image::commit(work, image, id, revision, &kube.server_version).await
+        let facts = Facts {
+            revision,
+            server_version: kube.server_version.clone(),
+            creation,
+        };
+        image::commit(work, image, id, &facts).await
     };
     let frozen = work.steps.measure("freeze", freezing);
     let template = deadline.run(frozen).await.map_err(|_| late("frozen"))??;

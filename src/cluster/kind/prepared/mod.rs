@@ -22,11 +22,12 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::work::Work;
-use crate::event::Failure;
+use crate::event::{Failure, Symptom};
 use crate::machine::Lock;
 use crate::matrix::Prepared;
 
-pub(super) use template::{Template, templates};
+pub(super) use template::Template;
+pub use template::USED;
 
 /// How many further cells of the run must be able to use a template, so that making one pays off within the run. Making
 /// one takes about as long as three clones save.
@@ -70,7 +71,9 @@ pub(super) async fn start(work: &Arc<Work>, image: &str, stop: &CancellationToke
         let docker = work.shared.docker().await?;
         let id = template::id(&work.shared, docker, &work.plan.cell).await?;
         let state = work.shared.templates.state(&id).await;
-        let worth = work.shared.pool.to_come(&work.plan.cell) >= WORTH;
+        // With `--reuse`, the further cells need no cluster.
+        let further = work.shared.pool.to_come(&work.plan.cell);
+        let worth = !work.shared.options.reuse && further >= WORTH;
         let Some(template) = obtain(work, image, &id, &state, worth, stop).await? else {
             return Ok(Origin::Fresh(None));
         };
@@ -96,7 +99,8 @@ pub(super) async fn start(work: &Arc<Work>, image: &str, stop: &CancellationToke
     })
 }
 
-/// Makes the template of the cluster that `work` plans, unless it exists. Returns whether it was made.
+/// Makes the template of the cluster that `work` plans, unless it exists. Returns whether it was made. Concurrent runs
+/// make it once.
 pub(super) async fn prepare(
     work: &Arc<Work>,
     image: &str,
@@ -104,11 +108,22 @@ pub(super) async fn prepare(
 ) -> Result<(Arc<Template>, bool), Failure> {
     let docker = work.shared.docker().await?;
     let id = template::id(&work.shared, docker, &work.plan.cell).await?;
-    if let Some(template) = Template::find(docker, &id).await? {
-        return Ok((Arc::new(template), false));
-    }
-    let made = make::make(Arc::clone(work), image.to_owned(), id, stop.clone()).await?;
-    Ok((Arc::new(made), true))
+    let path = work.shared.options.state.lock(&format!("template-{id}"));
+    let patience = work.plan.clock.deadline(PATIENCE);
+    let lock = patience.run(Lock::take(&path)).await;
+    let lock = lock.map_err(|timed_out| {
+        let message =
+            format!("another run makes the template {id}, and waiting for it {timed_out}");
+        Failure::new(Symptom::ClusterNotUp, message)
+    })??;
+    let found = Template::find(docker, &id).await?;
+    let is_new = found.is_none();
+    let template = match found {
+        Some(template) => template,
+        None => make::make(Arc::clone(work), image.to_owned(), id, stop.clone()).await?,
+    };
+    lock.remove()?;
+    Ok((Arc::new(template), is_new))
 }
 
 /// The template `id`: the existing one, or a new one if that is `worth` it. One cell of the run looks and makes it; the
@@ -141,14 +156,8 @@ async fn obtain(
     }
     // Whatever happens, no other cell of this run tries it as well.
     *state = State::Unusable;
-    let lock = work.shared.options.state.lock(&format!("template-{id}"));
-    let Ok(lock) = patience.run(Lock::take(&lock)).await else {
-        return Ok(None);
-    };
-    let lock = lock?;
     let (template, _) = prepare(work, image, stop).await?;
     *state = State::Made(Arc::clone(&template));
-    lock.remove()?;
     Ok(Some(template))
 }
 

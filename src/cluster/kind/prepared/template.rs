@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
@@ -16,7 +17,7 @@ use crate::cluster::kind::provider::KindContext;
 use crate::cluster::{NodeName, images};
 use crate::error::chain;
 use crate::event::Failure;
-use crate::machine::StateFolder;
+use crate::machine::{StateFolder, replace_private};
 use crate::matrix::Cell;
 
 /// The repository of template images. The tag is the template's id and the node's number.
@@ -26,6 +27,12 @@ const REPOSITORY: &str = "e2e-matrix/prepared";
 const ID: &str = "e2e-matrix.template";
 /// The label with what is known about the node, as JSON.
 const NODE: &str = "e2e-matrix.template.node";
+
+/// The label with the size of what the image adds to the node image, in bytes.
+pub(super) const SIZE: &str = "e2e-matrix.template.size";
+
+/// The extension of the files in the cache that record when a template was used last.
+pub const USED: &str = "template";
 
 /// The disk space that all templates may use. The least recently used are removed first.
 const BUDGET: u64 = 4 << 30;
@@ -42,6 +49,8 @@ pub(super) struct FrozenNode {
     pub(super) revision: u64,
     /// The version that the API server reported.
     pub(super) server_version: String,
+    /// How long kind took to create the cluster, in milliseconds.
+    pub(super) creation_ms: u64,
     /// The container, as kind created it, without its network and what belongs to the run that froze it.
     pub(super) container: ContainerCreateBody,
 }
@@ -110,6 +119,12 @@ impl Template {
         names.map(NodeName::new).collect()
     }
 
+    /// How long kind took to create its cluster.
+    pub(in crate::cluster::kind) fn creation(&self) -> Duration {
+        let longest = self.frozen.iter().map(|node| node.creation_ms).max();
+        Duration::from_millis(longest.unwrap_or(0))
+    }
+
     /// The text for reports.
     pub(in crate::cluster::kind) fn title(&self) -> String {
         format!("prepared, from template {}", self.id)
@@ -126,11 +141,7 @@ impl Template {
     /// Records that it is used, for [`prune`].
     pub(super) fn touch(&self, state: &StateFolder) {
         let path = used(state, &self.id);
-        let touched = path
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&path, ""));
-        if let Err(error) = touched {
+        if let Err(error) = replace_private(&path, |_| Ok(())) {
             tracing::warn!(
                 error = chain(&error),
                 "failed to note the use of a template"
@@ -141,18 +152,13 @@ impl Template {
 
 /// The file whose time is that of the last use of the template `id`.
 fn used(state: &StateFolder, id: &str) -> PathBuf {
-    state.cache().join("templates").join(id)
+    state.cache().join(format!("{id}.{USED}"))
 }
 
 /// The templates in the engine: the disk space that the images of each use, in bytes, by id.
-pub(in crate::cluster::kind) async fn templates(
-    docker: &Docker,
-) -> Result<BTreeMap<String, u64>, Failure> {
+async fn templates(docker: &Docker) -> Result<BTreeMap<String, u64>, Failure> {
     let filters = HashMap::from([("label", vec![ID])]);
-    let options = ListImagesOptionsBuilder::new()
-        .filters(&filters)
-        .shared_size(true)
-        .build();
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let images = docker.list_images(Some(options)).await;
     let images = images.map_err(|error| engine_failed(&error))?;
     let mut sizes = BTreeMap::new();
@@ -160,9 +166,8 @@ pub(in crate::cluster::kind) async fn templates(
         let Some(id) = image.labels.get(ID) else {
             continue;
         };
-        // The node image below is shared, and counts for none of them.
-        let own = image.size.saturating_sub(image.shared_size.max(0));
-        *sizes.entry(id.clone()).or_default() += u64::try_from(own).unwrap_or_default();
+        let size = image.labels.get(SIZE).and_then(|size| size.parse().ok());
+        *sizes.entry(id.clone()).or_default() += size.unwrap_or(0);
     }
     Ok(sizes)
 }
@@ -216,8 +221,8 @@ fn excess<'i>(
     excess
 }
 
-/// Removes the template `id`.
-async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
+/// Removes all images of the template `id`, also if some are missing.
+pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
     let label = format!("{ID}={id}");
     let filters = HashMap::from([("label", vec![label.as_str()])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
@@ -235,5 +240,38 @@ async fn remove_image(docker: &Docker, name: &str) -> Result<(), Failure> {
         Ok(_) => Ok(()),
         Err(error) if is_missing(&error) => Ok(()),
         Err(error) => Err(engine_failed(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_templates_exceed_the_budget() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let sizes: BTreeMap<_, _> = names.iter().cloned().zip([10, 20, 30]).collect();
+        let oldest_first: Vec<_> = names.iter().collect();
+        let excess = |budget| excess(oldest_first.clone(), &sizes, budget);
+        assert_eq!(excess(60), [] as [&String; 0]);
+        assert_eq!(excess(59), [&names[0]]);
+        assert_eq!(excess(49), [&names[0], &names[1]]);
+        assert_eq!(excess(0), [&names[0], &names[1], &names[2]]);
+    }
+
+    #[test]
+    fn a_label_of_another_format_is_not_a_node() {
+        let node = FrozenNode {
+            name: "node".to_owned(),
+            of: 1,
+            revision: 7,
+            server_version: "v1.34.4".to_owned(),
+            creation_ms: 1000,
+            container: ContainerCreateBody::default(),
+        };
+        let labels = labels("id", &node).unwrap();
+        let read = |text: &str| serde_json::from_str::<FrozenNode>(text);
+        assert_eq!(read(&labels[NODE]).unwrap().revision, 7);
+        assert!(read(&labels[NODE].replace("revision", "version")).is_err());
     }
 }

@@ -54,7 +54,7 @@ pub(super) async fn up(
 fn look(snapshot: &Snapshot, template: &Template, addresses: &BTreeMap<NodeName, String>) -> Look {
     let evidence = match ready::core(snapshot, &template.nodes()) {
         Look::Done(evidence) => evidence,
-        pending => return pending,
+        pending @ Look::Pending(..) => return pending,
     };
     let revision = template
         .frozen
@@ -139,4 +139,79 @@ fn is_answer(bytes: &[u8]) -> bool {
 
 fn failed(why: &str) -> Failure {
     Failure::new(Symptom::ClusterNotUp, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::super::template::FrozenNode;
+    use super::*;
+
+    const REVISION: u64 = 100;
+
+    fn template() -> Template {
+        let frozen = FrozenNode {
+            name: "node".to_owned(),
+            of: 1,
+            revision: REVISION,
+            server_version: "v1.34.4".to_owned(),
+            creation_ms: 0,
+            container: bollard::models::ContainerCreateBody::default(),
+        };
+        Template {
+            id: "id".to_owned(),
+            frozen: vec![frozen],
+        }
+    }
+
+    /// A cluster in which everything is ready, with these resource versions, and this address of its node.
+    fn snapshot(node: u64, pod: u64, address: &str) -> Snapshot {
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let node: Node = serde_json::from_value(json!({
+            "metadata": {"name": "node", "resourceVersion": node.to_string()},
+            "status": {"conditions": ready, "addresses": [{"type": "InternalIP", "address": address}]},
+        }))
+        .unwrap();
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {
+                "name": "coredns",
+                "labels": {"k8s-app": "kube-dns"},
+                "resourceVersion": pod.to_string(),
+            },
+            "status": {"phase": "Running", "conditions": ready},
+        }))
+        .unwrap();
+        Snapshot {
+            nodes: vec![Arc::new(node)],
+            system_pods: vec![Arc::new(pod)],
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn only_what_was_reported_since_the_thaw_counts() {
+        let addresses = BTreeMap::from([(NodeName::new("node"), "172.18.0.9".to_owned())]);
+        let is_up =
+            |snapshot: &Snapshot| matches!(look(snapshot, &template(), &addresses), Look::Done(_));
+        assert!(is_up(&snapshot(REVISION + 1, REVISION + 1, "172.18.0.9")));
+        assert!(!is_up(&snapshot(REVISION, REVISION + 1, "172.18.0.9")));
+        assert!(!is_up(&snapshot(REVISION + 1, REVISION, "172.18.0.9")));
+        assert!(!is_up(&snapshot(REVISION + 1, REVISION + 1, "172.18.0.2")));
+    }
+
+    #[test]
+    fn an_answer_without_an_address_is_none() {
+        let mut message = Message::from_vec(&question().unwrap()).unwrap();
+        assert!(!is_answer(&message.to_vec().unwrap()));
+        let name = Name::from_ascii(KUBERNETES).unwrap();
+        let data = hickory_proto::rr::RData::A("10.96.0.1".parse().unwrap());
+        message.add_answer(hickory_proto::rr::Record::from_rdata(name, 30, data));
+        assert!(is_answer(&message.to_vec().unwrap()));
+        message.metadata.response_code = ResponseCode::NXDomain;
+        assert!(!is_answer(&message.to_vec().unwrap()));
+        assert!(!is_answer(b"no message"));
+    }
 }
