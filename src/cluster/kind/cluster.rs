@@ -88,7 +88,7 @@ impl KindCluster {
 
     /// How the cluster was created.
     fn origin(&self) -> String {
-        match (&self.after, self.work.origin.get()) {
+        match (&self.after, self.work.origin()) {
             (Some(cell), _) => format!("reused after {cell}"),
             (None, Some(Origin::Prepared(template))) => template.title(),
             (None, Some(Origin::Fresh(Some(why)))) => format!("fresh; {why}"),
@@ -137,7 +137,7 @@ impl Cluster for KindCluster {
         } else {
             let took = *self.work.making.get_or_init(|| tenant.steps.elapsed());
             pool.made();
-            match self.work.origin.get() {
+            match self.work.origin() {
                 Some(Origin::Prepared(template)) => {
                     pool.cloned(template.creation().saturating_sub(took));
                 }

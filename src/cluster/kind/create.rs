@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::{KindFile, Seal, kind_file};
 use super::fingerprint::Fingerprint;
 use super::nodes::{CLUSTER_LABEL, containers};
-use super::prepared::{self, Origin};
+use super::prepared;
 use super::tuning::DNS_PATCH;
 use super::work::Work;
 use super::{destroy, node_image, stale};
@@ -76,11 +76,7 @@ pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
         Some(Err(failure)) => return finish(&work, Err(failure)),
         None => return,
     };
-    let origin = Box::pin(prepared::start(&work, &image, &stop)).await;
-    let is_prepared = matches!(origin, Origin::Prepared(_));
-    // This runs once per cluster.
-    drop(work.origin.set(origin));
-    if is_prepared {
+    if Box::pin(prepared::start(&work, &image, &stop)).await {
         return finish(&work, Ok(()));
     }
     if stop.is_cancelled() {

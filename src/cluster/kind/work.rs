@@ -44,8 +44,8 @@ pub(super) struct Work {
     pub(super) begun: Milestone<Timestamp>,
     /// kind has succeeded, or a prepared cluster is verified.
     pub(super) created: Milestone<()>,
-    /// What the cluster is: set before `created`.
-    pub(super) origin: OnceLock<Origin>,
+    /// How the cluster was created: set before all milestones.
+    origin: OnceLock<Origin>,
     /// A node's container runs.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
     /// The images are loaded on every node.
@@ -112,6 +112,16 @@ impl Work {
     pub(super) fn control_plane(&self) -> &NodeName {
         // A cell has at least one node.
         &self.containers[0]
+    }
+
+    /// How the cluster was created, as soon as that is known.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.origin.get()
+    }
+
+    /// Sets how the cluster was created. This happens once.
+    pub(super) fn set_origin(&self, origin: Origin) {
+        self.origin.get_or_init(|| origin);
     }
 
     /// The names of the nodes in Kubernetes, control plane first.

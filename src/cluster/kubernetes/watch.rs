@@ -87,6 +87,16 @@ impl Troubles {
     /// rejection or a failed list lasts until this watch itself receives something.
     fn begin(&mut self, what: &str, error: &watcher::Error) {
         use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+        if matches!(
+            error,
+            WatchFailed(
+                kube::Error::ReadEvents(_) | kube::Error::Service(_) | kube::Error::HyperError(_)
+            )
+        ) {
+            // The stream ended, or nothing happened for a long time: it is opened again, and only if that fails, there
+            // is a problem.
+            return;
+        }
         let status = match error {
             WatchError(status)
             | InitialListFailed(kube::Error::Api(status))
@@ -248,6 +258,17 @@ mod tests {
         );
         bell.ring::<Pod>("pods", &Ok(watcher::Event::InitDone));
         assert!(bell.troubles().refused.is_empty());
+    }
+
+    /// An idle watch on a kind without bookmarks, such as events, times out. That says nothing about the API server.
+    #[test]
+    fn the_end_of_a_stream_is_no_problem_until_it_cannot_be_opened_again() {
+        let bell = bell();
+        let ended = || kube::Error::ReadEvents(std::io::ErrorKind::TimedOut.into());
+        bell.ring::<Event>("events", &Err(watcher::Error::WatchFailed(ended())));
+        assert_eq!(bell.troubles().unreachable, None);
+        bell.ring::<Event>("events", &Err(watcher::Error::WatchStartFailed(ended())));
+        assert!(bell.troubles().unreachable.is_some());
     }
 
     #[test]

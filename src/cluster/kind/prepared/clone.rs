@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use backon::Retryable;
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, PortBinding};
+use bollard::models::{ContainerCreateBody, Mount, MountType, MountVolumeOptions, PortBinding};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
 };
@@ -21,6 +21,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
+use super::Origin;
 use super::freeze::TEMPLATE;
 use super::template::{self, Template};
 use super::verify;
@@ -28,11 +29,10 @@ use crate::cluster::NodeName;
 use crate::cluster::kind::claim::Live;
 use crate::cluster::kind::create::Files;
 use crate::cluster::kind::destroy::{self, engine_failed};
-use crate::cluster::kind::nodes::{CLUSTER_LABEL, containers, exec};
+use crate::cluster::kind::nodes::{CLUSTER_LABEL, containers};
 use crate::cluster::kind::work::Work;
 use crate::cluster::kind::{access, load};
 use crate::cluster::kubernetes::{Access, unusable};
-use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{LiveClaims, replace_private};
@@ -43,15 +43,38 @@ pub(super) const VERIFIED: Duration = Duration::from_secs(45);
 /// The port of the API server in a node.
 const API_SERVER: &str = "6443/tcp";
 
-/// Rejects connections to Services until kube-proxy knows them. They would be lost otherwise, and the client of the
-/// cluster's DNS would wait half a minute for an answer.
-const REJECT: &str = r#"subnet=$(sed -n 's/^ *serviceSubnet: *"\{0,1\}\([0-9.]*\/[0-9]*\).*/\1/p' /kind/kubeadm.conf | head -n 1)
-[ -z "$subnet" ] || iptables --wait --append FORWARD --destination "$subnet" --jump REJECT"#;
+/// Where a clone's volume is mounted, and where the content of its image for `/var` is visible.
+const VOLUME: &str = "/kind/var";
+
+/// What a clone does before its entrypoint, which is in the arguments.
+///
+/// The volume of a node usually gets a copy of everything that the image has in `/var`. Almost all of it are images that
+/// only have to be readable, so a clone links to those, and copies the rest.
+///
+/// Connections to Services are rejected until kube-proxy knows them. They would be lost otherwise, and the cluster's DNS
+/// would wait half a minute for an answer of the API server.
+const ENTRY: &str = r#"set -e
+if [ -d /kind/var ]; then
+  mkdir -p /kind/image-var
+  mount --bind /var /kind/image-var
+  cd /kind/image-var
+  tar --create --exclude='./lib/containerd/*/snapshots/*' --exclude='./lib/containerd/*/blobs/sha256/*' . | tar --extract --directory=/kind/var
+  for folder in lib/containerd/*/snapshots lib/containerd/*/blobs/sha256; do
+    for part in "$folder"/*; do
+      [ ! -e "$part" ] || { ln -s -t "/kind/var/$folder" "/kind/image-var/$folder"/*; break; }
+    done
+  done
+  cd /
+  mount --bind /kind/var /var
+fi
+subnet=$(sed -n 's/^ *serviceSubnet: *"\{0,1\}\([0-9.]*\/[0-9]*\).*/\1/p' /kind/kubeadm.conf | head -n 1)
+[ -z "$subnet" ] || iptables --wait --append FORWARD --destination "$subnet" --jump REJECT || true
+exec "$@""#;
 
 /// Starts the clone and verifies it. After a failure, [`remove`] has to be called.
 pub(super) async fn start(
     work: &Work,
-    template: &Template,
+    template: &Arc<Template>,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
@@ -65,7 +88,6 @@ pub(super) async fn start(
         tokio::try_join!(
             Box::pin(verified(work, template, &addresses)),
             Box::pin(load::first(work)),
-            rejecting(work, docker),
         )
     };
     let verifying = work.steps.measure("clone verified", verifying);
@@ -75,11 +97,13 @@ pub(super) async fn start(
     };
     let verified = stop.run_until_cancelled(deadline.run(verifying)).await;
     let verified = verified.ok_or_else(interrupted)?;
-    let (access, loaded, ()) = verified.map_err(|timed_out| {
+    let (access, loaded) = verified.map_err(|timed_out| {
         let message = format!("it {timed_out} before its nodes and its DNS were ready");
         Failure::new(Symptom::ClusterNotUp, message)
     })??;
     let (before, images) = loaded;
+    // First, because it contains the names of the nodes, which all who use the milestones need.
+    work.set_origin(Origin::Prepared(Arc::clone(template)));
     work.before.set(Ok(before));
     work.loaded.set(Ok(images));
     work.access.set(Ok(access));
@@ -165,6 +189,27 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
     labels.insert(CLUSTER_LABEL.to_owned(), work.plan.cluster.to_string());
     let host = body.host_config.get_or_insert_default();
     host.binds.get_or_insert_default().push(work.sealed_mount());
+    let is_free = |bind: &String| {
+        !bind
+            .split(':')
+            .nth(1)
+            .is_some_and(|it| it.starts_with("/var/"))
+    };
+    if host.binds.iter().flatten().all(is_free) {
+        body.volumes = None;
+        host.mounts = Some(vec![Mount {
+            target: Some(VOLUME.to_owned()),
+            typ: Some(MountType::VOLUME),
+            volume_options: Some(MountVolumeOptions {
+                no_copy: Some(true),
+                ..MountVolumeOptions::default()
+            }),
+            ..Mount::default()
+        }]);
+    }
+    let entrypoint = body.entrypoint.take().into_iter().chain(body.cmd.take());
+    body.cmd = Some(entrypoint.flatten().collect());
+    body.entrypoint = Some(["bash", "-c", ENTRY, "bash"].map(str::to_owned).to_vec());
     if let Some(Some(Some(bindings))) = host
         .port_bindings
         .as_mut()
@@ -236,21 +281,4 @@ async fn verified(
     });
     written.map_err(|error| unwritable(&files.kubeconfig(), &error))?;
     Ok(access)
-}
-
-/// Runs [`REJECT`] on all nodes. If this fails, the cluster is only slower.
-async fn rejecting(work: &Work, docker: &Docker) -> Result<(), Failure> {
-    let attempts = every(Duration::from_millis(100), Duration::from_secs(1));
-    let rejecting = work.containers.iter().map(|node| async move {
-        let command = ["sh", "-c", REJECT];
-        let run = || async {
-            let output = exec(docker, node.as_str(), &command, None).await;
-            output.map_err(|error| chain(&error))?.success()
-        };
-        if let Err(error) = run.retry(attempts).await {
-            tracing::debug!(%node, error, "connections to Services are not rejected early");
-        }
-        Ok::<_, Failure>(())
-    });
-    try_join_all(rejecting).await.map(drop)
 }

@@ -61,42 +61,56 @@ pub(super) enum Origin {
     Prepared(Arc<Template>),
 }
 
-/// Creates the cluster as a clone, if its template exists or is worth making. Otherwise, nothing is left of it, and kind
-/// has to create the cluster.
-pub(super) async fn start(work: &Arc<Work>, image: &str, stop: &CancellationToken) -> Origin {
-    if work.shared.options.prepared == Prepared::Never || work.is_for_template {
-        return Origin::Fresh(None);
-    }
-    let starting = async {
-        let docker = work.shared.docker().await?;
-        let id = template::id(&work.shared, docker, &work.plan.cell).await?;
-        let state = work.shared.templates.state(&id).await;
-        // With `--reuse`, the further cells need no cluster.
-        let further = work.shared.pool.to_come(&work.plan.cell);
-        let worth = !work.shared.options.reuse && further >= WORTH;
-        let Some(template) = obtain(work, image, &id, &state, worth, stop).await? else {
-            return Ok(Origin::Fresh(None));
-        };
-        match clone::start(work, &template, stop).await {
-            Ok(()) => Ok(Origin::Prepared(template)),
-            Err(failure) if stop.is_cancelled() => Err(failure),
-            Err(failure) => {
-                *state.lock().await = State::Unusable;
-                clone::remove(work, docker).await?;
-                template.remove(docker).await?;
-                let why = format!(
-                    "the template {id} was dropped, because its clone could not be verified: {}",
-                    failure.message
-                );
-                Ok(Origin::Fresh(Some(why)))
-            }
+/// Creates the cluster as a clone, if its template exists or is worth making. Returns whether it is up: if not, nothing
+/// is left of it, and kind has to create the cluster. Sets its origin in any case.
+pub(super) async fn start(work: &Arc<Work>, image: &str, stop: &CancellationToken) -> bool {
+    let why = if work.shared.options.prepared == Prepared::Never || work.is_for_template {
+        None
+    } else {
+        match try_to_start(work, image, stop).await {
+            Ok(Tried::Up) => return true,
+            Ok(Tried::Not(why)) => why,
+            Err(failure) => Some(format!("no prepared cluster was used: {}", failure.message)),
         }
     };
-    let started: Result<Origin, Failure> = starting.await;
-    started.unwrap_or_else(|failure| {
-        let why = format!("no prepared cluster was used: {}", failure.message);
-        Origin::Fresh(Some(why))
-    })
+    work.set_origin(Origin::Fresh(why));
+    false
+}
+
+/// The result of trying to start a clone.
+enum Tried {
+    /// It is up.
+    Up,
+    /// There is none; with the reason if a template exists that could not be used.
+    Not(Option<String>),
+}
+
+async fn try_to_start(
+    work: &Arc<Work>,
+    image: &str,
+    stop: &CancellationToken,
+) -> Result<Tried, Failure> {
+    let docker = work.shared.docker().await?;
+    let id = template::id(&work.shared, docker, &work.plan.cell).await?;
+    let state = work.shared.templates.state(&id).await;
+    // With `--reuse`, the further cells need no cluster.
+    let further = work.shared.pool.to_come(&work.plan.cell);
+    let worth = !work.shared.options.reuse && further >= WORTH;
+    let Some(template) = obtain(work, image, &id, &state, worth, stop).await? else {
+        return Ok(Tried::Not(None));
+    };
+    let failure = match clone::start(work, &template, stop).await {
+        Ok(()) => return Ok(Tried::Up),
+        Err(failure) if stop.is_cancelled() => return Err(failure),
+        Err(failure) => failure,
+    };
+    *state.lock().await = State::Unusable;
+    clone::remove(work, docker).await?;
+    template.remove(docker).await?;
+    let why = failure.message;
+    Ok(Tried::Not(Some(format!(
+        "the template {id} was dropped, because its clone could not be verified: {why}"
+    ))))
 }
 
 /// Makes the template of the cluster that `work` plans, unless it exists. Returns whether it was made. Concurrent runs
