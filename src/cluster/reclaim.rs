@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::machine::{LedgerError, LiveClaims, LockError, Payload, Resource};
+use crate::machine::{LedgerError, LiveClaims, LockError, Payload, Resource, by_hand};
 
 /// An entry of a dead run's ledger.
 #[derive(Clone, Copy)]
@@ -67,7 +67,8 @@ impl Entry<'_> {
             None => format!("it is of the provider `{}`", self.resource.provider),
         };
         Err(incomplete(format!(
-            "this version can't read its ledger entry: {why}"
+            "this version can't read its ledger entry ({why}): {}",
+            by_hand(self.folder)
         )))
     }
 

@@ -21,7 +21,8 @@ pub struct Tenancy {
     pub folder: String,
 }
 
-/// Pod security levels that allow the agent to use the node's network.
+/// The modes of Pod Security. A mode that the manifests leave open is `privileged`, so that the agent may use the node's
+/// network whatever the cluster's default is.
 const POD_SECURITY: [&str; 3] = ["enforce", "audit", "warn"];
 
 /// Separates the cell in `namespace` from others.
@@ -37,11 +38,13 @@ pub(super) fn set_apart(
             "Namespace" if object.name == namespace => {
                 set_all(object, "labels", &shared.labels);
                 set_all(object, "annotations", &shared.annotations);
-                let level = |mode: &str| {
+                for mode in POD_SECURITY {
                     let key = format!("pod-security.kubernetes.io/{mode}");
-                    (key, "privileged".to_owned())
-                };
-                set_all(object, "labels", &POD_SECURITY.map(level).into());
+                    let labels = object.value.pointer("/metadata/labels");
+                    if labels.and_then(|labels| labels.get(&key)).is_none() {
+                        set_all(object, "labels", &[(key, "privileged".to_owned())].into());
+                    }
+                }
             }
             // Before it is applied, the runner checks that no one else owns it.
             "CustomResourceDefinition" => set_all(object, "labels", &shared.labels),

@@ -487,7 +487,12 @@ mod tests {
         let mut expectations = Expectations::default();
         expectations.set("audit_count", Expectation::AtLeast(0));
         expectations.set("metrics_count", Expectation::AtLeast(3));
-        let counters = [Counter::MetricsCount, Counter::AuditCount];
+        expectations.set("logs_count", Expectation::Any);
+        let counters = [
+            Counter::MetricsCount,
+            Counter::LogsCount,
+            Counter::AuditCount,
+        ];
         let required: Vec<_> = sent(&expectations, counters.into_iter())
             .into_iter()
             .map(|it| (it.counter, it.expectation))

@@ -49,7 +49,9 @@ fn every_example_of_a_matrix_file_is_valid() {
 #[test]
 fn every_example_of_a_filter_selects_something_but_not_everything() {
     let matrix = Matrix::parse("matrix.toml", include_str!("../../matrix.toml")).unwrap();
-    for example in blocks(FILTERS, "filter").into_iter().flat_map(str::lines) {
+    let blocks = blocks(FILTERS, "filter");
+    assert!(!blocks.is_empty(), "the examples must be found in the page");
+    for example in blocks.into_iter().flat_map(str::lines) {
         let filter = Filter::parse(example).unwrap();
         let selected = select(&matrix, &[filter]).unwrap().len();
         assert!(

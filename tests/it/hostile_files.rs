@@ -1,28 +1,26 @@
 //! Files that never end, wait for a writer, or are far too large are rejected at once, with little memory.
 
 use std::fs::{self, File};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
-/// Each file is rejected within milliseconds; if it takes longer than this, the run hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Each file is rejected within milliseconds; a run that hangs is killed after this time, and then has no exit code.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the binary with `arguments` and at most one GiB of memory. Returns its stderr and exit code.
 fn run(scratch: &Scratch, arguments: &str) -> (String, Option<i32>) {
     let binary = scratch.process(&[]);
     let limited = format!("ulimit -v 1048576; exec \"$0\" {arguments}");
     let command = through("/bin/sh", &["-c", &limited], &binary);
-    let begun = Instant::now();
     let output = assert_cmd::Command::from_std(command)
         .timeout(PATIENCE)
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(begun.elapsed() < PATIENCE, "{arguments} hung: {stderr}");
     (stderr, output.status.code())
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod architecture;
+mod ci;
 mod cli;
 mod docs;
 mod docs_matrix;

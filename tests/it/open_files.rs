@@ -1,7 +1,7 @@
 //! Runs that may open too few files: they end with a clear failure, don't busy-loop, and leave nothing behind.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use procfs::process::Process;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -73,11 +73,9 @@ fn with_files_left(left: u64) -> Option<i32> {
     let open = Process::new(process.as_raw_nonzero().get()).and_then(|process| process.fd_count());
     let open = open.unwrap() as u64;
     limit(process, open + left);
-    let begun = Instant::now();
     running.wait_for("(1/1 cells)");
     let busy = processor_time(process);
     let ended = running.end();
-    assert!(begun.elapsed() < Duration::from_secs(90), "{ended:?}");
     assert!(busy < Duration::from_secs(10), "{busy:?}");
     let stderr = ended.stderr.join("\n");
     // If the runner can't accept a connection, only its log says so: for the cell, the mock just doesn't answer.

@@ -1,5 +1,6 @@
 //! A mock in this process, and a client for it.
 
+use std::net::SocketAddr;
 use std::sync::Once;
 
 use futures::StreamExt as _;
@@ -47,6 +48,11 @@ impl Mock {
             server: mockapi::start(options).await.unwrap(),
             client: client(),
         }
+    }
+
+    /// The address of the plain listener.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.addr()
     }
 
     pub(crate) async fn shutdown(self) {

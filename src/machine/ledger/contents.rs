@@ -13,7 +13,7 @@ pub struct LedgerContents {
     pub owner: Option<Owner>,
     /// The resources that were planned and not proven gone, in the order in which they were planned.
     pub left: Vec<Left>,
-    /// How many lines this version can't read. A newer version wrote them, so there may be more resources than are
+    /// How many lines this version can't read. Another version wrote them, so there may be more resources than are
     /// listed here.
     pub unknown: usize,
 }

@@ -211,8 +211,8 @@ fn check(folder: &Path, contents: &LedgerContents) -> Result<(), LedgerError> {
     if is_ours {
         Ok(())
     } else {
-        let path = folder.join(FILE);
-        Err(LedgerError::Foreign { path })
+        let folder = folder.to_owned();
+        Err(LedgerError::Foreign { folder })
     }
 }
 

@@ -22,7 +22,7 @@ pub use resource::{HostResource, LedgerEntry, Owner, Payload, Resource};
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The file can't be written or read.
-    #[error("failed to keep the ledger {}", path.display())]
+    #[error("failed to read or write the ledger {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -31,16 +31,25 @@ pub enum LedgerError {
     },
     /// The ledger doesn't begin with the run that its folder is named after.
     #[error(
-        "{} is not the ledger of a run: remove its folder yourself if you don't need it",
-        path.display()
+        "the ledger doesn't begin as those of this version do: {}",
+        by_hand(folder)
     )]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// The folder that contains it.
+        folder: PathBuf,
     },
     /// The lock can't be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
+}
+
+/// What to do if this version can't read the ledger in `folder`, or a part of it.
+pub fn by_hand(folder: &Path) -> String {
+    format!(
+        "run the `gc` of the version that wrote {}, or delete what it lists yourself, and then the folder {}",
+        folder.join(FILE).display(),
+        folder.display()
+    )
 }
 
 /// The open ledger of a live run. As long as this value exists, the run counts as alive.

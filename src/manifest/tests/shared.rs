@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::patches::with_file;
 use super::{Case, Folder, said, value};
 use crate::manifest::{Sources, Tenancy};
 
@@ -57,6 +58,18 @@ fn the_namespace_admits_the_agent_and_has_the_cells_labels() {
     }
     assert_eq!(metadata["labels"]["e2e-matrix/run"], "x7k2p");
     assert_eq!(metadata["annotations"]["e2e-matrix/image"], "mock:1");
+}
+
+#[test]
+fn a_pod_security_level_of_the_manifests_is_kept() {
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: plexd-system\n  labels: {pod-security.kubernetes.io/enforce: restricted}\n";
+    let rendered = beside_others(with_file("namespace.yaml", namespace.to_owned())).rendered();
+    let labels = value(&rendered, "Namespace", "plexd-e2e", "/metadata/labels");
+    let level = |mode: &str| labels[format!("pod-security.kubernetes.io/{mode}")].clone();
+    assert_eq!(
+        ["enforce", "audit", "warn"].map(level),
+        ["restricted", "privileged", "privileged"]
+    );
 }
 
 #[test]

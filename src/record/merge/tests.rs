@@ -168,11 +168,14 @@ fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
     assert!(plan.is_whole);
 
     let stranger = run(place.path(), "stranger", 900, &[passes], |_| ());
-    let error = merged(&[&first, &stranger]).unwrap_err().to_string();
-    assert!(
-        error.contains("first and in ") && error.ends_with("stranger"),
-        "{error}"
-    );
+    let of_another = run(place.path(), "of another", 900, &[passes], |facts| {
+        facts.rerun_of = Some("another".to_owned());
+    });
+    for other in [stranger, of_another] {
+        let error = merged(&[&first, &other]).unwrap_err().to_string();
+        let end = format!("first and in {}", other.display());
+        assert!(error.ends_with(&end), "{error}");
+    }
 }
 
 #[test]

@@ -62,6 +62,26 @@ fn a_cell_that_was_not_reached_is_skipped() {
 }
 
 #[test]
+fn a_phase_that_was_not_reached_says_why() {
+    let broken = Story::Fails(Phase::Cluster, crate::event::Symptom::ClusterNotUp);
+    for (story, why) in [
+        (
+            Story::IsCutOffIn(Phase::Readiness),
+            "the run ended before it",
+        ),
+        (Story::IsSkipped, "not started: another cell failed"),
+        (broken, "not reached"),
+    ] {
+        let cell = one_cell(story, |event| {
+            matches!(event, Event::PhaseFinished { result, .. } if result.phase == Phase::Cleanup)
+                || matches!(event, Event::PhaseStarted { phase, .. } if *phase == Phase::Cleanup)
+        });
+        let last = &cell.phases.last().unwrap().outcome;
+        assert_eq!(*last, PhaseOutcome::Skipped(why.to_owned()));
+    }
+}
+
+#[test]
 fn an_interruption_between_phases_belongs_to_the_next_phase() {
     let cut = Story::IsCutOffIn(Phase::Readiness);
     let cell = one_cell(cut, |event| {

@@ -5,7 +5,7 @@ use std::fs;
 use super::{Collector, GcOutcome, GcRow, temporaries};
 use crate::cluster::{Entry, Reclaimed};
 use crate::error::chain;
-use crate::machine::{DeadRun, Left, LiveClaims, Resource};
+use crate::machine::{DeadRun, Left, LiveClaims, Resource, by_hand};
 
 /// A dead run, and the results for its entries.
 struct Case {
@@ -56,10 +56,10 @@ impl Collector<'_> {
         let mut reclaimers = self.reclaimers.iter();
         let reclaimer = reclaimers.find(|it| it.provider() == resource.provider);
         let Some(reclaimer) = reclaimer else {
-            let version = version(run);
             return Err(format!(
-                "this version doesn't know the provider `{}`: use e2e-matrix {version}",
-                resource.provider
+                "this version doesn't know the provider `{}`: {}",
+                resource.provider,
+                by_hand(&run.folder)
             ));
         };
         let entry = Entry {
@@ -125,8 +125,9 @@ impl Collector<'_> {
         let Case { run, gone, is_open } = case;
         if run.contents.unknown > 0 {
             let reason = format!(
-                "it has lines that this version can't read: use e2e-matrix {}",
-                version(&run)
+                "{} of its lines can't be read by this version: {}",
+                run.contents.unknown,
+                by_hand(&run.folder)
             );
             self.tell(row(&run, "ledger", GcOutcome::Failed(reason)));
         }
@@ -168,10 +169,4 @@ fn row(run: &DeadRun, resource: &str, outcome: GcOutcome) -> GcRow {
         resource: resource.to_owned(),
         outcome,
     }
-}
-
-/// The version that wrote the run's ledger.
-fn version(run: &DeadRun) -> &str {
-    let owner = run.contents.owner.as_ref();
-    owner.map_or("of a newer version", |owner| &owner.version)
 }

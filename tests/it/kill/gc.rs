@@ -227,6 +227,35 @@ fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
 }
 
 #[test]
+fn what_another_version_wrote_is_reported_with_the_file_the_reason_and_the_next_step() {
+    let scratch = Scratch::new();
+    let lent = r#"{"state":"lent","resource":{"provider":"moon","name":"base 2"}}"#;
+    let disk = planned("host", "disk 2", &json!({"type": "disk", "number": 2}));
+    dead_run(
+        &scratch,
+        &[&planned("moon", "base 1", &json!([1])), &disk, lent].concat(),
+    );
+    let without_process = scratch.path().join("state/runs/bbbbb");
+    fs::create_dir_all(&without_process).unwrap();
+    fs::write(without_process.join("lock"), "").unwrap();
+    let began = r#"{"state":"began","owner":{"run":"bbbbb","folder":"/out","started":"2026-01-01T00:00:00Z","version":"0.0.1"}}"#;
+    fs::write(without_process.join("ledger.ndjson"), began).unwrap();
+    let mut command = scratch.command(&["gc", "--json"]);
+    let output = command.env("DOCKER_HOST", local::NO_ENGINE).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let runs = scratch.path().join("state/runs");
+    let stdout = stdout.replace(runs.to_str().unwrap(), "/runs");
+    let rows: Vec<Value> = serde_json::from_str(&stdout).unwrap();
+    let lines = rows
+        .iter()
+        .map(|row| ["resource", "outcome", "detail"].map(|key| row[key].as_str().unwrap()));
+    let lines: Vec<String> = lines.map(|line| line.join("\n  ")).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
 fn a_mark_of_another_run_in_a_ledger_is_rejected() {
     let scratch = Scratch::new();
     left::prepare(&scratch);

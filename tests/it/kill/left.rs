@@ -1,7 +1,8 @@
 //! Checks of what must exist after a run, and of what must not.
 
+use std::collections::HashMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use e2e_matrix::machine::marked::Marked;
@@ -10,6 +11,7 @@ use e2e_matrix::record;
 use quick_junit::Report;
 
 use crate::support::Scratch;
+use crate::support::listeners::listeners;
 
 /// The content of the user's own kubeconfig.
 const KUBECONFIG: &[u8] = b"apiVersion: v1\nkind: Config # mine\ncurrent-context: production\n";
@@ -29,8 +31,8 @@ fn kubeconfig(scratch: &Scratch) -> PathBuf {
 pub(crate) struct Known {
     /// Its token.
     pub(crate) token: String,
-    /// The ports that it uses.
-    ports: Vec<u16>,
+    /// The inodes of the sockets that listen on its ports.
+    listeners: Vec<u64>,
 }
 
 impl Known {
@@ -47,8 +49,14 @@ impl Known {
             HostResource::Folder { .. } | HostResource::Processes { .. } => None,
         };
         let ports = contents.payloads().filter_map(port);
+        let listening = listeners();
+        let listener = |port| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let listener = listening.get(&address).copied();
+            listener.unwrap_or_else(|| panic!("nothing listens on {address}"))
+        };
         Self {
-            ports: ports.collect(),
+            listeners: ports.map(listener).collect(),
             token: contents.owner.unwrap().run,
         }
     }
@@ -57,10 +65,9 @@ impl Known {
     pub(crate) fn assert_gone(&self, scratch: &Scratch) {
         let marked = Marked::Run(self.token.clone()).find();
         assert_eq!(marked, [] as [i32; 0], "processes");
-        for port in &self.ports {
-            let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
-            assert!(bound.is_ok(), "port {port} is still in use");
-        }
+        let mut listening = listeners();
+        listening.retain(|_, inode| self.listeners.contains(inode));
+        assert_eq!(listening, HashMap::new(), "listening sockets");
         let state = scratch.path().join("state");
         // Files that make later runs faster: archives of the images, and how long cells took.
         let kept = [state.join("cache"), state.join("history.json")];

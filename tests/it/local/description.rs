@@ -1,5 +1,6 @@
 //! What manifests say about a container has its effect on the process; what can't be carried out is rejected.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{STAY, Setup, TOKEN, eventually, written};
@@ -101,10 +102,11 @@ async fn logs_are_private_and_without_tokens() {
     let log = log.await;
     assert!(log.contains("out ***\n") && log.contains("err\n"), "{log}");
     let logs = std::fs::read_dir(lab.plan.runtime.join("logs")).unwrap();
-    for entry in logs {
-        let mode = entry.unwrap().metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
+    let mode = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().metadata().unwrap().permissions().mode() & 0o777
+    };
+    let modes: BTreeSet<u32> = logs.map(mode).collect();
+    assert_eq!(modes, [0o600].into());
     let logs = lab.cluster.logs(Some(&lab.node(0))).await;
     assert_eq!(logs[0].source, "plexd on test-control-plane");
     assert_eq!(logs[0].processes.len(), 1);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Lab, RUNNER, STAY, Setup, written};
+use crate::support::listeners::listeners;
 use e2e_matrix::cluster::NodeName;
 use e2e_matrix::event::{Failure, Symptom};
 use e2e_matrix::excerpt::Written;
@@ -185,8 +186,9 @@ async fn the_mock_can_be_reached_at_the_reserved_port() {
         .unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(lab.cluster.connect(&lab.deadline()).await.unwrap(), address);
+    let listener = listeners()[&address];
     lab.destroy().await;
-    assert!(std::net::TcpListener::bind(address).is_ok());
+    assert!(!listeners().values().any(|inode| *inode == listener));
 }
 
 #[tokio::test]

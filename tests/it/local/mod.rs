@@ -235,7 +235,10 @@ impl Lab {
     async fn destroy(self) {
         let cleared = self.cluster.destroy(&self.deadline()).await.unwrap();
         let evidence = cleared.evidence;
-        assert!(evidence.iter().all(|row| row.holds), "{evidence:#?}");
+        assert!(
+            !evidence.is_empty() && evidence.iter().all(|row| row.holds),
+            "{evidence:#?}"
+        );
         assert!(!self.plan.runtime.exists());
         let ledger = self.folder.path().join("runs/tests");
         assert_eq!(outstanding(&ledger).unwrap(), []);

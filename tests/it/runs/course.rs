@@ -76,6 +76,7 @@ fn max_fail_skips_the_remaining_cells() {
         let (stderr, exit) = run(&scratch, &[&["--jobs", "1"], option].concat());
         assert_eq!(exit, Some(3), "{stderr}");
         let model = record::read(&scratch);
+        assert_eq!(model.cells.len(), 4);
         let cells = &model.cells[4 - skipped..];
         for cell in cells {
             let expected = format!(

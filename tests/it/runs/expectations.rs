@@ -68,6 +68,7 @@ fn an_agent_passes_without_calls_that_are_not_expected() {
     );
     let cell = record::cell(&run, "k8s-1.36-n1-own");
     assert_eq!(code, Some(0), "{:?}", cell.reason);
+    record::assert_has_all_phases(cell);
     for phase in &cell.phases {
         let is_skipped = matches!(&phase.outcome, PhaseOutcome::Skipped(reason)
             if reason == "the matrix file has `run = false` under `[phases.local-endpoint]`");
@@ -101,6 +102,7 @@ fn an_agent_passes_without_calls_that_are_not_expected() {
     let folder = record::folder(&scratch);
     let junit = fs::read_to_string(folder.join("junit.xml")).unwrap();
     let junit = Report::deserialize_from_str(&junit).unwrap();
+    assert_eq!(junit.test_suites[0].test_cases.len(), Phase::ALL.len());
     for case in &junit.test_suites[0].test_cases {
         let is_skipped = matches!(case.status, TestCaseStatus::Skipped { .. });
         assert_eq!(

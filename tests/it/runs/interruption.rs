@@ -91,6 +91,7 @@ fn assert_cells_are_recorded(run: &RunModel) {
     for id in RUNNING {
         let cell = record::cell(run, id);
         assert_eq!(cell.verdict, CellVerdict::Interrupted, "{id}");
+        record::assert_has_all_phases(cell);
         for phase in &cell.phases {
             let as_expected = match &phase.outcome {
                 PhaseOutcome::Passed => {
@@ -105,6 +106,7 @@ fn assert_cells_are_recorded(run: &RunModel) {
     }
     let cell = record::cell(run, WAITING);
     assert_eq!(cell.verdict, CellVerdict::Skipped);
+    record::assert_has_all_phases(cell);
     let is_skipped = |outcome: &PhaseOutcome| matches!(outcome, PhaseOutcome::Skipped(_));
     assert!(cell.phases.iter().all(|phase| is_skipped(&phase.outcome)));
 }
@@ -114,6 +116,7 @@ fn assert_reports_are_written(scratch: &Scratch, signal: &str) {
     let [junit, summary, html] = ["junit.xml", "summary.md", "report.html"]
         .map(|name| fs::read_to_string(record::folder(scratch).join(name)).unwrap());
     let junit = Report::deserialize_from_str(&junit).unwrap();
+    assert_eq!(junit.test_suites.len(), RUNNING.len() + 1);
     for suite in &junit.test_suites {
         let errors = suite.test_cases.iter().filter(|case| {
             matches!(

@@ -217,6 +217,7 @@ fn all_reports_of_a_mixed_run_match_its_table() {
 fn assert_record(row: &Row, cell: &CellModel) {
     assert_eq!(cell.verdict, row.verdict(), "{}", row.id);
     assert_eq!(cell.summary.allow_failure, row.allowed, "{}", row.id);
+    record::assert_has_all_phases(cell);
     for phase in &cell.phases {
         let expected = row.end_of(phase.phase);
         let seen = Expected::of(&phase.outcome);
@@ -390,6 +391,7 @@ fn a_range_without_a_free_port_fails_the_cell_before_anything_is_created() {
         .map(|phase| Expected::of(&phase.outcome))
         .collect();
     assert_eq!(ends[0], Some(Expected::Failed(Symptom::NoPortFree)));
+    record::assert_has_all_phases(cell);
     assert!(ends[1..].iter().all(|end| *end == Some(Expected::Skipped)));
     record::assert_nothing_else_is_left(&scratch, &model);
 }

@@ -3,6 +3,7 @@
 pub(crate) mod by_hand;
 pub(crate) mod canaries;
 pub(crate) mod inherited;
+pub(crate) mod listeners;
 pub(crate) mod manifests;
 pub(crate) mod overlap;
 pub(crate) mod record;

@@ -38,6 +38,7 @@ pub(crate) fn cell<'r>(run: &'r RunModel, id: &str) -> &'r CellModel {
 /// How `cell` differs from one that failed exactly in `failed`: phases before it pass, it fails with the class product, later phases
 /// are skipped, and clean-up passes. If `failed` is `None`, all phases must pass.
 pub(crate) fn deviations(cell: &CellModel, failed: Option<Phase>) -> Vec<String> {
+    assert_has_all_phases(cell);
     let wrong = |phase: &PhaseModel| {
         let before =
             failed.is_none_or(|failed| phase.phase < failed) || phase.phase == Phase::Cleanup;
@@ -53,6 +54,12 @@ pub(crate) fn deviations(cell: &CellModel, failed: Option<Phase>) -> Vec<String>
         (!as_expected).then(|| format!("{id}: {name} is {:?}", phase.outcome))
     };
     cell.phases.iter().filter_map(wrong).collect()
+}
+
+/// Asserts that `cell` has each phase once, in order.
+pub(crate) fn assert_has_all_phases(cell: &CellModel) {
+    let phases: Vec<Phase> = cell.phases.iter().map(|phase| phase.phase).collect();
+    assert_eq!(phases, Phase::ALL, "{}", cell.summary.id);
 }
 
 /// Asserts that nothing is left of the newest run in `scratch` but its reports, and that they don't contain the token.
