@@ -156,7 +156,7 @@ impl Values {
 
 /// `[[matrix.exclude]]` or `[[matrix.include]]`.
 #[derive(Clone, Debug)]
-pub(super) struct Choice {
+pub(super) struct Combination {
     pub(super) span: SourceSpan,
     /// The values by the index of their axis. An include has one for each axis.
     pub(super) values: BTreeMap<usize, Located<AxisValue>>,
@@ -164,7 +164,7 @@ pub(super) struct Choice {
     pub(super) reach: Reach,
 }
 
-impl Choice {
+impl Combination {
     fn keys(axes: &[String], is_include: bool) -> Keys<Self> {
         let default = Self {
             span: (0..0).into(),
@@ -175,9 +175,9 @@ impl Choice {
         let keys = axes.fold(Keys::of(default), |keys, (index, axis)| {
             let value = AxisValue::shape(axis).located();
             let (schema, doc) = (value.schema.clone(), "The value on this axis.");
-            let keys = keys.reads(Some(axis), schema, doc, move |choice, reading| {
+            let keys = keys.reads(Some(axis), schema, doc, move |combination, reading| {
                 let value = value.read(reading.entry);
-                choice.values.extend(value.map(|value| (index, value)));
+                combination.values.extend(value.map(|value| (index, value)));
             });
             match &**axis {
                 _ if !is_include => keys,
@@ -190,7 +190,7 @@ impl Choice {
         if !is_include {
             return keys;
         }
-        keys.with(Reach::keys(), |choice| &mut choice.reach)
+        keys.with(Reach::keys(), |combination| &mut combination.reach)
     }
 
     /// The schema, which can't know the further axes.
@@ -208,7 +208,7 @@ impl Choice {
         } else {
             "matrix.exclude"
         };
-        Self::keys(&axes, is_include).tables(path, move |choice, table| {
+        Self::keys(&axes, is_include).tables(path, move |combination, table| {
             if !is_include && table.entries().next().is_none() {
                 let message = "this exclude names nothing, so it would match every cell";
                 let help = format!("give it at least one of {}", quoted(&axes));
@@ -220,7 +220,10 @@ impl Choice {
                 .iter()
                 .filter(|axis| is_include || table.get(axis).is_some());
             let span = table.span;
-            (choice.values.len() == needed.count()).then_some(Self { span, ..choice })
+            (combination.values.len() == needed.count()).then_some(Self {
+                span,
+                ..combination
+            })
         })
     }
 
@@ -246,8 +249,8 @@ pub(super) struct MatrixTable {
     further: Vec<(String, Values)>,
     /// The keys that are meant as further axes, including those that can't be one.
     pub(super) meant: Vec<String>,
-    pub(super) excludes: Vec<Choice>,
-    pub(super) includes: Vec<Choice>,
+    pub(super) excludes: Vec<Combination>,
+    pub(super) includes: Vec<Combination>,
     /// Whether every include could be read, so that other cells aren't included.
     pub(super) includes_complete: bool,
 }
@@ -280,14 +283,14 @@ impl MatrixTable {
         };
         let values = Values::shape("").schema;
         let doc = "The values of a [further axis](#further-axes).";
-        let (exclude, include) = (Choice::schema(false), Choice::schema(true));
+        let (exclude, include) = (Combination::schema(false), Combination::schema(true));
         keys.reads(None, values, doc, Self::read_axis)
             .reads(
                 Some("exclude"),
                 exclude,
                 "Combinations to remove.",
                 |matrix, reading| {
-                    let shape = Choice::shape(matrix.names(), false);
+                    let shape = Combination::shape(matrix.names(), false);
                     matrix.excludes = shape.read(reading.entry).unwrap_or_default();
                 },
             )
@@ -296,7 +299,7 @@ impl MatrixTable {
                 include,
                 "Cells to add.",
                 |matrix, reading| {
-                    let shape = Choice::shape(matrix.names(), true);
+                    let shape = Combination::shape(matrix.names(), true);
                     matrix.includes = shape.read(reading.entry).unwrap_or_default();
                 },
             )

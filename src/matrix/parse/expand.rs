@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Draft;
-use super::axes::{AxisValue, Choice, FIXED, MatrixTable};
+use super::axes::{AxisValue, Combination, FIXED, MatrixTable};
 use super::variants::ValueTable;
 use crate::matrix::{
     Cell, CellId, ConfigName, Coordinate, KubernetesVersion, Layer, NodeCount, Variant,
@@ -125,7 +125,7 @@ impl<'m> Tables<'m> {
         }
     }
 
-    fn cell(&mut self, point: &Point<'m>, include: Option<&Choice>) -> Cell {
+    fn cell(&mut self, point: &Point<'m>, include: Option<&Combination>) -> Cell {
         let tables = point
             .iter()
             .filter_map(|value| self.tables.get(value).copied());

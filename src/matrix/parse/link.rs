@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use miette::SourceSpan;
 
-use super::axes::{AxisValue, Choice, FIXED, MatrixTable, Values};
+use super::axes::{AxisValue, Combination, FIXED, MatrixTable, Values};
 use super::expand::Point;
 use super::reader::Located;
 use super::report::Report;
@@ -108,7 +108,7 @@ fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_
     if matrix.meant.is_empty() {
         return;
     }
-    let included = matrix.includes.iter().map(Choice::point);
+    let included = matrix.includes.iter().map(Combination::point);
     let points: Vec<_> = included.collect();
     let ids = cells.iter().chain(&points).map(|point| expand::id(point));
     let Some(longest) = ids.max_by_key(|id| id.as_str().len()) else {
@@ -180,7 +180,7 @@ fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<
     remaining.into_iter().collect()
 }
 
-fn names_known_values(exclude: &Choice, matrix: &MatrixTable, report: &Report<'_>) -> bool {
+fn names_known_values(exclude: &Combination, matrix: &MatrixTable, report: &Report<'_>) -> bool {
     const LABEL: &str = "so this exclude matches nothing";
     let values = exclude.values.iter();
     let known = values.map(|(index, value)| on_axis(value, matrix.axes()[*index], LABEL, report));

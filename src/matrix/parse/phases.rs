@@ -39,14 +39,14 @@ pub(super) fn of(phase: Phase) -> Keys<PhaseSettings> {
     });
     if phase == Phase::Readiness {
         return keys! { keys;
-            /// for the mock's Deployment.
+            /// The deadline for the mock's Deployment.
             "mock-timeout": duration() => mock_timeout;
         };
     }
     if phase == Phase::Restart {
         let scopes = [("one", RestartScope::One), ("all", RestartScope::All)];
         return keys! { keys;
-            /// how many agents are deleted, `"one"` or `"all"`.
+            /// How many agents are deleted, `"one"` or `"all"`.
             "agents": choice(scopes) => restart;
         };
     }
