@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use regex::Regex;
 
 use super::error::CliError;
 use super::options::Format;
@@ -37,6 +39,7 @@ pub(super) fn manual(folder: &Path) -> Result<Exit, CliError> {
 pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
     let text = match format {
         Format::Events => events_schema(),
+        Format::Matrix => matrix_schema(),
     };
     stdout::print("the schema", Ok(text))?;
     Ok(Exit::Passed)
@@ -75,6 +78,17 @@ pub fn events_schema() -> String {
     // `{:#}` pretty-prints JSON.
     format!("{:#}\n", crate::event::schema().as_value())
 }
+
+/// The file `docs/schema/matrix.schema.json`, which is also the output of `schema matrix`.
+pub fn matrix_schema() -> String {
+    let text = format!("{:#}\n", crate::matrix::reference::schema());
+    // The targets of links are relative to the documentation, so they mean nothing to an editor.
+    LINK.replace_all(&text, "$1").into_owned()
+}
+
+/// A link in Markdown.
+static LINK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\[([^\[\]]+)\]\([^()]+\)").expect("it is a regular expression"));
 
 /// The page `docs/exit-codes.md`.
 pub fn exit_codes() -> String {

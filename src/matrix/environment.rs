@@ -24,11 +24,40 @@ pub struct FromEnv<P> {
     pub(super) place: P,
 }
 
+impl FromEnv<()> {
+    /// The variable that the file names at `span`.
+    pub(super) fn new(variable: String, span: SourceSpan) -> Self {
+        Self {
+            variable,
+            span,
+            place: (),
+        }
+    }
+
+    /// The same variable, whose value belongs to `place`.
+    pub(super) fn at(self, place: Place) -> FromEnv<Place> {
+        FromEnv {
+            variable: self.variable,
+            span: self.span,
+            place,
+        }
+    }
+}
+
 impl<P> FromEnv<P> {
     /// The place for its value.
     pub(super) fn place(&self) -> &P {
         &self.place
     }
+}
+
+/// A text in the file, or the variable that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The text.
+    Text(String),
+    /// The variable.
+    FromEnv(FromEnv<()>),
 }
 
 /// A place in a variant.
@@ -55,11 +84,14 @@ pub fn resolve(
 ) -> Result<Vec<Secret>, Problems> {
     let mut reading = Reading {
         read,
-        secrets: listed(matrix).collect(),
+        secrets: guessed(matrix).collect(),
         problems: Vec::new(),
     };
-    for reference in &matrix.run.secrets_from_env {
-        reading.value(reference);
+    for secret in &matrix.run.secrets {
+        match secret {
+            Given::Text(text) => reading.secrets.push(Secret::new(text)),
+            Given::FromEnv(reference) => drop(reading.value(reference)),
+        }
     }
     let mut resolved: HashMap<(ConfigName, Vec<Coordinate>), Arc<Variant>> = HashMap::new();
     for cell in cells {
@@ -74,17 +106,15 @@ pub fn resolve(
     }
 }
 
-/// The secrets in the file that aren't part of a manifest: those that it lists, and the build arguments with secret
-/// names.
-fn listed(matrix: &Matrix) -> impl Iterator<Item = Secret> {
+/// The build arguments with secret names, which aren't part of a manifest.
+fn guessed(matrix: &Matrix) -> impl Iterator<Item = Secret> {
     let images = [&matrix.images.agent.image, &matrix.images.mock.image];
     let arguments = images.into_iter().flat_map(|image| match image {
         ImageSource::Build(build) => build.args.iter().collect::<Vec<_>>(),
         ImageSource::Reference | ImageSource::Tag(_) => Vec::new(),
     });
     let arguments = arguments.filter(|(name, _)| is_secret_name(name));
-    let guessed = arguments.filter_map(|(_, value)| Secret::guessed(value));
-    matrix.run.secrets.iter().map(Secret::new).chain(guessed)
+    arguments.filter_map(|(_, value)| Secret::guessed(value))
 }
 
 struct Reading<R> {
@@ -209,8 +239,8 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
         assert!(variant.from_env.is_empty());
         let secrets: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         let read = [
-            "listed",
             "of the build",
+            "listed",
             "1234",
             "key of the agent",
             "token $(of) the agent",

@@ -1,14 +1,22 @@
 //! Arbitrary text: everything that parses text from outside returns a value or an error. `make fuzz` runs many more
 //! cases.
 
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select as one_of};
+use serde_json::Value;
 
 use super::{
     AGES, DEADLINES, Estimates, Filter, Jobs, Matrix, PortRange, RUN_TIMEOUTS, Shard, Timings,
-    parse_duration, select,
+    parse_duration, reference, select,
 };
+
+/// The schema must accept each valid file.
+static SCHEMA: LazyLock<Validator> =
+    LazyLock::new(|| jsonschema::validator_for(&reference::schema()).expect("it is a schema"));
 
 const SHIPPED: &str = include_str!("../../matrix.toml");
 
@@ -125,6 +133,9 @@ fn read(text: &str) -> Result<(), TestCaseError> {
         Ok(matrix) => {
             prop_assert!(matrix.cells.len() <= 200_000);
             let _digest = Estimates::new(&matrix.cells, &Timings::default()).digest();
+            let file: Value = toml::from_str(text).expect("it has been parsed");
+            let fault = SCHEMA.validate(&file).err();
+            prop_assert!(fault.is_none(), "valid, but not to the schema: {fault:?}");
         }
         Err(problems) => drop(format!("{:?}", miette::Report::new(problems))),
     }

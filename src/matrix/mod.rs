@@ -30,8 +30,9 @@ pub use checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer, Point
 pub use command::{CommandName, CommandNameError, HostCommand, locate};
 pub use counter::Counter;
 pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
-pub use environment::{FromEnv, Place, resolve};
+pub use environment::{FromEnv, Given, Place, resolve};
 pub use filter::{Filter, FilterProblem, FilterProblems, select};
+pub use parse::reference;
 pub use phase::{Phase, PhaseSettings, RestartScope};
 pub use ports::{PortRange, PortRangeError};
 pub use problem::{Problem, Problems};

@@ -15,6 +15,14 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// Help for an unknown word: the one that is probably meant, or all that are known, after `list`.
+pub(crate) fn suggestion(word: &str, known: &[&str], list: &str) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("{list} {}", quoted(known)),
+    }
+}
+
 fn distance(word: &str, candidate: &str) -> usize {
     strsim::damerau_levenshtein(word, &candidate.to_lowercase())
 }

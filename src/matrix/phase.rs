@@ -1,7 +1,7 @@
 //! The phases of the suite: their names, their order, and the settings that the file may change.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -160,68 +160,58 @@ pub enum RestartScope {
 /// The `[phases.*]` tables with defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseSettings {
-    timeouts: BTreeMap<Phase, Duration>,
-    retries: BTreeMap<Phase, u32>,
-    turned_off: BTreeSet<Phase>,
+    /// The settings of each phase, in order.
+    phases: [PhaseSetting; Phase::ALL.len()],
     /// `readiness.mock-timeout`: how long the mock's Deployment may take.
     pub mock_timeout: Duration,
     /// `restart.agents`: how many agents are restarted at once.
     pub restart: RestartScope,
 }
 
+/// What any phase may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseSetting {
+    /// The timeout of the phase; in `restart`, the timeout of each of its three waits.
+    pub timeout: Duration,
+    /// How often a cell that failed in the phase is retried, regardless of the run's retries.
+    pub retries: u32,
+    /// Whether the phase runs.
+    pub runs: bool,
+}
+
 impl Default for PhaseSettings {
     fn default() -> Self {
         Self {
-            timeouts: BTreeMap::new(),
-            retries: BTreeMap::new(),
-            turned_off: BTreeSet::new(),
+            phases: Phase::ALL.map(|phase| PhaseSetting {
+                timeout: phase.default_timeout(),
+                retries: phase.default_retries(),
+                runs: true,
+            }),
             mock_timeout: Duration::from_secs(60),
             restart: RestartScope::One,
         }
     }
 }
 
+impl Index<Phase> for PhaseSettings {
+    type Output = PhaseSetting;
+
+    fn index(&self, phase: Phase) -> &PhaseSetting {
+        &self.phases[phase as usize]
+    }
+}
+
+impl IndexMut<Phase> for PhaseSettings {
+    fn index_mut(&mut self, phase: Phase) -> &mut PhaseSetting {
+        &mut self.phases[phase as usize]
+    }
+}
+
 impl PhaseSettings {
-    /// The timeout of `phase`; in `restart`, the timeout of each of its three waits.
-    pub fn timeout(&self, phase: Phase) -> Duration {
-        self.timeouts
-            .get(&phase)
-            .copied()
-            .unwrap_or_else(|| phase.default_timeout())
-    }
-
-    /// Sets the timeout of `phase`.
-    pub fn set_timeout(&mut self, phase: Phase, timeout: Duration) {
-        self.timeouts.insert(phase, timeout);
-    }
-
-    /// Turns `phase` off.
-    pub fn turn_off(&mut self, phase: Phase) {
-        self.turned_off.insert(phase);
-    }
-
-    /// Whether `phase` runs.
-    pub fn runs(&self, phase: Phase) -> bool {
-        !self.turned_off.contains(&phase)
-    }
-
     /// Whether `phase` is the last one that runs before `cleanup`.
     pub fn is_last_check(&self, phase: Phase) -> bool {
         let mut checks = Phase::ALL.into_iter().rev();
-        let last = checks.find(|phase| *phase != Phase::Cleanup && self.runs(*phase));
+        let last = checks.find(|phase| *phase != Phase::Cleanup && self[*phase].runs);
         last == Some(phase)
-    }
-
-    /// How often a cell that failed in `phase` is retried, regardless of the run's retries.
-    pub fn retries(&self, phase: Phase) -> u32 {
-        self.retries
-            .get(&phase)
-            .copied()
-            .unwrap_or_else(|| phase.default_retries())
-    }
-
-    /// Sets the retries of `phase`.
-    pub fn set_retries(&mut self, phase: Phase, retries: u32) {
-        self.retries.insert(phase, retries);
     }
 }

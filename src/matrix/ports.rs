@@ -1,5 +1,6 @@
 //! The ports for forwarded services on this host, in the syntax of the file and the command line.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -41,6 +42,15 @@ impl PortRange {
         match self {
             Self::Between(ports) => Some(ports.len()),
             Self::Any => None,
+        }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Between(ports) => write!(formatter, "{}-{}", ports.start(), ports.end()),
+            Self::Any => formatter.write_str("any"),
         }
     }
 }

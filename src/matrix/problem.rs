@@ -43,9 +43,9 @@ impl Problem {
         self
     }
 
-    /// The same problem with help.
+    /// The same problem with help, unless it is empty.
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(help.into()).filter(|help| !help.is_empty());
         self
     }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::{Cell, Checks, FromEnv, PhaseSettings, PortRange, RetrySettings};
+use super::environment::Given;
+use super::{Cell, Checks, PhaseSettings, PortRange, RetrySettings};
 
 /// A validated matrix file: its cells in order, and the settings for all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +150,15 @@ pub enum Keep {
     Always,
 }
 
+impl Keep {
+    /// Every choice, by its name in the file.
+    pub const NAMES: [(&str, Self); 3] = [
+        ("never", Self::Never),
+        ("failed", Self::Failed),
+        ("always", Self::Always),
+    ];
+}
+
 /// Whether kind clusters may be clones of prepared ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prepared {
@@ -157,6 +167,11 @@ pub enum Prepared {
     Auto,
     /// Never: kind creates each cluster.
     Never,
+}
+
+impl Prepared {
+    /// Every choice, by its name in the file.
+    pub const NAMES: [(&str, Self); 2] = [("auto", Self::Auto), ("never", Self::Never)];
 }
 
 /// The provider that the user requests.
@@ -276,9 +291,7 @@ pub struct RunSettings {
     /// Whether cells are skipped if their node image exists neither locally nor in its registry.
     pub skip_missing_images: bool,
     /// Texts that are masked in every output.
-    pub secrets: Vec<String>,
-    /// The same, from variables of the runner's environment.
-    pub secrets_from_env: Vec<FromEnv<()>>,
+    pub secrets: Vec<Given>,
 }
 
 impl Default for RunSettings {
@@ -295,7 +308,6 @@ impl Default for RunSettings {
             prepared: Prepared::Auto,
             skip_missing_images: false,
             secrets: Vec::new(),
-            secrets_from_env: Vec::new(),
         }
     }
 }

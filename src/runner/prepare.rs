@@ -88,7 +88,7 @@ pub async fn prepare_clusters(
         ledger: Arc::clone(&ledger),
         clock: clock.clone(),
     };
-    let deadline = clock.deadline(matrix.phases.timeout(Phase::Preflight));
+    let deadline = clock.deadline(matrix.phases[Phase::Preflight].timeout);
     let survey = provider.preflight(&cells, &deadline).await;
     let survey = survey.map_err(failed)?;
     for plan in planner.round(&cells, 1) {
@@ -103,7 +103,7 @@ pub async fn prepare_clusters(
         }
         say(PreparedCell { cell, preparation });
     }
-    let deadline = clock.deadline(matrix.phases.timeout(Phase::Cleanup));
+    let deadline = clock.deadline(matrix.phases[Phase::Cleanup].timeout);
     let finished = provider.finish(&ledger, &deadline).await;
     drop(planner);
     if let Some(ledger) = Arc::into_inner(ledger) {

@@ -35,7 +35,7 @@ pub(super) fn again(settings: &RetrySettings, phases: &PhaseSettings, attempts: 
     let in_phase = attempts
         .iter()
         .filter(|attempt| attempt.failed_in == Some(phase));
-    let by_phase = (is_named || is_machines) && has_room(in_phase.count(), phases.retries(phase));
+    let by_phase = (is_named || is_machines) && has_room(in_phase.count(), phases[phase].retries);
     by_run || by_phase
 }
 
@@ -178,9 +178,9 @@ mod tests {
     #[test]
     fn a_phase_of_the_file_has_retries_for_the_named_classes() {
         let mut phases = PhaseSettings::default();
-        phases.set_retries(Phase::Readiness, 2);
-        phases.set_retries(Phase::Assertions, 1);
-        phases.set_retries(Phase::Cluster, 0);
+        phases[Phase::Readiness].retries = 2;
+        phases[Phase::Assertions].retries = 1;
+        phases[Phase::Cluster].retries = 0;
         let decide = |ends: &[(Symptom, Phase)]| {
             let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
             again(&RetrySettings::default(), &phases, &attempts)

@@ -127,7 +127,7 @@ impl<'r> Run<'r> {
     /// Removes what the cells shared. What can't be removed stays in the ledger, and doesn't change any verdict.
     async fn finish(&self) {
         let shared = &self.shared;
-        let timeout = shared.phases.timeout(Phase::Cleanup);
+        let timeout = shared.phases[Phase::Cleanup].timeout;
         let deadline = shared.clock.deadline(timeout);
         let ledger = &self.request.planner.ledger;
         let finishing = shared.provider.finish(ledger, &deadline);
@@ -198,7 +198,7 @@ impl<'r> Run<'r> {
             });
         let looking = async {
             held.await;
-            let timeout = shared.phases.timeout(Phase::Preflight);
+            let timeout = shared.phases[Phase::Preflight].timeout;
             let deadline = shared.clock.deadline(timeout);
             let looking = shared.provider.preflight(&self.request.cells, &deadline);
             deadline.run(looking).await

@@ -124,13 +124,13 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         if self.stopped.is_none() && self.interruption.token.is_cancelled() {
             self.interrupted(None);
         }
-        let turned_off = !self.context.plan.phases.runs(stage.phase);
+        let turned_off = !self.context.plan.phases[stage.phase].runs;
         let turned_off = turned_off.then(|| stage.phase.turned_off());
         match self.stopped.clone().or(turned_off) {
             Some(reason) => self.skip(stage, reason),
             None => self.emit_started(stage),
         }
-        self.stopped.is_none() && self.context.plan.phases.runs(stage.phase)
+        self.stopped.is_none() && self.context.plan.phases[stage.phase].runs
     }
 
     async fn commands_after(&mut self, phase: Phase) {

@@ -53,7 +53,7 @@ pub(crate) type Outcome = Result<Checked, Failure>;
 impl Context {
     /// The deadline of `phase`, counted from now.
     pub(crate) fn deadline(&self, phase: Phase) -> Deadline {
-        self.plan.clock.deadline(self.plan.phases.timeout(phase))
+        self.plan.clock.deadline(self.plan.phases[phase].timeout)
     }
 
     /// The cell's nodes, control plane first.

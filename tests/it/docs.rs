@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use e2e_matrix::cli::reference;
 use e2e_matrix::event::Symptom;
-use e2e_matrix::matrix::{Counter, Phase, PhaseSettings};
+use e2e_matrix::matrix::{self, Counter, Phase, PhaseSettings};
 use e2e_matrix::suite::causes::RULES;
 use mockapi::Endpoint;
 use plexd_agent::fault::Fault;
@@ -61,6 +61,21 @@ fn the_exit_codes() {
 #[test]
 fn the_schema_of_the_record() {
     generated("docs/schema/events.json", &reference::events_schema());
+}
+
+#[test]
+fn the_schema_of_the_matrix_file() {
+    let file = "docs/schema/matrix.schema.json";
+    generated(file, &reference::matrix_schema());
+    let first = format!("#:schema ./{file}");
+    assert_eq!(read("matrix.toml").lines().next(), Some(&*first));
+}
+
+#[test]
+fn the_keys_of_the_matrix_file() {
+    for (name, table) in matrix::reference::tables() {
+        generated_part("docs/matrix.md", name, &table);
+    }
 }
 
 #[test]
@@ -150,7 +165,7 @@ fn every_phase_has_its_row_with_its_deadline() {
         let start = format!("| {} | [`{phase}`](#{phase}) |", index + 1);
         let row = page.lines().find(|line| line.starts_with(&start));
         let row = row.unwrap_or_else(|| panic!("docs/phases.md has no row `{start}`"));
-        let deadline = format!("`timeout`: {}s", settings.timeout(phase).as_secs());
+        let deadline = format!("`timeout`: {}s", settings[phase].timeout.as_secs());
         assert!(row.contains(&deadline), "{row}\nlacks {deadline}");
     }
     let mock = format!("`mock-timeout`: {}s", settings.mock_timeout.as_secs());

@@ -1,6 +1,7 @@
 //! Checks the reference pages against the code: examples must be valid, and tables must match.
 
-use e2e_matrix::matrix::{Counter, Filter, Matrix, Phase, select};
+use e2e_matrix::matrix::{Counter, Filter, Matrix, reference, select};
+use serde_json::{Value, json};
 
 const MATRIX: &str = include_str!("../../docs/matrix.md");
 const TUTORIAL: &str = include_str!("../../docs/tutorial.md");
@@ -62,19 +63,130 @@ fn every_example_of_a_filter_selects_something_but_not_everything() {
 }
 
 #[test]
-fn every_phase_is_documented_with_its_deadline() {
-    for phase in Phase::ALL {
-        let row = format!(
-            "| `{phase}` | `\"{}s\"` |",
-            phase.default_timeout().as_secs()
-        );
-        assert!(MATRIX.contains(&row), "no row {row}");
-    }
-}
-
-#[test]
 fn every_counter_is_named() {
     for counter in Counter::all() {
         assert!(MATRIX.contains(&format!("`{counter}`")), "{counter}");
     }
+}
+
+#[test]
+fn the_schema_accepts_each_example_and_the_shipped_file() {
+    let examples = [MATRIX, TUTORIAL, README].map(|page| blocks(page, "toml"));
+    let examples = examples.concat().into_iter().map(completed);
+    let schema = jsonschema::validator_for(&reference::schema()).unwrap();
+    for text in examples.chain([include_str!("../../matrix.toml").to_owned()]) {
+        let file = toml::from_str(&text).unwrap();
+        let fault = schema.validate(&file).err();
+        assert!(fault.is_none(), "{text}\n{fault:?}");
+    }
+}
+
+/// A file with all tables whose keys are described.
+fn whole_file() -> Value {
+    json!({
+        "matrix": { "kubernetes": ["1.36"], "config": ["default", "fast"], "agent": ["new"] },
+        "kubernetes": { "1.36": {} },
+        "config": { "fast": { "expect": { "heartbeat_count": { "exactly": 1 } }, "kind": {} } },
+        "agent": { "new": {} },
+        "images": { "agent": { "build": {} } },
+        "deploy": {}, "run": {}, "existing": {},
+        "phases": { "cluster": {}, "readiness": {}, "restart": {} },
+        "checks": [{ "endpoint": "drift", "pointer": "", "present": true }],
+        "commands": [{ "after": "restart", "run": ["a"] }],
+    })
+}
+
+/// The JSON pointers of all tables in `value`.
+fn tables(value: &Value, pointer: String, found: &mut Vec<String>) {
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(table) => table
+            .iter()
+            .map(|(key, value)| (key.clone(), value))
+            .collect(),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (index.to_string(), value))
+            .collect(),
+        _ => return,
+    };
+    for (key, value) in inner {
+        tables(value, format!("{pointer}/{key}"), found);
+    }
+    if value.is_object() {
+        found.push(pointer);
+    }
+}
+
+/// The schema of the table at `pointer`.
+fn described<'s>(schema: &'s Value, pointer: &str) -> &'s Value {
+    pointer.split('/').skip(1).fold(schema, |at, key| {
+        let next = [
+            &at["properties"][key],
+            &at["items"],
+            &at["additionalProperties"],
+        ];
+        let next = next.into_iter().find(|next| next.is_object()).unwrap();
+        match next["$ref"].as_str() {
+            Some(pointer) => schema.pointer(&pointer[1..]).unwrap(),
+            None => next,
+        }
+    })
+}
+
+/// Keys for which any value is right.
+const ANYTHING: [&str; 2] = ["/checks/0/equals", "/config/fast/kind/"];
+
+#[test]
+fn reader_and_schema_reject_unknown_keys_and_wrong_types_in_each_table() {
+    let (whole, schema) = (whole_file(), reference::schema());
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let judged = |pointer: &str, key: &str, value: &Value| {
+        let mut file = whole.clone();
+        file.pointer_mut(pointer).unwrap()[key] = value.clone();
+        let text = toml::to_string(&file).unwrap();
+        (
+            Matrix::parse("matrix.toml", &text).is_ok(),
+            validator.is_valid(&file),
+        )
+    };
+    assert_eq!(judged("", "run", &json!({})), (true, true));
+    let mut pointers = Vec::new();
+    tables(&whole, String::new(), &mut pointers);
+    let values = [
+        json!(true),
+        json!(7),
+        json!(1.5),
+        json!(""),
+        json!("x"),
+        json!([7]),
+        json!({ "x": 7 }),
+    ];
+    let mut keys = 0;
+    for pointer in &pointers {
+        assert_eq!(
+            judged(pointer, "an unknown key", &json!(true)),
+            (false, false),
+            "{pointer}"
+        );
+        let known = described(&schema, pointer)["properties"].as_object();
+        for key in known.into_iter().flatten().map(|(key, _)| key) {
+            let judged: Vec<_> = values
+                .iter()
+                .map(|value| judged(pointer, key, value))
+                .collect();
+            let at = format!("{pointer}/{key}");
+            assert!(
+                !judged.contains(&(true, false)),
+                "valid, but not to the schema: {at}: {judged:?}"
+            );
+            let rejected = judged.contains(&(false, false));
+            assert!(
+                rejected || ANYTHING.iter().any(|start| at.starts_with(start)),
+                "{at}"
+            );
+            keys += 1;
+        }
+    }
+    assert!(keys > 100, "{keys} keys");
 }

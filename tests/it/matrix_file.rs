@@ -271,15 +271,15 @@ fn settings_are_read() {
     assert_eq!(retry.flaky_result, FlakyResult::Fail);
     assert_eq!(
         [Phase::Cluster, Phase::Restart, Phase::Readiness]
-            .map(|phase| matrix.phases.retries(phase)),
+            .map(|phase| matrix.phases[phase].retries),
         [1, 3, 0]
     );
     assert_eq!(
-        matrix.phases.timeout(Phase::Readiness),
+        matrix.phases[Phase::Readiness].timeout,
         Duration::from_secs(150)
     );
     assert_eq!(
-        matrix.phases.timeout(Phase::Images),
+        matrix.phases[Phase::Images].timeout,
         Duration::from_secs(180)
     );
     assert_eq!(matrix.phases.mock_timeout, Duration::from_millis(500));

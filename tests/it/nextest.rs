@@ -55,11 +55,11 @@ fn deadlines(phase: Phase) -> u32 {
 fn first_attempts(settings: &PhaseSettings) -> Duration {
     let retried = Phase::ALL
         .into_iter()
-        .filter(|phase| settings.retries(*phase) > 0);
+        .filter(|phase| settings[*phase].retries > 0);
     let last = retried.max().unwrap();
     let begun = Phase::ALL.into_iter().filter(|phase| *phase <= last);
-    let phases: Duration = begun.map(|phase| settings.timeout(phase)).sum();
-    phases + settings.timeout(Phase::Cleanup) + DIAGNOSTICS_AND_REPORTS + RETRY_PAUSE
+    let phases: Duration = begun.map(|phase| settings[phase].timeout).sum();
+    phases + settings[Phase::Cleanup].timeout + DIAGNOSTICS_AND_REPORTS + RETRY_PAUSE
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_cell_is_not_terminated_before_its_own_deadlines() {
     let settings = PhaseSettings::default();
     let sum: Duration = Phase::ALL
         .into_iter()
-        .map(|phase| settings.timeout(phase) * deadlines(phase))
+        .map(|phase| settings[phase].timeout * deadlines(phase))
         .sum();
     let sum = sum + first_attempts(&settings);
     let configuration = configuration();

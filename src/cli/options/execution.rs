@@ -110,7 +110,7 @@ impl ExecutionOptions {
             matrix.run.jobs = jobs;
         }
         for wanted in &self.phase_timeout {
-            matrix.phases.set_timeout(wanted.phase, wanted.timeout);
+            matrix.phases[wanted.phase].timeout = wanted.timeout;
         }
         let settings = &mut matrix.run.retry;
         settings.retries = self.retries.or(settings.retries);

@@ -62,6 +62,8 @@ pub(in crate::cli) struct MergeOptions {
 pub(in crate::cli) enum Format {
     /// One line of `events.ndjson`
     Events,
+    /// `matrix.toml`, for editors
+    Matrix,
 }
 
 /// The limits ensure that a duration divided by the value is still a valid duration.

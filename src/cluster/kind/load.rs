@@ -24,6 +24,9 @@ const CONTAINERD: Duration = Duration::from_secs(300);
 /// needed.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long an import may fail before that counts. Longer than containerd takes to restart.
+const RESTART: Duration = Duration::from_secs(10);
+
 const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 
 /// Loads the images when the nodes' containers run, unless that has happened already.
@@ -69,7 +72,7 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
     let answers = work.steps.measure(&step, containerd(docker, node)).await;
     let snapshotter = answers.map_err(|why| failed(node, &why))?;
     let archives = work.shared.archives(&work.plan.cell).await?;
-    let importing = async {
+    let import_all = || async {
         let mut evidence = Vec::new();
         for archive in &archives {
             let mut rows = verify_all(docker, node, archive).await?;
@@ -83,6 +86,9 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
         Ok::<_, String>(evidence)
     };
     let step = format!("image import on {short}");
+    // kind restarts containerd if its configuration is patched, which breaks an import.
+    let attempts = every(INTERVAL, RESTART);
+    let importing = async { import_all.retry(attempts).await };
     let imported = work.steps.measure(&step, importing).await;
     let evidence = imported.map_err(|why| failed(node, &why))?;
     if evidence.iter().any(|row| !row.holds) {

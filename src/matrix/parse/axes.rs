@@ -1,329 +1,354 @@
 //! `[matrix]`: the axes, and the cells that are excluded and included.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 
 use miette::SourceSpan;
+use serde_json::{Value, json};
 use toml::de::DeValue;
 
+use super::expand::Point;
+use super::keys::{Keys, Reading, keys};
 use super::reader::{Entry, Located, Table};
-use super::tags;
+use super::shape::{Shape, integer, parsed};
+use super::variants::Reach;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
-use crate::matrix::{AxisName, ConfigName, KubernetesVersion, NodeCount, ValueName};
+use crate::matrix::{AxisName, ConfigName, Coordinate, KubernetesVersion, NodeCount, ValueName};
 
-/// The type of an axis's values.
-pub(super) trait AxisValue: Clone + Ord + Display {
-    /// Reads a value, or reports a problem at its place.
-    fn read(entry: Entry<'_>) -> Option<Located<Self>>;
+/// A value on one of the axes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum AxisValue {
+    Kubernetes(KubernetesVersion),
+    Nodes(NodeCount),
+    Config(ConfigName),
+    /// On an axis that the file adds.
+    Further(Coordinate),
 }
 
-impl AxisValue for KubernetesVersion {
-    fn read(entry: Entry<'_>) -> Option<Located<Self>> {
-        if let DeValue::Float(number) = entry.value {
-            let source = entry.report.source(entry.span);
-            let meant: f64 = number.as_str().parse().unwrap_or(f64::NAN);
-            entry.problem(
-                format!("a version without quotes: `{source}` is the number {meant}"),
-                "a number, not a version",
-                format!("write it in quotes: `\"{source}\"`"),
-            );
-            return None;
+impl fmt::Display for AxisValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kubernetes(version) => version.fmt(formatter),
+            Self::Nodes(count) => count.fmt(formatter),
+            Self::Config(name) => name.fmt(formatter),
+            Self::Further(coordinate) => formatter.pad(coordinate.value()),
         }
-        entry.parsed(
-            str::parse,
-            "only major and minor: `\"1.30\"`, not `\"v1.30.2\"`",
+    }
+}
+
+impl AxisValue {
+    /// The value with this name on an axis of names.
+    pub(super) fn named(axis: &str, text: &str) -> Result<Self, Box<dyn Error>> {
+        match axis {
+            "kubernetes" => Ok(Self::Kubernetes(text.parse()?)),
+            "config" => Ok(Self::Config(ConfigName::parse(text)?)),
+            axis => {
+                let (axis, value) = (AxisName::parse(axis)?, ValueName::parse(text)?);
+                Ok(Self::Further(Coordinate::new(&axis, &value)))
+            }
+        }
+    }
+
+    /// The values of `axis`.
+    fn shape(axis: &str) -> Shape<Self> {
+        let (pattern, help) = match axis {
+            "kubernetes" => return version(),
+            "nodes" => return nodes(),
+            "config" => ("^[a-z][a-z0-9-]*$", "for example `fast` or `low-memory`"),
+            _ => (
+                "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+                "for example `\"1.4\"` or `\"snapshot\"`",
+            ),
+        };
+        let axis = axis.to_owned();
+        parsed(move |text| Self::named(&axis, text), help).with("pattern", pattern)
+    }
+}
+
+fn version() -> Shape<AxisValue> {
+    let help = "only major and minor: `\"1.30\"`, not `\"v1.30.2\"`";
+    let version = parsed(|text| AxisValue::named("kubernetes", text), help);
+    let schema = json!({ "type": "string", "pattern": r"^[0-9]+\.[0-9]+$" });
+    Shape::new(schema, move |entry| {
+        let DeValue::Float(number) = entry.value else {
+            return version.read(entry);
+        };
+        let source = entry.source();
+        let meant: f64 = number.as_str().parse().unwrap_or(f64::NAN);
+        entry.fail(
+            format!("a version without quotes: `{source}` is the number {meant}"),
+            "a number, not a version",
+            format!("write it in quotes: `\"{source}\"`"),
         )
-    }
+    })
 }
 
-impl AxisValue for NodeCount {
-    fn read(entry: Entry<'_>) -> Option<Located<Self>> {
-        const RANGE: RangeInclusive<u64> = 1..=NodeCount::MAX as u64;
-        let help = format!(
-            "every node counts, the control plane included: 1 to {}",
-            Self::MAX
-        );
-        let number = u16::try_from(entry.integer(RANGE, &help)?).ok()?;
-        Self::new(number).map(|count| entry.located(count))
-    }
+fn nodes() -> Shape<AxisValue> {
+    let most = NodeCount::MAX;
+    let help = format!("every node counts, the control plane included: 1 to {most}");
+    let number = integer::<u16>(1..=u64::from(most), help);
+    number.then(|number, _| NodeCount::new(number).map(AxisValue::Nodes))
 }
 
-impl AxisValue for ConfigName {
-    fn read(entry: Entry<'_>) -> Option<Located<Self>> {
-        entry.parsed(Self::parse, "for example `fast` or `low-memory`")
-    }
-}
+/// The axes of every matrix.
+pub(super) const FIXED: [&str; 3] = ["kubernetes", "nodes", "config"];
 
-impl AxisValue for ValueName {
-    fn read(entry: Entry<'_>) -> Option<Located<Self>> {
-        entry.parsed(Self::parse, "for example `\"1.4\"` or `\"snapshot\"`")
-    }
-}
-
-/// One axis.
-#[derive(Debug)]
-pub(super) struct Axis<T> {
-    pub(super) values: Vec<Located<T>>,
+/// The values of an axis. By default, nothing is known about them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    pub(super) list: Vec<Located<AxisValue>>,
     /// Whether every value could be read, so that other values aren't on the axis.
     pub(super) complete: bool,
 }
 
-/// An axis about which nothing is known.
-impl<T> Default for Axis<T> {
-    fn default() -> Self {
+impl Values {
+    /// The one value that an axis has if the file doesn't name it.
+    fn only(value: AxisValue) -> Self {
+        let span = (0..0).into();
         Self {
-            values: Vec::new(),
-            complete: false,
+            list: vec![Located { value, span }],
+            complete: true,
         }
     }
-}
 
-impl<T: AxisValue> Axis<T> {
-    /// The axis in `table`, or `default` if the file doesn't have it.
-    fn read(table: &Table<'_>, key: &str, default: Option<T>) -> Self {
-        match (table.get(key), default) {
-            (Some(entry), _) => Self::listed(entry),
-            (None, Some(value)) => Self {
-                values: vec![Located {
-                    value,
-                    span: table.span,
-                }],
-                complete: true,
-            },
-            (None, None) => {
-                let example = format!("{key} = […]");
-                let _reported = table.require(key, &example);
-                Self::default()
+    fn shape(axis: &str) -> Shape<Self> {
+        let value = AxisValue::shape(axis).located();
+        let schema = json!({ "type": "array", "items": value.schema });
+        let read = move |entry: Entry<'_>| {
+            let mut values = Self::default();
+            if let Some(elements) = entry.list() {
+                let read = elements.iter().filter_map(|entry| value.read(*entry));
+                let read: Vec<_> = read.collect();
+                values.complete = read.len() == elements.len();
+                for value in read {
+                    values.push(value, entry);
+                }
             }
-        }
-    }
-
-    fn listed(entry: Entry<'_>) -> Self {
-        let elements = entry.list();
-        let count = elements.as_ref().map(Vec::len);
-        let read: Vec<_> = elements.into_iter().flatten().filter_map(T::read).collect();
-        let complete = count == Some(read.len());
-        let mut axis = Self {
-            values: Vec::with_capacity(read.len()),
-            complete,
+            Some(values)
         };
-        for value in read {
-            axis.push(value, entry);
-        }
-        axis
+        Shape::new(schema, read).written(|values| {
+            let written = values.list.iter().map(|value| match &value.value {
+                AxisValue::Nodes(count) => json!(count),
+                value => json!(value.to_string()),
+            });
+            let written: Vec<_> = written.collect();
+            (!written.is_empty()).then_some(written).into()
+        })
     }
 
-    fn push(&mut self, new: Located<T>, entry: Entry<'_>) {
+    fn push(&mut self, new: Located<AxisValue>, entry: Entry<'_>) {
         let Some(first) = self.find(&new.value) else {
-            self.values.push(new);
+            self.list.push(new);
             return;
         };
         let message = format!("`{}` stands twice on `{}`", new.value, entry.key);
-        entry.report.add(
-            Problem::at(new.span, message, "again")
-                .and_at(first.span, "first here")
-                .with_help("two cells would have one id: remove one of them"),
-        );
+        let problem = Problem::at(new.span, message, "again").and_at(first.span, "first here");
+        let help = "two cells would have one id: remove one of them";
+        entry.report.add(problem.with_help(help));
     }
 
-    pub(super) fn find(&self, value: &T) -> Option<&Located<T>> {
-        self.values.iter().find(|known| known.value == *value)
+    pub(super) fn find(&self, value: &AxisValue) -> Option<&Located<AxisValue>> {
+        self.list.iter().find(|known| known.value == *value)
     }
 }
 
-/// A further axis, which the file adds.
-#[derive(Debug)]
-pub(super) struct FurtherAxis {
-    pub(super) name: AxisName,
-    pub(super) axis: Axis<ValueName>,
+/// `[[matrix.exclude]]` or `[[matrix.include]]`.
+#[derive(Clone, Debug)]
+pub(super) struct Combination {
+    pub(super) span: SourceSpan,
+    /// The values by the index of their axis. An include has one for each axis.
+    pub(super) values: BTreeMap<usize, Located<AxisValue>>,
+    /// What an include adds to its cell.
+    pub(super) reach: Reach,
 }
 
-/// The axes.
-#[derive(Debug, Default)]
-pub(super) struct Axes {
-    pub(super) kubernetes: Axis<KubernetesVersion>,
-    pub(super) nodes: Axis<NodeCount>,
-    pub(super) config: Axis<ConfigName>,
-    /// The further axes, in order.
-    pub(super) further: Vec<FurtherAxis>,
-    /// All keys that are meant as further axes, including those that can't be one.
-    pub(super) keys: Vec<String>,
-}
-
-/// The keys of `[matrix]` that aren't further axes.
-const KEYS: [&str; 5] = ["kubernetes", "nodes", "config", "exclude", "include"];
-
-impl Axes {
-    fn read(table: &Table<'_>, root: &Table<'_>) -> Self {
-        let mut axes = Self {
-            kubernetes: Axis::read(table, "kubernetes", None),
-            nodes: Axis::read(table, "nodes", Some(NodeCount::default())),
-            config: Axis::read(table, "config", Some(ConfigName::default())),
-            further: Vec::new(),
-            keys: Vec::new(),
+impl Combination {
+    fn keys(axes: &[String], is_include: bool) -> Keys<Self> {
+        let default = Self {
+            span: (0..0).into(),
+            values: BTreeMap::new(),
+            reach: Reach::default(),
         };
-        let others = table.entries().filter(|entry| !KEYS.contains(&entry.key));
-        let mut others: Vec<_> = others.collect();
-        // The document doesn't keep the order.
-        others.sort_by_key(|entry| entry.key_span.offset());
-        for entry in others {
-            // An axis has tables. If there are none, a key that is similar to a known one is a typo.
-            if root.get(entry.key).is_none() && nearest(entry.key, KEYS).is_some() {
-                table.reject(entry, &KEYS);
-                continue;
+        let axes = axes.iter().enumerate();
+        let keys = axes.fold(Keys::of(default), |keys, (index, axis)| {
+            let value = AxisValue::shape(axis).located();
+            let (schema, doc) = (value.schema.clone(), "The value on this axis.");
+            let keys = keys.reads(Some(axis), schema, doc, move |combination, reading| {
+                let value = value.read(reading.entry);
+                combination.values.extend(value.map(|value| (index, value)));
+            });
+            match &**axis {
+                _ if !is_include => keys,
+                "kubernetes" => keys.required("\"1.30\""),
+                "nodes" => keys.required("1"),
+                "config" => keys.required("\"default\""),
+                _ => keys.required("\"…\""),
             }
-            axes.keys.push(entry.key.to_owned());
-            match AxisName::parse(entry.key) {
-                Ok(name) => axes.further.push(FurtherAxis {
-                    name,
-                    axis: Axis::listed(entry),
-                }),
-                Err(error) => entry.report.add(
-                    Problem::at(entry.key_span, error.to_string(), "").with_help(
-                        "every other key of `[matrix]` is a further axis: choose a name such as `agent` or `runtime`",
-                    ),
-                ),
-            }
+        });
+        if !is_include {
+            return keys;
         }
-        axes
+        keys.with(Reach::keys(), |combination| &mut combination.reach)
     }
 
-    /// The keys for values in excludes and includes.
-    fn names(&self) -> Vec<&str> {
-        let further = self.further.iter().map(|axis| axis.name.as_str());
-        ["kubernetes", "nodes", "config"]
-            .into_iter()
-            .chain(further)
-            .collect()
+    /// The schema, which can't know the further axes.
+    fn schema(is_include: bool) -> Value {
+        let fixed = FIXED.map(str::to_owned);
+        let value = AxisValue::shape("").schema;
+        let doc = "The value on this further axis.";
+        let keys = Self::keys(&fixed, is_include).reads(None, value, doc, |_, _| {});
+        json!({ "type": "array", "items": keys.schema() })
+    }
+
+    fn shape(axes: Vec<String>, is_include: bool) -> Shape<Vec<Self>> {
+        let path = if is_include {
+            "matrix.include"
+        } else {
+            "matrix.exclude"
+        };
+        Self::keys(&axes, is_include).tables(path, move |combination, table| {
+            if !is_include && table.entries().next().is_none() {
+                let message = "this exclude names nothing, so it would match every cell";
+                let help = format!("give it at least one of {}", quoted(&axes));
+                let problem = Problem::at(table.span, message, "");
+                table.report.add_missing(problem.with_help(help));
+                return None;
+            }
+            let needed = axes
+                .iter()
+                .filter(|axis| is_include || table.get(axis).is_some());
+            let span = table.span;
+            (combination.values.len() == needed.count()).then_some(Self {
+                span,
+                ..combination
+            })
+        })
+    }
+
+    /// Whether an exclude matches a point, or an include is there.
+    pub(super) fn matches(&self, point: &Point<'_>) -> bool {
+        let mut values = self.values.iter();
+        values.all(|(index, own)| own.value == *point[*index])
+    }
+
+    /// The point of an include.
+    pub(super) fn point(&self) -> Point<'_> {
+        self.values.values().map(|value| &value.value).collect()
     }
 }
 
-/// `[[matrix.exclude]]`: a missing key matches every value.
-#[derive(Debug)]
-pub(super) struct Exclude {
-    pub(super) span: SourceSpan,
-    pub(super) kubernetes: Option<Located<KubernetesVersion>>,
-    pub(super) nodes: Option<Located<NodeCount>>,
-    pub(super) config: Option<Located<ConfigName>>,
-    /// The values on the further axes.
-    pub(super) further: Vec<Option<Located<ValueName>>>,
-}
-
-/// `[[matrix.include]]`.
-#[derive(Debug)]
-pub(super) struct Include {
-    pub(super) span: SourceSpan,
-    pub(super) kubernetes: Located<KubernetesVersion>,
-    pub(super) nodes: Located<NodeCount>,
-    pub(super) config: Located<ConfigName>,
-    /// The values on the further axes.
-    pub(super) further: Vec<Located<ValueName>>,
-    pub(super) tags: Vec<String>,
-    pub(super) allow_failure: Option<bool>,
-}
-
-/// The whole `[matrix]` table.
-#[derive(Debug)]
+/// The whole `[matrix]` table. By default, nothing is known about it.
+#[derive(Clone, Debug)]
 pub(super) struct MatrixTable {
     pub(super) span: SourceSpan,
-    pub(super) axes: Axes,
-    pub(super) excludes: Vec<Exclude>,
-    pub(super) includes: Vec<Include>,
+    kubernetes: Values,
+    nodes: Values,
+    config: Values,
+    further: Vec<(String, Values)>,
+    /// The keys that are meant as further axes, including those that can't be one.
+    pub(super) meant: Vec<String>,
+    pub(super) excludes: Vec<Combination>,
+    pub(super) includes: Vec<Combination>,
     /// Whether every include could be read, so that other cells aren't included.
     pub(super) includes_complete: bool,
 }
 
-impl MatrixTable {
-    /// The table if the file doesn't have it.
-    pub(super) fn missing() -> Self {
+impl Default for MatrixTable {
+    fn default() -> Self {
         Self {
             span: (0..0).into(),
-            axes: Axes::default(),
+            kubernetes: Values::default(),
+            nodes: Values::only(AxisValue::Nodes(NodeCount::default())),
+            config: Values::only(AxisValue::Config(ConfigName::default())),
+            further: Vec::new(),
+            meant: Vec::new(),
             excludes: Vec::new(),
             includes: Vec::new(),
             includes_complete: false,
         }
     }
-
-    /// Reads `table`, which is a part of `root`.
-    pub(super) fn read(table: &Table<'_>, root: &Table<'_>) -> Self {
-        let axes = Axes::read(table, root);
-        let excludes = table.tables("exclude", "matrix.exclude");
-        let includes = table.tables("include", "matrix.include");
-        let read = includes.iter().filter_map(|table| include(table, &axes));
-        let read: Vec<_> = read.collect();
-        let excludes = excludes.iter().filter_map(|table| exclude(table, &axes));
-        Self {
-            span: table.span,
-            excludes: excludes.collect(),
-            includes_complete: read.len() == includes.len(),
-            includes: read,
-            axes,
-        }
-    }
 }
 
-fn exclude(table: &Table<'_>, axes: &Axes) -> Option<Exclude> {
-    let names = axes.names();
-    table.only(&names);
-    if table.entries().next().is_none() {
-        table.report.add_missing(
-            Problem::at(
-                table.span,
-                "this exclude names nothing, so it would match every cell",
-                "",
+impl MatrixTable {
+    pub(super) fn keys() -> Keys<Self> {
+        let keys = keys! { Keys::<Self>::new();
+            /// Minor versions, `"1.30"`. In quotes: `1.30` is the number 1.3, and an error.
+            "kubernetes": Values::shape("kubernetes") => kubernetes, required "[…]";
+            /// How many nodes a cluster has, including the control plane: 1 to 5000.
+            "nodes": Values::shape("nodes") => nodes;
+            /// Names of [config variants](#configname).
+            "config": Values::shape("config") => config;
+        };
+        let values = Values::shape("").schema;
+        let doc = "The values of a [further axis](#further-axes).";
+        let (exclude, include) = (Combination::schema(false), Combination::schema(true));
+        keys.reads(None, values, doc, Self::read_axis)
+            .reads(
+                Some("exclude"),
+                exclude,
+                "Combinations to remove.",
+                |matrix, reading| {
+                    let shape = Combination::shape(matrix.names(), false);
+                    matrix.excludes = shape.read(reading.entry).unwrap_or_default();
+                },
             )
-            .with_help(format!("give it at least one of {}", quoted(&names))),
-        );
-        return None;
+            .reads(
+                Some("include"),
+                include,
+                "Cells to add.",
+                |matrix, reading| {
+                    let shape = Combination::shape(matrix.names(), true);
+                    matrix.includes = shape.read(reading.entry).unwrap_or_default();
+                },
+            )
     }
-    Some(Exclude {
-        span: table.span,
-        kubernetes: given(table, "kubernetes")?,
-        nodes: given(table, "nodes")?,
-        config: given(table, "config")?,
-        further: axes
-            .further
-            .iter()
-            .map(|axis| given(table, axis.name.as_str()))
-            .collect::<Option<_>>()?,
-    })
-}
 
-/// The value if the key is given; the inner `None` if its value can't be used.
-#[expect(clippy::option_option, reason = "outer: usable, inner: given")]
-fn given<T: AxisValue>(table: &Table<'_>, key: &str) -> Option<Option<Located<T>>> {
-    match table.get(key) {
-        Some(entry) => T::read(entry).map(Some),
-        None => Some(None),
+    pub(super) fn finish(mut self, table: &Table<'_>) -> Self {
+        let includes = table
+            .get("include")
+            .and_then(|entry| entry.value.as_array());
+        self.includes_complete = self.includes.len() == includes.map_or(0, |all| all.len());
+        self.span = table.span;
+        // A default value has no place of its own.
+        let values = [&mut self.nodes, &mut self.config].into_iter();
+        for value in values.flat_map(|values| &mut values.list) {
+            if value.span.is_empty() {
+                value.span = table.span;
+            }
+        }
+        self
     }
-}
 
-fn include(table: &Table<'_>, axes: &Axes) -> Option<Include> {
-    let mut known = axes.names();
-    known.extend(["tags", "allow-failure"]);
-    table.only(&known);
-    let kubernetes = required(table, "kubernetes", "\"1.30\"");
-    let nodes = required(table, "nodes", "1");
-    let config = required(table, "config", "\"default\"");
-    let further = axes.further.iter();
-    let further = further.map(|axis| required(table, axis.name.as_str(), "\"…\""));
-    let further: Vec<_> = further.collect();
-    let tags = tags::read(table);
-    let allow_failure = table.get("allow-failure").and_then(|entry| entry.boolean());
-    Some(Include {
-        span: table.span,
-        kubernetes: kubernetes?,
-        nodes: nodes?,
-        config: config?,
-        further: further.into_iter().collect::<Option<_>>()?,
-        tags,
-        allow_failure,
-    })
-}
+    /// The axes: those of every matrix, and the further ones in the order of the file.
+    pub(super) fn axes(&self) -> Vec<(&str, &Values)> {
+        let fixed = [&self.kubernetes, &self.nodes, &self.config];
+        let further = self.further.iter();
+        let further = further.map(|(name, values)| (name.as_str(), values));
+        FIXED.into_iter().zip(fixed).chain(further).collect()
+    }
 
-fn required<T: AxisValue>(table: &Table<'_>, key: &str, example: &str) -> Option<Located<T>> {
-    let entry = table.require(key, &format!("{key} = {example}"));
-    entry.and_then(T::read)
+    fn names(&self) -> Vec<String> {
+        let axes = self.axes().into_iter();
+        axes.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn read_axis(&mut self, reading: &Reading<'_, '_>) {
+        let (entry, known) = (reading.entry, reading.known);
+        // An axis has tables. If there are none, a key that is similar to a known one is a typo.
+        if !entry.report.has(entry.key) && nearest(entry.key, known.iter().copied()).is_some() {
+            reading.table.reject(entry, known);
+            return;
+        }
+        self.meant.push(entry.key.to_owned());
+        if let Err(error) = AxisName::parse(entry.key) {
+            let problem = Problem::at(entry.key_span, error.to_string(), "");
+            let help = "every other key of `[matrix]` is a further axis: choose a name such as `agent` or `runtime`";
+            entry.report.add(problem.with_help(help));
+            return;
+        }
+        let values = Values::shape(entry.key).read(entry).unwrap_or_default();
+        self.further.push((entry.key.to_owned(), values));
+    }
 }

@@ -1,121 +1,120 @@
 //! `[[commands]]`: programs that run on the host after a phase.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::checks::unique;
-use super::phases;
-use super::reader::{Entry, Located, Table};
+use serde_json::json;
+
+use super::keys::{Keys, keys};
+use super::reader::{Located, Table};
+use super::shape::{Shape, choice, duration, parsed, path, text};
 use crate::matrix::Phase;
 use crate::matrix::command::{CommandName, HostCommand};
 use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
 
-/// The default timeout of a command.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The commands, in order.
-pub(super) fn read(root: &Table<'_>) -> Vec<HostCommand> {
-    let tables = root.tables("commands", "commands");
-    let commands: Vec<_> = tables.iter().filter_map(command).collect();
-    let names = commands
-        .iter()
-        .map(|command| (command.value.name.as_str(), command.span));
-    unique(root, "command", names);
-    commands.into_iter().map(|command| command.value).collect()
+/// One of `[[commands]]`.
+#[derive(Clone, Default)]
+pub(super) struct CommandTable {
+    after: Option<Phase>,
+    run: Option<(Located<PathBuf>, Vec<String>)>,
+    name: Option<Located<CommandName>>,
+    timeout: Duration,
 }
 
-fn command(table: &Table<'_>) -> Option<Located<HostCommand>> {
-    table.only(&["name", "after", "run", "timeout"]);
-    let after = table.require("after", "after = \"periodic\"");
-    let after = after.and_then(phase);
-    let run = table.require("run", "run = [\"./check.sh\"]");
-    let run = run.and_then(run_of);
-    let timeout = match table.get("timeout") {
-        Some(entry) => phases::duration(entry),
-        None => Some(TIMEOUT),
-    };
-    let name = match (table.get("name"), &run) {
-        (Some(entry), _) => name(entry),
-        (None, Some((program, _))) => derived_name(table, program),
-        (None, None) => None,
-    };
-    let (program, arguments) = run?;
-    let name = name?;
-    Some(Located {
-        span: name.span,
-        value: HostCommand {
-            name: name.value,
-            after: after?,
+impl CommandTable {
+    pub(super) fn keys() -> Keys<Self> {
+        let default = Self {
+            timeout: Duration::from_secs(60),
+            ..Self::default()
+        };
+        keys! { Keys::of(default);
+            /// The name in reports: letters, digits, `.`, `_` and `-`, at most 60 characters; by default the program's
+            /// file name. Each command needs its own name, which must not be that of a phase.
+            "name": parsed(CommandName::parse, "for example `smoke-test`").located() => name;
+            /// The phase that it follows: `readiness` or a later one except `cleanup`.
+            "after": phase() => after, required "\"periodic\"";
+            /// The program and its arguments. A path is relative to the matrix file; a bare name is looked up on the
+            /// `PATH`.
+            "run": run() => run, required "[\"./check.sh\"]";
+            /// The deadline: greater than zero and at most 24 hours. A command that takes longer fails.
+            "timeout": duration() => timeout;
+        }
+    }
+
+    pub(super) fn finish(self, table: &Table<'_>) -> Option<Located<HostCommand>> {
+        let (program, arguments) = self.run?;
+        let name = match table.get("name") {
+            Some(_) => self.name?,
+            None => derived_name(table, &program)?,
+        };
+        Some(name.with(HostCommand {
+            name: name.value.clone(),
+            after: self.after?,
             program: program.value,
             arguments,
-            timeout: timeout?,
+            timeout: self.timeout,
             span: program.span,
-        },
-    })
-}
-
-fn name(entry: Entry<'_>) -> Option<Located<CommandName>> {
-    entry.parsed(CommandName::parse, "for example `smoke-test`")
+        }))
+    }
 }
 
 /// The default name, which is the program's file name.
 fn derived_name(table: &Table<'_>, program: &Located<PathBuf>) -> Option<Located<CommandName>> {
     let file = program.value.file_name().unwrap_or_default();
     match CommandName::parse(&file.to_string_lossy()) {
-        Ok(value) => Some(Located {
-            value,
-            span: program.span,
-        }),
+        Ok(value) => Some(program.with(value)),
         Err(error) => {
             let message = format!("the program's file name can't be the command's name: {error}");
-            table
-                .report
-                .add(Problem::at(program.span, message, "").with_help("give the command a `name`"));
+            let problem = Problem::at(program.span, message, "");
+            let help = "give the command a `name`";
+            table.report.add(problem.with_help(help));
             None
         }
     }
 }
 
-fn phase(entry: Entry<'_>) -> Option<Phase> {
-    let phase = entry.choice(&Phase::ALL.map(|phase| (phase.name(), phase)))?;
-    if !phase.can_be_followed() {
-        let phases = Phase::ALL
+fn phase() -> Shape<Phase> {
+    let followed = || {
+        Phase::ALL
             .into_iter()
-            .filter(|phase| phase.can_be_followed());
-        entry.problem(
-            format!("no command can follow `{phase}`: it needs agents and the mock"),
-            "",
-            format!("these can be followed: {}", quoted(phases)),
-        );
-        return None;
-    }
-    Some(phase)
+            .filter(|phase| phase.can_be_followed())
+    };
+    let names: Vec<_> = followed().map(Phase::name).collect();
+    let phase = choice(Phase::ALL.map(|phase| (phase.name(), phase)));
+    let phase = phase.checked(move |phase, entry| {
+        if phase.can_be_followed() {
+            return Some(());
+        }
+        let message = format!("no command can follow `{phase}`: it needs agents and the mock");
+        let help = format!("these can be followed: {}", quoted(followed()));
+        entry.fail(message, "", help)
+    });
+    phase.with("enum", names)
 }
 
 /// The program, and its arguments.
-fn run_of(entry: Entry<'_>) -> Option<(Located<PathBuf>, Vec<String>)> {
-    let elements = entry.list()?;
-    let Some((program, arguments)) = elements.split_first() else {
-        entry.problem(
-            "`run` is empty",
-            "",
-            "name a program: `run = [\"./check.sh\"]`",
-        );
-        return None;
-    };
-    let path = program
-        .plain_text()
-        .map(|text| program.located(Path::new(text).to_owned()));
-    let arguments: Vec<_> = arguments.iter().map(|entry| argument(*entry)).collect();
-    Some((path?, arguments.into_iter().collect::<Option<_>>()?))
+fn run() -> Shape<(Located<PathBuf>, Vec<String>)> {
+    let (program, argument) = (path().located(), argument());
+    let schema = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
+    Shape::new(schema, move |entry| {
+        let elements = entry.list()?;
+        let Some((first, rest)) = elements.split_first() else {
+            let help = "name a program: `run = [\"./check.sh\"]`";
+            return entry.fail("`run` is empty", "", help);
+        };
+        let program = program.read(*first);
+        // Every argument is read, so that all problems are reported at once.
+        let arguments: Vec<_> = rest.iter().map(|entry| argument.read(*entry)).collect();
+        Some((program?, arguments.into_iter().collect::<Option<_>>()?))
+    })
 }
 
-fn argument(entry: Entry<'_>) -> Option<String> {
-    let text = entry.text()?;
-    if text.contains('\0') {
-        entry.problem("an argument can't contain a NUL character", "", "remove it");
-        return None;
-    }
-    Some(text.to_owned())
+fn argument() -> Shape<String> {
+    text().checked(|text, entry| {
+        if !text.contains('\0') {
+            return Some(());
+        }
+        entry.fail("an argument can't contain a NUL character", "", "remove it")
+    })
 }

@@ -1,35 +1,97 @@
 //! `expect`: what the counters must reach, per node.
 
-use super::reader::{Entry, Located, Table};
+use serde_json::{Map, json};
+
+use super::keys::Keys;
+use super::reader::Located;
 use super::report::Report;
-use crate::matrix::nearest::{nearest, quoted};
+use super::shape::{Shape, integer};
+use crate::matrix::nearest::suggestion;
 use crate::matrix::problem::Problem;
 use crate::matrix::{Counter, Expectation, Expectations};
 
-/// The `expect` of a value's table, and those of its keys that aren't among the suite's own counters.
-pub(super) fn read(table: &Table<'_>) -> (Expectations, Vec<Located<String>>) {
-    let (mut expectations, mut further) = (Expectations::default(), Vec::new());
-    let inner = table
-        .get("expect")
-        .and_then(|entry| entry.table("`expect`".to_owned()));
-    for entry in inner.iter().flat_map(Table::entries) {
-        if entry.key == RESTARTS {
-            if let Some(restarts) = restarts(entry) {
-                expectations.allow_restarts(restarts);
+/// The key of `expect` that isn't a counter.
+const RESTARTS: &str = "restarts";
+
+/// What `expect` says.
+#[derive(Clone, Default)]
+pub(super) struct Expected {
+    pub(super) counters: Expectations,
+    /// The counters that aren't among the suite's own, so that only the mock may know them.
+    pub(super) further: Vec<Located<String>>,
+}
+
+pub(super) fn expected() -> Shape<Expected> {
+    let (counter, restarts) = (expectation(), restarts());
+    let reference = json!({ "$ref": "#/definitions/expectation" });
+    let names = Counter::all().map(|counter| counter.name().to_owned());
+    let mut properties: Map<_, _> = names.map(|name| (name, reference.clone())).collect();
+    properties.insert(RESTARTS.to_owned(), restarts.schema.clone());
+    let schema = json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": reference,
+    });
+    Shape::new(schema, move |entry| {
+        let table = entry.table("`expect`".to_owned())?;
+        let mut expected = Expected::default();
+        for entry in table.entries() {
+            if entry.key == RESTARTS {
+                if let Some(restarts) = restarts.read(entry) {
+                    expected.counters.allow_restarts(restarts);
+                }
+                continue;
             }
-            continue;
+            if Counter::from_name(entry.key).is_none() {
+                let name = entry.key.to_owned();
+                expected.further.push(entry.key_located(name));
+            }
+            if let Some(expectation) = counter.read(entry) {
+                expected.counters.set(entry.key, expectation);
+            }
         }
-        if Counter::from_name(entry.key).is_none() {
-            further.push(Located {
-                value: entry.key.to_owned(),
-                span: entry.key_span,
-            });
+        Some(expected)
+    })
+}
+
+fn restarts() -> Shape<u32> {
+    let doc = "How often the process of each agent pod may end between readiness and `cleanup` without failing the cell.";
+    let help = "ends of the agent's process per node: 0 to 1000";
+    integer(0..=1_000, help).with("description", doc)
+}
+
+/// What is expected of a counter.
+pub(super) fn expectation() -> Shape<Expectation> {
+    let minimum = number().map(Expectation::AtLeast);
+    let exactly = Keys::<Option<u64>>::new()
+        .key(
+            "exactly",
+            number(),
+            |number| number,
+            "Neither more nor less.",
+        )
+        .required("1");
+    let any_of = json!([minimum.schema, exactly.schema(), { "enum": ["any"] }]);
+    Shape::new(json!({ "anyOf": any_of }), move |entry| {
+        let key = entry.key;
+        if entry.value.is_integer() {
+            return minimum.read(entry);
         }
-        if let Some(expectation) = expectation(entry) {
-            expectations.set(entry.key, expectation);
+        if entry.value.as_str() == Some("any") {
+            return Some(Expectation::Any);
         }
-    }
-    (expectations, further)
+        if !entry.value.is_table() {
+            let help = "a number is a minimum per node, `{ exactly = 1 }` neither more nor less, `\"any\"` is not checked";
+            return entry.fail(format!("`{key}` is not a number of calls"), "", help);
+        }
+        let mut number = None;
+        exactly.read(&mut number, &entry.table(format!("`{key}`"))?);
+        number.map(Expectation::Exactly)
+    })
+}
+
+fn number() -> Shape<u64> {
+    integer(0..=1_000_000, "calls per node: 0 (no minimum) to 1000000")
 }
 
 /// Reports each of `names` that the reference mock doesn't count.
@@ -37,51 +99,10 @@ pub(super) fn known_to_the_reference_mock(names: &[Located<String>], report: &Re
     use mockapi::view::Counter;
     let names = names.iter();
     for name in names.filter(|name| Counter::from_name(&name.value).is_none()) {
-        let known = || {
-            Counter::ALL
-                .map(Counter::name)
-                .into_iter()
-                .chain([RESTARTS])
-        };
-        let help = match nearest(&name.value, known()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the keys are {}", quoted(known())),
-        };
+        let counters = Counter::ALL.into_iter().map(Counter::name);
+        let known: Vec<_> = counters.chain([RESTARTS]).collect();
+        let help = suggestion(&name.value, &known, "the keys are");
         let message = format!("the mock reports no counter `{}`", name.value);
         report.add(Problem::at(name.span, message, "").with_help(help));
     }
-}
-
-/// The key of `expect` that isn't a counter.
-const RESTARTS: &str = "restarts";
-
-fn restarts(entry: Entry<'_>) -> Option<u32> {
-    const RANGE: std::ops::RangeInclusive<u64> = 0..=1_000;
-    let allowed = entry.integer(RANGE, "ends of the agent's process per node: 0 to 1000")?;
-    u32::try_from(allowed).ok()
-}
-
-fn expectation(entry: Entry<'_>) -> Option<Expectation> {
-    if entry.value.is_integer() {
-        return number(entry).map(Expectation::AtLeast);
-    }
-    if entry.value.as_str() == Some("any") {
-        return Some(Expectation::Any);
-    }
-    if !entry.value.is_table() {
-        let message = format!("`{}` is not a number of calls", entry.key);
-        entry.problem(message, "", SHAPES);
-        return None;
-    }
-    let table = entry.table(format!("`{}`", entry.key))?;
-    table.only(&["exactly"]);
-    let exactly = table.require("exactly", "exactly = 1")?;
-    number(exactly).map(Expectation::Exactly)
-}
-
-const SHAPES: &str = "a number is a minimum per node, `{ exactly = 1 }` neither more nor less, `\"any\"` is not checked";
-
-fn number(entry: Entry<'_>) -> Option<u64> {
-    const RANGE: std::ops::RangeInclusive<u64> = 0..=1_000_000;
-    entry.integer(RANGE, "calls per node: 0 (no minimum) to 1000000")
 }

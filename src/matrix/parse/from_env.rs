@@ -1,10 +1,12 @@
 //! `{ from-env = "NAME" }` in place of a value.
 
+use serde_json::json;
 use toml::de::DeValue;
 
 use super::reader::{Entry, Table};
+use super::shape::{Shape, name};
 use crate::matrix::FromEnv;
-use crate::matrix::environment::Place;
+use crate::matrix::environment::{Given, Place};
 use crate::matrix::problem::Problem;
 
 const KEY: &str = "from-env";
@@ -15,72 +17,86 @@ pub(super) fn is_reference(entry: Entry<'_>) -> bool {
     table.is_some_and(|table| table.contains_key(KEY))
 }
 
-/// The reference in place of the value. An invalid one is reported.
-pub(super) fn read<P>(entry: Entry<'_>, place: P) -> Option<FromEnv<P>> {
-    let table = entry.table(format!("a value with `{KEY}`"))?;
-    table.only(&[KEY]);
-    let name = table.get(KEY)?;
-    let variable = name.plain_text()?;
-    if variable.contains('=') {
-        let message = format!("`{variable}` can't be the name of an environment variable");
-        name.problem(message, "", "a name has no `=`");
-        return None;
-    }
-    Some(FromEnv {
-        variable: variable.to_owned(),
-        span: entry.span,
-        place,
+/// A text, or a reference in place of it.
+pub(super) fn or(text: Shape<String>) -> Shape<Given> {
+    let reference = reference();
+    let schema = json!({ "anyOf": [text.schema, reference.schema] });
+    Shape::new(schema, move |entry| {
+        if is_reference(entry) {
+            return reference.read(entry).map(Given::FromEnv);
+        }
+        text.read(entry).map(Given::Text)
     })
 }
 
-/// All references in a table that becomes JSON. Their places are JSON pointers.
-pub(super) fn all(table: &Table<'_>) -> Vec<FromEnv<Place>> {
-    let mut found = Vec::new();
-    for entry in table.entries() {
-        within(entry, format!("/{}", escaped(entry.key)), &mut found);
+fn reference() -> Shape<FromEnv<()>> {
+    let variable = variable();
+    let schema = json!({
+        "type": "object",
+        "properties": { KEY: variable.schema },
+        "required": [KEY],
+        "additionalProperties": false,
+    });
+    Shape::new(schema, move |entry| {
+        let table = entry.table(format!("a value with `{KEY}`"))?;
+        let others = table.entries().filter(|entry| entry.key != KEY);
+        others.for_each(|entry| table.reject(entry, &[KEY]));
+        let variable = variable.read(table.get(KEY)?)?;
+        Some(FromEnv::new(variable, entry.span))
+    })
+}
+
+fn variable() -> Shape<String> {
+    name().checked(|variable, entry| {
+        if !variable.contains('=') {
+            return Some(());
+        }
+        let message = format!("`{variable}` can't be the name of an environment variable");
+        entry.fail(message, "", "a name has no `=`")
+    })
+}
+
+/// All references in a value that becomes JSON. Their places are JSON pointers.
+pub(super) fn all(entry: Entry<'_>) -> Vec<FromEnv<Place>> {
+    let (reference, mut found) = (reference(), Vec::new());
+    let mut left = vec![(String::new(), entry)];
+    while let Some((pointer, entry)) = left.pop() {
+        match entry.value {
+            _ if is_reference(entry) => {
+                let read = reference.read(entry);
+                found.extend(read.map(|read| read.at(Place::Agent(pointer))));
+            }
+            DeValue::Array(_) => {
+                let elements = entry.list().into_iter().flatten().enumerate();
+                left.extend(
+                    elements.map(|(index, element)| (format!("{pointer}/{index}"), element)),
+                );
+            }
+            DeValue::Table(_) => {
+                let table = entry.table(String::new());
+                let entries = table.iter().flat_map(Table::entries);
+                left.extend(entries.map(|entry| (below(&pointer, entry.key), entry)));
+            }
+            _ => {}
+        }
     }
     found
 }
 
-/// Reports every reference in the table, which is called `name` in messages. Returns whether there is none.
-pub(super) fn reject(table: &Table<'_>, name: &str) -> bool {
-    let references = all(table);
+/// The pointer to `key` in the table at `pointer`.
+fn below(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Reports every reference in a value that can't have any.
+pub(super) fn reject(entry: Entry<'_>) -> Option<()> {
+    let references = all(entry);
     for reference in &references {
-        let variable = &reference.variable;
-        let message = format!("{name} can't hold the value of the variable `{variable}`");
+        let (key, variable) = (entry.key, &reference.variable);
+        let message = format!("`{key}` can't hold the value of the variable `{variable}`");
         let help = "only `env`, `agent` and `[run] secrets` take values from the environment";
         let problem = Problem::at(reference.span, message, "").with_help(help);
-        table.report.add(problem);
+        entry.report.add(problem);
     }
-    references.is_empty()
-}
-
-fn within(entry: Entry<'_>, pointer: String, found: &mut Vec<FromEnv<Place>>) {
-    if is_reference(entry) {
-        found.extend(read(entry, Place::Agent(pointer)));
-        return;
-    }
-    match entry.value {
-        DeValue::Array(_) => {
-            for (index, element) in entry.list().into_iter().flatten().enumerate() {
-                within(element, format!("{pointer}/{index}"), found);
-            }
-        }
-        DeValue::Table(_) => {
-            let table = entry.table(String::new());
-            for entry in table.iter().flat_map(Table::entries) {
-                within(entry, format!("{pointer}/{}", escaped(entry.key)), found);
-            }
-        }
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => {}
-    }
-}
-
-/// A key, escaped for a JSON pointer.
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+    references.is_empty().then_some(())
 }

@@ -6,30 +6,41 @@
 mod axes;
 mod checks;
 mod commands;
+mod deploy;
 mod expand;
 mod expect;
+mod foreign;
 mod from_env;
-mod images;
-mod json;
+mod keys;
 mod link;
 mod phases;
 mod reader;
+pub mod reference;
 mod report;
-mod retry;
-mod settings;
+mod run;
+mod shape;
 mod syntax;
-mod tags;
 mod variants;
 
+use std::collections::BTreeMap;
+
 use axes::MatrixTable;
-use reader::Table;
+use checks::CheckTable;
+use commands::CommandTable;
+use deploy::DeployTable;
+use keys::{Keys, Reading, keys};
+use reader::{Entry, Located, Table};
 use report::Report;
+use shape::Shape;
 use syntax::Document;
-use variants::{Named, ValueTable, VersionTable};
+use variants::{Named, ValueTable};
 
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
-use super::{Checks, Deploy, Existing, Images, Matrix, PhaseSettings, RunSettings};
+use super::{
+    AxisName, BodyCheck, Checks, Deploy, Existing, HostCommand, Images, Matrix, PhaseSettings,
+    RunSettings,
+};
 
 impl Matrix {
     /// Parses a matrix file.
@@ -41,7 +52,7 @@ impl Matrix {
     /// syntax error are reported, because the rest may be misread.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let document = Document::parse(text);
-        let report = Report::new(text, document.is_damaged());
+        let report = Report::new(text, &document);
         let draft = Draft::read(&Table::root(&document.root, &report));
         if !document.is_damaged() {
             link::check(&draft, &report);
@@ -56,85 +67,131 @@ impl Matrix {
     }
 }
 
-/// The tables that any file may have.
-const TABLES: [&str; 10] = [
-    "matrix",
-    "kubernetes",
-    "config",
-    "images",
-    "deploy",
-    "run",
-    "existing",
-    "phases",
-    "checks",
-    "commands",
-];
-
 /// The content of the tables, each read separately.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 struct Draft {
     matrix: MatrixTable,
-    versions: Named<VersionTable>,
-    /// The tables of the values of `config`, then those of each further axis.
-    values: Vec<Named<ValueTable>>,
+    kubernetes: Named,
+    config: Named,
+    /// The tables of the values of each further axis.
+    further: BTreeMap<String, Named>,
     images: Images,
     deploy: Deploy,
     run: RunSettings,
     existing: Existing,
     phases: PhaseSettings,
-    checks: Checks,
+    checks: Vec<Located<BodyCheck>>,
+    commands: Vec<Located<HostCommand>>,
 }
 
 impl Draft {
+    /// The tables of a file.
+    fn keys() -> Keys<Self> {
+        let further = variants::tables("");
+        let doc = "The tables of the values of a further axis.";
+        let keys = keys! { Keys::<Self>::new();
+            /// The axes, and the cells that are excluded and included.
+            "matrix": MatrixTable::keys().table("`[matrix]`", MatrixTable::finish) => matrix;
+            /// Settings for all cells of one version.
+            "kubernetes": variants::tables("kubernetes") => kubernetes;
+            /// Config variants: what one value of the `config` axis changes.
+            "config": variants::tables("config") => config;
+            /// The system under test and the mock Central API.
+            "images": deploy::images().table("`[images]`", |images, _| images) => images;
+            /// The manifests of the agent and of the mock.
+            "deploy": deploy::deploy().table("`[deploy]`", DeployTable::finish) => deploy;
+            /// How the cells run.
+            "run": run::run().table("`[run]`", run::enough_ports) => run;
+            /// The cluster of the provider `existing`.
+            "existing": run::existing().table("`[existing]`", |existing, _| existing) => existing;
+            /// Deadlines and other settings of phases.
+            "phases": phases::phases().table("`[phases]`", |phases, _| phases) => phases;
+            /// Conditions on request bodies, for what your agent sends besides what every agent must.
+            "checks": CheckTable::keys().tables("checks", CheckTable::finish) => checks;
+            /// Programs that run on this machine after a phase.
+            "commands": CommandTable::keys().tables("commands", CommandTable::finish) => commands;
+        };
+        keys.reads(None, further.schema.clone(), doc, move |draft, reading| {
+            draft.read_values(&further, reading);
+        })
+    }
+
     fn read(root: &Table<'_>) -> Self {
-        let matrix = matrix_table(root);
-        let further = matrix.axes.keys.iter().map(String::as_str);
-        root.only(&TABLES.into_iter().chain(further).collect::<Vec<_>>());
-        let further = matrix.axes.further.iter();
-        let axes = std::iter::once("config").chain(further.map(|axis| axis.name.as_str()));
-        Self {
-            versions: variants::versions(root),
-            values: axes.map(|axis| variants::values(root, axis)).collect(),
-            images: images::read(root),
-            deploy: settings::deploy(root),
-            run: settings::run(root),
-            existing: settings::existing(root),
-            phases: phases::read(root),
-            checks: checks::read(root),
-            matrix,
+        thread_local! {
+            static KEYS: Keys<Draft> = Draft::keys();
+        }
+        let mut draft = Self::default();
+        KEYS.with(|keys| keys.read(&mut draft, root));
+        has_matrix(root);
+        let checks = draft.checks.iter();
+        let checks = checks.map(|check| (&*check.value.name, check.span));
+        checks::unique(root.report, "check", checks);
+        let commands = draft.commands.iter();
+        let commands = commands.map(|command| (command.value.name.as_str(), command.span));
+        checks::unique(root.report, "command", commands);
+        draft
+    }
+
+    /// Reads the tables of the values of a further axis.
+    fn read_values(&mut self, shape: &Shape<Named>, reading: &Reading<'_, '_>) {
+        let (entry, further) = (reading.entry, &self.matrix.meant);
+        if !further.iter().any(|axis| axis == entry.key) {
+            let further = further.iter().map(String::as_str);
+            let known: Vec<&str> = reading.known.iter().copied().chain(further).collect();
+            reading.table.reject(entry, &known);
+        } else if AxisName::parse(entry.key).is_ok() {
+            let values = shape.read(entry).unwrap_or_default();
+            self.further.insert(entry.key.to_owned(), values);
         }
     }
 
+    /// The tables of the values of `axis`.
+    fn tables(&self, axis: &str) -> &Named {
+        static NONE: Named = Named::none();
+        match axis {
+            "kubernetes" => &self.kubernetes,
+            "config" => &self.config,
+            axis => self.further.get(axis).unwrap_or(&NONE),
+        }
+    }
+
+    /// The tables of the values of all axes.
+    fn all_tables(&self) -> impl Iterator<Item = &ValueTable> {
+        let named = [&self.kubernetes, &self.config].into_iter();
+        named
+            .chain(self.further.values())
+            .flat_map(|named| &named.tables)
+    }
+
     fn into_matrix(self) -> Matrix {
+        let cells = expand::cells(&self);
+        let bodies = self.checks.into_iter().map(|check| check.value);
+        let commands = self.commands.into_iter().map(|command| command.value);
         Matrix {
-            cells: expand::cells(&self.matrix, &self.versions.tables, &self.values),
+            cells,
             images: self.images,
             deploy: self.deploy,
             run: self.run,
             existing: self.existing,
             phases: self.phases,
-            checks: self.checks,
+            checks: Checks {
+                bodies: bodies.collect(),
+                commands: commands.collect(),
+            },
         }
     }
 }
 
-fn matrix_table(root: &Table<'_>) -> MatrixTable {
+/// Reports that the file has no `[matrix]`, unless another key is probably meant as it.
+fn has_matrix(root: &Table<'_>) {
     const HELP: &str = "a file needs at least\n[matrix]\nkubernetes = [\"1.36\"]";
-    if let Some(entry) = root.get("matrix") {
-        let table = entry.table("`[matrix]`".to_owned());
-        return table
-            .as_ref()
-            .map_or_else(MatrixTable::missing, |table| MatrixTable::read(table, root));
-    }
-    if root.entries().next().is_none() {
-        let problem = Problem::new("the file is empty");
-        root.report.add_missing(problem.with_help(HELP));
-    } else if !root
-        .entries()
-        .any(|entry| nearest(entry.key, ["matrix"]).is_some())
-    {
-        let problem = Problem::at(root.span, "the file has no `[matrix]`", "");
-        root.report.add_missing(problem.with_help(HELP));
-    }
-    MatrixTable::missing()
+    let is_meant = |entry: Entry<'_>| nearest(entry.key, ["matrix"]).is_some();
+    let problem = if root.entries().next().is_none() {
+        Problem::new("the file is empty")
+    } else if root.entries().any(is_meant) {
+        return;
+    } else {
+        Problem::at(root.span, "the file has no `[matrix]`", "")
+    };
+    root.report.add_missing(problem.with_help(HELP));
 }

@@ -1,116 +1,85 @@
 //! `[phases.*]`: timeouts and other settings of phases.
 
-use std::time::Duration;
+use super::keys::{Keys, keys};
+use super::run::retries;
+use super::shape::{Shape, boolean, choice, duration};
+use crate::matrix::nearest::quoted;
+use crate::matrix::{Phase, PhaseSettings, RestartScope};
 
-use super::reader::{Entry, Table};
-use super::retry;
-use crate::matrix::nearest::{nearest, quoted};
-use crate::matrix::problem::Problem;
-use crate::matrix::{DEADLINES, DurationError, Phase, PhaseSettings, RestartScope, parse_duration};
-
-/// The `[phases]` table with defaults.
-pub(super) fn read(root: &Table<'_>) -> PhaseSettings {
-    let mut settings = PhaseSettings::default();
-    let table = root.table("phases");
-    for entry in table.iter().flat_map(Table::entries) {
-        let name = format!("`[phases.{}]`", entry.key);
-        if let (Some(phase), Some(table)) = (phase(entry), entry.table(name)) {
-            apply(&mut settings, phase, &table);
-        }
-    }
-    settings
+/// The keys of `[phases]`: the phases.
+pub(super) fn phases() -> Keys<PhaseSettings> {
+    Phase::ALL.into_iter().fold(Keys::new(), |keys, phase| {
+        let own = of(phase);
+        let doc = "The settings of the phase.";
+        keys.reads(
+            Some(phase.name()),
+            own.schema(),
+            doc,
+            move |settings, reading| {
+                if let Some(table) = reading.entry.table(format!("`[phases.{phase}]`")) {
+                    own.read(settings, &table);
+                }
+            },
+        )
+    })
 }
 
-fn phase(entry: Entry<'_>) -> Option<Phase> {
-    let found = Phase::ALL
-        .into_iter()
-        .find(|phase| phase.name() == entry.key);
-    if found.is_none() {
-        let names = || Phase::ALL.into_iter().map(Phase::name);
-        let help = match nearest(entry.key, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the phases are {}", quoted(names())),
+/// The keys of `[phases.<phase>]`.
+pub(super) fn of(phase: Phase) -> Keys<PhaseSettings> {
+    let setting = keys! { Keys::of(PhaseSettings::default()[phase]);
+        /// The deadline of the phase.
+        "timeout": duration() => timeout;
+        /// How often a cell is retried if it failed in this phase.
+        "retries": retries_of(phase) => retries;
+        /// `false` skips the phase.
+        "run": run(phase) => runs;
+    };
+    let keys = Keys::new().with(setting, move |settings: &mut PhaseSettings| {
+        &mut settings[phase]
+    });
+    if phase == Phase::Readiness {
+        return keys! { keys;
+            /// The deadline for the mock's Deployment.
+            "mock-timeout": duration() => mock_timeout;
         };
-        entry.report.add(
-            Problem::at(
-                entry.key_span,
-                format!("`{}` is not a phase", entry.key),
-                "",
-            )
-            .with_help(help),
-        );
     }
-    found
+    if phase == Phase::Restart {
+        let scopes = [("one", RestartScope::One), ("all", RestartScope::All)];
+        return keys! { keys;
+            /// How many agents are deleted, `"one"` or `"all"`.
+            "agents": choice(scopes) => restart;
+        };
+    }
+    keys
 }
 
-fn apply(settings: &mut PhaseSettings, phase: Phase, table: &Table<'_>) {
-    let own: &[&str] = match phase {
-        Phase::Readiness => &["mock-timeout"],
-        Phase::Restart => &["agents"],
-        Phase::Preflight
-        | Phase::Cluster
-        | Phase::Images
-        | Phase::Manifests
-        | Phase::Assertions
-        | Phase::RequestBodies
-        | Phase::Periodic
-        | Phase::LocalEndpoint
-        | Phase::Cleanup => &[],
-    };
-    table.only(&[&["timeout", "retries", "run"], own].concat());
-    let own = |key: &str| own.contains(&key).then(|| table.get(key)).flatten();
-    if let Some(timeout) = table.get("timeout").and_then(duration) {
-        settings.set_timeout(phase, timeout);
-    }
-    let retries = table.get("retries");
-    if let Some(retries) = retries.and_then(|entry| retry::of_phase(phase, entry)) {
-        settings.set_retries(phase, retries);
-    }
-    if let Some(run) = table.get("run")
-        && run.boolean() == Some(false)
-    {
-        turn_off(settings, phase, run);
-    }
-    if let Some(timeout) = own("mock-timeout").and_then(duration) {
-        settings.mock_timeout = timeout;
-    }
-    if let Some(scope) = own("agents").and_then(restart_scope) {
-        settings.restart = scope;
-    }
+fn retries_of(phase: Phase) -> Shape<u32> {
+    let never = [
+        (Phase::Preflight, "it runs once per run, for all cells"),
+        (
+            Phase::Cleanup,
+            "another attempt would only leave more behind",
+        ),
+    ];
+    let never = never.into_iter().find(|(known, _)| *known == phase);
+    retries().checked(move |retries, entry| match never {
+        Some((_, reason)) if *retries > 0 => {
+            let message = format!("a cell that failed in `{phase}` is never retried");
+            entry.fail(message, "", reason)
+        }
+        _ => Some(()),
+    })
 }
 
-fn turn_off(settings: &mut PhaseSettings, phase: Phase, entry: Entry<'_>) {
-    if phase.can_be_turned_off() {
-        settings.turn_off(phase);
-        return;
-    }
-    let phases = Phase::ALL.into_iter();
-    let optional = phases.filter(|phase| phase.can_be_turned_off());
-    entry.problem(
-        format!("`{phase}` can't be skipped: every cell needs it"),
-        "",
-        format!("these can: {}", quoted(optional.map(Phase::name))),
-    );
-}
-
-fn restart_scope(entry: Entry<'_>) -> Option<RestartScope> {
-    entry.choice(&[("one", RestartScope::One), ("all", RestartScope::All)])
-}
-
-/// A timeout or a delay.
-pub(super) fn duration(entry: Entry<'_>) -> Option<Duration> {
-    let examples = "a number with its unit: `\"500ms\"`, `\"90s\"`, `\"2m\"`";
-    if entry.value.is_integer() {
-        let source = entry.report.source(entry.span);
-        let message = format!("`{}` is a duration, which needs a unit", entry.key);
-        entry.problem(message, "", format!("in seconds: `\"{source}s\"`"));
-        return None;
-    }
-    let read = |text: &str| {
-        parse_duration(text, &DEADLINES).map_err(|error| match error {
-            DurationError::Form(error) => format!("no duration: {error}"),
-            DurationError::Range { .. } => format!("`{}` {error}", entry.key),
-        })
-    };
-    entry.parsed(read, examples).map(|parsed| parsed.value)
+fn run(phase: Phase) -> Shape<bool> {
+    boolean().checked(move |runs, entry| {
+        if *runs || phase.can_be_turned_off() {
+            return Some(());
+        }
+        let optional = Phase::ALL
+            .into_iter()
+            .filter(|phase| phase.can_be_turned_off());
+        let message = format!("`{phase}` can't be skipped: every cell needs it");
+        entry.fail(message, "", format!("these can: {}", quoted(optional)))
+    })
 }

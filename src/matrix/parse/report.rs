@@ -4,22 +4,22 @@ use std::cell::RefCell;
 
 use miette::SourceSpan;
 
+use super::syntax::Document;
 use crate::matrix::problem::Problem;
 
 /// Collects the problems of one text.
 #[derive(Debug)]
 pub(super) struct Report<'d> {
     text: &'d str,
-    /// Whether the document isn't valid TOML, so that missing parts may be in the part that couldn't be read.
-    damaged: bool,
+    document: &'d Document<'d>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'d> Report<'d> {
-    pub(super) fn new(text: &'d str, damaged: bool) -> Self {
+    pub(super) fn new(text: &'d str, document: &'d Document<'d>) -> Self {
         Self {
             text,
-            damaged,
+            document,
             problems: RefCell::default(),
         }
     }
@@ -30,9 +30,14 @@ impl<'d> Report<'d> {
 
     /// Reports that something is missing, unless it may be in a part that couldn't be read.
     pub(super) fn add_missing(&self, problem: Problem) {
-        if !self.damaged {
+        if !self.document.is_damaged() {
             self.add(problem);
         }
+    }
+
+    /// Whether the file has a table or another value with this name.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.document.root.contains_key(key)
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {

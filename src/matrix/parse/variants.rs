@@ -1,111 +1,75 @@
 //! `[kubernetes."x.y"]`, `[config.<name>]` and `[<axis>.<value>]`: the tables for single values of the axes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use toml::de::DeValue;
 
+use super::axes::AxisValue;
+use super::deploy::{Source, image};
+use super::expect::{Expected, expected};
+use super::keys::{Keys, keys};
 use super::reader::{Entry, Located, Table};
-use super::{expect, from_env, images, json, settings, tags};
-use crate::matrix::environment::Place;
+use super::shape::{Shape, boolean, list, map, path, text};
+use super::{foreign, from_env};
+use crate::matrix::environment::{Given, Place};
 use crate::matrix::problem::Problem;
-use crate::matrix::{
-    AgentProgram, ConfigName, FromEnv, KubernetesVersion, Layer, Manifests, ValueName, Variant,
-};
+use crate::matrix::{AgentProgram, FromEnv, Layer, Variant};
 
-/// The tables below one key, each named by an axis value.
-#[derive(Debug)]
-pub(super) struct Named<T> {
-    pub(super) tables: Vec<T>,
+/// The tables of the values of an axis.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) tables: Vec<ValueTable>,
     /// Whether every table could be read. If so, a value that isn't among them has no table.
     pub(super) complete: bool,
 }
 
-impl<T> Named<T> {
-    fn read(root: &Table<'_>, key: &str, read: impl Fn(Entry<'_>) -> Option<T>) -> Self {
-        let table = root.table(key);
-        let entries: Vec<_> = table.iter().flat_map(Table::entries).collect();
-        let tables: Vec<_> = entries.iter().copied().filter_map(read).collect();
-        let readable = table.is_some() || root.get(key).is_none();
+impl Named {
+    pub(super) const fn none() -> Self {
         Self {
-            complete: readable && tables.len() == entries.len(),
-            tables,
+            tables: Vec::new(),
+            complete: true,
         }
     }
 }
 
-/// The settings for every cell with one axis value.
-#[derive(Debug)]
+impl Default for Named {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+/// The settings for every cell with one axis value, or of an included cell.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reach {
     pub(super) tags: Vec<String>,
-    pub(super) allow_failure: bool,
+    pub(super) allow_failure: Option<bool>,
 }
 
 impl Reach {
-    fn read(table: &Table<'_>) -> Self {
-        let allow_failure = table.get("allow-failure").and_then(|entry| entry.boolean());
-        Self {
-            tags: tags::read(table),
-            allow_failure: allow_failure.unwrap_or(false),
+    pub(super) fn keys() -> Keys<Self> {
+        keys! { Keys::<Self>::new();
+            /// Tags of the cells, for [filters](filters.md).
+            "tags": list(tag()) => tags;
+            /// If `true`, the exit code ignores failures of the cells. Reports show them.
+            "allow-failure": boolean() => allow_failure;
         }
+    }
+
+    /// Whether it changes a cell that exists without it.
+    pub(super) fn changes_the_cell(&self) -> bool {
+        !self.tags.is_empty() || self.allow_failure.is_some()
     }
 }
 
-/// `[kubernetes."x.y"]`.
-#[derive(Debug)]
-pub(super) struct VersionTable {
-    pub(super) version: Located<KubernetesVersion>,
-    pub(super) image: Option<String>,
-    pub(super) reach: Reach,
-}
-
-/// `[config.<name>]` or `[<axis>.<value>]`.
-#[derive(Debug)]
-pub(super) struct ValueTable {
-    /// The value.
-    pub(super) name: Located<String>,
-    pub(super) layer: Layer,
-    /// The counters in `expect` that aren't the suite's own, so that only the mock may know them.
-    pub(super) further: Vec<Located<String>>,
-    pub(super) reach: Reach,
-}
-
-/// All `[kubernetes."x.y"]` tables.
-pub(super) fn versions(root: &Table<'_>) -> Named<VersionTable> {
-    Named::read(root, "kubernetes", version)
-}
-
-fn version(entry: Entry<'_>) -> Option<VersionTable> {
-    let version = version_key(entry);
-    let table = entry.table(format!("`[kubernetes.\"{}\"]`", entry.key))?;
-    let version = version?;
-    table.only(&["image", "tags", "allow-failure"]);
-    Some(VersionTable {
-        version,
-        image: table.get("image").and_then(images::reference),
-        reach: Reach::read(&table),
-    })
-}
-
-fn version_key(entry: Entry<'_>) -> Option<Located<KubernetesVersion>> {
-    let problem = match entry.key.parse() {
-        Ok(value) => {
-            return Some(Located {
-                value,
-                span: entry.key_span,
-            });
-        }
-        Err(error) => Problem::at(entry.key_span, format!("{error}"), ""),
-    };
-    entry.report.add(match minor_table(entry) {
-        Some(minor) => problem.with_help(format!(
-            "a dot separates keys: write the version in quotes, `[kubernetes.\"{}.{minor}\"]`",
-            entry.key
-        )),
-        None => problem.with_help("write it in quotes: `[kubernetes.\"1.30\"]`"),
-    });
-    None
+fn tag() -> Shape<String> {
+    text().matching(
+        "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "cannot be a tag",
+        "a tag is letters, digits, `.`, `_` and `-`, and starts with a letter or digit",
+    )
 }
 
 /// The `30` of `[kubernetes.1.30]` and the `4` of `[agent.1.4]`, which TOML reads as a table within a table.
@@ -118,9 +82,175 @@ fn minor_table(entry: Entry<'_>) -> Option<&str> {
     number.then_some(key.get_ref())
 }
 
-/// The tables of the values of `axis`: every `[<axis>.<value>]`.
-pub(super) fn values(root: &Table<'_>, axis: &str) -> Named<ValueTable> {
-    Named::read(root, axis, |entry| value(entry, axis))
+/// The table of a value: `[kubernetes."x.y"]`, `[config.<name>]` or `[<axis>.<value>]`.
+#[derive(Clone, Debug)]
+pub(super) struct ValueTable {
+    pub(super) value: Located<AxisValue>,
+    /// The node image of a Kubernetes version.
+    pub(super) node_image: Option<String>,
+    /// What any other value changes.
+    pub(super) layer: Option<Layer>,
+    /// The counters in `expect` that aren't the suite's own, so that only the mock may know them.
+    pub(super) further: Vec<Located<String>>,
+    pub(super) reach: Reach,
+}
+
+/// The content of such a table.
+#[derive(Clone, Default)]
+pub(super) struct ValueSettings {
+    agent: Agent,
+    expect: Expected,
+    env: Vec<(String, Given)>,
+    kind: Map<String, Value>,
+    image: Option<String>,
+    binary: Option<PathBuf>,
+    source: Source,
+    reach: Reach,
+}
+
+impl ValueSettings {
+    /// The keys of the table of a Kubernetes version.
+    pub(super) fn version_keys() -> Keys<Self> {
+        let keys = keys! { Keys::<Self>::new();
+            /// kind's node image, with a tag or digest. The default is the newest local `kindest/node:v<version>.*`,
+            /// or a published image if there is none.
+            "image": image() => image;
+        };
+        keys.with(Reach::keys(), |settings| &mut settings.reach)
+    }
+
+    /// The keys of the table of any other value.
+    pub(super) fn keys() -> Keys<Self> {
+        let keys = keys! { Keys::<Self>::new();
+            /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). Any keys; no
+            /// dates, no infinities. Strings can [come from the environment](#values-from-the-environment).
+            "agent": agent() => agent;
+            /// What the counters must reach, per node; by default 1 each.
+            "expect": expected() => expect;
+            /// Additional environment variables for the agent's container. A value can
+            /// [come from the environment](#values-from-the-environment).
+            "env": map(variable()) => env;
+            /// Keys of kind's own configuration: `networking`, `featureGates`, `runtimeConfig`, `kubeadmConfigPatches`,
+            /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. The cell
+            /// sets `nodes`, `name` and `image`, so they are errors here.
+            "kind": kind() => kind;
+            /// The agent's image in clusters, instead of that of `[images.agent]`.
+            "image": image() => image;
+            /// What the local provider runs as the agent, instead of `[images.agent] binary`.
+            "binary": path() => binary;
+        };
+        keys.with(Source::keys(), |settings| &mut settings.source)
+            .with(Reach::keys(), |settings| &mut settings.reach)
+    }
+
+    fn finish(self, value: Option<Located<AxisValue>>, table: &Table<'_>) -> Option<ValueTable> {
+        let manifests = self.source.manifests(table);
+        let mut read = ValueTable {
+            value: value?,
+            node_image: None,
+            layer: None,
+            further: self.expect.further,
+            reach: self.reach,
+        };
+        if let AxisValue::Kubernetes(_) = read.value.value {
+            read.node_image = self.image;
+            return Some(read);
+        }
+        let Agent {
+            content: agent,
+            mut from_env,
+        } = self.agent;
+        let mut env = BTreeMap::new();
+        for (name, given) in self.env {
+            match given {
+                Given::Text(text) => drop(env.insert(name, text)),
+                Given::FromEnv(reference) => from_env.push(reference.at(Place::Env(name))),
+            }
+        }
+        let header = table.name.trim_matches('`');
+        // A value that sets either of the two selects another agent.
+        let program = (self.image.is_some() || self.binary.is_some()).then(|| AgentProgram {
+            table: header.to_owned(),
+            image: self.image,
+            binary: self.binary,
+        });
+        let variant = Variant {
+            agent,
+            expect: self.expect.counters,
+            env,
+            from_env,
+            kind: self.kind,
+            program,
+            manifests,
+        };
+        read.layer = Some(Layer {
+            table: header.to_owned(),
+            variant: Arc::new(variant),
+        });
+        Some(read)
+    }
+}
+
+/// The tables of the values of an axis, which is their key: every `[<axis>.<value>]`.
+pub(super) fn tables(axis: &str) -> Shape<Named> {
+    let (keys, schema) = match axis {
+        "kubernetes" => {
+            let keys = ValueSettings::version_keys();
+            let schema = keys.schema();
+            (keys, schema)
+        }
+        _ => (
+            ValueSettings::keys(),
+            json!({ "$ref": "#/definitions/value" }),
+        ),
+    };
+    let schema = json!({ "type": "object", "additionalProperties": schema });
+    Shape::new(schema, move |axis| {
+        let table = axis.table(format!("`[{}]`", axis.key));
+        let entries: Vec<_> = table.iter().flat_map(Table::entries).collect();
+        let tables = entries
+            .iter()
+            .filter_map(|entry| value(*entry, axis.key, &keys));
+        let tables: Vec<_> = tables.collect();
+        let complete = table.is_some() && tables.len() == entries.len();
+        Some(Named { tables, complete })
+    })
+}
+
+fn value(entry: Entry<'_>, axis: &str, keys: &Keys<ValueSettings>) -> Option<ValueTable> {
+    let value = value_key(entry, axis);
+    let table = entry.table(format!("`{}`", header(axis, entry.key)))?;
+    let is_key = keys.names().contains(&entry.key);
+    if axis == "kubernetes" {
+        // The keys of `[kubernetes.1.30]` would be unknown as well.
+        value.as_ref()?;
+    } else if let (false, Some(minor)) = (is_key, minor_table(entry)) {
+        let value = format!("{}.{minor}", entry.key);
+        let message = format!("`{value}` is two keys here");
+        let help =
+            format!("a dot separates keys: write the value in quotes, `[{axis}.\"{value}\"]`");
+        return entry.fail_at_key(message, "", help);
+    }
+    let mut settings = ValueSettings::default();
+    keys.read(&mut settings, &table);
+    settings.finish(value, &table)
+}
+
+/// The key of the table as a value of the axis.
+fn value_key(entry: Entry<'_>, axis: &str) -> Option<Located<AxisValue>> {
+    let key = entry.key;
+    let help = match (axis, minor_table(entry)) {
+        ("kubernetes", Some(minor)) => format!(
+            "a dot separates keys: write the version in quotes, `[kubernetes.\"{key}.{minor}\"]`"
+        ),
+        ("kubernetes", None) => "write it in quotes: `[kubernetes.\"1.30\"]`".to_owned(),
+        ("config", _) => "for example `[config.fast]`".to_owned(),
+        (axis, _) => format!("for example `[{axis}.\"1.4\"]`"),
+    };
+    match AxisValue::named(axis, key) {
+        Ok(value) => Some(entry.key_located(value)),
+        Err(error) => entry.fail_at_key(error.to_string(), "", help),
+    }
 }
 
 /// The header of a value's table.
@@ -133,115 +263,27 @@ pub(super) fn header(axis: &str, value: &str) -> String {
     }
 }
 
-/// The settings that the table of any value may have.
-const KEYS: [&str; 11] = [
-    "agent",
-    "expect",
-    "env",
-    "kind",
-    "image",
-    "binary",
-    "manifests",
-    "chart",
-    "values",
-    "tags",
-    "allow-failure",
-];
+/// The agent's configuration, whose keys aren't interpreted.
+#[derive(Clone, Default)]
+struct Agent {
+    content: Map<String, Value>,
+    /// The values that come from the environment, in place of which there is `null`.
+    from_env: Vec<FromEnv<Place>>,
+}
 
-fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
-    let is_valid = is_value(entry, axis);
-    let header = header(axis, entry.key);
-    let table = entry.table(format!("`{header}`"))?;
-    if let (false, Some(minor)) = (KEYS.contains(&entry.key), minor_table(entry)) {
-        let message = format!("`{}.{minor}` is two keys here", entry.key);
-        let help = format!(
-            "a dot separates keys: write the value in quotes, `[{axis}.\"{}.{minor}\"]`",
-            entry.key
-        );
-        let problem = Problem::at(entry.key_span, message, "");
-        entry.report.add(problem.with_help(help));
-        return None;
-    }
-    table.only(&KEYS);
-    let (agent, mut from_env) = agent(&table);
-    let (expect, further) = expect::read(&table);
-    let env = environment(&table, &mut from_env);
-    let variant = Variant {
-        agent,
-        expect,
-        env,
-        from_env,
-        kind: kind(&table),
-        program: program(&table, &header),
-        manifests: manifests(&table),
-    };
-    let reach = Reach::read(&table);
-    is_valid.then(|| ValueTable {
-        name: Located {
-            value: entry.key.to_owned(),
-            span: entry.key_span,
-        },
-        layer: Layer {
-            table: header,
-            variant: Arc::new(variant),
-        },
-        further,
-        reach,
+fn agent() -> Shape<Agent> {
+    Shape::new(json!({ "type": "object" }), |entry| {
+        if from_env::is_reference(entry) {
+            let message = "`agent` can't come from the environment as a whole";
+            let help = "single strings in it can: `agent = { token = { from-env = \"NAME\" } }`";
+            return entry.fail(message, "", help);
+        }
+        let table = entry.table("`agent`".to_owned())?;
+        Some(Agent {
+            content: foreign::object(&table),
+            from_env: from_env::all(entry),
+        })
     })
-}
-
-/// Whether the key of the table can be a value of the axis. If not, this is reported.
-fn is_value(entry: Entry<'_>, axis: &str) -> bool {
-    let (error, help) = if axis == "config" {
-        let error = ConfigName::parse(entry.key).err();
-        let help = "for example `[config.fast]`".to_owned();
-        (error.map(|error| error.to_string()), help)
-    } else {
-        let error = ValueName::parse(entry.key).err();
-        let help = format!("for example `[{axis}.\"1.4\"]`");
-        (error.map(|error| error.to_string()), help)
-    };
-    let Some(error) = error else { return true };
-    let problem = Problem::at(entry.key_span, error, "");
-    entry.report.add(problem.with_help(help));
-    false
-}
-
-/// `image` and `binary`. A value that sets either of them selects another agent.
-fn program(table: &Table<'_>, header: &str) -> Option<AgentProgram> {
-    let image = table.get("image").and_then(images::reference);
-    let binary = table.get("binary").and_then(images::path);
-    (image.is_some() || binary.is_some()).then(|| AgentProgram {
-        table: header.to_owned(),
-        image,
-        binary,
-    })
-}
-
-fn manifests(table: &Table<'_>) -> Option<Manifests> {
-    match settings::manifests(table) {
-        Manifests::BuiltIn => None,
-        own @ (Manifests::At(_) | Manifests::Chart { .. }) => Some(own),
-    }
-}
-
-/// The agent's configuration, whose keys aren't interpreted, and the values in it that come from the environment.
-fn agent(table: &Table<'_>) -> (Map<String, Value>, Vec<FromEnv<Place>>) {
-    let Some(entry) = table.get("agent") else {
-        return Default::default();
-    };
-    if from_env::is_reference(entry) {
-        entry.problem(
-            "`agent` can't come from the environment as a whole",
-            "",
-            "single strings in it can: `agent = { token = { from-env = \"NAME\" } }`",
-        );
-        return Default::default();
-    }
-    let Some(table) = entry.table("`agent`".to_owned()) else {
-        return Default::default();
-    };
-    (json::object(&table), from_env::all(&table))
 }
 
 /// The keys of kind's own file that a variant may set.
@@ -255,30 +297,25 @@ const KIND_KEYS: [&str; 7] = [
     "containerdConfigPatchesJSON6902",
 ];
 
-fn kind(table: &Table<'_>) -> Map<String, Value> {
-    let Some(inner) = table
-        .get("kind")
-        .and_then(|entry| entry.table("`kind`".to_owned()))
-    else {
-        return Map::new();
-    };
-    let (ours, theirs): (Vec<_>, Vec<_>) = inner
-        .entries()
-        .map(|entry| entry.key)
-        .partition(|key| set_by_the_cell(key).is_some());
-    for entry in inner.entries() {
-        if let Some(instead) = set_by_the_cell(entry.key) {
-            let message = format!("`kind` cannot set `{}`", entry.key);
-            entry
-                .report
-                .add(Problem::at(entry.key_span, message, "the cell sets this").with_help(instead));
+fn kind() -> Shape<Map<String, Value>> {
+    let properties = KIND_KEYS.map(|key| (key.to_owned(), json!({})));
+    let properties = Map::from_iter(properties);
+    let schema =
+        json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    Shape::new(schema, |entry| {
+        let table = entry.table("`kind`".to_owned())?;
+        for entry in table.entries() {
+            if let Some(instead) = set_by_the_cell(entry.key) {
+                let message = format!("`kind` cannot set `{}`", entry.key);
+                let problem = Problem::at(entry.key_span, message, "the cell sets this");
+                entry.report.add(problem.with_help(instead));
+            } else if !KIND_KEYS.contains(&entry.key) {
+                table.reject(entry, &KIND_KEYS);
+            }
         }
-    }
-    if !theirs.is_empty() {
-        inner.only(&[&KIND_KEYS[..], &ours].concat());
-    }
-    from_env::reject(&inner, "`kind`");
-    json::object(&inner)
+        from_env::reject(entry)?;
+        Some(foreign::object(&table))
+    })
 }
 
 /// For keys of kind's file that the runner sets itself: which setting of the matrix file to use instead.
@@ -292,44 +329,26 @@ fn set_by_the_cell(key: &str) -> Option<&'static str> {
     }
 }
 
-/// The variables in the file. Those whose values come from the runner's environment are added to `from_env`.
-fn environment(table: &Table<'_>, from_env: &mut Vec<FromEnv<Place>>) -> BTreeMap<String, String> {
-    let inner = table
-        .get("env")
-        .and_then(|entry| entry.table("`env`".to_owned()));
-    let entries = inner.iter().flat_map(Table::entries);
-    entries
-        .filter_map(|entry| variable(entry, from_env))
-        .collect()
-}
-
-fn variable(entry: Entry<'_>, from_env: &mut Vec<FromEnv<Place>>) -> Option<(String, String)> {
-    let named = is_variable_name(entry.key);
-    if !named {
-        let message = format!(
-            "`{}` cannot be the name of an environment variable",
-            entry.key
-        );
-        entry.report.add(
-            Problem::at(entry.key_span, message, "")
-                .with_help("letters, digits, `_`, `-` and `.`, and no digit first"),
-        );
-    }
-    if from_env::is_reference(entry) {
-        from_env.extend(from_env::read(entry, Place::Env(entry.key.to_owned())));
-        return None;
-    }
-    let value = entry.text()?;
-    if value.contains('\0') {
+/// A variable of the agent's container.
+fn variable() -> Shape<Given> {
+    let value = text().checked(|text, entry| {
+        if !text.contains('\0') {
+            return Some(());
+        }
         let message = format!("`{}` contains a NUL character", entry.key);
-        entry.problem(
-            message,
-            "",
-            "no process can be given such a value: remove it",
-        );
-        return None;
-    }
-    named.then(|| (entry.key.to_owned(), value.to_owned()))
+        let help = "no process can be given such a value: remove it";
+        entry.fail(message, "", help)
+    });
+    let value = from_env::or(value);
+    Shape::new(value.schema.clone(), move |entry| {
+        let (key, value) = (entry.key, value.read(entry));
+        if is_variable_name(key) {
+            return value;
+        }
+        let message = format!("`{key}` cannot be the name of an environment variable");
+        let help = "letters, digits, `_`, `-` and `.`, and no digit first";
+        entry.fail_at_key(message, "", help)
+    })
 }
 
 /// Whether Kubernetes accepts the name for a variable in a container.

@@ -18,25 +18,17 @@ pub(super) fn object(table: &Table<'_>) -> Map<String, Value> {
 
 /// The value as JSON; `null` in place of a reference to the environment.
 pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
+    let key = entry.key;
     match entry.value {
         DeValue::String(text) => Some(Value::String(text.to_string())),
         DeValue::Boolean(boolean) => Some(Value::Bool(*boolean)),
         DeValue::Integer(number) => integer(entry, number).map(Value::Number),
         DeValue::Float(number) => float(entry, number.as_str()).map(Value::Number),
-        DeValue::Datetime(_) => {
-            entry.problem(
-                format!(
-                    "`{}` is a date-time, which JSON and YAML do not have",
-                    entry.key
-                ),
-                "",
-                format!(
-                    "write it in quotes: `\"{}\"`",
-                    entry.report.source(entry.span)
-                ),
-            );
-            None
-        }
+        DeValue::Datetime(_) => entry.fail(
+            format!("`{key}` is a date-time, which JSON and YAML do not have"),
+            "",
+            format!("write it in quotes: `\"{}\"`", entry.source()),
+        ),
         DeValue::Array(_) => {
             let elements = entry.list()?.into_iter().filter_map(value);
             Some(Value::Array(elements.collect()))
@@ -44,7 +36,7 @@ pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
         // The reference is resolved later.
         DeValue::Table(_) if from_env::is_reference(entry) => Some(Value::Null),
         DeValue::Table(_) => {
-            let table = entry.table(format!("`{}`", entry.key))?;
+            let table = entry.table(format!("`{key}`"))?;
             Some(Value::Object(object(&table)))
         }
     }
@@ -54,24 +46,17 @@ fn integer(entry: Entry<'_>, number: &DeInteger<'_>) -> Option<Number> {
     let (digits, radix) = (number.as_str(), number.radix());
     let signed = i64::from_str_radix(digits, radix).map(Number::from);
     let parsed = signed.or_else(|_| u64::from_str_radix(digits, radix).map(Number::from));
-    if parsed.is_err() {
-        entry.problem(
-            format!("`{}` does not fit into 64 bits", entry.key),
-            "",
-            "write a smaller number, or a string",
-        );
-    }
-    parsed.ok()
+    parsed.ok().or_else(|| {
+        let message = format!("`{}` does not fit into 64 bits", entry.key);
+        entry.fail(message, "", "write a smaller number, or a string")
+    })
 }
 
 fn float(entry: Entry<'_>, text: &str) -> Option<Number> {
-    let number = text.parse().ok().and_then(Number::from_f64);
-    if number.is_none() {
-        entry.problem(
-            format!("`{}` is not a finite number", entry.key),
-            "",
-            "JSON and YAML readers differ about infinities: write a finite number, or a string",
-        );
-    }
-    number
+    text.parse().ok().and_then(Number::from_f64).or_else(|| {
+        let message = format!("`{}` is not a finite number", entry.key);
+        let help =
+            "JSON and YAML readers differ about infinities: write a finite number, or a string";
+        entry.fail(message, "", help)
+    })
 }

@@ -1,0 +1,124 @@
+//! What the descriptions of keys say, for editors and for `docs/matrix.md`.
+
+use serde_json::{Value, json};
+
+use super::axes::MatrixTable;
+use super::checks::CheckTable;
+use super::commands::CommandTable;
+use super::expect::expectation;
+use super::keys::Keys;
+use super::variants::ValueSettings;
+use super::{Draft, deploy, phases, run};
+use crate::matrix::Phase;
+
+/// The JSON Schema of a matrix file. It accepts each valid file, and rejects unknown keys and values of a wrong type;
+/// relations between keys and the names of further axes are beyond it.
+pub fn schema() -> Value {
+    let mut schema = Draft::keys().schema();
+    // What editors understand best: Taplo supports draft 4, and no newer keyword is used.
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("The matrix file of e2e-matrix");
+    schema["definitions"] = json!({
+        "expectation": expectation().schema,
+        "value": ValueSettings::keys().schema(),
+    });
+    schema
+}
+
+/// The tables of `docs/matrix.md`, each with its name and in Markdown.
+pub fn tables() -> Vec<(&'static str, String)> {
+    vec![
+        ("matrix", table(&MatrixTable::keys())),
+        ("kubernetes", table(&ValueSettings::version_keys())),
+        ("values", table(&ValueSettings::keys())),
+        ("images", table(&deploy::system())),
+        ("deploy", table(&deploy::deploy())),
+        ("run", table(&run::run())),
+        ("existing", table(&run::existing())),
+        ("checks", table(&CheckTable::keys())),
+        ("commands", table(&CommandTable::keys())),
+        ("phases", phase_table()),
+    ]
+}
+
+fn table<T: Clone + 'static>(keys: &Keys<T>) -> String {
+    let head = "| Key | Type | Default | |\n|---|---|---|---|\n".to_owned();
+    let rows = keys
+        .described()
+        .flat_map(|(name, schema, is_required)| match name {
+            Some(name) => rows(name, &schema, is_required),
+            None => vec![row("any other", &schema, "")],
+        });
+    rows.fold(head, |table, row| table + &row)
+}
+
+/// The row of a key, or the rows of the keys of its table if they have descriptions.
+fn rows(name: &str, schema: &Value, is_required: bool) -> Vec<String> {
+    let inner = schema["properties"].as_object();
+    if let Some(inner) =
+        inner.filter(|inner| inner.values().all(|key| key.get("description").is_some()))
+    {
+        let inner = inner.iter();
+        let rows = inner.flat_map(|(key, schema)| rows(&format!("{name}.{key}"), schema, false));
+        return rows.collect();
+    }
+    let default = match &schema["default"] {
+        _ if is_required => "required".to_owned(),
+        Value::Null => String::new(),
+        default => format!("`{default}`"),
+    };
+    vec![row(&format!("`{name}`"), schema, &default)]
+}
+
+fn row(name: &str, schema: &Value, default: &str) -> String {
+    let doc = schema["description"].as_str().unwrap_or_default();
+    format!("| {name} | {} | {default} | {doc} |\n", words(schema))
+}
+
+/// The type that a schema describes.
+fn words(schema: &Value) -> String {
+    if let Some(schemas) = schema["anyOf"].as_array() {
+        return schemas.iter().map(words).collect::<Vec<_>>().join(" or ");
+    }
+    let is_closed = |schema: &Value| schema.get("properties").is_some();
+    match (schema["type"].as_str(), &schema["enum"][0]) {
+        (Some("array"), _) => format!("array of {}", plural(&schema["items"])),
+        (Some("object"), _) if !is_closed(schema) && !schema["additionalProperties"].is_null() => {
+            format!("table of {}", plural(&schema["additionalProperties"]))
+        }
+        (Some("object"), _) => "table".to_owned(),
+        (_, Value::Bool(only)) => format!("`{only}`"),
+        (Some(name), _) => name.to_owned(),
+        (None, Value::String(_)) => "string".to_owned(),
+        (None, _) => "any".to_owned(),
+    }
+}
+
+/// The same for several values. What can also come from the environment is described as if it couldn't.
+fn plural(schema: &Value) -> String {
+    let usual = schema.pointer("/anyOf/0").unwrap_or(schema);
+    match usual["type"].as_str() {
+        Some("object") => "tables".to_owned(),
+        _ => words(usual) + "s",
+    }
+}
+
+/// The phases with their deadlines, and the keys that only one of them has.
+fn phase_table() -> String {
+    let head = "| Phase | `timeout` | Its own keys |\n|---|---|---|\n".to_owned();
+    Phase::ALL.into_iter().fold(head, |table, phase| {
+        let keys = phases::of(phase);
+        let (mut timeout, mut own) = (Value::Null, Vec::new());
+        for (name, schema, _) in keys.described() {
+            match name {
+                Some("timeout") => timeout = schema["default"].clone(),
+                Some("retries" | "run") | None => {}
+                Some(name) => {
+                    let doc = schema["description"].as_str().unwrap_or_default();
+                    own.push(format!("`{name}` (`{}`): {doc}", schema["default"]));
+                }
+            }
+        }
+        format!("{table}| `{phase}` | `{timeout}` | {} |\n", own.join(" "))
+    })
+}

@@ -1,0 +1,167 @@
+//! `[run]` and `[existing]`.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::from_env;
+use super::keys::{Keys, keys};
+use super::reader::{Entry, Table};
+use super::shape::{Shape, boolean, choice, duration, integer, list, name, parsed, path, text};
+use crate::matrix::problem::Problem;
+use crate::matrix::{
+    Existing, FlakyResult, Jobs, Keep, MOST_RETRIES, PortRange, Prefix, Prepared, ProviderChoice,
+    RetryClass, RunSettings,
+};
+use crate::secret::Secret;
+
+/// `[run]`.
+pub(super) fn run() -> Keys<RunSettings> {
+    let providers = ProviderChoice::ALL.map(|choice| (choice.name(), choice));
+    let flaky_results = [("pass", FlakyResult::Pass), ("fail", FlakyResult::Fail)];
+    keys! { Keys::<RunSettings>::new();
+        /// `"kind"`, `"local"`, `"existing"`, or `"auto"`: kind if it is available, otherwise local.
+        "provider": choice(providers) => provider;
+        /// How many cells run at once: 1 to 10000, or `"auto"` for as many as [the machine can handle](budget.md).
+        "jobs": jobs() => jobs;
+        /// The range of forwarded ports, 1024 and above, one per cell. With `"any"`, the kernel chooses. It is an
+        /// error if there are fewer ports than `jobs`.
+        "ports": ports() => ports;
+        /// The start of each cluster's name: `[a-z][a-z0-9-]*`, at most 16 characters, without `-` at the end.
+        "cluster-prefix": prefix() => prefix;
+        /// Use [settings that make a kind cluster usable sooner](kind.md#settings-that-make-clusters-usable-sooner);
+        /// `false` uses kind's defaults.
+        "fast-setup": boolean() => fast_setup;
+        /// When to keep a cell's cluster for debugging: `"never"`, `"failed"`, `"always"`. See
+        /// [keeping](keep-and-reuse.md).
+        "keep": choice(Keep::NAMES) => keep;
+        /// Whether kind clusters may be clones of prepared ones: `"auto"`, `"never"`. See
+        /// [prepared clusters](prepared.md).
+        "prepared": choice(Prepared::NAMES) => prepared;
+        /// Let cells that differ only in config share a kind cluster, one after another.
+        "reuse": boolean() => reuse;
+        /// Skip cells whose node image is neither local nor in its registry, instead of ending the run as an
+        /// infrastructure failure.
+        "skip-missing-images": boolean() => skip_missing_images;
+        /// Texts to [mask](reports.md#secrets) in all output, in addition to those that are masked by their names.
+        /// Each has at least 4 bytes, and can [come from the environment](#values-from-the-environment).
+        "secrets": list(from_env::or(secret())) => secrets;
+        /// How often a cell is retried, 0 to 100. An explicit `0` also turns off the retries of phases. Each phase
+        /// has [its own default](retries.md).
+        "retries": retries() => retry.retries;
+        /// Which classes of failures are retried: `"product"`, `"infrastructure"`.
+        "retry-on": retry_classes() => retry.on;
+        /// The pause before the first retry; it doubles with each retry, up to a minute. Greater than zero and at
+        /// most 24 hours.
+        "retry-backoff": duration() => retry.backoff;
+        /// How to count a cell that passed on a retry: `"pass"` or `"fail"`.
+        "flaky-result": choice(flaky_results) => retry.flaky_result;
+    }
+}
+
+/// The keys of `[existing]`.
+pub(super) fn existing() -> Keys<Existing> {
+    keys! { Keys::<Existing>::new();
+        /// The kubeconfig's context; by default its current one.
+        "context": name() => context;
+        /// The kubeconfig, relative to the matrix file; by default the user's own. It is never written.
+        "kubeconfig": path() => kubeconfig;
+    }
+}
+
+fn jobs() -> Shape<Jobs> {
+    let help = || {
+        let most = Jobs::MOST;
+        format!("1 to {most}, or `\"auto\"` for as many as the machine takes")
+    };
+    let number = integer::<usize>(1..=Jobs::MOST as u64, help());
+    let schema = json!({ "anyOf": [number.schema, { "enum": ["auto"] }] });
+    let read = move |entry: Entry<'_>| {
+        if entry.value.is_integer() {
+            return number.read(entry).and_then(Jobs::exactly);
+        }
+        if entry.value.as_str() == Some("auto") {
+            return Some(Jobs::Auto);
+        }
+        entry.fail("`jobs` must be an integer or `\"auto\"`", "", help())
+    };
+    Shape::new(schema, read).written(|jobs| match jobs {
+        Jobs::Auto => json!("auto"),
+        Jobs::Exactly(number) => json!(number),
+    })
+}
+
+fn ports() -> Shape<PortRange> {
+    const HELP: &str = "for example `\"18080-18999\"`, or `\"any\"` to let the kernel choose";
+    let range = parsed(str::parse::<PortRange>, HELP);
+    let schema = json!({ "type": "string", "pattern": "^(any|[0-9]+-[0-9]+)$" });
+    let read = move |entry: Entry<'_>| {
+        if entry.value.is_str() {
+            return range.read(entry);
+        }
+        entry.fail("`ports` must be a range in quotes, or `\"any\"`", "", HELP)
+    };
+    Shape::new(schema, read).written(|ports| json!(ports.to_string()))
+}
+
+fn prefix() -> Shape<Prefix> {
+    parsed(Prefix::parse, "for example `plexd-e2e`")
+        .with("pattern", "^[a-z]([a-z0-9-]*[a-z0-9])?$")
+        .with("maxLength", Prefix::MAX)
+        .written(|prefix| json!(prefix.as_str()))
+}
+
+/// How often a cell is retried.
+pub(super) fn retries() -> Shape<u32> {
+    let help = format!("0 to {MOST_RETRIES} further attempts");
+    integer(0..=u64::from(MOST_RETRIES), help).written(|retries| json!(retries))
+}
+
+fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
+    let class = choice(RetryClass::ALL);
+    let retried = Shape::new(class.schema.clone(), move |entry| {
+        if entry.value.as_str() != Some("configuration") {
+            return class.read(entry);
+        }
+        let message = "failures of class configuration are never retried";
+        let help = "they would fail again; leave it out of `retry-on`";
+        entry.fail(message, "", help)
+    });
+    list(retried)
+        .map(BTreeSet::from_iter)
+        .written(|classes: &BTreeSet<_>| {
+            let written = RetryClass::ALL.into_iter();
+            let written = written.filter(|(_, class)| classes.contains(class));
+            written.map(|(name, _)| json!(name)).collect()
+        })
+}
+
+fn secret() -> Shape<String> {
+    let long_enough = text().checked(|text, entry| {
+        if !Secret::new(text).is_too_short() {
+            return Some(());
+        }
+        let least = Secret::SHORTEST;
+        let message = format!("a secret of fewer than {least} bytes can't be masked");
+        let help = "it would be found everywhere: use a longer one, or remove it";
+        entry.fail(message, "", help)
+    });
+    long_enough.with("minLength", 1)
+}
+
+/// Each cell that runs at the same time needs a port.
+pub(super) fn enough_ports(run: RunSettings, table: &Table<'_>) -> RunSettings {
+    let given = table.get("jobs").zip(table.get("ports"));
+    if let (Some((jobs, ports)), Jobs::Exactly(count)) = (given, run.jobs)
+        && let Some(room) = run.ports.len().filter(|room| *room < count.get())
+        // If they can't be read, that is the problem.
+        && ports.value.as_str() == Some(&*run.ports.to_string())
+    {
+        let message = format!("{room} ports are too few for {count} jobs");
+        let problem = Problem::at(ports.span, message, "")
+            .and_at(jobs.span, "each of these needs a port")
+            .with_help("widen the range, lower `jobs`, or take `ports = \"any\"`");
+        table.report.add(problem);
+    }
+    run
+}

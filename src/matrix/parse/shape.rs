@@ -1,0 +1,241 @@
+//! The shapes of values. A [`Shape`] reads a value of the file, or reports what is wrong with it, and states the same
+//! as JSON Schema.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::reader::{BOOLEAN, Entry, INTEGER, Located};
+use crate::matrix::nearest::suggestion;
+use crate::matrix::{DEADLINES, DurationError, parse_duration};
+
+/// What a value can be.
+pub(super) struct Shape<V> {
+    /// As JSON Schema. It may accept more than the reader does, never less.
+    pub(super) schema: Value,
+    read: Box<dyn Fn(Entry<'_>) -> Option<V>>,
+    write: Box<dyn Fn(&V) -> Value>,
+}
+
+impl<V: 'static> Shape<V> {
+    /// `read` returns `None` after it has reported a problem.
+    pub(super) fn new(schema: Value, read: impl Fn(Entry<'_>) -> Option<V> + 'static) -> Self {
+        Self {
+            schema,
+            read: Box::new(read),
+            write: Box::new(|_| Value::Null),
+        }
+    }
+
+    /// The value, unless a problem has been reported.
+    pub(super) fn read(&self, entry: Entry<'_>) -> Option<V> {
+        (self.read)(entry)
+    }
+
+    /// A default as the file would have it; `null` if there is nothing to write.
+    pub(super) fn write(&self, value: &V) -> Value {
+        (self.write)(value)
+    }
+
+    /// The same shape, whose defaults are documented as `write` returns them.
+    pub(super) fn written(mut self, write: impl Fn(&V) -> Value + 'static) -> Self {
+        self.write = Box::new(write);
+        self
+    }
+
+    /// Passes what it reads on to `next`.
+    pub(super) fn then<W: 'static>(
+        self,
+        next: impl Fn(V, Entry<'_>) -> Option<W> + 'static,
+    ) -> Shape<W> {
+        let read = self.read;
+        Shape::new(self.schema, move |entry| next(read(entry)?, entry))
+    }
+
+    /// Reads only what `check` doesn't report.
+    pub(super) fn checked(self, check: impl Fn(&V, Entry<'_>) -> Option<()> + 'static) -> Self {
+        let read = self.read;
+        let read = move |entry: Entry<'_>| {
+            let value = read(entry)?;
+            check(&value, entry).map(|()| value)
+        };
+        Self {
+            read: Box::new(read),
+            ..self
+        }
+    }
+
+    /// Converts what it reads.
+    pub(super) fn map<W: 'static>(self, convert: impl Fn(V) -> W + 'static) -> Shape<W> {
+        self.then(move |value, _| Some(convert(value)))
+    }
+
+    /// What it reads, with its place.
+    pub(super) fn located(self) -> Shape<Located<V>> {
+        self.then(|value, entry| Some(entry.located(value)))
+    }
+
+    /// Adds a keyword to the schema.
+    pub(super) fn with(mut self, keyword: &str, value: impl Into<Value>) -> Self {
+        self.schema[keyword] = value.into();
+        self
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean() -> Shape<bool> {
+    let read = |entry: Entry<'_>| {
+        let value = entry.value.as_bool();
+        value.or_else(|| entry.wrong_type(BOOLEAN))
+    };
+    Shape::new(json!({ "type": "boolean" }), read).written(|value| json!(value))
+}
+
+/// Any text.
+pub(super) fn text() -> Shape<String> {
+    Shape::new(json!({ "type": "string" }), |entry| {
+        entry.text().map(str::to_owned)
+    })
+}
+
+/// A text that can be a name: not empty, and without control characters.
+pub(super) fn name() -> Shape<String> {
+    let named = text().checked(|text, entry| {
+        let fault = if text.trim().is_empty() {
+            "is empty"
+        } else if text.chars().any(char::is_control) {
+            "contains a control character"
+        } else {
+            return Some(());
+        };
+        let message = format!("`{}` {fault}", entry.key);
+        entry.fail(message, "", "give it a value, or leave the key out")
+    });
+    named.with("minLength", 1)
+}
+
+impl Shape<String> {
+    /// Reads only texts that `pattern` matches; `fault` says that another one doesn't.
+    pub(super) fn matching(
+        self,
+        pattern: &'static str,
+        fault: &'static str,
+        help: &'static str,
+    ) -> Self {
+        let expression = Regex::new(pattern).expect("the pattern is a regular expression");
+        let checked = self.checked(move |text, entry| {
+            if expression.is_match(text) {
+                return Some(());
+            }
+            entry.fail(format!("`{text}` {fault}"), "", help)
+        });
+        checked.with("pattern", pattern)
+    }
+}
+
+/// A path, relative to the matrix file.
+pub(super) fn path() -> Shape<PathBuf> {
+    name().map(PathBuf::from).written(|path| json!(path))
+}
+
+/// An integer in `range`; `help` explains the limits.
+pub(super) fn integer<N: TryFrom<u64> + 'static>(
+    range: RangeInclusive<u64>,
+    help: impl Into<String>,
+) -> Shape<N> {
+    let schema = json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() });
+    let help = help.into();
+    Shape::new(schema, move |entry| {
+        let Some(integer) = entry.value.as_integer() else {
+            return entry.wrong_type(INTEGER);
+        };
+        // It may be negative, or have more than 64 bits.
+        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let number = number.filter(|number| range.contains(number));
+        if let Some(number) = number.and_then(|number| N::try_from(number).ok()) {
+            return Some(number);
+        }
+        let message = format!("`{}` cannot be {}", entry.key, entry.source());
+        entry.fail(message, "out of range", &help)
+    })
+}
+
+/// One of several words.
+pub(super) fn choice<T: Copy + PartialEq + 'static>(
+    choices: impl IntoIterator<Item = (&'static str, T)>,
+) -> Shape<T> {
+    let (words, values): (Vec<_>, Vec<_>) = choices.into_iter().unzip();
+    let schema = json!({ "enum": words });
+    let (written, meant) = (words.clone(), values.clone());
+    let read = move |entry: Entry<'_>| {
+        let text = entry.text()?;
+        if let Some(index) = words.iter().position(|word| *word == text) {
+            return Some(values[index]);
+        }
+        let message = format!("`{}` cannot be `{text}`", entry.key);
+        entry.fail(message, "", suggestion(text, &words, "one of"))
+    };
+    Shape::new(schema, read).written(move |value| {
+        let index = meant.iter().position(|known| known == value);
+        json!(index.map(|index| written[index]))
+    })
+}
+
+/// A text that `parse` accepts; its error is the message.
+pub(super) fn parsed<T: 'static, E: Display>(
+    parse: impl Fn(&str) -> Result<T, E> + 'static,
+    help: &'static str,
+) -> Shape<T> {
+    text().then(move |text, entry| match parse(&text) {
+        Ok(value) => Some(value),
+        Err(error) => entry.fail(error.to_string(), "", help),
+    })
+}
+
+/// A timeout or a delay.
+pub(super) fn duration() -> Shape<Duration> {
+    let examples = "a number with its unit: `\"500ms\"`, `\"90s\"`, `\"2m\"`";
+    let read = move |entry: Entry<'_>| {
+        if entry.value.is_integer() {
+            let message = format!("`{}` is a duration, which needs a unit", entry.key);
+            return entry.fail(
+                message,
+                "",
+                format!("in seconds: `\"{}s\"`", entry.source()),
+            );
+        }
+        match parse_duration(entry.text()?, &DEADLINES) {
+            Ok(duration) => Some(duration),
+            Err(DurationError::Form(error)) => {
+                entry.fail(format!("no duration: {error}"), "", examples)
+            }
+            Err(error) => entry.fail(format!("`{}` {error}", entry.key), "", examples),
+        }
+    };
+    Shape::new(json!({ "type": "string" }), read)
+        .written(|duration| json!(format!("{}s", duration.as_secs())))
+}
+
+/// An array. Elements with problems are left out.
+pub(super) fn list<V: 'static>(element: Shape<V>) -> Shape<Vec<V>> {
+    let schema = json!({ "type": "array", "items": element.schema });
+    Shape::new(schema, move |entry| {
+        let elements = entry.list()?.into_iter();
+        Some(elements.filter_map(|entry| element.read(entry)).collect())
+    })
+}
+
+/// A table whose keys are names of the user's choice. Entries with problems are left out.
+pub(super) fn map<V: 'static>(value: Shape<V>) -> Shape<Vec<(String, V)>> {
+    let schema = json!({ "type": "object", "additionalProperties": value.schema });
+    Shape::new(schema, move |entry| {
+        let table = entry.table(format!("`{}`", entry.key))?;
+        let entries = table.entries();
+        let read = entries.filter_map(|entry| Some((entry.key.to_owned(), value.read(entry)?)));
+        Some(read.collect())
+    })
+}
