@@ -159,7 +159,7 @@ fn kubeconfig(scratch: &Path) -> PathBuf {
 }
 
 #[test]
-#[ignore = "needs kind (creates 7 clusters and 2 templates)"]
+#[ignore = "needs kind (creates 5 clusters and 2 templates)"]
 fn a_damaged_template_is_dropped_and_the_cell_gets_a_fresh_cluster() {
     let mut own = Own::new("damaged");
     let (id, _) = own.prepare();
@@ -168,7 +168,7 @@ fn a_damaged_template_is_dropped_and_the_cell_gets_a_fresh_cluster() {
     let mut other = Own::new("another");
     let (other_id, _) = other.prepare();
     let stranger = format!("e2e-matrix/prepared:{other_id}-0");
-    // The last part of the name under which the undamaged image survives.
+    // The name under which the undamaged image survives.
     let safe = format!("e2e-matrix/prepared:safe-{id}");
     docker(&["tag", &good, &safe]);
     let change = |path: &str| {
@@ -193,8 +193,6 @@ fn a_damaged_template_is_dropped_and_the_cell_gets_a_fresh_cluster() {
         }),
     ];
     for (why, damage) in damages {
-        docker(&["tag", &good, &name]);
-        assert_eq!(own.run(&[]), format!("prepared, from template {id}"));
         damage();
         let origin = own.run(&[]);
         assert!(
