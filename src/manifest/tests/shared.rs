@@ -49,6 +49,28 @@ fn cluster_scoped_objects_are_named_and_labeled_for_the_cell() {
 }
 
 #[test]
+fn a_binding_follows_its_own_role_and_keeps_a_role_of_the_cluster() {
+    let binding = |name: &str, role: &str| {
+        format!(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: {name}}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}\n\
+             subjects: [{{kind: ServiceAccount, name: plexd, namespace: plexd-system}}]\n"
+        )
+    };
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: watcher}\nrules: []\n";
+    let text = [
+        role,
+        &binding("watches", "watcher"),
+        &binding("view", "view"),
+    ]
+    .concat();
+    let rendered = beside_others(with_file("more.yaml", text)).rendered();
+    let role_of = |binding| value(&rendered, "ClusterRoleBinding", binding, "/roleRef/name");
+    assert_eq!(role_of("watches-plexd-e2e"), "watcher-plexd-e2e");
+    assert_eq!(role_of("view-plexd-e2e"), "view");
+}
+
+#[test]
 fn the_namespace_admits_the_agent_and_has_the_cells_labels() {
     let rendered = beside_others(Sources::builtin()).rendered();
     let metadata = value(&rendered, "Namespace", "plexd-e2e", "/metadata");
@@ -108,6 +130,21 @@ fn changes_to_the_whole_cluster_are_rejected() {
         said(&problems),
         [
             "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others use, too"
+        ]
+    );
+}
+
+#[test]
+fn another_namespace_and_objects_in_it_are_rejected() {
+    let other = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: other\n---\n\
+                 apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: notes\n  namespace: other\n";
+    let sources = with_file("other.yaml", other.to_owned());
+    let problems = beside_others(sources).render().err().unwrap();
+    assert_eq!(
+        said(&problems),
+        [
+            "deploy/kubernetes/other.yaml, document 1, line 1 (Namespace other), kind: a Namespace affects the whole cluster, which others use, too",
+            "deploy/kubernetes/other.yaml, document 2, line 6 (ConfigMap notes), metadata.namespace: is another namespace than the agent's, which others use too",
         ]
     );
 }

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::event::{
-    CellVerdict, CommandFacts, Event, Record, RunFacts, RunVerdict, Severity, ShardFacts,
-    Termination,
+    CellVerdict, CommandFacts, Event, FlakyResult, Record, RunFacts, RunVerdict, Severity,
+    ShardFacts, Termination,
 };
 use crate::matrix::Phase;
 use crate::record::RecordWriter;
@@ -280,6 +280,7 @@ fn the_facts_of_a_merged_run_cover_all_machines_and_commands() {
         facts.commands = vec![command("first"), command("both")];
     });
     let two = run(place.path(), "two", 5, &MIXED[1..2], |facts| {
+        facts.flaky_result = FlakyResult::Fail;
         facts.host.cpus = 6;
         facts.host.memory_bytes = 10;
         facts.host.tools = vec!["kind 0.32".to_owned(), "Docker 28".to_owned()];
@@ -298,6 +299,10 @@ fn the_facts_of_a_merged_run_cover_all_machines_and_commands() {
     assert_eq!(host.platform, "linux x86_64");
     let commands = ["first", "both", "second"].map(command);
     assert_eq!(plan.facts.commands, commands);
+
+    assert_eq!(plan.facts.flaky_result, FlakyResult::Fail);
+    let lenient = merged(&[&one, &three]).unwrap().0;
+    assert_eq!(lenient.facts.flaky_result, FlakyResult::Pass);
 
     let id = |folders: &[&PathBuf]| merged(folders).unwrap().0.facts.run;
     assert_eq!(id(&[&three, &two, &one]), plan.facts.run);
