@@ -50,9 +50,6 @@ const VOLUME: &str = "/kind/var";
 ///
 /// The volume of a node usually gets a copy of everything that the image has in `/var`. Almost all of it are images that
 /// only have to be readable, so a clone links to those, and copies the rest.
-///
-/// Connections to Services are rejected until kube-proxy knows them. They would be lost otherwise, and the cluster's DNS
-/// would wait half a minute for an answer of the API server.
 const ENTRY: &str = r#"set -e
 if [ -d /kind/var ]; then
   mkdir -p /kind/image-var
@@ -67,8 +64,6 @@ if [ -d /kind/var ]; then
   cd /
   mount --bind /kind/var /var
 fi
-subnet=$(sed -n 's/^ *serviceSubnet: *"\{0,1\}\([0-9.]*\/[0-9]*\).*/\1/p' /kind/kubeadm.conf | head -n 1)
-[ -z "$subnet" ] || iptables --wait --append FORWARD --destination "$subnet" --jump REJECT || true
 exec "$@""#;
 
 /// Starts the clone and verifies it. After a failure, [`remove`] has to be called.
