@@ -50,6 +50,9 @@ const VOLUME: &str = "/kind/var";
 ///
 /// The volume of a node usually gets a copy of everything that the image has in `/var`. Almost all of it are images that
 /// only have to be readable, so a clone links to those, and copies the rest.
+///
+/// The kubelet looks for the pod network when it starts, and then only every five seconds, so it is started again when
+/// the network is there.
 const ENTRY: &str = r#"set -e
 if [ -d /kind/var ]; then
   mkdir -p /kind/image-var
@@ -64,6 +67,10 @@ if [ -d /kind/var ]; then
   cd /
   mount --bind /kind/var /var
 fi
+(
+  until ls /etc/cni/net.d/*.conf* >/dev/null 2>&1; do sleep 0.1; done
+  systemctl restart kubelet
+) &
 exec "$@""#;
 
 /// Starts the clone and verifies it. After a failure, [`remove`] has to be called.
