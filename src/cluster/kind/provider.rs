@@ -17,7 +17,7 @@ use super::fingerprint::Fingerprint;
 use super::network::Use;
 use super::prepared::{self, Templates};
 use super::reuse::{self, Parked, Pool};
-use super::work::Work;
+use super::work::{Source, Work};
 use super::{destroy, network, node_image, preflight, pulse};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
 use crate::cluster::kubernetes::Tenant;
@@ -253,7 +253,7 @@ impl Provider for KindProvider {
         stop: &CancellationToken,
     ) -> Result<Option<Preparation>, Failure> {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
-        let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant));
+        let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant, Source::Any));
         let docker = self.0.docker().await?;
         let image = node_image::ensure(&work, docker).await?;
         let (template, is_new) = prepared::prepare(&work, &image, stop).await?;

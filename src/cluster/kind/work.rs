@@ -28,8 +28,7 @@ pub(super) struct Work {
     pub(super) shared: Arc<KindContext>,
     /// The cell that the cluster is created for.
     pub(super) plan: Arc<CellPlan>,
-    /// Whether the cluster becomes a template, and no cell uses it.
-    pub(super) is_for_template: bool,
+    pub(super) source: Source,
     pub(super) steps: Arc<StepLog>,
     /// The containers of the nodes, control plane first. kind gives each node the name of its container; the nodes of
     /// a prepared cluster have those of its template: see [`Self::nodes`].
@@ -40,11 +39,11 @@ pub(super) struct Work {
     claim: Mutex<Option<Claim>>,
     /// Keeps other runs from using the cluster's name.
     name: Mutex<Option<Lock>>,
-    /// The time right before kind is started, or right after a prepared cluster was verified.
+    /// The time right before kind or the engine is asked to create containers.
     pub(super) begun: Milestone<Timestamp>,
-    /// kind has succeeded, or a prepared cluster is verified.
+    /// kind has succeeded, or the containers of a clone were created.
     pub(super) created: Milestone<()>,
-    /// How the cluster was created: set before all milestones.
+    /// How the cluster is created: set before all milestones.
     origin: OnceLock<Origin>,
     /// A node's container runs.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
@@ -66,18 +65,18 @@ pub(super) struct Work {
     stop: CancellationToken,
 }
 
+/// What may create a cluster.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// kind, or a template if there is one.
+    Any,
+    /// Only kind, with the reason if a template exists.
+    Kind(Option<String>),
+}
+
 impl Work {
     /// The cluster of `tenant`, the first cell in it.
-    pub(super) fn new(shared: Arc<KindContext>, tenant: &Tenant) -> Self {
-        Self::of(shared, tenant, false)
-    }
-
-    /// A cluster that no cell uses, to be frozen.
-    pub(super) fn for_template(shared: Arc<KindContext>, tenant: &Tenant) -> Self {
-        Self::of(shared, tenant, true)
-    }
-
-    fn of(shared: Arc<KindContext>, tenant: &Tenant, is_for_template: bool) -> Self {
+    pub(super) fn new(shared: Arc<KindContext>, tenant: &Tenant, source: Source) -> Self {
         let plan = Arc::clone(&tenant.plan);
         let containers = plan.cluster.nodes(plan.cell.nodes.get());
         Self {
@@ -104,7 +103,7 @@ impl Work {
             stop: CancellationToken::new(),
             shared,
             plan,
-            is_for_template,
+            source,
         }
     }
 
@@ -114,12 +113,12 @@ impl Work {
         &self.containers[0]
     }
 
-    /// How the cluster was created, as soon as that is known.
+    /// How the cluster is created, as soon as that is known.
     pub(super) fn origin(&self) -> Option<&Origin> {
         self.origin.get()
     }
 
-    /// Sets how the cluster was created. This happens once.
+    /// Sets how the cluster is created. This happens once.
     pub(super) fn set_origin(&self, origin: Origin) {
         self.origin.get_or_init(|| origin);
     }

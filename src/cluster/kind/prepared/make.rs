@@ -11,7 +11,7 @@ use super::freeze;
 use super::image::{self, Facts};
 use super::template::{self, Template, prune};
 use crate::cluster::kind::destroy;
-use crate::cluster::kind::work::{self, Work};
+use crate::cluster::kind::work::{self, Source, Work};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, ClusterName};
@@ -39,7 +39,11 @@ pub(super) fn make(
         let plan = Arc::new(plan(&cell.plan, &id)?);
         let clock = plan.clock.clone();
         let tenant = Arc::new(Tenant::new(plan, Arc::new(Milestone::new())));
-        let work = Arc::new(Work::for_template(Arc::clone(&cell.shared), &tenant));
+        let work = Arc::new(Work::new(
+            Arc::clone(&cell.shared),
+            &tenant,
+            Source::Kind(None),
+        ));
         let making = Box::pin(build(&work, &tenant, &image, &id, clock.deadline(MAKING)));
         let making = cell.steps.measure("template", making);
         let made = stop.run_until_cancelled(making).await;
