@@ -111,7 +111,7 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     work.shared.network(&work.plan.ledger).await?;
     work.plan_resources()?;
     let image = node_image::ensure(work, docker).await?;
-    if work.shared.options.reuse {
+    if work.may_be_reused() {
         let fingerprint = Fingerprint::of(&work.shared, docker, &work.plan.cell).await?;
         // This runs once per cluster.
         drop(work.fingerprint.set(fingerprint));
