@@ -1,7 +1,8 @@
 //! Clusters that earlier runs kept: taken over, wiped and used again if they are what a new cluster would be.
 
-use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use bollard::Docker;
 use bollard::models::ContainerSummaryStateEnum;
@@ -20,7 +21,9 @@ use crate::cluster::{CellPlan, ClusterName};
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::machine::{DeadRun, HostResource, LedgerContents, Lock, private_folder, read_dead};
+use crate::machine::{
+    DeadRun, HostResource, LedgerContents, Lock, StateFolder, private_folder, read_dead,
+};
 
 /// A kept cluster that this run has taken over.
 pub(super) struct Adopted {
@@ -52,7 +55,6 @@ pub(super) async fn adopt(
             let Some(work) = take_over(shared, plan, docker, &run, claim, &kept).await? else {
                 continue;
             };
-            forget_if_empty(run)?;
             // This is set once.
             drop(work.fingerprint.set(fingerprint.clone()));
             work::attend(&work);
@@ -122,7 +124,6 @@ async fn take_over(
     // From here on, this run's claim wins.
     work.take_over(claim, lock, kept)?;
     run.gone(&entry.resource)?;
-    forget_folder(run, &contents, kept)?;
     Ok(Some(Arc::new(work)))
 }
 
@@ -135,38 +136,44 @@ async fn runs(docker: &Docker, claim: &Claim, nodes: usize) -> Result<bool, Fail
     Ok(found.len() == nodes && found.iter().all(|it| is_own(it) && running(it.state)))
 }
 
-/// Removes the folder of the cell that used the cluster, which is only needed to inspect it.
-fn forget_folder(run: &DeadRun, contents: &LedgerContents, kept: &Kept) -> Result<(), Failure> {
-    let path = kept.folder.clone();
-    let folder = HostResource::Folder { path: path.clone() };
-    let Some(entry) = contents
-        .find(&folder)
-        .filter(|_| path.starts_with(&run.folder))
-    else {
-        return Ok(());
-    };
-    fs::remove_dir_all(&path).map_err(|error| {
-        let message = format!("failed to remove {}: {}", path.display(), chain(&error));
-        Failure::new(Symptom::FilesystemFailed, message)
-    })?;
-    Ok(run.gone(&entry.resource)?)
+/// Removes what earlier runs kept of a cluster that is deleted: their folders, and their ledgers if nothing else is in
+/// them. If that fails, `gc --kept` removes them.
+pub(super) fn forget_earlier_runs(work: &Work) {
+    for path in work.former_folders() {
+        if let Err(failure) = forget_folder(&work.shared.options.state, path) {
+            tracing::warn!(%failure, "a folder that an earlier run kept still exists");
+        }
+    }
 }
 
-/// Forgets a run of which nothing is left.
-fn forget_if_empty(run: DeadRun) -> Result<(), Failure> {
-    let contents = LedgerContents::read(&run.folder)?;
-    if contents
-        .left
-        .iter()
-        .any(|left| left.kept.is_some() || left.is_unwanted())
-    {
+fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
+    let below = path.strip_prefix(state.runs()).ok();
+    let run = below.and_then(|path| path.components().next());
+    let Some(run) = run.map(|token| DeadRun::read(state.runs().join(token))) else {
         return Ok(());
-    }
-    let folder = run.folder.clone();
-    run.forget().map_err(|error| {
-        let message = format!("failed to remove {}: {}", folder.display(), chain(&error));
+    };
+    let Some(run) = run? else {
+        return Ok(());
+    };
+    let failed = |error: io::Error| {
+        let message = format!("failed to remove {}: {}", path.display(), chain(&error));
         Failure::new(Symptom::FilesystemFailed, message)
-    })
+    };
+    let folder = HostResource::Folder {
+        path: path.to_owned(),
+    };
+    if let Some(entry) = run.contents.find(&folder) {
+        fs::remove_dir_all(path).map_err(failed)?;
+        run.gone(&entry.resource)?;
+    }
+    let left = LedgerContents::read(&run.folder)?.left;
+    if left
+        .iter()
+        .all(|left| left.kept.is_none() && !left.is_unwanted())
+    {
+        run.forget().map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Removes what the last cell left. Then the state of the nodes is that before the next cell.

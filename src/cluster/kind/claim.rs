@@ -79,8 +79,9 @@ pub(super) struct Kept {
     pub(super) before: NodeStates,
     /// What the cell left.
     pub(super) tracks: Tracks,
-    /// The private folder with its kubeconfig.
-    pub(super) folder: PathBuf,
+    /// The private folders of the cells that created and used it. The first one contains what is mounted in its nodes, so
+    /// it has to exist as long as they do.
+    pub(super) folders: Vec<PathBuf>,
     /// How long it took to create it, in milliseconds.
     pub(super) creation_ms: u64,
 }

@@ -13,6 +13,7 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use futures::future::try_join_all;
 
+use super::adopt;
 use super::claim::{Claim, Live};
 use super::nodes::{containers, is_missing};
 use super::thaw::thaw;
@@ -59,6 +60,7 @@ pub(super) async fn destroy(
         let failure = incomplete(work, "some of the cell's resources still exist".to_owned());
         return Err(failure.with_evidence(evidence));
     }
+    adopt::forget_earlier_runs(work);
     work.all_gone()?;
     work.release_name()?;
     Ok(evidence)

@@ -40,7 +40,7 @@ fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
         nodes: work.nodes(),
         before: work.before.get()?,
         tracks: Tracks::of(plan),
-        folder: work.plan.runtime.clone(),
+        folders: work.folders(),
         creation_ms: milliseconds(*work.making.get()?),
     })
 }

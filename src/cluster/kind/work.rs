@@ -1,6 +1,7 @@
 //! The creation of a cluster: tasks that run in parallel with the phases, and milestones that the phases wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub(super) struct Work {
     pub(super) fingerprint: OnceLock<Fingerprint>,
     /// The state of the nodes before the first cell, if another cell may reuse the cluster.
     pub(super) before: Milestone<NodeStates>,
+    /// The private folders of the runs that kept the cluster before.
+    former: OnceLock<Vec<PathBuf>>,
     /// What the previous cell left is removed.
     removal: Mutex<Arc<Milestone<()>>>,
     /// How long it took until the cluster was up.
@@ -101,6 +104,7 @@ impl Work {
             tuning: Mutex::default(),
             fingerprint: OnceLock::new(),
             before: Milestone::new(),
+            former: OnceLock::new(),
             removal: Mutex::new(Arc::new(Milestone::reached_already(()))),
             making: OnceLock::new(),
             tasks: TaskTracker::new(),
@@ -171,6 +175,7 @@ impl Work {
         let planned = on_host.iter().try_for_each(|it| ledger.plan(it));
         planned.and_then(|()| ledger.plan(&KindResource::Cluster(claim)))?;
         self.set_origin(Origin::Kept(kept.nodes.clone()));
+        self.former.get_or_init(|| kept.folders.clone());
         self.making
             .get_or_init(|| Duration::from_millis(kept.creation_ms));
         self.begun.set(Ok(Timestamp::now()));
@@ -179,6 +184,17 @@ impl Work {
             milestone.set(Ok(()));
         }
         Ok(())
+    }
+
+    /// The private folders of the runs that kept the cluster before.
+    pub(super) fn former_folders(&self) -> &[PathBuf] {
+        self.former.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// All private folders of the cluster, the first one first.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let own = &self.plan.runtime;
+        self.former_folders().iter().chain([own]).cloned().collect()
     }
 
     /// Locks the cluster's name until [`Self::release_name`] or the end of this process.
