@@ -57,7 +57,7 @@ impl Known {
             let listener = listening.get(&address).copied();
             listener.unwrap_or_else(|| panic!("nothing listens on {address}"))
         };
-        let token = contents.owner.unwrap().run;
+        let token = contents.owner.as_ref().unwrap().run.clone();
         let processes = Marked::Run(token.clone()).find();
         let processes = processes.iter().map(i32::to_string);
         let mut namespaces: BTreeSet<_> = processes.filter_map(|id| namespace(&id)).collect();
