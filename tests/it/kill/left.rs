@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use e2e_matrix::machine::marked::Marked;
 use e2e_matrix::machine::{HostResource, LedgerContents, StateFolder, folders};
@@ -15,6 +17,9 @@ use crate::support::listeners::listeners;
 
 /// The content of the user's own kubeconfig.
 const KUBECONFIG: &[u8] = b"apiVersion: v1\nkind: Config # mine\ncurrent-context: production\n";
+
+/// Far longer than it takes a killed process to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Puts the user's own kubeconfig into the home of `scratch`.
 pub(crate) fn prepare(scratch: &Scratch) {
@@ -96,12 +101,22 @@ impl Known {
         assert_home_is_untouched(scratch);
     }
 
-    /// Asserts that no process is in a mount namespace of the run's pods, and that nothing is mounted in `scratch`.
-    fn assert_unmounted(&self, scratch: &Scratch) {
+    /// The processes in the mount namespaces of the run's pods.
+    fn inside(&self) -> Vec<String> {
         let processes = fs::read_dir("/proc").unwrap().map(Result::unwrap);
         let ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
-        let inside = ids.filter(|id| namespace(id).is_some_and(|it| self.namespaces.contains(&it)));
-        assert_eq!(inside.collect::<Vec<_>>(), [""; 0], "processes of pods");
+        let is_inside = |id: &String| namespace(id).is_some_and(|it| self.namespaces.contains(&it));
+        ids.filter(is_inside).collect()
+    }
+
+    /// Asserts that no process is in a mount namespace of the run's pods, and that nothing is mounted in `scratch`.
+    fn assert_unmounted(&self, scratch: &Scratch) {
+        // A killed process leaves its namespaces a moment after its environment, and nothing reports that.
+        let until = Instant::now() + PATIENCE;
+        while !self.inside().is_empty() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(self.inside(), [""; 0], "processes of pods");
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let folder = scratch.path().to_str().unwrap();
         let mut left = mounts.lines().filter(|mount| mount.contains(folder));
