@@ -9,13 +9,16 @@ use bollard::Docker;
 use bollard::query_parameters::InspectContainerOptions;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use super::create::Files;
 use super::destroy::engine_failed;
 use super::nodes::read_file;
 use super::tuning::admin_kubeconfig;
 use super::work::Work;
 use crate::cluster::kubernetes::{Access, client, no_way};
 use crate::cluster::retry::every;
-use crate::event::Failure;
+use crate::error::chain;
+use crate::event::{Failure, Symptom};
+use crate::machine::replace_private;
 
 /// How often to check for the file, which exists seconds before the API server responds. Each check costs the engine a
 /// process, and several clusters share the processors.
@@ -24,32 +27,40 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Phases have shorter deadlines.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Opens the access when the control plane's container runs, unless it is open already.
+/// Opens the access when the control plane's container runs.
 pub(super) async fn when_running(work: &Work) {
-    let opening = async {
-        work.is_running(work.control_plane()).await?;
-        match work.access.get() {
-            Some(access) => Ok(access),
-            None => connect(work).await.map(|(access, _)| access),
-        }
-    };
-    work.access.set(opening.await);
+    work.access.set(connect(work).await);
 }
 
-/// Waits until the API server can be used. Also returns the administrator's kubeconfig.
-pub(super) async fn connect(work: &Work) -> Result<(Access, Kubeconfig), Failure> {
+/// Waits until the API server can be used.
+async fn connect(work: &Work) -> Result<Access, Failure> {
+    work.is_running(work.control_plane()).await?;
     let docker = work.shared.docker().await?;
     let looks = every(LOOK, LIMIT);
     let reading = async { (|| kubeconfig(work, docker)).retry(looks).await };
     let kubeconfig = work.steps.measure("kubeconfig written", reading).await?;
-    let client = client(kubeconfig.clone(), &KubeConfigOptions::default()).await?;
+    let client = client(kubeconfig, &KubeConfigOptions::default()).await?;
     let asking = Access::open(client, LIMIT);
-    let access = work.steps.measure("api server up", asking).await?;
-    Ok((access, kubeconfig))
+    work.steps.measure("api server up", asking).await
+}
+
+/// Writes the kubeconfig that kind would have written.
+pub(super) async fn write_for_users(work: &Work) -> Result<(), Failure> {
+    let docker = work.shared.docker().await?;
+    let kubeconfig = kubeconfig(work, docker).await?;
+    let path = Files::of(work).kubeconfig();
+    let text = for_users(kubeconfig, work.plan.cluster.as_str());
+    let written = text.and_then(|text| {
+        replace_private(&path, |file| io::Write::write_all(file, text.as_bytes()))
+    });
+    written.map_err(|error| {
+        let message = format!("failed to write to {}: {}", path.display(), chain(&error));
+        Failure::new(Symptom::FilesystemFailed, message)
+    })
 }
 
 /// The content of the file that kind would have written for the cluster `name`.
-pub(super) fn for_users(mut kubeconfig: Kubeconfig, name: &str) -> io::Result<String> {
+fn for_users(mut kubeconfig: Kubeconfig, name: &str) -> io::Result<String> {
     let name = format!("kind-{name}");
     for cluster in &mut kubeconfig.clusters {
         cluster.name.clone_from(&name);

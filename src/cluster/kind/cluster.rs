@@ -4,16 +4,18 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::create::Files;
-use super::prepared::Origin;
+use super::prepared::{self, Origin, Template};
 use super::provider::KindContext;
 use super::reuse::Parked;
-use super::work::{self, Work};
+use super::wipe::Tracks;
+use super::work::{self, Source, Work};
 use super::{destroy, diagnostics, keep, wipe};
+use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, StepLog};
@@ -24,34 +26,133 @@ use crate::matrix::CellId;
 
 /// A kind cluster.
 pub(super) struct KindCluster {
+    steps: Arc<StepLog>,
+    /// Replaced if the cell starts over in another cluster.
+    stay: Mutex<Arc<Stay>>,
+    has_begun: AtomicBool,
+}
+
+/// A cell in a cluster.
+struct Stay {
     work: Arc<Work>,
     tenant: Arc<Tenant>,
     /// The cell that used the cluster before.
     after: Option<CellId>,
-    has_begun: AtomicBool,
 }
 
 impl KindCluster {
     /// A new cluster for the cell.
     pub(super) fn fresh(shared: Arc<KindContext>, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
-        Self {
-            work: Arc::new(Work::new(shared, &tenant)),
-            tenant: Arc::new(tenant),
-            after: None,
-            has_begun: AtomicBool::new(false),
-        }
+        Self::of(Stay::fresh(shared, tenant, Source::Any))
     }
 
     /// A cluster of another cell, proven clean.
     pub(super) fn reused(parked: Parked, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::clone(&parked.work.lost));
-        Self {
+        Self::of(Stay {
             work: parked.work,
             tenant: Arc::new(tenant),
             after: Some(parked.after),
+        })
+    }
+
+    fn of(stay: Stay) -> Self {
+        Self {
+            steps: Arc::clone(&stay.tenant.steps),
+            stay: Mutex::new(Arc::new(stay)),
             has_begun: AtomicBool::new(false),
         }
+    }
+
+    fn stay(&self) -> Arc<Stay> {
+        Arc::clone(&self.stay.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Deletes a clone that could not be verified, and its template. The cell starts over in a cluster that kind creates.
+    async fn start_over(
+        &self,
+        template: &Template,
+        failure: &Failure,
+        deadline: &Deadline,
+    ) -> Result<Arc<Stay>, Failure> {
+        let stay = self.stay();
+        stay.tenant.stop_tasks(deadline).await;
+        stay.work.end(deadline).await;
+        destroy::destroy(&stay.work, &self.steps, deadline).await?;
+        let shared = Arc::clone(&stay.work.shared);
+        prepared::discard(&shared, template).await?;
+        let why = format!(
+            "the template {} was deleted, because its clone could not be verified: {}",
+            template.id, failure.message
+        );
+        let fresh = Stay::fresh(shared, stay.tenant.elsewhere(), Source::Kind(Some(why)));
+        let fresh = Arc::new(fresh);
+        *self.stay.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        fresh.begin();
+        Ok(fresh)
+    }
+}
+
+impl Stay {
+    fn fresh(shared: Arc<KindContext>, tenant: Tenant, source: Source) -> Self {
+        Self {
+            work: Arc::new(Work::new(shared, &tenant, source)),
+            tenant: Arc::new(tenant),
+            after: None,
+        }
+    }
+
+    fn begin(&self) {
+        if self.after.is_none() {
+            work::begin(&self.work, &self.tenant);
+        }
+        work::move_in(&self.work, &self.tenant);
+    }
+
+    /// The template, if the cluster is a clone that no cell has verified yet.
+    fn unverified(&self) -> Option<Arc<Template>> {
+        match self.work.origin() {
+            Some(Origin::Prepared(template)) if self.after.is_none() => Some(Arc::clone(template)),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Waits until the cluster is up.
+    async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
+        let late = || Failure::new(Symptom::ClusterNotUp, "kind was not done in time");
+        let (work, tenant) = (&self.work, &self.tenant);
+        tenant.reach(&work.begun, deadline, late()).await?;
+        if let Some(template) = self.unverified() {
+            let limit = deadline.within(prepared::VERIFIED);
+            let verifying = self.verified(&template, &limit);
+            return tenant.steps.measure("clone verified", verifying).await;
+        }
+        let nodes = work.nodes();
+        let looking = tenant.watch(deadline, |snapshot| ready::core(snapshot, &nodes));
+        let evidence = tenant.steps.measure("nodes and DNS ready", looking).await?;
+        tenant.reach(&work.created, deadline, late()).await?;
+        Ok(evidence)
+    }
+
+    /// Waits until the cluster is proven to be a clone of `template`, and to be up.
+    async fn verified(
+        &self,
+        template: &Template,
+        deadline: &Deadline,
+    ) -> Result<Vec<Evidence>, Failure> {
+        let late = || Failure::new(Symptom::ClusterNotUp, "it was not up in time");
+        let (work, tenant) = (&self.work, &self.tenant);
+        tenant.reach(&work.created, deadline, late()).await?;
+        let addresses = prepared::addresses(work, template).await?;
+        let look = |snapshot: &Snapshot| prepared::look(snapshot, template, &addresses);
+        let evidence = tenant.watch(deadline, look).await?;
+        let kube = tenant.kube(deadline).await?;
+        let verifying = deadline.run(prepared::verify(work, template, &kube));
+        verifying.await.unwrap_or_else(|_| Err(late()))?;
+        // An image that can't be imported may be due to the template.
+        tenant.reach(&work.loaded, deadline, late()).await?;
+        Ok(evidence)
     }
 
     /// Removes the cell from the cluster, and leaves the cluster for the next cell. Returns the reason if that isn't
@@ -63,8 +164,14 @@ impl KindCluster {
             return Err("it did not come up".to_owned());
         };
         self.tenant.leave(deadline).await;
+        let removed = self.work.wait_for_removal(deadline).await;
+        removed.map_err(|failure| failure.message)?;
         let start = plan.clock.elapsed();
-        let wiping = Box::pin(wipe::wipe(&self.work, plan));
+        let tracks = Tracks::of(plan);
+        let wiping = Box::pin(async {
+            let before = self.work.before.reached().await?;
+            wipe::wipe(&self.work, &tracks, &before).await
+        });
         let wiping = self.tenant.steps.measure("wipe", wiping);
         let wiped = tokio::select! {
             wiped = deadline.run(wiping) => wiped,
@@ -89,10 +196,13 @@ impl KindCluster {
     /// How the cluster was created.
     fn origin(&self) -> String {
         match (&self.after, self.work.origin()) {
+            (Some(cell), Some(Origin::Kept(_))) => {
+                format!("reused after {cell}, kept by an earlier run")
+            }
             (Some(cell), _) => format!("reused after {cell}"),
             (None, Some(Origin::Prepared(template))) => template.title(),
             (None, Some(Origin::Fresh(Some(why)))) => format!("fresh; {why}"),
-            (None, Some(Origin::Fresh(None)) | None) => "fresh".to_owned(),
+            (None, Some(Origin::Fresh(None) | Origin::Kept(_)) | None) => "fresh".to_owned(),
         }
     }
 
@@ -107,44 +217,45 @@ impl KindCluster {
 impl Cluster for KindCluster {
     fn begin(&self) {
         if !self.has_begun.swap(true, Ordering::SeqCst) {
-            if self.after.is_none() {
-                work::begin(&self.work, &self.tenant);
-            }
-            work::move_in(&self.work, &self.tenant);
+            self.stay().begin();
         }
     }
 
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let tenant = &self.tenant;
+        let mut stay = self.stay();
+        let mut seen = stay.up(deadline).await;
+        if let (Err(failure), Some(template)) = (&seen, stay.unverified())
+            && !deadline.remaining().is_zero()
+        {
+            stay = self.start_over(&template, failure, deadline).await?;
+            seen = stay.up(deadline).await;
+        }
+        let mut evidence = seen?;
+        let (work, tenant) = (&stay.work, &stay.tenant);
         let kube = tenant.kube(deadline).await?;
-        let nodes = self.work.nodes();
-        let looking = tenant.watch(deadline, |snapshot| ready::core(snapshot, &nodes));
-        let mut evidence = tenant.steps.measure("nodes and DNS ready", looking).await?;
-        let missing = Failure::new(Symptom::ClusterNotUp, "kind was not done in time");
-        tenant.reach(&self.work.created, deadline, missing).await?;
         let asked = tenant.plan.cell.kubernetes;
         evidence.push(ready::version(asked, &kube.server_version)?);
-        let pool = &self.work.shared.pool;
         evidence.push(Evidence {
             node: None,
             subject: "cluster".to_owned(),
             expected: "fresh, verified or proven clean".to_owned(),
-            seen: self.origin(),
+            seen: stay.origin(),
             holds: true,
         });
-        if self.after.is_some() {
-            pool.reused(self.work.making.get().copied().unwrap_or_default());
+        let pool = &work.shared.pool;
+        if stay.after.is_some() {
+            pool.reused(work.making.get().copied().unwrap_or_default());
         } else {
-            let took = *self.work.making.get_or_init(|| tenant.steps.elapsed());
+            let took = *work.making.get_or_init(|| self.steps.elapsed());
             pool.made();
-            match self.work.origin() {
+            match work.origin() {
                 Some(Origin::Prepared(template)) => {
                     pool.cloned(template.creation().saturating_sub(took));
                 }
                 Some(Origin::Fresh(Some(why))) => {
                     pool.refused(format!("{}: {why}", tenant.plan.cell.id));
                 }
-                Some(Origin::Fresh(None)) | None => {}
+                Some(Origin::Fresh(None) | Origin::Kept(_)) | None => {}
             }
         }
         Ok(evidence)
@@ -153,45 +264,52 @@ impl Cluster for KindCluster {
     async fn images(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let message = "the images were not on every node in time";
         let missing = Failure::new(Symptom::ImageLoadFailed, message);
-        self.tenant
-            .reach(&self.work.loaded, deadline, missing)
+        self.stay()
+            .tenant
+            .reach(&self.stay().work.loaded, deadline, missing)
             .await
     }
 
     async fn manifests(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        self.tenant.manifests(deadline).await
+        self.stay().tenant.manifests(deadline).await
     }
 
     async fn mock_available(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        self.tenant.mock_available(deadline).await
+        self.stay().tenant.mock_available(deadline).await
     }
 
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        self.tenant.agents_ready(&self.work.nodes(), deadline).await
+        self.stay()
+            .tenant
+            .agents_ready(&self.stay().work.nodes(), deadline)
+            .await
     }
 
     fn early_ends(&self) -> Vec<String> {
-        self.tenant.early_ends()
+        self.stay().tenant.early_ends()
     }
 
     async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        self.tenant.last_look(deadline).await
+        let stay = self.stay();
+        // What the previous cell left might have influenced this one.
+        stay.work.wait_for_removal(deadline).await?;
+        stay.tenant.last_look(deadline).await
     }
 
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
-        self.tenant.connect(deadline).await
+        self.stay().tenant.connect(deadline).await
     }
 
     async fn kubeconfig(&self) -> Result<Option<OsString>, Failure> {
-        Ok(Some(Files::of(&self.work).kubeconfig().into()))
+        Ok(Some(Files::of(&self.stay().work).kubeconfig().into()))
     }
 
     fn nodes(&self) -> Vec<NodeName> {
-        self.work.nodes()
+        self.stay().work.nodes()
     }
 
     fn facts(&self) -> CellFacts {
-        let work = &self.work;
+        let Stay { work, tenant, .. } = &*self.stay();
         let image = |name: &str| {
             let loaded = work.loaded.get().unwrap_or_default();
             let subject = format!("image {name}");
@@ -205,21 +323,21 @@ impl Cluster for KindCluster {
             nodes: work.nodes().iter().map(ToString::to_string).collect(),
             agent: image(&names.agent),
             mock: image(&names.mock),
-            address: self.tenant.address().map(|address| address.to_string()),
+            address: tenant.address().map(|address| address.to_string()),
             tuning: tuning.clone(),
         }
     }
 
     async fn broken(&self) -> Failure {
-        self.tenant.broken().await
+        self.stay().tenant.broken().await
     }
 
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
-        self.tenant.agent_log(node).await
+        self.stay().tenant.agent_log(node).await
     }
 
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
-        self.tenant.logs(node).await
+        self.stay().tenant.logs(node).await
     }
 
     async fn restart(
@@ -227,27 +345,30 @@ impl Cluster for KindCluster {
         nodes: &[NodeName],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        self.tenant.restart(nodes, deadline).await
+        self.stay().tenant.restart(nodes, deadline).await
     }
 
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic> {
-        diagnostics::collect(&self.work, &self.tenant, deadline).await
+        let Stay { work, tenant, .. } = &*self.stay();
+        diagnostics::collect(work, tenant, deadline).await
     }
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
-        self.end(deadline).await;
-        let destroyed = destroy::destroy(&self.work, &self.tenant.steps, deadline).await;
+        let stay = self.stay();
+        stay.end(deadline).await;
+        let destroyed = destroy::destroy(&stay.work, &self.steps, deadline).await;
         Ok(destroyed?.into())
     }
 
     async fn hand_over(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
-        let (shared, cell) = (&self.work.shared, &self.tenant.plan.cell);
+        let stay = self.stay();
+        let (shared, cell) = (&stay.work.shared, &stay.tenant.plan.cell);
         if !shared.options.reuse || !shared.pool.has_next(cell) {
             return self.destroy(deadline).await;
         }
         // In any case, there must be enough time to delete the cluster.
         let budget = deadline.within(deadline.remaining() * 2 / 3);
-        match self.park(&budget).await {
+        match stay.park(&budget).await {
             Ok(evidence) => Ok(evidence.into()),
             Err(why) => {
                 shared
@@ -258,12 +379,14 @@ impl Cluster for KindCluster {
         }
     }
 
-    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        self.end(deadline).await;
-        keep::keep(&self.work, &self.tenant.plan)
+    async fn keep(&self, is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let stay = self.stay();
+        let is_sound = is_sound && stay.work.wait_for_removal(deadline).await.is_ok();
+        stay.end(deadline).await;
+        keep::keep(&stay.work, &stay.tenant.plan, is_sound)
     }
 
     fn steps(&self) -> &StepLog {
-        &self.tenant.steps
+        &self.steps
     }
 }

@@ -69,22 +69,30 @@ impl Files {
     }
 }
 
-/// Creates the cluster. Must not be dropped: when `stop` is cancelled, it ends what it has started and returns.
+/// Creates the cluster, as a clone if there is a template. Must not be dropped: when `stop` is cancelled, it ends what it has started and returns.
 pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
     let image = match stop.run_until_cancelled(prepare(&work)).await {
         Some(Ok(image)) => image,
         Some(Err(failure)) => return finish(&work, Err(failure)),
         None => return,
     };
-    if Box::pin(prepared::start(&work, &image, &stop)).await {
-        return finish(&work, Ok(()));
-    }
+    let template = Box::pin(prepared::template(&work, &image, &stop)).await;
     if stop.is_cancelled() {
         return;
     }
     work.begun.set(Ok(Timestamp::now()));
-    let creating = kind_create(&work, &image, &stop);
-    finish(&work, work.steps.measure("kind create", creating).await);
+    let created = match template {
+        Some(template) => {
+            // Never dropped, because a container that the engine is creating can't be cancelled.
+            let cloning = prepared::clone(&work, &template);
+            work.steps.measure("clone", cloning).await
+        }
+        None => {
+            let creating = kind_create(&work, &image, &stop);
+            work.steps.measure("kind create", creating).await
+        }
+    };
+    finish(&work, created);
 }
 
 fn finish(work: &Work, result: Result<(), Failure>) {
@@ -103,7 +111,7 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     work.shared.network(&work.plan.ledger).await?;
     work.plan_resources()?;
     let image = node_image::ensure(work, docker).await?;
-    if work.shared.options.reuse {
+    if work.may_be_reused() {
         let fingerprint = Fingerprint::of(&work.shared, docker, &work.plan.cell).await?;
         // This runs once per cluster.
         drop(work.fingerprint.set(fingerprint));

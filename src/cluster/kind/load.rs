@@ -8,8 +8,9 @@ use bollard::Docker;
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::node_state::{NodeStates, host_paths, look};
+use super::node_state::{host_paths, look};
 use super::nodes::exec;
+use super::prepared::Origin;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
@@ -29,29 +30,20 @@ const RESTART: Duration = Duration::from_secs(10);
 
 const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 
-/// Loads the images when the nodes' containers run, unless that has happened already.
-pub(super) async fn when_running(work: &Work) {
-    if let Err(failure) = work.all_running().await {
-        work.loaded.set(Err(failure));
-    } else if work.loaded.get().is_none() {
-        match first(work).await {
-            Ok((before, images)) => {
-                work.before.set(Ok(before));
-                work.loaded.set(Ok(images));
-            }
-            Err(failure) => work.loaded.set(Err(failure)),
-        }
-    }
-}
-
-/// What comes before the first cell: reads the state of the nodes if another cell may reuse the cluster, and loads the
+/// When the nodes' containers run, reads the state of the nodes if another cell may reuse the cluster, and loads the
 /// images.
-pub(super) async fn first(work: &Work) -> Result<(NodeStates, Vec<Evidence>), Failure> {
-    let mut before = NodeStates::new();
-    if work.shared.options.reuse {
-        before = look(work, &host_paths(&work.plan.rendered)).await?;
-    }
-    Ok((before, all(work).await?))
+pub(super) async fn when_running(work: &Work) {
+    let loading = async {
+        work.all_running().await?;
+        // What is in a kept cluster is wiped first.
+        let is_new = !matches!(work.origin(), Some(Origin::Kept(_)));
+        if is_new && work.may_be_reused() {
+            let before = look(work, &host_paths(&work.plan.rendered)).await?;
+            work.before.set(Ok(before));
+        }
+        all(work).await
+    };
+    work.loaded.set(loading.await);
 }
 
 /// Loads the images onto all nodes.

@@ -50,8 +50,19 @@ pub(crate) struct Tenant {
 impl Tenant {
     /// A cell that has nothing in its cluster yet. `lost` belongs to the cluster.
     pub(crate) fn new(plan: Arc<CellPlan>, lost: Arc<Milestone<()>>) -> Self {
+        let steps = Arc::new(StepLog::new(&plan.clock));
+        Self::with_steps(plan, steps, lost)
+    }
+
+    /// The same cell in another cluster, in which it has nothing yet.
+    pub(crate) fn elsewhere(&self) -> Self {
+        let (plan, steps) = (Arc::clone(&self.plan), Arc::clone(&self.steps));
+        Self::with_steps(plan, steps, Arc::new(Milestone::new()))
+    }
+
+    fn with_steps(plan: Arc<CellPlan>, steps: Arc<StepLog>, lost: Arc<Milestone<()>>) -> Self {
         Self {
-            steps: Arc::new(StepLog::new(&plan.clock)),
+            steps,
             plan,
             kube: Milestone::new(),
             applied: Milestone::new(),
@@ -340,6 +351,12 @@ impl Tenant {
             forward.close().await;
         }
         drop(self.plan.take_listener());
+        self.stop_tasks(deadline).await;
+    }
+
+    /// Stops the watches and tasks.
+    pub(crate) async fn stop_tasks(&self, deadline: &Deadline) {
+        self.stop.cancel();
         self.tasks.close();
         if let Err(timed_out) = deadline.run(self.tasks.wait()).await {
             tracing::warn!(%timed_out, "the cell's tasks did not end");

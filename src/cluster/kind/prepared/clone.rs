@@ -3,42 +3,26 @@
 //! kind supports that a node is restarted with another address: the node's entrypoint replaces the old one. A clone
 //! is such a restart.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, Mount, MountType, MountVolumeOptions, PortBinding};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, Mount, MountType, MountVolumeOptions, PortBinding,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
 };
 use futures::future::try_join_all;
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt};
-use tokio_util::sync::CancellationToken;
 
-use super::Origin;
-use super::freeze::TEMPLATE;
 use super::template::{self, Template};
-use super::verify;
 use crate::cluster::NodeName;
-use crate::cluster::kind::claim::Live;
 use crate::cluster::kind::create::Files;
-use crate::cluster::kind::destroy::{self, engine_failed};
-use crate::cluster::kind::nodes::{CLUSTER_LABEL, containers};
+use crate::cluster::kind::destroy::engine_failed;
+use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::work::Work;
-use crate::cluster::kind::{access, load};
-use crate::cluster::kubernetes::{Access, unusable};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::machine::{LiveClaims, replace_private};
-
-/// How long a clone may take until it is verified. On an idle machine, it takes a sixth of this.
-pub(super) const VERIFIED: Duration = Duration::from_secs(45);
 
 /// The port of the API server in a node.
 const API_SERVER: &str = "6443/tcp";
@@ -51,8 +35,12 @@ const VOLUME: &str = "/kind/var";
 /// The volume of a node usually gets a copy of everything that the image has in `/var`. Almost all of it are images that
 /// only have to be readable, so a clone links to those, and copies the rest.
 ///
-/// The kubelet looks for the pod network when it starts, and then only every five seconds, so it is started again when
-/// the network is there.
+/// systemd starts the kubelet together with containerd. If containerd isn't ready yet, the kubelet ends and is started
+/// again, by default only after a second.
+///
+/// With cgroup v1, systemd removes cgroups without members from the hierarchy for devices, also while the kubelet creates
+/// the first pods in them. If that makes a pod fail, the kubelet retries only after ten seconds. So each of these cgroups
+/// gets a member.
 const ENTRY: &str = r#"set -e
 if [ -d /kind/var ]; then
   mkdir -p /kind/image-var
@@ -67,53 +55,46 @@ if [ -d /kind/var ]; then
   cd /
   mount --bind /kind/var /var
 fi
-(
-  until ls /etc/cni/net.d/*.conf* >/dev/null 2>&1; do sleep 0.1; done
-  systemctl restart kubelet
-) &
+cd /etc/systemd/system
+mkdir -p kubelet.service.d
+printf '[Unit]\nAfter=containerd.service\n[Service]\nRestartSec=100ms\n' > kubelet.service.d/20-clone.conf
+for class in besteffort burstable; do
+  unit="devices-of-$class.service"
+  printf '[Unit]\nBefore=kubelet.service\n[Service]\nSlice=kubelet-kubepods-%s.slice\nDevicePolicy=closed\nExecStart=sleep infinity\n' "$class" > "$unit"
+  ln -sf -t multi-user.target.wants "../$unit"
+done
+cd /
 exec "$@""#;
 
-/// Starts the clone and verifies it. After a failure, [`remove`] has to be called.
-pub(super) async fn start(
+/// Creates and starts the containers of a clone of `template`.
+pub(in crate::cluster::kind) async fn clone(
     work: &Work,
-    template: &Arc<Template>,
-    stop: &CancellationToken,
+    template: &Template,
 ) -> Result<(), Failure> {
-    let docker = work.shared.docker().await?;
     template.touch(&work.shared.options.state);
     note(work, template)?;
-    // Never dropped, because a container that the engine is creating can't be cancelled.
-    let creating = work.steps.measure("clone", create(work, docker, template));
-    let addresses = creating.await?;
-    let deadline = work.plan.clock.deadline(VERIFIED);
-    let verifying = async {
-        tokio::try_join!(
-            Box::pin(verified(work, template, &addresses)),
-            Box::pin(load::first(work)),
-        )
-    };
-    let verifying = work.steps.measure("clone verified", verifying);
-    let interrupted = || {
-        let message = "the start of the prepared cluster was interrupted";
-        Failure::new(Symptom::ClusterNotUp, message)
-    };
-    let verified = stop.run_until_cancelled(deadline.run(verifying)).await;
-    let verified = verified.ok_or_else(interrupted)?;
-    let (access, loaded) = verified.map_err(|timed_out| {
-        let message = format!("it {timed_out} before its nodes and its DNS were ready");
-        Failure::new(Symptom::ClusterNotUp, message)
-    })??;
-    let (before, images) = loaded;
-    // First, because it contains the names of the nodes, which all who use the milestones need.
-    work.set_origin(Origin::Prepared(Arc::clone(template)));
-    work.before.set(Ok(before));
-    work.loaded.set(Ok(images));
-    work.access.set(Ok(access));
-    work.begun.set(Ok(Timestamp::now()));
-    for milestone in work.running.values() {
-        milestone.set(Ok(()));
+    let docker = work.shared.docker().await?;
+    let mut hosts = Vec::new();
+    let nodes = template.frozen.iter().zip(&work.containers).enumerate();
+    let mut workers = Vec::new();
+    for (number, (frozen, container)) in nodes {
+        let image = template::image(&template.id, number);
+        let body = body(work, frozen.container.clone(), image);
+        if number == 0 {
+            let address = start_one(docker, container, body).await?;
+            // Workers find the control plane by its name in Kubernetes, which the engine doesn't know.
+            hosts.push(format!("{}:{address}", frozen.name));
+        } else {
+            workers.push((container, body));
+        }
     }
-    Ok(())
+    let starting = workers.into_iter().map(|(container, mut body)| {
+        let host = body.host_config.get_or_insert_default();
+        let known = host.extra_hosts.get_or_insert_default();
+        known.extend(hosts.iter().cloned());
+        start_one(docker, container, body)
+    });
+    try_join_all(starting).await.map(drop)
 }
 
 /// Says in the file with kind's output why there is none.
@@ -121,67 +102,10 @@ fn note(work: &Work, template: &Template) -> Result<(), Failure> {
     let path = Files::of(work).output();
     let id = &template.id;
     let text = format!("kind did not create this cluster: it is a clone of the template {id}\n");
-    fs::write(&path, text).map_err(|error| unwritable(&path, &error))
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let message = format!("failed to write to {}: {}", path.display(), chain(error));
-    Failure::new(Symptom::FilesystemFailed, message)
-}
-
-/// Removes what [`start`] has created.
-pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
-    let Some(claim) = work.claim() else {
-        return Ok(());
-    };
-    let live = LiveClaims::beside(&work.shared.options.state, work.plan.ledger.run());
-    let live = Live::read(&live)?;
-    let removing = destroy::remove_containers(docker, &claim, &live);
-    work.steps
-        .measure("clone removed", removing)
-        .await
-        .map(drop)
-}
-
-/// Creates and starts the containers. Returns the nodes' addresses, by the nodes' names.
-async fn create(
-    work: &Work,
-    docker: &Docker,
-    template: &Template,
-) -> Result<BTreeMap<NodeName, String>, Failure> {
-    let mut addresses = BTreeMap::new();
-    let nodes = template.frozen.iter().zip(&work.containers).enumerate();
-    let mut workers = Vec::new();
-    for (number, (frozen, container)) in nodes {
-        let image = template::image(&template.id, number);
-        let body = body(work, frozen.container.clone(), image);
-        let name = NodeName::new(frozen.name.as_str());
-        if number == 0 {
-            let address = start_one(docker, container, body).await?;
-            addresses.insert(name, address);
-        } else {
-            workers.push((name, container, body));
-        }
-    }
-    // Workers find the control plane by its name in Kubernetes, which the engine doesn't know.
-    let hosts: Vec<_> = addresses
-        .iter()
-        .map(|(name, address)| format!("{name}:{address}"))
-        .collect();
-    let starting = workers.into_iter().map(|(name, container, mut body)| {
-        let host = body.host_config.get_or_insert_default();
-        host.extra_hosts
-            .get_or_insert_default()
-            .extend(hosts.clone());
-        async move {
-            let address = start_one(docker, container, body).await?;
-            Ok::<_, Failure>((name, address))
-        }
-    });
-    addresses.extend(try_join_all(starting).await?);
-    let found = containers(docker, Some(work.plan.cluster.as_str())).await;
-    work.know(&found.map_err(|error| engine_failed(&error))?)?;
-    Ok(addresses)
+    fs::write(&path, text).map_err(|error| {
+        let message = format!("failed to write to {}: {}", path.display(), chain(&error));
+        Failure::new(Symptom::FilesystemFailed, message)
+    })
 }
 
 /// The container of a node in this cluster: with its own label, seal and port.
@@ -241,46 +165,16 @@ async fn start_one(
     starting.await.map_err(engine)?;
     let inspecting = docker.inspect_container(&id, None::<InspectContainerOptions>);
     let inspected = inspecting.await.map_err(engine)?;
-    let networks = inspected
-        .network_settings
-        .and_then(|settings| settings.networks)
-        .unwrap_or_else(HashMap::new);
-    let address = networks
-        .into_values()
-        .filter_map(|network| network.ip_address)
-        .find(|address| !address.is_empty());
-    address.ok_or_else(|| {
+    let networks = inspected.network_settings.and_then(|it| it.networks);
+    address(networks).ok_or_else(|| {
         let message = format!("the container of node {name} has no address");
         Failure::new(Symptom::ClusterNotUp, message)
     })
 }
 
-/// Waits until the cluster is proven to be this clone of the template, and to be up. Writes its kubeconfig.
-async fn verified(
-    work: &Work,
-    template: &Template,
-    addresses: &BTreeMap<NodeName, String>,
-) -> Result<Access, Failure> {
-    let (access, kubeconfig) = access::connect(work).await?;
-    let expected = template.frozen.first().map(|node| &node.server_version);
-    if expected != Some(&access.server_version) {
-        let message = format!("it runs Kubernetes {}", access.server_version);
-        return Err(Failure::new(Symptom::ClusterDiffers, message));
-    }
-    let namespaces: Api<Namespace> = Api::all(access.client.clone());
-    let system = namespaces.get("kube-system").await;
-    let system = system.map_err(|error| unusable(&error))?;
-    if system.annotations().get(TEMPLATE) != Some(&template.id) {
-        let message = "it is not a clone of this template";
-        return Err(Failure::new(Symptom::ClusterDiffers, message));
-    }
-    let dns = verify::up(work, &access, template, addresses).await?;
-    verify::dns_answers(&access.client, &dns).await?;
-    let files = Files::of(work);
-    let text = access::for_users(kubeconfig, work.plan.cluster.as_str());
-    let written = text.and_then(|text| {
-        replace_private(&files.kubeconfig(), |file| file.write_all(text.as_bytes()))
-    });
-    written.map_err(|error| unwritable(&files.kubeconfig(), &error))?;
-    Ok(access)
+/// The address of a container in its networks.
+pub(super) fn address(networks: Option<HashMap<String, EndpointSettings>>) -> Option<String> {
+    let networks = networks.into_iter().flat_map(HashMap::into_values);
+    let mut addresses = networks.filter_map(|network| network.ip_address);
+    addresses.find(|address| !address.is_empty())
 }

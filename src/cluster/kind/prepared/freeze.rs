@@ -21,6 +21,9 @@ use crate::event::{Failure, Symptom};
 /// The annotation of the namespace `kube-system` with the template's id.
 pub(super) const TEMPLATE: &str = "e2e-matrix/template";
 
+/// The taint of a node that isn't ready. The node controller removes it.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
 /// Stops the kubelet, and all containers except the API server and its database, whose clients are gone then.
 const QUIET: &str = r#"systemctl stop kubelet
 for id in $(ctr -n k8s.io tasks list -q); do
@@ -79,7 +82,9 @@ pub(super) async fn freeze(work: &Work, client: &Client, id: &str) -> Result<u64
     Ok(revision)
 }
 
-/// Pods of nodes are created again by the kubelet. The others keep their place, and lose their state.
+/// Deletes the pods that something creates again: the kubelet those of the node, and a controller those of a ReplicaSet,
+/// which the scheduler binds when the node is ready. If they were bound earlier, the kubelet would try to start them
+/// without a pod network, and then pause for seconds. Others stay where they are, and lose their state.
 async fn pods(client: &Client) -> Result<(), Failure> {
     let all: Api<Pod> = Api::all(client.clone());
     let listed = all.list(&ListParams::default()).await;
@@ -87,8 +92,8 @@ async fn pods(client: &Client) -> Result<(), Failure> {
     let clearing = listed.into_iter().map(|mut pod| async move {
         let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
         let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-        let mut owners = pod.owner_references().iter();
-        if owners.any(|owner| owner.kind == "Node") {
+        let owner = pod.owner_references().first();
+        if owner.is_some_and(|owner| owner.kind != "DaemonSet") {
             let now = DeleteParams::default().grace_period(0);
             api.delete(&name, &now).await.map(drop)
         } else {
@@ -116,7 +121,7 @@ fn unstarted(status: PodStatus) -> PodStatus {
 }
 
 /// A node has no address until its kubelet reports one, so that nothing sends packets to the addresses of the frozen
-/// cluster.
+/// cluster, and no pods are scheduled to it until it is ready.
 async fn nodes(client: &Client) -> Result<(), Failure> {
     let api: Api<Node> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await;
@@ -125,6 +130,12 @@ async fn nodes(client: &Client) -> Result<(), Failure> {
         let api = api.clone();
         async move {
             let name = node.name_any();
+            let taint = json!({"spec": {"taints": [{"key": NOT_READY, "effect": "NoSchedule"}]}});
+            let taint = Patch::Strategic(taint);
+            node.metadata = api
+                .patch(&name, &PatchParams::default(), &taint)
+                .await?
+                .metadata;
             if let Some(status) = &mut node.status {
                 status.addresses = None;
                 let conditions = status.conditions.iter_mut().flatten();

@@ -1,6 +1,6 @@
 //! Makes a template: kind creates a cluster that no cell has used, which is frozen and then deleted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -11,7 +11,7 @@ use super::freeze;
 use super::image::{self, Facts};
 use super::template::{self, Template, prune};
 use crate::cluster::kind::destroy;
-use crate::cluster::kind::work::{self, Work};
+use crate::cluster::kind::work::{self, Source, Work};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, ClusterName};
@@ -39,7 +39,11 @@ pub(super) fn make(
         let plan = Arc::new(plan(&cell.plan, &id)?);
         let clock = plan.clock.clone();
         let tenant = Arc::new(Tenant::new(plan, Arc::new(Milestone::new())));
-        let work = Arc::new(Work::for_template(Arc::clone(&cell.shared), &tenant));
+        let work = Arc::new(Work::new(
+            Arc::clone(&cell.shared),
+            &tenant,
+            Source::Kind(None),
+        ));
         let making = Box::pin(build(&work, &tenant, &image, &id, clock.deadline(MAKING)));
         let making = cell.steps.measure("template", making);
         let made = stop.run_until_cancelled(making).await;
@@ -66,27 +70,7 @@ fn plan(cell: &CellPlan, id: &str) -> Result<CellPlan, Failure> {
     let name = format!("prepared-{}-{run}", &id[..ID_LENGTH.min(id.len())]);
     let cluster = ClusterName::exactly(&name)
         .map_err(|error| Failure::new(Symptom::RunnerBug, error.to_string()))?;
-    let mut runtime = cell.runtime.clone().into_os_string();
-    runtime.push("-template");
-    Ok(CellPlan {
-        cell: cell.cell.clone(),
-        cluster,
-        namespace: cell.namespace.clone(),
-        rendered: Arc::clone(&cell.rendered),
-        phases: cell.phases.clone(),
-        checks: Arc::clone(&cell.checks),
-        run: cell.run.clone(),
-        attempt: cell.attempt,
-        output: cell.output.clone(),
-        output_name: cell.output_name.clone(),
-        runtime: runtime.into(),
-        ledger: Arc::clone(&cell.ledger),
-        clock: cell.clock.clone(),
-        mask: cell.mask.clone(),
-        mark: format!("{}-template", cell.mark),
-        keep: cell.keep,
-        listener: Mutex::default(),
-    })
+    Ok(cell.in_cluster(cluster, "template"))
 }
 
 async fn build(

@@ -1,8 +1,8 @@
 //! Prepared clusters: a cluster that kind has created once is frozen into a *template*, one image per node. A clone of
 //! it needs no kubeadm and no import of images, so it is up much sooner than a fresh cluster.
 //!
-//! A clone is verified, not trusted: it counts as created only if each node and the DNS report a state that belongs to
-//! this boot. Otherwise clone and template are dropped, and kind creates the cluster.
+//! A clone is verified, not trusted: it counts as up only if each node and the DNS report a state that belongs to this
+//! boot. Otherwise clone and template are deleted, and the cell starts over in a cluster that kind creates.
 //!
 //! Nothing here knows a particular node image, network plugin or workload: nodes are treated as kind makes them, and
 //! pods by their kind of owner.
@@ -21,13 +21,17 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::work::Work;
+use super::provider::KindContext;
+use super::work::{Source, Work};
+use crate::cluster::NodeName;
 use crate::event::{Failure, Symptom};
 use crate::machine::Lock;
 use crate::matrix::Prepared;
 
+pub(super) use clone::clone;
 pub(super) use template::Template;
 pub use template::USED;
+pub(super) use verify::{VERIFIED, addresses, look, verify};
 
 /// How many further cells of the run must be able to use a template, so that making one pays off within the run. Making
 /// one takes about as long as three clones save.
@@ -59,58 +63,40 @@ pub(super) enum Origin {
     Fresh(Option<String>),
     /// As a clone of this template.
     Prepared(Arc<Template>),
+    /// By an earlier run, with these nodes.
+    Kept(Vec<NodeName>),
 }
 
-/// Creates the cluster as a clone, if its template exists or is worth making. Returns whether it is up: if not, nothing
-/// is left of it, and kind has to create the cluster. Sets its origin in any case.
-pub(super) async fn start(work: &Arc<Work>, image: &str, stop: &CancellationToken) -> bool {
-    let why = if work.shared.options.prepared == Prepared::Never || work.is_for_template {
-        None
-    } else {
-        match try_to_start(work, image, stop).await {
-            Ok(Tried::Up) => return true,
-            Ok(Tried::Not(why)) => why,
-            Err(failure) => Some(format!("no prepared cluster was used: {}", failure.message)),
-        }
-    };
-    work.set_origin(Origin::Fresh(why));
-    false
-}
-
-/// The result of trying to start a clone.
-enum Tried {
-    /// It is up.
-    Up,
-    /// There is none; with the reason if a template exists that could not be used.
-    Not(Option<String>),
-}
-
-async fn try_to_start(
+/// The template of the cluster that `work` plans, if it exists or is worth making. Sets the origin of the cluster.
+pub(super) async fn template(
     work: &Arc<Work>,
     image: &str,
     stop: &CancellationToken,
-) -> Result<Tried, Failure> {
-    let docker = work.shared.docker().await?;
-    let id = template::id(&work.shared, docker, &work.plan.cell).await?;
-    let state = work.shared.templates.state(&id).await;
-    // With `--reuse`, the further cells need no cluster.
-    let further = work.shared.pool.to_come(&work.plan.cell);
-    let worth = !work.shared.options.reuse && further >= WORTH;
-    let Some(template) = obtain(work, image, &id, &state, worth, stop).await? else {
-        return Ok(Tried::Not(None));
+) -> Option<Arc<Template>> {
+    let found = match &work.source {
+        Source::Any if work.shared.options.prepared == Prepared::Auto => {
+            let obtaining = obtain(work, image, stop).await;
+            obtaining.map_err(|failure| format!("no template was used: {}", failure.message))
+        }
+        Source::Any | Source::Kind(None) => Ok(None),
+        Source::Kind(Some(why)) => Err(why.clone()),
     };
-    let failure = match clone::start(work, &template, stop).await {
-        Ok(()) => return Ok(Tried::Up),
-        Err(failure) if stop.is_cancelled() => return Err(failure),
-        Err(failure) => failure,
+    let (template, why) = match found {
+        Ok(template) => (template, None),
+        Err(why) => (None, Some(why)),
     };
+    work.set_origin(match &template {
+        Some(template) => Origin::Prepared(Arc::clone(template)),
+        None => Origin::Fresh(why),
+    });
+    template
+}
+
+/// Removes a template whose clone could not be verified, so that no cell uses it again.
+pub(super) async fn discard(shared: &KindContext, template: &Template) -> Result<(), Failure> {
+    let state = shared.templates.state(&template.id).await;
     *state.lock().await = State::Unusable;
-    clone::remove(work, docker).await?;
-    template.remove(docker).await?;
-    let why = failure.message;
-    Ok(Tried::Not(Some(format!(
-        "the template {id} was dropped, because its clone could not be verified: {why}"
-    ))))
+    template.remove(shared.docker().await?).await
 }
 
 /// Makes the template of the cluster that `work` plans, unless it exists. Returns whether it was made. Concurrent runs
@@ -140,16 +126,16 @@ pub(super) async fn prepare(
     Ok((Arc::new(template), is_new))
 }
 
-/// The template `id`: the existing one, or a new one if that is `worth` it. One cell of the run looks and makes it; the
-/// others wait for that one.
+/// The existing template, or a new one if that pays off. One cell of the run looks and makes it; the others wait for that
+/// one.
 async fn obtain(
     work: &Arc<Work>,
     image: &str,
-    id: &str,
-    state: &Mutex<State>,
-    worth: bool,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Template>>, Failure> {
+    let docker = work.shared.docker().await?;
+    let id = template::id(&work.shared, docker, &work.plan.cell).await?;
+    let state = work.shared.templates.state(&id).await;
     let patience = work.plan.clock.deadline(PATIENCE);
     let Ok(mut state) = patience.run(state.lock()).await else {
         return Ok(None);
@@ -159,13 +145,14 @@ async fn obtain(
         State::Unusable => return Ok(None),
         State::Unknown => {}
     }
-    let docker = work.shared.docker().await?;
-    if let Some(template) = Template::find(docker, id).await? {
+    if let Some(template) = Template::find(docker, &id).await? {
         let template = Arc::new(template);
         *state = State::Made(Arc::clone(&template));
         return Ok(Some(template));
     }
-    if !worth {
+    // With `--reuse`, the further cells need no cluster.
+    let further = work.shared.pool.to_come(&work.plan.cell);
+    if work.shared.options.reuse || further < WORTH {
         return Ok(None);
     }
     // Whatever happens, no other cell of this run tries it as well.

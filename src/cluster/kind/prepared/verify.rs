@@ -1,57 +1,93 @@
 //! Whether a clone is up: every state that counts must have been reported since the thaw.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use backon::Retryable;
+use bollard::models::ContainerSummary;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::{Api, Client, ResourceExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::clone::address;
+use super::freeze::TEMPLATE;
 use super::template::Template;
 use crate::cluster::NodeName;
+use crate::cluster::kind::access;
+use crate::cluster::kind::destroy::engine_failed;
+use crate::cluster::kind::nodes::containers;
 use crate::cluster::kind::work::Work;
 use crate::cluster::kubernetes::health::{alive, is_pod_ready};
-use crate::cluster::kubernetes::pods::Workloads;
-use crate::cluster::kubernetes::wait::{Look, until};
-use crate::cluster::kubernetes::watch::{Snapshot, View};
-use crate::cluster::kubernetes::{Access, ready};
+use crate::cluster::kubernetes::wait::Look;
+use crate::cluster::kubernetes::watch::Snapshot;
+use crate::cluster::kubernetes::{Kube, ready, unusable};
+use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
+/// How long a clone may take until it is verified. On an idle machine, it takes an eighth of this.
+pub(in crate::cluster::kind) const VERIFIED: Duration = Duration::from_secs(45);
+
 /// The port of the cluster's DNS in its pods.
 const DNS: u16 = 53;
+/// The pause after a question without an answer.
+const INTERVAL: Duration = Duration::from_millis(100);
 /// The name that every cluster resolves.
 const KUBERNETES: &str = "kubernetes.default.svc.cluster.local.";
 
-/// Waits until the cluster is up, according to what its nodes have reported since the thaw. Returns the name of a DNS
-/// pod.
-pub(super) async fn up(
+/// The addresses of the clone's containers, by the names of the nodes.
+pub(in crate::cluster::kind) async fn addresses(
     work: &Work,
-    access: &Access,
     template: &Template,
-    addresses: &BTreeMap<NodeName, String>,
-) -> Result<String, Failure> {
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let _stop_on_drop = stop.clone().drop_guard();
-    let workloads = Workloads::of(&work.plan.rendered);
-    let view = View::start(&access.client, "default", workloads, true, &tasks, &stop);
-    let deadline = work.plan.clock.deadline(super::clone::VERIFIED);
-    until(&view, &deadline, |snapshot| {
-        look(snapshot, template, addresses)
-    })
-    .await?;
-    let snapshot = view.snapshot();
+) -> Result<BTreeMap<NodeName, String>, Failure> {
+    let docker = work.shared.docker().await?;
+    let found = containers(docker, Some(work.plan.cluster.as_str())).await;
+    let found = found.map_err(|error| engine_failed(&error))?;
+    let address_of = |container: &NodeName| {
+        let suffix = format!("/{container}");
+        let is_it = |it: &&ContainerSummary| it.names.iter().flatten().any(|name| *name == suffix);
+        address(found.iter().find(is_it)?.network_settings.clone()?.networks)
+    };
+    let nodes = template.nodes().into_iter().zip(&work.containers);
+    Ok(nodes
+        .filter_map(|(node, container)| Some((node, address_of(container)?)))
+        .collect())
+}
+
+/// Verifies, when [`look`] is done, that the cluster is this clone, and that its DNS answers. Writes its kubeconfig.
+pub(in crate::cluster::kind) async fn verify(
+    work: &Work,
+    template: &Template,
+    kube: &Kube,
+) -> Result<(), Failure> {
+    let expected = template.frozen.first().map(|node| &node.server_version);
+    if expected != Some(&kube.server_version) {
+        let message = format!("it runs Kubernetes {}", kube.server_version);
+        return Err(Failure::new(Symptom::ClusterDiffers, message));
+    }
+    let namespaces: Api<Namespace> = Api::all(kube.client.clone());
+    let system = namespaces.get("kube-system").await;
+    let system = system.map_err(|error| unusable(&error))?;
+    if system.annotations().get(TEMPLATE) != Some(&template.id) {
+        let message = "it is not a clone of this template";
+        return Err(Failure::new(Symptom::ClusterDiffers, message));
+    }
+    let snapshot = kube.view.snapshot();
     let dns = alive(&snapshot.system_pods).find(|pod| ready::is_dns(pod) && is_pod_ready(pod));
-    dns.map(ResourceExt::name_any)
-        .ok_or_else(|| failed("its DNS is gone again"))
+    let dns = dns.ok_or_else(|| failed("its DNS is gone again"))?;
+    dns_answers(&kube.client, &dns.name_any()).await?;
+    access::write_for_users(work).await
 }
 
 /// The cluster is up, each node has reported the address of its new container, and the states of nodes and core pods
 /// are newer than the template.
-fn look(snapshot: &Snapshot, template: &Template, addresses: &BTreeMap<NodeName, String>) -> Look {
+pub(in crate::cluster::kind) fn look(
+    snapshot: &Snapshot,
+    template: &Template,
+    addresses: &BTreeMap<NodeName, String>,
+) -> Look {
     let evidence = match ready::core(snapshot, &template.nodes()) {
         Look::Done(evidence) => evidence,
         pending @ Look::Pending(..) => return pending,
@@ -93,8 +129,14 @@ fn has(node: &Node, address: &str) -> bool {
     addresses.any(|own| own.address == address)
 }
 
+/// Waits until the cluster's DNS answers in its pod.
+async fn dns_answers(client: &Client, pod: &str) -> Result<(), Failure> {
+    let attempts = every(INTERVAL, VERIFIED);
+    (|| ask_dns(client, pod)).retry(attempts).await
+}
+
 /// Asks the cluster's DNS for a name that it has to know, directly in its pod.
-pub(super) async fn dns_answers(client: &Client, pod: &str) -> Result<(), Failure> {
+async fn ask_dns(client: &Client, pod: &str) -> Result<(), Failure> {
     let asking = async {
         let pods: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
         let mut forwarder = pods
