@@ -39,22 +39,25 @@ pub(super) async fn adopt(
     let fingerprint = Fingerprint::of(shared, docker, &plan.cell).await?;
     let own = fingerprint.template();
     for run in read_dead(&shared.options.state)? {
-        for (_, resource) in run.contents.payloads() {
-            let KindResource::Cluster(claim) = resource else {
-                continue;
-            };
-            let Some(kept) = claim.kept.clone().filter(|kept| kept.fingerprint == own) else {
-                continue;
-            };
+        let claims = run.contents.payloads().filter_map(|(_, it)| match it {
+            KindResource::Cluster(claim) => Some(claim),
+            KindResource::Network(_) => None,
+        });
+        let alike = |claim: Claim| {
+            let kept = claim.kept.clone().filter(|kept| kept.fingerprint == own)?;
+            Some((claim, kept))
+        };
+        let candidates: Vec<_> = claims.filter_map(alike).collect();
+        for (claim, kept) in candidates {
             let Some(work) = take_over(shared, plan, docker, &run, claim, &kept).await? else {
                 continue;
             };
+            forget_if_empty(run)?;
             // This is set once.
-            drop(work.fingerprint.set(fingerprint));
+            drop(work.fingerprint.set(fingerprint.clone()));
             work::attend(&work);
             let start = plan.clock.elapsed();
-            let wiping = clean(&work, plan, &kept);
-            let wiped = deadline.run(wiping).await;
+            let wiped = deadline.run(clean(&work, plan, &kept)).await;
             shared
                 .pool
                 .adopted(plan.clock.elapsed().saturating_sub(start));
@@ -63,7 +66,6 @@ pub(super) async fn adopt(
                 Ok(Err(failure)) => Some(failure.message),
                 Err(timed_out) => Some(format!("wiping it {timed_out}")),
             };
-            let fingerprint = Fingerprint::of(shared, docker, &plan.cell).await?;
             let after = kept.cell.clone();
             let parked = Parked {
                 work,
@@ -148,6 +150,23 @@ fn forget_folder(run: &DeadRun, contents: &LedgerContents, kept: &Kept) -> Resul
         Failure::new(Symptom::FilesystemFailed, message)
     })?;
     Ok(run.gone(&entry.resource)?)
+}
+
+/// Forgets a run of which nothing is left.
+fn forget_if_empty(run: DeadRun) -> Result<(), Failure> {
+    let contents = LedgerContents::read(&run.folder)?;
+    if contents
+        .left
+        .iter()
+        .any(|left| left.kept.is_some() || left.is_unwanted())
+    {
+        return Ok(());
+    }
+    let folder = run.folder.clone();
+    run.forget().map_err(|error| {
+        let message = format!("failed to remove {}: {}", folder.display(), chain(&error));
+        Failure::new(Symptom::FilesystemFailed, message)
+    })
 }
 
 /// Removes what the last cell left. Then the state of the nodes is that before the next cell.

@@ -186,6 +186,7 @@ mod tests {
             planned: Timestamp::from_second(planned).unwrap(),
             containers: known.iter().map(|id| (*id).to_owned()).collect(),
             volumes: BTreeSet::new(),
+            kept: None,
         }
     }
 

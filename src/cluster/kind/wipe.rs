@@ -96,7 +96,7 @@ pub(super) async fn wipe(
 
 /// Ends the cell's processes without asking them to end, which can take as long as they like.
 async fn processes(work: &Work, client: &Client, tracks: &Tracks) -> Result<(), Failure> {
-    let deleting = workloads_at_once(client, &tracks.namespace);
+    let deleting = Box::pin(workloads_at_once(client, &tracks.namespace));
     work.steps.measure("pods deleted", deleting).await?;
     let killing = node_state::kill(work, &tracks.namespace);
     work.steps.measure("processes killed", killing).await
