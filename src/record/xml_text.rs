@@ -50,11 +50,6 @@ impl XmlText {
     pub fn attribute(&self) -> String {
         self.0.replace(['\n', '\t'], " ")
     }
-
-    /// The text for the inside of one CDATA section: `]]>` is split across two.
-    pub fn cdata(&self) -> String {
-        self.0.replace("]]>", "]]]]><![CDATA[>")
-    }
 }
 
 impl fmt::Display for XmlText {
@@ -120,16 +115,6 @@ mod tests {
         fn cleaning_is_idempotent(raw in any::<String>()) {
             let once = XmlText::new(&raw);
             prop_assert_eq!(&XmlText::new(once.as_str()), &once);
-        }
-
-        #[test]
-        fn no_cdata_section_ends_early(raw in "[\\]>a]{0,20}") {
-            let cdata = XmlText::new(&raw).cdata();
-            let joined = cdata.replace("]]><![CDATA[", "");
-            prop_assert_eq!(&joined, &raw);
-            for section in cdata.split("]]><![CDATA[") {
-                prop_assert!(!section.contains("]]>"));
-            }
         }
     }
 }

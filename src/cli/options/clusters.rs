@@ -27,9 +27,9 @@ pub(crate) struct ClusterOptions {
         default_missing_value = "failed"
     )]
     keep: Option<Keep>,
-    /// Lets cells that differ only in config share a kind cluster
+    /// Lets cells that need the same cluster and agent share a kind cluster
     ///
-    /// The cells run one after another. The cluster is wiped in between, and verified to be empty.
+    /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image and manifests. They run one after another. The cluster is wiped in between, and verified to be empty.
     #[arg(long, env = "E2E_MATRIX_REUSE")]
     reuse: bool,
     /// Whether kind clusters may be clones of prepared ones: auto or never

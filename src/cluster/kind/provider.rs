@@ -51,7 +51,7 @@ pub struct KindOptions {
     pub base: PathBuf,
     /// Whether to use the settings that make a cluster usable sooner.
     pub fast_setup: bool,
-    /// Whether cells that differ only in config share a cluster, one after another.
+    /// Whether cells that need the same cluster and agent share a cluster, one after another.
     pub reuse: bool,
     /// Whether clusters may be clones of templates.
     pub prepared: Prepared,

@@ -105,12 +105,17 @@ fn containers_with_the_same_image_are_changed_too_and_others_are_not() {
 
 /// The built-in manifests with one file replaced.
 pub(super) fn with_file(name: &str, text: String) -> Sources {
+    with_files([(name, text)])
+}
+
+/// The built-in manifests with some files replaced.
+pub(super) fn with_files<'n>(more: impl IntoIterator<Item = (&'n str, String)>) -> Sources {
     let mut files: std::collections::BTreeMap<String, String> = Sources::builtin()
         .manifests
         .files()
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .collect();
-    files.insert(name.to_owned(), text);
+    files.extend(more.into_iter().map(|(name, text)| (name.to_owned(), text)));
     Sources::builtin().with_manifests(Folder::new("deploy/kubernetes", files))
 }
 

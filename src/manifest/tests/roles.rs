@@ -1,8 +1,9 @@
 //! Roles and bindings: how the agent gets a role, and which roles and accounts the manifests must contain.
 
-use super::patches::with_file;
+use super::patches::{with_file, with_files};
 use super::problems;
 
+const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 const NO_ROLE: &str = "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
     spec.template.spec.serviceAccountName: no binding gives the account `plexd` a role";
@@ -90,4 +91,64 @@ fn a_cluster_role_for_others_needs_no_binding_if_the_agent_has_a_role_or_if_it_i
         ]
     );
     assert_eq!(problems_with(&reader("aggregationRule: {}\n")), [""; 0]);
+}
+
+#[test]
+fn an_agent_without_an_account_has_the_default_one() {
+    let line = "      serviceAccountName: plexd\n";
+    assert!(DAEMON_SET.contains(line));
+    let problems_with = |rbac: String| {
+        let daemon_set = DAEMON_SET.replace(line, "");
+        problems(with_files([
+            ("daemonset.yaml", daemon_set),
+            ("rbac.yaml", rbac),
+        ]))
+    };
+    let bound = bound_to("{kind: ServiceAccount, name: default, namespace: plexd-system}");
+    assert_eq!(problems_with(bound), [""; 0]);
+    let no_role = NO_ROLE.replace("`plexd`", "`default`");
+    assert_eq!(problems_with(RBAC.to_owned()), [no_role]);
+}
+
+#[test]
+fn a_role_is_bound_only_by_a_binding_that_names_its_kind() {
+    let role = "  kind: Role\n  name: plexd\n";
+    assert!(RBAC.contains(role));
+    let found = problems_with(&RBAC.replace(role, "  kind: ClusterRole\n  name: plexd\n"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].ends_with("(Role plexd): is a role that no binding uses"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn roles_of_other_namespaces_are_not_checked() {
+    let elsewhere = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: elsewhere}\n---\n\
+                     apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: a, namespace: elsewhere}\n---\n\
+                     apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b, namespace: elsewhere}\n\
+                     roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: b}\n";
+    assert_eq!(problems_with(&format!("{RBAC}{elsewhere}")), [""; 0]);
+    let missing = elsewhere.replace("kind: Role, name: b", "kind: ClusterRole, name: b");
+    let found = problems_with(&format!("{RBAC}{missing}"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("names the ClusterRole `b`, which is not deployed"),
+        "{found:?}"
+    );
+}
+
+/// A binding may be in a text that can't be read.
+#[test]
+fn unbound_roles_are_not_reported_if_a_text_cannot_be_read() {
+    let unbound =
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: reader}\n";
+    for rbac in [unbound.to_owned(), bound_to("{kind: User, name: jane}")] {
+        let found = problems(with_files([
+            ("rbac.yaml", rbac),
+            ("more.yaml", "{".to_owned()),
+        ]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("more.yaml"), "{found:?}");
+    }
 }

@@ -38,7 +38,8 @@ pub(super) fn run() -> Keys<RunSettings> {
         /// Whether kind clusters may be clones of prepared ones: `"auto"`, `"never"`. See
         /// [prepared clusters](prepared.md).
         "prepared": choice(Prepared::NAMES) => prepared;
-        /// Let cells that differ only in config share a kind cluster, one after another.
+        /// Let cells that need the same cluster and agent share a kind cluster, one after another. See
+        /// [reusing](keep-and-reuse.md#--reuse).
         "reuse": boolean() => reuse;
         /// Skip cells whose node image is neither local nor in its registry, instead of ending the run as an
         /// infrastructure failure.

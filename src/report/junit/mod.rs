@@ -1,5 +1,7 @@
 //! The JUnit file: one suite per cell and one case per phase. All text is written through [`XmlText`].
 //!
+//! The properties of a suite are the cell's value on each axis, with the name of the axis, and its tags.
+//!
 //! `failure` is a product failure. `error` is a configuration or infrastructure failure, or a phase that was interrupted by the end
 //! of the run. A failure of the run itself, outside any cell, is the only case of a suite named `run`.
 //!
@@ -11,9 +13,11 @@
 
 mod output;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use junit_report::{
-    Duration, OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite, TestSuiteBuilder,
+use quick_junit::{
+    NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString,
 };
 use rayon::prelude::*;
 
@@ -23,8 +27,10 @@ use crate::event::{Failure, FailureClass, FlakyResult};
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::record::xml_text::XmlText;
 
-/// The class name of cases without a cell, and the first part of the others'.
+/// The class name of cases without a cell, the first part of the others', and the name of the whole.
 const CLASS_NAME: &str = "e2e-matrix";
+/// What a tab becomes.
+const TAB: &str = "    ";
 
 /// The whole file.
 #[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
@@ -35,127 +41,161 @@ pub fn render(run: &RunModel) -> String {
         .par_iter()
         .map(|cell| cell_suite(run, cell, explained.as_deref()))
         .collect();
-    let report = ReportBuilder::new()
-        .add_testsuites(run_suite(run))
-        .add_testsuites(cells)
-        .build();
-    let mut xml = Vec::new();
+    let mut report = Report::new(CLASS_NAME);
     report
-        .write_xml(&mut xml)
-        .expect("writing to memory can't fail, and the writer has no other error");
-    String::from_utf8(xml).expect("the writer was given only UTF-8")
+        .add_test_suites(run_suite(run))
+        .add_test_suites(cells);
+    report
+        .to_string()
+        .expect("writing to memory can't fail, and the writer has no other error")
 }
 
 fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {
     let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
-    let mut suite = TestSuiteBuilder::new(&attribute(cell.summary.id.as_str()))
-        .set_timestamp(date(cell.began().or(run.started)))
-        .add_testcases(cases)
-        .add_testcases(cell_case(cell))
-        .add_testcases(flaky_case(run, cell))
-        .set_system_out(&cdata(&output::of_cell(run, cell, explained)))
-        .build();
-    suite.hostname = cell
-        .host
-        .as_deref()
-        .map_or_else(|| host_name(run), attribute);
+    let cases = cases.chain(cell_case(cell)).chain(flaky_case(run, cell));
+    let host = cell.host.as_deref().map(attribute);
+    let mut suite = suite(
+        attribute(cell.summary.id.as_str()),
+        cell.began().or(run.started),
+        host.unwrap_or_else(|| host_name(run)),
+        cases,
+    );
     suite
+        .add_properties(properties(cell))
+        .set_system_out(block(&output::of_cell(run, cell, explained)));
+    suite
+}
+
+/// The cell's value on each axis, and its tags.
+fn properties(cell: &CellModel) -> impl Iterator<Item = Property> {
+    let summary = &cell.summary;
+    let fixed = [
+        ("kubernetes", summary.kubernetes.as_str()),
+        ("nodes", &summary.nodes.to_string()),
+        ("config", &summary.config),
+    ];
+    let fixed = fixed.map(|(name, value)| Property::new(name, attribute(value)));
+    let further = summary.axes.iter();
+    let further =
+        further.map(|place| Property::new(attribute(&place.axis), attribute(&place.value)));
+    let tags = summary.tags.iter();
+    let tags = tags.map(|tag| Property::new("tag", attribute(tag)));
+    fixed.into_iter().chain(further).chain(tags)
 }
 
 /// The suite for everything without a cell; only if something went wrong.
 fn run_suite(run: &RunModel) -> Option<TestSuite> {
     let cases = run.failures.iter().map(|failure| {
-        let mut case = red_case("run", Duration::ZERO, failure);
-        case.set_classname(CLASS_NAME)
-            .set_system_out(&cdata(&output::of_run_failure(failure)));
-        case.build()
+        let mut case = case("run", CLASS_NAME, red(failure));
+        case.set_system_out(block(&output::of_run_failure(failure)));
+        case
     });
     let mut cases: Vec<_> = cases.collect();
     if cases.is_empty() && run.cells.is_empty() && run.verdict.is_none() {
         cases.push(lost_run());
     }
-    if cases.is_empty() {
-        return None;
-    }
-    let mut suite = TestSuiteBuilder::new("run")
-        .set_timestamp(date(run.started))
-        .add_testcases(cases)
-        .build();
-    suite.hostname = host_name(run);
-    Some(suite)
+    (!cases.is_empty()).then(|| suite("run".into(), run.started, host_name(run), cases))
+}
+
+/// A suite with these cases, whose time is that of its cases.
+fn suite(
+    name: XmlString,
+    began: Option<Timestamp>,
+    host: XmlString,
+    cases: impl IntoIterator<Item = TestCase>,
+) -> TestSuite {
+    let mut suite = TestSuite::new(name);
+    suite.add_test_cases(cases);
+    let times = suite.test_cases.iter().filter_map(|case| case.time);
+    suite.time = Some(times.sum());
+    // The epoch if the time isn't known: the file must not depend on the clock.
+    let began = began.unwrap_or(Timestamp::UNIX_EPOCH);
+    let facts = [
+        ("timestamp", attribute(&began.to_string())),
+        ("hostname", host),
+    ];
+    let facts = facts.map(|(name, value)| (name.into(), value));
+    suite.extra.extend(facts);
+    suite
 }
 
 /// A run that was killed before its first cell must not look like a passed file.
 fn lost_run() -> TestCase {
     let message = "the run ended before its first cell";
-    TestCaseBuilder::error("run", Duration::ZERO, "interrupted", message)
-        .set_classname(CLASS_NAME)
-        .build()
+    case("run", CLASS_NAME, error("interrupted", message))
 }
 
 fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
-    let name = attribute(phase.name());
-    let name = name.as_str();
-    let time = seconds(phase.duration_ms);
-    let mut case = match &phase.outcome {
-        PhaseOutcome::Passed => TestCaseBuilder::success(name, time),
-        PhaseOutcome::Skipped(reason) => skipped_case(name, "skipped", reason),
+    let status = match &phase.outcome {
+        PhaseOutcome::Passed => TestCaseStatus::success(),
+        PhaseOutcome::Skipped(reason) => skipped("skipped", reason),
         PhaseOutcome::Failed(failure) if cell.summary.allow_failure => {
             let reason = format!("allowed to fail: {}", failure.message);
-            skipped_case(name, failure.symptom.name(), &reason)
+            skipped(failure.symptom.name(), &reason)
         }
-        PhaseOutcome::Failed(failure) => red_case(name, time, failure),
-        PhaseOutcome::Interrupted(_) => unexplained_case(
-            name,
-            time,
-            Fault {
-                cell,
-                phase: Some(phase),
-            },
-        ),
+        PhaseOutcome::Failed(failure) => red(failure),
+        PhaseOutcome::Interrupted(_) => unexplained(Fault {
+            cell,
+            phase: Some(phase),
+        }),
     };
-    case.set_classname(&class_name(cell));
+    let mut case = case(phase.name(), &class_name(cell), status);
+    case.set_time(Duration::from_millis(phase.duration_ms));
     if let Some(text) = output::of_phase(cell, phase) {
-        case.set_system_out(&cdata(&text));
+        case.set_system_out(block(&text));
     }
-    case.build()
-}
-
-fn skipped_case(name: &str, kind: &str, reason: &str) -> TestCaseBuilder {
-    TestCaseBuilder {
-        testcase: TestCase::skipped_with_cause(name, kind, &attribute(reason)),
-    }
-}
-
-fn red_case(name: &str, time: Duration, failure: &Failure) -> TestCaseBuilder {
-    let kind = failure.symptom.name();
-    let message = attribute(&failure.message);
-    let mut case = match failure.class() {
-        FailureClass::Product => TestCaseBuilder::failure(name, time, kind, &message),
-        FailureClass::Configuration | FailureClass::Infrastructure => {
-            TestCaseBuilder::error(name, time, kind, &message)
-        }
-    };
-    case.set_trace(&cdata(&output::cause(failure)));
     case
 }
 
+/// A case that took no time.
+fn case(name: &str, class_name: &str, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(attribute(name), status);
+    case.set_classname(attribute(class_name))
+        .set_time(Duration::ZERO);
+    case
+}
+
+fn skipped(kind: &str, reason: &str) -> TestCaseStatus {
+    because(TestCaseStatus::skipped(), kind, reason)
+}
+
+fn error(kind: &str, message: &str) -> TestCaseStatus {
+    let status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    because(status, kind, message)
+}
+
+fn because(mut status: TestCaseStatus, kind: &str, message: &str) -> TestCaseStatus {
+    status
+        .set_type(attribute(kind))
+        .set_message(attribute(message));
+    status
+}
+
+fn red(failure: &Failure) -> TestCaseStatus {
+    let kind = match failure.class() {
+        FailureClass::Product => NonSuccessKind::Failure,
+        FailureClass::Configuration | FailureClass::Infrastructure => NonSuccessKind::Error,
+    };
+    let status = TestCaseStatus::non_success(kind);
+    let mut status = because(status, failure.symptom.name(), &failure.message);
+    status.set_description(block(&output::cause(failure)));
+    status
+}
+
 /// A failure without a cause: interrupted by the end of the run, or by a bug.
-fn unexplained_case(name: &str, time: Duration, fault: Fault<'_>) -> TestCaseBuilder {
+fn unexplained(fault: Fault<'_>) -> TestCaseStatus {
     let (kind, sentence) = (fault.kind(), fault.sentence());
     if fault.cell.summary.allow_failure {
-        return skipped_case(name, &kind, &format!("allowed to fail: {sentence}"));
+        return skipped(&kind, &format!("allowed to fail: {sentence}"));
     }
-    TestCaseBuilder::error(name, time, &kind, &attribute(&sentence))
+    error(&kind, &sentence)
 }
 
 /// A cell that failed without a failed phase must not look like a passed one.
 fn cell_case(cell: &CellModel) -> Option<TestCase> {
     let mut faults = cell.faults().into_iter();
     let fault = faults.find(|fault| fault.phase.is_none())?;
-    let mut case = unexplained_case("cell", Duration::ZERO, fault);
-    case.set_classname(&class_name(cell));
-    Some(case.build())
+    Some(case("cell", &class_name(cell), unexplained(fault)))
 }
 
 /// A flaky cell has no failed phase at the end. If it counts as failed, it needs a failed case.
@@ -170,43 +210,36 @@ fn flaky_case(run: &RunModel, cell: &CellModel) -> Option<TestCase> {
         cell.attempt,
         text::attempt(&fault)
     );
-    let mut case = if cell.summary.allow_failure {
-        skipped_case("flaky", "flaky", &format!("allowed to fail: {message}"))
+    let status = if cell.summary.allow_failure {
+        skipped("flaky", &format!("allowed to fail: {message}"))
     } else {
-        TestCaseBuilder::failure("flaky", Duration::ZERO, "flaky", &attribute(&message))
+        let status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        because(status, "flaky", &message)
     };
+    let mut case = case("flaky", &class_name(cell), status);
     if let Some(failure) = fault.failure() {
-        case.set_system_out(&cdata(&output::cause(failure)));
+        case.set_system_out(block(&output::cause(failure)));
     }
-    case.set_classname(&class_name(cell));
-    Some(case.build())
+    Some(case)
 }
 
 fn class_name(cell: &CellModel) -> String {
-    attribute(&format!("{CLASS_NAME}.{}", cell.summary.id))
+    format!("{CLASS_NAME}.{}", cell.summary.id)
 }
 
-fn attribute(text: &str) -> String {
-    XmlText::new(text).attribute()
+/// Text for an attribute, on one line.
+fn attribute(text: &str) -> XmlString {
+    XmlText::new(text).attribute().into()
 }
 
-fn cdata(text: &str) -> String {
-    XmlText::new(text).cdata()
+/// Text for the inside of an element. The writer drops tabs, so each one becomes spaces.
+fn block(text: &str) -> XmlString {
+    XmlText::new(text).as_str().replace('\t', TAB).into()
 }
 
-fn host_name(run: &RunModel) -> String {
+fn host_name(run: &RunModel) -> XmlString {
     let name = run.facts.as_ref().map(|facts| facts.host.name.as_str());
     attribute(name.unwrap_or("unknown"))
-}
-
-fn seconds(milliseconds: u64) -> Duration {
-    Duration::milliseconds(i64::try_from(milliseconds).unwrap_or(i64::MAX))
-}
-
-/// The epoch if the time isn't known: the file must not depend on the clock.
-fn date(at: Option<Timestamp>) -> OffsetDateTime {
-    let nanoseconds = at.unwrap_or(Timestamp::UNIX_EPOCH).as_nanosecond();
-    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! The file, read by an independent parser and compared with the fixture's table.
+//! The file, read back and compared with the fixture's table.
 
 use proptest::prelude::*;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::*;
+use crate::event::AxisFacts;
 use crate::matrix::Phase;
 use crate::report::fixture::{self, CLEAN_LINE, MIXED, Plan, Story};
 use crate::report::marks::Mark;
@@ -104,6 +105,30 @@ fn a_suite_states_what_ran_where() {
         "2026-01-02T03:06:17+00:00"
     );
     assert_eq!(suite.extra["hostname"].as_str(), "builder");
+}
+
+#[test]
+fn the_properties_of_a_suite_are_the_values_on_the_axes_and_the_tags() {
+    let mut run = RunModel::new(&fixture::mixed());
+    let cell = &mut run.cells[2].summary;
+    cell.axes = vec![AxisFacts {
+        axis: "agent".into(),
+        value: "1.4".into(),
+    }];
+    cell.tags = vec!["newest".into()];
+    let report = read_back(&run);
+    let properties = suite(&report, &MIXED[2]).properties.iter();
+    let properties = properties.map(|one| (one.name.as_str(), one.value.as_str()));
+    assert_eq!(
+        properties.collect::<Vec<_>>(),
+        [
+            ("kubernetes", "1.33"),
+            ("nodes", "3"),
+            ("config", "fast"),
+            ("agent", "1.4"),
+            ("tag", "newest"),
+        ]
+    );
 }
 
 #[test]
@@ -213,9 +238,9 @@ fn the_same_records_give_the_same_file() {
 
 proptest! {
     #[test]
-    fn any_text_survives_the_file(text in any::<String>()) {
+    fn any_text_survives_the_file(text in any::<String>(), marks in "[\\t\\r<&\\]>]*") {
         // The parser trims the text.
-        let text = format!("[{text}]");
+        let text = format!("[{marks}{text}]");
         let mut run = RunModel::new(&fixture::green_local(&[Plan(
             "1.30", 1, "fast", false, Story::Passes,
         )]));
@@ -229,6 +254,7 @@ proptest! {
         let clean = XmlText::new(&text);
         let message = message.as_ref().map_or("", |message| message.as_str());
         prop_assert_eq!(message, clean.attribute());
+        let clean = clean.as_str().replace('\t', TAB);
         let out = system_out(&suite.test_cases[5]);
         prop_assert_eq!(out, format!("warning: {clean}"));
     }

@@ -4,18 +4,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::scene::{Scene, items};
+use super::scene::{Said, Scene, items};
 
 impl Scene<'_> {
-    /// `text` with its placeholders replaced by the names of this cell and of `line`.
-    pub(super) fn fill(&self, text: &str, line: &str) -> String {
+    /// `text` with its placeholders replaced by the names of this cell and of `said`.
+    pub(super) fn fill(&self, text: &str, said: &Said<'_>) -> String {
         let mut filled = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             filled += before;
             match after.split_once('}') {
                 Some((name, after)) if !name.is_empty() => {
-                    filled += &self.value(name, line);
+                    filled += &self.value(name, said);
                     rest = after;
                 }
                 _ => {
@@ -27,9 +27,10 @@ impl Scene<'_> {
         filled + rest
     }
 
-    fn value(&self, name: &str, line: &str) -> String {
+    fn value(&self, name: &str, said: &Said<'_>) -> String {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let place = self.path(line).map(Path::new);
+        let line = said.line;
+        let place = said.path.map(Path::new);
         let value = match name {
             "daemonset" => Some(self.daemon_set().to_owned()),
             "container" => text(&self.container()["name"]),
@@ -41,16 +42,16 @@ impl Scene<'_> {
             }
             "memory-limit" => text(&self.container()["resources"]["limits"]["memory"]),
             "kept-manifests" => Some(self.kept_manifests.clone()),
-            "path" => self.path(line).map(str::to_owned),
+            "path" => said.path.map(str::to_owned),
             "folder" => place.and_then(|place| Some(place.parent()?.display().to_string())),
             "file" => {
                 place.and_then(|place| Some(place.file_name()?.to_string_lossy().into_owned()))
             }
-            "volume" => text(&self.volume(line)["name"]),
+            "volume" => text(&self.volume(said)["name"]),
             "config-map" => {
-                text(&self.volume(line)["configMap"]["name"]).or_else(|| self.any_config_map())
+                text(&self.volume(said)["configMap"]["name"]).or_else(|| self.any_config_map())
             }
-            "key" => self.keys(self.volume(line)).into_iter().next(),
+            "key" => self.keys(self.volume(said)).into_iter().next(),
             "image" => self.image(line, None).map(str::to_owned),
             "verb" => {
                 after(line, "cannot ").map(|rest| rest.split(' ').next().unwrap_or(rest).to_owned())
@@ -62,8 +63,8 @@ impl Scene<'_> {
         value.unwrap_or_else(|| "…".to_owned())
     }
 
-    fn volume(&self, line: &str) -> &Value {
-        let volume = self.path(line).and_then(|path| self.config_volume(path));
+    fn volume(&self, said: &Said<'_>) -> &Value {
+        let volume = said.path.and_then(|path| self.config_volume(path));
         volume.unwrap_or(&Value::Null)
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::path::paths;
 use super::rules::{Fact, Place};
 use crate::event::{Failure, Symptom};
 use crate::excerpt::{self, Log};
@@ -16,6 +17,13 @@ pub(crate) struct Scene<'s> {
     pub(super) rendered: &'s Rendered,
     /// The folder with the manifests, as named in reports.
     pub(super) kept_manifests: String,
+}
+
+/// A line to which a rule applies.
+pub(super) struct Said<'l> {
+    pub(super) line: &'l str,
+    /// The file that it is about, as seen in the container.
+    pub(super) path: Option<&'l str>,
 }
 
 impl<'s> Scene<'s> {
@@ -59,18 +67,16 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// Whether `fact` holds, given `line`.
-    pub(super) fn holds(&self, fact: Fact, line: &str) -> bool {
+    /// Whether `fact` holds, given `said`.
+    pub(super) fn holds(&self, fact: Fact, said: &Said<'_>) -> bool {
         match fact {
             Fact::WrongDnsPolicy => {
                 let pod = self.pod();
                 pod["hostNetwork"] == true && pod["dnsPolicy"] != "ClusterFirstWithHostNet"
             }
-            Fact::NotMounted => self
-                .path(line)
-                .is_some_and(|path| self.mount(path).is_none()),
-            Fact::NoSuchKey => self.path(line).is_some_and(|path| self.lacks(path)),
-            Fact::PullPolicy(policy) => self.image(line, Some(policy)).is_some(),
+            Fact::NotMounted => said.path.is_some_and(|path| self.mount(path).is_none()),
+            Fact::NoSuchKey => said.path.is_some_and(|path| self.lacks(path)),
+            Fact::PullPolicy(policy) => self.image(said.line, Some(policy)).is_some(),
         }
     }
 
@@ -98,18 +104,18 @@ impl<'s> Scene<'s> {
             .unwrap_or(&Value::Null)
     }
 
-    /// The first path in `line`, as seen in the container. The local provider stores files elsewhere, so a path in an
-    /// argument of the container matches by its end.
-    pub(super) fn path<'l>(&self, line: &'l str) -> Option<&'l str>
+    /// `path` as seen in the container. The local provider stores files elsewhere, so a path in an argument of the
+    /// container matches by its end.
+    pub(super) fn as_in_container<'l>(&self, path: &'l str) -> &'l str
     where
         's: 'l,
     {
-        let path = paths(line).next()?;
         let is_same = |other: &&str| Path::new(other).file_name() == Path::new(path).file_name();
         let container = self.container();
         let arguments = items(&container["command"]).chain(items(&container["args"]));
-        let mut named = arguments.filter_map(Value::as_str).flat_map(paths);
-        Some(named.find(is_same).unwrap_or(path))
+        let arguments = arguments.filter_map(Value::as_str);
+        let mut named = arguments.flat_map(|text| paths(text).map(|place| &text[place]));
+        named.find(is_same).unwrap_or(path)
     }
 
     /// The volume that is mounted at `path`.
@@ -174,11 +180,4 @@ impl<'s> Scene<'s> {
 
 pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
-}
-
-/// The absolute paths in `text`.
-fn paths(text: &str) -> impl Iterator<Item = &str> {
-    let ends = |c: char| c.is_whitespace() || "\"'`()[]{},:;=".contains(c);
-    let words = text.split(ends);
-    words.filter(|word| word.len() > 1 && word.starts_with('/') && !word.starts_with("//"))
 }

@@ -1,9 +1,11 @@
 //! Checks of what must exist after a run, and of what must not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use e2e_matrix::machine::marked::Marked;
 use e2e_matrix::machine::{HostResource, LedgerContents, StateFolder, folders};
@@ -15,6 +17,9 @@ use crate::support::listeners::listeners;
 
 /// The content of the user's own kubeconfig.
 const KUBECONFIG: &[u8] = b"apiVersion: v1\nkind: Config # mine\ncurrent-context: production\n";
+
+/// Far longer than it takes a killed process to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Puts the user's own kubeconfig into the home of `scratch`.
 pub(crate) fn prepare(scratch: &Scratch) {
@@ -33,6 +38,8 @@ pub(crate) struct Known {
     pub(crate) token: String,
     /// The inodes of the sockets that listen on its ports.
     listeners: Vec<u64>,
+    /// The mount namespaces of its pods.
+    pub(crate) namespaces: BTreeSet<PathBuf>,
 }
 
 impl Known {
@@ -55,9 +62,15 @@ impl Known {
             let listener = listening.get(&address).copied();
             listener.unwrap_or_else(|| panic!("nothing listens on {address}"))
         };
+        let token = contents.owner.as_ref().unwrap().run.clone();
+        let processes = Marked::Run(token.clone()).find();
+        let processes = processes.iter().map(i32::to_string);
+        let mut namespaces: BTreeSet<_> = processes.filter_map(|id| namespace(&id)).collect();
+        namespaces.remove(&namespace("self").unwrap());
         Self {
             listeners: ports.map(listener).collect(),
-            token: contents.owner.unwrap().run,
+            token,
+            namespaces,
         }
     }
 
@@ -68,6 +81,7 @@ impl Known {
         let mut listening = listeners();
         listening.retain(|_, inode| self.listeners.contains(inode));
         assert_eq!(listening, HashMap::new(), "listening sockets");
+        self.assert_unmounted(scratch);
         let state = scratch.path().join("state");
         // Files that make later runs faster: archives of the images, and how long cells took.
         let kept = [state.join("cache"), state.join("history.json")];
@@ -86,6 +100,33 @@ impl Known {
         assert_eq!(temporary, [] as [&PathBuf; 0], "temporary files");
         assert_home_is_untouched(scratch);
     }
+
+    /// The processes in the mount namespaces of the run's pods.
+    fn inside(&self) -> Vec<String> {
+        let processes = fs::read_dir("/proc").unwrap().map(Result::unwrap);
+        let ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+        let is_inside = |id: &String| namespace(id).is_some_and(|it| self.namespaces.contains(&it));
+        ids.filter(is_inside).collect()
+    }
+
+    /// Asserts that no process is in a mount namespace of the run's pods, and that nothing is mounted in `scratch`.
+    fn assert_unmounted(&self, scratch: &Scratch) {
+        // A killed process leaves its namespaces a moment after its environment, and nothing reports that.
+        let until = Instant::now() + PATIENCE;
+        while !self.inside().is_empty() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(self.inside(), [""; 0], "processes of pods");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let folder = scratch.path().to_str().unwrap();
+        let mut left = mounts.lines().filter(|mount| mount.contains(folder));
+        assert_eq!(left.next(), None, "mounts");
+    }
+}
+
+/// The mount namespace of a process; `None` if it has ended.
+fn namespace(id: &str) -> Option<PathBuf> {
+    fs::read_link(Path::new("/proc").join(id).join("ns/mnt")).ok()
 }
 
 /// Asserts that the user's kubeconfig is unchanged and that the home folder has no other files.

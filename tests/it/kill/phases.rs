@@ -1,4 +1,4 @@
-//! Sends each signal in each phase, on the local provider.
+//! Sends each signal in each phase, on the local provider, and kills a run whose pods have mounts.
 
 use std::thread;
 
@@ -56,5 +56,18 @@ fn kill(phase: Phase, signal: Signal, code: Option<i32>) {
     } else {
         left::assert_is_reported(&scratch);
     }
+    known.assert_gone(&scratch);
+}
+
+#[test]
+fn the_mounts_of_its_pods_end_with_a_run_that_is_killed() {
+    let scratch = Scratch::new();
+    left::prepare(&scratch);
+    let running = local::held(&scratch, Phase::Assertions);
+    let known = Known::of(&scratch);
+    assert_eq!(known.namespaces.len(), 2, "of an agent and a mock");
+    running.signal(Signal::KILL);
+    assert_eq!(running.end().code, None);
+    local::gc(&scratch);
     known.assert_gone(&scratch);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Lab, RUNNER, STAY, Setup, written};
+use super::{Lab, RUNNER, STAY, Setup, eventually, written};
 use crate::support::listeners::listeners;
 use e2e_matrix::cluster::NodeName;
 use e2e_matrix::event::{Failure, Symptom};
@@ -135,8 +135,13 @@ async fn an_agent_that_is_not_ready_is_named_with_the_reason() {
         .lab()
         .await;
     lab.apply().await.unwrap();
-    let deadline = lab.plan.clock.deadline(Duration::from_millis(500));
-    let failure = lab.cluster.agents_ready(&deadline).await.unwrap_err();
+    // It takes a moment until the agent listens and is probed.
+    let failure = eventually(async || {
+        let deadline = lab.plan.clock.deadline(Duration::from_millis(500));
+        let failure = lab.cluster.agents_ready(&deadline).await.unwrap_err();
+        failure.message.contains("answered").then_some(failure)
+    });
+    let failure = failure.await;
     assert_eq!(failure.symptom, Symptom::AgentNotReady);
     assert_eq!(
         failure.message,

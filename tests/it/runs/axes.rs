@@ -109,6 +109,8 @@ fn two_agents_run_side_by_side_and_the_reports_name_the_failing_one() {
     let junit = read("junit.xml");
     assert_eq!(junit.matches("axes: agent = snapshot\n").count(), 3);
     assert_eq!(junit.matches("axes: agent = reference\n").count(), 3);
+    let property = "<property name=\"agent\" value=\"snapshot\"/>";
+    assert_eq!(junit.matches(property).count(), 3);
     assert_eq!(junit.matches(&format!("explained by: {line}\n")).count(), 3);
     assert!(read("timings.json").contains("k8s-1.34-n1-default-agent-reference"));
 

@@ -190,13 +190,13 @@ fn a_command_that_times_out_is_killed_with_all_its_processes() {
     script(&scratch, "endless.sh", ENDLESS);
     let (code, run) = run(
         &scratch,
-        "[[commands]]\nafter = \"readiness\"\nrun = [\"./endless.sh\", \"ids\", \"started\"]\ntimeout = \"2s\"\n",
+        "[[commands]]\nafter = \"readiness\"\nrun = [\"./endless.sh\", \"ids\", \"started\"]\ntimeout = \"5s\"\n",
     );
     let cell = record::cell(&run, CELL);
     assert_eq!(code, Some(1), "{:?}", cell.reason);
     assert_eq!(
         cell.reason.as_deref(),
-        Some("`endless.sh` was not done after 2s")
+        Some("`endless.sh` was not done after 5s")
     );
     assert_all_are_gone(&scratch.path().join("ids"));
     record::assert_nothing_else_is_left(&scratch, &run);

@@ -95,7 +95,7 @@ fn a_fault_of_one_node_is_reported_for_that_node_only() {
         &scratch,
         &matrix(3, &faults),
         1,
-        &["--phase-timeout", "assertions=8s"],
+        &["--phase-timeout", "assertions=20s"],
     );
     let cell = record::cell(&run, "k8s-1.36-n3-silent");
     assert_eq!(

@@ -16,7 +16,7 @@ config = ["default", "silent"]
 [config.silent]
 env = { PLEXD_FAULT = "no-audit" }
 [phases.assertions]
-timeout = "2s"
+timeout = "10s"
 [run]
 ports = "any"
 keep = "failed"

@@ -20,7 +20,7 @@ const RUN: [&str; 8] = [
     "--provider",
     "local",
     "--phase-timeout",
-    "assertions=3s",
+    "assertions=10s",
     "--retries",
     "1",
     "--retry-backoff",

@@ -105,6 +105,20 @@ fn a_process_that_ends_without_an_error_is_reported_with_its_last_line() {
     assert_eq!(failure.likely_cause, None);
 }
 
+#[test]
+fn the_cause_names_the_file_that_a_script_cannot_write_and_not_the_script() {
+    let scratch = Scratch::new();
+    let (failure, printed) = run(&scratch, "echo identity >/etc/plexd/identity");
+    let cause = failure.likely_cause.unwrap_or_else(|| panic!("{printed}"));
+    assert_eq!(
+        (&*cause.rule, &*cause.message),
+        (
+            "read-only",
+            "the agent writes to /etc/plexd/identity, which is read-only in its container"
+        )
+    );
+}
+
 /// A rule, the change to the shipped DaemonSet or to the agent's configuration that makes it apply, a word of its line of evidence,
 /// and a word of its fix.
 struct Row {
