@@ -29,7 +29,7 @@ pub(crate) struct ClusterOptions {
     keep: Option<Keep>,
     /// Lets cells that need the same cluster and agent share a kind cluster
     ///
-    /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image and manifests. They run one after another. The cluster is wiped in between, and verified to be empty.
+    /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image and manifests. They run one after another. The cluster is wiped in between, and verified to be empty. A cluster that an earlier run has kept with `--keep` is wiped and used, too.
     #[arg(long, env = "E2E_MATRIX_REUSE")]
     reuse: bool,
     /// Whether kind clusters may be clones of prepared ones: auto or never
