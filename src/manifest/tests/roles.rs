@@ -1,7 +1,7 @@
 //! Roles and bindings: how the agent gets a role, and which roles and accounts the manifests must contain.
 
 use super::patches::{with_file, with_files};
-use super::problems;
+use super::{Case, problems};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
@@ -151,4 +151,13 @@ fn unbound_roles_are_not_reported_if_a_text_cannot_be_read() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("more.yaml"), "{found:?}");
     }
+}
+
+#[test]
+fn a_cluster_role_with_a_binding_is_not_for_others() {
+    let watcher = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: watcher}\n---\n\
+                   apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: watcher}\n\
+                   roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: watcher}\n";
+    let rendered = Case::new(with_file("rbac.yaml", format!("{RBAC}{watcher}"))).rendered();
+    assert_eq!(rendered.notices(), Case::builtin().rendered().notices());
 }

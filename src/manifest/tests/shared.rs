@@ -148,3 +148,18 @@ fn another_namespace_and_objects_in_it_are_rejected() {
         ]
     );
 }
+
+#[test]
+fn the_agents_cluster_role_needs_its_binding_under_its_new_name_too() {
+    let rbac = include_str!("../../../deploy/kubernetes/rbac.yaml");
+    let role = "kind: ClusterRole\n  name: plexd\n";
+    assert!(rbac.contains(role));
+    let cut = rbac.replacen(role, "kind: ClusterRole\n  name: view\n", 1);
+    let problems = beside_others(with_file("rbac.yaml", cut)).render().err();
+    let said = said(&problems.unwrap_or_default());
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].ends_with("is a role that no binding uses"),
+        "{said:?}"
+    );
+}
