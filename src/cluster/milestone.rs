@@ -14,6 +14,11 @@ impl<T: Clone> Milestone<T> {
         Self(watch::Sender::new(None))
     }
 
+    /// One that is reached from the start.
+    pub(crate) fn reached_already(value: T) -> Self {
+        Self(watch::Sender::new(Some(Ok(value))))
+    }
+
     /// Sets the result. Only the first call counts.
     pub(crate) fn set(&self, result: Result<T, Failure>) {
         self.0.send_if_modified(|slot| {

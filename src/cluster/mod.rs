@@ -261,9 +261,9 @@ pub trait Cluster: Send + Sync {
         self.destroy(deadline).await
     }
 
-    /// Stops everything that runs here for the cell and keeps its cluster. Returns the commands to inspect and to
-    /// delete it.
-    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
+    /// Stops everything that runs here for the cell and keeps its cluster; with `is_sound`, a later run may use it
+    /// again. Returns the commands to inspect and to delete it.
+    async fn keep(&self, is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
     /// The steps, measured and running.
     fn steps(&self) -> &StepLog;

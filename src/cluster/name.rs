@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::matrix::{Cell, Prefix};
@@ -119,7 +120,7 @@ impl fmt::Display for ClusterName {
 }
 
 /// The name of a node, which is also the host name that its agent registers under.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeName(String);
 
 impl NodeName {

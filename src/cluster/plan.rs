@@ -50,6 +50,33 @@ pub struct CellPlan {
 }
 
 impl CellPlan {
+    /// The plan of a cluster that the cell needs besides its own, or instead of it. `purpose` distinguishes its folder and
+    /// its processes.
+    pub(crate) fn in_cluster(&self, cluster: ClusterName, purpose: &str) -> Self {
+        let mut runtime = self.runtime.clone().into_os_string();
+        runtime.push("-");
+        runtime.push(purpose);
+        Self {
+            cell: self.cell.clone(),
+            cluster,
+            namespace: self.namespace.clone(),
+            rendered: Arc::clone(&self.rendered),
+            phases: self.phases.clone(),
+            checks: Arc::clone(&self.checks),
+            run: self.run.clone(),
+            attempt: self.attempt,
+            output: self.output.clone(),
+            output_name: self.output_name.clone(),
+            runtime: runtime.into(),
+            ledger: Arc::clone(&self.ledger),
+            clock: self.clock.clone(),
+            mask: self.mask.clone(),
+            mark: format!("{}-{purpose}", self.mark),
+            keep: self.keep,
+            listener: Mutex::default(),
+        }
+    }
+
     /// Holds the listener until the provider takes it.
     pub fn hold_listener(&self, listener: TcpListener) {
         let mut held = self.listener.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::context::{Checked, Context, Outcome, Preflight};
 use super::interruption::{GIVEN_UP, Interruption};
-use super::leaving::{Leaving, leaving};
+use super::leaving::{Leaving, is_sound, leaving};
 use super::{evidence, expectations, phases};
 use crate::cluster::{CellPlan, Cluster};
 use crate::deadline::milliseconds;
@@ -223,10 +223,11 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let start = self.context.plan.clock.elapsed();
         let held = self.held(Phase::Cleanup);
         let way = leaving(self.context.plan.keep, &self.end);
+        let is_sound = is_sound(&self.end);
         let work = async {
             held.await;
             match way {
-                Leaving::Keep(_) => phases::cleanup::keep(&mut self.context).await,
+                Leaving::Keep(_) => phases::cleanup::keep(&mut self.context, is_sound).await,
                 Leaving::HandOver => phases::cleanup::run(&mut self.context, true).await,
                 Leaving::Destroy => phases::cleanup::run(&mut self.context, false).await,
             }

@@ -26,12 +26,17 @@ pub(super) fn leaving(keep: Keep, end: &CellEnd) -> Leaving {
         Keep::Failed if !end.failures.is_empty() => return Leaving::Keep("kept: --keep failed"),
         Keep::Failed | Keep::Never => {}
     }
-    let mut classes = end.failures.iter().map(crate::event::Failure::class);
-    if classes.any(|class| class == FailureClass::Infrastructure) {
-        Leaving::Destroy
-    } else {
+    if is_sound(end) {
         Leaving::HandOver
+    } else {
+        Leaving::Destroy
     }
+}
+
+/// Whether another cell may use the cluster of a cell that ended like this.
+pub(super) fn is_sound(end: &CellEnd) -> bool {
+    let mut classes = end.failures.iter().map(crate::event::Failure::class);
+    !classes.any(|class| class == FailureClass::Infrastructure)
 }
 
 #[cfg(test)]

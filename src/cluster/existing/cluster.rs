@@ -324,7 +324,7 @@ impl Cluster for ExistingCluster {
         released.map(|()| cleared)
     }
 
-    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let plan = &self.tenant.plan;
         self.tenant.leave(deadline).await;
         if self.has_turn.load(Ordering::SeqCst) {

@@ -4,6 +4,7 @@
 //! A name proves nothing, because it can be reused, and others can use the same name.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use bollard::models::{ContainerSummary, Network};
 use jiff::Timestamp;
@@ -11,8 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::destroy::volumes;
 use super::network::LABEL;
+use super::node_state::NodeStates;
+use super::wipe::Tracks;
+use crate::cluster::NodeName;
 use crate::machine::{LedgerError, LiveClaims, Payload};
-use crate::matrix::ProviderChoice;
+use crate::matrix::{CellId, ProviderChoice};
 
 /// Where the seal is mounted in each node of a cluster, in a folder named after it.
 pub(super) const SEALS: &str = "/e2e-matrix";
@@ -56,6 +60,29 @@ pub(super) struct Claim {
     /// The names of its containers' volumes, which the engine chooses.
     #[serde(default)]
     pub(super) volumes: BTreeSet<String>,
+    /// What a later run needs to use it again, if it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<Box<Kept>>,
+}
+
+/// A kept cluster that a later run can use again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    /// The cell that used it last.
+    pub(super) cell: CellId,
+    /// What it was created from: see [`super::fingerprint::Fingerprint::template`].
+    pub(super) fingerprint: String,
+    /// The names of its nodes in Kubernetes, control plane first.
+    pub(super) nodes: Vec<NodeName>,
+    /// The state of the nodes before the first cell.
+    pub(super) before: NodeStates,
+    /// What the cell left.
+    pub(super) tracks: Tracks,
+    /// The private folder with its kubeconfig.
+    pub(super) folder: PathBuf,
+    /// How long it took to create it, in milliseconds.
+    pub(super) creation_ms: u64,
 }
 
 impl Claim {
@@ -159,6 +186,7 @@ mod tests {
             planned: Timestamp::from_second(planned).unwrap(),
             containers: known.iter().map(|id| (*id).to_owned()).collect(),
             volumes: BTreeSet::new(),
+            kept: None,
         }
     }
 

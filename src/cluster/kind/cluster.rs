@@ -12,6 +12,7 @@ use super::create::Files;
 use super::prepared::{self, Origin, Template};
 use super::provider::KindContext;
 use super::reuse::Parked;
+use super::wipe::Tracks;
 use super::work::{self, Source, Work};
 use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::watch::Snapshot;
@@ -113,7 +114,7 @@ impl Stay {
     fn unverified(&self) -> Option<Arc<Template>> {
         match self.work.origin() {
             Some(Origin::Prepared(template)) if self.after.is_none() => Some(Arc::clone(template)),
-            Some(Origin::Prepared(_) | Origin::Fresh(_)) | None => None,
+            Some(_) | None => None,
         }
     }
 
@@ -163,8 +164,14 @@ impl Stay {
             return Err("it did not come up".to_owned());
         };
         self.tenant.leave(deadline).await;
+        let removed = self.work.wait_for_removal(deadline).await;
+        removed.map_err(|failure| failure.message)?;
         let start = plan.clock.elapsed();
-        let wiping = Box::pin(wipe::wipe(&self.work, plan));
+        let tracks = Tracks::of(plan);
+        let wiping = Box::pin(async {
+            let before = self.work.before.reached().await?;
+            wipe::wipe(&self.work, &tracks, &before).await
+        });
         let wiping = self.tenant.steps.measure("wipe", wiping);
         let wiped = tokio::select! {
             wiped = deadline.run(wiping) => wiped,
@@ -189,10 +196,13 @@ impl Stay {
     /// How the cluster was created.
     fn origin(&self) -> String {
         match (&self.after, self.work.origin()) {
+            (Some(cell), Some(Origin::Kept(_))) => {
+                format!("reused after {cell}, kept by an earlier run")
+            }
             (Some(cell), _) => format!("reused after {cell}"),
             (None, Some(Origin::Prepared(template))) => template.title(),
             (None, Some(Origin::Fresh(Some(why)))) => format!("fresh; {why}"),
-            (None, Some(Origin::Fresh(None)) | None) => "fresh".to_owned(),
+            (None, Some(Origin::Fresh(None) | Origin::Kept(_)) | None) => "fresh".to_owned(),
         }
     }
 
@@ -245,7 +255,7 @@ impl Cluster for KindCluster {
                 Some(Origin::Fresh(Some(why))) => {
                     pool.refused(format!("{}: {why}", tenant.plan.cell.id));
                 }
-                Some(Origin::Fresh(None)) | None => {}
+                Some(Origin::Fresh(None) | Origin::Kept(_)) | None => {}
             }
         }
         Ok(evidence)
@@ -280,7 +290,10 @@ impl Cluster for KindCluster {
     }
 
     async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        self.stay().tenant.last_look(deadline).await
+        let stay = self.stay();
+        // What the previous cell left might have influenced this one.
+        stay.work.wait_for_removal(deadline).await?;
+        stay.tenant.last_look(deadline).await
     }
 
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
@@ -366,10 +379,11 @@ impl Cluster for KindCluster {
         }
     }
 
-    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn keep(&self, is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let stay = self.stay();
+        let is_sound = is_sound && stay.work.wait_for_removal(deadline).await.is_ok();
         stay.end(deadline).await;
-        keep::keep(&stay.work, &stay.tenant.plan)
+        keep::keep(&stay.work, &stay.tenant.plan, is_sound)
     }
 
     fn steps(&self) -> &StepLog {

@@ -81,16 +81,13 @@ pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
         return;
     }
     work.begun.set(Ok(Timestamp::now()));
-    let created = match template {
-        Some(template) => {
-            // Never dropped, because a container that the engine is creating can't be cancelled.
-            let cloning = prepared::clone(&work, &template);
-            work.steps.measure("clone", cloning).await
-        }
-        None => {
-            let creating = kind_create(&work, &image, &stop);
-            work.steps.measure("kind create", creating).await
-        }
+    let created = if let Some(template) = template {
+        // Never dropped, because a container that the engine is creating can't be cancelled.
+        let cloning = prepared::clone(&work, &template);
+        work.steps.measure("clone", cloning).await
+    } else {
+        let creating = kind_create(&work, &image, &stop);
+        work.steps.measure("kind create", creating).await
     };
     finish(&work, created);
 }
@@ -111,7 +108,7 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     work.shared.network(&work.plan.ledger).await?;
     work.plan_resources()?;
     let image = node_image::ensure(work, docker).await?;
-    if work.shared.options.reuse {
+    if work.may_be_reused() {
         let fingerprint = Fingerprint::of(&work.shared, docker, &work.plan.cell).await?;
         // This runs once per cluster.
         drop(work.fingerprint.set(fingerprint));

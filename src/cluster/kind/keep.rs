@@ -1,20 +1,27 @@
 //! A cluster that is kept after the end of its cell: records it, and explains how to inspect it.
 
-use super::claim::KindResource;
+use super::claim::{Kept, KindResource};
 use super::create::Files;
+use super::wipe::Tracks;
 use super::work::Work;
 use crate::cluster::CellPlan;
+use crate::deadline::milliseconds;
 use crate::event::Failure;
 use crate::machine::process::quoted;
 
-/// Records that the cluster is kept. Its tasks have ended. Returns the commands to inspect it.
-pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure> {
+/// Records that the cluster is kept; with `is_sound`, a later run may use it again. Its tasks have ended. Returns the
+/// commands to inspect it.
+pub(super) fn keep(work: &Work, plan: &CellPlan, is_sound: bool) -> Result<Vec<String>, Failure> {
     let commands = commands(work, plan);
     let ledger = &plan.ledger;
     let [folder, processes] = work.on_host();
     // kind has ended, so no process is left.
     let mut kept = ledger.gone(&processes);
-    if let Some(claim) = work.claim() {
+    if let Some(mut claim) = work.claim() {
+        claim.kept = is_sound
+            .then(|| reusable(work, plan))
+            .flatten()
+            .map(Box::new);
         // The folder is needed for inspection.
         let folder = kept.and_then(|()| ledger.keep(&folder, Vec::new()));
         let cluster = KindResource::Cluster(claim);
@@ -22,6 +29,20 @@ pub(super) fn keep(work: &Work, plan: &CellPlan) -> Result<Vec<String>, Failure>
     }
     kept?;
     Ok(commands)
+}
+
+/// What a later run needs to know; `None` if the cluster never came up.
+fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
+    work.access.get()?;
+    Some(Kept {
+        cell: plan.cell.id.clone(),
+        fingerprint: work.fingerprint.get()?.template(),
+        nodes: work.nodes(),
+        before: work.before.get()?,
+        tracks: Tracks::of(plan),
+        folder: work.plan.runtime.clone(),
+        creation_ms: milliseconds(*work.making.get()?),
+    })
 }
 
 fn commands(work: &Work, plan: &CellPlan) -> Vec<String> {

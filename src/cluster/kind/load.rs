@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::node_state::{host_paths, look};
 use super::nodes::exec;
+use super::prepared::Origin;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
@@ -34,7 +35,9 @@ const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 pub(super) async fn when_running(work: &Work) {
     let loading = async {
         work.all_running().await?;
-        if work.shared.options.reuse {
+        // What is in a kept cluster is wiped first.
+        let is_new = !matches!(work.origin(), Some(Origin::Kept(_)));
+        if is_new && work.may_be_reused() {
             let before = look(work, &host_paths(&work.plan.rendered)).await?;
             work.before.set(Ok(before));
         }

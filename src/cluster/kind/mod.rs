@@ -4,6 +4,7 @@
 //! to wait for its phase starts at once, and the phases wait for their part of it. The suite knows nothing of this.
 
 mod access;
+mod adopt;
 mod claim;
 mod cluster;
 mod config;

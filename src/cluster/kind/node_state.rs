@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bollard::Docker;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::PodSpec;
+use serde::{Deserialize, Serialize};
 
 use super::nodes::exec;
 use super::work::Work;
@@ -23,11 +24,27 @@ for interface in /sys/class/net/*; do echo "interface ${interface##*/}"; done"#;
 /// Removes the given paths.
 const WIPE: &str = r#"for path; do rm -rf -- "$path" || exit 1; done"#;
 
+/// Kills the containers of a namespace until none runs. The kubelet removes the pods' sandboxes, and with them their
+/// ports.
+const KILL: &str = r#"for attempt in $(seq 200); do
+  running=
+  for id in $(ctr -n k8s.io containers list -q "labels.\"io.kubernetes.pod.namespace\"==$1"); do
+    ctr -n k8s.io tasks list | grep "^$id " | grep -q RUNNING || continue
+    running=$id
+    ctr -n k8s.io containers info "$id" | grep -q '"io.cri-containerd.kind": "sandbox"' || ctr -n k8s.io tasks kill --signal SIGKILL "$id"
+  done
+  [ -n "$running" ] || exit 0
+  sleep 0.05
+done
+echo "$running still runs" >&2
+exit 1"#;
+
 /// The name prefixes of interfaces that the cluster's network creates, with the first pods and for each pod.
 const CLUSTERS_OWN: [&str; 3] = ["veth", "cni", "kube-"];
 
 /// The state of a node at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NodeState {
     paths: BTreeSet<String>,
     interfaces: BTreeSet<String>,
@@ -46,6 +63,15 @@ pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
         .filter_map(|volume| volume.host_path.map(|host| host.path))
         .collect();
     paths.into_iter().collect()
+}
+
+/// Ends all containers of the pods in `namespace`, which the API server doesn't list any more.
+pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
+    let docker = work.shared.docker().await?;
+    let namespace = [namespace.to_owned()];
+    let nodes = work.containers.iter();
+    let killing = nodes.map(|node| run(docker, node, KILL, &namespace));
+    try_join_all(killing).await.map(drop)
 }
 
 /// Reads the state of all nodes.

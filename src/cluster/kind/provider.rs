@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
+use super::adopt::{self, Adopted};
 use super::cluster::KindCluster;
 use super::config;
 use super::fingerprint::Fingerprint;
@@ -32,6 +33,8 @@ use crate::matrix::{Cell, Images, Phase, Prefix, Prepared, ProviderChoice};
 
 /// How long it may take to determine the fingerprint of a cluster.
 const COMPARING: Duration = Duration::from_secs(30);
+/// How long it may take to wipe a cluster that an earlier run kept.
+const WIPING: Duration = Duration::from_secs(30);
 /// How long the deletion of a cluster that can't be reused may take.
 const GIVING_UP: Duration = Duration::from_secs(60);
 
@@ -276,7 +279,11 @@ impl Provider for KindProvider {
     }
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
-        Arc::new(match self.0.parked(&plan.cell).await {
+        let parked = match self.0.parked(&plan.cell).await {
+            None if self.0.options.reuse => kept(&self.0, &plan).await,
+            parked => parked,
+        };
+        Arc::new(match parked {
             Some(parked) => KindCluster::reused(parked, plan),
             None => KindCluster::fresh(Arc::clone(&self.0), plan),
         })
@@ -303,6 +310,29 @@ impl Provider for KindProvider {
         given_up?;
         Ok(self.0.pool.summary())
     }
+}
+
+/// A clean cluster that an earlier run kept, if there is one for the cell of `plan`. One that can't be used is deleted.
+async fn kept(shared: &Arc<KindContext>, plan: &Arc<CellPlan>) -> Option<Parked> {
+    let deadline = shared.options.clock.deadline(WIPING);
+    let adopting = Box::pin(adopt::adopt(shared, plan, &deadline));
+    let refusal = match adopting.await {
+        Ok(None) => return None,
+        Ok(Some(Adopted { parked, problem })) => {
+            let Some(why) = problem else {
+                return Some(parked);
+            };
+            let name = &parked.work.plan.cluster;
+            let deadline = shared.options.clock.deadline(GIVING_UP);
+            match give_up(&parked, &deadline).await {
+                Ok(()) => format!("the kept cluster {name} was deleted: {why}"),
+                Err(failure) => format!("the kept cluster {name} was not used: {why}; {failure}"),
+            }
+        }
+        Err(failure) => format!("no kept cluster was used: {}", failure.message),
+    };
+    shared.pool.refused(refusal);
+    None
 }
 
 /// Deletes a cluster that no cell uses any more.

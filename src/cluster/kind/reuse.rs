@@ -112,6 +112,11 @@ impl Pool {
         state.alike.get(&topology(cell)).map_or(0, BTreeSet::len)
     }
 
+    /// Records how long it took to wipe a cluster that an earlier run kept.
+    pub(super) fn adopted(&self, wiping: Duration) {
+        self.state().tally.spent += wiping;
+    }
+
     /// Leaves a clean cluster for the next cell.
     pub(super) fn park(&self, cell: &Cell, parked: Parked, wiping: Duration) {
         let mut state = self.state();

@@ -1,14 +1,15 @@
 //! A cluster between two cells: removes everything that belongs to the first cell, and proves that the second one finds
-//! nothing of it.
+//! nothing of it. The second cell starts in another namespace while the first one's is still being removed.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use serde::{Deserialize, Serialize};
 
-use super::node_state;
+use super::node_state::{self, NodeStates};
 use super::work::Work;
 use crate::cluster::CellPlan;
-use crate::cluster::kubernetes::remove::{delete, dynamic, workloads};
+use crate::cluster::kubernetes::remove::{delete, dynamic, workloads_at_once};
 use crate::cluster::kubernetes::unusable;
 use crate::event::{Evidence, Failure};
 use crate::manifest::Object;
@@ -22,46 +23,103 @@ const SYSTEM: [&str; 5] = [
     "local-path-storage",
 ];
 
-/// Removes the cell of `plan` from the cluster. Evidence that doesn't hold says what is left.
-pub(super) async fn wipe(work: &Work, plan: &CellPlan) -> Result<Vec<Evidence>, Failure> {
+/// What a cell leaves in its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tracks {
+    namespace: String,
+    /// The cluster-scoped objects: API version, kind, name.
+    objects: Vec<(String, String, String)>,
+    /// The titles of the objects in other namespaces.
+    elsewhere: Vec<String>,
+    /// The paths on the nodes that its pods mount.
+    paths: Vec<String>,
+}
+
+impl Tracks {
+    /// Whether a namespace is the cell's, or belongs to the cluster.
+    fn covers(&self, namespace: &str) -> bool {
+        namespace == self.namespace || SYSTEM.contains(&namespace)
+    }
+
+    /// What the cell of `plan` leaves.
+    pub(super) fn of(plan: &CellPlan) -> Self {
+        let objects = plan.rendered.objects();
+        let outside = objects.filter(|object| !object.is_in(&plan.namespace));
+        let is_scoped = |object: &&Object| object.kind != "Namespace" && !object.is_namespaced();
+        let scoped = plan.rendered.objects().filter(is_scoped).map(|object| {
+            let (version, kind) = (&object.api_version, &object.kind);
+            (version.clone(), kind.clone(), object.name.clone())
+        });
+        Self {
+            namespace: plan.namespace.clone(),
+            objects: scoped.collect(),
+            elsewhere: outside.map(Object::title).collect(),
+            paths: node_state::host_paths(&plan.rendered),
+        }
+    }
+}
+
+/// Removes from the cluster what a cell left in it. Evidence that doesn't hold says what remains. The namespace, in which
+/// nothing runs any more, is removed in the background: see [`Work::wait_for_removal`].
+pub(super) async fn wipe(
+    work: &Work,
+    tracks: &Tracks,
+    before: &NodeStates,
+) -> Result<Vec<Evidence>, Failure> {
     let access = work.access.reached().await?;
-    let before = work.before.reached().await?;
     let client = &access.client;
-    Box::pin(objects(client, plan)).await?;
-    let mut evidence = vec![namespaces(client).await?, pods(client).await?];
-    evidence.extend(applied(client, plan).await?);
-    evidence.push(elsewhere(plan));
-    let paths = node_state::host_paths(&plan.rendered);
-    evidence.extend(node_state::wipe(work, &paths, &before).await?);
+    Box::pin(processes(work, client, tracks)).await?;
+    let (namespaces, name) = (
+        Api::<Namespace>::all(client.clone()),
+        tracks.namespace.clone(),
+    );
+    work.remove(async move { delete(&namespaces, &name).await });
+    let deleting = Box::pin(objects(client, tracks));
+    work.steps
+        .measure("cluster-scoped objects deleted", deleting)
+        .await?;
+    let mut evidence = vec![
+        namespaces_left(client, tracks).await?,
+        pods_left(client).await?,
+        objects_left(client, tracks).await?,
+    ];
+    // Such objects may have changed what the cluster had there, so the cluster isn't reused.
+    let elsewhere = &tracks.elsewhere;
+    evidence.push(Evidence::none_left(
+        "objects in other namespaces",
+        elsewhere,
+    ));
+    evidence.extend(node_state::wipe(work, &tracks.paths, before).await?);
     Ok(evidence)
 }
 
-/// Deletes the namespace with everything in it, and then the cluster-scoped objects.
-async fn objects(client: &Client, plan: &CellPlan) -> Result<(), Failure> {
-    // A namespace that still contains pods is checked again only after a pause.
-    workloads(client, &plan.namespace).await?;
-    delete(&Api::<Namespace>::all(client.clone()), &plan.namespace).await?;
-    for object in plan.rendered.objects() {
-        if object.kind != "Namespace" && !object.is_namespaced() {
-            let api = dynamic(client, &object.api_version, &object.kind);
-            delete(&api, &object.name).await?;
-        }
+/// Ends the cell's processes without asking them to end, which can take as long as they like.
+async fn processes(work: &Work, client: &Client, tracks: &Tracks) -> Result<(), Failure> {
+    let deleting = Box::pin(workloads_at_once(client, &tracks.namespace));
+    work.steps.measure("pods deleted", deleting).await?;
+    let killing = node_state::kill(work, &tracks.namespace);
+    work.steps.measure("processes killed", killing).await
+}
+
+/// Deletes the cluster-scoped objects.
+async fn objects(client: &Client, tracks: &Tracks) -> Result<(), Failure> {
+    for (version, kind, name) in &tracks.objects {
+        delete(&dynamic(client, version, kind), name).await?;
     }
     Ok(())
 }
 
-async fn namespaces(client: &Client) -> Result<Evidence, Failure> {
+async fn namespaces_left(client: &Client, tracks: &Tracks) -> Result<Evidence, Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await;
     let names = listed.map_err(|error| unusable(&error))?.into_iter();
     let names = names.map(|namespace| namespace.name_any());
-    let left: Vec<_> = names
-        .filter(|name| !SYSTEM.contains(&name.as_str()))
-        .collect();
-    Ok(Evidence::none_left("namespaces", &left))
+    let left: Vec<_> = names.filter(|name| !tracks.covers(name)).collect();
+    Ok(Evidence::none_left("further namespaces", &left))
 }
 
-async fn pods(client: &Client) -> Result<Evidence, Failure> {
+async fn pods_left(client: &Client) -> Result<Evidence, Failure> {
     let api: Api<Pod> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await;
     let pods = listed.map_err(|error| unusable(&error))?.into_iter();
@@ -73,28 +131,13 @@ async fn pods(client: &Client) -> Result<Evidence, Failure> {
     Ok(Evidence::none_left("pods of cells", &left))
 }
 
-/// Objects in other namespaces may have changed what the cluster had there, so the cluster isn't reused.
-fn elsewhere(plan: &CellPlan) -> Evidence {
-    let objects = plan.rendered.objects();
-    let outside = objects.filter(|object| !object.is_in(&plan.namespace));
-    let titles: Vec<_> = outside.map(Object::title).collect();
-    Evidence::none_left("objects in other namespaces", &titles)
-}
-
-async fn applied(client: &Client, plan: &CellPlan) -> Result<Vec<Evidence>, Failure> {
+async fn objects_left(client: &Client, tracks: &Tracks) -> Result<Evidence, Failure> {
     let mut left = Vec::new();
-    for object in plan.rendered.objects() {
-        if object.kind == "Namespace" || object.is_namespaced() {
-            continue;
-        }
-        let api = dynamic(client, &object.api_version, &object.kind);
-        let found = api.get_opt(&object.name).await;
+    for (version, kind, name) in &tracks.objects {
+        let found = dynamic(client, version, kind).get_opt(name).await;
         if found.map_err(|error| unusable(&error))?.is_some() {
-            left.push(object.title());
+            left.push(format!("{kind} {name}"));
         }
     }
-    Ok(vec![Evidence::none_left(
-        "objects of the whole cluster",
-        &left,
-    )])
+    Ok(Evidence::none_left("objects of the whole cluster", &left))
 }

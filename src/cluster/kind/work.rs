@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::claim::{Claim, KindResource, SEALS};
+use super::claim::{Claim, Kept, KindResource, SEALS};
 use super::fingerprint::Fingerprint;
 use super::node_state::NodeStates;
 use super::prepared::Origin;
@@ -20,8 +20,9 @@ use crate::cluster::kubernetes::{Access, Tenant};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::deadline::Deadline;
-use crate::event::{Evidence, Failure};
+use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::{HostResource, Lock};
+use crate::matrix::Keep;
 
 /// The state of a cluster's creation.
 pub(super) struct Work {
@@ -59,6 +60,8 @@ pub(super) struct Work {
     pub(super) fingerprint: OnceLock<Fingerprint>,
     /// The state of the nodes before the first cell, if another cell may reuse the cluster.
     pub(super) before: Milestone<NodeStates>,
+    /// What the previous cell left is removed.
+    removal: Mutex<Arc<Milestone<()>>>,
     /// How long it took until the cluster was up.
     pub(super) making: OnceLock<Duration>,
     tasks: TaskTracker,
@@ -98,6 +101,7 @@ impl Work {
             tuning: Mutex::default(),
             fingerprint: OnceLock::new(),
             before: Milestone::new(),
+            removal: Mutex::new(Arc::new(Milestone::reached_already(()))),
             making: OnceLock::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -127,6 +131,7 @@ impl Work {
     pub(super) fn nodes(&self) -> Vec<NodeName> {
         match self.origin.get() {
             Some(Origin::Prepared(template)) => template.nodes(),
+            Some(Origin::Kept(nodes)) => nodes.clone(),
             Some(Origin::Fresh { .. }) | None => self.containers.clone(),
         }
     }
@@ -143,6 +148,35 @@ impl Work {
     pub(super) async fn all_running(&self) -> Result<(), Failure> {
         for milestone in self.running.values() {
             milestone.reached().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether another cell, of this run or a later one, may use the cluster.
+    pub(super) fn may_be_reused(&self) -> bool {
+        self.shared.options.reuse || self.plan.keep != Keep::Never
+    }
+
+    /// Takes a cluster over that an earlier run kept, with the lock of its name.
+    pub(super) fn take_over(&self, claim: Claim, name: Lock, kept: &Kept) -> Result<(), Failure> {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+        let claim = Claim {
+            mark: self.plan.mark.clone(),
+            kept: None,
+            ..claim
+        };
+        *self.held_claim() = Some(claim.clone());
+        let ledger = &self.plan.ledger;
+        let on_host = self.on_host();
+        let planned = on_host.iter().try_for_each(|it| ledger.plan(it));
+        planned.and_then(|()| ledger.plan(&KindResource::Cluster(claim)))?;
+        self.set_origin(Origin::Kept(kept.nodes.clone()));
+        self.making
+            .get_or_init(|| Duration::from_millis(kept.creation_ms));
+        self.begun.set(Ok(Timestamp::now()));
+        self.created.set(Ok(()));
+        for milestone in self.running.values() {
+            milestone.set(Ok(()));
         }
         Ok(())
     }
@@ -191,6 +225,7 @@ impl Work {
             planned: Timestamp::now(),
             containers: BTreeSet::new(),
             volumes: BTreeSet::new(),
+            kept: None,
         };
         *self.held_claim() = Some(claim.clone());
         let ledger = &self.plan.ledger;
@@ -232,6 +267,38 @@ impl Work {
         *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
 
+    /// Spawns a task that ends when it is done or when the work is stopped.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.stop.clone().run_until_cancelled_owned(Box::pin(task));
+        self.tasks.spawn(task.in_current_span());
+    }
+
+    /// Removes in the background what a cell has left.
+    pub(super) fn remove(&self, work: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+        let removal = Arc::new(Milestone::new());
+        *self.held_removal() = Arc::clone(&removal);
+        let steps = Arc::clone(&self.steps);
+        self.spawn(async move {
+            removal.set(steps.measure("namespace removed", Box::pin(work)).await);
+        });
+    }
+
+    /// Waits until nothing is left of the previous cell.
+    pub(super) async fn wait_for_removal(&self, deadline: &Deadline) -> Result<(), Failure> {
+        let removal = Arc::clone(&self.held_removal());
+        deadline
+            .run(removal.reached())
+            .await
+            .unwrap_or_else(|timed_out| {
+                let message = format!("removing the namespace of the previous cell {timed_out}");
+                Err(Failure::new(Symptom::CleanupIncomplete, message))
+            })
+    }
+
+    fn held_removal(&self) -> MutexGuard<'_, Arc<Milestone<()>>> {
+        self.removal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stops the tasks. Creation first ends what it has started.
     pub(super) async fn end(&self, deadline: &Deadline) {
         self.stop.cancel();
@@ -242,29 +309,27 @@ impl Work {
     }
 }
 
-/// Starts the tasks that create the cluster. Each one ends when it is done or when the work is stopped.
+/// Starts the tasks that create the cluster.
 pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
-    let spawn = |task: futures::future::BoxFuture<'static, ()>| {
-        let stop = work.stop.clone();
-        let task = stop.run_until_cancelled_owned(task);
-        work.tasks.spawn(task.in_current_span());
-    };
+    attend(work);
     work.tasks
         .spawn(create::run(Arc::clone(work), work.stop.clone()).in_current_span());
     let it = Arc::clone(work);
-    spawn(Box::pin(async move { create::follow(&it).await }));
-    let it = Arc::clone(work);
-    spawn(Box::pin(async move { pulse::watch(&it).await }));
-    let it = Arc::clone(work);
-    spawn(Box::pin(async move { load::when_running(&it).await }));
-    let it = Arc::clone(work);
-    spawn(Box::pin(async move { access::when_running(&it).await }));
-    let it = Arc::clone(work);
-    spawn(Box::pin(async move { dns::tune(&it).await }));
+    work.spawn(async move { dns::tune(&it).await });
     let (it, tenant) = (Arc::clone(work), Arc::clone(tenant));
-    spawn(Box::pin(
-        async move { pod_network::assign(&it, &tenant).await },
-    ));
+    work.spawn(async move { pod_network::assign(&it, &tenant).await });
+}
+
+/// Starts the tasks that attend to a cluster, whether it is created or exists already.
+pub(super) fn attend(work: &Arc<Work>) {
+    let it = Arc::clone(work);
+    work.spawn(async move { create::follow(&it).await });
+    let it = Arc::clone(work);
+    work.spawn(async move { pulse::watch(&it).await });
+    let it = Arc::clone(work);
+    work.spawn(async move { load::when_running(&it).await });
+    let it = Arc::clone(work);
+    work.spawn(async move { access::when_running(&it).await });
 }
 
 /// Starts the tasks of the cell in the cluster.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, DynamicObject, ListParams};
@@ -25,17 +25,34 @@ pub(crate) fn dynamic(client: &Client, api_version: &str, kind: &str) -> Api<Dyn
 
 /// Deletes everything that keeps pods alive, and waits for the end of the last pod.
 pub(crate) async fn workloads(client: &Client, namespace: &str) -> Result<(), Failure> {
-    all_of::<CronJob>(client, namespace).await?;
-    tokio::try_join!(
-        Box::pin(all_of::<DaemonSet>(client, namespace)),
-        Box::pin(all_of::<Deployment>(client, namespace)),
-        Box::pin(all_of::<StatefulSet>(client, namespace)),
-        Box::pin(all_of::<Job>(client, namespace)),
-    )?;
-    all_of::<Pod>(client, namespace).await
+    controllers(client, namespace, &DeleteParams::foreground()).await?;
+    all_of::<Pod>(client, namespace, &DeleteParams::foreground()).await
 }
 
-async fn all_of<K>(client: &Client, namespace: &str) -> Result<(), Failure>
+/// Deletes everything that keeps pods alive, and the pods, without waiting until their containers have ended.
+pub(crate) async fn workloads_at_once(client: &Client, namespace: &str) -> Result<(), Failure> {
+    controllers(client, namespace, &DeleteParams::background()).await?;
+    all_of::<Pod>(
+        client,
+        namespace,
+        &DeleteParams::background().grace_period(0),
+    )
+    .await
+}
+
+async fn controllers(client: &Client, namespace: &str, how: &DeleteParams) -> Result<(), Failure> {
+    all_of::<CronJob>(client, namespace, how).await?;
+    tokio::try_join!(
+        Box::pin(all_of::<DaemonSet>(client, namespace, how)),
+        Box::pin(all_of::<Deployment>(client, namespace, how)),
+        Box::pin(all_of::<StatefulSet>(client, namespace, how)),
+        Box::pin(all_of::<Job>(client, namespace, how)),
+    )?;
+    // A ReplicaSet would otherwise exist until the garbage collector deletes it.
+    all_of::<ReplicaSet>(client, namespace, how).await
+}
+
+async fn all_of<K>(client: &Client, namespace: &str, how: &DeleteParams) -> Result<(), Failure>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -47,7 +64,7 @@ where
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let listed = api.list(&ListParams::default()).await;
     for object in listed.map_err(|error| unusable(&error))? {
-        delete(&api, &object.name_any()).await?;
+        delete_as(&api, &object.name_any(), how).await?;
     }
     Ok(())
 }
@@ -57,11 +74,18 @@ pub(crate) async fn delete<K>(api: &Api<K>, name: &str) -> Result<(), Failure>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    delete_as(api, name, &DeleteParams::foreground()).await
+}
+
+async fn delete_as<K>(api: &Api<K>, name: &str, how: &DeleteParams) -> Result<(), Failure>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let failed = |error: &(dyn std::error::Error + 'static)| {
         let message = format!("failed to remove {name}: {}", chain(error));
         Failure::new(Symptom::CleanupIncomplete, message)
     };
-    let deleted = api.delete(name, &DeleteParams::foreground()).await;
+    let deleted = api.delete(name, how).await;
     let uid = match deleted {
         Ok(either) => either.left().and_then(|object| object.uid()),
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),

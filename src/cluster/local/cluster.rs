@@ -354,7 +354,7 @@ impl Cluster for LocalCluster {
         Ok(held.into())
     }
 
-    async fn keep(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let evidence = self.end(deadline).await;
         let left: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
         if !left.is_empty() {

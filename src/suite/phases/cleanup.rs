@@ -17,11 +17,11 @@ pub(crate) async fn run(context: &mut Context, hand_over: bool) -> Outcome {
     Ok(cleared.into())
 }
 
-/// Leaves everything as it is, and reports how to inspect it.
-pub(crate) async fn keep(context: &mut Context) -> Outcome {
+/// Leaves everything as it is, and reports how to inspect it; with `is_sound`, a later run may use the cluster again.
+pub(crate) async fn keep(context: &mut Context, is_sound: bool) -> Outcome {
     context.mock = None;
     let deadline = context.deadline(Phase::Cleanup);
-    let commands = context.cluster.keep(&deadline).await?;
+    let commands = context.cluster.keep(is_sound, &deadline).await?;
     context.events.emit(Event::CellKept {
         cell: context.plan.cell.id.clone(),
         commands,

@@ -8,7 +8,7 @@ use crate::support::inherited::{ENGINE, inherited};
 use crate::support::record;
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::matrix::{Matrix, Phase};
-use e2e_matrix::record::RunModel;
+use e2e_matrix::record::{FILE_NAME, RunModel};
 
 /// The cells with one node differ only in their config.
 const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
@@ -69,6 +69,41 @@ fn every_round_reuses_the_cluster() {
         );
         record::assert_nothing_else_is_left(&scratch, &record::read(&scratch));
     }
+}
+
+/// Two runs want the same kept cluster. One gets it, the other one a fresh cluster.
+#[test]
+#[ignore = "needs kind (creates 2 clusters)"]
+fn one_of_two_later_runs_reuses_a_kept_cluster() {
+    let scratch = Scratch::new();
+    let text = "[matrix]\nkubernetes = [\"1.36\"]\n[run]\nports = \"any\"\n";
+    std::fs::write(scratch.path().join("matrix.toml"), text).unwrap();
+    let run = |folder: &str, more: &[&str]| {
+        let mut command = scratch.command(&["--provider", "kind", "--prepared", "never"]);
+        command.envs(inherited(&ENGINE)).timeout(PATIENCE);
+        let folder = scratch.path().join(folder);
+        let output = command.arg("--output-dir").arg(&folder).args(more);
+        let output = output.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let records = e2e_matrix::record::read(&folder.join("latest").join(FILE_NAME)).unwrap();
+        let run = RunModel::new(&records);
+        let origin = record::origin(&run.cells[0]).to_owned();
+        (run, origin)
+    };
+    let (_, origin) = run("first", &["--keep", "always"]);
+    assert_eq!(origin, "fresh");
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| run("one", &["--reuse"]));
+        let other = scope.spawn(|| run("other", &["--reuse"]));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    let mut origins = [one.1, other.1];
+    origins.sort();
+    let reused = "reused after k8s-1.36-n1-default, kept by an earlier run";
+    assert_eq!(origins, ["fresh", reused]);
+    // Nothing is left of any of the three runs.
+    record::assert_nothing_else_is_left(&scratch, &one.0);
+    record::assert_nothing_else_is_left(&scratch, &other.0);
 }
 
 /// The verdict of a cell, and the phase that failed.

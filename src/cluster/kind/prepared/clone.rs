@@ -38,8 +38,9 @@ const VOLUME: &str = "/kind/var";
 /// systemd starts the kubelet together with containerd. If containerd isn't ready yet, the kubelet ends and is started
 /// again, by default only after a second.
 ///
-/// With cgroup v1, systemd removes empty cgroups while the kubelet creates the first pods in them. If that makes a pod
-/// fail, the kubelet retries only after ten seconds. So the first static pod starts alone.
+/// With cgroup v1, systemd removes cgroups without members from the hierarchy for devices, also while the kubelet creates
+/// the first pods in them. If that makes a pod fail, the kubelet retries only after ten seconds. So each of these cgroups
+/// gets a member.
 const ENTRY: &str = r#"set -e
 if [ -d /kind/var ]; then
   mkdir -p /kind/image-var
@@ -54,26 +55,15 @@ if [ -d /kind/var ]; then
   cd /
   mount --bind /kind/var /var
 fi
-cat > /kind/hold << 'end'
-cd /etc/kubernetes/manifests || exit 0
-find /kind/held -type f -exec mv -t . {} +
-find . -type f | sort | tail --lines=+2 | xargs -r mv -t /kind/held
-end
-cat > /kind/release << 'end'
-cd /kind/held
-[ -n "$(ls)" ] || exit 0
-until ls /run/containerd/io.containerd.runtime.v2.task/k8s.io/*; do sleep 0.05; done > /dev/null 2>&1
-find . -type f -exec mv -t /etc/kubernetes/manifests {} +
-end
-mkdir -p /kind/held /etc/systemd/system/kubelet.service.d
-cat > /etc/systemd/system/kubelet.service.d/20-clone.conf << 'end'
-[Unit]
-After=containerd.service
-[Service]
-RestartSec=100ms
-ExecStartPre=bash /kind/hold
-ExecStartPost=bash /kind/release
-end
+cd /etc/systemd/system
+mkdir -p kubelet.service.d
+printf '[Unit]\nAfter=containerd.service\n[Service]\nRestartSec=100ms\n' > kubelet.service.d/20-clone.conf
+for class in besteffort burstable; do
+  unit="devices-of-$class.service"
+  printf '[Unit]\nBefore=kubelet.service\n[Service]\nSlice=kubelet-kubepods-%s.slice\nDevicePolicy=closed\nExecStart=sleep infinity\n' "$class" > "$unit"
+  ln -sf -t multi-user.target.wants "../$unit"
+done
+cd /
 exec "$@""#;
 
 /// Creates and starts the containers of a clone of `template`.

@@ -82,7 +82,7 @@ pub(super) async fn freeze(work: &Work, client: &Client, id: &str) -> Result<u64
     Ok(revision)
 }
 
-/// Deletes the pods that something creates again: the kubelet those of the node, and a controller those of a ReplicaSet,
+/// Deletes the pods that something creates again: the kubelet those of the node, and a controller those of a `ReplicaSet`,
 /// which the scheduler binds when the node is ready. If they were bound earlier, the kubelet would try to start them
 /// without a pod network, and then pause for seconds. Others stay where they are, and lose their state.
 async fn pods(client: &Client) -> Result<(), Failure> {

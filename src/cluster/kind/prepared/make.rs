@@ -1,6 +1,6 @@
 //! Makes a template: kind creates a cluster that no cell has used, which is frozen and then deleted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -70,27 +70,7 @@ fn plan(cell: &CellPlan, id: &str) -> Result<CellPlan, Failure> {
     let name = format!("prepared-{}-{run}", &id[..ID_LENGTH.min(id.len())]);
     let cluster = ClusterName::exactly(&name)
         .map_err(|error| Failure::new(Symptom::RunnerBug, error.to_string()))?;
-    let mut runtime = cell.runtime.clone().into_os_string();
-    runtime.push("-template");
-    Ok(CellPlan {
-        cell: cell.cell.clone(),
-        cluster,
-        namespace: cell.namespace.clone(),
-        rendered: Arc::clone(&cell.rendered),
-        phases: cell.phases.clone(),
-        checks: Arc::clone(&cell.checks),
-        run: cell.run.clone(),
-        attempt: cell.attempt,
-        output: cell.output.clone(),
-        output_name: cell.output_name.clone(),
-        runtime: runtime.into(),
-        ledger: Arc::clone(&cell.ledger),
-        clock: cell.clock.clone(),
-        mask: cell.mask.clone(),
-        mark: format!("{}-template", cell.mark),
-        keep: cell.keep,
-        listener: Mutex::default(),
-    })
+    Ok(cell.in_cluster(cluster, "template"))
 }
 
 async fn build(

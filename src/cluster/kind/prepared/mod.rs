@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::KindContext;
 use super::work::{Source, Work};
+use crate::cluster::NodeName;
 use crate::event::{Failure, Symptom};
 use crate::machine::Lock;
 use crate::matrix::Prepared;
@@ -62,6 +63,8 @@ pub(super) enum Origin {
     Fresh(Option<String>),
     /// As a clone of this template.
     Prepared(Arc<Template>),
+    /// By an earlier run, with these nodes.
+    Kept(Vec<NodeName>),
 }
 
 /// The template of the cluster that `work` plans, if it exists or is worth making. Sets the origin of the cluster.
