@@ -46,12 +46,11 @@ impl Room {
             | CellVerdict::Error
             | CellVerdict::Interrupted => &mut self.others,
         };
-        match left.checked_sub(attempt.size()) {
-            Some(rest) => *left = rest,
-            None => {
-                attempt.leave_out_details();
-                self.left_out += 1;
-            }
+        if let Some(rest) = left.checked_sub(attempt.size()) {
+            *left = rest;
+        } else {
+            attempt.leave_out_details();
+            self.left_out += 1;
         }
     }
 
@@ -149,10 +148,8 @@ mod tests {
     use crate::report::fixture;
 
     fn folded(room: Room) -> RunModel {
-        let mut folding = Folding {
-            room,
-            ..Folding::default()
-        };
+        let mut folding = Folding::default();
+        folding.room = room;
         for record in &fixture::mixed() {
             folding.take(record);
         }
