@@ -20,7 +20,7 @@ HAS_DENY = $(shell $(CARGO) deny --version 2>/dev/null)
 NO_NEXTEST = echo 'cargo-nextest is not installed, so `cargo test` runs the tests; `make setup` installs it'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup e2e test fuzz test-kind test-e2e-k8s images lint docs site bench-kind clean
+.PHONY: help setup e2e test fuzz test-kind test-e2e-k8s images lint docs site bench-kind bench-large clean
 
 help: ## Prints this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,9 @@ site: ## Builds the documentation as a site in target/site; needs mdbook
 
 bench-kind: ## Compares cells on kind with bare clusters and with a script; takes two hours, or less with ARGS='--cases 1x1-fast'
 	$(CARGO) bench --locked --bench kind -- $(ARGS)
+
+bench-large: ## Measures a large cell on the local provider, or a large record: ARGS='cell --nodes 200' or ARGS='record --mib 1024'
+	$(CARGO) bench --locked --bench large -- $(or $(ARGS),cell --nodes 1000)
 
 clean: ## Removes everything that was built, and the reports of runs
 	$(CARGO) clean

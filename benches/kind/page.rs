@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use e2e_matrix::machine::replace;
-
 use super::Result;
 use super::case::{Case, Config};
 use super::chart;
@@ -64,8 +62,8 @@ pub(crate) fn write(results: &Results) -> Result<()> {
     let (head, rest) = text.split_once(START).ok_or_else(missing)?;
     let (_, tail) = rest.split_once(END).ok_or_else(missing)?;
     let part = part(results);
-    replace(&Path::new("docs").join(IMAGE), &chart::svg(results))?;
-    replace(Path::new(PAGE), &format!("{head}{START}{part}{END}{tail}"))?;
+    fs::write(Path::new("docs").join(IMAGE), chart::svg(results))?;
+    fs::write(PAGE, format!("{head}{START}{part}{END}{tail}"))?;
     println!("wrote {PAGE} and docs/{IMAGE}");
     Ok(())
 }

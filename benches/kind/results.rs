@@ -5,7 +5,6 @@ use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use e2e_matrix::machine::replace;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -226,6 +225,6 @@ impl Results {
             fs::create_dir_all(folder)?;
         }
         let text = serde_json::to_string_pretty(self)?;
-        Ok(replace(&self.path, &format!("{text}\n"))?)
+        Ok(fs::write(&self.path, format!("{text}\n"))?)
     }
 }

@@ -1,7 +1,7 @@
 //! Files that are written completely or not at all.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -17,15 +17,23 @@ pub(crate) const TEMPORARY: &str = ".e2e-matrix-";
 /// Their extension.
 pub(crate) const UNFINISHED: &str = "part";
 
-/// Replaces the file at `path` with one that contains `text`. If `path` isn't a regular file, such as a pipe, writes to
-/// it directly.
-pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+/// Replaces the file at `path` with one that contains what `write` writes. If `path` isn't a regular file, such as a
+/// pipe, writes to it directly.
+pub fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let buffered = |file: &mut File| {
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        out.flush()
+    };
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::write(path, text);
+        return buffered(&mut File::options().write(true).open(path)?);
     }
     // With the permissions that the umask leaves, as for any other new file: CI servers may read it under another
     // account.
-    whole(path, 0o666, |file| file.write_all(text.as_bytes()))
+    whole(path, 0o666, buffered)
 }
 
 /// Replaces the file at `path` with one that only the user can read, and creates its folder if it doesn't exist.
@@ -68,8 +76,8 @@ mod tests {
     fn a_report_replaces_the_previous_one_and_is_readable_by_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        replace(&path, "first").unwrap();
-        replace(&path, "second").unwrap();
+        replace(&path, |out| out.write_all(b"first")).unwrap();
+        replace(&path, |out| out.write_all(b"second")).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "second");
         let by_hand = folder.path().join("b");
         std::fs::write(&by_hand, "").unwrap();
@@ -79,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_a_regular_file_is_written_to_directly() {
-        replace(Path::new("/dev/null"), "text").unwrap();
+        replace(Path::new("/dev/null"), |out| out.write_all(b"text")).unwrap();
         assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
     }
 }

@@ -242,15 +242,23 @@ fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Record, RecordError> {
         line,
         source,
     };
-    let stamp: Stamp = serde_json::from_slice(text).map_err(malformed)?;
-    if stamp.version > VERSION {
+    let parsed = serde_json::from_slice::<Record>(text);
+    let version = match &parsed {
+        Ok(record) => record.version,
+        Err(_) => {
+            serde_json::from_slice::<Stamp>(text)
+                .map_err(malformed)?
+                .version
+        }
+    };
+    if version > VERSION {
         return Err(RecordError::Newer {
             path: path.to_owned(),
             line,
-            version: stamp.version,
+            version,
         });
     }
-    serde_json::from_slice(text).map_err(malformed)
+    parsed.map_err(malformed)
 }
 
 #[cfg(test)]

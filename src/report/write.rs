@@ -1,6 +1,6 @@
 //! Writes the reports of a run in parallel, each completely or not at all. An error in one doesn't affect the others.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -36,14 +36,23 @@ impl Report {
         }
     }
 
-    /// The content.
-    pub fn render(self, run: &RunModel) -> String {
-        match self {
+    /// Writes the content.
+    fn write(self, run: &RunModel, out: &mut impl Write) -> io::Result<()> {
+        let text = match self {
+            Self::Html => return html::write(run, out),
             Self::Junit => junit::render(run),
             Self::Summary => summary::markdown(run),
-            Self::Html => html::render(run),
             Self::Timings => timings::render(run),
-        }
+        };
+        out.write_all(text.as_bytes())
+    }
+
+    /// The content.
+    #[cfg(test)]
+    pub(crate) fn render(self, run: &RunModel) -> String {
+        let mut content = Vec::new();
+        self.write(run, &mut content).unwrap();
+        String::from_utf8(content).unwrap()
     }
 }
 
@@ -69,13 +78,14 @@ pub struct WriteError {
 /// Writes all reports of `run` to `folder`, and the copies. Returns the errors.
 pub fn write_all(folder: &Path, copies: &Copies, run: &RunModel) -> Vec<WriteError> {
     let failures = Report::ALL.par_iter().flat_map_iter(|report| {
-        let text = report.render(run);
         let copy = copies.of(*report).map(Path::to_owned);
         let places = std::iter::once(folder.join(report.file_name())).chain(copy);
-        places.filter_map(move |path| match replace(&path, &text) {
-            Ok(()) => None,
-            Err(source) => Some(WriteError { path, source }),
-        })
+        places.filter_map(
+            move |path| match replace(&path, |out| report.write(run, out)) {
+                Ok(()) => None,
+                Err(source) => Some(WriteError { path, source }),
+            },
+        )
     });
     failures.collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::details::Room;
 use super::{CellModel, PhaseModel, PhaseOutcome, cleaning};
 use crate::event::{
     CellFacts, CellSummary, CellVerdict, Execution, LogExcerpt, MachineLoad, NodeCounters,
@@ -37,7 +38,7 @@ pub(super) struct AttemptDraft {
     cluster: Option<String>,
     started: Option<Timestamp>,
     begun: BTreeMap<Stage, Timestamp>,
-    phases: BTreeMap<Stage, PhaseDraft>,
+    pub(super) phases: BTreeMap<Stage, PhaseDraft>,
 }
 
 /// How a cell or an attempt ended.
@@ -54,7 +55,7 @@ pub(super) type Stage = (Phase, Option<String>);
 
 /// A phase, according to the events so far.
 #[derive(Clone)]
-enum PhaseDraft {
+pub(super) enum PhaseDraft {
     /// The phase is running; with its last progress message.
     Open(Option<String>),
     Closed(Box<PhaseModel>),
@@ -105,14 +106,16 @@ impl CellDraft {
         }
     }
 
-    pub(super) fn retry(&mut self, end: CellEnd, at: Timestamp, stages: &[Stage]) {
-        let attempt = std::mem::take(&mut self.attempt);
+    pub(super) fn retry(&mut self, end: CellEnd, at: Timestamp, stages: &[Stage], room: &mut Room) {
+        let mut attempt = std::mem::take(&mut self.attempt);
+        room.admit(&mut attempt, end.verdict);
         self.attempt.number = attempt.number.max(1).saturating_add(1);
         let model = attempt.finish(self.summary.clone(), end, at, stages);
         self.earlier.push(model);
     }
 
-    pub(super) fn end(&mut self, end: CellEnd, at: Timestamp) {
+    pub(super) fn end(&mut self, end: CellEnd, at: Timestamp, room: &mut Room) {
+        room.admit(&mut self.attempt, end.verdict);
         self.end = Some(end);
         self.ended = Some(at);
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use super::details::Room;
 use super::draft::{CellDraft, CellEnd, Stage, milliseconds_between};
 use super::{Notice, ResumedModel, RunModel, cleaning};
 use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts, Severity};
@@ -20,6 +21,7 @@ pub struct Folding {
     cells: Vec<CellDraft>,
     places: HashMap<CellId, usize>,
     last: Option<Timestamp>,
+    pub(super) room: Room,
 }
 
 /// The duration of the current process of the run, and of those before it.
@@ -56,7 +58,7 @@ impl Folding {
             return self.run;
         };
         self.run.duration_ms = self.session.duration_ms(last);
-        let stages = self.stages();
+        let stages = stages(&self.run);
         let cells = self.cells.into_iter();
         let cells = cells.map(|draft| draft.finish(last, &stages));
         self.run.cells = cells.collect();
@@ -64,6 +66,7 @@ impl Folding {
         let hosts: HashMap<_, _> = parts
             .flat_map(|part| part.cells.iter().map(|cell| (cell.clone(), &part.host)))
             .collect();
+        self.run.notices.extend(self.room.notice());
         for cell in &mut self.run.cells {
             if let Some(host) = hosts.get(&cell.summary.id) {
                 cell.host = Some((*host).clone());
@@ -102,13 +105,12 @@ impl Folding {
     }
 
     fn of_cell(&mut self, cell: &CellId, event: &Event, at: Timestamp) {
-        let host = self.host.clone();
-        let stages = self.stages();
-        let draft = self.cell(cell);
+        let place = self.place(cell);
+        let (draft, room) = (&mut self.cells[place], &mut self.room);
         match event {
             Event::CellStarted {
                 cluster, attempt, ..
-            } => draft.begin(*attempt, cluster, at, host),
+            } => draft.begin(*attempt, cluster, at, self.host.clone()),
             Event::CellFacts { facts, .. } => {
                 draft.attempt.facts = Some(cleaning::cell_facts(facts));
             }
@@ -135,7 +137,7 @@ impl Folding {
                 ..
             } => {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.retry(end, at, &stages);
+                draft.retry(end, at, &stages(&self.run), room);
             }
             Event::CellFinished {
                 verdict,
@@ -145,7 +147,7 @@ impl Folding {
                 ..
             } => {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.end(end, at);
+                draft.end(end, at, room);
             }
             Event::CellKept { commands, .. } => {
                 draft.attempt.kept = cleaning::texts(commands);
@@ -158,13 +160,6 @@ impl Folding {
             | Event::RunFailed { .. }
             | Event::RunFinished { .. } => {}
         }
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        let stages = self.run.stages().into_iter();
-        stages
-            .map(|(phase, command)| (phase, command.map(str::to_owned)))
-            .collect()
     }
 
     fn start(&mut self, facts: &RunFacts) {
@@ -209,17 +204,27 @@ impl Folding {
 
     fn add(&mut self, cells: &[CellSummary]) {
         for summary in cells {
-            self.cell(&summary.id).summary = cleaning::summary(summary);
+            let place = self.place(&summary.id);
+            self.cells[place].summary = cleaning::summary(summary);
         }
     }
 
-    /// The draft of `id`, which the run's facts may not contain.
-    fn cell(&mut self, id: &CellId) -> &mut CellDraft {
-        let next = self.cells.len();
-        let place = *self.places.entry(id.clone()).or_insert(next);
-        if place == next {
-            self.cells.push(CellDraft::new(id.clone()));
+    /// The place of the draft of `id`, which the run's facts may not contain.
+    fn place(&mut self, id: &CellId) -> usize {
+        if let Some(place) = self.places.get(id) {
+            return *place;
         }
-        &mut self.cells[place]
+        let place = self.cells.len();
+        self.places.insert(id.clone(), place);
+        self.cells.push(CellDraft::new(id.clone()));
+        place
     }
+}
+
+/// The stages of every cell in order.
+fn stages(run: &RunModel) -> Vec<Stage> {
+    let stages = run.stages().into_iter();
+    stages
+        .map(|(phase, command)| (phase, command.map(str::to_owned)))
+        .collect()
 }

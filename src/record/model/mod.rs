@@ -5,6 +5,7 @@
 //! to a terminal through a report.
 
 mod cleaning;
+mod details;
 mod draft;
 mod fault;
 mod fold;

@@ -5,16 +5,15 @@
 mod cell;
 mod view;
 
+use std::io::{self, Write};
+
 use askama::Template;
 
 use crate::record::model::RunModel;
 
-/// The page.
-#[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
-pub fn render(run: &RunModel) -> String {
-    view::Page::new(run)
-        .render()
-        .expect("writing to memory can't fail, and the page has no other error")
+/// Writes the page.
+pub(super) fn write(run: &RunModel, out: &mut impl Write) -> io::Result<()> {
+    view::Page::new(run).write_into(out)
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! The page, compared with the fixture's table.
 
-use super::render;
 use crate::matrix::Phase;
 use crate::record::RunModel;
 use crate::report::fixture::{self, CLEAN_LINE, MIXED};
+use crate::report::write::Report;
+
+fn render(run: &RunModel) -> String {
+    Report::Html.render(run)
+}
 
 /// The row of a cell in the matrix of `page`.
 fn row<'a>(page: &'a str, id: &str) -> &'a str {

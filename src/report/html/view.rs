@@ -28,7 +28,8 @@ pub(super) struct Page<'a> {
     legend: Vec<(String, &'static str)>,
     counter_names: Vec<&'a str>,
     reasons: Vec<ReasonView>,
-    cells: Vec<CellView<'a>>,
+    run: &'a RunModel,
+    columns: Vec<&'a str>,
     phase_times: Vec<TimeView<'a>>,
     step_times: Vec<TimeView<'a>>,
 }
@@ -83,14 +84,19 @@ impl<'a> Page<'a> {
                 .map(|name| marks::short_counter(name))
                 .collect(),
             reasons: run.cells.iter().flat_map(ReasonView::of_cell).collect(),
-            cells: run
-                .cells
-                .iter()
-                .map(|cell| CellView::new(run, cell, &columns))
-                .collect(),
+            run,
+            columns,
             phase_times: times::phases(run).iter().map(TimeView::new).collect(),
             step_times: times::steps(run).iter().map(TimeView::new).collect(),
         }
+    }
+}
+
+impl<'a> Page<'a> {
+    /// The cells, one at a time, so that a page of many cells doesn't have to fit in memory.
+    fn cells(&self) -> impl Iterator<Item = CellView<'a>> {
+        let cells = self.run.cells.iter();
+        cells.map(|cell| CellView::new(self.run, cell, &self.columns))
     }
 }
 

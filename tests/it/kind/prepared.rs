@@ -160,7 +160,7 @@ fn kubeconfig(scratch: &Path) -> PathBuf {
 
 #[test]
 #[ignore = "needs kind (creates 5 clusters and 2 templates)"]
-fn a_damaged_template_is_dropped_and_the_cell_gets_a_fresh_cluster() {
+fn a_damaged_template_is_deleted_and_the_cell_gets_a_fresh_cluster() {
     let mut own = Own::new("damaged");
     let (id, _) = own.prepare();
     let name = format!("e2e-matrix/prepared:{id}-0");
@@ -185,10 +185,10 @@ fn a_damaged_template_is_dropped_and_the_cell_gets_a_fresh_cluster() {
         ("it is not a clone of this template", &|| {
             docker(&["tag", &stranger, &name]);
         }),
-        ("before its nodes and its DNS were ready", &|| {
+        ("the API server did not answer in time", &|| {
             change("/var/lib/etcd/member/snap/db");
         }),
-        ("before its nodes and its DNS were ready", &|| {
+        ("the API server did not answer in time", &|| {
             change("/etc/kubernetes/pki/etcd/server.crt");
         }),
     ];
@@ -196,7 +196,7 @@ fn a_damaged_template_is_dropped_and_the_cell_gets_a_fresh_cluster() {
         damage();
         let origin = own.run(&[]);
         assert!(
-            origin.starts_with(&format!("fresh; the template {id} was dropped")),
+            origin.starts_with(&format!("fresh; the template {id} was deleted")),
             "{origin}"
         );
         assert!(origin.contains(why), "{origin}");

@@ -1,0 +1,209 @@
+//! The details of cells, of which a model keeps a limited amount, so that it fits in memory no matter how long the record is.
+//!
+//! Details are what no verdict and no table needs: evidence, warnings, logs, diagnostics, and the counters of each node. If a cell's
+//! details don't fit any more when it ends, it only keeps how each phase ended and why. The record still has everything.
+
+use super::draft::{AttemptDraft, PhaseDraft};
+use super::{Notice, PhaseModel, PhaseOutcome};
+use crate::event::{CellVerdict, Evidence, Failure, LogExcerpt, Severity};
+
+/// How much is kept of the cells that passed, and as much again of all others, in bytes.
+const ROOM: usize = 24 << 20;
+
+/// How many rows of evidence a failure without details keeps.
+const EVIDENCE_KEPT: usize = 20;
+
+/// What is left for details.
+#[derive(Clone)]
+pub(super) struct Room {
+    passed: usize,
+    others: usize,
+    /// How many attempts at cells have lost their details.
+    left_out: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::of(ROOM)
+    }
+}
+
+impl Room {
+    pub(super) const fn of(bytes: usize) -> Self {
+        Self {
+            passed: bytes,
+            others: bytes,
+            left_out: 0,
+        }
+    }
+
+    /// Makes room for an attempt that ended with `verdict`, or removes its details.
+    pub(super) fn admit(&mut self, attempt: &mut AttemptDraft, verdict: CellVerdict) {
+        let left = match verdict {
+            CellVerdict::Passed | CellVerdict::Skipped => &mut self.passed,
+            CellVerdict::Flaky
+            | CellVerdict::Failed
+            | CellVerdict::Error
+            | CellVerdict::Interrupted => &mut self.others,
+        };
+        if let Some(rest) = left.checked_sub(attempt.size()) {
+            *left = rest;
+        } else {
+            attempt.leave_out_details();
+            self.left_out += 1;
+        }
+    }
+
+    /// The notice that reports show if details were left out.
+    pub(super) fn notice(&self) -> Option<Notice> {
+        (self.left_out > 0).then(|| Notice {
+            severity: Severity::Info,
+            text: format!(
+                "evidence and logs of {} attempts at cells are only in the record, because there are too many for reports",
+                self.left_out
+            ),
+        })
+    }
+}
+
+impl AttemptDraft {
+    /// The approximate size of its details, in bytes.
+    fn size(&self) -> usize {
+        let phases = self.phases.values().map(|phase| match phase {
+            PhaseDraft::Open(_) => 0,
+            PhaseDraft::Closed(model) => size_of_phase(model),
+        });
+        let nodes = self
+            .counters
+            .iter()
+            .flat_map(|counters| counters.nodes.values());
+        let nodes = nodes.map(|node| node.len() * size_of::<(String, u64)>());
+        let facts = self.facts.iter().map(|facts| texts(&facts.nodes));
+        phases.sum::<usize>()
+            + nodes.sum::<usize>()
+            + facts.sum::<usize>()
+            + logs(&self.quotes)
+            + texts(&self.diagnostics)
+    }
+
+    fn leave_out_details(&mut self) {
+        self.quotes = Vec::new();
+        self.diagnostics = Vec::new();
+        if let Some(counters) = &mut self.counters {
+            counters.nodes.clear();
+        }
+        if let Some(facts) = &mut self.facts {
+            facts.nodes = Vec::new();
+        }
+        for phase in self.phases.values_mut() {
+            if let PhaseDraft::Closed(model) = phase {
+                model.evidence = Vec::new();
+                model.warnings = Vec::new();
+                model.logs = Vec::new();
+                if let PhaseOutcome::Failed(failure) = &mut model.outcome {
+                    leave_out_details_of(failure);
+                }
+            }
+        }
+    }
+}
+
+fn leave_out_details_of(failure: &mut Failure) {
+    failure.logs = Vec::new();
+    failure.evidence.retain(|evidence| !evidence.holds);
+    failure.evidence.truncate(EVIDENCE_KEPT);
+    failure.evidence.shrink_to_fit();
+}
+
+fn size_of_phase(phase: &PhaseModel) -> usize {
+    let failure = match &phase.outcome {
+        PhaseOutcome::Failed(failure) => evidence(&failure.evidence) + logs(&failure.logs),
+        PhaseOutcome::Passed | PhaseOutcome::Skipped(_) | PhaseOutcome::Interrupted(_) => 0,
+    };
+    failure + evidence(&phase.evidence) + texts(&phase.warnings) + logs(&phase.logs)
+}
+
+fn evidence(rows: &[Evidence]) -> usize {
+    let row = |row: &Evidence| {
+        let node = row.node.as_ref().map_or(0, String::len);
+        size_of::<Evidence>() + node + row.subject.len() + row.expected.len() + row.seen.len()
+    };
+    rows.iter().map(row).sum()
+}
+
+fn logs(logs: &[LogExcerpt]) -> usize {
+    logs.iter().map(|log| texts(&log.lines)).sum()
+}
+
+fn texts(texts: &[String]) -> usize {
+    let sizes = texts.iter().map(|text| size_of::<String>() + text.len());
+    sizes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Folding;
+    use super::*;
+    use crate::record::{RunModel, verdict_of};
+    use crate::report::fixture;
+
+    fn folded(room: Room) -> RunModel {
+        let mut folding = Folding::default();
+        folding.room = room;
+        for record in &fixture::mixed() {
+            folding.take(record);
+        }
+        folding.finish()
+    }
+
+    /// What a model must say no matter how long the record is.
+    fn essence(run: &RunModel) -> Vec<(CellVerdict, Vec<String>, Vec<u64>)> {
+        let cells = run.cells.iter().map(|cell| {
+            let attempts = cell.attempts().flat_map(super::super::CellModel::faults);
+            let sentences = attempts.map(|fault| fault.sentence() + &fault.kind());
+            let durations = cell.phases.iter().map(|phase| phase.duration_ms);
+            (cell.verdict, sentences.collect(), durations.collect())
+        });
+        cells.collect()
+    }
+
+    fn logs_of(run: &RunModel, verdict: CellVerdict) -> usize {
+        let cells = run.cells.iter().filter(|cell| cell.verdict == verdict);
+        let phases = cells.flat_map(|cell| &cell.phases);
+        let failures = phases.filter_map(PhaseModel::failure);
+        failures.map(|failure| logs(&failure.logs)).sum()
+    }
+
+    fn rows_that_hold(run: &RunModel) -> usize {
+        let phases = run.cells.iter().flat_map(|cell| &cell.phases);
+        phases.map(|phase| phase.evidence.len()).sum()
+    }
+
+    #[test]
+    fn verdicts_and_reasons_need_no_details() {
+        let (whole, bare) = (folded(Room::default()), folded(Room::of(0)));
+        assert!(rows_that_hold(&whole) > 0);
+        assert_eq!(rows_that_hold(&bare), 0);
+        assert_eq!(logs_of(&bare, CellVerdict::Failed), 0);
+        assert_eq!(essence(&bare), essence(&whole));
+        assert_eq!(verdict_of(&bare, false), verdict_of(&whole, false));
+        let added: Vec<_> = bare.notices[whole.notices.len()..].iter().collect();
+        let [notice] = added[..] else {
+            panic!("{added:?}");
+        };
+        assert!(notice.text.contains("only in the record"), "{notice:?}");
+    }
+
+    #[test]
+    fn cells_that_passed_take_no_room_from_the_others() {
+        let room = Room {
+            passed: 0,
+            ..Room::default()
+        };
+        let (whole, without) = (folded(Room::default()), folded(room));
+        let failed = logs_of(&whole, CellVerdict::Failed);
+        assert!(failed > 0);
+        assert_eq!(logs_of(&without, CellVerdict::Failed), failed);
+        assert!(rows_that_hold(&without) < rows_that_hold(&whole));
+    }
+}
