@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ClusterName;
 use crate::deadline::RunClock;
+use crate::event::{Failure, Symptom};
 use crate::machine::Ledger;
 use crate::manifest::Rendered;
 use crate::matrix::{Cell, Checks, Keep, PhaseSettings};
@@ -50,13 +51,18 @@ pub struct CellPlan {
 }
 
 impl CellPlan {
-    /// The plan of a cluster that the cell needs besides its own, or instead of it. `purpose` distinguishes its folder and
-    /// its processes.
-    pub(crate) fn in_cluster(&self, cluster: ClusterName, purpose: &str) -> Self {
+    /// The plan of the cluster `name`, which the cell needs in addition to its own cluster or instead of it. `purpose`
+    /// distinguishes its folder and its processes.
+    ///
+    /// # Errors
+    /// If `name` isn't a valid name.
+    pub(crate) fn in_cluster(&self, name: &str, purpose: &str) -> Result<Self, Failure> {
+        let cluster = ClusterName::exactly(name)
+            .map_err(|error| Failure::new(Symptom::RunnerBug, error.to_string()))?;
         let mut runtime = self.runtime.clone().into_os_string();
         runtime.push("-");
         runtime.push(purpose);
-        Self {
+        Ok(Self {
             cell: self.cell.clone(),
             cluster,
             namespace: self.namespace.clone(),
@@ -74,7 +80,7 @@ impl CellPlan {
             mark: format!("{}-{purpose}", self.mark),
             keep: self.keep,
             listener: Mutex::default(),
-        }
+        })
     }
 
     /// Holds the listener until the provider takes it.

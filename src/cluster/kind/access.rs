@@ -10,14 +10,13 @@ use bollard::query_parameters::InspectContainerOptions;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::create::Files;
-use super::destroy::engine_failed;
+use super::destroy::{engine_failed, filesystem_failed};
 use super::nodes::read_file;
 use super::tuning::admin_kubeconfig;
 use super::work::Work;
 use crate::cluster::kubernetes::{Access, client, no_way};
 use crate::cluster::retry::every;
-use crate::error::chain;
-use crate::event::{Failure, Symptom};
+use crate::event::Failure;
 use crate::machine::replace_private;
 
 /// How often to check for the file, which exists seconds before the API server responds. Each check costs the engine a
@@ -53,10 +52,7 @@ pub(super) async fn write_for_users(work: &Work) -> Result<(), Failure> {
     let written = text.and_then(|text| {
         replace_private(&path, |file| io::Write::write_all(file, text.as_bytes()))
     });
-    written.map_err(|error| {
-        let message = format!("failed to write to {}: {}", path.display(), chain(&error));
-        Failure::new(Symptom::FilesystemFailed, message)
-    })
+    written.map_err(|error| filesystem_failed("write to", &path, &error))
 }
 
 /// The content of the file that kind would have written for the cluster `name`.

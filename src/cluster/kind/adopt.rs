@@ -1,28 +1,28 @@
 //! Clusters that earlier runs kept: taken over, wiped and used again if they are what a new cluster would be.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fs, io};
 
 use bollard::Docker;
 use bollard::models::ContainerSummaryStateEnum;
 
 use super::claim::{Claim, Kept, KindResource};
+use super::destroy::{engine_failed, filesystem_failed};
 use super::fingerprint::Fingerprint;
 use super::node_state::{self, NodeStates};
 use super::nodes::containers;
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Source, Work};
-use super::{access, destroy, wipe};
+use super::{access, wipe};
+use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, ClusterName};
 use crate::deadline::Deadline;
-use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{
-    DeadRun, HostResource, LedgerContents, Lock, StateFolder, private_folder, read_dead,
+    DeadRun, HostResource, LedgerContents, StateFolder, private_folder, read_dead,
 };
 
 /// A kept cluster that this run has taken over.
@@ -90,11 +90,7 @@ async fn take_over(
     claim: Claim,
     kept: &Kept,
 ) -> Result<Option<Arc<Work>>, Failure> {
-    let path = shared
-        .options
-        .state
-        .lock(&format!("cluster-{}", claim.name));
-    let Some(lock) = Lock::try_take(&path)? else {
+    let Some(lock) = shared.lock_name(&claim.name)? else {
         return Ok(None);
     };
     let contents = LedgerContents::read(&run.folder)?;
@@ -108,17 +104,9 @@ async fn take_over(
         return Ok(None);
     }
     shared.network(&plan.ledger).await?;
-    let cluster = ClusterName::exactly(&claim.name)
-        .map_err(|error| Failure::new(Symptom::RunnerBug, error.to_string()))?;
-    let cluster_plan = Arc::new(plan.in_cluster(cluster, "kept"));
-    private_folder(&cluster_plan.runtime).map_err(|error| {
-        let message = format!(
-            "failed to create {}: {}",
-            cluster_plan.runtime.display(),
-            chain(&error)
-        );
-        Failure::new(Symptom::FilesystemFailed, message)
-    })?;
+    let cluster_plan = Arc::new(plan.in_cluster(&claim.name, "kept")?);
+    let folder = &cluster_plan.runtime;
+    private_folder(folder).map_err(|error| filesystem_failed("create", folder, &error))?;
     let tenant = Tenant::new(cluster_plan, Arc::new(Milestone::new()));
     let work = Work::new(Arc::clone(shared), &tenant, Source::Kind(None));
     // From here on, this run's claim wins.
@@ -130,7 +118,7 @@ async fn take_over(
 /// Whether all of its containers run.
 async fn runs(docker: &Docker, claim: &Claim, nodes: usize) -> Result<bool, Failure> {
     let found = containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(|error| destroy::engine_failed(&error))?;
+    let found = found.map_err(|error| engine_failed(&error))?;
     let running = |state| state == Some(ContainerSummaryStateEnum::RUNNING);
     let is_own = |container| claim.owns(container);
     Ok(found.len() == nodes && found.iter().all(|it| is_own(it) && running(it.state)))
@@ -155,10 +143,7 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
     let Some(run) = run? else {
         return Ok(());
     };
-    let failed = |error: io::Error| {
-        let message = format!("failed to remove {}: {}", path.display(), chain(&error));
-        Failure::new(Symptom::FilesystemFailed, message)
-    };
+    let failed = |error| filesystem_failed("remove", path, &error);
     let folder = HostResource::Folder {
         path: path.to_owned(),
     };
@@ -166,11 +151,7 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
         fs::remove_dir_all(path).map_err(failed)?;
         run.gone(&entry.resource)?;
     }
-    let left = LedgerContents::read(&run.folder)?.left;
-    if left
-        .iter()
-        .all(|left| left.kept.is_none() && !left.is_unwanted())
-    {
+    if LedgerContents::read(&run.folder)?.is_settled() {
         run.forget().map_err(failed)?;
     }
     Ok(())

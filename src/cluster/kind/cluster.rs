@@ -124,6 +124,7 @@ impl Stay {
         let (work, tenant) = (&self.work, &self.tenant);
         tenant.reach(&work.begun, deadline, late()).await?;
         if let Some(template) = self.unverified() {
+            tenant.reach(&work.created, deadline, late()).await?;
             let limit = deadline.within(prepared::VERIFIED);
             let verifying = self.verified(&template, &limit);
             return tenant.steps.measure("clone verified", verifying).await;
@@ -135,7 +136,7 @@ impl Stay {
         Ok(evidence)
     }
 
-    /// Waits until the cluster is proven to be a clone of `template`, and to be up.
+    /// Waits until the cluster, whose containers exist, is proven to be a clone of `template`, and to be up.
     async fn verified(
         &self,
         template: &Template,
@@ -143,7 +144,6 @@ impl Stay {
     ) -> Result<Vec<Evidence>, Failure> {
         let late = || Failure::new(Symptom::ClusterNotUp, "it was not up in time");
         let (work, tenant) = (&self.work, &self.tenant);
-        tenant.reach(&work.created, deadline, late()).await?;
         let addresses = prepared::addresses(work, template).await?;
         let look = |snapshot: &Snapshot| prepared::look(snapshot, template, &addresses);
         let evidence = tenant.watch(deadline, look).await?;

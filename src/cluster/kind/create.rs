@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{KindFile, Seal, kind_file};
+use super::destroy::filesystem_failed;
 use super::fingerprint::Fingerprint;
 use super::nodes::{CLUSTER_LABEL, containers};
 use super::prepared;
@@ -113,13 +114,7 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
         // This runs once per cluster.
         drop(work.fingerprint.set(fingerprint));
     }
-    write_files(work).map_err(|error| {
-        let folder = work.plan.runtime.display();
-        Failure::new(
-            Symptom::FilesystemFailed,
-            format!("failed to write to {folder}: {}", chain(&error)),
-        )
-    })?;
+    write_files(work).map_err(|error| filesystem_failed("write to", &work.plan.runtime, &error))?;
     Ok(image)
 }
 
@@ -170,16 +165,7 @@ async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Resu
 }
 
 fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Symptom::FilesystemFailed,
-            format!(
-                "failed to write to {}: {}",
-                files.output().display(),
-                chain(&error)
-            ),
-        )
-    };
+    let failed = |error| filesystem_failed("write to", &files.output(), &error);
     let output = File::create(files.output()).map_err(failed)?;
     let errors = output.try_clone().map_err(failed)?;
     let mut command = Command::new("kind");

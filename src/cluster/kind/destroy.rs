@@ -35,6 +35,12 @@ pub(super) fn engine_failed(error: &Error) -> Failure {
     )
 }
 
+/// The failure of a file or folder on the host, on which `action` was tried.
+pub(super) fn filesystem_failed(action: &str, path: &Path, error: &io::Error) -> Failure {
+    let message = format!("failed to {action} {}: {}", path.display(), chain(error));
+    Failure::new(Symptom::FilesystemFailed, message)
+}
+
 /// Deletes the cluster. Its tasks have ended, and its forward is closed.
 pub(super) async fn destroy(
     work: &Work,

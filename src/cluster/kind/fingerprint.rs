@@ -13,7 +13,7 @@ use crate::event::Failure;
 use crate::matrix::Cell;
 
 /// Changes if clusters are frozen in another way.
-const TEMPLATE_FORMAT: u32 = 1;
+const TEMPLATE_FORMAT: u32 = 2;
 /// How many bytes of the digest are in a template's id.
 const TEMPLATE_ID: usize = 8;
 

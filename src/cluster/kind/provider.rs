@@ -28,7 +28,7 @@ use crate::deadline::{Deadline, RunClock};
 use crate::error::chain;
 use crate::event::{Execution, Failure, Symptom};
 use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLANE};
-use crate::machine::{Ledger, StateFolder, process};
+use crate::machine::{Ledger, Lock, LockError, StateFolder, process};
 use crate::matrix::{Cell, Images, Phase, Prefix, Prepared, ProviderChoice};
 
 /// How long it may take to determine the fingerprint of a cluster.
@@ -103,6 +103,11 @@ impl KindContext {
     /// The engine.
     pub(super) async fn docker(&self) -> Result<&Docker, Failure> {
         self.docker.get_or_try_init(images::connect).await
+    }
+
+    /// Locks the name of a cluster for this run; `None` if another run uses it.
+    pub(super) fn lock_name(&self, cluster: &str) -> Result<Option<Lock>, LockError> {
+        Lock::try_take(&self.options.state.lock(&format!("cluster-{cluster}")))
     }
 
     /// The output of `kind version`.

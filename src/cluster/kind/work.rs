@@ -169,11 +169,7 @@ impl Work {
             kept: None,
             ..claim
         };
-        *self.held_claim() = Some(claim.clone());
-        let ledger = &self.plan.ledger;
-        let on_host = self.on_host();
-        let planned = on_host.iter().try_for_each(|it| ledger.plan(it));
-        planned.and_then(|()| ledger.plan(&KindResource::Cluster(claim)))?;
+        self.record(claim)?;
         self.set_origin(Origin::Kept(kept.nodes.clone()));
         self.former.get_or_init(|| kept.folders.clone());
         self.making
@@ -199,9 +195,7 @@ impl Work {
 
     /// Locks the cluster's name until [`Self::release_name`] or the end of this process.
     pub(super) fn lock_name(&self) -> Result<(), Failure> {
-        let name = format!("cluster-{}", self.plan.cluster);
-        let lock = Lock::try_take(&self.shared.options.state.lock(&name));
-        let lock = lock?;
+        let lock = self.shared.lock_name(self.plan.cluster.as_str())?;
         let lock = lock.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         Ok(())
@@ -243,6 +237,11 @@ impl Work {
             volumes: BTreeSet::new(),
             kept: None,
         };
+        self.record(claim)
+    }
+
+    /// Claims the cluster and the resources on the host.
+    fn record(&self, claim: Claim) -> Result<(), Failure> {
         *self.held_claim() = Some(claim.clone());
         let ledger = &self.plan.ledger;
         let on_host = self.on_host();

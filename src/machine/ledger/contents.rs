@@ -84,6 +84,12 @@ impl LedgerContents {
         &mut self.left[place]
     }
 
+    /// Whether nothing is left that has to be removed or is kept.
+    pub fn is_settled(&self) -> bool {
+        let is_open = |left: &Left| left.kept.is_some() || left.is_unwanted();
+        !self.left.iter().any(is_open)
+    }
+
     /// The resource of `payload`, if it may still exist.
     pub fn find<P: Payload>(&self, payload: &P) -> Option<&Left> {
         let resource = Resource::named(payload);

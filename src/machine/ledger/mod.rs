@@ -153,12 +153,9 @@ impl Ledger {
     /// Ends the run. If nothing is left, the folder and the ledger in it are removed. Otherwise both stay, and the
     /// remaining resources are returned.
     pub fn close(self) -> Result<Vec<Left>, LedgerError> {
-        let left = LedgerContents::read(&self.folder)?.left;
-        if left
-            .iter()
-            .any(|left| left.kept.is_some() || left.is_unwanted())
-        {
-            return Ok(left);
+        let contents = LedgerContents::read(&self.folder)?;
+        if !contents.is_settled() {
+            return Ok(contents.left);
         }
         fs::remove_dir_all(&self.folder).map_err(|source| LedgerError::Io {
             path: self.folder.clone(),

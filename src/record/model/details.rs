@@ -13,7 +13,7 @@ const ROOM: usize = 24 << 20;
 /// How many rows of evidence a failure without details keeps.
 const EVIDENCE_KEPT: usize = 20;
 
-/// What is left for details.
+/// The memory that is still free for details, in bytes.
 #[derive(Clone)]
 pub(super) struct Room {
     passed: usize,

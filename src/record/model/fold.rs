@@ -209,7 +209,7 @@ impl Folding {
         }
     }
 
-    /// The place of the draft of `id`, which the run's facts may not contain.
+    /// The index of the draft of `id`. It is created if it doesn't exist: the run's facts may not list the cell.
     fn place(&mut self, id: &CellId) -> usize {
         if let Some(place) = self.places.get(id) {
             return *place;

@@ -18,10 +18,9 @@ use futures::future::try_join_all;
 use super::template::{self, Template};
 use crate::cluster::NodeName;
 use crate::cluster::kind::create::Files;
-use crate::cluster::kind::destroy::engine_failed;
+use crate::cluster::kind::destroy::{engine_failed, filesystem_failed};
 use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::work::Work;
-use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// The port of the API server in a node.
@@ -102,10 +101,7 @@ fn note(work: &Work, template: &Template) -> Result<(), Failure> {
     let path = Files::of(work).output();
     let id = &template.id;
     let text = format!("kind did not create this cluster: it is a clone of the template {id}\n");
-    fs::write(&path, text).map_err(|error| {
-        let message = format!("failed to write to {}: {}", path.display(), chain(&error));
-        Failure::new(Symptom::FilesystemFailed, message)
-    })
+    fs::write(&path, text).map_err(|error| filesystem_failed("write to", &path, &error))
 }
 
 /// The container of a node in this cluster: with its own label, seal and port.

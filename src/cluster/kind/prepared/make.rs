@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::freeze;
 use super::image::{self, Facts};
 use super::template::{self, Template, prune};
+use crate::cluster::CellPlan;
 use crate::cluster::kind::destroy;
 use crate::cluster::kind::work::{self, Source, Work};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::{CellPlan, ClusterName};
 use crate::deadline::Deadline;
 use crate::event::{Failure, Symptom};
 
@@ -68,9 +68,7 @@ pub(super) fn make(
 fn plan(cell: &CellPlan, id: &str) -> Result<CellPlan, Failure> {
     let run: String = cell.ledger.run().chars().collect();
     let name = format!("prepared-{}-{run}", &id[..ID_LENGTH.min(id.len())]);
-    let cluster = ClusterName::exactly(&name)
-        .map_err(|error| Failure::new(Symptom::RunnerBug, error.to_string()))?;
-    Ok(cell.in_cluster(cluster, "template"))
+    cell.in_cluster(&name, "template")
 }
 
 async fn build(

@@ -37,7 +37,8 @@ pub(super) use verify::{VERIFIED, addresses, look, verify};
 /// one takes about as long as three clones save.
 const WORTH: usize = 3;
 
-/// How long a cell waits for another cell or run that makes its template. Longer than making one takes.
+/// How long a cell waits for another cell or run that makes its template. On an idle machine, making one takes a fifth of
+/// this.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The templates that a run has used or missed, by id.
