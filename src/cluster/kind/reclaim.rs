@@ -106,7 +106,9 @@ impl KindReclaimer {
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
         let images = docker.list_images(Some(options)).await;
         let images = images.map_err(|error| engine_failed(&error))?;
-        let names = images.into_iter().flat_map(|image| {
+        let names = images.into_iter().flat_map(|mut image| {
+            // An engine may list an image without a name as `<none>:<none>`.
+            image.repo_tags.retain(|name| !name.contains("<none>"));
             if image.repo_tags.is_empty() {
                 vec![image.id]
             } else {

@@ -66,18 +66,20 @@ impl Collector<'_> {
     }
 
     async fn remove_images(&self, alive: bool) -> Result<Vec<GcRow>, String> {
-        let said = |failure: Failure| failure.message;
         let engine = &self.engine;
+        let images = engine.images().await;
         let mut rows = Vec::new();
-        for name in engine.images().await.map_err(said)? {
+        for name in images.map_err(|failure| failure.message)? {
             let outcome = if alive {
                 GcOutcome::LeftAlone("runs are active".to_owned())
             } else if self.options.dry_run {
                 GcOutcome::WouldRemove
-            } else if engine.remove_image(&name).await.map_err(said)? {
-                GcOutcome::Removed
             } else {
-                GcOutcome::LeftAlone("a container uses it".to_owned())
+                match engine.remove_image(&name).await {
+                    Ok(true) => GcOutcome::Removed,
+                    Ok(false) => GcOutcome::LeftAlone("a container uses it".to_owned()),
+                    Err(failure) => GcOutcome::Failed(failure.message),
+                }
             };
             rows.push(row(format!("image {name}"), outcome));
         }
