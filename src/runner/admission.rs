@@ -29,8 +29,17 @@ pub(super) struct Admission {
 /// The admission of one cell, until it is dropped.
 pub(super) struct Room {
     _permit: Option<OwnedSemaphorePermit>,
-    _share: Option<Share>,
+    share: Option<Share>,
     running: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Returns what the cell doesn't need once its agents are ready.
+    pub(super) fn shrink(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.shrink();
+        }
+    }
 }
 
 impl Drop for Room {
@@ -96,7 +105,7 @@ impl Admission {
         Room {
             // The semaphore is never closed.
             _permit: permit.ok(),
-            _share: share,
+            share,
             running: Arc::clone(&self.running),
         }
     }
@@ -170,6 +179,7 @@ mod tests {
 
     const NEED: Need = Need {
         slots: 1,
+        slots_when_ready: 1,
         memory: 0,
         inotify: 0,
     };
