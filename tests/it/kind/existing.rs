@@ -174,7 +174,10 @@ fn further_axes_and_commands_work_on_an_existing_cluster() {
         &full(&agent),
         &full(&other),
     ]);
-    write_program(&hand.scratch.path().join("check.sh"), CHECK);
+    // The run itself needs no programs, and gets none.
+    let path = format!("PATH={}\n", std::env::var("PATH").unwrap());
+    let check = CHECK.replacen('\n', &format!("\n{path}"), 1);
+    write_program(&hand.scratch.path().join("check.sh"), &check);
     let matrix = format!(
         r#"
 [matrix]

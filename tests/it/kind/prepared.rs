@@ -186,14 +186,15 @@ const DAMAGES: [(&str, &str, &str); 4] = [
     ("other", "", "it is not a clone of this template"),
 ];
 
-/// Gives the API server a certificate that is valid between two times, from the cluster's own authority.
+/// Gives etcd a certificate that is valid between two times, from the cluster's own authority. The API server would get a new one
+/// with the clone's address.
 const SIGN: &str = r#"set -e
 sign() {
-  cd /etc/kubernetes/pki
-  openssl x509 -x509toreq -copy_extensions copy -in apiserver.crt -signkey apiserver.key -out /tmp/request
+  cd /etc/kubernetes/pki/etcd
+  openssl x509 -x509toreq -copy_extensions copy -in server.crt -signkey server.key -out /tmp/request
   printf '[ca]\ndefault_ca=it\n[it]\ndatabase=/tmp/index\nrand_serial=yes\nnew_certs_dir=/tmp\npolicy=any\ndefault_md=sha256\ncopy_extensions=copy\n[any]\ncommonName=supplied\n' > /tmp/config
   touch /tmp/index
-  openssl ca -batch -notext -config /tmp/config -cert ca.crt -keyfile ca.key -in /tmp/request -startdate "$1" -enddate "$2" -out apiserver.crt
+  openssl ca -batch -notext -config /tmp/config -cert ca.crt -keyfile ca.key -in /tmp/request -startdate "$1" -enddate "$2" -out server.crt
 }
 "#;
 
@@ -203,7 +204,7 @@ fn a_damaged_template_is_deleted_and_the_cell_gets_a_fresh_cluster() {
     let names = DAMAGES.map(|(name, ..)| name);
     let kind = |name| format!("[config.{name}.kind]\ncontainerdConfigPatches = [\"# {name}\"]\n");
     let text = format!(
-        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = {names:?}\n[[matrix.include]]\nkubernetes = \"1.36\"\nconfig = \"source\"\n\
+        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = {names:?}\n[[matrix.include]]\nkubernetes = \"1.36\"\nnodes = 1\nconfig = \"source\"\n\
          [run]\nports = \"any\"\n[config.source]\n{}",
         names.map(kind).concat()
     );
