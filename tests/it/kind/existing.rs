@@ -219,7 +219,8 @@ run = ["./check.sh"]
                 is_slow,
                 "{id}: {check:?}"
             );
-            let log = check.logs[0].lines.concat();
+            let logs = check.failure().map_or(&check.logs, |failure| &failure.logs);
+            let log = logs[0].lines.concat();
             assert!(
                 log.contains(&**image) && log.contains("registration_count"),
                 "{log}"

@@ -1,5 +1,5 @@
 //! Killed runs on kind: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`. Clusters of other
-//! users survive, whatever their names are.
+//! users survive, whatever their names are. Most runs use a clone of a template, which all tests share and which stays.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,46 +27,82 @@ pub(super) const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"
 const PATIENCE: Duration = Duration::from_secs(30);
 
 macro_rules! killed {
-    ($($name:ident: $signal:ident in $phase:ident, $prefix:literal;)*) => {
+    ($($name:ident: $signal:ident in $phase:ident of $origin:ident, $prefix:literal;)*) => {
         $(
             #[test]
             #[ignore = "needs kind (creates 1 cluster)"]
             fn $name() {
-                kill(Phase::$phase, Signal::$signal, $prefix);
+                kill(Phase::$phase, Signal::$signal, Origin::$origin, $prefix);
             }
         )*
     };
 }
 
 killed! {
-    killed_in_preflight: KILL in Preflight, "kill-k1";
-    killed_in_cluster: KILL in Cluster, "kill-k2";
-    killed_in_images: KILL in Images, "kill-k3";
-    killed_in_manifests: KILL in Manifests, "kill-k4";
-    killed_in_readiness: KILL in Readiness, "kill-k5";
-    killed_in_assertions: KILL in Assertions, "kill-k6";
-    killed_in_request_bodies: KILL in RequestBodies, "kill-k7";
-    killed_in_periodic: KILL in Periodic, "kill-k8";
-    killed_in_restart: KILL in Restart, "kill-k9";
-    killed_in_local_endpoint: KILL in LocalEndpoint, "kill-k10";
-    killed_in_cleanup: KILL in Cleanup, "kill-k11";
-    interrupted_in_cluster: INT in Cluster, "kill-i2";
-    interrupted_in_assertions: INT in Assertions, "kill-i6";
-    interrupted_in_cleanup: INT in Cleanup, "kill-i11";
-    terminated_in_preflight: TERM in Preflight, "kill-t1";
-    terminated_in_images: TERM in Images, "kill-t3";
-    terminated_in_readiness: TERM in Readiness, "kill-t5";
+    killed_in_preflight: KILL in Preflight of Fresh, "kill-k1";
+    killed_in_cluster: KILL in Cluster of Fresh, "kill-k2";
+    killed_in_images: KILL in Images of Fresh, "kill-k3";
+    killed_in_cluster_of_a_clone: KILL in Cluster of Clone, "kill-k12";
+    killed_in_manifests: KILL in Manifests of Clone, "kill-k4";
+    killed_in_readiness: KILL in Readiness of Clone, "kill-k5";
+    killed_in_assertions: KILL in Assertions of Clone, "kill-k6";
+    killed_in_request_bodies: KILL in RequestBodies of Clone, "kill-k7";
+    killed_in_periodic: KILL in Periodic of Clone, "kill-k8";
+    killed_in_restart: KILL in Restart of Clone, "kill-k9";
+    killed_in_local_endpoint: KILL in LocalEndpoint of Clone, "kill-k10";
+    killed_in_cleanup: KILL in Cleanup of Clone, "kill-k11";
+    interrupted_in_cluster: INT in Cluster of Fresh, "kill-i2";
+    interrupted_in_cluster_of_a_clone: INT in Cluster of Clone, "kill-i12";
+    interrupted_in_assertions: INT in Assertions of Clone, "kill-i6";
+    interrupted_in_cleanup: INT in Cleanup of Clone, "kill-i11";
+    terminated_in_preflight: TERM in Preflight of Fresh, "kill-t1";
+    terminated_in_images: TERM in Images of Fresh, "kill-t3";
+    terminated_in_readiness: TERM in Readiness of Clone, "kill-t5";
 }
 
-fn kill(phase: Phase, signal: Signal, prefix: &str) {
+/// How the cluster is created.
+#[derive(PartialEq, Eq)]
+enum Origin {
+    /// By kind.
+    Fresh,
+    /// As a clone of a template.
+    Clone,
+}
+
+impl Origin {
+    /// The option for it.
+    fn option(&self) -> &'static str {
+        match self {
+            Self::Fresh => "never",
+            Self::Clone => "auto",
+        }
+    }
+}
+
+/// Prepares the cluster of the matrix in `scratch`. One test at a time does that, and the others find the template.
+fn prepare(scratch: &Scratch) {
+    let path = std::env::temp_dir().join("e2e-matrix-tests-prepare.lock");
+    let lock = fs::File::create(path).unwrap();
+    lock.lock().unwrap();
+    let mut command = scratch.command(&["prepare"]);
+    let output = command.envs(inherited(&INHERITED)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
     let scratch = Scratch::new();
     left::prepare(&scratch);
     fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    if origin == Origin::Clone {
+        prepare(&scratch);
+    }
     let beside = Beside::start(prefix);
     let before = (dangling_volumes(), networks());
     let arguments = [
         "--provider",
         "kind",
+        "--prepared",
+        origin.option(),
         "--cluster-prefix",
         prefix,
         "--hold",

@@ -31,7 +31,7 @@ use crate::matrix::Prepared;
 pub(super) use clone::clone;
 pub(super) use template::Template;
 pub use template::USED;
-pub(super) use verify::{VERIFIED, addresses, look, verify};
+pub(super) use verify::{RESPONDS, VERIFIED, addresses, look, verify};
 
 /// How many further cells of the run must be able to use a template, so that making one pays off within the run. Making
 /// one takes about as long as three clones save.
