@@ -61,7 +61,7 @@ killed! {
 }
 
 /// How the cluster is created.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// By kind.
     Fresh,
@@ -71,7 +71,7 @@ enum Origin {
 
 impl Origin {
     /// The option for it.
-    fn option(&self) -> &'static str {
+    fn option(self) -> &'static str {
         match self {
             Self::Fresh => "never",
             Self::Clone => "auto",
@@ -91,7 +91,7 @@ fn prepare(scratch: &Scratch) {
 
 fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
     let hold = ["--hold", phase.name()];
-    kill_when(MATRIX, signal, &origin, prefix, &hold, |command| {
+    kill_when(MATRIX, signal, origin, prefix, &hold, |command| {
         let running = Running::held(command, phase);
         if phase == Phase::Cluster {
             // In the middle of the phase: the engine is busy, and with a fresh cluster, kind is running.
@@ -110,25 +110,18 @@ fn killed_in_a_reused_cluster() {
     let matrix = MATRIX.replace("[run]", "config = [\"one\", \"other\"]\n[run]");
     let matrix = format!("{matrix}[config.one]\n[config.other]\n");
     let (signal, origin) = (Signal::KILL, Origin::Clone);
-    kill_when(
-        &matrix,
-        signal,
-        &origin,
-        "kill-r",
-        &["--reuse"],
-        |command| {
-            let mut running = Running::start(command);
-            running.wait_for("(1/2 cells)");
-            running
-        },
-    );
+    kill_when(&matrix, signal, origin, "kill-r", &["--reuse"], |command| {
+        let mut running = Running::start(command);
+        running.wait_for("(1/2 cells)");
+        running
+    });
 }
 
 /// Runs `matrix` with the arguments `more`, and sends `signal` as soon as `reach` returns.
 fn kill_when(
     matrix: &str,
     signal: Signal,
-    origin: &Origin,
+    origin: Origin,
     prefix: &str,
     more: &[&str],
     reach: impl FnOnce(Command) -> Running,
@@ -136,7 +129,7 @@ fn kill_when(
     let scratch = Scratch::new();
     left::prepare(&scratch);
     fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
-    if *origin == Origin::Clone {
+    if origin == Origin::Clone {
         prepare(&scratch);
     }
     let beside = Beside::start(prefix);
