@@ -12,6 +12,7 @@ use e2e_matrix::machine::{StateFolder, folders, outstanding};
 
 use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
+use crate::support::manifests::Manifests;
 use crate::support::record;
 
 /// Far longer than the clusters of a test need.
@@ -154,6 +155,30 @@ fn a_cluster_is_prepared_once_and_works_with_the_commands_of_kind() {
     assert_eq!(containers(&cluster), [] as [&str; 0]);
     // The template stays for later runs.
     assert_eq!(images(id).len(), 1);
+    assert_quota_is_in_effect(&own);
+}
+
+/// In a clone, objects are applied before the controller manager runs. A quota is in effect before the first pod is created all the same.
+fn assert_quota_is_in_effect(own: &Own) {
+    let manifests = Manifests::shipped(own.scratch.path());
+    manifests.add(&serde_json::json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}},
+    }));
+    let path = own.scratch.path().join("matrix.toml");
+    let text = fs::read_to_string(&path).unwrap() + &manifests.settings();
+    fs::write(path, text).unwrap();
+    let output = own.command(&["--provider", "kind"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let run = record::read(&own.scratch);
+    let cell = record::cell(&run, CELL);
+    assert!(record::origin(cell).starts_with("prepared, from template "));
+    let phase = cell.phases.iter().find(|phase| phase.failure().is_some());
+    let phase = phase.unwrap();
+    assert_eq!(phase.name(), "readiness", "{phase:?}");
+    assert!(
+        phase.failure().unwrap().message.contains("exceeded quota"),
+        "{phase:?}"
+    );
 }
 
 /// The kubeconfig of the kept cluster.
