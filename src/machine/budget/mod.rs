@@ -27,7 +27,7 @@ const SLOTS_PER_CPU: usize = 8;
 /// busy without starving each other.
 pub const SLOTS_OF_CONTROL_PLANE: usize = 4;
 /// The slots beyond the budget that only cells with one slot use, so that they don't wait for clusters.
-const RESERVED: usize = 2;
+pub const RESERVED: usize = 2;
 /// The memory of a control plane while it starts, in bytes. Measured: 400 MB; rounded up.
 pub const MEMORY_OF_CONTROL_PLANE: u64 = 768 << 20;
 
