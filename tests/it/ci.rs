@@ -1,9 +1,16 @@
-//! Checks that `.ci/run` runs each test that is ignored by default.
+//! Checks the scripts in `.ci`: `run` runs each test that is ignored by default, and `install-nextest` installs only what it expects.
 
 use std::env;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::thread;
 
 use regex::Regex;
+
+use crate::support::Scratch;
 
 /// A filterset in `.ci/run`: a test that matches `wanted` runs, unless it matches `unwanted`.
 struct Selection {
@@ -54,4 +61,94 @@ fn every_ignored_test_runs_in_ci() {
     let runs = |name: &&&str| selections.iter().any(|selection| selection.contains(name));
     let forgotten: Vec<_> = ignored.iter().filter(|name| !runs(name)).collect();
     assert_eq!(forgotten, [] as [&&str; 0]);
+}
+
+/// Runs `install-nextest` while a server on this machine sends `sent`, or nothing, instead of the release with the content `published`.
+/// Returns the binary that it installed, if any, and the arguments with which it called cargo.
+fn install_nextest(published: &str, sent: Option<&str>) -> (Option<String>, String) {
+    let scratch = Scratch::new();
+    let file = |name: &str| scratch.path().join(name);
+    let archive_of = |content: &str| {
+        write_program(&file("cargo-nextest"), content);
+        let mut tar = Command::new("tar");
+        tar.args(["--create", "--gzip", "cargo-nextest"]);
+        tar.current_dir(scratch.path()).output().unwrap().stdout
+    };
+    fs::write(file("published"), archive_of(published)).unwrap();
+    let checksum = Command::new("sha256sum").arg(file("published")).output();
+    let checksum = String::from_utf8(checksum.unwrap().stdout).unwrap();
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = sent.map(archive_of).map(|archive| {
+        thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let _ = client.read(&mut [0; 4096]).unwrap();
+            let head = format!(
+                "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n",
+                archive.len()
+            );
+            client
+                .write_all(&[head.as_bytes(), &archive].concat())
+                .unwrap();
+        })
+    });
+
+    let script = include_str!("../../.ci/install-nextest");
+    let script = script.replace("https://github.com", &format!("http://{address}"));
+    let script = Regex::new("[0-9a-f]{64}")
+        .unwrap()
+        .replace_all(&script, &checksum[..64]);
+    write_program(&file("install-nextest"), &script);
+    write_program(&file("cargo"), "#!/bin/sh\necho \"$@\" >called\n");
+    let mut install = Command::new(file("install-nextest"));
+    install.env_clear().env("HOME", scratch.path());
+    install
+        .env("CARGO", file("cargo"))
+        .env("PATH", env::var_os("PATH").unwrap());
+    assert!(
+        install
+            .current_dir(scratch.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    if let Some(server) = server {
+        server.join().unwrap();
+    }
+    let installed = fs::read_to_string(file(".cargo/bin/cargo-nextest"));
+    (
+        installed.ok(),
+        fs::read_to_string(file("called")).unwrap_or_default(),
+    )
+}
+
+fn write_program(path: &std::path::Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_published_nextest_with_the_right_checksum_is_installed() {
+    let published = "#!/bin/sh\necho published\n";
+    let installed = install_nextest(published, Some(published));
+    assert_eq!(installed, (Some(published.to_owned()), String::new()));
+}
+
+#[test]
+fn a_nextest_that_is_tampered_with_missing_or_does_not_start_is_compiled_instead() {
+    let (published, broken) = ("#!/bin/sh\necho published\n", "#!/bin/sh\nexit 1\n");
+    let tampered = "#!/bin/sh\necho tampered\n";
+    for (published, sent) in [
+        (published, Some(tampered)),
+        (published, None),
+        (broken, Some(broken)),
+    ] {
+        let (installed, called) = install_nextest(published, sent);
+        assert_eq!(installed, None, "{sent:?}");
+        assert!(
+            called.starts_with("install --locked cargo-nextest@"),
+            "{sent:?}: {called}"
+        );
+    }
 }
