@@ -65,7 +65,7 @@ test-e2e-k8s: ## Runs one cell on a real cluster: CELL, by default the newest ve
 	$(RUN) --provider kind --filter '$(CELL)' \
 	  --cluster-name $(CLUSTER_NAME) --phase-timeout readiness=$(TIMEOUT) $(ARGS)
 
-images: ## Builds the release images of agent and mock from source; needs Docker and a registry
+images: ## Builds the images of agent and mock from source; needs Docker and a registry
 	docker build -f deploy/docker/agent.Dockerfile -t plexd:dev $(ARGS) .
 	docker build -f deploy/docker/mock-api.Dockerfile -t mockapi:dev $(ARGS) .
 

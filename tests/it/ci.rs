@@ -1,10 +1,11 @@
-//! Checks the scripts in `.ci`: `run` runs each test that is ignored by default, and `install-nextest` installs only what it expects.
+//! Checks what installs, builds and tests this repository: the scripts in `.ci`, the workflows, and the versions that they pin.
 
 use std::env;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -123,7 +124,7 @@ fn install_nextest(published: &str, sent: Option<&str>) -> (Option<String>, Stri
     )
 }
 
-fn write_program(path: &std::path::Path, content: &str) {
+fn write_program(path: &Path, content: &str) {
     fs::write(path, content).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -151,4 +152,66 @@ fn a_nextest_that_is_tampered_with_missing_or_does_not_start_is_compiled_instead
             "{sent:?}: {called}"
         );
     }
+}
+
+fn read(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_action_is_pinned_by_digest_with_its_version() {
+    let pinned = Regex::new("^[A-Za-z0-9/-]+@[0-9a-f]{40} # v[0-9.]+$").unwrap();
+    let mut checked = 0;
+    for file in [
+        ".github/workflows/ci.yml",
+        ".github/workflows/nightly.yml",
+        ".github/workflows/release.yml",
+        "docs/ci.md",
+        "docs/tutorial.md",
+    ] {
+        for action in read(file)
+            .lines()
+            .filter_map(|line| Some(line.split_once("uses: ")?.1))
+        {
+            assert!(pinned.is_match(action), "{file}: {action}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked} actions");
+}
+
+#[test]
+fn images_are_built_with_the_pinned_toolchain_and_the_oldest_one_is_tested() {
+    let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
+    let version = toolchain["toolchain"]["channel"].as_str().unwrap();
+    for program in ["agent", "mock-api"] {
+        let file = format!("deploy/docker/{program}.Dockerfile");
+        let image = format!("\nARG RUST_IMAGE=rust:{version}-bookworm\n");
+        assert!(read(&file).contains(&image), "{file} lacks {image}");
+    }
+    let oldest = format!("RUSTUP_TOOLCHAIN: \"{}\"\n", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(
+        read(".github/workflows/ci.yml").contains(&oldest),
+        "{oldest}"
+    );
+}
+
+#[test]
+fn cargo_binstall_finds_the_archives_of_a_release() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let binstall = &manifest["package"]["metadata"]["binstall"];
+    let filled = |key: &str| {
+        let template = binstall[key].as_str().unwrap();
+        let template = template.replace("v{ version }", "${{ github.ref_name }}");
+        let template = template.replace("{ target }", "${{ matrix.target }}");
+        template.replace("{ name }", "e2e-matrix")
+    };
+    let workflow = read(".github/workflows/release.yml");
+    let archive = workflow.split_once("ARCHIVE: ").unwrap().1;
+    let archive = archive.lines().next().unwrap();
+    let address =
+        format!("{{ repo }}/releases/download/${{{{ github.ref_name }}}}/{archive}.tar.gz");
+    assert_eq!(filled("pkg-url"), address);
+    assert_eq!(filled("bin-dir"), format!("{archive}/{{ bin }}"));
 }
