@@ -97,6 +97,7 @@ pub trait Provider: Send + Sync {
     fn need(&self, _cell: &Cell) -> Need {
         Need {
             slots: 1,
+            slots_when_ready: 1,
             ..Need::default()
         }
     }

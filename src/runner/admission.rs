@@ -29,8 +29,17 @@ pub(super) struct Admission {
 /// The admission of one cell, until it is dropped.
 pub(super) struct Room {
     _permit: Option<OwnedSemaphorePermit>,
-    _share: Option<Share>,
+    share: Option<Share>,
     running: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Returns what the cell doesn't need once its agents are ready.
+    pub(super) fn shrink(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.shrink();
+        }
+    }
 }
 
 impl Drop for Room {
@@ -91,7 +100,7 @@ impl Admission {
                 let last = Mutex::new(None);
                 let held_back = |short: &Shortage| {
                     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Its numbers change all the time.
+                    // Once per kind, because the numbers change all the time.
                     if last.replace(discriminant(short)) != Some(discriminant(short)) {
                         self.held_back(cell, short);
                     }
@@ -103,7 +112,7 @@ impl Admission {
         self.running.fetch_add(1, Ordering::Relaxed);
         Room {
             _permit: permit,
-            _share: share,
+            share,
             running: Arc::clone(&self.running),
         }
     }
@@ -197,6 +206,7 @@ pub(super) mod tests {
 
     const NEED: Need = Need {
         slots: 1,
+        slots_when_ready: 1,
         memory: 0,
         inotify: 0,
     };

@@ -136,7 +136,7 @@ impl CellTask {
         for number in 1.. {
             let start = shared.clock.elapsed();
             let span = tracing::info_span!("attempt", number);
-            ends.push(self.attempt(number).instrument(span).await);
+            ends.push(self.attempt(number, &mut room).instrument(span).await);
             let duration = shared.clock.elapsed().saturating_sub(start);
             let ends_here = shared.interruption.token.is_cancelled();
             if ends_here || !again(&shared.retry, &shared.phases, &ends) {
@@ -188,7 +188,7 @@ impl CellTask {
         }
     }
 
-    async fn attempt(&self, number: u32) -> CellEnd {
+    async fn attempt(&self, number: u32, room: &mut Room) -> CellEnd {
         let plan = match number {
             1 => Arc::clone(&self.plan),
             further => Arc::new(further_attempt(&self.plan, further)),
@@ -212,6 +212,7 @@ impl CellTask {
             preflight,
             shared.events.clone(),
             &shared.interruption,
+            || room.shrink(),
         )
         .await;
         if let Some(port) = port {

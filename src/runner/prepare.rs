@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::{StreamExt, stream};
 use tempfile::TempDir;
 
 use super::plan::Planner;
@@ -10,6 +11,7 @@ use super::session::{Ground, SessionError, base};
 use super::{FolderError, RunFolder};
 use crate::cluster::{Preparation, Provider};
 use crate::event::{Failure, Symptom};
+use crate::machine::budget::Budget;
 use crate::machine::{Ledger, Owner};
 use crate::matrix::{Cell, CellId, Matrix, Phase};
 use crate::secret::Secret;
@@ -39,8 +41,8 @@ pub struct PreparedCell {
     pub preparation: Option<Result<Preparation, Failure>>,
 }
 
-/// Makes the templates of all cells that have none, one after another, and calls `say` with each result. Returns when
-/// all are made or the command is interrupted.
+/// Makes the templates of all cells that have none, as many at once as the machine can handle, and calls `say` with each
+/// result in the order of the cells. Returns when all are made or the command is interrupted.
 ///
 /// # Errors
 /// All errors that a run would report before its first cell.
@@ -91,18 +93,25 @@ pub async fn prepare_clusters(
     let deadline = clock.deadline(matrix.phases[Phase::Preflight].timeout);
     let survey = provider.preflight(&cells, &deadline).await;
     let survey = survey.map_err(failed)?;
-    for plan in planner.round(&cells, 1) {
-        if interruption.token.is_cancelled() {
-            break;
-        }
+    let budget = Budget::of_machine(&state);
+    let preparing = planner.round(&cells, 1).into_iter().map(async |plan| {
         let cell = plan.cell.id.clone();
         let mut preparation = None;
         if !survey.skips.contains_key(&cell) {
+            let need = provider.need(&plan.cell);
+            let admitted = budget.take(&need, |_| {});
+            // A budget that can't be used delays nothing.
+            let _share = interruption.token.run_until_cancelled(admitted).await?;
             let prepared = provider.prepare(plan, &interruption.token).await;
             preparation = Some(prepared.and_then(|it| it.ok_or_else(|| unable(&*provider))));
         }
-        say(PreparedCell { cell, preparation });
+        Some(PreparedCell { cell, preparation })
+    });
+    let mut preparing = stream::iter(preparing).buffered(cells.len().max(1));
+    while let Some(prepared) = preparing.next().await {
+        prepared.into_iter().for_each(&mut say);
     }
+    drop(preparing);
     let deadline = clock.deadline(matrix.phases[Phase::Cleanup].timeout);
     let finished = provider.finish(&ledger, &deadline).await;
     drop(planner);

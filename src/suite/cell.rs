@@ -24,8 +24,8 @@ use crate::matrix::{HostCommand, Phase};
 /// The time limit for diagnostics, so that a failed cell doesn't hang.
 const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);
 
-/// Runs the suite on one cell. In every case, the cell's cluster is gone afterwards, or the returned end says that it
-/// isn't.
+/// Runs the suite on one cell, and calls `ready` when its agents are ready or can't become ready any more. In every case,
+/// the cell's cluster is gone afterwards, or the returned end says that it isn't.
 pub async fn run_cell(
     plan: Arc<CellPlan>,
     cluster: Arc<dyn Cluster>,
@@ -33,6 +33,7 @@ pub async fn run_cell(
     preflight: Preflight,
     events: Emitter,
     interruption: &Interruption,
+    ready: impl FnMut(),
 ) -> CellEnd {
     let context = Context {
         plan,
@@ -47,7 +48,7 @@ pub async fn run_cell(
         end: CellEnd::default(),
         stopped: None,
     };
-    run.all_phases(preflight).await;
+    run.all_phases(preflight, ready).await;
     run.end
 }
 
@@ -90,7 +91,7 @@ enum PhaseEnd {
 }
 
 impl<E: Fn(Phase) -> Execution> CellRun<E> {
-    async fn all_phases(&mut self, preflight: Preflight) {
+    async fn all_phases(&mut self, preflight: Preflight, mut ready: impl FnMut()) {
         let nothing_made = preflight.is_err();
         self.finish(
             &Phase::Preflight.into(),
@@ -106,6 +107,9 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
                 Phase::Preflight | Phase::Cleanup => {}
                 phase => {
                     self.phase(phase).await;
+                    if phase == Phase::Readiness {
+                        ready();
+                    }
                     self.commands_after(phase).await;
                 }
             }

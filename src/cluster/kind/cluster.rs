@@ -144,10 +144,10 @@ impl Stay {
     ) -> Result<Vec<Evidence>, Failure> {
         let late = || Failure::new(Symptom::ClusterNotUp, "it was not up in time");
         let (work, tenant) = (&self.work, &self.tenant);
+        let kube = tenant.kube(&deadline.within(prepared::RESPONDS)).await?;
         let addresses = prepared::addresses(work, template).await?;
         let look = |snapshot: &Snapshot| prepared::look(snapshot, template, &addresses);
         let evidence = tenant.watch(deadline, look).await?;
-        let kube = tenant.kube(deadline).await?;
         let verifying = deadline.run(prepared::verify(work, template, &kube));
         verifying.await.unwrap_or_else(|_| Err(late()))?;
         // An image that can't be imported may be due to the template.

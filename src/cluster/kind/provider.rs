@@ -244,12 +244,15 @@ impl Provider for KindProvider {
         self.0.pool.expect(cells);
     }
 
-    /// A worker needs about half as much as a control plane.
+    /// A worker needs about half as much as a control plane, and a cluster in which the agents run needs half as much as
+    /// one that starts.
     fn need(&self, cell: &Cell) -> Need {
         let nodes = cell.nodes.get();
         let workers = nodes - 1;
+        let slots = SLOTS_OF_CONTROL_PLANE + SLOTS_OF_CONTROL_PLANE / 2 * workers;
         Need {
-            slots: SLOTS_OF_CONTROL_PLANE + SLOTS_OF_CONTROL_PLANE / 2 * workers,
+            slots,
+            slots_when_ready: slots / 2,
             memory: MEMORY_OF_CONTROL_PLANE + MEMORY_OF_CONTROL_PLANE / 2 * workers as u64,
             inotify: preflight::INOTIFY_PER_NODE * nodes as u64,
         }
@@ -264,7 +267,7 @@ impl Provider for KindProvider {
         let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant, Source::Any));
         let docker = self.0.docker().await?;
         let image = node_image::ensure(&work, docker).await?;
-        let (template, is_new) = prepared::prepare(&work, &image, stop).await?;
+        let (template, is_new) = prepared::prepare(&work, &image, stop, prepared::MADE).await?;
         Ok(Some(Preparation {
             template: template.id.clone(),
             is_new,

@@ -98,6 +98,9 @@ impl Applier {
             let group = group.unwrap_or_default().to_owned();
             self.definitions.push((object.name.clone(), group));
         }
+        if object.kind == "ResourceQuota" {
+            in_effect(api, object).await?;
+        }
         Ok(Evidence {
             node: None,
             subject: object.title(),
@@ -158,6 +161,22 @@ fn name_conflict(definition: &Definition) -> Option<&str> {
         .iter()
         .find(|condition| condition.type_ == "NamesAccepted" && condition.status == "False")?;
     rejected.message.as_deref().or(rejected.reason.as_deref())
+}
+
+/// Waits until the controller manager has read a quota. Pods that are created earlier may exceed it.
+async fn in_effect(api: Api<DynamicObject>, object: &Object) -> Result<(), Failure> {
+    let is_read = |quota: Option<&DynamicObject>| {
+        quota.is_some_and(|quota| quota.data.pointer("/status/hard").is_some())
+    };
+    let waited = await_condition(api, &object.name, is_read).await;
+    waited.map(drop).map_err(|error| {
+        let message = format!(
+            "failed to wait until {} is in effect: {}",
+            object.title(),
+            chain(&error)
+        );
+        Failure::new(Symptom::ApiServerGone, message)
+    })
 }
 
 fn gvk(object: &Object) -> GroupVersionKind {

@@ -114,8 +114,10 @@ impl Provider for LocalProvider {
     /// Agents mostly wait.
     fn need(&self, cell: &Cell) -> Need {
         let nodes = cell.nodes.get();
+        let slots = 1 + (nodes - 1) / NODES_PER_SLOT;
         Need {
-            slots: 1 + (nodes - 1) / NODES_PER_SLOT,
+            slots,
+            slots_when_ready: slots,
             memory: preflight::MEMORY_PER_NODE * nodes as u64,
             inotify: 0,
         }

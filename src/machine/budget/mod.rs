@@ -2,11 +2,15 @@
 //!
 //! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. One process
 //! collects slots at a time, so cells are admitted in order of arrival, a heavy cell is never passed over indefinitely,
-//! and no two cells that hold half of their slots wait for each other. Before a cell is admitted, the machine's load
-//! and memory are checked, and a shortage delays the cell. One cell may always run.
+//! and no two cells that hold half of their slots wait for each other. A light cell doesn't wait for its turn if one of
+//! the few slots is free that are reserved for light cells. Before a cell is admitted, the machine's load and memory are
+//! checked, and a shortage delays the cell. One cell may always run.
+//!
+//! Starting a cluster takes much more than running it, so a cell returns part of its slots when its agents are ready.
 
 mod shortage;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,6 +26,8 @@ const SLOTS_PER_CPU: usize = 8;
 /// The slots of a real cluster's control plane; a worker takes half as many. Two control planes per processor keep it
 /// busy without starving each other.
 pub const SLOTS_OF_CONTROL_PLANE: usize = 4;
+/// The slots beyond the budget that only cells with one slot use, so that they don't wait for clusters.
+const RESERVED: usize = 2;
 /// The memory of a control plane while it starts, in bytes. Measured: 400 MB; rounded up.
 pub const MEMORY_OF_CONTROL_PLANE: u64 = 768 << 20;
 
@@ -48,6 +54,8 @@ pub struct Budget {
 #[derive(Debug)]
 pub struct Share {
     slots: Vec<Lock>,
+    /// How many slots it keeps when it shrinks.
+    when_ready: usize,
     alive: Arc<()>,
     returned: Arc<Notify>,
 }
@@ -57,6 +65,14 @@ struct Promise {
     bytes: u64,
     since: Instant,
     cell: Weak<()>,
+}
+
+impl Share {
+    /// Returns the slots that the cell doesn't need once its agents are ready.
+    pub fn shrink(&mut self) {
+        self.slots.truncate(self.when_ready);
+        self.returned.notify_waiters();
+    }
 }
 
 impl Drop for Share {
@@ -99,17 +115,45 @@ impl Budget {
         need: &Need,
         held_back: impl Fn(&Shortage),
     ) -> Result<Share, LockError> {
-        let _turn = self.turn(&held_back).await?;
+        let in_turn = async {
+            let _turn = self.turn(&held_back).await?;
+            self.gather(0..self.total, 0, need, &held_back).await
+        };
+        if need.slots > 1 {
+            return in_turn.await;
+        }
+        let from_reserve = async {
+            // On an idle machine, the cell has its turn before.
+            tokio::time::sleep(POLL_SLOTS).await;
+            let reserve = self.total..self.total + RESERVED;
+            self.gather(reserve, 1, need, |_| {}).await
+        };
+        tokio::select! {
+            share = in_turn => share,
+            share = from_reserve => share,
+        }
+    }
+
+    /// Collects what the cell needs from the slots `numbers`, until the machine can run it in addition to `running`
+    /// cells with other slots.
+    async fn gather(
+        &self,
+        numbers: Range<usize>,
+        running: usize,
+        need: &Need,
+        held_back: impl Fn(&Shortage),
+    ) -> Result<Share, LockError> {
         let mut share = Share {
             slots: Vec::new(),
+            when_ready: need.slots_when_ready,
             alive: Arc::new(()),
             returned: Arc::clone(&self.returned),
         };
-        let mut mine = vec![false; self.total];
+        let mut mine = vec![false; numbers.len()];
         loop {
             // Registered before the check, so that no slot that is returned in the meantime is missed.
             let returned = self.returned.notified();
-            let taken = self.collect(need, &mut share, &mut mine)?;
+            let taken = running + self.collect(numbers.clone(), need, &mut share, &mut mine)?;
             let Some(short) = self.short_of(need, taken, share.slots.len()).await else {
                 self.promise(need, &share);
                 return Ok(share);
@@ -139,12 +183,13 @@ impl Budget {
     /// Takes free slots until `share` has all that it needs. Returns how many slots other cells hold.
     fn collect(
         &self,
+        numbers: Range<usize>,
         need: &Need,
         share: &mut Share,
         mine: &mut [bool],
     ) -> Result<usize, LockError> {
         let mut taken = 0;
-        for (number, mine) in mine.iter_mut().enumerate() {
+        for (number, mine) in numbers.zip(mine) {
             if *mine {
                 continue;
             }

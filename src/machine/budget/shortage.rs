@@ -16,8 +16,10 @@ const OVERLOAD_PRESSURE: u64 = 50;
 /// What a cell takes of the machine's resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    /// Slots of the budget.
+    /// Slots of the budget, until the cell's agents are ready.
     pub slots: usize,
+    /// Slots of the budget from then on.
+    pub slots_when_ready: usize,
     /// Memory, in bytes.
     pub memory: u64,
     /// inotify instances of root.

@@ -11,6 +11,7 @@ const MEBIBYTE: u64 = 1 << 20;
 fn processes(slots: usize) -> Need {
     Need {
         slots,
+        slots_when_ready: slots,
         ..Need::default()
     }
 }
@@ -18,6 +19,7 @@ fn processes(slots: usize) -> Need {
 /// A control plane.
 const CLUSTER: Need = Need {
     slots: SLOTS_OF_CONTROL_PLANE,
+    slots_when_ready: SLOTS_OF_CONTROL_PLANE / 2,
     memory: MEMORY_OF_CONTROL_PLANE,
     inotify: 12,
 };
@@ -129,7 +131,7 @@ async fn all_processes_with_one_state_folder_share_the_budget() {
 }
 
 #[tokio::test]
-async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
+async fn a_heavy_cell_is_not_passed_over_by_lighter_ones() {
     let folder = tempfile::tempdir().unwrap();
     let budget = budget(&folder, 4);
     let running = taken(&budget, 1).await;
@@ -141,7 +143,7 @@ async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
         _ = &mut heavy => panic!("a slot is taken"),
         _ = shortages.recv() => {}
     }
-    let light = processes(1);
+    let light = processes(2);
     let mut light = std::pin::pin!(budget.take(&light, |_| {}));
     assert!(
         (&mut light).now_or_never().is_none(),
@@ -150,7 +152,7 @@ async fn a_heavy_cell_is_not_passed_over_by_light_ones() {
     drop(running);
     let heavy = tokio::select! {
         biased;
-        _ = &mut light => panic!("a light cell has overtaken the heavy one"),
+        _ = &mut light => panic!("a lighter cell has overtaken the heavy one"),
         heavy = heavy => heavy.unwrap(),
     };
     drop(heavy);
@@ -162,7 +164,7 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (budget(&folder, 4), budget(&folder, 4));
     let running = taken(&one, 1).await;
-    let (whole, single) = (processes(4), processes(1));
+    let (whole, half) = (processes(4), processes(2));
     let mut first = std::pin::pin!(one.take(&whole, |_| {}));
     let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
     let say = |short: &Shortage| held_back.send(*short).unwrap();
@@ -174,7 +176,7 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
         {
             tokio::task::yield_now().await;
         }
-        other.take(&single, say).await.unwrap()
+        other.take(&half, say).await.unwrap()
     };
     let mut second = std::pin::pin!(second);
     let short = tokio::select! {
@@ -186,6 +188,43 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
     drop(running);
     drop(first.await.unwrap());
     second.await;
+}
+
+#[tokio::test]
+async fn a_light_cell_does_not_wait_for_clusters() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = budget(&folder, 4);
+    let cluster = taken(&budget, 4).await;
+    let (heavy, light) = (processes(2), processes(1));
+    let mut heavy = std::pin::pin!(budget.take(&heavy, |_| {}));
+    assert!((&mut heavy).now_or_never().is_none());
+    let first = taken(&budget, 1).await;
+    let second = taken(&budget, 1).await;
+    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
+    let say = |short: &Shortage| held_back.send(*short).unwrap();
+    let mut third = std::pin::pin!(budget.take(&light, say));
+    tokio::select! {
+        _ = &mut third => panic!("no slot is left for it"),
+        _ = &mut heavy => panic!("reserved slots are for light cells"),
+        short = shortages.recv() => assert_eq!(short, Some(Shortage::Turn)),
+    }
+    drop(first);
+    third.await.unwrap();
+    drop((cluster, second));
+    heavy.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cluster_that_has_started_makes_room_for_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = budget(&folder, SLOTS_OF_CONTROL_PLANE * 2);
+    let take = || budget.take(&CLUSTER, |_| {});
+    let (mut first, mut second) = (take().await.unwrap(), take().await.unwrap());
+    let mut third = std::pin::pin!(take());
+    first.shrink();
+    assert!((&mut third).now_or_never().is_none(), "a half isn't enough");
+    second.shrink();
+    third.await.unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use super::{Collector, GcOutcome, GcRow};
 use crate::cluster::images;
 use crate::cluster::kind::USED;
 use crate::error::chain;
-use crate::event::Failure;
 use crate::machine::{Lock, UNFINISHED, tidy};
 
 impl Collector<'_> {

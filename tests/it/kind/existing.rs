@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use crate::support::by_hand::{Hand, load_images};
-use crate::support::record;
+use crate::support::{record, write_program};
 use e2e_matrix::event::{CellVerdict, Execution};
 use e2e_matrix::matrix::Phase;
+use e2e_matrix::record::model::PhaseOutcome;
 
 /// Lists everything of other users that a run could change.
 fn listing(hand: &Hand) -> String {
@@ -140,4 +141,98 @@ fn cells_leave_an_existing_cluster_unchanged() {
         String::from_utf8_lossy(&gc.stdout)
     );
     assert_eq!(listing(&hand), before);
+}
+
+/// The agent that the cell's value asks for is deployed, and its values are in the environment.
+const CHECK: &str = r#"#!/bin/sh -e
+test "$CELL" = "k8s-1.34-n1-default-agent-$AXIS_AGENT-heartbeats-$AXIS_HEARTBEATS"
+test "$(kubectl get nodes -o jsonpath='{.items[*].metadata.name}')" = "$NODE_NAMES"
+kubectl -n "$NAMESPACE" get daemonset plexd -o jsonpath='{.spec.template.spec.containers[0].image}'
+curl -fsS "$MOCK_URL/test/assertions"
+test "$AXIS_HEARTBEATS" = slow
+"#;
+
+#[test]
+#[ignore = "needs kind (creates 1 cluster)"]
+fn further_axes_and_commands_work_on_an_existing_cluster() {
+    let hand = Hand::new();
+    let (agent, mock) = load_images(&hand);
+    let ready = [
+        "wait",
+        "--for=condition=Ready",
+        "node",
+        "--all",
+        "--timeout=60s",
+    ];
+    hand.kubectl(&ready);
+    let other = format!("{agent}-other");
+    hand.node(&[
+        "ctr",
+        "--namespace=k8s.io",
+        "images",
+        "tag",
+        &full(&agent),
+        &full(&other),
+    ]);
+    // The run itself needs no programs, and gets none.
+    let path = format!("PATH={}\n", std::env::var("PATH").unwrap());
+    let check = CHECK.replacen('\n', &format!("\n{path}"), 1);
+    write_program(&hand.scratch.path().join("check.sh"), &check);
+    let matrix = format!(
+        r#"
+[matrix]
+kubernetes = ["1.34"]
+agent = ["one", "other"]
+heartbeats = ["slow", "fast"]
+[agent.one]
+image = "{agent}"
+[agent.other]
+image = "{other}"
+[heartbeats.slow]
+[heartbeats.fast]
+agent = {{ heartbeat = {{ interval = "500ms" }} }}
+[images.mock]
+image = "{mock}"
+[run]
+ports = "any"
+[[commands]]
+name = "check"
+after = "assertions"
+run = ["./check.sh"]
+"#
+    );
+    std::fs::write(hand.scratch.path().join("matrix.toml"), matrix).unwrap();
+    let (code, output) = hand.run(&[]);
+    assert_eq!(code, Some(1), "{output}");
+    let line = "2 of 2 cells with heartbeats-fast failed, 0 of 2 others";
+    assert!(output.contains(line), "{output}");
+    let run = record::read(&hand.scratch);
+    for (value, image) in [("one", &agent), ("other", &other)] {
+        for heartbeats in ["slow", "fast"] {
+            let id = format!("k8s-1.34-n1-default-agent-{value}-heartbeats-{heartbeats}");
+            let cell = record::cell(&run, &id);
+            let mut phases = cell.phases.iter();
+            let check = phases.find(|phase| phase.name() == "check").unwrap();
+            let is_slow = heartbeats == "slow";
+            assert_eq!(
+                check.outcome == PhaseOutcome::Passed,
+                is_slow,
+                "{id}: {check:?}"
+            );
+            let logs = check.failure().map_or(&check.logs, |failure| &failure.logs);
+            let log = logs[0].lines.concat();
+            assert!(
+                log.contains(&**image) && log.contains("registration_count"),
+                "{log}"
+            );
+            let failed = (!is_slow).then_some(CellVerdict::Failed);
+            assert_eq!(cell.verdict, failed.unwrap_or(CellVerdict::Passed), "{id}");
+        }
+    }
+    record::assert_nothing_else_is_left(&hand.scratch, &run);
+}
+
+/// The name of an image as the container runtime has it.
+fn full(image: &str) -> String {
+    format!("docker.io/{image}")
 }

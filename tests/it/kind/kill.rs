@@ -1,5 +1,5 @@
 //! Killed runs on kind: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`. Clusters of other
-//! users survive, whatever their names are.
+//! users survive, whatever their names are. Most runs use a clone of a template, which all tests share and which stays.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,61 +27,125 @@ pub(super) const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"
 const PATIENCE: Duration = Duration::from_secs(30);
 
 macro_rules! killed {
-    ($($name:ident: $signal:ident in $phase:ident, $prefix:literal;)*) => {
+    ($($name:ident: $signal:ident in $phase:ident of $origin:ident, $prefix:literal;)*) => {
         $(
             #[test]
             #[ignore = "needs kind (creates 1 cluster)"]
             fn $name() {
-                kill(Phase::$phase, Signal::$signal, $prefix);
+                kill(Phase::$phase, Signal::$signal, Origin::$origin, $prefix);
             }
         )*
     };
 }
 
 killed! {
-    killed_in_preflight: KILL in Preflight, "kill-k1";
-    killed_in_cluster: KILL in Cluster, "kill-k2";
-    killed_in_images: KILL in Images, "kill-k3";
-    killed_in_manifests: KILL in Manifests, "kill-k4";
-    killed_in_readiness: KILL in Readiness, "kill-k5";
-    killed_in_assertions: KILL in Assertions, "kill-k6";
-    killed_in_request_bodies: KILL in RequestBodies, "kill-k7";
-    killed_in_periodic: KILL in Periodic, "kill-k8";
-    killed_in_restart: KILL in Restart, "kill-k9";
-    killed_in_local_endpoint: KILL in LocalEndpoint, "kill-k10";
-    killed_in_cleanup: KILL in Cleanup, "kill-k11";
-    interrupted_in_cluster: INT in Cluster, "kill-i2";
-    interrupted_in_assertions: INT in Assertions, "kill-i6";
-    interrupted_in_cleanup: INT in Cleanup, "kill-i11";
-    terminated_in_preflight: TERM in Preflight, "kill-t1";
-    terminated_in_images: TERM in Images, "kill-t3";
-    terminated_in_readiness: TERM in Readiness, "kill-t5";
+    killed_in_preflight: KILL in Preflight of Fresh, "kill-k1";
+    killed_in_cluster: KILL in Cluster of Fresh, "kill-k2";
+    killed_in_images: KILL in Images of Fresh, "kill-k3";
+    killed_in_cluster_of_a_clone: KILL in Cluster of Clone, "kill-k12";
+    killed_in_manifests: KILL in Manifests of Clone, "kill-k4";
+    killed_in_readiness: KILL in Readiness of Clone, "kill-k5";
+    killed_in_assertions: KILL in Assertions of Clone, "kill-k6";
+    killed_in_request_bodies: KILL in RequestBodies of Clone, "kill-k7";
+    killed_in_periodic: KILL in Periodic of Clone, "kill-k8";
+    killed_in_restart: KILL in Restart of Clone, "kill-k9";
+    killed_in_local_endpoint: KILL in LocalEndpoint of Clone, "kill-k10";
+    killed_in_cleanup: KILL in Cleanup of Clone, "kill-k11";
+    interrupted_in_cluster: INT in Cluster of Fresh, "kill-i2";
+    interrupted_in_cluster_of_a_clone: INT in Cluster of Clone, "kill-i12";
+    interrupted_in_assertions: INT in Assertions of Clone, "kill-i6";
+    interrupted_in_cleanup: INT in Cleanup of Clone, "kill-i11";
+    terminated_in_preflight: TERM in Preflight of Fresh, "kill-t1";
+    terminated_in_images: TERM in Images of Fresh, "kill-t3";
+    terminated_in_readiness: TERM in Readiness of Clone, "kill-t5";
 }
 
-fn kill(phase: Phase, signal: Signal, prefix: &str) {
+/// How the cluster is created.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// By kind.
+    Fresh,
+    /// As a clone of a template.
+    Clone,
+}
+
+impl Origin {
+    /// The option for it.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Fresh => "never",
+            Self::Clone => "auto",
+        }
+    }
+}
+
+/// Prepares the cluster of the matrix in `scratch`. One test at a time does that, and the others find the template.
+fn prepare(scratch: &Scratch) {
+    let path = std::env::temp_dir().join("e2e-matrix-tests-prepare.lock");
+    let lock = fs::File::create(path).unwrap();
+    lock.lock().unwrap();
+    let mut command = scratch.command(&["prepare"]);
+    let output = command.envs(inherited(&INHERITED)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
+    let hold = ["--hold", phase.name()];
+    kill_when(MATRIX, signal, origin, prefix, &hold, |command| {
+        let running = Running::held(command, phase);
+        if phase == Phase::Cluster {
+            // In the middle of the phase: the engine is busy, and with a fresh cluster, kind is running.
+            eventually("a node's container exists", || {
+                containers(prefix, &["--all"]).len() > BESIDE
+            });
+        }
+        running
+    });
+}
+
+/// The second cell has taken over the cluster of the first, whose objects are still being deleted.
+#[test]
+#[ignore = "needs kind (creates 1 cluster)"]
+fn killed_in_a_reused_cluster() {
+    let matrix = MATRIX.replace("[run]", "config = [\"one\", \"other\"]\n[run]");
+    let matrix = format!("{matrix}[config.one]\n[config.other]\n");
+    let (signal, origin) = (Signal::KILL, Origin::Clone);
+    kill_when(&matrix, signal, origin, "kill-r", &["--reuse"], |command| {
+        let mut running = Running::start(command);
+        running.wait_for("(1/2 cells)");
+        running
+    });
+}
+
+/// Runs `matrix` with the arguments `more`, and sends `signal` as soon as `reach` returns.
+fn kill_when(
+    matrix: &str,
+    signal: Signal,
+    origin: Origin,
+    prefix: &str,
+    more: &[&str],
+    reach: impl FnOnce(Command) -> Running,
+) {
     let scratch = Scratch::new();
     left::prepare(&scratch);
-    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
+    if origin == Origin::Clone {
+        prepare(&scratch);
+    }
     let beside = Beside::start(prefix);
     let before = (dangling_volumes(), networks());
     let arguments = [
         "--provider",
         "kind",
+        "--prepared",
+        origin.option(),
         "--cluster-prefix",
         prefix,
-        "--hold",
-        phase.name(),
     ];
-    let mut command = scratch.process(&arguments);
+    let mut command = scratch.process(&[&arguments, more].concat());
     command.envs(inherited(&INHERITED));
-    let running = Running::held(command, phase);
+    let running = reach(command);
     let known = Known::of(&scratch);
-    if phase == Phase::Cluster {
-        // In the middle of the phase: kind is running, and the engine is busy.
-        eventually("a node's container exists", || {
-            containers(prefix, &["--all"]).len() > beside.0.len()
-        });
-    }
     running.signal(signal);
     let ended = running.end();
     let code = match signal {
@@ -118,17 +182,20 @@ fn kill(phase: Phase, signal: Signal, prefix: &str) {
     assert_eq!(networks(), before.1, "networks");
 }
 
+/// How many containers there are beside the run's own.
+const BESIDE: usize = 2;
+
 /// Containers that look like clusters but belong to no run.
-struct Beside(Vec<String>);
+struct Beside([String; BESIDE]);
 
 impl Beside {
     /// Starts one with our prefix and a foreign name, and one whose name has exactly the format of our names.
     fn start(prefix: &str) -> Self {
-        let mut beside = Self(Vec::new());
-        for cluster in [
+        let clusters = [
             format!("{prefix}-mine"),
             format!("{prefix}-1-36-n1-f140b6-zzzzz"),
-        ] {
+        ];
+        Self(clusters.map(|cluster| {
             let name = format!("{cluster}-control-plane");
             let label = format!("io.x-k8s.kind.cluster={cluster}");
             docker(&[
@@ -147,9 +214,8 @@ impl Beside {
                 &node_image(),
                 "3600",
             ]);
-            beside.0.push(name);
-        }
-        beside
+            name
+        }))
     }
 
     /// Asserts that they still run, and that no other container has the prefix.

@@ -1,5 +1,6 @@
 //! Prepared clusters: they are made once, used by runs, work with kind's own commands, and are dropped if they are damaged.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,24 +12,29 @@ use e2e_matrix::machine::{StateFolder, folders, outstanding};
 
 use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
+use crate::support::manifests::Manifests;
 use crate::support::record;
 
 /// Far longer than the clusters of a test need.
 const PATIENCE: Duration = Duration::from_secs(600);
 const CELL: &str = "k8s-1.34-n1-default";
 
-/// A matrix whose clusters have templates of their own, so that no other test uses or damages them. They are removed at the end.
+/// A matrix whose clusters have templates of their own, so that no other test uses or damages them. They are deleted at the end.
 struct Own {
     scratch: Scratch,
     templates: Vec<String>,
 }
 
 impl Own {
+    /// One cell. `name` distinguishes its template from those of other tests.
     fn new(name: &str) -> Self {
-        let scratch = Scratch::new();
-        let text = format!(
+        Self::of(&format!(
             "[matrix]\nkubernetes = [\"1.34\"]\n[run]\nports = \"any\"\n[config.default.kind]\ncontainerdConfigPatches = [\"# {name}\"]\n"
-        );
+        ))
+    }
+
+    fn of(text: &str) -> Self {
+        let scratch = Scratch::new();
         fs::write(scratch.path().join("matrix.toml"), text).unwrap();
         let templates = Vec::new();
         Self { scratch, templates }
@@ -40,14 +46,14 @@ impl Own {
         command
     }
 
-    /// Prepares the cluster. Returns the id of the template, and what the command said of it.
-    fn prepare(&mut self) -> (String, String) {
+    /// Prepares the clusters. Returns the ids of the templates by cell, and the command's output.
+    fn prepare(&mut self) -> (BTreeMap<String, String>, String) {
         let output = self.command(&["prepare"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8(output.stdout).unwrap();
-        let id = template(&said);
-        self.templates.push(id.clone());
-        (id, said)
+        let ids: BTreeMap<_, _> = said.lines().filter_map(template).collect();
+        self.templates.extend(ids.values().cloned());
+        (ids, said)
     }
 
     /// Runs the cell, which passes. Returns how its cluster was created.
@@ -72,12 +78,12 @@ impl Drop for Own {
     }
 }
 
-/// The id of the template in the output of `prepare`.
-fn template(said: &str) -> String {
-    let mut words = said
-        .split_whitespace()
-        .skip_while(|word| *word != "template");
-    words.nth(1).unwrap().to_owned()
+/// The cell and the id of its template in a line of the output of `prepare`.
+fn template(line: &str) -> Option<(String, String)> {
+    let (cell, said) = line.split_once(": ")?;
+    let (_, after) = said.split_once("template ")?;
+    let id = after.split_whitespace().next()?;
+    Some((cell.to_owned(), id.to_owned()))
 }
 
 fn docker(arguments: &[&str]) -> String {
@@ -110,13 +116,14 @@ fn a_cluster_is_prepared_once_and_works_with_the_commands_of_kind() {
         .envs(inherited(&ENGINE))
         .stdout(std::process::Stdio::piped());
     let other = other.spawn().unwrap();
-    let (id, said) = own.prepare();
+    let (ids, said) = own.prepare();
+    let id = &ids[CELL];
     let output = other.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let others = String::from_utf8(output.stdout).unwrap();
     let both = [said, others].map(|said| said.contains("prepared as template"));
     assert!(both == [true, false] || both == [false, true], "{both:?}");
-    assert_eq!(images(&id).len(), 1);
+    assert_eq!(images(id).len(), 1);
 
     let origin = own.run(&["--keep", "always"]);
     assert_eq!(origin, format!("prepared, from template {id}"));
@@ -147,7 +154,31 @@ fn a_cluster_is_prepared_once_and_works_with_the_commands_of_kind() {
     kind(&["delete", "cluster", "--name", name]);
     assert_eq!(containers(&cluster), [] as [&str; 0]);
     // The template stays for later runs.
-    assert_eq!(images(&id).len(), 1);
+    assert_eq!(images(id).len(), 1);
+    assert_quota_is_in_effect(&own);
+}
+
+/// In a clone, objects are applied before the controller manager runs. A quota is in effect before the first pod is created all the same.
+fn assert_quota_is_in_effect(own: &Own) {
+    let manifests = Manifests::shipped(own.scratch.path());
+    manifests.add(&serde_json::json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}},
+    }));
+    let path = own.scratch.path().join("matrix.toml");
+    let text = fs::read_to_string(&path).unwrap() + &manifests.settings();
+    fs::write(path, text).unwrap();
+    let output = own.command(&["--provider", "kind"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let run = record::read(&own.scratch);
+    let cell = record::cell(&run, CELL);
+    assert!(record::origin(cell).starts_with("prepared, from template "));
+    let phase = cell.phases.iter().find(|phase| phase.failure().is_some());
+    let phase = phase.unwrap();
+    assert_eq!(phase.name(), "readiness", "{phase:?}");
+    assert!(
+        phase.failure().unwrap().message.contains("exceeded quota"),
+        "{phase:?}"
+    );
 }
 
 /// The kubeconfig of the kept cluster.
@@ -158,52 +189,84 @@ fn kubeconfig(scratch: &Path) -> PathBuf {
     paths.find(|path| path.exists()).unwrap()
 }
 
+/// The cells whose templates are damaged, each with a script that damages its node, and with the reason why the clone is rejected.
+const DAMAGES: [(&str, &str, &str); 4] = [
+    (
+        "etcd",
+        "truncate --size=100K /var/lib/etcd/member/snap/db",
+        "the API server did not answer in time",
+    ),
+    (
+        "expired",
+        "sign 20200101000000Z 20210101000000Z",
+        "the API server did not answer in time",
+    ),
+    // What a clock that is a year ahead leaves in a template.
+    (
+        "early",
+        "sign $(date --date='1 year' +%Y%m%d%H%M%SZ) $(date --date='2 years' +%Y%m%d%H%M%SZ)",
+        "the API server did not answer in time",
+    ),
+    // Another template, of another version, has its name.
+    ("other", "", "it is not a clone of this template"),
+];
+
+/// Gives etcd a certificate that is valid between two times, from the cluster's own authority. The API server would get a new one
+/// with the clone's address.
+const SIGN: &str = r#"set -e
+sign() {
+  cd /etc/kubernetes/pki/etcd
+  openssl x509 -x509toreq -copy_extensions copy -in server.crt -signkey server.key -out /tmp/request
+  printf '[ca]\ndefault_ca=it\n[it]\ndatabase=/tmp/index\nrand_serial=yes\nnew_certs_dir=/tmp\npolicy=any\ndefault_md=sha256\ncopy_extensions=copy\n[any]\ncommonName=supplied\n' > /tmp/config
+  touch /tmp/index
+  openssl ca -batch -notext -config /tmp/config -cert ca.crt -keyfile ca.key -in /tmp/request -startdate "$1" -enddate "$2" -out server.crt
+}
+"#;
+
 #[test]
-#[ignore = "needs kind (creates 5 clusters and 2 templates)"]
+#[ignore = "needs kind (creates 9 clusters and 5 templates)"]
 fn a_damaged_template_is_deleted_and_the_cell_gets_a_fresh_cluster() {
-    let mut own = Own::new("damaged");
-    let (id, _) = own.prepare();
-    let name = format!("e2e-matrix/prepared:{id}-0");
-    let good = docker(&["inspect", "--format", "{{.Id}}", &name]);
-    let mut other = Own::new("another");
-    let (other_id, _) = other.prepare();
-    let stranger = format!("e2e-matrix/prepared:{other_id}-0");
-    // The name under which the undamaged image survives.
-    let safe = format!("e2e-matrix/prepared:safe-{id}");
-    docker(&["tag", &good, &safe]);
-    let change = |path: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        fs::write(&file, "damaged").unwrap();
-        let container = docker(&["create", &safe]);
-        let target = format!("{container}:{path}");
-        docker(&["cp", file.to_str().unwrap(), &target]);
-        docker(&["commit", &container, &name]);
+    let names = DAMAGES.map(|(name, ..)| name);
+    let kind = |name| format!("[config.{name}.kind]\ncontainerdConfigPatches = [\"# {name}\"]\n");
+    let text = format!(
+        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = {names:?}\n[[matrix.include]]\nkubernetes = \"1.36\"\nnodes = 1\nconfig = \"source\"\n\
+         [run]\nports = \"any\"\n[config.source]\n{}",
+        names.map(kind).concat()
+    );
+    let mut own = Own::of(&text);
+    let (ids, _) = own.prepare();
+    let image = |id: &str| format!("e2e-matrix/prepared:{id}-0");
+    let id = |name: &str| &ids[&format!("k8s-1.34-n1-{name}")];
+    for (name, damage, _) in DAMAGES {
+        if damage.is_empty() {
+            let source = image(&ids["k8s-1.36-n1-source"]);
+            docker(&["tag", &source, &image(id(name))]);
+            continue;
+        }
+        let container = format!("damaged-{}", id(name));
+        let script = format!("{SIGN}{damage}");
+        let run = ["run", "--name", &container, "--entrypoint", "bash"];
+        docker(&[&run[..], &[&image(id(name)), "-c", &script]].concat());
+        docker(&["commit", &container, &image(id(name))]);
         docker(&["rm", &container]);
-    };
-    let damages: [(&str, &dyn Fn()); 3] = [
-        ("it is not a clone of this template", &|| {
-            docker(&["tag", &stranger, &name]);
-        }),
-        ("the API server did not answer in time", &|| {
-            change("/var/lib/etcd/member/snap/db");
-        }),
-        ("the API server did not answer in time", &|| {
-            change("/etc/kubernetes/pki/etcd/server.crt");
-        }),
-    ];
-    for (why, damage) in damages {
-        damage();
-        let origin = own.run(&[]);
+    }
+    let output = own.command(&["--provider", "kind", "--filter", "k8s-1.34"]);
+    let output = { output }.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let run = record::read(&own.scratch);
+    for (name, _, why) in DAMAGES {
+        let cell = record::cell(&run, &format!("k8s-1.34-n1-{name}"));
+        assert_eq!(cell.verdict, CellVerdict::Passed);
+        let origin = record::origin(cell);
+        let id = id(name);
         assert!(
             origin.starts_with(&format!("fresh; the template {id} was deleted")),
-            "{origin}"
+            "{name}: {origin}"
         );
-        assert!(origin.contains(why), "{origin}");
-        let listed = docker(&["images", "--quiet", &name]);
-        assert_eq!(listed, "", "the damaged template still exists");
+        assert!(origin.contains(why), "{name}: {origin}");
+        let listed = docker(&["images", "--quiet", &image(id)]);
+        assert_eq!(listed, "", "{name}: the damaged template still exists");
     }
-    docker(&["rmi", "--force", &safe]);
 }
 
 /// Killed while the template is made: one `gc` deletes everything that belongs to the killed command.

@@ -129,8 +129,9 @@ impl Hand {
         let mut command = self.scratch.command(&[]);
         command.args(common).arg(kubeconfig).args(arguments);
         let output = command.timeout(PATIENCE).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), stderr)
+        let streams = [output.stderr, output.stdout].concat();
+        let said = String::from_utf8_lossy(&streams).into_owned();
+        (output.status.code(), said)
     }
 }
 

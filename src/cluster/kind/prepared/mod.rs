@@ -31,7 +31,7 @@ use crate::matrix::Prepared;
 pub(super) use clone::clone;
 pub(super) use template::Template;
 pub use template::USED;
-pub(super) use verify::{VERIFIED, addresses, look, verify};
+pub(super) use verify::{RESPONDS, VERIFIED, addresses, look, verify};
 
 /// How many further cells of the run must be able to use a template, so that making one pays off within the run. Making
 /// one takes about as long as three clones save.
@@ -40,6 +40,8 @@ const WORTH: usize = 3;
 /// How long a cell waits for another cell or run that makes its template. On an idle machine, making one takes a fifth of
 /// this.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a command that only prepares clusters waits for it: as long as making a template may take.
+pub(super) const MADE: Duration = Duration::from_secs(240);
 
 /// The templates that a run has used or missed, by id.
 #[derive(Default)]
@@ -101,16 +103,17 @@ pub(super) async fn discard(shared: &KindContext, template: &Template) -> Result
 }
 
 /// Makes the template of the cluster that `work` plans, unless it exists. Returns whether it was made. Concurrent runs
-/// make it once.
+/// make it once: the others wait for it, at most as long as `patience`.
 pub(super) async fn prepare(
     work: &Arc<Work>,
     image: &str,
     stop: &CancellationToken,
+    patience: Duration,
 ) -> Result<(Arc<Template>, bool), Failure> {
     let docker = work.shared.docker().await?;
     let id = template::id(&work.shared, docker, &work.plan.cell).await?;
     let path = work.shared.options.state.lock(&format!("template-{id}"));
-    let patience = work.plan.clock.deadline(PATIENCE);
+    let patience = work.plan.clock.deadline(patience);
     let lock = patience.run(Lock::take(&path)).await;
     let lock = lock.map_err(|timed_out| {
         let message =
@@ -158,7 +161,7 @@ async fn obtain(
     }
     // Whatever happens, no other cell of this run tries it as well.
     *state = State::Unusable;
-    let (template, _) = prepare(work, image, stop).await?;
+    let (template, _) = prepare(work, image, stop, PATIENCE).await?;
     *state = State::Made(Arc::clone(&template));
     Ok(Some(template))
 }

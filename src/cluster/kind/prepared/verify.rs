@@ -27,8 +27,10 @@ use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// How long a clone may take until it is verified. On an idle machine, it takes an eighth of this.
-pub(in crate::cluster::kind) const VERIFIED: Duration = Duration::from_secs(45);
+/// How long the API server of a clone may take until it responds. On an idle machine, it takes three seconds.
+pub(in crate::cluster::kind) const RESPONDS: Duration = Duration::from_secs(45);
+/// How long a clone may take until it is verified. On an idle machine, it takes six seconds.
+pub(in crate::cluster::kind) const VERIFIED: Duration = Duration::from_secs(90);
 
 /// The port of the cluster's DNS in its pods.
 const DNS: u16 = 53;
