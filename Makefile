@@ -28,7 +28,7 @@ help: ## Prints this list
 setup: ## Installs what the other targets need: the crates and cargo-nextest; says what real clusters need
 	@command -v $(CARGO) >/dev/null || { echo 'Rust is not installed: see https://rustup.rs'; exit 1; }
 	$(CARGO) fetch --locked
-	@$(if $(HAS_NEXTEST),echo 'cargo-nextest is installed',$(CARGO) install --locked cargo-nextest)
+	@$(if $(HAS_NEXTEST),echo 'cargo-nextest is installed',CARGO=$(CARGO) .ci/install-nextest)
 	@command -v kind >/dev/null || echo 'for real clusters, install kind: https://kind.sigs.k8s.io/docs/user/quick-start'
 	@docker info >/dev/null 2>&1 || echo 'for real clusters, install and start Docker: https://docs.docker.com/engine/install'
 
@@ -65,7 +65,7 @@ test-e2e-k8s: ## Runs one cell on a real cluster: CELL, by default the newest ve
 	$(RUN) --provider kind --filter '$(CELL)' \
 	  --cluster-name $(CLUSTER_NAME) --phase-timeout readiness=$(TIMEOUT) $(ARGS)
 
-images: ## Builds the release images of agent and mock from source; needs Docker and a registry
+images: ## Builds the images of agent and mock from source; needs Docker and a registry
 	docker build -f deploy/docker/agent.Dockerfile -t plexd:dev $(ARGS) .
 	docker build -f deploy/docker/mock-api.Dockerfile -t mockapi:dev $(ARGS) .
 

@@ -1,8 +1,8 @@
 # The mock Central API, from source. The context is the repository's root:
 #   docker build -f deploy/docker/mock-api.Dockerfile -t mockapi:dev .
 #
-# For a registry of your own, name the image that builds: --build-arg RUST_IMAGE=registry.example/rust:1-bookworm
-ARG RUST_IMAGE=rust:1-bookworm
+# For a registry of your own, name the image that builds: --build-arg RUST_IMAGE=registry.example/rust:1.95.0-bookworm
+ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source

@@ -61,6 +61,13 @@ pub enum Event {
         /// The cells, in order.
         cells: Vec<CellSummary>,
     },
+    /// A cell waits for something before it starts, for display.
+    CellWaiting {
+        /// The cell.
+        cell: CellId,
+        /// What it waits for, in a few words.
+        text: String,
+    },
     /// A cell starts, or starts again. If the attempt before was retried, the earlier events of the cell belong to it.
     /// Otherwise the run was killed during that attempt, which doesn't count.
     CellStarted {
@@ -193,7 +200,8 @@ impl Event {
     /// The cell that the event concerns; `None` if it concerns the run.
     pub const fn cell(&self) -> Option<&CellId> {
         match self {
-            Self::CellStarted { cell, .. }
+            Self::CellWaiting { cell, .. }
+            | Self::CellStarted { cell, .. }
             | Self::CellFacts { cell, .. }
             | Self::PhaseStarted { cell, .. }
             | Self::PhaseProgress { cell, .. }

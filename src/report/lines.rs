@@ -147,7 +147,8 @@ impl Lines {
             }
             Event::RunFailed { failure } => Some(self.failure("the run", failure)),
             // These are shown by other means: in the progress lines, and in the tables at the end.
-            Event::CellFacts { .. }
+            Event::CellWaiting { .. }
+            | Event::CellFacts { .. }
             | Event::PhaseStarted { .. }
             | Event::PhaseProgress { .. }
             | Event::Counters { .. }

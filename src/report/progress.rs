@@ -1,4 +1,4 @@
-//! The live console on a terminal: one redrawn line per running cell, with the results of finished ones printed above.
+//! The live console on a terminal: one redrawn line per running or waiting cell, with the results of finished ones printed above.
 
 use std::collections::HashMap;
 use std::io;
@@ -65,10 +65,14 @@ impl Progress {
         }
     }
 
-    fn show(&self, cell: &CellId, name: &str, text: &str) {
+    fn show(&self, cell: &CellId, message: String) {
         if let Some(bar) = self.running.get(cell) {
-            bar.set_message(format!("{:<14} {}", name, one_line(text)));
+            bar.set_message(message);
         }
+    }
+
+    fn show_phase(&self, cell: &CellId, name: &str, text: &str) {
+        self.show(cell, format!("{:<14} {}", name, one_line(text)));
     }
 
     fn finish_cell(&mut self, cell: &CellId) {
@@ -110,6 +114,12 @@ impl Sink for Progress {
                 ended = self.finish_run();
                 self.start_run();
             }
+            Event::CellWaiting { cell, text } => {
+                if !self.running.contains_key(cell) {
+                    self.start_cell(cell);
+                }
+                self.show(cell, one_line(text));
+            }
             Event::CellStarted { cell, .. } => {
                 self.start_cell(cell);
                 // The drawn line shows this already.
@@ -119,8 +129,10 @@ impl Sink for Progress {
                 cell,
                 phase,
                 command,
-            } => self.show(cell, command.as_deref().unwrap_or(phase.name()), ""),
-            Event::PhaseProgress { cell, phase, text } => self.show(cell, phase.name(), text),
+            } => self.show_phase(cell, command.as_deref().unwrap_or(phase.name()), ""),
+            Event::PhaseProgress { cell, phase, text } => {
+                self.show_phase(cell, phase.name(), text);
+            }
             Event::CellRetried { cell, .. } | Event::CellFinished { cell, .. } => {
                 self.finish_cell(cell);
             }
@@ -201,6 +213,39 @@ mod tests {
             "{seen}"
         );
         assert!(!seen.contains("as plexd-e2e-130-n1-default"), "{seen}");
+    }
+
+    #[test]
+    fn a_cell_that_waits_has_a_line_until_it_starts() {
+        let terminal = InMemoryTerm::new(100, 100);
+        let mut progress = on(&terminal, || Some(100));
+        let mut records = fixture::mixed().into_iter();
+        let mut next = || records.next().unwrap();
+        let started = loop {
+            let record = next();
+            if matches!(record.event, Event::CellStarted { .. }) {
+                break record;
+            }
+            progress.on(&record).unwrap();
+        };
+        let waiting = |text: &str| Record {
+            event: Event::CellWaiting {
+                cell: started.event.cell().unwrap().clone(),
+                text: text.to_owned(),
+            },
+            ..started.clone()
+        };
+        for text in ["waits for memory", "waits for processors"] {
+            progress.on(&waiting(text)).unwrap();
+        }
+        let message = |progress: &Progress| {
+            let bars = progress.running.values();
+            bars.map(ProgressBar::message).collect::<Vec<_>>()
+        };
+        assert_eq!(message(&progress), ["waits for processors"]);
+        progress.on(&started).unwrap();
+        assert_eq!(message(&progress), [""]);
+        progress.finish_run().unwrap();
     }
 
     #[test]

@@ -93,25 +93,49 @@ impl Admission {
 
     /// Waits for the admission of `cell`, which has had its turn.
     pub(super) async fn admit_again(&self, cell: &CellId, need: &Need) -> Room {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = self.permit(cell).await;
         let share = match &self.budget {
             None => None,
             Some(budget) => {
-                let taken = budget.take(need, |short| self.held_back(cell, short)).await;
+                let last = Mutex::new(None);
+                let held_back = |short: &Shortage| {
+                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Once per kind, because the numbers change all the time.
+                    if last.replace(discriminant(short)) != Some(discriminant(short)) {
+                        self.held_back(cell, short);
+                    }
+                };
+                let taken = budget.take(need, held_back).await;
                 taken.map_err(|error| self.lost(&error)).ok()
             }
         };
         self.running.fetch_add(1, Ordering::Relaxed);
         Room {
-            // The semaphore is never closed.
-            _permit: permit.ok(),
+            _permit: permit,
             share,
             running: Arc::clone(&self.running),
         }
     }
 
-    /// Reports what a cell waits for, once per reason. Waiting for another cell of the same run isn't reported.
+    async fn permit(&self, cell: &CellId) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        let at_once = self.most;
+        self.waits(cell, format!("waits for another cell: {at_once} at once"));
+        // The semaphore is never closed.
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// Shows what `cell` waits for.
+    pub(super) fn waits(&self, cell: &CellId, text: String) {
+        let cell = cell.clone();
+        self.events.emit(Event::CellWaiting { cell, text });
+    }
+
+    /// Shows what a cell waits for, and reports it once per reason. Waiting for another cell of the same run isn't reported.
     fn held_back(&self, cell: &CellId, short: &Shortage) {
+        self.waits(cell, short.to_string());
         let is_for_cells = matches!(short, Shortage::Turn | Shortage::Slots { .. });
         if is_for_cells && self.running() > 0 {
             return;
@@ -169,12 +193,15 @@ pub(super) fn places() -> impl Iterator<Item = Place> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::num::NonZeroUsize;
+    use std::time::Duration;
 
     use futures::FutureExt;
+    use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
+    use crate::event::{Said, Stamped};
     use crate::matrix::Matrix;
 
     const NEED: Need = Need {
@@ -185,16 +212,67 @@ mod tests {
     };
 
     fn admission(folder: &tempfile::TempDir, jobs: usize) -> Admission {
+        reporting(folder, jobs, Emitter::new().0)
+    }
+
+    fn reporting(folder: &tempfile::TempDir, jobs: usize, events: Emitter) -> Admission {
         let jobs = NonZeroUsize::new(jobs).map_or(Jobs::Auto, Jobs::Exactly);
         let state = StateFolder::at(folder.path());
-        Admission::new(jobs, &PortRange::Any, &state, Emitter::new().0)
+        Admission::new(jobs, &PortRange::Any, &state, events)
+    }
+
+    fn cell() -> CellId {
+        let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
+        let matrix = Matrix::parse("matrix.toml", text).unwrap();
+        matrix.cells[0].id.clone()
+    }
+
+    /// What cells have been waiting for since the last call.
+    pub(crate) fn waits(said: &mut UnboundedReceiver<Stamped>) -> Vec<String> {
+        let said = std::iter::from_fn(|| said.try_recv().ok());
+        said.filter_map(|(_, said)| match said {
+            Said::Event(event) => match *event {
+                Event::CellWaiting { text, .. } => Some(text),
+                _ => None,
+            },
+            Said::Unwritten { .. } | Said::End { .. } => None,
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn a_cell_shows_that_it_waits_for_another_one() {
+        let (folder, cell) = (tempfile::tempdir().unwrap(), cell());
+        let (events, mut said) = Emitter::new();
+        let admission = reporting(&folder, 1, events);
+        let room = admission.admit_again(&cell, &NEED).await;
+        assert_eq!(waits(&mut said), [] as [&str; 0]);
+        let mut second = std::pin::pin!(admission.admit_again(&cell, &NEED));
+        assert!(second.as_mut().now_or_never().is_none(), "there is no room");
+        assert_eq!(waits(&mut said), ["waits for another cell: 1 at once"]);
+        drop(room);
+        second.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cell_shows_once_which_resource_it_waits_for() {
+        let (folder, cell) = (tempfile::tempdir().unwrap(), cell());
+        let (events, mut said) = Emitter::new();
+        let admission = reporting(&folder, 0, events);
+        let _room = admission.admit_again(&cell, &NEED).await;
+        let memory = u64::MAX;
+        let large = Need { memory, ..NEED };
+        let waiting = admission.admit_again(&cell, &large);
+        let admitted = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        assert!(admitted.is_err(), "no machine has that much memory");
+        let shown = waits(&mut said);
+        assert!(shown[0].starts_with("waits for memory: "), "{shown:?}");
+        assert_eq!(shown.len(), 1, "{shown:?}");
     }
 
     #[tokio::test]
     async fn the_order_of_positions_is_kept() {
-        let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
-        let matrix = Matrix::parse("matrix.toml", text).unwrap();
-        let cell = &matrix.cells[0].id;
+        let cell = &cell();
         let folder = tempfile::tempdir().unwrap();
         let admission = admission(&folder, 1);
         let mut places = places();

@@ -11,8 +11,17 @@ use super::admission::{Admission, Place, Room};
 use crate::machine::budget::Need;
 use crate::matrix::CellId;
 
-/// A queue, and the admission that the previous cell has left. It is dropped with the last cell of the queue.
-pub(super) type Line = Arc<Mutex<Option<Room>>>;
+/// A queue. It is dropped with its last cell.
+pub(super) type Line = Arc<Queue>;
+
+/// The cells that use one cluster.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// The turn, and the admission that the previous cell has left.
+    turn: Arc<Mutex<Option<Room>>>,
+    /// Held by the cell that is next. Only this one shows that it waits, because a queue may be long.
+    front: Mutex<()>,
+}
 
 /// A cell's turn in its queue, until it is dropped.
 pub(super) type Turn = OwnedMutexGuard<Option<Room>>;
@@ -37,11 +46,16 @@ pub(super) async fn admit(
     need: &Need,
 ) -> (Turn, Room) {
     let mut next = Some(place.reached().await);
-    let mut turn = if let Ok(turn) = Arc::clone(line).try_lock_owned() {
+    let mut turn = if let Ok(turn) = Arc::clone(&line.turn).try_lock_owned() {
         turn
     } else {
         drop(next.take());
-        Arc::clone(line).lock_owned().await
+        let _front = line.front.lock().await;
+        admission.waits(
+            cell,
+            "waits for its cluster, which another cell uses".to_owned(),
+        );
+        Arc::clone(&line.turn).lock_owned().await
     };
     let room = match turn.take() {
         Some(room) => room,
@@ -58,6 +72,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::super::admission::places;
+    use super::super::admission::tests::waits;
     use super::*;
     use crate::event::Emitter;
     use crate::machine::StateFolder;
@@ -72,7 +87,8 @@ mod tests {
         let two = Jobs::Exactly(NonZeroUsize::new(2).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
-        let admission = Admission::new(two, &PortRange::Any, &state, Emitter::new().0);
+        let (events, mut said) = Emitter::new();
+        let admission = Admission::new(two, &PortRange::Any, &state, events);
         let line = Line::default();
         let mut places = places();
         let mut place = || places.next().unwrap();
@@ -82,12 +98,19 @@ mod tests {
         // A cell of another queue, later in the order, is admitted.
         let other = admission.admit(place(), cell, &need).await;
         assert_eq!(admission.running(), 2);
+        let mut third = std::pin::pin!(admit(&admission, &line, place(), cell, &need));
+        assert!(third.as_mut().now_or_never().is_none(), "it is the third");
+        let shown = ["waits for its cluster, which another cell uses"];
+        assert_eq!(waits(&mut said), shown, "only the next one shows it");
         // The next cell in the queue takes over the only admission.
         *turn = Some(room);
         drop(turn);
         let second = second.await;
         assert_eq!(admission.running(), 2);
+        assert!(third.as_mut().now_or_never().is_none(), "it is next");
+        assert_eq!(waits(&mut said), shown);
         drop((second, other));
+        drop(third.await);
         assert_eq!(admission.running(), 0);
     }
 }

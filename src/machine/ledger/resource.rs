@@ -33,7 +33,7 @@ pub trait Payload: Serialize + DeserializeOwned {
 }
 
 impl Resource {
-    /// The resource of `payload`.
+    /// A resource with this payload.
     ///
     /// # Errors
     /// If the payload has no JSON form, for example a path that isn't UTF-8.

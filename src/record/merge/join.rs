@@ -144,6 +144,7 @@ impl<'p> PartEvents<'p> {
             Event::RunStarted { .. } | Event::RunResumed { .. } | Event::RunFinished { .. } => None,
             Event::Notice { .. }
             | Event::RunFailed { .. }
+            | Event::CellWaiting { .. }
             | Event::CellStarted { .. }
             | Event::CellFacts { .. }
             | Event::PhaseStarted { .. }

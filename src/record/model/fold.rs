@@ -90,6 +90,8 @@ impl Folding {
                 self.run.verdict = Some(*verdict);
                 self.session.ended_after = Some(*duration_ms);
             }
+            // The cell hasn't started.
+            Event::CellWaiting { .. } => {}
             Event::CellStarted { cell, .. }
             | Event::CellFacts { cell, .. }
             | Event::PhaseStarted { cell, .. }
@@ -156,6 +158,7 @@ impl Folding {
             | Event::RunResumed { .. }
             | Event::Notice { .. }
             | Event::CellsAdded { .. }
+            | Event::CellWaiting { .. }
             | Event::Interrupted { .. }
             | Event::RunFailed { .. }
             | Event::RunFinished { .. } => {}
