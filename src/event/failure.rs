@@ -7,36 +7,21 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::matrix::Expectation;
+use crate::matrix::{Expectation, named};
 
-/// What is responsible for a failure.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureClass {
-    /// The agent violated the contract.
-    Product,
-    /// The manifests or the matrix file are wrong.
-    Configuration,
-    /// Docker, kind, the network, an image pull, the machine or the mock failed.
-    Infrastructure,
-}
-
-impl FailureClass {
-    /// The name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Product => "product",
-            Self::Configuration => "configuration",
-            Self::Infrastructure => "infrastructure",
-        }
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
+named! {
+    /// What is responsible for a failure.
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    )]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FailureClass {
+        /// The agent violated the contract.
+        Product = "product",
+        /// The manifests or the matrix file are wrong.
+        Configuration = "configuration",
+        /// Docker, kind, the network, an image pull, the machine or the mock failed.
+        Infrastructure = "infrastructure",
     }
 }
 

@@ -287,7 +287,7 @@ mod tests {
         };
         for (name, count) in nodes {
             let mut counters = CounterTable::new();
-            for counter in Counter::all() {
+            for counter in Counter::ALL {
                 let exception = exceptions
                     .iter()
                     .find(|row| row.0 == *name && row.1 == counter);

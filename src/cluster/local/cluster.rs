@@ -167,7 +167,7 @@ impl Cluster for LocalCluster {
         let steps = self.controller.plan.rendered.steps();
         let rows = steps.iter().map(|step| {
             let titles: Vec<String> = step.objects.iter().map(manifest::Object::title).collect();
-            row(step.rank.title(), "accepted", &titles.join(", "), true)
+            row(step.rank.name(), "accepted", &titles.join(", "), true)
         });
         Ok(rows.collect())
     }

@@ -21,7 +21,9 @@ const CONDITIONS: [&str; 4] = ["present", "type", "equals", "matches"];
 /// One of `[[checks]]`.
 pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
     let (mut given_name, mut endpoint, mut pointer, mut condition) = (None, None, None, None);
-    let endpoints = Counter::all().filter_map(|counter| Some((counter.body()?, counter)));
+    let endpoints = Counter::ALL
+        .into_iter()
+        .filter_map(|counter| Some((counter.body()?, counter)));
     let pointer_help = "for example `/status/0`; an empty one is the whole body";
     let pattern_help = "the syntax is that of https://docs.rs/regex";
     keys! { keys;

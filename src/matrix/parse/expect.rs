@@ -24,7 +24,9 @@ pub(super) struct Expected {
 pub(super) fn expected() -> Shape<Expected> {
     let (counter, restarts) = (expectation(), restarts());
     let reference = json!({ "$ref": "#/definitions/expectation" });
-    let names = Counter::all().map(|counter| counter.name().to_owned());
+    let names = Counter::ALL
+        .into_iter()
+        .map(|counter| counter.name().to_owned());
     let mut properties: Map<_, _> = names.map(|name| (name, reference.clone())).collect();
     properties.insert(RESTARTS.to_owned(), restarts.schema.clone());
     let schema = json!({
