@@ -175,19 +175,38 @@ impl Evidence {
         self.expected != Self::NOT_CHECKED
     }
 
-    /// Evidence that nothing of `subject` is left, or the names of what is left.
-    pub fn none_left(subject: impl Into<String>, left: &[String]) -> Self {
+    /// A check of the whole cell.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass texts and numbers as they have them"
+    )]
+    pub fn new(
+        subject: impl ToString,
+        expected: impl ToString,
+        seen: impl ToString,
+        holds: bool,
+    ) -> Self {
         Self {
             node: None,
-            subject: subject.into(),
-            expected: "none left".to_owned(),
-            seen: if left.is_empty() {
-                "none".to_owned()
-            } else {
-                left.join(", ")
-            },
-            holds: left.is_empty(),
+            subject: subject.to_string(),
+            expected: expected.to_string(),
+            seen: seen.to_string(),
+            holds,
         }
+    }
+
+    /// The same check of `node`, if it is given.
+    #[must_use]
+    pub fn on(mut self, node: Option<&(impl ToString + ?Sized)>) -> Self {
+        self.node = node.map(ToString::to_string);
+        self
+    }
+
+    /// Evidence that nothing of `subject` is left, or the names of what is left.
+    pub fn none_left(subject: impl ToString, left: &[String]) -> Self {
+        let names = left.join(", ");
+        let seen = if left.is_empty() { "none" } else { &names };
+        Self::new(subject, "none left", seen, left.is_empty())
     }
 }
 

@@ -98,13 +98,7 @@ impl Applier {
             let group = group.unwrap_or_default().to_owned();
             self.definitions.push((object.name.clone(), group));
         }
-        Ok(Evidence {
-            node: None,
-            subject: object.title(),
-            expected: "applied".to_owned(),
-            seen: "applied".to_owned(),
-            holds: true,
-        })
+        Ok(Evidence::new(object.title(), "applied", "applied", true))
     }
 
     /// The API server's resource for objects of this kind.
