@@ -70,13 +70,7 @@ impl Forward {
             Ok(true) => ("open".to_owned(), false),
             Err(error) => (error.to_string(), false),
         };
-        Evidence {
-            node: None,
-            subject: format!("port {port}"),
-            expected: "closed".to_owned(),
-            seen,
-            holds,
-        }
+        Evidence::new(format!("port {port}"), "closed", seen, holds)
     }
 }
 

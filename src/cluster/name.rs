@@ -1,11 +1,9 @@
 //! Names of clusters and nodes, with a grammar that distinguishes our clusters from others.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::matrix::{Cell, Prefix};
+use crate::matrix::{Cell, Prefix, text_types};
 
 /// The name of a cell's cluster: `<prefix>-<slug>-<run>`, at most 40 characters, so that node names are valid host
 /// names.
@@ -75,11 +73,6 @@ impl ClusterName {
         valid.then_some(run)
     }
 
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The part of the name that distinguishes `node` from the cluster's other nodes: `control-plane`, `worker`,
     /// `worker2`.
     pub fn short<'n>(&self, node: &'n NodeName) -> &'n str {
@@ -113,12 +106,6 @@ fn stem(prefix: &Prefix, cell: &Cell) -> String {
     )
 }
 
-impl fmt::Display for ClusterName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
-
 /// The name of a node, which is also the host name that its agent registers under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeName(String);
@@ -128,18 +115,9 @@ impl NodeName {
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for NodeName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
+text_types!(ClusterName, NodeName);
 
 #[cfg(test)]
 mod tests {

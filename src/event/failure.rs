@@ -7,36 +7,21 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::matrix::Expectation;
+use crate::matrix::{Expectation, named};
 
-/// What is responsible for a failure.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureClass {
-    /// The agent violated the contract.
-    Product,
-    /// The manifests or the matrix file are wrong.
-    Configuration,
-    /// Docker, kind, the network, an image pull, the machine or the mock failed.
-    Infrastructure,
-}
-
-impl FailureClass {
-    /// The name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Product => "product",
-            Self::Configuration => "configuration",
-            Self::Infrastructure => "infrastructure",
-        }
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
+named! {
+    /// What is responsible for a failure.
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    )]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FailureClass {
+        /// The agent violated the contract.
+        Product = "product",
+        /// The manifests or the matrix file are wrong.
+        Configuration = "configuration",
+        /// Docker, kind, the network, an image pull, the machine or the mock failed.
+        Infrastructure = "infrastructure",
     }
 }
 
@@ -190,19 +175,38 @@ impl Evidence {
         self.expected != Self::NOT_CHECKED
     }
 
-    /// Evidence that nothing of `subject` is left, or the names of what is left.
-    pub fn none_left(subject: impl Into<String>, left: &[String]) -> Self {
+    /// A check of the whole cell.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass texts and numbers as they have them"
+    )]
+    pub fn new(
+        subject: impl ToString,
+        expected: impl ToString,
+        seen: impl ToString,
+        holds: bool,
+    ) -> Self {
         Self {
             node: None,
-            subject: subject.into(),
-            expected: "none left".to_owned(),
-            seen: if left.is_empty() {
-                "none".to_owned()
-            } else {
-                left.join(", ")
-            },
-            holds: left.is_empty(),
+            subject: subject.to_string(),
+            expected: expected.to_string(),
+            seen: seen.to_string(),
+            holds,
         }
+    }
+
+    /// The same check of `node`, if it is given.
+    #[must_use]
+    pub fn on(mut self, node: Option<&(impl ToString + ?Sized)>) -> Self {
+        self.node = node.map(ToString::to_string);
+        self
+    }
+
+    /// Evidence that nothing of `subject` is left, or the names of what is left.
+    pub fn none_left(subject: impl ToString, left: &[String]) -> Self {
+        let names = left.join(", ");
+        let seen = if left.is_empty() { "none" } else { &names };
+        Self::new(subject, "none left", seen, left.is_empty())
     }
 }
 

@@ -1,13 +1,12 @@
 //! The ways in which phases, cells and runs end.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Failure, FailureClass, LogExcerpt};
-use crate::matrix::Phase;
+use crate::matrix::{Phase, named};
 
 /// Whether a phase really ran on this provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,39 +68,29 @@ impl PhaseResult {
     }
 }
 
-/// How a cell ended.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum CellVerdict {
-    /// Every phase passed.
-    Passed,
-    /// Every phase passed, on a retry.
-    Flaky,
-    /// The product violated the contract.
-    Failed,
-    /// An infrastructure or configuration failure prevented a verdict on the product.
-    Error,
-    /// The cell was not started.
-    Skipped,
-    /// The run was interrupted before the cell ended.
-    Interrupted,
+named! {
+    /// How a cell ended.
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    )]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CellVerdict {
+        /// Every phase passed.
+        Passed = "passed",
+        /// Every phase passed, on a retry.
+        Flaky = "flaky",
+        /// The product violated the contract.
+        Failed = "failed",
+        /// An infrastructure or configuration failure prevented a verdict on the product.
+        Error = "error",
+        /// The cell was not started.
+        Skipped = "skipped",
+        /// The run was interrupted before the cell ended.
+        Interrupted = "interrupted",
+    }
 }
 
 impl CellVerdict {
-    /// The name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Flaky => "flaky",
-            Self::Failed => "failed",
-            Self::Error => "error",
-            Self::Skipped => "skipped",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
     /// Whether the verdict is the suite's own and not caused by the end of the run; `--resume` keeps such a verdict.
     pub const fn is_settled(self) -> bool {
         match self {
@@ -116,12 +105,6 @@ impl CellVerdict {
             FailureClass::Product => Self::Failed,
             FailureClass::Configuration | FailureClass::Infrastructure => Self::Error,
         }
-    }
-}
-
-impl fmt::Display for CellVerdict {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
     }
 }
 

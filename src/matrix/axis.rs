@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cell::{FILTER_WORDS, looks_like_nodes};
+use super::text_types;
 
 /// A text can't be the name of an axis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,17 +60,6 @@ impl AxisName {
         }
         Ok(Self(text.into()))
     }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for AxisName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
 }
 
 /// A text can't be a value of an axis.
@@ -117,18 +107,9 @@ impl ValueName {
             && text.ends_with(is_end)
             && text.chars().all(|c| is_end(c) || c == '.' || c == '-')
     }
-
-    /// The value.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for ValueName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
+text_types!(AxisName, ValueName);
 
 /// A cell's value on a further axis. Its text is a part of the cell's id: `agent-1.4`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

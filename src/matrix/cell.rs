@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::axis::{AxisName, ValueName};
 use super::variant::Layer;
-use super::{Coordinate, KubernetesVersion, Variant};
+use super::{Coordinate, KubernetesVersion, Variant, text_types};
 
 /// The words of the filter language, which can't be used as names.
 pub(super) const FILTER_WORDS: [&str; 9] = [
@@ -122,17 +122,6 @@ impl ConfigName {
         }
         Ok(Self(text.to_owned()))
     }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ConfigName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
 }
 
 /// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis, and by `#<n>`
@@ -235,18 +224,9 @@ impl CellId {
             .and_then(|(_, number)| number.parse().ok())
             .unwrap_or(1)
     }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for CellId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
+text_types!(ConfigName, CellId);
 
 /// Whether an id can end with `text`: a config, and parts for further axes.
 fn is_tail(text: &str) -> bool {

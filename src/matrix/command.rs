@@ -1,12 +1,11 @@
 //! The programs that the user runs on the host after a phase.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use miette::SourceSpan;
 
-use super::{Matrix, Phase, Problem, Problems};
+use super::{Matrix, Phase, Problem, Problems, text_types};
 
 /// One of `[[commands]]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,18 +62,9 @@ impl CommandName {
         }
         Ok(Self(text.to_owned()))
     }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for CommandName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
+text_types!(CommandName);
 
 /// Replaces the program of every command in `matrix` with its path. `name` and `text` are those of the parsed file;
 /// `find` returns the path of a program, or why it can't be run.

@@ -12,6 +12,7 @@ mod environment;
 mod filter;
 #[cfg(test)]
 mod fuzz;
+mod names;
 pub mod nearest;
 mod parse;
 mod phase;
@@ -32,6 +33,7 @@ pub use counter::Counter;
 pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
 pub use environment::{FromEnv, Given, Place, resolve};
 pub use filter::{Filter, FilterProblem, FilterProblems, select};
+pub(crate) use names::{named, text_types};
 pub use parse::reference;
 pub use phase::{Phase, PhaseSettings, RestartScope};
 pub use ports::{PortRange, PortRangeError};

@@ -1,75 +1,46 @@
 //! The phases of the suite: their names, their order, and the settings that the file may change.
 
-use std::fmt;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A phase of the suite. The order of the variants is the order in which they run.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Everything that the provider needs is available. Checked once per run.
-    Preflight,
-    /// The cell's cluster is up, with the version and nodes that the axes require.
-    Cluster,
-    /// The images are on every node.
-    Images,
-    /// Every object is applied, in order.
-    Manifests,
-    /// The mock is available, and an agent is ready on every node.
-    Readiness,
-    /// The platform counters reach their minimum.
-    Assertions,
-    /// The bodies that the agents sent have the required content.
-    RequestBodies,
-    /// The agents repeat their periodic calls.
-    Periodic,
-    /// An agent that is deleted comes back as the same node.
-    Restart,
-    /// The agents post to the local endpoint, with a token that they decrypted.
-    LocalEndpoint,
-    /// Nothing of the cell is left.
-    Cleanup,
+use super::named;
+
+named! {
+    /// A phase of the suite. The order of the variants is the order in which they run.
+    #[derive(
+        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    )]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Phase {
+        /// Everything that the provider needs is available. Checked once per run.
+        Preflight = "preflight",
+        /// The cell's cluster is up, with the version and nodes that the axes require.
+        Cluster = "cluster",
+        /// The images are on every node.
+        Images = "images",
+        /// Every object is applied, in order.
+        Manifests = "manifests",
+        /// The mock is available, and an agent is ready on every node.
+        Readiness = "readiness",
+        /// The platform counters reach their minimum.
+        Assertions = "assertions",
+        /// The bodies that the agents sent have the required content.
+        RequestBodies = "request-bodies",
+        /// The agents repeat their periodic calls.
+        Periodic = "periodic",
+        /// An agent that is deleted comes back as the same node.
+        Restart = "restart",
+        /// The agents post to the local endpoint, with a token that they decrypted.
+        LocalEndpoint = "local-endpoint",
+        /// Nothing of the cell is left.
+        Cleanup = "cleanup",
+    }
 }
 
 impl Phase {
-    /// Every phase, in order.
-    pub const ALL: [Self; 11] = [
-        Self::Preflight,
-        Self::Cluster,
-        Self::Images,
-        Self::Manifests,
-        Self::Readiness,
-        Self::Assertions,
-        Self::RequestBodies,
-        Self::Periodic,
-        Self::Restart,
-        Self::LocalEndpoint,
-        Self::Cleanup,
-    ];
-
-    /// The name in the file, in reports and in JUnit.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Preflight => "preflight",
-            Self::Cluster => "cluster",
-            Self::Images => "images",
-            Self::Manifests => "manifests",
-            Self::Readiness => "readiness",
-            Self::Assertions => "assertions",
-            Self::RequestBodies => "request-bodies",
-            Self::Periodic => "periodic",
-            Self::Restart => "restart",
-            Self::LocalEndpoint => "local-endpoint",
-            Self::Cleanup => "cleanup",
-        }
-    }
-
     /// The default timeout of the phase.
     pub const fn default_timeout(self) -> Duration {
         Duration::from_secs(match self {
@@ -138,12 +109,6 @@ impl Phase {
             | Self::LocalEndpoint
             | Self::Cleanup => 0,
         }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
     }
 }
 

@@ -1,12 +1,11 @@
 //! The validated tables of the file that aren't axes: images, deployment, run and others.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::environment::Given;
-use super::{Cell, Checks, PhaseSettings, PortRange, RetrySettings};
+use super::{Cell, Checks, PhaseSettings, PortRange, RetrySettings, named, text_types};
 
 /// A validated matrix file: its cells in order, and the settings for all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,34 +173,23 @@ impl Prepared {
     pub const NAMES: [(&str, Self); 2] = [("auto", Self::Auto), ("never", Self::Never)];
 }
 
-/// The provider that the user requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ProviderChoice {
-    /// kind if it can run, otherwise local.
-    #[default]
-    Auto,
-    /// Real clusters in Docker.
-    Kind,
-    /// Plain processes.
-    Local,
-    /// An existing cluster.
-    Existing,
+named! {
+    /// The provider that the user requests.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum ProviderChoice {
+        /// kind if it can run, otherwise local.
+        #[default]
+        Auto = "auto",
+        /// Real clusters in Docker.
+        Kind = "kind",
+        /// Plain processes.
+        Local = "local",
+        /// An existing cluster.
+        Existing = "existing",
+    }
 }
 
 impl ProviderChoice {
-    /// All choices.
-    pub const ALL: [Self; 4] = [Self::Auto, Self::Kind, Self::Local, Self::Existing];
-
-    /// The name in files, options and records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Kind => "kind",
-            Self::Local => "local",
-            Self::Existing => "existing",
-        }
-    }
-
     /// The choice with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|choice| choice.name() == name)
@@ -254,18 +242,9 @@ impl Prefix {
             Err(PrefixError)
         }
     }
-
-    /// The prefix.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for Prefix {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
+text_types!(Prefix);
 
 /// `[run]` with defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,11 @@
 //! unreadable. Complete escape sequences are removed. Each remaining forbidden or control character is replaced with
 //! U+FFFD, so that its absence is visible. An escape sequence without an end hides no text.
 
-use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
+
+use crate::matrix::text_types;
 
 /// The replacement for a character that can't be shown.
 const REPLACEMENT: &str = "\u{FFFD}";
@@ -36,11 +37,6 @@ impl XmlText {
         Self(text.replace(|character| !is_showable(character), REPLACEMENT))
     }
 
-    /// The text as a slice.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The text as an owned string.
     pub fn into_string(self) -> String {
         self.0
@@ -52,11 +48,7 @@ impl XmlText {
     }
 }
 
-impl fmt::Display for XmlText {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
+text_types!(XmlText);
 
 /// `raw` cleaned in the same way, for reports in other formats than XML.
 pub fn clean(raw: &str) -> String {

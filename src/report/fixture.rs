@@ -205,7 +205,8 @@ impl Plan {
         };
         let of_node = |node: &String| -> CounterTable {
             let lacks = |counter| counter == Counter::AuditCount && lacking.as_ref() == Some(node);
-            Counter::all()
+            Counter::ALL
+                .into_iter()
                 .map(|counter| (counter.name().to_owned(), u64::from(!lacks(counter)) * 2))
                 .collect()
         };

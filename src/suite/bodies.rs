@@ -135,12 +135,10 @@ pub(crate) fn check(
     body: Option<&[u8]>,
     is_optional: bool,
 ) -> Vec<Evidence> {
-    let row = |subject: String, expected: &str, result: Result<(), String>| Evidence {
-        node: party.map(ToString::to_string),
-        subject,
-        expected: expected.to_owned(),
-        holds: result.is_ok(),
-        seen: result.err().unwrap_or_else(|| "as expected".to_owned()),
+    let row = |subject: String, expected: &str, result: Result<(), String>| {
+        let holds = result.is_ok();
+        let seen = result.err().unwrap_or_else(|| "as expected".to_owned());
+        Evidence::new(subject, expected, seen, holds).on(party)
     };
     let parsed = match body {
         None if is_optional => {

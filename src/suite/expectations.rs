@@ -142,12 +142,9 @@ fn unreported(view: &View, requirements: &[Requirement<'_>]) -> Option<Failure> 
     };
     let unreported: Vec<_> = requirements.iter().filter(is_unreported).collect();
     let name = unreported.first()?.counter;
-    let rows = unreported.iter().map(|requirement| Evidence {
-        node: None,
-        subject: requirement.counter.to_owned(),
-        expected: requirement.expectation.to_string(),
-        seen: "not reported by the mock".to_owned(),
-        holds: false,
+    let rows = unreported.iter().map(|requirement| {
+        let (counter, expectation) = (requirement.counter, &requirement.expectation);
+        Evidence::new(counter, expectation, "not reported by the mock", false)
     });
     let reported = nearest::quoted(view.totals.keys());
     let message = format!(
@@ -186,13 +183,7 @@ fn row(node: Option<&NodeName>, counter: &str, expectation: Expectation, seen: u
         Expectation::Any => (true, false),
     };
     Row {
-        evidence: Evidence {
-            node: node.map(ToString::to_string),
-            subject: counter.to_owned(),
-            expected: expectation.to_string(),
-            seen: seen.to_string(),
-            holds,
-        },
+        evidence: Evidence::new(counter, expectation, seen, holds).on(node),
         exceeded,
     }
 }
@@ -239,12 +230,8 @@ impl Membership {
 
     /// Missing nodes and strangers, by name.
     pub(crate) fn evidence(&self) -> Vec<Evidence> {
-        let row = |node: &String, expected: &str, seen: &str| Evidence {
-            node: Some(node.clone()),
-            subject: "registration".to_owned(),
-            expected: expected.to_owned(),
-            seen: seen.to_owned(),
-            holds: false,
+        let row = |node: &String, expected: &str, seen: &str| {
+            Evidence::new("registration", expected, seen, false).on(Some(node))
         };
         let missing = self
             .missing
@@ -287,7 +274,7 @@ mod tests {
         };
         for (name, count) in nodes {
             let mut counters = CounterTable::new();
-            for counter in Counter::all() {
+            for counter in Counter::ALL {
                 let exception = exceptions
                     .iter()
                     .find(|row| row.0 == *name && row.1 == counter);

@@ -185,7 +185,7 @@ fn every_endpoint_of_the_mock_is_listed_with_its_counter() {
             "docs/agent-and-mock.md has no row that ends in {end}"
         );
     }
-    for counter in Counter::all() {
+    for counter in Counter::ALL {
         assert!(
             page.contains(counter.name()),
             "docs/agent-and-mock.md lacks {counter}"

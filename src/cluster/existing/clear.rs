@@ -96,13 +96,7 @@ where
 
 /// Evidence that an object is gone from the API server.
 fn gone(subject: &str) -> Evidence {
-    Evidence {
-        node: None,
-        subject: subject.to_owned(),
-        expected: "gone".to_owned(),
-        seen: "gone".to_owned(),
-        holds: true,
-    }
+    Evidence::new(subject, "gone", "gone", true)
 }
 
 fn not_ours(kind: &str, name: &str) -> Failure {

@@ -138,12 +138,9 @@ impl ExistingCluster {
         let images = Milestone::new();
         images.set(Ok(Vec::new()));
         let mut evidence = tenant.apply(own(), &images).await?;
-        evidence.extend(foreign.into_iter().map(|name| Evidence {
-            node: None,
-            subject: format!("{} {name}", definitions::KIND),
-            expected: "there already".to_owned(),
-            seen: "left as it is".to_owned(),
-            holds: true,
+        evidence.extend(foreign.into_iter().map(|name| {
+            let subject = format!("{} {name}", definitions::KIND);
+            Evidence::new(subject, "there already", "left as it is", true)
         }));
         Ok(evidence)
     }
@@ -195,12 +192,9 @@ impl Cluster for ExistingCluster {
 
     async fn images(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let names = self.shared.names.of(&self.tenant.plan.cell);
-        let row = |name: &String| Evidence {
-            node: None,
-            subject: format!("image {name}"),
-            expected: "pulled by the nodes".to_owned(),
-            seen: "not checked: nodes pull it when pods start".to_owned(),
-            holds: true,
+        let row = |name: &String| {
+            let seen = "not checked: nodes pull it when pods start";
+            Evidence::new(format!("image {name}"), "pulled by the nodes", seen, true)
         };
         Ok([&names.agent, &names.mock].map(row).into())
     }

@@ -54,13 +54,10 @@ pub(super) async fn wipe(
     let folder = format!("{FOLDER}/{namespace}");
     for (node, result) in join_all(wiping).await {
         match result {
-            Ok(()) => evidence.push(Evidence {
-                node: Some(node.to_string()),
-                subject: format!("folder {folder}"),
-                expected: "gone".to_owned(),
-                seen: "gone".to_owned(),
-                holds: true,
-            }),
+            Ok(()) => {
+                let gone = Evidence::new(format!("folder {folder}"), "gone", "gone", true);
+                evidence.push(gone.on(Some(&node)));
+            }
             Err(why) => warnings.push(format!(
                 "the folder {folder} is left on node {node}, because {image} did not wipe it: {why}"
             )),

@@ -45,9 +45,9 @@ pub(super) async fn survey(
     let version = version(&access.server_version)?;
     let nodes = nodes(client).await?;
     let mut evidence = vec![
-        row("cluster", "answers", &shared.connection.context),
-        row("server version", "known", &access.server_version),
-        row("nodes", "at least 1", &nodes.len().to_string()),
+        Evidence::new("cluster", "answers", &shared.connection.context, true),
+        Evidence::new("server version", "known", &access.server_version, true),
+        Evidence::new("nodes", "at least 1", nodes.len(), true),
     ];
     evidence.extend(rights(client).await?);
     let skips = skips(cells, version, nodes.len());
@@ -58,16 +58,6 @@ pub(super) async fn survey(
         skips,
         ..Survey::default()
     })
-}
-
-fn row(subject: &str, expected: &str, seen: &str) -> Evidence {
-    Evidence {
-        node: None,
-        subject: subject.to_owned(),
-        expected: expected.to_owned(),
-        seen: seen.to_owned(),
-        holds: true,
-    }
 }
 
 /// The minor version of a server with a version such as `v1.34.4` or `v1.34.1-gke.1`.
@@ -113,7 +103,8 @@ async fn rights(client: &Client) -> Result<Vec<Evidence>, Failure> {
         };
         let answer = api.create(&PostParams::default(), &review).await;
         let status = answer.map_err(|error| unusable(&error))?.status;
-        let mut seen = row(&format!("right to {verb} {resource}"), "allowed", "allowed");
+        let subject = format!("right to {verb} {resource}");
+        let mut seen = Evidence::new(subject, "allowed", "allowed", true);
         if !status.is_some_and(|status| status.allowed) {
             "denied".clone_into(&mut seen.seen);
             seen.holds = false;

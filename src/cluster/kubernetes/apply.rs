@@ -101,13 +101,7 @@ impl Applier {
         if object.kind == "ResourceQuota" {
             in_effect(api, object).await?;
         }
-        Ok(Evidence {
-            node: None,
-            subject: object.title(),
-            expected: "applied".to_owned(),
-            seen: "applied".to_owned(),
-            holds: true,
-        })
+        Ok(Evidence::new(object.title(), "applied", "applied", true))
     }
 
     /// The API server's resource for objects of this kind.

@@ -108,14 +108,10 @@ impl Lives {
         });
         let node = place(pod);
         let message = format!("the agent on {node} ended after it was ready: {how}{at}");
-        let evidence = Evidence {
-            node: Some(node.to_owned()),
-            subject: "ends of the agent's containers since readiness".to_owned(),
-            expected: format!("<= {}", self.allowed),
-            seen: format!("{} ({how})", since(pod)),
-            holds: false,
-        };
-        Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]))
+        let subject = "ends of the agent's containers since readiness";
+        let (expected, seen) = (format!("<= {}", self.allowed), since(pod));
+        let evidence = Evidence::new(subject, expected, format!("{seen} ({how})"), false);
+        Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence.on(Some(node))]))
     }
 }
 
@@ -135,13 +131,7 @@ fn lives(snapshot: &Snapshot) -> impl Iterator<Item = (String, Life)> {
 fn deleted(node: &str) -> Failure {
     let message =
         format!("the agent's pod on {node} was deleted after it was ready, and not by the suite");
-    let evidence = Evidence {
-        node: Some(node.to_owned()),
-        subject: "agent pod".to_owned(),
-        expected: "stays".to_owned(),
-        seen: "deleted".to_owned(),
-        holds: false,
-    };
+    let evidence = Evidence::new("agent pod", "stays", "deleted", false).on(Some(node));
     Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
 }
 
@@ -303,12 +293,9 @@ pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure
     let rows: Vec<Evidence> = after
         .iter()
         .filter(is_failing)
-        .map(|warning| Evidence {
-            node: Some(warning.node.clone()),
-            subject: "liveness probe".to_owned(),
-            expected: "succeeds".to_owned(),
-            seen: format!("{} ({} times)", warning.text, warning.count),
-            holds: false,
+        .map(|warning| {
+            let seen = format!("{} ({} times)", warning.text, warning.count);
+            Evidence::new("liveness probe", "succeeds", seen, false).on(Some(&warning.node))
         })
         .collect();
     let first = rows.first()?;

@@ -14,22 +14,6 @@ use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::KubernetesVersion;
 
-fn row(
-    node: Option<&str>,
-    subject: &str,
-    expected: &str,
-    seen: impl Into<String>,
-    holds: bool,
-) -> Evidence {
-    Evidence {
-        node: node.map(str::to_owned),
-        subject: subject.to_owned(),
-        expected: expected.to_owned(),
-        seen: seen.into(),
-        holds,
-    }
-}
-
 /// Done if all evidence holds. Otherwise pending with the failure of a timeout.
 fn look(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -> Look {
     if evidence.iter().all(|row| row.holds) {
@@ -60,21 +44,15 @@ fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
             Some(_) => "NotReady",
             None => "not there",
         };
-        evidence.push(row(
-            Some(node.as_str()),
-            "node",
-            "Ready",
-            state,
-            state == "Ready",
-        ));
+        let row = Evidence::new("node", "Ready", state, state == "Ready");
+        evidence.push(row.on(Some(node)));
     }
-    let (expected, count) = (nodes.len().to_string(), seen.len());
-    evidence.push(row(
-        None,
+    let (expected, count) = (nodes.len(), seen.len());
+    evidence.push(Evidence::new(
         "number of nodes",
-        &expected,
-        count.to_string(),
-        count == nodes.len(),
+        expected,
+        count,
+        count == expected,
     ));
     evidence
 }
@@ -92,16 +70,14 @@ pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
     } else {
         format!("waiting: {}", waiting.join(", "))
     };
-    evidence.push(row(
-        None,
+    evidence.push(Evidence::new(
         "core pods",
         "running",
         state,
         are_there && waiting.is_empty(),
     ));
     let dns = alive(&snapshot.system_pods).any(|pod| is_dns(pod) && is_pod_ready(pod));
-    evidence.push(row(
-        None,
+    evidence.push(Evidence::new(
         "cluster DNS",
         "ready",
         if dns { "ready" } else { "not ready" },
@@ -135,7 +111,7 @@ pub(crate) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence
     let holds = server
         .strip_prefix('v')
         .is_some_and(|version| version.starts_with(&format!("{asked}.")));
-    let evidence = row(None, "server version", &asked.to_string(), server, holds);
+    let evidence = Evidence::new("server version", asked, server, holds);
     if holds {
         return Ok(evidence);
     }
@@ -162,8 +138,7 @@ pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
     let replicas = status
         .and_then(|status| status.available_replicas)
         .unwrap_or_default();
-    let evidence = row(
-        None,
+    let evidence = Evidence::new(
         "mock-api Deployment",
         "available",
         format!("{replicas} replicas available"),
@@ -185,7 +160,7 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
     let status = daemon_set.and_then(|set| set.status.as_ref());
     let generation = daemon_set.and_then(|set| set.metadata.generation);
     let is_current = status.is_some_and(|status| status.observed_generation == generation);
-    let expected = nodes.len().to_string();
+    let expected = nodes.len();
     let mut evidence: Vec<_> = [
         (
             "desired agents",
@@ -200,7 +175,7 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
     .map(|(subject, count)| {
         let count = count.unwrap_or_default();
         let holds = is_current && usize::try_from(count).is_ok_and(|count| count == nodes.len());
-        row(None, subject, &expected, count.to_string(), holds)
+        Evidence::new(subject, expected, count, holds)
     })
     .into();
     evidence.extend(nodes.iter().map(|node| agent_on(snapshot, node)));
@@ -225,7 +200,7 @@ fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
     let pod = agent_pod(snapshot, node);
     let holds = pod.is_some_and(is_pod_ready);
     let seen = pod.map_or_else(|| "no agent".to_owned(), state);
-    row(Some(node.as_str()), "agent", "ready", seen, holds)
+    Evidence::new("agent", "ready", seen, holds).on(Some(node))
 }
 
 /// The state of a pod, in one line.

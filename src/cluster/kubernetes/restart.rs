@@ -84,14 +84,10 @@ fn look(snapshot: &Snapshot, old: &BTreeMap<NodeName, Agent>) -> Look {
 
 fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Agent) -> Evidence {
     let new = agent_pod(snapshot, node).filter(|pod| pod.uid().is_some_and(|uid| uid != old.uid));
-    Evidence {
-        node: Some(node.to_string()),
-        subject: "agent pod".to_owned(),
-        expected: format!("ready, other than {}", old.uid),
-        seen: new.map_or_else(
-            || "no new pod".to_owned(),
-            |pod| format!("{}, {}", state(pod), pod.uid().unwrap_or_default()),
-        ),
-        holds: new.is_some_and(is_pod_ready),
-    }
+    let expected = format!("ready, other than {}", old.uid);
+    let seen = new.map_or_else(
+        || "no new pod".to_owned(),
+        |pod| format!("{}, {}", state(pod), pod.uid().unwrap_or_default()),
+    );
+    Evidence::new("agent pod", expected, seen, new.is_some_and(is_pod_ready)).on(Some(node))
 }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::board::{Board, PodStatus, Pods, Role, current};
 use super::controller::Controller;
-use super::failure::{self, row};
+use super::failure;
 use super::isolation::Isolation;
 use super::lives::{self, Lives};
 use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
@@ -153,8 +153,8 @@ impl Cluster for LocalCluster {
         let count = self.controller.nodes.len();
         let version = self.controller.plan.cell.kubernetes;
         Ok(vec![
-            row("nodes", &count, &format!("{count} folders"), true),
-            row("Kubernetes version", &version, "not exercised", true),
+            Evidence::new("nodes", count, format!("{count} folders"), true),
+            Evidence::new("Kubernetes version", version, "not exercised", true),
         ])
     }
 
@@ -167,7 +167,7 @@ impl Cluster for LocalCluster {
         let steps = self.controller.plan.rendered.steps();
         let rows = steps.iter().map(|step| {
             let titles: Vec<String> = step.objects.iter().map(manifest::Object::title).collect();
-            row(step.rank.title(), "accepted", &titles.join(", "), true)
+            Evidence::new(step.rank.name(), "accepted", titles.join(", "), true)
         });
         Ok(rows.collect())
     }

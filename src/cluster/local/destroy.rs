@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use super::failure::row;
 use super::layout::Layout;
 use super::logs;
 use crate::deadline::Deadline;
@@ -19,7 +18,7 @@ pub(super) async fn processes(mark: &str, deadline: &Deadline) -> Evidence {
     } else {
         ids.join(", ")
     };
-    row("processes of the cell", "none", &seen, ids.is_empty())
+    Evidence::new("processes of the cell", "none", seen, ids.is_empty())
 }
 
 /// Removes the cell's private folder.
@@ -28,9 +27,9 @@ pub(super) async fn folder(layout: &Layout) -> Evidence {
     let removed = logs::blocking(move || removing.remove()).await;
     let subject = format!("folder {}", layout.root().display());
     match removed {
-        Ok(()) if !exists(layout.root()) => row(subject, "gone", "gone", true),
-        Ok(()) => row(subject, "gone", "still there", false),
-        Err(error) => row(subject, "gone", &error, false),
+        Ok(()) if !exists(layout.root()) => Evidence::new(subject, "gone", "gone", true),
+        Ok(()) => Evidence::new(subject, "gone", "still there", false),
+        Err(error) => Evidence::new(subject, "gone", error, false),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the states of pods mean: pure functions from states to evidence or a failure.
 
 use super::board::{PodStatus, Pods, Role, State, current};
-use super::failure::row;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
@@ -15,7 +14,7 @@ pub(super) fn mock_available(pods: &Pods) -> Verdict {
         return Some(Err(mock_failed(mock)));
     }
     mock.ready
-        .then(|| Ok(vec![row("mock", "ready", "ready", true)]))
+        .then(|| Ok(vec![Evidence::new("mock", "ready", "ready", true)]))
 }
 
 /// The failure of the mock at the end of its deadline.
@@ -37,7 +36,7 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Verdict {
         return None;
     }
     let rows = ["desired", "updated", "ready"]
-        .map(|word| row(format!("agents {word}"), &desired, &desired, true));
+        .map(|word| Evidence::new(format!("agents {word}"), desired, desired, true));
     Some(Ok(rows.into()))
 }
 
@@ -69,7 +68,7 @@ pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
             Some((_, status)) => state_of(status),
             None => "no agent was started".to_owned(),
         };
-        Some(on(node, row("agent", "ready", &seen, false)))
+        Some(Evidence::new("agent", "ready", seen, false).on(Some(node)))
     });
     let rows: Vec<Evidence> = missing.collect();
     Failure::new(Symptom::AgentNotReady, late_in_words(&rows)).with_evidence(rows)
@@ -110,11 +109,11 @@ fn crashed(pods: &Pods) -> Option<Failure> {
     let reason = agent.trouble.as_deref().unwrap_or("it ended");
     Some(if agent.state == State::Lost {
         let message = format!("this machine can't run the agent on {node}: {reason}");
-        let evidence = on(node, row("agent", "runs", &reason, false));
+        let evidence = Evidence::new("agent", "runs", reason, false).on(Some(node));
         Failure::new(Symptom::ProcessFailed, message).with_evidence([evidence])
     } else {
         let message = format!("the agent on {node} ended {ends} times: {reason}");
-        let evidence = on(node, row("ends of the agent's process", &0, &ends, false));
+        let evidence = Evidence::new("ends of the agent's process", 0, ends, false).on(Some(node));
         Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
     })
 }
@@ -124,15 +123,6 @@ fn succession(before: &PodStatus, now: &PodStatus) -> Evidence {
     let short = |status: &PodStatus| -> String { status.uid.chars().take(8).collect() };
     let process = now.process.unwrap_or_default();
     let seen = format!("{}, ready (process {process})", short(now));
-    on(
-        &now.node,
-        row("pod UID", &format!("not {}", short(before)), &seen, true),
-    )
-}
-
-fn on(node: &NodeName, evidence: Evidence) -> Evidence {
-    Evidence {
-        node: Some(node.to_string()),
-        ..evidence
-    }
+    let expected = format!("not {}", short(before));
+    Evidence::new("pod UID", expected, seen, true).on(Some(&now.node))
 }

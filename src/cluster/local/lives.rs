@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::board::{PodStatus, Pods, Role, current};
-use super::failure::row;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// How often each agent's process had ended when the agents became ready, and how often it may end after that.
@@ -50,15 +49,10 @@ impl Lives {
             "the agent on {} ended after it was ready: {how}{at}",
             agent.node
         );
-        let evidence = Evidence {
-            node: Some(agent.node.to_string()),
-            ..row(
-                "ends of the agent's process since readiness",
-                &format!("<= {}", self.allowed),
-                &format!("{} ({how})", ends(agent)),
-                false,
-            )
-        };
+        let subject = "ends of the agent's process since readiness";
+        let (expected, seen) = (format!("<= {}", self.allowed), ends(agent));
+        let evidence = Evidence::new(subject, expected, format!("{seen} ({how})"), false);
+        let evidence = evidence.on(Some(&agent.node));
         Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]))
     }
 }
@@ -118,9 +112,8 @@ pub(super) fn unhealthy(pods: &Pods, before: &Sick) -> Option<Failure> {
         .filter_map(|(_, agent)| {
             let (times, why) = agent.sick.as_ref()?;
             let earlier = before.get(&agent.uid)?;
-            (times > earlier).then(|| Evidence {
-                node: Some(agent.node.to_string()),
-                ..row("liveness probe", "succeeds", why, false)
+            (times > earlier).then(|| {
+                Evidence::new("liveness probe", "succeeds", why, false).on(Some(&agent.node))
             })
         })
         .collect();

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::blueprint::program;
 use super::board::Role;
-use super::failure::row;
 use super::isolation::Isolation;
 use crate::cluster::{Programs, Survey};
 use crate::event::{Evidence, Failure, Symptom};
@@ -51,7 +50,7 @@ pub(super) fn examine(
 
 /// Only the programs of this repository may run without isolation: others could write to the host.
 fn isolated(programs: &Programs, refused: Option<&str>) -> Result<Evidence, Failure> {
-    let row = |seen| row("isolation of pods", "namespaces", seen, true);
+    let row = |seen| Evidence::new("isolation of pods", "namespaces", seen, true);
     let Some(refused) = refused else {
         return Ok(row("namespaces"));
     };
@@ -79,7 +78,12 @@ pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure>
             let (path, _) = program(programs, role);
             let subject = format!("program of {}", role.name());
             if is_executable(&path) {
-                return Ok(row(subject, "an executable file", &path.display(), true));
+                return Ok(Evidence::new(
+                    subject,
+                    "an executable file",
+                    path.display(),
+                    true,
+                ));
             }
             let message = format!("{} is not an executable file", path.display());
             let own = match role {
@@ -115,10 +119,10 @@ fn open_files(needed: u64) -> Result<Evidence, Failure> {
             )),
         );
     }
-    Ok(row(
+    Ok(Evidence::new(
         "open files",
-        &format!(">= {needed}"),
-        &in_words(seen),
+        format!(">= {needed}"),
+        in_words(seen),
         true,
     ))
 }
@@ -138,10 +142,10 @@ fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
         return Err(Failure::new(Symptom::MachineTooSmall, message)
             .with_remedy("select cells with fewer nodes"));
     }
-    Ok(Some(row(
+    Ok(Some(Evidence::new(
         "memory",
-        &format!(">= {needed_text}"),
-        &seen,
+        format!(">= {needed_text}"),
+        seen,
         true,
     )))
 }

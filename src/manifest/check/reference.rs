@@ -16,6 +16,21 @@ pub(in crate::manifest) struct Reference<'a> {
     pub(in crate::manifest) is_environment: bool,
 }
 
+impl<'a> Reference<'a> {
+    /// A reference in `key` of `field`, by which the kind is known. It needs no certain keys.
+    fn new(field: &str, key: &str, name: &'a str, optional: Option<bool>) -> Self {
+        let is_secret = key.starts_with("secret");
+        Self {
+            field: format!("{field}.{key}"),
+            kind: if is_secret { "Secret" } else { "ConfigMap" },
+            name,
+            keys: Vec::new(),
+            optional,
+            is_environment: false,
+        }
+    }
+}
+
 /// All references of the pod at the path `pod`.
 pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
     let init = spec.init_containers.iter().flatten().enumerate();
@@ -109,80 +124,51 @@ fn of_variable<'a>(field: &str, variable: &'a EnvVar) -> Vec<Reference<'a>> {
         return Vec::new();
     };
     let secret = from.secret_key_ref.iter().map(|from| Reference {
-        field: format!("{field}.secretKeyRef"),
-        kind: "Secret",
-        name: &from.name,
         keys: vec![&from.key],
-        optional: from.optional,
-        is_environment: false,
+        ..Reference::new(field, "secretKeyRef", &from.name, from.optional)
     });
     let config_map = from.config_map_key_ref.iter().map(|from| Reference {
-        field: format!("{field}.configMapKeyRef"),
-        kind: "ConfigMap",
-        name: &from.name,
         keys: vec![&from.key],
-        optional: from.optional,
-        is_environment: false,
+        ..Reference::new(field, "configMapKeyRef", &from.name, from.optional)
     });
     secret.chain(config_map).collect()
 }
 
 fn of_env_source<'a>(field: &str, source: &'a EnvFromSource) -> Vec<Reference<'a>> {
     let secret = source.secret_ref.iter().map(|from| Reference {
-        field: format!("{field}.secretRef"),
-        kind: "Secret",
-        name: &from.name,
-        keys: Vec::new(),
-        optional: from.optional,
         is_environment: true,
+        ..Reference::new(field, "secretRef", &from.name, from.optional)
     });
     let config_map = source.config_map_ref.iter().map(|from| Reference {
-        field: format!("{field}.configMapRef"),
-        kind: "ConfigMap",
-        name: &from.name,
-        keys: Vec::new(),
-        optional: from.optional,
         is_environment: true,
+        ..Reference::new(field, "configMapRef", &from.name, from.optional)
     });
     secret.chain(config_map).collect()
 }
 
 fn of_volume<'a>(field: &str, volume: &'a Volume) -> Vec<Reference<'a>> {
     let mut references = Vec::new();
-    references.extend(volume.secret.iter().map(|from| Reference {
-        field: format!("{field}.secret"),
-        kind: "Secret",
-        name: from.secret_name.as_deref().unwrap_or_default(),
-        keys: keys_of(from.items.as_ref()),
-        optional: from.optional,
-        is_environment: false,
+    references.extend(volume.secret.iter().map(|from| {
+        let name = from.secret_name.as_deref().unwrap_or_default();
+        Reference {
+            keys: keys_of(from.items.as_ref()),
+            ..Reference::new(field, "secret", name, from.optional)
+        }
     }));
     references.extend(volume.config_map.iter().map(|from| Reference {
-        field: format!("{field}.configMap"),
-        kind: "ConfigMap",
-        name: &from.name,
         keys: keys_of(from.items.as_ref()),
-        optional: from.optional,
-        is_environment: false,
+        ..Reference::new(field, "configMap", &from.name, from.optional)
     }));
     let projected = volume.projected.iter().flat_map(|from| &from.sources);
     for (index, source) in projected.flatten().enumerate() {
         let field = format!("{field}.projected.sources[{index}]");
         references.extend(source.secret.iter().map(|from| Reference {
-            field: format!("{field}.secret"),
-            kind: "Secret",
-            name: &from.name,
             keys: keys_of(from.items.as_ref()),
-            optional: from.optional,
-            is_environment: false,
+            ..Reference::new(&field, "secret", &from.name, from.optional)
         }));
         references.extend(source.config_map.iter().map(|from| Reference {
-            field: format!("{field}.configMap"),
-            kind: "ConfigMap",
-            name: &from.name,
             keys: keys_of(from.items.as_ref()),
-            optional: from.optional,
-            is_environment: false,
+            ..Reference::new(&field, "configMap", &from.name, from.optional)
         }));
     }
     references

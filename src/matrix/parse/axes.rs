@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::expand::Point;
-use super::keys::{Keys, Reading, keys};
-use super::reader::{Entry, Located, Table};
+use super::keys::{Keys, keys, schema, tables};
+use super::reader::{Entry, Located};
 use super::shape::{Shape, integer, parsed};
 use super::variants::Reach;
 use crate::matrix::nearest::{nearest, quoted};
@@ -165,41 +165,61 @@ pub(super) struct Combination {
 }
 
 impl Combination {
-    fn keys(axes: &[String], is_include: bool) -> Keys<Self> {
-        let default = Self {
-            span: (0..0).into(),
-            values: BTreeMap::new(),
-            reach: Reach::default(),
-        };
-        let axes = axes.iter().enumerate();
-        let keys = axes.fold(Keys::of(default), |keys, (index, axis)| {
-            let value = AxisValue::shape(axis).located();
-            let (schema, doc) = (value.schema.clone(), "The value on this axis.");
-            let keys = keys.reads(Some(axis), schema, doc, move |combination, reading| {
-                let value = value.read(reading.entry);
-                combination.values.extend(value.map(|value| (index, value)));
-            });
-            match &**axis {
-                _ if !is_include => keys,
-                "kubernetes" => keys.required("\"1.30\""),
-                "nodes" => keys.required("1"),
-                "config" => keys.required("\"default\""),
-                _ => keys.required("\"…\""),
+    /// Reads one whose axes have these names and shapes.
+    fn read(
+        keys: &mut Keys<'_>,
+        axes: &[(String, Shape<Located<AxisValue>>)],
+        is_include: bool,
+    ) -> Option<Self> {
+        let mut values = BTreeMap::new();
+        let mut given = 0;
+        for (index, (axis, shape)) in axes.iter().enumerate() {
+            let doc = "The value on this axis.";
+            let entry = keys.entry(axis, doc, || shape.schema.clone());
+            if is_include {
+                let example = match &**axis {
+                    "kubernetes" => "\"1.30\"",
+                    "nodes" => "1",
+                    "config" => "\"default\"",
+                    _ => "\"…\"",
+                };
+                keys.require(axis, example);
             }
-        });
-        if !is_include {
-            return keys;
+            given += usize::from(entry.is_some());
+            let value = entry.and_then(|entry| shape.read(entry));
+            values.extend(value.map(|value| (index, value)));
         }
-        keys.with(Reach::keys(), |combination| &mut combination.reach)
+        let reach = if is_include {
+            Reach::read(keys)
+        } else {
+            Reach::default()
+        };
+        let table = &keys.table;
+        if !is_include && table.entries().next().is_none() {
+            let message = "this exclude names nothing, so it would match every cell";
+            let axes = axes.iter().map(|(axis, _)| axis);
+            let help = format!("give it at least one of {}", quoted(axes));
+            let problem = Problem::at(table.span, message, "");
+            table.report.add_missing(problem.with_help(help));
+            return None;
+        }
+        let needed = if is_include { axes.len() } else { given };
+        (values.len() == needed).then_some(Self {
+            span: table.span,
+            values,
+            reach,
+        })
     }
 
     /// The schema, which can't know the further axes.
     fn schema(is_include: bool) -> Value {
-        let fixed = FIXED.map(str::to_owned);
-        let value = AxisValue::shape("").schema;
-        let doc = "The value on this further axis.";
-        let keys = Self::keys(&fixed, is_include).reads(None, value, doc, |_, _| {});
-        json!({ "type": "array", "items": keys.schema() })
+        let axes = with_shapes(FIXED.map(str::to_owned));
+        let items = schema(|keys| {
+            Self::read(keys, &axes, is_include);
+            let doc = "The value on this further axis.";
+            keys.others(doc, || AxisValue::shape("").schema);
+        });
+        json!({ "type": "array", "items": items })
     }
 
     fn shape(axes: Vec<String>, is_include: bool) -> Shape<Vec<Self>> {
@@ -208,23 +228,8 @@ impl Combination {
         } else {
             "matrix.exclude"
         };
-        Self::keys(&axes, is_include).tables(path, move |combination, table| {
-            if !is_include && table.entries().next().is_none() {
-                let message = "this exclude names nothing, so it would match every cell";
-                let help = format!("give it at least one of {}", quoted(&axes));
-                let problem = Problem::at(table.span, message, "");
-                table.report.add_missing(problem.with_help(help));
-                return None;
-            }
-            let needed = axes
-                .iter()
-                .filter(|axis| is_include || table.get(axis).is_some());
-            let span = table.span;
-            (combination.values.len() == needed.count()).then_some(Self {
-                span,
-                ..combination
-            })
-        })
+        let axes = with_shapes(axes);
+        tables(path, move |keys| Self::read(keys, &axes, is_include))
     }
 
     /// Whether an exclude matches a point, or an include is there.
@@ -237,6 +242,15 @@ impl Combination {
     pub(super) fn point(&self) -> Point<'_> {
         self.values.values().map(|value| &value.value).collect()
     }
+}
+
+fn with_shapes(axes: impl IntoIterator<Item = String>) -> Vec<(String, Shape<Located<AxisValue>>)> {
+    let axes = axes.into_iter();
+    axes.map(|axis| {
+        let shape = AxisValue::shape(&axis).located();
+        (axis, shape)
+    })
+    .collect()
 }
 
 /// The whole `[matrix]` table. By default, nothing is known about it.
@@ -272,53 +286,42 @@ impl Default for MatrixTable {
 }
 
 impl MatrixTable {
-    pub(super) fn keys() -> Keys<Self> {
-        let keys = keys! { Keys::<Self>::new();
+    pub(super) fn read(keys: &mut Keys<'_>) -> Self {
+        let mut matrix = Self::default();
+        keys! { keys;
             /// Minor versions, `"1.30"`. In quotes: `1.30` is the number 1.3, and an error.
-            "kubernetes": Values::shape("kubernetes") => kubernetes, required "[…]";
+            "kubernetes": Values::shape("kubernetes") => matrix.kubernetes, required "[…]";
             /// How many nodes a cluster has, including the control plane: 1 to 5000.
-            "nodes": Values::shape("nodes") => nodes;
+            "nodes": Values::shape("nodes") => matrix.nodes;
             /// Names of [config variants](#configname).
-            "config": Values::shape("config") => config;
-        };
-        let values = Values::shape("").schema;
+            "config": Values::shape("config") => matrix.config;
+        }
+        let [exclude, include] = [
+            ("exclude", "Combinations to remove.", false),
+            ("include", "Cells to add.", true),
+        ]
+        .map(|(key, doc, is_include)| keys.entry(key, doc, || Combination::schema(is_include)));
         let doc = "The values of a [further axis](#further-axes).";
-        let (exclude, include) = (Combination::schema(false), Combination::schema(true));
-        keys.reads(None, values, doc, Self::read_axis)
-            .reads(
-                Some("exclude"),
-                exclude,
-                "Combinations to remove.",
-                |matrix, reading| {
-                    let shape = Combination::shape(matrix.names(), false);
-                    matrix.excludes = shape.read(reading.entry).unwrap_or_default();
-                },
-            )
-            .reads(
-                Some("include"),
-                include,
-                "Cells to add.",
-                |matrix, reading| {
-                    let shape = Combination::shape(matrix.names(), true);
-                    matrix.includes = shape.read(reading.entry).unwrap_or_default();
-                },
-            )
-    }
-
-    pub(super) fn finish(mut self, table: &Table<'_>) -> Self {
-        let includes = table
-            .get("include")
-            .and_then(|entry| entry.value.as_array());
-        self.includes_complete = self.includes.len() == includes.map_or(0, |all| all.len());
-        self.span = table.span;
+        for entry in keys.others(doc, || Values::shape("").schema) {
+            matrix.read_axis(entry, keys);
+        }
+        let names = matrix.names();
+        let combinations = |entry: Option<Entry<'_>>, is_include| {
+            entry.and_then(|entry| Combination::shape(names.clone(), is_include).read(entry))
+        };
+        matrix.excludes = combinations(exclude, false).unwrap_or_default();
+        matrix.includes = combinations(include, true).unwrap_or_default();
+        let includes = include.and_then(|entry| entry.value.as_array());
+        matrix.includes_complete = matrix.includes.len() == includes.map_or(0, |all| all.len());
+        matrix.span = keys.table.span;
         // A default value has no place of its own.
-        let values = [&mut self.nodes, &mut self.config].into_iter();
+        let values = [&mut matrix.nodes, &mut matrix.config].into_iter();
         for value in values.flat_map(|values| &mut values.list) {
             if value.span.is_empty() {
-                value.span = table.span;
+                value.span = matrix.span;
             }
         }
-        self
+        matrix
     }
 
     /// The axes: those of every matrix, and the further ones in the order of the file.
@@ -334,11 +337,11 @@ impl MatrixTable {
         axes.map(|(name, _)| name.to_owned()).collect()
     }
 
-    fn read_axis(&mut self, reading: &Reading<'_, '_>) {
-        let (entry, known) = (reading.entry, reading.known);
+    fn read_axis(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
+        let known = keys.names();
         // An axis has tables. If there are none, a key that is similar to a known one is a typo.
         if !entry.report.has(entry.key) && nearest(entry.key, known.iter().copied()).is_some() {
-            reading.table.reject(entry, known);
+            keys.table.reject(entry, &known);
             return;
         }
         self.meant.push(entry.key.to_owned());

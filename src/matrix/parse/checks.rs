@@ -6,7 +6,7 @@ use miette::SourceSpan;
 use serde_json::json;
 
 use super::keys::{Keys, keys};
-use super::reader::{Located, Table};
+use super::reader::Located;
 use super::report::Report;
 use super::shape::{Shape, boolean, choice, name, parsed};
 use super::{foreign, from_env};
@@ -15,69 +15,60 @@ use crate::matrix::checks::{BodyCheck, Condition, JsonType, Pattern, Pointer};
 use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
 
-/// One of `[[checks]]`.
-#[derive(Clone, Default)]
-pub(super) struct CheckTable {
-    endpoint: Option<Counter>,
-    pointer: Option<Pointer>,
-    name: Option<String>,
-    condition: Option<Condition>,
-}
-
 /// The keys of the conditions, of which each check has exactly one.
 const CONDITIONS: [&str; 4] = ["present", "type", "equals", "matches"];
 
-impl CheckTable {
-    pub(super) fn keys() -> Keys<Self> {
-        let endpoints = Counter::all().filter_map(|counter| Some((counter.body()?, counter)));
-        let pointer_help = "for example `/status/0`; an empty one is the whole body";
-        let pattern_help = "the syntax is that of https://docs.rs/regex";
-        keys! { Keys::<Self>::new();
-            /// The name of the check in reports; by default its endpoint and pointer. Each check needs its own name.
-            "name": name() => name;
-            /// `"register"`, `"heartbeat"`, `"capabilities"`, `"drift"`, `"metrics"`, `"logs"`, `"audit"`,
-            /// `"local_metrics"`, `"local_logs"` or `"local_audit"`
-            "endpoint": choice(endpoints) => endpoint, required "\"heartbeat\"";
-            /// A JSON pointer (RFC 6901) to the value, such as `"/status/0"`; `""` is the whole body.
-            "pointer": parsed(Pointer::parse, pointer_help) => pointer, required "\"/timestamp\"";
-            /// The value exists, even if it is `null`.
-            "present": present() => condition;
-            /// It is a `"string"`, `"number"`, `"boolean"`, `"array"`, `"object"` or `"null"`.
-            "type": choice(JsonType::NAMES).map(Condition::Type) => condition;
-            /// It is equal to this value. `1` and `1.0` are the same number.
-            "equals": equals() => condition;
-            /// It is a string in which this [regular expression](https://docs.rs/regex) finds a match.
-            "matches": parsed(Pattern::parse, pattern_help).map(Condition::Matches) => condition;
-        }
+/// One of `[[checks]]`.
+pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
+    let (mut given_name, mut endpoint, mut pointer, mut condition) = (None, None, None, None);
+    let endpoints = Counter::ALL
+        .into_iter()
+        .filter_map(|counter| Some((counter.body()?, counter)));
+    let pointer_help = "for example `/status/0`; an empty one is the whole body";
+    let pattern_help = "the syntax is that of https://docs.rs/regex";
+    keys! { keys;
+        /// The name of the check in reports; by default its endpoint and pointer. Each check needs its own name.
+        "name": name() => given_name;
+        /// `"register"`, `"heartbeat"`, `"capabilities"`, `"drift"`, `"metrics"`, `"logs"`, `"audit"`,
+        /// `"local_metrics"`, `"local_logs"` or `"local_audit"`
+        "endpoint": choice(endpoints) => endpoint, required "\"heartbeat\"";
+        /// A JSON pointer (RFC 6901) to the value, such as `"/status/0"`; `""` is the whole body.
+        "pointer": parsed(Pointer::parse, pointer_help) => pointer, required "\"/timestamp\"";
+        /// The value exists, even if it is `null`.
+        "present": present() => condition;
+        /// It is a `"string"`, `"number"`, `"boolean"`, `"array"`, `"object"` or `"null"`.
+        "type": choice(JsonType::NAMES).map(Condition::Type) => condition;
+        /// It is equal to this value. `1` and `1.0` are the same number.
+        "equals": equals() => condition;
+        /// It is a string in which this [regular expression](https://docs.rs/regex) finds a match.
+        "matches": parsed(Pattern::parse, pattern_help).map(Condition::Matches) => condition;
     }
-
-    pub(super) fn finish(self, table: &Table<'_>) -> Option<Located<BodyCheck>> {
-        let given: Vec<_> = CONDITIONS.iter().filter_map(|key| table.get(key)).collect();
-        if given.len() != 1 {
-            let (count, place) = match given.last() {
-                None => ("no condition", table.span),
-                Some(last) => ("more than one condition", last.key_span),
-            };
-            let problem = Problem::at(place, format!("a check has {count}"), "");
-            let help = format!("give it exactly one of {}", quoted(CONDITIONS));
-            table.report.add_missing(problem.with_help(help));
-        }
-        let (endpoint, pointer) = (self.endpoint?, self.pointer?);
-        let given = table.get("name");
-        let name = match given {
-            Some(_) => self.name?,
-            None => format!("{}{pointer}", endpoint.body().unwrap_or_default()),
+    let table = &keys.table;
+    let given: Vec<_> = CONDITIONS.iter().filter_map(|key| table.get(key)).collect();
+    if given.len() != 1 {
+        let (count, place) = match given.last() {
+            None => ("no condition", table.span),
+            Some(last) => ("more than one condition", last.key_span),
         };
-        Some(Located {
-            span: given.map_or(table.span, |entry| entry.span),
-            value: BodyCheck {
-                name,
-                endpoint,
-                pointer,
-                condition: self.condition?,
-            },
-        })
+        let problem = Problem::at(place, format!("a check has {count}"), "");
+        let help = format!("give it exactly one of {}", quoted(CONDITIONS));
+        table.report.add_missing(problem.with_help(help));
     }
+    let (endpoint, pointer) = (endpoint?, pointer?);
+    let entry = table.get("name");
+    let name = match entry {
+        Some(_) => given_name?,
+        None => format!("{}{pointer}", endpoint.body().unwrap_or_default()),
+    };
+    Some(Located {
+        span: entry.map_or(table.span, |entry| entry.span),
+        value: BodyCheck {
+            name,
+            endpoint,
+            pointer,
+            condition: condition?,
+        },
+    })
 }
 
 /// Reports names that occur twice. `what` says what they are names of.

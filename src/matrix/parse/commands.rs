@@ -14,49 +14,34 @@ use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
 
 /// One of `[[commands]]`.
-#[derive(Clone, Default)]
-pub(super) struct CommandTable {
-    after: Option<Phase>,
-    run: Option<(Located<PathBuf>, Vec<String>)>,
-    name: Option<Located<CommandName>>,
-    timeout: Duration,
-}
-
-impl CommandTable {
-    pub(super) fn keys() -> Keys<Self> {
-        let default = Self {
-            timeout: Duration::from_secs(60),
-            ..Self::default()
-        };
-        keys! { Keys::of(default);
-            /// The name in reports: letters, digits, `.`, `_` and `-`, at most 60 characters; by default the program's
-            /// file name. Each command needs its own name, which must not be that of a phase.
-            "name": parsed(CommandName::parse, "for example `smoke-test`").located() => name;
-            /// The phase that it follows: `readiness` or a later one except `cleanup`.
-            "after": phase() => after, required "\"periodic\"";
-            /// The program and its arguments. A path is relative to the matrix file; a bare name is looked up on the
-            /// `PATH`.
-            "run": run() => run, required "[\"./check.sh\"]";
-            /// The deadline: greater than zero and at most 24 hours. A command that takes longer fails.
-            "timeout": duration() => timeout;
-        }
+pub(super) fn command(keys: &mut Keys<'_>) -> Option<Located<HostCommand>> {
+    let (mut name, mut after, mut program) = (None, None, None);
+    let mut timeout = Duration::from_secs(60);
+    keys! { keys;
+        /// The name in reports: letters, digits, `.`, `_` and `-`, at most 60 characters; by default the program's
+        /// file name. Each command needs its own name, which must not be that of a phase.
+        "name": parsed(CommandName::parse, "for example `smoke-test`").located() => name;
+        /// The phase that it follows: `readiness` or a later one except `cleanup`.
+        "after": phase() => after, required "\"periodic\"";
+        /// The program and its arguments. A path is relative to the matrix file; a bare name is looked up on the
+        /// `PATH`.
+        "run": run() => program, required "[\"./check.sh\"]";
+        /// The deadline: greater than zero and at most 24 hours. A command that takes longer fails.
+        "timeout": duration() => timeout;
     }
-
-    pub(super) fn finish(self, table: &Table<'_>) -> Option<Located<HostCommand>> {
-        let (program, arguments) = self.run?;
-        let name = match table.get("name") {
-            Some(_) => self.name?,
-            None => derived_name(table, &program)?,
-        };
-        Some(name.with(HostCommand {
-            name: name.value.clone(),
-            after: self.after?,
-            program: program.value,
-            arguments,
-            timeout: self.timeout,
-            span: program.span,
-        }))
-    }
+    let (program, arguments) = program?;
+    let name = match keys.table.get("name") {
+        Some(_) => name?,
+        None => derived_name(&keys.table, &program)?,
+    };
+    Some(name.with(HostCommand {
+        name: name.value.clone(),
+        after: after?,
+        program: program.value,
+        arguments,
+        timeout,
+        span: program.span,
+    }))
 }
 
 /// The default name, which is the program's file name.

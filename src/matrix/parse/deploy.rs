@@ -2,55 +2,45 @@
 
 use std::path::PathBuf;
 
-use super::keys::{Keys, keys};
+use super::keys::{Keys, keys, table};
 use super::reader::Table;
 use super::shape::{Shape, boolean, list, map, name, path, text};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Build, Deploy, ImageSource, Images, Manifests, SystemUnderTest};
 
-/// The keys of `[images]`.
-pub(super) fn images() -> Keys<Images> {
-    keys! { Keys::<Images>::new();
+/// `[images]`.
+pub(super) fn images(keys: &mut Keys<'_>) -> Images {
+    let mut images = Images::default();
+    keys! { keys;
         /// The agent: the system under test. Without this table, it is the program that comes with the runner.
-        "agent": system_table("agent") => agent;
+        "agent": table("`[images.agent]`", system) => images.agent;
         /// The mock Central API. Without this table, it is the program that comes with the runner.
-        "mock": system_table("mock") => mock;
+        "mock": table("`[images.mock]`", system) => images.mock;
     }
+    images
 }
 
 /// `[images.agent]` or `[images.mock]`.
-#[derive(Clone, Default)]
-pub(super) struct System {
-    image: Option<String>,
-    build: Option<Build>,
-    binary: Option<PathBuf>,
-}
-
-/// The keys of `[images.agent]` and `[images.mock]`.
-pub(super) fn system() -> Keys<System> {
-    keys! { Keys::<System>::new();
+pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
+    let (mut tag, mut built, mut binary) = (None, None, None);
+    keys! { keys;
         /// An image that exists locally or can be pulled. Either this or `build` is required.
-        "image": image() => image;
+        "image": image() => tag;
         /// Builds the image.
-        "build": build() => build;
+        "build": table("`build`", build) => built;
         /// The program that the local provider runs instead of the image. Without it, the image can't run there.
         "binary": path() => binary;
     }
+    has_one_image(&keys.table);
+    let image = tag.map(ImageSource::Tag);
+    let image = image.or(built.map(ImageSource::Build));
+    SystemUnderTest {
+        image: image.unwrap_or_default(),
+        binary,
+    }
 }
 
-fn system_table(key: &'static str) -> Shape<SystemUnderTest> {
-    system().table(format!("`[images.{key}]`"), move |system, table| {
-        has_one_image(key, table);
-        let tag = system.image.map(ImageSource::Tag);
-        let image = tag.or(system.build.map(ImageSource::Build));
-        SystemUnderTest {
-            image: image.unwrap_or_default(),
-            binary: system.binary,
-        }
-    })
-}
-
-fn has_one_image(key: &str, table: &Table<'_>) {
+fn has_one_image(table: &Table<'_>) {
     match (table.get("image"), table.get("build")) {
         (Some(image), Some(build)) => {
             let message = "`image` and `build` exclude each other";
@@ -60,7 +50,7 @@ fn has_one_image(key: &str, table: &Table<'_>) {
             table.report.add(problem.with_help(help));
         }
         (None, None) => {
-            let message = format!("`[images.{key}]` names no image");
+            let message = format!("{} names no image", table.name);
             let help = "add `image = \"…\"` or `build = { … }`: clusters would run the reference program otherwise; or leave the table out";
             let problem = Problem::at(table.span, message, "");
             table.report.add_missing(problem.with_help(help));
@@ -69,34 +59,21 @@ fn has_one_image(key: &str, table: &Table<'_>) {
     }
 }
 
-#[derive(Clone, Default)]
-struct BuildTable {
-    dockerfile: Option<PathBuf>,
-    context: PathBuf,
-    args: Vec<(String, String)>,
-}
-
-fn build() -> Shape<Build> {
-    let default = BuildTable {
-        context: ".".into(),
-        ..BuildTable::default()
-    };
-    let keys = keys! { Keys::of(default);
+fn build(keys: &mut Keys<'_>) -> Build {
+    let (mut dockerfile, mut context, mut args) = (None, PathBuf::from("."), Vec::new());
+    keys! { keys;
         /// The Dockerfile; by default `Dockerfile` in the context.
         "dockerfile": path() => dockerfile;
         /// The folder that is sent to the engine.
         "context": path() => context;
         /// Build arguments.
         "args": map(text()) => args;
-    };
-    keys.table("`build`", |build, _| {
-        let dockerfile = build.dockerfile;
-        Build {
-            dockerfile: dockerfile.unwrap_or_else(|| build.context.join("Dockerfile")),
-            context: build.context,
-            args: build.args.into_iter().collect(),
-        }
-    })
+    }
+    Build {
+        dockerfile: dockerfile.unwrap_or_else(|| context.join("Dockerfile")),
+        context,
+        args: args.into_iter().collect(),
+    }
 }
 
 /// An image name with a tag or digest, such as `kindest/node:v1.36.3`.
@@ -108,53 +85,42 @@ pub(super) fn image() -> Shape<String> {
     )
 }
 
-/// What `manifests`, `chart` and `values` say.
-#[derive(Clone, Default)]
-pub(super) struct Source {
-    manifests: Option<PathBuf>,
-    chart: Option<PathBuf>,
-    values: Vec<PathBuf>,
-}
-
-impl Source {
-    pub(super) fn keys() -> Keys<Self> {
-        keys! { Keys::<Self>::new();
-            /// The agent's manifests: a folder, a file or a kustomization in place of `deploy/kubernetes`.
-            "manifests": path() => manifests;
-            /// A Helm chart in place of `manifests`: its folder or archive.
-            "chart": path() => chart;
-            /// Files with values for `chart`; each one overrides those before it.
-            "values": list(path()) => values;
-        }
+/// The manifests, if the table names any.
+pub(super) fn manifests(keys: &mut Keys<'_>) -> Option<Manifests> {
+    let (mut at, mut chart_at, mut values_at) = (None, None, Vec::new());
+    keys! { keys;
+        /// The agent's manifests: a folder, a file or a kustomization in place of `deploy/kubernetes`.
+        "manifests": path() => at;
+        /// A Helm chart in place of `manifests`: its folder or archive.
+        "chart": path() => chart_at;
+        /// Files with values for `chart`; each one overrides those before it.
+        "values": list(path()) => values_at;
     }
-
-    /// The manifests, if `table` names any.
-    pub(super) fn manifests(self, table: &Table<'_>) -> Option<Manifests> {
-        let [manifests, chart, values] = ["manifests", "chart", "values"].map(|key| table.get(key));
-        if let (Some(manifests), Some(_)) = (manifests, chart) {
+    let given = ["manifests", "chart", "values"].map(|key| keys.table.get(key));
+    match given {
+        [Some(manifests), Some(_), _] => {
             let help = "keep the one from which the agent is deployed";
-            return manifests.fail("`manifests` and `chart` exclude each other", "", help);
+            manifests.fail("`manifests` and `chart` exclude each other", "", help)
         }
-        if let (Some(values), None) = (values, chart) {
+        [_, None, Some(values)] => {
             let help = "add `chart = \"path/to/chart\"`, or remove `values`";
-            return values.fail("`values` has no effect without `chart`", "", help);
+            values.fail("`values` has no effect without `chart`", "", help)
         }
-        let values = self.values;
-        let chart = self.chart.map(|path| Manifests::Chart { path, values });
-        chart.or(self.manifests.map(Manifests::At))
+        _ => {
+            let values = values_at;
+            let chart = chart_at.map(|path| Manifests::Chart { path, values });
+            chart.or(at.map(Manifests::At))
+        }
     }
 }
 
-#[derive(Clone, Default)]
-pub(super) struct DeployTable {
-    deploy: Deploy,
-    source: Source,
-}
-
-/// The keys of `[deploy]`.
-pub(super) fn deploy() -> Keys<DeployTable> {
-    let source = Keys::new().with(Source::keys(), |table: &mut DeployTable| &mut table.source);
-    keys! { source;
+/// `[deploy]`.
+pub(super) fn deploy(keys: &mut Keys<'_>) -> Deploy {
+    let mut deploy = Deploy::default();
+    if let Some(manifests) = manifests(keys) {
+        deploy.manifests = manifests;
+    }
+    keys! { keys;
         /// The name of the agent's DaemonSet, if the manifests have several and none of them is called `plexd`.
         "daemonset": name() => deploy.daemon_set;
         /// A YAML file in place of [the base of the agent's configuration](#the-agents-configuration).
@@ -164,13 +130,5 @@ pub(super) fn deploy() -> Keys<DeployTable> {
         /// `false` removes the DaemonSet's probes, for an agent without health endpoints.
         "probes": boolean() => deploy.probes;
     }
-}
-
-impl DeployTable {
-    pub(super) fn finish(mut self, table: &Table<'_>) -> Deploy {
-        if let Some(manifests) = self.source.manifests(table) {
-            self.deploy.manifests = manifests;
-        }
-        self.deploy
-    }
+    deploy
 }

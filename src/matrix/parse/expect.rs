@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::keys::Keys;
+use super::keys::{Keys, keys, schema};
 use super::reader::Located;
 use super::report::Report;
 use super::shape::{Shape, integer};
@@ -24,7 +24,9 @@ pub(super) struct Expected {
 pub(super) fn expected() -> Shape<Expected> {
     let (counter, restarts) = (expectation(), restarts());
     let reference = json!({ "$ref": "#/definitions/expectation" });
-    let names = Counter::all().map(|counter| counter.name().to_owned());
+    let names = Counter::ALL
+        .into_iter()
+        .map(|counter| counter.name().to_owned());
     let mut properties: Map<_, _> = names.map(|name| (name, reference.clone())).collect();
     properties.insert(RESTARTS.to_owned(), restarts.schema.clone());
     let schema = json!({
@@ -63,15 +65,7 @@ fn restarts() -> Shape<u32> {
 /// What is expected of a counter.
 pub(super) fn expectation() -> Shape<Expectation> {
     let minimum = number().map(Expectation::AtLeast);
-    let exactly = Keys::<Option<u64>>::new()
-        .key(
-            "exactly",
-            number(),
-            |number| number,
-            "Neither more nor less.",
-        )
-        .required("1");
-    let any_of = json!([minimum.schema, exactly.schema(), { "enum": ["any"] }]);
+    let any_of = json!([minimum.schema, schema(exactly), { "enum": ["any"] }]);
     Shape::new(json!({ "anyOf": any_of }), move |entry| {
         let key = entry.key;
         if entry.value.is_integer() {
@@ -84,10 +78,17 @@ pub(super) fn expectation() -> Shape<Expectation> {
             let help = "a number is a minimum per node, `{ exactly = 1 }` neither more nor less, `\"any\"` is not checked";
             return entry.fail(format!("`{key}` is not a number of calls"), "", help);
         }
-        let mut number = None;
-        exactly.read(&mut number, &entry.table(format!("`{key}`"))?);
-        number.map(Expectation::Exactly)
+        Keys::read(entry.table(format!("`{key}`"))?, exactly).map(Expectation::Exactly)
     })
+}
+
+fn exactly(keys: &mut Keys<'_>) -> Option<u64> {
+    let mut exactly = None;
+    keys! { keys;
+        /// Neither more nor less.
+        "exactly": number() => exactly, required "1";
+    }
+    exactly
 }
 
 fn number() -> Shape<u64> {

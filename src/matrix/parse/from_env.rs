@@ -3,6 +3,7 @@
 use serde_json::json;
 use toml::de::DeValue;
 
+use super::keys::{keys, table};
 use super::reader::{Entry, Table};
 use super::shape::{Shape, name};
 use crate::matrix::FromEnv;
@@ -30,20 +31,15 @@ pub(super) fn or(text: Shape<String>) -> Shape<Given> {
 }
 
 fn reference() -> Shape<FromEnv<()>> {
-    let variable = variable();
-    let schema = json!({
-        "type": "object",
-        "properties": { KEY: variable.schema },
-        "required": [KEY],
-        "additionalProperties": false,
+    let reference = table("a value with `from-env`", |keys| {
+        let mut given = None;
+        keys! { keys;
+            /// The name of the environment variable.
+            "from-env": variable() => given, required "\"NAME\"";
+        }
+        given.map(|variable| FromEnv::new(variable, keys.table.span))
     });
-    Shape::new(schema, move |entry| {
-        let table = entry.table(format!("a value with `{KEY}`"))?;
-        let others = table.entries().filter(|entry| entry.key != KEY);
-        others.for_each(|entry| table.reject(entry, &[KEY]));
-        let variable = variable.read(table.get(KEY)?)?;
-        Some(FromEnv::new(variable, entry.span))
-    })
+    reference.then(|reference, _| reference)
 }
 
 fn variable() -> Shape<String> {

@@ -1,223 +1,194 @@
-//! The keys of a table, described once. What reads the table, its JSON Schema and its documentation follow from its
-//! [`Keys`].
+//! The keys of a table, described once. The function that describes them also reads them, so the reader, the JSON
+//! Schema and the documentation follow from one description.
 
 use std::any::Any;
+use std::cell::LazyCell;
 
 use serde_json::{Map, Value, json};
 
 use super::reader::{Entry, Table};
+use super::report::Report;
 use super::shape::{Shape, list};
+use super::syntax::Document;
 
-/// Adds keys to `$base`: for each one its documentation, name, [`Shape`] and place, and an example if it is required.
+/// Describes and reads keys: for each one its documentation, name, [`Shape`] and place, and an example if it is
+/// required.
 macro_rules! keys {
-    ($base:expr; $($(#[doc = $doc:literal])+ $name:literal: $shape:expr => $($place:ident).+ $(, required $example:literal)?;)+) => {
-        $base$(.key($name, $shape, |target| &mut target.$($place).+, concat!($($doc),+))$(.required($example))?)+
+    ($keys:expr; $($(#[doc = $doc:literal])+ $name:literal: $shape:expr => $place:expr $(, required $example:literal)?;)+) => {
+        $($keys.key($name, concat!($($doc),+), || $shape, &mut $place);
+        $($keys.require($name, $example);)?)+
     };
 }
 pub(super) use keys;
 
-/// The keys of a table whose content becomes a `T`.
-pub(super) struct Keys<T> {
-    /// What has the default of each key in its place.
-    default: T,
-    keys: Vec<Key<T>>,
+/// A table whose keys are described one after another, and read at the same time.
+pub(super) struct Keys<'d> {
+    /// The table. It is empty if its keys are only described.
+    pub(super) table: Table<'d>,
+    names: Vec<String>,
+    /// Whether keys without a description are allowed.
+    is_open: bool,
+    /// What is known about the keys; `None` if they are only read.
+    described: Option<Vec<Key>>,
 }
 
-struct Key<T> {
+/// The description of a key.
+pub(super) struct Key {
     /// `None` stands for all keys without a description of their own.
-    name: Option<String>,
-    doc: &'static str,
-    schema: Value,
-    /// How to give a required key.
-    example: Option<&'static str>,
-    read: Read<T>,
+    pub(super) name: Option<String>,
+    pub(super) schema: Value,
+    pub(super) is_required: bool,
 }
 
-type Read<T> = Box<dyn Fn(&mut T, &Reading<'_, '_>)>;
-
-/// A key that is read, and its table.
-pub(super) struct Reading<'r, 'd> {
-    pub(super) entry: Entry<'d>,
-    pub(super) table: &'r Table<'d>,
-    /// The keys of the table that have a description of their own.
-    pub(super) known: &'r [&'r str],
+/// The keys that `read` describes.
+pub(super) fn described<V>(read: impl FnOnce(&mut Keys<'_>) -> V) -> Vec<Key> {
+    let document = Document::parse("");
+    let report = Report::new("", &document);
+    let mut keys = Keys::new(Table::root(&document.root, &report));
+    keys.described = Some(Vec::new());
+    read(&mut keys);
+    keys.described.unwrap_or_default()
 }
 
-impl<T: Clone + Default + 'static> Keys<T> {
-    /// No keys yet, for a table with the defaults of its type.
-    pub(super) fn new() -> Self {
-        Self::of(T::default())
-    }
-}
-
-impl<T: Clone + 'static> Keys<T> {
-    /// No keys yet, for a table with these defaults.
-    pub(super) fn of(default: T) -> Self {
-        let keys = Vec::new();
-        Self { default, keys }
+impl<'d> Keys<'d> {
+    fn new(table: Table<'d>) -> Self {
+        Self {
+            table,
+            names: Vec::new(),
+            is_open: false,
+            described: None,
+        }
     }
 
-    /// Adds a key: its name, its shape, the place for its value (or an [`Option`] of it), and its description in
-    /// Markdown.
+    /// What `read` makes of `table`. Keys that it doesn't describe are unknown.
+    pub(super) fn read<V>(table: Table<'d>, read: impl FnOnce(&mut Self) -> V) -> V {
+        let mut keys = Self::new(table);
+        let value = read(&mut keys);
+        if !keys.is_open {
+            let entries = keys.table.entries();
+            let unknown = entries.filter(|entry| !keys.names.iter().any(|name| name == entry.key));
+            unknown.for_each(|entry| keys.table.reject(entry, &keys.names()));
+        }
+        value
+    }
+
+    /// A key: its name, its description in Markdown, its shape, and the place for its value (or an [`Option`] of it),
+    /// in which its default is.
     pub(super) fn key<V: 'static, P: From<V> + 'static>(
-        mut self,
+        &mut self,
         name: &str,
-        shape: Shape<V>,
-        place: impl Fn(&mut T) -> &mut P + 'static,
-        doc: &'static str,
-    ) -> Self {
-        let mut schema = shape.schema.clone();
-        let default: &dyn Any = place(&mut self.default);
-        match default.downcast_ref().map(|default| shape.write(default)) {
-            None | Some(Value::Null) => {}
-            Some(default) => schema["default"] = default,
-        }
-        self.reads(Some(name), schema, doc, move |target, reading| {
-            if let Some(value) = shape.read(reading.entry) {
-                *place(target) = value.into();
+        doc: &str,
+        shape: impl FnOnce() -> Shape<V>,
+        place: &mut P,
+    ) {
+        let shape = LazyCell::new(shape);
+        let default: &dyn Any = place;
+        let entry = self.entry(name, doc, || {
+            let default = default.downcast_ref().map(|default| shape.write(default));
+            let mut schema = shape.schema.clone();
+            if let Some(default) = default.filter(|default| !default.is_null()) {
+                schema["default"] = default;
             }
-        })
-    }
-
-    /// Adds a key that `read` reads. Without a name, these are all other keys, and `read` rejects those that it
-    /// doesn't know.
-    pub(super) fn reads(
-        mut self,
-        name: Option<&str>,
-        schema: Value,
-        doc: &'static str,
-        read: impl Fn(&mut T, &Reading<'_, '_>) + 'static,
-    ) -> Self {
-        self.keys.push(Key {
-            name: name.map(str::to_owned),
-            doc: doc.trim(),
-            schema,
-            example: None,
-            read: Box::new(read),
+            schema
         });
-        self
-    }
-
-    /// Makes the last key a required one; `example` shows how to give it.
-    pub(super) fn required(mut self, example: &'static str) -> Self {
-        if let Some(key) = self.keys.last_mut() {
-            key.example = Some(example);
+        if let Some(value) = entry.and_then(|entry| shape.read(entry)) {
+            *place = value.into();
         }
-        self
     }
 
-    /// Adds the keys of a part of `T`.
-    pub(super) fn with<P: 'static>(
-        mut self,
-        part: Keys<P>,
-        place: impl Fn(&mut T) -> &mut P + Copy + 'static,
-    ) -> Self {
-        self.keys.extend(part.keys.into_iter().map(|key| Key {
-            name: key.name,
-            doc: key.doc,
-            schema: key.schema,
-            example: key.example,
-            read: Box::new(move |target: &mut T, reading: &Reading<'_, '_>| {
-                (key.read)(place(target), reading);
-            }),
-        }));
-        self
+    /// A key that the caller reads, if the table has it.
+    pub(super) fn entry(
+        &mut self,
+        name: &str,
+        doc: &str,
+        schema: impl FnOnce() -> Value,
+    ) -> Option<Entry<'d>> {
+        self.names.push(name.to_owned());
+        self.describe(Some(name), doc, schema);
+        self.table.get(name)
     }
 
-    /// The names of the keys.
-    pub(super) fn names(&self) -> Vec<&str> {
-        let names = self.keys.iter().filter_map(|key| key.name.as_deref());
-        names.collect()
-    }
-
-    /// Reads `table`, key by key in the order of their descriptions.
-    pub(super) fn read(&self, target: &mut T, table: &Table<'_>) {
-        let known = &self.names()[..];
-        let mut others: Vec<_> = table.entries().collect();
-        others.retain(|entry| !known.contains(&entry.key));
+    /// All keys that aren't described so far, in the order of the file. The caller rejects those that it doesn't know.
+    pub(super) fn others(&mut self, doc: &str, schema: impl FnOnce() -> Value) -> Vec<Entry<'d>> {
+        self.is_open = true;
+        self.describe(None, doc, schema);
+        let mut others: Vec<_> = self.table.entries().collect();
+        others.retain(|entry| !self.names.iter().any(|name| name == entry.key));
         // The document doesn't keep the order.
         others.sort_by_key(|entry| entry.key_span.offset());
-        if self.keys.len() == known.len() {
-            others
-                .drain(..)
-                .for_each(|entry| table.reject(entry, known));
-        }
-        for key in &self.keys {
-            let entries = match &key.name {
-                Some(name) => Vec::from_iter(table.get(name)),
-                None => others.clone(),
-            };
-            if let (Some(name), Some(example), []) = (&key.name, key.example, &entries[..]) {
-                table.lacks(name, example);
-            }
-            for entry in entries {
-                let reading = Reading {
-                    entry,
-                    table,
-                    known,
-                };
-                (key.read)(target, &reading);
-            }
+        others
+    }
+
+    fn describe(&mut self, name: Option<&str>, doc: &str, schema: impl FnOnce() -> Value) {
+        if let Some(described) = &mut self.described {
+            let mut schema = schema();
+            schema["description"] = json!(doc.trim());
+            described.push(Key {
+                name: name.map(str::to_owned),
+                schema,
+                is_required: false,
+            });
         }
     }
 
-    /// The table, which is called `name` in messages, and from which `finish` makes the value.
-    pub(super) fn table<V: 'static>(
-        self,
-        name: impl Into<String>,
-        finish: impl Fn(T, &Table<'_>) -> V + 'static,
-    ) -> Shape<V> {
-        let name = name.into();
-        Shape::new(self.schema(), move |entry| {
-            let table = entry.table(name.clone())?;
-            let mut target = self.default.clone();
-            self.read(&mut target, &table);
-            Some(finish(target, &table))
-        })
-    }
-
-    /// An array of such tables, which is called `path` in messages. Those that `finish` rejects are left out.
-    pub(super) fn tables<V: 'static>(
-        self,
-        path: &'static str,
-        finish: impl Fn(T, &Table<'_>) -> Option<V> + 'static,
-    ) -> Shape<Vec<V>> {
-        let table = self.table(format!("`[[{path}]]`"), finish);
-        let tables = list(table.then(|read, _| read));
-        Shape::new(tables.schema.clone(), move |entry| {
-            if !entry.value.is_table() {
-                return tables.read(entry);
-            }
-            let message = format!("`{path}` must be an array of tables");
-            let help = format!("its header has two brackets: `[[{path}]]`");
-            entry.fail(message, "", help)
-        })
-    }
-
-    /// Each key's name, schema, and whether it is required.
-    pub(super) fn described(&self) -> impl Iterator<Item = (Option<&str>, Value, bool)> {
-        self.keys.iter().map(|key| {
-            let mut schema = key.schema.clone();
-            schema["description"] = json!(key.doc);
-            (key.name.as_deref(), schema, key.example.is_some())
-        })
-    }
-
-    /// The table as JSON Schema.
-    pub(super) fn schema(&self) -> Value {
-        let (mut properties, mut required, mut others) = (Map::new(), Vec::new(), json!(false));
-        for (name, schema, is_required) in self.described() {
-            required.extend(name.filter(|_| is_required));
-            match name {
-                Some(name) => drop(properties.insert(name.to_owned(), schema)),
-                None => others = schema,
-            }
+    /// Makes the last key, `name`, a required one; `example` shows how to give it.
+    pub(super) fn require(&mut self, name: &str, example: &str) {
+        if let Some(key) = self.described.iter_mut().flatten().next_back() {
+            key.is_required = true;
         }
-        let mut schema =
-            json!({ "type": "object", "properties": properties, "additionalProperties": others });
-        if !required.is_empty() {
-            schema["required"] = json!(required);
+        if self.table.get(name).is_none() {
+            self.table.lacks(name, example);
         }
-        schema
     }
+
+    /// The names of the keys so far.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+}
+
+/// The table whose keys `read` describes, as JSON Schema.
+pub(super) fn schema<V>(read: impl FnOnce(&mut Keys<'_>) -> V) -> Value {
+    let (mut properties, mut required, mut others) = (Map::new(), Vec::new(), json!(false));
+    for key in described(read) {
+        required.extend(key.name.clone().filter(|_| key.is_required));
+        match key.name {
+            Some(name) => drop(properties.insert(name, key.schema)),
+            None => others = key.schema,
+        }
+    }
+    let mut schema =
+        json!({ "type": "object", "properties": properties, "additionalProperties": others });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+/// A table, which is called `name` in messages.
+pub(super) fn table<V: 'static>(
+    name: &'static str,
+    read: impl Fn(&mut Keys<'_>) -> V + 'static,
+) -> Shape<V> {
+    Shape::new(schema(&read), move |entry| {
+        Some(Keys::read(entry.table(name.to_owned())?, &read))
+    })
+}
+
+/// An array of tables, which is called `path` in messages. Those that `read` rejects are left out.
+pub(super) fn tables<V: 'static>(
+    path: &'static str,
+    read: impl Fn(&mut Keys<'_>) -> Option<V> + 'static,
+) -> Shape<Vec<V>> {
+    let tables = list(Shape::new(schema(&read), move |entry| {
+        Keys::read(entry.table(format!("`[[{path}]]`"))?, &read)
+    }));
+    Shape::new(tables.schema.clone(), move |entry| {
+        if !entry.value.is_table() {
+            return tables.read(entry);
+        }
+        let message = format!("`{path}` must be an array of tables");
+        let help = format!("its header has two brackets: `[[{path}]]`");
+        entry.fail(message, "", help)
+    })
 }

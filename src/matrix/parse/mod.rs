@@ -25,13 +25,9 @@ mod variants;
 use std::collections::BTreeMap;
 
 use axes::MatrixTable;
-use checks::CheckTable;
-use commands::CommandTable;
-use deploy::DeployTable;
-use keys::{Keys, Reading, keys};
+use keys::{Keys, keys, table, tables};
 use reader::{Entry, Located, Table};
 use report::Report;
-use shape::Shape;
 use syntax::Document;
 use variants::{Named, ValueTable};
 
@@ -53,7 +49,7 @@ impl Matrix {
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let document = Document::parse(text);
         let report = Report::new(text, &document);
-        let draft = Draft::read(&Table::root(&document.root, &report));
+        let draft = Keys::read(Table::root(&document.root, &report), Draft::read);
         if !document.is_damaged() {
             link::check(&draft, &report);
         }
@@ -86,61 +82,54 @@ struct Draft {
 
 impl Draft {
     /// The tables of a file.
-    fn keys() -> Keys<Self> {
-        let further = variants::tables("");
-        let doc = "The tables of the values of a further axis.";
-        let keys = keys! { Keys::<Self>::new();
-            /// The axes, and the cells that are excluded and included.
-            "matrix": MatrixTable::keys().table("`[matrix]`", MatrixTable::finish) => matrix;
-            /// Settings for all cells of one version.
-            "kubernetes": variants::tables("kubernetes") => kubernetes;
-            /// Config variants: what one value of the `config` axis changes.
-            "config": variants::tables("config") => config;
-            /// The system under test and the mock Central API.
-            "images": deploy::images().table("`[images]`", |images, _| images) => images;
-            /// The manifests of the agent and of the mock.
-            "deploy": deploy::deploy().table("`[deploy]`", DeployTable::finish) => deploy;
-            /// How the cells run.
-            "run": run::run().table("`[run]`", run::enough_ports) => run;
-            /// The cluster of the provider `existing`.
-            "existing": run::existing().table("`[existing]`", |existing, _| existing) => existing;
-            /// Deadlines and other settings of phases.
-            "phases": phases::phases().table("`[phases]`", |phases, _| phases) => phases;
-            /// Conditions on request bodies, for what your agent sends besides what every agent must.
-            "checks": CheckTable::keys().tables("checks", CheckTable::finish) => checks;
-            /// Programs that run on this machine after a phase.
-            "commands": CommandTable::keys().tables("commands", CommandTable::finish) => commands;
-        };
-        keys.reads(None, further.schema.clone(), doc, move |draft, reading| {
-            draft.read_values(&further, reading);
-        })
-    }
-
-    fn read(root: &Table<'_>) -> Self {
-        thread_local! {
-            static KEYS: Keys<Draft> = Draft::keys();
-        }
+    fn read(keys: &mut Keys<'_>) -> Self {
         let mut draft = Self::default();
-        KEYS.with(|keys| keys.read(&mut draft, root));
-        has_matrix(root);
+        keys! { keys;
+            /// The axes, and the cells that are excluded and included.
+            "matrix": table("`[matrix]`", MatrixTable::read) => draft.matrix;
+            /// Settings for all cells of one version.
+            "kubernetes": variants::tables("kubernetes") => draft.kubernetes;
+            /// Config variants: what one value of the `config` axis changes.
+            "config": variants::tables("config") => draft.config;
+            /// The system under test and the mock Central API.
+            "images": table("`[images]`", deploy::images) => draft.images;
+            /// The manifests of the agent and of the mock.
+            "deploy": table("`[deploy]`", deploy::deploy) => draft.deploy;
+            /// How the cells run.
+            "run": table("`[run]`", run::run) => draft.run;
+            /// The cluster of the provider `existing`.
+            "existing": table("`[existing]`", run::existing) => draft.existing;
+            /// Deadlines and other settings of phases.
+            "phases": table("`[phases]`", phases::phases) => draft.phases;
+            /// Conditions on request bodies, for what your agent sends besides what every agent must.
+            "checks": tables("checks", checks::check) => draft.checks;
+            /// Programs that run on this machine after a phase.
+            "commands": tables("commands", commands::command) => draft.commands;
+        }
+        let doc = "The tables of the values of a further axis.";
+        for entry in keys.others(doc, || variants::tables("").schema) {
+            draft.read_values(entry, keys);
+        }
+        let table = &keys.table;
+        has_matrix(table);
         let checks = draft.checks.iter();
         let checks = checks.map(|check| (&*check.value.name, check.span));
-        checks::unique(root.report, "check", checks);
+        checks::unique(table.report, "check", checks);
         let commands = draft.commands.iter();
         let commands = commands.map(|command| (command.value.name.as_str(), command.span));
-        checks::unique(root.report, "command", commands);
+        checks::unique(table.report, "command", commands);
         draft
     }
 
     /// Reads the tables of the values of a further axis.
-    fn read_values(&mut self, shape: &Shape<Named>, reading: &Reading<'_, '_>) {
-        let (entry, further) = (reading.entry, &self.matrix.meant);
+    fn read_values(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
+        let further = &self.matrix.meant;
         if !further.iter().any(|axis| axis == entry.key) {
             let further = further.iter().map(String::as_str);
-            let known: Vec<&str> = reading.known.iter().copied().chain(further).collect();
-            reading.table.reject(entry, &known);
+            let known: Vec<&str> = keys.names().into_iter().chain(further).collect();
+            keys.table.reject(entry, &known);
         } else if AxisName::parse(entry.key).is_ok() {
-            let values = shape.read(entry).unwrap_or_default();
+            let values = variants::tables(entry.key).read(entry).unwrap_or_default();
             self.further.insert(entry.key.to_owned(), values);
         }
     }

@@ -1,56 +1,48 @@
 //! `[phases.*]`: timeouts and other settings of phases.
 
-use super::keys::{Keys, keys};
+use super::keys::{Keys, keys, schema};
 use super::run::retries;
 use super::shape::{Shape, boolean, choice, duration};
 use crate::matrix::nearest::quoted;
 use crate::matrix::{Phase, PhaseSettings, RestartScope};
 
-/// The keys of `[phases]`: the phases.
-pub(super) fn phases() -> Keys<PhaseSettings> {
-    Phase::ALL.into_iter().fold(Keys::new(), |keys, phase| {
-        let own = of(phase);
-        let doc = "The settings of the phase.";
-        keys.reads(
-            Some(phase.name()),
-            own.schema(),
-            doc,
-            move |settings, reading| {
-                if let Some(table) = reading.entry.table(format!("`[phases.{phase}]`")) {
-                    own.read(settings, &table);
-                }
-            },
-        )
-    })
+/// `[phases]`.
+pub(super) fn phases(keys: &mut Keys<'_>) -> PhaseSettings {
+    let mut settings = PhaseSettings::default();
+    for phase in Phase::ALL {
+        let schema = || schema(|keys| of(phase, keys, &mut PhaseSettings::default()));
+        let entry = keys.entry(phase.name(), "The settings of the phase.", schema);
+        let name = format!("`[phases.{phase}]`");
+        if let Some(table) = entry.and_then(|entry| entry.table(name)) {
+            Keys::read(table, |keys| of(phase, keys, &mut settings));
+        }
+    }
+    settings
 }
 
-/// The keys of `[phases.<phase>]`.
-pub(super) fn of(phase: Phase) -> Keys<PhaseSettings> {
-    let setting = keys! { Keys::of(PhaseSettings::default()[phase]);
+/// `[phases.<phase>]`.
+pub(super) fn of(phase: Phase, keys: &mut Keys<'_>, settings: &mut PhaseSettings) {
+    keys! { keys;
         /// The deadline of the phase.
-        "timeout": duration() => timeout;
+        "timeout": duration() => settings[phase].timeout;
         /// How often a cell is retried if it failed in this phase.
-        "retries": retries_of(phase) => retries;
+        "retries": retries_of(phase) => settings[phase].retries;
         /// `false` skips the phase.
-        "run": run(phase) => runs;
-    };
-    let keys = Keys::new().with(setting, move |settings: &mut PhaseSettings| {
-        &mut settings[phase]
-    });
+        "run": run(phase) => settings[phase].runs;
+    }
     if phase == Phase::Readiness {
-        return keys! { keys;
+        keys! { keys;
             /// The deadline for the mock's Deployment.
-            "mock-timeout": duration() => mock_timeout;
-        };
+            "mock-timeout": duration() => settings.mock_timeout;
+        }
     }
     if phase == Phase::Restart {
         let scopes = [("one", RestartScope::One), ("all", RestartScope::All)];
-        return keys! { keys;
+        keys! { keys;
             /// How many agents are deleted, `"one"` or `"all"`.
-            "agents": choice(scopes) => restart;
-        };
+            "agents": choice(scopes) => settings.restart;
+        }
     }
-    keys
 }
 
 fn retries_of(phase: Phase) -> Shape<u32> {

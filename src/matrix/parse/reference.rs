@@ -3,24 +3,24 @@
 use serde_json::{Value, json};
 
 use super::axes::MatrixTable;
-use super::checks::CheckTable;
-use super::commands::CommandTable;
+use super::checks::check;
+use super::commands::command;
 use super::expect::expectation;
-use super::keys::Keys;
-use super::variants::ValueSettings;
+use super::keys::{Key, described, schema as schema_of};
+use super::variants::{settings, version};
 use super::{Draft, deploy, phases, run};
-use crate::matrix::Phase;
+use crate::matrix::{Phase, PhaseSettings};
 
 /// The JSON Schema of a matrix file. It accepts each valid file, and rejects unknown keys and values of a wrong type;
 /// relations between keys and the names of further axes are beyond it.
 pub fn schema() -> Value {
-    let mut schema = Draft::keys().schema();
+    let mut schema = schema_of(Draft::read);
     // What editors understand best: Taplo supports draft 4, and no newer keyword is used.
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("The matrix file of e2e-matrix");
     schema["definitions"] = json!({
         "expectation": expectation().schema,
-        "value": ValueSettings::keys().schema(),
+        "value": schema_of(|keys| settings(keys, None)),
     });
     schema
 }
@@ -28,27 +28,25 @@ pub fn schema() -> Value {
 /// The tables of `docs/matrix.md`, each with its name and in Markdown.
 pub fn tables() -> Vec<(&'static str, String)> {
     vec![
-        ("matrix", table(&MatrixTable::keys())),
-        ("kubernetes", table(&ValueSettings::version_keys())),
-        ("values", table(&ValueSettings::keys())),
-        ("images", table(&deploy::system())),
-        ("deploy", table(&deploy::deploy())),
-        ("run", table(&run::run())),
-        ("existing", table(&run::existing())),
-        ("checks", table(&CheckTable::keys())),
-        ("commands", table(&CommandTable::keys())),
+        ("matrix", table(described(MatrixTable::read))),
+        ("kubernetes", table(described(|keys| version(keys, None)))),
+        ("values", table(described(|keys| settings(keys, None)))),
+        ("images", table(described(deploy::system))),
+        ("deploy", table(described(deploy::deploy))),
+        ("run", table(described(run::run))),
+        ("existing", table(described(run::existing))),
+        ("checks", table(described(check))),
+        ("commands", table(described(command))),
         ("phases", phase_table()),
     ]
 }
 
-fn table<T: Clone + 'static>(keys: &Keys<T>) -> String {
+fn table(keys: Vec<Key>) -> String {
     let head = "| Key | Type | Default | |\n|---|---|---|---|\n".to_owned();
-    let rows = keys
-        .described()
-        .flat_map(|(name, schema, is_required)| match name {
-            Some(name) => rows(name, &schema, is_required),
-            None => vec![row("any other", &schema, "")],
-        });
+    let rows = keys.into_iter().flat_map(|key| match key.name {
+        Some(name) => rows(&name, &key.schema, key.is_required),
+        None => vec![row("any other", &key.schema, "")],
+    });
     rows.fold(head, |table, row| table + &row)
 }
 
@@ -107,10 +105,10 @@ fn plural(schema: &Value) -> String {
 fn phase_table() -> String {
     let head = "| Phase | `timeout` | Its own keys |\n|---|---|---|\n".to_owned();
     Phase::ALL.into_iter().fold(head, |table, phase| {
-        let keys = phases::of(phase);
+        let keys = described(|keys| phases::of(phase, keys, &mut PhaseSettings::default()));
         let (mut timeout, mut own) = (Value::Null, Vec::new());
-        for (name, schema, _) in keys.described() {
-            match name {
+        for Key { name, schema, .. } in keys {
+            match name.as_deref() {
                 Some("timeout") => timeout = schema["default"].clone(),
                 Some("retries" | "run") | None => {}
                 Some(name) => {

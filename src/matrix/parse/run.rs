@@ -16,58 +16,63 @@ use crate::matrix::{
 use crate::secret::Secret;
 
 /// `[run]`.
-pub(super) fn run() -> Keys<RunSettings> {
+pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
+    let mut run = RunSettings::default();
     let providers = ProviderChoice::ALL.map(|choice| (choice.name(), choice));
     let flaky_results = [("pass", FlakyResult::Pass), ("fail", FlakyResult::Fail)];
-    keys! { Keys::<RunSettings>::new();
+    keys! { keys;
         /// `"kind"`, `"local"`, `"existing"`, or `"auto"`: kind if it is available, otherwise local.
-        "provider": choice(providers) => provider;
+        "provider": choice(providers) => run.provider;
         /// How many cells run at once: 1 to 10000, or `"auto"` for as many as [the machine can handle](budget.md).
-        "jobs": jobs() => jobs;
+        "jobs": jobs() => run.jobs;
         /// The range of forwarded ports, 1024 and above, one per cell. With `"any"`, the kernel chooses. It is an
         /// error if there are fewer ports than `jobs`.
-        "ports": ports() => ports;
+        "ports": ports() => run.ports;
         /// The start of each cluster's name: `[a-z][a-z0-9-]*`, at most 16 characters, without `-` at the end.
-        "cluster-prefix": prefix() => prefix;
+        "cluster-prefix": prefix() => run.prefix;
         /// Use [settings that make a kind cluster usable sooner](kind.md#settings-that-make-clusters-usable-sooner);
         /// `false` uses kind's defaults.
-        "fast-setup": boolean() => fast_setup;
+        "fast-setup": boolean() => run.fast_setup;
         /// When to keep a cell's cluster for debugging: `"never"`, `"failed"`, `"always"`. See
         /// [keeping](keep-and-reuse.md).
-        "keep": choice(Keep::NAMES) => keep;
+        "keep": choice(Keep::NAMES) => run.keep;
         /// Whether kind clusters may be clones of prepared ones: `"auto"`, `"never"`. See
         /// [prepared clusters](prepared.md).
-        "prepared": choice(Prepared::NAMES) => prepared;
+        "prepared": choice(Prepared::NAMES) => run.prepared;
         /// Let cells that need the same cluster and agent share a kind cluster, one after another. See
         /// [reusing](keep-and-reuse.md#--reuse).
-        "reuse": boolean() => reuse;
+        "reuse": boolean() => run.reuse;
         /// Skip cells whose node image is neither local nor in its registry, instead of ending the run as an
         /// infrastructure failure.
-        "skip-missing-images": boolean() => skip_missing_images;
+        "skip-missing-images": boolean() => run.skip_missing_images;
         /// Texts to [mask](reports.md#secrets) in all output, in addition to those that are masked by their names.
         /// Each has at least 4 bytes, and can [come from the environment](#values-from-the-environment).
-        "secrets": list(from_env::or(secret())) => secrets;
+        "secrets": list(from_env::or(secret())) => run.secrets;
         /// How often a cell is retried, 0 to 100. An explicit `0` also turns off the retries of phases. Each phase
         /// has [its own default](retries.md).
-        "retries": retries() => retry.retries;
+        "retries": retries() => run.retry.retries;
         /// Which classes of failures are retried: `"product"`, `"infrastructure"`.
-        "retry-on": retry_classes() => retry.on;
+        "retry-on": retry_classes() => run.retry.on;
         /// The pause before the first retry; it doubles with each retry, up to a minute. Greater than zero and at
         /// most 24 hours.
-        "retry-backoff": duration() => retry.backoff;
+        "retry-backoff": duration() => run.retry.backoff;
         /// How to count a cell that passed on a retry: `"pass"` or `"fail"`.
-        "flaky-result": choice(flaky_results) => retry.flaky_result;
+        "flaky-result": choice(flaky_results) => run.retry.flaky_result;
     }
+    enough_ports(&run, &keys.table);
+    run
 }
 
-/// The keys of `[existing]`.
-pub(super) fn existing() -> Keys<Existing> {
-    keys! { Keys::<Existing>::new();
+/// `[existing]`.
+pub(super) fn existing(keys: &mut Keys<'_>) -> Existing {
+    let mut existing = Existing::default();
+    keys! { keys;
         /// The kubeconfig's context; by default its current one.
-        "context": name() => context;
+        "context": name() => existing.context;
         /// The kubeconfig, relative to the matrix file; by default the user's own. It is never written.
-        "kubeconfig": path() => kubeconfig;
+        "kubeconfig": path() => existing.kubeconfig;
     }
+    existing
 }
 
 fn jobs() -> Shape<Jobs> {
@@ -151,7 +156,7 @@ fn secret() -> Shape<String> {
 }
 
 /// Each cell that runs at the same time needs a port.
-pub(super) fn enough_ports(run: RunSettings, table: &Table<'_>) -> RunSettings {
+fn enough_ports(run: &RunSettings, table: &Table<'_>) {
     let given = table.get("jobs").zip(table.get("ports"));
     if let (Some((jobs, ports)), Jobs::Exactly(count)) = (given, run.jobs)
         && let Some(room) = run.ports.len().filter(|room| *room < count.get())
@@ -164,5 +169,4 @@ pub(super) fn enough_ports(run: RunSettings, table: &Table<'_>) -> RunSettings {
             .with_help("widen the range, lower `jobs`, or take `ports = \"any\"`");
         table.report.add(problem);
     }
-    run
 }

@@ -1,16 +1,15 @@
 //! `[kubernetes."x.y"]`, `[config.<name>]` and `[<axis>.<value>]`: the tables for single values of the axes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use toml::de::DeValue;
 
 use super::axes::AxisValue;
-use super::deploy::{Source, image};
+use super::deploy::{image, manifests};
 use super::expect::{Expected, expected};
-use super::keys::{Keys, keys};
+use super::keys::{Keys, described, keys, schema};
 use super::reader::{Entry, Located, Table};
 use super::shape::{Shape, boolean, list, map, path, text};
 use super::{foreign, from_env};
@@ -49,13 +48,15 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    pub(super) fn keys() -> Keys<Self> {
-        keys! { Keys::<Self>::new();
+    pub(super) fn read(keys: &mut Keys<'_>) -> Self {
+        let mut reach = Self::default();
+        keys! { keys;
             /// Tags of the cells, for [filters](filters.md).
-            "tags": list(tag()) => tags;
+            "tags": list(tag()) => reach.tags;
             /// If `true`, the exit code ignores failures of the cells. Reports show them.
-            "allow-failure": boolean() => allow_failure;
+            "allow-failure": boolean() => reach.allow_failure;
         }
+        reach
     }
 
     /// Whether it changes a cell that exists without it.
@@ -95,145 +96,125 @@ pub(super) struct ValueTable {
     pub(super) reach: Reach,
 }
 
-/// The content of such a table.
-#[derive(Clone, Default)]
-pub(super) struct ValueSettings {
-    agent: Agent,
-    expect: Expected,
-    env: Vec<(String, Given)>,
-    kind: Map<String, Value>,
-    image: Option<String>,
-    binary: Option<PathBuf>,
-    source: Source,
-    reach: Reach,
+/// The table of a Kubernetes version. Without the version, its keys are read for nothing else.
+pub(super) fn version(
+    keys: &mut Keys<'_>,
+    value: Option<Located<AxisValue>>,
+) -> Option<ValueTable> {
+    let mut node_image = None;
+    keys! { keys;
+        /// kind's node image, with a tag or digest. The default is the newest local `kindest/node:v<version>.*`,
+        /// or a published image if there is none.
+        "image": image() => node_image;
+    }
+    let reach = Reach::read(keys);
+    Some(ValueTable {
+        value: value?,
+        node_image,
+        layer: None,
+        further: Vec::new(),
+        reach,
+    })
 }
 
-impl ValueSettings {
-    /// The keys of the table of a Kubernetes version.
-    pub(super) fn version_keys() -> Keys<Self> {
-        let keys = keys! { Keys::<Self>::new();
-            /// kind's node image, with a tag or digest. The default is the newest local `kindest/node:v<version>.*`,
-            /// or a published image if there is none.
-            "image": image() => image;
-        };
-        keys.with(Reach::keys(), |settings| &mut settings.reach)
+/// The table of any other value.
+pub(super) fn settings(
+    keys: &mut Keys<'_>,
+    value: Option<Located<AxisValue>>,
+) -> Option<ValueTable> {
+    let (mut configured, mut expect, mut given_env) =
+        (Agent::default(), Expected::default(), Vec::new());
+    let (mut of_kind, mut tag, mut binary) = (Map::new(), None, None);
+    keys! { keys;
+        /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). Any keys; no
+        /// dates, no infinities. Strings can [come from the environment](#values-from-the-environment).
+        "agent": agent() => configured;
+        /// What the counters must reach, per node; by default 1 each.
+        "expect": expected() => expect;
+        /// Additional environment variables for the agent's container. A value can
+        /// [come from the environment](#values-from-the-environment).
+        "env": map(variable()) => given_env;
+        /// Keys of kind's own configuration: `networking`, `featureGates`, `runtimeConfig`, `kubeadmConfigPatches`,
+        /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. The cell
+        /// sets `nodes`, `name` and `image`, so they are errors here.
+        "kind": kind() => of_kind;
+        /// The agent's image in clusters, instead of that of `[images.agent]`.
+        "image": image() => tag;
+        /// What the local provider runs as the agent, instead of `[images.agent] binary`.
+        "binary": path() => binary;
     }
-
-    /// The keys of the table of any other value.
-    pub(super) fn keys() -> Keys<Self> {
-        let keys = keys! { Keys::<Self>::new();
-            /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). Any keys; no
-            /// dates, no infinities. Strings can [come from the environment](#values-from-the-environment).
-            "agent": agent() => agent;
-            /// What the counters must reach, per node; by default 1 each.
-            "expect": expected() => expect;
-            /// Additional environment variables for the agent's container. A value can
-            /// [come from the environment](#values-from-the-environment).
-            "env": map(variable()) => env;
-            /// Keys of kind's own configuration: `networking`, `featureGates`, `runtimeConfig`, `kubeadmConfigPatches`,
-            /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. The cell
-            /// sets `nodes`, `name` and `image`, so they are errors here.
-            "kind": kind() => kind;
-            /// The agent's image in clusters, instead of that of `[images.agent]`.
-            "image": image() => image;
-            /// What the local provider runs as the agent, instead of `[images.agent] binary`.
-            "binary": path() => binary;
-        };
-        keys.with(Source::keys(), |settings| &mut settings.source)
-            .with(Reach::keys(), |settings| &mut settings.reach)
-    }
-
-    fn finish(self, value: Option<Located<AxisValue>>, table: &Table<'_>) -> Option<ValueTable> {
-        let manifests = self.source.manifests(table);
-        let mut read = ValueTable {
-            value: value?,
-            node_image: None,
-            layer: None,
-            further: self.expect.further,
-            reach: self.reach,
-        };
-        if let AxisValue::Kubernetes(_) = read.value.value {
-            read.node_image = self.image;
-            return Some(read);
+    let manifests = manifests(keys);
+    let reach = Reach::read(keys);
+    let mut from_env = configured.from_env;
+    let mut env = BTreeMap::new();
+    for (name, given) in given_env {
+        match given {
+            Given::Text(text) => drop(env.insert(name, text)),
+            Given::FromEnv(reference) => from_env.push(reference.at(Place::Env(name))),
         }
-        let Agent {
-            content: agent,
-            mut from_env,
-        } = self.agent;
-        let mut env = BTreeMap::new();
-        for (name, given) in self.env {
-            match given {
-                Given::Text(text) => drop(env.insert(name, text)),
-                Given::FromEnv(reference) => from_env.push(reference.at(Place::Env(name))),
-            }
-        }
-        let header = table.name.trim_matches('`');
-        // A value that sets either of the two selects another agent.
-        let program = (self.image.is_some() || self.binary.is_some()).then(|| AgentProgram {
-            table: header.to_owned(),
-            image: self.image,
-            binary: self.binary,
-        });
-        let variant = Variant {
-            agent,
-            expect: self.expect.counters,
-            env,
-            from_env,
-            kind: self.kind,
-            program,
-            manifests,
-        };
-        read.layer = Some(Layer {
-            table: header.to_owned(),
-            variant: Arc::new(variant),
-        });
-        Some(read)
     }
+    let table = keys.table.name.trim_matches('`').to_owned();
+    // A value that sets either of the two selects another agent.
+    let program = (tag.is_some() || binary.is_some()).then(|| AgentProgram {
+        table: table.clone(),
+        image: tag,
+        binary,
+    });
+    let variant = Arc::new(Variant {
+        agent: configured.content,
+        expect: expect.counters,
+        env,
+        from_env,
+        kind: of_kind,
+        program,
+        manifests,
+    });
+    Some(ValueTable {
+        value: value?,
+        node_image: None,
+        layer: Some(Layer { table, variant }),
+        further: expect.further,
+        reach,
+    })
 }
 
 /// The tables of the values of an axis, which is their key: every `[<axis>.<value>]`.
 pub(super) fn tables(axis: &str) -> Shape<Named> {
-    let (keys, schema) = match axis {
-        "kubernetes" => {
-            let keys = ValueSettings::version_keys();
-            let schema = keys.schema();
-            (keys, schema)
-        }
-        _ => (
-            ValueSettings::keys(),
-            json!({ "$ref": "#/definitions/value" }),
-        ),
+    let schema = match axis {
+        "kubernetes" => schema(|keys| version(keys, None)),
+        _ => json!({ "$ref": "#/definitions/value" }),
     };
     let schema = json!({ "type": "object", "additionalProperties": schema });
     Shape::new(schema, move |axis| {
         let table = axis.table(format!("`[{}]`", axis.key));
         let entries: Vec<_> = table.iter().flat_map(Table::entries).collect();
-        let tables = entries
-            .iter()
-            .filter_map(|entry| value(*entry, axis.key, &keys));
+        let tables = entries.iter().filter_map(|entry| value(*entry, axis.key));
         let tables: Vec<_> = tables.collect();
         let complete = table.is_some() && tables.len() == entries.len();
         Some(Named { tables, complete })
     })
 }
 
-fn value(entry: Entry<'_>, axis: &str, keys: &Keys<ValueSettings>) -> Option<ValueTable> {
+fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
     let value = value_key(entry, axis);
     let table = entry.table(format!("`{}`", header(axis, entry.key)))?;
-    let is_key = keys.names().contains(&entry.key);
     if axis == "kubernetes" {
         // The keys of `[kubernetes.1.30]` would be unknown as well.
-        value.as_ref()?;
-    } else if let (false, Some(minor)) = (is_key, minor_table(entry)) {
+        let value = value?;
+        return Keys::read(table, |keys| version(keys, Some(value)));
+    }
+    if let Some(minor) = minor_table(entry)
+        && !described(|keys| settings(keys, None))
+            .iter()
+            .any(|key| key.name.as_deref() == Some(entry.key))
+    {
         let value = format!("{}.{minor}", entry.key);
         let message = format!("`{value}` is two keys here");
         let help =
             format!("a dot separates keys: write the value in quotes, `[{axis}.\"{value}\"]`");
         return entry.fail_at_key(message, "", help);
     }
-    let mut settings = ValueSettings::default();
-    keys.read(&mut settings, &table);
-    settings.finish(value, &table)
+    Keys::read(table, |keys| settings(keys, value))
 }
 
 /// The key of the table as a value of the axis.

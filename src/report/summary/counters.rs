@@ -15,7 +15,7 @@ pub(in crate::report) fn columns(run: &RunModel) -> Vec<&str> {
         further.extend(subjects.filter(|subject| is_counter(cell, subject)));
     }
     further.retain(|name| Counter::from_name(name).is_none());
-    let mut columns: Vec<&str> = Counter::all().map(Counter::name).collect();
+    let mut columns: Vec<&str> = Counter::ALL.into_iter().map(Counter::name).collect();
     columns.extend(further);
     columns
 }

@@ -45,13 +45,8 @@ fn judge(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> P
 
 /// Evidence that the mock doesn't distinguish nodes.
 fn only_totals() -> Evidence {
-    Evidence {
-        node: None,
-        subject: "counters of each node".to_owned(),
-        expected: Evidence::NOT_CHECKED.to_owned(),
-        seen: "the mock reports only totals".to_owned(),
-        holds: true,
-    }
+    let seen = "the mock reports only totals";
+    Evidence::new("counters of each node", Evidence::NOT_CHECKED, seen, true)
 }
 
 fn wrong_nodes(members: &Membership) -> Failure {

@@ -62,7 +62,7 @@ fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Optio
     let mut failure = match end {
         CommandEnd::Succeeded => {
             let checked = Checked {
-                evidence: vec![row("end", "exit code 0", "exit code 0", true)],
+                evidence: vec![Evidence::new("end", "exit code 0", "exit code 0", true)],
                 logs: vec![log],
                 ..Checked::default()
             };
@@ -70,13 +70,13 @@ fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Optio
         }
         CommandEnd::Failed(how) => failed(
             format!("`{name}` ended with {how}"),
-            row("end", "exit code 0", &how, false),
+            Evidence::new("end", "exit code 0", &how, false),
         ),
         CommandEnd::TimedOut => {
             let timeout = humantime::format_duration(command.timeout);
             failed(
                 format!("`{name}` was not done after {timeout}"),
-                row("end", &format!("within {timeout}"), "killed", false),
+                Evidence::new("end", format!("within {timeout}"), "killed", false),
             )
         }
         CommandEnd::Stopped(Stop::Broken(failure)) => failure,
@@ -84,14 +84,4 @@ fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Optio
     };
     failure.logs.insert(0, log);
     Some(Err(failure))
-}
-
-fn row(subject: &str, expected: &str, seen: &str, holds: bool) -> Evidence {
-    Evidence {
-        node: None,
-        subject: subject.to_owned(),
-        expected: expected.to_owned(),
-        seen: seen.to_owned(),
-        holds,
-    }
 }

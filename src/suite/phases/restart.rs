@@ -106,13 +106,8 @@ fn loops_go_on(
     let row = |(counter, more): (Counter, u64)| {
         let least = ready.count(party, counter).saturating_add(more);
         let now = seen.count(party, counter);
-        Evidence {
-            node: party.map(ToString::to_string),
-            subject: format!("{counter} after the restart"),
-            expected: format!(">= {least}"),
-            seen: now.to_string(),
-            holds: now >= least,
-        }
+        let subject = format!("{counter} after the restart");
+        Evidence::new(subject, format!(">= {least}"), now, now >= least).on(party)
     };
     let metrics = match expect.of(Counter::MetricsCount) {
         Expectation::AtLeast(_) | Expectation::Any => 1,
@@ -134,13 +129,8 @@ fn loops_go_on(
 fn process_started(party: Party<'_>, seen: &View, before: &View) -> Vec<Evidence> {
     let reading = before.count(party, Counter::AuditCount);
     let now = seen.count(party, Counter::AuditCount);
-    let audit = Evidence {
-        node: party.map(ToString::to_string),
-        subject: "audit_count after the restart".to_owned(),
-        expected: format!("> {reading}"),
-        seen: now.to_string(),
-        holds: now > reading,
-    };
+    let (subject, expected) = ("audit_count after the restart", format!("> {reading}"));
+    let audit = Evidence::new(subject, expected, now, now > reading).on(party);
     let start = party.map(|node| start_row(node, of_node(seen, node), of_node(before, node)));
     start.into_iter().chain([audit]).collect()
 }
@@ -163,13 +153,7 @@ fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>
         let found = new.map_or_else(|| "none".to_owned(), |new| format!("{new:.3}"));
         (expected, found, new.is_some() && new > old)
     };
-    Evidence {
-        node: Some(node.to_string()),
-        subject: "audit entries process_start".to_owned(),
-        expected,
-        seen: found,
-        holds,
-    }
+    Evidence::new("audit entries process_start", expected, found, holds).on(Some(node))
 }
 
 /// Checks that the agents haven't registered again: an agent that does has lost its identity.
@@ -181,13 +165,8 @@ fn same_registrations(
     let row = |party: Party<'_>| {
         let expected = before.count(party, Counter::RegistrationCount);
         let seen = after.count(party, Counter::RegistrationCount);
-        Evidence {
-            node: party.map(ToString::to_string),
-            subject: "registration_count over the restart".to_owned(),
-            expected: format!("= {expected}"),
-            seen: seen.to_string(),
-            holds: seen == expected,
-        }
+        let (subject, equal) = ("registration_count over the restart", seen == expected);
+        Evidence::new(subject, format!("= {expected}"), seen, equal).on(party)
     };
     let rows = after.parties(nodes).into_iter().map(row);
     let (held, moved): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);

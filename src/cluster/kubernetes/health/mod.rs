@@ -170,13 +170,9 @@ pub(crate) fn is_node_ready(node: &Node) -> bool {
 }
 
 fn has_condition(node: &Node, condition: &str) -> bool {
-    let conditions = node
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    conditions
-        .into_iter()
-        .any(|other| other.type_ == condition && other.status == "True")
+    let status = node.status.iter();
+    let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|other| other.type_ == condition && other.status == "True")
 }
 
 fn of_node(node: &Node) -> Option<Suspicion> {
@@ -194,13 +190,9 @@ fn of_node(node: &Node) -> Option<Suspicion> {
 
 /// Whether a pod is ready to serve.
 pub(crate) fn is_pod_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    conditions
-        .into_iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let status = pod.status.iter();
+    let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Whether an event concerns a pod that isn't ready. Old events of ready or deleted pods don't matter.
