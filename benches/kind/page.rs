@@ -101,7 +101,7 @@ fn part(results: &Results) -> String {
     let (machine, versions) = (&results.machine, &results.versions);
     let _ = writeln!(
         text,
-        "\nMedians, with the least and the most in brackets. Measured on {} processors with {} MiB of memory and {}, with \
+        "\nMedians; with several rounds, the least and the most are in brackets. Measured on {} processors with {} MiB of memory and {}, with \
          e2e-matrix {}, {}, {} and {}.",
         machine.cores,
         machine.memory_mib,

@@ -101,6 +101,9 @@ impl Display for Spread {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let places = formatter.precision().unwrap_or(1);
         let (median, least, most) = (self.median, self.least, self.most);
+        if self.rounds == 1 {
+            return write!(formatter, "{median:.places$}");
+        }
         write!(
             formatter,
             "{median:.places$} ({least:.places$}–{most:.places$})"
@@ -169,7 +172,7 @@ impl Display for CaseResults {
         {
             writeln!(
                 formatter,
-                "{case}, {column}: {seconds} s, {cpu_seconds} CPU seconds, of {} rounds",
+                "{case}, {column}: {seconds} s, {cpu_seconds} CPU seconds, rounds: {}",
                 seconds.rounds
             )?;
         }

@@ -50,12 +50,17 @@ pub(crate) async fn until(
 ) -> Result<Vec<Evidence>, Failure> {
     let mut changes = view.changes();
     let mut suspects = Suspects::default();
+    let mut logged = String::new();
     loop {
         changes.mark_unchanged();
         let (pending, suspicions) = match look(&view.snapshot()) {
             Look::Done(evidence) => return Ok(evidence),
             Look::Pending(pending, suspicions) => (pending, suspicions),
         };
+        if pending.message != logged {
+            logged.clone_from(&pending.message);
+            tracing::debug!(pending = logged, "waiting");
+        }
         let next = suspects.next(suspicions, Instant::now())?;
         tokio::select! {
             changed = changes.changed() => {
