@@ -202,7 +202,7 @@ impl Evidence {
         self
     }
 
-    /// Evidence that nothing of `subject` is left, or the names of what is left.
+    /// Evidence of whether anything of `subject` is left: `left` has the names.
     pub fn none_left(subject: impl ToString, left: &[String]) -> Self {
         let names = left.join(", ");
         let seen = if left.is_empty() { "none" } else { &names };

@@ -267,7 +267,7 @@ impl Provider for KindProvider {
         let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant, Source::Any));
         let docker = self.0.docker().await?;
         let image = node_image::ensure(&work, docker).await?;
-        let (template, is_new) = prepared::prepare(&work, &image, stop, prepared::MADE).await?;
+        let (template, is_new) = prepared::prepare(&work, &image, stop, prepared::LONGEST).await?;
         Ok(Some(Preparation {
             template: template.id.clone(),
             is_new,

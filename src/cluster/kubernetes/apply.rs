@@ -132,13 +132,8 @@ impl Applier {
                 served.matches_object(definition) || definition.and_then(name_conflict).is_some()
             };
             let decided = await_condition(api, &name, decided).await;
-            let decided = decided.map_err(|error| {
-                let message = format!(
-                    "failed to wait until {name} is established: {}",
-                    chain(&error)
-                );
-                Failure::new(Symptom::ApiServerGone, message)
-            })?;
+            let decided =
+                decided.map_err(|error| unawaited(&format!("{name} is established"), &error))?;
             if let Some(why) = decided.as_ref().and_then(name_conflict) {
                 let message = format!("the API server does not serve {name}: {why}");
                 return Err(Failure::new(Symptom::ObjectRefused, message));
@@ -163,14 +158,14 @@ async fn in_effect(api: Api<DynamicObject>, object: &Object) -> Result<(), Failu
         quota.is_some_and(|quota| quota.data.pointer("/status/hard").is_some())
     };
     let waited = await_condition(api, &object.name, is_read).await;
-    waited.map(drop).map_err(|error| {
-        let message = format!(
-            "failed to wait until {} is in effect: {}",
-            object.title(),
-            chain(&error)
-        );
-        Failure::new(Symptom::ApiServerGone, message)
-    })
+    let what = format!("{} is in effect", object.title());
+    waited.map(drop).map_err(|error| unawaited(&what, &error))
+}
+
+/// The failure if a wait until `what` ended with an error.
+fn unawaited(what: &str, error: &kube::runtime::wait::Error) -> Failure {
+    let message = format!("failed to wait until {what}: {}", chain(error));
+    Failure::new(Symptom::ApiServerGone, message)
 }
 
 fn gvk(object: &Object) -> GroupVersionKind {

@@ -157,14 +157,7 @@ test "$AXIS_HEARTBEATS" = slow
 fn further_axes_and_commands_work_on_an_existing_cluster() {
     let hand = Hand::new();
     let (agent, mock) = load_images(&hand);
-    let ready = [
-        "wait",
-        "--for=condition=Ready",
-        "node",
-        "--all",
-        "--timeout=60s",
-    ];
-    hand.kubectl(&ready);
+    hand.wait_for_nodes();
     let other = format!("{agent}-other");
     hand.node(&[
         "ctr",

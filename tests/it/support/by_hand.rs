@@ -62,15 +62,19 @@ impl Hand {
     pub(crate) fn with_images(nodes: usize) -> Self {
         let hand = Self::of_nodes(nodes);
         load_images(&hand);
-        let ready = [
+        hand.wait_for_nodes();
+        hand
+    }
+
+    /// Waits until all nodes are ready.
+    pub(crate) fn wait_for_nodes(&self) {
+        self.kubectl(&[
             "wait",
             "--for=condition=Ready",
             "node",
             "--all",
             "--timeout=60s",
-        ];
-        hand.kubectl(&ready);
-        hand
+        ]);
     }
 
     /// The path of the cluster's kubeconfig.
@@ -115,7 +119,7 @@ impl Hand {
         std::fs::write(path, config.to_string()).unwrap();
     }
 
-    /// Runs the binary. Returns its exit code and stderr.
+    /// Runs the binary. Returns its exit code and its output.
     pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let context = format!("kind-{}", self.name);
         let kubeconfig = self.kubeconfig();

@@ -22,6 +22,8 @@ use crate::event::{Failure, Symptom};
 const MAKING: Duration = Duration::from_secs(180);
 /// How long the deletion of the cluster may take.
 const DELETING: Duration = Duration::from_secs(60);
+/// How long making a template may take, which is how long a command that only prepares clusters waits for another one.
+pub(in crate::cluster::kind) const LONGEST: Duration = MAKING.saturating_add(DELETING);
 
 /// How many characters of the template's id are in the names of its nodes.
 const ID_LENGTH: usize = 8;

@@ -29,6 +29,7 @@ use crate::machine::Lock;
 use crate::matrix::Prepared;
 
 pub(super) use clone::clone;
+pub(super) use make::LONGEST;
 pub(super) use template::Template;
 pub use template::USED;
 pub(super) use verify::{RESPONDS, VERIFIED, addresses, look, verify};
@@ -40,8 +41,6 @@ const WORTH: usize = 3;
 /// How long a cell waits for another cell or run that makes its template. On an idle machine, making one takes a fifth of
 /// this.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long a command that only prepares clusters waits for it: as long as making a template may take.
-pub(super) const MADE: Duration = Duration::from_secs(240);
 
 /// The templates that a run has used or missed, by id.
 #[derive(Default)]
