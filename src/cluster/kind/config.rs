@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_a_map_before_1_36_and_a_list_since() {
+    fn arguments_and_key_types_are_spelled_for_versions_before_1_36_and_since() {
         let kind = json!({"featureGates": {"B": false, "A": true}});
         let file = kind_file(&cell("1.36", 1, kind), Some(Path::new("/p")));
         let patches = patches(&file);
@@ -196,6 +196,14 @@ mod tests {
         assert_eq!(
             of("kubeadm.k8s.io/v1beta3")["etcd"]["local"]["extraArgs"]["unsafe-no-fsync"],
             "true"
+        );
+        assert_eq!(
+            of("kubeadm.k8s.io/v1beta3")["featureGates"],
+            json!({"PublicKeysECDSA": true})
+        );
+        assert_eq!(
+            of("kubeadm.k8s.io/v1beta4")["encryptionAlgorithm"],
+            "ECDSA-P256"
         );
         let list = &of("kubeadm.k8s.io/v1beta4")["controllerManager"]["extraArgs"];
         let named = |name: &str| {

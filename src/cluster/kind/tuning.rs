@@ -35,7 +35,7 @@ pub(super) fn names(cell: &Cell) -> Vec<String> {
         "etcd: unsafe-no-fsync, heartbeat-interval=10, election-timeout=100",
         "controller-manager and scheduler: leader-elect=false, kube-api-qps=1000, kube-api-burst=1000",
         "scheduler: the administrator's kubeconfig",
-        "kubeadm: skips kubelet-finalize",
+        "kubeadm: skips kubelet-finalize, and makes ECDSA keys instead of RSA keys",
         "kube-proxy: iptables.minSyncPeriod=0s",
         "CoreDNS: one replica, readiness probe every second",
     ];
@@ -108,6 +108,14 @@ impl Spelling {
         }
     }
 
+    /// Keys of an elliptic curve instead of RSA keys.
+    fn elliptic_keys(self) -> (&'static str, Value) {
+        match self {
+            Self::Map => ("featureGates", json!({"PublicKeysECDSA": true})),
+            Self::List => ("encryptionAlgorithm", json!("ECDSA-P256")),
+        }
+    }
+
     /// The arguments `own`, and those in `given`, which kind itself sets: a merge patch replaces a list as a whole, so
     /// they have to be repeated.
     fn arguments(self, own: &[(&str, String)], given: &[(&str, String)]) -> Value {
@@ -163,9 +171,11 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
         own("heartbeat-interval", "10"),
         own("election-timeout", "100"),
     ];
+    let (keys, elliptic) = spelling.elliptic_keys();
     json!({
         "kind": "ClusterConfiguration",
         "apiVersion": spelling.api_version(),
+        keys: elliptic,
         "etcd": {"local": {"extraArgs": spelling.arguments(&etcd, &[])}},
         "controllerManager": {"extraArgs": spelling.arguments(&manager, &given_manager)},
         "scheduler": {

@@ -1,7 +1,7 @@
 //! The lives of the agents' processes: which ends the suite didn't cause, and which processes the kubelet is about to
 //! kill. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,11 +69,16 @@ impl Lives {
     pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
         let known = self.known();
         let unprobed = |pod: &Pod| {
-            let life = known.get(&pod.uid()?)?;
-            let first = liveness_probes(pod).map(first_result).max()?;
-            let within = (life.since + first).checked_duration_since(now)?;
+            let uid = pod.uid()?;
+            let life = known.get(&uid)?;
+            let first = liveness_probes(pod).map(|(_, probe)| first_result(probe));
+            let within = (life.since + first.max()?).checked_duration_since(now)?;
             (!within.is_zero()).then(|| Unprobed {
                 node: life.node.clone(),
+                uid,
+                containers: liveness_probes(pod)
+                    .map(|(name, _)| name.to_owned())
+                    .collect(),
                 within,
             })
         };
@@ -174,7 +179,11 @@ fn early_end(pod: &Pod) -> Option<String> {
 /// An agent whose liveness probe may not have run yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unprobed {
-    node: String,
+    pub(crate) node: String,
+    /// The pod's UID.
+    pub(crate) uid: String,
+    /// The pod's containers that have a liveness probe.
+    pub(crate) containers: BTreeSet<String>,
     /// By when its first result is known, counted from now.
     pub(crate) within: Duration,
 }
@@ -182,7 +191,7 @@ pub(crate) struct Unprobed {
 impl Unprobed {
     /// The warning in reports if the first result isn't awaited.
     pub(crate) fn sentence(&self) -> String {
-        let Self { node, within } = self;
+        let Self { node, within, .. } = self;
         let seconds = within.as_secs();
         format!(
             "the liveness probe of the agent on {node} was not checked: it runs for the first time up to {seconds} s after the \
@@ -258,9 +267,13 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
 /// The kubelet's default.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
 
-fn liveness_probes(pod: &Pod) -> impl Iterator<Item = &Probe> {
+/// The liveness probes of the pod's containers, with the containers' names.
+fn liveness_probes(pod: &Pod) -> impl Iterator<Item = (&str, &Probe)> {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    containers.filter_map(|container| container.liveness_probe.as_ref())
+    containers.filter_map(|container| {
+        let probe = container.liveness_probe.as_ref()?;
+        Some((container.name.as_str(), probe))
+    })
 }
 
 fn seconds(number: Option<i32>) -> Option<Duration> {
@@ -282,7 +295,7 @@ fn first_result(probe: &Probe) -> Duration {
 }
 
 fn liveness_period(pod: &Pod) -> Duration {
-    let periods = liveness_probes(pod).map(period);
+    let periods = liveness_probes(pod).map(|(_, probe)| period(probe));
     periods.max().unwrap_or(DEFAULT_PERIOD)
 }
 

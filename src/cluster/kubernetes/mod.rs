@@ -13,6 +13,7 @@ mod lives;
 mod logs;
 mod placement;
 pub(crate) mod pods;
+mod probes;
 pub(crate) mod ready;
 mod refusal;
 pub(crate) mod remove;

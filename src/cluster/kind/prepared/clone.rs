@@ -32,7 +32,7 @@ const VOLUME: &str = "/kind/var";
 /// What a clone does before its entrypoint, which is in the arguments.
 ///
 /// The volume of a node usually gets a copy of everything that the image has in `/var`. Almost all of it are images that
-/// only have to be readable, so a clone links to those, and copies the rest.
+/// only have to be readable, and what the package manager has stored, so a clone links to those, and copies the rest.
 ///
 /// systemd starts the kubelet together with containerd. If containerd isn't ready yet, the kubelet ends and is started
 /// again, by default only after a second.
@@ -45,8 +45,9 @@ if [ -d /kind/var ]; then
   mkdir -p /kind/image-var
   mount --bind /var /kind/image-var
   cd /kind/image-var
-  tar --create --exclude='./lib/containerd/*/snapshots/*' --exclude='./lib/containerd/*/blobs/sha256/*' . | tar --extract --directory=/kind/var
-  for folder in lib/containerd/*/snapshots lib/containerd/*/blobs/sha256; do
+  tar --create --exclude='./cache/*' --exclude='./lib/dpkg/*' \
+    --exclude='./lib/containerd/*/snapshots/*' --exclude='./lib/containerd/*/blobs/sha256/*' . | tar --extract --directory=/kind/var
+  for folder in cache lib/dpkg lib/containerd/*/snapshots lib/containerd/*/blobs/sha256; do
     for part in "$folder"/*; do
       [ ! -e "$part" ] || { ln -s -t "/kind/var/$folder" "/kind/image-var/$folder"/*; break; }
     done
