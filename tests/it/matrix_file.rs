@@ -245,6 +245,9 @@ fn settings_are_read() {
         [phases.restart]
         agents = "all"
         retries = 3
+
+        [phases.cleanup]
+        retries = 0
         "#,
     );
     assert_eq!(matrix.deploy.manifests, Manifests::At("deploy".into()));
@@ -270,9 +273,14 @@ fn settings_are_read() {
     assert_eq!(retry.backoff, Duration::from_secs(3));
     assert_eq!(retry.flaky_result, FlakyResult::Fail);
     assert_eq!(
-        [Phase::Cluster, Phase::Restart, Phase::Readiness]
-            .map(|phase| matrix.phases[phase].retries),
-        [1, 3, 0]
+        [
+            Phase::Cluster,
+            Phase::Restart,
+            Phase::Readiness,
+            Phase::Cleanup
+        ]
+        .map(|phase| matrix.phases[phase].retries),
+        [1, 3, 0, 0]
     );
     assert_eq!(
         matrix.phases[Phase::Readiness].timeout,
@@ -301,6 +309,39 @@ fn a_matrix_may_have_no_cells() {
     assert!(parsed("[matrix]\nkubernetes = []\n").cells.is_empty());
     let excluded = "[matrix]\nkubernetes = [\"1.36\"]\n[[matrix.exclude]]\nkubernetes = \"1.36\"\n";
     assert!(parsed(excluded).cells.is_empty());
+}
+
+#[test]
+fn the_axes_may_multiply_to_100000_cells() {
+    let nodes: Vec<u16> = (1..=5000).collect();
+    let (configs, tables): (Vec<String>, String) = (1..=20)
+        .map(|number| (format!("c{number}"), format!("[config.c{number}]\n")))
+        .unzip();
+    // Without cells, because expanding them takes long.
+    let matrix = parsed(&format!(
+        "[matrix]\nkubernetes = [\"1.36\"]\nnodes = {nodes:?}\nconfig = {configs:?}\n\
+         [[matrix.exclude]]\nkubernetes = \"1.36\"\n{tables}"
+    ));
+    assert!(matrix.cells.is_empty());
+}
+
+#[test]
+fn an_id_may_have_200_characters() {
+    let (axes, tables): (String, String) = [32, 32, 32, 32, 33]
+        .into_iter()
+        .enumerate()
+        .map(|(axis, length)| {
+            let value = "a".repeat(length);
+            (
+                format!("x{axis} = [\"{value}\"]\n"),
+                format!("[x{axis}.{value}]\n"),
+            )
+        })
+        .unzip();
+    let matrix = parsed(&format!(
+        "[matrix]\nkubernetes = [\"1.36\"]\n{axes}{tables}"
+    ));
+    assert_eq!(ids(&matrix)[0].len(), 200);
 }
 
 #[test]

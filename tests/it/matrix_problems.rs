@@ -171,7 +171,8 @@ fn includes() {
 fn includes_that_cannot_be_read() {
     assert_shown!(rendered(&with(
         "[[matrix.include]]\nnodes = 1\nallow-failure = \"true\"\n\
-         [[matrix.include]]\nkubernetes = 1.36\nnodes = 0\nconfig = \"n1\"\ntags = [\"so ak\", 3, \"\"]\n"
+         [[matrix.include]]\nkubernetes = 1.36\nnodes = 0\nconfig = \"n1\"\ntags = [\"so ak\", 3, \"\"]\n\
+         [[matrix.include]]\nkubernetes = \"1.36\"\nconfig = \"default\"\n"
     )));
 }
 
@@ -190,7 +191,7 @@ fn variants() {
         "[config.default]\n\
          agent = { since = 2024-01-01, rate = inf, big = 99999999999999999999, list = [nan] }\n\
          env = { RUST_LOG = \"debug\", \"9LIVES\" = \"x\", \"A B\" = \"x\", COUNT = 3, NUL = \"\\u0000\" }\n\
-         kind = { nodes = [], name = \"x\", image = \"x\", featureGate = {} }\n\
+         kind = { apiVersion = \"x\", nodes = [], name = \"x\", image = \"x\", featureGate = {} }\n\
          allow-failure = 1\n\
          [config.default.expect]\n\
          heartbeat_count = -1\n\
@@ -209,7 +210,7 @@ fn images_and_deploy() {
         "[kubernetes.\"1.30\"]\nimage = \"kindest/node v1.30\"\n\
          [images.agent]\nimage = \"x:1\"\nbuild = { context = \"\", args = { A = 1 } }\n\
          [images.mock]\nbinary = \"target/mock\"\n\
-         [deploy]\nmanifests = 3\nmock = \"\"\nprobes = \"false\"\n"
+         [deploy]\nmanifests = 3\nvalues = [\"values.yaml\"]\nmock = \"\"\nprobes = \"false\"\n"
     )));
 }
 
@@ -228,6 +229,7 @@ fn run_settings() {
         &with("[run]\nprovider = \"podman\"\njobs = \"4\"\nports = 18080\n"),
         &with("[run]\njobs = 4\nports = \"18080-18082\"\n"),
         &with("[run]\nports = \"80-90\"\n"),
+        &with("[run]\nretries = \"two\"\n[existing]\ncontext = [\"staging\"]\n"),
     ]));
 }
 

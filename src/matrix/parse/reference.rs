@@ -94,11 +94,7 @@ fn words(schema: &Value) -> String {
 
 /// The same for several values. What can also come from the environment is described as if it couldn't.
 fn plural(schema: &Value) -> String {
-    let usual = schema.pointer("/anyOf/0").unwrap_or(schema);
-    match usual["type"].as_str() {
-        Some("object") => "tables".to_owned(),
-        _ => words(usual) + "s",
-    }
+    words(schema.pointer("/anyOf/0").unwrap_or(schema)) + "s"
 }
 
 /// The phases with their deadlines, and the keys that only one of them has.

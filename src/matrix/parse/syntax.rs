@@ -118,9 +118,29 @@ mod tests {
 
     #[test]
     fn a_deeply_nested_document_is_rejected_without_recursion() {
-        let text = format!("{}a = 1", "a.".repeat(100_000));
-        let document = Document::parse(&text);
-        assert!(document.is_damaged());
-        assert!(document.root.is_empty());
+        // The TOML parser limits the parts of a key and the nesting of values, but not both together.
+        let table = format!("{{{}a=", "a.".repeat(70));
+        for text in [
+            format!("{}a = 1", "a.".repeat(100_000)),
+            format!("a = {}1{}", table.repeat(70), "}".repeat(70)),
+        ] {
+            let document = Document::parse(&text);
+            assert!(document.is_damaged());
+            assert!(document.root.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_deepest_document_has_100_levels() {
+        for (levels, expected) in [
+            (100, None),
+            (101, Some("tables are nested more than 100 deep")),
+        ] {
+            let (outer, inner) = ("a.".repeat(49), "a.".repeat(levels - 51));
+            let text = format!("{outer}a = {{ {inner}a = 1 }}");
+            let document = Document::parse(&text);
+            let problem = document.problems.first().map(Problem::message);
+            assert_eq!(problem, expected, "{levels} levels");
+        }
     }
 }
