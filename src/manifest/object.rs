@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde::de::DeserializeOwned;
+use serde_ignored::Path;
 use serde_json::Value;
+use serde_path_to_error::Track;
 
 use super::{Document, ManifestProblem, Place};
 
@@ -151,11 +153,24 @@ impl Object {
 
     /// The object as Kubernetes' own type. A field with another type is a problem.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ManifestProblem> {
-        serde_path_to_error::deserialize(&self.value).map_err(|error| {
-            let field = error.path().to_string();
+        self.decode_noting(&mut |_| {})
+    }
+
+    /// The object as Kubernetes' own type. Calls `ignored` with each field that the type doesn't have.
+    ///
+    /// All objects are read with the same type of deserializer, because compiling the code for another one takes long.
+    pub(super) fn decode_noting<T: DeserializeOwned>(
+        &self,
+        mut ignored: &mut dyn FnMut(Path<'_>),
+    ) -> Result<T, ManifestProblem> {
+        let mut track = Track::new();
+        let tracking = serde_path_to_error::Deserializer::new(&self.value, &mut track);
+        let reading = serde_ignored::Deserializer::new(tracking, &mut ignored);
+        T::deserialize(reading).map_err(|error| {
+            let field = track.path().to_string();
             // The path of the whole object.
             let field = if field == "." { "" } else { &field };
-            let message = format!("does not fit its type: {}", error.into_inner());
+            let message = format!("does not fit its type: {error}");
             ManifestProblem::new(self.place(field), message, "correct the field's type")
         })
     }

@@ -7,22 +7,25 @@ use k8s_openapi::api::{
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
-use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 
 use super::{ManifestProblem, Object};
 
-/// A check of objects of one kind.
-type Examine = fn(&Object) -> Vec<ManifestProblem>;
+/// Reads an object of one kind.
+type Read = fn(&Object, &mut dyn FnMut(Path<'_>)) -> Result<(), ManifestProblem>;
 
 /// One row per kind, from the kinds' own types.
 macro_rules! kinds {
     ($($kind:ty),+ $(,)?) => {
-        &[$((<$kind>::API_VERSION, <$kind>::KIND, ignored_by::<$kind> as Examine)),+]
+        &[$((
+            <$kind>::API_VERSION,
+            <$kind>::KIND,
+            (|object, ignored| object.decode_noting::<$kind>(ignored).map(drop)) as Read,
+        )),+]
     };
 }
 
-const KINDS: &[(&str, &str, Examine)] = kinds![
+const KINDS: &[(&str, &str, Read)] = kinds![
     admissionregistration::v1::MutatingWebhookConfiguration,
     admissionregistration::v1::ValidatingAdmissionPolicy,
     admissionregistration::v1::ValidatingAdmissionPolicyBinding,
@@ -70,20 +73,13 @@ pub(super) fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
     let mut kinds = KINDS.iter();
     let known = kinds
         .find(|(api_version, kind, _)| *api_version == object.api_version && *kind == object.kind);
-    known.map_or_else(Vec::new, |(_, _, examine)| examine(object))
-}
-
-fn ignored_by<T: DeserializeOwned>(object: &Object) -> Vec<ManifestProblem> {
-    if let Err(problem) = object.decode::<T>() {
+    let Some((_, _, read)) = known else {
+        return Vec::new();
+    };
+    let mut ignored = Vec::new();
+    if let Err(problem) = read(object, &mut |path| ignored.push(field(&path))) {
         return vec![problem];
     }
-    let mut ignored = Vec::new();
-    drop(serde_ignored::deserialize::<_, _, T>(
-        &object.value,
-        |path| {
-            ignored.push(field(&path));
-        },
-    ));
     let problem = |field: String| {
         ManifestProblem::new(
             object.place(&field),
