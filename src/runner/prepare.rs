@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use tempfile::TempDir;
 
+use super::admission::Admission;
 use super::plan::Planner;
 use super::session::{Ground, SessionError, base};
 use super::{FolderError, RunFolder};
 use crate::cluster::{Preparation, Provider};
-use crate::event::{Failure, Symptom};
-use crate::machine::budget::Budget;
+use crate::event::{Emitter, Failure, Symptom};
 use crate::machine::{Ledger, Owner};
 use crate::matrix::{Cell, CellId, Matrix, Phase};
 use crate::secret::Secret;
@@ -41,7 +41,7 @@ pub struct PreparedCell {
     pub preparation: Option<Result<Preparation, Failure>>,
 }
 
-/// Makes the templates of all cells that have none, as many at once as the machine can handle, and calls `say` with each
+/// Makes the templates of all cells that have none, as many at once as a run would run cells, and calls `say` with each
 /// result in the order of the cells. Returns when all are made or the command is interrupted.
 ///
 /// # Errors
@@ -93,15 +93,16 @@ pub async fn prepare_clusters(
     let deadline = clock.deadline(matrix.phases[Phase::Preflight].timeout);
     let survey = provider.preflight(&cells, &deadline).await;
     let survey = survey.map_err(failed)?;
-    let budget = Budget::of_machine(&state);
+    // Nothing shows what a cell waits for.
+    let (events, _) = Emitter::new();
+    let admission = Admission::new(settings.jobs, &settings.ports, &state, events);
     let preparing = planner.round(&cells, 1).into_iter().map(async |plan| {
         let cell = plan.cell.id.clone();
         let mut preparation = None;
         if !survey.skips.contains_key(&cell) {
             let need = provider.need(&plan.cell);
-            let admitted = budget.take(&need, |_| {});
-            // A budget that can't be used delays nothing.
-            let _share = interruption.token.run_until_cancelled(admitted).await?;
+            let admitted = admission.admit_again(&cell, &need);
+            let _room = interruption.token.run_until_cancelled(admitted).await?;
             let prepared = provider.prepare(plan, &interruption.token).await;
             preparation = Some(prepared.and_then(|it| it.ok_or_else(|| unable(&*provider))));
         }

@@ -2,19 +2,19 @@
 //!
 //! Removes only what a ledger claims and no live run does, or what has our label.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
+use bollard::query_parameters::RemoveImageOptions;
 use tokio::sync::OnceCell;
 
 use super::claim::{Claim, KindResource, Live};
 use super::destroy::{engine_failed, own_containers, remove_containers};
 use super::network;
 use super::nodes::{self, is_missing};
+use super::prepared::images_with;
 use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
 use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
@@ -101,11 +101,7 @@ impl KindReclaimer {
 
     /// The images with our label, by name, or by id if they have none.
     pub async fn images(&self) -> Result<Vec<String>, Failure> {
-        let docker = self.docker().await?;
-        let filters = HashMap::from([("label", vec![LABEL])]);
-        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let images = docker.list_images(Some(options)).await;
-        let images = images.map_err(|error| engine_failed(&error))?;
+        let images = images_with(self.docker().await?, LABEL).await?;
         let names = images.into_iter().flat_map(|mut image| {
             // An engine may list an image without a name as `<none>:<none>`.
             image.repo_tags.retain(|name| !name.contains("<none>"));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, ImageSummary};
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use serde::{Deserialize, Serialize};
 
@@ -157,12 +157,8 @@ fn used(state: &StateFolder, id: &str) -> PathBuf {
 
 /// The templates in the engine: the disk space that the images of each use, in bytes, by id.
 async fn templates(docker: &Docker) -> Result<BTreeMap<String, u64>, Failure> {
-    let filters = HashMap::from([("label", vec![ID])]);
-    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-    let images = docker.list_images(Some(options)).await;
-    let images = images.map_err(|error| engine_failed(&error))?;
     let mut sizes = BTreeMap::new();
-    for image in images {
+    for image in images_with(docker, ID).await? {
         let Some(id) = image.labels.get(ID) else {
             continue;
         };
@@ -223,14 +219,21 @@ fn excess<'i>(
 
 /// Removes all images of the template `id`, also if some are missing.
 pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
-    let label = format!("{ID}={id}");
-    let filters = HashMap::from([("label", vec![label.as_str()])]);
-    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-    let images = docker.list_images(Some(options)).await;
-    for image in images.map_err(|error| engine_failed(&error))? {
+    for image in images_with(docker, &format!("{ID}={id}")).await? {
         remove_image(docker, &image.id).await?;
     }
     Ok(())
+}
+
+/// The images in the engine with `label`, which is a name, or a name and a value.
+pub(in crate::cluster::kind) async fn images_with(
+    docker: &Docker,
+    label: &str,
+) -> Result<Vec<ImageSummary>, Failure> {
+    let filters = HashMap::from([("label", vec![label])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let images = docker.list_images(Some(options)).await;
+    images.map_err(|error| engine_failed(&error))
 }
 
 /// An image that a container uses only loses its name, and is removed with the next `docker image prune`.
