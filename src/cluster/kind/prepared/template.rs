@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use serde::{Deserialize, Serialize};
@@ -227,8 +228,16 @@ pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
     let filters = HashMap::from([("label", vec![label.as_str()])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let images = docker.list_images(Some(options)).await;
-    for image in images.map_err(|error| engine_failed(&error))? {
-        remove_image(docker, &image.id).await?;
+    for mut image in images.map_err(|error| engine_failed(&error))? {
+        // By its names, because the engine refuses to remove an image that a container uses by its id. An engine may list
+        // an image without a name as `<none>:<none>`.
+        image.repo_tags.retain(|name| !name.contains("<none>"));
+        if image.repo_tags.is_empty() {
+            image.repo_tags.push(image.id);
+        }
+        for name in &image.repo_tags {
+            remove_image(docker, name).await?;
+        }
     }
     Ok(())
 }
@@ -237,8 +246,12 @@ pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
 async fn remove_image(docker: &Docker, name: &str) -> Result<(), Failure> {
     let options = RemoveImageOptionsBuilder::new().force(true).build();
     match docker.remove_image(name, Some(options), None).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_missing(&error) => Ok(()),
+        // 404: it is gone. 409: a container uses it.
+        Ok(_)
+        | Err(Error::DockerResponseServerError {
+            status_code: 404 | 409,
+            ..
+        }) => Ok(()),
         Err(error) => Err(engine_failed(&error)),
     }
 }
