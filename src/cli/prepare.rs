@@ -4,8 +4,10 @@ use std::io::{self, Write};
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::gc;
 use super::matrix_file;
 use super::options::PrepareOptions;
+use super::run::tell_what_is_left;
 use crate::cluster::Preparation;
 use crate::event::{Failure, FailureClass, RunVerdict, Termination};
 use crate::machine::open_files;
@@ -26,12 +28,15 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
     }
     let interruption = Interruption::default();
     let secrets = selected.resolve()?;
+    let runner = std::env::current_exe().map_err(CliError::Program)?;
+    let program = std::env::args_os().next();
+    let gc = gc::command(program.as_deref().unwrap_or(runner.as_os_str()));
     let request = PrepareRequest {
         path: selected.path,
         matrix: selected.matrix,
         cells: selected.cells,
         secrets,
-        runner: std::env::current_exe().map_err(CliError::Program)?,
+        runner,
         interruption: interruption.clone(),
     };
     open_files::raise();
@@ -54,7 +59,11 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
     });
     // A lock that another process holds must not block the exit.
     runtime.shutdown_background();
-    done?;
+    let prepared = done?;
+    if !prepared.left.is_empty() {
+        tell_what_is_left(&prepared.left, &gc);
+    }
+    prepared.finished.map_err(CliError::Session)?;
     Ok(match interruption.by() {
         Some(by) => RunVerdict::Interrupted { by }.into(),
         None => exit,
@@ -85,6 +94,10 @@ fn line(prepared: &PreparedCell) -> String {
         })) => {
             format!("{cell}: template {template} exists")
         }
-        Some(Err(failure)) => format!("{cell}: failed: {failure}"),
+        Some(Err(failure)) => {
+            let remedy = failure.remedy.as_ref();
+            let remedy = remedy.map(|remedy| format!("\n  to do: {remedy}"));
+            format!("{cell}: failed: {failure}{}", remedy.unwrap_or_default())
+        }
     }
 }

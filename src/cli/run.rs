@@ -94,7 +94,7 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
 }
 
 /// A closed stderr changes nothing.
-fn tell_what_is_left(left: &[Resource], gc: &str) {
+pub(super) fn tell_what_is_left(left: &[Resource], gc: &str) {
     let left = left.iter().map(|resource| format!("  {resource}\n"));
     let what: String = left.collect();
     let text = format!("\nthe run may have left something behind:\n{what}to remove it:\n  {gc}\n");

@@ -37,7 +37,7 @@ pub use explain::{ExplainRequest, Explanation, Setting, explain};
 pub use folder::{FolderError, PARTS, RunFolder};
 pub use gc::{GcOptions, GcOutcome, GcReport, GcRow, gc};
 pub use plan::PlanError;
-pub use prepare::{PrepareRequest, PreparedCell, prepare_clusters};
+pub use prepare::{PrepareRequest, Prepared, PreparedCell, prepare_clusters};
 pub use provider::ProviderError;
 pub use request::{RunOutcome, Selection};
 pub use resume::{ResumeError, Resumption};

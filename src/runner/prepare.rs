@@ -8,11 +8,12 @@ use tempfile::TempDir;
 
 use super::admission::Admission;
 use super::plan::Planner;
+use super::run::close;
 use super::session::{Ground, SessionError, base};
 use super::{FolderError, RunFolder};
 use crate::cluster::{Preparation, Provider};
 use crate::event::{Emitter, Failure, Symptom};
-use crate::machine::{Ledger, Owner};
+use crate::machine::{Ledger, Owner, Resource};
 use crate::matrix::{Cell, CellId, Matrix, Phase};
 use crate::secret::Secret;
 use crate::suite::Interruption;
@@ -41,6 +42,14 @@ pub struct PreparedCell {
     pub preparation: Option<Result<Preparation, Failure>>,
 }
 
+/// How the command ends.
+pub struct Prepared {
+    /// The resources that are left and shouldn't be.
+    pub left: Vec<Resource>,
+    /// Whether what the clusters shared could be removed.
+    pub finished: Result<(), SessionError>,
+}
+
 /// Makes the templates of all cells that have none, as many at once as a run would run cells, and calls `say` with each
 /// result in the order of the cells. Returns when all are made or the command is interrupted.
 ///
@@ -49,7 +58,7 @@ pub struct PreparedCell {
 pub async fn prepare_clusters(
     request: PrepareRequest,
     mut say: impl FnMut(PreparedCell),
-) -> Result<(), SessionError> {
+) -> Result<Prepared, SessionError> {
     let PrepareRequest {
         path,
         matrix,
@@ -116,10 +125,10 @@ pub async fn prepare_clusters(
     let deadline = clock.deadline(matrix.phases[Phase::Cleanup].timeout);
     let finished = provider.finish(&ledger, &deadline).await;
     drop(planner);
-    if let Some(ledger) = Arc::into_inner(ledger) {
-        ledger.close()?;
-    }
-    finished.map(drop).map_err(failed)
+    Ok(Prepared {
+        left: close(ledger, &state),
+        finished: finished.map(drop).map_err(failed),
+    })
 }
 
 fn unable(provider: &dyn Provider) -> Failure {

@@ -59,7 +59,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
 }
 
 /// Closes `ledger`. Returns the resources that are left and shouldn't be.
-fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
+pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
     let left = close_ledger(ledger).unwrap_or_else(|error| {
         tracing::warn!(error = chain(&error), "failed to close the ledger");
         Vec::new()

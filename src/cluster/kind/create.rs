@@ -22,7 +22,7 @@ use super::nodes::{CLUSTER_LABEL, containers};
 use super::prepared;
 use super::tuning::DNS_PATCH;
 use super::work::Work;
-use super::{destroy, node_image, stale};
+use super::{destroy, node_image, pulse, space, stale};
 use crate::cluster::NodeName;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
@@ -215,7 +215,7 @@ fn explain(output: &str, status: &str) -> Failure {
         (
             "no space left on device",
             Symptom::MachineTooSmall,
-            "free some disk space, for example with `docker system prune`",
+            space::REMEDY,
         ),
         (
             "address pool",
@@ -278,8 +278,8 @@ pub(super) async fn follow(work: &Work) {
                     "the container engine's event stream failed: {}",
                     chain(&error)
                 );
-                work.lost
-                    .set(Err(Failure::new(Symptom::EngineGone, message)));
+                let failure = Failure::new(Symptom::EngineGone, message);
+                work.lost.set(Err(failure.with_remedy(pulse::REMEDY)));
                 return;
             }
         }

@@ -13,11 +13,11 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use futures::future::try_join_all;
 
-use super::adopt;
 use super::claim::{Claim, Live};
 use super::nodes::{containers, is_missing};
 use super::thaw::thaw;
 use super::work::Work;
+use super::{adopt, pulse, space};
 use crate::cluster::StepLog;
 use crate::deadline::Deadline;
 use crate::error::chain;
@@ -29,10 +29,12 @@ const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
 
 /// The engine returned an error.
 pub(super) fn engine_failed(error: &Error) -> Failure {
-    Failure::new(
-        Symptom::EngineGone,
-        format!("the container engine failed: {}", chain(error)),
-    )
+    let message = format!("the container engine failed: {}", chain(error));
+    let failure = space::failure(Symptom::EngineGone, message);
+    match failure.remedy {
+        Some(_) => failure,
+        None => failure.with_remedy(pulse::REMEDY),
+    }
 }
 
 /// The failure of a file or folder on the host, on which `action` was tried.

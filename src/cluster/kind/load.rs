@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::node_state::{host_paths, look};
 use super::nodes::exec;
 use super::prepared::Origin;
+use super::space;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
@@ -91,10 +92,8 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
 }
 
 fn failed(node: &NodeName, why: &str) -> Failure {
-    Failure::new(
-        Symptom::ImageLoadFailed,
-        format!("failed to bring the images onto node {node}: {why}"),
-    )
+    let message = format!("failed to bring the images onto node {node}: {why}");
+    space::failure(Symptom::ImageLoadFailed, message)
 }
 
 async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<String, String> {

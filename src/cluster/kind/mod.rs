@@ -26,6 +26,7 @@ mod provider;
 mod pulse;
 mod reclaim;
 mod reuse;
+mod space;
 mod stale;
 mod thaw;
 mod tuning;

@@ -9,7 +9,7 @@ use bollard::query_parameters::ListNetworksOptions;
 
 use super::destroy::engine_failed;
 use super::provider::KindContext;
-use super::{network, node_image};
+use super::{network, node_image, space};
 use crate::cluster::Survey;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
@@ -189,8 +189,7 @@ async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> 
     };
     let need = DISK_PER_NODE * (nodes + 1);
     let subject = format!("free disk at {folder}");
-    let remedy = "free some space, for example with `docker system prune`";
-    room(&subject, need >> 20, free >> 20, "MiB", remedy).map(Some)
+    room(&subject, need >> 20, free >> 20, "MiB", space::REMEDY).map(Some)
 }
 
 /// All clusters share one network, so one address pool has to be free unless it exists already.

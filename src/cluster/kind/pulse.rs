@@ -15,6 +15,10 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// How long a response may take. The engine of a busy machine is slow; a stopped one never responds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What to do if the engine fails.
+pub(super) const REMEDY: &str =
+    "check whether the engine runs (`docker info`), and look at its log";
+
 /// Checks the engine until it doesn't respond.
 pub(super) async fn watch(work: &Work) {
     // The task that needs the engine reports why it can't be used.
@@ -39,6 +43,5 @@ pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Fai
         Err(timed_out) => format!("a ping {timed_out}"),
     };
     let message = format!("the container engine no longer responds: {why}");
-    Err(Failure::new(Symptom::EngineGone, message)
-        .with_remedy("check whether the engine runs (`docker info`), and look at its log"))
+    Err(Failure::new(Symptom::EngineGone, message).with_remedy(REMEDY))
 }

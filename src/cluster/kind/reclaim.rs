@@ -14,7 +14,7 @@ use super::claim::{Claim, KindResource, Live};
 use super::destroy::{engine_failed, own_containers, remove_containers};
 use super::network;
 use super::nodes::{self, is_missing};
-use super::prepared::images_with;
+use super::prepared::{images_with, names};
 use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
 use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
@@ -102,16 +102,7 @@ impl KindReclaimer {
     /// The images with our label, by name, or by id if they have none.
     pub async fn images(&self) -> Result<Vec<String>, Failure> {
         let images = images_with(self.docker().await?, LABEL).await?;
-        let names = images.into_iter().flat_map(|mut image| {
-            // An engine may list an image without a name as `<none>:<none>`.
-            image.repo_tags.retain(|name| !name.contains("<none>"));
-            if image.repo_tags.is_empty() {
-                vec![image.id]
-            } else {
-                image.repo_tags
-            }
-        });
-        Ok(names.collect())
+        Ok(images.into_iter().flat_map(names).collect())
     }
 
     /// Removes an image. Returns whether it is gone: an image that a container uses stays.

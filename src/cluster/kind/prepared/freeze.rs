@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::cluster::NodeName;
 use crate::cluster::kind::nodes::{Output, exec};
+use crate::cluster::kind::space;
 use crate::cluster::kind::work::Work;
 use crate::cluster::kubernetes::unusable;
 use crate::error::chain;
@@ -207,7 +208,7 @@ async fn run(work: &Work, node: &NodeName, script: &str) -> Result<(), Failure> 
 
 fn failed(why: &str) -> Failure {
     let message = format!("failed to freeze the cluster: {why}");
-    Failure::new(Symptom::ClusterNotUp, message)
+    space::failure(Symptom::ClusterNotUp, message)
 }
 
 #[cfg(test)]

@@ -48,20 +48,28 @@ pub(super) fn make(
         ));
         let making = Box::pin(build(&work, &tenant, &image, &id, clock.deadline(MAKING)));
         let making = cell.steps.measure("template", making);
-        let made = stop.run_until_cancelled(making).await;
-        if !matches!(made, Some(Ok(_))) {
-            // Some of its images may exist. If they can't be removed, the next attempt replaces them.
-            let docker = cell.shared.docker().await?;
-            drop(template::remove(docker, &id).await);
-        }
-        let deadline = clock.deadline(DELETING);
-        tenant.leave(&deadline).await;
-        work.end(&deadline).await;
-        destroy::destroy(&work, &cell.steps, &deadline).await?;
-        made.unwrap_or_else(|| {
+        let made = stop.run_until_cancelled(making).await.unwrap_or_else(|| {
             let message = "making the template was interrupted";
             Err(Failure::new(Symptom::ClusterNotUp, message))
-        })
+        });
+        let deadline = clock.deadline(DELETING);
+        if made.is_err() {
+            // Some of its images may exist. If they can't be removed, the next attempt does it.
+            let docker = cell.shared.docker().await?;
+            drop(deadline.run(template::remove(docker, &id)).await);
+        }
+        tenant.leave(&deadline).await;
+        work.end(&deadline).await;
+        let deleted = destroy::destroy(&work, &cell.steps, &deadline).await;
+        match (made, deleted) {
+            (made, Ok(_)) => made,
+            (Ok(_), Err(failure)) => Err(failure),
+            (Err(cause), Err(failure)) => {
+                // Usually a consequence. The cluster stays in the ledger.
+                tracing::warn!(%failure, "the cluster of the template was not deleted");
+                Err(cause)
+            }
+        }
     }
     .boxed()
 }
@@ -80,6 +88,8 @@ async fn build(
     id: &str,
     deadline: Deadline,
 ) -> Result<Template, Failure> {
+    // What is left of an attempt that had no time to remove it would lose its names, and stay.
+    template::remove(work.shared.docker().await?, id).await?;
     work::begin(work, tenant);
     let (it, watching) = (Arc::clone(work), Arc::clone(tenant));
     tenant.spawn(async move {
@@ -116,7 +126,10 @@ async fn build(
         image::commit(work, image, id, &facts).await
     };
     let frozen = work.steps.measure("freeze", freezing);
-    let template = deadline.run(frozen).await.map_err(|_| late("frozen"))??;
+    let template = tokio::select! {
+        frozen = deadline.run(frozen) => frozen.map_err(|_| late("frozen"))??,
+        failure = work.lost.failed() => return Err(failure),
+    };
     let docker = work.shared.docker().await?;
     template.touch(&work.shared.options.state);
     prune(docker, &work.shared.options.state, id).await?;

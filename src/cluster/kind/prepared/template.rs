@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ImageSummary};
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use serde::{Deserialize, Serialize};
@@ -220,9 +221,22 @@ fn excess<'i>(
 /// Removes all images of the template `id`, also if some are missing.
 pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
     for image in images_with(docker, &format!("{ID}={id}")).await? {
-        remove_image(docker, &image.id).await?;
+        for name in names(image) {
+            remove_image(docker, &name).await?;
+        }
     }
     Ok(())
+}
+
+/// The names of an image, by which it can be removed although a container uses it; its id if it has none.
+pub(in crate::cluster::kind) fn names(mut image: ImageSummary) -> Vec<String> {
+    // An engine may list an image without a name as `<none>:<none>`.
+    image.repo_tags.retain(|name| !name.contains("<none>"));
+    if image.repo_tags.is_empty() {
+        vec![image.id]
+    } else {
+        image.repo_tags
+    }
 }
 
 /// The images in the engine with `label`, which is a name, or a name and a value.
@@ -240,8 +254,12 @@ pub(in crate::cluster::kind) async fn images_with(
 async fn remove_image(docker: &Docker, name: &str) -> Result<(), Failure> {
     let options = RemoveImageOptionsBuilder::new().force(true).build();
     match docker.remove_image(name, Some(options), None).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_missing(&error) => Ok(()),
+        // 404: it is gone. 409: a container uses it.
+        Ok(_)
+        | Err(Error::DockerResponseServerError {
+            status_code: 404 | 409,
+            ..
+        }) => Ok(()),
         Err(error) => Err(engine_failed(&error)),
     }
 }

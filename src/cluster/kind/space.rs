@@ -1,0 +1,44 @@
+//! Recognizes a full disk as the cause of a failure: what fails then, such as the engine or an import, is not to blame.
+
+use crate::event::{Failure, Symptom};
+
+/// How the operating system says it. Programs write it with and without a capital letter.
+const FULL: &str = "no space left on device";
+
+/// What to do about it.
+pub(super) const REMEDY: &str =
+    "free some disk space, for example with `docker system prune` or `e2e-matrix gc --all`";
+
+/// The failure with this message. If the message says that the disk is full, that is its symptom.
+pub(super) fn failure(symptom: Symptom, message: String) -> Failure {
+    if message.to_lowercase().contains(FULL) {
+        Failure::new(Symptom::MachineTooSmall, message).with_remedy(REMEDY)
+    } else {
+        Failure::new(symptom, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_cause_whatever_fails() {
+        for (message, symptom) in [
+            (
+                "the engine failed: Error processing tar file: write /a: no space left on device",
+                Symptom::MachineTooSmall,
+            ),
+            (
+                "tar: /a: Cannot write: No space left on device",
+                Symptom::MachineTooSmall,
+            ),
+            ("the engine failed: connection refused", Symptom::EngineGone),
+        ] {
+            let failure = failure(Symptom::EngineGone, message.to_owned());
+            assert_eq!(failure.symptom, symptom, "{message}");
+            let is_full = symptom == Symptom::MachineTooSmall;
+            assert_eq!(failure.remedy.is_some(), is_full, "{message}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! An engine that stops answering or dies in the middle of a cell: the run ends without help, reports an infrastructure failure, and
+//! leaves nothing behind that `gc` can't delete. Each test starts its own engine in its own network namespace, so it affects no other.
+
+mod own;
+mod template;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use e2e_matrix::event::{CellVerdict, Event, FailureClass};
+use e2e_matrix::matrix::Phase;
+use e2e_matrix::record::{self, RunModel};
+use rustix::process::{Signal, kill_process};
+
+use self::own::Engine;
+use crate::support::Scratch;
+
+const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\n[run]\nports = \"any\"\n";
+/// How long a run may continue without its engine: until the watch on the engine notices, plus diagnostics and clean-up.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// How long an engine may take to answer.
+const START: Duration = Duration::from_secs(60);
+
+#[test]
+#[ignore = "needs root, dockerd and a node image of 1.34 (starts its own engine, creates 3 clusters)"]
+fn a_run_survives_its_engine() {
+    let mut engine = Engine::start();
+    engine.load_node_image();
+    for (phase, signal) in [
+        (Phase::Assertions, Signal::STOP),
+        (Phase::Cluster, Signal::STOP),
+        (Phase::Cluster, Signal::KILL),
+    ] {
+        let scratch = Scratch::new();
+        fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+        ends_by_itself(&engine, &scratch, phase, signal);
+        engine.heal(signal);
+        let gc = engine.command(&scratch, &["gc"]).output().unwrap();
+        assert_eq!(gc.status.code(), Some(0), "{}", text(&gc));
+        assert_nothing_is_left(&engine, &scratch);
+    }
+}
+
+/// No container, volume or ledger of a run is left, and no network, because the run created it.
+fn assert_nothing_is_left(engine: &Engine, scratch: &Scratch) {
+    assert_eq!(engine.docker(&["ps", "--all", "--quiet"]), "");
+    assert_eq!(engine.docker(&["volume", "ls", "--quiet"]), "");
+    let network = ["network", "ls", "--quiet", "--filter", "name=^kind$"];
+    assert_eq!(engine.docker(&network), "");
+    assert_eq!(
+        folders(&scratch.path().join("state/runs")),
+        [] as [PathBuf; 0]
+    );
+}
+
+/// Runs a cell, sends `signal` to its engine in `phase`, and checks how the run ends.
+fn ends_by_itself(engine: &Engine, scratch: &Scratch, phase: Phase, signal: Signal) {
+    let mut command = engine.command(
+        scratch,
+        &["--provider", "kind", "--cluster-prefix", "engine-test"],
+    );
+    let mut run = Running(
+        command
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let latest = scratch.path().join("target/e2e-matrix/latest");
+    wait(&format!("{phase} begins"), START * 2, || {
+        has_begun(&latest, phase)
+    });
+    if phase == Phase::Cluster {
+        let ledger = scratch.path().join("state/runs");
+        wait("the network is planned", START, || {
+            network_is_planned(&ledger)
+        });
+    }
+    kill_process(engine.daemon(), signal).unwrap();
+    let since = Instant::now();
+    let mut status = None;
+    wait(
+        &format!("the end after {phase}, {signal:?}"),
+        PATIENCE,
+        || {
+            status = run.0.try_wait().unwrap();
+            status.is_some()
+        },
+    );
+    let context = format!("{phase}, {signal:?}, after {:?}", since.elapsed());
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(3),
+        "{context}"
+    );
+    let model = RunModel::new(&record::read(&latest.join(record::FILE_NAME)).unwrap());
+    assert_eq!(model.cells[0].verdict, CellVerdict::Error, "{context}");
+    for phase in &model.cells[0].phases {
+        let class = phase.failure().map(e2e_matrix::event::Failure::class);
+        assert!(
+            matches!(class, None | Some(FailureClass::Infrastructure)),
+            "{context}: {phase:?}"
+        );
+    }
+    for report in ["junit.xml", "summary.md", "report.html"] {
+        assert!(latest.join(report).exists(), "{context}: {report}");
+    }
+}
+
+/// Whether the record says that `phase` has begun.
+fn has_begun(folder: &Path, phase: Phase) -> bool {
+    let records = record::read(&folder.join(record::FILE_NAME)).unwrap_or_default();
+    records.iter().any(|record| {
+        matches!(&record.event, Event::PhaseStarted { phase: begun, .. } if *begun == phase)
+    })
+}
+
+/// Whether a run has written the network to its ledger: from then on, clean-up has to take the network into account.
+fn network_is_planned(runs: &Path) -> bool {
+    let ledgers = folders(runs).into_iter();
+    let mut ledgers = ledgers.map(|run| fs::read_to_string(run.join("ledger.ndjson")));
+    ledgers.any(|ledger| ledger.is_ok_and(|ledger| ledger.contains(r#""type":"network""#)))
+}
+
+/// Polls, because nothing reports the change.
+fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A run that is killed when the test ends, however it ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails if the process has already ended.
+        drop(self.0.kill());
+    }
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn text(output: &Output) -> String {
+    let (out, error) = (&output.stdout, &output.stderr);
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(error)
+    )
+}
