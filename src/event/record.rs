@@ -416,6 +416,9 @@ pub struct CellFacts {
     pub server_version: Option<String>,
     /// The nodes, control plane first.
     pub nodes: Vec<String>,
+    /// What the names of all nodes begin with, which reports leave out. If absent, that is the cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_prefix: Option<String>,
     /// The agent's image with its digest, or the local program.
     pub agent: String,
     /// The mock's image with its digest, or the local program.

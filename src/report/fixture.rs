@@ -409,6 +409,7 @@ fn facts(plan: &Plan, cluster: Execution) -> CellFacts {
             Execution::Simulated => None,
         },
         nodes: plan.nodes(),
+        node_prefix: None,
         agent: "plexd:e2e@sha256:0a1b".to_owned(),
         mock: "mockapi:e2e@sha256:2c3d".to_owned(),
         address: Some("127.0.0.1:18080".to_owned()),

@@ -34,7 +34,7 @@ pub(crate) struct ClusterOptions {
     reuse: bool,
     /// Whether kind clusters may be clones of prepared ones: auto or never
     ///
-    /// `e2e-matrix prepare` prepares clusters. With `auto`, a run uses them, and prepares one itself if at least four of its cells can use it. A clone is verified before it is used. The default is from the matrix file, or `auto`.
+    /// `e2e-matrix prepare` prepares clusters. With `auto`, a run uses them, and prepares one itself if at least three cells that have not started yet could use it as well. A clone is verified before it is used. The default is from the matrix file, or `auto`.
     #[arg(
         long,
         env = "E2E_MATRIX_PREPARED",

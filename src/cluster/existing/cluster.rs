@@ -245,6 +245,7 @@ impl Cluster for ExistingCluster {
         CellFacts {
             server_version: kube.map(|kube| kube.server_version.clone()),
             nodes: self.nodes().iter().map(ToString::to_string).collect(),
+            node_prefix: None,
             agent: names.agent,
             mock: names.mock,
             address: self.tenant.address().map(|address| address.to_string()),

@@ -318,9 +318,15 @@ impl Cluster for KindCluster {
         };
         let names = work.shared.names.of(&work.plan.cell);
         let tuning = work.tuning.lock().unwrap_or_else(PoisonError::into_inner);
+        let nodes = work.nodes();
+        // A clone's nodes have the name of the cluster that was frozen.
+        let prefix = nodes
+            .first()
+            .and_then(|node| node.as_str().strip_suffix("control-plane"));
         CellFacts {
             server_version: work.access.get().map(|access| access.server_version),
-            nodes: work.nodes().iter().map(ToString::to_string).collect(),
+            nodes: nodes.iter().map(ToString::to_string).collect(),
+            node_prefix: prefix.map(str::to_owned),
             agent: image(&names.agent),
             mock: image(&names.mock),
             address: tenant.address().map(|address| address.to_string()),

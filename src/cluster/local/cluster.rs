@@ -261,6 +261,7 @@ impl Cluster for LocalCluster {
         CellFacts {
             server_version: None,
             nodes: nodes.iter().map(ToString::to_string).collect(),
+            node_prefix: None,
             agent: command(Role::Agent),
             mock: command(Role::Mock),
             address: self.forward().map(|forward| forward.address().to_string()),

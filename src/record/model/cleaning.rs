@@ -126,6 +126,7 @@ pub(super) fn cell_facts(raw: &CellFacts) -> CellFacts {
     CellFacts {
         server_version: raw.server_version.as_deref().map(clean),
         nodes: texts(&raw.nodes),
+        node_prefix: raw.node_prefix.as_deref().map(clean),
         agent: clean(&raw.agent),
         mock: clean(&raw.mock),
         address: raw.address.as_deref().map(clean),

@@ -276,10 +276,11 @@ impl CellModel {
 
     /// The name of a node without the name of its cluster.
     pub fn short_node<'a>(&self, node: &'a str) -> &'a str {
-        let rest = self
-            .cluster
-            .as_deref()
-            .and_then(|cluster| node.strip_prefix(cluster)?.strip_prefix('-'));
+        let prefix = self.facts.as_ref().and_then(|it| it.node_prefix.as_deref());
+        let cluster = self.cluster.as_deref();
+        let rest = prefix
+            .and_then(|prefix| node.strip_prefix(prefix))
+            .or_else(|| node.strip_prefix(cluster?)?.strip_prefix('-'));
         rest.unwrap_or(node)
     }
 }

@@ -39,6 +39,18 @@ fn every_cell_and_phase_matches_the_table() {
 }
 
 #[test]
+fn nodes_are_shown_without_what_their_names_have_in_common() {
+    let mut cell = RunModel::new(&fixture::mixed()).cells.remove(0);
+    let node = format!("{}-worker", cell.cluster.as_deref().unwrap());
+    assert_eq!(cell.short_node(&node), "worker");
+    assert_eq!(cell.short_node("frozen-worker"), "frozen-worker");
+    let facts = cell.facts.as_mut().unwrap();
+    facts.node_prefix = Some("frozen-".to_owned());
+    assert_eq!(cell.short_node("frozen-worker"), "worker");
+    assert_eq!(cell.short_node(&node), "worker");
+}
+
+#[test]
 fn phases_start_within_their_cell() {
     let run = RunModel::new(&fixture::mixed());
     let starts: Vec<_> = run.cells[1].phases[1..4]

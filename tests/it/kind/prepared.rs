@@ -172,6 +172,8 @@ fn assert_quota_is_in_effect(own: &Own) {
     let run = record::read(&own.scratch);
     let cell = record::cell(&run, CELL);
     assert!(record::origin(cell).starts_with("prepared, from template "));
+    let nodes = &cell.facts.as_ref().unwrap().nodes;
+    assert_eq!(cell.short_node(&nodes[0]), "control-plane");
     let phase = cell.phases.iter().find(|phase| phase.failure().is_some());
     let phase = phase.unwrap();
     assert_eq!(phase.name(), "readiness", "{phase:?}");
