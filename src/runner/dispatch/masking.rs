@@ -34,6 +34,7 @@ const STRUCTURAL: &[(&str, &str)] = &[
     ("kubernetes", "a version"),
     ("matrix", "the path of the matrix file"),
     ("name", "the name of the machine or of a step"),
+    ("node_prefix", "a name from the runner or the command line"),
     ("platform", "the machine's"),
     ("provider", "one of a few words"),
     ("rerun_of", "an id, or a path on the command line"),
