@@ -212,11 +212,7 @@ fn explain(output: &str, status: &str) -> Failure {
             Symptom::MachineTooSmall,
             "raise the inotify limit: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`",
         ),
-        (
-            "no space left on device",
-            Symptom::MachineTooSmall,
-            space::REMEDY,
-        ),
+        (space::FULL, Symptom::MachineTooSmall, space::REMEDY),
         (
             "address pool",
             Symptom::MachineTooSmall,

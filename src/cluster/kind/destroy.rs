@@ -30,11 +30,7 @@ const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
 /// The engine returned an error.
 pub(super) fn engine_failed(error: &Error) -> Failure {
     let message = format!("the container engine failed: {}", chain(error));
-    let failure = space::failure(Symptom::EngineGone, message);
-    match failure.remedy {
-        Some(_) => failure,
-        None => failure.with_remedy(pulse::REMEDY),
-    }
+    space::cause(Failure::new(Symptom::EngineGone, message).with_remedy(pulse::REMEDY))
 }
 
 /// The failure of a file or folder on the host, on which `action` was tried.

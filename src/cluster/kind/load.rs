@@ -93,7 +93,7 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
 
 fn failed(node: &NodeName, why: &str) -> Failure {
     let message = format!("failed to bring the images onto node {node}: {why}");
-    space::failure(Symptom::ImageLoadFailed, message)
+    space::cause(Failure::new(Symptom::ImageLoadFailed, message))
 }
 
 async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<String, String> {

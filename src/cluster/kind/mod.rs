@@ -28,6 +28,7 @@ mod reclaim;
 mod reuse;
 mod space;
 mod stale;
+mod stored_images;
 mod thaw;
 mod tuning;
 mod wipe;

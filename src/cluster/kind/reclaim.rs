@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
-use bollard::errors::Error;
-use bollard::query_parameters::RemoveImageOptions;
 use tokio::sync::OnceCell;
 
 use super::claim::{Claim, KindResource, Live};
 use super::destroy::{engine_failed, own_containers, remove_containers};
-use super::network;
-use super::nodes::{self, is_missing};
-use super::prepared::{images_with, names};
+use super::{network, nodes, stored_images};
 use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
 use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
@@ -101,22 +97,13 @@ impl KindReclaimer {
 
     /// The images with our label, by name, or by id if they have none.
     pub async fn images(&self) -> Result<Vec<String>, Failure> {
-        let images = images_with(self.docker().await?, LABEL).await?;
-        Ok(images.into_iter().flat_map(names).collect())
+        let images = stored_images::with_label(self.docker().await?, LABEL).await?;
+        Ok(images.into_iter().flat_map(stored_images::names).collect())
     }
 
     /// Removes an image. Returns whether it is gone: an image that a container uses stays.
     pub async fn remove_image(&self, name: &str) -> Result<bool, Failure> {
-        let docker = self.docker().await?;
-        let removing = docker.remove_image(name, None::<RemoveImageOptions>, None);
-        match removing.await {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(true),
-            Err(Error::DockerResponseServerError {
-                status_code: 409, ..
-            }) => Ok(false),
-            Err(error) => Err(engine_failed(&error)),
-        }
+        stored_images::remove(self.docker().await?, name, false).await
     }
 }
 

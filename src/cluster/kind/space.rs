@@ -2,19 +2,20 @@
 
 use crate::event::{Failure, Symptom};
 
-/// How the operating system says it. Programs write it with and without a capital letter.
-const FULL: &str = "no space left on device";
+/// The operating system's message, in lower case. Some programs capitalize it.
+pub(super) const FULL: &str = "no space left on device";
 
 /// What to do about it.
 pub(super) const REMEDY: &str =
     "free some disk space, for example with `docker system prune` or `e2e-matrix gc --all`";
 
-/// The failure with this message. If the message says that the disk is full, that is its symptom.
-pub(super) fn failure(symptom: Symptom, message: String) -> Failure {
-    if message.to_lowercase().contains(FULL) {
-        Failure::new(Symptom::MachineTooSmall, message).with_remedy(REMEDY)
+/// The failure with the symptom and remedy of a full disk if its message says that the disk is full; otherwise
+/// unchanged.
+pub(super) fn cause(failure: Failure) -> Failure {
+    if failure.message.to_lowercase().contains(FULL) {
+        Failure::new(Symptom::MachineTooSmall, failure.message).with_remedy(REMEDY)
     } else {
-        Failure::new(symptom, message)
+        failure
     }
 }
 
@@ -35,7 +36,7 @@ mod tests {
             ),
             ("the engine failed: connection refused", Symptom::EngineGone),
         ] {
-            let failure = failure(Symptom::EngineGone, message.to_owned());
+            let failure = cause(Failure::new(Symptom::EngineGone, message));
             assert_eq!(failure.symptom, symptom, "{message}");
             let is_full = symptom == Symptom::MachineTooSmall;
             assert_eq!(failure.remedy.is_some(), is_full, "{message}");

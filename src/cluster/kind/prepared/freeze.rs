@@ -208,7 +208,7 @@ async fn run(work: &Work, node: &NodeName, script: &str) -> Result<(), Failure> 
 
 fn failed(why: &str) -> Failure {
     let message = format!("failed to freeze the cluster: {why}");
-    space::failure(Symptom::ClusterNotUp, message)
+    space::cause(Failure::new(Symptom::ClusterNotUp, message))
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ async fn build(
     id: &str,
     deadline: Deadline,
 ) -> Result<Template, Failure> {
-    // What is left of an attempt that had no time to remove it would lose its names, and stay.
+    // Images that an interrupted attempt left behind would lose their names to the new ones, and stay in the engine.
     template::remove(work.shared.docker().await?, id).await?;
     work::begin(work, tenant);
     let (it, watching) = (Arc::clone(work), Arc::clone(tenant));

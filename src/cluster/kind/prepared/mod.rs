@@ -30,8 +30,8 @@ use crate::matrix::Prepared;
 
 pub(super) use clone::clone;
 pub(super) use make::LONGEST;
+pub(super) use template::Template;
 pub use template::USED;
-pub(super) use template::{Template, images_with, names};
 pub(super) use verify::{RESPONDS, VERIFIED, addresses, look, verify};
 
 /// How many further cells of the run must be able to use a template, so that making one pays off within the run. Making

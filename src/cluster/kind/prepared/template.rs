@@ -6,15 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, ImageSummary};
-use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::models::ContainerCreateBody;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::kind::destroy::engine_failed;
 use crate::cluster::kind::fingerprint::Fingerprint;
 use crate::cluster::kind::nodes::is_missing;
 use crate::cluster::kind::provider::KindContext;
+use crate::cluster::kind::stored_images;
 use crate::cluster::{NodeName, images};
 use crate::error::chain;
 use crate::event::Failure;
@@ -134,7 +133,7 @@ impl Template {
     /// Removes its images. Clones that exist keep working.
     pub(super) async fn remove(&self, docker: &Docker) -> Result<(), Failure> {
         for number in 0..self.frozen.len() {
-            remove_image(docker, &image(&self.id, number)).await?;
+            stored_images::remove(docker, &image(&self.id, number), true).await?;
         }
         Ok(())
     }
@@ -159,7 +158,7 @@ fn used(state: &StateFolder, id: &str) -> PathBuf {
 /// The templates in the engine: the disk space that the images of each use, in bytes, by id.
 async fn templates(docker: &Docker) -> Result<BTreeMap<String, u64>, Failure> {
     let mut sizes = BTreeMap::new();
-    for image in images_with(docker, ID).await? {
+    for image in stored_images::with_label(docker, ID).await? {
         let Some(id) = image.labels.get(ID) else {
             continue;
         };
@@ -220,48 +219,12 @@ fn excess<'i>(
 
 /// Removes all images of the template `id`, also if some are missing.
 pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
-    for image in images_with(docker, &format!("{ID}={id}")).await? {
-        for name in names(image) {
-            remove_image(docker, &name).await?;
+    for image in stored_images::with_label(docker, &format!("{ID}={id}")).await? {
+        for name in stored_images::names(image) {
+            stored_images::remove(docker, &name, true).await?;
         }
     }
     Ok(())
-}
-
-/// The names of an image, by which it can be removed although a container uses it; its id if it has none.
-pub(in crate::cluster::kind) fn names(mut image: ImageSummary) -> Vec<String> {
-    // An engine may list an image without a name as `<none>:<none>`.
-    image.repo_tags.retain(|name| !name.contains("<none>"));
-    if image.repo_tags.is_empty() {
-        vec![image.id]
-    } else {
-        image.repo_tags
-    }
-}
-
-/// The images in the engine with `label`, which is a name, or a name and a value.
-pub(in crate::cluster::kind) async fn images_with(
-    docker: &Docker,
-    label: &str,
-) -> Result<Vec<ImageSummary>, Failure> {
-    let filters = HashMap::from([("label", vec![label])]);
-    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-    let images = docker.list_images(Some(options)).await;
-    images.map_err(|error| engine_failed(&error))
-}
-
-/// An image that a container uses only loses its name, and is removed with the next `docker image prune`.
-async fn remove_image(docker: &Docker, name: &str) -> Result<(), Failure> {
-    let options = RemoveImageOptionsBuilder::new().force(true).build();
-    match docker.remove_image(name, Some(options), None).await {
-        // 404: it is gone. 409: a container uses it.
-        Ok(_)
-        | Err(Error::DockerResponseServerError {
-            status_code: 404 | 409,
-            ..
-        }) => Ok(()),
-        Err(error) => Err(engine_failed(&error)),
-    }
 }
 
 #[cfg(test)]

@@ -80,21 +80,9 @@ fn ends_by_itself(engine: &Engine, scratch: &Scratch, phase: Phase, signal: Sign
     }
     kill_process(engine.daemon(), signal).unwrap();
     let since = Instant::now();
-    let mut status = None;
-    wait(
-        &format!("the end after {phase}, {signal:?}"),
-        PATIENCE,
-        || {
-            status = run.0.try_wait().unwrap();
-            status.is_some()
-        },
-    );
+    let code = run.ends(&format!("the end after {phase}, {signal:?}"), PATIENCE);
     let context = format!("{phase}, {signal:?}, after {:?}", since.elapsed());
-    assert_eq!(
-        status.and_then(|status| status.code()),
-        Some(3),
-        "{context}"
-    );
+    assert_eq!(code, Some(3), "{context}");
     let model = RunModel::new(&record::read(&latest.join(record::FILE_NAME)).unwrap());
     assert_eq!(model.cells[0].verdict, CellVerdict::Error, "{context}");
     for phase in &model.cells[0].phases {
@@ -135,6 +123,18 @@ fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
 
 /// A run that is killed when the test ends, however it ends.
 struct Running(Child);
+
+impl Running {
+    /// Waits for the end, which is called `what` if it doesn't come. Returns the exit code.
+    fn ends(&mut self, what: &str, limit: Duration) -> Option<i32> {
+        let mut status = None;
+        wait(what, limit, || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -130,12 +130,7 @@ impl<'e> Started<'e> {
 
     /// Waits for the end. Returns the exit code.
     fn ends(&mut self, limit: Duration) -> Option<i32> {
-        let mut status = None;
-        wait("the end", limit, || {
-            status = self.running.0.try_wait().unwrap();
-            status.is_some()
-        });
-        status.and_then(|status| status.code())
+        self.running.ends("the end", limit)
     }
 
     fn said(&self) -> String {
@@ -192,6 +187,7 @@ fn a_template_is_whole_although_the_engine_died_while_it_was_made() {
         assert_nothing_is_left(&engine, &scratch);
     }
     let left = templates(&engine);
+    // If both exist, the engine died only after the second one.
     if let [_, second] = &left[..] {
         engine.docker(&["rmi", second]);
     }
