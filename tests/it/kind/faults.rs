@@ -14,7 +14,7 @@ use e2e_matrix::matrix::{Cell, Matrix, Phase};
 use e2e_matrix::record::RunModel;
 use plexd_agent::fault::Fault;
 
-const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
+pub(super) const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
 /// Far longer than the six clusters should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The variables by which a run finds the engine and kind, and the locks that all runs of a user share.
@@ -43,15 +43,10 @@ fn every_fault_fails_exactly_its_phase_on_prepared_clusters() {
 fn check(prepared: &str, origin: &str) {
     let scratch = Scratch::new();
     let run = run(&scratch, prepared);
-    let cells = Matrix::parse(MATRIX, include_str!("../fixtures/faults-kind.toml"))
-        .unwrap()
-        .cells;
+    let cells = cells();
     let wrong: Vec<String> = cells
         .iter()
-        .flat_map(|cell| {
-            let seen = record::cell(&run, cell.id.as_str());
-            record::deviations(seen, Some(failed_phase(cell)))
-        })
+        .flat_map(|cell| deviations(cell, &run))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let of_one_node = run.cells.iter().filter(|cell| cell.summary.nodes == 1);
@@ -65,6 +60,18 @@ fn check(prepared: &str, origin: &str) {
     reported_node::assert_failure_names(limited, "worker");
     reported_node::assert_reports_name(&record::folder(&scratch), limited, "worker");
     assert_nothing_is_left(&scratch, &run);
+}
+
+/// The cells of the matrix, each with a fault.
+pub(super) fn cells() -> Vec<Cell> {
+    let text = include_str!("../fixtures/faults-kind.toml");
+    Matrix::parse(MATRIX, text).unwrap().cells
+}
+
+/// How the end of `cell` in `run` differs from what its fault must cause.
+pub(super) fn deviations(cell: &Cell, run: &RunModel) -> Vec<String> {
+    let seen = record::cell(run, cell.id.as_str());
+    record::deviations(seen, Some(failed_phase(cell)))
 }
 
 /// Runs the matrix, and reads its record.

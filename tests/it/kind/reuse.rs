@@ -3,39 +3,42 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::faults;
 use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::record;
-use e2e_matrix::event::CellVerdict;
-use e2e_matrix::matrix::{Matrix, Phase};
 use e2e_matrix::record::{FILE_NAME, RunModel};
 
-/// The cells with one node differ only in their config.
-const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
-const ONE_NODE: &str = "n1";
 /// Far longer than the cells need.
 const PATIENCE: Duration = Duration::from_secs(900);
 
+/// The faults on fresh clusters are tested in `faults`.
 #[test]
-#[ignore = "needs kind (creates 6 clusters)"]
+#[ignore = "needs kind (creates 1 cluster)"]
 fn verdicts_are_those_of_fresh_clusters() {
-    let text = include_str!("../fixtures/faults-kind.toml");
-    let cells = Matrix::parse(MATRIX, text).unwrap().cells;
+    let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(faults::MATRIX);
     let scratch = Scratch::new();
-    let (fresh, _) = run(&scratch, &["--prepared", "never"]);
-    record::assert_nothing_else_is_left(&scratch, &fresh);
-    let (reused, output) = run(&scratch, &["--reuse"]);
-    record::assert_nothing_else_is_left(&scratch, &reused);
-    assert!(output.contains("1 cluster instead of 5"), "{output}");
-    for cell in cells.iter().filter(|cell| cell.nodes.get() == 1) {
-        let id = cell.id.as_str();
-        let (one, other) = (end(&fresh, id), end(&reused, id));
-        assert_eq!(one, other, "{id}");
-        let failed = other.1;
-        let deviations = record::deviations(record::cell(&reused, id), failed);
-        assert_eq!(deviations, [] as [String; 0]);
-    }
-    let seen = reused.cells.iter().flat_map(|cell| &cell.phases);
+    let mut command = scratch.command(&["--provider", "kind", "--filter", "n1", "--reuse"]);
+    let output = command
+        .envs(inherited(&ENGINE))
+        .arg("--matrix")
+        .arg(matrix)
+        .arg("--output-dir")
+        .arg(record::folder(&scratch).with_file_name(""))
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("1 cluster instead of 5"), "{stderr}");
+    let run = record::read(&scratch);
+    record::assert_nothing_else_is_left(&scratch, &run);
+    // With one node, the cells differ only in their config.
+    let cells = faults::cells();
+    let of_one_node = cells.iter().filter(|cell| cell.nodes.get() == 1);
+    let wrong = of_one_node.flat_map(|cell| faults::deviations(cell, &run));
+    assert_eq!(wrong.collect::<Vec<_>>(), [] as [String; 0]);
+    let seen = run.cells.iter().flat_map(|cell| &cell.phases);
     let seen = seen.flat_map(|phase| &phase.evidence);
     let reuses = seen.filter(|row| row.seen.starts_with("reused after "));
     assert_eq!(reuses.count(), 4);
@@ -46,8 +49,8 @@ fn verdicts_are_those_of_fresh_clusters() {
 #[ignore = "needs kind (creates 2 clusters)"]
 fn every_round_reuses_the_cluster() {
     for rounds in [
-        &["--repeat", "3"][..],
-        &["--repeat", "3", "--until-failure"],
+        &["--repeat", "2"][..],
+        &["--repeat", "2", "--until-failure"],
     ] {
         let scratch = Scratch::new();
         let matrix = scratch.path().join("matrix.toml");
@@ -64,7 +67,7 @@ fn every_round_reuses_the_cluster() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{stderr}");
         assert!(
-            stderr.contains("1 cluster instead of 3"),
+            stderr.contains("1 cluster instead of 2"),
             "{rounds:?}: {stderr}"
         );
         record::assert_nothing_else_is_left(&scratch, &record::read(&scratch));
@@ -104,28 +107,4 @@ fn one_of_two_later_runs_reuses_a_kept_cluster() {
     // Nothing is left of any of the three runs.
     record::assert_nothing_else_is_left(&scratch, &one.0);
     record::assert_nothing_else_is_left(&scratch, &other.0);
-}
-
-/// The verdict of a cell, and the phase that failed.
-fn end(run: &RunModel, id: &str) -> (CellVerdict, Option<Phase>) {
-    let cell = record::cell(run, id);
-    (cell.verdict, cell.failed_phase().map(|phase| phase.phase))
-}
-
-fn run(scratch: &Scratch, more: &[&str]) -> (RunModel, String) {
-    let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
-    let mut command = scratch.command(&["--provider", "kind", "--filter", ONE_NODE]);
-    command.envs(inherited(&ENGINE));
-    let output = command
-        .arg("--matrix")
-        .arg(matrix)
-        .arg("--output-dir")
-        .arg(record::folder(scratch).with_file_name(""))
-        .args(more)
-        .timeout(PATIENCE)
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    (record::read(scratch), stderr)
 }
