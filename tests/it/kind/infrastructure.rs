@@ -16,17 +16,12 @@ fn assert_infrastructure(hand: &Hand, command: &str, phase: Phase) {
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn a_full_disk_is_not_the_manifests_fault() {
-    let hand = Hand::with_images(1);
+fn a_full_disk_a_stopped_kubelet_and_a_killed_api_server_are_not_the_manifests_fault() {
+    let hand = Hand::with_images();
     let fill = "mount -t tmpfs -o size=4k tmpfs /var/lib/kubelet/pods && ! cat /dev/zero > /var/lib/kubelet/pods/full";
     assert_infrastructure(&hand, fill, Phase::Readiness);
-}
-
-#[test]
-#[ignore = "needs kind (creates 1 cluster)"]
-fn a_kubelet_that_stops_and_a_killed_api_server_are_not_the_manifests_fault() {
-    let hand = Hand::with_images(1);
-    assert_infrastructure(&hand, "systemctl stop kubelet", Phase::Readiness);
+    let stop = "umount /var/lib/kubelet/pods && systemctl stop kubelet";
+    assert_infrastructure(&hand, stop, Phase::Readiness);
     // Without the kubelet, nothing restarts the API server.
     assert_infrastructure(&hand, "pkill -9 kube-apiserver", Phase::Preflight);
 }

@@ -54,9 +54,7 @@ killed! {
     interrupted_in_cluster: INT in Cluster of Fresh, "kill-i2";
     interrupted_in_cluster_of_a_clone: INT in Cluster of Clone, "kill-i12";
     interrupted_in_assertions: INT in Assertions of Clone, "kill-i6";
-    interrupted_in_cleanup: INT in Cleanup of Clone, "kill-i11";
     terminated_in_preflight: TERM in Preflight of Fresh, "kill-t1";
-    terminated_in_images: TERM in Images of Fresh, "kill-t3";
     terminated_in_readiness: TERM in Readiness of Clone, "kill-t5";
 }
 

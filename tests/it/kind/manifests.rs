@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::by_hand::{Failed, Hand, failure};
-use crate::support::manifests::Manifests;
+use crate::support::in_turn::InTurn;
 use e2e_matrix::event::{FailureClass, Symptom};
 use e2e_matrix::matrix::Phase;
 
@@ -46,36 +46,37 @@ fn the_table_is_long_enough() {
     assert!(rows().len() >= 25);
 }
 
-/// Split into two tests with a cluster each, which takes half the time: a cluster runs one cell at a time.
+/// The worker has an additional taint.
+const TABLES: &str = r#"
+[config.default]
+kind = { kubeadmConfigPatches = ["""
+kind: JoinConfiguration
+nodeRegistration:
+  taints:
+  - {key: disk, value: slow, effect: NoSchedule}
+"""] }
+[phases.readiness]
+timeout = "50s"
+mock-timeout = "25s"
+"#;
+
+/// Nothing that one cell leaves in the cluster affects the next.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn every_wrong_manifest_fails_with_its_cause() {
-    assert_all(&cluster(), rows().iter().step_by(2));
-}
-
-#[test]
-#[ignore = "needs kind (creates 1 cluster)"]
-fn every_other_wrong_manifest_fails_with_its_cause() {
-    assert_all(&cluster(), rows().iter().skip(1).step_by(2));
-}
-
-/// Creates a cluster with two nodes, one of which has an additional taint.
-fn cluster() -> Hand {
-    let hand = Hand::with_images(2);
-    hand.kubectl(&["taint", "node", "--all", "tier=other:NoSchedule"]);
-    let worker = format!("{}-worker", hand.name);
-    hand.kubectl(&["taint", "node", &worker, "disk=slow:NoSchedule"]);
-    hand
-}
-
-fn assert_all<'r>(hand: &Hand, rows: impl Iterator<Item = &'r Row>) {
-    let wrong: Vec<String> = rows.filter_map(|row| deviation(hand, row)).collect();
+    let mut cells = InTurn::new(2, TABLES);
+    let rows = rows();
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter_map(|row| deviation(&mut cells, row))
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    cells.end();
 }
 
 /// How the outcome differs from `row`.
-fn deviation(hand: &Hand, row: &Row) -> Option<String> {
-    let seen = outcome(hand, row);
+fn deviation(cells: &mut InTurn, row: &Row) -> Option<String> {
+    let seen = outcome(cells, row);
     let fits = seen.as_ref().is_ok_and(|seen| is_as_expected(row, seen));
     (!fits).then(|| format!("{}: {seen:?}", row.name))
 }
@@ -97,8 +98,8 @@ fn exit_code(class: FailureClass) -> i32 {
 }
 
 /// Runs the shipped manifests with one changed value, and with a mock that tolerates the test's taints.
-fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
-    let manifests = Manifests::shipped(hand.scratch.path());
+fn outcome(cells: &mut InTurn, row: &Row) -> Result<Failed, String> {
+    let manifests = cells.manifests();
     let tolerations = json!([{"operator": "Exists"}]);
     let of_mock = "/spec/template/spec/tolerations";
     manifests.edit("mock-api/mock-api.yaml", of_mock, &tolerations);
@@ -109,7 +110,7 @@ fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
     } else {
         manifests.edit("kubernetes/daemonset.yaml", &row.pointer, &row.value);
     }
-    failure(hand, &manifests.settings())
+    cells.failure(&manifests)
 }
 
 /// Rights to do everything except watch pods.
@@ -122,7 +123,7 @@ const RIGHTS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn a_rejected_watch_is_the_cause() {
-    let hand = Hand::with_images(1);
+    let hand = Hand::with_images();
     let command =
         format!("echo '{RIGHTS}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -");
     hand.node(&["sh", "-c", &command]);

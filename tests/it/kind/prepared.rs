@@ -191,26 +191,31 @@ fn kubeconfig(scratch: &Path) -> PathBuf {
     paths.find(|path| path.exists()).unwrap()
 }
 
-/// The cells whose templates are damaged, each with a script that damages its node, and with the reason why the clone is rejected.
-const DAMAGES: [(&str, &str, &str); 4] = [
-    (
-        "etcd",
-        "truncate --size=100K /var/lib/etcd/member/snap/db",
-        "the API server did not answer in time",
-    ),
-    (
-        "expired",
-        "sign 20200101000000Z 20210101000000Z",
-        "the API server did not answer in time",
-    ),
-    // What a clock that is a year ahead leaves in a template.
-    (
-        "early",
-        "sign $(date --date='1 year' +%Y%m%d%H%M%SZ) $(date --date='2 years' +%Y%m%d%H%M%SZ)",
-        "the API server did not answer in time",
-    ),
-    // Another template, of another version, has its name.
-    ("other", "", "it is not a clone of this template"),
+/// The configs of the cells whose templates are damaged.
+const NAMES: [&str; 2] = ["one", "other"];
+
+/// How the templates of both cells are damaged, once after the other: with a script that damages the node, and with the reason why the
+/// clone is rejected.
+const DAMAGES: [[(&str, &str); 2]; 2] = [
+    [
+        (
+            "truncate --size=100K /var/lib/etcd/member/snap/db",
+            "the API server did not answer in time",
+        ),
+        // Without a script, the other cell's template has the name of this one.
+        ("", "it is not a clone of this template"),
+    ],
+    [
+        (
+            "sign 20200101000000Z 20210101000000Z",
+            "the API server did not answer in time",
+        ),
+        // What a clock that is a year ahead leaves in a template.
+        (
+            "sign $(date --date='1 year' +%Y%m%d%H%M%SZ) $(date --date='2 years' +%Y%m%d%H%M%SZ)",
+            "the API server did not answer in time",
+        ),
+    ],
 ];
 
 /// Gives etcd a certificate that is valid between two times, from the cluster's own authority. The API server would get a new one
@@ -226,49 +231,69 @@ sign() {
 "#;
 
 #[test]
-#[ignore = "needs kind (creates 9 clusters and 5 templates)"]
+#[ignore = "needs kind (creates 6 clusters and 2 templates)"]
 fn a_damaged_template_is_deleted_and_the_cell_gets_a_fresh_cluster() {
-    let names = DAMAGES.map(|(name, ..)| name);
     let kind = |name| format!("[config.{name}.kind]\ncontainerdConfigPatches = [\"# {name}\"]\n");
+    let tables = NAMES.map(kind).concat();
     let text = format!(
-        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = {names:?}\n[[matrix.include]]\nkubernetes = \"1.36\"\nnodes = 1\nconfig = \"source\"\n\
-         [run]\nports = \"any\"\n[config.source]\n{}",
-        names.map(kind).concat()
+        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = {NAMES:?}\n[run]\nports = \"any\"\n{tables}"
     );
     let mut own = Own::of(&text);
     let (ids, _) = own.prepare();
-    let image = |id: &str| format!("e2e-matrix/prepared:{id}-0");
-    let id = |name: &str| &ids[&format!("k8s-1.34-n1-{name}")];
-    for (name, damage, _) in DAMAGES {
-        if damage.is_empty() {
-            let source = image(&ids["k8s-1.36-n1-source"]);
-            docker(&["tag", &source, &image(id(name))]);
-            continue;
+    let cells = NAMES.map(|name| format!("k8s-1.34-n1-{name}"));
+    let ids = cells.each_ref().map(|cell| ids[cell].as_str());
+    let spares = Spares(ids.map(|id| format!("e2e-matrix-test/{id}")));
+    for (id, spare) in ids.iter().zip(&spares.0) {
+        docker(&["tag", &image(id), spare]);
+    }
+    for damages in DAMAGES {
+        for ((damage, _), (id, spare)) in damages.iter().zip(ids.iter().zip(&spares.0)) {
+            if damage.is_empty() {
+                docker(&["tag", &spares.0[0], &image(id)]);
+            } else {
+                commit_damaged(spare, damage, &image(id));
+            }
         }
-        let container = format!("damaged-{}", id(name));
-        let script = format!("{SIGN}{damage}");
-        let run = ["run", "--name", &container, "--entrypoint", "bash"];
-        docker(&[&run[..], &[&image(id(name)), "-c", &script]].concat());
-        docker(&["commit", &container, &image(id(name))]);
-        docker(&["rm", &container]);
+        let output = own.command(&["--provider", "kind"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let run = record::read(&own.scratch);
+        for ((_, why), (cell, id)) in damages.iter().zip(cells.iter().zip(ids)) {
+            let seen = record::cell(&run, cell);
+            assert_eq!(seen.verdict, CellVerdict::Passed);
+            let origin = record::origin(seen);
+            let deleted = format!("fresh; the template {id} was deleted");
+            assert!(origin.starts_with(&deleted), "{cell}: {origin}");
+            assert!(origin.contains(why), "{cell}: {origin}");
+            let listed = docker(&["images", "--quiet", &image(id)]);
+            assert_eq!(listed, "", "{cell}: the damaged template still exists");
+        }
     }
-    let output = own.command(&["--provider", "kind", "--filter", "k8s-1.34"]);
-    let output = { output }.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let run = record::read(&own.scratch);
-    for (name, _, why) in DAMAGES {
-        let cell = record::cell(&run, &format!("k8s-1.34-n1-{name}"));
-        assert_eq!(cell.verdict, CellVerdict::Passed);
-        let origin = record::origin(cell);
-        let id = id(name);
-        assert!(
-            origin.starts_with(&format!("fresh; the template {id} was deleted")),
-            "{name}: {origin}"
-        );
-        assert!(origin.contains(why), "{name}: {origin}");
-        let listed = docker(&["images", "--quiet", &image(id)]);
-        assert_eq!(listed, "", "{name}: the damaged template still exists");
+}
+
+/// Further names of templates, which are removed at the end.
+struct Spares([String; 2]);
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        let [one, other] = &self.0;
+        let arguments = ["rmi", "--force", one, other];
+        drop(Command::new("docker").args(arguments).output());
     }
+}
+
+/// The image of the first node of a template.
+fn image(id: &str) -> String {
+    format!("e2e-matrix/prepared:{id}-0")
+}
+
+/// Runs the script `damage` in the image `from`, and stores the result as the image `to`.
+fn commit_damaged(from: &str, damage: &str, to: &str) {
+    let container = format!("damaged-{}", std::process::id());
+    let script = format!("{SIGN}{damage}");
+    let run = ["run", "--name", &container, "--entrypoint", "bash"];
+    docker(&[&run[..], &[from, "-c", &script]].concat());
+    docker(&["commit", &container, to]);
+    docker(&["rm", &container]);
 }
 
 /// Killed while the template is made: one `gc` deletes everything that belongs to the killed command.

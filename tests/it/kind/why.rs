@@ -3,8 +3,8 @@
 use e2e_matrix::event::{Failure, Symptom};
 use serde_json::{Value, json};
 
-use crate::support::by_hand::{Failed, Hand, failure};
-use crate::support::manifests::Manifests;
+use crate::support::by_hand::Failed;
+use crate::support::in_turn::InTurn;
 
 /// A rule, the changes to the agent's DaemonSet that make it apply, a word of its line of evidence, and a word of its fix.
 pub(crate) struct Row {
@@ -89,18 +89,19 @@ pub(crate) fn rows() -> Vec<Row> {
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn every_broken_manifest_has_its_likely_cause() {
-    let hand = Hand::with_images(1);
+    let mut cells = InTurn::new(1, "[phases.assertions]\ntimeout = \"15s\"\n");
     let rows = rows();
     let wrong: Vec<String> = rows
         .iter()
-        .filter_map(|row| deviation(&hand, row))
+        .filter_map(|row| deviation(&mut cells, row))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    cells.end();
 }
 
 /// How the outcome differs from `row`.
-fn deviation(hand: &Hand, row: &Row) -> Option<String> {
-    let seen = outcome(hand, row);
+fn deviation(cells: &mut InTurn, row: &Row) -> Option<String> {
+    let seen = outcome(cells, row);
     let fits = seen
         .as_ref()
         .is_ok_and(|seen| is_as_expected(row, &seen.failure));
@@ -120,15 +121,11 @@ fn is_as_expected(row: &Row, failure: &Failure) -> bool {
         && is_quoted
 }
 
-fn outcome(hand: &Hand, row: &Row) -> Result<Failed, String> {
-    let manifests = Manifests::shipped(hand.scratch.path());
+fn outcome(cells: &mut InTurn, row: &Row) -> Result<Failed, String> {
+    let manifests = cells.manifests();
     for (pointer, value) in &row.edits {
         let pointer = pointer.replace("PLEXD", PLEXD).replace("POD", POD);
         manifests.edit("kubernetes/daemonset.yaml", &pointer, value);
     }
-    let settings = manifests.settings();
-    failure(
-        hand,
-        &format!("[phases.assertions]\ntimeout = \"15s\"\n{settings}"),
-    )
+    cells.failure(&manifests)
 }

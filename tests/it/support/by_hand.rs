@@ -9,7 +9,7 @@ use e2e_matrix::cluster::images::{self, Sources, image_names};
 use e2e_matrix::event::Failure;
 use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Images, Phase};
-use e2e_matrix::record::model::PhaseOutcome;
+use e2e_matrix::record::RunModel;
 
 const NODE_IMAGE: &str = "kindest/node:v1.34.4";
 /// Far longer than the cells should take.
@@ -19,30 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(400);
 pub(crate) struct Hand {
     pub(crate) name: String,
     pub(crate) scratch: Scratch,
-    nodes: usize,
 }
 
 impl Hand {
     /// Creates a cluster with one node.
     pub(crate) fn new() -> Self {
-        Self::of_nodes(1)
-    }
-
-    /// Creates a cluster with a control plane and `nodes - 1` workers.
-    fn of_nodes(nodes: usize) -> Self {
-        let name = format!("by-hand-{}", std::process::id());
-        let scratch = Scratch::new();
         let hand = Self {
-            name,
-            scratch,
-            nodes,
+            name: format!("by-hand-{}", std::process::id()),
+            scratch: Scratch::new(),
         };
-        let config = hand.scratch.path().join("kind.yaml");
-        let workers = "- {role: worker}\n".repeat(nodes - 1);
-        let text = format!(
-            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- {{role: control-plane}}\n{workers}"
-        );
-        std::fs::write(&config, text).unwrap();
         let kubeconfig = hand.kubeconfig();
         let kubeconfig = kubeconfig.to_str().unwrap();
         hand.kind(&[
@@ -52,15 +37,13 @@ impl Hand {
             kubeconfig,
             "--image",
             NODE_IMAGE,
-            "--config",
-            config.to_str().unwrap(),
         ]);
         hand
     }
 
-    /// Creates a cluster, and loads the reference images onto its nodes.
-    pub(crate) fn with_images(nodes: usize) -> Self {
-        let hand = Self::of_nodes(nodes);
+    /// Creates a cluster, and loads the reference images onto its node.
+    pub(crate) fn with_images() -> Self {
+        let hand = Self::new();
         load_images(&hand);
         hand.wait_for_nodes();
         hand
@@ -178,16 +161,32 @@ pub(crate) struct Failed {
     pub(crate) failure: Failure,
 }
 
+impl Failed {
+    /// How the only cell of `run` failed. If it did not fail, returns what was printed.
+    pub(crate) fn of(run: &RunModel, code: Option<i32>, printed: &str) -> Result<Self, String> {
+        let mut phases = run.cells.iter().flat_map(|cell| &cell.phases);
+        let failed = phases.find_map(|phase| {
+            let failure = phase.failure()?.clone();
+            let phase = phase.phase;
+            Some(Self {
+                code,
+                phase,
+                failure,
+            })
+        });
+        failed.ok_or_else(|| format!("no phase failed, exit code {code:?}: {printed}"))
+    }
+}
+
 /// Runs a cell with the reference images and `settings`. Returns how it failed; if it did not fail, returns the output.
 pub(crate) fn failure(hand: &Hand, settings: &str) -> Result<Failed, String> {
     let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
     let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
-    let (agent, mock, nodes) = (names.agent, names.mock, hand.nodes);
+    let (agent, mock) = (names.agent, names.mock);
     let matrix = format!(
         r#"
 [matrix]
 kubernetes = ["1.34"]
-nodes = [{nodes}]
 [images.agent]
 image = "{agent}"
 [images.mock]
@@ -203,15 +202,5 @@ ports = "any"
     );
     std::fs::write(hand.scratch.path().join("matrix.toml"), matrix).unwrap();
     let (code, printed) = hand.run(&[]);
-    let run = record::read(&hand.scratch);
-    let phases = run.cells.iter().flat_map(|cell| &cell.phases);
-    let failed = phases.into_iter().find_map(|phase| match &phase.outcome {
-        PhaseOutcome::Failed(failure) => Some(Failed {
-            code,
-            phase: phase.phase,
-            failure: failure.clone(),
-        }),
-        PhaseOutcome::Passed | PhaseOutcome::Skipped(_) | PhaseOutcome::Interrupted(_) => None,
-    });
-    failed.ok_or_else(|| format!("no phase failed, exit code {code:?}: {printed}"))
+    Failed::of(&record::read(&hand.scratch), code, &printed)
 }
