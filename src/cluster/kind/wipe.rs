@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::node_state::{self, NodeStates};
 use super::work::Work;
 use crate::cluster::CellPlan;
-use crate::cluster::kubernetes::remove::{delete, dynamic, workloads_at_once};
+use crate::cluster::kubernetes::remove::{delete, dynamic, gone, request, workloads_at_once};
 use crate::cluster::kubernetes::unusable;
 use crate::event::{Evidence, Failure};
 use crate::manifest::Object;
@@ -69,12 +69,14 @@ pub(super) async fn wipe(
 ) -> Result<Vec<Evidence>, Failure> {
     let access = work.access.reached().await?;
     let client = &access.client;
-    Box::pin(processes(work, client, tracks)).await?;
     let (namespaces, name) = (
         Api::<Namespace>::all(client.clone()),
         tracks.namespace.clone(),
     );
-    work.remove(async move { delete(&namespaces, &name).await });
+    // From now on, no controller can create another pod in it.
+    let requested = request(&namespaces, &name).await?;
+    work.remove(async move { gone(&namespaces, &name, requested).await });
+    Box::pin(processes(work, client, tracks)).await?;
     let deleting = Box::pin(objects(client, tracks));
     work.steps
         .measure("cluster-scoped objects deleted", deleting)

@@ -81,20 +81,52 @@ async fn delete_as<K>(api: &Api<K>, name: &str, how: &DeleteParams) -> Result<()
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        let message = format!("failed to remove {name}: {}", chain(error));
-        Failure::new(Symptom::CleanupIncomplete, message)
-    };
-    let deleted = api.delete(name, how).await;
-    let uid = match deleted {
-        Ok(either) => either.left().and_then(|object| object.uid()),
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(error) => return Err(failed(&error)),
-    };
-    // If the response is only a status, the object is gone already.
+    let requested = request_as(api, name, how).await?;
+    gone(api, name, requested).await
+}
+
+/// An object whose deletion has been requested: its uid; `None` if it is gone already.
+pub(crate) struct Requested(Option<String>);
+
+/// Requests that an object and its dependents are deleted. An object that doesn't exist counts as gone.
+pub(crate) async fn request<K>(api: &Api<K>, name: &str) -> Result<Requested, Failure>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    request_as(api, name, &DeleteParams::foreground()).await
+}
+
+async fn request_as<K>(api: &Api<K>, name: &str, how: &DeleteParams) -> Result<Requested, Failure>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    match api.delete(name, how).await {
+        // If the response is only a status, the object is gone already.
+        Ok(either) => Ok(Requested(either.left().and_then(|object| object.uid()))),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Requested(None)),
+        Err(error) => Err(failed(name, &error)),
+    }
+}
+
+/// Waits until an object is gone whose deletion has been requested.
+pub(crate) async fn gone<K>(
+    api: &Api<K>,
+    name: &str,
+    Requested(uid): Requested,
+) -> Result<(), Failure>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     if let Some(uid) = uid {
         let waiting = await_condition(api.clone(), name, conditions::is_deleted(&uid));
-        Box::pin(waiting).await.map_err(|error| failed(&error))?;
+        Box::pin(waiting)
+            .await
+            .map_err(|error| failed(name, &error))?;
     }
     Ok(())
+}
+
+fn failed(name: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let message = format!("failed to remove {name}: {}", chain(error));
+    Failure::new(Symptom::CleanupIncomplete, message)
 }

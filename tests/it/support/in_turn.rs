@@ -50,8 +50,8 @@ impl InTurn {
         let printed = String::from_utf8_lossy(&streams);
         let run = record::read(&self.scratch);
         let is_reused = record::origin(&run.cells[0]).starts_with("reused after ");
-        // A cluster is deleted if its last cell has mounted what belongs to the node.
-        let is_deleted = printed.contains("is the node's own, and may have been changed");
+        // Such as a cluster in which a cell has mounted what belongs to the node.
+        let is_deleted = printed.contains("note: the kept cluster ");
         assert_eq!(is_reused, self.runs > 0 && !is_deleted, "{printed}");
         self.runs += 1;
         Failed::of(&run, output.status.code(), &printed)
