@@ -46,7 +46,8 @@ test: export E2E_MATRIX_PROVIDER = local
 test: ## Runs all tests, and all cells on the local provider; needs no Docker
 	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --workspace $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --workspace $(ARGS))
 
-# Tests in modules `fuzz`. `make test` runs them too, each with 256 cases.
+# Tests in modules `fuzz`. `make test` runs them too, each with 256 cases. Those that read a whole deployment per case run an eighth of
+# the cases.
 FUZZ = 'test(/(^|::)fuzz::/)'
 CASES ?= 20000
 

@@ -181,8 +181,18 @@ fn written(documents: &[Value]) -> String {
     texts.collect::<Vec<_>>().join("\n---\n")
 }
 
+/// An eighth of the usual number of cases, because each case reads and checks a whole deployment.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases.div_ceil(8),
+        failure_persistence: None,
+        ..usual
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn damaged_trees_are_survived(
