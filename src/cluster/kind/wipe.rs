@@ -2,7 +2,7 @@
 //! nothing of it. The second cell starts in another namespace while the first one's is still being removed.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ pub(super) async fn wipe(
         tracks.namespace.clone(),
     );
     // From now on, no controller can create another pod in it.
-    let requested = request(&namespaces, &name).await?;
+    let requested = request(&namespaces, &name, &DeleteParams::foreground()).await?;
     work.remove(async move { gone(&namespaces, &name, requested).await });
     Box::pin(processes(work, client, tracks)).await?;
     let deleting = Box::pin(objects(client, tracks));

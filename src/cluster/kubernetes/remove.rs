@@ -81,22 +81,19 @@ async fn delete_as<K>(api: &Api<K>, name: &str, how: &DeleteParams) -> Result<()
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let requested = request_as(api, name, how).await?;
+    let requested = request(api, name, how).await?;
     gone(api, name, requested).await
 }
 
 /// An object whose deletion has been requested: its uid; `None` if it is gone already.
 pub(crate) struct Requested(Option<String>);
 
-/// Requests that an object and its dependents are deleted. An object that doesn't exist counts as gone.
-pub(crate) async fn request<K>(api: &Api<K>, name: &str) -> Result<Requested, Failure>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    request_as(api, name, &DeleteParams::foreground()).await
-}
-
-async fn request_as<K>(api: &Api<K>, name: &str, how: &DeleteParams) -> Result<Requested, Failure>
+/// Requests the deletion of an object. An object that doesn't exist counts as gone.
+pub(crate) async fn request<K>(
+    api: &Api<K>,
+    name: &str,
+    how: &DeleteParams,
+) -> Result<Requested, Failure>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {

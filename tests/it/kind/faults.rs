@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use assert_cmd::Command as Program;
+
 use crate::support::Scratch;
 use crate::support::inherited::inherited;
 use crate::support::record;
@@ -14,7 +16,7 @@ use e2e_matrix::matrix::{Cell, Matrix, Phase};
 use e2e_matrix::record::RunModel;
 use plexd_agent::fault::Fault;
 
-pub(super) const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
+const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
 /// Far longer than the six clusters should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The variables by which a run finds the engine and kind, and the locks that all runs of a user share.
@@ -74,21 +76,23 @@ pub(super) fn deviations(cell: &Cell, run: &RunModel) -> Vec<String> {
     record::deviations(seen, Some(failed_phase(cell)))
 }
 
+/// The command that runs the matrix with `arguments`.
+pub(super) fn command(scratch: &Scratch, arguments: &[&str]) -> Program {
+    let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
+    let mut command = scratch.command(&[&["--provider", "kind"], arguments].concat());
+    command.arg("--matrix").arg(matrix);
+    command.arg("--output-dir");
+    command.arg(record::folder(scratch).with_file_name(""));
+    command.timeout(PATIENCE);
+    command
+}
+
 /// Runs the matrix, and reads its record.
 fn run(scratch: &Scratch, prepared: &str) -> RunModel {
-    let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(MATRIX);
-    let out = record::folder(scratch).with_file_name("");
-    let mut command = scratch.command(&["--provider", "kind", "--prepared", prepared]);
+    let mut command = command(scratch, &["--prepared", prepared]);
     command.env_remove("E2E_MATRIX_STATE_DIR");
     command.envs(inherited(&INHERITED));
-    let output = command
-        .arg("--matrix")
-        .arg(matrix)
-        .arg("--output-dir")
-        .arg(out)
-        .timeout(PATIENCE)
-        .output()
-        .unwrap();
+    let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     record::read(scratch)

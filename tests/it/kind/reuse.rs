@@ -1,12 +1,12 @@
 //! One cluster for several cells, one after another: each verdict is the same as on fresh clusters, and nothing is left behind.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::faults;
 use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::record;
+use e2e_matrix::event::CellVerdict;
 use e2e_matrix::record::{FILE_NAME, RunModel};
 
 /// Far longer than the cells need.
@@ -16,18 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(900);
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn verdicts_are_those_of_fresh_clusters() {
-    let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join(faults::MATRIX);
     let scratch = Scratch::new();
-    let mut command = scratch.command(&["--provider", "kind", "--filter", "n1", "--reuse"]);
-    let output = command
-        .envs(inherited(&ENGINE))
-        .arg("--matrix")
-        .arg(matrix)
-        .arg("--output-dir")
-        .arg(record::folder(&scratch).with_file_name(""))
-        .timeout(PATIENCE)
-        .output()
-        .unwrap();
+    let mut command = faults::command(&scratch, &["--filter", "n1", "--reuse"]);
+    let output = command.envs(inherited(&ENGINE)).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("1 cluster instead of 5"), "{stderr}");
@@ -38,6 +29,8 @@ fn verdicts_are_those_of_fresh_clusters() {
     let of_one_node = cells.iter().filter(|cell| cell.nodes.get() == 1);
     let wrong = of_one_node.flat_map(|cell| faults::deviations(cell, &run));
     assert_eq!(wrong.collect::<Vec<_>>(), [] as [String; 0]);
+    let mut verdicts = run.cells.iter().map(|cell| cell.verdict);
+    assert!(verdicts.all(|verdict| verdict == CellVerdict::Failed));
     let seen = run.cells.iter().flat_map(|cell| &cell.phases);
     let seen = seen.flat_map(|phase| &phase.evidence);
     let reuses = seen.filter(|row| row.seen.starts_with("reused after "));

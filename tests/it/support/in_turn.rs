@@ -38,7 +38,8 @@ impl InTurn {
         Manifests::shipped(self.scratch.path())
     }
 
-    /// Runs the cell with `manifests`, in the cluster of the run before if it can be reused. Returns how it failed; if it did not fail, returns the output.
+    /// Runs the cell with `manifests`, in the cluster of the run before if it can be reused. Returns how it failed; if it did not fail,
+    /// returns the output.
     pub(crate) fn failure(&mut self, manifests: &Manifests) -> Result<Failed, String> {
         let text = format!("{}{}", self.tables, manifests.settings());
         fs::write(self.scratch.path().join("matrix.toml"), text).unwrap();
@@ -50,8 +51,8 @@ impl InTurn {
         let printed = String::from_utf8_lossy(&streams);
         let run = record::read(&self.scratch);
         let is_reused = record::origin(&run.cells[0]).starts_with("reused after ");
-        // Such as a cluster in which a cell has mounted what belongs to the node.
-        let is_deleted = printed.contains("note: the kept cluster ");
+        // A cluster isn't reused if its last cell has mounted what belongs to the node.
+        let is_deleted = printed.contains("is the node's own, and may have been changed");
         assert_eq!(is_reused, self.runs > 0 && !is_deleted, "{printed}");
         self.runs += 1;
         Failed::of(&run, output.status.code(), &printed)
@@ -72,7 +73,9 @@ impl InTurn {
 
 impl Drop for InTurn {
     fn drop(&mut self) {
-        // If the test has failed, the cluster still exists.
-        self.delete();
+        // Otherwise, `end` has deleted the cluster.
+        if std::thread::panicking() {
+            self.delete();
+        }
     }
 }
