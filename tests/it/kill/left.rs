@@ -1,8 +1,9 @@
 //! Checks of what must exist after a run, and of what must not.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,8 +39,11 @@ pub(crate) struct Known {
     pub(crate) token: String,
     /// The inodes of the sockets that listen on its ports.
     listeners: Vec<u64>,
-    /// The mount namespaces of its pods.
-    pub(crate) namespaces: BTreeSet<PathBuf>,
+    /// The mount namespaces of its pods, by inode.
+    ///
+    /// They are kept open because the kernel gives the inode of a namespace that has ended to the next one, which may
+    /// be another test's.
+    pub(crate) namespaces: BTreeMap<u64, File>,
 }
 
 impl Known {
@@ -64,8 +68,11 @@ impl Known {
         };
         let token = contents.owner.as_ref().unwrap().run.clone();
         let processes = Marked::Run(token.clone()).find();
-        let processes = processes.iter().map(i32::to_string);
-        let mut namespaces: BTreeSet<_> = processes.filter_map(|id| namespace(&id)).collect();
+        let files = processes
+            .iter()
+            .filter_map(|id| File::open(format!("/proc/{id}/ns/mnt")).ok());
+        let named = files.map(|file| (file.metadata().unwrap().ino(), file));
+        let mut namespaces: BTreeMap<_, _> = named.collect();
         namespaces.remove(&namespace("self").unwrap());
         Self {
             listeners: ports.map(listener).collect(),
@@ -105,7 +112,8 @@ impl Known {
     fn inside(&self) -> Vec<String> {
         let processes = fs::read_dir("/proc").unwrap().map(Result::unwrap);
         let ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
-        let is_inside = |id: &String| namespace(id).is_some_and(|it| self.namespaces.contains(&it));
+        let is_inside =
+            |id: &String| namespace(id).is_some_and(|it| self.namespaces.contains_key(&it));
         ids.filter(is_inside).collect()
     }
 
@@ -124,9 +132,10 @@ impl Known {
     }
 }
 
-/// The mount namespace of a process; `None` if it has ended.
-fn namespace(id: &str) -> Option<PathBuf> {
-    fs::read_link(Path::new("/proc").join(id).join("ns/mnt")).ok()
+/// The inode of a process's mount namespace; `None` if the process has ended.
+fn namespace(id: &str) -> Option<u64> {
+    let namespace = fs::metadata(Path::new("/proc").join(id).join("ns/mnt"));
+    namespace.map(|it| it.ino()).ok()
 }
 
 /// Asserts that the user's kubeconfig is unchanged and that the home folder has no other files.
