@@ -76,7 +76,7 @@ impl Exit {
                 "interrupted by SIGINT (Ctrl-C): reports are written and everything is cleaned up; \
                  after a second signal nothing is cleaned up, and the `gc` command that does so is printed"
             }
-            Self::Terminated => "ended by SIGTERM or a closed terminal, with the same clean-up",
+            Self::Terminated => "ended by SIGTERM or a closed terminal, with the same cleanup",
         }
     }
 }

@@ -213,7 +213,7 @@ pub trait Cluster: Send + Sync {
     /// One sentence for each agent process that ended before readiness, for warnings.
     fn early_ends(&self) -> Vec<String>;
 
-    /// The last check of the agents before clean-up: fails if a process ended without the suite's doing, or if the
+    /// The last check of the agents before cleanup: fails if a process ended without the suite's doing, or if the
     /// kubelet is about to kill one. Returns warnings about other problems.
     async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 

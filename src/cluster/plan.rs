@@ -34,7 +34,7 @@ pub struct CellPlan {
     pub output: PathBuf,
     /// The same folder, as named in the run's reports.
     pub output_name: String,
-    /// The cell's private folder, which is removed at clean-up.
+    /// The cell's private folder, which is removed at cleanup.
     pub runtime: PathBuf,
     /// The ledger, in which resources are recorded before they are created.
     pub ledger: Arc<Ledger>,

@@ -138,7 +138,7 @@ symptoms! {
     FilesystemFailed = "filesystem-failed", Infrastructure, at_once: true;
     /// A program could not be started.
     ProcessFailed = "process-failed", Infrastructure, at_once: true;
-    /// Something that belongs to the cell still exists after clean-up.
+    /// Something that belongs to the cell still exists after cleanup.
     CleanupIncomplete = "cleanup-incomplete", Infrastructure, at_once: false;
     /// The runner has a bug. This has its own exit code.
     RunnerBug = "runner-bug", Infrastructure, at_once: true;

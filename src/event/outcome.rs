@@ -176,7 +176,7 @@ pub struct CellEnd {
     pub failures: Vec<Failure>,
     /// The phase of the first failure.
     pub failed_in: Option<Phase>,
-    /// Whether clean-up couldn't prove that nothing is left.
+    /// Whether cleanup couldn't prove that nothing is left.
     pub left_behind: bool,
     /// Whether a signal or the run's time limit came before the end of the last phase.
     pub interrupted: bool,

@@ -9,10 +9,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// The limit of open files that the runner asks for: more than any run needs, and low enough for child processes that spend time on
 /// each possible file descriptor.
 const ENOUGH: u64 = 65_536;
-/// Held back for clean-up, if the limit is high enough.
+/// Held back for cleanup, if the limit is high enough.
 const RESERVE: u64 = 64;
 
-/// Raises the soft limit, which children inherit, up to the hard limit, and holds back a reserve for clean-up. Returns
+/// Raises the soft limit, which children inherit, up to the hard limit, and holds back a reserve for cleanup. Returns
 /// the soft limit; `None` if it is unlimited.
 pub fn raise() -> Option<u64> {
     let most = most();
@@ -28,7 +28,7 @@ pub fn raise() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Releases the reserve for clean-up if this process can't open as many files as the removal of a folder needs.
+/// Releases the reserve for cleanup if this process can't open as many files as the removal of a folder needs.
 pub fn use_reserve() {
     let opened: io::Result<Vec<File>> = (0..RESERVE / 2).map(|_| File::open("/dev/null")).collect();
     if opened.is_err_and(|error| error.raw_os_error() == Some(Errno::MFILE.raw_os_error())) {

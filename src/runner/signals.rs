@@ -1,4 +1,4 @@
-//! Signals: the first one ends the run with clean-up, the second one without, and the third one ends the process.
+//! Signals: the first one ends the run with cleanup, the second one without, and the third one ends the process.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The life of one cell: its phases in order, diagnostics at the moment of a failure, and clean-up in every case.
+//! The life of one cell: its phases in order, diagnostics at the moment of a failure, and cleanup in every case.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -475,7 +475,7 @@ async fn connect(phase: Phase, context: &mut Context) -> Result<(), Failure> {
 
 async fn checks_of(phase: Phase, context: &mut Context) -> Outcome {
     match phase {
-        // Preflight is checked once per run, before any cell. Clean-up has its own method because it runs in every
+        // Preflight is checked once per run, before any cell. Cleanup has its own method because it runs in every
         // case.
         Phase::Preflight | Phase::Cleanup => Ok(Checked::default()),
         Phase::Cluster => phases::cluster::run(context).await,

@@ -38,7 +38,7 @@ impl Interruption {
         }
     }
 
-    /// Interrupts the run. The first cause is the one that is reported. A second signal aborts clean-up; a run timeout
+    /// Interrupts the run. The first cause is the one that is reported. A second signal aborts cleanup; a run timeout
     /// doesn't count as a signal.
     pub fn interrupt(&self, by: Termination) {
         self.by.get_or_init(|| by);

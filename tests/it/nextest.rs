@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e_matrix::matrix::{Phase, PhaseSettings};
 use toml::{Table, Value};
 
-/// The longest time that diagnostics can take, plus the time for the reports after clean-up.
+/// The longest time that diagnostics can take, plus the time for the reports after cleanup.
 const DIAGNOSTICS_AND_REPORTS: Duration = Duration::from_secs(30);
 
 /// The pause before a second attempt, including its jitter.
@@ -51,7 +51,7 @@ fn deadlines(phase: Phase) -> u32 {
     if phase == Phase::Restart { 6 } else { 1 }
 }
 
-/// The longest time of all attempts that are retried by default: the phases up to the one that fails, clean-up, and the pause.
+/// The longest time of all attempts that are retried by default: the phases up to the one that fails, cleanup, and the pause.
 fn first_attempts(settings: &PhaseSettings) -> Duration {
     let retried = Phase::ALL
         .into_iter()

@@ -309,10 +309,10 @@ impl Cluster for ExistingCluster {
         };
         let clearing = self.tenant.steps.measure("clear", clearing);
         let cleared = deadline.run(clearing).await;
-        // The clean-up may have used up its deadline.
+        // The cleanup may have used up its deadline.
         let released = turn.release(&self.tenant.plan.clock.deadline(ANSWER)).await;
         let cleared = cleared.map_err(|timed_out| {
-            let message = format!("clean-up {timed_out}");
+            let message = format!("cleanup {timed_out}");
             Failure::new(Symptom::CleanupIncomplete, message)
                 .with_remedy("`e2e-matrix gc` removes what is left, once the run has ended")
         })??;

@@ -31,7 +31,7 @@ use crate::machine::private_folder;
 use crate::machine::process::{Group, ProcessError};
 
 /// How long to wait for the containers of a kind process that was asked to end, so that none appears unnoticed after
-/// clean-up.
+/// cleanup.
 const CALL_BACK: Duration = Duration::from_secs(10);
 
 /// The files for creation, in the cell's private folder.

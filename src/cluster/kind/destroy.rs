@@ -50,7 +50,7 @@ pub(super) async fn destroy(
     let mut evidence = match deadline.run(removing).await {
         Ok(removed) => removed?,
         Err(timed_out) => {
-            return Err(incomplete(work, format!("clean-up {timed_out}")));
+            return Err(incomplete(work, format!("cleanup {timed_out}")));
         }
     };
     evidence.push(remove_folder(&work.plan.runtime).map_err(|error| {

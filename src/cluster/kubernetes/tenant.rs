@@ -248,7 +248,7 @@ impl Tenant {
         let failed = |why: String| {
             Failure::new(
                 Symptom::ApiServerGone,
-                format!("failed to list the agents' pods and events before clean-up: {why}"),
+                format!("failed to list the agents' pods and events before cleanup: {why}"),
             )
         };
         let (pods, events) = deadline

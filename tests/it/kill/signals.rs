@@ -19,7 +19,7 @@ fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_res
     left::prepare(&scratch);
     let mut running = local::held(&scratch, Phase::Cleanup);
     let known = Known::of(&scratch);
-    // A run that is held in clean-up continues at the first signal, so both signals must be pending before it continues.
+    // A run that is held in cleanup continues at the first signal, so both signals must be pending before it continues.
     running.signal(Signal::STOP);
     running.signal(Signal::INT);
     running.signal(Signal::TERM);

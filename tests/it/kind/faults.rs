@@ -106,7 +106,7 @@ fn failed_phase(cell: &Cell) -> Phase {
     phases.find(|phase| name == Some(phase.name())).unwrap()
 }
 
-/// Asserts that no container of the run's clusters and no private folder is left. Clean-up itself has checked the volumes.
+/// Asserts that no container of the run's clusters and no private folder is left. Cleanup itself has checked the volumes.
 fn assert_nothing_is_left(scratch: &Scratch, run: &RunModel) {
     let token = record::token(run);
     let mut docker = Command::new("docker");
@@ -122,7 +122,7 @@ fn assert_nothing_is_left(scratch: &Scratch, run: &RunModel) {
     assert_eq!(left, [] as [&str; 0], "containers");
     assert!(!StateFolder::of_user().run(token).exists());
     for cell in &run.cells {
-        let cleanup = cell.phases.last().expect("every cell has a clean-up phase");
+        let cleanup = cell.phases.last().expect("every cell has a cleanup phase");
         let mut rows = cleanup.evidence.iter();
         let volumes = rows.find(|row| row.subject.starts_with("volumes "));
         assert!(volumes.is_some_and(|row| row.holds), "{}", cell.summary.id);

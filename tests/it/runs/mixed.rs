@@ -109,7 +109,7 @@ impl Row {
         })
     }
 
-    /// Phases before the failed one pass, later ones are skipped, and clean-up passes.
+    /// Phases before the failed one pass, later ones are skipped, and cleanup passes.
     fn end_of(&self, phase: Phase) -> Expected {
         match self.end {
             None => Expected::Passed,

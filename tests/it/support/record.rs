@@ -36,7 +36,7 @@ pub(crate) fn cell<'r>(run: &'r RunModel, id: &str) -> &'r CellModel {
 }
 
 /// How `cell` differs from one that failed exactly in `failed`: phases before it pass, it fails with the class product, later phases
-/// are skipped, and clean-up passes. If `failed` is `None`, all phases must pass.
+/// are skipped, and cleanup passes. If `failed` is `None`, all phases must pass.
 pub(crate) fn deviations(cell: &CellModel, failed: Option<Phase>) -> Vec<String> {
     assert_has_all_phases(cell);
     let wrong = |phase: &PhaseModel| {

@@ -18,7 +18,7 @@ use self::own::Engine;
 use crate::support::Scratch;
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\n[run]\nports = \"any\"\n";
-/// How long a run may continue without its engine: until the watch on the engine notices, plus diagnostics and clean-up.
+/// How long a run may continue without its engine: until the watch on the engine notices, plus diagnostics and cleanup.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// How long an engine may take to answer.
 const START: Duration = Duration::from_secs(60);
@@ -105,7 +105,7 @@ fn has_begun(folder: &Path, phase: Phase) -> bool {
     })
 }
 
-/// Whether a run has written the network to its ledger: from then on, clean-up has to take the network into account.
+/// Whether a run has written the network to its ledger: from then on, cleanup has to take the network into account.
 fn network_is_planned(runs: &Path) -> bool {
     let ledgers = folders(runs).into_iter();
     let mut ledgers = ledgers.map(|run| fs::read_to_string(run.join("ledger.ndjson")));
