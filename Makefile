@@ -1,12 +1,13 @@
-# The commands of this repository. A bare `make` prints them.
+# The commands of this repository. `make` without a target lists them.
 #
 # Variables: ARGS     more options for e2e-matrix, such as ARGS='--filter k8s-1.30'
-#            PROFILE  the Cargo profile of `e2e` and `test-e2e-k8s`: `dev` builds faster than `release`, and a run waits
-#                     for clusters rather than for the runner
+#            PROFILE  the Cargo profile of `e2e` and `test-e2e-k8s`: `dev` builds faster than `release`, and a run spends
+#                     its time waiting for clusters
 #            CLUSTER_NAME, TIMEOUT
 #                     the name of the cluster and the readiness deadline of `test-e2e-k8s`; for other targets,
 #                     CLUSTER_NAME is the start of each cluster's name
 #            CELL     the cell that `test-e2e-k8s` runs, such as CELL=k8s-1.36-n1-default
+#            CASES    the number of cases of each test that `fuzz` runs
 
 PROFILE ?= dev
 ARGS ?=
@@ -25,7 +26,7 @@ NO_NEXTEST = echo 'cargo-nextest is not installed, so `cargo test` runs the test
 help: ## Prints this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: ## Installs what the other targets need: the crates and cargo-nextest; says what real clusters need
+setup: ## Fetches the crates and installs cargo-nextest; says what real clusters still need
 	@command -v $(CARGO) >/dev/null || { echo 'Rust is not installed: see https://rustup.rs'; exit 1; }
 	$(CARGO) fetch --locked
 	@$(if $(HAS_NEXTEST),echo 'cargo-nextest is installed',CARGO=$(CARGO) .ci/install-nextest)
@@ -46,12 +47,12 @@ test: export E2E_MATRIX_PROVIDER = local
 test: ## Runs all tests, and all cells on the local provider; needs no Docker
 	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --workspace $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --workspace $(ARGS))
 
-# Tests in modules `fuzz`. `make test` runs them too, each with 256 cases. Those that read a whole deployment per case run an eighth of
-# the cases.
+# The property tests in modules named `fuzz`. `make test` also runs them, with 256 cases each. Tests that read a whole deployment per case
+# run an eighth of the cases.
 FUZZ = 'test(/(^|::)fuzz::/)'
 CASES ?= 20000
 
-fuzz: ## Runs the tests in modules `fuzz` with CASES cases each, in at most 1 GiB
+fuzz: ## Runs the property tests in modules named `fuzz`, with CASES cases each and at most 1 GiB of memory
 	$(CARGO) nextest run --locked --workspace -E $(FUZZ) --no-run
 	ulimit -v 1048576; PROPTEST_CASES=$(CASES) $(CARGO) nextest run --locked --workspace -E $(FUZZ) $(ARGS)
 
@@ -66,19 +67,19 @@ test-e2e-k8s: ## Runs one cell on a real cluster: CELL, by default the newest ve
 	$(RUN) --provider kind --filter '$(CELL)' \
 	  --cluster-name $(CLUSTER_NAME) --phase-timeout readiness=$(TIMEOUT) $(ARGS)
 
-images: ## Builds the images of agent and mock from source; needs Docker and a registry
+images: ## Builds the images of agent and mock from source; needs Docker and access to a registry
 	docker build -f deploy/docker/agent.Dockerfile -t plexd:dev $(ARGS) .
 	docker build -f deploy/docker/mock-api.Dockerfile -t mockapi:dev $(ARGS) .
 
 lint: export RUSTDOCFLAGS = -D warnings
-lint: ## Checks formatting, lints, documentation, and the licences and sources of dependencies
+lint: ## Checks formatting, lints, documentation, and the licenses and sources of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) doc --locked --workspace --no-deps
-	$(if $(HAS_DENY),$(CARGO) deny --locked check licenses bans sources,@echo 'not checked: licences, bans and sources, because cargo-deny is not installed (cargo install --locked cargo-deny)')
+	$(if $(HAS_DENY),$(CARGO) deny --locked check licenses bans sources,@echo 'not checked: licenses, bans and sources, because cargo-deny is not installed (cargo install --locked cargo-deny)')
 
 docs: export UPDATE_DOCS = 1
-docs: ## Regenerates parts of docs/
+docs: ## Regenerates the parts of docs/ that follow from the code
 	$(CARGO) test --locked --test it -- docs::
 
 site: ## Builds the documentation as a site in target/site; needs mdbook
@@ -94,5 +95,5 @@ bench-kind: ## Compares cells on kind with bare clusters and with a script; take
 bench-large: ## Measures a large cell on the local provider, or a large record: ARGS='cell --nodes 200' or ARGS='record --mib 1024'
 	$(CARGO) bench --locked --bench large -- $(or $(ARGS),cell --nodes 1000)
 
-clean: ## Removes everything that was built, and the reports of runs
+clean: ## Deletes everything that was built, and the reports of runs
 	$(CARGO) clean

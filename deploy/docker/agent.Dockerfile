@@ -1,15 +1,15 @@
 # The reference agent, from source. The context is the repository's root:
 #   docker build -f deploy/docker/agent.Dockerfile -t plexd:dev .
 #
-# For a registry of your own, name the image that builds: --build-arg RUST_IMAGE=registry.example/rust:1.95.0-bookworm
+# To use your own registry, choose the build image: --build-arg RUST_IMAGE=registry.example/rust:1.95.0-bookworm
 ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source
 COPY . .
 # Linked statically, so that the image needs nothing but the program. glibc rather than musl: its allocator keeps up with
-# many connections, and the one thing that a static glibc can't do, loading name-service libraries, is not asked of it: the
-# program brings its own DNS resolver. `--target` keeps the flag away from build scripts and procedural macros.
+# many connections, and the one thing that a static glibc can't do, loading name-service libraries, is not needed, because the
+# program has its own DNS resolver. `--target` keeps the flag away from build scripts and procedural macros.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --locked --release --package plexd-agent --bin plexd --target "$target" \
@@ -18,6 +18,6 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
 
 FROM scratch
 COPY --from=build /out/ /
-# Health.
+# The health endpoints.
 EXPOSE 9100
 ENTRYPOINT ["/usr/local/bin/plexd"]

@@ -1,13 +1,13 @@
 # The mock Central API, from source. The context is the repository's root:
 #   docker build -f deploy/docker/mock-api.Dockerfile -t mockapi:dev .
 #
-# For a registry of your own, name the image that builds: --build-arg RUST_IMAGE=registry.example/rust:1.95.0-bookworm
+# To use your own registry, choose the build image: --build-arg RUST_IMAGE=registry.example/rust:1.95.0-bookworm
 ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source
 COPY . .
-# Static glibc, for the reasons that agent.Dockerfile gives.
+# Linked statically with glibc, for the reasons in agent.Dockerfile.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --locked --release --package mockapi --bin mockapi --target "$target" \
@@ -18,5 +18,5 @@ COPY --from=build /out/ /
 # The Central API, and the local endpoint over TLS.
 EXPOSE 8080 8443
 ENTRYPOINT ["/usr/local/bin/mockapi"]
-# A manifest that has arguments of its own replaces these.
+# A manifest with its own `args` replaces these arguments.
 CMD ["--addr", ":8080", "--tls-addr", ":8443"]
