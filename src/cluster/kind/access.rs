@@ -80,9 +80,7 @@ async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure>
     let node = work.control_plane().as_str();
     let path = admin_kubeconfig(work.plan.cell.kubernetes);
     let not_yet = || no_way(&format!("{path} is not there yet"));
-    let text = read_file(docker, node, path)
-        .await
-        .map_err(|error| engine_failed(&error))?;
+    let text = read_file(docker, node, path).await.map_err(engine_failed)?;
     let mut kubeconfig =
         Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
     let address = published_address(docker, node).await?;
@@ -99,7 +97,7 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
     let container = docker
         .inspect_container(node, None::<InspectContainerOptions>)
         .await;
-    let container = container.map_err(|error| engine_failed(&error))?;
+    let container = container.map_err(engine_failed)?;
     let find = || {
         let ports = container.network_settings?.ports?;
         let binding = ports.get("6443/tcp")?.as_ref()?.first()?;

@@ -118,7 +118,7 @@ async fn take_over(
 /// Whether all of its containers run.
 async fn runs(docker: &Docker, claim: &Claim, nodes: usize) -> Result<bool, Failure> {
     let found = containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(|error| engine_failed(&error))?;
+    let found = found.map_err(engine_failed)?;
     let running = |state| state == Some(ContainerSummaryStateEnum::RUNNING);
     let is_own = |container| claim.owns(container);
     Ok(found.len() == nodes && found.iter().all(|it| is_own(it) && running(it.state)))

@@ -286,7 +286,7 @@ pub(super) async fn follow(work: &Work) {
 async fn write_down(work: &Work, docker: &Docker) {
     let written = match containers(docker, Some(work.plan.cluster.as_str())).await {
         Ok(found) => work.know(&found),
-        Err(error) => Err(destroy::engine_failed(&error)),
+        Err(error) => Err(destroy::engine_failed(error)),
     };
     if let Err(failure) = written {
         tracing::warn!(%failure, "the containers of the nodes are not in the ledger");

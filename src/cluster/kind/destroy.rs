@@ -27,9 +27,13 @@ use crate::machine::{LiveClaims, open_files};
 /// How long a removal may take before it is assumed to be blocked. The engine itself gives up after twelve seconds.
 const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
 
-/// The engine returned an error.
-pub(super) fn engine_failed(error: &Error) -> Failure {
-    let message = format!("the container engine failed: {}", chain(error));
+/// The failure if the engine returned an error.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "this is passed to `map_err`, which gives the error away"
+)]
+pub(super) fn engine_failed(error: Error) -> Failure {
+    let message = format!("the container engine failed: {}", chain(&error));
     space::cause(Failure::new(Symptom::EngineGone, message).with_remedy(pulse::REMEDY))
 }
 
@@ -90,7 +94,6 @@ pub(super) async fn remove_containers(
 ) -> Result<Vec<Evidence>, Failure> {
     let name = &claim.name;
     let found = own_containers(docker, claim, live).await?;
-    let failed = |error| engine_failed(&error);
     let mut volumes = claim.volumes.clone();
     volumes.extend(self::volumes(&found));
     volumes.retain(|volume| !live.owns_volume(volume));
@@ -100,11 +103,11 @@ pub(super) async fn remove_containers(
             .filter_map(|container| Some(remove(docker, container.id.as_deref()?))),
     )
     .await
-    .map_err(failed)?;
+    .map_err(engine_failed)?;
     let left = own_containers(docker, claim, live).await?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
-        if !remove_volume(docker, volume).await.map_err(failed)? {
+        if !remove_volume(docker, volume).await.map_err(engine_failed)? {
             left_volumes.push(volume.clone());
         }
     }
@@ -127,7 +130,7 @@ pub(super) async fn own_containers(
     live: &Live,
 ) -> Result<Vec<ContainerSummary>, Failure> {
     let found = containers(docker, Some(&claim.name)).await;
-    let mut found = found.map_err(|error| engine_failed(&error))?;
+    let mut found = found.map_err(engine_failed)?;
     found.retain(|container| claim.may_remove(container, live));
     Ok(found)
 }

@@ -30,7 +30,7 @@ impl Fingerprint {
     ) -> Result<Self, Failure> {
         let image = node_image::resolve(docker, cell).await?;
         let inspected = docker.inspect_image(&image.name).await;
-        let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
+        let node_image = inspected.map_err(engine_failed)?.id;
         // Without the locations of patches and seal, whose contents come from the program.
         let file = config::without_run(cell, shared.options.fast_setup);
         let archives = shared.archives(cell).await?;

@@ -144,7 +144,7 @@ async fn remove_unused(
     dry_run: bool,
 ) -> Result<Reclaimed, Failure> {
     let live = Live::read(live)?;
-    let found = find(docker).await.map_err(|error| engine_failed(&error))?;
+    let found = find(docker).await.map_err(engine_failed)?;
     let Some(network) = found.filter(|network| claim.owns(network)) else {
         return Ok(Reclaimed::Absent);
     };
@@ -153,7 +153,7 @@ async fn remove_unused(
     }
     let id = network.id.unwrap_or_default();
     let removed = remove_empty(docker, &id, dry_run).await;
-    removed.map_err(|error| engine_failed(&error))
+    removed.map_err(engine_failed)
 }
 
 async fn remove_empty(docker: &Docker, id: &str, dry_run: bool) -> Result<Reclaimed, Error> {

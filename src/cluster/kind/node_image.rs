@@ -93,7 +93,7 @@ async fn named(docker: &Docker, name: String) -> Result<NodeImage, Failure> {
             name,
             is_present: false,
         }),
-        Err(error) => Err(engine_failed(&error)),
+        Err(error) => Err(engine_failed(error)),
     }
 }
 
@@ -128,7 +128,7 @@ async fn local(docker: &Docker) -> Result<Vec<String>, Failure> {
     let filters = HashMap::from([("reference", vec![REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let images = docker.list_images(Some(options)).await;
-    let images = images.map_err(|error| engine_failed(&error))?;
+    let images = images.map_err(engine_failed)?;
     Ok(images
         .into_iter()
         .flat_map(|image| image.repo_tags)

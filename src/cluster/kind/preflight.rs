@@ -46,10 +46,7 @@ pub(super) async fn preflight(
 
 async fn look(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure> {
     let docker = shared.docker().await?;
-    let version = docker
-        .version()
-        .await
-        .map_err(|error| engine_failed(&error))?;
+    let version = docker.version().await.map_err(engine_failed)?;
     let engine = version.version.unwrap_or_default();
     let kind = shared.kind_version().await?;
     let mut evidence = vec![
@@ -182,7 +179,7 @@ fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
 
 /// The free disk space of the engine's folder, if it is on this machine.
 async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> {
-    let info = docker.info().await.map_err(|error| engine_failed(&error))?;
+    let info = docker.info().await.map_err(engine_failed)?;
     let folder = info.docker_root_dir.unwrap_or_default();
     let Ok(free) = probe::free_disk(Path::new(&folder)) else {
         return Ok(None);
@@ -194,11 +191,9 @@ async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> 
 
 /// All clusters share one network, so one address pool has to be free unless it exists already.
 async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
-    let exists = network::exists(docker)
-        .await
-        .map_err(|error| engine_failed(&error))?;
+    let exists = network::exists(docker).await.map_err(engine_failed)?;
     let networks = docker.list_networks(None::<ListNetworksOptions>).await;
-    let networks = networks.map_err(|error| engine_failed(&error))?;
+    let networks = networks.map_err(engine_failed)?;
     let bridges = networks
         .iter()
         .filter(|network| network.driver.as_deref() == Some("bridge"))

@@ -78,7 +78,7 @@ impl KindReclaimer {
     /// The clusters whose names follow our grammar, but which aren't in any ledger here.
     pub async fn strangers(&self, state: &StateFolder) -> Result<Vec<String>, Failure> {
         let found = nodes::containers(self.docker().await?, None).await;
-        let found = found.map_err(|error| engine_failed(&error))?;
+        let found = found.map_err(engine_failed)?;
         let folders = folders(state)?;
         let ledgers = folders
             .iter()
@@ -151,7 +151,7 @@ pub(super) async fn cluster(
 /// Nothing is left of the cluster, but something else may have its name.
 async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
     let found = nodes::containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(|error| engine_failed(&error))?;
+    let found = found.map_err(engine_failed)?;
     let reason = "that run did not create it; `kind delete cluster` deletes it";
     Ok(if found.iter().all(|container| live.owns(container)) {
         Reclaimed::Absent

@@ -41,7 +41,7 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
         }
     }
     let others = containers(docker, Some(own)).await;
-    let others = others.map_err(|error| destroy::engine_failed(&error))?;
+    let others = others.map_err(destroy::engine_failed)?;
     if others.is_empty() {
         return Ok(());
     }

@@ -16,7 +16,7 @@ pub(super) async fn with_label(docker: &Docker, label: &str) -> Result<Vec<Image
     let filters = HashMap::from([("label", vec![label])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let images = docker.list_images(Some(options)).await;
-    images.map_err(|error| engine_failed(&error))
+    images.map_err(engine_failed)
 }
 
 /// The names of an image, by which it can be removed although a container uses it; its id if it has none.
@@ -40,6 +40,6 @@ pub(super) async fn remove(docker: &Docker, name: &str, force: bool) -> Result<b
         Err(Error::DockerResponseServerError {
             status_code: 409, ..
         }) => Ok(false),
-        Err(error) => Err(engine_failed(&error)),
+        Err(error) => Err(engine_failed(error)),
     }
 }

@@ -152,16 +152,15 @@ async fn start_one(
     name: &NodeName,
     body: ContainerCreateBody,
 ) -> Result<String, Failure> {
-    let engine = |error| engine_failed(&error);
     let options = CreateContainerOptionsBuilder::new()
         .name(name.as_str())
         .build();
     let created = docker.create_container(Some(options), body).await;
-    let id = created.map_err(engine)?.id;
+    let id = created.map_err(engine_failed)?.id;
     let starting = docker.start_container(&id, None::<StartContainerOptions>);
-    starting.await.map_err(engine)?;
+    starting.await.map_err(engine_failed)?;
     let inspecting = docker.inspect_container(&id, None::<InspectContainerOptions>);
-    let inspected = inspecting.await.map_err(engine)?;
+    let inspected = inspecting.await.map_err(engine_failed)?;
     let networks = inspected.network_settings.and_then(|it| it.networks);
     address(networks).ok_or_else(|| {
         let message = format!("the container of node {name} has no address");

@@ -83,7 +83,7 @@ impl NodeToFreeze<'_> {
         let inspecting = self
             .docker
             .inspect_container(self.node.as_str(), None::<InspectContainerOptions>);
-        let inspected = inspecting.await.map_err(|error| engine_failed(&error))?;
+        let inspected = inspecting.await.map_err(engine_failed)?;
         let started = inspected.state.as_ref();
         let started = started.and_then(|state| state.started_at.clone());
         let started = started.ok_or_else(|| self.failed("its container has never started"))?;
@@ -112,7 +112,7 @@ impl NodeToFreeze<'_> {
             ..ContainerCreateBody::default()
         };
         let created = self.docker.create_container(Some(options), body).await;
-        created.map_err(|error| engine_failed(&error))?;
+        created.map_err(engine_failed)?;
         let size = self.pack(&started, &helper).await?;
         let (repository, tag) = self.name.split_once(':').unwrap_or((&self.name, "latest"));
         let options = CommitContainerOptionsBuilder::new()
@@ -125,24 +125,27 @@ impl NodeToFreeze<'_> {
             .docker
             .commit_container(options, ContainerConfig::default())
             .await;
-        committed.map_err(|error| engine_failed(&error))?;
+        committed.map_err(engine_failed)?;
         let options = RemoveContainerOptionsBuilder::new().force(true).build();
         let removed = self.docker.remove_container(&helper, Some(options)).await;
-        removed.map_err(|error| engine_failed(&error))?;
+        removed.map_err(engine_failed)?;
         Ok(frozen)
     }
 
     /// Streams what the node has changed into the container `helper`. Returns its size in bytes.
     async fn pack(&self, started: &str, helper: &str) -> Result<usize, Failure> {
-        let engine = |error| engine_failed(&error);
         let options = CreateExecOptions {
             attach_stdout: Some(true),
             cmd: Some(vec!["bash", "-o", "pipefail", "-c", PACK, "bash", started]),
             ..CreateExecOptions::default()
         };
         let created = self.docker.create_exec(self.node.as_str(), options).await;
-        let exec = created.map_err(engine)?.id;
-        let started = self.docker.start_exec(&exec, None).await.map_err(engine)?;
+        let exec = created.map_err(engine_failed)?.id;
+        let started = self
+            .docker
+            .start_exec(&exec, None)
+            .await
+            .map_err(engine_failed)?;
         let StartExecResults::Attached { output, .. } = started else {
             return Err(self.failed("its archive can't be read"));
         };
@@ -165,8 +168,12 @@ impl NodeToFreeze<'_> {
             .docker
             .upload_to_container(helper, Some(options), body)
             .await;
-        uploaded.map_err(engine)?;
-        let ended = self.docker.inspect_exec(&exec).await.map_err(engine)?;
+        uploaded.map_err(engine_failed)?;
+        let ended = self
+            .docker
+            .inspect_exec(&exec)
+            .await
+            .map_err(engine_failed)?;
         match ended.exit_code {
             Some(0) => Ok(size.load(Ordering::Relaxed)),
             code => Err(self.failed(&format!("its archive is incomplete (exit code {code:?})"))),

@@ -97,7 +97,7 @@ impl Template {
             let inspected = match docker.inspect_image(&image(id, frozen.len())).await {
                 Ok(inspected) => inspected,
                 Err(error) if is_missing(&error) => return Ok(None),
-                Err(error) => return Err(engine_failed(&error)),
+                Err(error) => return Err(engine_failed(error)),
             };
             let labels = inspected.config.and_then(|config| config.labels);
             let node = labels.and_then(|labels| serde_json::from_str(labels.get(NODE)?).ok());

@@ -46,7 +46,7 @@ pub(in crate::cluster::kind) async fn addresses(
 ) -> Result<BTreeMap<NodeName, String>, Failure> {
     let docker = work.shared.docker().await?;
     let found = containers(docker, Some(work.plan.cluster.as_str())).await;
-    let found = found.map_err(|error| engine_failed(&error))?;
+    let found = found.map_err(engine_failed)?;
     let address_of = |container: &NodeName| {
         let suffix = format!("/{container}");
         let is_it = |it: &&ContainerSummary| it.names.iter().flatten().any(|name| *name == suffix);
