@@ -1,4 +1,4 @@
-//! CoreDNS in clusters whose kubeadm doesn't accept a patch for it: patched through the API as soon as it exists.
+//! Tunes CoreDNS in clusters whose kubeadm doesn't accept a patch for it, through the API as soon as it exists.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -12,7 +12,7 @@ use crate::error::chain;
 
 const NAME: &str = "coredns";
 
-/// One replica, with a readiness probe every second. If this fails, the cluster is only slower.
+/// Reduces CoreDNS to one replica with a readiness probe every second. If this fails, the cluster only comes up later.
 pub(super) async fn tune(work: &Work) {
     if !work.shared.options.fast_setup || !patches_dns_late(work.plan.cell.kubernetes) {
         return;
@@ -34,6 +34,6 @@ pub(super) async fn tune(work: &Work) {
         patched.map_err(|error| chain(&error))
     };
     if let Err(error) = work.steps.measure("coredns tuned", tuning).await {
-        tracing::debug!(error, "CoreDNS stays as it is");
+        tracing::debug!(error, "failed to tune CoreDNS");
     }
 }

@@ -1,4 +1,4 @@
-//! Pod networks of nodes, in versions whose controller manager assigns them only after ten seconds, during which no
+//! Assigns pod networks to nodes in versions whose controller manager does so only after ten seconds, during which no
 //! controller works.
 
 use k8s_openapi::api::core::v1::Node;
@@ -32,13 +32,13 @@ pub(super) async fn assign(work: &Work, tenant: &Tenant) {
         let patch = Patch::Merge(json!({"spec": {"podCIDR": network, "podCIDRs": [network]}}));
         // If this fails, the node doesn't become ready.
         if let Err(error) = nodes.patch(&node, &PatchParams::default(), &patch).await {
-            tracing::debug!(node, %error, "failed to give a node its pod network");
+            tracing::debug!(node, %error, "failed to assign a pod network to a node");
             return;
         }
     }
 }
 
-/// Waits for a node without a network. `None` if all have one.
+/// Waits for a node without a network. Returns `None` if all nodes have one.
 async fn next_without(
     kube: &Kube,
     changes: &mut tokio::sync::watch::Receiver<u64>,
