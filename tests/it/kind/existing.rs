@@ -126,7 +126,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
     let (code, output) = hand.run(&["--filter", "k8s-1.33"]);
     assert_eq!(code, Some(4), "every cell is skipped: {output}");
 
-    // A kept cell remains until it is removed. Until then, other cells can't use the ports of the nodes.
+    // A kept cell remains until it is deleted. Until then, other cells can't use the ports of the nodes.
     let (code, output) = hand.run(&["--filter", "k8s-1.34 and default", "--keep", "always"]);
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains("get pods"), "{output}");
@@ -143,7 +143,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
     assert_eq!(listing(&hand), before);
 }
 
-/// The agent that the cell's value asks for is deployed, and its values are in the environment.
+/// The agent's image is that of the cell's value, and the values are in the environment.
 const CHECK: &str = r#"#!/bin/sh -e
 test "$CELL" = "k8s-1.34-n1-default-agent-$AXIS_AGENT-heartbeats-$AXIS_HEARTBEATS"
 test "$(kubectl get nodes -o jsonpath='{.items[*].metadata.name}')" = "$NODE_NAMES"
@@ -167,7 +167,7 @@ fn further_axes_and_commands_work_on_an_existing_cluster() {
         &full(&agent),
         &full(&other),
     ]);
-    // The run itself needs no programs, and gets none.
+    // The run itself needs no programs and gets no `PATH`, so the command sets its own.
     let path = format!("PATH={}\n", std::env::var("PATH").unwrap());
     let check = CHECK.replacen('\n', &format!("\n{path}"), 1);
     write_program(&hand.scratch.path().join("check.sh"), &check);
@@ -225,7 +225,7 @@ run = ["./check.sh"]
     record::assert_nothing_else_is_left(&hand.scratch, &run);
 }
 
-/// The name of an image as the container runtime has it.
+/// The full name by which containerd knows an image.
 fn full(image: &str) -> String {
     format!("docker.io/{image}")
 }
