@@ -2,6 +2,7 @@
 //! written it, and kept in memory.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -27,8 +28,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Gains access to the API server as soon as the control plane's container runs.
-pub(super) async fn when_running(work: &Work) {
-    work.access.set(connect(work).await);
+pub(super) async fn when_running(work: Arc<Work>) {
+    work.access.set(connect(&work).await);
 }
 
 /// Waits until the API server can be used.

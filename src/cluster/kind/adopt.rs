@@ -15,7 +15,7 @@ use super::nodes::containers;
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Source, Work};
-use super::{access, wipe};
+use super::{access, stale, wipe};
 use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
@@ -42,15 +42,11 @@ pub(super) async fn adopt(
     let fingerprint = Fingerprint::of(shared, docker, &plan.cell).await?;
     let own = fingerprint.template();
     for run in read_dead(&shared.options.state)? {
-        let claims = run.contents.payloads().filter_map(|(_, it)| match it {
-            KindResource::Cluster(claim) => Some(claim),
-            KindResource::Network(_) => None,
-        });
-        let alike = |claim: Claim| {
+        let candidates = stale::clusters(&run).filter_map(|(_, claim)| {
             let kept = claim.kept.clone().filter(|kept| kept.fingerprint == own)?;
             Some((claim, kept))
-        };
-        let candidates: Vec<_> = claims.filter_map(alike).collect();
+        });
+        let candidates: Vec<_> = candidates.collect();
         for (claim, kept) in candidates {
             let Some(work) = take_over(shared, plan, docker, &run, claim, &kept).await? else {
                 continue;

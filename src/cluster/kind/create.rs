@@ -141,7 +141,11 @@ fn write_files(work: &Work) -> std::io::Result<()> {
     fs::write(files.config(), content.to_string())
 }
 
-async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Result<(), Failure> {
+async fn kind_create(
+    work: &Arc<Work>,
+    image: &str,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
     let files = Files::of(work);
     let mut group = spawn(work, image, &files)?;
     let failed = |error: ProcessError| Failure::new(Symptom::ProcessFailed, chain(&error));
@@ -154,7 +158,7 @@ async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Resu
         tokio::select! {
             _ = group.wait() => {}
             _ = work.all_running() => {}
-            () = follow(work) => {}
+            () = follow(Arc::clone(work)) => {}
         }
     };
     if let Err(timed_out) = grace.run(all_created).await {
@@ -250,7 +254,7 @@ fn explain(output: &str, status: &str) -> Failure {
 }
 
 /// Follows the engine's events about this cluster's containers, beginning with its creation.
-pub(super) async fn follow(work: &Work) {
+pub(super) async fn follow(work: Arc<Work>) {
     let (Ok(since), Ok(docker)) = (work.begun.reached().await, work.shared.docker().await) else {
         return;
     };
@@ -268,17 +272,15 @@ pub(super) async fn follow(work: &Work) {
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                apply(work, &event);
+                apply(&work, &event);
                 // Recorded at once, so that cleanup can find them by id.
                 if matches!(event.action.as_deref(), Some("create" | "start")) {
-                    record_containers(work, docker).await;
+                    record_containers(&work, docker).await;
                 }
             }
             Err(error) => {
-                let message = format!(
-                    "the container engine's event stream failed: {}",
-                    chain(&error)
-                );
+                let why = chain(&error);
+                let message = format!("the container engine's event stream failed: {why}");
                 let failure = Failure::new(Symptom::EngineGone, message);
                 work.lost
                     .set(Err(failure.with_remedy(engine_health::REMEDY)));
@@ -302,11 +304,8 @@ async fn record_containers(work: &Work, docker: &Docker) {
 
 /// A time in the engine's format: seconds and nanoseconds.
 fn engine_time(timestamp: Timestamp) -> String {
-    format!(
-        "{}.{:09}",
-        timestamp.as_second(),
-        timestamp.subsec_nanosecond()
-    )
+    let (seconds, nanoseconds) = (timestamp.as_second(), timestamp.subsec_nanosecond());
+    format!("{seconds}.{nanoseconds:09}")
 }
 
 fn apply(work: &Work, event: &EventMessage) {
@@ -325,10 +324,8 @@ fn apply(work: &Work, event: &EventMessage) {
             }
         }
         Some("die") => {
-            let failure = Failure::new(
-                Symptom::ClusterNotUp,
-                format!("the container of node {name} exited"),
-            );
+            let message = format!("the container of node {name} exited");
+            let failure = Failure::new(Symptom::ClusterNotUp, message);
             work.lost.set(Err(failure));
         }
         Some(_) | None => {}

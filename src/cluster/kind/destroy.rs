@@ -96,13 +96,9 @@ pub(super) async fn delete_containers(
     let mut volumes = claim.volumes.clone();
     volumes.extend(self::volumes(&found));
     volumes.retain(|volume| !live.owns_volume(volume));
-    try_join_all(
-        found
-            .iter()
-            .filter_map(|container| Some(delete_container(docker, container.id.as_deref()?))),
-    )
-    .await
-    .map_err(engine_failed)?;
+    let ids = found.iter().filter_map(|it| it.id.as_deref());
+    let deleting = ids.map(|id| delete_container(docker, id));
+    try_join_all(deleting).await.map_err(engine_failed)?;
     let left = own_containers(docker, claim, live).await?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
@@ -178,15 +174,9 @@ fn delete_folder(folder: &Path) -> io::Result<Evidence> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let left: Vec<_> = folder
-        .exists()
-        .then(|| folder.display().to_string())
-        .into_iter()
-        .collect();
-    Ok(Evidence::none_left(
-        "private folder with the kubeconfig",
-        &left,
-    ))
+    let left = folder.exists().then(|| folder.display().to_string());
+    let subject = "private folder with the kubeconfig";
+    Ok(Evidence::none_left(subject, left.as_slice()))
 }
 
 fn incomplete(work: &Work, message: String) -> Failure {

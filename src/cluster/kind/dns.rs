@@ -1,5 +1,7 @@
 //! Tunes CoreDNS in clusters whose kubeadm doesn't accept a patch for it, through the API as soon as it exists.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -13,7 +15,7 @@ use crate::error::chain;
 const NAME: &str = "coredns";
 
 /// Reduces CoreDNS to one replica with a readiness probe every second. If this fails, the cluster only comes up later.
-pub(super) async fn tune(work: &Work) {
+pub(super) async fn tune(work: Arc<Work>) {
     if !work.shared.options.fast_setup || !patches_dns_late(work.plan.cell.kubernetes) {
         return;
     }

@@ -1,6 +1,7 @@
 //! Monitors the engine. If the engine stops responding, the cell ends with a failure that says so. Without this, each
 //! phase would wait until its deadline without knowing why nothing happens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -19,7 +20,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const REMEDY: &str = "check whether the engine runs (`docker info`), and read its log";
 
 /// Checks the engine until it doesn't respond.
-pub(super) async fn watch(work: &Work) {
+pub(super) async fn watch(work: Arc<Work>) {
     // The tasks that need the engine report why it can't be used.
     let Ok(docker) = work.shared.docker().await else {
         return;

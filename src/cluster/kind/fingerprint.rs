@@ -66,16 +66,18 @@ impl Fingerprint {
 mod tests {
     use super::*;
 
+    fn fingerprint(node_image: &str, version: &str, images: &str) -> Fingerprint {
+        Fingerprint([
+            ("node image", node_image.to_owned()),
+            ("kind configuration", String::new()),
+            ("kind version", version.to_owned()),
+            ("images", images.to_owned()),
+        ])
+    }
+
     #[test]
     fn clusters_that_differ_only_in_images_have_the_same_template() {
-        let of = |version: &str, images: &str| {
-            Fingerprint([
-                ("node image", String::new()),
-                ("kind configuration", String::new()),
-                ("kind version", version.to_owned()),
-                ("images", images.to_owned()),
-            ])
-        };
+        let of = |version: &str, images: &str| fingerprint("", version, images);
         assert_eq!(of("v1", "a").template(), of("v1", "b").template());
         assert_ne!(of("v1", "a").template(), of("v2", "a").template());
         assert_eq!(of("v1", "a").template().len(), 2 * TEMPLATE_ID_LENGTH);
@@ -83,19 +85,9 @@ mod tests {
 
     #[test]
     fn differences_are_listed() {
-        let parts = |node: &str, kind: &str| {
-            Fingerprint([
-                ("node image", node.to_owned()),
-                ("kind configuration", String::new()),
-                ("kind version", kind.to_owned()),
-                ("images", String::new()),
-            ])
-        };
-        let one = parts("a", "v1");
+        let one = fingerprint("a", "v1", "");
         assert_eq!(one.differences(&one), [] as [&str; 0]);
-        assert_eq!(
-            one.differences(&parts("b", "v2")),
-            ["node image", "kind version"]
-        );
+        let other = fingerprint("b", "v2", "");
+        assert_eq!(one.differences(&other), ["node image", "kind version"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Loads images on all nodes in parallel: each node's containerd gets the archives as soon as it responds, and the
 //! result is verified.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -33,16 +34,16 @@ const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 
 /// When the nodes' containers run, reads the state of the nodes if another cell may reuse the cluster, and loads the
 /// images.
-pub(super) async fn when_running(work: &Work) {
+pub(super) async fn when_running(work: Arc<Work>) {
     let loading = async {
         work.all_running().await?;
         // The state of a kept cluster is read after it has been wiped.
         let is_new = !matches!(work.origin(), Some(Origin::Kept(_)));
         if is_new && work.may_be_reused() {
-            let before = read(work, &host_paths(&work.plan.rendered)).await?;
+            let before = read(&work, &host_paths(&work.plan.rendered)).await?;
             work.before.set(Ok(before));
         }
-        load(work).await
+        load(&work).await
     };
     work.loaded.set(loading.await);
 }

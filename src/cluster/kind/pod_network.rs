@@ -1,6 +1,8 @@
 //! Assigns pod networks to nodes in versions whose controller manager does so only after ten seconds, during which no
 //! controller works.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -11,7 +13,7 @@ use super::work::Work;
 use crate::cluster::kubernetes::{Kube, Tenant};
 
 /// Assigns each node its network as soon as it exists: a /24 of kind's default, 10.244.0.0/16.
-pub(super) async fn assign(work: &Work, tenant: &Tenant) {
+pub(super) async fn assign(work: Arc<Work>, tenant: Arc<Tenant>) {
     let cell = &work.plan.cell;
     let fast_setup = work.shared.options.fast_setup;
     if !fast_setup || !assigns_pod_networks(cell) {
@@ -22,7 +24,7 @@ pub(super) async fn assign(work: &Work, tenant: &Tenant) {
     };
     let nodes: Api<Node> = Api::all(kube.client.clone());
     let mut changes = kube.view.changes();
-    while let Some(node) = next_without(&kube, &mut changes, work).await {
+    while let Some(node) = next_without(&kube, &mut changes, &work).await {
         let index = work
             .containers
             .iter()

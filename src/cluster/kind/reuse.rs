@@ -14,15 +14,10 @@ use crate::matrix::{Cell, CellId};
 /// The key of the cells that can share a cluster: they agree in everything that a cluster is created from, including
 /// the agent's image and manifests.
 pub(super) fn group(cell: &Cell) -> String {
-    let kind = json!(cell.variant.kind);
-    let image = cell.node_image.as_deref().unwrap_or("any");
     let program = cell.variant.program.as_ref();
     let agent = program.and_then(|program| program.image.as_deref());
     let (agent, manifests) = (agent.unwrap_or("any"), &cell.variant.manifests);
-    format!(
-        "{}/{}/{image}/{agent}/{manifests:?}/{kind}",
-        cell.kubernetes, cell.nodes
-    )
+    format!("{}/{agent}/{manifests:?}", topology(cell))
 }
 
 /// A cluster that was proven clean.

@@ -58,7 +58,7 @@ pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> 
 }
 
 /// The clusters in the ledger of `run`.
-fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
+pub(super) fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
     let claim = |(left, resource)| match resource {
         KindResource::Cluster(claim) => Some((left, claim)),
         KindResource::Network(_) => None,

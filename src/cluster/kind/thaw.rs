@@ -26,7 +26,7 @@ pub(super) fn thaw(id: &str) {
             Ok(0) => {}
             Ok(count) => tracing::info!(container = id, count, "thawed frozen processes"),
             Err(error) => {
-                tracing::debug!(container = id, %error, "failed to thaw frozen processes")
+                tracing::debug!(container = id, %error, "failed to thaw frozen processes");
             }
         }
     }

@@ -336,22 +336,16 @@ pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     attach(work);
     work.tasks
         .spawn(create::run(Arc::clone(work), work.stop.clone()).in_current_span());
-    let it = Arc::clone(work);
-    work.spawn(async move { dns::tune(&it).await });
-    let (it, tenant) = (Arc::clone(work), Arc::clone(tenant));
-    work.spawn(async move { pod_network::assign(&it, &tenant).await });
+    work.spawn(dns::tune(Arc::clone(work)));
+    work.spawn(pod_network::assign(Arc::clone(work), Arc::clone(tenant)));
 }
 
 /// Starts the tasks that every cluster needs, whether it is created or exists already.
 pub(super) fn attach(work: &Arc<Work>) {
-    let it = Arc::clone(work);
-    work.spawn(async move { create::follow(&it).await });
-    let it = Arc::clone(work);
-    work.spawn(async move { engine_health::watch(&it).await });
-    let it = Arc::clone(work);
-    work.spawn(async move { load::when_running(&it).await });
-    let it = Arc::clone(work);
-    work.spawn(async move { access::when_running(&it).await });
+    work.spawn(create::follow(Arc::clone(work)));
+    work.spawn(engine_health::watch(Arc::clone(work)));
+    work.spawn(load::when_running(Arc::clone(work)));
+    work.spawn(access::when_running(Arc::clone(work)));
 }
 
 /// Starts the tasks of the cell in the cluster.

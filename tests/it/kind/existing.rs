@@ -1,7 +1,6 @@
 //! The provider `existing` on a cluster that was created by hand: cells run, and the cluster is unchanged afterwards.
 
-use std::process::Command;
-
+use super::kill::docker;
 use crate::support::by_hand::{Hand, load_images};
 use crate::support::{record, write_program};
 use e2e_matrix::event::{CellVerdict, Execution};
@@ -69,13 +68,10 @@ fn cells_leave_an_existing_cluster_unchanged() {
     .unwrap();
     // The cluster already has one of the two definitions, an object of it, and a role with the agent's name.
     let definition = include_str!("../../../deploy/kubernetes/crds/plexdhook-crd.yaml");
-    std::fs::write(hand.scratch.path().join("crd.yaml"), definition).unwrap();
-    let copied = Command::new("docker")
-        .arg("cp")
-        .arg(hand.scratch.path().join("crd.yaml"))
-        .arg(format!("{}-control-plane:/crd.yaml", hand.name))
-        .status();
-    assert!(copied.unwrap().success());
+    let file = hand.scratch.path().join("crd.yaml");
+    std::fs::write(&file, definition).unwrap();
+    let copy = format!("{}-control-plane:/crd.yaml", hand.name);
+    docker(&["cp", file.to_str().unwrap(), &copy]);
     hand.kubectl(&["apply", "-f", "/crd.yaml"]);
     hand.kubectl(&["create", "namespace", "somebody"]);
     hand.kubectl(&["create", "configmap", "theirs", "--namespace", "somebody"]);

@@ -2,11 +2,11 @@
 //! name the right node, and nothing is left behind.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use assert_cmd::Command as Program;
 
+use super::kill::docker;
 use crate::support::Scratch;
 use crate::support::inherited::inherited;
 use crate::support::record;
@@ -111,12 +111,8 @@ fn failed_phase(cell: &Cell) -> Phase {
 /// volumes.
 fn assert_nothing_is_left(scratch: &Scratch, run: &RunModel) {
     let token = record::token(run);
-    let mut docker = Command::new("docker");
-    docker.args(["ps", "--all", "--filter"]);
-    docker.args(["label=io.x-k8s.kind.cluster", "--format", "{{.Names}}"]);
-    let listed = docker.output().unwrap();
-    assert!(listed.status.success());
-    let names = String::from_utf8(listed.stdout).unwrap();
+    let filter = "label=io.x-k8s.kind.cluster";
+    let names = docker(&["ps", "--all", "--filter", filter, "--format", "{{.Names}}"]);
     let left: Vec<&str> = names
         .lines()
         .filter(|name| name.contains(&format!("-{token}-")))

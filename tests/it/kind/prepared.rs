@@ -11,6 +11,7 @@ use assert_cmd::Command as Program;
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::machine::{StateFolder, folders, outstanding};
 
+use super::kill::docker;
 use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::manifests::Manifests;
@@ -86,12 +87,6 @@ fn template(line: &str) -> Option<(String, String)> {
     let (_, after) = outcome.split_once("template ")?;
     let id = after.split_whitespace().next()?;
     Some((cell.to_owned(), id.to_owned()))
-}
-
-fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// The ids of the images of a template.

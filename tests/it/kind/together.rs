@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use super::kill::INHERITED;
+use super::kill::{INHERITED, docker};
 use crate::support::Scratch;
 use crate::support::inherited::inherited;
 use crate::support::overlap::most_at_once;
@@ -74,11 +73,7 @@ fn records(scratch: &Scratch) -> Vec<Vec<Record>> {
 /// The nodes of these runs' clusters that still exist.
 fn nodes_left() -> String {
     let filter = format!("name={PREFIX}-");
-    let listed = Command::new("docker")
-        .args(["ps", "--all", "--quiet", "--filter", &filter])
-        .output()
-        .unwrap();
-    String::from_utf8(listed.stdout).unwrap()
+    docker(&["ps", "--all", "--quiet", "--filter", &filter])
 }
 
 fn below(scratch: &Scratch, folder: &str) -> Vec<PathBuf> {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{START, text, wait};
+use crate::kind::kill::docker;
 use crate::support::{Scratch, through};
 
 /// A Docker engine in its own namespaces. Its network affects no other, and its mounts disappear with it.
@@ -118,16 +119,8 @@ impl Engine {
 
     /// Copies the newest 1.34 node image from the machine's engine.
     pub(super) fn load_node_image(&self) {
-        let images = Command::new("docker")
-            .args([
-                "images",
-                "--format",
-                "{{.Repository}}:{{.Tag}}",
-                "kindest/node:v1.34.*",
-            ])
-            .output()
-            .unwrap();
-        let images = String::from_utf8(images.stdout).unwrap();
+        let format = "{{.Repository}}:{{.Tag}}";
+        let images = docker(&["images", "--format", format, "kindest/node:v1.34.*"]);
         let image = images.lines().next().expect("a node image of 1.34 exists");
         let mut save = Command::new("docker")
             .args(["save", image])
