@@ -1,7 +1,8 @@
-//! Access to the API server: the administrator's kubeconfig, read from the node as soon as kubeadm has written it, and
-//! kept in memory.
+//! Access to the API server with the administrator's kubeconfig, which is read from the node as soon as kubeadm has
+//! written it, and kept in memory.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -21,29 +22,29 @@ use crate::machine::replace_private;
 
 /// How often to check for the file, which exists seconds before the API server responds. Each check costs the engine a
 /// process, and several clusters share the processors.
-const LOOK: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Phases have shorter deadlines.
+/// How long to wait at most. Phases have shorter deadlines.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Opens the access when the control plane's container runs.
-pub(super) async fn when_running(work: &Work) {
-    work.access.set(connect(work).await);
+/// Gains access to the API server as soon as the control plane's container runs.
+pub(super) async fn when_running(work: Arc<Work>) {
+    work.access.set(connect(&work).await);
 }
 
 /// Waits until the API server can be used.
 async fn connect(work: &Work) -> Result<Access, Failure> {
     work.is_running(work.control_plane()).await?;
     let docker = work.shared.docker().await?;
-    let looks = every(LOOK, LIMIT);
-    let reading = async { (|| kubeconfig(work, docker)).retry(looks).await };
+    let attempts = every(INTERVAL, LIMIT);
+    let reading = async { (|| kubeconfig(work, docker)).retry(attempts).await };
     let kubeconfig = work.steps.measure("kubeconfig written", reading).await?;
     let client = client(kubeconfig, &KubeConfigOptions::default()).await?;
-    let asking = Access::open(client, LIMIT);
-    work.steps.measure("api server up", asking).await
+    let opening = Access::open(client, LIMIT);
+    work.steps.measure("api server up", opening).await
 }
 
-/// Writes the kubeconfig that kind would have written.
+/// Writes the kubeconfig of the cell, as kind would have written it.
 pub(super) async fn write_for_users(work: &Work) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
     let kubeconfig = kubeconfig(work, docker).await?;
@@ -79,10 +80,8 @@ fn for_users(mut kubeconfig: Kubeconfig, name: &str) -> io::Result<String> {
 async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure> {
     let node = work.control_plane().as_str();
     let path = admin_kubeconfig(work.plan.cell.kubernetes);
-    let not_yet = || no_way(&format!("{path} is not there yet"));
-    let text = read_file(docker, node, path)
-        .await
-        .map_err(|error| engine_failed(&error))?;
+    let not_yet = || no_way(&format!("{path} does not exist yet"));
+    let text = read_file(docker, node, path).await.map_err(engine_failed)?;
     let mut kubeconfig =
         Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
     let address = published_address(docker, node).await?;
@@ -99,7 +98,7 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
     let container = docker
         .inspect_container(node, None::<InspectContainerOptions>)
         .await;
-    let container = container.map_err(|error| engine_failed(&error))?;
+    let container = container.map_err(engine_failed)?;
     let find = || {
         let ports = container.network_settings?.ports?;
         let binding = ports.get("6443/tcp")?.as_ref()?.first()?;
@@ -109,7 +108,7 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
         };
         Some(format!("{host}:{}", binding.host_port.as_ref()?))
     };
-    find().ok_or_else(|| no_way("its port is not published"))
+    find().ok_or_else(|| no_way("the API server's port is not published"))
 }
 
 #[cfg(test)]
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_for_users_names_everything_like_kind() {
+    fn the_file_for_users_has_the_names_that_kind_uses() {
         let text = "apiVersion: v1\nkind: Config\nclusters: [{name: old, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: admin, user: {token: t}}]\ncontexts: [{name: admin@old, context: {cluster: old, user: admin}}]\ncurrent-context: admin@old\n";
         let text = for_users(Kubeconfig::from_yaml(text).unwrap(), "own").unwrap();
         assert!(!text.contains("old") && !text.contains("admin"), "{text}");

@@ -1,4 +1,4 @@
-//! Clusters that earlier runs kept: taken over, wiped and used again if they are what a new cluster would be.
+//! Takes over clusters that earlier runs kept, and wipes and reuses those that are like a new cluster.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::nodes::containers;
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Source, Work};
-use super::{access, wipe};
+use super::{access, stale, wipe};
 use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
@@ -28,7 +28,7 @@ use crate::machine::{
 /// A kept cluster that this run has taken over.
 pub(super) struct Adopted {
     pub(super) parked: Parked,
-    /// Why it can't be used, if it isn't clean.
+    /// Why it can't be used; `None` if it is clean.
     pub(super) problem: Option<String>,
 }
 
@@ -42,22 +42,18 @@ pub(super) async fn adopt(
     let fingerprint = Fingerprint::of(shared, docker, &plan.cell).await?;
     let own = fingerprint.template();
     for run in read_dead(&shared.options.state)? {
-        let claims = run.contents.payloads().filter_map(|(_, it)| match it {
-            KindResource::Cluster(claim) => Some(claim),
-            KindResource::Network(_) => None,
-        });
-        let alike = |claim: Claim| {
+        let candidates = stale::clusters(&run).filter_map(|(_, claim)| {
             let kept = claim.kept.clone().filter(|kept| kept.fingerprint == own)?;
             Some((claim, kept))
-        };
-        let candidates: Vec<_> = claims.filter_map(alike).collect();
+        });
+        let candidates: Vec<_> = candidates.collect();
         for (claim, kept) in candidates {
             let Some(work) = take_over(shared, plan, docker, &run, claim, &kept).await? else {
                 continue;
             };
-            // This is set once.
+            // The fingerprint of this cluster is set only here.
             drop(work.fingerprint.set(fingerprint.clone()));
-            work::attend(&work);
+            work::attach(&work);
             let start = plan.clock.elapsed();
             let wiped = deadline.run(clean(&work, plan, &kept)).await;
             shared
@@ -80,8 +76,8 @@ pub(super) async fn adopt(
     Ok(None)
 }
 
-/// Moves the cluster from the ledger of `run` to that of this run, unless another run was faster or the cluster doesn't
-/// run any more.
+/// Moves the cluster from the ledger of `run` to that of this run. Returns `None` if another run was faster, or if the
+/// cluster doesn't run any more.
 async fn take_over(
     shared: &Arc<KindContext>,
     plan: &Arc<CellPlan>,
@@ -99,7 +95,7 @@ async fn take_over(
         lock.remove()?;
         return Ok(None);
     };
-    if !runs(docker, &claim, kept.nodes.len()).await? {
+    if !is_running(docker, &claim, kept.nodes.len()).await? {
         lock.remove()?;
         return Ok(None);
     }
@@ -115,19 +111,19 @@ async fn take_over(
     Ok(Some(Arc::new(work)))
 }
 
-/// Whether all of its containers run.
-async fn runs(docker: &Docker, claim: &Claim, nodes: usize) -> Result<bool, Failure> {
+/// Whether all containers of the cluster run, and no others have its name.
+async fn is_running(docker: &Docker, claim: &Claim, nodes: usize) -> Result<bool, Failure> {
     let found = containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(|error| engine_failed(&error))?;
+    let found = found.map_err(engine_failed)?;
     let running = |state| state == Some(ContainerSummaryStateEnum::RUNNING);
     let is_own = |container| claim.owns(container);
     Ok(found.len() == nodes && found.iter().all(|it| is_own(it) && running(it.state)))
 }
 
-/// Removes what earlier runs kept of a cluster that is deleted: their folders, and their ledgers if nothing else is in
-/// them. If that fails, `gc --kept` removes them.
+/// Deletes what earlier runs kept of a cluster that is deleted now: their folders, and their ledgers if nothing else is
+/// in them. If that fails, `gc --kept` deletes them.
 pub(super) fn forget_earlier_runs(work: &Work) {
-    for path in work.former_folders() {
+    for path in work.earlier_folders() {
         if let Err(failure) = forget_folder(&work.shared.options.state, path) {
             tracing::warn!(%failure, "a folder that an earlier run kept still exists");
         }
@@ -143,7 +139,7 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
     let Some(run) = run? else {
         return Ok(());
     };
-    let failed = |error| filesystem_failed("remove", path, &error);
+    let failed = |error| filesystem_failed("delete", path, &error);
     let folder = HostResource::Folder {
         path: path.to_owned(),
     };
@@ -157,16 +153,16 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what the last cell left. Then the state of the nodes is that before the next cell.
+/// Deletes what the last cell left, then reads the state of the nodes before the next cell.
 async fn clean(work: &Work, plan: &CellPlan, kept: &Kept) -> Result<(), Failure> {
-    let evidence = wipe::wipe(work, &kept.tracks, &kept.before).await?;
+    let evidence = wipe::wipe(work, &kept.leftovers, &kept.before).await?;
     if let Some(left) = evidence.iter().find(|row| !row.holds) {
         let message = format!("{}: {}", left.subject, left.seen);
         return Err(Failure::new(Symptom::CleanupIncomplete, message));
     }
     access::write_for_users(work).await?;
     let paths = node_state::host_paths(&plan.rendered);
-    let before: NodeStates = node_state::look(work, &paths).await?;
+    let before: NodeStates = node_state::read(work, &paths).await?;
     work.before.set(Ok(before));
     Ok(())
 }

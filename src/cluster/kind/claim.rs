@@ -1,7 +1,7 @@
 //! The provider's ledger entries. They decide which containers, volumes and networks belong to a run: those whose ids
 //! are in the ledger, and those that have the run's seal and aren't older than the entry.
 //!
-//! A name proves nothing, because it can be reused, and others can use the same name.
+//! A name proves nothing: it can be reused, and other programs can use it, too.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::destroy::volumes;
 use super::network::LABEL;
 use super::node_state::NodeStates;
-use super::wipe::Tracks;
+use super::wipe::Leftovers;
 use crate::cluster::NodeName;
 use crate::machine::{LedgerError, LiveClaims, Payload};
 use crate::matrix::{CellId, ProviderChoice};
@@ -52,7 +52,7 @@ pub(super) struct Claim {
     pub(super) mark: String,
     /// The seal, which only the containers of this cluster have.
     pub(super) seal: String,
-    /// When it was planned: an older container doesn't belong to it.
+    /// When it was planned. An older container doesn't belong to it.
     pub(super) planned: Timestamp,
     /// The ids of its containers that are known so far.
     #[serde(default)]
@@ -60,27 +60,28 @@ pub(super) struct Claim {
     /// The names of its containers' volumes, which the engine chooses.
     #[serde(default)]
     pub(super) volumes: BTreeSet<String>,
-    /// What a later run needs to use it again, if it is kept.
+    /// Everything that a later run needs to reuse it, if it is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kept: Option<Box<Kept>>,
 }
 
-/// A kept cluster that a later run can use again.
+/// A kept cluster that a later run can reuse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Kept {
     /// The cell that used it last.
     pub(super) cell: CellId,
-    /// What it was created from: see [`super::fingerprint::Fingerprint::template`].
+    /// A digest of what it was created from: see [`super::fingerprint::Fingerprint::template`].
     pub(super) fingerprint: String,
     /// The names of its nodes in Kubernetes, control plane first.
     pub(super) nodes: Vec<NodeName>,
     /// The state of the nodes before the first cell.
     pub(super) before: NodeStates,
-    /// What the cell left.
-    pub(super) tracks: Tracks,
-    /// The private folders of the cells that created and used it. The first one contains what is mounted in its nodes, so
-    /// it has to exist as long as they do.
+    /// What that cell left behind.
+    #[serde(rename = "tracks")]
+    pub(super) leftovers: Leftovers,
+    /// The private folders of the cells that created and used it. The contents of the first one are mounted in its
+    /// nodes, so it has to exist as long as they do.
     pub(super) folders: Vec<PathBuf>,
     /// How long it took to create it, in milliseconds.
     pub(super) creation_ms: u64,
@@ -98,13 +99,13 @@ impl Claim {
         is_known || (is_sealed && created >= self.planned.as_second())
     }
 
-    /// Whether the run may remove `container`: a live run's claim wins.
-    pub(super) fn may_remove(&self, container: &ContainerSummary, live: &Live) -> bool {
+    /// Whether the run may delete `container`: a live run's claim takes precedence.
+    pub(super) fn may_delete(&self, container: &ContainerSummary, live: &Live) -> bool {
         self.owns(container) && !live.owns(container)
     }
 
-    /// Adds the cluster's containers among `found`, and their volumes. Returns whether any of them is new.
-    pub(super) fn know(&mut self, found: &[ContainerSummary]) -> bool {
+    /// Adds those of `found` that belong to the cluster, and their volumes. Returns whether any of them is new.
+    pub(super) fn add(&mut self, found: &[ContainerSummary]) -> bool {
         let before = (self.containers.len(), self.volumes.len());
         let own: Vec<_> = found.iter().filter(|it| self.owns(it)).cloned().collect();
         self.containers
@@ -118,11 +119,11 @@ impl Claim {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NetworkClaim {
-    /// Its id, as soon as it is known.
+    /// Its id; `None` until it is known.
     pub(super) id: Option<String>,
     /// The seal: the value of a label that only this run's network has.
     pub(super) seal: String,
-    /// When it was planned: an older network doesn't belong to the run.
+    /// When it was planned. An older network doesn't belong to the run.
     pub(super) planned: Timestamp,
 }
 
@@ -140,7 +141,7 @@ impl NetworkClaim {
     }
 }
 
-/// What live runs claim of this provider's resources: a live run's claim always wins.
+/// The claims of live runs to this provider's resources. They take precedence over those of dead runs.
 #[derive(Debug, Default)]
 pub(super) struct Live(Vec<KindResource>);
 
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_claim_wins() {
+    fn a_live_claim_takes_precedence() {
         let dead = claim(1, &["shared", "left"]);
         let alive = Claim {
             seal: "other".to_owned(),
@@ -244,9 +245,9 @@ mod tests {
             KindResource::Network(usage),
             KindResource::Cluster(alive),
         ]);
-        assert!(dead.may_remove(&container("left", 1, None), &live));
-        assert!(!dead.may_remove(&container("shared", 1, None), &live));
-        assert!(!dead.may_remove(&container("foreign", 1, None), &live));
+        assert!(dead.may_delete(&container("left", 1, None), &live));
+        assert!(!dead.may_delete(&container("shared", 1, None), &live));
+        assert!(!dead.may_delete(&container("foreign", 1, None), &live));
         assert!(live.owns_volume("data") && !live.owns_volume("logs"));
         assert!(live.owns_network(&network("net", "", None)));
         assert!(!live.owns_network(&network("other", "", None)));

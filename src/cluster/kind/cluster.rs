@@ -12,7 +12,7 @@ use super::create::Files;
 use super::prepared::{self, Origin, Template};
 use super::provider::KindContext;
 use super::reuse::Parked;
-use super::wipe::Tracks;
+use super::wipe::Leftovers;
 use super::work::{self, Source, Work};
 use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::watch::Snapshot;
@@ -28,15 +28,15 @@ use crate::matrix::CellId;
 pub(super) struct KindCluster {
     steps: Arc<StepLog>,
     /// Replaced if the cell starts over in another cluster.
-    stay: Mutex<Arc<Stay>>,
+    tenancy: Mutex<Arc<Tenancy>>,
     has_begun: AtomicBool,
 }
 
 /// A cell in a cluster.
-struct Stay {
+struct Tenancy {
     work: Arc<Work>,
     tenant: Arc<Tenant>,
-    /// The cell that used the cluster before.
+    /// The cell that used the cluster before, if any.
     after: Option<CellId>,
 }
 
@@ -44,57 +44,58 @@ impl KindCluster {
     /// A new cluster for the cell.
     pub(super) fn fresh(shared: Arc<KindContext>, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
-        Self::of(Stay::fresh(shared, tenant, Source::Any))
+        Self::of(Tenancy::fresh(shared, tenant, Source::Any))
     }
 
-    /// A cluster of another cell, proven clean.
+    /// The cluster of another cell, proven clean.
     pub(super) fn reused(parked: Parked, plan: Arc<CellPlan>) -> Self {
         let tenant = Tenant::new(plan, Arc::clone(&parked.work.lost));
-        Self::of(Stay {
+        Self::of(Tenancy {
             work: parked.work,
             tenant: Arc::new(tenant),
             after: Some(parked.after),
         })
     }
 
-    fn of(stay: Stay) -> Self {
+    fn of(tenancy: Tenancy) -> Self {
         Self {
-            steps: Arc::clone(&stay.tenant.steps),
-            stay: Mutex::new(Arc::new(stay)),
+            steps: Arc::clone(&tenancy.tenant.steps),
+            tenancy: Mutex::new(Arc::new(tenancy)),
             has_begun: AtomicBool::new(false),
         }
     }
 
-    fn stay(&self) -> Arc<Stay> {
-        Arc::clone(&self.stay.lock().unwrap_or_else(PoisonError::into_inner))
+    fn tenancy(&self) -> Arc<Tenancy> {
+        Arc::clone(&self.tenancy.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Deletes a clone that could not be verified, and its template. The cell starts over in a cluster that kind creates.
+    /// Deletes a clone that could not be verified, and its template. The cell then starts over in a cluster that kind
+    /// creates.
     async fn start_over(
         &self,
         template: &Template,
         failure: &Failure,
         deadline: &Deadline,
-    ) -> Result<Arc<Stay>, Failure> {
-        let stay = self.stay();
-        stay.tenant.stop_tasks(deadline).await;
-        stay.work.end(deadline).await;
-        destroy::destroy(&stay.work, &self.steps, deadline).await?;
-        let shared = Arc::clone(&stay.work.shared);
+    ) -> Result<Arc<Tenancy>, Failure> {
+        let tenancy = self.tenancy();
+        tenancy.tenant.stop_tasks(deadline).await;
+        tenancy.work.end(deadline).await;
+        destroy::destroy(&tenancy.work, &self.steps, deadline).await?;
+        let shared = Arc::clone(&tenancy.work.shared);
         prepared::discard(&shared, template).await?;
         let why = format!(
             "the template {} was deleted, because its clone could not be verified: {}",
             template.id, failure.message
         );
-        let fresh = Stay::fresh(shared, stay.tenant.elsewhere(), Source::Kind(Some(why)));
+        let fresh = Tenancy::fresh(shared, tenancy.tenant.elsewhere(), Source::Kind(Some(why)));
         let fresh = Arc::new(fresh);
-        *self.stay.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        *self.tenancy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
         fresh.begin();
         Ok(fresh)
     }
 }
 
-impl Stay {
+impl Tenancy {
     fn fresh(shared: Arc<KindContext>, tenant: Tenant, source: Source) -> Self {
         Self {
             work: Arc::new(Work::new(shared, &tenant, source)),
@@ -107,7 +108,7 @@ impl Stay {
         if self.after.is_none() {
             work::begin(&self.work, &self.tenant);
         }
-        work::move_in(&self.work, &self.tenant);
+        work::start_cell(&self.work, &self.tenant);
     }
 
     /// The template, if the cluster is a clone that no cell has verified yet.
@@ -120,34 +121,39 @@ impl Stay {
 
     /// Waits until the cluster is up.
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let late = || Failure::new(Symptom::ClusterNotUp, "kind was not done in time");
+        let late = || Failure::new(Symptom::ClusterNotUp, "kind did not finish in time");
         let (work, tenant) = (&self.work, &self.tenant);
         tenant.reach(&work.begun, deadline, late()).await?;
         if let Some(template) = self.unverified() {
             tenant.reach(&work.created, deadline, late()).await?;
-            let limit = deadline.within(prepared::VERIFIED);
+            let limit = deadline.within(prepared::VERIFICATION_TIMEOUT);
             let verifying = self.verified(&template, &limit);
             return tenant.steps.measure("clone verified", verifying).await;
         }
         let nodes = work.nodes();
-        let looking = tenant.watch(deadline, |snapshot| ready::core(snapshot, &nodes));
-        let evidence = tenant.steps.measure("nodes and DNS ready", looking).await?;
+        let watching = tenant.watch(deadline, |snapshot| ready::core(snapshot, &nodes));
+        let evidence = tenant
+            .steps
+            .measure("nodes and DNS ready", watching)
+            .await?;
         tenant.reach(&work.created, deadline, late()).await?;
         Ok(evidence)
     }
 
-    /// Waits until the cluster, whose containers exist, is proven to be a clone of `template`, and to be up.
+    /// Waits until the cluster, whose containers exist, is proven to be up and to be a clone of `template`.
     async fn verified(
         &self,
         template: &Template,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        let late = || Failure::new(Symptom::ClusterNotUp, "it was not up in time");
+        let late = || Failure::new(Symptom::ClusterNotUp, "the cluster was not up in time");
         let (work, tenant) = (&self.work, &self.tenant);
-        let kube = tenant.kube(&deadline.within(prepared::RESPONDS)).await?;
+        let kube = tenant
+            .kube(&deadline.within(prepared::RESPONSE_TIMEOUT))
+            .await?;
         let addresses = prepared::addresses(work, template).await?;
-        let look = |snapshot: &Snapshot| prepared::look(snapshot, template, &addresses);
-        let evidence = tenant.watch(deadline, look).await?;
+        let check = |snapshot: &Snapshot| prepared::check(snapshot, template, &addresses);
+        let evidence = tenant.watch(deadline, check).await?;
         let verifying = deadline.run(prepared::verify(work, template, &kube));
         verifying.await.unwrap_or_else(|_| Err(late()))?;
         // An image that can't be imported may be due to the template.
@@ -155,7 +161,7 @@ impl Stay {
         Ok(evidence)
     }
 
-    /// Removes the cell from the cluster, and leaves the cluster for the next cell. Returns the reason if that isn't
+    /// Removes the cell from the cluster, and keeps the cluster for the next cell. Returns the reason if that isn't
     /// possible.
     async fn park(&self, deadline: &Deadline) -> Result<Vec<Evidence>, String> {
         let plan = &self.tenant.plan;
@@ -164,13 +170,13 @@ impl Stay {
             return Err("it did not come up".to_owned());
         };
         self.tenant.leave(deadline).await;
-        let removed = self.work.wait_for_removal(deadline).await;
-        removed.map_err(|failure| failure.message)?;
+        let deleted = self.work.wait_for_deletion(deadline).await;
+        deleted.map_err(|failure| failure.message)?;
         let start = plan.clock.elapsed();
-        let tracks = Tracks::of(plan);
+        let leftovers = Leftovers::of(plan);
         let wiping = Box::pin(async {
             let before = self.work.before.reached().await?;
-            wipe::wipe(&self.work, &tracks, &before).await
+            wipe::wipe(&self.work, &leftovers, &before).await
         });
         let wiping = self.tenant.steps.measure("wipe", wiping);
         let wiped = tokio::select! {
@@ -178,7 +184,7 @@ impl Stay {
             failure = self.work.lost.failed() => return Err(failure.message),
         };
         let evidence = wiped
-            .map_err(|timed_out| format!("the wiping {timed_out}"))?
+            .map_err(|timed_out| format!("wiping it {timed_out}"))?
             .map_err(|failure| failure.message)?;
         if let Some(left) = evidence.iter().find(|row| !row.holds) {
             return Err(format!("{}: {}", left.subject, left.seen));
@@ -206,7 +212,7 @@ impl Stay {
         }
     }
 
-    /// Stops everything that runs here for the cell.
+    /// Stops everything that this process runs for the cell.
     async fn end(&self, deadline: &Deadline) {
         let ending = async { tokio::join!(self.tenant.leave(deadline), self.work.end(deadline)) };
         self.tenant.steps.measure("stop", ending).await;
@@ -217,43 +223,38 @@ impl Stay {
 impl Cluster for KindCluster {
     fn begin(&self) {
         if !self.has_begun.swap(true, Ordering::SeqCst) {
-            self.stay().begin();
+            self.tenancy().begin();
         }
     }
 
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let mut stay = self.stay();
-        let mut seen = stay.up(deadline).await;
-        if let (Err(failure), Some(template)) = (&seen, stay.unverified())
+        let mut tenancy = self.tenancy();
+        let mut seen = tenancy.up(deadline).await;
+        if let (Err(failure), Some(template)) = (&seen, tenancy.unverified())
             && !deadline.remaining().is_zero()
         {
-            stay = self.start_over(&template, failure, deadline).await?;
-            seen = stay.up(deadline).await;
+            tenancy = self.start_over(&template, failure, deadline).await?;
+            seen = tenancy.up(deadline).await;
         }
         let mut evidence = seen?;
-        let (work, tenant) = (&stay.work, &stay.tenant);
+        let (work, tenant) = (&tenancy.work, &tenancy.tenant);
         let kube = tenant.kube(deadline).await?;
         let asked = tenant.plan.cell.kubernetes;
         evidence.push(ready::version(asked, &kube.server_version)?);
-        evidence.push(Evidence {
-            node: None,
-            subject: "cluster".to_owned(),
-            expected: "fresh, verified or proven clean".to_owned(),
-            seen: stay.origin(),
-            holds: true,
-        });
+        let expected = "fresh, verified or proven clean";
+        evidence.push(Evidence::new("cluster", expected, tenancy.origin(), true));
         let pool = &work.shared.pool;
-        if stay.after.is_some() {
-            pool.reused(work.making.get().copied().unwrap_or_default());
+        if tenancy.after.is_some() {
+            pool.reused(work.creation_time.get().copied().unwrap_or_default());
         } else {
-            let took = *work.making.get_or_init(|| self.steps.elapsed());
-            pool.made();
+            let took = *work.creation_time.get_or_init(|| self.steps.elapsed());
+            pool.created();
             match work.origin() {
                 Some(Origin::Prepared(template)) => {
                     pool.cloned(template.creation().saturating_sub(took));
                 }
                 Some(Origin::Fresh(Some(why))) => {
-                    pool.refused(format!("{}: {why}", tenant.plan.cell.id));
+                    pool.rejected(format!("{}: {why}", tenant.plan.cell.id));
                 }
                 Some(Origin::Fresh(None) | Origin::Kept(_)) | None => {}
             }
@@ -262,54 +263,50 @@ impl Cluster for KindCluster {
     }
 
     async fn images(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let message = "the images were not on every node in time";
-        let missing = Failure::new(Symptom::ImageLoadFailed, message);
-        self.stay()
-            .tenant
-            .reach(&self.stay().work.loaded, deadline, missing)
-            .await
+        let message = "not all images were loaded on every node in time";
+        let late = Failure::new(Symptom::ImageLoadFailed, message);
+        let Tenancy { work, tenant, .. } = &*self.tenancy();
+        tenant.reach(&work.loaded, deadline, late).await
     }
 
     async fn manifests(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        self.stay().tenant.manifests(deadline).await
+        self.tenancy().tenant.manifests(deadline).await
     }
 
     async fn mock_available(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        self.stay().tenant.mock_available(deadline).await
+        self.tenancy().tenant.mock_available(deadline).await
     }
 
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        self.stay()
-            .tenant
-            .agents_ready(&self.stay().work.nodes(), deadline)
-            .await
+        let Tenancy { work, tenant, .. } = &*self.tenancy();
+        tenant.agents_ready(&work.nodes(), deadline).await
     }
 
     fn early_ends(&self) -> Vec<String> {
-        self.stay().tenant.early_ends()
+        self.tenancy().tenant.early_ends()
     }
 
     async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let stay = self.stay();
-        // What the previous cell left might have influenced this one.
-        stay.work.wait_for_removal(deadline).await?;
-        stay.tenant.last_look(deadline).await
+        let tenancy = self.tenancy();
+        // Leftovers of the previous cell might have influenced this one.
+        tenancy.work.wait_for_deletion(deadline).await?;
+        tenancy.tenant.last_look(deadline).await
     }
 
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
-        self.stay().tenant.connect(deadline).await
+        self.tenancy().tenant.connect(deadline).await
     }
 
     async fn kubeconfig(&self) -> Result<Option<OsString>, Failure> {
-        Ok(Some(Files::of(&self.stay().work).kubeconfig().into()))
+        Ok(Some(Files::of(&self.tenancy().work).kubeconfig().into()))
     }
 
     fn nodes(&self) -> Vec<NodeName> {
-        self.stay().work.nodes()
+        self.tenancy().work.nodes()
     }
 
     fn facts(&self) -> CellFacts {
-        let Stay { work, tenant, .. } = &*self.stay();
+        let Tenancy { work, tenant, .. } = &*self.tenancy();
         let image = |name: &str| {
             let loaded = work.loaded.get().unwrap_or_default();
             let subject = format!("image {name}");
@@ -319,7 +316,7 @@ impl Cluster for KindCluster {
         let names = work.shared.names.of(&work.plan.cell);
         let tuning = work.tuning.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes = work.nodes();
-        // A clone's nodes have the name of the cluster that was frozen.
+        // A clone's nodes are named after the cluster that was frozen.
         let prefix = nodes
             .first()
             .and_then(|node| node.as_str().strip_suffix("control-plane"));
@@ -335,15 +332,15 @@ impl Cluster for KindCluster {
     }
 
     async fn broken(&self) -> Failure {
-        self.stay().tenant.broken().await
+        self.tenancy().tenant.broken().await
     }
 
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
-        self.stay().tenant.agent_log(node).await
+        self.tenancy().tenant.agent_log(node).await
     }
 
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
-        self.stay().tenant.logs(node).await
+        self.tenancy().tenant.logs(node).await
     }
 
     async fn restart(
@@ -351,45 +348,45 @@ impl Cluster for KindCluster {
         nodes: &[NodeName],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        self.stay().tenant.restart(nodes, deadline).await
+        self.tenancy().tenant.restart(nodes, deadline).await
     }
 
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic> {
-        let Stay { work, tenant, .. } = &*self.stay();
+        let Tenancy { work, tenant, .. } = &*self.tenancy();
         diagnostics::collect(work, tenant, deadline).await
     }
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
-        let stay = self.stay();
-        stay.end(deadline).await;
-        let destroyed = destroy::destroy(&stay.work, &self.steps, deadline).await;
+        let tenancy = self.tenancy();
+        tenancy.end(deadline).await;
+        let destroyed = destroy::destroy(&tenancy.work, &self.steps, deadline).await;
         Ok(destroyed?.into())
     }
 
     async fn hand_over(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
-        let stay = self.stay();
-        let (shared, cell) = (&stay.work.shared, &stay.tenant.plan.cell);
+        let tenancy = self.tenancy();
+        let (shared, cell) = (&tenancy.work.shared, &tenancy.tenant.plan.cell);
         if !shared.options.reuse || !shared.pool.has_next(cell) {
             return self.destroy(deadline).await;
         }
-        // In any case, there must be enough time to delete the cluster.
+        // The rest of the time is for deleting the cluster if it can't be parked.
         let budget = deadline.within(deadline.remaining() * 2 / 3);
-        match stay.park(&budget).await {
+        match tenancy.park(&budget).await {
             Ok(evidence) => Ok(evidence.into()),
             Err(why) => {
                 shared
                     .pool
-                    .refused(format!("the cluster of {} was not reused: {why}", cell.id));
+                    .rejected(format!("the cluster of {} was not reused: {why}", cell.id));
                 self.destroy(deadline).await
             }
         }
     }
 
     async fn keep(&self, is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let stay = self.stay();
-        let is_sound = is_sound && stay.work.wait_for_removal(deadline).await.is_ok();
-        stay.end(deadline).await;
-        keep::keep(&stay.work, &stay.tenant.plan, is_sound)
+        let tenancy = self.tenancy();
+        let is_sound = is_sound && tenancy.work.wait_for_deletion(deadline).await.is_ok();
+        tenancy.end(deadline).await;
+        keep::keep(&tenancy.work, &tenancy.tenant.plan, is_sound)
     }
 
     fn steps(&self) -> &StepLog {

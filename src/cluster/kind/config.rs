@@ -1,5 +1,5 @@
-//! kind's configuration file for one cell: what the cell needs, the settings that make a throw-away cluster usable
-//! sooner, and the variant's own table, which takes precedence. Pure.
+//! kind's configuration file for one cell: the cell's nodes, the settings that make a throw-away cluster usable sooner,
+//! and the variant's own table, which takes precedence. Pure.
 
 use std::path::Path;
 
@@ -65,7 +65,8 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> 
     }
 }
 
-/// The file for `cell` with placeholders for the folders and the seal's name, which differ between runs.
+/// The content of the file for `cell`, with placeholders for the folders and the seal's name, which differ between
+/// runs.
 pub(super) fn without_run(cell: &Cell, fast_setup: bool) -> Value {
     let patches = fast_setup.then(|| Path::new("patches"));
     let seal = Seal {
@@ -86,7 +87,7 @@ fn nodes(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> Value {
     std::iter::once(control_plane).chain(workers).collect()
 }
 
-/// The API server listens only on loopback, unless the variant sets another address.
+/// Lets the API server listen only on loopback, unless the variant sets another address.
 fn bind_to_loopback(content: &mut Map<String, Value>) {
     let networking = content.entry("networking").or_insert_with(|| json!({}));
     if let Value::Object(networking) = networking {
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
     use crate::matrix::{Matrix, Variant};
 
-    /// The file, with a seal.
+    /// The file for `cell`, with any seal.
     fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
         let (folder, name) = (Path::new("/seal"), "name");
         super::kind_file(cell, patches, Seal { folder, name })
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_and_key_types_are_spelled_for_versions_before_1_36_and_since() {
+    fn arguments_and_key_types_are_written_for_versions_before_and_since_1_36() {
         let kind = json!({"featureGates": {"B": false, "A": true}});
         let file = kind_file(&cell("1.36", 1, kind), Some(Path::new("/p")));
         let patches = patches(&file);

@@ -1,4 +1,4 @@
-//! Creation: removes stale clusters, then runs kind's CLI as a child process whose output is kept.
+//! Creates clusters: deletes stale ones, then runs kind's CLI as a child process and keeps its output.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use super::nodes::{CLUSTER_LABEL, containers};
 use super::prepared;
 use super::tuning::DNS_PATCH;
 use super::work::Work;
-use super::{destroy, node_image, pulse, space, stale};
+use super::{destroy, disk_space, engine_health, network, node_image, preflight, stale};
 use crate::cluster::NodeName;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
@@ -30,9 +30,9 @@ use crate::machine::marked::MARK;
 use crate::machine::private_folder;
 use crate::machine::process::{Group, ProcessError};
 
-/// How long to wait for the containers of a kind process that was asked to end, so that none appears unnoticed after
-/// cleanup.
-const CALL_BACK: Duration = Duration::from_secs(10);
+/// How long to wait for the containers that an aborted kind process is still creating, so that none appears unnoticed
+/// after cleanup.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The files for creation, in the cell's private folder.
 pub(super) struct Files {
@@ -70,7 +70,8 @@ impl Files {
     }
 }
 
-/// Creates the cluster, as a clone if there is a template. Must not be dropped: when `stop` is cancelled, it ends what it has started and returns.
+/// Creates the cluster, as a clone if there is a template. Must not be dropped: when `stop` is cancelled, it ends its
+/// processes and returns.
 pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
     let image = match stop.run_until_cancelled(prepare(&work)).await {
         Some(Ok(image)) => image,
@@ -100,11 +101,11 @@ fn finish(work: &Work, result: Result<(), Failure>) {
     work.created.set(result);
 }
 
-/// Everything before kind itself. Returns the node image.
+/// Does everything that comes before kind itself. Returns the node image.
 async fn prepare(work: &Work) -> Result<String, Failure> {
     let docker = work.shared.docker().await?;
     work.lock_name()?;
-    stale::remove(work, docker).await?;
+    stale::delete(work, docker).await?;
     // Recorded before the cluster, which uses it: entries are reclaimed last to first.
     work.shared.network(&work.plan.ledger).await?;
     work.plan_resources()?;
@@ -140,24 +141,28 @@ fn write_files(work: &Work) -> std::io::Result<()> {
     fs::write(files.config(), content.to_string())
 }
 
-async fn kind_create(work: &Work, image: &str, stop: &CancellationToken) -> Result<(), Failure> {
+async fn kind_create(
+    work: &Arc<Work>,
+    image: &str,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
     let files = Files::of(work);
     let mut group = spawn(work, image, &files)?;
     let failed = |error: ProcessError| Failure::new(Symptom::ProcessFailed, chain(&error));
     if let Some(status) = stop.run_until_cancelled(group.wait()).await {
-        return judge(status.map_err(failed)?, &files.output());
+        return check_status(status.map_err(failed)?, &files.output());
     }
-    // A container that the engine is creating can't be cancelled: it is awaited and then removed.
-    let grace = work.plan.clock.deadline(CALL_BACK);
-    let there = async {
+    // The creation of a container can't be cancelled, so it is awaited, and cleanup then deletes the container.
+    let grace = work.plan.clock.deadline(ABORT_TIMEOUT);
+    let all_created = async {
         tokio::select! {
             _ = group.wait() => {}
             _ = work.all_running() => {}
-            () = follow(work) => {}
+            () = follow(Arc::clone(work)) => {}
         }
     };
-    if let Err(timed_out) = grace.run(there).await {
-        tracing::debug!(%timed_out, "kind has not made all containers yet");
+    if let Err(timed_out) = grace.run(all_created).await {
+        tracing::debug!(%timed_out, "kind has not created all containers yet");
     }
     group.kill().await.map_err(failed)?;
     let message = "the creation of the cluster was aborted";
@@ -191,7 +196,7 @@ fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
     Group::spawn(&mut command).map_err(|error| Failure::new(Symptom::ToolMissing, chain(&error)))
 }
 
-fn judge(status: ExitStatus, output: &Path) -> Result<(), Failure> {
+fn check_status(status: ExitStatus, output: &Path) -> Result<(), Failure> {
     if status.success() {
         return Ok(());
     }
@@ -205,18 +210,22 @@ fn explain(output: &str, status: &str) -> Failure {
         (
             "too many open files",
             Symptom::MachineTooSmall,
-            "raise the inotify limit: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`",
+            preflight::INOTIFY_REMEDY,
         ),
         (
             "inotify",
             Symptom::MachineTooSmall,
-            "raise the inotify limit: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`",
+            preflight::INOTIFY_REMEDY,
         ),
-        (space::FULL, Symptom::MachineTooSmall, space::REMEDY),
+        (
+            disk_space::FULL,
+            Symptom::MachineTooSmall,
+            disk_space::REMEDY,
+        ),
         (
             "address pool",
             Symptom::MachineTooSmall,
-            "remove unused networks with `docker network prune`",
+            network::POOL_REMEDY,
         ),
         (
             "Cannot connect to the Docker daemon",
@@ -244,8 +253,8 @@ fn explain(output: &str, status: &str) -> Failure {
     failure.with_log("kind create cluster", tail)
 }
 
-/// Follows the engine's events about this cluster's containers, from the start of kind on.
-pub(super) async fn follow(work: &Work) {
+/// Follows the engine's events about this cluster's containers, beginning with its creation.
+pub(super) async fn follow(work: Arc<Work>) {
     let (Ok(since), Ok(docker)) = (work.begun.reached().await, work.shared.docker().await) else {
         return;
     };
@@ -256,53 +265,50 @@ pub(super) async fn follow(work: &Work) {
         ("label", vec![label.as_str()]),
     ]);
     let options = EventsOptionsBuilder::new()
-        .since(&moment(since))
+        .since(&engine_time(since))
         .filters(&filters)
         .build();
     let mut events = Box::pin(docker.events(Some(options)));
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                note(work, &event);
-                // Recorded as soon as the engine has named them, so that they can be found by id.
+                apply(&work, &event);
+                // Recorded at once, so that cleanup can find them by id.
                 if matches!(event.action.as_deref(), Some("create" | "start")) {
-                    write_down(work, docker).await;
+                    record_containers(&work, docker).await;
                 }
             }
             Err(error) => {
-                let message = format!(
-                    "the container engine's event stream failed: {}",
-                    chain(&error)
-                );
+                let why = chain(&error);
+                let message = format!("the container engine's event stream failed: {why}");
                 let failure = Failure::new(Symptom::EngineGone, message);
-                work.lost.set(Err(failure.with_remedy(pulse::REMEDY)));
+                work.lost
+                    .set(Err(failure.with_remedy(engine_health::REMEDY)));
                 return;
             }
         }
     }
 }
 
-/// Records containers and volumes. The engine chooses their ids and names, so they can't be recorded earlier.
-async fn write_down(work: &Work, docker: &Docker) {
-    let written = match containers(docker, Some(work.plan.cluster.as_str())).await {
-        Ok(found) => work.know(&found),
-        Err(error) => Err(destroy::engine_failed(&error)),
+/// Records the cluster's containers and volumes. The engine chooses their ids and names, so they can't be recorded
+/// earlier.
+async fn record_containers(work: &Work, docker: &Docker) {
+    let recorded = match containers(docker, Some(work.plan.cluster.as_str())).await {
+        Ok(found) => work.record_containers(&found),
+        Err(error) => Err(destroy::engine_failed(error)),
     };
-    if let Err(failure) = written {
-        tracing::warn!(%failure, "the containers of the nodes are not in the ledger");
+    if let Err(failure) = recorded {
+        tracing::warn!(%failure, "failed to record the containers of the nodes");
     }
 }
 
 /// A time in the engine's format: seconds and nanoseconds.
-fn moment(timestamp: Timestamp) -> String {
-    format!(
-        "{}.{:09}",
-        timestamp.as_second(),
-        timestamp.subsec_nanosecond()
-    )
+fn engine_time(timestamp: Timestamp) -> String {
+    let (seconds, nanoseconds) = (timestamp.as_second(), timestamp.subsec_nanosecond());
+    format!("{seconds}.{nanoseconds:09}")
 }
 
-fn note(work: &Work, event: &EventMessage) {
+fn apply(work: &Work, event: &EventMessage) {
     let attributes = event
         .actor
         .as_ref()
@@ -318,10 +324,8 @@ fn note(work: &Work, event: &EventMessage) {
             }
         }
         Some("die") => {
-            let failure = Failure::new(
-                Symptom::ClusterNotUp,
-                format!("the container of node {name} has ended"),
-            );
+            let message = format!("the container of node {name} exited");
+            let failure = Failure::new(Symptom::ClusterNotUp, message);
             work.lost.set(Err(failure));
         }
         Some(_) | None => {}
@@ -333,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_causes_come_with_a_remedy() {
+    fn known_causes_have_a_remedy() {
         for (output, symptom) in [
             (
                 "ERROR: failed to create cluster: failed to init node with kubeadm",
@@ -382,7 +386,7 @@ mod tests {
 
     #[test]
     fn times_keep_their_nanoseconds() {
-        let moment_of = |text: &str| moment(text.parse().unwrap());
-        assert_eq!(moment_of("1970-01-01T00:00:07.000000012Z"), "7.000000012");
+        let time = |text: &str| engine_time(text.parse().unwrap());
+        assert_eq!(time("1970-01-01T00:00:07.000000012Z"), "7.000000012");
     }
 }

@@ -1,7 +1,7 @@
-//! Deletion: removes everything that belongs to a cell, whatever state it is in, and proves that nothing is left.
+//! Deletes everything that belongs to a cell, whatever state it is in, and proves that nothing is left.
 //!
-//! The containers are removed through the engine, all at once. `kind delete cluster` would also remove the cluster from
-//! a kubeconfig, but the cell's is a private file that is deleted with its folder.
+//! The containers are deleted through the engine, all at once. `kind delete cluster` would also remove the cluster from
+//! a kubeconfig, but the cell's kubeconfig is a private file that is deleted with its folder.
 
 use std::io;
 use std::path::Path;
@@ -14,51 +14,54 @@ use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptio
 use futures::future::try_join_all;
 
 use super::claim::{Claim, Live};
-use super::nodes::{containers, is_missing};
+use super::nodes::{containers, is_gone};
 use super::thaw::thaw;
 use super::work::Work;
-use super::{adopt, pulse, space};
+use super::{adopt, disk_space, engine_health};
 use crate::cluster::StepLog;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::{LiveClaims, open_files};
 
-/// How long a removal may take before it is assumed to be blocked. The engine itself gives up after twelve seconds.
+/// How long deleting a container may take before it is assumed to be blocked. The engine itself gives up after twelve
+/// seconds.
 const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
 
-/// The engine returned an error.
-pub(super) fn engine_failed(error: &Error) -> Failure {
-    let message = format!("the container engine failed: {}", chain(error));
-    space::cause(Failure::new(Symptom::EngineGone, message).with_remedy(pulse::REMEDY))
+/// The failure if the engine returned an error.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "this is passed to `map_err`, which gives the error away"
+)]
+pub(super) fn engine_failed(error: Error) -> Failure {
+    let message = format!("the container engine failed: {}", chain(&error));
+    disk_space::diagnose(
+        Failure::new(Symptom::EngineGone, message).with_remedy(engine_health::REMEDY),
+    )
 }
 
-/// The failure of a file or folder on the host, on which `action` was tried.
+/// The failure if `action`, such as `write to`, failed for a file or folder on the host.
 pub(super) fn filesystem_failed(action: &str, path: &Path, error: &io::Error) -> Failure {
     let message = format!("failed to {action} {}: {}", path.display(), chain(error));
     Failure::new(Symptom::FilesystemFailed, message)
 }
 
-/// Deletes the cluster. Its tasks have ended, and its forward is closed.
+/// Deletes the cluster, whose tasks have ended and whose forward is closed.
 pub(super) async fn destroy(
     work: &Work,
     steps: &StepLog,
     deadline: &Deadline,
 ) -> Result<Vec<Evidence>, Failure> {
     open_files::use_reserve();
-    let removing = steps.measure("delete", remove_all(work));
-    let mut evidence = match deadline.run(removing).await {
-        Ok(removed) => removed?,
-        Err(timed_out) => {
-            return Err(incomplete(work, format!("cleanup {timed_out}")));
-        }
+    let deleting = steps.measure("delete", delete_all(work));
+    let mut evidence = match deadline.run(deleting).await {
+        Ok(deleted) => deleted?,
+        Err(timed_out) => return Err(incomplete(work, format!("cleanup {timed_out}"))),
     };
-    evidence.push(remove_folder(&work.plan.runtime).map_err(|error| {
+    evidence.push(delete_folder(&work.plan.runtime).map_err(|error| {
         let folder = work.plan.runtime.display();
-        incomplete(
-            work,
-            format!("failed to remove {folder}: {}", chain(&error)),
-        )
+        let message = format!("failed to delete {folder}: {}", chain(&error));
+        incomplete(work, message)
     })?);
     if evidence.iter().any(|row| !row.holds) {
         let failure = incomplete(work, "some of the cell's resources still exist".to_owned());
@@ -70,7 +73,7 @@ pub(super) async fn destroy(
     Ok(evidence)
 }
 
-async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
+async fn delete_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     let Some(claim) = work.claim() else {
         // Nothing was created.
         return Ok(Vec::new());
@@ -78,43 +81,38 @@ async fn remove_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     let docker = work.shared.docker().await?;
     let live = LiveClaims::beside(&work.shared.options.state, work.plan.ledger.run());
     let live = Live::read(&live)?;
-    remove_containers(docker, &claim, &live).await
+    delete_containers(docker, &claim, &live).await
 }
 
-/// Removes the containers of `claim` and their volumes, and checks that they are gone. Other containers with the
+/// Deletes the containers of `claim` and their volumes, and checks that they are gone. Other containers with the
 /// cluster's name stay, and so do those that a live run claims.
-pub(super) async fn remove_containers(
+pub(super) async fn delete_containers(
     docker: &Docker,
     claim: &Claim,
     live: &Live,
 ) -> Result<Vec<Evidence>, Failure> {
     let name = &claim.name;
     let found = own_containers(docker, claim, live).await?;
-    let failed = |error| engine_failed(&error);
     let mut volumes = claim.volumes.clone();
     volumes.extend(self::volumes(&found));
     volumes.retain(|volume| !live.owns_volume(volume));
-    try_join_all(
-        found
-            .iter()
-            .filter_map(|container| Some(remove(docker, container.id.as_deref()?))),
-    )
-    .await
-    .map_err(failed)?;
+    let ids = found.iter().filter_map(|it| it.id.as_deref());
+    let deleting = ids.map(|id| delete_container(docker, id));
+    try_join_all(deleting).await.map_err(engine_failed)?;
     let left = own_containers(docker, claim, live).await?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
-        if !remove_volume(docker, volume).await.map_err(failed)? {
+        if !delete_volume(docker, volume).await.map_err(engine_failed)? {
             left_volumes.push(volume.clone());
         }
     }
     Ok(vec![
         Evidence::none_left(
-            format!("containers of {name} ({} removed)", found.len()),
+            format!("containers of {name} ({} deleted)", found.len()),
             &names(&left),
         ),
         Evidence::none_left(
-            format!("volumes of {name} ({} removed)", volumes.len()),
+            format!("volumes of {name} ({} deleted)", volumes.len()),
             &left_volumes,
         ),
     ])
@@ -127,91 +125,63 @@ pub(super) async fn own_containers(
     live: &Live,
 ) -> Result<Vec<ContainerSummary>, Failure> {
     let found = containers(docker, Some(&claim.name)).await;
-    let mut found = found.map_err(|error| engine_failed(&error))?;
-    found.retain(|container| claim.may_remove(container, live));
+    let mut found = found.map_err(engine_failed)?;
+    found.retain(|container| claim.may_delete(container, live));
     Ok(found)
 }
 
-/// Removes a volume. Returns whether it is gone: a volume in use stays.
-async fn remove_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
-    match docker
-        .remove_volume(name, None::<RemoveVolumeOptions>)
-        .await
-    {
-        Ok(()) => Ok(true),
-        Err(error) if is_missing(&error) => Ok(true),
-        Err(Error::DockerResponseServerError {
-            status_code: 409, ..
-        }) => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Deletes a volume. Returns whether it is gone: a volume in use stays.
+async fn delete_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
+    let options = None::<RemoveVolumeOptions>;
+    is_gone(docker.remove_volume(name, options).await)
 }
 
-/// Removes the container with this id, and its volumes.
-async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
+/// Deletes the container with this id, and its volumes.
+async fn delete_container(docker: &Docker, id: &str) -> Result<(), Error> {
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
         .v(true)
         .build();
-    let removing = docker.remove_container(id, Some(options));
-    tokio::pin!(removing);
-    let removed = loop {
+    let deleting = docker.remove_container(id, Some(options));
+    tokio::pin!(deleting);
+    let deleted = loop {
         tokio::select! {
-            removed = &mut removing => break removed,
+            deleted = &mut deleting => break deleted,
             () = tokio::time::sleep(UNUSUALLY_LONG) => thaw(id),
         }
     };
-    match removed {
-        // 409: it is being removed by someone else. Whether it is gone is checked afterwards.
-        Err(Error::DockerResponseServerError {
-            status_code: 404 | 409,
-            ..
-        })
-        | Ok(()) => Ok(()),
-        Err(error) => Err(error),
-    }
+    // If something else is deleting it already, it may still exist. The caller checks whether it is gone.
+    is_gone(deleted).map(drop)
 }
 
 /// The names of the volumes that `containers` mount.
 pub(super) fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
-    let mounts = containers
-        .iter()
-        .filter_map(|container| container.mounts.as_ref())
-        .flatten();
+    let mounts = containers.iter().flat_map(|it| it.mounts.iter().flatten());
     let volumes = mounts.filter(|mount| mount.typ.as_deref() == Some("volume"));
     volumes.filter_map(|mount| mount.name.clone()).collect()
 }
 
 fn names(containers: &[ContainerSummary]) -> Vec<String> {
-    let names = containers
-        .iter()
-        .filter_map(|container| container.names.as_ref());
+    let names = containers.iter().flat_map(|it| it.names.iter().flatten());
     names
-        .flatten()
         .map(|name| name.trim_start_matches('/').to_owned())
         .collect()
 }
 
 /// Deletes the cell's private folder, which contains its kubeconfig.
-fn remove_folder(folder: &Path) -> io::Result<Evidence> {
+fn delete_folder(folder: &Path) -> io::Result<Evidence> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let left: Vec<_> = folder
-        .exists()
-        .then(|| folder.display().to_string())
-        .into_iter()
-        .collect();
-    Ok(Evidence::none_left(
-        "private folder with the kubeconfig",
-        &left,
-    ))
+    let left = folder.exists().then(|| folder.display().to_string());
+    let subject = "private folder with the kubeconfig";
+    Ok(Evidence::none_left(subject, left.as_slice()))
 }
 
 fn incomplete(work: &Work, message: String) -> Failure {
     let name = &work.plan.cluster;
     Failure::new(Symptom::CleanupIncomplete, message).with_remedy(format!(
-        "`kind delete cluster --name {name}` removes what is left"
+        "delete the rest with `kind delete cluster --name {name}`"
     ))
 }

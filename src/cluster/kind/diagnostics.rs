@@ -1,7 +1,7 @@
-//! Diagnostics of a failed cell, collected before its cluster is gone: kind's output and the nodes' journals, in
+//! Collects diagnostics of a failed cell before its cluster is deleted: kind's output and the nodes' journals, in
 //! addition to the cluster's state.
 //!
-//! Nothing in here fails: if something can't be collected, the text says so.
+//! Nothing here fails: if something can't be collected, its text says so.
 
 use futures::future::join_all;
 use kube::ResourceExt;
@@ -38,7 +38,7 @@ pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -
         Ok(collected) => found.extend(collected),
         Err(timed_out) => found.push(file(
             "incomplete.txt",
-            format!("collecting {timed_out}\n"),
+            format!("collecting diagnostics {timed_out}\n"),
             false,
         )),
     }

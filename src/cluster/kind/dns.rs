@@ -1,4 +1,6 @@
-//! CoreDNS in clusters whose kubeadm doesn't accept a patch for it: patched through the API as soon as it exists.
+//! Tunes CoreDNS in clusters whose kubeadm doesn't accept a patch for it, through the API as soon as it exists.
+
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -12,8 +14,8 @@ use crate::error::chain;
 
 const NAME: &str = "coredns";
 
-/// One replica, with a readiness probe every second. If this fails, the cluster is only slower.
-pub(super) async fn tune(work: &Work) {
+/// Reduces CoreDNS to one replica with a readiness probe every second. If this fails, the cluster only comes up later.
+pub(super) async fn tune(work: Arc<Work>) {
     if !work.shared.options.fast_setup || !patches_dns_late(work.plan.cell.kubernetes) {
         return;
     }
@@ -34,6 +36,6 @@ pub(super) async fn tune(work: &Work) {
         patched.map_err(|error| chain(&error))
     };
     if let Err(error) = work.steps.measure("coredns tuned", tuning).await {
-        tracing::debug!(error, "CoreDNS stays as it is");
+        tracing::debug!(error, "failed to tune CoreDNS");
     }
 }

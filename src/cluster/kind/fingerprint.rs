@@ -1,5 +1,5 @@
-//! The fingerprint of a cluster: what it was created from, so that a cluster with other contents isn't reused in place
-//! of a fresh one.
+//! The fingerprint of a cluster identifies everything that it was created from. A cluster is reused only if a fresh one
+//! would have the same fingerprint.
 
 use bollard::Docker;
 use serde_json::json;
@@ -12,12 +12,12 @@ use super::provider::KindContext;
 use crate::event::Failure;
 use crate::matrix::Cell;
 
-/// Changes if clusters are frozen in another way.
+/// Must change whenever clusters are frozen differently.
 const TEMPLATE_FORMAT: u32 = 2;
-/// How many bytes of the digest are in a template's id.
-const TEMPLATE_ID: usize = 8;
+/// How many bytes of the digest a template's id has.
+const TEMPLATE_ID_LENGTH: usize = 8;
 
-/// What a cluster was created from, part by part.
+/// Everything that a cluster was created from, part by part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([(&'static str, String); 4]);
 
@@ -30,8 +30,8 @@ impl Fingerprint {
     ) -> Result<Self, Failure> {
         let image = node_image::resolve(docker, cell).await?;
         let inspected = docker.inspect_image(&image.name).await;
-        let node_image = inspected.map_err(|error| engine_failed(&error))?.id;
-        // Without the locations of patches and seal, whose contents come from the program.
+        let node_image = inspected.map_err(engine_failed)?.id;
+        // The locations of patches and seal don't matter, and their contents come from this program.
         let file = config::without_run(cell, shared.options.fast_setup);
         let archives = shared.archives(cell).await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
@@ -46,11 +46,12 @@ impl Fingerprint {
         ]))
     }
 
-    /// The id of the template of such clusters. Images aren't part of it, because a template is usable without them.
+    /// The id of the template for such clusters. It doesn't depend on the images, because a template is usable without
+    /// them.
     pub(super) fn template(&self) -> String {
         let [parts @ .., _images] = &self.0;
         let text = json!([TEMPLATE_FORMAT, parts]).to_string();
-        hex::encode(&Sha256::digest(text)[..TEMPLATE_ID])
+        hex::encode(&Sha256::digest(text)[..TEMPLATE_ID_LENGTH])
     }
 
     /// The parts that differ between the two fingerprints.
@@ -65,36 +66,28 @@ impl Fingerprint {
 mod tests {
     use super::*;
 
+    fn fingerprint(node_image: &str, version: &str, images: &str) -> Fingerprint {
+        Fingerprint([
+            ("node image", node_image.to_owned()),
+            ("kind configuration", String::new()),
+            ("kind version", version.to_owned()),
+            ("images", images.to_owned()),
+        ])
+    }
+
     #[test]
     fn clusters_that_differ_only_in_images_have_the_same_template() {
-        let of = |version: &str, images: &str| {
-            Fingerprint([
-                ("node image", String::new()),
-                ("kind configuration", String::new()),
-                ("kind version", version.to_owned()),
-                ("images", images.to_owned()),
-            ])
-        };
+        let of = |version: &str, images: &str| fingerprint("", version, images);
         assert_eq!(of("v1", "a").template(), of("v1", "b").template());
         assert_ne!(of("v1", "a").template(), of("v2", "a").template());
-        assert_eq!(of("v1", "a").template().len(), 2 * TEMPLATE_ID);
+        assert_eq!(of("v1", "a").template().len(), 2 * TEMPLATE_ID_LENGTH);
     }
 
     #[test]
     fn differences_are_listed() {
-        let parts = |node: &str, kind: &str| {
-            Fingerprint([
-                ("node image", node.to_owned()),
-                ("kind configuration", String::new()),
-                ("kind version", kind.to_owned()),
-                ("images", String::new()),
-            ])
-        };
-        let one = parts("a", "v1");
+        let one = fingerprint("a", "v1", "");
         assert_eq!(one.differences(&one), [] as [&str; 0]);
-        assert_eq!(
-            one.differences(&parts("b", "v2")),
-            ["node image", "kind version"]
-        );
+        let other = fingerprint("b", "v2", "");
+        assert_eq!(one.differences(&other), ["node image", "kind version"]);
     }
 }

@@ -1,15 +1,15 @@
-//! A cluster that is kept after the end of its cell: records it, and explains how to inspect it.
+//! Keeps a cluster after the end of its cell: records it, and lists the commands to inspect it.
 
 use super::claim::{Kept, KindResource};
 use super::create::Files;
-use super::wipe::Tracks;
+use super::wipe::Leftovers;
 use super::work::Work;
 use crate::cluster::CellPlan;
 use crate::deadline::milliseconds;
 use crate::event::Failure;
 use crate::machine::process::quoted;
 
-/// Records that the cluster is kept; with `is_sound`, a later run may use it again. Its tasks have ended. Returns the
+/// Records that the cluster, whose tasks have ended, is kept. If `is_sound`, a later run may reuse it. Returns the
 /// commands to inspect it.
 pub(super) fn keep(work: &Work, plan: &CellPlan, is_sound: bool) -> Result<Vec<String>, Failure> {
     let commands = commands(work, plan);
@@ -31,7 +31,7 @@ pub(super) fn keep(work: &Work, plan: &CellPlan, is_sound: bool) -> Result<Vec<S
     Ok(commands)
 }
 
-/// What a later run needs to know; `None` if the cluster never came up.
+/// Everything that a later run needs to reuse the cluster; `None` if it never came up.
 fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
     work.access.get()?;
     Some(Kept {
@@ -39,9 +39,9 @@ fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
         fingerprint: work.fingerprint.get()?.template(),
         nodes: work.nodes(),
         before: work.before.get()?,
-        tracks: Tracks::of(plan),
+        leftovers: Leftovers::of(plan),
         folders: work.folders(),
-        creation_ms: milliseconds(*work.making.get()?),
+        creation_ms: milliseconds(*work.creation_time.get()?),
     })
 }
 

@@ -1,6 +1,7 @@
-//! Loads images onto nodes: each node's containerd gets the archives as soon as it responds, on all nodes in parallel,
-//! and the result is verified.
+//! Loads images on all nodes in parallel: each node's containerd gets the archives as soon as it responds, and the
+//! result is verified.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -8,10 +9,10 @@ use bollard::Docker;
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::node_state::{host_paths, look};
+use super::disk_space;
+use super::node_state::{host_paths, read};
 use super::nodes::exec;
 use super::prepared::Origin;
-use super::space;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
@@ -20,35 +21,35 @@ use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// How long a node's containerd may take to respond. Phases have shorter deadlines.
-const CONTAINERD: Duration = Duration::from_secs(300);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How often to check for containerd. Each check is a process in the node, and containerd responds seconds before it is
 /// needed.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long an import may fail before that counts. Longer than containerd takes to restart.
-const RESTART: Duration = Duration::from_secs(10);
+/// How long to retry a failing import: longer than containerd takes to restart.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
 
 /// When the nodes' containers run, reads the state of the nodes if another cell may reuse the cluster, and loads the
 /// images.
-pub(super) async fn when_running(work: &Work) {
+pub(super) async fn when_running(work: Arc<Work>) {
     let loading = async {
         work.all_running().await?;
-        // What is in a kept cluster is wiped first.
+        // The state of a kept cluster is read after it has been wiped.
         let is_new = !matches!(work.origin(), Some(Origin::Kept(_)));
         if is_new && work.may_be_reused() {
-            let before = look(work, &host_paths(&work.plan.rendered)).await?;
+            let before = read(&work, &host_paths(&work.plan.rendered)).await?;
             work.before.set(Ok(before));
         }
-        all(work).await
+        load(&work).await
     };
     work.loaded.set(loading.await);
 }
 
-/// Loads the images onto all nodes.
-async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
+/// Loads the images on all nodes.
+async fn load(work: &Work) -> Result<Vec<Evidence>, Failure> {
     let nodes = work.containers.iter().map(|node| on_node(work, node));
     let preparing = work.shared.archives(&work.plan.cell);
     let preparing = work.steps.measure("image archives", preparing);
@@ -59,17 +60,17 @@ async fn all(work: &Work) -> Result<Vec<Evidence>, Failure> {
 
 async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure> {
     let docker = work.shared.docker().await?;
-    // Without the cluster's name, so that the same step of several cells is one row.
+    // Without the cluster's name, so that the same step of several cells is one row in reports.
     let short = work.plan.cluster.short(node);
     let step = format!("containerd up on {short}");
-    let answers = work.steps.measure(&step, containerd(docker, node)).await;
-    let snapshotter = answers.map_err(|why| failed(node, &why))?;
+    let found = work.steps.measure(&step, containerd(docker, node)).await;
+    let snapshotter = found.map_err(|why| failed(node, &why))?;
     let archives = work.shared.archives(&work.plan.cell).await?;
     let import_all = || async {
         let mut evidence = Vec::new();
         for archive in &archives {
             let mut rows = verify_all(docker, node, archive).await?;
-            // A template contains images already.
+            // A clone may already have the images of its template.
             if rows.iter().any(|row| !row.holds) {
                 import(docker, node, archive, &snapshotter).await?;
                 rows = verify_all(docker, node, archive).await?;
@@ -80,20 +81,20 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
     };
     let step = format!("image import on {short}");
     // kind restarts containerd if its configuration is patched, which breaks an import.
-    let attempts = every(INTERVAL, RESTART);
+    let attempts = every(INTERVAL, RETRY_TIMEOUT);
     let importing = async { import_all.retry(attempts).await };
     let imported = work.steps.measure(&step, importing).await;
     let evidence = imported.map_err(|why| failed(node, &why))?;
     if evidence.iter().any(|row| !row.holds) {
-        let failure = failed(node, "it has another image than the one that was sent");
+        let failure = failed(node, "its image differs from the one that was sent");
         return Err(failure.with_evidence(evidence));
     }
     Ok(evidence)
 }
 
 fn failed(node: &NodeName, why: &str) -> Failure {
-    let message = format!("failed to bring the images onto node {node}: {why}");
-    space::cause(Failure::new(Symptom::ImageLoadFailed, message))
+    let message = format!("failed to load the images on node {node}: {why}");
+    disk_space::diagnose(Failure::new(Symptom::ImageLoadFailed, message))
 }
 
 async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<String, String> {
@@ -103,7 +104,7 @@ async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<Strin
 
 /// Waits until the node's containerd responds. Returns its snapshotter.
 async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> {
-    let attempts = every(INTERVAL, CONTAINERD);
+    let attempts = every(INTERVAL, RESPONSE_TIMEOUT);
     let version = [CTR[0], "version"];
     (|| run(docker, node, &version)).retry(attempts).await?;
     let config = run(docker, node, &["containerd", "config", "dump"]).await?;
@@ -122,7 +123,7 @@ fn snapshotter(config: &str) -> Result<String, String> {
     };
     find(&["io.containerd.cri.v1.images", "snapshotter"])
         .or_else(|| find(&["io.containerd.grpc.v1.cri", "containerd", "snapshotter"]))
-        .ok_or_else(|| "containerd's configuration names no snapshotter".to_owned())
+        .ok_or_else(|| "containerd's configuration contains no snapshotter".to_owned())
 }
 
 async fn import(
@@ -172,15 +173,11 @@ async fn verify(
             let manifest = run(docker, node, &[ctr, namespace, "content", "get", digest]).await?;
             config_digest(&manifest).unwrap_or_else(|| "unreadable".to_owned())
         }
-        None => "not there".to_owned(),
+        None => "missing".to_owned(),
     };
-    Ok(Evidence {
-        node: Some(node.to_string()),
-        subject: format!("image {}", image.name),
-        expected: image.digest.clone(),
-        holds: seen == image.digest,
-        seen,
-    })
+    let subject = format!("image {}", image.name);
+    let holds = seen == image.digest;
+    Ok(Evidence::new(subject, &image.digest, seen, holds).on(Some(node)))
 }
 
 /// The manifest digest of the image `name` in the output of `ctr images list`.

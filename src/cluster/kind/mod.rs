@@ -1,7 +1,7 @@
 //! The kind provider: each cell gets its own real Kubernetes cluster, whose nodes are Docker containers.
 //!
 //! kind's CLI creates a cluster; everything else uses the APIs of the engine and of the cluster. Work that doesn't have
-//! to wait for its phase starts at once, and the phases wait for their part of it. The suite knows nothing of this.
+//! to wait for its phase starts at once, and each phase waits for its part of it. The suite knows nothing of this.
 
 mod access;
 mod adopt;
@@ -11,7 +11,9 @@ mod config;
 mod create;
 mod destroy;
 mod diagnostics;
+mod disk_space;
 mod dns;
+mod engine_health;
 mod fingerprint;
 mod keep;
 mod load;
@@ -23,10 +25,8 @@ mod pod_network;
 mod preflight;
 mod prepared;
 mod provider;
-mod pulse;
 mod reclaim;
 mod reuse;
-mod space;
 mod stale;
 mod stored_images;
 mod thaw;

@@ -1,6 +1,6 @@
-//! The Docker network that all kind clusters share: created before the first cluster, in the way in which kind would
-//! create it, and removed by the last run that uses it. A network that isn't in one of our ledgers isn't ours and is
-//! never touched.
+//! The Docker network that all kind clusters share. It is created before the first cluster, just as kind would create
+//! it, and deleted by the last run that uses it. A network that isn't in one of our ledgers isn't ours and is never
+//! touched.
 //!
 //! If two clusters found it missing at the same time, they would create two networks with one name, and neither would
 //! work.
@@ -30,25 +30,28 @@ pub(super) const NETWORK: &str = "kind";
 /// The subnet that kind derives from the network's name at the first attempt: a hash of `kind` in `fc00::/8`.
 const SUBNET: &str = "fc00:f853:ccd:e793::/64";
 
+/// What to do if the engine has no address pool left.
+pub(super) const POOL_REMEDY: &str = "delete unused networks with `docker network prune`, or widen `default-address-pools` in the engine's configuration";
+
 const MTU: &str = "com.docker.network.driver.mtu";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 
 /// The label of a network that was created here. Its value is the seal in the ledger.
 pub(super) const LABEL: &str = "e2e-matrix.network";
 
-/// Held while a run starts or ends its use of the network, and while the network is created or removed.
+/// Held while a run starts or ends its use of the network, and while the network is created or deleted.
 const LOCK: &str = "network";
 /// How long the lock may be held: the engine gets two minutes for each of a few calls.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long after the end of a run the engine may still create the network that the run requested.
-const BELATED: Duration = Duration::from_secs(3);
+const LATE_CREATION: Duration = Duration::from_secs(3);
 
 /// A run's use of the network.
 pub(super) enum Use {
     /// The network is ours and in the ledger.
     Ours(NetworkClaim),
-    /// The network isn't ours to remove.
+    /// The network isn't ours, so the run must not delete it.
     Foreign,
 }
 
@@ -87,7 +90,7 @@ fn is_claimed(network: &Network, state: &StateFolder) -> Result<bool, Failure> {
     Ok(live.owns_network(network) || dead.any(claims))
 }
 
-/// Ends the use of the network, and removes it if this was the last use. A run that keeps a cluster keeps its claim to
+/// Ends the use of the network, and deletes it if this was the last use. A run that keeps a cluster keeps its claim to
 /// the network, too.
 pub(super) async fn leave(
     docker: &Docker,
@@ -101,10 +104,10 @@ pub(super) async fn leave(
     let _lock = lock(state).await?;
     let live = LiveClaims::beside(state, ledger.run());
     let contents = LedgerContents::read(ledger.folder())?;
-    let removed = remove_unused(docker, &claim, &live, false).await?;
+    let deleted = delete_unused(docker, &claim, &live, false).await?;
     let keeps = contents.left.iter().any(|left| left.kept.is_some());
     let resource = KindResource::Network(claim);
-    let written = match removed {
+    let written = match deleted {
         Reclaimed::Used(_) if keeps => ledger.keep(&resource, Vec::new()),
         // Other users take it over.
         Reclaimed::Used(_)
@@ -116,35 +119,34 @@ pub(super) async fn leave(
     Ok(written?)
 }
 
-/// Removes the network of a dead run if nothing else uses it.
+/// Deletes the network of a dead run if nothing else uses it.
 pub(super) async fn reclaim(
     docker: &Docker,
     claim: &NetworkClaim,
     live: &LiveClaims,
     dry_run: bool,
 ) -> Result<Reclaimed, Failure> {
-    let mut held = None;
-    if !dry_run {
-        held = Some(lock(live.state()).await?);
+    if dry_run {
+        return delete_unused(docker, claim, live, dry_run).await;
     }
-    let mut removed = remove_unused(docker, claim, live, dry_run).await;
-    if claim.id.is_none() && !dry_run && matches!(removed, Ok(Reclaimed::Absent)) {
+    let _lock = lock(live.state()).await?;
+    let deleted = delete_unused(docker, claim, live, dry_run).await?;
+    if claim.id.is_none() && deleted == Reclaimed::Absent {
         // The run ended while it waited for the engine, which may still create the network.
-        tokio::time::sleep(BELATED).await;
-        removed = remove_unused(docker, claim, live, dry_run).await;
+        tokio::time::sleep(LATE_CREATION).await;
+        return delete_unused(docker, claim, live, dry_run).await;
     }
-    drop(held);
-    removed
+    Ok(deleted)
 }
 
-async fn remove_unused(
+async fn delete_unused(
     docker: &Docker,
     claim: &NetworkClaim,
     live: &LiveClaims,
     dry_run: bool,
 ) -> Result<Reclaimed, Failure> {
     let live = Live::read(live)?;
-    let found = find(docker).await.map_err(|error| engine_failed(&error))?;
+    let found = find(docker).await.map_err(engine_failed)?;
     let Some(network) = found.filter(|network| claim.owns(network)) else {
         return Ok(Reclaimed::Absent);
     };
@@ -152,13 +154,13 @@ async fn remove_unused(
         return Ok(Reclaimed::Used("a run uses it".to_owned()));
     }
     let id = network.id.unwrap_or_default();
-    let removed = remove_empty(docker, &id, dry_run).await;
-    removed.map_err(|error| engine_failed(&error))
+    let deleted = delete_empty(docker, &id, dry_run).await;
+    deleted.map_err(engine_failed)
 }
 
-async fn remove_empty(docker: &Docker, id: &str, dry_run: bool) -> Result<Reclaimed, Error> {
-    let used = || Ok(Reclaimed::Used("containers are in it".to_owned()));
-    // The engine would refuse only if containers are running; stopped ones could no longer be started.
+async fn delete_empty(docker: &Docker, id: &str, dry_run: bool) -> Result<Reclaimed, Error> {
+    let used = || Ok(Reclaimed::Used("containers use it".to_owned()));
+    // The engine would refuse only because of running containers, but stopped ones could no longer be started.
     if has_containers(docker, id).await? {
         return used();
     }
@@ -193,7 +195,7 @@ async fn create(docker: &Docker, seal: &str) -> Result<String, Failure> {
     let created = match create(true).await {
         // The engine or the kernel doesn't support IPv6, or the subnet is taken: IPv4 is enough here.
         Err(error) => {
-            tracing::debug!(%error, "the network gets no IPv6");
+            tracing::debug!(%error, "creating the network without IPv6");
             create(false).await
         }
         created => created,
@@ -216,7 +218,7 @@ async fn find(docker: &Docker) -> Result<Option<Network>, Error> {
         .find(|network| network.name.as_deref() == Some(NETWORK)))
 }
 
-/// The configured MTU of the engine's default network, if any.
+/// The MTU that is configured for the engine's default network, if any.
 async fn default_mtu(docker: &Docker) -> Option<String> {
     let bridge = docker
         .inspect_network("bridge", None::<InspectNetworkOptions>)
@@ -251,15 +253,11 @@ async fn lock(state: &StateFolder) -> Result<Lock, Failure> {
 }
 
 fn failed(error: &Error) -> Failure {
-    let failure = Failure::new(
-        Symptom::ClusterNotUp,
-        format!(
-            "failed to create the Docker network `{NETWORK}`: {}",
-            chain(error)
-        ),
-    );
+    let why = chain(error);
+    let message = format!("failed to create the Docker network `{NETWORK}`: {why}");
+    let failure = Failure::new(Symptom::ClusterNotUp, message);
     if error.to_string().contains("address pool") {
-        failure.with_remedy("remove unused networks with `docker network prune`, or widen `default-address-pools` in the engine's configuration")
+        failure.with_remedy(POOL_REMEDY)
     } else {
         failure
     }

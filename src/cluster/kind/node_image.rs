@@ -1,4 +1,5 @@
-//! The image of a cell's nodes: the one in the matrix file, or the newest local one of the version, or a published one.
+//! The image of a cell's nodes: the one in the matrix file, otherwise the newest local one of the version, otherwise a
+//! published one.
 
 use std::collections::HashMap;
 
@@ -60,7 +61,7 @@ pub(super) struct NodeImage {
     pub(super) is_present: bool,
 }
 
-/// The image for `cell`'s nodes. Pulls nothing.
+/// The image for `cell`'s nodes. Doesn't pull it.
 pub(super) async fn resolve(docker: &Docker, cell: &Cell) -> Result<NodeImage, Failure> {
     if let Some(name) = &cell.node_image {
         return named(docker, name.clone()).await;
@@ -93,11 +94,11 @@ async fn named(docker: &Docker, name: String) -> Result<NodeImage, Failure> {
             name,
             is_present: false,
         }),
-        Err(error) => Err(engine_failed(&error)),
+        Err(error) => Err(engine_failed(error)),
     }
 }
 
-/// Fails if the image exists neither locally nor in the registry. Pulls nothing.
+/// Fails if the image exists neither locally nor in the registry. Doesn't pull it.
 pub(super) async fn check(docker: &Docker, cell: &Cell) -> Result<NodeImage, Failure> {
     let image = resolve(docker, cell).await?;
     if !image.is_present {
@@ -107,15 +108,14 @@ pub(super) async fn check(docker: &Docker, cell: &Cell) -> Result<NodeImage, Fai
     Ok(image)
 }
 
-/// The image, pulled if it doesn't exist locally. Concurrent calls pull it once.
+/// Pulls the image if it doesn't exist locally, and returns its name. Concurrent calls pull it once.
 pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failure> {
     let cell = &work.plan.cell;
     let image = resolve(docker, cell).await?;
     if !image.is_present {
         let name = format!("node-image-{}", cell.kubernetes);
         let path = work.shared.options.state.lock(&name);
-        let lock = Lock::take(&path).await;
-        let _lock = lock?;
+        let _lock = Lock::take(&path).await?;
         if !resolve(docker, cell).await?.is_present {
             let pulling = images::pull(docker, &image.name, Symptom::NodeImageMissing);
             work.steps.measure("node image pull", pulling).await?;
@@ -128,7 +128,7 @@ async fn local(docker: &Docker) -> Result<Vec<String>, Failure> {
     let filters = HashMap::from([("reference", vec![REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let images = docker.list_images(Some(options)).await;
-    let images = images.map_err(|error| engine_failed(&error))?;
+    let images = images.map_err(engine_failed)?;
     Ok(images
         .into_iter()
         .flat_map(|image| image.repo_tags)
@@ -153,7 +153,7 @@ fn missing(name: &str, cell: &Cell, why: &str) -> Failure {
         format!("the node image {name} for Kubernetes {version} doesn't exist locally and can't be pulled: {why}"),
     )
     .with_remedy(format!(
-        "pull or load an image called {REPOSITORY}:v{version}.<patch>, or name one in the matrix file: [kubernetes.\"{version}\"] image = \"…\"; to skip such cells, use --skip-missing-images"
+        "pull or load an image called {REPOSITORY}:v{version}.<patch>, or set one in the matrix file: [kubernetes.\"{version}\"] image = \"…\"; to skip such cells, use --skip-missing-images"
     ))
 }
 

@@ -1,7 +1,7 @@
-//! What a cell's agents can leave on a node in addition to Kubernetes objects: folders on the host, and network
-//! interfaces.
+//! The state that a cell's agents can leave on a node in addition to Kubernetes objects: folders on the host, and
+//! network interfaces.
 //!
-//! Only what didn't exist before the first cell is wiped.
+//! Only paths that didn't exist before the first cell are deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,14 +18,14 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Rendered;
 
 /// Lists those of the given paths that exist, followed by the network interfaces.
-const LOOK: &str = r#"for path; do if [ -e "$path" ] || [ -L "$path" ]; then echo "path $path"; fi; done
+const LIST: &str = r#"for path; do if [ -e "$path" ] || [ -L "$path" ]; then echo "path $path"; fi; done
 for interface in /sys/class/net/*; do echo "interface ${interface##*/}"; done"#;
 
-/// Removes the given paths.
-const WIPE: &str = r#"for path; do rm -rf -- "$path" || exit 1; done"#;
+/// Deletes the given paths.
+const DELETE: &str = r#"for path; do rm -rf -- "$path" || exit 1; done"#;
 
-/// Kills the containers of a namespace until none runs. The kubelet removes the pods' sandboxes, and with them their
-/// ports.
+/// Kills the containers of a namespace until none runs. The kubelet deletes the pods' sandboxes, and frees their ports
+/// with them.
 const KILL: &str = r#"for attempt in $(seq 200); do
   running=
   for id in $(ctr -n k8s.io containers list -q "labels.\"io.kubernetes.pod.namespace\"==$1"); do
@@ -39,7 +39,7 @@ done
 echo "$running still runs" >&2
 exit 1"#;
 
-/// The name prefixes of interfaces that the cluster's network creates, with the first pods and for each pod.
+/// The name prefixes of the interfaces that the cluster's network creates: with the first pods, and for each pod.
 const CLUSTERS_OWN: [&str; 3] = ["veth", "cni", "kube-"];
 
 /// The state of a node at one moment.
@@ -65,7 +65,7 @@ pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
     paths.into_iter().collect()
 }
 
-/// Ends all containers of the pods in `namespace`, which the API server doesn't list any more.
+/// Kills all containers of the pods in `namespace`, which the API server doesn't list any more.
 pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
     let namespace = [namespace.to_owned()];
@@ -75,13 +75,13 @@ pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
 }
 
 /// Reads the state of all nodes.
-pub(super) async fn look(work: &Work, paths: &[String]) -> Result<NodeStates, Failure> {
+pub(super) async fn read(work: &Work, paths: &[String]) -> Result<NodeStates, Failure> {
     let docker = work.shared.docker().await?;
-    let looking = work.containers.iter().map(|node| async move {
-        let listing = run(docker, node, LOOK, paths).await?;
+    let reading = work.containers.iter().map(|node| async move {
+        let listing = run(docker, node, LIST, paths).await?;
         Ok::<_, Failure>((node.clone(), parse(&listing)))
     });
-    Ok(try_join_all(looking).await?.into_iter().collect())
+    Ok(try_join_all(reading).await?.into_iter().collect())
 }
 
 fn parse(listing: &str) -> NodeState {
@@ -100,7 +100,7 @@ fn parse(listing: &str) -> NodeState {
     state
 }
 
-/// Removes those of `paths` that didn't exist `before`, and compares every node with its earlier state.
+/// Deletes those of `paths` that didn't exist `before`, and compares each node with its earlier state.
 pub(super) async fn wipe(
     work: &Work,
     paths: &[String],
@@ -110,10 +110,10 @@ pub(super) async fn wipe(
     let wiping = before.iter().map(|(node, state)| async move {
         let new = paths.iter().filter(|path| !state.paths.contains(*path));
         let new: Vec<String> = new.cloned().collect();
-        run(docker, node, WIPE, &new).await
+        run(docker, node, DELETE, &new).await
     });
     try_join_all(wiping).await?;
-    let after = look(work, paths).await?;
+    let after = read(work, paths).await?;
     let rows = before.iter().map(|(node, before)| {
         let after = after.get(node).cloned().unwrap_or_default();
         compare(node, before, &after, paths)
@@ -121,7 +121,8 @@ pub(super) async fn wipe(
     Ok(rows.collect())
 }
 
-/// Content that existed before and may have been written to can't be compared, so nothing is proven.
+/// Evidence that a node is as it was. Paths that existed before may contain changes that can't be detected, so they
+/// never count as clean.
 fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[String]) -> Evidence {
     let old = paths.iter().filter(|path| before.paths.contains(*path));
     let mut seen: Vec<String> = old
@@ -131,32 +132,28 @@ fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[Stri
     seen.extend(left.map(|path| format!("{path} is left")));
     let left = after.interfaces.difference(&before.interfaces);
     seen.extend(left.map(|name| format!("the interface {name} is left")));
-    Evidence {
-        node: Some(node.to_string()),
-        subject: "host paths and interfaces".to_owned(),
-        expected: "as before the first cell".to_owned(),
-        holds: seen.is_empty(),
-        seen: if seen.is_empty() {
-            "as before".to_owned()
-        } else {
-            seen.join(", ")
-        },
+    let is_clean = seen.is_empty();
+    if is_clean {
+        seen.push("as before".to_owned());
     }
+    let subject = "host paths and interfaces";
+    let expected = "as before the first cell";
+    Evidence::new(subject, expected, seen.join(", "), is_clean).on(Some(node))
 }
 
 async fn run(
     docker: &Docker,
     node: &NodeName,
     script: &str,
-    paths: &[String],
+    arguments: &[String],
 ) -> Result<String, Failure> {
     let mut command = vec!["sh", "-c", script, "sh"];
-    command.extend(paths.iter().map(String::as_str));
+    command.extend(arguments.iter().map(String::as_str));
     let output = exec(docker, node.as_str(), &command, None).await;
     let output = output.map_err(|error| chain(&error));
     let output = output.and_then(super::nodes::Output::success);
     output.map_err(|why| {
-        let message = format!("failed to look into node {node}: {why}");
+        let message = format!("failed to run a cleanup script on node {node}: {why}");
         Failure::new(Symptom::CleanupIncomplete, message)
     })
 }

@@ -60,14 +60,14 @@ pub(super) async fn exec(
     let id = docker.create_exec(container, options).await?.id;
     let mut output = Output::default();
     if let StartExecResults::Attached {
-        output: answers,
+        output: stream,
         input: stdin,
     } = docker.start_exec(&id, None).await?
     {
-        let reading = collect(answers, &mut output);
+        let reading = collect(stream, &mut output);
         match input {
             Some(path) => {
-                // Input that the command didn't read shows in its exit code.
+                // If the command needed input that it didn't read, its exit code shows that.
                 let (read, fed) = tokio::join!(reading, feed(path, stdin));
                 if let Err(error) = fed {
                     tracing::debug!(container, %error, "the command did not read all of its input");
@@ -82,11 +82,11 @@ pub(super) async fn exec(
 }
 
 async fn collect(
-    mut answers: impl futures::Stream<Item = Result<LogOutput, Error>> + Unpin,
+    mut stream: impl futures::Stream<Item = Result<LogOutput, Error>> + Unpin,
     output: &mut Output,
 ) -> Result<(), Error> {
-    while let Some(answer) = answers.next().await {
-        match answer? {
+    while let Some(part) = stream.next().await {
+        match part? {
             LogOutput::StdErr { message } => output.stderr.extend_from_slice(&message),
             LogOutput::StdOut { message }
             | LogOutput::StdIn { message }
@@ -109,11 +109,10 @@ pub(super) async fn read_file(
     container: &str,
     path: &str,
 ) -> Result<Option<String>, Error> {
-    // Checks first whether the file exists: sending a file is expensive for the engine, and this is often called for a
-    // missing one.
-    let asked = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+    // Checks first whether the file exists: sending a file is expensive for the engine, and the file is often missing.
+    let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
     match docker
-        .get_container_archive_info(container, Some(asked))
+        .get_container_archive_info(container, Some(options))
         .await
     {
         Ok(_) => {}
@@ -134,7 +133,7 @@ pub(super) async fn read_file(
     }
 }
 
-/// Whether the error means that something doesn't exist.
+/// Whether the engine reports that the object doesn't exist.
 pub(super) fn is_missing(error: &Error) -> bool {
     matches!(
         error,
@@ -143,6 +142,18 @@ pub(super) fn is_missing(error: &Error) -> bool {
             ..
         }
     )
+}
+
+/// Whether an object is gone after the engine was asked to delete it: an object in use stays.
+pub(super) fn is_gone<T>(deleted: Result<T, Error>) -> Result<bool, Error> {
+    match deleted {
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(true),
+        Err(Error::DockerResponseServerError {
+            status_code: 409, ..
+        }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The first file of a tar archive, if it is complete and is text.
@@ -171,7 +182,7 @@ pub(super) async fn containers(
     docker.list_containers(Some(options)).await
 }
 
-/// The names of the clusters that have containers, sorted.
+/// The names of the clusters to which `containers` belong.
 pub(super) fn clusters(containers: &[ContainerSummary]) -> std::collections::BTreeSet<String> {
     let labels = containers
         .iter()

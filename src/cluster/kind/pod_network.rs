@@ -1,5 +1,7 @@
-//! Pod networks of nodes, in versions whose controller manager assigns them only after ten seconds, during which no
+//! Assigns pod networks to nodes in versions whose controller manager does so only after ten seconds, during which no
 //! controller works.
+
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
@@ -11,7 +13,7 @@ use super::work::Work;
 use crate::cluster::kubernetes::{Kube, Tenant};
 
 /// Assigns each node its network as soon as it exists: a /24 of kind's default, 10.244.0.0/16.
-pub(super) async fn assign(work: &Work, tenant: &Tenant) {
+pub(super) async fn assign(work: Arc<Work>, tenant: Arc<Tenant>) {
     let cell = &work.plan.cell;
     let fast_setup = work.shared.options.fast_setup;
     if !fast_setup || !assigns_pod_networks(cell) {
@@ -22,7 +24,7 @@ pub(super) async fn assign(work: &Work, tenant: &Tenant) {
     };
     let nodes: Api<Node> = Api::all(kube.client.clone());
     let mut changes = kube.view.changes();
-    while let Some(node) = next_without(&kube, &mut changes, work).await {
+    while let Some(node) = next_without(&kube, &mut changes, &work).await {
         let index = work
             .containers
             .iter()
@@ -32,13 +34,13 @@ pub(super) async fn assign(work: &Work, tenant: &Tenant) {
         let patch = Patch::Merge(json!({"spec": {"podCIDR": network, "podCIDRs": [network]}}));
         // If this fails, the node doesn't become ready.
         if let Err(error) = nodes.patch(&node, &PatchParams::default(), &patch).await {
-            tracing::debug!(node, %error, "failed to give a node its pod network");
+            tracing::debug!(node, %error, "failed to assign a pod network to a node");
             return;
         }
     }
 }
 
-/// Waits for a node without a network. `None` if all have one.
+/// Waits for a node without a network. Returns `None` if all nodes have one.
 async fn next_without(
     kube: &Kube,
     changes: &mut tokio::sync::watch::Receiver<u64>,

@@ -1,5 +1,4 @@
-//! The requirements of the provider, checked once before any cell: the engine, kind, node images, and the machine's
-//! capacity.
+//! Checks the provider's requirements once, before any cell: the engine, kind, node images, and the machine's capacity.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +8,7 @@ use bollard::query_parameters::ListNetworksOptions;
 
 use super::destroy::engine_failed;
 use super::provider::KindContext;
-use super::{network, node_image, space};
+use super::{disk_space, network, node_image};
 use crate::cluster::Survey;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
@@ -18,6 +17,9 @@ use crate::matrix::{Cell, CellId, KubernetesVersion};
 
 /// The inotify instances that a node's programs use.
 pub(super) const INOTIFY_PER_NODE: u64 = 12;
+
+/// What to do if the inotify limits are too low.
+pub(super) const INOTIFY_REMEDY: &str = "raise the inotify limits: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`";
 
 const GIBIBYTE: u64 = 1 << 30;
 /// The memory of a control-plane node and of a worker, including agent and mock.
@@ -34,32 +36,26 @@ pub(super) async fn preflight(
     cells: &[Cell],
     deadline: &Deadline,
 ) -> Result<Survey, Failure> {
-    let looking = look(shared, cells);
-    let looked = deadline.run(looking).await;
-    looked.map_err(|timed_out| {
-        Failure::new(
-            Symptom::EngineGone,
-            format!("looking at the container engine {timed_out}"),
-        )
+    let surveyed = deadline.run(survey(shared, cells)).await;
+    surveyed.map_err(|timed_out| {
+        let message = format!("checking the container engine {timed_out}");
+        Failure::new(Symptom::EngineGone, message)
     })?
 }
 
-async fn look(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure> {
+async fn survey(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure> {
     let docker = shared.docker().await?;
-    let version = docker
-        .version()
-        .await
-        .map_err(|error| engine_failed(&error))?;
+    let version = docker.version().await.map_err(engine_failed)?;
     let engine = version.version.unwrap_or_default();
     let kind = shared.kind_version().await?;
     let mut evidence = vec![
-        row(
+        Evidence::new(
             "container engine",
             "answers",
             format!("Docker {engine}"),
             true,
         ),
-        row("kind", "on PATH", kind, true),
+        Evidence::new("kind", "on PATH", kind, true),
     ];
     let (images, skips) = node_images(shared, docker, cells).await?;
     evidence.extend(images);
@@ -75,18 +71,8 @@ async fn look(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure> {
     })
 }
 
-fn row(subject: &str, expected: &str, seen: impl Into<String>, holds: bool) -> Evidence {
-    Evidence {
-        node: None,
-        subject: subject.to_owned(),
-        expected: expected.to_owned(),
-        seen: seen.into(),
-        holds,
-    }
-}
-
-/// Checks the node image of each version: it exists locally or in the registry.
-/// The node images of `cells`, and the cells to skip because theirs is missing, with the reason.
+/// Checks that the node image of each cell exists locally or in the registry. Also returns the cells to skip because
+/// their image is missing, each with the reason.
 async fn node_images(
     shared: &KindContext,
     docker: &Docker,
@@ -106,7 +92,10 @@ async fn node_images(
         };
         let image = match checked {
             Ok(image) => image,
-            Err(failure) if is_skipped(shared, &failure) => {
+            Err(failure)
+                if shared.options.skip_missing_images
+                    && failure.symptom == Symptom::NodeImageMissing =>
+            {
                 let reason = format!("--skip-missing-images: {}", failure.message);
                 skips.extend(cells.iter().map(|cell| (cell.id.clone(), reason.clone())));
                 continue;
@@ -114,25 +103,28 @@ async fn node_images(
             Err(failure) => return Err(failure),
         };
         let seen = if image.is_present {
-            "there"
+            "exists locally"
         } else {
             "in the registry"
         };
         let subject = format!("node image {}", image.name);
-        found.insert(image.name, row(&subject, "there or pullable", seen, true));
+        let row = Evidence::new(subject, "exists locally or can be pulled", seen, true);
+        found.insert(image.name, row);
     }
     Ok((found.into_values().collect(), skips))
 }
 
-fn is_skipped(shared: &KindContext, failure: &Failure) -> bool {
-    shared.options.skip_missing_images && failure.symptom == Symptom::NodeImageMissing
-}
-
-/// A row of evidence, or the failure if the machine is too small for the largest cell.
-fn room(subject: &str, need: u64, has: u64, unit: &str, remedy: &str) -> Result<Evidence, Failure> {
-    let evidence = row(
+/// Evidence that the machine is large enough for the largest cell; otherwise the failure.
+fn capacity(
+    subject: &str,
+    need: u64,
+    has: u64,
+    unit: &str,
+    remedy: &str,
+) -> Result<Evidence, Failure> {
+    let evidence = Evidence::new(
         subject,
-        &format!(">= {need} {unit}"),
+        format!(">= {need} {unit}"),
         format!("{has} {unit}"),
         has >= need,
     );
@@ -140,7 +132,7 @@ fn room(subject: &str, need: u64, has: u64, unit: &str, remedy: &str) -> Result<
         return Ok(evidence);
     }
     let message = format!(
-        "the machine is too small for the largest cell: {subject} is {has} {unit}, not {need} {unit}"
+        "the machine is too small for the largest cell: {subject} is {has} {unit}, but {need} {unit} are needed"
     );
     Err(Failure::new(Symptom::MachineTooSmall, message)
         .with_remedy(remedy)
@@ -149,18 +141,16 @@ fn room(subject: &str, need: u64, has: u64, unit: &str, remedy: &str) -> Result<
 
 fn inotify(nodes: u64) -> Result<Option<Evidence>, Failure> {
     let need = INOTIFY_PER_NODE * nodes;
-    let remedy =
-        "sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288";
-    let look = |limits: probe::Inotify| {
-        room(
+    let check = |limits: probe::Inotify| {
+        capacity(
             "fs.inotify.max_user_instances",
             need,
             limits.instances,
             "instances",
-            remedy,
+            INOTIFY_REMEDY,
         )
     };
-    probe::inotify().map(look).transpose()
+    probe::inotify().map(check).transpose()
 }
 
 fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
@@ -168,8 +158,8 @@ fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
     let need = control_plane + worker * nodes.saturating_sub(1);
     let remedy = "close other programs, or select smaller cells with --filter";
     let mebibytes = |bytes: u64| bytes >> 20;
-    let look = |memory: probe::Memory| {
-        room(
+    let check = |memory: probe::Memory| {
+        capacity(
             "available memory",
             mebibytes(need),
             mebibytes(memory.available),
@@ -177,51 +167,47 @@ fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
             remedy,
         )
     };
-    probe::memory().map(look).transpose()
+    probe::memory().map(check).transpose()
 }
 
 /// The free disk space of the engine's folder, if it is on this machine.
 async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> {
-    let info = docker.info().await.map_err(|error| engine_failed(&error))?;
+    let info = docker.info().await.map_err(engine_failed)?;
     let folder = info.docker_root_dir.unwrap_or_default();
     let Ok(free) = probe::free_disk(Path::new(&folder)) else {
         return Ok(None);
     };
     let need = DISK_PER_NODE * (nodes + 1);
     let subject = format!("free disk at {folder}");
-    room(&subject, need >> 20, free >> 20, "MiB", space::REMEDY).map(Some)
+    capacity(&subject, need >> 20, free >> 20, "MiB", disk_space::REMEDY).map(Some)
 }
 
-/// All clusters share one network, so one address pool has to be free unless it exists already.
+/// Checks that an address pool is free for the network that all clusters share, unless the network exists.
 async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
-    let exists = network::exists(docker)
-        .await
-        .map_err(|error| engine_failed(&error))?;
+    let exists = network::exists(docker).await.map_err(engine_failed)?;
     let networks = docker.list_networks(None::<ListNetworksOptions>).await;
-    let networks = networks.map_err(|error| engine_failed(&error))?;
+    let networks = networks.map_err(engine_failed)?;
     let bridges = networks
         .iter()
         .filter(|network| network.driver.as_deref() == Some("bridge"))
         .count();
     let holds = exists || bridges < NETWORKS;
     let seen = if exists {
-        "there".to_owned()
+        "exists".to_owned()
     } else {
-        format!("{bridges} of about {NETWORKS} networks are taken")
+        format!("{bridges} of about {NETWORKS} possible networks exist")
     };
-    let evidence = row(
+    let evidence = Evidence::new(
         "Docker network `kind`",
-        "there, or room for it",
+        "exists or can be created",
         seen,
         holds,
     );
     if holds {
         return Ok(evidence);
     }
-    Err(Failure::new(
-        Symptom::MachineTooSmall,
-        "the container engine has no address pool left for a network",
-    )
-    .with_remedy("remove unused networks with `docker network prune`")
-    .with_evidence([evidence]))
+    let message = "the container engine has no address pool left for a network";
+    Err(Failure::new(Symptom::MachineTooSmall, message)
+        .with_remedy(network::POOL_REMEDY)
+        .with_evidence([evidence]))
 }

@@ -1,4 +1,4 @@
-//! The provider: what all clusters of a run share, created when it is first needed.
+//! The provider, and what all clusters of a run share. Each shared resource is created when it is first needed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use super::network::Use;
 use super::prepared::{self, Templates};
 use super::reuse::{self, Parked, Pool};
 use super::work::{Source, Work};
-use super::{destroy, network, node_image, preflight, pulse};
+use super::{destroy, engine_health, network, node_image, preflight};
 use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
@@ -31,12 +31,12 @@ use crate::machine::budget::{MEMORY_OF_CONTROL_PLANE, Need, SLOTS_OF_CONTROL_PLA
 use crate::machine::{Ledger, Lock, LockError, StateFolder, process};
 use crate::matrix::{Cell, Images, Phase, Prefix, Prepared, ProviderChoice};
 
-/// How long it may take to determine the fingerprint of a cluster.
-const COMPARING: Duration = Duration::from_secs(30);
-/// How long it may take to wipe a cluster that an earlier run kept.
-const WIPING: Duration = Duration::from_secs(30);
-/// How long the deletion of a cluster that can't be reused may take.
-const GIVING_UP: Duration = Duration::from_secs(60);
+/// How long computing the fingerprint of a cluster may take.
+const FINGERPRINT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long wiping a cluster that an earlier run kept may take.
+const WIPE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long deleting a cluster that can't be reused may take.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Options for all clusters of a run.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub struct KindOptions {
 /// Real clusters in Docker.
 pub struct KindProvider(Arc<KindContext>);
 
-/// What the clusters of a run share.
+/// The state that the clusters of a run share.
 pub(super) struct KindContext {
     pub(super) options: KindOptions,
     /// The images of agent and mock.
@@ -83,7 +83,7 @@ pub(super) struct KindContext {
 }
 
 impl KindProvider {
-    /// A provider. It reads the content for image names, and changes nothing.
+    /// Creates a provider. This reads the content that image names depend on, and changes nothing.
     pub fn new(options: KindOptions) -> Result<Self, Failure> {
         let names = image_names(&options.images, &options.base, &options.runner)?;
         Ok(Self(Arc::new(KindContext {
@@ -112,8 +112,9 @@ impl KindContext {
 
     /// The output of `kind version`.
     pub(super) async fn kind_version(&self) -> Result<&String, Failure> {
-        let asking = || kind_version(&self.options);
-        self.kind_version.get_or_try_init(asking).await
+        self.kind_version
+            .get_or_try_init(|| kind_version(&self.options))
+            .await
     }
 
     /// Creates the shared network, and uses it until the end of the run.
@@ -133,7 +134,7 @@ impl KindContext {
             .map_or(true, |network| network.is_some())
     }
 
-    /// Ends the use of the shared network, and removes it if nothing else uses it.
+    /// Ends the use of the shared network, and deletes it if nothing else uses it.
     async fn leave_network(&self, ledger: &Ledger) -> Result<(), Failure> {
         match self.network.lock().await.take() {
             Some(network) => {
@@ -148,7 +149,7 @@ impl KindContext {
     /// deleted.
     async fn parked(&self, cell: &Cell) -> Option<Parked> {
         let parked = self.pool.take(cell)?;
-        let deadline = self.options.clock.deadline(COMPARING);
+        let deadline = self.options.clock.deadline(FINGERPRINT_TIMEOUT);
         let comparing = async {
             let docker = self.docker().await?;
             Fingerprint::of(self, docker, cell).await
@@ -159,17 +160,19 @@ impl KindContext {
                 if differences.is_empty() {
                     return Some(parked);
                 }
-                format!("{} changed since it was made", differences.join(", "))
+                format!("{} changed since it was created", differences.join(", "))
             }
             Ok(Err(failure)) => failure.message,
             Err(timed_out) => format!("computing its fingerprint {timed_out}"),
         };
         let name = parked.work.plan.cluster.to_string();
-        let mut text = format!("the cluster {name} was not used again: {why}");
-        if let Err(failure) = give_up(&parked, &self.options.clock.deadline(GIVING_UP)).await {
+        let mut text = format!("the cluster {name} was not reused: {why}");
+        if let Err(failure) =
+            delete_parked(&parked, &self.options.clock.deadline(DELETION_TIMEOUT)).await
+        {
             text = format!("{text}; the cluster still exists: {failure}");
         }
-        self.pool.refused(text);
+        self.pool.rejected(text);
         None
     }
 
@@ -180,11 +183,11 @@ impl KindContext {
             let mut archives = self.archives.lock().await;
             Arc::clone(archives.entry(names.agent.clone()).or_default())
         };
-        let making = archives.get_or_try_init(|| self.make_archives(cell, &names));
-        making.await.cloned()
+        let creating = archives.get_or_try_init(|| self.create_archives(cell, &names));
+        creating.await.cloned()
     }
 
-    async fn make_archives(
+    async fn create_archives(
         &self,
         cell: &Cell,
         names: &ImageNames,
@@ -244,8 +247,8 @@ impl Provider for KindProvider {
         self.0.pool.expect(cells);
     }
 
-    /// A worker needs about half as much as a control plane, and a cluster in which the agents run needs half as much as
-    /// one that starts.
+    /// A worker needs about half as much as a control plane, and a cluster in which the agents run needs half as much
+    /// as one that starts.
     fn need(&self, cell: &Cell) -> Need {
         let nodes = cell.nodes.get();
         let workers = nodes - 1;
@@ -267,7 +270,7 @@ impl Provider for KindProvider {
         let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant, Source::Any));
         let docker = self.0.docker().await?;
         let image = node_image::ensure(&work, docker).await?;
-        let (template, is_new) = prepared::prepare(&work, &image, stop, prepared::LONGEST).await?;
+        let (template, is_new) = prepared::prepare(&work, &image, stop, prepared::TIMEOUT).await?;
         Ok(Some(Preparation {
             template: template.id.clone(),
             is_new,
@@ -288,7 +291,7 @@ impl Provider for KindProvider {
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
         let parked = match self.0.parked(&plan.cell).await {
-            None if self.0.options.reuse => kept(&self.0, &plan).await,
+            None if self.0.options.reuse => adopt_kept(&self.0, &plan).await,
             parked => parked,
         };
         Arc::new(match parked {
@@ -302,49 +305,54 @@ impl Provider for KindProvider {
         if parked.is_empty() && !self.0.uses_network() {
             return Ok(self.0.pool.summary());
         }
-        // Without an engine, nothing can be removed. That isn't worth waiting until `deadline`, after the cells have
-        // already waited.
-        pulse::feel(self.0.docker().await?, &deadline.within(pulse::PATIENCE)).await?;
-        let mut given_up = Ok(());
+        // Nothing can be deleted without the engine. The cells have already waited for it, so this doesn't wait until
+        // `deadline`.
+        engine_health::ping(
+            self.0.docker().await?,
+            &deadline.within(engine_health::PATIENCE),
+        )
+        .await?;
+        let mut deleted = Ok(());
         for parked in parked {
-            let gone = give_up(&parked, deadline).await;
-            given_up = given_up.and(gone);
+            let result = delete_parked(&parked, deadline).await;
+            deleted = deleted.and(result);
         }
         let leaving = deadline.run(self.0.leave_network(ledger)).await;
         leaving.unwrap_or_else(|timed_out| {
-            let message = format!("the removal of the Docker network {timed_out}");
+            let message = format!("deleting the Docker network {timed_out}");
             Err(Failure::new(Symptom::CleanupIncomplete, message))
         })?;
-        given_up?;
+        deleted?;
         Ok(self.0.pool.summary())
     }
 }
 
-/// A clean cluster that an earlier run kept, if there is one for the cell of `plan`. One that can't be used is deleted.
-async fn kept(shared: &Arc<KindContext>, plan: &Arc<CellPlan>) -> Option<Parked> {
-    let deadline = shared.options.clock.deadline(WIPING);
+/// A clean cluster that an earlier run kept, if one fits the cell of `plan`. A kept cluster that can't be wiped is
+/// deleted.
+async fn adopt_kept(shared: &Arc<KindContext>, plan: &Arc<CellPlan>) -> Option<Parked> {
+    let deadline = shared.options.clock.deadline(WIPE_TIMEOUT);
     let adopting = Box::pin(adopt::adopt(shared, plan, &deadline));
-    let refusal = match adopting.await {
+    let rejection = match adopting.await {
         Ok(None) => return None,
         Ok(Some(Adopted { parked, problem })) => {
             let Some(why) = problem else {
                 return Some(parked);
             };
             let name = &parked.work.plan.cluster;
-            let deadline = shared.options.clock.deadline(GIVING_UP);
-            match give_up(&parked, &deadline).await {
+            let deadline = shared.options.clock.deadline(DELETION_TIMEOUT);
+            match delete_parked(&parked, &deadline).await {
                 Ok(()) => format!("the kept cluster {name} was deleted: {why}"),
                 Err(failure) => format!("the kept cluster {name} was not used: {why}; {failure}"),
             }
         }
         Err(failure) => format!("no kept cluster was used: {}", failure.message),
     };
-    shared.pool.refused(refusal);
+    shared.pool.rejected(rejection);
     None
 }
 
-/// Deletes a cluster that no cell uses any more.
-async fn give_up(parked: &Parked, deadline: &Deadline) -> Result<(), Failure> {
+/// Deletes a cluster that no cell will use any more.
+async fn delete_parked(parked: &Parked, deadline: &Deadline) -> Result<(), Failure> {
     let work = &parked.work;
     work.end(deadline).await;
     destroy::destroy(work, &work.steps, deadline)
@@ -358,7 +366,7 @@ async fn kind_version(options: &KindOptions) -> Result<String, Failure> {
         Failure::new(Symptom::ToolMissing, why)
             .with_remedy("install kind, https://kind.sigs.k8s.io, or use `--provider local`")
     };
-    let deadline = options.clock.deadline(std::time::Duration::from_secs(20));
+    let deadline = options.clock.deadline(Duration::from_secs(20));
     let output = process::output(Command::new("kind").arg("version"), &deadline)
         .await
         .map_err(|error| missing(chain(&error)))?;

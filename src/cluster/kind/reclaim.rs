@@ -1,6 +1,6 @@
-//! Finds and removes what dead runs have left in the container engine, with nothing but their ledgers.
+//! Finds and deletes resources that dead runs left in the container engine, using only their ledgers.
 //!
-//! Removes only what a ledger claims and no live run does, or what has our label.
+//! Deletes only resources that a ledger claims and no live run does, and resources with our label.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bollard::Docker;
 use tokio::sync::OnceCell;
 
 use super::claim::{Claim, KindResource, Live};
-use super::destroy::{engine_failed, own_containers, remove_containers};
+use super::destroy::{delete_containers, engine_failed, own_containers};
 use super::{network, nodes, stored_images};
 use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
@@ -20,15 +20,15 @@ use crate::machine::marked::Marked;
 use crate::machine::{LedgerContents, LiveClaims, Payload, StateFolder, folders};
 
 /// How long the engine may take to respond.
-const ANSWERS: Duration = Duration::from_secs(10);
-/// How long after the last sign of life of a run its clients may still be working in the engine.
-const FRESH: Duration = Duration::from_secs(30);
-/// How long the engine may still be creating a container for a client that is dead.
-const SETTLED: Duration = Duration::from_secs(3);
-/// How often to check for it in the meantime.
-const LOOK: Duration = Duration::from_millis(250);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after a run's last sign of life the engine may still be working for its clients.
+const RECENT: Duration = Duration::from_secs(30);
+/// How long the engine may still be creating a container for a dead client.
+const QUIET_PERIOD: Duration = Duration::from_secs(3);
+/// How often to check for such a container.
+const INTERVAL: Duration = Duration::from_millis(250);
 
-/// The part of the provider that reclaims. It works without an engine if there is nothing to reclaim.
+/// The part of the provider that reclaims resources. It needs no engine if there is nothing to reclaim.
 pub struct KindReclaimer {
     docker: OnceCell<Result<Docker, Failure>>,
     deadline: Deadline,
@@ -52,12 +52,12 @@ impl Reclaim for KindReclaimer {
             }
         };
         let reclaimed = entry.deadline.run(reclaiming).await;
-        reclaimed.map_err(|timed_out| incomplete(format!("its removal {timed_out}")))?
+        reclaimed.map_err(|timed_out| incomplete(format!("deleting it {timed_out}")))?
     }
 }
 
 impl KindReclaimer {
-    /// A reclaimer that connects to the engine when it has to, and stops at `deadline`.
+    /// A reclaimer that connects to the engine when it first needs it, and stops at `deadline`.
     pub fn new(deadline: Deadline) -> Self {
         let docker = OnceCell::new();
         Self { docker, deadline }
@@ -65,20 +65,23 @@ impl KindReclaimer {
 
     async fn docker(&self) -> Result<&Docker, Failure> {
         let connecting = async {
-            let answers = self.deadline.within(ANSWERS);
-            answers.run(images::connect()).await.unwrap_or_else(|late| {
-                let message = format!("the container engine {late}");
-                Err(Failure::new(Symptom::EngineGone, message))
-            })
+            let limit = self.deadline.within(RESPONSE_TIMEOUT);
+            limit
+                .run(images::connect())
+                .await
+                .unwrap_or_else(|timed_out| {
+                    let message = format!("connecting to the container engine {timed_out}");
+                    Err(Failure::new(Symptom::EngineGone, message))
+                })
         };
         let connected = self.docker.get_or_init(|| connecting).await;
         connected.as_ref().map_err(Clone::clone)
     }
 
-    /// The clusters whose names follow our grammar, but which aren't in any ledger here.
+    /// The clusters whose names have our format, but which aren't in any ledger in `state`.
     pub async fn strangers(&self, state: &StateFolder) -> Result<Vec<String>, Failure> {
         let found = nodes::containers(self.docker().await?, None).await;
-        let found = found.map_err(|error| engine_failed(&error))?;
+        let found = found.map_err(engine_failed)?;
         let folders = folders(state)?;
         let ledgers = folders
             .iter()
@@ -101,14 +104,14 @@ impl KindReclaimer {
         Ok(images.into_iter().flat_map(stored_images::names).collect())
     }
 
-    /// Removes an image. Returns whether it is gone: an image that a container uses stays.
+    /// Deletes an image. Returns whether it is gone: an image that a container uses stays.
     pub async fn remove_image(&self, name: &str) -> Result<bool, Failure> {
-        stored_images::remove(self.docker().await?, name, false).await
+        stored_images::delete(self.docker().await?, name, false).await
     }
 }
 
-/// Removes the containers and volumes of the dead run's cluster `claim`. Its processes are killed first, because a kind
-/// that outlived its runner would go on creating nodes.
+/// Deletes the containers and volumes of a dead run's cluster. The run's processes are killed first, because a kind
+/// process that has outlived its runner would keep creating nodes.
 pub(super) async fn cluster(
     docker: &Docker,
     claim: &Claim,
@@ -132,9 +135,9 @@ pub(super) async fn cluster(
             "its processes are still running: {left:?}"
         )));
     }
-    let is_settling = killed > 0 || entry.age < FRESH;
-    let (is_removed, evidence) =
-        remove_until_quiet(docker, claim, &read()?, is_settling, entry.deadline).await?;
+    let is_settling = killed > 0 || entry.age < RECENT;
+    let (is_deleted, evidence) =
+        delete_until_quiet(docker, claim, &read()?, is_settling, entry.deadline).await?;
     let left = evidence.iter().filter(|row| !row.holds);
     let left: Vec<_> = left
         .map(|row| format!("{}: {}", row.subject, row.seen))
@@ -142,17 +145,17 @@ pub(super) async fn cluster(
     if !left.is_empty() {
         return Err(incomplete(left.join("; ")));
     }
-    if is_removed {
+    if is_deleted {
         return Ok(Reclaimed::Removed);
     }
     absent(docker, claim, &read()?).await
 }
 
-/// Nothing is left of the cluster, but something else may have its name.
+/// The result if nothing is left of the cluster: something else may have its name.
 async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
     let found = nodes::containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(|error| engine_failed(&error))?;
-    let reason = "that run did not create it; `kind delete cluster` deletes it";
+    let found = found.map_err(engine_failed)?;
+    let reason = "that run did not create it; delete it with `kind delete cluster`";
     Ok(if found.iter().all(|container| live.owns(container)) {
         Reclaimed::Absent
     } else {
@@ -160,25 +163,25 @@ async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed
     })
 }
 
-/// Removes the containers of `claim` and their volumes. If the engine may still be working for a dead client, repeats
-/// this until no more appear. Returns whether there were any.
-async fn remove_until_quiet(
+/// Deletes the containers of `claim` and their volumes. If `is_settling`, the engine may still be working for a dead
+/// client, so this is repeated until no more appear. Returns whether there were any.
+async fn delete_until_quiet(
     docker: &Docker,
     claim: &Claim,
     live: &Live,
-    settling: bool,
+    is_settling: bool,
     deadline: &Deadline,
 ) -> Result<(bool, Vec<Evidence>), Failure> {
-    let mut is_removed = !own_containers(docker, claim, live).await?.is_empty();
-    let mut evidence = remove_containers(docker, claim, live).await?;
-    let mut quiet = deadline.within(SETTLED);
-    while settling && !quiet.has_passed() {
-        quiet.within(LOOK).passed().await;
+    let mut is_deleted = !own_containers(docker, claim, live).await?.is_empty();
+    let mut evidence = delete_containers(docker, claim, live).await?;
+    let mut quiet = deadline.within(QUIET_PERIOD);
+    while is_settling && !quiet.has_passed() {
+        quiet.within(INTERVAL).passed().await;
         if !own_containers(docker, claim, live).await?.is_empty() {
-            is_removed = true;
-            evidence = remove_containers(docker, claim, live).await?;
-            quiet = deadline.within(SETTLED);
+            is_deleted = true;
+            evidence = delete_containers(docker, claim, live).await?;
+            quiet = deadline.within(QUIET_PERIOD);
         }
     }
-    Ok((is_removed, evidence))
+    Ok((is_deleted, evidence))
 }

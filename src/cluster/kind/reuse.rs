@@ -1,5 +1,5 @@
-//! Clusters that several cells use, one after another: which cells can share, which cluster waits for its next cell,
-//! and how much time that saves.
+//! Clusters that several cells use, one after another: which cells can share a cluster, which clusters wait for their
+//! next cell, and how much time this saves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,18 +11,13 @@ use super::fingerprint::Fingerprint;
 use super::work::Work;
 use crate::matrix::{Cell, CellId};
 
-/// The key of the cells that can share a cluster: all cells that differ in nothing that a cluster is created from, including
+/// The key of the cells that can share a cluster: they agree in everything that a cluster is created from, including
 /// the agent's image and manifests.
 pub(super) fn group(cell: &Cell) -> String {
-    let kind = json!(cell.variant.kind);
-    let image = cell.node_image.as_deref().unwrap_or("any");
     let program = cell.variant.program.as_ref();
     let agent = program.and_then(|program| program.image.as_deref());
     let (agent, manifests) = (agent.unwrap_or("any"), &cell.variant.manifests);
-    format!(
-        "{}/{}/{image}/{agent}/{manifests:?}/{kind}",
-        cell.kubernetes, cell.nodes
-    )
+    format!("{}/{agent}/{manifests:?}", topology(cell))
 }
 
 /// A cluster that was proven clean.
@@ -38,7 +33,7 @@ pub(super) struct Parked {
 #[derive(Default)]
 pub(super) struct Pool(Mutex<State>);
 
-/// The key of the cells whose clusters are created in the same way.
+/// The key of the cells whose clusters can be clones of the same template.
 fn topology(cell: &Cell) -> String {
     let kind = json!(cell.variant.kind);
     let image = cell.node_image.as_deref().unwrap_or("any");
@@ -47,6 +42,7 @@ fn topology(cell: &Cell) -> String {
 
 #[derive(Default)]
 struct State {
+    /// The cells that haven't started yet, by [`group`].
     to_come: BTreeMap<String, BTreeSet<CellId>>,
     /// The same cells, by [`topology`].
     alike: BTreeMap<String, BTreeSet<CellId>>,
@@ -57,17 +53,18 @@ struct State {
 /// The result of sharing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
-    made: usize,
+    created: usize,
     reused: usize,
     /// The creation times of reused clusters, counted once per reuse.
-    spared: Duration,
-    /// The time that wiping took.
-    spent: Duration,
+    saved: Duration,
+    /// How long wiping took in total.
+    wiping: Duration,
     /// How many clusters were clones of templates.
     cloned: usize,
     /// How much sooner they were up than the clusters that the templates were made from.
-    spared_by_clones: Duration,
-    refused: Vec<String>,
+    saved_by_clones: Duration,
+    /// Why prepared or shared clusters were not used.
+    rejections: Vec<String>,
 }
 
 impl Pool {
@@ -75,7 +72,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Announces cells.
+    /// Announces the cells of the run.
     pub(super) fn expect(&self, cells: &[Cell]) {
         let mut state = self.state();
         for cell in cells {
@@ -86,7 +83,7 @@ impl Pool {
         }
     }
 
-    /// A cell arrives. Returns the cluster that waits for it.
+    /// Records that `cell` starts. Returns the cluster that waits for it.
     pub(super) fn take(&self, cell: &Cell) -> Option<Parked> {
         let mut state = self.state();
         let group = group(cell);
@@ -114,63 +111,63 @@ impl Pool {
 
     /// Records how long it took to wipe a cluster that an earlier run kept.
     pub(super) fn adopted(&self, wiping: Duration) {
-        self.state().tally.spent += wiping;
+        self.state().tally.wiping += wiping;
     }
 
-    /// Leaves a clean cluster for the next cell.
+    /// Keeps a clean cluster for the next cell.
     pub(super) fn park(&self, cell: &Cell, parked: Parked, wiping: Duration) {
         let mut state = self.state();
         state.parked.insert(group(cell), parked);
-        state.tally.spent += wiping;
+        state.tally.wiping += wiping;
     }
 
-    /// All clusters that still wait.
+    /// Takes all clusters that still wait.
     pub(super) fn drain(&self) -> Vec<Parked> {
         let parked = std::mem::take(&mut self.state().parked);
         parked.into_values().collect()
     }
 
     /// Records that a cluster was created.
-    pub(super) fn made(&self) {
-        self.state().tally.made += 1;
+    pub(super) fn created(&self) {
+        self.state().tally.created += 1;
     }
 
-    /// Records that a cluster was reused that took this long to create.
-    pub(super) fn reused(&self, making: Duration) {
+    /// Records that a cluster was reused whose creation took this long.
+    pub(super) fn reused(&self, creation_time: Duration) {
         let tally = &mut self.state().tally;
         tally.reused += 1;
-        tally.spared += making;
+        tally.saved += creation_time;
     }
 
-    /// Records that a cluster was a clone, which took this much less time than a fresh one.
-    pub(super) fn cloned(&self, spared: Duration) {
+    /// Records that a cluster was a clone, which was up this much sooner than a fresh one.
+    pub(super) fn cloned(&self, saved: Duration) {
         let tally = &mut self.state().tally;
         tally.cloned += 1;
-        tally.spared_by_clones += spared;
+        tally.saved_by_clones += saved;
     }
 
-    /// Records that a prepared or shared cluster was not used, or not any more.
-    pub(super) fn refused(&self, why: String) {
-        self.state().tally.refused.push(why);
+    /// Records why a prepared or shared cluster was not used.
+    pub(super) fn rejected(&self, why: String) {
+        self.state().tally.rejections.push(why);
     }
 
     /// The summary for the report.
     pub(super) fn summary(&self) -> Vec<String> {
         let tally = self.state().tally.clone();
-        let mut texts = tally.refused.clone();
+        let mut texts = tally.rejections.clone();
         if tally.cloned > 0 {
-            let (cloned, made) = (tally.cloned, tally.made);
-            let seconds = tally.spared_by_clones.as_secs();
+            let (cloned, created) = (tally.cloned, tally.created);
+            let seconds = tally.saved_by_clones.as_secs();
             texts.push(format!(
-                "prepared clusters saved about {seconds} s ({cloned} of {made})"
+                "prepared clusters saved about {seconds} s ({cloned} of {created})"
             ));
         }
         if tally.reused > 0 {
-            let plural = if tally.made == 1 { "" } else { "s" };
-            let made = tally.made;
-            let clusters = format!("{made} cluster{plural} instead of {}", made + tally.reused);
-            let saved = tally.spared.saturating_sub(tally.spent).as_secs();
-            texts.push(match saved {
+            let created = tally.created;
+            let plural = if created == 1 { "" } else { "s" };
+            let without = created + tally.reused;
+            let clusters = format!("{created} cluster{plural} instead of {without}");
+            texts.push(match tally.saved.saturating_sub(tally.wiping).as_secs() {
                 0 => format!("reuse saved no time: {clusters}"),
                 seconds => format!("reuse saved about {seconds} s: {clusters}"),
             });
@@ -197,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_not_passed_on_to_another_agent_or_other_manifests() {
+    fn cells_with_different_agents_or_manifests_do_not_share_a_cluster() {
         let text = "[matrix]\nkubernetes = [\"1.34\"]\nconfig = [\"a\", \"b\"]\nagent = [\"1\", \"2\", \"3\"]\n[config.a]\n[config.b]\n[agent.1]\nimage = \"plexd:1\"\n[agent.2]\nimage = \"plexd:2\"\n[agent.3]\nimage = \"plexd:1\"\nmanifests = \"m\"\n";
         let cells = Matrix::parse("matrix.toml", text).unwrap().cells;
         let groups: Vec<_> = cells.iter().map(group).collect();
@@ -206,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_cell_of_a_group_has_no_next() {
+    fn the_last_cell_of_a_group_has_no_successor() {
         let (pool, cells) = (Pool::default(), cells());
         pool.expect(&cells);
         assert!(pool.take(&cells[0]).is_none());
@@ -226,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn the_saved_time_is_the_measured_time() {
+    fn the_time_saved_is_measured() {
         let pool = Pool::default();
         assert_eq!(pool.summary(), [] as [&str; 0]);
-        pool.made();
+        pool.created();
         pool.reused(Duration::from_secs(20));
         pool.reused(Duration::from_secs(20));
-        pool.state().tally.spent = Duration::from_secs(14);
+        pool.state().tally.wiping = Duration::from_secs(14);
         assert_eq!(
             pool.summary(),
             ["reuse saved about 26 s: 1 cluster instead of 3"]

@@ -1,5 +1,5 @@
-//! Leftovers of earlier runs of the same cell: they are removed if the ledger of a dead run claims them. A cluster in
-//! no ledger stays, whatever its name is.
+//! Deletes clusters that earlier runs of the same cell left, if the ledger of a dead run claims them. A cluster in no
+//! ledger stays, whatever its name is.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::cluster::reclaim::Entry;
 use crate::event::{Failure, Symptom};
 use crate::machine::{DeadRun, Left, LiveClaims, read_dead};
 
-/// How long the removal of one cluster may take.
-const REMOVAL: Duration = Duration::from_secs(60);
+/// How long deleting one cluster may take.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Removes stale clusters of the cell. Fails if something else has the name of the cell's own cluster.
-pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> {
+/// Deletes stale clusters of the cell. Fails if something else has the name of the cell's own cluster.
+pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> {
     let own = work.plan.cluster.as_str();
     let (prefix, state) = (&work.shared.options.prefix, &work.shared.options.state);
     let live = LiveClaims::beside(state, work.plan.ledger.run());
@@ -33,15 +33,15 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
                     age: run.age,
                     resource: &left.resource,
                     dry_run: false,
-                    deadline: &work.plan.clock.deadline(REMOVAL),
+                    deadline: &work.plan.clock.deadline(DELETION_TIMEOUT),
                 };
-                let removing = reclaim::cluster(docker, &claim, &entry, &live);
-                work.steps.measure("stale cluster", removing).await?;
+                let deleting = reclaim::cluster(docker, &claim, &entry, &live);
+                work.steps.measure("stale cluster", deleting).await?;
             }
         }
     }
     let others = containers(docker, Some(own)).await;
-    let others = others.map_err(|error| destroy::engine_failed(&error))?;
+    let others = others.map_err(destroy::engine_failed)?;
     if others.is_empty() {
         return Ok(());
     }
@@ -58,7 +58,7 @@ pub(super) async fn remove(work: &Work, docker: &Docker) -> Result<(), Failure> 
 }
 
 /// The clusters in the ledger of `run`.
-fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
+pub(super) fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
     let claim = |(left, resource)| match resource {
         KindResource::Cluster(claim) => Some((left, claim)),
         KindResource::Network(_) => None,
@@ -89,6 +89,6 @@ fn kept(name: &str) -> Failure {
         format!("a cluster called {name} already exists: an earlier run kept it"),
     )
     .with_remedy(format!(
-        "remove it with `e2e-matrix gc --kept` or `kind delete cluster --name {name}`, or choose another name"
+        "delete it with `e2e-matrix gc --kept` or `kind delete cluster --name {name}`, or choose another name"
     ))
 }

@@ -1,4 +1,4 @@
-//! Frozen processes in a node, which keep its container from ending.
+//! Thaws frozen processes in a node, which would keep its container from ending.
 //!
 //! On cgroup v1, runc briefly freezes a pod's cgroup whenever it changes it. If a node is killed at that moment, a
 //! process remains that can't be killed, and the engine stops waiting for the container's end. On cgroup v2, frozen
@@ -16,7 +16,7 @@ const THAWED: &str = "THAWED";
 
 /// Thaws all frozen cgroups of the container `id`. Does nothing if the hierarchy doesn't exist or isn't writable.
 pub(super) fn thaw(id: &str) {
-    // For the two cgroup drivers of engines.
+    // One for each cgroup driver of an engine.
     let folders = [
         format!("docker/{id}"),
         format!("system.slice/docker-{id}.scope"),
@@ -25,7 +25,9 @@ pub(super) fn thaw(id: &str) {
         match thaw_below(&Path::new(FREEZER).join(folder)) {
             Ok(0) => {}
             Ok(count) => tracing::info!(container = id, count, "thawed frozen processes"),
-            Err(error) => tracing::debug!(container = id, %error, "failed to thaw"),
+            Err(error) => {
+                tracing::debug!(container = id, %error, "failed to thaw frozen processes");
+            }
         }
     }
 }
@@ -37,7 +39,7 @@ fn thaw_below(folder: &Path) -> io::Result<usize> {
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
-            // The cgroup is being removed, as intended.
+            // The cgroup was removed in the meantime, as intended.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };

@@ -1,6 +1,6 @@
 //! The kubeadm settings that make a throw-away cluster usable sooner. Pure.
 //!
-//! Each one removes a wait during start-up. None changes what the cluster is once it is up.
+//! Each one avoids a wait during startup. None changes the behavior of a cluster that is up.
 
 use serde_json::{Map, Value, json};
 
@@ -22,20 +22,20 @@ const DNS_PATCHED_SINCE: KubernetesVersion = KubernetesVersion {
     minor: 32,
 };
 
-/// The last version whose controller manager looks for the first node only after ten seconds, before it starts any
-/// controller.
+/// The last version whose controller manager starts its controllers only after looking for nodes, which it does for the
+/// first time after ten seconds.
 const LATE_NODE_IPAM: KubernetesVersion = KubernetesVersion {
     major: 1,
     minor: 30,
 };
 
-/// The settings for `cell`, described for the report.
+/// Descriptions of the settings for `cell`, for the report.
 pub(super) fn names(cell: &Cell) -> Vec<String> {
     let mut names = vec![
         "etcd: unsafe-no-fsync, heartbeat-interval=10, election-timeout=100",
         "controller-manager and scheduler: leader-elect=false, kube-api-qps=1000, kube-api-burst=1000",
         "scheduler: the administrator's kubeconfig",
-        "kubeadm: skips kubelet-finalize, and makes ECDSA keys instead of RSA keys",
+        "kubeadm: skips kubelet-finalize, and generates ECDSA keys instead of RSA keys",
         "kube-proxy: iptables.minSyncPeriod=0s",
         "CoreDNS: one replica, readiness probe every second",
     ];
@@ -43,7 +43,7 @@ pub(super) fn names(cell: &Cell) -> Vec<String> {
         names.push("kubeadm: skips upload-config, because no node joins");
     }
     if assigns_pod_networks(cell) {
-        names.push("controller-manager: pod networks given to nodes by the runner");
+        names.push("controller-manager: the runner assigns pod networks to nodes");
     }
     names.into_iter().map(str::to_owned).collect()
 }
@@ -116,8 +116,8 @@ impl Spelling {
         }
     }
 
-    /// The arguments `own`, and those in `given`, which kind itself sets: a merge patch replaces a list as a whole, so
-    /// they have to be repeated.
+    /// The arguments `own`. A list also repeats `given`, the arguments that kind itself sets, because a merge patch
+    /// replaces a list as a whole.
     fn arguments(self, own: &[(&str, String)], given: &[(&str, String)]) -> Value {
         match self {
             Self::Map => own
@@ -185,7 +185,7 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
     })
 }
 
-/// The phases that kind skips itself, and those that are only needed for joining nodes, if there are none.
+/// The phases that kind itself skips, and those that only joining nodes need if there are none.
 fn skipped_phases(cell: &Cell) -> Vec<&'static str> {
     let mut phases = vec!["preflight", "kubelet-finalize"];
     if cell.nodes.get() == 1 {

@@ -1,5 +1,5 @@
-//! A cluster between two cells: removes everything that belongs to the first cell, and proves that the second one finds
-//! nothing of it. The second cell starts in another namespace while the first one's is still being removed.
+//! Wipes a cluster between two cells: deletes everything that belongs to the first cell, and proves that nothing of it
+//! is left for the second. The second cell starts in another namespace while the first one's is still being deleted.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, ListParams};
@@ -14,7 +14,7 @@ use crate::cluster::kubernetes::unusable;
 use crate::event::{Evidence, Failure};
 use crate::manifest::Object;
 
-/// The namespaces of every kind cluster.
+/// The namespaces that every kind cluster has.
 const SYSTEM: [&str; 5] = [
     "default",
     "kube-node-lease",
@@ -23,10 +23,10 @@ const SYSTEM: [&str; 5] = [
     "local-path-storage",
 ];
 
-/// What a cell leaves in its cluster.
+/// Everything that a cell leaves behind in its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Tracks {
+pub(super) struct Leftovers {
     namespace: String,
     /// The cluster-scoped objects: API version, kind, name.
     objects: Vec<(String, String, String)>,
@@ -36,8 +36,8 @@ pub(super) struct Tracks {
     paths: Vec<String>,
 }
 
-impl Tracks {
-    /// Whether a namespace is the cell's, or belongs to the cluster.
+impl Leftovers {
+    /// Whether a namespace is the cell's or one of the cluster's own.
     fn covers(&self, namespace: &str) -> bool {
         namespace == self.namespace || SYSTEM.contains(&namespace)
     }
@@ -60,65 +60,60 @@ impl Tracks {
     }
 }
 
-/// Removes from the cluster what a cell left in it. Evidence that doesn't hold says what remains. The namespace, in which
-/// nothing runs any more, is removed in the background: see [`Work::wait_for_removal`].
+/// Deletes everything that a cell left in the cluster. Evidence that doesn't hold says what remains. The namespace, in
+/// which nothing runs any more, is deleted in the background: see [`Work::wait_for_deletion`].
 pub(super) async fn wipe(
     work: &Work,
-    tracks: &Tracks,
+    leftovers: &Leftovers,
     before: &NodeStates,
 ) -> Result<Vec<Evidence>, Failure> {
     let access = work.access.reached().await?;
     let client = &access.client;
-    let (namespaces, name) = (
-        Api::<Namespace>::all(client.clone()),
-        tracks.namespace.clone(),
-    );
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let name = leftovers.namespace.clone();
     // From now on, no controller can create another pod in it.
     let requested = request(&namespaces, &name, &DeleteParams::foreground()).await?;
-    work.remove(async move { gone(&namespaces, &name, requested).await });
-    Box::pin(processes(work, client, tracks)).await?;
-    let deleting = Box::pin(objects(client, tracks));
+    work.watch_deletion(async move { gone(&namespaces, &name, requested).await });
+    Box::pin(end_processes(work, client, leftovers)).await?;
+    let deleting = Box::pin(delete_objects(client, leftovers));
     work.steps
         .measure("cluster-scoped objects deleted", deleting)
         .await?;
     let mut evidence = vec![
-        namespaces_left(client, tracks).await?,
+        namespaces_left(client, leftovers).await?,
         pods_left(client).await?,
-        objects_left(client, tracks).await?,
+        objects_left(client, leftovers).await?,
     ];
-    // Such objects may have changed what the cluster had there, so the cluster isn't reused.
-    let elsewhere = &tracks.elsewhere;
-    evidence.push(Evidence::none_left(
-        "objects in other namespaces",
-        elsewhere,
-    ));
-    evidence.extend(node_state::wipe(work, &tracks.paths, before).await?);
+    // Such objects may have replaced the cluster's own, so the cluster isn't reused.
+    let subject = "objects in other namespaces";
+    evidence.push(Evidence::none_left(subject, &leftovers.elsewhere));
+    evidence.extend(node_state::wipe(work, &leftovers.paths, before).await?);
     Ok(evidence)
 }
 
-/// Ends the cell's processes without asking them to end, which can take as long as they like.
-async fn processes(work: &Work, client: &Client, tracks: &Tracks) -> Result<(), Failure> {
-    let deleting = Box::pin(workloads_at_once(client, &tracks.namespace));
+/// Kills the cell's processes. Asking them to end could take as long as they like.
+async fn end_processes(work: &Work, client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
+    let deleting = Box::pin(workloads_at_once(client, &leftovers.namespace));
     work.steps.measure("pods deleted", deleting).await?;
-    let killing = node_state::kill(work, &tracks.namespace);
+    let killing = node_state::kill(work, &leftovers.namespace);
     work.steps.measure("processes killed", killing).await
 }
 
 /// Deletes the cluster-scoped objects.
-async fn objects(client: &Client, tracks: &Tracks) -> Result<(), Failure> {
-    for (version, kind, name) in &tracks.objects {
+async fn delete_objects(client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
+    for (version, kind, name) in &leftovers.objects {
         delete(&dynamic(client, version, kind), name).await?;
     }
     Ok(())
 }
 
-async fn namespaces_left(client: &Client, tracks: &Tracks) -> Result<Evidence, Failure> {
+async fn namespaces_left(client: &Client, leftovers: &Leftovers) -> Result<Evidence, Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await;
     let names = listed.map_err(|error| unusable(&error))?.into_iter();
     let names = names.map(|namespace| namespace.name_any());
-    let left: Vec<_> = names.filter(|name| !tracks.covers(name)).collect();
-    Ok(Evidence::none_left("further namespaces", &left))
+    let left: Vec<_> = names.filter(|name| !leftovers.covers(name)).collect();
+    Ok(Evidence::none_left("other namespaces", &left))
 }
 
 async fn pods_left(client: &Client) -> Result<Evidence, Failure> {
@@ -133,13 +128,13 @@ async fn pods_left(client: &Client) -> Result<Evidence, Failure> {
     Ok(Evidence::none_left("pods of cells", &left))
 }
 
-async fn objects_left(client: &Client, tracks: &Tracks) -> Result<Evidence, Failure> {
+async fn objects_left(client: &Client, leftovers: &Leftovers) -> Result<Evidence, Failure> {
     let mut left = Vec::new();
-    for (version, kind, name) in &tracks.objects {
+    for (version, kind, name) in &leftovers.objects {
         let found = dynamic(client, version, kind).get_opt(name).await;
         if found.map_err(|error| unusable(&error))?.is_some() {
             left.push(format!("{kind} {name}"));
         }
     }
-    Ok(Evidence::none_left("objects of the whole cluster", &left))
+    Ok(Evidence::none_left("cluster-scoped objects", &left))
 }

@@ -16,7 +16,7 @@ use super::fingerprint::Fingerprint;
 use super::node_state::NodeStates;
 use super::prepared::Origin;
 use super::provider::KindContext;
-use super::{access, create, dns, load, pod_network, pulse, stale};
+use super::{access, create, dns, engine_health, load, pod_network, stale};
 use crate::cluster::kubernetes::{Access, Tenant};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, NodeName, StepLog};
@@ -41,19 +41,19 @@ pub(super) struct Work {
     claim: Mutex<Option<Claim>>,
     /// Keeps other runs from using the cluster's name.
     name: Mutex<Option<Lock>>,
-    /// The time right before kind or the engine is asked to create containers.
+    /// Reached right before kind or the engine starts to create containers; with that time.
     pub(super) begun: Milestone<Timestamp>,
-    /// kind has succeeded, or the containers of a clone were created.
+    /// Reached when kind has succeeded, or when the containers of a clone were created.
     pub(super) created: Milestone<()>,
-    /// How the cluster is created: set before all milestones.
+    /// How the cluster is created. Set before any milestone is reached.
     origin: OnceLock<Origin>,
-    /// A node's container runs.
+    /// For each container of a node: reached when it runs.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
-    /// The images are loaded on every node.
+    /// Reached when the images are loaded on every node.
     pub(super) loaded: Milestone<Vec<Evidence>>,
-    /// The API server responds.
+    /// Reached when the API server responds.
     pub(super) access: Milestone<Access>,
-    /// Fails if the cluster can't come up any more or has gone down.
+    /// Fails if the cluster can't come up any more, or has gone down.
     pub(super) lost: Arc<Milestone<()>>,
     /// The changes to kind's defaults.
     pub(super) tuning: Mutex<Vec<String>>,
@@ -62,11 +62,11 @@ pub(super) struct Work {
     /// The state of the nodes before the first cell, if another cell may reuse the cluster.
     pub(super) before: Milestone<NodeStates>,
     /// The private folders of the runs that kept the cluster before.
-    former: OnceLock<Vec<PathBuf>>,
-    /// What the previous cell left is removed.
-    removal: Mutex<Arc<Milestone<()>>>,
-    /// How long it took until the cluster was up.
-    pub(super) making: OnceLock<Duration>,
+    earlier_folders: OnceLock<Vec<PathBuf>>,
+    /// Reached when the namespace of the previous cell is deleted.
+    deletion: Mutex<Arc<Milestone<()>>>,
+    /// How long the cluster took to come up.
+    pub(super) creation_time: OnceLock<Duration>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -104,9 +104,9 @@ impl Work {
             tuning: Mutex::default(),
             fingerprint: OnceLock::new(),
             before: Milestone::new(),
-            former: OnceLock::new(),
-            removal: Mutex::new(Arc::new(Milestone::reached_already(()))),
-            making: OnceLock::new(),
+            earlier_folders: OnceLock::new(),
+            deletion: Mutex::new(Arc::new(Milestone::reached_already(()))),
+            creation_time: OnceLock::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             shared,
@@ -161,7 +161,7 @@ impl Work {
         self.shared.options.reuse || self.plan.keep != Keep::Never
     }
 
-    /// Takes a cluster over that an earlier run kept, with the lock of its name.
+    /// Takes over a cluster that an earlier run kept, with the lock of its name.
     pub(super) fn take_over(&self, claim: Claim, name: Lock, kept: &Kept) -> Result<(), Failure> {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
         let claim = Claim {
@@ -171,8 +171,8 @@ impl Work {
         };
         self.record(claim)?;
         self.set_origin(Origin::Kept(kept.nodes.clone()));
-        self.former.get_or_init(|| kept.folders.clone());
-        self.making
+        self.earlier_folders.get_or_init(|| kept.folders.clone());
+        self.creation_time
             .get_or_init(|| Duration::from_millis(kept.creation_ms));
         self.begun.set(Ok(Timestamp::now()));
         self.created.set(Ok(()));
@@ -183,17 +183,21 @@ impl Work {
     }
 
     /// The private folders of the runs that kept the cluster before.
-    pub(super) fn former_folders(&self) -> &[PathBuf] {
-        self.former.get().map_or(&[], Vec::as_slice)
+    pub(super) fn earlier_folders(&self) -> &[PathBuf] {
+        self.earlier_folders.get().map_or(&[], Vec::as_slice)
     }
 
-    /// All private folders of the cluster, the first one first.
+    /// All private folders of the cluster, oldest first.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         let own = &self.plan.runtime;
-        self.former_folders().iter().chain([own]).cloned().collect()
+        self.earlier_folders()
+            .iter()
+            .chain([own])
+            .cloned()
+            .collect()
     }
 
-    /// Locks the cluster's name until [`Self::release_name`] or the end of this process.
+    /// Locks the cluster's name until [`Self::release_name`] is called or this process ends.
     pub(super) fn lock_name(&self) -> Result<(), Failure> {
         let lock = self.shared.lock_name(self.plan.cluster.as_str())?;
         let lock = lock.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
@@ -201,7 +205,7 @@ impl Work {
         Ok(())
     }
 
-    /// Releases the cluster's name for other runs.
+    /// Lets other runs use the cluster's name.
     pub(super) fn release_name(&self) -> Result<(), Failure> {
         let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         let released = name.take().map_or(Ok(()), Lock::remove);
@@ -259,20 +263,20 @@ impl Work {
         Ok(gone?)
     }
 
-    /// Records the containers and volumes of the cluster among `found` that aren't known yet.
-    pub(super) fn know(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
+    /// Records those of `found` that belong to the cluster and aren't known yet, and their volumes.
+    pub(super) fn record_containers(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
         let mut held = self.held_claim();
         let Some(claim) = held.as_mut() else {
             return Ok(());
         };
-        if !claim.know(found) {
+        if !claim.add(found) {
             return Ok(());
         }
         let planned = self.plan.ledger.plan(&KindResource::Cluster(claim.clone()));
         Ok(planned?)
     }
 
-    /// The mount of the seal, as the engine writes it.
+    /// The mount of the seal, in the engine's format.
     pub(super) fn sealed_mount(&self) -> String {
         let folder = create::Files::of(self).sealed();
         format!("{}:{SEALS}/{}:ro", folder.display(), self.seal)
@@ -282,83 +286,85 @@ impl Work {
         *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
 
-    /// Spawns a task that ends when it is done or when the work is stopped.
+    /// Spawns a task that ends when it is done, or when the tasks are stopped.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = self.stop.clone().run_until_cancelled_owned(Box::pin(task));
         self.tasks.spawn(task.in_current_span());
     }
 
-    /// Removes in the background what a cell has left.
-    pub(super) fn remove(&self, work: impl Future<Output = Result<(), Failure>> + Send + 'static) {
-        let removal = Arc::new(Milestone::new());
-        *self.held_removal() = Arc::clone(&removal);
+    /// Waits in the background until the namespace of a cell is deleted.
+    pub(super) fn watch_deletion(
+        &self,
+        work: impl Future<Output = Result<(), Failure>> + Send + 'static,
+    ) {
+        let deletion = Arc::new(Milestone::new());
+        *self.held_deletion() = Arc::clone(&deletion);
         let steps = Arc::clone(&self.steps);
         self.spawn(async move {
-            removal.set(steps.measure("namespace removed", Box::pin(work)).await);
+            deletion.set(steps.measure("namespace deleted", Box::pin(work)).await);
         });
     }
 
-    /// Waits until nothing is left of the previous cell.
-    pub(super) async fn wait_for_removal(&self, deadline: &Deadline) -> Result<(), Failure> {
-        let removal = Arc::clone(&self.held_removal());
+    /// Waits until the namespace of the previous cell is deleted.
+    pub(super) async fn wait_for_deletion(&self, deadline: &Deadline) -> Result<(), Failure> {
+        let deletion = Arc::clone(&self.held_deletion());
         deadline
-            .run(removal.reached())
+            .run(deletion.reached())
             .await
             .unwrap_or_else(|timed_out| {
-                let message = format!("removing the namespace of the previous cell {timed_out}");
+                let message = format!("deleting the namespace of the previous cell {timed_out}");
                 Err(Failure::new(Symptom::CleanupIncomplete, message))
             })
     }
 
-    fn held_removal(&self) -> MutexGuard<'_, Arc<Milestone<()>>> {
-        self.removal.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held_deletion(&self) -> MutexGuard<'_, Arc<Milestone<()>>> {
+        self.deletion.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the tasks. Creation first ends what it has started.
+    /// Stops the tasks. Creation ends its processes first.
     pub(super) async fn end(&self, deadline: &Deadline) {
         self.stop.cancel();
         self.tasks.close();
         if let Err(timed_out) = deadline.run(self.tasks.wait()).await {
-            tracing::warn!(%timed_out, "the cluster's tasks did not end");
+            tracing::warn!(%timed_out, "the cluster's tasks did not end in time");
         }
     }
 }
 
 /// Starts the tasks that create the cluster.
 pub(super) fn begin(work: &Arc<Work>, tenant: &Arc<Tenant>) {
-    attend(work);
+    attach(work);
     work.tasks
         .spawn(create::run(Arc::clone(work), work.stop.clone()).in_current_span());
-    let it = Arc::clone(work);
-    work.spawn(async move { dns::tune(&it).await });
-    let (it, tenant) = (Arc::clone(work), Arc::clone(tenant));
-    work.spawn(async move { pod_network::assign(&it, &tenant).await });
+    work.spawn(dns::tune(Arc::clone(work)));
+    work.spawn(pod_network::assign(Arc::clone(work), Arc::clone(tenant)));
 }
 
-/// Starts the tasks that attend to a cluster, whether it is created or exists already.
-pub(super) fn attend(work: &Arc<Work>) {
-    let it = Arc::clone(work);
-    work.spawn(async move { create::follow(&it).await });
-    let it = Arc::clone(work);
-    work.spawn(async move { pulse::watch(&it).await });
-    let it = Arc::clone(work);
-    work.spawn(async move { load::when_running(&it).await });
-    let it = Arc::clone(work);
-    work.spawn(async move { access::when_running(&it).await });
+/// Starts the tasks that every cluster needs, whether it is created or exists already.
+pub(super) fn attach(work: &Arc<Work>) {
+    work.spawn(create::follow(Arc::clone(work)));
+    work.spawn(engine_health::watch(Arc::clone(work)));
+    work.spawn(load::when_running(Arc::clone(work)));
+    work.spawn(access::when_running(Arc::clone(work)));
 }
 
 /// Starts the tasks of the cell in the cluster.
-pub(super) fn move_in(work: &Arc<Work>, tenant: &Arc<Tenant>) {
+pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>) {
+    enter(work, tenant);
+    let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
+    tenant.spawn(async move {
+        let objects = cell.plan.rendered.objects();
+        cell.applied.set(cell.apply(objects, &it.loaded).await);
+    });
+}
+
+/// Gives the cell access to the cluster as soon as the API server responds.
+pub(super) fn enter(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
     tenant.spawn(async move {
         match it.access.reached().await {
             Ok(access) => cell.enter(access, true),
             Err(failure) => cell.kube.set(Err(failure)),
         }
-    });
-    let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
-    tenant.spawn(async move {
-        let objects = cell.plan.rendered.objects();
-        cell.applied.set(cell.apply(objects, &it.loaded).await);
     });
 }

@@ -1,4 +1,5 @@
-//! Commands of the matrix file on a real cluster: they reach the cluster through `KUBECONFIG`, and the cell's mock.
+//! Commands of the matrix file on a real cluster: they reach the cluster through `KUBECONFIG`, and they reach the
+//! cell's mock.
 
 use std::fs;
 use std::time::Duration;

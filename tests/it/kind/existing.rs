@@ -1,7 +1,6 @@
 //! The provider `existing` on a cluster that was created by hand: cells run, and the cluster is unchanged afterwards.
 
-use std::process::Command;
-
+use super::kill::docker;
 use crate::support::by_hand::{Hand, load_images};
 use crate::support::{record, write_program};
 use e2e_matrix::event::{CellVerdict, Execution};
@@ -69,13 +68,10 @@ fn cells_leave_an_existing_cluster_unchanged() {
     .unwrap();
     // The cluster already has one of the two definitions, an object of it, and a role with the agent's name.
     let definition = include_str!("../../../deploy/kubernetes/crds/plexdhook-crd.yaml");
-    std::fs::write(hand.scratch.path().join("crd.yaml"), definition).unwrap();
-    let copied = Command::new("docker")
-        .arg("cp")
-        .arg(hand.scratch.path().join("crd.yaml"))
-        .arg(format!("{}-control-plane:/crd.yaml", hand.name))
-        .status();
-    assert!(copied.unwrap().success());
+    let file = hand.scratch.path().join("crd.yaml");
+    std::fs::write(&file, definition).unwrap();
+    let copy = format!("{}-control-plane:/crd.yaml", hand.name);
+    docker(&["cp", file.to_str().unwrap(), &copy]);
     hand.kubectl(&["apply", "-f", "/crd.yaml"]);
     hand.kubectl(&["create", "namespace", "somebody"]);
     hand.kubectl(&["create", "configmap", "theirs", "--namespace", "somebody"]);
@@ -126,7 +122,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
     let (code, output) = hand.run(&["--filter", "k8s-1.33"]);
     assert_eq!(code, Some(4), "every cell is skipped: {output}");
 
-    // A kept cell remains until it is removed. Until then, other cells can't use the ports of the nodes.
+    // A kept cell remains until it is deleted. Until then, other cells can't use the ports of the nodes.
     let (code, output) = hand.run(&["--filter", "k8s-1.34 and default", "--keep", "always"]);
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains("get pods"), "{output}");
@@ -143,7 +139,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
     assert_eq!(listing(&hand), before);
 }
 
-/// The agent that the cell's value asks for is deployed, and its values are in the environment.
+/// The agent's image is that of the cell's value, and the values are in the environment.
 const CHECK: &str = r#"#!/bin/sh -e
 test "$CELL" = "k8s-1.34-n1-default-agent-$AXIS_AGENT-heartbeats-$AXIS_HEARTBEATS"
 test "$(kubectl get nodes -o jsonpath='{.items[*].metadata.name}')" = "$NODE_NAMES"
@@ -167,7 +163,7 @@ fn further_axes_and_commands_work_on_an_existing_cluster() {
         &full(&agent),
         &full(&other),
     ]);
-    // The run itself needs no programs, and gets none.
+    // The run itself needs no programs and gets no `PATH`, so the command sets its own.
     let path = format!("PATH={}\n", std::env::var("PATH").unwrap());
     let check = CHECK.replacen('\n', &format!("\n{path}"), 1);
     write_program(&hand.scratch.path().join("check.sh"), &check);
@@ -225,7 +221,7 @@ run = ["./check.sh"]
     record::assert_nothing_else_is_left(&hand.scratch, &run);
 }
 
-/// The name of an image as the container runtime has it.
+/// The full name by which containerd knows an image.
 fn full(image: &str) -> String {
     format!("docker.io/{image}")
 }

@@ -1,12 +1,12 @@
-//! Faults of the reference agent on real clusters: each fails exactly the phase in the fault's own table, the reports name the right
-//! node, and nothing is left behind.
+//! Faults of the reference agent on real clusters: each fails exactly the phase in the fault's own table, the reports
+//! name the right node, and nothing is left behind.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use assert_cmd::Command as Program;
 
+use super::kill::docker;
 use crate::support::Scratch;
 use crate::support::inherited::inherited;
 use crate::support::record;
@@ -17,10 +17,10 @@ use e2e_matrix::record::RunModel;
 use plexd_agent::fault::Fault;
 
 const MATRIX: &str = "tests/it/fixtures/faults-kind.toml";
-/// Far longer than the six clusters should take; a run that hangs is killed and its output is shown.
+/// Far longer than the six clusters should take. A run that hangs is killed, and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The variables by which a run finds the engine and kind, and the locks that all runs of a user share.
-const INHERITED: [&str; 5] = [
+pub(super) const INHERITED: [&str; 5] = [
     "PATH",
     "HOME",
     "DOCKER_HOST",
@@ -34,14 +34,15 @@ fn every_fault_fails_exactly_its_phase() {
     check("never", "fresh");
 }
 
-/// Five cells have the same kind of cluster, so that preparing it pays off within the run.
+/// Five cells have the same kind of cluster, so preparing it pays off within the run.
 #[test]
 #[ignore = "needs kind (creates 6 clusters and a template)"]
 fn every_fault_fails_exactly_its_phase_on_prepared_clusters() {
     check("auto", "prepared, from template ");
 }
 
-/// Runs all faults with `--prepared`, on clusters whose origin begins with `origin` if they have one node.
+/// Runs all faults with `--prepared` set to `prepared`. The origin of each cluster with one node must begin with
+/// `origin`.
 fn check(prepared: &str, origin: &str) {
     let scratch = Scratch::new();
     let run = run(&scratch, prepared);
@@ -70,7 +71,7 @@ pub(super) fn cells() -> Vec<Cell> {
     Matrix::parse(MATRIX, text).unwrap().cells
 }
 
-/// How the end of `cell` in `run` differs from what its fault must cause.
+/// How the result of `cell` in `run` deviates from what its fault must cause.
 pub(super) fn deviations(cell: &Cell, run: &RunModel) -> Vec<String> {
     let seen = record::cell(run, cell.id.as_str());
     record::deviations(seen, Some(failed_phase(cell)))
@@ -106,15 +107,12 @@ fn failed_phase(cell: &Cell) -> Phase {
     phases.find(|phase| name == Some(phase.name())).unwrap()
 }
 
-/// Asserts that no container of the run's clusters and no private folder is left. Cleanup itself has checked the volumes.
+/// Asserts that no container of the run's clusters and no private folder is left. Cleanup itself has checked the
+/// volumes.
 fn assert_nothing_is_left(scratch: &Scratch, run: &RunModel) {
     let token = record::token(run);
-    let mut docker = Command::new("docker");
-    docker.args(["ps", "--all", "--filter"]);
-    docker.args(["label=io.x-k8s.kind.cluster", "--format", "{{.Names}}"]);
-    let listed = docker.output().unwrap();
-    assert!(listed.status.success());
-    let names = String::from_utf8(listed.stdout).unwrap();
+    let filter = "label=io.x-k8s.kind.cluster";
+    let names = docker(&["ps", "--all", "--filter", filter, "--format", "{{.Names}}"]);
     let left: Vec<&str> = names
         .lines()
         .filter(|name| name.contains(&format!("-{token}-")))

@@ -1,4 +1,4 @@
-//! Failures below the level of the manifests are infrastructure failures, also on real clusters.
+//! Failures below the level of the manifests are infrastructure failures, on real clusters as well.
 
 use crate::support::by_hand::{Hand, failure};
 use e2e_matrix::event::FailureClass;

@@ -1,5 +1,6 @@
-//! Killed runs on kind: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`. Clusters of other
-//! users survive, whatever their names are. Most runs use a clone of a template, which all tests share and which stays.
+//! Killed runs on kind: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`.
+//! Clusters of other users survive, whatever their names are. Most runs use a clone of a template, which all tests
+//! share and which is kept.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +24,7 @@ ports = "any"
 "#;
 /// The variables by which a run finds the engine and kind.
 pub(super) const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
-/// A container and its volume are not deleted at the same moment, neither by this test nor by others.
+/// How long to wait for other tests on the same engine: a container and its volume are not deleted at the same moment.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 macro_rules! killed {
@@ -68,7 +69,7 @@ enum Origin {
 }
 
 impl Origin {
-    /// The option for it.
+    /// The value of `--prepared` for it.
     fn option(self) -> &'static str {
         match self {
             Self::Fresh => "never",
@@ -77,7 +78,8 @@ impl Origin {
     }
 }
 
-/// Prepares the cluster of the matrix in `scratch`. One test at a time does that, and the others find the template.
+/// Prepares the cluster of the matrix in `scratch`. Tests do this one at a time, and all but the first find the
+/// template.
 fn prepare(scratch: &Scratch) {
     let path = std::env::temp_dir().join("e2e-matrix-tests-prepare.lock");
     let lock = fs::File::create(path).unwrap();
@@ -94,14 +96,14 @@ fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
         if phase == Phase::Cluster {
             // In the middle of the phase: the engine is busy, and with a fresh cluster, kind is running.
             eventually("a node's container exists", || {
-                containers(prefix, &["--all"]).len() > BESIDE
+                containers(prefix, &["--all"]).len() > BYSTANDERS
             });
         }
         running
     });
 }
 
-/// The second cell has taken over the cluster of the first, whose objects are still being deleted.
+/// Killed when the second cell has taken over the cluster of the first, whose objects are still being deleted.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn killed_in_a_reused_cluster() {
@@ -130,7 +132,7 @@ fn kill_when(
     if origin == Origin::Clone {
         prepare(&scratch);
     }
-    let beside = Beside::start(prefix);
+    let bystanders = Bystanders::start(prefix);
     let before = (dangling_volumes(), networks());
     let arguments = [
         "--provider",
@@ -173,21 +175,21 @@ fn kill_when(
             .iter()
             .all(|folder| outstanding(folder).unwrap().is_empty())
     );
-    beside.assert_only_these_exist(prefix);
+    bystanders.assert_only_these_exist(prefix);
     eventually("no volume is left", || {
         dangling_volumes().is_subset(&before.0)
     });
     assert_eq!(networks(), before.1, "networks");
 }
 
-/// How many containers there are beside the run's own.
-const BESIDE: usize = 2;
+/// The number of containers that don't belong to the run.
+const BYSTANDERS: usize = 2;
 
 /// Containers that look like clusters but belong to no run.
-struct Beside([String; BESIDE]);
+struct Bystanders([String; BYSTANDERS]);
 
-impl Beside {
-    /// Starts one with our prefix and a foreign name, and one whose name has exactly the format of our names.
+impl Bystanders {
+    /// Starts one with our prefix and a foreign name, and one whose name has exactly our format.
     fn start(prefix: &str) -> Self {
         let clusters = [
             format!("{prefix}-mine"),
@@ -224,14 +226,14 @@ impl Beside {
     }
 }
 
-/// The names of the running containers that begin with `prefix`; with `--all` also of those that don't run.
+/// The names of the running containers that begin with `prefix`. With `--all`, those of stopped containers as well.
 fn containers(prefix: &str, more: &[&str]) -> BTreeSet<String> {
     let filter = format!("name=^{prefix}-");
     let arguments = ["ps", "--filter", &filter, "--format", "{{.Names}}"];
     lines(&[&arguments, more].concat())
 }
 
-impl Drop for Beside {
+impl Drop for Bystanders {
     fn drop(&mut self) {
         for name in &self.0 {
             // If the test has failed, the container may not exist.
@@ -244,7 +246,7 @@ impl Drop for Beside {
     }
 }
 
-/// Any local node image: the test uses only a program in it that does nothing.
+/// Any local node image: the tests run only `sleep` in it.
 pub(super) fn node_image() -> String {
     let images = lines(&[
         "images",

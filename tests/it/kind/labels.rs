@@ -1,16 +1,8 @@
-//! Changed labels on the pods of agent and mock, on a real cluster.
+//! Changed labels on the agent's and the mock's pods, on a real cluster.
 
+use super::faults::INHERITED;
 use crate::runs::labels::{PATIENCE, prepare};
 use crate::support::inherited::inherited;
-
-/// The variables by which a run finds the engine and kind, and the locks that all runs of a user share.
-const INHERITED: [&str; 5] = [
-    "PATH",
-    "HOME",
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
-    "XDG_STATE_HOME",
-];
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]

@@ -1,5 +1,5 @@
-//! Wrong manifests on a real cluster with two nodes: each fails its phase with its symptom, and the message contains a word of the
-//! cause.
+//! Wrong manifests on a real cluster with two nodes: each fails its phase with its symptom, and the message contains a
+//! word of the cause.
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ fn every_wrong_manifest_fails_with_its_cause() {
     cells.end();
 }
 
-/// How the outcome differs from `row`.
+/// How the outcome deviates from `row`.
 fn deviation(cells: &mut InTurn, row: &Row) -> Option<String> {
     let seen = outcome(cells, row);
     let fits = seen.as_ref().is_ok_and(|seen| is_as_expected(row, seen));
@@ -97,7 +97,7 @@ fn exit_code(class: FailureClass) -> i32 {
     }
 }
 
-/// Runs the shipped manifests with one changed value, and with a mock that tolerates the test's taints.
+/// Runs the shipped manifests with one changed value, and with a mock that tolerates the taints of the nodes.
 fn outcome(cells: &mut InTurn, row: &Row) -> Result<Failed, String> {
     let manifests = cells.manifests();
     let tolerations = json!([{"operator": "Exists"}]);
@@ -113,19 +113,20 @@ fn outcome(cells: &mut InTurn, row: &Row) -> Result<Failed, String> {
     cells.failure(&manifests)
 }
 
-/// Rights to do everything except watch pods.
-const RIGHTS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "blind"}, "rules": [
+/// Permissions for everything except watching pods.
+const PERMISSIONS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "blind"}, "rules": [
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "create", "update", "patch", "delete", "escalate", "bind"]},
     {"apiGroups": ["*"], "resources": ["nodes", "events", "daemonsets", "deployments", "namespaces", "customresourcedefinitions"], "verbs": ["watch"]},
     {"nonResourceURLs": ["*"], "verbs": ["get"]}]}"#;
 
-/// The reported cause is the user who may not watch pods, not an API server that does not answer.
+/// The reported cause is that the user may not watch pods, not that the API server does not respond.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn a_rejected_watch_is_the_cause() {
     let hand = Hand::with_images();
-    let command =
-        format!("echo '{RIGHTS}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -");
+    let command = format!(
+        "echo '{PERMISSIONS}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -"
+    );
     hand.node(&["sh", "-c", &command]);
     hand.kubectl(&["create", "serviceaccount", "blind"]);
     let bind = [

@@ -68,7 +68,7 @@ impl Runs {
         running.end();
     }
 
-    /// Runs `command` to its end. Returns its exit code and what it printed.
+    /// Runs `command` to its end. Returns its exit code and its output.
     fn end(mut command: Command) -> (Option<i32>, String) {
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].concat();

@@ -1,4 +1,5 @@
-//! Prepared clusters: they are made once, used by runs, work with kind's own commands, and are dropped if they are damaged.
+//! Prepared clusters: they are created once, runs use them, kind's own commands work on them, and they are deleted if
+//! they are damaged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +11,7 @@ use assert_cmd::Command as Program;
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::machine::{StateFolder, folders, outstanding};
 
+use super::kill::docker;
 use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::manifests::Manifests;
@@ -19,7 +21,8 @@ use crate::support::record;
 const PATIENCE: Duration = Duration::from_secs(600);
 const CELL: &str = "k8s-1.34-n1-default";
 
-/// A matrix whose clusters have templates of their own, so that no other test uses or damages them. They are deleted at the end.
+/// A matrix whose clusters have their own templates, so that no other test uses or damages them. They are deleted at
+/// the end.
 struct Own {
     scratch: Scratch,
     templates: Vec<String>,
@@ -50,10 +53,10 @@ impl Own {
     fn prepare(&mut self) -> (BTreeMap<String, String>, String) {
         let output = self.command(&["prepare"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        let said = String::from_utf8(output.stdout).unwrap();
-        let ids: BTreeMap<_, _> = said.lines().filter_map(template).collect();
+        let output = String::from_utf8(output.stdout).unwrap();
+        let ids: BTreeMap<_, _> = output.lines().filter_map(template).collect();
         self.templates.extend(ids.values().cloned());
-        (ids, said)
+        (ids, output)
     }
 
     /// Runs the cell, which passes. Returns how its cluster was created.
@@ -80,16 +83,10 @@ impl Drop for Own {
 
 /// The cell and the id of its template in a line of the output of `prepare`.
 fn template(line: &str) -> Option<(String, String)> {
-    let (cell, said) = line.split_once(": ")?;
-    let (_, after) = said.split_once("template ")?;
+    let (cell, outcome) = line.split_once(": ")?;
+    let (_, after) = outcome.split_once("template ")?;
     let id = after.split_whitespace().next()?;
     Some((cell.to_owned(), id.to_owned()))
-}
-
-fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// The ids of the images of a template.
@@ -106,7 +103,7 @@ fn containers(part: &str) -> Vec<String> {
     listed.lines().map(str::to_owned).collect()
 }
 
-/// Two runs prepare the same cluster at the same time. One of them makes the template.
+/// Two commands prepare the same cluster at the same time. One of them creates the template.
 #[test]
 #[ignore = "needs kind (creates 2 clusters and a template)"]
 fn a_cluster_is_prepared_once_and_works_with_the_commands_of_kind() {
@@ -116,12 +113,12 @@ fn a_cluster_is_prepared_once_and_works_with_the_commands_of_kind() {
         .envs(inherited(&ENGINE))
         .stdout(std::process::Stdio::piped());
     let other = other.spawn().unwrap();
-    let (ids, said) = own.prepare();
+    let (ids, printed) = own.prepare();
     let id = &ids[CELL];
     let output = other.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let others = String::from_utf8(output.stdout).unwrap();
-    let both = [said, others].map(|said| said.contains("prepared as template"));
+    let both = [printed, others].map(|printed| printed.contains("prepared as template"));
     assert!(both == [true, false] || both == [false, true], "{both:?}");
     assert_eq!(images(id).len(), 1);
 
@@ -153,12 +150,13 @@ fn a_cluster_is_prepared_once_and_works_with_the_commands_of_kind() {
     );
     kind(&["delete", "cluster", "--name", name]);
     assert_eq!(containers(&cluster), [] as [&str; 0]);
-    // The template stays for later runs.
+    // The template is kept for later runs.
     assert_eq!(images(id).len(), 1);
     assert_quota_is_in_effect(&own);
 }
 
-/// In a clone, objects are applied before the controller manager runs. A quota is in effect before the first pod is created all the same.
+/// In a clone, objects are applied before the controller manager runs. Nevertheless, a quota is in effect before the
+/// first pod is created.
 fn assert_quota_is_in_effect(own: &Own) {
     let manifests = Manifests::shipped(own.scratch.path());
     manifests.add(&serde_json::json!({
@@ -194,7 +192,7 @@ fn kubeconfig(scratch: &Path) -> PathBuf {
 /// The configs of the cells whose templates are damaged.
 const NAMES: [&str; 2] = ["one", "other"];
 
-/// How the templates of both cells are damaged, once after the other: with a script that damages the node, and with the reason why the
+/// How the templates of both cells are damaged, in two rounds: the script that damages the node, and the reason why the
 /// clone is rejected.
 const DAMAGES: [[(&str, &str); 2]; 2] = [
     [
@@ -202,7 +200,7 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
             "truncate --size=100K /var/lib/etcd/member/snap/db",
             "the API server did not answer in time",
         ),
-        // Without a script, the other cell's template has the name of this one.
+        // Without a script, the name of this template is given to that of the other cell.
         ("", "it is not a clone of this template"),
     ],
     [
@@ -210,7 +208,7 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
             "sign 20200101000000Z 20210101000000Z",
             "the API server did not answer in time",
         ),
-        // What a clock that is a year ahead leaves in a template.
+        // The certificate that results from a clock that is a year ahead.
         (
             "sign $(date --date='1 year' +%Y%m%d%H%M%SZ) $(date --date='2 years' +%Y%m%d%H%M%SZ)",
             "the API server did not answer in time",
@@ -218,8 +216,8 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
     ],
 ];
 
-/// Gives etcd a certificate that is valid between two times, from the cluster's own authority. The API server would get a new one
-/// with the clone's address.
+/// Gives etcd a certificate from the cluster's own authority that is valid between two times. The API server's own
+/// certificate would be replaced, because the clone has a new address.
 const SIGN: &str = r#"set -e
 sign() {
   cd /etc/kubernetes/pki/etcd
@@ -270,7 +268,7 @@ fn a_damaged_template_is_deleted_and_the_cell_gets_a_fresh_cluster() {
     }
 }
 
-/// Further names of templates, which are removed at the end.
+/// Additional names for the intact templates, which are removed at the end.
 struct Spares([String; 2]);
 
 impl Drop for Spares {
@@ -296,12 +294,12 @@ fn commit_damaged(from: &str, damage: &str, to: &str) {
     docker(&["rm", &container]);
 }
 
-/// Killed while the template is made: one `gc` deletes everything that belongs to the killed command.
+/// Killed while the template is being created: one `gc` deletes everything that belongs to the killed command.
 #[test]
 #[ignore = "needs kind (creates 2 clusters and a template)"]
 fn a_killed_preparation_leaves_nothing_behind_after_one_gc() {
     let mut own = Own::new("killed");
-    for made in ["control-plane", "control-plane-image"] {
+    for last in ["control-plane", "control-plane-image"] {
         let mut command = own.scratch.process(&["prepare"]);
         command.envs(inherited(&ENGINE));
         let mut running = command.spawn().unwrap();
@@ -316,13 +314,13 @@ fn a_killed_preparation_leaves_nothing_behind_after_one_gc() {
                 tokens
                     .iter()
                     .any(|token| name.contains(&format!("-{token}-")))
-                    && name.ends_with(made)
+                    && name.ends_with(last)
             };
             if let Some(name) = prepared.iter().find(is_own) {
                 let token = tokens.iter().find(|token| name.contains(token.as_str()));
                 break token.unwrap().clone();
             }
-            assert!(running.try_wait().unwrap().is_none(), "it is still at work");
+            assert!(running.try_wait().unwrap().is_none(), "it ended too early");
             std::thread::sleep(Duration::from_millis(50));
         };
         running.kill().unwrap();
@@ -335,7 +333,7 @@ fn a_killed_preparation_leaves_nothing_behind_after_one_gc() {
         let mut left = ledgers.iter().map(|folder| outstanding(folder).unwrap());
         assert!(left.all(|left| left.is_empty()));
     }
-    // What the killed commands left of images is replaced.
+    // Images that the killed commands left are replaced.
     own.prepare();
     own.run(&[]);
 }

@@ -1,4 +1,5 @@
 //! The kind provider on real clusters: what it guarantees to the suite, and that it leaves nothing behind.
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -189,7 +190,7 @@ async fn a_missing_image_fails_readiness_at_once() {
     assert_eq!(failure.symptom, Symptom::ImageNameUnusable, "{failure}");
     assert!(
         deadline.remaining() > Duration::ZERO,
-        "it waited for the deadline"
+        "the phase waited for its deadline"
     );
     let diagnostics = cluster.diagnostics(&fixture.deadline(30)).await;
     let names: Vec<_> = diagnostics.iter().map(|it| it.file.as_str()).collect();
@@ -207,7 +208,7 @@ async fn an_aborted_creation_leaves_nothing() {
     let fixture = Fixture::new("aaaa3");
     let cluster = fixture.cluster().await;
     cluster.begin();
-    // Too short for any cluster, so kind is interrupted.
+    // Too short for any cluster, so kind is aborted.
     let failure = cluster.up(&fixture.deadline(1)).await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::ClusterNotUp);
     fixture.destroy(&cluster).await;

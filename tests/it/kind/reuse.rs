@@ -1,4 +1,5 @@
-//! One cluster for several cells, one after another: each verdict is the same as on fresh clusters, and nothing is left behind.
+//! One cluster for several cells, one after another: each verdict is the same as on a fresh cluster, and nothing is
+//! left behind.
 
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ fn verdicts_are_those_of_fresh_clusters() {
     assert_eq!(reuses.count(), 4);
 }
 
-/// One cluster serves all rounds, whether the number of rounds is known from the beginning or `--until-failure` may end them early.
+/// One cluster serves all rounds, whether the number of rounds is known from the beginning or `--until-failure` may end
+/// them early.
 #[test]
 #[ignore = "needs kind (creates 2 clusters)"]
 fn every_round_reuses_the_cluster() {
@@ -67,7 +69,7 @@ fn every_round_reuses_the_cluster() {
     }
 }
 
-/// Two runs want the same kept cluster. One gets it, the other one a fresh cluster.
+/// Two runs want the same kept cluster. One gets it, and the other gets a fresh cluster.
 #[test]
 #[ignore = "needs kind (creates 2 clusters)"]
 fn one_of_two_later_runs_reuses_a_kept_cluster() {

@@ -1,12 +1,13 @@
-//! Several runs of the same matrix at once, on real clusters: they share the machine's slots, but don't affect each other otherwise.
+//! Several concurrent runs of the same matrix, on real clusters: they share the machine's slots, but don't affect each
+//! other otherwise.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use super::kill::{INHERITED, docker};
 use crate::support::Scratch;
 use crate::support::inherited::inherited;
 use crate::support::overlap::most_at_once;
@@ -17,10 +18,8 @@ use e2e_matrix::record::{self, RunModel};
 const RUNS: usize = 4;
 const PREFIX: &str = "together";
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\nnodes = [1, 2]\n";
-/// Far longer than all runs should take one after another; a run that hangs is killed and its output is shown.
+/// Far longer than all runs should take one after another. A run that hangs is killed, and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(540);
-/// The variables by which a run finds the engine and kind.
-const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
 
 #[test]
 #[ignore = "needs kind (creates 8 clusters, as many at once as the machine has slots for)"]
@@ -45,7 +44,8 @@ fn four_runs_of_one_matrix_do_not_collide() {
         .collect();
     assert_eq!(images.len(), 1, "all runs use one image: {images:?}");
     let slots = thread::available_parallelism().unwrap().get() * 8;
-    // Once its agents are ready, a control plane takes two slots, and a worker one; before that, twice as many.
+    // Once its agents are ready, a control plane takes two slots and a worker one. Before that, they take twice as
+    // many.
     let weight = |cell: &CellId| if cell.as_str().contains("-n2-") { 3 } else { 2 };
     let most = most_at_once(&records, weight);
     assert!(most <= slots, "{most} of {slots} slots");
@@ -73,11 +73,7 @@ fn records(scratch: &Scratch) -> Vec<Vec<Record>> {
 /// The nodes of these runs' clusters that still exist.
 fn nodes_left() -> String {
     let filter = format!("name={PREFIX}-");
-    let listed = Command::new("docker")
-        .args(["ps", "--all", "--quiet", "--filter", &filter])
-        .output()
-        .unwrap();
-    String::from_utf8(listed.stdout).unwrap()
+    docker(&["ps", "--all", "--quiet", "--filter", &filter])
 }
 
 fn below(scratch: &Scratch, folder: &str) -> Vec<PathBuf> {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::support::by_hand::Failed;
 use crate::support::in_turn::InTurn;
 
-/// A rule, the changes to the agent's DaemonSet that make it apply, a word of its line of evidence, and a word of its fix.
+/// A rule, the changes to the agent's DaemonSet that make it apply, a word of its line of evidence, and a word of its
+/// fix.
 pub(crate) struct Row {
     pub(crate) rule: &'static str,
     edits: Vec<(&'static str, Value)>,
@@ -22,7 +23,7 @@ pub(crate) fn rows() -> Vec<Row> {
         let image = "registry.invalid/nowhere:1";
         json!([{"name": "prepare", "image": image, "imagePullPolicy": policy}])
     };
-    // The node's own kubectl acts as an agent that requests what its account may not see.
+    // The node's own kubectl acts as an agent that requests objects that its account may not list.
     let kubectl = || {
         vec![
             ("PLEXD/command", json!(["/host/kubectl"])),
@@ -99,7 +100,7 @@ fn every_broken_manifest_has_its_likely_cause() {
     cells.end();
 }
 
-/// How the outcome differs from `row`.
+/// How the outcome deviates from `row`.
 fn deviation(cells: &mut InTurn, row: &Row) -> Option<String> {
     let seen = outcome(cells, row);
     let fits = seen
@@ -112,7 +113,7 @@ fn is_as_expected(row: &Row, failure: &Failure) -> bool {
     let Some(cause) = &failure.likely_cause else {
         return false;
     };
-    // For a crash, the message already quotes the line in its first sentence.
+    // The message of a crash quotes the line in its first sentence.
     let is_crash = failure.symptom == Symptom::AgentCrashed;
     let is_quoted = !is_crash || failure.message.contains(&format!(": `{}`", cause.line));
     cause.rule == row.rule

@@ -1,7 +1,7 @@
-//! Clones: containers like those that kind created for the template, from the template's images.
+//! Creates clones: containers like those that kind created for the template, from the template's images.
 //!
-//! kind supports that a node is restarted with another address: the node's entrypoint replaces the old one. A clone
-//! is such a restart.
+//! kind supports restarting a node with a new address: the node's entrypoint replaces the old address. A clone is such
+//! a restart.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,20 +26,21 @@ use crate::event::{Failure, Symptom};
 /// The port of the API server in a node.
 const API_SERVER: &str = "6443/tcp";
 
-/// Where a clone's volume is mounted, and where the content of its image for `/var` is visible.
+/// Where a clone's volume is mounted before it is mounted at `/var`.
 const VOLUME: &str = "/kind/var";
 
-/// What a clone does before its entrypoint, which is in the arguments.
+/// The script that a clone runs before its entrypoint, which is passed as arguments.
 ///
-/// The volume of a node usually gets a copy of everything that the image has in `/var`. Almost all of it are images that
-/// only have to be readable, and what the package manager has stored, so a clone links to those, and copies the rest.
+/// Usually, the volume of a node gets a copy of everything that the image has in `/var`. Almost all of that are
+/// container images, which only have to be readable, and files of the package manager. So a clone links to those, and
+/// copies only the rest.
 ///
-/// systemd starts the kubelet together with containerd. If containerd isn't ready yet, the kubelet ends and is started
-/// again, by default only after a second.
+/// systemd starts the kubelet together with containerd. If containerd isn't ready yet, the kubelet ends, and by default
+/// systemd restarts it only after a second.
 ///
-/// With cgroup v1, systemd removes cgroups without members from the hierarchy for devices, also while the kubelet creates
-/// the first pods in them. If that makes a pod fail, the kubelet retries only after ten seconds. So each of these cgroups
-/// gets a member.
+/// With cgroup v1, systemd removes cgroups without members from the hierarchy for devices, even while the kubelet is
+/// creating the first pods in them. If a pod fails because of that, the kubelet retries only after ten seconds. So each
+/// of these cgroups gets a member.
 const ENTRY: &str = r#"set -e
 if [ -d /kind/var ]; then
   mkdir -p /kind/image-var
@@ -72,7 +73,7 @@ pub(in crate::cluster::kind) async fn clone(
     template: &Template,
 ) -> Result<(), Failure> {
     template.touch(&work.shared.options.state);
-    note(work, template)?;
+    write_note(work, template)?;
     let docker = work.shared.docker().await?;
     let mut hosts = Vec::new();
     let nodes = template.frozen.iter().zip(&work.containers).enumerate();
@@ -81,7 +82,7 @@ pub(in crate::cluster::kind) async fn clone(
         let image = template::image(&template.id, number);
         let body = body(work, frozen.container.clone(), image);
         if number == 0 {
-            let address = start_one(docker, container, body).await?;
+            let address = start(docker, container, body).await?;
             // Workers find the control plane by its name in Kubernetes, which the engine doesn't know.
             hosts.push(format!("{}:{address}", frozen.name));
         } else {
@@ -92,13 +93,13 @@ pub(in crate::cluster::kind) async fn clone(
         let host = body.host_config.get_or_insert_default();
         let known = host.extra_hosts.get_or_insert_default();
         known.extend(hosts.iter().cloned());
-        start_one(docker, container, body)
+        start(docker, container, body)
     });
     try_join_all(starting).await.map(drop)
 }
 
-/// Says in the file with kind's output why there is none.
-fn note(work: &Work, template: &Template) -> Result<(), Failure> {
+/// Explains in the file for kind's output why there is none.
+fn write_note(work: &Work, template: &Template) -> Result<(), Failure> {
     let path = Files::of(work).output();
     let id = &template.id;
     let text = format!("kind did not create this cluster: it is a clone of the template {id}\n");
@@ -112,13 +113,11 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
     labels.insert(CLUSTER_LABEL.to_owned(), work.plan.cluster.to_string());
     let host = body.host_config.get_or_insert_default();
     host.binds.get_or_insert_default().push(work.sealed_mount());
-    let is_free = |bind: &String| {
-        !bind
-            .split(':')
-            .nth(1)
-            .is_some_and(|it| it.starts_with("/var/"))
+    let is_in_var = |bind: &String| {
+        let mut parts = bind.split(':');
+        parts.nth(1).is_some_and(|it| it.starts_with("/var/"))
     };
-    if host.binds.iter().flatten().all(is_free) {
+    if !host.binds.iter().flatten().any(is_in_var) {
         body.volumes = None;
         host.mounts = Some(vec![Mount {
             target: Some(VOLUME.to_owned()),
@@ -139,7 +138,7 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
         .map(|ports| ports.get_mut(API_SERVER).map(Option::as_mut))
     {
         for PortBinding { host_port, .. } in bindings {
-            // The engine chooses one.
+            // Lets the engine choose a port.
             *host_port = None;
         }
     }
@@ -147,21 +146,20 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
 }
 
 /// Creates and starts a container. Returns its address.
-async fn start_one(
+async fn start(
     docker: &Docker,
     name: &NodeName,
     body: ContainerCreateBody,
 ) -> Result<String, Failure> {
-    let engine = |error| engine_failed(&error);
     let options = CreateContainerOptionsBuilder::new()
         .name(name.as_str())
         .build();
     let created = docker.create_container(Some(options), body).await;
-    let id = created.map_err(engine)?.id;
+    let id = created.map_err(engine_failed)?.id;
     let starting = docker.start_container(&id, None::<StartContainerOptions>);
-    starting.await.map_err(engine)?;
+    starting.await.map_err(engine_failed)?;
     let inspecting = docker.inspect_container(&id, None::<InspectContainerOptions>);
-    let inspected = inspecting.await.map_err(engine)?;
+    let inspected = inspecting.await.map_err(engine_failed)?;
     let networks = inspected.network_settings.and_then(|it| it.networks);
     address(networks).ok_or_else(|| {
         let message = format!("the container of node {name} has no address");

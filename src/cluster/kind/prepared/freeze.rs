@@ -1,5 +1,5 @@
 //! Freezes a cluster: stops its nodes in an order in which nothing is lost, and removes every state that would look
-//! valid after a thaw although nothing stands behind it yet.
+//! valid in a clone before anything has confirmed it.
 
 use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::cluster::NodeName;
+use crate::cluster::kind::disk_space;
 use crate::cluster::kind::nodes::{Output, exec};
-use crate::cluster::kind::space;
 use crate::cluster::kind::work::Work;
 use crate::cluster::kubernetes::unusable;
 use crate::error::chain;
@@ -25,16 +25,16 @@ pub(super) const TEMPLATE: &str = "e2e-matrix/template";
 /// The taint of a node that isn't ready. The node controller removes it.
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
-/// Stops the kubelet, and all containers except the API server and its database, whose clients are gone then.
-const QUIET: &str = r#"systemctl stop kubelet
+/// Stops the kubelet, and all containers except the API server and its database, which then have no clients.
+const STOP_CLIENTS: &str = r#"systemctl stop kubelet
 for id in $(ctr -n k8s.io tasks list -q); do
   ctr -n k8s.io containers info "$id" | grep -qE '"io.kubernetes.container.name": "(etcd|kube-apiserver)"|"io.cri-containerd.kind": "sandbox"' \
     || ctr -n k8s.io tasks kill --signal SIGKILL "$id" || true
 done"#;
 
-/// Ends the API server and then its database, each with the time to write down what it has to: the API server removes
-/// its address from the endpoints.
-const STORE: &str = r#"end() {
+/// Stops the API server and then its database, and gives each the time to write its state: the API server removes its
+/// address from the endpoints.
+const STOP_API_SERVER: &str = r#"end() {
   for id in $(ctr -n k8s.io tasks list -q); do
     if ctr -n k8s.io containers info "$id" | grep -q "\"io.kubernetes.container.name\": \"$1\""; then
       ctr -n k8s.io tasks kill --signal SIGTERM "$id"
@@ -52,9 +52,9 @@ const STORE: &str = r#"end() {
 end kube-apiserver
 end etcd"#;
 
-/// Removes all containers, so that containerd knows only images, and stops it. Cuts off the space that etcd has reserved
-/// in its log and not used, which would be copied with each clone.
-const EMPTY: &str = r#"for id in $(ctr -n k8s.io tasks list -q); do ctr -n k8s.io tasks kill --signal SIGKILL "$id" || true; done
+/// Deletes all containers, so that containerd knows only images, and stops it. Truncates the space that etcd has
+/// reserved in its log but not used, which would be copied with each clone.
+const STOP_CONTAINERD: &str = r#"for id in $(ctr -n k8s.io tasks list -q); do ctr -n k8s.io tasks kill --signal SIGKILL "$id" || true; done
 for attempt in $(seq 100); do
   ctr -n k8s.io tasks list | grep -q RUNNING || break
   sleep 0.05
@@ -71,22 +71,23 @@ true"#;
 
 /// Freezes the cluster. Returns the resource version of its last change.
 pub(super) async fn freeze(work: &Work, client: &Client, id: &str) -> Result<u64, Failure> {
-    everywhere(work, QUIET).await?;
-    pods(client).await?;
-    nodes(client).await?;
+    on_all_nodes(work, STOP_CLIENTS).await?;
+    reset_pods(client).await?;
+    reset_nodes(client).await?;
     delete_all::<Event>(client).await?;
     delete_all::<Lease>(client).await?;
     delete_all::<EndpointSlice>(client).await?;
     let revision = mark(client, id).await?;
-    run(work, work.control_plane(), STORE).await?;
-    everywhere(work, EMPTY).await?;
+    run(work, work.control_plane(), STOP_API_SERVER).await?;
+    on_all_nodes(work, STOP_CONTAINERD).await?;
     Ok(revision)
 }
 
-/// Deletes the pods that something creates again: the kubelet those of the node, and a controller those of a `ReplicaSet`,
-/// which the scheduler binds when the node is ready. If they were bound earlier, the kubelet would try to start them
-/// without a pod network, and then pause for seconds. Others stay where they are, and lose their state.
-async fn pods(client: &Client) -> Result<(), Failure> {
+/// Deletes the pods that something creates again: the kubelet those of the node, and a controller those of a
+/// `ReplicaSet`. The scheduler binds the new ones when the node is ready. If they were bound earlier, the kubelet would
+/// try to start them without a pod network, and then pause for seconds. All other pods stay where they are, but lose
+/// their status.
+async fn reset_pods(client: &Client) -> Result<(), Failure> {
     let all: Api<Pod> = Api::all(client.clone());
     let listed = all.list(&ListParams::default()).await;
     let listed = listed.map_err(|error| unusable(&error))?;
@@ -109,7 +110,7 @@ async fn pods(client: &Client) -> Result<(), Failure> {
     cleared.map(drop).map_err(|error| unusable(&error))
 }
 
-/// The status of a pod that is scheduled, and that no kubelet has started yet.
+/// The status of a pod that is scheduled, but that no kubelet has started yet.
 fn unstarted(status: PodStatus) -> PodStatus {
     let conditions = status.conditions.unwrap_or_default().into_iter();
     let scheduled = conditions.filter(|condition| condition.type_ == "PodScheduled");
@@ -121,9 +122,9 @@ fn unstarted(status: PodStatus) -> PodStatus {
     }
 }
 
-/// A node has no address until its kubelet reports one, so that nothing sends packets to the addresses of the frozen
-/// cluster, and no pods are scheduled to it until it is ready.
-async fn nodes(client: &Client) -> Result<(), Failure> {
+/// Removes the addresses of the nodes, so that nothing sends packets to those of the frozen cluster before the kubelet
+/// reports new ones. Taints the nodes, so that no pods are scheduled to them until they are ready.
+async fn reset_nodes(client: &Client) -> Result<(), Failure> {
     let api: Api<Node> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await;
     let listed = listed.map_err(|error| unusable(&error))?;
@@ -155,7 +156,7 @@ async fn nodes(client: &Client) -> Result<(), Failure> {
     cleared.map(drop).map_err(|error| unusable(&error))
 }
 
-/// Deletes all objects of a kind, in each namespace that has some.
+/// Deletes all objects of a kind in all namespaces.
 async fn delete_all<K>(client: &Client) -> Result<(), Failure>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -192,7 +193,7 @@ async fn mark(client: &Client, id: &str) -> Result<u64, Failure> {
 }
 
 /// Runs `script` on all nodes at once.
-async fn everywhere(work: &Work, script: &str) -> Result<(), Failure> {
+async fn on_all_nodes(work: &Work, script: &str) -> Result<(), Failure> {
     let running = work.containers.iter().map(|node| run(work, node, script));
     try_join_all(running).await.map(drop)
 }
@@ -201,14 +202,15 @@ async fn run(work: &Work, node: &NodeName, script: &str) -> Result<(), Failure> 
     let docker = work.shared.docker().await?;
     let output = exec(docker, node.as_str(), &["bash", "-c", script], None).await;
     let output = output.map_err(|error| chain(&error));
-    let done = output.and_then(Output::success);
-    done.map(drop)
+    let output = output.and_then(Output::success);
+    output
+        .map(drop)
         .map_err(|why| failed(&format!("on node {node}: {why}")))
 }
 
 fn failed(why: &str) -> Failure {
     let message = format!("failed to freeze the cluster: {why}");
-    space::cause(Failure::new(Symptom::ClusterNotUp, message))
+    disk_space::diagnose(Failure::new(Symptom::ClusterNotUp, message))
 }
 
 #[cfg(test)]
@@ -216,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frozen_pod_is_scheduled_and_nothing_else() {
+    fn a_frozen_pod_is_only_scheduled() {
         let status: PodStatus = serde_json::from_value(json!({
             "phase": "Running",
             "podIP": "10.244.0.2",

@@ -1,4 +1,4 @@
-//! Frozen nodes as images: what a node has changed since its start, on top of the node image.
+//! Stores frozen nodes as images: the files that a node has changed since its start, on top of the node image.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,8 +25,9 @@ use crate::deadline::milliseconds;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// Writes an archive of what has changed since the time `$1`: the configuration and keys of Kubernetes, the cluster's
-/// database and the images. What belongs to running pods is left out, and so is what a node creates at each start.
+/// Writes an archive of the files that have changed since the time `$1`: the configuration and keys of Kubernetes, the
+/// cluster's database and the images. Files of running pods are left out, and so are those that a node creates at each
+/// start.
 const PACK: &str = r#"cd / && find $(ls -d etc/kubernetes kind var/lib/kubelet var/lib/etcd var/lib/containerd 2>/dev/null) -xdev -newerct "$1" ! -type s \
   ! -path 'kind/product_*' ! -path 'kind/fake-*' \
   ! -path 'var/lib/kubelet/pods/*' ! -path 'var/lib/kubelet/*_state' ! -path 'var/lib/kubelet/checkpoints/*' \
@@ -42,8 +43,8 @@ pub(super) struct Facts {
     pub(super) revision: u64,
     /// The version that its API server reported.
     pub(super) server_version: String,
-    /// How long its creation took.
-    pub(super) creation: Duration,
+    /// How long creating it took.
+    pub(super) creation_time: Duration,
 }
 
 /// Creates the images of all nodes.
@@ -83,21 +84,21 @@ impl NodeToFreeze<'_> {
         let inspecting = self
             .docker
             .inspect_container(self.node.as_str(), None::<InspectContainerOptions>);
-        let inspected = inspecting.await.map_err(|error| engine_failed(&error))?;
+        let inspected = inspecting.await.map_err(engine_failed)?;
         let started = inspected.state.as_ref();
         let started = started.and_then(|state| state.started_at.clone());
-        let started = started.ok_or_else(|| self.failed("its container has never started"))?;
+        let started = started.ok_or_else(|| self.failed("its container was never started"))?;
         let frozen = FrozenNode {
             name: self.node.to_string(),
             of: self.work.containers.len(),
             revision: facts.revision,
             server_version: facts.server_version.clone(),
-            creation_ms: milliseconds(facts.creation),
+            creation_ms: milliseconds(facts.creation_time),
             container: recipe(inspected),
         };
         let labels = template::labels(id, &frozen);
         let mut labels = labels.map_err(|error| self.failed(&chain(&error)))?;
-        // It belongs to the cluster, like the nodes, and is removed with them.
+        // The container belongs to the cluster, like the nodes, and is deleted with them.
         labels.insert(CLUSTER_LABEL.to_owned(), self.work.plan.cluster.to_string());
         let helper = format!("{}-image", self.node);
         let options = CreateContainerOptionsBuilder::new().name(&helper).build();
@@ -112,7 +113,7 @@ impl NodeToFreeze<'_> {
             ..ContainerCreateBody::default()
         };
         let created = self.docker.create_container(Some(options), body).await;
-        created.map_err(|error| engine_failed(&error))?;
+        created.map_err(engine_failed)?;
         let size = self.pack(&started, &helper).await?;
         let (repository, tag) = self.name.split_once(':').unwrap_or((&self.name, "latest"));
         let options = CommitContainerOptionsBuilder::new()
@@ -125,24 +126,28 @@ impl NodeToFreeze<'_> {
             .docker
             .commit_container(options, ContainerConfig::default())
             .await;
-        committed.map_err(|error| engine_failed(&error))?;
+        committed.map_err(engine_failed)?;
         let options = RemoveContainerOptionsBuilder::new().force(true).build();
         let removed = self.docker.remove_container(&helper, Some(options)).await;
-        removed.map_err(|error| engine_failed(&error))?;
+        removed.map_err(engine_failed)?;
         Ok(frozen)
     }
 
-    /// Streams what the node has changed into the container `helper`. Returns its size in bytes.
+    /// Streams the files that the node has changed into the container `helper`. Returns the size of the archive in
+    /// bytes.
     async fn pack(&self, started: &str, helper: &str) -> Result<usize, Failure> {
-        let engine = |error| engine_failed(&error);
         let options = CreateExecOptions {
             attach_stdout: Some(true),
             cmd: Some(vec!["bash", "-o", "pipefail", "-c", PACK, "bash", started]),
             ..CreateExecOptions::default()
         };
         let created = self.docker.create_exec(self.node.as_str(), options).await;
-        let exec = created.map_err(engine)?.id;
-        let started = self.docker.start_exec(&exec, None).await.map_err(engine)?;
+        let exec = created.map_err(engine_failed)?.id;
+        let started = self
+            .docker
+            .start_exec(&exec, None)
+            .await
+            .map_err(engine_failed)?;
         let StartExecResults::Attached { output, .. } = started else {
             return Err(self.failed("its archive can't be read"));
         };
@@ -165,8 +170,12 @@ impl NodeToFreeze<'_> {
             .docker
             .upload_to_container(helper, Some(options), body)
             .await;
-        uploaded.map_err(engine)?;
-        let ended = self.docker.inspect_exec(&exec).await.map_err(engine)?;
+        uploaded.map_err(engine_failed)?;
+        let ended = self
+            .docker
+            .inspect_exec(&exec)
+            .await
+            .map_err(engine_failed)?;
         match ended.exit_code {
             Some(0) => Ok(size.load(Ordering::Relaxed)),
             code => Err(self.failed(&format!("its archive is incomplete (exit code {code:?})"))),
@@ -179,7 +188,7 @@ impl NodeToFreeze<'_> {
     }
 }
 
-/// How to create a container like this one, as kind did: without its network, and without what belongs to the run.
+/// The request to create a container like this one, as kind did: without its network, and without the run's own mounts.
 fn recipe(inspected: ContainerInspectResponse) -> ContainerCreateBody {
     let config = inspected.config.unwrap_or_default();
     let mut host = inspected.host_config.unwrap_or_default();
@@ -209,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recipe_contains_nothing_of_the_run_that_froze_the_node() {
+    fn a_recipe_contains_no_mount_of_the_run_that_froze_the_node() {
         let text = |text: &str| Some(text.to_owned());
         let binds = ["/lib/modules:/lib/modules:ro", "/own:/data"];
         let of_run = [

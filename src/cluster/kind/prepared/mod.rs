@@ -1,16 +1,16 @@
 //! Prepared clusters: a cluster that kind has created once is frozen into a *template*, one image per node. A clone of
-//! it needs no kubeadm and no import of images, so it is up much sooner than a fresh cluster.
+//! it needs neither kubeadm nor an import of images, so it is up much sooner than a fresh cluster.
 //!
-//! A clone is verified, not trusted: it counts as up only if each node and the DNS report a state that belongs to this
-//! boot. Otherwise clone and template are deleted, and the cell starts over in a cluster that kind creates.
+//! A clone is verified, not trusted: it counts as up only if each node and the DNS report a state from after its start.
+//! Otherwise clone and template are deleted, and the cell starts over in a cluster that kind creates.
 //!
-//! Nothing here knows a particular node image, network plugin or workload: nodes are treated as kind makes them, and
-//! pods by their kind of owner.
+//! Nothing here depends on a particular node image, network plugin or workload: only on how kind creates nodes, and on
+//! the kind of a pod's owner.
 
+mod build;
 mod clone;
 mod freeze;
 mod image;
-mod make;
 mod template;
 mod verify;
 
@@ -28,18 +28,18 @@ use crate::event::{Failure, Symptom};
 use crate::machine::Lock;
 use crate::matrix::Prepared;
 
+pub(super) use build::TIMEOUT;
 pub(super) use clone::clone;
-pub(super) use make::LONGEST;
 pub(super) use template::Template;
 pub use template::USED;
-pub(super) use verify::{RESPONDS, VERIFIED, addresses, look, verify};
+pub(super) use verify::{RESPONSE_TIMEOUT, VERIFICATION_TIMEOUT, addresses, check, verify};
 
-/// How many further cells of the run must be able to use a template, so that making one pays off within the run. Making
-/// one takes about as long as three clones save.
-const WORTH: usize = 3;
+/// How many further cells of the run must be able to use a template, so that creating it pays off within the run.
+/// Creating one takes about as long as three clones save.
+const MIN_FURTHER_CELLS: usize = 3;
 
-/// How long a cell waits for another cell or run that makes its template. On an idle machine, making one takes a fifth of
-/// this.
+/// How long a cell waits for another cell or run that is creating its template. On an idle machine, creating one takes
+/// a fifth of this.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The templates that a run has used or missed, by id.
@@ -53,15 +53,15 @@ enum State {
     #[default]
     Unknown,
     /// It exists.
-    Made(Arc<Template>),
-    /// It can't be made, or its clones don't work.
+    Exists(Arc<Template>),
+    /// It can't be created, or its clones don't work.
     Unusable,
 }
 
 /// How a cluster was created.
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
-    /// By kind; with the reason if a template exists that could not be used.
+    /// By kind; with the reason if a template was not used although it should have been.
     Fresh(Option<String>),
     /// As a clone of this template.
     Prepared(Arc<Template>),
@@ -69,7 +69,7 @@ pub(super) enum Origin {
     Kept(Vec<NodeName>),
 }
 
-/// The template of the cluster that `work` plans, if it exists or is worth making. Sets the origin of the cluster.
+/// The template of the cluster that `work` plans, if it exists or is worth creating. Sets the origin of the cluster.
 pub(super) async fn template(
     work: &Arc<Work>,
     image: &str,
@@ -77,8 +77,8 @@ pub(super) async fn template(
 ) -> Option<Arc<Template>> {
     let found = match &work.source {
         Source::Any if work.shared.options.prepared == Prepared::Auto => {
-            let obtaining = obtain(work, image, stop).await;
-            obtaining.map_err(|failure| format!("no template was used: {}", failure.message))
+            let obtained = obtain(work, image, stop).await;
+            obtained.map_err(|failure| format!("no template was used: {}", failure.message))
         }
         Source::Any | Source::Kind(None) => Ok(None),
         Source::Kind(Some(why)) => Err(why.clone()),
@@ -94,15 +94,15 @@ pub(super) async fn template(
     template
 }
 
-/// Removes a template whose clone could not be verified, so that no cell uses it again.
+/// Deletes a template whose clone could not be verified, and keeps other cells of the run from using or creating it.
 pub(super) async fn discard(shared: &KindContext, template: &Template) -> Result<(), Failure> {
     let state = shared.templates.state(&template.id).await;
     *state.lock().await = State::Unusable;
-    template.remove(shared.docker().await?).await
+    template.delete(shared.docker().await?).await
 }
 
-/// Makes the template of the cluster that `work` plans, unless it exists. Returns whether it was made. Concurrent runs
-/// make it once: the others wait for it, at most as long as `patience`.
+/// Creates the template of the cluster that `work` plans unless it exists. Also returns whether it is new. Concurrent
+/// runs create it once: the others wait for it, but not longer than `patience`.
 pub(super) async fn prepare(
     work: &Arc<Work>,
     image: &str,
@@ -116,21 +116,21 @@ pub(super) async fn prepare(
     let lock = patience.run(Lock::take(&path)).await;
     let lock = lock.map_err(|timed_out| {
         let message =
-            format!("another run makes the template {id}, and waiting for it {timed_out}");
+            format!("another run is creating the template {id}, and waiting for it {timed_out}");
         Failure::new(Symptom::ClusterNotUp, message)
     })??;
     let found = Template::find(docker, &id).await?;
     let is_new = found.is_none();
     let template = match found {
         Some(template) => template,
-        None => make::make(Arc::clone(work), image.to_owned(), id, stop.clone()).await?,
+        None => build::build(Arc::clone(work), image.to_owned(), id, stop.clone()).await?,
     };
     lock.remove()?;
     Ok((Arc::new(template), is_new))
 }
 
-/// The existing template, or a new one if that pays off. One cell of the run looks and makes it; the others wait for that
-/// one.
+/// The existing template, or a new one if that pays off. One cell of the run finds or creates it, and the others wait
+/// for that cell.
 async fn obtain(
     work: &Arc<Work>,
     image: &str,
@@ -144,24 +144,24 @@ async fn obtain(
         return Ok(None);
     };
     match &*state {
-        State::Made(template) => return Ok(Some(Arc::clone(template))),
+        State::Exists(template) => return Ok(Some(Arc::clone(template))),
         State::Unusable => return Ok(None),
         State::Unknown => {}
     }
     if let Some(template) = Template::find(docker, &id).await? {
         let template = Arc::new(template);
-        *state = State::Made(Arc::clone(&template));
+        *state = State::Exists(Arc::clone(&template));
         return Ok(Some(template));
     }
-    // With `--reuse`, the further cells need no cluster.
+    // With `--reuse`, further cells need no cluster of their own.
     let further = work.shared.pool.to_come(&work.plan.cell);
-    if work.shared.options.reuse || further < WORTH {
+    if work.shared.options.reuse || further < MIN_FURTHER_CELLS {
         return Ok(None);
     }
-    // Whatever happens, no other cell of this run tries it as well.
+    // If this fails, no other cell of this run tries it again.
     *state = State::Unusable;
     let (template, _) = prepare(work, image, stop, PATIENCE).await?;
-    *state = State::Made(Arc::clone(&template));
+    *state = State::Exists(Arc::clone(&template));
     Ok(Some(template))
 }
 

@@ -1,4 +1,4 @@
-//! Templates in the engine: one image per node, and what is known about them in a label.
+//! Templates in the engine: one image per node, with the facts about the node in a label.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -25,19 +25,19 @@ const REPOSITORY: &str = "e2e-matrix/prepared";
 
 /// The label with the template's id.
 const ID: &str = "e2e-matrix.template";
-/// The label with what is known about the node, as JSON.
+/// The label with the facts about the node: a [`FrozenNode`] as JSON.
 const NODE: &str = "e2e-matrix.template.node";
 
-/// The label with the size of what the image adds to the node image, in bytes.
+/// The label with the size in bytes of the files that the image adds to the node image.
 pub(super) const SIZE: &str = "e2e-matrix.template.size";
 
 /// The extension of the files in the cache that record when a template was used last.
 pub const USED: &str = "template";
 
-/// The disk space that all templates may use. The least recently used are removed first.
+/// The disk space that all templates may use, in bytes. The least recently used are deleted first.
 const BUDGET: u64 = 4 << 30;
 
-/// What is known about a frozen node.
+/// The facts about a frozen node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FrozenNode {
@@ -45,20 +45,20 @@ pub(super) struct FrozenNode {
     pub(super) name: String,
     /// How many nodes the cluster has.
     pub(super) of: usize,
-    /// The resource version of the cluster's last change: everything after the thaw has a higher one.
+    /// The resource version of the cluster's last change: every change in a clone has a higher one.
     pub(super) revision: u64,
     /// The version that the API server reported.
     pub(super) server_version: String,
     /// How long kind took to create the cluster, in milliseconds.
     pub(super) creation_ms: u64,
-    /// The container, as kind created it, without its network and what belongs to the run that froze it.
+    /// The container as kind created it, without its network and without the mounts of the run that froze it.
     pub(super) container: ContainerCreateBody,
 }
 
 /// A template.
 #[derive(Clone, Debug)]
 pub(in crate::cluster::kind) struct Template {
-    /// What the cluster was created from.
+    /// The digest of what the cluster was created from.
     pub(in crate::cluster::kind) id: String,
     /// The nodes, control plane first.
     pub(super) frozen: Vec<FrozenNode>,
@@ -97,7 +97,7 @@ impl Template {
             let inspected = match docker.inspect_image(&image(id, frozen.len())).await {
                 Ok(inspected) => inspected,
                 Err(error) if is_missing(&error) => return Ok(None),
-                Err(error) => return Err(engine_failed(&error)),
+                Err(error) => return Err(engine_failed(error)),
             };
             let labels = inspected.config.and_then(|config| config.labels);
             let node = labels.and_then(|labels| serde_json::from_str(labels.get(NODE)?).ok());
@@ -125,32 +125,32 @@ impl Template {
         Duration::from_millis(longest.unwrap_or(0))
     }
 
-    /// The text for reports.
+    /// The origin of its clones, for reports.
     pub(in crate::cluster::kind) fn title(&self) -> String {
         format!("prepared, from template {}", self.id)
     }
 
-    /// Removes its images. Clones that exist keep working.
-    pub(super) async fn remove(&self, docker: &Docker) -> Result<(), Failure> {
+    /// Deletes its images. Existing clones keep working.
+    pub(super) async fn delete(&self, docker: &Docker) -> Result<(), Failure> {
         for number in 0..self.frozen.len() {
-            stored_images::remove(docker, &image(&self.id, number), true).await?;
+            stored_images::delete(docker, &image(&self.id, number), true).await?;
         }
         Ok(())
     }
 
-    /// Records that it is used, for [`prune`].
+    /// Records that it is being used, for [`prune`].
     pub(super) fn touch(&self, state: &StateFolder) {
         let path = used(state, &self.id);
         if let Err(error) = replace_private(&path, |_| Ok(())) {
             tracing::warn!(
                 error = chain(&error),
-                "failed to note the use of a template"
+                "failed to record the use of a template"
             );
         }
     }
 }
 
-/// The file whose time is that of the last use of the template `id`.
+/// The file whose modification time is the last use of the template `id`.
 fn used(state: &StateFolder, id: &str) -> PathBuf {
     state.cache().join(format!("{id}.{USED}"))
 }
@@ -168,7 +168,7 @@ async fn templates(docker: &Docker) -> Result<BTreeMap<String, u64>, Failure> {
     Ok(sizes)
 }
 
-/// Removes the least recently used templates that exceed the budget, except `newest`.
+/// Deletes the least recently used templates that exceed the budget, but not `newest`.
 pub(super) async fn prune(
     docker: &Docker,
     state: &StateFolder,
@@ -185,43 +185,37 @@ pub(super) async fn prune(
     for id in excess(by_use, &sizes, BUDGET) {
         tracing::info!(
             id,
-            "the template is removed, because templates use too much disk space"
+            "deleting a template because templates use too much disk space"
         );
-        remove(docker, id).await?;
+        delete(docker, id).await?;
         drop(fs::remove_file(used(state, id)));
     }
     Ok(())
 }
 
-/// The first of `oldest_first` whose removal brings the total down to `budget`.
+/// The first of `oldest_first`, as many as have to be deleted to bring the total down to `budget`.
 fn excess<'i>(
     oldest_first: Vec<&'i String>,
     sizes: &BTreeMap<String, u64>,
     budget: u64,
 ) -> Vec<&'i String> {
     let mut total: u64 = sizes.values().sum();
-    let mut exceeds = |id: &&String| {
-        let is_over = total > budget;
-        if is_over {
-            total -= sizes.get(*id).copied().unwrap_or_default();
-        }
-        is_over
-    };
     let mut excess = Vec::new();
     for id in oldest_first {
-        if !exceeds(&id) {
+        if total <= budget {
             break;
         }
+        total -= sizes.get(id).copied().unwrap_or_default();
         excess.push(id);
     }
     excess
 }
 
-/// Removes all images of the template `id`, also if some are missing.
-pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
+/// Deletes all images of the template `id`, even if some are missing.
+pub(super) async fn delete(docker: &Docker, id: &str) -> Result<(), Failure> {
     for image in stored_images::with_label(docker, &format!("{ID}={id}")).await? {
         for name in stored_images::names(image) {
-            stored_images::remove(docker, &name, true).await?;
+            stored_images::delete(docker, &name, true).await?;
         }
     }
     Ok(())
@@ -244,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_of_another_format_is_not_a_node() {
+    fn a_label_in_another_format_is_not_a_node() {
         let node = FrozenNode {
             name: "node".to_owned(),
             of: 1,

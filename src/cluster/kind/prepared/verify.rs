@@ -1,4 +1,4 @@
-//! Whether a clone is up: every state that counts must have been reported since the thaw.
+//! Verifies clones: a state counts only if it was reported after the clone was started.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,16 +27,16 @@ use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// How long the API server of a clone may take until it responds. On an idle machine, it takes three seconds.
-pub(in crate::cluster::kind) const RESPONDS: Duration = Duration::from_secs(45);
-/// How long a clone may take until it is verified. On an idle machine, it takes six seconds.
-pub(in crate::cluster::kind) const VERIFIED: Duration = Duration::from_secs(90);
+/// How long the API server of a clone may take to respond. On an idle machine, it takes three seconds.
+pub(in crate::cluster::kind) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long verifying a clone may take. On an idle machine, it takes six seconds.
+pub(in crate::cluster::kind) const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The port of the cluster's DNS in its pods.
 const DNS: u16 = 53;
-/// The pause after a question without an answer.
+/// The delay between a query without an answer and the next one.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// The name that every cluster resolves.
+/// A name that every cluster resolves.
 const KUBERNETES: &str = "kubernetes.default.svc.cluster.local.";
 
 /// The addresses of the clone's containers, by the names of the nodes.
@@ -46,7 +46,7 @@ pub(in crate::cluster::kind) async fn addresses(
 ) -> Result<BTreeMap<NodeName, String>, Failure> {
     let docker = work.shared.docker().await?;
     let found = containers(docker, Some(work.plan.cluster.as_str())).await;
-    let found = found.map_err(|error| engine_failed(&error))?;
+    let found = found.map_err(engine_failed)?;
     let address_of = |container: &NodeName| {
         let suffix = format!("/{container}");
         let is_it = |it: &&ContainerSummary| it.names.iter().flatten().any(|name| *name == suffix);
@@ -58,7 +58,8 @@ pub(in crate::cluster::kind) async fn addresses(
         .collect())
 }
 
-/// Verifies, when [`look`] is done, that the cluster is this clone, and that its DNS answers. Writes its kubeconfig.
+/// Verifies, after [`check`], that the cluster is a clone of `template` and that its DNS answers. Writes its
+/// kubeconfig.
 pub(in crate::cluster::kind) async fn verify(
     work: &Work,
     template: &Template,
@@ -78,14 +79,14 @@ pub(in crate::cluster::kind) async fn verify(
     }
     let snapshot = kube.view.snapshot();
     let dns = alive(&snapshot.system_pods).find(|pod| ready::is_dns(pod) && is_pod_ready(pod));
-    let dns = dns.ok_or_else(|| failed("its DNS is gone again"))?;
-    dns_answers(&kube.client, &dns.name_any()).await?;
+    let dns = dns.ok_or_else(|| failed("its DNS is no longer ready"))?;
+    wait_for_dns(&kube.client, &dns.name_any()).await?;
     access::write_for_users(work).await
 }
 
-/// The cluster is up, each node has reported the address of its new container, and the states of nodes and core pods
-/// are newer than the template.
-pub(in crate::cluster::kind) fn look(
+/// Checks that the cluster is up, that each node has reported the address of its new container, and that the states of
+/// nodes and core pods are newer than the template.
+pub(in crate::cluster::kind) fn check(
     snapshot: &Snapshot,
     template: &Template,
     addresses: &BTreeMap<NodeName, String>,
@@ -110,10 +111,7 @@ pub(in crate::cluster::kind) fn look(
     if stale.is_empty() {
         Look::Done(evidence)
     } else {
-        let message = format!(
-            "the state from before the thaw remains: {}",
-            stale.join(", ")
-        );
+        let message = format!("not updated since the start: {}", stale.join(", "));
         Look::Pending(failed(&message), Vec::new())
     }
 }
@@ -132,14 +130,14 @@ fn has(node: &Node, address: &str) -> bool {
 }
 
 /// Waits until the cluster's DNS answers in its pod.
-async fn dns_answers(client: &Client, pod: &str) -> Result<(), Failure> {
-    let attempts = every(INTERVAL, VERIFIED);
-    (|| ask_dns(client, pod)).retry(attempts).await
+async fn wait_for_dns(client: &Client, pod: &str) -> Result<(), Failure> {
+    let attempts = every(INTERVAL, VERIFICATION_TIMEOUT);
+    (|| query_dns(client, pod)).retry(attempts).await
 }
 
 /// Asks the cluster's DNS for a name that it has to know, directly in its pod.
-async fn ask_dns(client: &Client, pod: &str) -> Result<(), Failure> {
-    let asking = async {
+async fn query_dns(client: &Client, pod: &str) -> Result<(), Failure> {
+    let querying = async {
         let pods: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
         let mut forwarder = pods
             .portforward(pod, &[DNS])
@@ -147,20 +145,20 @@ async fn ask_dns(client: &Client, pod: &str) -> Result<(), Failure> {
             .map_err(std::io::Error::other)?;
         let stream = forwarder.take_stream(DNS);
         let mut stream = stream.ok_or_else(|| std::io::Error::other("no stream"))?;
-        let question = question().map_err(std::io::Error::other)?;
+        let query = query().map_err(std::io::Error::other)?;
         // Over TCP, each message begins with its length.
-        let length = u16::try_from(question.len()).map_err(std::io::Error::other)?;
+        let length = u16::try_from(query.len()).map_err(std::io::Error::other)?;
         stream.write_u16(length).await?;
-        stream.write_all(&question).await?;
+        stream.write_all(&query).await?;
         stream.flush().await?;
         let length = stream.read_u16().await?;
         let mut answer = vec![0; usize::from(length)];
         stream.read_exact(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = asking
+    let answer = querying
         .await
-        .map_err(|error| failed(&format!("its DNS can't be asked: {}", chain(&error))))?;
+        .map_err(|error| failed(&format!("querying its DNS failed: {}", chain(&error))))?;
     if is_answer(&answer) {
         Ok(())
     } else {
@@ -168,7 +166,7 @@ async fn ask_dns(client: &Client, pod: &str) -> Result<(), Failure> {
     }
 }
 
-fn question() -> Result<Vec<u8>, hickory_proto::ProtoError> {
+fn query() -> Result<Vec<u8>, hickory_proto::ProtoError> {
     let mut message = Message::query();
     message.add_query(Query::query(Name::from_ascii(KUBERNETES)?, RecordType::A));
     message.metadata.recursion_desired = true;
@@ -236,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_reported_since_the_thaw_counts() {
+    fn only_states_reported_since_the_start_count() {
         let addresses = BTreeMap::from([(NodeName::new("node"), "172.18.0.9".to_owned())]);
         let is_up =
-            |snapshot: &Snapshot| matches!(look(snapshot, &template(), &addresses), Look::Done(_));
+            |snapshot: &Snapshot| matches!(check(snapshot, &template(), &addresses), Look::Done(_));
         assert!(is_up(&snapshot(REVISION + 1, REVISION + 1, "172.18.0.9")));
         assert!(!is_up(&snapshot(REVISION, REVISION + 1, "172.18.0.9")));
         assert!(!is_up(&snapshot(REVISION + 1, REVISION, "172.18.0.9")));
@@ -247,8 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_an_address_is_none() {
-        let mut message = Message::from_vec(&question().unwrap()).unwrap();
+    fn a_response_without_an_address_is_not_an_answer() {
+        let mut message = Message::from_vec(&query().unwrap()).unwrap();
         assert!(!is_answer(&message.to_vec().unwrap()));
         let name = Name::from_ascii(KUBERNETES).unwrap();
         let data = hickory_proto::rr::RData::A("10.96.0.1".parse().unwrap());

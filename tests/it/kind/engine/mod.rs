@@ -1,7 +1,8 @@
-//! An engine that stops answering or dies in the middle of a cell: the run ends without help, reports an infrastructure failure, and
-//! leaves nothing behind that `gc` can't delete. Each test starts its own engine in its own network namespace, so it affects no other.
+//! An engine that stops responding or dies in the middle of a cell: the run ends without help, reports an
+//! infrastructure failure, and leaves nothing behind that `gc` can't delete. Each test starts its own engine in its own
+//! network namespace, so it affects no other.
 
-mod own;
+mod daemon;
 mod template;
 
 use std::fs;
@@ -14,13 +15,13 @@ use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::{self, RunModel};
 use rustix::process::{Signal, kill_process};
 
-use self::own::Engine;
+use self::daemon::Engine;
 use crate::support::Scratch;
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\n[run]\nports = \"any\"\n";
-/// How long a run may continue without its engine: until the watch on the engine notices, plus diagnostics and cleanup.
+/// How long a run may continue without its engine: until the runner notices, plus diagnostics and cleanup.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// How long an engine may take to answer.
+/// How long an engine may take to start.
 const START: Duration = Duration::from_secs(60);
 
 #[test]
@@ -35,8 +36,8 @@ fn a_run_survives_its_engine() {
     ] {
         let scratch = Scratch::new();
         fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
-        ends_by_itself(&engine, &scratch, phase, signal);
-        engine.heal(signal);
+        assert_run_ends(&engine, &scratch, phase, signal);
+        engine.recover(signal);
         let gc = engine.command(&scratch, &["gc"]).output().unwrap();
         assert_eq!(gc.status.code(), Some(0), "{}", text(&gc));
         assert_nothing_is_left(&engine, &scratch);
@@ -56,7 +57,7 @@ fn assert_nothing_is_left(engine: &Engine, scratch: &Scratch) {
 }
 
 /// Runs a cell, sends `signal` to its engine in `phase`, and checks how the run ends.
-fn ends_by_itself(engine: &Engine, scratch: &Scratch, phase: Phase, signal: Signal) {
+fn assert_run_ends(engine: &Engine, scratch: &Scratch, phase: Phase, signal: Signal) {
     let mut command = engine.command(
         scratch,
         &["--provider", "kind", "--cluster-prefix", "engine-test"],
@@ -80,7 +81,7 @@ fn ends_by_itself(engine: &Engine, scratch: &Scratch, phase: Phase, signal: Sign
     }
     kill_process(engine.daemon(), signal).unwrap();
     let since = Instant::now();
-    let code = run.ends(&format!("the end after {phase}, {signal:?}"), PATIENCE);
+    let code = run.wait(&format!("the end after {phase}, {signal:?}"), PATIENCE);
     let context = format!("{phase}, {signal:?}, after {:?}", since.elapsed());
     assert_eq!(code, Some(3), "{context}");
     let model = RunModel::new(&record::read(&latest.join(record::FILE_NAME)).unwrap());
@@ -97,7 +98,7 @@ fn ends_by_itself(engine: &Engine, scratch: &Scratch, phase: Phase, signal: Sign
     }
 }
 
-/// Whether the record says that `phase` has begun.
+/// Whether `phase` has begun, according to the record.
 fn has_begun(folder: &Path, phase: Phase) -> bool {
     let records = record::read(&folder.join(record::FILE_NAME)).unwrap_or_default();
     records.iter().any(|record| {
@@ -105,7 +106,7 @@ fn has_begun(folder: &Path, phase: Phase) -> bool {
     })
 }
 
-/// Whether a run has written the network to its ledger: from then on, cleanup has to take the network into account.
+/// Whether a run has recorded the network in its ledger. From then on, cleanup has to delete the network.
 fn network_is_planned(runs: &Path) -> bool {
     let ledgers = folders(runs).into_iter();
     let mut ledgers = ledgers.map(|run| fs::read_to_string(run.join("ledger.ndjson")));
@@ -125,8 +126,8 @@ fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
 struct Running(Child);
 
 impl Running {
-    /// Waits for the end, which is called `what` if it doesn't come. Returns the exit code.
-    fn ends(&mut self, what: &str, limit: Duration) -> Option<i32> {
+    /// Waits for the end, which is called `what` if it doesn't come in time. Returns the exit code.
+    fn wait(&mut self, what: &str, limit: Duration) -> Option<i32> {
         let mut status = None;
         wait(what, limit, || {
             status = self.0.try_wait().unwrap();

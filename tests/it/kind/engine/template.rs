@@ -1,5 +1,6 @@
-//! An engine that dies, or whose disk fills up, while a template is made: the command ends without help and says why, nothing is left that
-//! `gc` can't delete, no half template is ever used, and afterwards everything works again.
+//! An engine that dies, or whose disk fills up, while a template is being created: the command ends without help and
+//! says why, nothing is left that `gc` can't delete, no incomplete template is ever used, and afterwards everything
+//! works again.
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -7,20 +8,20 @@ use std::time::Duration;
 use e2e_matrix::event::CellVerdict;
 use rustix::process::{Signal, kill_process};
 
-use super::own::Engine;
+use super::daemon::Engine;
 use super::{Running, assert_nothing_is_left, text, wait};
 use crate::support::{Scratch, record};
 
 /// How long a command may take to end without its engine, for which it doesn't wait.
-const ENDS: Duration = Duration::from_secs(60);
-/// How long making a template may take, successful or not.
-const MADE: Duration = Duration::from_secs(240);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long creating a template may take, successful or not.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(240);
 /// Enough for the node image, its clusters and their template, in MiB.
 const DISK: u64 = 8 << 10;
 /// Too little for a template, in MiB.
 const TOO_LITTLE: u64 = 8;
 
-/// Its cells follow one another, so the first one makes the template.
+/// A matrix whose cells run one after another, so that the first one creates the template.
 fn cells() -> String {
     let head = r#"
 [matrix]
@@ -49,18 +50,18 @@ audit_fwd = {{ collect_interval = "500ms", report_interval = "500ms" }}
     format!("{head}{}", configs.concat())
 }
 
-/// A moment while a template is made.
+/// A moment in the creation of a template.
 struct Moment {
     name: &'static str,
     has_come: fn(&Engine) -> bool,
 }
 
-/// kind has started the nodes, and sets up Kubernetes in them.
+/// kind has started the nodes, and is setting up Kubernetes in them.
 const CREATING: Moment = Moment {
     name: "kind creates the cluster",
     has_come: |engine| engine.docker(&["ps", "--quiet"]).lines().count() == 2,
 };
-/// The nodes are frozen, and what they have changed is copied.
+/// The nodes are frozen, and the files that they have changed are being copied.
 const COPYING: Moment = Moment {
     name: "a node is copied",
     has_come: |engine| containers(engine).any(|name| name.ends_with("-image")),
@@ -68,7 +69,7 @@ const COPYING: Moment = Moment {
 /// The image of one node exists.
 const STORING: Moment = Moment {
     name: "an image exists",
-    // It exists for a moment before it has its name.
+    // For a moment, the image exists without its name.
     has_come: |engine| {
         templates(engine)
             .iter()
@@ -115,25 +116,31 @@ impl<'e> Started<'e> {
 
     /// Waits for the moment.
     fn reaches(&mut self, moment: &Moment) {
-        wait(moment.name, MADE, || {
+        wait(moment.name, CREATION_TIMEOUT, || {
             let ended = self.running.0.try_wait().unwrap();
-            assert_eq!(ended, None, "not reached: {}: {}", moment.name, self.said());
+            assert_eq!(
+                ended,
+                None,
+                "not reached: {}: {}",
+                moment.name,
+                self.output()
+            );
             (moment.has_come)(self.engine)
         });
     }
 
-    /// Waits for the end, and asserts that the failure is one of the infrastructure. Returns what the command says.
+    /// Waits for the end, and asserts that the command reports an infrastructure failure. Returns its output.
     fn fails(&mut self, limit: Duration) -> String {
-        assert_eq!(self.ends(limit), Some(3), "{}", self.said());
-        self.said()
+        assert_eq!(self.ends(limit), Some(3), "{}", self.output());
+        self.output()
     }
 
     /// Waits for the end. Returns the exit code.
     fn ends(&mut self, limit: Duration) -> Option<i32> {
-        self.running.ends("the end", limit)
+        self.running.wait("the end", limit)
     }
 
-    fn said(&self) -> String {
+    fn output(&self) -> String {
         fs::read_to_string(self.scratch.path().join("output")).unwrap()
     }
 }
@@ -144,17 +151,17 @@ fn scratch(matrix: &str) -> Scratch {
     scratch
 }
 
-/// Makes the template, which doesn't exist: otherwise, the command would say so.
+/// Creates the template. If it already existed, the output of the command would differ.
 fn assert_prepares(engine: &Engine, scratch: &Scratch) {
     let prepared = engine.command(scratch, &["prepare"]).output().unwrap();
-    let said = text(&prepared);
-    assert_eq!(prepared.status.code(), Some(0), "{said}");
-    assert!(said.contains("prepared as template"), "{said}");
+    let output = text(&prepared);
+    assert_eq!(prepared.status.code(), Some(0), "{output}");
+    assert!(output.contains("prepared as template"), "{output}");
 }
 
-fn assert_contains(said: &str, parts: &[&str]) {
+fn assert_contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(said.contains(part), "`{part}` is missing: {said}");
+        assert!(text.contains(part), "`{part}` is missing: {text}");
     }
 }
 
@@ -163,25 +170,25 @@ fn dies(engine: &Engine, scratch: &Scratch, moment: &Moment) {
     let mut preparing = Started::new(engine, scratch, &["prepare"]);
     preparing.reaches(moment);
     kill_process(engine.daemon(), Signal::KILL).unwrap();
-    let said = preparing.fails(ENDS);
+    let output = preparing.fails(EXIT_TIMEOUT);
     let expected = [
         "k8s-1.34-n2-default: failed: the container engine",
         "to do: check whether the engine runs (`docker info`)",
         "to remove it:",
         "e2e-matrix gc\n",
     ];
-    assert_contains(&said, &expected);
+    assert_contains(&output, &expected);
 }
 
 #[test]
 #[ignore = "needs root, dockerd and a node image of 1.34 (starts its own engine, creates 3 clusters of two nodes and a template)"]
-fn a_template_is_whole_although_the_engine_died_while_it_was_made() {
+fn a_template_is_complete_after_the_engine_died_during_its_creation() {
     let mut engine = Engine::start();
     engine.load_node_image();
     let scratch = scratch("[matrix]\nkubernetes = [\"1.34\"]\nnodes = [2]\n");
     for moment in [CREATING, STORING] {
         dies(&engine, &scratch, &moment);
-        engine.heal(Signal::KILL);
+        engine.recover(Signal::KILL);
         let gc = engine.command(&scratch, &["gc"]).output().unwrap();
         assert_eq!(gc.status.code(), Some(0), "{}", text(&gc));
         assert_nothing_is_left(&engine, &scratch);
@@ -192,15 +199,15 @@ fn a_template_is_whole_although_the_engine_died_while_it_was_made() {
         engine.docker(&["rmi", second]);
     }
     assert_prepares(&engine, &scratch);
-    let made = templates(&engine);
-    let ends: Vec<_> = made
+    let created = templates(&engine);
+    let numbers: Vec<_> = created
         .iter()
         .filter_map(|name| name.split('-').next_back())
         .collect();
     assert_eq!(
-        ends,
+        numbers,
         ["0", "1"],
-        "one image per node, and none that has lost its name: {made:?}"
+        "one image per node, and none that has lost its name: {created:?}"
     );
 }
 
@@ -213,35 +220,35 @@ fn a_template_that_does_not_fit_on_the_disk_leaves_nothing_behind_and_cells_pass
     let mut preparing = Started::new(&engine, &scratch, &["prepare"]);
     preparing.reaches(&COPYING);
     engine.shrink_disk(TOO_LITTLE);
-    let said = preparing.fails(MADE);
+    let output = preparing.fails(CREATION_TIMEOUT);
     assert_contains(
-        &said,
+        &output,
         &["no space left on device", "to do: free some disk space"],
     );
     assert_nothing_is_left(&engine, &scratch);
     assert_eq!(templates(&engine), [] as [&str; 0]);
 
     engine.shrink_disk(TOO_LITTLE);
-    let said = Started::new(&engine, &scratch, &["prepare"]).fails(MADE);
-    assert_contains(&said, &["free disk at ", "free some disk space"]);
+    let output = Started::new(&engine, &scratch, &["prepare"]).fails(CREATION_TIMEOUT);
+    assert_contains(&output, &["free disk at ", "free some disk space"]);
 
     engine.restore_disk();
     assert_cells_pass_without_it(&engine);
     assert_prepares(&engine, &scratch);
 }
 
-/// Only the first cell of a run tries to make the template, and all of them pass on fresh clusters.
+/// Only the first cell of a run tries to create the template, and all cells pass on fresh clusters.
 fn assert_cells_pass_without_it(engine: &Engine) {
     let scratch = scratch(&cells());
     let mut run = Started::new(engine, &scratch, &["--provider", "kind"]);
     run.reaches(&COPYING);
     engine.shrink_disk(TOO_LITTLE);
     run.reaches(&Moment {
-        name: "the template is given up",
+        name: "the cell gives up on the template",
         has_come: |engine| containers(engine).all(|name| !name.starts_with("prepared-")),
     });
     engine.restore_disk();
-    assert_eq!(run.ends(MADE * 2), Some(0), "{}", run.said());
+    assert_eq!(run.ends(CREATION_TIMEOUT * 2), Some(0), "{}", run.output());
     let model = record::read(&scratch);
     let origins = model.cells.iter().map(|cell| {
         assert_eq!(cell.verdict, CellVerdict::Passed);
@@ -256,7 +263,10 @@ fn assert_cells_pass_without_it(engine: &Engine) {
         "{first}"
     );
     assert_contains(first, &["no space left on device"]);
-    assert_eq!(others, ["fresh"; 3], "only one cell tries it");
+    assert_eq!(
+        others, ["fresh"; 3],
+        "only one cell tries to create the template"
+    );
     assert_nothing_is_left(engine, &scratch);
     assert_eq!(templates(engine), [] as [&str; 0]);
 }

@@ -1,17 +1,17 @@
-//! Recognizes a full disk as the cause of a failure: what fails then, such as the engine or an import, is not to blame.
+//! Recognizes a full disk as the cause of a failure. The engine or the import that fails because of it is not to blame.
 
 use crate::event::{Failure, Symptom};
 
 /// The operating system's message, in lower case. Some programs capitalize it.
 pub(super) const FULL: &str = "no space left on device";
 
-/// What to do about it.
+/// What to do about a full disk.
 pub(super) const REMEDY: &str =
     "free some disk space, for example with `docker system prune` or `e2e-matrix gc --all`";
 
-/// The failure with the symptom and remedy of a full disk if its message says that the disk is full; otherwise
-/// unchanged.
-pub(super) fn cause(failure: Failure) -> Failure {
+/// Gives `failure` the symptom and remedy of a full disk if its message says that the disk is full. Otherwise, returns
+/// it unchanged.
+pub(super) fn diagnose(failure: Failure) -> Failure {
     if failure.message.to_lowercase().contains(FULL) {
         Failure::new(Symptom::MachineTooSmall, failure.message).with_remedy(REMEDY)
     } else {
@@ -36,7 +36,7 @@ mod tests {
             ),
             ("the engine failed: connection refused", Symptom::EngineGone),
         ] {
-            let failure = cause(Failure::new(Symptom::EngineGone, message));
+            let failure = diagnose(Failure::new(Symptom::EngineGone, message));
             assert_eq!(failure.symptom, symptom, "{message}");
             let is_full = symptom == Symptom::MachineTooSmall;
             assert_eq!(failure.remedy.is_some(), is_full, "{message}");

@@ -1,4 +1,4 @@
-//! Makes a template: kind creates a cluster that no cell has used, which is frozen and then deleted.
+//! Builds a template: kind creates a cluster that no cell uses, which is frozen and then deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +18,27 @@ use crate::cluster::milestone::Milestone;
 use crate::deadline::Deadline;
 use crate::event::{Failure, Symptom};
 
-/// How long it may take to create the cluster and to freeze it.
-const MAKING: Duration = Duration::from_secs(180);
-/// How long the deletion of the cluster may take.
-const DELETING: Duration = Duration::from_secs(60);
-/// How long making a template may take, which is how long a command that only prepares clusters waits for another one.
-pub(in crate::cluster::kind) const LONGEST: Duration = MAKING.saturating_add(DELETING);
+/// How long creating and freezing the cluster may take.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long deleting the cluster may take.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long building a template may take in total. A command that only prepares clusters waits this long for another
+/// one.
+pub(in crate::cluster::kind) const TIMEOUT: Duration =
+    BUILD_TIMEOUT.saturating_add(DELETION_TIMEOUT);
 
-/// How many characters of the template's id are in the names of its nodes.
+/// How many characters of the template's id the names of its nodes contain.
 const ID_LENGTH: usize = 8;
 
-/// Makes the template `id` of the cluster that `work` plans, from the node image `image`. Whatever happens, its cluster
-/// is deleted.
-pub(super) fn make(
+/// Builds the template `id` of the cluster that `cell` plans, from the node image `image`. Its cluster is deleted in
+/// any case.
+pub(super) fn build(
     cell: Arc<Work>,
     image: String,
     id: String,
     stop: CancellationToken,
 ) -> BoxFuture<'static, Result<Template, Failure>> {
-    // Boxed, because creating a cluster may involve making a template.
+    // Boxed, because creating a cluster may involve building a template, which involves creating a cluster.
     async move {
         let plan = Arc::new(plan(&cell.plan, &id)?);
         let clock = plan.clock.clone();
@@ -46,27 +48,33 @@ pub(super) fn make(
             &tenant,
             Source::Kind(None),
         ));
-        let making = Box::pin(build(&work, &tenant, &image, &id, clock.deadline(MAKING)));
-        let making = cell.steps.measure("template", making);
-        let made = stop.run_until_cancelled(making).await.unwrap_or_else(|| {
-            let message = "making the template was interrupted";
+        let building = Box::pin(create(
+            &work,
+            &tenant,
+            &image,
+            &id,
+            clock.deadline(BUILD_TIMEOUT),
+        ));
+        let building = cell.steps.measure("template", building);
+        let built = stop.run_until_cancelled(building).await.unwrap_or_else(|| {
+            let message = "creating the template was interrupted";
             Err(Failure::new(Symptom::ClusterNotUp, message))
         });
-        let deadline = clock.deadline(DELETING);
-        if made.is_err() {
-            // Some of its images may exist. If they can't be removed, the next attempt does it.
+        let deadline = clock.deadline(DELETION_TIMEOUT);
+        if built.is_err() {
+            // Some of its images may exist. If they can't be deleted now, the next attempt deletes them.
             let docker = cell.shared.docker().await?;
-            drop(deadline.run(template::remove(docker, &id)).await);
+            drop(deadline.run(template::delete(docker, &id)).await);
         }
         tenant.leave(&deadline).await;
         work.end(&deadline).await;
         let deleted = destroy::destroy(&work, &cell.steps, &deadline).await;
-        match (made, deleted) {
-            (made, Ok(_)) => made,
+        match (built, deleted) {
+            (built, Ok(_)) => built,
             (Ok(_), Err(failure)) => Err(failure),
             (Err(cause), Err(failure)) => {
                 // Usually a consequence. The cluster stays in the ledger.
-                tracing::warn!(%failure, "the cluster of the template was not deleted");
+                tracing::warn!(%failure, "failed to delete the cluster of the template");
                 Err(cause)
             }
         }
@@ -74,30 +82,25 @@ pub(super) fn make(
     .boxed()
 }
 
-/// The plan of the template's cluster: that of a cell which deploys nothing.
+/// The plan of the template's cluster.
 fn plan(cell: &CellPlan, id: &str) -> Result<CellPlan, Failure> {
-    let run: String = cell.ledger.run().chars().collect();
+    let run = cell.ledger.run();
     let name = format!("prepared-{}-{run}", &id[..ID_LENGTH.min(id.len())]);
     cell.in_cluster(&name, "template")
 }
 
-async fn build(
+/// Creates the cluster and freezes it.
+async fn create(
     work: &Arc<Work>,
     tenant: &Arc<Tenant>,
     image: &str,
     id: &str,
     deadline: Deadline,
 ) -> Result<Template, Failure> {
-    // Images that an interrupted attempt left behind would lose their names to the new ones, and stay in the engine.
-    template::remove(work.shared.docker().await?, id).await?;
+    // Images that an interrupted attempt left would lose their names to the new ones, and stay in the engine.
+    template::delete(work.shared.docker().await?, id).await?;
     work::begin(work, tenant);
-    let (it, watching) = (Arc::clone(work), Arc::clone(tenant));
-    tenant.spawn(async move {
-        match it.access.reached().await {
-            Ok(access) => watching.enter(access, true),
-            Err(failure) => watching.kube.set(Err(failure)),
-        }
-    });
+    work::enter(work, tenant);
     let late = |what: &str| {
         let message = format!("the cluster of the template was not {what} in time");
         Failure::new(Symptom::ClusterNotUp, message)
@@ -109,19 +112,19 @@ async fn build(
     tenant
         .reach(&work.created, &deadline, late("created"))
         .await?;
-    tenant
-        .reach(&work.loaded, &deadline, late("loaded"))
-        .await?;
+    let message = "not all images were loaded on the template's nodes in time";
+    let late_images = Failure::new(Symptom::ClusterNotUp, message);
+    tenant.reach(&work.loaded, &deadline, late_images).await?;
     let kube = tenant.kube(&deadline).await?;
-    let creation = tenant.steps.elapsed();
-    // An open watch would keep the API server from ending.
+    let creation_time = tenant.steps.elapsed();
+    // The API server would not end while a watch is open.
     tenant.leave(&deadline).await;
     let freezing = async {
         let revision = freeze::freeze(work, &kube.client, id).await?;
         let facts = Facts {
             revision,
             server_version: kube.server_version.clone(),
-            creation,
+            creation_time,
         };
         image::commit(work, image, id, &facts).await
     };

@@ -1,4 +1,4 @@
-//! An engine of a test's own, which can be stopped, killed and started again, and whose disk can be made smaller.
+//! An engine that belongs to one test, which can stop, kill and restart it, and shrink its disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,18 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{START, text, wait};
+use crate::kind::kill::docker;
 use crate::support::{Scratch, through};
 
-/// A Docker engine in its own namespaces: its network affects no other, and its mounts disappear with it.
+/// A Docker engine in its own namespaces. Its network affects no other, and its mounts disappear with it.
 pub(super) struct Engine {
     folder: tempfile::TempDir,
     shell: Option<Child>,
-    /// The size of its disk in MiB, if it has one of its own.
+    /// The size of its own disk in MiB, if it has one.
     disk: Option<u64>,
 }
 
-/// Mounts the disk if `SIZE` says how large it is, then becomes the engine.
+/// Mounts a disk if `SIZE` is set, then becomes the engine.
 const ENGINE: &str = r#"ip link set lo up && mkdir -p "$DATA" && { [ -z "$SIZE" ] || mount -t tmpfs -o size="$SIZE" tmpfs "$DATA"; } \
   && exec dockerd --data-root "$DATA" "$@""#;
 
@@ -63,7 +64,7 @@ impl Engine {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.shell = Some(command.spawn().unwrap());
-        wait("the engine answers", START, || {
+        wait("the engine responds", START, || {
             self.client(&["info"]).output().unwrap().status.success()
         });
     }
@@ -74,11 +75,11 @@ impl Engine {
 
     /// Leaves `mebibytes` of free space on its own disk.
     pub(super) fn shrink_disk(&self, mebibytes: u64) {
-        // What is written in the meantime makes the new size too small.
+        // If the engine writes in the meantime, the new size is too small.
         wait("the disk shrinks", START, || {
-            let mut df = self.beside(&["df", "--block-size=1M", "--output=used"]);
-            let said = df.arg(self.data()).output().unwrap();
-            let used = String::from_utf8(said.stdout).unwrap();
+            let mut df = self.in_mounts(&["df", "--block-size=1M", "--output=used"]);
+            let output = df.arg(self.data()).output().unwrap();
+            let used = String::from_utf8(output.stdout).unwrap();
             let used: u64 = used.lines().last().unwrap().trim().parse().unwrap();
             self.resize_disk(used + mebibytes)
         });
@@ -89,11 +90,11 @@ impl Engine {
         assert!(self.resize_disk(self.disk.unwrap()));
     }
 
-    /// Returns whether there is room on it for everything that it contains.
+    /// Resizes its own disk. Returns whether the disk is large enough for everything on it.
     fn resize_disk(&self, mebibytes: u64) -> bool {
         let option = format!("remount,size={}", size(mebibytes));
         let resized = self
-            .beside(&["mount", "-o", &option])
+            .in_mounts(&["mount", "-o", &option])
             .arg(self.data())
             .status();
         resized.unwrap().success()
@@ -109,7 +110,7 @@ impl Engine {
         command
     }
 
-    /// What `docker` prints.
+    /// Runs `docker` on this engine. Returns its output.
     pub(super) fn docker(&self, arguments: &[&str]) -> String {
         let output = self.client(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", text(&output));
@@ -118,16 +119,8 @@ impl Engine {
 
     /// Copies the newest 1.34 node image from the machine's engine.
     pub(super) fn load_node_image(&self) {
-        let images = Command::new("docker")
-            .args([
-                "images",
-                "--format",
-                "{{.Repository}}:{{.Tag}}",
-                "kindest/node:v1.34.*",
-            ])
-            .output()
-            .unwrap();
-        let images = String::from_utf8(images.stdout).unwrap();
+        let format = "{{.Repository}}:{{.Tag}}";
+        let images = docker(&["images", "--format", format, "kindest/node:v1.34.*"]);
         let image = images.lines().next().expect("a node image of 1.34 exists");
         let mut save = Command::new("docker")
             .args(["save", image])
@@ -150,10 +143,10 @@ impl Engine {
         let daemon = self.daemon().as_raw_nonzero().to_string();
         // With its mounts, because the runner checks how much space is left on the engine's disk.
         let folder = scratch.path().to_str().unwrap();
-        let beside = [
+        let namespaces = [
             "--target", &daemon, "--net", "--mount", "env", "--chdir", folder,
         ];
-        let mut command = through("nsenter", &beside, &run);
+        let mut command = through("nsenter", &namespaces, &run);
         command
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("DOCKER_HOST", self.host());
@@ -161,11 +154,11 @@ impl Engine {
     }
 
     /// A command that sees the engine's own mounts.
-    fn beside(&self, command: &[&str]) -> Command {
+    fn in_mounts(&self, command: &[&str]) -> Command {
         let daemon = self.daemon().as_raw_nonzero().to_string();
-        let mut beside = Command::new("nsenter");
-        beside.args(["--target", &daemon, "--mount"]).args(command);
-        beside
+        let mut entered = Command::new("nsenter");
+        entered.args(["--target", &daemon, "--mount"]).args(command);
+        entered
     }
 
     pub(super) fn daemon(&self) -> Pid {
@@ -174,7 +167,7 @@ impl Engine {
     }
 
     /// Reverts the effect of `signal`.
-    pub(super) fn heal(&mut self, signal: Signal) {
+    pub(super) fn recover(&mut self, signal: Signal) {
         if signal == Signal::STOP {
             kill_process(self.daemon(), Signal::CONT).unwrap();
             return;
@@ -183,7 +176,7 @@ impl Engine {
         self.spawn();
     }
 
-    /// Removes what a dead engine leaves behind: its containerd, and the files that say that it runs.
+    /// Removes what a dead engine leaves behind: its containerd, and the files that mark it as running.
     fn reap(&mut self) {
         if let Some(mut shell) = self.shell.take() {
             shell.wait().unwrap();
@@ -213,7 +206,8 @@ impl Drop for Engine {
         let Some(id) = id.trim().parse().ok().and_then(Pid::from_raw) else {
             return;
         };
-        // The engine may be in any state. Its containers are deleted first, then the engine. Errors are ignored: the test has already failed.
+        // The engine may be in any state. Its containers are deleted first, then the engine. Errors are ignored,
+        // because the test has already failed.
         let _gone = kill_process(id, Signal::CONT);
         if let Ok(left) = self.client(&["ps", "--all", "--quiet"]).output() {
             let left = String::from_utf8_lossy(&left.stdout).into_owned();
@@ -231,7 +225,7 @@ impl Drop for Engine {
     }
 }
 
-/// A size in the words of `mount`.
+/// A size in the format of `mount`.
 fn size(mebibytes: u64) -> String {
     format!("{mebibytes}m")
 }

@@ -1,6 +1,7 @@
-//! Monitors the engine. If the engine stops responding, the cell ends with a failure that says so: the phases would
-//! only notice that nothing happens, each until its deadline.
+//! Monitors the engine. If the engine stops responding, the cell ends with a failure that says so. Without this, each
+//! phase would wait until its deadline without knowing why nothing happens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -10,24 +11,23 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// How often to check the engine.
+/// How long to wait between two checks of the engine.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How long a response may take. The engine of a busy machine is slow; a stopped one never responds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What to do if the engine fails.
-pub(super) const REMEDY: &str =
-    "check whether the engine runs (`docker info`), and look at its log";
+pub(super) const REMEDY: &str = "check whether the engine runs (`docker info`), and read its log";
 
 /// Checks the engine until it doesn't respond.
-pub(super) async fn watch(work: &Work) {
-    // The task that needs the engine reports why it can't be used.
+pub(super) async fn watch(work: Arc<Work>) {
+    // The tasks that need the engine report why it can't be used.
     let Ok(docker) = work.shared.docker().await else {
         return;
     };
     let clock = &work.plan.clock;
     let failure = loop {
-        match feel(docker, &clock.deadline(PATIENCE)).await {
+        match ping(docker, &clock.deadline(PATIENCE)).await {
             Ok(()) => clock.deadline(INTERVAL).passed().await,
             Err(failure) => break failure,
         }
@@ -36,7 +36,7 @@ pub(super) async fn watch(work: &Work) {
 }
 
 /// Checks that the engine responds by `deadline`.
-pub(super) async fn feel(docker: &Docker, deadline: &Deadline) -> Result<(), Failure> {
+pub(super) async fn ping(docker: &Docker, deadline: &Deadline) -> Result<(), Failure> {
     let why = match deadline.run(docker.ping()).await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => chain(&error),
