@@ -129,9 +129,9 @@ const CASES: &[Case] = &[
         arguments: &[],
         code: 2,
         stderr: &[
-            "it is called `image` now",
-            "it is called `fast-setup` now",
-            "it is called `agents` now",
+            "it was renamed to `image`",
+            "it was renamed to `fast-setup`",
+            "it was renamed to `agents`",
         ],
     },
     Case {
