@@ -123,8 +123,8 @@ impl ConfigName {
     }
 }
 
-/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis, and by `#<n>`
-/// for the `n`th repetition, from 2.
+/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis, and
+/// by `#<n>` for the `n`th repetition, from 2.
 ///
 /// The cell's folder is named after it, so it is validated when it is deserialized: see [`KubernetesVersion`],
 /// [`NodeCount`], [`ConfigName`] and [`Coordinate`] for its parts.

@@ -6,7 +6,7 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The range of phase timeouts and of the delay before a retry: greater than zero, at most 24 hours.
-pub const DEADLINES: RangeInclusive<Duration> = Duration::from_nanos(1)..=HOUR.saturating_mul(24);
+pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_nanos(1)..=HOUR.saturating_mul(24);
 /// The range of timeouts for whole runs: greater than zero, at most 720 hours (30 days).
 pub const RUN_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_nanos(1)..=HOUR.saturating_mul(24 * 30);
@@ -61,19 +61,19 @@ mod tests {
     #[test]
     fn ranges_include_both_ends() {
         let day = Duration::from_secs(86_400);
-        assert_eq!(parse_duration("1day", &DEADLINES), Ok(day));
+        assert_eq!(parse_duration("1day", &TIMEOUTS), Ok(day));
         assert_eq!(
-            parse_duration("1ns", &DEADLINES),
+            parse_duration("1ns", &TIMEOUTS),
             Ok(Duration::from_nanos(1))
         );
         assert_eq!(parse_duration("0s", &AGES), Ok(Duration::ZERO));
         assert_eq!(parse_duration("30days", &RUN_TIMEOUTS), Ok(day * 30));
         for (text, range) in [
-            ("0s", &DEADLINES),
-            ("1day 1ns", &DEADLINES),
+            ("0s", &TIMEOUTS),
+            ("1day 1ns", &TIMEOUTS),
             ("30days 1ns", &RUN_TIMEOUTS),
             ("3650days 1ns", &AGES),
-            (HUGE, &DEADLINES),
+            (HUGE, &TIMEOUTS),
             (HUGE, &RUN_TIMEOUTS),
             (HUGE, &AGES),
         ] {

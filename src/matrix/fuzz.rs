@@ -10,7 +10,7 @@ use proptest::sample::{Index, select as one_of};
 use serde_json::Value;
 
 use super::{
-    AGES, DEADLINES, Estimates, Filter, Jobs, Matrix, PortRange, RUN_TIMEOUTS, Shard, Timings,
+    AGES, Estimates, Filter, Jobs, Matrix, PortRange, RUN_TIMEOUTS, Shard, TIMEOUTS, Timings,
     parse_duration, reference, select,
 };
 
@@ -177,7 +177,7 @@ proptest! {
 
     #[test]
     fn a_duration(text in "([0-9]{1,21} ?(ns|us|ms|s|m|h|days|months|years|.{0,3}) ?){0,4}") {
-        for range in [DEADLINES, RUN_TIMEOUTS, AGES] {
+        for range in [TIMEOUTS, RUN_TIMEOUTS, AGES] {
             if let Ok(duration) = parse_duration(&text, &range) {
                 prop_assert!(range.contains(&duration));
             }

@@ -30,7 +30,7 @@ pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer, PointerError};
 pub use command::{CommandName, CommandNameError, HostCommand, locate_programs};
 pub use counter::Counter;
-pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
+pub use duration::{AGES, DurationError, RUN_TIMEOUTS, TIMEOUTS, parse_duration};
 pub use environment::{FromEnv, Place, TextSource, resolve_variables};
 pub use filter::{Filter, FilterProblem, FilterProblems, select};
 pub(crate) use names::{named, text_types};

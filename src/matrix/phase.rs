@@ -57,8 +57,8 @@ impl Phase {
         })
     }
 
-    /// Whether the file may turn the phase off. The other phases are required: without them, a cell would have no agents to
-    /// check, or would leave something behind.
+    /// Whether the file may turn the phase off. The other phases are required: without them, a cell would have no
+    /// agents to check, or would leave something behind.
     pub const fn can_be_turned_off(self) -> bool {
         match self {
             Self::Assertions

@@ -50,7 +50,8 @@ impl Shard {
         self.count.get()
     }
 
-    /// The cells of this shard, in order. The longest cells are assigned first, each to the shard with the shortest total.
+    /// The cells of this shard, in order. The longest cells are assigned first, each to the shard with the shortest
+    /// total.
     pub fn select(self, cells: Vec<Cell>, estimates: &Estimates) -> Vec<Cell> {
         let mut totals = vec![0_u64; self.count.get() as usize];
         let mut own = BTreeSet::new();
@@ -120,8 +121,8 @@ impl Estimates {
         let estimate = |cell: &Cell| {
             let by_weight = u128::from(weight(cell)) * unit;
             let known = known(cell);
-            // Estimates are never zero. Otherwise, if there are fewer cells than shards, several cells could share a shard
-            // while others are empty.
+            // Estimates are never zero. Otherwise, if there are fewer cells than shards, several cells could share a
+            // shard while others are empty.
             known
                 .unwrap_or_else(|| u64::try_from(by_weight).unwrap_or(u64::MAX))
                 .max(1)

@@ -20,7 +20,8 @@ pub struct Variant {
     pub expect: Expectations,
     /// Additional environment variables for the agent's container.
     pub env: BTreeMap<String, String>,
-    /// The parts of `agent` and `env` that come from the runner's environment, until [`super::resolve_variables`] inserts them.
+    /// The parts of `agent` and `env` that come from the runner's environment, until [`super::resolve_variables`]
+    /// inserts them.
     pub from_env: Vec<FromEnv<Place>>,
     /// Parts of kind's configuration file, which take precedence over everything else in it.
     pub kind: Map<String, Value>,
@@ -164,8 +165,8 @@ impl fmt::Display for Expectation {
     }
 }
 
-/// The per-node expectations of a variant. Each of the suite's own [counters](Counter) must reach at least 1, unless the
-/// variant expects something else. Any other counter is checked only if the variant names it.
+/// The per-node expectations of a variant. Each of the suite's own [counters](Counter) must reach at least 1, unless
+/// the variant expects something else. Any other counter is checked only if the variant names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectations {
     counters: BTreeMap<String, Expectation>,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::matrix::{
-    DEADLINES, DurationError, FlakyResult, Jobs, MAX_RETRIES, Matrix, Phase, RUN_TIMEOUTS,
-    RetryClass, parse_duration,
+    DurationError, FlakyResult, Jobs, MAX_RETRIES, Matrix, Phase, RUN_TIMEOUTS, RetryClass,
+    TIMEOUTS, parse_duration,
 };
 use crate::runner::{Course, StopAfter};
 
@@ -169,7 +169,7 @@ fn rounds(text: &str) -> Result<NonZeroU32, String> {
 }
 
 fn pause(text: &str) -> Result<Duration, DurationError> {
-    parse_duration(text, &DEADLINES)
+    parse_duration(text, &TIMEOUTS)
 }
 
 fn run_timeout(text: &str) -> Result<Duration, DurationError> {
@@ -205,7 +205,7 @@ impl FromStr for PhaseTimeout {
             "a deadline is `<phase>=<duration>`, such as `readiness=180s`; \
                  `--run-timeout` is the deadline of the whole run",
         )?;
-        let timeout = parse_duration(duration, &DEADLINES)
+        let timeout = parse_duration(duration, &TIMEOUTS)
             .map_err(|error| format!("`{duration}`: {error}"))?;
         Ok(Self {
             phase: phase(name)?,

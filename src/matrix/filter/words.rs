@@ -122,8 +122,8 @@ pub(super) fn symbol<'t>(
     terminated(symbol, space)
 }
 
-/// The range of the next word or symbol in the text, and its name for a message. Not a parser: parsers call it for their
-/// errors.
+/// The range of the next word or symbol in the text, and its name for a message. Not a parser: parsers call it for
+/// their errors.
 pub(super) fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
     let start = input.current_token_start();
     let rest = input.peek_finish();

@@ -289,7 +289,8 @@ impl MatrixTable {
     pub(super) fn read(keys: &mut Keys<'_>) -> Self {
         let mut matrix = Self::default();
         keys! { keys;
-            /// Minor versions such as `"1.30"`. Quotes are required: without them, `1.30` is the number 1.3, and an error.
+            /// Minor versions such as `"1.30"`. Quotes are required: without them, `1.30` is the number 1.3, and an
+            /// error.
             "kubernetes": Values::shape("kubernetes") => matrix.kubernetes, required "[…]";
             /// Numbers of nodes per cluster, including the control plane: 1 to 5000.
             "nodes": Values::shape("nodes") => matrix.nodes;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::reader::{BOOLEAN, Entry, INTEGER, Located};
 use crate::matrix::nearest::suggestion;
-use crate::matrix::{DEADLINES, DurationError, parse_duration};
+use crate::matrix::{DurationError, TIMEOUTS, parse_duration};
 
 /// The valid values of a key, and how to read them.
 pub(super) struct Shape<V> {
@@ -208,7 +208,7 @@ pub(super) fn duration() -> Shape<Duration> {
                 format!("for example in seconds: `\"{}s\"`", entry.source()),
             );
         }
-        match parse_duration(entry.text()?, &DEADLINES) {
+        match parse_duration(entry.text()?, &TIMEOUTS) {
             Ok(duration) => Some(duration),
             Err(DurationError::Form(error)) => {
                 entry.fail(format!("not a duration: {error}"), "", examples)
