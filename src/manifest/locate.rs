@@ -78,7 +78,7 @@ pub(super) fn object(
                     "has {} objects of kind {kind}, and none of them is called `{name}`",
                     others.len()
                 ),
-                format!("add one called `{name}`, or rename the right one to it"),
+                format!("add one called `{name}`, or give this name to the right one"),
             ))
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), 
         None => Err(ManifestProblem::new(
             object.place("spec.template.spec.containers"),
             format!("none of its {} containers is called `{name}`", names.len()),
-            format!("rename the container that runs this program to `{name}`"),
+            format!("rename the main container to `{name}`"),
         )),
     }
 }

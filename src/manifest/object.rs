@@ -154,13 +154,13 @@ impl Object {
 
     /// The object as Kubernetes' own type. A field with another type is a problem.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ManifestProblem> {
-        self.decode_strictly(&mut |_| {})
+        self.decode_with(&mut |_| {})
     }
 
     /// The object as Kubernetes' own type. Calls `ignored` with each field that the type doesn't have.
     ///
     /// All objects are read with the same type of deserializer, because each further one takes long to compile.
-    pub(super) fn decode_strictly<T: DeserializeOwned>(
+    pub(super) fn decode_with<T: DeserializeOwned>(
         &self,
         mut ignored: &mut dyn FnMut(Path<'_>),
     ) -> Result<T, ManifestProblem> {

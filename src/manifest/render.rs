@@ -127,7 +127,7 @@ impl Objects {
         let folder = &inputs.sources.manifests;
         let mut others = read(folder, problems);
         let mock = read(&inputs.sources.mock, problems);
-        // Without a text that can't be read, the agent may seem to be missing.
+        // A text that can't be read may contain the agent.
         let is_complete = problems.is_empty();
         let agent = match locate::agent(&others, inputs.daemon_set, folder) {
             Ok(index) => Some(others.remove(index)),

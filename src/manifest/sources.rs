@@ -14,7 +14,7 @@ pub struct Sources {
 /// A folder of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// The name of the folder, with which all places in messages start.
+    /// The name of the folder. In messages, all places start with it.
     label: String,
     /// The texts by their paths in the folder, with `/` as the separator.
     files: BTreeMap<String, String>,

@@ -20,7 +20,7 @@ macro_rules! kinds {
         &[$((
             <$kind>::API_VERSION,
             <$kind>::KIND,
-            (|object, ignored| object.decode_strictly::<$kind>(ignored).map(drop)) as Read,
+            (|object, ignored| object.decode_with::<$kind>(ignored).map(drop)) as Read,
         )),+]
     };
 }

@@ -101,7 +101,7 @@ impl ValueName {
         Ok(Self(text.into()))
     }
 
-    /// Whether `text` has only the characters of values, as several parts of an id also do.
+    /// Whether `text` consists of characters that are valid in values. It may be several parts of an id.
     pub(super) fn has_valid_characters(text: &str) -> bool {
         let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         text.starts_with(is_end)

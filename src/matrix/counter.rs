@@ -1,5 +1,4 @@
-//! The counters that the suite itself checks, by the mock's names for them, each with its endpoint. A mock may report
-//! others.
+//! The suite's own counters: their names in the mock's response, and the endpoint of each. A mock may report others.
 
 use serde::{Deserialize, Serialize};
 

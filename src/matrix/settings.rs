@@ -36,8 +36,8 @@ pub struct Images {
 }
 
 impl Images {
-    /// The agent of `cell`: the one that its values select, or else `[images.agent]`. Without an image, if they set
-    /// only a binary.
+    /// The agent of `cell`: the one that its values select, or else `[images.agent]`. It has no image if they
+    /// set only a binary.
     pub fn agent_of(&self, cell: &Cell) -> SystemUnderTest {
         match &cell.variant.program {
             None => self.agent.clone(),

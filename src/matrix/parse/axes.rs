@@ -104,7 +104,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The only value of an axis that the file doesn't have.
+    /// The default of an axis that the file doesn't have: one value.
     fn only(value: AxisValue) -> Self {
         let span = (0..0).into();
         Self {

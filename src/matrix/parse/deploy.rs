@@ -24,14 +24,14 @@ pub(super) fn images(keys: &mut Keys<'_>) -> Images {
 pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
     let (mut tag, mut built, mut binary) = (None, None, None);
     keys! { keys;
-        /// An image that exists locally or can be pulled. Exactly one of this and `build` is required.
+        /// An image that exists locally or can be pulled. Exactly one of `image` and `build` is required.
         "image": image() => tag;
         /// Builds the image.
         "build": table("`build`", build) => built;
         /// The program that the local provider runs instead of the image. Without it, the image can't run there.
         "binary": path() => binary;
     }
-    has_one_image(&keys.table);
+    check_image_source(&keys.table);
     let image = tag.map(ImageSource::Tag);
     let image = image.or(built.map(ImageSource::Build));
     SystemUnderTest {
@@ -40,7 +40,8 @@ pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
     }
 }
 
-fn has_one_image(table: &Table<'_>) {
+/// Reports a table without exactly one source of its image.
+fn check_image_source(table: &Table<'_>) {
     match (table.get("image"), table.get("build")) {
         (Some(image), Some(build)) => {
             let message = "`image` and `build` are mutually exclusive";

@@ -202,7 +202,7 @@ fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Repo
             let problem = Problem::at(include.span, message, "again").and_at(first, "first here");
             report.add(problem.with_help("merge the two"));
         } else if exists && !include.settings.change_the_cell() {
-            let message = format!("the cell `{id}` exists already");
+            let message = format!("the cell `{id}` already exists");
             let problem = Problem::at(include.span, message, "");
             let help = "its values are on the axes: remove the include, or give it `tags` or `allow-failure`";
             report.add(problem.with_help(help));
