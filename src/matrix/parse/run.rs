@@ -23,7 +23,7 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
     keys! { keys;
         /// `"kind"`, `"local"`, `"existing"`, or `"auto"`: kind if it is available, otherwise local.
         "provider": choice(providers) => run.provider;
-        /// How many cells run at once: 1 to 10000, or `"auto"` for as many as [the machine can run](budget.md).
+        /// How many cells run at once: 1 to 10000, or `"auto"` for as many as [the machine can handle](budget.md).
         "jobs": jobs() => run.jobs;
         /// The range of forwarded ports, 1024 and above, one per cell. With `"any"`, the kernel chooses. A range with
         /// fewer ports than `jobs` is an error.
@@ -78,7 +78,7 @@ pub(super) fn existing(keys: &mut Keys<'_>) -> Existing {
 fn jobs() -> Shape<Jobs> {
     let help = || {
         let max = Jobs::MAX;
-        format!("1 to {max}, or `\"auto\"` for as many as the machine can run")
+        format!("1 to {max}, or `\"auto\"` for as many as the machine can handle")
     };
     let number = integer::<usize>(1..=Jobs::MAX as u64, help());
     let schema = json!({ "anyOf": [number.schema, { "enum": ["auto"] }] });
