@@ -11,7 +11,8 @@ use super::options::{NoCells, SelectOptions};
 use crate::event::ShardFacts;
 use crate::machine::{absolute, probe, read_text};
 use crate::matrix::{
-    Cell, Estimates, Filter, Matrix, Timings, locate, resolve, select, short_hash,
+    Cell, Estimates, Filter, Matrix, Timings, locate_programs, resolve_variables, select,
+    short_hash,
 };
 use crate::runner::{Selection, base};
 use crate::secret::Secret;
@@ -44,8 +45,8 @@ impl Selected {
         let file = (name.as_str(), self.text.as_str());
         let folder = absolute(base(&self.path));
         let find = |program: &Path| probe::program(program, &folder);
-        locate(&mut self.matrix, file, find).map_err(CliError::report)?;
-        resolve(&self.matrix, &mut self.cells, file, |name| {
+        locate_programs(&mut self.matrix, file, find).map_err(CliError::report)?;
+        resolve_variables(&self.matrix, &mut self.cells, file, |name| {
             std::env::var(name)
         })
         .map_err(CliError::report)

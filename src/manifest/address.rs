@@ -2,12 +2,12 @@
 
 use reqwest::Url;
 
-/// What a URL means to the cluster's DNS: a Service, its namespace and one of its ports.
+/// The meaning of a URL in the cluster's DNS: a Service, its namespace and one of its ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAddress {
     /// The Service's name.
     pub service: String,
-    /// Its namespace; `None` if the URL implies the pod's own.
+    /// Its namespace; `None` if the URL doesn't name one, which means the pod's own.
     pub namespace: Option<String>,
     /// The Service's port.
     pub port: u16,
@@ -16,8 +16,8 @@ pub struct ServiceAddress {
 impl ServiceAddress {
     /// Reads `http(s)://<service>[.<namespace>[.svc[.<domain>]]][:<port>]…`.
     ///
-    /// `None` for every other URL. A host with two labels may also be a host on the internet; this depends on which
-    /// Services exist.
+    /// `None` for any other URL. A host with two labels may also be a host on the internet, depending on which Services
+    /// exist.
     pub fn of(url: &Url) -> Option<Self> {
         if !matches!(url.scheme(), "http" | "https") {
             return None;
@@ -37,7 +37,7 @@ impl ServiceAddress {
         })
     }
 
-    /// Whether the address means the Service `name` in `namespace` when a pod of that namespace uses it.
+    /// Whether the address refers to the Service `name` in `namespace` when a pod in that namespace uses it.
     pub fn means(&self, name: &str, namespace: &str) -> bool {
         self.service == name && self.namespace.as_deref().is_none_or(|own| own == namespace)
     }

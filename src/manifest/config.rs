@@ -14,7 +14,7 @@ const OPENING: &str = "${e2e.";
 pub(super) struct Placeholders(BTreeMap<&'static str, String>);
 
 impl Placeholders {
-    /// The values for a cell whose mock is behind the Service `service`.
+    /// The values for a cell whose mock has the Service `service`.
     pub(super) fn new(inputs: &Inputs<'_>, service: &str) -> Self {
         let namespace = inputs.namespace;
         let values = [
@@ -91,7 +91,7 @@ impl Placeholders {
                     self.fill(value, &below(format!("[{index}]")), problems);
                 }
             }
-            // A number stays a number.
+            // A placeholder for a number becomes a number, unless it is part of a longer text.
             Value::String(text) if text == "${e2e.nodes}" => {
                 *value = self.0["nodes"].parse::<u64>().unwrap_or_default().into();
             }
@@ -136,9 +136,8 @@ impl Placeholders {
 
 fn place(file: &str, field: &str) -> Place {
     Place {
-        file: file.to_owned(),
         field: field.to_owned(),
-        ..Place::default()
+        ..Place::file(file)
     }
 }
 
@@ -153,6 +152,6 @@ fn read(file: &str, text: &str) -> Result<Value, ManifestProblem> {
     match read {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(_) => Err(problem("is not a mapping".to_owned())),
-        Err(error) => Err(problem(format!("is not YAML: {error}"))),
+        Err(error) => Err(problem(format!("is not valid YAML: {error}"))),
     }
 }

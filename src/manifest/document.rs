@@ -1,4 +1,4 @@
-//! From text to objects: splits documents, opens lists, and reads kind and name. Doesn't interpret the objects.
+//! Reads objects from a text: splits documents, opens lists, and reads kind and name. It doesn't interpret the objects.
 
 use serde_json::Value;
 use serde_saphyr::Spanned;
@@ -31,18 +31,11 @@ pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) 
 }
 
 fn not_yaml(file: &str, error: &str) -> ManifestProblem {
-    let place = Place {
-        file: file.to_owned(),
-        ..Place::default()
-    };
-    ManifestProblem::new(
-        place,
-        format!("is not YAML: {error}"),
-        "correct the text there",
-    )
+    let message = format!("is not valid YAML: {error}");
+    ManifestProblem::new(Place::file(file), message, "correct the YAML")
 }
 
-/// Takes the object of a document, or each item of a list.
+/// Adds the object of a document, or all items of a list.
 fn open(
     mut value: Value,
     source: &Source,

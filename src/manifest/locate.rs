@@ -1,4 +1,4 @@
-//! Finds the objects and containers of agent and mock. They can have any names, as long as it is clear which ones are meant.
+//! Finds the objects and containers of the agent and the mock. They can have any names that are unambiguous.
 
 use serde_json::Value;
 
@@ -18,8 +18,8 @@ pub(super) fn agent(
         .filter(|(_, object)| object.kind == "DaemonSet")
         .collect();
     let named = |name: &str| {
-        let named: Vec<_> = all.iter().filter(|(_, it)| it.name == name).collect();
-        named.first().map(|(index, _)| *index)
+        let named = all.iter().find(|(_, it)| it.name == name);
+        named.map(|(index, _)| *index)
     };
     let found = match (wanted, &all[..]) {
         (Some(name), _) => named(name),
@@ -27,22 +27,19 @@ pub(super) fn agent(
         (None, _) => named(names::AGENT),
     };
     found.ok_or_else(|| {
-        let place = Place {
-            file: folder.label().to_owned(),
-            ..Place::default()
-        };
+        let place = Place::file(folder.label());
         let places: Vec<String> = all.iter().map(|(_, it)| it.place("").to_string()).collect();
         let (message, remedy) = match (wanted, places.is_empty()) {
             (_, true) => (
                 "has no DaemonSet, so nothing runs the agent".to_owned(),
-                "add the agent's DaemonSet".to_owned(),
+                "add the agent's DaemonSet",
             ),
             (Some(name), false) => (
                 format!(
                     "has no DaemonSet called `{name}`, only {}",
                     places.join("; ")
                 ),
-                "correct `daemonset` in `[deploy]`".to_owned(),
+                "correct `daemonset` in `[deploy]`",
             ),
             (None, false) => (
                 format!(
@@ -51,7 +48,7 @@ pub(super) fn agent(
                     names::AGENT,
                     places.join("; ")
                 ),
-                "name the agent's with `daemonset = \"…\"` in `[deploy]`".to_owned(),
+                "select the agent's with `daemonset = \"…\"` in `[deploy]`",
             ),
         };
         ManifestProblem::new(place, message, remedy)
@@ -74,23 +71,20 @@ pub(super) fn object(
     match (named, &of_kind[..]) {
         (Some((index, _)), _) | (None, [(index, _)]) => Ok(*index),
         (None, others) => {
-            let place = Place {
-                file: folder.label().to_owned(),
-                ..Place::default()
-            };
+            let place = Place::file(folder.label());
             Err(ManifestProblem::new(
                 place,
                 format!(
-                    "has {} objects of kind {kind}, and none is called `{name}`",
+                    "has {} objects of kind {kind}, and none of them is called `{name}`",
                     others.len()
                 ),
-                format!("add it, or call the one that is meant `{name}`"),
+                format!("add one called `{name}`, or give this name to the right one"),
             ))
         }
     }
 }
 
-/// The index and name of the container called `name` or like its object, or of the only container.
+/// The index and name of the container called `name`, of the one with the name of its object, or of the only container.
 pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), ManifestProblem> {
     let containers = object.value.pointer(CONTAINERS).and_then(Value::as_array);
     let names: Vec<&str> = containers
@@ -110,7 +104,7 @@ pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), 
         None => Err(ManifestProblem::new(
             object.place("spec.template.spec.containers"),
             format!("none of its {} containers is called `{name}`", names.len()),
-            format!("call the container that the run's image goes into `{name}`"),
+            format!("rename the main container to `{name}`"),
         )),
     }
 }

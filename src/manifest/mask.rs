@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Object;
 use crate::secret::{Mask, Secret, is_secret_name};
 
-/// The fields of a Secret with its content.
+/// The fields with the content of a Secret.
 const CONTENT: [&str; 2] = ["data", "stringData"];
 
 /// The secrets in `objects` and in the agent's configuration: the content of every Secret, and the values of variables
@@ -57,7 +57,7 @@ fn of_variables(value: &Value, found: &mut Vec<Secret>) {
     }
 }
 
-/// The values below all keys with secret names; `is_secret` if such a key is above `value`.
+/// The values below all keys with secret names. `is_secret` is whether `value` is below such a key.
 fn of_keys(value: &Value, is_secret: bool, found: &mut Vec<Secret>) {
     match value {
         Value::Object(table) => {
@@ -90,7 +90,8 @@ pub(super) fn yaml(objects: &[Object], mask: &Mask) -> String {
     let masked = objects.iter().map(|object| masked(object, mask));
     let texts: Vec<String> = masked
         .map(|value| {
-            serde_saphyr::to_string(&value).unwrap_or_else(|_| unreachable!("a JSON value is YAML"))
+            serde_saphyr::to_string(&value)
+                .unwrap_or_else(|_| unreachable!("every JSON value can be written as YAML"))
         })
         .collect();
     texts.join("---\n")

@@ -1,7 +1,7 @@
-//! From manifests to the objects of one cell: reading, merging, patching, checking and ordering.
+//! Turns manifests into the objects of one cell: reads, merges, patches, checks and orders them.
 //!
 //! Pure: no I/O and no clock. The same texts and inputs always give the same objects in the same order. Changes are
-//! made in the parsed documents, so that unknown fields are preserved.
+//! applied to the parsed documents, so that unknown fields are preserved.
 
 mod address;
 mod check;
@@ -33,15 +33,15 @@ pub use selector::selects;
 pub use shared::Tenancy;
 pub use sources::{Folder, Sources, is_manifest_name};
 
-/// The names that agent, mock and runner share.
+/// The names that the agent, the mock and the runner share.
 pub mod names {
     /// The Secret with the bootstrap token.
     pub const BOOTSTRAP_SECRET: &str = "plexd-bootstrap";
-    /// The key of the token.
+    /// The key of the token in the Secret.
     pub const BOOTSTRAP_KEY: &str = "token";
     /// The ConfigMap with the agent's configuration.
     pub const CONFIG_MAP: &str = "plexd-config";
-    /// The key of the configuration.
+    /// The key of the configuration in the ConfigMap.
     pub const CONFIG_KEY: &str = "config.yaml";
     /// The agent's DaemonSet and its container.
     pub const AGENT: &str = "plexd";

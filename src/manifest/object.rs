@@ -31,7 +31,7 @@ pub struct Object {
 /// The location of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The file, as the user knows it; `(created by the run)` if the object isn't from a file.
+    /// The file, by the user's name for it; `(created by the run)` if the object isn't from a file.
     pub file: String,
     /// The document within the file.
     pub document: Option<Document>,
@@ -41,7 +41,7 @@ pub struct Source {
 
 impl Source {
     /// The location of an object that isn't from a file.
-    pub(super) fn made() -> Self {
+    pub(super) fn generated() -> Self {
         Self {
             file: "(created by the run)".to_owned(),
             document: None,
@@ -49,7 +49,7 @@ impl Source {
         }
     }
 
-    /// A place in this file that isn't an object yet.
+    /// A place in this file, without the object.
     pub(super) fn place(&self, field: &str) -> Place {
         let separator = if self.prefix.is_empty() || field.is_empty() {
             ""
@@ -65,7 +65,7 @@ impl Source {
     }
 }
 
-/// The cluster-scoped kinds; all others live in a namespace.
+/// The cluster-scoped kinds. Objects of all other kinds are in a namespace.
 const CLUSTER_SCOPED: &[&str] = &[
     "APIService",
     "CSIDriver",
@@ -95,7 +95,7 @@ const CLUSTER_SCOPED: &[&str] = &[
 ];
 
 impl Object {
-    /// Reads the fields that every object must have.
+    /// Reads the fields that every object needs.
     pub(super) fn read(value: Value, source: Source) -> Result<Self, ManifestProblem> {
         let text = |pointer: &str, field: &str| {
             let found = value.pointer(pointer).and_then(Value::as_str);
@@ -103,7 +103,7 @@ impl Object {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
                 .ok_or_else(|| {
-                    let message = format!("{field} is missing, or is not text");
+                    let message = format!("{field} is missing or not a string");
                     ManifestProblem::new(source.place(field), message, "every object needs it")
                 })
         };
@@ -118,12 +118,13 @@ impl Object {
     }
 
     /// Creates an object that isn't from a file.
-    pub(super) fn made(value: Value) -> Self {
-        Self::read(value, Source::made())
-            .unwrap_or_else(|problem| unreachable!("a made object has a head: {problem}"))
+    pub(super) fn generated(value: Value) -> Self {
+        Self::read(value, Source::generated()).unwrap_or_else(|problem| {
+            unreachable!("a generated object has all required fields: {problem}")
+        })
     }
 
-    /// Whether objects of its kind live in a namespace.
+    /// Whether objects of its kind are in a namespace.
     pub fn is_namespaced(&self) -> bool {
         !CLUSTER_SCOPED.contains(&self.kind.as_str())
     }
@@ -153,13 +154,13 @@ impl Object {
 
     /// The object as Kubernetes' own type. A field with another type is a problem.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ManifestProblem> {
-        self.decode_noting(&mut |_| {})
+        self.decode_with(&mut |_| {})
     }
 
     /// The object as Kubernetes' own type. Calls `ignored` with each field that the type doesn't have.
     ///
-    /// All objects are read with the same type of deserializer, because compiling the code for another one takes long.
-    pub(super) fn decode_noting<T: DeserializeOwned>(
+    /// All objects are read with the same type of deserializer, because each further one takes long to compile.
+    pub(super) fn decode_with<T: DeserializeOwned>(
         &self,
         mut ignored: &mut dyn FnMut(Path<'_>),
     ) -> Result<T, ManifestProblem> {
@@ -168,10 +169,10 @@ impl Object {
         let reading = serde_ignored::Deserializer::new(tracking, &mut ignored);
         T::deserialize(reading).map_err(|error| {
             let field = track.path().to_string();
-            // The path of the whole object.
+            // `.` is the path of the whole object.
             let field = if field == "." { "" } else { &field };
-            let message = format!("does not fit its type: {error}");
-            ManifestProblem::new(self.place(field), message, "correct the field's type")
+            let message = format!("can't be decoded: {error}");
+            ManifestProblem::new(self.place(field), message, "correct the field")
         })
     }
 }

@@ -1,4 +1,5 @@
-//! The changes that a run makes in an object, applied to the parsed document: all other fields are preserved.
+//! The changes that a run makes to an object. They are applied to the parsed document, so all other fields are
+//! preserved.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,8 @@ pub(super) fn rename(object: &mut Object, name: &str) {
     }
 }
 
-/// Moves the accounts of a binding to `namespace` if their own namespace `is_home`. All other accounts are preserved.
+/// Moves the `ServiceAccounts` of a binding to `namespace` if `is_home` accepts their current namespace. All other
+/// subjects are preserved.
 pub(super) fn set_subjects(
     object: &mut Object,
     namespace: &str,
@@ -81,9 +83,9 @@ pub(super) fn set_env(object: &mut Object, index: usize, env: &BTreeMap<String, 
     };
     for (name, value) in env {
         let variable = json!({ "name": name, "value": value });
-        let same = |there: &&mut Value| there.get("name") == variable.get("name");
-        match list.iter_mut().find(same) {
-            Some(there) => *there = variable,
+        let has_name = |known: &&mut Value| known.get("name") == variable.get("name");
+        match list.iter_mut().find(has_name) {
+            Some(known) => *known = variable,
             None => list.push(variable),
         }
     }
@@ -113,6 +115,19 @@ fn for_each_container(object: &mut Object, mut visit: impl FnMut(&mut Map<String
     }
 }
 
+/// The table at `key` of `parent`, which is created if it doesn't exist. Replaces any other value.
+pub(super) fn subtable<'v>(
+    parent: &'v mut Map<String, Value>,
+    key: &str,
+) -> Option<&'v mut Map<String, Value>> {
+    let value = parent.entry(key).or_insert_with(|| json!({}));
+    if !value.is_object() {
+        *value = json!({});
+    }
+    value.as_object_mut()
+}
+
+/// The table at the JSON pointer `pointer`; `None` if there is no table.
 pub(super) fn table<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Map<String, Value>> {
     value.pointer_mut(pointer).and_then(Value::as_object_mut)
 }

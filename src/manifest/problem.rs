@@ -4,12 +4,12 @@ use std::fmt;
 
 use crate::secret::Mask;
 
-/// One of a file's documents.
+/// One of the documents of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document {
     /// The number, starting at 1. Empty documents don't count.
     pub number: usize,
-    /// The line on which its content starts, starting at 1.
+    /// The line on which its content starts. Lines start at 1.
     pub line: u64,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Document {
 /// A place in the texts of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The file, as the user knows it.
+    /// The file, by the user's name for it.
     pub file: String,
     /// The document within the file.
     pub document: Option<Document>,
@@ -30,6 +30,16 @@ pub struct Place {
     pub object: Option<String>,
     /// The path of a field, for example `spec.template.spec.containers[0].image`; empty for the whole object.
     pub field: String,
+}
+
+impl Place {
+    /// A file as a whole.
+    pub(super) fn file(file: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            ..Self::default()
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -54,7 +64,7 @@ impl fmt::Display for Place {
 pub struct ManifestProblem {
     /// The place.
     pub place: Place,
-    /// What is wrong, as a fragment.
+    /// What is wrong. The place is usually the subject of the sentence.
     pub message: String,
     /// What to do about it.
     pub remedy: String,
@@ -71,12 +81,12 @@ impl ManifestProblem {
     }
 }
 
-/// All problems of a deployment; there is at least one.
+/// All problems of a deployment; at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestProblems(pub Vec<ManifestProblem>);
 
 impl ManifestProblems {
-    /// The same with secrets masked, because problems quote values.
+    /// Masks secrets, because problems quote values.
     pub(super) fn masked(mut self, mask: &Mask) -> Self {
         for problem in &mut self.0 {
             problem.message = mask.apply(&problem.message);

@@ -4,8 +4,8 @@ use super::Object;
 use crate::matrix::named;
 
 named! {
-    /// A group of objects that are applied together. The variants are in the order of application: an object's
-    /// dependencies come before it, and the agent comes last.
+    /// A group of objects that are applied together. The variants are in the order of application: each object comes
+    /// after its dependencies, and the agent comes last.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Rank {
         /// Namespaces.
@@ -44,8 +44,8 @@ impl Rank {
         }
     }
 
-    /// The name of the file in which its rendered objects are kept, for example `04-rbac.yaml`.
-    pub fn kept_as(self) -> String {
+    /// The name of the file with its rendered objects, for example `04-rbac.yaml`.
+    pub fn file_name(self) -> String {
         let name = self.name().to_lowercase().replace(' ', "-");
         format!("{:02}-{name}.yaml", self as u8 + 1)
     }

@@ -1,4 +1,4 @@
-//! Renders a deployment for one cell: reads all texts, applies the run's changes, checks everything, and orders the
+//! Renders a deployment for one cell: reads all texts, applies the run's changes, checks the result, and orders the
 //! objects.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::check::{self, Deployed};
 use super::config::Placeholders;
-use super::supply::{self, ConfigPlace, Wants};
+use super::supply::{self, ConfigPlace, PodReferences};
 use super::{
     Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Sources, Step,
     Tenancy, document, locate, names,
@@ -19,7 +19,7 @@ use crate::secret::{Mask, Secret};
 pub struct Inputs<'a> {
     /// The texts.
     pub sources: &'a Sources,
-    /// The name of the agent's `DaemonSet`, if the user gives it.
+    /// The name of the agent's `DaemonSet`, if the user sets it.
     pub daemon_set: Option<&'a str>,
     /// The cell's namespace.
     pub namespace: &'a str,
@@ -39,14 +39,14 @@ pub struct Inputs<'a> {
     pub bootstrap_token: &'a Secret,
     /// Whether the DaemonSet keeps its probes.
     pub probes: bool,
-    /// What separates the cell from others in the same cluster; `None` if it has its own cluster.
+    /// The settings that isolate the cell from others in the same cluster; `None` if it has its own cluster.
     pub shared: Option<&'a Tenancy>,
 }
 
 /// When a node pulls an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullPolicy {
-    /// Never: if the image isn't on the node, the pod fails.
+    /// Never. If the image isn't on the node, the pod fails.
     Never,
     /// If the image isn't on the node.
     IfNotPresent,
@@ -65,40 +65,40 @@ impl PullPolicy {
 /// Renders a deployment.
 ///
 /// # Errors
-/// All problems in the texts, and all objects that don't fit together.
+/// All problems in the texts and in the relations between objects.
 pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mut problems = Vec::new();
-    let mut set = Set::read(inputs, &mut problems);
-    if let Some(problem) = set.too_many() {
+    let mut objects = Objects::read(inputs, &mut problems);
+    if let Some(problem) = objects.too_many() {
         problems.push(problem);
         return Err(ManifestProblems(problems));
     }
-    let placeholders = Placeholders::new(inputs, set.mock_service());
+    let placeholders = Placeholders::new(inputs, objects.mock_service());
     let agent_config = placeholders.agent_config(inputs, &mut problems);
     let env = placeholders.env(inputs, &mut problems);
-    set.move_into_namespace(inputs.namespace);
-    let (config_place, mut notices) = set.supply(inputs, &agent_config, &mut problems);
+    objects.move_into_namespace(inputs.namespace);
+    let (config_place, mut notices) = objects.supply(inputs, &agent_config, &mut problems);
     if let Some(shared) = inputs.shared {
-        let mut all: Vec<&mut Object> = set.all_mut().collect();
-        problems.extend(shared::set_apart(&mut all, inputs.namespace, shared));
+        let mut all: Vec<&mut Object> = objects.all_mut().collect();
+        problems.extend(shared::isolate(&mut all, inputs.namespace, shared));
     }
-    let agent = set.patch_agent(inputs, &env, &mut problems);
-    let mock = set.patch_mock(inputs, &mut problems);
+    let agent = objects.patch_agent(inputs, &env, &mut problems);
+    let mock = objects.patch_mock(inputs, &mut problems);
     let deployed = Deployed {
         namespace: inputs.namespace,
         agent: agent.as_ref().and_then(Agent::name),
-        objects: set.all().collect(),
+        objects: objects.all().collect(),
         agent_config: &agent_config,
         config_place: config_place.as_ref(),
         is_complete: problems.is_empty(),
     };
     let found = check::all(&deployed);
     problems.extend(found);
-    notices.extend(deployed.offered_roles().map(offered));
+    notices.extend(deployed.offered_roles().map(unused_role));
     match (agent, mock) {
         (Some(agent), Some(mock)) if problems.is_empty() => Ok(Rendered {
             namespace: inputs.namespace.to_owned(),
-            steps: set.into_steps(),
+            steps: objects.into_steps(),
             agent,
             mock,
             agent_config,
@@ -106,28 +106,28 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
             token: inputs.bootstrap_token.clone(),
         }),
         _ => {
-            let mask = Mask::new(mask::secrets(set.all(), &agent_config));
+            let mask = Mask::new(mask::secrets(objects.all(), &agent_config));
             Err(ManifestProblems(problems).masked(&mask))
         }
     }
 }
 
 /// The objects of a deployment during rendering.
-struct Set {
+struct Objects {
     /// The agent's `DaemonSet`, if it was found.
     agent: Option<Object>,
-    /// Every other object of the agent's folder.
+    /// All other objects of the agent's folder.
     others: Vec<Object>,
     /// The mock's objects.
     mock: Vec<Object>,
 }
 
-impl Set {
+impl Objects {
     fn read(inputs: &Inputs<'_>, problems: &mut Vec<ManifestProblem>) -> Self {
         let folder = &inputs.sources.manifests;
         let mut others = read(folder, problems);
         let mock = read(&inputs.sources.mock, problems);
-        // A text that can't be read may contain it.
+        // A text that can't be read may contain the agent.
         let is_complete = problems.is_empty();
         let agent = match locate::agent(&others, inputs.daemon_set, folder) {
             Ok(index) => Some(others.remove(index)),
@@ -157,15 +157,14 @@ impl Set {
         Some(ManifestProblem::new(
             first.place(""),
             format!(
-                "is one object too many: a deployment has at most {}",
+                "is one object too many: a deployment may have at most {}",
                 check::MAX_OBJECTS
             ),
             "deploy fewer objects",
         ))
     }
 
-    /// The name of the mock's Service. If it isn't found, the default name; the problem is reported when the mock is
-    /// patched.
+    /// The name of the mock's Service, or the default name if the Service isn't found. Patching the mock reports that.
     fn mock_service(&self) -> &str {
         let mut services = self.mock.iter().filter(|object| object.kind == "Service");
         match (services.next(), services.next()) {
@@ -205,8 +204,8 @@ impl Set {
         }
     }
 
-    /// Applies the run's settings, and adds what the manifests lack. Returns where the agent's configuration is, and
-    /// what was added.
+    /// Applies the run's settings, and adds missing objects. Returns the location of the agent's configuration, and
+    /// notices about added objects.
     fn supply(
         &mut self,
         inputs: &Inputs<'_>,
@@ -214,19 +213,19 @@ impl Set {
         problems: &mut Vec<ManifestProblem>,
     ) -> (Option<ConfigPlace>, Vec<String>) {
         let mut notices = Vec::new();
-        let wants = self.agent.as_ref().and_then(Wants::of);
+        let references = self.agent.as_ref().and_then(PodReferences::of);
         let (objects, namespace) = (&mut self.others, inputs.namespace);
         let token = inputs.bootstrap_token;
         supply::definitions(objects, &mut notices);
-        let secret = supply::bootstrap_secret(objects, wants.as_ref(), namespace, token);
+        let secret = supply::bootstrap_secret(objects, references.as_ref(), namespace, token);
         notices.extend(secret);
-        let Some(wants) = wants else {
+        let Some(references) = references else {
             return (None, notices);
         };
         let text = serde_saphyr::to_string(agent_config)
-            .unwrap_or_else(|_| unreachable!("a JSON value is YAML"));
-        let place = supply::agent_config(objects, &wants, namespace, &text, &mut notices);
-        (noted(place, problems).flatten(), notices)
+            .unwrap_or_else(|_| unreachable!("every JSON value can be written as YAML"));
+        let place = supply::agent_config(objects, &references, namespace, &text, &mut notices);
+        (ok_or_report(place, problems).flatten(), notices)
     }
 
     fn patch_agent(
@@ -236,7 +235,7 @@ impl Set {
         problems: &mut Vec<ManifestProblem>,
     ) -> Option<Agent> {
         let object = self.agent.as_mut()?;
-        let (index, container) = noted(locate::container(object, names::AGENT), problems)?;
+        let (index, container) = ok_or_report(locate::container(object, names::AGENT), problems)?;
         patch::set_image(object, index, inputs.agent_image, inputs.pull_policy);
         patch::set_env(object, index, env);
         if !inputs.probes {
@@ -257,12 +256,12 @@ impl Set {
         let folder = &inputs.sources.mock;
         let mut find = |kind| {
             let found = locate::object(&self.mock, kind, names::MOCK, folder);
-            noted(found, problems)
+            ok_or_report(found, problems)
         };
         let (service, deployment) = (find("Service"), find("Deployment"));
         let service = self.mock[service?].decode().ok()?;
         let object = &mut self.mock[deployment?];
-        let (index, container) = noted(locate::container(object, names::MOCK), problems)?;
+        let (index, container) = ok_or_report(locate::container(object, names::MOCK), problems)?;
         patch::set_image(object, index, inputs.mock_image, inputs.pull_policy);
         Some(Mock {
             deployment: object.decode().ok()?,
@@ -291,11 +290,16 @@ fn read(folder: &Folder, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
     objects.flatten().collect()
 }
 
-fn noted<T>(result: Result<T, ManifestProblem>, problems: &mut Vec<ManifestProblem>) -> Option<T> {
+/// The value, or `None` after reporting the problem.
+fn ok_or_report<T>(
+    result: Result<T, ManifestProblem>,
+    problems: &mut Vec<ManifestProblem>,
+) -> Option<T> {
     result.map_err(|problem| problems.push(problem)).ok()
 }
 
-fn offered(role: &Object) -> String {
+/// The notice about a role that the agent doesn't get.
+fn unused_role(role: &Object) -> String {
     let place = role.place("");
-    format!("{place} is a role that no binding uses: the agent runs without it")
+    format!("{place} is a role that no binding uses, so the agent runs without it")
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Object, Rank, mask};
 use crate::secret::{Mask, Secret};
 
-/// The objects of one cell. They can only be created by [`super::render()`], so they fit together.
+/// The objects of one cell. Only [`super::render()`] creates them, so they are consistent.
 pub struct Rendered {
     pub(super) namespace: String,
     pub(super) steps: Vec<Step>,
@@ -101,8 +101,8 @@ impl Rendered {
         &self.agent_config
     }
 
-    /// The environment of the agent's container in order: the name of each variable, and its value or where the value
-    /// comes from.
+    /// The environment of the agent's container, in order: the name of each variable, and its value or the value's
+    /// source.
     pub fn agent_environment(&self) -> Vec<(String, String)> {
         let agent = self.agent_container().into_iter();
         let variables = agent.flat_map(|agent| agent.env.iter().flatten());
@@ -111,7 +111,7 @@ impl Rendered {
             .collect()
     }
 
-    /// What the run added to the manifests, and other notices.
+    /// Notices, for example about objects that the run added to the manifests.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -123,14 +123,11 @@ impl Rendered {
         secrets
     }
 
-    /// The objects of each rank as a file to keep: name and YAML, with everything in `mask` and the content of every
+    /// A file with the objects of each rank: its name and YAML, with everything in `mask` and the content of every
     /// Secret masked.
     pub fn masked_yaml(&self, mask: &Mask) -> Vec<(String, String)> {
-        let keep = |step: &Step| {
-            let yaml = mask::yaml(&step.objects, mask);
-            (step.rank.kept_as(), yaml)
-        };
-        self.steps.iter().map(keep).collect()
+        let file = |step: &Step| (step.rank.file_name(), mask::yaml(&step.objects, mask));
+        self.steps.iter().map(file).collect()
     }
 }
 
@@ -139,7 +136,7 @@ fn container<'t>(template: &'t PodTemplateSpec, name: &str) -> Option<&'t Contai
     containers.iter().find(|container| container.name == name)
 }
 
-/// The value of a variable, or what it refers to.
+/// The value of a variable, or the value's source.
 fn environment_value(variable: &EnvVar) -> String {
     let source = variable.value_from.as_ref();
     if let Some(field) = source.and_then(|source| source.field_ref.as_ref()) {

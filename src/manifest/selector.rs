@@ -1,4 +1,4 @@
-//! Label selectors, as Kubernetes evaluates them.
+//! Label selectors, evaluated as in Kubernetes.
 
 use std::collections::BTreeMap;
 

@@ -1,32 +1,32 @@
-//! A deployment in a cluster that is shared with others: none of its objects may conflict with theirs.
+//! A deployment in a shared cluster: its objects must not conflict with those of others.
 //!
-//! The namespace separates most objects. Cluster-scoped objects are separated by names and labels, and files by a
-//! folder on the nodes. Only definitions have to be shared.
+//! The namespace isolates most objects. Cluster-scoped objects are isolated by names and labels, and files by a folder
+//! on the nodes. Only definitions have to be shared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::patch::{rename, table};
+use super::patch::{rename, subtable, table};
 use super::{ManifestProblem, Object};
 
-/// What separates a cell from others in the same cluster.
+/// The settings that isolate a cell from others in the same cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenancy {
     /// The labels that identify the cell's cluster-scoped objects.
     pub labels: BTreeMap<String, String>,
-    /// What is needed to clean up after the cell, stored in its namespace.
+    /// The annotations of the cell's namespace, with everything that its cleanup needs to know.
     pub annotations: BTreeMap<String, String>,
     /// The folder on each node that contains the cell's host paths.
     pub folder: String,
 }
 
-/// The modes of Pod Security. A mode that the manifests leave open is `privileged`, so that the agent may use the node's
-/// network whatever the cluster's default is.
+/// The modes of Pod Security. A mode that the manifests don't set is `privileged`, so that the agent may use the node's
+/// network regardless of the cluster's default.
 const POD_SECURITY: [&str; 3] = ["enforce", "audit", "warn"];
 
-/// Separates the cell in `namespace` from others.
-pub(super) fn set_apart(
+/// Isolates the cell in `namespace` from others. Objects for which this is impossible are problems.
+pub(super) fn isolate(
     objects: &mut [&mut Object],
     namespace: &str,
     shared: &Tenancy,
@@ -46,38 +46,38 @@ pub(super) fn set_apart(
                     }
                 }
             }
-            // Before it is applied, the runner checks that no one else owns it.
+            // Before applying it, the runner checks that it doesn't belong to anyone else.
             "CustomResourceDefinition" => set_all(object, "labels", &shared.labels),
             kind @ ("ClusterRole" | "ClusterRoleBinding") => {
                 if kind == "ClusterRole" {
                     roles.insert(object.name.clone());
                 }
                 set_all(object, "labels", &shared.labels);
-                let name = own_name(&object.name, namespace);
+                let name = unique_name(&object.name, namespace);
                 rename(object, &name);
             }
             _ if object.is_namespaced() && !object.is_in(namespace) => {
                 problems.push(ManifestProblem::new(
                     object.place("metadata.namespace"),
-                    "is another namespace than the agent's, which others use too",
-                    "leave the object out, or run with the provider `kind`",
+                    "is a namespace other than the agent's, which others may use too",
+                    "remove the object, or run with the provider `kind`",
                 ));
             }
             _ if object.is_namespaced() => problems.extend(move_host_paths(object, &shared.folder)),
             kind => problems.push(ManifestProblem::new(
                 object.place("kind"),
-                format!("a {kind} affects the whole cluster, which others use, too"),
-                "leave it out, or run with the provider `kind`",
+                format!("a {kind} affects the whole cluster, which others use too"),
+                "remove the object, or run with the provider `kind`",
             )),
         }
     }
     for object in objects {
-        follow_role(object, namespace, &roles);
+        update_role_ref(object, namespace, &roles);
     }
     problems
 }
 
-fn own_name(name: &str, namespace: &str) -> String {
+fn unique_name(name: &str, namespace: &str) -> String {
     format!("{name}-{namespace}")
 }
 
@@ -85,36 +85,29 @@ fn set_all(object: &mut Object, field: &str, values: &BTreeMap<String, String>) 
     let Some(metadata) = table(&mut object.value, "/metadata") else {
         return;
     };
-    let held = metadata.entry(field).or_insert_with(|| json!({}));
-    if !held.is_object() {
-        *held = json!({});
-    }
-    if let Some(held) = held.as_object_mut() {
-        held.extend(
-            values
-                .iter()
-                .map(|(key, value)| (key.clone(), json!(value))),
-        );
+    if let Some(held) = subtable(metadata, field) {
+        let values = values.iter();
+        held.extend(values.map(|(key, value)| (key.clone(), json!(value))));
     }
 }
 
-/// Updates a binding after its role was renamed.
-fn follow_role(object: &mut Object, namespace: &str, roles: &BTreeSet<String>) {
+/// Updates the reference of a binding to a renamed role.
+fn update_role_ref(object: &mut Object, namespace: &str, roles: &BTreeSet<String>) {
     let Some(role) = table(&mut object.value, "/roleRef") else {
         return;
     };
     let is_cluster_role = role.get("kind").and_then(Value::as_str) == Some("ClusterRole");
     let name = role.get("name").and_then(Value::as_str);
     if let Some(name) = name.filter(|name| is_cluster_role && roles.contains(*name)) {
-        let name = own_name(name, namespace);
+        let name = unique_name(name, namespace);
         role.insert("name".to_owned(), json!(name));
     }
 }
 
 const VOLUMES: &str = "/spec/template/spec/volumes";
 
-/// Moves the folders in which a workload keeps data on its node to `folder`. What has to exist on the node already, a
-/// device or a file of the kernel, stays where it is.
+/// Moves the folders in which a workload stores data on its node to `folder`. Paths that must already exist on the
+/// node, such as devices, are preserved.
 fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
     let place = |index: usize| format!("spec.template.spec.volumes[{index}].hostPath");
     let places: Vec<_> = (0..count(object))
@@ -131,8 +124,8 @@ fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
             None | Some("" | "DirectoryOrCreate") => move_below(host, folder),
             Some("FileOrCreate") => problems.push(ManifestProblem::new(
                 place,
-                "a file on the node can't be moved below the cell's folder",
-                "mount the folder that it is in, with the type `DirectoryOrCreate`",
+                "a file on the node can't be moved to the cell's folder",
+                "mount its parent folder with the type `DirectoryOrCreate` instead",
             )),
             Some(_) => {}
         }

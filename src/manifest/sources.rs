@@ -1,4 +1,4 @@
-//! The texts of a deployment. The default ones are part of the program; the caller reads those of a folder.
+//! The texts of a deployment. The default ones are built in; the caller reads all others.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ pub struct Sources {
     agent_config: (String, String),
 }
 
-/// Texts that belong together, with names.
+/// A folder of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// The name of the folder, with which all places in messages begin.
+    /// The name of the folder. In messages, all places start with it.
     label: String,
-    /// The texts by their paths in the folder, with `/` as separator.
+    /// The texts by their paths in the folder, with `/` as the separator.
     files: BTreeMap<String, String>,
 }
 
 impl Folder {
-    /// A folder called `label`, with its texts by their paths (`crds/plexdhook-crd.yaml`). The path of a text without a
-    /// file is empty.
+    /// A folder called `label`, with its texts by their paths, such as `crds/plexdhook-crd.yaml`. The path of a text
+    /// that isn't from a file is empty.
     pub fn new(label: impl Into<String>, files: BTreeMap<String, String>) -> Self {
         Self {
             label: label.into(),
@@ -70,7 +70,7 @@ macro_rules! built_in {
 }
 
 impl Sources {
-    /// The manifests that are part of the program.
+    /// The built-in texts.
     pub fn builtin() -> Self {
         Self {
             manifests: built_in!("deploy/kubernetes":

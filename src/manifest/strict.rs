@@ -1,4 +1,4 @@
-//! Fields that Kubernetes doesn't know, found with the help of its own types.
+//! Finds unknown fields by decoding objects as Kubernetes' own types.
 
 use k8s_openapi::Resource;
 use k8s_openapi::api::{
@@ -14,13 +14,13 @@ use super::{ManifestProblem, Object};
 /// Reads an object of one kind.
 type Read = fn(&Object, &mut dyn FnMut(Path<'_>)) -> Result<(), ManifestProblem>;
 
-/// One row per kind, from the kinds' own types.
+/// A row for each kind, from its type.
 macro_rules! kinds {
     ($($kind:ty),+ $(,)?) => {
         &[$((
             <$kind>::API_VERSION,
             <$kind>::KIND,
-            (|object, ignored| object.decode_noting::<$kind>(ignored).map(drop)) as Read,
+            (|object, ignored| object.decode_with::<$kind>(ignored).map(drop)) as Read,
         )),+]
     };
 }
@@ -66,7 +66,8 @@ const KINDS: &[(&str, &str, Read)] = kinds![
     storage::v1::StorageClass,
 ];
 
-/// The fields of an object that Kubernetes doesn't know or that have another type, which a strict API server rejects.
+/// The fields of an object that are unknown to Kubernetes or have the wrong type. Strict validation in the API server
+/// would reject them.
 ///
 /// Empty for kinds that aren't part of Kubernetes.
 pub(super) fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
@@ -83,8 +84,8 @@ pub(super) fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
     let problem = |field: String| {
         ManifestProblem::new(
             object.place(&field),
-            "is a field that Kubernetes does not know",
-            "correct its name or its place, or remove it",
+            "is an unknown field",
+            "correct the field's name or place, or remove it",
         )
     };
     ignored.into_iter().map(problem).collect()

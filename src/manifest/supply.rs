@@ -1,5 +1,5 @@
-//! What a run sets in the manifests, or adds if they lack it: the cell's namespace, the bootstrap token, the agent's
-//! configuration, and the definitions of resources in the agent's roles.
+//! The objects that a run changes in the manifests, or adds if they are missing: the cell's namespace, the bootstrap
+//! token, the agent's configuration, and the definitions of resources in the agent's roles.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::check::{Reference, references};
 use super::object::Source;
-use super::patch::{self, table};
+use super::patch::{self, subtable, table};
 use super::{ManifestProblem, Object, document, names};
 use crate::secret::Secret;
 
@@ -23,7 +23,7 @@ pub(super) fn namespace(objects: &mut Vec<Object>, home: Option<&str>, name: &st
         patch::rename(own, name);
         return;
     }
-    objects.push(Object::made(json!({
+    objects.push(Object::generated(json!({
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
@@ -34,19 +34,19 @@ pub(super) fn namespace(objects: &mut Vec<Object>, home: Option<&str>, name: &st
 }
 
 /// The agent pod's references to Secrets and `ConfigMaps`.
-pub(super) struct Wants {
+pub(super) struct PodReferences {
     pod: PodSpec,
 }
 
-impl Wants {
-    /// Reads the pod of `daemon_set`; `None` if it doesn't have one, which the checks report.
+impl PodReferences {
+    /// Reads the pod of `daemon_set`; `None` if it has none, which the checks report.
     pub(super) fn of(daemon_set: &Object) -> Option<Self> {
         let typed: DaemonSet = daemon_set.decode().ok()?;
         let pod = typed.spec.template.spec?;
         Some(Self { pod })
     }
 
-    /// References to objects of `kind` whose keys are used one by one or as files.
+    /// The references to objects of `kind` whose keys are used one by one or as files.
     fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
         let all = references("", &self.pod).into_iter();
         all.filter(move |it| it.kind == kind && !it.is_environment)
@@ -71,15 +71,16 @@ fn position(objects: &[Object], kind: &str, name: &str, namespace: &str) -> Opti
     objects.iter().position(is_it)
 }
 
-/// Writes the bootstrap token to its Secret. Adds the Secret if the agent needs one that the manifests lack.
+/// Writes the bootstrap token to its Secret. If the agent needs a Secret that the manifests don't have, adds it and
+/// returns a notice.
 pub(super) fn bootstrap_secret(
     objects: &mut Vec<Object>,
-    wants: Option<&Wants>,
+    references: Option<&PodReferences>,
     namespace: &str,
     token: &Secret,
 ) -> Option<String> {
     let token = json!(STANDARD.encode(token.expose()));
-    let is_there = |name: &str| position(objects, "Secret", name, namespace).is_some();
+    let exists = |name: &str| position(objects, "Secret", name, namespace).is_some();
     if let Some(index) = position(objects, "Secret", names::BOOTSTRAP_SECRET, namespace) {
         let secret = &mut objects[index].value;
         if let Some(texts) = table(secret, "/stringData") {
@@ -88,9 +89,9 @@ pub(super) fn bootstrap_secret(
         set_entry(secret, names::BOOTSTRAP_KEY, token);
         return None;
     }
-    let wants = wants?;
-    let name = wants.only("Secret", |name| !is_there(name))?;
-    let keys = wants.keys("Secret", &name);
+    let references = references?;
+    let name = references.only("Secret", |name| !exists(name))?;
+    let keys = references.keys("Secret", &name);
     let keys = if keys.is_empty() {
         [names::BOOTSTRAP_KEY].into()
     } else {
@@ -100,7 +101,7 @@ pub(super) fn bootstrap_secret(
         .iter()
         .map(|key| ((*key).to_owned(), token.clone()))
         .collect();
-    objects.push(Object::made(json!({
+    objects.push(Object::generated(json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": { "name": name, "namespace": namespace },
@@ -108,11 +109,11 @@ pub(super) fn bootstrap_secret(
         "data": data,
     })));
     Some(format!(
-        "the manifests have no Secret {name}: the run adds it with its bootstrap token"
+        "the manifests have no Secret {name}: the run adds it with the bootstrap token"
     ))
 }
 
-/// Where the agent's configuration is.
+/// The location of the agent's configuration.
 pub(super) struct ConfigPlace {
     /// The name of the `ConfigMap`.
     pub(super) name: String,
@@ -120,14 +121,14 @@ pub(super) struct ConfigPlace {
     pub(super) key: String,
 }
 
-/// Writes the agent's configuration to the `ConfigMap` that its pod uses. Adds the `ConfigMap` if the manifests lack
-/// it.
+/// Writes the agent's configuration to the `ConfigMap` that its pod uses. Adds the `ConfigMap` if the manifests
+/// don't have it.
 ///
 /// # Errors
 /// If the `ConfigMap` has several keys and none of them is `config.yaml`.
 pub(super) fn agent_config(
     objects: &mut Vec<Object>,
-    wants: &Wants,
+    references: &PodReferences,
     namespace: &str,
     text: &str,
     notices: &mut Vec<String>,
@@ -136,11 +137,11 @@ pub(super) fn agent_config(
     let standard = Some(names::CONFIG_MAP.to_owned());
     let name = standard
         .filter(|name| find(name).is_some())
-        .or_else(|| wants.only("ConfigMap", |name| find(name).is_none()))
-        .or_else(|| wants.only("ConfigMap", |_| true));
+        .or_else(|| references.only("ConfigMap", |name| find(name).is_none()))
+        .or_else(|| references.only("ConfigMap", |_| true));
     let Some(name) = name else {
         notices.push(
-            "the agent's pods use no ConfigMap: the configuration of the matrix does not reach them"
+            "the agent's pods use no ConfigMap, so they do not get the configuration of the matrix"
                 .to_owned(),
         );
         return Ok(None);
@@ -149,7 +150,7 @@ pub(super) fn agent_config(
     let key = if let Some(index) = index {
         config_key(&objects[index])?
     } else {
-        let mut keys = wants.keys("ConfigMap", &name);
+        let mut keys = references.keys("ConfigMap", &name);
         let first = keys.pop_first().unwrap_or(names::CONFIG_KEY);
         first.to_owned()
     };
@@ -157,7 +158,7 @@ pub(super) fn agent_config(
         notices.push(format!(
             "the manifests have no ConfigMap {name}: the run adds it with the agent's configuration"
         ));
-        objects.push(Object::made(json!({
+        objects.push(Object::generated(json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": { "name": name, "namespace": namespace },
@@ -167,7 +168,7 @@ pub(super) fn agent_config(
     let config_map = &mut objects[index];
     set_entry(&mut config_map.value, &key, json!(text));
     // Its content no longer comes from the file.
-    config_map.source = Source::made();
+    config_map.source = Source::generated();
     Ok(Some(ConfigPlace { name, key }))
 }
 
@@ -186,7 +187,7 @@ fn config_key(config_map: &Object) -> Result<String, ManifestProblem> {
                 names::CONFIG_KEY
             ),
             format!(
-                "call the key that holds the agent's configuration `{}`",
+                "rename the key with the agent's configuration to `{}`",
                 names::CONFIG_KEY
             ),
         )),
@@ -194,38 +195,31 @@ fn config_key(config_map: &Object) -> Result<String, ManifestProblem> {
 }
 
 fn set_entry(object: &mut Value, key: &str, value: Value) {
-    let Some(object) = object.as_object_mut() else {
-        return;
-    };
-    let data = object.entry("data").or_insert_with(|| json!({}));
-    if !data.is_object() {
-        *data = json!({});
-    }
-    if let Some(data) = data.as_object_mut() {
+    if let Some(data) = table(object, "").and_then(|object| subtable(object, "data")) {
         data.insert(key.to_owned(), value);
     }
 }
 
-/// The definitions that are part of the program.
+/// The built-in definitions.
 const DEFINITIONS: [&str; 2] = [
     include_str!("../../deploy/kubernetes/crds/plexdnodestate-crd.yaml"),
     include_str!("../../deploy/kubernetes/crds/plexdhook-crd.yaml"),
 ];
 
-/// Adds the definitions of resources that a role names and the manifests don't define, if they are part of the program.
+/// Adds the built-in definitions of resources that a role names and the manifests don't define.
 pub(super) fn definitions(objects: &mut Vec<Object>, notices: &mut Vec<String>) {
     let named: BTreeSet<String> = objects.iter().flat_map(named_resources).collect();
     for text in DEFINITIONS {
         for mut definition in document::read("", text, &mut Vec::new()) {
-            let is_there = objects
+            let is_defined = objects
                 .iter()
                 .any(|object| object.is(&definition.kind, &definition.name));
-            if !is_there && named.contains(&definition.name) {
+            if !is_defined && named.contains(&definition.name) {
                 notices.push(format!(
-                    "a role names {0}, which the manifests don't define: the run adds its built-in definition",
+                    "a role refers to {0}, which the manifests do not define: the run adds the built-in definition",
                     definition.name
                 ));
-                definition.source = Source::made();
+                definition.source = Source::generated();
                 objects.push(definition);
             }
         }

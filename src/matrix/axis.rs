@@ -1,4 +1,5 @@
-//! Further axes, which a file adds to those of every matrix: their names, their values, and a cell's values on them.
+//! Further axes, which a file adds to the three that every matrix has: their names and values, and a cell's values on
+//! them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use super::text_types;
 /// A text can't be the name of an axis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AxisNameError {
-    /// Wrong characters. Names have no `-`, so the first one in a part of an id separates axis and value.
-    #[error("the name of an axis is `[a-z][a-z0-9]*`")]
+    /// Invalid characters. Names have no `-`, so that the first one in a part of an id separates axis and value.
+    #[error("the name of an axis must match `[a-z][a-z0-9]*`")]
     Characters,
     /// Ids would become too long.
     #[error("the name of an axis has at most {max} characters", max = AxisName::MAX)]
@@ -19,19 +20,19 @@ pub enum AxisNameError {
     #[error("the name of an axis must not look like a node count (`n<digits>`)")]
     LooksLikeNodes,
     /// It has another meaning in the file.
-    #[error("`{0}` already has a meaning in the file, so it can't be an axis")]
+    #[error("`{0}` has another meaning in the file, so it can't be an axis")]
     Taken(String),
-    /// It is a word of the filter language.
-    #[error("`{0}` is a word of the filter language, so it can't be an axis")]
+    /// It is reserved by the filter language.
+    #[error("`{0}` is a reserved word of the filter language, so it can't be an axis")]
     FilterWord(String),
 }
 
-/// The name of a further axis: a key of `[matrix]` without its own meaning.
+/// The name of a further axis: a key of `[matrix]` that has no other meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AxisName(Arc<str>);
 
 impl AxisName {
-    /// The longest name.
+    /// The maximum length of a name.
     pub const MAX: usize = 20;
 
     /// Names with another meaning in files.
@@ -48,8 +49,8 @@ impl AxisName {
         if FILTER_WORDS.contains(&text) {
             return Err(AxisNameError::FilterWord(text.to_owned()));
         }
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.chars().all(plain) {
+        let is_valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.chars().all(is_valid) {
             return Err(AxisNameError::Characters);
         }
         if text.len() > Self::MAX {
@@ -65,16 +66,16 @@ impl AxisName {
 /// A text can't be a value of an axis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueNameError {
-    /// Wrong characters.
+    /// Invalid characters.
     #[error(
-        "a value of an axis has lowercase letters, digits, `.` and `-`, and starts and ends with a letter or digit"
+        "a value of an axis consists of lowercase letters, digits, `.` and `-`, and starts and ends with a letter or digit"
     )]
     Characters,
     /// Ids would become too long.
     #[error("a value of an axis has at most {max} characters", max = ValueName::MAX)]
     TooLong,
-    /// It is a word of the filter language.
-    #[error("`{0}` is a word of the filter language, so it can't be a value of an axis")]
+    /// It is reserved by the filter language.
+    #[error("`{0}` is a reserved word of the filter language, so it can't be a value of an axis")]
     FilterWord(String),
 }
 
@@ -83,12 +84,12 @@ pub enum ValueNameError {
 pub struct ValueName(Arc<str>);
 
 impl ValueName {
-    /// The longest value.
+    /// The maximum length of a value.
     pub const MAX: usize = 40;
 
     /// Checks `text` against the grammar.
     pub fn parse(text: &str) -> Result<Self, ValueNameError> {
-        if !Self::has_its_characters(text) {
+        if !Self::has_valid_characters(text) {
             return Err(ValueNameError::Characters);
         }
         if text.len() > Self::MAX {
@@ -100,8 +101,8 @@ impl ValueName {
         Ok(Self(text.into()))
     }
 
-    /// Whether `text` could be a value, or several parts of an id.
-    pub(super) fn has_its_characters(text: &str) -> bool {
+    /// Whether `text` consists of characters that are valid in values. It may be several parts of an id.
+    pub(super) fn has_valid_characters(text: &str) -> bool {
         let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         text.starts_with(is_end)
             && text.ends_with(is_end)

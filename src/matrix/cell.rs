@@ -11,7 +11,7 @@ use super::axis::{AxisName, ValueName};
 use super::variant::Layer;
 use super::{Coordinate, KubernetesVersion, Variant, text_types};
 
-/// The words of the filter language, which can't be used as names.
+/// The reserved words of the filter language, which can't be used as names.
 pub(super) const FILTER_WORDS: [&str; 9] = [
     "not",
     "and",
@@ -43,8 +43,7 @@ impl Default for NodeCount {
 }
 
 impl NodeCount {
-    /// The most nodes that a cell may have: more than any machine can run, and few enough for the digits of a host
-    /// name.
+    /// The maximum number of nodes of a cell: more than any machine can run, with few enough digits for a host name.
     pub const MAX: u16 = 5000;
 
     /// A node count, unless `count` is 0 or greater than [`Self::MAX`].
@@ -72,8 +71,8 @@ pub struct ConfigName(String);
 /// A text isn't a valid config name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigNameError {
-    /// Wrong characters.
-    #[error("a config name is `[a-z][a-z0-9-]*`")]
+    /// Invalid characters.
+    #[error("a config name must match `[a-z][a-z0-9-]*`")]
     Characters,
     /// It is too long for the name of a cell's folder.
     #[error("a config name has at most {max} characters", max = ConfigName::MAX)]
@@ -84,8 +83,8 @@ pub enum ConfigNameError {
     /// It looks like a version in an id.
     #[error("a config name must not start with `k8s-`")]
     LooksLikeVersion,
-    /// It is a word of the filter language.
-    #[error("`{0}` is a word of the filter language")]
+    /// It is reserved by the filter language.
+    #[error("`{0}` is a reserved word of the filter language")]
     FilterWord(String),
 }
 
@@ -97,7 +96,7 @@ impl Default for ConfigName {
 }
 
 impl ConfigName {
-    /// Cells have folders named after their ids, and file names have at most 255 bytes.
+    /// The maximum length. Cells have folders named after their ids, and file names have at most 255 bytes.
     pub const MAX: usize = 60;
 
     /// Checks `text` against the grammar.
@@ -124,11 +123,11 @@ impl ConfigName {
     }
 }
 
-/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis, and by `#<n>`
-/// for the `n`th repetition, from 2.
+/// The stable id of a cell: `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis, and
+/// by `#<n>` for the `n`th repetition, from 2.
 ///
-/// It names the cell's folder, so it is checked when it is read: [`KubernetesVersion`], [`NodeCount`], [`ConfigName`] and
-/// [`Coordinate`] say what its parts may be.
+/// The cell's folder is named after it, so it is validated when it is deserialized: see [`KubernetesVersion`],
+/// [`NodeCount`], [`ConfigName`] and [`Coordinate`] for its parts.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -177,11 +176,11 @@ impl CellId {
 
     /// The id of the cell that also has this value on a further axis.
     #[must_use]
-    pub(super) fn at(self, coordinate: &Coordinate) -> Self {
+    pub(super) fn with(self, coordinate: &Coordinate) -> Self {
         Self(format!("{}-{coordinate}", self.0))
     }
 
-    /// The longest id in a matrix, without the number of a repetition: file names have at most 255 bytes.
+    /// The maximum length of an id in a matrix, without the number of a repetition: file names have at most 255 bytes.
     pub(super) const MAX: usize = 200;
 
     fn parse(text: &str) -> Option<Self> {
@@ -198,7 +197,7 @@ impl CellId {
         is_valid.then(|| id.repetition(number.unwrap_or(1)))
     }
 
-    /// Separates a cell's id from the number of its repetition. Ids don't contain it.
+    /// Separates a cell's id from the number of its repetition. Ids themselves don't contain it.
     const REPETITION: char = '#';
 
     /// The id of the cell's repetition `number`, starting at 1. The first one is the cell itself.
@@ -228,7 +227,7 @@ impl CellId {
 
 text_types!(ConfigName, CellId);
 
-/// Whether an id can end with `text`: a config, and parts for further axes.
+/// Whether an id can end with `text`: a config, followed by parts for further axes.
 fn is_tail(text: &str) -> bool {
     let is_config = |text: &str| ConfigName::parse(text).is_ok();
     let mut dashes = text.match_indices('-');
@@ -236,7 +235,7 @@ fn is_tail(text: &str) -> bool {
         || dashes.any(|(dash, _)| {
             let part = text[dash + 1..].split_once('-');
             let is_part = part.is_some_and(|(axis, value)| {
-                AxisName::parse(axis).is_ok() && ValueName::has_its_characters(value)
+                AxisName::parse(axis).is_ok() && ValueName::has_valid_characters(value)
             });
             is_part && is_config(&text[..dash])
         })
@@ -255,9 +254,9 @@ pub struct Cell {
     pub config: ConfigName,
     /// Its values on the further axes, in the file's order.
     pub axes: Vec<Coordinate>,
-    /// What the tables of its values set, in the order in which they are merged.
+    /// The settings of its values' tables, in the order in which they are merged.
     pub layers: Arc<[Layer]>,
-    /// The same, merged.
+    /// The merged settings.
     pub variant: Arc<Variant>,
     /// Tags from its values on the axes and from the cell itself, which filters can select.
     pub tags: BTreeSet<String>,
@@ -290,7 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_id_is_read_as_it_was_written(
+        fn every_id_survives_a_round_trip(
             major in any::<u16>(), minor in any::<u16>(), nodes in 1..=NodeCount::MAX,
             config in "[a-z][a-z0-9-]{0,59}", number in 1..=u32::MAX,
         ) {
@@ -303,7 +302,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_one_plain_name(text in "(k8s-|/|\\.\\./)?.{0,20}(-n1-default)?(#|/|\u{0}|\\PC){0,3}[0-9]{0,3}") {
+        fn a_valid_id_is_one_plain_file_name(text in "(k8s-|/|\\.\\./)?.{0,20}(-n1-default)?(#|/|\u{0}|\\PC){0,3}[0-9]{0,3}") {
             if let Ok(id) = read(&text) {
                 let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.#".contains(c);
                 prop_assert!(id.as_str().starts_with("k8s-") && id.as_str().chars().all(plain));

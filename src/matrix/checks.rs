@@ -23,9 +23,9 @@ pub struct BodyCheck {
     pub name: String,
     /// The counter of the endpoint, whose requests have a [body](Counter::body).
     pub endpoint: Counter,
-    /// The place in the body.
+    /// The place of the value in the body.
     pub pointer: Pointer,
-    /// The condition on its value.
+    /// The condition on the value.
     pub condition: Condition,
 }
 
@@ -115,10 +115,10 @@ pub struct Pointer(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PointerError {
     /// It doesn't start with `/`.
-    #[error("a JSON pointer begins with `/`, unless it is empty")]
+    #[error("a JSON pointer starts with `/`, unless it is empty")]
     Start,
     /// A `~` isn't followed by `0` or `1`.
-    #[error("in a JSON pointer, `~` is written `~0` and `/` within a key `~1`")]
+    #[error("in a JSON pointer, `~` is written as `~0`, and `/` within a key as `~1`")]
     Escape,
 }
 
@@ -135,7 +135,7 @@ impl Pointer {
         Ok(Self(text.to_owned()))
     }
 
-    /// The value in `body` that it points to.
+    /// The value in `body` that the pointer refers to.
     pub fn find<'b>(&self, body: &'b Value) -> Option<&'b Value> {
         body.pointer(&self.0)
     }
@@ -158,7 +158,7 @@ impl Pattern {
     }
 
     /// Whether it matches `text`.
-    pub fn finds(&self, text: &str) -> bool {
+    pub fn is_match(&self, text: &str) -> bool {
         self.0.is_match(text)
     }
 }

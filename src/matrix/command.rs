@@ -1,4 +1,4 @@
-//! The programs that the user runs on the host after a phase.
+//! The user's programs that run on the host after a phase.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct HostCommand {
     pub name: CommandName,
     /// The phase that it follows.
     pub after: Phase,
-    /// The program as named in the file, until [`locate`] replaces it with its path.
+    /// The program as written in the file, until [`locate_programs`] replaces it with its path.
     pub program: PathBuf,
     /// The program's arguments.
     pub arguments: Vec<String>,
@@ -31,14 +31,14 @@ pub struct CommandName(String);
 /// A text isn't a valid name for a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandNameError {
-    /// It has wrong characters or is too long.
+    /// It has invalid characters or is too long.
     #[error(
-        "a command's name has letters, digits, `.`, `_` and `-`, begins with a letter or digit, and has at most {max} characters",
+        "a command's name consists of letters, digits, `.`, `_` and `-`, starts with a letter or digit, and has at most {max} characters",
         max = CommandName::MAX
     )]
     Form,
     /// A phase or another test case of a cell has this name.
-    #[error("every cell has a test case of that name already")]
+    #[error("every cell already has a test case with this name")]
     Taken,
 }
 
@@ -48,9 +48,9 @@ impl CommandName {
 
     /// Checks `text` against the grammar.
     pub fn parse(text: &str) -> Result<Self, CommandNameError> {
-        let characters = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !begins_well || !text.chars().all(characters) || text.len() > Self::MAX {
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !starts_well || !text.chars().all(is_valid) || text.len() > Self::MAX {
             return Err(CommandNameError::Form);
         }
         let mut taken = Phase::ALL
@@ -66,12 +66,12 @@ impl CommandName {
 
 text_types!(CommandName);
 
-/// Replaces the program of every command in `matrix` with its path. `name` and `text` are those of the parsed file;
-/// `find` returns the path of a program, or why it can't be run.
+/// Replaces the program of each command in `matrix` with its path. `name` and `text` are those of the parsed file;
+/// `find` returns the path of a program, or the reason why it can't run.
 ///
 /// # Errors
-/// Each program that can't be run, with its place.
-pub fn locate(
+/// Each program that can't run, with its place.
+pub fn locate_programs(
     matrix: &mut Matrix,
     (name, text): (&str, &str),
     find: impl Fn(&std::path::Path) -> Result<PathBuf, String>,
@@ -80,11 +80,11 @@ pub fn locate(
     for command in &mut matrix.checks.commands {
         match find(&command.program) {
             Ok(path) => command.program = path,
-            Err(fault) => {
+            Err(reason) => {
                 let help = "a path is relative to the matrix file's folder; a bare name is looked up on the PATH";
-                problems.push(Problem::at(command.span, fault, "").with_help(help));
+                problems.push(Problem::at(command.span, reason, "").with_help(help));
             }
         }
     }
-    Problems::of(name, text, problems).map_or(Ok(()), Err)
+    Problems::err_if_any(name, text, problems)
 }

@@ -1,12 +1,12 @@
-//! The counters that the suite itself knows: the mock's names, and the endpoint of each. A mock may report others.
+//! The suite's own counters: their names in the mock's response, and the endpoint of each. A mock may report others.
 
 use serde::{Deserialize, Serialize};
 
 use super::named;
 
 named! {
-    /// A counter that the suite checks unless the matrix file says otherwise. Platform counters are first, in the order
-    /// of the mock's response.
+    /// A counter that the suite checks unless the matrix file says otherwise. The platform counters come first, in the
+    /// order of the mock's response.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum Counter {
@@ -71,7 +71,7 @@ impl Counter {
         }
     }
 
-    /// The counter of that name.
+    /// The counter with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|counter| counter.name() == name)
     }

@@ -1,25 +1,25 @@
-//! Durations in matrix files, options and environment variables, each with its range.
+//! Durations in matrix files, options and environment variables, with their valid ranges.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Timeouts of phases, and the delay before a retry: greater than zero, at most 24 hours.
-pub const DEADLINES: RangeInclusive<Duration> = Duration::from_nanos(1)..=HOUR.saturating_mul(24);
-/// Timeouts of whole runs: greater than zero, at most 720 hours (30 days).
+/// The range of phase timeouts and of the delay before a retry: greater than zero, at most 24 hours.
+pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_nanos(1)..=HOUR.saturating_mul(24);
+/// The range of timeouts for whole runs: greater than zero, at most 720 hours (30 days).
 pub const RUN_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_nanos(1)..=HOUR.saturating_mul(24 * 30);
-/// Ages of leftovers: zero to 87600 hours (10 years).
+/// The range of ages of leftovers: zero to 87600 hours (10 years).
 pub const AGES: RangeInclusive<Duration> = Duration::ZERO..=HOUR.saturating_mul(24 * 3650);
 
-/// A text isn't a duration in its range.
+/// A text isn't a duration, or is out of range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DurationError {
     /// Not a duration.
     #[error("not a duration such as `90s`: {0}")]
     Form(humantime::DurationError),
-    /// Outside the range.
+    /// Out of range.
     #[error("must be {least} and at most {most_hours}h")]
     Range {
         /// The start of the range, in words.
@@ -44,9 +44,9 @@ pub fn parse_duration(
     let starts_at_zero = range.start().is_zero();
     Err(DurationError::Range {
         least: if starts_at_zero {
-            "zero or more"
+            "at least zero"
         } else {
-            "above zero"
+            "greater than zero"
         },
         most_hours: range.end().as_secs() / HOUR.as_secs(),
     })
@@ -61,19 +61,19 @@ mod tests {
     #[test]
     fn ranges_include_both_ends() {
         let day = Duration::from_secs(86_400);
-        assert_eq!(parse_duration("1day", &DEADLINES), Ok(day));
+        assert_eq!(parse_duration("1day", &TIMEOUTS), Ok(day));
         assert_eq!(
-            parse_duration("1ns", &DEADLINES),
+            parse_duration("1ns", &TIMEOUTS),
             Ok(Duration::from_nanos(1))
         );
         assert_eq!(parse_duration("0s", &AGES), Ok(Duration::ZERO));
         assert_eq!(parse_duration("30days", &RUN_TIMEOUTS), Ok(day * 30));
         for (text, range) in [
-            ("0s", &DEADLINES),
-            ("1day 1ns", &DEADLINES),
+            ("0s", &TIMEOUTS),
+            ("1day 1ns", &TIMEOUTS),
             ("30days 1ns", &RUN_TIMEOUTS),
             ("3650days 1ns", &AGES),
-            (HUGE, &DEADLINES),
+            (HUGE, &TIMEOUTS),
             (HUGE, &RUN_TIMEOUTS),
             (HUGE, &AGES),
         ] {

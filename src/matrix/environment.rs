@@ -1,7 +1,7 @@
 //! Values from the runner's environment, written `{ from-env = "NAME" }` in the file.
 //!
-//! Parsing only records their places, so that a file means the same everywhere. Only commands that run cells read the
-//! variables, with [`resolve`].
+//! Parsing only records where they belong, so that a file means the same everywhere. Only commands that run cells read
+//! the variables, with [`resolve_variables`].
 
 use std::collections::HashMap;
 use std::env::VarError;
@@ -44,19 +44,12 @@ impl FromEnv<()> {
     }
 }
 
-impl<P> FromEnv<P> {
-    /// The place for its value.
-    pub(super) fn place(&self) -> &P {
-        &self.place
-    }
-}
-
-/// A text in the file, or the variable that holds it.
+/// A text: written in the file, or read from a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given {
-    /// The text.
-    Text(String),
-    /// The variable.
+pub enum TextSource {
+    /// The text itself.
+    Literal(String),
+    /// The variable that contains it.
     FromEnv(FromEnv<()>),
 }
 
@@ -69,45 +62,43 @@ pub enum Place {
     Agent(String),
 }
 
-/// Reads all variables that `cells` and `[run] secrets` name, and inserts the values into `cells`. Returns all secrets
-/// of the file: these values, and those that it contains itself.
+/// Reads all variables that `cells` and `[run] secrets` refer to, and inserts the values into `cells`. Returns all
+/// secrets of the file: these values, and those that it contains itself.
 ///
 /// `name` and `text` are those of the file that `matrix` was parsed from; `read` reads a variable.
 ///
 /// # Errors
 /// Each variable that isn't set or can't be used, with its place.
-pub fn resolve(
+pub fn resolve_variables(
     matrix: &Matrix,
     cells: &mut [Cell],
     (name, text): (&str, &str),
     read: impl Fn(&str) -> Result<String, VarError>,
 ) -> Result<Vec<Secret>, Problems> {
-    let mut reading = Reading {
+    let mut resolver = Resolver {
         read,
-        secrets: guessed(matrix).collect(),
+        secrets: secret_build_arguments(matrix).collect(),
         problems: Vec::new(),
     };
     for secret in &matrix.run.secrets {
         match secret {
-            Given::Text(text) => reading.secrets.push(Secret::new(text)),
-            Given::FromEnv(reference) => drop(reading.value(reference)),
+            TextSource::Literal(text) => resolver.secrets.push(Secret::new(text)),
+            TextSource::FromEnv(reference) => drop(resolver.value(reference)),
         }
     }
     let mut resolved: HashMap<(ConfigName, Vec<Coordinate>), Arc<Variant>> = HashMap::new();
     for cell in cells {
         let variant = resolved
             .entry((cell.config.clone(), cell.axes.clone()))
-            .or_insert_with(|| reading.variant(&cell.variant));
+            .or_insert_with(|| resolver.variant(&cell.variant));
         cell.variant = Arc::clone(variant);
     }
-    match Problems::of(name, text, reading.problems) {
-        Some(problems) => Err(problems),
-        None => Ok(reading.secrets),
-    }
+    Problems::err_if_any(name, text, resolver.problems)?;
+    Ok(resolver.secrets)
 }
 
-/// The build arguments with secret names, which aren't part of a manifest.
-fn guessed(matrix: &Matrix) -> impl Iterator<Item = Secret> {
+/// The build arguments with secret names. They aren't part of a manifest, where secrets are found later.
+fn secret_build_arguments(matrix: &Matrix) -> impl Iterator<Item = Secret> {
     let images = [&matrix.images.agent.image, &matrix.images.mock.image];
     let arguments = images.into_iter().flat_map(|image| match image {
         ImageSource::Build(build) => build.args.iter().collect::<Vec<_>>(),
@@ -117,13 +108,14 @@ fn guessed(matrix: &Matrix) -> impl Iterator<Item = Secret> {
     arguments.filter_map(|(_, value)| Secret::guessed(value))
 }
 
-struct Reading<R> {
+/// Reads variables, and collects their values and problems.
+struct Resolver<R> {
     read: R,
     secrets: Vec<Secret>,
     problems: Vec<Problem>,
 }
 
-impl<R: Fn(&str) -> Result<String, VarError>> Reading<R> {
+impl<R: Fn(&str) -> Result<String, VarError>> Resolver<R> {
     fn variant(&mut self, variant: &Arc<Variant>) -> Arc<Variant> {
         if variant.from_env.is_empty() {
             return Arc::clone(variant);
@@ -153,13 +145,13 @@ impl<R: Fn(&str) -> Result<String, VarError>> Reading<R> {
     /// The variable's value, which becomes a secret.
     fn value<P>(&mut self, reference: &FromEnv<P>) -> Option<String> {
         let variable = &reference.variable;
-        let (fault, help) = match (self.read)(variable) {
+        let (message, help) = match (self.read)(variable) {
             Ok(value) if Secret::new(&*value).is_too_short() => (
                 format!(
                     "the value of the environment variable `{variable}` is shorter than {} bytes, too short to be masked",
                     Secret::SHORTEST
                 ),
-                "use a longer value; a value that isn't secret can be in the file itself"
+                "use a longer value; a value that isn't secret can be written in the file itself"
                     .to_owned(),
             ),
             Ok(value) => {
@@ -173,10 +165,10 @@ impl<R: Fn(&str) -> Result<String, VarError>> Reading<R> {
             ),
             Err(VarError::NotUnicode(_)) => (
                 format!("the value of the environment variable `{variable}` is not valid Unicode"),
-                "set it to a text in UTF-8, for example in base64".to_owned(),
+                "set it to valid UTF-8, for example in base64".to_owned(),
             ),
         };
-        let problem = Problem::at(reference.span, fault, "named here").with_help(help);
+        let problem = Problem::at(reference.span, message, "named here").with_help(help);
         self.problems.push(problem);
         None
     }
@@ -216,7 +208,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
     fn resolved(text: &str) -> Result<(Vec<Cell>, Vec<Secret>), Vec<String>> {
         let matrix = Matrix::parse("matrix.toml", text).unwrap();
         let mut cells = matrix.cells.clone();
-        match resolve(&matrix, &mut cells, ("matrix.toml", text), read) {
+        match resolve_variables(&matrix, &mut cells, ("matrix.toml", text), read) {
             Ok(secrets) => Ok((cells, secrets)),
             Err(problems) => Err(problems
                 .iter()
@@ -279,7 +271,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
         let text = TEXT.replace("\"TOKEN\" }", "\"UNSET\" }");
         let matrix = Matrix::parse("matrix.toml", &text).unwrap();
         let mut cells = matrix.cells[..1].to_vec();
-        let secrets = resolve(&matrix, &mut cells, ("matrix.toml", &text), read);
+        let secrets = resolve_variables(&matrix, &mut cells, ("matrix.toml", &text), read);
         assert_eq!(secrets.ok().unwrap().len(), 3);
     }
 }

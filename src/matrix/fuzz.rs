@@ -1,5 +1,5 @@
-//! Arbitrary text: everything that parses text from outside returns a value or an error. `make fuzz` runs many more
-//! cases.
+//! Arbitrary text: each parser of external text returns a value or an error, and never panics. `make fuzz` runs many
+//! more cases.
 
 use std::sync::LazyLock;
 
@@ -10,13 +10,13 @@ use proptest::sample::{Index, select as one_of};
 use serde_json::Value;
 
 use super::{
-    AGES, DEADLINES, Estimates, Filter, Jobs, Matrix, PortRange, RUN_TIMEOUTS, Shard, Timings,
+    AGES, Estimates, Filter, Jobs, Matrix, PortRange, RUN_TIMEOUTS, Shard, TIMEOUTS, Timings,
     parse_duration, reference, select,
 };
 
 /// The schema must accept each valid file.
 static SCHEMA: LazyLock<Validator> =
-    LazyLock::new(|| jsonschema::validator_for(&reference::schema()).expect("it is a schema"));
+    LazyLock::new(|| jsonschema::validator_for(&reference::schema()).expect("the schema is valid"));
 
 const SHIPPED: &str = include_str!("../../matrix.toml");
 
@@ -110,7 +110,7 @@ const WORDS: [&str; 24] = [
     "\"",
 ];
 
-/// A change of a text: a token replaces the text between two places.
+/// A change to a text: a token replaces this many characters at this place.
 type Change = (Index, usize, &'static str);
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
@@ -127,15 +127,18 @@ fn changed(text: &str, changes: &[Change]) -> String {
     characters.into_iter().collect()
 }
 
-/// Parses `text`, and reads every part of the result.
+/// Parses `text`, and uses each part of the result.
 fn read(text: &str) -> Result<(), TestCaseError> {
     match Matrix::parse("matrix.toml", text) {
         Ok(matrix) => {
             prop_assert!(matrix.cells.len() <= 200_000);
             let _digest = Estimates::new(&matrix.cells, &Timings::default()).digest();
-            let file: Value = toml::from_str(text).expect("it has been parsed");
-            let fault = SCHEMA.validate(&file).err();
-            prop_assert!(fault.is_none(), "valid, but not to the schema: {fault:?}");
+            let file: Value = toml::from_str(text).expect("the text has been parsed before");
+            let violation = SCHEMA.validate(&file).err();
+            prop_assert!(
+                violation.is_none(),
+                "a valid file violates the schema: {violation:?}"
+            );
         }
         Err(problems) => drop(format!("{:?}", miette::Report::new(problems))),
     }
@@ -160,7 +163,7 @@ proptest! {
 
     #[test]
     fn a_filter(words in vec(one_of(&WORDS[..]), 0..40), text in any::<String>()) {
-        let matrix = Matrix::parse("matrix.toml", SHIPPED).expect("it is shipped");
+        let matrix = Matrix::parse("matrix.toml", SHIPPED).expect("the shipped file is valid");
         for text in [words.concat(), words.join(" "), text] {
             match Filter::parse(&text) {
                 Ok(filter) => match select(&matrix, &[filter]) {
@@ -174,7 +177,7 @@ proptest! {
 
     #[test]
     fn a_duration(text in "([0-9]{1,21} ?(ns|us|ms|s|m|h|days|months|years|.{0,3}) ?){0,4}") {
-        for range in [DEADLINES, RUN_TIMEOUTS, AGES] {
+        for range in [TIMEOUTS, RUN_TIMEOUTS, AGES] {
             if let Ok(duration) = parse_duration(&text, &range) {
                 prop_assert!(range.contains(&duration));
             }
@@ -184,7 +187,7 @@ proptest! {
     #[test]
     fn a_shard(text in "[0-9]{0,12}/[0-9]{0,12}|.{0,12}") {
         if let Ok(shard) = text.parse::<Shard>() {
-            let matrix = Matrix::parse("matrix.toml", SHIPPED).expect("it is shipped");
+            let matrix = Matrix::parse("matrix.toml", SHIPPED).expect("the shipped file is valid");
             let estimates = Estimates::new(&matrix.cells, &Timings::default());
             prop_assert!(shard.select(matrix.cells, &estimates).len() <= 14);
         }
@@ -195,6 +198,6 @@ proptest! {
         if let Ok(PortRange::Between(ports)) = text.parse::<PortRange>() {
             prop_assert!(!ports.is_empty() && *ports.start() >= 1024);
         }
-        prop_assert_eq!(Jobs::exactly(jobs).is_some(), (1..=Jobs::MOST).contains(&jobs));
+        prop_assert_eq!(Jobs::exactly(jobs).is_some(), (1..=Jobs::MAX).contains(&jobs));
     }
 }

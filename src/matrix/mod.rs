@@ -28,21 +28,21 @@ mod version;
 pub use axis::{AxisName, AxisNameError, Coordinate, ValueName, ValueNameError};
 pub use cell::{Cell, CellId, ConfigName, ConfigNameError, NodeCount};
 pub use checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer, PointerError};
-pub use command::{CommandName, CommandNameError, HostCommand, locate};
+pub use command::{CommandName, CommandNameError, HostCommand, locate_programs};
 pub use counter::Counter;
-pub use duration::{AGES, DEADLINES, DurationError, RUN_TIMEOUTS, parse_duration};
-pub use environment::{FromEnv, Given, Place, resolve};
+pub use duration::{AGES, DurationError, RUN_TIMEOUTS, TIMEOUTS, parse_duration};
+pub use environment::{FromEnv, Place, TextSource, resolve_variables};
 pub use filter::{Filter, FilterProblem, FilterProblems, select};
 pub(crate) use names::{named, text_types};
 pub use parse::reference;
 pub use phase::{Phase, PhaseSettings, RestartScope};
 pub use ports::{PortRange, PortRangeError};
 pub use problem::{Problem, Problems};
-pub use retry::{FlakyResult, LONGEST_BACKOFF, MOST_RETRIES, RetryClass, RetrySettings};
+pub use retry::{FlakyResult, MAX_BACKOFF, MAX_RETRIES, RetryClass, RetrySettings};
 pub use settings::{
     Build, Deploy, Existing, ImageSource, Images, Jobs, Keep, Manifests, Matrix, Prefix,
     PrefixError, Prepared, ProviderChoice, RunSettings, SystemUnderTest,
 };
-pub use shard::{Estimates, MOST_SHARDS, Shard, ShardError, Timings, short_hash};
+pub use shard::{Estimates, MAX_SHARDS, Shard, ShardError, Timings, short_hash};
 pub use variant::{AgentProgram, Expectation, Expectations, Layer, Variant, merge};
 pub use version::{KubernetesVersion, VersionError};

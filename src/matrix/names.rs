@@ -1,6 +1,6 @@
-//! What types with a name have in common.
+//! Macros for types with a name.
 
-/// Gives newtypes of text `as_str` and `Display`.
+/// Implements `as_str` and `Display` for newtypes of text.
 macro_rules! text_types {
     ($($type:ident),+) => {$(
         impl $type {
@@ -28,7 +28,7 @@ macro_rules! named {
         }
 
         impl $type {
-            /// All of them, in order.
+            /// All variants, in order.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
             /// The name in files and reports.

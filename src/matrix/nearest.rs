@@ -2,29 +2,28 @@
 
 /// The candidate that `word` most likely means, if one is close.
 ///
-/// Close means at most one edit per three characters, ignoring case, so words of one or two characters have no
-/// suggestions.
+/// A candidate is close if it differs by at most one edit per three characters, ignoring case. Words of one or two
+/// characters therefore have no suggestions.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_lowercase();
     let allowed = word.chars().count() / 3;
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, candidate), candidate))
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&word, &candidate.to_lowercase());
+            (distance, candidate)
+        })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Help for an unknown word: the one that is probably meant, or all that are known, after `list`.
+/// Help for an unknown word: the known word that is probably meant, or `list` followed by all known words.
 pub(crate) fn suggestion(word: &str, known: &[&str], list: &str) -> String {
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("{list} {}", quoted(known)),
     }
-}
-
-fn distance(word: &str, candidate: &str) -> usize {
-    strsim::damerau_levenshtein(word, &candidate.to_lowercase())
 }
 
 /// The words in backticks, separated by commas: `` `a`, `b` ``. A long list is truncated.

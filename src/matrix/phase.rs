@@ -31,7 +31,7 @@ named! {
         RequestBodies = "request-bodies",
         /// The agents repeat their periodic calls.
         Periodic = "periodic",
-        /// An agent that is deleted comes back as the same node.
+        /// A deleted agent comes back as the same node.
         Restart = "restart",
         /// The agents post to the local endpoint, with a token that they decrypted.
         LocalEndpoint = "local-endpoint",
@@ -57,7 +57,8 @@ impl Phase {
         })
     }
 
-    /// Whether the file may turn the phase off. Without the other phases, a cell has no agents to check or leaves something behind.
+    /// Whether the file may turn the phase off. The other phases are required: without them, a cell would have no
+    /// agents to check, or would leave something behind.
     pub const fn can_be_turned_off(self) -> bool {
         match self {
             Self::Assertions
@@ -74,7 +75,7 @@ impl Phase {
         }
     }
 
-    /// Whether a command can follow the phase: it needs agents and the mock.
+    /// Whether commands can follow the phase: they need the agents and the mock.
     pub const fn can_be_followed(self) -> bool {
         match self {
             Self::Readiness
@@ -89,7 +90,7 @@ impl Phase {
         }
     }
 
-    /// Why a phase that the file turns off is skipped.
+    /// The reason for skipping the phase if the file turns it off.
     pub fn turned_off(self) -> String {
         format!("the matrix file has `run = false` under `[phases.{self}]`")
     }
@@ -122,7 +123,7 @@ pub enum RestartScope {
     All,
 }
 
-/// The `[phases.*]` tables with defaults.
+/// The `[phases.*]` tables, with defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseSettings {
     /// The settings of each phase, in order.
@@ -133,7 +134,7 @@ pub struct PhaseSettings {
     pub restart: RestartScope,
 }
 
-/// What any phase may set.
+/// The settings that every phase has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhaseSetting {
     /// The timeout of the phase; in `restart`, the timeout of each of its three waits.

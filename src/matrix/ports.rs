@@ -1,4 +1,4 @@
-//! The ports for forwarded services on this host, in the syntax of the file and the command line.
+//! The host's ports for forwarded services, in the syntax of the file and the command line.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub enum PortRange {
     /// A range of ports. Each cell gets a different one.
     Between(RangeInclusive<u16>),
-    /// Any port that the kernel chooses.
+    /// Any free port; the kernel chooses.
     Any,
 }
 
@@ -18,11 +18,11 @@ pub enum PortRange {
 pub enum PortRangeError {
     /// It isn't in the form `<first>-<last>`.
     #[error("a port range is `<first>-<last>` or `any`, not `{0}`")]
-    Shape(String),
+    Form(String),
     /// A number isn't a port.
     #[error("`{0}` is not a port: ports go up to 65535")]
-    NoPort(String),
-    /// The range includes ports for which a process may need privileges.
+    NotAPort(String),
+    /// The range includes ports that may require privileges.
     #[error("port {0} is privileged: use 1024 or above")]
     Privileged(u16),
     /// The last port is lower than the first one.
@@ -62,9 +62,9 @@ impl FromStr for PortRange {
         if text == "any" {
             return Ok(Self::Any);
         }
-        let shape = || PortRangeError::Shape(text.to_owned());
-        let (first, last) = text.split_once('-').ok_or_else(shape)?;
-        let (first, last) = (port(first, shape)?, port(last, shape)?);
+        let form_error = || PortRangeError::Form(text.to_owned());
+        let (first, last) = text.split_once('-').ok_or_else(form_error)?;
+        let (first, last) = (port(first, form_error)?, port(last, form_error)?);
         if last < first {
             return Err(PortRangeError::Reversed { first, last });
         }
@@ -75,12 +75,12 @@ impl FromStr for PortRange {
     }
 }
 
-fn port(text: &str, shape: impl Fn() -> PortRangeError) -> Result<u16, PortRangeError> {
+fn port(text: &str, form_error: impl Fn() -> PortRangeError) -> Result<u16, PortRangeError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(shape());
+        return Err(form_error());
     }
     text.parse()
-        .map_err(|_| PortRangeError::NoPort(text.to_owned()))
+        .map_err(|_| PortRangeError::NotAPort(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(parse("80-8080"), Err(PortRangeError::Privileged(80)));
         assert_eq!(
             parse("70000-70001"),
-            Err(PortRangeError::NoPort("70000".to_owned()))
+            Err(PortRangeError::NotAPort("70000".to_owned()))
         );
         assert_eq!(
             parse("2000-1999"),
@@ -105,7 +105,7 @@ mod tests {
             })
         );
         for text in ["", "-", "18080", "18080-", "1-2-3", "+1-2", "1 - 2"] {
-            assert_eq!(parse(text), Err(PortRangeError::Shape(text.to_owned())));
+            assert_eq!(parse(text), Err(PortRangeError::Form(text.to_owned())));
         }
     }
 }

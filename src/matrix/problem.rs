@@ -5,10 +5,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::redact::Redacted;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
-/// A problem of a matrix file, with its places and help.
+use super::redact::Redacted;
+
+/// A problem of a matrix file, with the places that it concerns and help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
@@ -60,7 +61,7 @@ impl Problem {
     }
 }
 
-/// A label's text, or none if the underline is enough.
+/// A label's text; `None` if the underline is enough.
 fn text(label: &str) -> Option<String> {
     (!label.is_empty()).then(|| label.to_owned())
 }
@@ -78,7 +79,7 @@ impl Diagnostic for Problem {
     }
 }
 
-/// All problems of one matrix file, in the order of lines. There is at least one.
+/// All problems of one matrix file, sorted by line; at least one.
 #[derive(Clone, Debug)]
 pub struct Problems {
     source: NamedSource<Arc<str>>,
@@ -86,11 +87,15 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The problems of the file `name` with the content `text`; `None` if there are none. Secrets of the file are
+    /// Fails with `problems` of the file `name` with the content `text`, unless there are none. The file's secrets are
     /// masked.
-    pub(super) fn of(name: &str, text: &str, mut problems: Vec<Problem>) -> Option<Self> {
+    pub(super) fn err_if_any(
+        name: &str,
+        text: &str,
+        mut problems: Vec<Problem>,
+    ) -> Result<(), Self> {
         if problems.is_empty() {
-            return None;
+            return Ok(());
         }
         problems.sort_by_key(Problem::offset);
         let Redacted { text, mask } = Redacted::of(text);
@@ -98,7 +103,7 @@ impl Problems {
             problem.message = mask.apply(&problem.message);
             problem.help = problem.help.take().map(|help| mask.apply(&help));
         }
-        Some(Self {
+        Err(Self {
             source: NamedSource::new(name, Arc::from(text)),
             problems,
         })
@@ -109,7 +114,7 @@ impl Problems {
         self.source.name()
     }
 
-    /// The problems, in the order of lines.
+    /// The problems, sorted by line.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
         self.problems.iter()
     }

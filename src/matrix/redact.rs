@@ -1,6 +1,7 @@
-//! A matrix file as it may be quoted in errors, with the values of all keys with secret names masked.
+//! A matrix file as errors may quote it: the values of all keys with secret names are masked.
 //!
-//! Has its own scanner, because errors usually quote what the parser couldn't read. In doubt, it masks too much.
+//! It has its own scanner, because errors usually quote text that the parser couldn't read. If in doubt, the scanner
+//! masks too much.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -184,7 +185,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// A string of any kind, up to its end, the end of the line or the end of the text. Returns the place of its
+    /// A string of any kind, up to its end, the end of the line or the end of the text. Returns the range of its
     /// content.
     fn string(&mut self) -> Range<usize> {
         let start = self.position();
@@ -199,19 +200,19 @@ impl<'t> Scanner<'t> {
         for _ in 0..delimiter.len() {
             self.characters.next();
         }
-        let from = self.position();
+        let content = self.position();
         let is_one_line = delimiter.len() == 1;
         loop {
             let position = self.position();
             let rest = &self.text[position..];
             if rest.is_empty() || (is_one_line && rest.starts_with('\n')) {
-                return from..position;
+                return content..position;
             }
             if rest.starts_with(delimiter) {
                 for _ in 0..delimiter.len() {
                     self.characters.next();
                 }
-                return from..position;
+                return content..position;
             }
             self.characters.next();
             if quote == '"' && rest.starts_with('\\') && self.peek() != Some('\n') {

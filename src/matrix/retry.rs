@@ -6,13 +6,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most retries that a file or an option may request.
-pub const MOST_RETRIES: u32 = 100;
+/// The maximum number of retries that a file or an option may request.
+pub const MAX_RETRIES: u32 = 100;
 
 /// The longest delay before a retry.
-pub const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A class of failures after which a cell may be retried. A configuration failure would only be repeated.
+/// A class of failures after which a cell may be retried. A retry would only repeat a configuration failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryClass {
     /// The agent violated the contract.
@@ -40,15 +40,15 @@ pub enum FlakyResult {
     Fail,
 }
 
-/// The retry settings of `[run]` with defaults. Those of `[phases.*]` are separate.
+/// The retry settings of `[run]`, with defaults. Those of `[phases.*]` are separate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetrySettings {
-    /// How many retries a cell gets, in whichever phase it failed. An explicit `0` also turns off the retries of
-    /// phases.
+    /// How often a cell is retried, regardless of the phase in which it failed. An explicit `0` also turns off the
+    /// retries of phases.
     pub retries: Option<u32>,
     /// The classes of failures that may be retried.
     pub on: BTreeSet<RetryClass>,
-    /// The delay before the second attempt. It doubles with each attempt, up to [`LONGEST_BACKOFF`].
+    /// The delay before the second attempt. It doubles with each attempt, up to [`MAX_BACKOFF`].
     pub backoff: Duration,
     /// How to count a cell that passed on a retry.
     pub flaky_result: FlakyResult,

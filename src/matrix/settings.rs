@@ -1,10 +1,10 @@
-//! The validated tables of the file that aren't axes: images, deployment, run and others.
+//! A validated matrix file: its cells, and the tables that aren't about axes.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::environment::Given;
+use super::environment::TextSource;
 use super::{Cell, Checks, PhaseSettings, PortRange, RetrySettings, named, text_types};
 
 /// A validated matrix file: its cells in order, and the settings for all of them.
@@ -36,8 +36,8 @@ pub struct Images {
 }
 
 impl Images {
-    /// The agent of `cell`: the one that its values name, or else `[images.agent]`. Its image is missing if a value
-    /// names only a binary.
+    /// The agent of `cell`: the one that its values select, or else `[images.agent]`. It has no image if they
+    /// set only a binary.
     pub fn agent_of(&self, cell: &Cell) -> SystemUnderTest {
         match &cell.variant.program {
             None => self.agent.clone(),
@@ -161,7 +161,7 @@ impl Keep {
 /// Whether kind clusters may be clones of prepared ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prepared {
-    /// If a template exists, or if making one pays off within the run.
+    /// If a template exists, or if creating one pays off within the run.
     #[default]
     Auto,
     /// Never: kind creates each cluster.
@@ -202,18 +202,18 @@ pub enum Jobs {
     /// As many as the machine can run.
     #[default]
     Auto,
-    /// This many, at most [`Jobs::MOST`].
+    /// This many, at most [`Jobs::MAX`].
     Exactly(NonZeroUsize),
 }
 
 impl Jobs {
-    /// The most cells that may be requested to run at once.
-    pub const MOST: usize = 10_000;
+    /// The maximum number of cells that may run at once.
+    pub const MAX: usize = 10_000;
 
-    /// `number` cells at once; `None` if it isn't between 1 and [`Jobs::MOST`].
+    /// `number` cells at once; `None` if it isn't between 1 and [`Jobs::MAX`].
     pub fn exactly(number: usize) -> Option<Self> {
         let number = NonZeroUsize::new(number)?;
-        (number.get() <= Self::MOST).then_some(Self::Exactly(number))
+        (number.get() <= Self::MAX).then_some(Self::Exactly(number))
     }
 }
 
@@ -223,11 +223,11 @@ pub struct Prefix(String);
 
 /// A text can't be the prefix of cluster names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a prefix is `[a-z][a-z0-9-]*`, at most {max} characters, and does not end in `-`", max = Prefix::MAX)]
+#[error("a prefix must match `[a-z][a-z0-9-]*`, have at most {max} characters, and not end with `-`", max = Prefix::MAX)]
 pub struct PrefixError;
 
 impl Prefix {
-    /// Leaves room for the rest of a cluster name of at most 40 characters.
+    /// The maximum length. It leaves room for the rest of a cluster name of at most 40 characters.
     pub const MAX: usize = 16;
 
     /// Checks `text` against the grammar.
@@ -246,7 +246,7 @@ impl Prefix {
 
 text_types!(Prefix);
 
-/// `[run]` with defaults.
+/// `[run]`, with defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunSettings {
     /// The provider.
@@ -269,8 +269,8 @@ pub struct RunSettings {
     pub prepared: Prepared,
     /// Whether cells are skipped if their node image exists neither locally nor in its registry.
     pub skip_missing_images: bool,
-    /// Texts that are masked in every output.
-    pub secrets: Vec<Given>,
+    /// Texts that are masked in all output.
+    pub secrets: Vec<TextSource>,
 }
 
 impl Default for RunSettings {

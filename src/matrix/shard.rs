@@ -1,7 +1,7 @@
-//! Splits a selection between machines that don't communicate: every cell is in exactly one shard, by duration if it is
-//! known.
+//! Splits a selection among machines that don't communicate: each cell is in exactly one shard. Cells are balanced by
+//! their durations, as far as these are known.
 //!
-//! Pure, so that all machines get the same result: nothing that only one of them has measured may matter.
+//! Pure, so that all machines get the same result: it must not depend on anything that only one of them has measured.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Cell, CellId};
 
-/// The most shards of a selection.
-pub const MOST_SHARDS: u32 = 10_000;
+/// The maximum number of shards of a selection.
+pub const MAX_SHARDS: u32 = 10_000;
 
 /// One of several shards: `2/5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub struct Shard {
 /// A text isn't a valid shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
-    /// It has another format.
+    /// It isn't in the form `<index>/<count>`.
     #[error("a shard is `<index>/<count>`, such as `2/5`")]
     Form,
     /// There are too many shards.
-    #[error("a selection is split into 1 to {MOST_SHARDS} shards")]
+    #[error("a selection can be split into at most {MAX_SHARDS} shards")]
     TooMany,
     /// The index isn't between 1 and the number of shards.
     #[error("the shards are 1/{count} to {count}/{count}")]
@@ -50,14 +50,15 @@ impl Shard {
         self.count.get()
     }
 
-    /// The cells of this shard, in order. The longest cells are assigned first, each to the shard with the least work.
+    /// The cells of this shard, in order. The longest cells are assigned first, each to the shard with the shortest
+    /// total.
     pub fn select(self, cells: Vec<Cell>, estimates: &Estimates) -> Vec<Cell> {
-        let mut todo = vec![0_u64; self.count.get() as usize];
+        let mut totals = vec![0_u64; self.count.get() as usize];
         let mut own = BTreeSet::new();
         for (id, estimate) in &estimates.0 {
-            let least = todo.iter().enumerate().min_by_key(|(_, todo)| **todo);
+            let least = totals.iter().enumerate().min_by_key(|(_, total)| **total);
             let shard = least.map_or(0, |(shard, _)| shard);
-            todo[shard] = todo[shard].saturating_add(*estimate);
+            totals[shard] = totals[shard].saturating_add(*estimate);
             if shard + 1 == self.index.get() as usize {
                 own.insert(id.clone());
             }
@@ -80,7 +81,7 @@ impl FromStr for Shard {
         let (index, count) = text.split_once('/').ok_or(ShardError::Form)?;
         let count: NonZeroU32 = count.parse().map_err(|_| ShardError::Form)?;
         let index: u32 = index.parse().map_err(|_| ShardError::Form)?;
-        if count.get() > MOST_SHARDS {
+        if count.get() > MAX_SHARDS {
             return Err(ShardError::TooMany);
         }
         match NonZeroU32::new(index) {
@@ -106,8 +107,8 @@ impl Timings {
 pub struct Estimates(Vec<(CellId, u64)>);
 
 impl Estimates {
-    /// Uses `timings` for the cells that they contain. Others are estimated by their number of nodes, relative to the
-    /// known ones.
+    /// Uses `timings` for the cells that they contain. The others are estimated by their number of nodes, relative to
+    /// those cells.
     pub fn new(cells: &[Cell], timings: &Timings) -> Self {
         let known = |cell: &Cell| timings.0.get(cell.id.as_str()).copied();
         let measured = cells
@@ -120,8 +121,8 @@ impl Estimates {
         let estimate = |cell: &Cell| {
             let by_weight = u128::from(weight(cell)) * unit;
             let known = known(cell);
-            // The shortest estimate isn't zero: if there are fewer cells than shards, each cell gets its own shard, and
-            // the last shards are empty.
+            // Estimates are never zero. Otherwise, if there are fewer cells than shards, several cells could share a
+            // shard while others are empty.
             known
                 .unwrap_or_else(|| u64::try_from(by_weight).unwrap_or(u64::MAX))
                 .max(1)
@@ -146,12 +147,12 @@ impl Estimates {
     }
 }
 
-/// A worker needs about half as much as a control plane.
+/// The relative duration of a cell: a worker takes about half as long as a control plane.
 fn weight(cell: &Cell) -> u64 {
     cell.nodes.get() as u64 + 1
 }
 
-/// The first half of a hash as text: enough to distinguish inputs that aren't made to collide.
+/// The first half of a hash in hexadecimal: enough to distinguish inputs that aren't chosen to collide.
 pub fn short_hash(hash: Sha256) -> String {
     hex::encode(&hash.finalize()[..16])
 }
@@ -179,9 +180,9 @@ mod tests {
 
     #[test]
     fn the_number_of_shards_is_limited() {
-        let last = format!("{MOST_SHARDS}/{MOST_SHARDS}");
-        assert_eq!(last.parse::<Shard>().unwrap().count(), MOST_SHARDS);
-        let more = format!("1/{}", MOST_SHARDS + 1);
+        let last = format!("{MAX_SHARDS}/{MAX_SHARDS}");
+        assert_eq!(last.parse::<Shard>().unwrap().count(), MAX_SHARDS);
+        let more = format!("1/{}", MAX_SHARDS + 1);
         assert_eq!(more.parse::<Shard>(), Err(ShardError::TooMany));
         assert_eq!("1/4294967295".parse::<Shard>(), Err(ShardError::TooMany));
     }
@@ -218,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_cell_is_in_one_shard_and_no_shard_has_a_cell_too_many(
+        fn every_cell_is_in_one_shard_and_the_shards_are_balanced(
             versions in proptest::sample::subsequence((20_u8..40).collect::<Vec<_>>(), 1..8),
             nodes in proptest::sample::subsequence(vec![1_u16, 2, 3, 5, 9], 1..4),
             times in proptest::collection::vec(proptest::option::of(0_u64..900_000), 64),

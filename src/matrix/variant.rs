@@ -1,4 +1,4 @@
-//! What a value of an axis changes, and what all values of a cell change together.
+//! What one value of an axis changes, and what all values of a cell change together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::environment::Place;
 use super::{Counter, FromEnv, Manifests};
 
-/// What the table of a value sets, on `config` or on a further axis, or several tables merged. `default` without a
-/// table sets nothing.
+/// The settings in the table of a value on `config` or on a further axis, or in several such tables merged. `default`
+/// without a table sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
     /// Merged over the base of the agent's configuration, key by key.
@@ -20,7 +20,8 @@ pub struct Variant {
     pub expect: Expectations,
     /// Additional environment variables for the agent's container.
     pub env: BTreeMap<String, String>,
-    /// The parts of `agent` and `env` that come from the runner's environment, until [`super::resolve`] inserts them.
+    /// The parts of `agent` and `env` that come from the runner's environment, until [`super::resolve_variables`]
+    /// inserts them.
     pub from_env: Vec<FromEnv<Place>>,
     /// Parts of kind's configuration file, which take precedence over everything else in it.
     pub kind: Map<String, Value>,
@@ -30,10 +31,10 @@ pub struct Variant {
     pub manifests: Option<Manifests>,
 }
 
-/// The agent that a value names.
+/// The agent that a value selects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentProgram {
-    /// The table that names it, as written in the file.
+    /// The table that selects it, as written in the file.
     pub table: String,
     /// The image for clusters; `None` if the agent is only for the local provider.
     pub image: Option<String>,
@@ -60,26 +61,26 @@ impl Variant {
             [first, rest @ ..] => {
                 let mut merged = Self::clone(&first.variant);
                 for layer in rest {
-                    merged.put_over(&layer.variant);
+                    merged.merge_over(&layer.variant);
                 }
                 Arc::new(merged)
             }
         }
     }
 
-    fn put_over(&mut self, over: &Self) {
+    fn merge_over(&mut self, over: &Self) {
         self.from_env
-            .retain(|reference| !over.sets(reference.place()));
+            .retain(|reference| !over.sets(&reference.place));
         self.from_env.extend(over.from_env.iter().cloned());
         merge(&mut self.agent, &over.agent);
         merge(&mut self.kind, &over.kind);
-        self.expect.put_over(&over.expect);
+        self.expect.merge_over(&over.expect);
         self.env.extend(over.env.clone());
         self.program = over.program.clone().or_else(|| self.program.take());
         self.manifests = over.manifests.clone().or_else(|| self.manifests.take());
     }
 
-    /// Whether it sets the value at this place.
+    /// Whether the variant sets the value at this place.
     fn sets(&self, place: &Place) -> bool {
         match place {
             Place::Env(name) => self.sets_variable(name),
@@ -88,26 +89,26 @@ impl Variant {
                 for key in pointer.split('/').skip(1) {
                     match at.get(&key.replace("~1", "/").replace("~0", "~")) {
                         Some(Value::Object(table)) => at = table,
-                        // Everything below the old value is gone.
+                        // It replaces the table that contains the place.
                         Some(_) => return true,
                         None => return false,
                     }
                 }
-                // A table replaces the value.
+                // The place itself is a table now.
                 true
             }
         }
     }
 
-    /// Whether it sets this variable of the agent's container, from the runner's environment or not.
+    /// Whether the variant sets this variable of the agent's container, from the runner's environment or not.
     pub fn sets_variable(&self, name: &str) -> bool {
-        let mut references = self.from_env.iter().map(FromEnv::place);
-        self.env.contains_key(name)
-            || references.any(|place| matches!(place, Place::Env(own) if own == name))
+        let is_variable = |place: &Place| matches!(place, Place::Env(own) if own == name);
+        let mut references = self.from_env.iter();
+        self.env.contains_key(name) || references.any(|reference| is_variable(&reference.place))
     }
 }
 
-/// Puts `over` on `base`: tables are merged key by key, everything else is replaced.
+/// Merges `over` into `base`: tables key by key; everything else is replaced.
 pub fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     for (key, value) in over {
         match (base.get_mut(key), value) {
@@ -131,7 +132,7 @@ pub enum Expectation {
 }
 
 impl Expectation {
-    /// The text of [`Self::Any`] in reports.
+    /// How reports show [`Self::Any`].
     pub const NOT_CHECKED: &str = "any (not checked)";
 
     /// The lowest value that meets the expectation.
@@ -164,8 +165,8 @@ impl fmt::Display for Expectation {
     }
 }
 
-/// The per-node expectations of a variant. Each of the suite's own [counters](Counter) must reach at least 1 unless the variant
-/// expects something else; any other counter is checked only if the variant names it.
+/// The per-node expectations of a variant. Each of the suite's own [counters](Counter) must reach at least 1, unless
+/// the variant expects something else. Any other counter is checked only if the variant names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectations {
     counters: BTreeMap<String, Expectation>,
@@ -173,8 +174,8 @@ pub struct Expectations {
 }
 
 impl Expectations {
-    /// How often the process of each agent pod may end, from readiness to `cleanup`, without failing the cell. The ends that
-    /// the suite causes itself don't count.
+    /// How often the process of each agent pod may end between readiness and `cleanup` without failing the cell. Ends
+    /// that the suite itself causes don't count.
     pub fn restarts(&self) -> u32 {
         self.restarts.unwrap_or(0)
     }
@@ -184,13 +185,13 @@ impl Expectations {
         self.restarts = Some(restarts);
     }
 
-    /// Adds the expectations in `over`, which take precedence.
-    fn put_over(&mut self, over: &Self) {
+    /// Merges `over` into the expectations; it takes precedence.
+    fn merge_over(&mut self, over: &Self) {
         self.counters.extend(over.counters.clone());
         self.restarts = over.restarts.or(self.restarts);
     }
 
-    /// What is expected of `counter` on every node.
+    /// The expectation of `counter` on each node.
     pub fn of(&self, counter: Counter) -> Expectation {
         self.counters
             .get(counter.name())
@@ -198,14 +199,14 @@ impl Expectations {
             .unwrap_or(Expectation::AtLeast(1))
     }
 
-    /// The expectations of counters that only the mock knows, by name.
+    /// The expectations of counters that aren't the suite's own, by name.
     pub fn further(&self) -> impl Iterator<Item = (&str, Expectation)> {
         let all = self.counters.iter();
         all.map(|(name, expectation)| (name.as_str(), *expectation))
             .filter(|(name, _)| Counter::from_name(name).is_none())
     }
 
-    /// The expectation of every counter: the suite's own first, in the mock's order.
+    /// The expectations of all counters: the suite's own first, in the mock's order.
     pub fn all(&self) -> impl Iterator<Item = (&str, Expectation)> {
         let own = Counter::ALL
             .into_iter()
@@ -213,7 +214,7 @@ impl Expectations {
         own.chain(self.further())
     }
 
-    /// Changes the expectation of the counter `name`.
+    /// Sets the expectation of the counter `name`.
     pub fn set(&mut self, name: &str, expectation: Expectation) {
         self.counters.insert(name.to_owned(), expectation);
     }
@@ -290,7 +291,7 @@ kind = { featureGates = { Y = true } }
         assert_eq!(Value::Object(variant.agent.clone()), agent);
         assert_eq!(variant.env["A"], "runtime");
         assert_eq!(variant.env["B"], "runtime");
-        let left: Vec<_> = variant.from_env.iter().map(FromEnv::place).collect();
+        let left: Vec<_> = variant.from_env.iter().map(|it| &it.place).collect();
         let key = Place::Agent("/api/key".to_owned());
         assert_eq!(left, [&key, &Place::Env("C".to_owned())]);
         let expect = |name| variant.expect.of(Counter::from_name(name).unwrap());
@@ -301,7 +302,7 @@ kind = { featureGates = { Y = true } }
         assert_eq!(Value::Object(variant.kind.clone()), gates);
         assert_eq!(variant.manifests, Some(Manifests::At("config".into())));
         let program = variant.program.as_ref().unwrap();
-        // The image belongs to another agent.
+        // The image of `[config.fast]` belongs to another agent.
         assert_eq!(
             (&program.image, &program.binary),
             (&None, &Some("plexd".into()))

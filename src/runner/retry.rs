@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use crate::event::CellEnd;
 use crate::event::{Failure, FailureClass, Symptom};
-use crate::matrix::{LONGEST_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
+use crate::matrix::{MAX_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
 
 /// How the attempts at a cell have ended, in order.
 pub(super) type Attempts = [CellEnd];
@@ -69,13 +69,13 @@ fn has_room(failed: usize, retries: u32) -> bool {
 pub(super) fn pauses(settings: &RetrySettings) -> impl Iterator<Item = Duration> + Send + use<> {
     ExponentialBuilder::new()
         .with_min_delay(settings.backoff)
-        .with_max_delay(LONGEST_BACKOFF)
+        .with_max_delay(MAX_BACKOFF)
         .without_max_times()
         .with_jitter()
         .with_jitter_seed(rand::random())
         .build()
         // The jitter is added after the builder's limit.
-        .map(|pause| pause.min(LONGEST_BACKOFF))
+        .map(|pause| pause.min(MAX_BACKOFF))
 }
 
 #[cfg(test)]
@@ -216,8 +216,8 @@ mod tests {
         let first: Vec<Duration> = pauses(&settings).take(8).collect();
         assert!(first[0] >= settings.backoff && first[0] < settings.backoff * 2);
         assert!(first[1] >= settings.backoff * 2);
-        assert!(first.iter().all(|pause| *pause <= LONGEST_BACKOFF));
-        assert_eq!(first[7], LONGEST_BACKOFF);
+        assert!(first.iter().all(|pause| *pause <= MAX_BACKOFF));
+        assert_eq!(first[7], MAX_BACKOFF);
         let others: BTreeSet<Duration> = (0..20).filter_map(|_| pauses(&settings).next()).collect();
         assert!(others.len() > 1, "{others:?}");
     }

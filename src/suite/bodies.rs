@@ -94,7 +94,7 @@ fn holds(condition: &Condition, value: &Value) -> Result<(), String> {
         (Condition::Equals(expected), _) if JsonType::of(expected) == kind => {
             Err(format!("{kind} that differs"))
         }
-        (Condition::Matches(pattern), Value::String(text)) if pattern.finds(text) => Ok(()),
+        (Condition::Matches(pattern), Value::String(text)) if pattern.is_match(text) => Ok(()),
         (Condition::Matches(_), Value::String(_)) => Err("a string that does not match".to_owned()),
         (Condition::Type(_) | Condition::Equals(_) | Condition::Matches(_), _) => {
             Err(kind.to_string())

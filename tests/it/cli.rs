@@ -81,14 +81,14 @@ const CASES: &[Case] = &[
         matrix: "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [0]\n",
         arguments: &[],
         code: 2,
-        stderr: &["`nodes` cannot be 0"],
+        stderr: &["`nodes` can't be 0"],
     },
     Case {
         name: "negative nodes",
         matrix: "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [-3]\n",
         arguments: &[],
         code: 2,
-        stderr: &["`nodes` cannot be -3"],
+        stderr: &["`nodes` can't be -3"],
     },
     Case {
         name: "several problems at once",
@@ -98,8 +98,8 @@ const CASES: &[Case] = &[
         stderr: &[
             "3 problems",
             "number 1.3",
-            "`nodes` cannot be 0",
-            "`jobs` cannot be 0",
+            "`nodes` can't be 0",
+            "`jobs` can't be 0",
         ],
     },
     Case {
@@ -129,9 +129,9 @@ const CASES: &[Case] = &[
         arguments: &[],
         code: 2,
         stderr: &[
-            "it is called `image` now",
-            "it is called `fast-setup` now",
-            "it is called `agents` now",
+            "it was renamed to `image`",
+            "it was renamed to `fast-setup`",
+            "it was renamed to `agents`",
         ],
     },
     Case {
@@ -180,11 +180,11 @@ const CASES: &[Case] = &[
         stderr: &["filter:1"],
     },
     Case {
-        name: "a filter whose term names nothing",
+        name: "a filter whose term matches nothing",
         matrix: GOOD,
         arguments: &["--filter", "k8s-1.3"],
         code: 2,
-        stderr: &["names nothing", "k8s-1.36"],
+        stderr: &["matches nothing", "k8s-1.36"],
     },
     Case {
         name: "a filter that selects nothing",

@@ -90,7 +90,7 @@ fn included_cells_come_last_and_existing_ones_keep_their_position() {
 }
 
 #[test]
-fn tags_and_allow_failure_reach_every_cell_of_their_value() {
+fn tags_and_allow_failure_apply_to_every_cell_with_their_value() {
     let matrix = parsed(
         r#"
         [matrix]
@@ -132,7 +132,7 @@ fn tags_and_allow_failure_reach_every_cell_of_their_value() {
 }
 
 #[test]
-fn a_variant_passes_on_settings_of_agent_and_kind_unchanged() {
+fn the_settings_of_agent_and_kind_are_passed_on_unchanged() {
     let matrix = parsed(
         r#"
         [matrix]
@@ -312,7 +312,7 @@ fn a_matrix_may_have_no_cells() {
 }
 
 #[test]
-fn the_axes_may_multiply_to_100000_cells() {
+fn a_matrix_may_have_100000_cells() {
     let nodes: Vec<u16> = (1..=5000).collect();
     let (configs, tables): (Vec<String>, String) = (1..=20)
         .map(|number| (format!("c{number}"), format!("[config.c{number}]\n")))

@@ -1,16 +1,16 @@
-//! The errors for a wrong matrix file: each problem with its place and a way to solve it.
+//! The errors for an invalid matrix file: each problem with its place and a remedy.
 
 use e2e_matrix::matrix::Matrix;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
-/// Compares with the snapshot that has the test's name.
+/// Compares with the snapshot named after the test.
 macro_rules! assert_shown {
     ($shown:expr) => {
         insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($shown) });
     };
 }
 
-/// The output on a terminal of 100 columns without colour.
+/// The output on a terminal with 100 columns and without color.
 fn rendered(text: &str) -> String {
     let problems = Matrix::parse("matrix.toml", text).expect_err("the file has problems");
     let mut shown = String::new();

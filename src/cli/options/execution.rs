@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::matrix::{
-    DEADLINES, DurationError, FlakyResult, Jobs, MOST_RETRIES, Matrix, Phase, RUN_TIMEOUTS,
-    RetryClass, parse_duration,
+    DurationError, FlakyResult, Jobs, MAX_RETRIES, Matrix, Phase, RUN_TIMEOUTS, RetryClass,
+    TIMEOUTS, parse_duration,
 };
 use crate::runner::{Course, StopAfter};
 
@@ -31,7 +31,7 @@ pub(in crate::cli) struct ExecutionOptions {
     ///
     /// From 0 to 100; 0 turns all retries off. Each retry gets a fresh cluster. The default is from the matrix file, or once for infrastructure failures in the
     /// phases `cluster` and `images`.
-    #[arg(long, env = "E2E_MATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MOST_RETRIES)))]
+    #[arg(long, env = "E2E_MATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_RETRIES)))]
     pub(in crate::cli) retries: Option<u32>,
     /// Which classes of failures are retried [default: from the matrix file, or `infrastructure`]
     #[arg(
@@ -169,7 +169,7 @@ fn rounds(text: &str) -> Result<NonZeroU32, String> {
 }
 
 fn pause(text: &str) -> Result<Duration, DurationError> {
-    parse_duration(text, &DEADLINES)
+    parse_duration(text, &TIMEOUTS)
 }
 
 fn run_timeout(text: &str) -> Result<Duration, DurationError> {
@@ -181,7 +181,7 @@ fn jobs(text: &str) -> Result<Jobs, String> {
         return Ok(Jobs::Auto);
     }
     let jobs = text.parse().ok().and_then(Jobs::exactly);
-    jobs.ok_or_else(|| format!("jobs are `auto` or a number from 1 to {}", Jobs::MOST))
+    jobs.ok_or_else(|| format!("jobs are `auto` or a number from 1 to {}", Jobs::MAX))
 }
 
 fn phase(name: &str) -> Result<Phase, String> {
@@ -205,7 +205,7 @@ impl FromStr for PhaseTimeout {
             "a deadline is `<phase>=<duration>`, such as `readiness=180s`; \
                  `--run-timeout` is the deadline of the whole run",
         )?;
-        let timeout = parse_duration(duration, &DEADLINES)
+        let timeout = parse_duration(duration, &TIMEOUTS)
             .map_err(|error| format!("`{duration}`: {error}"))?;
         Ok(Self {
             phase: phase(name)?,

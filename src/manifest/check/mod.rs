@@ -1,4 +1,5 @@
-//! Checks whether the objects of a deployment fit together, which a cluster would report late and one by one.
+//! Checks the objects of a deployment and the relations between them. A cluster would report their problems late, and
+//! one at a time.
 
 mod network;
 mod pod;
@@ -16,10 +17,10 @@ use super::{ManifestProblem, Object, strict};
 
 pub(super) use reference::{Reference, references};
 
-/// How many objects a deployment may have.
+/// The maximum number of objects of a deployment.
 pub(super) const MAX_OBJECTS: usize = 500;
 
-/// A deployment that is checked.
+/// A deployment to check.
 pub(super) struct Deployed<'a> {
     /// The cell's namespace.
     pub(super) namespace: &'a str,
@@ -29,14 +30,14 @@ pub(super) struct Deployed<'a> {
     pub(super) objects: Vec<&'a Object>,
     /// The agent's configuration.
     pub(super) agent_config: &'a Value,
-    /// The object that holds it, if it reaches the agent.
+    /// The location of the agent's configuration, if the agent's pods use it.
     pub(super) config_place: Option<&'a ConfigPlace>,
-    /// Whether every text could be read. If not, a missing object may be in an unreadable text.
+    /// Whether every text could be read. If not, a missing object may be in a text that couldn't.
     pub(super) is_complete: bool,
 }
 
 impl Deployed<'_> {
-    /// Whether an object exists, as far as can be known.
+    /// Whether an object exists, or may exist in a text that couldn't be read.
     fn has(&self, kind: &str, name: &str) -> bool {
         !self.is_complete || self.object(kind, name).is_some()
     }
@@ -46,7 +47,8 @@ impl Deployed<'_> {
         objects.find(|object| object.is(kind, name) && object.is_in(self.namespace))
     }
 
-    /// Whether an object is in another namespace than the cell's, where other objects exist, too.
+    /// Whether an object is in a namespace other than the cell's. That namespace may have more objects than the
+    /// manifests.
     fn is_elsewhere(&self, object: &Object) -> bool {
         !object.is_in(self.namespace)
     }
@@ -74,13 +76,16 @@ impl Findings<'_> {
             .push(ManifestProblem::new(place, message, remedy));
     }
 
-    /// The object as its own type. A value that doesn't fit is a problem.
+    /// The object as its Kubernetes type. A value of the wrong type is a problem.
     fn decode<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
-        self.kept(Object::decode)
+        self.ok_or_report(Object::decode)
     }
 
-    /// The result of `read`; a problem that decoding has already reported isn't repeated.
-    fn kept<T>(&mut self, read: impl Fn(&Object) -> Result<T, ManifestProblem>) -> Option<T> {
+    /// The result of `read`, or `None` after reporting the problem, unless it has been reported already.
+    fn ok_or_report<T>(
+        &mut self,
+        read: impl Fn(&Object) -> Result<T, ManifestProblem>,
+    ) -> Option<T> {
         let problem = match read(self.object) {
             Ok(read) => return Some(read),
             Err(problem) => problem,
@@ -109,11 +114,7 @@ pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
             ..
         } = object;
         if !seen.insert((api_version, kind, name, namespace)) {
-            findings.add(
-                "",
-                "exists twice",
-                "keep one of the two, or give it another name",
-            );
+            findings.add("", "is defined twice", "keep one of the two, or rename one");
         }
         findings.problems.extend(strict::unknown_fields(object));
         match object.kind.as_str() {

@@ -1,4 +1,4 @@
-//! From a URL in the agent's configuration through a Service to a port of a container.
+//! The path from a URL in the agent's configuration through a Service to a port of a container.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Deployed, Findings};
 use crate::manifest::{ServiceAddress, names};
 
-/// Checks that a Service has pods, and that each of its ports leads to a port of these pods.
+/// Checks that a Service has pods, and that each of its ports targets a port of these pods.
 pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let Some(spec) = findings
         .decode::<Service>()
@@ -31,8 +31,8 @@ pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
         .collect();
     if templates.is_empty() {
         if deployed.is_complete {
-            let remedy = "make it the labels of the Deployment's template";
-            findings.add("spec.selector", "selects no pod that is deployed", remedy);
+            let remedy = "set it to the labels of the Deployment's template";
+            findings.add("spec.selector", "selects no deployed pod", remedy);
         }
         return;
     }
@@ -40,8 +40,8 @@ pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
         if !templates.iter().any(|template| has_target(template, port)) {
             findings.add(
                 &format!("spec.ports[{index}].targetPort"),
-                format!("port {} leads to no port of the selected pods", port.port),
-                "name a port of the Deployment's container",
+                format!("port {} targets no port of the selected pods", port.port),
+                "set it to a port of the Deployment's container",
             );
         }
     }
@@ -73,8 +73,8 @@ fn is_selected(selector: &BTreeMap<String, String>, template: &PodTemplateSpec) 
     labels.is_some_and(|labels| pairs.all(|(key, value)| labels.get(key) == Some(value)))
 }
 
-/// Whether the pod has the target port of a Service. Declaring ports by number is optional: if none is declared, any
-/// number may be right.
+/// Whether the pod has the target port of a Service. Declaring ports is optional: if the pod declares none, any number
+/// may be right.
 fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     let mut ports = containers
@@ -87,13 +87,13 @@ fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
         .unwrap_or(IntOrString::Int(port.port))
     {
         IntOrString::Int(number) => {
-            is_undeclared || ports.any(|there| there.container_port == number)
+            is_undeclared || ports.any(|declared| declared.container_port == number)
         }
-        IntOrString::String(name) => ports.any(|there| there.name.as_ref() == Some(&name)),
+        IntOrString::String(name) => ports.any(|declared| declared.name.as_ref() == Some(&name)),
     }
 }
 
-/// Checks every URL in the agent's configuration that names a Service.
+/// Checks each URL in the agent's configuration that refers to a Service.
 pub(super) fn agent_config(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let place = deployed.config_place;
     if let Some(place) = place.filter(|place| place.name == findings.object.name) {
@@ -123,16 +123,16 @@ fn visit(field: &str, value: &Value, findings: &mut Findings<'_>, deployed: &Dep
         Value::String(text) => {
             let address = Url::parse(text).ok().as_ref().and_then(ServiceAddress::of);
             if let Some(address) = address {
-                examine(field, text, &address, findings, deployed);
+                check_url(field, text, &address, findings, deployed);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// A host that looks like a Service's is checked if it can't be anything else: it contains the name of a Service or of
-/// the namespace.
-fn examine(
+/// Checks a URL whose host looks like a Service's, unless the host may be something else because it contains neither
+/// the name of a Service nor that of the namespace.
+fn check_url(
     field: &str,
     url: &str,
     address: &ServiceAddress,
@@ -148,13 +148,13 @@ fn examine(
     let message = match (service, is_ours) {
         (None, false) => return,
         (None, true) => format!(
-            "`{url}` names the Service `{}`, which is not deployed",
+            "`{url}` refers to the Service `{}`, which is not deployed",
             address.service
         ),
-        (Some(_), false) => format!("`{url}` names another namespace than the cell's"),
+        (Some(_), false) => format!("`{url}` refers to a namespace other than the cell's"),
         (Some(_), true) if ports.contains(&i32::from(address.port)) => return,
         (Some(_), true) => format!(
-            "`{url}` names port {}, which the Service does not have",
+            "`{url}` refers to port {}, which the Service does not have",
             address.port
         ),
     };

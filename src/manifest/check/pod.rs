@@ -5,18 +5,14 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Deployed, Findings, quantity, reference};
+use super::reference::{self, containers};
+use super::{Deployed, Findings, quantity};
 
 /// The path of a workload's pod template.
 const POD: &str = "spec.template.spec";
 
-pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec: &PodSpec) {
-    let init = spec.init_containers.iter().flatten().enumerate();
-    let main = spec.containers.iter().enumerate();
-    let containers = init
-        .map(|(index, container)| (format!("{POD}.initContainers[{index}]"), container))
-        .chain(main.map(|(index, container)| (format!("{POD}.containers[{index}]"), container)));
-    for (field, container) in containers {
+pub(super) fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec: &PodSpec) {
+    for (field, container) in containers(POD, spec) {
         image(findings, &field, container);
         pull_policy(findings, &field, container);
         mounts(findings, &field, container, spec);
@@ -36,18 +32,13 @@ pub(super) fn examine(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec
     reference::of_pod(findings, deployed, POD, spec);
 }
 
-/// Containers and init containers share their names.
+/// Containers and init containers share a namespace for their names.
 fn names(findings: &mut Findings<'_>, spec: &PodSpec) {
     let mut seen = BTreeSet::new();
-    let init = spec.init_containers.iter().flatten().enumerate();
-    let init = init.map(|(index, container)| ("initContainers", index, container));
-    let main = spec.containers.iter().enumerate();
-    let main = main.map(|(index, container)| ("containers", index, container));
-    for (list, index, container) in init.chain(main) {
+    for (field, container) in containers(POD, spec) {
         if !seen.insert(container.name.as_str()) {
             let message = format!("two containers are called `{}`", container.name);
-            let field = format!("{POD}.{list}[{index}].name");
-            findings.add(&field, message, "rename one of the two");
+            findings.add(&format!("{field}.name"), message, "rename one of the two");
         }
     }
 }
@@ -97,7 +88,7 @@ fn variables(findings: &mut Findings<'_>, field: &str, container: &Container) {
     }
 }
 
-/// An image name in the kubelet's syntax; whether it exists is known only to registries.
+/// Checks the syntax of an image name. Only registries know whether the image exists.
 fn image(findings: &mut Findings<'_>, field: &str, container: &Container) {
     let image = container.image.as_deref().unwrap_or_default();
     let (path, _) = image.split_once('@').unwrap_or((image, ""));
@@ -108,8 +99,8 @@ fn image(findings: &mut Findings<'_>, field: &str, container: &Container) {
         || !repository.chars().all(is_name)
         || image.contains(char::is_whitespace)
     {
-        let message = format!("`{image}` is not the name of an image");
-        findings.add(&format!("{field}.image"), message, "name an image");
+        let message = format!("`{image}` is not a valid image name");
+        findings.add(&format!("{field}.image"), message, "correct the image name");
     }
 }
 
@@ -175,11 +166,11 @@ fn probes(findings: &mut Findings<'_>, field: &str, container: &Container) {
             });
         let mut ports = container.ports.iter().flatten();
         if let Some(port) = named_port
-            && !ports.any(|there| there.name.as_ref() == Some(&port))
+            && !ports.any(|declared| declared.name.as_ref() == Some(&port))
         {
-            let message = format!("asks port `{port}`, which the container does not have");
+            let message = format!("probes port `{port}`, which the container does not have");
             let field = format!("{field}.{name}");
-            findings.add(&field, message, "name one of the container's ports");
+            findings.add(&field, message, "use one of the container's ports");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Amounts of CPU, memory and storage, in the syntax of Kubernetes quantities.
+//! Kubernetes quantities: amounts of CPU, memory and storage.
 
 use std::collections::BTreeMap;
 
@@ -32,13 +32,13 @@ pub(super) fn all(
 /// Checks one amount.
 pub(super) fn one(findings: &mut Findings<'_>, field: &str, Quantity(text): &Quantity) {
     let message = if !parses(text) {
-        format!("`{text}` is not a quantity")
+        format!("`{text}` is not a valid quantity")
     } else if text.starts_with('-') {
         format!("`{text}` is negative")
     } else {
         return;
     };
-    let remedy = "write a number with a suffix such as `m`, `Ki`, `Mi` or `G`, or without one";
+    let remedy = "write a number, optionally with a suffix such as `m`, `Ki`, `Mi` or `G`";
     findings.add(field, message, remedy);
 }
 

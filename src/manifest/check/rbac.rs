@@ -1,4 +1,5 @@
-//! Roles and bindings: each binding has its role and its account, and the agent's account gets the roles meant for it.
+//! Roles and bindings: each binding must have its role and its `ServiceAccounts`, and the agent's ServiceAccount must get
+//! its roles.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
@@ -6,16 +7,16 @@ use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subje
 use super::{Deployed, Findings};
 use crate::manifest::{ManifestProblem, Object};
 
-/// Cluster roles that exist in every cluster, in addition to those whose names begin with `system:`.
+/// Cluster roles that exist in every cluster, in addition to those whose names start with `system:`.
 const BUILT_IN_ROLES: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
 
 pub(super) fn binding(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
-    let Some(binding) = findings.kept(Binding::read) else {
+    let Some(binding) = findings.ok_or_report(Binding::read) else {
         return;
     };
-    examine_role(findings, deployed, &binding.role);
+    check_role(findings, deployed, &binding.role);
     for (index, subject) in binding.subjects.iter().enumerate() {
-        examine_subject(findings, deployed, &format!("subjects[{index}]"), subject);
+        check_subject(findings, deployed, &format!("subjects[{index}]"), subject);
     }
 }
 
@@ -29,12 +30,12 @@ pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
         findings.add(
             "",
             "is a role that no binding uses",
-            "bind it to the agent's account, or remove it",
+            "bind it to the agent's ServiceAccount, or remove it",
         );
     }
 }
 
-/// Checks that a binding gives the agent's account a role. Manifests without roles need none.
+/// Checks that a binding grants a role to the agent's ServiceAccount, unless the manifests have no bound roles.
 pub(super) fn account(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let mut objects = deployed.objects.iter();
     let Some(account) = deployed.agent_account() else {
@@ -48,8 +49,8 @@ pub(super) fn account(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     {
         findings.add(
             "spec.template.spec.serviceAccountName",
-            format!("no binding gives the account `{account}` a role"),
-            "name the account among the subjects of a binding",
+            format!("no binding grants a role to the ServiceAccount `{account}`"),
+            "add it to the subjects of a binding",
         );
     }
 }
@@ -77,7 +78,7 @@ impl Binding {
         self.role.kind == role.kind && self.role.name == role.name
     }
 
-    /// Whether it gives its role to the account, by name or by a group.
+    /// Whether it grants its role to the ServiceAccount, by name or through a group.
     fn reaches(&self, account: &str, namespace: &str) -> bool {
         let mut subjects = self.subjects.iter();
         subjects.any(|subject| match subject.kind.as_str() {
@@ -96,8 +97,8 @@ impl Binding {
 }
 
 impl Deployed<'_> {
-    /// The cluster roles that the manifests offer to others: no binding uses them, and the agent's account has other
-    /// roles.
+    /// The cluster roles that the manifests offer to others: no binding uses them, and the agent's ServiceAccount has
+    /// other roles.
     pub(in crate::manifest) fn offered_roles(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().copied();
         objects.filter(|object| !self.is_bound(object) && self.is_offered(object))
@@ -140,7 +141,7 @@ impl Deployed<'_> {
     }
 }
 
-fn examine_role(findings: &mut Findings<'_>, deployed: &Deployed<'_>, role: &RoleRef) {
+fn check_role(findings: &mut Findings<'_>, deployed: &Deployed<'_>, role: &RoleRef) {
     let is_built_in = role.kind == "ClusterRole"
         && (role.name.starts_with("system:") || BUILT_IN_ROLES.contains(&role.name.as_str()));
     let is_elsewhere = role.kind == "Role" && deployed.is_elsewhere(findings.object);
@@ -148,15 +149,15 @@ fn examine_role(findings: &mut Findings<'_>, deployed: &Deployed<'_>, role: &Rol
         findings.add(
             "roleRef",
             format!(
-                "names the {} `{}`, which is not deployed",
+                "refers to the {} `{}`, which is not deployed",
                 role.kind, role.name
             ),
-            "name a role of the manifests, or add it",
+            "use a role of the manifests, or add this one",
         );
     }
 }
 
-fn examine_subject(
+fn check_subject(
     findings: &mut Findings<'_>,
     deployed: &Deployed<'_>,
     field: &str,
@@ -168,10 +169,10 @@ fn examine_subject(
         findings.add(
             field,
             format!(
-                "names the account `{}`, which is not deployed",
+                "refers to the ServiceAccount `{}`, which is not deployed",
                 subject.name
             ),
-            "name an account of the manifests, or add it",
+            "use a ServiceAccount of the manifests, or add this one",
         );
     }
 }

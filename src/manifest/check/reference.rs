@@ -1,4 +1,4 @@
-//! What a pod refers to by name: Secrets and `ConfigMaps` with their keys, and its account.
+//! A pod's references by name: Secrets and `ConfigMaps` with their keys, and its ServiceAccount.
 
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, Volume};
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ pub(in crate::manifest) struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// A reference in `key` of `field`, by which the kind is known. It needs no certain keys.
+    /// A reference in `key` of `field`, which determines the kind. It needs no specific keys.
     fn new(field: &str, key: &str, name: &'a str, optional: Option<bool>) -> Self {
         let is_secret = key.starts_with("secret");
         Self {
@@ -31,14 +31,21 @@ impl<'a> Reference<'a> {
     }
 }
 
+/// The containers of the pod at the path `pod`, init containers first, with their paths.
+pub(super) fn containers<'a>(
+    pod: &str,
+    spec: &'a PodSpec,
+) -> impl Iterator<Item = (String, &'a Container)> {
+    let init = spec.init_containers.iter().flatten().enumerate();
+    let init = init.map(move |(index, it)| (format!("{pod}.initContainers[{index}]"), it));
+    let main = spec.containers.iter().enumerate();
+    init.chain(main.map(move |(index, it)| (format!("{pod}.containers[{index}]"), it)))
+}
+
 /// All references of the pod at the path `pod`.
 pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
-    let init = spec.init_containers.iter().flatten().enumerate();
-    let init = init.map(|(index, it)| (format!("{pod}.initContainers[{index}]"), it));
-    let main = spec.containers.iter().enumerate();
-    let main = main.map(|(index, it)| (format!("{pod}.containers[{index}]"), it));
     let mut references = Vec::new();
-    for (field, container) in init.chain(main) {
+    for (field, container) in containers(pod, spec) {
         for (index, variable) in container.env.iter().flatten().enumerate() {
             references.extend(of_variable(
                 &format!("{field}.env[{index}].valueFrom"),
@@ -68,16 +75,16 @@ pub(super) fn of_mounts(
         return;
     }
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        let wanted = mount.sub_path.as_deref().unwrap_or_default();
+        let sub_path = mount.sub_path.as_deref().unwrap_or_default();
         let volume = volumes.iter().find(|volume| volume.name == mount.name);
         let files = volume.and_then(|volume| files_of(deployed, volume));
-        let Some(files) = files.filter(|_| !wanted.is_empty()) else {
+        let Some(files) = files.filter(|_| !sub_path.is_empty()) else {
             continue;
         };
-        let is_in = |file: &&str| std::path::Path::new(file).starts_with(wanted);
+        let is_in = |file: &&str| std::path::Path::new(file).starts_with(sub_path);
         if !files.iter().any(|file| is_in(&file.as_str())) {
-            let message = format!("the volume `{}` has no file `{wanted}`", mount.name);
-            let remedy = format!("name one that it has ({})", files.join(", "));
+            let message = format!("the volume `{}` has no file `{sub_path}`", mount.name);
+            let remedy = format!("use one of its files ({})", files.join(", "));
             let field = format!("{field}.volumeMounts[{index}].subPath");
             findings.add(&field, message, remedy);
         }
@@ -98,7 +105,7 @@ fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
     Some(tables.flat_map(|table| table.keys().cloned()).collect())
 }
 
-/// Checks the references of a pod, and its account.
+/// Checks the references of a pod, including its ServiceAccount.
 pub(super) fn of_pod(
     findings: &mut Findings<'_>,
     deployed: &Deployed<'_>,
@@ -113,8 +120,8 @@ pub(super) fn of_pod(
     if account != "default" && !deployed.has("ServiceAccount", account) {
         findings.add(
             &format!("{field}.serviceAccountName"),
-            format!("names the account `{account}`, which is not deployed"),
-            "name an account of the manifests, or add it",
+            format!("refers to the ServiceAccount `{account}`, which is not deployed"),
+            "use a ServiceAccount of the manifests, or add this one",
         );
     }
 }
@@ -179,7 +186,7 @@ fn keys_of(items: Option<&Vec<KeyToPath>>) -> Vec<&str> {
     items.map(|item| item.key.as_str()).collect()
 }
 
-/// Kubernetes creates this one in every namespace.
+/// Kubernetes creates this ConfigMap in every namespace.
 const CLUSTER_CERTIFICATES: &str = "kube-root-ca.crt";
 
 fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, references: Vec<Reference<'_>>) {
@@ -190,9 +197,10 @@ fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, references: Vec<R
         }
         let Some(object) = deployed.object(kind, name) else {
             if deployed.is_complete {
-                let message = format!("names the {kind} `{name}`, which is not deployed");
+                let message = format!("refers to the {kind} `{name}`, which is not deployed");
                 let known = known(deployed, kind);
-                let remedy = format!("name one that is ({known}), or mark it optional");
+                let remedy =
+                    format!("use a deployed one ({known}), or mark the reference as optional");
                 findings.add(&reference.field, message, remedy);
             }
             continue;
@@ -200,13 +208,13 @@ fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, references: Vec<R
         for key in reference.keys {
             if !has_key(&object.value, key) {
                 let message = format!("the {kind} `{name}` has no key `{key}`");
-                findings.add(&reference.field, message, "name a key that it has");
+                findings.add(&reference.field, message, "use one of its keys");
             }
         }
     }
 }
 
-/// The first names of a kind, enough to recognize a typing error.
+/// The first names of a kind, enough to recognize a typo.
 fn known(deployed: &Deployed<'_>, kind: &str) -> String {
     let objects = deployed.of_kind(kind).take(10);
     let names: Vec<&str> = objects.map(|object| object.name.as_str()).collect();

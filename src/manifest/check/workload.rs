@@ -1,4 +1,4 @@
-//! A workload and its template: the selector selects the pods of its own template, and no others.
+//! Workloads and their templates: a selector must select the pods of its own template, and no others.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) fn daemon_set(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
         return;
     };
     let spec = typed.spec;
-    examine(findings, deployed, &spec.selector, &spec.template);
+    check(findings, deployed, &spec.selector, &spec.template);
     rbac::account(findings, deployed);
 }
 
@@ -24,14 +24,14 @@ pub(super) fn deployment(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
         return;
     };
     let spec = typed.spec;
-    examine(findings, deployed, &spec.selector, &spec.template);
+    check(findings, deployed, &spec.selector, &spec.template);
     if findings.object.name == names::MOCK && spec.replicas.is_some_and(|replicas| replicas != 1) {
-        let remedy = "set it to 1: the counters are in one process";
+        let remedy = "set it to 1, because a single process must have all counters";
         findings.add("spec.replicas", "is not 1", remedy);
     }
 }
 
-fn examine(
+fn check(
     findings: &mut Findings<'_>,
     deployed: &Deployed<'_>,
     selector: &LabelSelector,
@@ -44,25 +44,25 @@ fn examine(
         findings.add(
             "spec.selector",
             "is empty",
-            "name the labels of the template",
+            "set it to the labels of the template",
         );
     } else {
         if !selects(selector, &labels) {
             findings.add(
                 "spec.selector",
                 "does not select the pods of its own template",
-                "make selector and `spec.template.metadata.labels` agree",
+                "set the selector to labels in `spec.template.metadata.labels`",
             );
         }
         foreign_pods(findings, deployed, selector);
     }
     match &template.spec {
-        Some(spec) => pod::examine(findings, deployed, spec),
+        Some(spec) => pod::check(findings, deployed, spec),
         None => findings.add("spec.template.spec", "is missing", "describe the pod there"),
     }
 }
 
-/// Reports other objects whose pods match the selector, too: their pods couldn't be distinguished.
+/// Reports other objects whose pods also match the selector, because the pods couldn't be told apart.
 fn foreign_pods(findings: &mut Findings<'_>, deployed: &Deployed<'_>, selector: &LabelSelector) {
     let own = findings.object;
     let others = deployed

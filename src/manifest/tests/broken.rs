@@ -1,7 +1,7 @@
-//! Broken manifests: each one with the place and the message of its problem.
+//! Broken manifests, each with the place and message of its problem.
 
 use super::patches::with_file;
-use super::{Case, said};
+use super::{Case, messages};
 use crate::manifest::{Folder, Sources};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
@@ -15,7 +15,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "name: plexd-bootstrap",
         "name: plexd-boot",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: names the Secret `plexd-boot`, which is not deployed",
+         spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: refers to the Secret `plexd-boot`, which is not deployed",
     ),
     (
         "daemonset.yaml",
@@ -29,14 +29,14 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "name: plexd-config",
         "name: plexd-conf",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.volumes[0].configMap: names the ConfigMap `plexd-conf`, which is not deployed",
+         spec.template.spec.volumes[0].configMap: refers to the ConfigMap `plexd-conf`, which is not deployed",
     ),
     (
         "daemonset.yaml",
         "serviceAccountName: plexd",
         "serviceAccountName: plexed",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.serviceAccountName: names the account `plexed`, which is not deployed",
+         spec.template.spec.serviceAccountName: refers to the ServiceAccount `plexed`, which is not deployed",
     ),
     (
         "daemonset.yaml",
@@ -64,14 +64,14 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "- name: health",
         "- name: healthy",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.containers[0].livenessProbe: asks port `health`, which the container does not have",
+         spec.template.spec.containers[0].livenessProbe: probes port `health`, which the container does not have",
     ),
     (
         "daemonset.yaml",
         "hostNetwork: true",
         "hostNetwork: [true]",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.hostNetwork: does not fit its type: invalid type: sequence, expected a boolean",
+         spec.template.spec.hostNetwork: can't be decoded: invalid type: sequence, expected a boolean",
     ),
     (
         "daemonset.yaml",
@@ -83,7 +83,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "daemonset.yaml",
         "  name: plexd\n  namespace",
         "  namespace",
-        "deploy/kubernetes/daemonset.yaml, document 1, line 5, metadata.name: metadata.name is missing, or is not text",
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5, metadata.name: metadata.name is missing or not a string",
     ),
     (
         "daemonset.yaml",
@@ -97,35 +97,35 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "  kind: ClusterRole\n  name: plexd\nsubjects",
         "  kind: ClusterRole\n  name: plexed\nsubjects",
         "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
-         roleRef: names the ClusterRole `plexed`, which is not deployed",
+         roleRef: refers to the ClusterRole `plexed`, which is not deployed",
     ),
     (
         "rbac.yaml",
         "  - kind: ServiceAccount\n    name: plexd",
         "  - kind: ServiceAccount\n    name: plexed",
         "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
-         subjects[0]: names the account `plexed`, which is not deployed",
+         subjects[0]: refers to the ServiceAccount `plexed`, which is not deployed",
     ),
     (
         "mock-api.yaml",
         "  selector:\n    app.kubernetes.io/name: mock-api",
         "  selector:\n    app.kubernetes.io/name: mock",
         "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
-         spec.selector: selects no pod that is deployed",
+         spec.selector: selects no deployed pod",
     ),
     (
         "mock-api.yaml",
         "targetPort: https",
         "targetPort: tls",
         "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
-         spec.ports[1].targetPort: port 8443 leads to no port of the selected pods",
+         spec.ports[1].targetPort: port 8443 targets no port of the selected pods",
     ),
     (
         "mock-api.yaml",
         "port: 8443\n      targetPort",
         "port: 443\n      targetPort",
         "(created by the run) (ConfigMap plexd-config), data.config.yaml: metrics.local_endpoint.url: \
-         `https://mock-api.plexd-e2e:8443/local/metrics` names port 8443, which the Service does not have",
+         `https://mock-api.plexd-e2e:8443/local/metrics` refers to port 8443, which the Service does not have",
     ),
     (
         "mock-api.yaml",
@@ -136,9 +136,9 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn each_break_is_reported_at_its_place() {
+fn each_problem_is_reported_at_its_place() {
     for (file, from, to, expected) in TABLE {
-        let problems = said(&problems_of(file, from, to));
+        let problems = messages(&problems_of(file, from, to));
         assert!(
             problems.iter().any(|problem| problem == expected),
             "expected {expected:?}, got {problems:#?}"
@@ -179,7 +179,7 @@ fn everything_is_reported_at_once() {
         ),
     );
     let sources = Sources::builtin().with_manifests(Folder::new("their", files));
-    let problems = said(&Case::new(sources).render().err().unwrap());
+    let problems = messages(&Case::new(sources).render().err().unwrap());
     insta::assert_snapshot!(problems.join("\n"));
 }
 
@@ -188,10 +188,10 @@ fn a_variant_that_points_to_another_namespace_is_reported() {
     let config = serde_json::json!({ "api": { "base_url": "http://mock-api.plexd-system:8080" } });
     let problems = Case::builtin().with_config(config).render().err().unwrap();
     assert_eq!(
-        said(&problems),
+        messages(&problems),
         [
             "(created by the run) (ConfigMap plexd-config), data.config.yaml: api.base_url: \
-          `http://mock-api.plexd-system:8080` names another namespace than the cell's"
+          `http://mock-api.plexd-system:8080` refers to a namespace other than the cell's"
         ]
     );
     assert!(problems[0].remedy.contains("mock-api.plexd-e2e"));
@@ -211,8 +211,10 @@ fn two_objects_with_the_same_name_are_reported() {
         .err()
         .unwrap();
     assert_eq!(
-        said(&problems),
-        ["deploy/kubernetes/daemonset.yaml, document 2, line 127 (DaemonSet plexd): exists twice"]
+        messages(&problems),
+        [
+            "deploy/kubernetes/daemonset.yaml, document 2, line 127 (DaemonSet plexd): is defined twice"
+        ]
     );
 }
 
@@ -225,10 +227,10 @@ fn a_field_that_kubernetes_does_not_know_is_reported() {
     let sources = with_file("daemonset.yaml", text);
     let found = Case::new(sources).render().err().unwrap();
     assert_eq!(
-        said(&found),
+        messages(&found),
         [
             "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-          spec.template.spec.containers[0].volumeMounts[2].readonly: is a field that Kubernetes does not know"
+          spec.template.spec.containers[0].volumeMounts[2].readonly: is an unknown field"
         ]
     );
 }

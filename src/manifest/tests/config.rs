@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, TOKEN, said, value};
+use super::{Case, TOKEN, messages, value};
 use crate::manifest::Sources;
 
 fn with_config(text: &str) -> Case {
@@ -59,10 +59,10 @@ fn unknown_placeholders_and_invalid_configurations_are_reported_at_their_place()
         .with_config(json!({ "api": { "name": "${e2e.node" } }));
     case.env = [("JOIN".to_owned(), "${e2e.}".to_owned())].into();
     let problems = case.render().err().unwrap();
-    let mut lines = said(&problems);
+    let mut lines = messages(&problems);
     lines.push(problems[0].remedy.clone());
     for text in ["- a\n", "a: [\n", ""] {
-        lines.extend(said(&with_config(text).render().err().unwrap()));
+        lines.extend(messages(&with_config(text).render().err().unwrap()));
     }
     insta::assert_snapshot!(lines.join("\n"));
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Case, said, value};
+use super::{Case, messages, value};
 use crate::manifest::{Folder, Object, Sources};
 
-/// A folder as in an agent's own repository, in forms that differ from ours.
+/// A folder as in an agent's own repository. Its files differ in form from the built-in ones.
 fn foreign() -> BTreeMap<String, String> {
     let crd = |plural: &str, kind: &str| {
         format!(
@@ -111,7 +111,7 @@ fn sources() -> Sources {
 }
 
 #[test]
-fn it_works_as_it_is() {
+fn the_agent_runs_with_its_own_manifests() {
     let rendered = Case::new(sources()).rendered();
     assert_eq!(rendered.agent().container, "main");
     let pod = value(&rendered, "DaemonSet", "mesh-agent", "/spec/template/spec");
@@ -133,7 +133,7 @@ fn it_works_as_it_is() {
 }
 
 #[test]
-fn its_namespace_keeps_its_labels_under_the_cells_name() {
+fn the_namespace_is_renamed_and_keeps_its_labels() {
     let rendered = Case::new(sources()).rendered();
     let metadata = value(&rendered, "Namespace", "plexd-e2e", "/metadata");
     assert_eq!(metadata["labels"]["team"], "mesh");
@@ -207,8 +207,8 @@ fn the_token_and_the_configuration_replace_those_of_the_manifests() {
     assert!(text.contains("mock-api.plexd-e2e") && !text.contains("production"));
 }
 
-/// The problems and notices of this folder with `text` in `extra.yaml` and `daemonset = "<wanted>"`.
-fn said_with(text: &str, wanted: Option<&str>) -> String {
+/// The agent or the problems of this folder with `text` in `extra.yaml` and `daemonset = "<wanted>"`.
+fn outcome_with(text: &str, wanted: Option<&str>) -> String {
     let mut files = foreign();
     files.insert("extra.yaml".to_owned(), text.to_owned());
     let sources = Sources::builtin().with_manifests(Folder::new("their", files));
@@ -216,7 +216,7 @@ fn said_with(text: &str, wanted: Option<&str>) -> String {
     case.daemon_set = wanted.map(str::to_owned);
     match case.render() {
         Ok(rendered) => format!("agent: {}", rendered.agent().name().unwrap_or_default()),
-        Err(problems) => said(&problems).join("\n"),
+        Err(problems) => messages(&problems).join("\n"),
     }
 }
 
@@ -225,11 +225,16 @@ fn the_agent_is_the_only_daemon_set_or_called_plexd_or_named_by_the_user() {
     let second = DAEMON_SET
         .replace("name: mesh-agent", "name: sidecar")
         .replace("name: plexd}", "name: sidecar}");
-    assert_eq!(said_with("", None), "agent: mesh-agent");
-    assert_eq!(said_with(&second, Some("mesh-agent")), "agent: mesh-agent");
+    assert_eq!(outcome_with("", None), "agent: mesh-agent");
     assert_eq!(
-        said_with(&second.replace("name: sidecar,", "name: plexd,"), None),
+        outcome_with(&second, Some("mesh-agent")),
+        "agent: mesh-agent"
+    );
+    assert_eq!(
+        outcome_with(&second.replace("name: sidecar,", "name: plexd,"), None),
         "agent: plexd"
     );
-    insta::assert_snapshot!([said_with(&second, None), said_with("", Some("mesh"))].join("\n"));
+    insta::assert_snapshot!(
+        [outcome_with(&second, None), outcome_with("", Some("mesh"))].join("\n")
+    );
 }

@@ -1,4 +1,4 @@
-//! Manifests with arbitrary damage: each one gives a problem or a deployment, but never a panic or a hang.
+//! Manifests with arbitrary damage: each results in problems or a deployment, but never in a panic or a hang.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ const SHIPPED: [(&str, &str); 4] = [
     ),
 ];
 
-/// A modification of a tree; `at` selects the node.
+/// A modification of a node in a tree.
 #[derive(Clone, Debug)]
 enum Damage {
     Delete,
@@ -98,7 +98,7 @@ fn nodes(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-fn hurt(document: &mut Value, at: prop::sample::Index, damage: Damage) {
+fn apply(document: &mut Value, at: prop::sample::Index, damage: Damage) {
     let mut paths = Vec::new();
     nodes(document, "", &mut paths);
     let path = &paths[at.index(paths.len())];
@@ -131,17 +131,17 @@ fn hurt(document: &mut Value, at: prop::sample::Index, damage: Damage) {
     }
 }
 
-/// Renders the shipped deployment with other texts, in its own cluster and in a shared one, and reads every result.
-fn survive(texts: BTreeMap<&str, String>) {
+/// Renders the shipped deployment with other texts, in its own cluster and in a shared one, and uses each result.
+fn render_any(texts: BTreeMap<&str, String>) {
     let mut case = Case::new(sources(texts));
-    for shared in [None, Some(super::shared::apart())] {
+    for shared in [None, Some(super::shared::tenancy())] {
         case.shared = shared;
         match case.render() {
-            Ok(rendered) => drop((super::kept(&rendered), rendered.notices().len())),
+            Ok(rendered) => drop((super::files(&rendered), rendered.notices().len())),
             Err(problems) => {
                 assert!(!problems.is_empty());
-                let said = super::said(&problems);
-                assert!(said.iter().all(|problem| problem.len() < 1 << 20));
+                let messages = super::messages(&problems);
+                assert!(messages.iter().all(|problem| problem.len() < 1 << 20));
             }
         }
     }
@@ -174,7 +174,7 @@ fn documents(text: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(text).unwrap()
 }
 
-fn written(documents: &[Value]) -> String {
+fn to_yaml(documents: &[Value]) -> String {
     let texts = documents
         .iter()
         .map(|value| serde_saphyr::to_string(value).unwrap());
@@ -195,20 +195,20 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn damaged_trees_are_survived(
+    fn damaged_trees_never_panic(
         damages in prop::collection::vec((0..SHIPPED.len(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), damage()), 1..6),
     ) {
         let mut trees = SHIPPED.map(|(name, text)| (name, documents(text)));
         for (file, document, at, damage) in damages {
             let documents = &mut trees[file].1;
             let document = document.index(documents.len());
-            hurt(&mut documents[document], at, damage);
+            apply(&mut documents[document], at, damage);
         }
-        survive(trees.map(|(name, documents)| (name, written(&documents))).into());
+        render_any(trees.map(|(name, documents)| (name, to_yaml(&documents))).into());
     }
 
     #[test]
-    fn damaged_texts_are_survived(
+    fn damaged_texts_never_panic(
         file in 0..SHIPPED.len(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), 0..40_usize, text()), 1..4),
     ) {
@@ -219,12 +219,12 @@ proptest! {
             let end = (start + length).min(characters.len());
             characters.splice(start..end, text.chars());
         }
-        survive([(name, characters.into_iter().collect())].into());
+        render_any([(name, characters.into_iter().collect())].into());
     }
 
     #[test]
-    fn any_text_is_survived(file in 0..SHIPPED.len(), text in any::<String>()) {
-        survive([(SHIPPED[file].0, text)].into());
+    fn arbitrary_texts_never_panic(file in 0..SHIPPED.len(), text in any::<String>()) {
+        render_any([(SHIPPED[file].0, text)].into());
     }
 }
 
@@ -268,11 +268,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn only(text: String) {
-    survive([("daemonset.yaml", text)].into());
+    render_any([("daemonset.yaml", text)].into());
 }
 
 #[test]
-fn exponential_aliases_are_survived() {
+fn exponential_aliases_never_panic() {
     let mut lines = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned()];
     for level in 1..30 {
         let below = format!("*a{}, ", level - 1).repeat(9);
@@ -282,7 +282,7 @@ fn exponential_aliases_are_survived() {
 }
 
 #[test]
-fn depth_is_survived() {
+fn deep_texts_never_panic() {
     for (open, close) in [("[", "]"), ("{a: ", "}"), ("- ", "")] {
         only(format!(
             "a:\n {}{}",
@@ -298,7 +298,7 @@ fn depth_is_survived() {
 }
 
 #[test]
-fn size_is_survived() {
+fn large_texts_never_panic() {
     only(
         format!("{}\n", SHIPPED[0].1)
             .repeat(2)
@@ -324,10 +324,10 @@ fn too_many_objects_are_one_problem() {
     let account = "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n";
     let crowd = sources([("serviceaccount.yaml", account.repeat(500))].into());
     let problems = Case::new(crowd).render().err().unwrap();
-    let said = super::said(&problems);
-    assert_eq!(said.len(), 1, "{said:?}");
+    let messages = super::messages(&problems);
+    assert_eq!(messages.len(), 1, "{messages:?}");
     assert!(
-        said[0].ends_with("a deployment has at most 500"),
-        "{said:?}"
+        messages[0].ends_with("a deployment may have at most 500"),
+        "{messages:?}"
     );
 }

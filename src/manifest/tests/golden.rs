@@ -6,8 +6,8 @@ use super::{Case, TOKEN};
 
 #[test]
 fn the_rendered_set_is_what_is_documented() {
-    let kept = super::kept(&Case::builtin().rendered());
-    let text: Vec<String> = kept
+    let files = super::files(&Case::builtin().rendered());
+    let text: Vec<String> = files
         .iter()
         .map(|(name, yaml)| format!("# {name}\n{yaml}"))
         .collect();
@@ -50,7 +50,10 @@ fn objects_come_in_the_documented_order() {
 #[test]
 fn the_same_inputs_give_the_same_texts() {
     let case = Case::builtin();
-    assert_eq!(super::kept(&case.rendered()), super::kept(&case.rendered()));
+    assert_eq!(
+        super::files(&case.rendered()),
+        super::files(&case.rendered())
+    );
 }
 
 #[test]
@@ -69,8 +72,8 @@ fn tokens_are_masked_everywhere() {
     ]
     .into();
     let rendered = case.rendered();
-    let kept = super::kept(&rendered);
-    let text: String = kept.into_iter().map(|(_, yaml)| yaml).collect();
+    let files = super::files(&rendered);
+    let text: String = files.into_iter().map(|(_, yaml)| yaml).collect();
     assert!(!text.contains(TOKEN));
     assert!(!text.contains("correct-horse"));
     assert!(!text.contains("YS10b2tlbi1vZi10aGUtdGVzdHM="));

@@ -1,7 +1,7 @@
-//! Pods can have any labels that distinguish the pods of a deployment.
+//! Pods may have any labels, as long as these distinguish the pods of a deployment.
 
 use super::patches::with_file;
-use super::{Case, problems, said};
+use super::{Case, messages, problems};
 use crate::manifest::{Folder, Sources, selects};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
@@ -29,7 +29,7 @@ fn a_selector_that_selects_the_pods_of_another_workload_is_reported() {
     );
     let sources = with_file("daemonset.yaml", daemon_set);
     let problems = Case::new(sources).render().err().unwrap();
-    insta::assert_snapshot!(said(&problems).join("\n"), @"deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), spec.selector: also selects the pods of Deployment mock-api");
+    insta::assert_snapshot!(messages(&problems).join("\n"), @"deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), spec.selector: also selects the pods of Deployment mock-api");
 }
 
 #[test]
@@ -42,11 +42,11 @@ fn labels_that_the_mocks_selector_also_selects_are_reported() {
     let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
     let sources: Sources = with_file("daemonset.yaml", daemon_set).with_mock(mock);
     let problems = Case::new(sources).render().err().unwrap();
-    insta::assert_snapshot!(said(&problems).join("\n"), @"mock/mock.yaml, document 1, line 2 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
+    insta::assert_snapshot!(messages(&problems).join("\n"), @"mock/mock.yaml, document 1, line 2 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
 }
 
 #[test]
-fn other_pods_with_the_agents_labels_are_reported_whatever_creates_them() {
+fn other_pods_with_the_agents_labels_are_reported_regardless_of_their_owner() {
     let labels = "metadata: {labels: {app.kubernetes.io/name: plexd}}";
     let found = problems(with_file(
         "extra.yaml",

@@ -1,4 +1,4 @@
-//! The rendered objects as people read them, what patches preserve, and the problems of broken manifests.
+//! Rendered objects, the fields that patches preserve, and the problems of broken manifests.
 
 mod broken;
 mod config;
@@ -22,7 +22,7 @@ use crate::secret::{Mask, Secret};
 /// A token that no manifest contains by chance.
 const TOKEN: &str = "a-token-of-the-tests";
 
-/// Inputs that a test modifies.
+/// Inputs for tests to modify.
 struct Case {
     sources: Sources,
     daemon_set: Option<String>,
@@ -81,18 +81,18 @@ impl Case {
     }
 }
 
-/// The problems as people read them, one per line.
-fn said(problems: &[ManifestProblem]) -> Vec<String> {
+/// The messages of the problems.
+fn messages(problems: &[ManifestProblem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-/// The problems of `sources` as people read them; none if they can be rendered.
+/// The messages of the problems of `sources`; none if they can be rendered.
 fn problems(sources: Sources) -> Vec<String> {
-    said(&Case::new(sources).render().err().unwrap_or_default())
+    messages(&Case::new(sources).render().err().unwrap_or_default())
 }
 
-/// All parts as they are kept.
-fn kept(rendered: &Rendered) -> Vec<(String, String)> {
+/// All masked files.
+fn files(rendered: &Rendered) -> Vec<(String, String)> {
     rendered.masked_yaml(&Mask::new(rendered.secrets()))
 }
 

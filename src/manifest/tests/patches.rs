@@ -1,4 +1,4 @@
-//! The changes that a run makes, and that it makes no others.
+//! A run makes these changes to the manifests, and no others.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::{Case, value};
 const AGENT: &str = "/spec/template/spec/containers/0";
 
 #[test]
-fn the_agent_gets_image_policy_and_environment() {
+fn the_agents_image_pull_policy_and_environment_are_set() {
     let mut case = Case::builtin();
     case.env = [
         ("RUST_LOG".to_owned(), "debug".to_owned()),
@@ -90,7 +90,7 @@ fn accounts_in_other_namespaces_are_preserved() {
 }
 
 #[test]
-fn containers_with_the_same_image_are_changed_too_and_others_are_not() {
+fn only_containers_with_the_same_image_get_the_new_one() {
     let mut object = workload(&json!({
         "initContainers": [{ "name": "prepare", "image": "a:1" }, { "name": "wait", "image": "b:1" }],
         "containers": [{ "name": "helper", "image": "c:1" }, { "name": "plexd", "image": "a:1" }],
@@ -134,7 +134,7 @@ fn workload(pod: &Value) -> Object {
     Object::read(value, source).unwrap()
 }
 
-/// Arbitrary JSON for places in a manifest that the runner doesn't read.
+/// Arbitrary JSON for fields that the runner doesn't read.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -152,7 +152,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A field that the runner doesn't know is preserved by every patch.
+    /// Each patch preserves fields that the runner doesn't know.
     #[test]
     fn patches_keep_unknown_fields(unknown in any_json(), other in any_json()) {
         let mut object = workload(&json!({

@@ -1,4 +1,4 @@
-//! What a pod and a Service refer to, checked on a Deployment beside the agent.
+//! The references of pods and Services, tested with a Deployment in addition to the agent.
 
 use super::patches::with_file;
 use super::{Case, problems};
@@ -7,7 +7,7 @@ use super::{Case, problems};
 const EXISTING: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: there}\ndata: {a: YQ==}\nstringData: {b: c}\n\
     ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: there}\ndata: {a: b}\nbinaryData: {b: YQ==}\n";
 
-/// Each form of reference: where it is, the kind, and the pod.
+/// Each form of reference: its field, the kind of the object, and a pod with it.
 const FORMS: [(&str, &str, &str); 9] = [
     (
         "initContainers[0].env[0].valueFrom.secretKeyRef",
@@ -65,7 +65,7 @@ fn extra(pod: &str) -> String {
     )
 }
 
-/// The problems of the Deployment, each with its field in the pod.
+/// The problems of the Deployment. Each starts with its field in the pod.
 fn problems_of(pod: &str) -> Vec<String> {
     let place =
         "deploy/kubernetes/extra.yaml, document 1, line 1 (Deployment tool), spec.template.spec.";
@@ -83,7 +83,7 @@ fn an_object_and_its_key_must_exist_unless_the_reference_is_optional() {
         assert_eq!(found("there", "a", "false"), [""; 0], "{field}");
         assert_eq!(found("there", "b", "false"), [""; 0], "{field}");
         assert_eq!(found("missing", "a", "true"), [""; 0], "{field}");
-        let missing = format!("{field}: names the {kind} `missing`, which is not deployed");
+        let missing = format!("{field}: refers to the {kind} `missing`, which is not deployed");
         assert_eq!(found("missing", "a", "false"), [missing]);
         if pod.contains("KEY") {
             let missing = format!("{field}: the {kind} `there` has no key `z`");
@@ -101,7 +101,7 @@ fn a_missing_object_is_reported_with_the_names_that_exist() {
     let found = Case::new(with_file("extra.yaml", extra(pod))).render();
     assert_eq!(
         found.err().unwrap()[0].remedy,
-        "name one that is (there, plexd-bootstrap), or mark it optional"
+        "use a deployed one (there, plexd-bootstrap), or mark the reference as optional"
     );
 }
 
@@ -136,7 +136,7 @@ fn a_sub_path_must_be_a_file_or_folder_of_its_volume() {
 }
 
 #[test]
-fn an_image_needs_a_repository_in_lower_case_and_no_white_space() {
+fn an_image_needs_a_repository_in_lower_case_and_no_whitespace() {
     let found = |image: &str| {
         problems_of(&format!(
             "{{containers: [{{name: main, image: '{image}'}}]}}"
@@ -151,13 +151,13 @@ fn an_image_needs_a_repository_in_lower_case_and_no_white_space() {
         assert_eq!(found(image), [""; 0], "{image}");
     }
     for image in ["", ":1", "team/", "A", "a$", "a b", "a:1 2"] {
-        let message = format!("containers[0].image: `{image}` is not the name of an image");
+        let message = format!("containers[0].image: `{image}` is not a valid image name");
         assert_eq!(found(image), [message]);
     }
 }
 
 #[test]
-fn a_pod_may_end_at_once() {
+fn a_pod_may_have_no_grace_period() {
     assert_eq!(
         problems_of("{containers: [], terminationGracePeriodSeconds: 0}"),
         [""; 0]
@@ -165,7 +165,7 @@ fn a_pod_may_end_at_once() {
 }
 
 #[test]
-fn a_service_leads_to_a_declared_port_or_to_any_number_if_none_is_declared() {
+fn a_service_targets_a_declared_port_or_any_number_if_none_is_declared() {
     let found = |declared: &str, ports: &str| {
         let pod = format!("{{containers: [{{name: main, image: 'a:1', ports: {declared}}}]}}");
         let service = format!(
@@ -195,7 +195,7 @@ fn a_service_leads_to_a_declared_port_or_to_any_number_if_none_is_declared() {
     ] {
         assert_eq!(
             found(declared, ports),
-            ["ports[0].targetPort: port 1 leads to no port of the selected pods"]
+            ["ports[0].targetPort: port 1 targets no port of the selected pods"]
         );
     }
     assert_eq!(

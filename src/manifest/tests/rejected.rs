@@ -1,14 +1,14 @@
-//! Objects that the API server would reject, and roles without bindings: reported before any cluster is created.
+//! Objects that the API server would reject, and roles without bindings, are reported before any cluster is created.
 
 use super::patches::with_file;
-use super::{Case, said};
+use super::{Case, messages};
 use crate::manifest::{Folder, Sources};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
 
-/// Replacements in the DaemonSet's file.
+/// Replacements in the file of the DaemonSet. Each makes it invalid.
 const DAEMON_SET_EDITS: &[(&str, &str)] = &[
     (
         "        - name: run\n          hostPath",
@@ -68,15 +68,18 @@ fn an_invalid_secret_value_is_not_quoted() {
         "            - {name: API_TOKEN, value: 48151623}\n            - name: MY_NODE_NAME\n";
     let text = DAEMON_SET.replace("            - name: MY_NODE_NAME\n", variables);
     let problems = Case::new(with_file("daemonset.yaml", text)).render();
-    let said = said(&problems.err().unwrap()).join("\n");
-    assert!(said.contains("does not fit its type"), "{said}");
-    assert!(!said.contains("48151623"), "{said}");
+    let messages = messages(&problems.err().unwrap()).join("\n");
+    assert!(messages.contains("can't be decoded"), "{messages}");
+    assert!(!messages.contains("48151623"), "{messages}");
 }
 
 #[test]
 fn an_invalid_daemon_set_is_reported() {
     let of = |(from, to): &(&str, &str)| {
-        assert!(DAEMON_SET.contains(from), "{from:?} is not there");
+        assert!(
+            DAEMON_SET.contains(from),
+            "the file does not contain {from:?}"
+        );
         problems(with_file(
             "daemonset.yaml",
             DAEMON_SET.replacen(from, to, 1),
@@ -146,5 +149,5 @@ fn cluster_roles_for_others_are_a_notice() {
 }
 
 fn problems(sources: Sources) -> String {
-    said(&Case::new(sources).render().err().unwrap()).join("\n")
+    messages(&Case::new(sources).render().err().unwrap()).join("\n")
 }

@@ -1,4 +1,4 @@
-//! Roles and bindings: how the agent gets a role, and which roles and accounts the manifests must contain.
+//! Roles and bindings: how the agent gets a role, and which roles and `ServiceAccounts` the manifests must contain.
 
 use super::patches::{with_file, with_files};
 use super::{Case, problems};
@@ -6,7 +6,7 @@ use super::{Case, problems};
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 const NO_ROLE: &str = "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-    spec.template.spec.serviceAccountName: no binding gives the account `plexd` a role";
+    spec.template.spec.serviceAccountName: no binding grants a role to the ServiceAccount `plexd`";
 
 /// The built-in roles, bound to another subject.
 fn bound_to(subject: &str) -> String {
@@ -68,7 +68,7 @@ fn a_binding_needs_its_role_unless_every_cluster_has_it() {
     }
     for role in ["kind: ClusterRole, name: reader", "kind: Role, name: view"] {
         let found = binding(role);
-        assert!(found[0].contains("roleRef: names the "), "{found:?}");
+        assert!(found[0].contains("roleRef: refers to the "), "{found:?}");
         assert_eq!(found.len(), 1, "{found:?}");
     }
 }
@@ -94,7 +94,7 @@ fn a_cluster_role_for_others_needs_no_binding_if_the_agent_has_a_role_or_if_it_i
 }
 
 #[test]
-fn an_agent_without_an_account_has_the_default_one() {
+fn an_agent_without_a_service_account_has_the_default_one() {
     let line = "      serviceAccountName: plexd\n";
     assert!(DAEMON_SET.contains(line));
     let problems_with = |rbac: String| {
@@ -133,12 +133,12 @@ fn roles_of_other_namespaces_are_not_checked() {
     let found = problems_with(&format!("{RBAC}{missing}"));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].contains("names the ClusterRole `b`, which is not deployed"),
+        found[0].contains("refers to the ClusterRole `b`, which is not deployed"),
         "{found:?}"
     );
 }
 
-/// A binding may be in a text that can't be read.
+/// The binding may be in a text that can't be read.
 #[test]
 fn unbound_roles_are_not_reported_if_a_text_cannot_be_read() {
     let unbound =

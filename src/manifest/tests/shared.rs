@@ -1,13 +1,13 @@
-//! A deployment in a shared cluster: none of its objects has a name or a folder that another cell's could have.
+//! A deployment in a shared cluster: none of its objects has a name or folder that an object of another cell may have.
 
 use serde_json::json;
 
 use super::patches::with_file;
-use super::{Case, Folder, said, value};
+use super::{Case, Folder, messages, value};
 use crate::manifest::{Sources, Tenancy};
 
-/// What separates a cell from others in the same cluster.
-pub(super) fn apart() -> Tenancy {
+/// The settings that isolate a cell from others in the same cluster.
+pub(super) fn tenancy() -> Tenancy {
     Tenancy {
         labels: [("e2e-matrix/run".to_owned(), "x7k2p".to_owned())].into(),
         annotations: [("e2e-matrix/image".to_owned(), "mock:1".to_owned())].into(),
@@ -15,16 +15,16 @@ pub(super) fn apart() -> Tenancy {
     }
 }
 
-fn beside_others(sources: Sources) -> Case {
+fn in_shared_cluster(sources: Sources) -> Case {
     Case {
-        shared: Some(apart()),
+        shared: Some(tenancy()),
         ..Case::new(sources)
     }
 }
 
 #[test]
 fn cluster_scoped_objects_are_named_and_labeled_for_the_cell() {
-    let rendered = beside_others(Sources::builtin()).rendered();
+    let rendered = in_shared_cluster(Sources::builtin()).rendered();
     for kind in ["ClusterRole", "ClusterRoleBinding"] {
         let label = value(
             &rendered,
@@ -64,7 +64,7 @@ fn a_binding_follows_its_own_role_and_keeps_a_role_of_the_cluster() {
         &binding("view", "view"),
     ]
     .concat();
-    let rendered = beside_others(with_file("more.yaml", text)).rendered();
+    let rendered = in_shared_cluster(with_file("more.yaml", text)).rendered();
     let role_of = |binding| value(&rendered, "ClusterRoleBinding", binding, "/roleRef/name");
     assert_eq!(role_of("watches-plexd-e2e"), "watcher-plexd-e2e");
     assert_eq!(role_of("view-plexd-e2e"), "view");
@@ -72,7 +72,7 @@ fn a_binding_follows_its_own_role_and_keeps_a_role_of_the_cluster() {
 
 #[test]
 fn the_namespace_admits_the_agent_and_has_the_cells_labels() {
-    let rendered = beside_others(Sources::builtin()).rendered();
+    let rendered = in_shared_cluster(Sources::builtin()).rendered();
     let metadata = value(&rendered, "Namespace", "plexd-e2e", "/metadata");
     for mode in ["enforce", "audit", "warn"] {
         let key = format!("pod-security.kubernetes.io/{mode}");
@@ -85,7 +85,7 @@ fn the_namespace_admits_the_agent_and_has_the_cells_labels() {
 #[test]
 fn a_pod_security_level_of_the_manifests_is_kept() {
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: plexd-system\n  labels: {pod-security.kubernetes.io/enforce: restricted}\n";
-    let rendered = beside_others(with_file("namespace.yaml", namespace.to_owned())).rendered();
+    let rendered = in_shared_cluster(with_file("namespace.yaml", namespace.to_owned())).rendered();
     let labels = value(&rendered, "Namespace", "plexd-e2e", "/metadata/labels");
     let level = |mode: &str| labels[format!("pod-security.kubernetes.io/{mode}")].clone();
     assert_eq!(
@@ -96,7 +96,7 @@ fn a_pod_security_level_of_the_manifests_is_kept() {
 
 #[test]
 fn host_paths_are_in_the_cells_folder() {
-    let rendered = beside_others(Sources::builtin()).rendered();
+    let rendered = in_shared_cluster(Sources::builtin()).rendered();
     let volumes = value(
         &rendered,
         "DaemonSet",
@@ -125,11 +125,11 @@ fn changes_to_the_whole_cluster_are_rejected() {
     let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: mine\nvalue: 1\n";
     let files = [("mock.yaml".to_owned(), format!("{mock}---\n{class}"))];
     let sources = Sources::builtin().with_mock(Folder::new("mock", files.into()));
-    let problems = beside_others(sources).render().err().unwrap();
+    let problems = in_shared_cluster(sources).render().err().unwrap();
     assert_eq!(
-        said(&problems),
+        messages(&problems),
         [
-            "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others use, too"
+            "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others use too"
         ]
     );
 }
@@ -139,12 +139,12 @@ fn another_namespace_and_objects_in_it_are_rejected() {
     let other = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: other\n---\n\
                  apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: notes\n  namespace: other\n";
     let sources = with_file("other.yaml", other.to_owned());
-    let problems = beside_others(sources).render().err().unwrap();
+    let problems = in_shared_cluster(sources).render().err().unwrap();
     assert_eq!(
-        said(&problems),
+        messages(&problems),
         [
-            "deploy/kubernetes/other.yaml, document 1, line 1 (Namespace other), kind: a Namespace affects the whole cluster, which others use, too",
-            "deploy/kubernetes/other.yaml, document 2, line 6 (ConfigMap notes), metadata.namespace: is another namespace than the agent's, which others use too",
+            "deploy/kubernetes/other.yaml, document 1, line 1 (Namespace other), kind: a Namespace affects the whole cluster, which others use too",
+            "deploy/kubernetes/other.yaml, document 2, line 6 (ConfigMap notes), metadata.namespace: is a namespace other than the agent's, which others may use too",
         ]
     );
 }
@@ -155,11 +155,13 @@ fn the_agents_cluster_role_needs_its_binding_under_its_new_name_too() {
     let role = "kind: ClusterRole\n  name: plexd\n";
     assert!(rbac.contains(role));
     let cut = rbac.replacen(role, "kind: ClusterRole\n  name: view\n", 1);
-    let problems = beside_others(with_file("rbac.yaml", cut)).render().err();
-    let said = said(&problems.unwrap_or_default());
-    assert_eq!(said.len(), 1, "{said:?}");
+    let problems = in_shared_cluster(with_file("rbac.yaml", cut))
+        .render()
+        .err();
+    let messages = messages(&problems.unwrap_or_default());
+    assert_eq!(messages.len(), 1, "{messages:?}");
     assert!(
-        said[0].ends_with("is a role that no binding uses"),
-        "{said:?}"
+        messages[0].ends_with("is a role that no binding uses"),
+        "{messages:?}"
     );
 }

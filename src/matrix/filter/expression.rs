@@ -31,13 +31,13 @@ pub(super) struct Leaf {
 /// The test of a leaf.
 #[derive(Clone, Debug)]
 pub(super) enum Test {
-    /// A part of the id, or the whole id.
+    /// A pattern for a part of the id, or for the whole id.
     Name(Pattern),
     Kubernetes(Operator, KubernetesVersion),
     Nodes(Operator, u32),
     Config(Equality, Pattern),
     Tag(Equality, Pattern),
-    /// A further axis, by its name.
+    /// A further axis: its name, and a pattern for the value.
     Axis(String, Equality, Pattern),
 }
 
@@ -96,7 +96,7 @@ impl Test {
             Self::Tag(equality, pattern) => {
                 equality.holds(cell.tags.iter().any(|tag| pattern.matches(tag)))
             }
-            Self::Axis(axis, equality, pattern) => equality.holds(is_at(cell, axis, pattern)),
+            Self::Axis(axis, equality, pattern) => equality.holds(has_value(cell, axis, pattern)),
         }
     }
 
@@ -109,15 +109,15 @@ impl Test {
             Self::Kubernetes(_, _) | Self::Nodes(_, _) => true,
             Self::Config(_, pattern) => pattern.matches(cell.config.as_str()),
             Self::Tag(_, pattern) => cell.tags.iter().any(|tag| pattern.matches(tag)),
-            Self::Axis(axis, _, pattern) => is_at(cell, axis, pattern),
+            Self::Axis(axis, _, pattern) => has_value(cell, axis, pattern),
         }
     }
 }
 
 /// Whether the cell's value on this axis matches the pattern.
-fn is_at(cell: &Cell, axis: &str, pattern: &Pattern) -> bool {
+fn has_value(cell: &Cell, axis: &str, pattern: &Pattern) -> bool {
     let mut axes = cell.axes.iter();
-    axes.any(|place| place.axis() == axis && pattern.matches(place.value()))
+    axes.any(|own| own.axis() == axis && pattern.matches(own.value()))
 }
 
 /// Whether the pattern matches a whole part of the cell's id, or the whole id.

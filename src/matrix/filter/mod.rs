@@ -15,13 +15,13 @@
 //! pattern    = word | "'" text "'" | '"' text '"'      with the wildcards * (any text) and ? (one character)
 //! ```
 //!
-//! - A *word* ends at white space and at `( ) & | ! = < > , " '`. Versions and numbers can also be quoted.
-//! - A *term* matches a whole part of a cell's id (`k8s-1.30`, `n3`, `fast`, `agent-1.4`) or a whole id: `k8s-1.3` does not
-//!   match `k8s-1.30`, but `k8s-1.3*` does.
-//! - Versions are compared by number: `k8s > 1.9` selects 1.30. `tag = x` matches if one of the cell's tags is `x`, and `tag != x`
-//!   matches if none is.
-//! - A name in a term, an equality or an inequality must exist in the matrix; otherwise [`select`] returns an error. An order can
-//!   compare with any value.
+//! - A *word* ends at whitespace and at `( ) & | ! = < > , " '`. Versions and numbers can also be quoted.
+//! - A *term* matches a whole part of a cell's id (`k8s-1.30`, `n3`, `fast`, `agent-1.4`) or a whole id: `k8s-1.3`
+//!   doesn't match `k8s-1.30`, but `k8s-1.3*` does.
+//! - Versions are compared by number: `k8s > 1.9` selects 1.30. `tag = x` matches if one of the cell's tags is `x`, and
+//!   `tag != x` matches if none is.
+//! - A name in a term, or after `=` or `!=`, must exist in the matrix; otherwise [`select`] returns an error. After
+//!   `<`, `<=`, `>` and `>=`, any value is valid.
 
 mod expression;
 mod names;
@@ -47,7 +47,7 @@ impl Filter {
     /// Parses a filter. Whether the names in it exist is known only with a matrix: see [`select`].
     ///
     /// # Errors
-    /// The first place at which the text violates the grammar.
+    /// The first violation of the grammar, with its place.
     pub fn parse(text: &str) -> Result<Self, FilterProblem> {
         match parser::parse(text) {
             Ok(expression) => Ok(Self {
@@ -71,13 +71,13 @@ impl Filter {
 /// against it.
 pub fn select<'m>(matrix: &'m Matrix, filters: &[Filter]) -> Result<Vec<&'m Cell>, FilterProblems> {
     let cells = &matrix.cells;
-    FilterProblems::of(
+    FilterProblems::err_if_any(
         filters
             .iter()
             .flat_map(|filter| names::unknown(&filter.source, &filter.expression, cells))
             .collect(),
     )?;
-    let taken =
+    let is_selected =
         |cell: &&Cell| filters.is_empty() || filters.iter().any(|filter| filter.matches(cell));
-    Ok(cells.iter().filter(taken).collect())
+    Ok(cells.iter().filter(is_selected).collect())
 }

@@ -1,4 +1,4 @@
-//! Names in a filter that the matrix doesn't have, with suggestions.
+//! Reports names in a filter that the matrix doesn't have, with suggestions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,32 +32,32 @@ pub(super) fn unknown(
 }
 
 fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
-    let there = Inventory::of(cells);
+    let known = KnownNames::of(cells);
     let (message, help) = match &leaf.test {
         Test::Name(pattern) => (
-            format!("`{}` names nothing in the matrix", pattern.as_str()),
-            there.help_for_term(pattern, cells),
+            format!("`{}` matches nothing in the matrix", pattern.as_str()),
+            known.help_for_term(pattern, cells),
         ),
         Test::Kubernetes(_, version) => (
             format!("no cell has Kubernetes {version}"),
-            near(&version.to_string(), &there.versions, "versions"),
+            near(&version.to_string(), &known.versions, "versions"),
         ),
         Test::Nodes(_, count) => (
             format!("no cell has {count} nodes"),
-            near(&count.to_string(), &there.nodes, "node counts"),
+            near(&count.to_string(), &known.nodes, "node counts"),
         ),
         Test::Config(_, pattern) => (
             format!("no cell has the config `{}`", pattern.as_str()),
-            near(pattern.as_str(), &there.configs, "configs"),
+            near(pattern.as_str(), &known.configs, "configs"),
         ),
         Test::Tag(_, pattern) => (
             format!("no cell has the tag `{}`", pattern.as_str()),
-            near(pattern.as_str(), &there.tags, "tags"),
+            near(pattern.as_str(), &known.tags, "tags"),
         ),
         Test::Axis(axis, _, pattern) => {
-            let Some(values) = there.axes.get(axis.as_str()) else {
+            let Some(values) = known.axes.get(axis.as_str()) else {
                 let message = format!("`{axis}` is not a field");
-                let fields = FIELDS.into_iter().chain(there.axes.keys().copied());
+                let fields = FIELDS.into_iter().chain(known.axes.keys().copied());
                 let help = near(axis, &fields.collect(), "fields");
                 return Problem::at(leaf.start, message, "").with_help(help);
             };
@@ -68,7 +68,7 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
     Problem::at(leaf.span, message, "").with_help(help)
 }
 
-/// "Did you mean", and the list of known names.
+/// A suggestion if a known name is similar, followed by the list of known names.
 fn near<T: ToString>(word: &str, known: &BTreeSet<T>, what: &str) -> String {
     let known: Vec<String> = known.iter().map(ToString::to_string).collect();
     let list = listed(what, &known);
@@ -87,7 +87,7 @@ fn listed(what: &str, known: &[String]) -> String {
 }
 
 /// The names in a matrix.
-struct Inventory<'m> {
+struct KnownNames<'m> {
     versions: BTreeSet<KubernetesVersion>,
     nodes: BTreeSet<NodeCount>,
     configs: BTreeSet<&'m ConfigName>,
@@ -96,11 +96,11 @@ struct Inventory<'m> {
     axes: BTreeMap<&'m str, BTreeSet<&'m str>>,
 }
 
-impl<'m> Inventory<'m> {
+impl<'m> KnownNames<'m> {
     fn of(cells: &'m [Cell]) -> Self {
         let mut axes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for place in cells.iter().flat_map(|cell| &cell.axes) {
-            axes.entry(place.axis()).or_default().insert(place.value());
+        for own in cells.iter().flat_map(|cell| &cell.axes) {
+            axes.entry(own.axis()).or_default().insert(own.value());
         }
         Self {
             versions: cells.iter().map(|cell| cell.kubernetes).collect(),
@@ -112,13 +112,13 @@ impl<'m> Inventory<'m> {
     }
 
     fn help_for_term(&self, pattern: &Pattern, cells: &[Cell]) -> String {
-        let mut lines: Vec<String> = self.meant(pattern, cells).into_iter().collect();
+        let mut lines: Vec<String> = self.suggestion(pattern, cells).into_iter().collect();
         lines.extend(self.lists());
         lines.join("\n")
     }
 
-    /// The name that was probably meant by an unknown term.
-    fn meant(&self, pattern: &Pattern, cells: &[Cell]) -> Option<String> {
+    /// A hint about what was probably meant by an unknown term.
+    fn suggestion(&self, pattern: &Pattern, cells: &[Cell]) -> Option<String> {
         let word = pattern.as_str();
         if pattern.is_wild() {
             return Some("a term matches a whole part of an id, or a whole id".to_owned());
@@ -128,10 +128,10 @@ impl<'m> Inventory<'m> {
             .iter()
             .any(|version| version.to_string() == word)
         {
-            return Some(format!("a version's part of an id is `k8s-{word}`"));
+            return Some(format!("in ids, this version is `k8s-{word}`"));
         }
         if self.nodes.iter().any(|nodes| nodes.to_string() == word) {
-            return Some(format!("a node count's part of an id is `n{word}`"));
+            return Some(format!("in ids, this node count is `n{word}`"));
         }
         if self.tags.iter().any(|tag| *tag == word) {
             return Some(format!("it is a tag: `tag = {word}`"));
@@ -146,7 +146,7 @@ impl<'m> Inventory<'m> {
         for (axis, values) in &self.axes {
             if values.contains(word) {
                 return Some(format!(
-                    "the part of an id for the axis `{axis}` is `{axis}-{word}`"
+                    "in ids, this value of the axis `{axis}` is `{axis}-{word}`"
                 ));
             }
         }

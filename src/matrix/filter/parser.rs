@@ -10,13 +10,13 @@ use winnow::stream::{LocatingSlice, Location, Stateful};
 
 use super::expression::{Equality, Expression, Leaf, Operator, Test};
 use super::pattern::Pattern;
-use super::words::{Fault, Input, Parsed, Word, keyword, space, symbol, upcoming, word};
+use super::words::{Input, ParseError, Parsed, Word, keyword, space, symbol, upcoming, word};
 use crate::matrix::KubernetesVersion;
 use crate::matrix::nearest::nearest;
 use crate::matrix::problem::Problem;
 
-/// How deeply parentheses and `not` may be nested, because the parser and the tree's functions recurse.
-const DEEPEST: usize = 64;
+/// The maximum depth of nested parentheses and `not`, because the parser and the functions of the tree recurse.
+const MAX_DEPTH: usize = 64;
 
 /// The fields with ordered values.
 const ORDERED: [&str; 3] = ["k8s", "kubernetes", "nodes"];
@@ -29,7 +29,9 @@ pub(super) fn parse(text: &str) -> Result<Expression, Problem> {
     };
     match preceded(space, terminated(filter, end)).parse_next(&mut input) {
         Ok(expression) => Ok(expression),
-        Err(ErrMode::Backtrack(Fault(problem)) | ErrMode::Cut(Fault(problem))) => Err(problem),
+        Err(ErrMode::Backtrack(ParseError(problem)) | ErrMode::Cut(ParseError(problem))) => {
+            Err(problem)
+        }
         Err(ErrMode::Incomplete(_)) => Err(Problem::new("the filter is incomplete")),
     }
 }
@@ -66,7 +68,7 @@ fn negation(input: &mut Input<'_>) -> Parsed<Expression> {
     if opt(mark).parse_next(input)?.is_none() {
         return primary(input);
     }
-    let inner = deeper(input, cut_err(negation))?;
+    let inner = nested(input, cut_err(negation))?;
     Ok(Expression::Not(Box::new(inner)))
 }
 
@@ -75,28 +77,32 @@ fn primary(input: &mut Input<'_>) -> Parsed<Expression> {
     if opt(symbol("(")).parse_next(input)?.is_none() {
         return leaf(input).map(Expression::Leaf);
     }
-    let inner = deeper(input, cut_err(filter))?;
+    let inner = nested(input, cut_err(filter))?;
     if opt(symbol(")")).parse_next(input)?.is_some() {
         return Ok(inner);
     }
     let (span, found) = upcoming(input);
     let message = format!("expected `)`, found {found}");
-    Err(Fault::cut(
+    Err(ParseError::cut(
         Problem::at(span.into(), message, "")
             .and_at((start..start + 1).into(), "opened here")
             .with_help(JOINED),
     ))
 }
 
-/// Enters one more level, unless that is too deep.
-fn deeper<'t, T>(
+/// Runs `parser` one level deeper, unless that is too deep.
+fn nested<'t, T>(
     input: &mut Input<'t>,
-    mut parser: impl Parser<Input<'t>, T, ErrMode<Fault>>,
+    mut parser: impl Parser<Input<'t>, T, ErrMode<ParseError>>,
 ) -> Parsed<T> {
-    if input.state >= DEEPEST {
-        let message = format!("parentheses and `not` are nested more than {DEEPEST} deep");
+    if input.state >= MAX_DEPTH {
+        let message = format!("parentheses and `not` are nested more than {MAX_DEPTH} levels deep");
         let place = input.current_token_start();
-        return Err(Fault::cut(Problem::at((place..place).into(), message, "")));
+        return Err(ParseError::cut(Problem::at(
+            (place..place).into(),
+            message,
+            "",
+        )));
     }
     input.state += 1;
     let result = parser.parse_next(input);
@@ -125,7 +131,7 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
             let help = format!("did you mean `{near}`?");
             return Err(word.problem(format!("`{typo}` is not a field"), help));
         }
-        // Which axes exist is known only with a matrix.
+        // Whether the axis exists is known only with a matrix.
         axis => Test::Axis(axis.to_owned(), equality()?, Pattern::new(value.text)),
     };
     Ok(Leaf {
@@ -142,14 +148,14 @@ fn value<'t>(input: &mut Input<'t>, field: &Word<'_>) -> Parsed<Word<'t>> {
     let (span, found) = upcoming(input);
     let message = format!("expected a value for `{}`, found {found}", field.text);
     let help = "for example `k8s >= 1.33`, `nodes > 1`, `config = fast` or `tag = soak`";
-    Err(Fault::cut(
+    Err(ParseError::cut(
         Problem::at(span.into(), message, "").with_help(help),
     ))
 }
 
 fn version(value: &Word<'_>) -> Parsed<KubernetesVersion> {
     let help = if value.text.contains(['*', '?']) {
-        "only terms have wildcards: `k8s-1.3*`"
+        "only terms can have wildcards, such as `k8s-1.3*`"
     } else {
         "for example `k8s >= 1.33`"
     };
@@ -162,7 +168,7 @@ fn count(value: &Word<'_>) -> Parsed<u32> {
     parsed(
         number,
         value,
-        "for example `nodes > 1`; a cell's own spelling is a term: `n3`",
+        "for example `nodes > 1`; the part of an id is a term: `n3`",
     )
 }
 
@@ -180,14 +186,14 @@ fn equality(
         Operator::Is(equality) => Ok(equality),
         Operator::Less | Operator::AtMost | Operator::Greater | Operator::AtLeast => {
             let message = format!(
-                "`{}` has no order, so it cannot be compared with `{text}`",
+                "the values of `{}` have no order, so they can't be compared with `{text}`",
                 field.text
             );
             let help = format!(
-                "`{0} = …` or `{0} != …`, with `*` and `?` as wildcards",
+                "use `{0} = …` or `{0} != …`, with `*` and `?` as wildcards",
                 field.text
             );
-            Err(Fault::cut(
+            Err(ParseError::cut(
                 Problem::at(span.into(), message, "").with_help(help),
             ))
         }
@@ -206,7 +212,7 @@ fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
     .parse_next(input)
 }
 
-const JOINED: &str = "terms are joined by `and` or `or`; several filters are alternatives";
+const JOINED: &str = "join terms with `and` or `or`; several filters are alternatives";
 
 /// The end of the text.
 fn end(input: &mut Input<'_>) -> Parsed<()> {
@@ -216,8 +222,8 @@ fn end(input: &mut Input<'_>) -> Parsed<()> {
     let (span, found) = upcoming(input);
     let (message, help) = if found == "`)`" {
         (
-            "a `)` that nothing opens".to_owned(),
-            "remove it, or open it with `(`",
+            "unmatched `)`".to_owned(),
+            "remove it, or add the missing `(`",
         )
     } else {
         (
@@ -225,7 +231,7 @@ fn end(input: &mut Input<'_>) -> Parsed<()> {
             JOINED,
         )
     };
-    Err(Fault::cut(
+    Err(ParseError::cut(
         Problem::at(span.into(), message, "").with_help(help),
     ))
 }

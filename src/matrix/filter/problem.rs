@@ -45,12 +45,13 @@ impl Diagnostic for FilterProblem {
     }
 }
 
-/// All names in the filters of a run that the matrix doesn't have. There is at least one.
+/// All names in the filters of a run that the matrix doesn't have; at least one.
 #[derive(Clone, Debug)]
 pub struct FilterProblems(Vec<FilterProblem>);
 
 impl FilterProblems {
-    pub(super) fn of(problems: Vec<FilterProblem>) -> Result<(), Self> {
+    /// Fails with `problems`, unless there are none.
+    pub(super) fn err_if_any(problems: Vec<FilterProblem>) -> Result<(), Self> {
         if problems.is_empty() {
             Ok(())
         } else {
@@ -67,10 +68,10 @@ impl FilterProblems {
 impl fmt::Display for FilterProblems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
-            1 => formatter.write_str("a filter names what the matrix does not have"),
+            1 => formatter.write_str("a filter has a name that the matrix does not have"),
             count => write!(
                 formatter,
-                "filters name {count} things that the matrix does not have"
+                "filters have {count} names that the matrix does not have"
             ),
         }
     }

@@ -10,7 +10,7 @@ use winnow::token::{take_till, take_while};
 
 use crate::matrix::problem::Problem;
 
-/// The words that join expressions, which can't be bare terms.
+/// The operators that are words. They can't be bare terms.
 const KEYWORDS: [&str; 3] = ["not", "and", "or"];
 
 /// Whether a bare word may contain `character`.
@@ -18,24 +18,24 @@ fn is_word_character(character: char) -> bool {
     !character.is_whitespace() && !"()&|!=<>,\"'".contains(character)
 }
 
-/// The remaining text, and the current depth.
+/// The remaining text, with the current depth as state.
 pub(super) type Input<'t> = Stateful<LocatingSlice<&'t str>, usize>;
 
 /// The result of a parser.
-pub(super) type Parsed<T> = winnow::Result<T, ErrMode<Fault>>;
+pub(super) type Parsed<T> = winnow::Result<T, ErrMode<ParseError>>;
 
-/// A parser failed.
+/// The error of a parser: a problem for the user.
 #[derive(Debug)]
-pub(super) struct Fault(pub(super) Problem);
+pub(super) struct ParseError(pub(super) Problem);
 
-impl Fault {
-    /// An error after which no alternative is tried.
+impl ParseError {
+    /// An error after which the parser tries no alternatives.
     pub(super) fn cut(problem: Problem) -> ErrMode<Self> {
         ErrMode::Cut(Self(problem))
     }
 }
 
-impl<'t> ParserError<Input<'t>> for Fault {
+impl<'t> ParserError<Input<'t>> for ParseError {
     type Inner = Self;
 
     fn from_input(input: &Input<'t>) -> Self {
@@ -64,12 +64,12 @@ impl Word<'_> {
         &self,
         message: impl Into<String>,
         help: impl Into<String>,
-    ) -> ErrMode<Fault> {
-        Fault::cut(Problem::at(self.span.clone().into(), message, "").with_help(help))
+    ) -> ErrMode<ParseError> {
+        ParseError::cut(Problem::at(self.span.clone().into(), message, "").with_help(help))
     }
 }
 
-/// A bare word that isn't a keyword, or a quoted text, followed by optional white space.
+/// A bare word that isn't a keyword, or a quoted text, followed by optional whitespace.
 pub(super) fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
     let bare = bare.verify(|text: &str| !KEYWORDS.contains(&text));
     let (text, span) = alt((bare, in_quotes)).with_span().parse_next(input)?;
@@ -77,7 +77,7 @@ pub(super) fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
     Ok(Word { text, span })
 }
 
-/// Optional white space.
+/// Optional whitespace.
 pub(super) fn space<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
     take_while(0.., char::is_whitespace).parse_next(input)
 }
@@ -94,29 +94,36 @@ fn in_quotes<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
     if opt(quote).parse_next(input)?.is_none() {
         let span = (start..end).into();
         let problem = Problem::at(span, "the quotes are not closed", "");
-        return Err(Fault::cut(
+        return Err(ParseError::cut(
             problem.with_help(format!("add {quote} at the end")),
         ));
     }
     if text.is_empty() {
         let span = (start..end + 1).into();
-        let problem = Problem::at(span, "nothing is between the quotes", "");
-        return Err(Fault::cut(problem.with_help("a name, such as `fast`")));
+        let problem = Problem::at(span, "the quotes are empty", "");
+        return Err(ParseError::cut(
+            problem.with_help("write a name in them, such as `fast`"),
+        ));
     }
     Ok(text)
 }
 
-/// One of [`KEYWORDS`], followed by optional white space.
-pub(super) fn keyword<'t>(word: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
+/// One of [`KEYWORDS`], followed by optional whitespace.
+pub(super) fn keyword<'t>(
+    word: &'static str,
+) -> impl Parser<Input<'t>, &'t str, ErrMode<ParseError>> {
     terminated(bare.verify(move |text: &str| text == word), space)
 }
 
-/// A symbol, followed by optional white space.
-pub(super) fn symbol<'t>(symbol: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Fault>> {
+/// A symbol, followed by optional whitespace.
+pub(super) fn symbol<'t>(
+    symbol: &'static str,
+) -> impl Parser<Input<'t>, &'t str, ErrMode<ParseError>> {
     terminated(symbol, space)
 }
 
-/// The range of the next word or symbol in the text, and its name for a message. Not a parser: parsers call it when they fail.
+/// The range of the next word or symbol in the text, and its name for a message. Not a parser: parsers call it for
+/// their errors.
 pub(super) fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
     let start = input.current_token_start();
     let rest = input.peek_finish();

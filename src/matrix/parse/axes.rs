@@ -12,7 +12,7 @@ use super::expand::Point;
 use super::keys::{Keys, keys, schema, tables};
 use super::reader::{Entry, Located};
 use super::shape::{Shape, integer, parsed};
-use super::variants::Reach;
+use super::variants::CellSettings;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{AxisName, ConfigName, Coordinate, KubernetesVersion, NodeCount, ValueName};
@@ -23,7 +23,7 @@ pub(super) enum AxisValue {
     Kubernetes(KubernetesVersion),
     Nodes(NodeCount),
     Config(ConfigName),
-    /// On an axis that the file adds.
+    /// A value on a further axis.
     Further(Coordinate),
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for AxisValue {
 }
 
 impl AxisValue {
-    /// The value with this name on an axis of names.
+    /// The value with this name on an axis other than `nodes`.
     pub(super) fn named(axis: &str, text: &str) -> Result<Self, Box<dyn Error>> {
         match axis {
             "kubernetes" => Ok(Self::Kubernetes(text.parse()?)),
@@ -68,17 +68,17 @@ impl AxisValue {
 }
 
 fn version() -> Shape<AxisValue> {
-    let help = "only major and minor: `\"1.30\"`, not `\"v1.30.2\"`";
+    let help = "write only major and minor: `\"1.30\"`, not `\"v1.30.2\"`";
     let version = parsed(|text| AxisValue::named("kubernetes", text), help);
     let schema = json!({ "type": "string", "pattern": r"^[0-9]+\.[0-9]+$" });
     Shape::new(schema, move |entry| {
-        let DeValue::Float(number) = entry.value else {
+        let DeValue::Float(float) = entry.value else {
             return version.read(entry);
         };
         let source = entry.source();
-        let meant: f64 = number.as_str().parse().unwrap_or(f64::NAN);
+        let number: f64 = float.as_str().parse().unwrap_or(f64::NAN);
         entry.fail(
-            format!("a version without quotes: `{source}` is the number {meant}"),
+            format!("a version needs quotes: `{source}` is the number {number}"),
             "a number, not a version",
             format!("write it in quotes: `\"{source}\"`"),
         )
@@ -86,9 +86,9 @@ fn version() -> Shape<AxisValue> {
 }
 
 fn nodes() -> Shape<AxisValue> {
-    let most = NodeCount::MAX;
-    let help = format!("every node counts, the control plane included: 1 to {most}");
-    let number = integer::<u16>(1..=u64::from(most), help);
+    let max = NodeCount::MAX;
+    let help = format!("1 to {max}, including the control plane");
+    let number = integer::<u16>(1..=u64::from(max), help);
     number.then(|number, _| NodeCount::new(number).map(AxisValue::Nodes))
 }
 
@@ -99,12 +99,12 @@ pub(super) const FIXED: [&str; 3] = ["kubernetes", "nodes", "config"];
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     pub(super) list: Vec<Located<AxisValue>>,
-    /// Whether every value could be read, so that other values aren't on the axis.
+    /// Whether every value could be read. If so, no other value is on the axis.
     pub(super) complete: bool,
 }
 
 impl Values {
-    /// The one value that an axis has if the file doesn't name it.
+    /// The default of an axis that the file doesn't have: one value.
     fn only(value: AxisValue) -> Self {
         let span = (0..0).into();
         Self {
@@ -143,9 +143,9 @@ impl Values {
             self.list.push(new);
             return;
         };
-        let message = format!("`{}` stands twice on `{}`", new.value, entry.key);
+        let message = format!("`{}` is listed twice on `{}`", new.value, entry.key);
         let problem = Problem::at(new.span, message, "again").and_at(first.span, "first here");
-        let help = "two cells would have one id: remove one of them";
+        let help = "two cells would have the same id: remove one of the two";
         entry.report.add(problem.with_help(help));
     }
 
@@ -160,12 +160,12 @@ pub(super) struct Combination {
     pub(super) span: SourceSpan,
     /// The values by the index of their axis. An include has one for each axis.
     pub(super) values: BTreeMap<usize, Located<AxisValue>>,
-    /// What an include adds to its cell.
-    pub(super) reach: Reach,
+    /// The settings that an include adds to its cell.
+    pub(super) settings: CellSettings,
 }
 
 impl Combination {
-    /// Reads one whose axes have these names and shapes.
+    /// Reads a combination of values on axes with these names and shapes.
     fn read(
         keys: &mut Keys<'_>,
         axes: &[(String, Shape<Located<AxisValue>>)],
@@ -189,14 +189,14 @@ impl Combination {
             let value = entry.and_then(|entry| shape.read(entry));
             values.extend(value.map(|value| (index, value)));
         }
-        let reach = if is_include {
-            Reach::read(keys)
+        let settings = if is_include {
+            CellSettings::read(keys)
         } else {
-            Reach::default()
+            CellSettings::default()
         };
         let table = &keys.table;
         if !is_include && table.entries().next().is_none() {
-            let message = "this exclude names nothing, so it would match every cell";
+            let message = "this exclude is empty, so it would match every cell";
             let axes = axes.iter().map(|(axis, _)| axis);
             let help = format!("give it at least one of {}", quoted(axes));
             let problem = Problem::at(table.span, message, "");
@@ -207,7 +207,7 @@ impl Combination {
         (values.len() == needed).then_some(Self {
             span: table.span,
             values,
-            reach,
+            settings,
         })
     }
 
@@ -232,7 +232,7 @@ impl Combination {
         tables(path, move |keys| Self::read(keys, &axes, is_include))
     }
 
-    /// Whether an exclude matches a point, or an include is there.
+    /// Whether an exclude matches `point`, or an include has the same values.
     pub(super) fn matches(&self, point: &Point<'_>) -> bool {
         let mut values = self.values.iter();
         values.all(|(index, own)| own.value == *point[*index])
@@ -253,7 +253,7 @@ fn with_shapes(axes: impl IntoIterator<Item = String>) -> Vec<(String, Shape<Loc
     .collect()
 }
 
-/// The whole `[matrix]` table. By default, nothing is known about it.
+/// The `[matrix]` table. By default, nothing is known about it.
 #[derive(Clone, Debug)]
 pub(super) struct MatrixTable {
     pub(super) span: SourceSpan,
@@ -261,11 +261,11 @@ pub(super) struct MatrixTable {
     nodes: Values,
     config: Values,
     further: Vec<(String, Values)>,
-    /// The keys that are meant as further axes, including those that can't be one.
-    pub(super) meant: Vec<String>,
+    /// The names of the further axes, including invalid ones.
+    pub(super) further_names: Vec<String>,
     pub(super) excludes: Vec<Combination>,
     pub(super) includes: Vec<Combination>,
-    /// Whether every include could be read, so that other cells aren't included.
+    /// Whether every include could be read. If so, no other cell is included.
     pub(super) includes_complete: bool,
 }
 
@@ -277,7 +277,7 @@ impl Default for MatrixTable {
             nodes: Values::only(AxisValue::Nodes(NodeCount::default())),
             config: Values::only(AxisValue::Config(ConfigName::default())),
             further: Vec::new(),
-            meant: Vec::new(),
+            further_names: Vec::new(),
             excludes: Vec::new(),
             includes: Vec::new(),
             includes_complete: false,
@@ -289,9 +289,10 @@ impl MatrixTable {
     pub(super) fn read(keys: &mut Keys<'_>) -> Self {
         let mut matrix = Self::default();
         keys! { keys;
-            /// Minor versions, `"1.30"`. In quotes: `1.30` is the number 1.3, and an error.
+            /// Minor versions such as `"1.30"`. Quotes are required: without them, `1.30` is the number 1.3, and an
+            /// error.
             "kubernetes": Values::shape("kubernetes") => matrix.kubernetes, required "[…]";
-            /// How many nodes a cluster has, including the control plane: 1 to 5000.
+            /// Numbers of nodes per cluster, including the control plane: 1 to 5000.
             "nodes": Values::shape("nodes") => matrix.nodes;
             /// Names of [config variants](#configname).
             "config": Values::shape("config") => matrix.config;
@@ -314,7 +315,7 @@ impl MatrixTable {
         let includes = include.and_then(|entry| entry.value.as_array());
         matrix.includes_complete = matrix.includes.len() == includes.map_or(0, |all| all.len());
         matrix.span = keys.table.span;
-        // A default value has no place of its own.
+        // Default values aren't in the file: their place is the table.
         let values = [&mut matrix.nodes, &mut matrix.config].into_iter();
         for value in values.flat_map(|values| &mut values.list) {
             if value.span.is_empty() {
@@ -324,7 +325,7 @@ impl MatrixTable {
         matrix
     }
 
-    /// The axes: those of every matrix, and the further ones in the order of the file.
+    /// All axes: those of every matrix, followed by the further axes in the order of the file.
     pub(super) fn axes(&self) -> Vec<(&str, &Values)> {
         let fixed = [&self.kubernetes, &self.nodes, &self.config];
         let further = self.further.iter();
@@ -339,15 +340,15 @@ impl MatrixTable {
 
     fn read_axis(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
         let known = keys.names();
-        // An axis has tables. If there are none, a key that is similar to a known one is a typo.
+        // The values of a further axis have tables. Without any, a key that is similar to a known one is a typo.
         if !entry.report.has(entry.key) && nearest(entry.key, known.iter().copied()).is_some() {
-            keys.table.reject(entry, &known);
+            keys.table.report_unknown(entry, &known);
             return;
         }
-        self.meant.push(entry.key.to_owned());
+        self.further_names.push(entry.key.to_owned());
         if let Err(error) = AxisName::parse(entry.key) {
             let problem = Problem::at(entry.key_span, error.to_string(), "");
-            let help = "every other key of `[matrix]` is a further axis: choose a name such as `agent` or `runtime`";
+            let help = "any other key of `[matrix]` is a further axis: choose a name such as `agent` or `runtime`";
             entry.report.add(problem.with_help(help));
             return;
         }

@@ -1,4 +1,4 @@
-//! `[[checks]]`, the conditions for request bodies beyond those for every agent.
+//! `[[checks]]`: conditions on request bodies, in addition to those for every agent.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::keys::{Keys, keys};
 use super::reader::Located;
 use super::report::Report;
 use super::shape::{Shape, boolean, choice, name, parsed};
-use super::{foreign, from_env};
+use super::{from_env, to_json};
 use crate::matrix::Counter;
 use crate::matrix::checks::{BodyCheck, Condition, JsonType, Pattern, Pointer};
 use crate::matrix::nearest::quoted;
@@ -24,15 +24,15 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
     let endpoints = Counter::ALL
         .into_iter()
         .filter_map(|counter| Some((counter.body()?, counter)));
-    let pointer_help = "for example `/status/0`; an empty one is the whole body";
-    let pattern_help = "the syntax is that of https://docs.rs/regex";
+    let pointer_help = "for example `/status/0`; an empty pointer refers to the whole body";
+    let pattern_help = "see https://docs.rs/regex for the syntax";
     keys! { keys;
         /// The name of the check in reports; by default its endpoint and pointer. Each check needs its own name.
         "name": name() => given_name;
         /// `"register"`, `"heartbeat"`, `"capabilities"`, `"drift"`, `"metrics"`, `"logs"`, `"audit"`,
         /// `"local_metrics"`, `"local_logs"` or `"local_audit"`
         "endpoint": choice(endpoints) => endpoint, required "\"heartbeat\"";
-        /// A JSON pointer (RFC 6901) to the value, such as `"/status/0"`; `""` is the whole body.
+        /// A JSON pointer (RFC 6901) to the value, such as `"/status/0"`; `""` refers to the whole body.
         "pointer": parsed(Pointer::parse, pointer_help) => pointer, required "\"/timestamp\"";
         /// The value exists, even if it is `null`.
         "present": present() => condition;
@@ -71,7 +71,7 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
     })
 }
 
-/// Reports names that occur twice. `what` says what they are names of.
+/// Reports names that occur twice. `what` is the kind of the named items.
 pub(super) fn unique<'n>(
     report: &Report<'_>,
     what: &str,
@@ -98,7 +98,7 @@ fn present() -> Shape<Condition> {
 }
 
 fn equals() -> Shape<Condition> {
-    let value = Shape::new(json!({}), foreign::value);
+    let value = Shape::new(json!({}), to_json::value);
     let plain = value.checked(|_, entry| from_env::reject(entry));
     plain.map(Condition::Equals)
 }

@@ -19,14 +19,14 @@ pub(super) fn command(keys: &mut Keys<'_>) -> Option<Located<HostCommand>> {
     let mut timeout = Duration::from_secs(60);
     keys! { keys;
         /// The name in reports: letters, digits, `.`, `_` and `-`, at most 60 characters; by default the program's
-        /// file name. Each command needs its own name, which must not be that of a phase.
+        /// file name. Each command needs its own name, and it must not be the name of a phase.
         "name": parsed(CommandName::parse, "for example `smoke-test`").located() => name;
-        /// The phase that it follows: `readiness` or a later one except `cleanup`.
+        /// The phase after which the command runs: `readiness` or a later one except `cleanup`.
         "after": phase() => after, required "\"periodic\"";
         /// The program and its arguments. A path is relative to the matrix file; a bare name is looked up on the
         /// `PATH`.
         "run": run() => program, required "[\"./check.sh\"]";
-        /// The deadline: greater than zero and at most 24 hours. A command that takes longer fails.
+        /// The timeout: greater than zero and at most 24 hours. A command that takes longer fails.
         "timeout": duration() => timeout;
     }
     let (program, arguments) = program?;
@@ -44,13 +44,14 @@ pub(super) fn command(keys: &mut Keys<'_>) -> Option<Located<HostCommand>> {
     }))
 }
 
-/// The default name, which is the program's file name.
+/// The default name: the program's file name.
 fn derived_name(table: &Table<'_>, program: &Located<PathBuf>) -> Option<Located<CommandName>> {
     let file = program.value.file_name().unwrap_or_default();
     match CommandName::parse(&file.to_string_lossy()) {
         Ok(value) => Some(program.with(value)),
         Err(error) => {
-            let message = format!("the program's file name can't be the command's name: {error}");
+            let message =
+                format!("the program's file name isn't valid as the command's name: {error}");
             let problem = Problem::at(program.span, message, "");
             let help = "give the command a `name`";
             table.report.add(problem.with_help(help));
@@ -71,8 +72,9 @@ fn phase() -> Shape<Phase> {
         if phase.can_be_followed() {
             return Some(());
         }
-        let message = format!("no command can follow `{phase}`: it needs agents and the mock");
-        let help = format!("these can be followed: {}", quoted(followed()));
+        let message =
+            format!("no command can run after `{phase}`: commands need the agents and the mock");
+        let help = format!("commands can run after {}", quoted(followed()));
         entry.fail(message, "", help)
     });
     phase.with("enum", names)
@@ -85,7 +87,7 @@ fn run() -> Shape<(Located<PathBuf>, Vec<String>)> {
     Shape::new(schema, move |entry| {
         let elements = entry.list()?;
         let Some((first, rest)) = elements.split_first() else {
-            let help = "name a program: `run = [\"./check.sh\"]`";
+            let help = "add the program: `run = [\"./check.sh\"]`";
             return entry.fail("`run` is empty", "", help);
         };
         let program = program.read(*first);

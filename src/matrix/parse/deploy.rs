@@ -1,4 +1,4 @@
-//! `[images]` and `[deploy]`, and the manifests that the table of a value may name as well.
+//! `[images]` and `[deploy]`, and the manifests, which the table of a value can set as well.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,9 @@ use crate::matrix::{Build, Deploy, ImageSource, Images, Manifests, SystemUnderTe
 pub(super) fn images(keys: &mut Keys<'_>) -> Images {
     let mut images = Images::default();
     keys! { keys;
-        /// The agent: the system under test. Without this table, it is the program that comes with the runner.
+        /// The agent: the system under test. By default, the program that comes with the runner.
         "agent": table("`[images.agent]`", system) => images.agent;
-        /// The mock Central API. Without this table, it is the program that comes with the runner.
+        /// The mock Central API. By default, the program that comes with the runner.
         "mock": table("`[images.mock]`", system) => images.mock;
     }
     images
@@ -24,14 +24,14 @@ pub(super) fn images(keys: &mut Keys<'_>) -> Images {
 pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
     let (mut tag, mut built, mut binary) = (None, None, None);
     keys! { keys;
-        /// An image that exists locally or can be pulled. Either this or `build` is required.
+        /// An image that exists locally or can be pulled. Exactly one of `image` and `build` is required.
         "image": image() => tag;
         /// Builds the image.
         "build": table("`build`", build) => built;
         /// The program that the local provider runs instead of the image. Without it, the image can't run there.
         "binary": path() => binary;
     }
-    has_one_image(&keys.table);
+    check_image_source(&keys.table);
     let image = tag.map(ImageSource::Tag);
     let image = image.or(built.map(ImageSource::Build));
     SystemUnderTest {
@@ -40,18 +40,19 @@ pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
     }
 }
 
-fn has_one_image(table: &Table<'_>) {
+/// Reports a table without exactly one source of its image.
+fn check_image_source(table: &Table<'_>) {
     match (table.get("image"), table.get("build")) {
         (Some(image), Some(build)) => {
-            let message = "`image` and `build` exclude each other";
+            let message = "`image` and `build` are mutually exclusive";
             let problem = Problem::at(build.key_span, message, "and this");
             let problem = problem.and_at(image.key_span, "this");
-            let help = "remove one of them: a built image gets its own tag";
+            let help = "remove one of them; a built image gets its own tag";
             table.report.add(problem.with_help(help));
         }
         (None, None) => {
-            let message = format!("{} names no image", table.name);
-            let help = "add `image = \"…\"` or `build = { … }`: clusters would run the reference program otherwise; or leave the table out";
+            let message = format!("{} has neither `image` nor `build`", table.name);
+            let help = "add `image = \"…\"` or `build = { … }`, or remove the table: without an image, clusters would run the reference program";
             let problem = Problem::at(table.span, message, "");
             table.report.add_missing(problem.with_help(help));
         }
@@ -64,7 +65,7 @@ fn build(keys: &mut Keys<'_>) -> Build {
     keys! { keys;
         /// The Dockerfile; by default `Dockerfile` in the context.
         "dockerfile": path() => dockerfile;
-        /// The folder that is sent to the engine.
+        /// The folder that is sent to the engine as the build context.
         "context": path() => context;
         /// Build arguments.
         "args": map(text()) => args;
@@ -85,7 +86,7 @@ pub(super) fn image() -> Shape<String> {
     )
 }
 
-/// The manifests, if the table names any.
+/// The manifests, if the table sets any.
 pub(super) fn manifests(keys: &mut Keys<'_>) -> Option<Manifests> {
     let (mut at, mut chart_at, mut values_at) = (None, None, Vec::new());
     keys! { keys;
@@ -93,14 +94,14 @@ pub(super) fn manifests(keys: &mut Keys<'_>) -> Option<Manifests> {
         "manifests": path() => at;
         /// A Helm chart in place of `manifests`: its folder or archive.
         "chart": path() => chart_at;
-        /// Files with values for `chart`; each one overrides those before it.
+        /// Files with values for `chart`; later files take precedence.
         "values": list(path()) => values_at;
     }
     let given = ["manifests", "chart", "values"].map(|key| keys.table.get(key));
     match given {
         [Some(manifests), Some(_), _] => {
-            let help = "keep the one from which the agent is deployed";
-            manifests.fail("`manifests` and `chart` exclude each other", "", help)
+            let help = "keep the one that deploys the agent";
+            manifests.fail("`manifests` and `chart` are mutually exclusive", "", help)
         }
         [_, None, Some(values)] => {
             let help = "add `chart = \"path/to/chart\"`, or remove `values`";
@@ -121,7 +122,7 @@ pub(super) fn deploy(keys: &mut Keys<'_>) -> Deploy {
         deploy.manifests = manifests;
     }
     keys! { keys;
-        /// The name of the agent's DaemonSet, if the manifests have several and none of them is called `plexd`.
+        /// The name of the agent's DaemonSet, if the manifests have several and none is called `plexd`.
         "daemonset": name() => deploy.daemon_set;
         /// A YAML file in place of [the base of the agent's configuration](#the-agents-configuration).
         "agent-config": path() => deploy.agent_config;

@@ -1,4 +1,4 @@
-//! From axes, excludes and includes to cells, in order. Expects tables that have been checked.
+//! Expands axes, excludes and includes to cells, in order. The tables must have been checked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::matrix::{
     Cell, CellId, ConfigName, Coordinate, KubernetesVersion, Layer, NodeCount, Variant,
 };
 
-/// A point of the matrix, at which there may be a cell: a value on each axis.
+/// A point of the matrix: a value on each axis. Not every point has a cell.
 pub(super) type Point<'m> = Vec<&'m AxisValue>;
 
 impl MatrixTable {
@@ -36,7 +36,7 @@ impl MatrixTable {
     /// Whether every value of every axis could be read.
     pub(super) fn is_complete(&self) -> bool {
         let axes = self.axes();
-        axes.len() == FIXED.len() + self.meant.len()
+        axes.len() == FIXED.len() + self.further_names.len()
             && axes.iter().all(|(_, values)| values.complete)
     }
 }
@@ -74,7 +74,7 @@ impl<'p> Typed<'p> {
 
     fn id(&self) -> CellId {
         let id = CellId::new(self.kubernetes, self.nodes, self.config);
-        self.further.iter().fold(id, |id, value| id.at(value))
+        self.further.iter().fold(id, |id, value| id.with(value))
     }
 }
 
@@ -130,10 +130,10 @@ impl<'m> Tables<'m> {
             .iter()
             .filter_map(|value| self.tables.get(value).copied());
         let tables: Vec<&ValueTable> = tables.collect();
-        let reaches = || tables.iter().map(|table| &table.reach);
-        let own = include.map(|include| &include.reach);
-        let tags = reaches().chain(own).flat_map(|reach| &reach.tags);
-        let allow_failure = own.and_then(|reach| reach.allow_failure);
+        let settings = || tables.iter().map(|table| &table.settings);
+        let own = include.map(|include| &include.settings);
+        let tags = settings().chain(own).flat_map(|settings| &settings.tags);
+        let allow_failure = own.and_then(|settings| settings.allow_failure);
         let (layers, variant) = self.merged.entry(point[2..].to_vec()).or_insert_with(|| {
             let layers = tables.iter().filter_map(|table| table.layer.clone());
             let layers: Arc<[Layer]> = layers.collect();
@@ -151,7 +151,7 @@ impl<'m> Tables<'m> {
             variant: Arc::clone(variant),
             tags: tags.cloned().collect(),
             allow_failure: allow_failure
-                .unwrap_or_else(|| reaches().any(|reach| reach.allow_failure == Some(true))),
+                .unwrap_or_else(|| settings().any(|settings| settings.allow_failure == Some(true))),
             node_image: tables.iter().find_map(|table| table.node_image.clone()),
         }
     }

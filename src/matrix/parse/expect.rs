@@ -1,4 +1,4 @@
-//! `expect`: what the counters must reach, per node.
+//! `expect`: the values that the counters must reach, per node.
 
 use serde_json::{Map, json};
 
@@ -13,7 +13,7 @@ use crate::matrix::{Counter, Expectation, Expectations};
 /// The key of `expect` that isn't a counter.
 const RESTARTS: &str = "restarts";
 
-/// What `expect` says.
+/// The content of `expect`.
 #[derive(Clone, Default)]
 pub(super) struct Expected {
     pub(super) counters: Expectations,
@@ -58,11 +58,11 @@ pub(super) fn expected() -> Shape<Expected> {
 
 fn restarts() -> Shape<u32> {
     let doc = "How often the process of each agent pod may end between readiness and `cleanup` without failing the cell.";
-    let help = "ends of the agent's process per node: 0 to 1000";
+    let help = "0 to 1000 ends of the agent's process per node";
     integer(0..=1_000, help).with("description", doc)
 }
 
-/// What is expected of a counter.
+/// The expectation of a counter.
 pub(super) fn expectation() -> Shape<Expectation> {
     let minimum = number().map(Expectation::AtLeast);
     let any_of = json!([minimum.schema, schema(exactly), { "enum": ["any"] }]);
@@ -75,7 +75,7 @@ pub(super) fn expectation() -> Shape<Expectation> {
             return Some(Expectation::Any);
         }
         if !entry.value.is_table() {
-            let help = "a number is a minimum per node, `{ exactly = 1 }` neither more nor less, `\"any\"` is not checked";
+            let help = "write a minimum per node, such as `3`, an exact number, such as `{ exactly = 1 }`, or `\"any\"` for no check";
             return entry.fail(format!("`{key}` is not a number of calls"), "", help);
         }
         Keys::read(entry.table(format!("`{key}`"))?, exactly).map(Expectation::Exactly)
@@ -85,14 +85,14 @@ pub(super) fn expectation() -> Shape<Expectation> {
 fn exactly(keys: &mut Keys<'_>) -> Option<u64> {
     let mut exactly = None;
     keys! { keys;
-        /// Neither more nor less.
+        /// The exact number of calls.
         "exactly": number() => exactly, required "1";
     }
     exactly
 }
 
 fn number() -> Shape<u64> {
-    integer(0..=1_000_000, "calls per node: 0 (no minimum) to 1000000")
+    integer(0..=1_000_000, "0 (no minimum) to 1000000 calls per node")
 }
 
 /// Reports each of `names` that the reference mock doesn't count.
@@ -102,7 +102,7 @@ pub(super) fn known_to_the_reference_mock(names: &[Located<String>], report: &Re
     for name in names.filter(|name| Counter::from_name(&name.value).is_none()) {
         let counters = Counter::ALL.into_iter().map(Counter::name);
         let known: Vec<_> = counters.chain([RESTARTS]).collect();
-        let help = suggestion(&name.value, &known, "the keys are");
+        let help = suggestion(&name.value, &known, "known keys:");
         let message = format!("the mock reports no counter `{}`", name.value);
         report.add(Problem::at(name.span, message, "").with_help(help));
     }

@@ -7,37 +7,37 @@ use super::keys::{keys, table};
 use super::reader::{Entry, Table};
 use super::shape::{Shape, name};
 use crate::matrix::FromEnv;
-use crate::matrix::environment::{Given, Place};
+use crate::matrix::environment::{Place, TextSource};
 use crate::matrix::problem::Problem;
 
 const KEY: &str = "from-env";
 
-/// Whether the value comes from the environment.
+/// Whether the value is a reference to the environment.
 pub(super) fn is_reference(entry: Entry<'_>) -> bool {
     let table = entry.value.as_table();
     table.is_some_and(|table| table.contains_key(KEY))
 }
 
 /// A text, or a reference in place of it.
-pub(super) fn or(text: Shape<String>) -> Shape<Given> {
+pub(super) fn or(text: Shape<String>) -> Shape<TextSource> {
     let reference = reference();
     let schema = json!({ "anyOf": [text.schema, reference.schema] });
     Shape::new(schema, move |entry| {
         if is_reference(entry) {
-            return reference.read(entry).map(Given::FromEnv);
+            return reference.read(entry).map(TextSource::FromEnv);
         }
-        text.read(entry).map(Given::Text)
+        text.read(entry).map(TextSource::Literal)
     })
 }
 
 fn reference() -> Shape<FromEnv<()>> {
     let reference = table("a value with `from-env`", |keys| {
-        let mut given = None;
+        let mut name = None;
         keys! { keys;
             /// The name of the environment variable.
-            "from-env": variable() => given, required "\"NAME\"";
+            "from-env": variable() => name, required "\"NAME\"";
         }
-        given.map(|variable| FromEnv::new(variable, keys.table.span))
+        name.map(|variable| FromEnv::new(variable, keys.table.span))
     });
     reference.then(|reference, _| reference)
 }
@@ -48,11 +48,11 @@ fn variable() -> Shape<String> {
             return Some(());
         }
         let message = format!("`{variable}` can't be the name of an environment variable");
-        entry.fail(message, "", "a name has no `=`")
+        entry.fail(message, "", "remove the `=`")
     })
 }
 
-/// All references in a value that becomes JSON. Their places are JSON pointers.
+/// All references in a value that is converted to JSON. Their places are JSON pointers.
 pub(super) fn all(entry: Entry<'_>) -> Vec<FromEnv<Place>> {
     let (reference, mut found) = (reference(), Vec::new());
     let mut left = vec![(String::new(), entry)];
@@ -84,13 +84,14 @@ fn below(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Reports every reference in a value that can't have any.
+/// Reports all references in a value that must not contain any.
 pub(super) fn reject(entry: Entry<'_>) -> Option<()> {
     let references = all(entry);
     for reference in &references {
         let (key, variable) = (entry.key, &reference.variable);
-        let message = format!("`{key}` can't hold the value of the variable `{variable}`");
-        let help = "only `env`, `agent` and `[run] secrets` take values from the environment";
+        let message =
+            format!("`{key}` can't take a value from the environment variable `{variable}`");
+        let help = "only `env`, `agent` and `[run] secrets` can take values from the environment";
         let problem = Problem::at(reference.span, message, "").with_help(help);
         entry.report.add(problem);
     }

@@ -11,7 +11,7 @@ use super::report::Report;
 use super::shape::{Shape, list};
 use super::syntax::Document;
 
-/// Describes and reads keys: for each one its documentation, name, [`Shape`] and place, and an example if it is
+/// Describes and reads keys: the documentation, name, [`Shape`] and destination of each, and an example if it is
 /// required.
 macro_rules! keys {
     ($keys:expr; $($(#[doc = $doc:literal])+ $name:literal: $shape:expr => $place:expr $(, required $example:literal)?;)+) => {
@@ -28,13 +28,13 @@ pub(super) struct Keys<'d> {
     names: Vec<String>,
     /// Whether keys without a description are allowed.
     is_open: bool,
-    /// What is known about the keys; `None` if they are only read.
+    /// The descriptions of the keys; `None` if they are only read.
     described: Option<Vec<Key>>,
 }
 
 /// The description of a key.
 pub(super) struct Key {
-    /// `None` stands for all keys without a description of their own.
+    /// `None` for all keys that aren't described separately.
     pub(super) name: Option<String>,
     pub(super) schema: Value,
     pub(super) is_required: bool,
@@ -60,20 +60,20 @@ impl<'d> Keys<'d> {
         }
     }
 
-    /// What `read` makes of `table`. Keys that it doesn't describe are unknown.
+    /// Reads `table` with `read`, and reports all keys that it doesn't describe.
     pub(super) fn read<V>(table: Table<'d>, read: impl FnOnce(&mut Self) -> V) -> V {
         let mut keys = Self::new(table);
         let value = read(&mut keys);
         if !keys.is_open {
             let entries = keys.table.entries();
             let unknown = entries.filter(|entry| !keys.names.iter().any(|name| name == entry.key));
-            unknown.for_each(|entry| keys.table.reject(entry, &keys.names()));
+            unknown.for_each(|entry| keys.table.report_unknown(entry, &keys.names()));
         }
         value
     }
 
-    /// A key: its name, its description in Markdown, its shape, and the place for its value (or an [`Option`] of it),
-    /// in which its default is.
+    /// Describes and reads a key: its name, its description in Markdown, its shape, and the place for its value (or an
+    /// [`Option`] of it), which contains the default.
     pub(super) fn key<V: 'static, P: From<V> + 'static>(
         &mut self,
         name: &str,
@@ -96,7 +96,7 @@ impl<'d> Keys<'d> {
         }
     }
 
-    /// A key that the caller reads, if the table has it.
+    /// Describes a key. Returns it for the caller to read, if the table has it.
     pub(super) fn entry(
         &mut self,
         name: &str,
@@ -108,13 +108,13 @@ impl<'d> Keys<'d> {
         self.table.get(name)
     }
 
-    /// All keys that aren't described so far, in the order of the file. The caller rejects those that it doesn't know.
+    /// All keys that haven't been described so far, in the order of the file. The caller reports unknown ones.
     pub(super) fn others(&mut self, doc: &str, schema: impl FnOnce() -> Value) -> Vec<Entry<'d>> {
         self.is_open = true;
         self.describe(None, doc, schema);
         let mut others: Vec<_> = self.table.entries().collect();
         others.retain(|entry| !self.names.iter().any(|name| name == entry.key));
-        // The document doesn't keep the order.
+        // The parsed document doesn't keep the order of the file.
         others.sort_by_key(|entry| entry.key_span.offset());
         others
     }
@@ -131,13 +131,13 @@ impl<'d> Keys<'d> {
         }
     }
 
-    /// Makes the last key, `name`, a required one; `example` shows how to give it.
+    /// Makes the last key, `name`, a required one. `example` is a value for the error message.
     pub(super) fn require(&mut self, name: &str, example: &str) {
         if let Some(key) = self.described.iter_mut().flatten().next_back() {
             key.is_required = true;
         }
         if self.table.get(name).is_none() {
-            self.table.lacks(name, example);
+            self.table.report_missing(name, example);
         }
     }
 
@@ -175,7 +175,7 @@ pub(super) fn table<V: 'static>(
     })
 }
 
-/// An array of tables, which is called `path` in messages. Those that `read` rejects are left out.
+/// An array of tables, which are called `path` in messages. Tables with problems are left out.
 pub(super) fn tables<V: 'static>(
     path: &'static str,
     read: impl Fn(&mut Keys<'_>) -> Option<V> + 'static,
@@ -188,7 +188,7 @@ pub(super) fn tables<V: 'static>(
             return tables.read(entry);
         }
         let message = format!("`{path}` must be an array of tables");
-        let help = format!("its header has two brackets: `[[{path}]]`");
+        let help = format!("write its header with two brackets: `[[{path}]]`");
         entry.fail(message, "", help)
     })
 }

@@ -1,6 +1,6 @@
-//! Relations between tables: unknown names, and cells that would exist twice.
+//! Relations between tables: names that don't exist, and cells that would exist twice.
 //!
-//! References to something that couldn't be read aren't reported, because the first problem is enough.
+//! References to something that couldn't be read aren't reported, because its own problem is reported already.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +10,14 @@ use super::axes::{AxisValue, Combination, FIXED, MatrixTable, Values};
 use super::expand::Point;
 use super::reader::Located;
 use super::report::Report;
-use super::variants::{Named, ValueTable, header};
+use super::variants::{ValueTable, ValueTables, header};
 use super::{Draft, expand, expect};
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{CellId, ImageSource};
 
-/// The most cells that a matrix may have: more than anyone runs, and few enough for memory.
-const MOST_CELLS: usize = 100_000;
+/// The maximum number of cells of a matrix: more than anyone runs, and few enough for memory.
+const MAX_CELLS: usize = 100_000;
 
 pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     let matrix = &draft.matrix;
@@ -28,8 +28,8 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     if !matrix.is_complete() {
         return;
     }
-    if matrix.size() > MOST_CELLS {
-        let message = format!("the axes multiply to more than {MOST_CELLS} cells");
+    if matrix.size() > MAX_CELLS {
+        let message = format!("the axes multiply to more than {MAX_CELLS} cells");
         let problem = Problem::at(matrix.span, message, "");
         report.add(problem.with_help("remove values, or split the matrix into several files"));
         return;
@@ -39,7 +39,8 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     ids_fit(matrix, &cells, report);
 }
 
-/// Another mock may report anything. What it lacks is found when it runs.
+/// Counters in `expect` must exist in the reference mock. Any other mock may report other counters, so they are checked
+/// only when it runs.
 fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
     if draft.images.mock.image == ImageSource::Reference {
         for table in draft.all_tables() {
@@ -48,7 +49,7 @@ fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// The values of the axis with this index, including those that only includes name.
+/// The values of the axis with this index, including those that only includes have.
 fn values(matrix: &MatrixTable, index: usize) -> impl Iterator<Item = &Located<AxisValue>> {
     let includes = matrix.includes.iter();
     let included = includes.map(move |include| &include.values[&index]);
@@ -57,9 +58,9 @@ fn values(matrix: &MatrixTable, index: usize) -> impl Iterator<Item = &Located<A
 
 /// Every value needs its table, except for the config `default`.
 fn values_have_tables(draft: &Draft, report: &Report<'_>) {
-    // `kubernetes` and `nodes` need none.
+    // Values of `kubernetes` and `nodes` need no table.
     for (index, (axis, _)) in draft.matrix.axes().into_iter().enumerate().skip(2) {
-        let Named { tables, complete } = draft.tables(axis);
+        let ValueTables { tables, complete } = draft.tables(axis);
         if !complete {
             continue;
         }
@@ -82,7 +83,7 @@ fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// In an id, a further axis starts where its name is between two `-`, so values must not contain that.
+/// In an id, the name of a further axis between two `-` starts its part, so values must not contain such a name.
 fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
     let axes = matrix.axes();
     let further: Vec<&str> = axes
@@ -94,7 +95,7 @@ fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
         let name = value.value.to_string();
         if let Some(axis) = name.split('-').find(|part| further.contains(part)) {
             let message = format!(
-                "`{name}` has the name of the axis `{axis}` in it, so ids would be ambiguous"
+                "`{name}` contains the name of the axis `{axis}`, so ids would be ambiguous"
             );
             let help =
                 "ids have a part `<axis>-<value>` for each axis: rename the value or the axis";
@@ -103,9 +104,9 @@ fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
     }
 }
 
-/// Ids name folders, so their length is limited.
+/// Folders are named after ids, so their length is limited.
 fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_>) {
-    if matrix.meant.is_empty() {
+    if matrix.further_names.is_empty() {
         return;
     }
     let included = matrix.includes.iter().map(Combination::point);
@@ -125,7 +126,7 @@ fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_
     }
 }
 
-/// Every `[kubernetes."x"]`, `[config.x]` and `[<axis>.x]` must apply to a possible cell.
+/// Each `[kubernetes."x"]`, `[config.x]` and `[<axis>.x]` must apply to a possible cell.
 fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     let matrix = &draft.matrix;
     if !matrix.includes_complete {
@@ -134,14 +135,14 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     for (index, axis) in matrix.axes().into_iter().enumerate() {
         for ValueTable { value, .. } in &draft.tables(axis.0).tables {
             if values(matrix, index).all(|known| known.value != value.value) {
-                on_axis(value, axis, "no cell has it", report);
+                is_on_axis(value, axis, "no cell has it", report);
             }
         }
     }
 }
 
-/// Reports a value that isn't on its axis. Returns whether it is.
-fn on_axis(
+/// Whether a value is on its axis. If not, reports it.
+fn is_on_axis(
     value: &Located<AxisValue>,
     (axis, values): (&str, &Values),
     label: &str,
@@ -166,29 +167,30 @@ fn on_axis(
 fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<Point<'m>> {
     let mut remaining: Vec<Point<'m>> = matrix.points();
     for exclude in &matrix.excludes {
-        if !names_known_values(exclude, matrix, report) {
+        if !has_known_values(exclude, matrix, report) {
             continue;
         }
         let before = remaining.len();
         remaining.retain(|point| !exclude.matches(point));
         if remaining.len() == before {
             let problem = Problem::at(exclude.span, "this exclude matches no cell", "");
-            let help = "earlier excludes already exclude all cells that it matches: remove it";
+            let help = "earlier excludes already match all of its cells: remove it";
             report.add(problem.with_help(help));
         }
     }
     remaining.into_iter().collect()
 }
 
-fn names_known_values(exclude: &Combination, matrix: &MatrixTable, report: &Report<'_>) -> bool {
+fn has_known_values(exclude: &Combination, matrix: &MatrixTable, report: &Report<'_>) -> bool {
     const LABEL: &str = "so this exclude matches nothing";
     let values = exclude.values.iter();
-    let known = values.map(|(index, value)| on_axis(value, matrix.axes()[*index], LABEL, report));
+    let known =
+        values.map(|(index, value)| is_on_axis(value, matrix.axes()[*index], LABEL, report));
     // Every value is checked, so that all problems are reported at once.
     known.filter(|is_known| !is_known).count() == 0
 }
 
-/// Reports includes that name an existing cell without changing it, or that name the same cell.
+/// Reports includes of an existing cell that don't change it, and several includes of the same cell.
 fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_>) {
     let mut seen: BTreeMap<Point<'_>, SourceSpan> = BTreeMap::new();
     for include in &matrix.includes {
@@ -198,10 +200,11 @@ fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Repo
         if let Some(first) = seen.insert(point, include.span) {
             let message = format!("the cell `{id}` is included twice");
             let problem = Problem::at(include.span, message, "again").and_at(first, "first here");
-            report.add(problem.with_help("join the two"));
-        } else if exists && !include.reach.changes_the_cell() {
-            let problem = Problem::at(include.span, format!("two cells with the id `{id}`"), "");
-            let help = "the axes already contain this cell: remove the include, or give it `tags` or `allow-failure`";
+            report.add(problem.with_help("merge the two"));
+        } else if exists && !include.settings.change_the_cell() {
+            let message = format!("the cell `{id}` already exists");
+            let problem = Problem::at(include.span, message, "");
+            let help = "its values are on the axes: remove the include, or give it `tags` or `allow-failure`";
             report.add(problem.with_help(help));
         }
     }

@@ -1,7 +1,7 @@
 //! From the text of a matrix file to a [`Matrix`], or to all of its problems.
 //!
-//! Three steps, none of which stops at a problem: reading each table, checking the relations between tables, and
-//! expanding a file without problems.
+//! In three steps: reading each table, checking the relations between tables, and expanding the file if it has no
+//! problems. The first two continue after a problem.
 
 mod axes;
 mod checks;
@@ -9,7 +9,6 @@ mod commands;
 mod deploy;
 mod expand;
 mod expect;
-mod foreign;
 mod from_env;
 mod keys;
 mod link;
@@ -20,6 +19,7 @@ mod report;
 mod run;
 mod shape;
 mod syntax;
+mod to_json;
 mod variants;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use keys::{Keys, keys, table, tables};
 use reader::{Entry, Located, Table};
 use report::Report;
 use syntax::Document;
-use variants::{Named, ValueTable};
+use variants::{ValueTable, ValueTables};
 
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
@@ -44,8 +44,8 @@ impl Matrix {
     /// `name` is the file's name for messages; `text` is its content. A matrix without cells isn't an error here.
     ///
     /// # Errors
-    /// All problems of the text, with their places. In a text that isn't valid TOML, only problems before the first
-    /// syntax error are reported, because the rest may be misread.
+    /// All problems of the text, with their places. In a text that isn't valid TOML, other problems are reported only
+    /// before the first syntax error, because the rest may be misread.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let document = Document::parse(text);
         let report = Report::new(text, &document);
@@ -56,10 +56,8 @@ impl Matrix {
         let mut problems = report.into_problems();
         problems.retain(|problem| problem.offset() < document.certain_until());
         problems.extend(document.problems);
-        match Problems::of(name, text, problems) {
-            Some(problems) => Err(problems),
-            None => Ok(draft.into_matrix()),
-        }
+        Problems::err_if_any(name, text, problems)?;
+        Ok(draft.into_matrix())
     }
 }
 
@@ -67,10 +65,10 @@ impl Matrix {
 #[derive(Clone, Debug, Default)]
 struct Draft {
     matrix: MatrixTable,
-    kubernetes: Named,
-    config: Named,
+    kubernetes: ValueTables,
+    config: ValueTables,
     /// The tables of the values of each further axis.
-    further: BTreeMap<String, Named>,
+    further: BTreeMap<String, ValueTables>,
     images: Images,
     deploy: Deploy,
     run: RunSettings,
@@ -99,9 +97,9 @@ impl Draft {
             "run": table("`[run]`", run::run) => draft.run;
             /// The cluster of the provider `existing`.
             "existing": table("`[existing]`", run::existing) => draft.existing;
-            /// Deadlines and other settings of phases.
+            /// Timeouts and other settings of phases.
             "phases": table("`[phases]`", phases::phases) => draft.phases;
-            /// Conditions on request bodies, for what your agent sends besides what every agent must.
+            /// Conditions on request bodies, in addition to those that every agent must meet.
             "checks": tables("checks", checks::check) => draft.checks;
             /// Programs that run on this machine after a phase.
             "commands": tables("commands", commands::command) => draft.commands;
@@ -111,7 +109,7 @@ impl Draft {
             draft.read_values(entry, keys);
         }
         let table = &keys.table;
-        has_matrix(table);
+        check_has_matrix(table);
         let checks = draft.checks.iter();
         let checks = checks.map(|check| (&*check.value.name, check.span));
         checks::unique(table.report, "check", checks);
@@ -123,11 +121,11 @@ impl Draft {
 
     /// Reads the tables of the values of a further axis.
     fn read_values(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
-        let further = &self.matrix.meant;
+        let further = &self.matrix.further_names;
         if !further.iter().any(|axis| axis == entry.key) {
             let further = further.iter().map(String::as_str);
             let known: Vec<&str> = keys.names().into_iter().chain(further).collect();
-            keys.table.reject(entry, &known);
+            keys.table.report_unknown(entry, &known);
         } else if AxisName::parse(entry.key).is_ok() {
             let values = variants::tables(entry.key).read(entry).unwrap_or_default();
             self.further.insert(entry.key.to_owned(), values);
@@ -135,8 +133,8 @@ impl Draft {
     }
 
     /// The tables of the values of `axis`.
-    fn tables(&self, axis: &str) -> &Named {
-        static NONE: Named = Named::none();
+    fn tables(&self, axis: &str) -> &ValueTables {
+        static NONE: ValueTables = ValueTables::none();
         match axis {
             "kubernetes" => &self.kubernetes,
             "config" => &self.config,
@@ -171,13 +169,13 @@ impl Draft {
     }
 }
 
-/// Reports that the file has no `[matrix]`, unless another key is probably meant as it.
-fn has_matrix(root: &Table<'_>) {
+/// Reports that the file has no `[matrix]`, unless one of its keys is probably a misspelled `matrix`.
+fn check_has_matrix(root: &Table<'_>) {
     const HELP: &str = "a file needs at least\n[matrix]\nkubernetes = [\"1.36\"]";
-    let is_meant = |entry: Entry<'_>| nearest(entry.key, ["matrix"]).is_some();
+    let is_typo = |entry: Entry<'_>| nearest(entry.key, ["matrix"]).is_some();
     let problem = if root.entries().next().is_none() {
         Problem::new("the file is empty")
-    } else if root.entries().any(is_meant) {
+    } else if root.entries().any(is_typo) {
         return;
     } else {
         Problem::at(root.span, "the file has no `[matrix]`", "")

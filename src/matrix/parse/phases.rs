@@ -23,7 +23,7 @@ pub(super) fn phases(keys: &mut Keys<'_>) -> PhaseSettings {
 /// `[phases.<phase>]`.
 pub(super) fn of(phase: Phase, keys: &mut Keys<'_>, settings: &mut PhaseSettings) {
     keys! { keys;
-        /// The deadline of the phase.
+        /// The timeout of the phase.
         "timeout": duration() => settings[phase].timeout;
         /// How often a cell is retried if it failed in this phase.
         "retries": retries_of(phase) => settings[phase].retries;
@@ -32,7 +32,7 @@ pub(super) fn of(phase: Phase, keys: &mut Keys<'_>, settings: &mut PhaseSettings
     }
     if phase == Phase::Readiness {
         keys! { keys;
-            /// The deadline for the mock's Deployment.
+            /// The timeout for the mock's Deployment.
             "mock-timeout": duration() => settings.mock_timeout;
         }
     }
@@ -47,10 +47,10 @@ pub(super) fn of(phase: Phase, keys: &mut Keys<'_>, settings: &mut PhaseSettings
 
 fn retries_of(phase: Phase) -> Shape<u32> {
     let never = [
-        (Phase::Preflight, "it runs once per run, for all cells"),
+        (Phase::Preflight, "it runs once for all cells"),
         (
             Phase::Cleanup,
-            "another attempt would only leave more behind",
+            "another attempt would only leave more resources behind",
         ),
     ];
     let never = never.into_iter().find(|(known, _)| *known == phase);
@@ -71,7 +71,11 @@ fn run(phase: Phase) -> Shape<bool> {
         let optional = Phase::ALL
             .into_iter()
             .filter(|phase| phase.can_be_turned_off());
-        let message = format!("`{phase}` can't be skipped: every cell needs it");
-        entry.fail(message, "", format!("these can: {}", quoted(optional)))
+        let message = format!("`{phase}` can't be skipped, because every cell needs it");
+        entry.fail(
+            message,
+            "",
+            format!("these phases can be skipped: {}", quoted(optional)),
+        )
     })
 }

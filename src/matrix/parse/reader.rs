@@ -9,7 +9,7 @@ use super::report::Report;
 use crate::matrix::nearest::suggestion;
 use crate::matrix::problem::Problem;
 
-/// Keys that had another name once, with their current one. An error about the old name states the new one.
+/// Renamed keys: the old name and the current one, which the error about the old name states.
 const RENAMED: [(&str, &str); 4] = [
     ("tag", "image"),
     ("tuned", "fast-setup"),
@@ -25,7 +25,7 @@ pub(super) struct Located<T> {
 }
 
 impl<T> Located<T> {
-    /// Something else at the same place.
+    /// Another value at the same place.
     pub(super) fn with<U>(&self, value: U) -> Located<U> {
         let span = self.span;
         Located { value, span }
@@ -54,15 +54,15 @@ impl<'d> Table<'d> {
     }
 
     /// Reports a key that isn't in `known`.
-    pub(super) fn reject(&self, entry: Entry<'_>, known: &[&str]) {
+    pub(super) fn report_unknown(&self, entry: Entry<'_>, known: &[&str]) {
         let message = format!("unknown key `{}` in {}", entry.key, self.name);
         let mut renamed = RENAMED.iter();
         let renamed = renamed.find(|(old, new)| *old == entry.key && known.contains(new));
         let help = match renamed {
-            Some((_, new)) => format!("it is called `{new}` now"),
-            None => suggestion(entry.key, known, "known here:"),
+            Some((_, new)) => format!("it was renamed to `{new}`"),
+            None => suggestion(entry.key, known, "known keys:"),
         };
-        let problem = Problem::at(entry.key_span, message, "not known here");
+        let problem = Problem::at(entry.key_span, message, "");
         self.report.add(problem.with_help(help));
     }
 
@@ -78,7 +78,7 @@ impl<'d> Table<'d> {
     }
 
     /// Reports that a required key is missing.
-    pub(super) fn lacks(&self, key: &str, example: &str) {
+    pub(super) fn report_missing(&self, key: &str, example: &str) {
         let problem = Problem::at(self.span, format!("{} has no `{key}`", self.name), "");
         let help = format!("add `{key} = {example}`");
         self.report.add_missing(problem.with_help(help));
@@ -90,7 +90,7 @@ impl<'d> Table<'d> {
     }
 }
 
-/// A value and its key; an element of an array has the array's key.
+/// A value and its key. An element of an array has the array's key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'d> {
     pub(super) key: &'d str,
@@ -174,7 +174,7 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// Reports that the value isn't `expected`, and how to write it if that is known.
+    /// Reports that the value isn't `expected`, and how to write it if that can be told.
     pub(super) fn wrong_type<T>(&self, expected: &'static str) -> Option<T> {
         let source = self.source();
         let is_scalar = !self.value.is_array() && !self.value.is_table();

@@ -1,4 +1,4 @@
-//! What the descriptions of keys say, for editors and for `docs/matrix.md`.
+//! The descriptions of keys as a JSON Schema for editors, and as the tables of `docs/matrix.md`.
 
 use serde_json::{Value, json};
 
@@ -11,11 +11,11 @@ use super::variants::{settings, version};
 use super::{Draft, deploy, phases, run};
 use crate::matrix::{Phase, PhaseSettings};
 
-/// The JSON Schema of a matrix file. It accepts each valid file, and rejects unknown keys and values of a wrong type;
-/// relations between keys and the names of further axes are beyond it.
+/// The JSON Schema of a matrix file. It accepts each valid file, and rejects unknown keys and values of the wrong type.
+/// It can't check relations between keys or the names of further axes.
 pub fn schema() -> Value {
     let mut schema = schema_of(Draft::read);
-    // What editors understand best: Taplo supports draft 4, and no newer keyword is used.
+    // Most editors support draft 7. Taplo supports only draft 4, but no newer keyword is used.
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("The matrix file of e2e-matrix");
     schema["definitions"] = json!({
@@ -25,7 +25,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// The tables of `docs/matrix.md`, each with its name and in Markdown.
+/// The tables of `docs/matrix.md`: the name of each, and its Markdown.
 pub fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("matrix", table(described(MatrixTable::read))),
@@ -92,12 +92,12 @@ fn words(schema: &Value) -> String {
     }
 }
 
-/// The same for several values. What can also come from the environment is described as if it couldn't.
+/// The type in the plural. Values that can also come from the environment are described as plain values.
 fn plural(schema: &Value) -> String {
     words(schema.pointer("/anyOf/0").unwrap_or(schema)) + "s"
 }
 
-/// The phases with their deadlines, and the keys that only one of them has.
+/// The phases with their timeouts, and the keys that only one of them has.
 fn phase_table() -> String {
     let head = "| Phase | `timeout` | Its own keys |\n|---|---|---|\n".to_owned();
     Phase::ALL.into_iter().fold(head, |table, phase| {

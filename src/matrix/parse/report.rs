@@ -28,14 +28,14 @@ impl<'d> Report<'d> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Reports that something is missing, unless it may be in a part that couldn't be read.
+    /// Adds a problem about something that is missing, unless that may be in a part that couldn't be read.
     pub(super) fn add_missing(&self, problem: Problem) {
         if !self.document.is_damaged() {
             self.add(problem);
         }
     }
 
-    /// Whether the file has a table or another value with this name.
+    /// Whether the file has this key at the top level.
     pub(super) fn has(&self, key: &str) -> bool {
         self.document.root.contains_key(key)
     }

@@ -10,7 +10,7 @@ use super::reader::{Entry, Table};
 use super::shape::{Shape, boolean, choice, duration, integer, list, name, parsed, path, text};
 use crate::matrix::problem::Problem;
 use crate::matrix::{
-    Existing, FlakyResult, Jobs, Keep, MOST_RETRIES, PortRange, Prefix, Prepared, ProviderChoice,
+    Existing, FlakyResult, Jobs, Keep, MAX_RETRIES, PortRange, Prefix, Prepared, ProviderChoice,
     RetryClass, RunSettings,
 };
 use crate::secret::Secret;
@@ -25,10 +25,10 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         "provider": choice(providers) => run.provider;
         /// How many cells run at once: 1 to 10000, or `"auto"` for as many as [the machine can handle](budget.md).
         "jobs": jobs() => run.jobs;
-        /// The range of forwarded ports, 1024 and above, one per cell. With `"any"`, the kernel chooses. It is an
-        /// error if there are fewer ports than `jobs`.
+        /// The range of forwarded ports, 1024 and above, one per cell. With `"any"`, the kernel chooses. A range with
+        /// fewer ports than `jobs` is an error.
         "ports": ports() => run.ports;
-        /// The start of each cluster's name: `[a-z][a-z0-9-]*`, at most 16 characters, without `-` at the end.
+        /// The prefix of each cluster's name: `[a-z][a-z0-9-]*`, at most 16 characters, without `-` at the end.
         "cluster-prefix": prefix() => run.prefix;
         /// Use [settings that make a kind cluster usable sooner](kind.md#settings-that-make-clusters-usable-sooner);
         /// `false` uses kind's defaults.
@@ -45,15 +45,15 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         /// Skip cells whose node image is neither local nor in its registry, instead of ending the run as an
         /// infrastructure failure.
         "skip-missing-images": boolean() => run.skip_missing_images;
-        /// Texts to [mask](reports.md#secrets) in all output, in addition to those that are masked by their names.
-        /// Each has at least 4 bytes, and can [come from the environment](#values-from-the-environment).
+        /// Texts to [mask](reports.md#secrets) in all output, in addition to the values with secret names. Each needs
+        /// at least 4 bytes, and can [come from the environment](#values-from-the-environment).
         "secrets": list(from_env::or(secret())) => run.secrets;
         /// How often a cell is retried, 0 to 100. An explicit `0` also turns off the retries of phases. Each phase
         /// has [its own default](retries.md).
         "retries": retries() => run.retry.retries;
         /// Which classes of failures are retried: `"product"`, `"infrastructure"`.
         "retry-on": retry_classes() => run.retry.on;
-        /// The pause before the first retry; it doubles with each retry, up to a minute. Greater than zero and at
+        /// The delay before the first retry; it doubles with each retry, up to a minute. Greater than zero and at
         /// most 24 hours.
         "retry-backoff": duration() => run.retry.backoff;
         /// How to count a cell that passed on a retry: `"pass"` or `"fail"`.
@@ -77,10 +77,10 @@ pub(super) fn existing(keys: &mut Keys<'_>) -> Existing {
 
 fn jobs() -> Shape<Jobs> {
     let help = || {
-        let most = Jobs::MOST;
-        format!("1 to {most}, or `\"auto\"` for as many as the machine takes")
+        let max = Jobs::MAX;
+        format!("1 to {max}, or `\"auto\"` for as many as the machine can handle")
     };
-    let number = integer::<usize>(1..=Jobs::MOST as u64, help());
+    let number = integer::<usize>(1..=Jobs::MAX as u64, help());
     let schema = json!({ "anyOf": [number.schema, { "enum": ["auto"] }] });
     let read = move |entry: Entry<'_>| {
         if entry.value.is_integer() {
@@ -105,7 +105,7 @@ fn ports() -> Shape<PortRange> {
         if entry.value.is_str() {
             return range.read(entry);
         }
-        entry.fail("`ports` must be a range in quotes, or `\"any\"`", "", HELP)
+        entry.fail("`ports` must be a quoted range, or `\"any\"`", "", HELP)
     };
     Shape::new(schema, read).written(|ports| json!(ports.to_string()))
 }
@@ -119,8 +119,8 @@ fn prefix() -> Shape<Prefix> {
 
 /// How often a cell is retried.
 pub(super) fn retries() -> Shape<u32> {
-    let help = format!("0 to {MOST_RETRIES} further attempts");
-    integer(0..=u64::from(MOST_RETRIES), help).written(|retries| json!(retries))
+    let help = format!("0 to {MAX_RETRIES} retries");
+    integer(0..=u64::from(MAX_RETRIES), help).written(|retries| json!(retries))
 }
 
 fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
@@ -130,7 +130,7 @@ fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
             return class.read(entry);
         }
         let message = "failures of class configuration are never retried";
-        let help = "they would fail again; leave it out of `retry-on`";
+        let help = "they would fail again: remove it from `retry-on`";
         entry.fail(message, "", help)
     });
     list(retried)
@@ -149,24 +149,24 @@ fn secret() -> Shape<String> {
         }
         let least = Secret::SHORTEST;
         let message = format!("a secret of fewer than {least} bytes can't be masked");
-        let help = "it would be found everywhere: use a longer one, or remove it";
+        let help = "its text would be masked everywhere: use a longer secret, or remove it";
         entry.fail(message, "", help)
     });
     long_enough.with("minLength", 1)
 }
 
-/// Each cell that runs at the same time needs a port.
+/// Reports if there are fewer ports than jobs: each cell that runs at the same time needs its own.
 fn enough_ports(run: &RunSettings, table: &Table<'_>) {
     let given = table.get("jobs").zip(table.get("ports"));
     if let (Some((jobs, ports)), Jobs::Exactly(count)) = (given, run.jobs)
         && let Some(room) = run.ports.len().filter(|room| *room < count.get())
-        // If they can't be read, that is the problem.
+        // Otherwise, the range couldn't be read, and that problem is reported already.
         && ports.value.as_str() == Some(&*run.ports.to_string())
     {
         let message = format!("{room} ports are too few for {count} jobs");
         let problem = Problem::at(ports.span, message, "")
-            .and_at(jobs.span, "each of these needs a port")
-            .with_help("widen the range, lower `jobs`, or take `ports = \"any\"`");
+            .and_at(jobs.span, "each job needs a port")
+            .with_help("widen the range, lower `jobs`, or use `ports = \"any\"`");
         table.report.add(problem);
     }
 }

@@ -1,5 +1,5 @@
-//! The shapes of values. A [`Shape`] reads a value of the file, or reports what is wrong with it, and states the same
-//! as JSON Schema.
+//! The shapes of values. A [`Shape`] reads a value of the file or reports a problem, and describes valid values as JSON
+//! Schema.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 
 use super::reader::{BOOLEAN, Entry, INTEGER, Located};
 use crate::matrix::nearest::suggestion;
-use crate::matrix::{DEADLINES, DurationError, parse_duration};
+use crate::matrix::{DurationError, TIMEOUTS, parse_duration};
 
-/// What a value can be.
+/// The valid values of a key, and how to read them.
 pub(super) struct Shape<V> {
-    /// As JSON Schema. It may accept more than the reader does, never less.
+    /// The JSON Schema. It may accept more values than the reader does, but never fewer.
     pub(super) schema: Value,
     read: Box<dyn Fn(Entry<'_>) -> Option<V>>,
     write: Box<dyn Fn(&V) -> Value>,
 }
 
 impl<V: 'static> Shape<V> {
-    /// `read` returns `None` after it has reported a problem.
+    /// A shape whose `read` returns `None` after it has reported a problem.
     pub(super) fn new(schema: Value, read: impl Fn(Entry<'_>) -> Option<V> + 'static) -> Self {
         Self {
             schema,
@@ -31,23 +31,23 @@ impl<V: 'static> Shape<V> {
         }
     }
 
-    /// The value, unless a problem has been reported.
+    /// Reads a value; `None` if a problem has been reported.
     pub(super) fn read(&self, entry: Entry<'_>) -> Option<V> {
         (self.read)(entry)
     }
 
-    /// A default as the file would have it; `null` if there is nothing to write.
+    /// A default as it would be written in the file; `null` if it can't be written.
     pub(super) fn write(&self, value: &V) -> Value {
         (self.write)(value)
     }
 
-    /// The same shape, whose defaults are documented as `write` returns them.
+    /// The same shape, with defaults documented in the form that `write` returns.
     pub(super) fn written(mut self, write: impl Fn(&V) -> Value + 'static) -> Self {
         self.write = Box::new(write);
         self
     }
 
-    /// Passes what it reads on to `next`.
+    /// Passes the value on to `next`.
     pub(super) fn then<W: 'static>(
         self,
         next: impl Fn(V, Entry<'_>) -> Option<W> + 'static,
@@ -56,7 +56,7 @@ impl<V: 'static> Shape<V> {
         Shape::new(self.schema, move |entry| next(read(entry)?, entry))
     }
 
-    /// Reads only what `check` doesn't report.
+    /// Accepts only values that pass `check`, which reports a problem and returns `None` for all others.
     pub(super) fn checked(self, check: impl Fn(&V, Entry<'_>) -> Option<()> + 'static) -> Self {
         let read = self.read;
         let read = move |entry: Entry<'_>| {
@@ -69,12 +69,12 @@ impl<V: 'static> Shape<V> {
         }
     }
 
-    /// Converts what it reads.
+    /// Converts the value.
     pub(super) fn map<W: 'static>(self, convert: impl Fn(V) -> W + 'static) -> Shape<W> {
         self.then(move |value, _| Some(convert(value)))
     }
 
-    /// What it reads, with its place.
+    /// Adds the place to the value.
     pub(super) fn located(self) -> Shape<Located<V>> {
         self.then(|value, entry| Some(entry.located(value)))
     }
@@ -105,33 +105,33 @@ pub(super) fn text() -> Shape<String> {
 /// A text that can be a name: not empty, and without control characters.
 pub(super) fn name() -> Shape<String> {
     let named = text().checked(|text, entry| {
-        let fault = if text.trim().is_empty() {
+        let problem = if text.trim().is_empty() {
             "is empty"
         } else if text.chars().any(char::is_control) {
             "contains a control character"
         } else {
             return Some(());
         };
-        let message = format!("`{}` {fault}", entry.key);
-        entry.fail(message, "", "give it a value, or leave the key out")
+        let message = format!("`{}` {problem}", entry.key);
+        entry.fail(message, "", "give it a value, or remove the key")
     });
     named.with("minLength", 1)
 }
 
 impl Shape<String> {
-    /// Reads only texts that `pattern` matches; `fault` says that another one doesn't.
+    /// Accepts only texts that match `pattern`. The message for others is the text followed by `problem`.
     pub(super) fn matching(
         self,
         pattern: &'static str,
-        fault: &'static str,
+        problem: &'static str,
         help: &'static str,
     ) -> Self {
-        let expression = Regex::new(pattern).expect("the pattern is a regular expression");
+        let expression = Regex::new(pattern).expect("the pattern is a valid regular expression");
         let checked = self.checked(move |text, entry| {
             if expression.is_match(text) {
                 return Some(());
             }
-            entry.fail(format!("`{text}` {fault}"), "", help)
+            entry.fail(format!("`{text}` {problem}"), "", help)
         });
         checked.with("pattern", pattern)
     }
@@ -159,7 +159,7 @@ pub(super) fn integer<N: TryFrom<u64> + 'static>(
         if let Some(number) = number.and_then(|number| N::try_from(number).ok()) {
             return Some(number);
         }
-        let message = format!("`{}` cannot be {}", entry.key, entry.source());
+        let message = format!("`{}` can't be {}", entry.key, entry.source());
         entry.fail(message, "out of range", &help)
     })
 }
@@ -176,7 +176,7 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(
         if let Some(index) = words.iter().position(|word| *word == text) {
             return Some(values[index]);
         }
-        let message = format!("`{}` cannot be `{text}`", entry.key);
+        let message = format!("`{}` can't be `{text}`", entry.key);
         entry.fail(message, "", suggestion(text, &words, "one of"))
     };
     Shape::new(schema, read).written(move |value| {
@@ -185,7 +185,7 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(
     })
 }
 
-/// A text that `parse` accepts; its error is the message.
+/// A text that `parse` accepts. Its error is the message.
 pub(super) fn parsed<T: 'static, E: Display>(
     parse: impl Fn(&str) -> Result<T, E> + 'static,
     help: &'static str,
@@ -198,20 +198,20 @@ pub(super) fn parsed<T: 'static, E: Display>(
 
 /// A timeout or a delay.
 pub(super) fn duration() -> Shape<Duration> {
-    let examples = "a number with its unit: `\"500ms\"`, `\"90s\"`, `\"2m\"`";
+    let examples = "write a number with a unit, such as `\"500ms\"`, `\"90s\"` or `\"2m\"`";
     let read = move |entry: Entry<'_>| {
         if entry.value.is_integer() {
             let message = format!("`{}` is a duration, which needs a unit", entry.key);
             return entry.fail(
                 message,
                 "",
-                format!("in seconds: `\"{}s\"`", entry.source()),
+                format!("for example in seconds: `\"{}s\"`", entry.source()),
             );
         }
-        match parse_duration(entry.text()?, &DEADLINES) {
+        match parse_duration(entry.text()?, &TIMEOUTS) {
             Ok(duration) => Some(duration),
             Err(DurationError::Form(error)) => {
-                entry.fail(format!("no duration: {error}"), "", examples)
+                entry.fail(format!("not a duration: {error}"), "", examples)
             }
             Err(error) => entry.fail(format!("`{}` {error}", entry.key), "", examples),
         }
@@ -229,7 +229,7 @@ pub(super) fn list<V: 'static>(element: Shape<V>) -> Shape<Vec<V>> {
     })
 }
 
-/// A table whose keys are names of the user's choice. Entries with problems are left out.
+/// A table with arbitrary keys. Entries with problems are left out.
 pub(super) fn map<V: 'static>(value: Shape<V>) -> Shape<Vec<(String, V)>> {
     let schema = json!({ "type": "object", "additionalProperties": value.schema });
     Shape::new(schema, move |entry| {

@@ -6,14 +6,14 @@ use toml::de::{DeTable, DeValue};
 
 use crate::matrix::problem::Problem;
 
-/// How deeply tables and arrays may be nested. The format needs only a few levels, and dropping a document recurses.
-const DEEPEST: usize = 100;
+/// The maximum depth of nested tables and arrays. The format needs only a few levels, and dropping a document recurses.
+const MAX_DEPTH: usize = 100;
 
 /// A parsed text: the readable part and the errors.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
     pub(super) root: DeTable<'t>,
-    /// The syntax errors, at most one per line, because a second one usually follows from the first.
+    /// The syntax errors, at most one per line, because a second one is usually a consequence of the first.
     pub(super) problems: Vec<Problem>,
 }
 
@@ -44,7 +44,7 @@ impl<'t> Document<'t> {
         !self.problems.is_empty()
     }
 
-    /// The position in bytes up to which the document is certainly read as intended.
+    /// The offset in bytes up to which the document is certainly read as intended.
     pub(super) fn certain_until(&self) -> usize {
         let first = self.problems.iter().map(Problem::offset).min();
         first.unwrap_or(usize::MAX)
@@ -54,9 +54,8 @@ impl<'t> Document<'t> {
 fn syntax_error(span: std::ops::Range<usize>, message: &str) -> Problem {
     let problem = Problem::at(span.into(), format!("not valid TOML: {message}"), "");
     match message {
-        "duplicate key" => {
-            problem.with_help("a key or table can be given once: join the two, or remove one")
-        }
+        "duplicate key" => problem
+            .with_help("a key or table can be defined only once: merge the two, or remove one"),
         _ => problem.with_help(
             "strings need quotes, arrays `[ ]`, inline tables `{ }`; see https://toml.io",
         ),
@@ -64,8 +63,10 @@ fn syntax_error(span: std::ops::Range<usize>, message: &str) -> Problem {
 }
 
 fn too_deep() -> Problem {
-    Problem::new(format!("tables are nested more than {DEEPEST} deep"))
-        .with_help("write a flatter document")
+    Problem::new(format!(
+        "tables are nested more than {MAX_DEPTH} levels deep"
+    ))
+    .with_help("write a flatter document")
 }
 
 /// The place of an error, within the text and at character boundaries.
@@ -91,7 +92,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 /// Searches level by level, without recursion.
 fn is_too_deep(root: &DeTable<'_>) -> bool {
     let mut level: Vec<&DeValue<'_>> = root.values().map(toml::Spanned::get_ref).collect();
-    for _ in 0..DEEPEST {
+    for _ in 0..MAX_DEPTH {
         level = level.into_iter().flat_map(children).collect();
         if level.is_empty() {
             return false;
@@ -131,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_document_has_100_levels() {
+    fn a_document_may_have_100_levels() {
         for (levels, expected) in [
             (100, None),
-            (101, Some("tables are nested more than 100 deep")),
+            (101, Some("tables are nested more than 100 levels deep")),
         ] {
             let (outer, inner) = ("a.".repeat(49), "a.".repeat(levels - 51));
             let text = format!("{outer}a = {{ {inner}a = 1 }}");

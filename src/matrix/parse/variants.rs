@@ -12,20 +12,20 @@ use super::expect::{Expected, expected};
 use super::keys::{Keys, described, keys, schema};
 use super::reader::{Entry, Located, Table};
 use super::shape::{Shape, boolean, list, map, path, text};
-use super::{foreign, from_env};
-use crate::matrix::environment::{Given, Place};
+use super::{from_env, to_json};
+use crate::matrix::environment::{Place, TextSource};
 use crate::matrix::problem::Problem;
 use crate::matrix::{AgentProgram, FromEnv, Layer, Variant};
 
 /// The tables of the values of an axis.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct ValueTables {
     pub(super) tables: Vec<ValueTable>,
-    /// Whether every table could be read. If so, a value that isn't among them has no table.
+    /// Whether every table could be read. If so, no other value has a table.
     pub(super) complete: bool,
 }
 
-impl Named {
+impl ValueTables {
     pub(super) const fn none() -> Self {
         Self {
             tables: Vec::new(),
@@ -34,33 +34,33 @@ impl Named {
     }
 }
 
-impl Default for Named {
+impl Default for ValueTables {
     fn default() -> Self {
         Self::none()
     }
 }
 
-/// The settings for every cell with one axis value, or of an included cell.
+/// The settings of each cell with a value, or of an included cell.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reach {
+pub(super) struct CellSettings {
     pub(super) tags: Vec<String>,
     pub(super) allow_failure: Option<bool>,
 }
 
-impl Reach {
+impl CellSettings {
     pub(super) fn read(keys: &mut Keys<'_>) -> Self {
-        let mut reach = Self::default();
+        let mut settings = Self::default();
         keys! { keys;
             /// Tags of the cells, for [filters](filters.md).
-            "tags": list(tag()) => reach.tags;
-            /// If `true`, the exit code ignores failures of the cells. Reports show them.
-            "allow-failure": boolean() => reach.allow_failure;
+            "tags": list(tag()) => settings.tags;
+            /// If `true`, failures of the cells don't change the exit code. Reports show them.
+            "allow-failure": boolean() => settings.allow_failure;
         }
-        reach
+        settings
     }
 
-    /// Whether it changes a cell that exists without it.
-    pub(super) fn changes_the_cell(&self) -> bool {
+    /// Whether they change a cell that exists without them.
+    pub(super) fn change_the_cell(&self) -> bool {
         !self.tags.is_empty() || self.allow_failure.is_some()
     }
 }
@@ -68,8 +68,8 @@ impl Reach {
 fn tag() -> Shape<String> {
     text().matching(
         "^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        "cannot be a tag",
-        "a tag is letters, digits, `.`, `_` and `-`, and starts with a letter or digit",
+        "can't be a tag",
+        "a tag consists of letters, digits, `.`, `_` and `-`, and starts with a letter or digit",
     )
 }
 
@@ -89,14 +89,14 @@ pub(super) struct ValueTable {
     pub(super) value: Located<AxisValue>,
     /// The node image of a Kubernetes version.
     pub(super) node_image: Option<String>,
-    /// What any other value changes.
+    /// The settings of any other value.
     pub(super) layer: Option<Layer>,
     /// The counters in `expect` that aren't the suite's own, so that only the mock may know them.
     pub(super) further: Vec<Located<String>>,
-    pub(super) reach: Reach,
+    pub(super) settings: CellSettings,
 }
 
-/// The table of a Kubernetes version. Without the version, its keys are read for nothing else.
+/// The table of a Kubernetes version. Without `value`, its keys are only described or checked.
 pub(super) fn version(
     keys: &mut Keys<'_>,
     value: Option<Located<AxisValue>>,
@@ -107,13 +107,13 @@ pub(super) fn version(
         /// or a published image if there is none.
         "image": image() => node_image;
     }
-    let reach = Reach::read(keys);
+    let settings = CellSettings::read(keys);
     Some(ValueTable {
         value: value?,
         node_image,
         layer: None,
         further: Vec::new(),
-        reach,
+        settings,
     })
 }
 
@@ -126,31 +126,31 @@ pub(super) fn settings(
         (Agent::default(), Expected::default(), Vec::new());
     let (mut of_kind, mut tag, mut binary) = (Map::new(), None, None);
     keys! { keys;
-        /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). Any keys; no
-        /// dates, no infinities. Strings can [come from the environment](#values-from-the-environment).
+        /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). All keys are
+        /// allowed, but no dates or infinities. Strings can [come from the environment](#values-from-the-environment).
         "agent": agent() => configured;
-        /// What the counters must reach, per node; by default 1 each.
+        /// The values that the counters must reach, per node; by default 1 each.
         "expect": expected() => expect;
         /// Additional environment variables for the agent's container. A value can
         /// [come from the environment](#values-from-the-environment).
         "env": map(variable()) => given_env;
         /// Keys of kind's own configuration: `networking`, `featureGates`, `runtimeConfig`, `kubeadmConfigPatches`,
-        /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. The cell
-        /// sets `nodes`, `name` and `image`, so they are errors here.
+        /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. `nodes`,
+        /// `name` and `image` are errors, because the cell sets them.
         "kind": kind() => of_kind;
         /// The agent's image in clusters, instead of that of `[images.agent]`.
         "image": image() => tag;
-        /// What the local provider runs as the agent, instead of `[images.agent] binary`.
+        /// The agent's program for the local provider, instead of `[images.agent] binary`.
         "binary": path() => binary;
     }
     let manifests = manifests(keys);
-    let reach = Reach::read(keys);
+    let settings = CellSettings::read(keys);
     let mut from_env = configured.from_env;
     let mut env = BTreeMap::new();
     for (name, given) in given_env {
         match given {
-            Given::Text(text) => drop(env.insert(name, text)),
-            Given::FromEnv(reference) => from_env.push(reference.at(Place::Env(name))),
+            TextSource::Literal(text) => drop(env.insert(name, text)),
+            TextSource::FromEnv(reference) => from_env.push(reference.at(Place::Env(name))),
         }
     }
     let table = keys.table.name.trim_matches('`').to_owned();
@@ -174,12 +174,12 @@ pub(super) fn settings(
         node_image: None,
         layer: Some(Layer { table, variant }),
         further: expect.further,
-        reach,
+        settings,
     })
 }
 
-/// The tables of the values of an axis, which is their key: every `[<axis>.<value>]`.
-pub(super) fn tables(axis: &str) -> Shape<Named> {
+/// The tables of the values of an axis: each `[<axis>.<value>]`.
+pub(super) fn tables(axis: &str) -> Shape<ValueTables> {
     let schema = match axis {
         "kubernetes" => schema(|keys| version(keys, None)),
         _ => json!({ "$ref": "#/definitions/value" }),
@@ -191,7 +191,7 @@ pub(super) fn tables(axis: &str) -> Shape<Named> {
         let tables = entries.iter().filter_map(|entry| value(*entry, axis.key));
         let tables: Vec<_> = tables.collect();
         let complete = table.is_some() && tables.len() == entries.len();
-        Some(Named { tables, complete })
+        Some(ValueTables { tables, complete })
     })
 }
 
@@ -199,7 +199,7 @@ fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
     let value = value_key(entry, axis);
     let table = entry.table(format!("`{}`", header(axis, entry.key)))?;
     if axis == "kubernetes" {
-        // The keys of `[kubernetes.1.30]` would be unknown as well.
+        // After a wrong header such as `[kubernetes.1.30]`, the keys would be reported as unknown as well.
         let value = value?;
         return Keys::read(table, |keys| version(keys, Some(value)));
     }
@@ -209,7 +209,7 @@ fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
             .any(|key| key.name.as_deref() == Some(entry.key))
     {
         let value = format!("{}.{minor}", entry.key);
-        let message = format!("`{value}` is two keys here");
+        let message = format!("`{value}` is read as two keys");
         let help =
             format!("a dot separates keys: write the value in quotes, `[{axis}.\"{value}\"]`");
         return entry.fail_at_key(message, "", help);
@@ -248,7 +248,7 @@ pub(super) fn header(axis: &str, value: &str) -> String {
 #[derive(Clone, Default)]
 struct Agent {
     content: Map<String, Value>,
-    /// The values that come from the environment, in place of which there is `null`.
+    /// The values that come from the environment. In `content`, they are `null`.
     from_env: Vec<FromEnv<Place>>,
 }
 
@@ -256,12 +256,12 @@ fn agent() -> Shape<Agent> {
     Shape::new(json!({ "type": "object" }), |entry| {
         if from_env::is_reference(entry) {
             let message = "`agent` can't come from the environment as a whole";
-            let help = "single strings in it can: `agent = { token = { from-env = \"NAME\" } }`";
+            let help = "single values in it can: `agent = { token = { from-env = \"NAME\" } }`";
             return entry.fail(message, "", help);
         }
         let table = entry.table("`agent`".to_owned())?;
         Some(Agent {
-            content: foreign::object(&table),
+            content: to_json::object(&table),
             from_env: from_env::all(entry),
         })
     })
@@ -287,37 +287,37 @@ fn kind() -> Shape<Map<String, Value>> {
         let table = entry.table("`kind`".to_owned())?;
         for entry in table.entries() {
             if let Some(instead) = set_by_the_cell(entry.key) {
-                let message = format!("`kind` cannot set `{}`", entry.key);
+                let message = format!("`kind` can't set `{}`", entry.key);
                 let problem = Problem::at(entry.key_span, message, "the cell sets this");
                 entry.report.add(problem.with_help(instead));
             } else if !KIND_KEYS.contains(&entry.key) {
-                table.reject(entry, &KIND_KEYS);
+                table.report_unknown(entry, &KIND_KEYS);
             }
         }
         from_env::reject(entry)?;
-        Some(foreign::object(&table))
+        Some(to_json::object(&table))
     })
 }
 
-/// For keys of kind's file that the runner sets itself: which setting of the matrix file to use instead.
+/// What to do instead of setting a key of kind's file that the runner sets itself.
 fn set_by_the_cell(key: &str) -> Option<&'static str> {
     match key {
-        "nodes" => Some("the `nodes` axis says how many nodes a cluster has"),
-        "name" => Some("`cluster-prefix` in `[run]` is the start of every cluster's name"),
-        "image" => Some("`image` in `[kubernetes.\"x.y\"]` names a version's node image"),
-        "apiVersion" | "kind" => Some("leave it out: it is always the same"),
+        "nodes" => Some("the axis `nodes` sets the number of nodes"),
+        "name" => Some("`cluster-prefix` in `[run]` sets the prefix of cluster names"),
+        "image" => Some("`image` in `[kubernetes.\"x.y\"]` sets the node image of a version"),
+        "apiVersion" | "kind" => Some("remove it: it is always the same"),
         _ => None,
     }
 }
 
 /// A variable of the agent's container.
-fn variable() -> Shape<Given> {
+fn variable() -> Shape<TextSource> {
     let value = text().checked(|text, entry| {
         if !text.contains('\0') {
             return Some(());
         }
         let message = format!("`{}` contains a NUL character", entry.key);
-        let help = "no process can be given such a value: remove it";
+        let help = "the value of an environment variable can't contain one: remove it";
         entry.fail(message, "", help)
     });
     let value = from_env::or(value);
@@ -326,8 +326,8 @@ fn variable() -> Shape<Given> {
         if is_variable_name(key) {
             return value;
         }
-        let message = format!("`{key}` cannot be the name of an environment variable");
-        let help = "letters, digits, `_`, `-` and `.`, and no digit first";
+        let message = format!("`{key}` can't be the name of an environment variable");
+        let help = "use letters, digits, `_`, `-` and `.`, and don't start with a digit";
         entry.fail_at_key(message, "", help)
     })
 }

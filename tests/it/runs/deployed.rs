@@ -58,7 +58,7 @@ fn a_folder_with_other_file_names_works_and_missing_objects_are_added() {
     for added in [
         "the manifests have no Secret plexd-bootstrap",
         "the manifests have no ConfigMap plexd-config",
-        "a role names plexdhooks.plexd.plexsphere.com",
+        "a role refers to plexdhooks.plexd.plexsphere.com",
     ] {
         assert!(text.contains(added), "{added}: {text}");
     }

@@ -1,6 +1,6 @@
-//! TOML values with foreign meaning (the agent's configuration, kind's file) as JSON values.
+//! Converts TOML values that the runner doesn't interpret (the agent's configuration, kind's file) to JSON.
 //!
-//! Values that JSON doesn't have are problems: dates, infinities and integers of more than 64 bits.
+//! Values that can't be written as JSON are problems: dates, infinities and integers of more than 64 bits.
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeInteger, DeValue};
@@ -16,7 +16,7 @@ pub(super) fn object(table: &Table<'_>) -> Map<String, Value> {
         .collect()
 }
 
-/// The value as JSON; `null` in place of a reference to the environment.
+/// The value as JSON, with `null` in place of references to the environment.
 pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
     let key = entry.key;
     match entry.value {
@@ -56,7 +56,7 @@ fn float(entry: Entry<'_>, text: &str) -> Option<Number> {
     text.parse().ok().and_then(Number::from_f64).or_else(|| {
         let message = format!("`{}` is not a finite number", entry.key);
         let help =
-            "JSON and YAML readers differ about infinities: write a finite number, or a string";
+            "JSON and YAML parsers treat infinities differently: write a finite number, or a string";
         entry.fail(message, "", help)
     })
 }
