@@ -229,7 +229,7 @@ impl Cluster for ExistingCluster {
         self.tenant.early_ends()
     }
 
-    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         self.tenant.last_look(deadline).await
     }
 

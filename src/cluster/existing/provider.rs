@@ -149,7 +149,7 @@ impl Provider for ExistingProvider {
     }
 
     /// The agent uses a port of its node, so two cells would conflict.
-    fn line(&self, _cell: &Cell) -> Option<String> {
+    fn queue(&self, _cell: &Cell) -> Option<String> {
         Some(self.0.connection.context.clone())
     }
 

@@ -289,7 +289,7 @@ impl Cluster for KindCluster {
         self.stay().tenant.early_ends()
     }
 
-    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let stay = self.stay();
         // What the previous cell left might have influenced this one.
         stay.work.wait_for_removal(deadline).await?;

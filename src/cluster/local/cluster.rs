@@ -203,7 +203,7 @@ impl Cluster for LocalCluster {
             .unwrap_or_default()
     }
 
-    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let statuses = self.statuses();
         // The rest of the time is for probes that fail.
         let first = deadline.within((deadline.remaining() / 2).min(LONGEST_FIRST_PROBE));
