@@ -13,7 +13,7 @@ use super::controller::Controller;
 use super::failure;
 use super::health::{self, RestartBaseline};
 use super::isolation::Isolation;
-use super::status::{PodStatus, Pods, Role, StatusManager, current};
+use super::status::{PodStatus, Pods, Role, StatusManager, agents, mock};
 use super::{destroy, diagnostics, logs, pod_config, preflight, readiness};
 use crate::cluster::{
     CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE,
@@ -75,7 +75,7 @@ impl LocalCluster {
     /// The agents on `nodes` that have not been deleted.
     fn agents(&self, nodes: &[NodeName]) -> Vec<PodStatus> {
         self.statuses().read(|pods| {
-            current(pods, Role::Agent)
+            agents(pods)
                 .filter(|agent| nodes.contains(&agent.node))
                 .cloned()
                 .collect()
@@ -286,9 +286,8 @@ impl Cluster for LocalCluster {
 
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         let pods: Vec<PodStatus> = self.statuses().read(|pods| {
-            let agents = current(pods, Role::Agent)
-                .filter(|agent| node.is_none_or(|node| agent.node == *node));
-            agents.chain(current(pods, Role::Mock)).cloned().collect()
+            let agents = agents(pods).filter(|agent| node.is_none_or(|node| agent.node == *node));
+            agents.chain(mock(pods)).cloned().collect()
         });
         let mut logs = Vec::with_capacity(pods.len());
         for status in &pods {

@@ -8,8 +8,6 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
-use super::addresses::Addresses;
-use super::contents::Contents;
 use super::isolation::Isolation;
 use super::kubelet::Kubelet;
 use super::layout::Layout;
@@ -30,9 +28,8 @@ pub(super) struct Controller {
     pub(super) layout: Layout,
     pub(super) kubelet: Kubelet,
     pub(super) steps: StepLog,
-    contents: Contents,
     /// Set when the objects have been accepted.
-    addresses: OnceLock<Addresses>,
+    pod_builder: OnceLock<PodBuilder>,
 }
 
 impl Controller {
@@ -45,10 +42,9 @@ impl Controller {
         let layout = Layout::new(plan.runtime.clone());
         Self {
             nodes: plan.cluster.nodes(plan.cell.nodes.get()),
-            contents: Contents::of(&plan.rendered),
             steps: StepLog::new(&plan.clock),
-            kubelet: Kubelet::new(&plan, layout.clone(), starts, isolation),
-            addresses: OnceLock::new(),
+            kubelet: Kubelet::new(Arc::clone(&plan), layout.clone(), starts, isolation),
+            pod_builder: OnceLock::new(),
             programs,
             layout,
             plan,
@@ -63,9 +59,14 @@ impl Controller {
     /// each node as soon as the mock is ready.
     pub(super) fn apply(self: &Arc<Self>) -> Result<(), Failure> {
         self.check_scheduling()?;
-        let addresses = Addresses::take(&self.plan.rendered, &self.nodes)?;
-        let addresses = self.addresses.get_or_init(|| addresses);
-        let builder = self.pod_builder(addresses);
+        let (rendered, programs) = (&self.plan.rendered, &self.programs);
+        let builder = PodBuilder::new(
+            Arc::clone(rendered),
+            Arc::clone(programs),
+            self.layout.clone(),
+            &self.nodes,
+        )?;
+        let builder = self.pod_builder.get_or_init(|| builder);
         let mock = builder.mock(self.control_plane())?;
         // A dry run, so that an invalid specification fails here and not later in a task.
         builder.agent(self.control_plane())?;
@@ -85,7 +86,7 @@ impl Controller {
 
     /// The address of the mock's test interface; `None` before the objects were accepted.
     pub(super) fn mock_address(&self) -> Option<SocketAddr> {
-        Some(self.addresses.get()?.test_interface())
+        Some(self.pod_builder.get()?.addresses.test_interface())
     }
 
     /// Deletes an agent's pod. A new one starts when the process has ended, even if nothing waits for it.
@@ -143,21 +144,11 @@ impl Controller {
         &self.nodes[0]
     }
 
-    fn pod_builder<'a>(&'a self, addresses: &'a Addresses) -> PodBuilder<'a> {
-        PodBuilder {
-            rendered: &self.plan.rendered,
-            programs: &self.programs,
-            layout: &self.layout,
-            contents: &self.contents,
-            addresses,
-        }
-    }
-
     fn start_agent(&self, node: &NodeName) {
-        let Some(addresses) = self.addresses.get() else {
+        let Some(builder) = self.pod_builder.get() else {
             return;
         };
-        match self.pod_builder(addresses).agent(node) {
+        match builder.agent(node) {
             Ok(agent) => self.kubelet.start(agent),
             // The dry run in `apply` succeeded with the same template. If this fails anyway, the suite notices the
             // missing agent.

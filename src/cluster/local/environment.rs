@@ -2,8 +2,10 @@
 //! expanded.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, ObjectFieldSelector};
+use regex::{Captures, Regex};
 
 use super::contents::{Contents, Kind};
 use super::failure;
@@ -119,29 +121,16 @@ fn text(value: &[u8]) -> String {
 
 /// Expands `$(NAME)`. `$$` becomes `$`, and unknown variables stay unchanged.
 pub(super) fn expand(text: &str, environment: &Environment) -> String {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        expanded.push_str(before);
-        rest = after;
-        if let Some(after) = rest.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-        } else if let Some((name, after)) = reference(rest) {
-            match environment.get(name) {
-                Some(value) => expanded.push_str(value),
-                None => expanded.extend(["$(", name, ")"]),
-            }
-            rest = after;
-        } else {
-            expanded.push('$');
-        }
-    }
-    expanded + rest
-}
-
-fn reference(text: &str) -> Option<(&str, &str)> {
-    text.strip_prefix('(')?.split_once(')')
+    static REFERENCE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\$(?:\$|\(([^)]*)\))").expect("the pattern is valid"));
+    let value = |reference: &Captures<'_>| match reference.get(1) {
+        Some(name) => match environment.get(name.as_str()) {
+            Some(value) => value.clone(),
+            None => reference[0].to_owned(),
+        },
+        None => "$".to_owned(),
+    };
+    REFERENCE.replace_all(text, value).into_owned()
 }
 
 #[cfg(test)]

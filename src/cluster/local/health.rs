@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::status::{Liveness, PodStatus, Pods, Role, State, current};
+use super::status::{Liveness, PodStatus, Pods, State, agents, mock};
 use crate::event::{Evidence, Failure, Symptom};
 
 /// A failure that waiting can't fix: the mock or an agent failed permanently.
 pub(super) fn failed(pods: &Pods) -> Option<Failure> {
-    let find = |role| current(pods, role).find(|status| status.has_failed());
-    let mock = find(Role::Mock).map(mock_failed);
-    mock.or_else(|| find(Role::Agent).map(agent_failed))
+    let agent = || agents(pods).find(|agent| agent.has_failed());
+    let mock = mock(pods).filter(|mock| mock.has_failed());
+    mock.map(mock_failed).or_else(|| agent().map(agent_failed))
 }
 
 /// The failure of a mock that is not available.
@@ -56,11 +56,11 @@ impl RestartBaseline {
     /// The baseline when the agents in `pods` are ready; `allowed` more ends per agent don't fail the cell.
     pub(super) fn new(pods: &Pods, allowed: u32) -> Self {
         Self {
-            restarts: current(pods, Role::Agent)
+            restarts: agents(pods)
                 .map(|agent| (agent.uid.clone(), agent.restarts))
                 .collect(),
             allowed,
-            early_ends: current(pods, Role::Agent).filter_map(early_end).collect(),
+            early_ends: agents(pods).filter_map(early_end).collect(),
         }
     }
 
@@ -76,7 +76,7 @@ impl RestartBaseline {
             let before = self.restarts.get(&agent.uid).copied().unwrap_or_default();
             agent.restarts.saturating_sub(before)
         };
-        let agent = current(pods, Role::Agent).find(|agent| ends(agent) > self.allowed)?;
+        let agent = agents(pods).find(|agent| ends(agent) > self.allowed)?;
         let (reason, at) = agent.last_termination.as_ref().map_or_else(
             || ("its process ended", String::new()),
             |last| (last.reason.as_str(), format!(" at {:.3}", last.at)),
@@ -104,7 +104,7 @@ fn early_end(agent: &PodStatus) -> Option<String> {
 
 /// The warnings about agents whose liveness probe hasn't run yet.
 pub(super) fn unprobed(pods: &Pods) -> Vec<String> {
-    current(pods, Role::Agent)
+    agents(pods)
         .filter(|agent| matches!(agent.liveness, Liveness::Unknown))
         .map(|agent| {
             format!(
@@ -120,7 +120,7 @@ pub(super) type LivenessFailures = BTreeMap<String, u32>;
 
 /// The agents whose liveness probe currently fails.
 pub(super) fn liveness_failures(pods: &Pods) -> LivenessFailures {
-    current(pods, Role::Agent)
+    agents(pods)
         .filter_map(|agent| match &agent.liveness {
             Liveness::Failure { count, .. } => Some((agent.uid.clone(), *count)),
             Liveness::Unknown | Liveness::Success => None,
@@ -130,7 +130,7 @@ pub(super) fn liveness_failures(pods: &Pods) -> LivenessFailures {
 
 /// The warnings about agents whose liveness probe had failed `before` and has not failed again.
 pub(super) fn liveness_warnings(pods: &Pods, before: &LivenessFailures) -> Vec<String> {
-    current(pods, Role::Agent)
+    agents(pods)
         .filter(|agent| before.contains_key(&agent.uid))
         .map(|agent| {
             let seen = match &agent.liveness {
@@ -146,7 +146,7 @@ pub(super) fn liveness_warnings(pods: &Pods, before: &LivenessFailures) -> Vec<S
 
 /// The failure if a liveness probe that had failed `before` has failed again.
 pub(super) fn unhealthy(pods: &Pods, before: &LivenessFailures) -> Option<Failure> {
-    let rows: Vec<Evidence> = current(pods, Role::Agent)
+    let rows: Vec<Evidence> = agents(pods)
         .filter_map(|agent| match &agent.liveness {
             Liveness::Failure { count, reason } if count > before.get(&agent.uid)? => Some(
                 Evidence::new("liveness probe", "succeeds", reason, false).on(Some(&agent.node)),

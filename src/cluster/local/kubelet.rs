@@ -15,18 +15,14 @@ use super::pod_config::PodConfig;
 use super::status::{PodStatus, Role, State, StatusManager};
 use super::{logs, pod_worker};
 use crate::cluster::CellPlan;
-use crate::deadline::{Deadline, RunClock};
+use crate::deadline::Deadline;
 
 /// The pods of a cell and what they share. Clones share one state.
 #[derive(Clone)]
 pub(super) struct Kubelet {
-    pub(super) clock: RunClock,
+    pub(super) plan: Arc<CellPlan>,
     pub(super) statuses: StatusManager,
     pub(super) starts: Arc<Semaphore>,
-    /// The mark by which the cell's processes are found.
-    pub(super) mark: String,
-    /// How often the matrix file allows an agent's process to end.
-    pub(super) allowed_restarts: u32,
     pub(super) isolation: Arc<Isolation>,
     layout: Layout,
     agents: Workers,
@@ -42,17 +38,15 @@ struct Workers {
 
 impl Kubelet {
     pub(super) fn new(
-        plan: &CellPlan,
+        plan: Arc<CellPlan>,
         layout: Layout,
         starts: Arc<Semaphore>,
         isolation: Arc<Isolation>,
     ) -> Self {
         Self {
-            clock: plan.clock.clone(),
+            plan,
             statuses: StatusManager::default(),
             starts,
-            mark: plan.mark.clone(),
-            allowed_restarts: plan.cell.variant.expect.restarts(),
             isolation,
             layout,
             agents: Workers::default(),

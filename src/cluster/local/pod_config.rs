@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
@@ -46,15 +47,31 @@ pub(super) struct PodConfig {
 }
 
 /// Derives the configurations of a cell's pods from the rendered objects.
-pub(super) struct PodBuilder<'a> {
-    pub(super) rendered: &'a Rendered,
-    pub(super) programs: &'a Programs,
-    pub(super) layout: &'a Layout,
-    pub(super) contents: &'a Contents,
-    pub(super) addresses: &'a Addresses,
+pub(super) struct PodBuilder {
+    rendered: Arc<Rendered>,
+    programs: Arc<Programs>,
+    layout: Layout,
+    contents: Contents,
+    pub(super) addresses: Addresses,
 }
 
-impl PodBuilder<'_> {
+impl PodBuilder {
+    /// A builder for the pods on `nodes`. Reserves their addresses.
+    pub(super) fn new(
+        rendered: Arc<Rendered>,
+        programs: Arc<Programs>,
+        layout: Layout,
+        nodes: &[NodeName],
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            contents: Contents::of(&rendered),
+            addresses: Addresses::take(&rendered, nodes)?,
+            rendered,
+            programs,
+            layout,
+        })
+    }
+
     /// The mock's pod, on `node`.
     pub(super) fn mock(&self, node: &NodeName) -> Result<PodConfig, Failure> {
         let template = &self.rendered.mock().deployment.spec.template;
@@ -86,10 +103,10 @@ impl PodBuilder<'_> {
         let facts = self.facts(template, spec, container, node, address);
         let pod = self.layout.pod(node, &facts.name);
         let host = self.layout.host(node);
-        let mut volumes = volumes::plan(spec, &facts, self.contents, (&host, &pod))?;
+        let mut volumes = volumes::plan(spec, &facts, &self.contents, (&host, &pod))?;
         let mounts = volumes::mounts(container, &mut volumes);
-        let mut environment = environment::resolve(container, &facts, self.contents)?;
-        let (program, first) = program(self.programs, role);
+        let mut environment = environment::resolve(container, &facts, &self.contents)?;
+        let (program, first) = program(&self.programs, role);
         let arguments = arguments(container, &environment, address);
         environment
             .entry("HOSTNAME".to_owned())
@@ -203,16 +220,14 @@ fn ignored(spec: &PodSpec, container: &Container) -> Vec<String> {
 
 /// The program of `role`, and its first argument if it is the runner's own binary.
 pub(super) fn program(programs: &Programs, role: Role) -> (PathBuf, Option<String>) {
-    match custom_program(programs, role) {
-        Some(path) => (path.clone(), None),
-        None => {
-            let subcommand = match role {
-                Role::Agent => "agent",
-                Role::Mock => "mockapi",
-            };
-            (programs.runner.clone(), Some(subcommand.to_owned()))
-        }
+    if let Some(path) = custom_program(programs, role) {
+        return (path.clone(), None);
     }
+    let subcommand = match role {
+        Role::Agent => "agent",
+        Role::Mock => "mockapi",
+    };
+    (programs.runner.clone(), Some(subcommand.to_owned()))
 }
 
 /// The program that the matrix file specifies for `role`.

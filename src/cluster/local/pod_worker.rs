@@ -42,7 +42,7 @@ enum End {
 /// Runs a pod until `deleted` is cancelled.
 pub(super) async fn run(kubelet: &Kubelet, pod: &PodConfig, deleted: CancellationToken) {
     let allowed = match pod.role {
-        Role::Agent => AGENT_CRASHES.saturating_add(kubelet.allowed_restarts),
+        Role::Agent => AGENT_CRASHES.saturating_add(kubelet.plan.cell.variant.expect.restarts()),
         Role::Mock => MOCK_CRASHES,
     };
     for attempt in 1..=allowed {
@@ -57,7 +57,7 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &PodConfig, deleted: Cancellatio
             deleted.cancelled().await;
             break;
         }
-        let pause = kubelet.clock.deadline(back_off(attempt));
+        let pause = kubelet.plan.clock.deadline(back_off(attempt));
         let pause = deleted.run_until_cancelled(pause.passed());
         if pause.await.is_none() {
             break;
@@ -109,7 +109,7 @@ async fn run_once(kubelet: &Kubelet, pod: &PodConfig, deleted: &CancellationToke
         Some(Err(reason)) => End::Unrunnable(reason),
         Some(Ok(())) => supervise(kubelet, pod, deleted, &mut group, permit).await,
     };
-    let grace = kubelet.clock.deadline(pod.grace);
+    let grace = kubelet.plan.clock.deadline(pod.grace);
     if let Err(error) = group.terminate(&grace).await {
         tracing::debug!(pod = pod.name, %error, "failed to wait for the end of a process");
     }
@@ -133,7 +133,7 @@ async fn supervise(
     };
     let release_permit = async {
         // When the process listens or takes too long to, others may start.
-        let deadline = kubelet.clock.deadline(START_LIMIT);
+        let deadline = kubelet.plan.clock.deadline(START_LIMIT);
         deadline.run(listens.notified()).await.unwrap_or_default();
         drop(permit);
         std::future::pending::<Infallible>().await
@@ -159,7 +159,7 @@ fn start(kubelet: &Kubelet, pod: &PodConfig) -> Result<Group, String> {
     volumes::write(&pod.volumes).map_err(not_created)?;
     let log = logs::open(&pod.log).map_err(not_created)?;
     let offset = log.metadata().map_or(0, |metadata| metadata.len());
-    let command = kubelet.isolation.command(pod, log, &kubelet.mark);
+    let command = kubelet.isolation.command(pod, log, &kubelet.plan.mark);
     let group = Group::spawn(&mut command.map_err(not_created)?).map_err(|error| chain(&error))?;
     let pid = group.id();
     kubelet.statuses.update(&pod.name, |status| {

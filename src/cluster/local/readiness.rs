@@ -1,7 +1,7 @@
 //! Whether the mock and the agents are ready: pure functions from the pods' statuses to evidence or a failure.
 
 use super::health::{failed, mock_failed, state_of};
-use super::status::{PodStatus, Pods, Role, current};
+use super::status::{PodStatus, Pods, agents, mock};
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
@@ -10,7 +10,7 @@ pub(super) type Readiness = Option<Result<Vec<Evidence>, Failure>>;
 
 /// Whether the mock is ready, or failed permanently.
 pub(super) fn mock_available(pods: &Pods) -> Readiness {
-    let mock = current(pods, Role::Mock).next()?;
+    let mock = mock(pods)?;
     if mock.has_failed() {
         return Some(Err(mock_failed(mock)));
     }
@@ -20,7 +20,7 @@ pub(super) fn mock_available(pods: &Pods) -> Readiness {
 
 /// The failure if the mock is not ready in time.
 pub(super) fn mock_late(pods: &Pods) -> Failure {
-    match current(pods, Role::Mock).next() {
+    match mock(pods) {
         Some(mock) => mock_failed(mock),
         None => Failure::new(Symptom::MockUnavailable, "the mock was not started"),
     }
@@ -32,7 +32,7 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
         return Some(Err(failure));
     }
     let desired = nodes.len();
-    let ready = current(pods, Role::Agent).filter(|agent| agent.ready);
+    let ready = agents(pods).filter(|agent| agent.ready);
     if ready.count() != desired {
         return None;
     }
@@ -44,7 +44,7 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
 /// Whether each agent in `before` was replaced by a ready one.
 pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
     let rows = before.iter().map(|before| {
-        let mut agents = current(pods, Role::Agent);
+        let mut agents = agents(pods);
         let now =
             agents.find(|now| now.node == before.node && now.uid != before.uid && now.ready)?;
         Some(replacement(before, now))
@@ -64,7 +64,7 @@ fn replacement(before: &PodStatus, now: &PodStatus) -> Evidence {
 /// The failure if the agents on `nodes` are not ready in time.
 pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
     let missing = nodes.iter().filter_map(|node| {
-        let seen = match current(pods, Role::Agent).find(|agent| agent.node == *node) {
+        let seen = match agents(pods).find(|agent| agent.node == *node) {
             Some(agent) if agent.ready => return None,
             Some(agent) => state_of(agent),
             None => "no agent was started".to_owned(),

@@ -199,8 +199,17 @@ impl StatusManager {
     }
 }
 
-/// The pods of `role` that have not been deleted.
-pub(super) fn current(pods: &Pods, role: Role) -> impl Iterator<Item = &PodStatus> {
+/// The agents that have not been deleted.
+pub(super) fn agents(pods: &Pods) -> impl Iterator<Item = &PodStatus> {
+    current(pods, Role::Agent)
+}
+
+/// The mock, if it was started and not deleted.
+pub(super) fn mock(pods: &Pods) -> Option<&PodStatus> {
+    current(pods, Role::Mock).next()
+}
+
+fn current(pods: &Pods, role: Role) -> impl Iterator<Item = &PodStatus> {
     pods.values()
         .filter(move |status| status.role == role && status.is_current())
 }
