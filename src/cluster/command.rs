@@ -1,5 +1,5 @@
-//! A user's program on this machine: started with the facts of a cell, followed, and ended together with everything
-//! that it started. The caller decides what its end means.
+//! Runs a user's program on this machine, with the facts about a cell in its environment. Afterwards, all processes
+//! that it started are ended, too. The caller decides what its result means.
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -19,12 +19,12 @@ use crate::machine::process::{Group, ProcessError};
 use crate::machine::{HostResource, absolute};
 use crate::matrix::HostCommand;
 
-/// How many bytes of output are kept: the last ones.
+/// How many bytes at the end of the output are kept.
 const OUTPUT_LIMIT: usize = 1 << 20;
-/// How long a program may take to end after it was asked to.
+/// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long to search for processes that have left the program's group, and to read the rest of its output.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit for killing processes that have left the program's group, and for reading the rest of the output.
+const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a program ended.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) enum CommandEnd<T> {
     Succeeded,
     /// It exited with another code or was ended by a signal, as described in the text.
     Failed(String),
-    /// It reached its timeout.
+    /// It did not end within its timeout.
     TimedOut,
     /// It was stopped, for this reason.
     Stopped(T),
@@ -135,44 +135,43 @@ pub(crate) async fn run<T>(
     };
     // The program outlives this call by at most this grace period.
     let grace = plan.clock.deadline(GRACE);
-    let patience = plan.clock.deadline(PATIENCE);
+    let limit = plan.clock.deadline(CLEANUP_LIMIT);
     let ended = group.terminate(&grace).await;
-    let (_, left) = Marked::Cell(mark).kill(&patience).await;
+    let (_, left) = Marked::Cell(mark).kill(&limit).await;
     if left.is_empty() {
         plan.ledger.gone(&resource)?;
     }
-    // Without writers, the pipe ends.
-    if patience.run(output.read(&mut receiver)).await.is_err() {
-        tracing::debug!(command = %command.name, "the output has no end");
+    // Without writers, reading the pipe ends.
+    if limit.run(output.read(&mut receiver)).await.is_err() {
+        tracing::debug!(command = %command.name, "the output did not end in time");
     }
-    let end = end.map_err(|error| unfollowed(&error))?;
-    ended.map_err(|error| unfollowed(&error))?;
+    let end = end.map_err(|error| process_failed(&error))?;
+    ended.map_err(|error| process_failed(&error))?;
     Ok(CommandRun {
         end,
         output: plan.mask.apply(&output.text()),
     })
 }
 
-/// Starts the program in its own process group. Returns it with the read end of the pipe that both its outputs are
-/// written to.
+/// Starts the program in its own process group. Returns the group, and the read end of the pipe for stdout and stderr.
 fn start(
     command: &HostCommand,
     plan: &CellPlan,
     mark: &str,
     surroundings: &Surroundings,
 ) -> Result<(Group, pipe::Receiver), Failure> {
-    let unpiped = |error| {
+    let no_pipe = |error| {
         let message = format!("failed to create a pipe: {}", chain(&error));
         Failure::new(Symptom::ProcessFailed, message)
     };
-    let (sender, receiver) = pipe::pipe().map_err(unpiped)?;
-    let stdout = sender.into_blocking_fd().map_err(unpiped)?;
-    let stderr = stdout.try_clone().map_err(unpiped)?;
+    let (sender, receiver) = pipe::pipe().map_err(no_pipe)?;
+    let stdout = sender.into_blocking_fd().map_err(no_pipe)?;
+    let stderr = stdout.try_clone().map_err(no_pipe)?;
     let mut program = Command::new(&command.program);
     program
         .args(&command.arguments)
         .current_dir(&plan.run.folder)
-        // A cell without a cluster must not use another cluster by accident.
+        // A program for a cell without a cluster must not use another cluster by accident.
         .env_remove("KUBECONFIG")
         .envs(surroundings.variables(plan))
         .env(MARK, mark)
@@ -184,12 +183,12 @@ fn start(
             .with_remedy("check the program's first line (`#!…`), its format and its permissions"),
         ProcessError::Follow { .. }
         | ProcessError::TimedOut { .. }
-        | ProcessError::GivenUp { .. } => unfollowed(&error),
+        | ProcessError::GivenUp { .. } => process_failed(&error),
     })?;
     Ok((group, receiver))
 }
 
-fn unfollowed(error: &ProcessError) -> Failure {
+fn process_failed(error: &ProcessError) -> Failure {
     Failure::new(Symptom::ProcessFailed, chain(error))
 }
 

@@ -1,4 +1,4 @@
-//! A forwarded port: one listener for the whole time, and a new upstream stream for each connection.
+//! A forwarded port: one listener until it is closed, and a new upstream stream per connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use crate::error::chain;
 use crate::event::Evidence;
 use crate::machine::ports;
 
-/// How long to wait after an error before accepting again.
-const AFTER_ERROR: Duration = Duration::from_millis(500);
+/// The pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A byte stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Opens streams to the target of the port, wherever it is at that moment.
+/// Opens streams to the port's target, wherever it currently is.
 #[async_trait]
 pub trait Connect: Send + Sync + 'static {
     /// Opens a stream.
@@ -83,36 +83,36 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((downstream, _)) => {
-                let carrying = carry(downstream, Arc::clone(&connect));
-                tasks.spawn(stop.clone().run_until_cancelled_owned(carrying));
+                let proxying = proxy(downstream, Arc::clone(&connect));
+                tasks.spawn(stop.clone().run_until_cancelled_owned(proxying));
             }
-            // Without this pause, a process that has reached its limit of open files would spin here.
+            // Without the pause, this loop would spin if the process has reached its limit of open files.
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error),
                     "failed to accept a forwarded connection"
                 );
-                tokio::time::sleep(AFTER_ERROR).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// Carries one connection. If the target can't be reached for two seconds, the connection is closed, and the client
+/// Proxies one connection. If the target can't be reached within two seconds, the connection is closed, and the client
 /// retries.
-async fn carry(mut downstream: TcpStream, connect: Arc<dyn Connect>) {
+async fn proxy(mut downstream: TcpStream, connect: Arc<dyn Connect>) {
     let attempts = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_millis(500))
         .with_total_delay(Some(Duration::from_secs(2)));
     let upstream = (|| connect.connect()).retry(attempts).await;
-    let carried = match upstream {
+    let proxied = match upstream {
         Ok(mut upstream) => copy_bidirectional(&mut downstream, &mut upstream)
             .await
             .map(|_| ()),
         Err(error) => Err(error),
     };
-    if let Err(error) = carried {
+    if let Err(error) = proxied {
         tracing::debug!(error = chain(&error), "a forwarded connection ended");
     }
 }
@@ -147,11 +147,11 @@ mod tests {
         let forward = Forward::start(listener, Arc::new(Echo(0.into()))).unwrap();
         let mut client = TcpStream::connect(forward.address()).await.unwrap();
         client.write_all(b"hello").await.unwrap();
-        let mut answer = [0; 5];
-        client.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"hello");
+        let mut response = [0; 5];
+        client.read_exact(&mut response).await.unwrap();
+        assert_eq!(&response, b"hello");
         assert!(forward.close().await.holds);
-        assert_eq!(client.read(&mut answer).await.unwrap_or(0), 0);
+        assert_eq!(client.read(&mut response).await.unwrap_or(0), 0);
         TcpListener::bind(forward.address()).await.unwrap();
     }
 }

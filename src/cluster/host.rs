@@ -1,4 +1,5 @@
-//! Resources that runs create on the host: processes with the run's mark, folders below the run's own, and ports.
+//! Reclaims the resources that runs create on the host: processes with the run's mark, folders below the run's own, and
+//! ports.
 
 use std::fs;
 use std::io;
@@ -12,7 +13,7 @@ use crate::event::Failure;
 use crate::machine::marked::Marked;
 use crate::machine::{HostResource, LiveClaims, Payload};
 
-/// The host. Marks and folders contain the run's token, so a live run can't claim the resources of a dead one.
+/// Reclaims resources on the host. Marks and folders contain the run's token, so no live run can claim them.
 pub struct HostReclaimer;
 
 #[async_trait]
@@ -29,11 +30,11 @@ impl Reclaim for HostReclaimer {
             }
             HostResource::Folder { path } => {
                 if !path.starts_with(entry.folder) || path.iter().any(|part| part == "..") {
-                    return Err(incomplete("it is not below the run's own folder"));
+                    return Err(incomplete("the folder is not below the run's own folder"));
                 }
                 folder(&path, entry.dry_run)
             }
-            // The port is free, because its process has ended.
+            // The port is free, because the run that reserved it has ended.
             HostResource::Port { .. } => Ok(Reclaimed::Absent),
         }
     }
@@ -52,7 +53,9 @@ async fn processes(mark: String, dry_run: bool, deadline: &Deadline) -> Result<R
     match marked.kill(deadline).await {
         (0, _) => Ok(Reclaimed::Absent),
         (_, left) if left.is_empty() => Ok(Reclaimed::Removed),
-        (_, left) => Err(incomplete(format!("still running: {left:?}"))),
+        (_, left) => Err(incomplete(format!(
+            "these processes are still running: {left:?}"
+        ))),
     }
 }
 

@@ -1,5 +1,4 @@
-//! Results of background work that several phases wait for: set once, and available to everyone who waits, however
-//! late.
+//! Results of background work that several phases wait for: set once, and available to all who wait, even later.
 
 use tokio::sync::watch;
 
@@ -14,7 +13,7 @@ impl<T: Clone> Milestone<T> {
         Self(watch::Sender::new(None))
     }
 
-    /// One that is reached from the start.
+    /// A milestone that has already been reached.
     pub(crate) fn reached_already(value: T) -> Self {
         Self(watch::Sender::new(Some(Ok(value))))
     }

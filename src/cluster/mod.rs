@@ -55,7 +55,7 @@ pub trait Provider: Send + Sync {
         false
     }
 
-    /// Whether `phase` really runs with this provider, or is simulated.
+    /// Whether this provider really runs `phase`, or simulates it.
     fn execution(&self, phase: Phase) -> Execution;
 
     /// The engine and tools with their versions, for the record.
@@ -69,7 +69,7 @@ pub trait Provider: Send + Sync {
         NAMESPACE.to_owned()
     }
 
-    /// What separates `cell` of the run `run` from others that use the same cluster, in its `namespace`; `None` if each
+    /// How `cell` of the run `run`, in its `namespace`, is separated from others in the same cluster; `None` if each
     /// cell has its own cluster.
     fn tenancy(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Tenancy> {
         None
@@ -81,19 +81,19 @@ pub trait Provider: Send + Sync {
     }
 
     /// The queue of `cell`: cells in the same queue run one after another, because they use the same cluster. `None` if
-    /// the cell doesn't wait for others.
-    fn line(&self, _cell: &Cell) -> Option<String> {
+    /// the cell doesn't have to wait for others.
+    fn queue(&self, _cell: &Cell) -> Option<String> {
         None
     }
 
-    /// Checks everything that the provider needs for `cells`, before any of them starts.
+    /// Checks that everything that the provider needs for `cells` is available, before any of them starts.
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure>;
 
     /// Announces `cells` in addition to those announced before, so that a cell that ends can leave its cluster to a
     /// later one.
     fn expect(&self, _cells: &[Cell]) {}
 
-    /// What the cell takes of this machine's resources while it runs; almost nothing if it runs elsewhere.
+    /// How much of this machine's resources the cell needs while it runs; almost nothing if it runs elsewhere.
     fn need(&self, _cell: &Cell) -> Need {
         Need {
             slots: 1,
@@ -102,8 +102,8 @@ pub trait Provider: Send + Sync {
         }
     }
 
-    /// Prepares the cluster of `plan`, if that isn't done already, so that cells with such a cluster start sooner. Ends
-    /// what it has started when `stop` is cancelled. `None` if the provider has no clusters to prepare.
+    /// Prepares the cluster of `plan`, unless that was done before, so that cells with such a cluster start sooner. If
+    /// `stop` is cancelled, stops and cleans up. `None` if the provider doesn't prepare clusters.
     async fn prepare(
         &self,
         _plan: Arc<CellPlan>,
@@ -112,21 +112,22 @@ pub trait Provider: Send + Sync {
         Ok(None)
     }
 
-    /// The cluster for one cell: one that an earlier cell in its queue has left, or a new one of which nothing exists
+    /// The cluster for one cell: one that an earlier cell in its queue handed over, or a new one that doesn't exist
     /// yet.
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
 
-    /// After the last cell: removes what the cells shared, unless others need it. Returns notices for the report.
+    /// Called after the last cell: removes what the cells shared, unless other runs need it. Returns notices for the
+    /// report.
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 }
 
 /// The namespace, unless a provider chooses another one.
 const NAMESPACE: &str = "plexd-e2e";
 
-/// How long [`Cluster::last_look`] waits at most for the first run of a liveness probe: more than the usual delays.
+/// How long [`Cluster::final_check`] waits at most for the first run of a liveness probe: more than the usual delays.
 const LONGEST_FIRST_PROBE: Duration = Duration::from_secs(30);
-/// How long [`Cluster::last_look`] waits at most for the next run of a failing liveness probe: more than the kubelet's
-/// default period.
+/// How long [`Cluster::final_check`] waits at most for the next run of a failing liveness probe: more than the
+/// kubelet's default period.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
 
 /// A prepared cluster.
@@ -134,7 +135,7 @@ const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
 pub struct Preparation {
     /// The id of its template.
     pub template: String,
-    /// Whether it was made just now.
+    /// Whether this call created it.
     pub is_new: bool,
 }
 
@@ -143,9 +144,9 @@ pub struct Preparation {
 pub struct Survey {
     /// What was checked.
     pub evidence: Vec<Evidence>,
-    /// The cells that can't run with this provider although nothing is wrong, and why.
+    /// The cells that this provider has to skip, although nothing is wrong, with the reasons.
     pub skips: BTreeMap<CellId, String>,
-    /// What there is to say to the user.
+    /// Notices for the user.
     pub notices: Vec<String>,
 }
 
@@ -163,7 +164,7 @@ impl From<Vec<Evidence>> for Survey {
 pub struct Cleared {
     /// Evidence that nothing is left.
     pub evidence: Vec<Evidence>,
-    /// What is left because it can't be removed by the runner.
+    /// What is left because the runner can't remove it.
     pub warnings: Vec<String>,
 }
 
@@ -186,8 +187,8 @@ pub struct Diagnostic {
 }
 
 /// The cluster of one cell. The methods are called in the order of the phases, each within the deadline of its phase,
-/// and [`Cluster::destroy`] or its alternative is always called last, however many others were. Every future may be
-/// dropped at any point.
+/// and [`Cluster::destroy`] or its alternative is always called last, even if others were not called. Every future may
+/// be dropped at any point.
 ///
 /// A method that waits returns its evidence, and fails at once if waiting longer can't help.
 #[async_trait]
@@ -213,12 +214,12 @@ pub trait Cluster: Send + Sync {
     /// One sentence for each agent process that ended before readiness, for warnings.
     fn early_ends(&self) -> Vec<String>;
 
-    /// The last check of the agents before cleanup: fails if a process ended without the suite's doing, or if the
+    /// The final check of the agents before cleanup: fails if a process ended without the suite's doing, or if the
     /// kubelet is about to kill one. Returns warnings about other problems.
-    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
+    async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that doesn't change when the
-    /// mock restarts or a connection is re-established.
+    /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that stays the same if the mock
+    /// restarts or a connection is re-established.
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure>;
 
     /// The value of KUBECONFIG for programs on this machine; `None` if there is no API server.
@@ -232,15 +233,15 @@ pub trait Cluster: Send + Sync {
     /// The facts about the cluster that are known so far.
     fn facts(&self) -> CellFacts;
 
-    /// Returns only when there is a failure that waiting can't fix: an agent's process that ended after readiness, or a
-    /// mock that is gone. Raced against each phase after readiness.
+    /// Returns only on a failure that waiting can't fix: an agent's process ended after readiness, or the mock is gone.
+    /// Raced against each phase after readiness.
     async fn broken(&self) -> Failure;
 
     /// The log of the current agent on `node`.
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure>;
 
-    /// The logs of the agents (or only of the one on `node`) and of the mock, masked. Never fails: a log that can't be
-    /// read says so in its lines.
+    /// The logs of the agents (or only of the one on `node`) and of the mock, masked. Never fails: if a log can't be
+    /// read, its lines have the reason.
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log>;
 
     /// Deletes the agents of `nodes` at once, and waits until a new one is ready on each node. Returns evidence that
@@ -251,7 +252,7 @@ pub trait Cluster: Send + Sync {
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure>;
 
-    /// Diagnostics, collected before the cluster is gone. If something can't be collected, its text says so.
+    /// Diagnostics, collected before the cluster is gone. If one can't be collected, its text has the reason.
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic>;
 
     /// Deletes everything that belongs to the cell, whatever state it is in, and proves that nothing is left.
@@ -262,10 +263,10 @@ pub trait Cluster: Send + Sync {
         self.destroy(deadline).await
     }
 
-    /// Stops everything that runs here for the cell and keeps its cluster; with `is_sound`, a later run may use it
-    /// again. Returns the commands to inspect and to delete it.
+    /// Stops everything that runs on this machine for the cell, and keeps its cluster. If it `is_sound`, a later run
+    /// may reuse it. Returns the commands to inspect and to delete it.
     async fn keep(&self, is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// The steps, measured and running.
+    /// The cell's steps, both finished and running.
     fn steps(&self) -> &StepLog;
 }

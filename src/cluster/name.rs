@@ -10,10 +10,10 @@ use crate::matrix::{Cell, Prefix, text_types};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(String);
 
-/// A text that isn't a valid cluster name.
+/// The text is not a valid cluster name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a cluster's name is `[a-z0-9-]*`, at most {max} characters, and begins and ends with a letter or digit; not `{0}`",
+    "`{0}` is not a valid cluster name: it may contain only lower-case letters, digits and `-`, must begin and end with a letter or digit, and must not be longer than {max} characters",
     max = ClusterName::MAX
 )]
 pub struct ClusterNameError(String);
@@ -30,7 +30,7 @@ impl ClusterName {
         Self(format!("{}{run}", stem(prefix, cell)))
     }
 
-    /// The longest name: host names have 63 characters, `-control-plane` and `-worker5000` included.
+    /// The maximum length: host names have at most 63 characters, including `-control-plane` or `-worker5000`.
     pub const MAX: usize = 40;
 
     /// A name that the user chose.
@@ -47,7 +47,7 @@ impl ClusterName {
 
     /// Whether `name` could come from [`ClusterName::new`] with any prefix, cell and run. This proves nothing: anyone
     /// can use such a name.
-    pub fn is_alike(name: &str) -> bool {
+    pub fn matches_grammar(name: &str) -> bool {
         let mut parts = name.rsplit('-');
         let mut next = |length: usize, is_valid: fn(&u8) -> bool| {
             let part = parts.next().unwrap_or_default();
@@ -133,8 +133,10 @@ mod tests {
 
     #[test]
     fn names_are_recognized_without_prefix_cell_and_run() {
-        assert!(ClusterName::is_alike("plexd-e2e-1-36-n3-3f09ac-x7k2p"));
-        assert!(ClusterName::is_alike("a-1-30-n1-000000-00000"));
+        assert!(ClusterName::matches_grammar(
+            "plexd-e2e-1-36-n3-3f09ac-x7k2p"
+        ));
+        assert!(ClusterName::matches_grammar("a-1-30-n1-000000-00000"));
         for other in [
             "kind",
             "plexd-e2e",
@@ -144,7 +146,7 @@ mod tests {
             "plexd-e2e-1-36-m3-3f09ac-x7k2p",
             "1-36-n3-3f09ac-x7k2p",
         ] {
-            assert!(!ClusterName::is_alike(other), "{other}");
+            assert!(!ClusterName::matches_grammar(other), "{other}");
         }
     }
 

@@ -24,7 +24,7 @@ pub struct CellPlan {
     pub rendered: Arc<Rendered>,
     /// The phases' settings.
     pub phases: PhaseSettings,
-    /// What the user adds to the suite.
+    /// The user's additional checks.
     pub checks: Arc<Checks>,
     /// Facts about the run for the user's programs.
     pub run: RunSurroundings,
@@ -51,8 +51,8 @@ pub struct CellPlan {
 }
 
 impl CellPlan {
-    /// The plan of the cluster `name`, which the cell needs in addition to its own cluster or instead of it. `purpose`
-    /// distinguishes its folder and its processes.
+    /// The plan for another cluster `name`, in addition to the cell's own or instead of it. `purpose` distinguishes its
+    /// folder and its processes.
     ///
     /// # Errors
     /// If `name` isn't a valid name.
@@ -83,13 +83,13 @@ impl CellPlan {
         })
     }
 
-    /// Holds the listener until the provider takes it.
+    /// Stores the listener until the provider takes it.
     pub fn hold_listener(&self, listener: TcpListener) {
         let mut held = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Some(listener);
     }
 
-    /// Takes the listener, which works once.
+    /// Takes the listener. Only the first call returns it.
     pub fn take_listener(&self) -> Option<TcpListener> {
         self.listener
             .lock()
@@ -110,7 +110,7 @@ pub struct RunSurroundings {
 }
 
 impl Programs {
-    /// Those of `cell`.
+    /// The programs of `cell`.
     pub(crate) fn of(&self, cell: &Cell) -> Self {
         let mut programs = self.clone();
         if let Some(own) = &cell.variant.program {

@@ -1,7 +1,7 @@
-//! How providers reclaim what dead runs have left: one trait, which knows nothing of a run but its ledger.
+//! How providers reclaim resources left by dead runs: one trait, which knows only a run's ledger.
 //!
 //! An entry proves what a run planned, not what exists. Each provider decides by identity what belongs to the run, and
-//! never touches what a live run claims.
+//! never touches a resource that a live run claims.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,16 +24,16 @@ pub struct Entry<'e> {
     pub age: Duration,
     /// The resource that it planned.
     pub resource: &'e Resource,
-    /// Whether to change nothing.
+    /// Whether to only report what would be removed.
     pub dry_run: bool,
-    /// By when the work has to be done.
+    /// The deadline for the work.
     pub deadline: &'e Deadline,
 }
 
 /// The result of reclaiming an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reclaimed {
-    /// Nothing of it exists, or a live run claims it.
+    /// It doesn't exist, or a live run claims it.
     Absent,
     /// It exists, and would be removed without `dry_run`.
     Present,
@@ -64,7 +64,7 @@ impl Entry<'_> {
         let why = match self.resource.read() {
             Some(Ok(payload)) => return Ok(payload),
             Some(Err(error)) => error.to_string(),
-            None => format!("it is of the provider `{}`", self.resource.provider),
+            None => format!("it belongs to the provider `{}`", self.resource.provider),
         };
         Err(incomplete(format!(
             "this version can't read its ledger entry ({why}): {}",
@@ -77,7 +77,7 @@ impl Entry<'_> {
         match mark.split_once('/') {
             Some((run, _)) if run == self.run => Ok(()),
             Some(_) | None => Err(incomplete(format!(
-                "`{mark}` doesn't mark processes of that run"
+                "the mark `{mark}` does not belong to that run"
             ))),
         }
     }
@@ -95,7 +95,7 @@ impl From<LockError> for Failure {
     }
 }
 
-/// The failure if something could not be removed.
+/// The failure if a resource can't be removed.
 pub(super) fn incomplete(message: impl Into<String>) -> Failure {
     Failure::new(Symptom::CleanupIncomplete, message)
 }

@@ -1,4 +1,4 @@
-//! Polling, for the few things without a notification: a file in a node, a server's first response.
+//! Polling, for the few events that can't be watched: a file on a node, a server's first response.
 
 use std::time::Duration;
 

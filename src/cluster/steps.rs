@@ -1,4 +1,4 @@
-//! The steps of a cell, measured where the work happens because they overlap phases.
+//! The steps of a cell. They are measured where the work happens, because they overlap phases.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

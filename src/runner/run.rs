@@ -261,7 +261,7 @@ impl<'r> Run<'r> {
             let skips = preflight.as_ref().ok().map(|survey| &survey.skips);
             let mut skips = skips.into_iter().flatten();
             let skip = skips.find(|(id, _)| id.as_str() == plan.cell.id.in_matrix());
-            let line = self.shared.provider.line(&plan.cell);
+            let line = self.shared.provider.queue(&plan.cell);
             let task = CellTask {
                 shared: Arc::clone(&self.shared),
                 plan: Arc::clone(plan),

@@ -1,4 +1,4 @@
-//! Removes our objects from a cluster, and checks that they are gone.
+//! Deletes our objects from a cluster, and waits until they are gone.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::marks::{IMAGE, run_of};
+use super::labels::{IMAGE, run_of};
 use super::{host, survey};
 use crate::cluster::Cleared;
 use crate::cluster::kubernetes::remove::{delete, dynamic, workloads};
@@ -16,8 +16,8 @@ use crate::cluster::kubernetes::unusable;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// Deletes the namespace `name` of the run `run`, and what its agents have kept on the nodes. A namespace of another
-/// run isn't touched.
+/// Deletes the namespace `name` of the run `run`, and the folders of its agents on the nodes. Fails if the namespace
+/// belongs to another run.
 pub(super) async fn namespace(
     client: &Client,
     name: &str,
@@ -35,7 +35,7 @@ pub(super) async fn namespace(
             Box::pin(workloads(client, name)).await?;
             if let Some(image) = found.annotations().get(IMAGE) {
                 let nodes = survey::nodes(client).await?;
-                // Whatever happens while folders are wiped, there must be enough time to delete the namespace.
+                // However long wiping the folders takes, there must be enough time to delete the namespace.
                 let budget = deadline.within(deadline.remaining() / 2);
                 let wiping = Box::pin(host::wipe(client, name, image, &nodes, &budget));
                 let (evidence, warnings) = wiping.await;
@@ -62,8 +62,8 @@ pub(super) async fn is_of_run(
     Ok(found.is_some_and(|found| run_of(&found) == Some(run)))
 }
 
-/// Deletes a cluster-scoped object if it belongs to the run `run`. If another run has taken it over, that run deletes
-/// it.
+/// Deletes a cluster-scoped object if it belongs to the run `run`. If another run has taken it over, that run will
+/// delete it.
 pub(super) async fn object(
     client: &Client,
     api_version: &str,
@@ -84,7 +84,7 @@ pub(super) async fn object(
     Ok(gone(&format!("{kind} {name}")))
 }
 
-/// The names of all objects of one kind with our label.
+/// All objects of one kind that `selector` matches.
 pub(super) async fn ours<K>(client: &Client, selector: &str) -> Result<Vec<K>, Failure>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
@@ -94,12 +94,23 @@ where
     Ok(listed.map_err(|error| unusable(&error))?.items)
 }
 
+/// The kinds and names of all objects of one kind that `selector` matches.
+pub(super) async fn titles<K>(client: &Client, selector: &str) -> Result<Vec<String>, Failure>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let found = ours::<K>(client, selector).await?.into_iter();
+    Ok(found
+        .map(|object| format!("{} {}", K::kind(&()), object.name_any()))
+        .collect())
+}
+
 /// Evidence that an object is gone from the API server.
 fn gone(subject: &str) -> Evidence {
     Evidence::new(subject, "gone", "gone", true)
 }
 
 fn not_ours(kind: &str, name: &str) -> Failure {
-    let message = format!("{kind} {name} does not carry this run's label, and is left alone");
+    let message = format!("{kind} {name} does not have this run's label, so it was not deleted");
     Failure::new(Symptom::CleanupIncomplete, message)
 }

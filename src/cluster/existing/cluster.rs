@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, ResourceExt};
 
+use super::labels::{run_of, selector};
 use super::lease::CellLease;
-use super::marks::{run_of, selector};
 use super::provider::TargetCluster;
 use super::reclaim::{ExistingResource, NAMESPACE};
 use super::{clear, definitions};
@@ -24,15 +24,15 @@ use crate::excerpt::Log;
 use crate::machine::{LedgerContents, LedgerError, is_dead};
 use crate::manifest::Object;
 
-/// How long the API server may take to respond after the deadline.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How long after the deadline the API server may take to respond.
+const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A cell's part of the cluster.
 pub(super) struct ExistingCluster {
     pub(super) shared: Arc<TargetCluster>,
     pub(super) tenant: Arc<Tenant>,
-    /// Whether the turn was requested, and may have been granted.
-    has_asked: AtomicBool,
+    /// Whether the turn was requested, so that it may have been granted.
+    has_requested_turn: AtomicBool,
     /// Whether it is the cell's turn.
     has_turn: AtomicBool,
 }
@@ -42,7 +42,7 @@ impl ExistingCluster {
         Self {
             shared,
             tenant: Arc::new(Tenant::new(plan, Arc::new(Milestone::new()))),
-            has_asked: AtomicBool::new(false),
+            has_requested_turn: AtomicBool::new(false),
             has_turn: AtomicBool::new(false),
         }
     }
@@ -66,7 +66,7 @@ impl ExistingCluster {
         // The Lease refers to the cell by this name.
         let namespace = self.own_namespace();
         self.tenant.plan.ledger.plan(&namespace)?;
-        self.has_asked.store(true, Ordering::SeqCst);
+        self.has_requested_turn.store(true, Ordering::SeqCst);
         turn.take(&self.shared.state, deadline).await?;
         self.has_turn.store(true, Ordering::SeqCst);
         let lost = Arc::clone(&self.tenant.lost);
@@ -75,8 +75,8 @@ impl ExistingCluster {
         Ok(())
     }
 
-    /// Deletes what dead runs have left. Other objects of ours were kept on purpose, or belong to a dead run of another
-    /// machine.
+    /// Deletes the namespaces that dead runs left behind. Fails if another one with our label exists: it was kept on
+    /// purpose, or belongs to a run on another machine.
     async fn clear_stale(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
         for found in clear::ours::<Namespace>(client, &selector()).await? {
             let name = found.name_any();
@@ -84,7 +84,10 @@ impl ExistingCluster {
             if !self.is_stale(&name, &run)? {
                 return Err(self.occupied(&name));
             }
-            tracing::info!(namespace = name, "removing what a dead run left behind");
+            tracing::info!(
+                namespace = name,
+                "deleting a namespace that a dead run left behind"
+            );
             let clearing = Box::pin(clear::namespace(client, &name, &run, deadline));
             self.tenant
                 .steps
@@ -101,7 +104,7 @@ impl ExistingCluster {
         }
         let contents = LedgerContents::read(&state.run(run))?;
         let own = contents.find(&self.shared.connection.namespace(name));
-        Ok(own.is_none_or(|left| left.kept.is_none()))
+        Ok(own.is_none_or(|entry| entry.kept.is_none()))
     }
 
     fn occupied(&self, name: &str) -> Failure {
@@ -110,7 +113,7 @@ impl ExistingCluster {
         );
         let kubectl = self.shared.connection.kubectl();
         Failure::new(Symptom::ClusterNotUp, message).with_remedy(format!(
-            "remove it with `e2e-matrix gc --kept`, or with `{kubectl} delete namespace {name}`"
+            "delete it with `e2e-matrix gc --kept`, or with `{kubectl} delete namespace {name}`"
         ))
     }
 
@@ -134,13 +137,13 @@ impl ExistingCluster {
         for resource in own().filter_map(|object| self.resource(object)) {
             tenant.plan.ledger.plan(&resource)?;
         }
-        // Each node pulls the images when its pods start.
+        // Each node pulls the images itself when its pods start, so there is nothing to wait for.
         let images = Milestone::new();
         images.set(Ok(Vec::new()));
         let mut evidence = tenant.apply(own(), &images).await?;
         evidence.extend(foreign.into_iter().map(|name| {
             let subject = format!("{} {name}", definitions::KIND);
-            Evidence::new(subject, "there already", "left as it is", true)
+            Evidence::new(subject, "already exists", "not changed", true)
         }));
         Ok(evidence)
     }
@@ -162,7 +165,7 @@ fn late(what: &str, timed_out: crate::deadline::TimedOut) -> Failure {
 
 #[async_trait]
 impl Cluster for ExistingCluster {
-    /// Everything waits for the cell's turn.
+    /// Does nothing: all work has to wait for the cell's turn.
     fn begin(&self) {}
 
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
@@ -171,21 +174,25 @@ impl Cluster for ExistingCluster {
         let opening = Access::open(client.clone(), deadline.remaining());
         let opened = deadline.run(opening).await;
         let access =
-            opened.map_err(|timed_out| late("the API server's first answer", timed_out))??;
+            opened.map_err(|timed_out| late("connecting to the API server", timed_out))??;
         let version = access.server_version.clone();
         let entering = async {
             self.take_turn(client, deadline).await?;
             self.clear_stale(client, deadline).await
         };
         let entering = tenant.steps.measure("turn in the cluster", entering);
-        // A wait reports its own timeout; this stops only a request to an API server that doesn't respond at all.
-        let patience = tenant.plan.clock.deadline(deadline.remaining() + ANSWER);
-        let entered = patience.run(Box::pin(entering)).await;
-        entered.map_err(|timed_out| late("getting into the cluster", timed_out))??;
+        // Waiting for the turn has its own timeout. This one is for requests that the API server doesn't respond to.
+        let limit = tenant
+            .plan
+            .clock
+            .deadline(deadline.remaining() + RESPONSE_LIMIT);
+        let entered = limit.run(Box::pin(entering)).await;
+        entered
+            .map_err(|timed_out| late("waiting for the cell's turn in the cluster", timed_out))??;
         tenant.enter(access, false);
         let nodes = self.nodes();
-        let looking = tenant.watch(deadline, |snapshot| ready::nodes(snapshot, &nodes));
-        let mut evidence = looking.await?;
+        let ready = tenant.watch(deadline, |snapshot| ready::nodes(snapshot, &nodes));
+        let mut evidence = ready.await?;
         evidence.push(ready::version(tenant.plan.cell.kubernetes, &version)?);
         Ok(evidence)
     }
@@ -222,7 +229,7 @@ impl Cluster for ExistingCluster {
         self.tenant.early_ends()
     }
 
-    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         self.tenant.last_look(deadline).await
     }
 
@@ -286,8 +293,8 @@ impl Cluster for ExistingCluster {
     }
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
-        if !self.has_asked.load(Ordering::SeqCst) {
-            // Nothing was created.
+        if !self.has_requested_turn.load(Ordering::SeqCst) {
+            // The cell has created nothing.
             self.tenant.leave(deadline).await;
             return Ok(Cleared::default());
         }
@@ -298,7 +305,7 @@ impl Cluster for ExistingCluster {
             self.tenant.plan.ledger.gone(&self.own_namespace())?;
             return Ok(Cleared::default());
         }
-        // The Lease is held until everything is gone, so that no other cell starts before.
+        // The Lease is held until everything is gone, so that no other cell starts before that.
         let turn = self.turn(client);
         self.tenant.leave(deadline).await;
         let clearing = async {
@@ -309,12 +316,14 @@ impl Cluster for ExistingCluster {
         };
         let clearing = self.tenant.steps.measure("clear", clearing);
         let cleared = deadline.run(clearing).await;
-        // The cleanup may have used up its deadline.
-        let released = turn.release(&self.tenant.plan.clock.deadline(ANSWER)).await;
+        // The deadline may have passed during cleanup.
+        let released = turn
+            .release(&self.tenant.plan.clock.deadline(RESPONSE_LIMIT))
+            .await;
         let cleared = cleared.map_err(|timed_out| {
             let message = format!("cleanup {timed_out}");
             Failure::new(Symptom::CleanupIncomplete, message)
-                .with_remedy("`e2e-matrix gc` removes what is left, once the run has ended")
+                .with_remedy("after the run has ended, `e2e-matrix gc` deletes what is left")
         })??;
         released.map(|()| cleared)
     }
@@ -327,18 +336,18 @@ impl Cluster for ExistingCluster {
             turn.release(deadline).await?;
         }
         let commands = self.commands();
-        let left = LedgerContents::read(plan.ledger.folder())?;
+        let contents = LedgerContents::read(plan.ledger.folder())?;
         for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
-            // What was never created isn't added to the ledger.
-            if left.find(&resource).is_none() {
+            // An object that was never created must not be added to the ledger.
+            if contents.find(&resource).is_none() {
                 continue;
             }
-            let how = if resource.is_namespace() {
+            let resource_commands = if resource.is_namespace() {
                 commands.clone()
             } else {
                 Vec::new()
             };
-            plan.ledger.keep(&resource, how)?;
+            plan.ledger.keep(&resource, resource_commands)?;
         }
         Ok(commands)
     }

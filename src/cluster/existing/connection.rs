@@ -1,4 +1,4 @@
-//! The connection to the cluster: a context of a kubeconfig, which is read and never written.
+//! The connection to the cluster: a context of a kubeconfig, which is read but never written.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,16 +23,17 @@ pub(super) struct Connection {
     pub(super) files: Vec<PathBuf>,
     /// The context.
     pub(super) context: String,
-    /// Whether it is the current context because no other was named.
+    /// Whether it is the kubeconfig's current context, because the user specified none.
     pub(super) is_current: bool,
 }
 
 impl Connection {
-    /// The connection for `[existing]` or its options; `base` is the matrix file's folder.
+    /// The connection for `[existing]` or the corresponding options. Paths are relative to `base`, the matrix file's
+    /// folder.
     pub(super) fn choose(existing: &Existing, base: &Path) -> Result<Self, Failure> {
         let files = match &existing.kubeconfig {
             Some(file) => vec![absolute(base.join(file))],
-            None => of_user(),
+            None => default_files(),
         };
         let kubeconfig = read(&files)?;
         let (context, is_current) = match (&existing.context, &kubeconfig.current_context) {
@@ -40,8 +41,11 @@ impl Connection {
             (None, Some(current)) if !current.is_empty() => (current.clone(), true),
             (None, _) => {
                 let message = "the kubeconfig has no current context";
-                return Err(Failure::new(Symptom::BadConfiguration, message)
-                    .with_remedy("name one with `--context`, or as `context` under `[existing]`"));
+                return Err(
+                    Failure::new(Symptom::BadConfiguration, message).with_remedy(
+                        "choose one with `--context`, or with `context` under `[existing]`",
+                    ),
+                );
             }
         };
         let names: Vec<&str> = kubeconfig
@@ -62,7 +66,7 @@ impl Connection {
     }
 
     /// The connection in a ledger's entry.
-    pub(super) fn known(resource: &ExistingResource) -> Self {
+    pub(super) fn of_entry(resource: &ExistingResource) -> Self {
         Self {
             files: resource.kubeconfig.clone(),
             context: resource.context.clone(),
@@ -141,8 +145,8 @@ fn unusable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(Symptom::FilesystemFailed, message)
 }
 
-/// The files that the user's own tools read.
-fn of_user() -> Vec<PathBuf> {
+/// The files that `kubectl` reads by default.
+fn default_files() -> Vec<PathBuf> {
     let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
     match named {
         Some(list) => std::env::split_paths(&list)
@@ -169,7 +173,7 @@ fn read(files: &[PathBuf]) -> Result<Kubeconfig, Failure> {
                 chain(&error)
             );
             Failure::new(Symptom::BadConfiguration, message).with_remedy(
-                "name another one with `--kubeconfig`, or as `kubeconfig` under `[existing]`",
+                "choose another one with `--kubeconfig`, or with `kubeconfig` under `[existing]`",
             )
         };
         check_size(file, MAX_FILE)
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_use_the_named_context() {
+    fn programs_use_the_chosen_context() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
         fs::write(&file, CONFIG).unwrap();
@@ -223,7 +227,7 @@ mod tests {
             read(&files).unwrap().current_context.unwrap()
         };
         assert_eq!(context_of(false), "two");
-        // Nothing has to be changed.
+        // The file doesn't have to be overridden.
         assert_eq!(context_of(true), "one");
     }
 

@@ -1,10 +1,10 @@
-//! Custom resource definitions, which cells have to share with others: existing ones stay unchanged, and those that a
-//! cell adds are deleted with it.
+//! Custom resource definitions, which cells share with other users of the cluster: existing ones are not changed, and
+//! those that a cell adds are deleted with it.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt};
 
-use super::marks::is_ours;
+use super::labels::is_ours;
 use crate::cluster::kubernetes::unusable;
 use crate::event::{Failure, Symptom};
 use crate::manifest::Object;
@@ -12,8 +12,8 @@ use crate::manifest::Object;
 /// The kind of a definition.
 pub(super) const KIND: &str = "CustomResourceDefinition";
 
-/// The names of the definitions among `objects` that exist and aren't ours. The caller has its turn in the cluster, so
-/// one of ours was left by a dead run.
+/// The names of the definitions among `objects` that already exist and aren't ours. The cell has its turn in the
+/// cluster, so an existing one that is ours was left behind by a dead run.
 pub(super) async fn foreign(
     client: &Client,
     objects: impl Iterator<Item = &Object>,
@@ -21,31 +21,36 @@ pub(super) async fn foreign(
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut foreign = Vec::new();
     for object in objects.filter(|object| object.kind == KIND) {
-        let there = api.get_opt(&object.name).await;
-        let there = there.map_err(|error| unusable(&error))?;
-        if let Some(there) = there.filter(|there| !is_ours(there)) {
+        let existing = api.get_opt(&object.name).await;
+        let existing = existing.map_err(|error| unusable(&error))?;
+        if let Some(existing) = existing.filter(|existing| !is_ours(existing)) {
             let wanted: CustomResourceDefinition = serde_json::from_value(object.value.clone())
-                .map_err(|error| differs(&object.name, &format!("ours can't be read: {error}")))?;
-            compatible(&wanted, &there)?;
+                .map_err(|error| {
+                    differs(
+                        &object.name,
+                        &format!("the manifest can't be read: {error}"),
+                    )
+                })?;
+            compatible(&wanted, &existing)?;
             foreign.push(object.name.clone());
         }
     }
     Ok(foreign)
 }
 
-/// Whether agents for `wanted` work with the existing definition `there`: the same names, and every version served.
+/// Checks that agents for `wanted` work with the existing definition: it has the same names, and serves every version.
 fn compatible(
     wanted: &CustomResourceDefinition,
-    there: &CustomResourceDefinition,
+    existing: &CustomResourceDefinition,
 ) -> Result<(), Failure> {
-    let name = there.name_any();
-    let (ours, theirs) = (&wanted.spec, &there.spec);
+    let name = existing.name_any();
+    let (ours, theirs) = (&wanted.spec, &existing.spec);
     if ours.group != theirs.group
         || ours.scope != theirs.scope
         || ours.names.kind != theirs.names.kind
         || ours.names.plural != theirs.names.plural
     {
-        return Err(differs(&name, "it is of another group, scope or name"));
+        return Err(differs(&name, "its group, scope or names differ"));
     }
     for version in ours.versions.iter().filter(|version| version.served) {
         let served = theirs
@@ -59,7 +64,7 @@ fn compatible(
             ));
         };
         if served.schema != version.schema {
-            let why = format!("its {} has another schema", version.name);
+            let why = format!("the schema of {} differs", version.name);
             return Err(differs(&name, &why));
         }
     }
@@ -67,7 +72,9 @@ fn compatible(
 }
 
 fn differs(name: &str, why: &str) -> Failure {
-    let message = format!("the cluster has a definition {name} that does not fit: {why}");
+    let message = format!(
+        "the cluster's CustomResourceDefinition {name} is not compatible with the manifest: {why}"
+    );
     Failure::new(Symptom::ObjectRefused, message).with_remedy(
         "existing definitions are never changed: use another cluster, or manifests with the same definition",
     )

@@ -1,8 +1,8 @@
-//! The files that a cell's agents keep on the nodes: one folder per cell and node, which a pod with the mock's image
-//! wipes.
+//! The files that a cell's agents keep on the nodes: one folder per cell and node. A pod with the mock's image wipes
+//! it.
 //!
-//! The pod sees nothing of its node except the parent folder of all cells' folders. If the image can't wipe, the folder
-//! stays and a warning says so.
+//! The pod can access nothing on its node except the parent folder of all cells' folders. If the image doesn't support
+//! wiping, the folder stays, and a warning is reported.
 
 use std::time::Duration;
 
@@ -13,19 +13,20 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::marks::FOLDER;
+use super::labels::FOLDER;
 use crate::cluster::NodeName;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::Evidence;
 
-/// How long a node may take to start the pod, and the pod to wipe; a foreign image may never end.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit for starting the pod and wiping the folder. A user's image might never end.
+const WIPE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Where [`FOLDER`] is mounted in the pod.
+/// The path at which [`FOLDER`] is mounted in the pod.
 const MOUNT: &str = "/host";
 
-/// Wipes the folder of `namespace` on each of `nodes`. Returns evidence that it is gone, and warnings where it isn't.
+/// Wipes the folder of `namespace` on each of `nodes`. Returns evidence for each folder that is gone, and a warning for
+/// each of the others.
 pub(super) async fn wipe(
     client: &Client,
     namespace: &str,
@@ -34,14 +35,14 @@ pub(super) async fn wipe(
     deadline: &Deadline,
 ) -> (Vec<Evidence>, Vec<String>) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let patience = deadline.within(PATIENCE);
+    let limit = deadline.within(WIPE_LIMIT);
     let wiping = nodes.iter().enumerate().map(|(index, node)| {
-        let (pods, patience) = (&pods, &patience);
+        let (pods, limit) = (&pods, &limit);
         async move {
             let name = format!("wipe-{index}");
             let pod = pod(&name, namespace, image, node);
             let result = match pod {
-                Ok(pod) => patience.run(on_node(pods, &name, pod)).await,
+                Ok(pod) => limit.run(on_node(pods, &name, pod)).await,
                 Err(error) => Ok(Err(error.to_string())),
             };
             (
@@ -59,14 +60,14 @@ pub(super) async fn wipe(
                 evidence.push(gone.on(Some(&node)));
             }
             Err(why) => warnings.push(format!(
-                "the folder {folder} is left on node {node}, because {image} did not wipe it: {why}"
+                "the folder {folder} still exists on node {node}, because {image} did not wipe it: {why}"
             )),
         }
     }
     (evidence, warnings)
 }
 
-/// Runs the pod to its end, and trusts only its statement about the folder.
+/// Runs the pod until it ends. Only its output proves that the folder was wiped.
 async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
     let text = |error: kube::Error| chain(&error);
     pods.create(&PostParams::default(), &pod)
@@ -82,7 +83,7 @@ async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
     if log.lines().any(|line| line == "wiped") {
         Ok(())
     } else {
-        let last = log.lines().next_back().unwrap_or("it printed nothing");
+        let last = log.lines().next_back().unwrap_or("no output");
         Err(last.to_owned())
     }
 }

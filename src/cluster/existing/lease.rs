@@ -1,5 +1,5 @@
-//! One cell at a time in the whole cluster, from whichever machine: a Lease, which the API server grants to one holder
-//! and which expires when its holder dies.
+//! The Lease that allows only one cell at a time in a cluster, whichever machine the cell runs on. It has one holder,
+//! and expires if the holder dies.
 //!
 //! The agent uses a port of its node, and definitions are cluster-scoped, so two cells at once would conflict.
 
@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use tokio::time::Instant;
 
-use super::marks::{OWNER, RUN};
+use super::labels::{OWNER, RUN};
 use crate::cluster::kubernetes::unusable;
 use crate::deadline::Deadline;
 use crate::event::{Failure, Symptom};
@@ -24,11 +24,11 @@ pub(super) const NAMESPACE: &str = "default";
 pub(super) const NAME: &str = "e2e-matrix";
 
 /// How long the Lease is valid without renewal.
-const HELD: Duration = Duration::from_secs(60);
+const LEASE_DURATION: Duration = Duration::from_secs(60);
 /// How often its holder renews it.
-const RENEWED: Duration = Duration::from_secs(15);
+const RENEW_INTERVAL: Duration = Duration::from_secs(15);
 /// How often a waiting cell checks it.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The Lease, as used by one cell.
 #[derive(Clone)]
@@ -39,9 +39,10 @@ pub(super) struct CellLease {
     run: String,
 }
 
-/// What a waiting cell has seen of the holder.
+/// The last version of the Lease that a waiting cell has seen.
 struct Seen {
     version: Option<String>,
+    /// When it was first seen.
     since: Instant,
 }
 
@@ -54,7 +55,7 @@ impl CellLease {
         }
     }
 
-    /// Takes the Lease when all earlier cells have released it or have died.
+    /// Acquires the Lease, as soon as its holder releases it or has died.
     pub(super) async fn take(
         &self,
         state: &StateFolder,
@@ -70,33 +71,33 @@ impl CellLease {
                 .get_opt(NAME)
                 .await
                 .map_err(|error| unusable(&error))?;
-            let taken = match found {
+            let acquired = match found {
                 None => self.create().await?,
                 Some(lease) if self.is_free(&lease, state, &mut seen) => {
                     self.replace(lease).await?
                 }
                 Some(lease) if deadline.has_passed() => return Err(in_use(&lease)),
                 Some(_) => {
-                    deadline.within(LOOK).passed().await;
+                    deadline.within(POLL_INTERVAL).passed().await;
                     false
                 }
             };
-            if taken {
+            if acquired {
                 return Ok(());
             }
         }
     }
 
-    /// Whether the Lease is ours already, or its holder doesn't renew it. Other machines' clocks aren't trusted: what
-    /// counts is how long the Lease hasn't changed.
+    /// Whether the Lease is already ours, or its holder is dead or doesn't renew it. Other machines' clocks aren't
+    /// trusted, so the time since the last change that was seen counts.
     fn is_free(&self, lease: &Lease, state: &StateFolder, seen: &mut Seen) -> bool {
         if seen.version != lease.metadata.resource_version {
             seen.version.clone_from(&lease.metadata.resource_version);
             seen.since = Instant::now();
         }
         let run = lease.labels().get(RUN);
-        let is_of_the_dead = run.is_some_and(|run| is_dead(state, run).unwrap_or(false));
-        holder(lease) == self.holder || is_of_the_dead || seen.since.elapsed() > HELD
+        let is_run_dead = run.is_some_and(|run| is_dead(state, run).unwrap_or(false));
+        holder(lease) == self.holder || is_run_dead || seen.since.elapsed() > LEASE_DURATION
     }
 
     async fn create(&self) -> Result<bool, Failure> {
@@ -108,21 +109,21 @@ impl CellLease {
             },
             spec: Some(self.spec()),
         };
-        settled(self.api.create(&PostParams::default(), &lease).await)
+        succeeded(self.api.create(&PostParams::default(), &lease).await)
     }
 
-    /// Replaces the Lease that was read, unless another process was faster: its resource version ensures that.
+    /// Replaces the Lease that was read. Its resource version ensures that no other process has changed it.
     async fn replace(&self, mut lease: Lease) -> Result<bool, Failure> {
         lease.spec = Some(self.spec());
         lease.metadata.labels = Some(self.labels());
         lease.metadata.managed_fields = None;
-        settled(self.api.replace(NAME, &PostParams::default(), &lease).await)
+        succeeded(self.api.replace(NAME, &PostParams::default(), &lease).await)
     }
 
     fn spec(&self) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(self.holder.clone()),
-            lease_duration_seconds: i32::try_from(HELD.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
             renew_time: Some(MicroTime(Timestamp::now())),
             ..LeaseSpec::default()
         }
@@ -136,10 +137,10 @@ impl CellLease {
 
     /// Renews the Lease until this is dropped. Returns only if the Lease is lost.
     pub(super) async fn hold(&self) -> Failure {
-        let mut beats = tokio::time::interval(RENEWED);
+        let mut ticks = tokio::time::interval(RENEW_INTERVAL);
         let mut last = Instant::now();
         loop {
-            beats.tick().await;
+            ticks.tick().await;
             let renewed = match self.api.get_opt(NAME).await {
                 Ok(Some(lease)) if holder(&lease) == self.holder => self.replace(lease).await,
                 Ok(_) => return lost(),
@@ -147,8 +148,8 @@ impl CellLease {
             };
             match renewed {
                 Ok(_) => last = Instant::now(),
-                // If the API server doesn't respond for a moment, nothing is lost.
-                Err(_) if last.elapsed() < HELD => {}
+                // The API server may be briefly unavailable.
+                Err(_) if last.elapsed() < LEASE_DURATION => {}
                 Err(failure) => return failure,
             }
         }
@@ -159,8 +160,8 @@ impl CellLease {
         let released = deadline.run(self.delete()).await;
         released.unwrap_or_else(|timed_out| {
             let message = format!(
-                "the release of the Lease {NAMESPACE}/{NAME} {timed_out}; it expires {} s after its last renewal",
-                HELD.as_secs()
+                "releasing the Lease {NAMESPACE}/{NAME} {timed_out}; it expires {} s after its last renewal",
+                LEASE_DURATION.as_secs()
             );
             Err(Failure::new(Symptom::ApiServerGone, message))
         })
@@ -192,8 +193,8 @@ fn holder(lease: &Lease) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether the change was made, and no other process was faster.
-fn settled<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
+/// Whether the request succeeded; `false` if another process changed the Lease first.
+fn succeeded<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
     match result {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
@@ -202,14 +203,18 @@ fn settled<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
 }
 
 fn in_use(lease: &Lease) -> Failure {
-    let message = format!("the cluster is in use: {} has its turn", holder(lease));
+    let message = format!(
+        "the cluster is in use by another cell, in the namespace {}",
+        holder(lease)
+    );
     Failure::new(Symptom::ClusterNotUp, message).with_remedy(
-        "wait for that run's end, or give this one more time with `--phase-timeout cluster=30m`",
+        "wait until that run has ended, or let this one wait longer with `--phase-timeout cluster=30m`",
     )
 }
 
 fn lost() -> Failure {
-    let message = "another run has taken the cluster: this one gave no sign of life for too long";
+    let message =
+        "another run has taken over the cluster, because this one did not renew its Lease in time";
     Failure::new(Symptom::ApiServerGone, message)
 }
 
@@ -227,9 +232,9 @@ mod tests {
         });
         let turn = CellLease::new(&Client::new(hangs, "default"), "cell", "run");
         let deadline = RunClock::new().deadline(Duration::from_millis(50));
-        let releasing = tokio::time::timeout(HELD, turn.release(&deadline));
+        let releasing = tokio::time::timeout(LEASE_DURATION, turn.release(&deadline));
         let failure = releasing.await.expect("the release ends").unwrap_err();
-        let expected = "the release of the Lease default/e2e-matrix";
+        let expected = "releasing the Lease default/e2e-matrix";
         assert!(failure.message.starts_with(expected), "{failure}");
         assert!(failure.message.contains("expires 60 s after"), "{failure}");
     }

@@ -1,17 +1,18 @@
-//! The provider `existing`: runs cells in an existing cluster that others use, too. Each cell gets a namespace, and one cell runs at
-//! a time.
+//! The provider `existing`: runs cells in an existing cluster that others may use, too. Each cell gets its own
+//! namespace, and cells run one at a time.
 //!
-//! Never changes a kubeconfig, and in the cluster only objects with our label. Everything that a cell creates is recorded in the
-//! ledger before, together with the connection to the cluster, so that it can be deleted without any other knowledge of the run.
+//! This room never changes a kubeconfig, and in the cluster it changes only objects with our label. Before a cell
+//! creates anything, it is recorded in the ledger with the connection to the cluster, so that the ledger is enough to
+//! delete it.
 
+mod cleanup;
 mod clear;
 mod cluster;
 mod connection;
 mod definitions;
 mod host;
+mod labels;
 mod lease;
-mod leave;
-mod marks;
 mod provider;
 mod reclaim;
 mod survey;

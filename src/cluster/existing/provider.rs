@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::cluster::ExistingCluster;
 use super::connection::Connection;
-use super::{marks, survey};
+use super::{labels, survey};
 use crate::cluster::{CellPlan, Cluster, ClusterName, ImageNames, NodeName, Provider, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure};
@@ -36,8 +36,8 @@ pub struct ExistingProvider(Arc<TargetCluster>);
 /// The provider can't be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ExistingError {
-    /// An image is missing that the cluster could pull.
-    #[error("an existing cluster pulls its images itself, and `[images.{role}]` names none")]
+    /// There is no image that the cluster can pull.
+    #[error("an existing cluster pulls its images itself, but `[images.{role}]` specifies none")]
     NoTag {
         /// `agent` or `mock`.
         role: &'static str,
@@ -67,12 +67,12 @@ impl TargetCluster {
 }
 
 impl ExistingProvider {
-    /// A provider for `cells`. It reads the kubeconfig, and doesn't connect.
+    /// A provider for `cells`. Reads the kubeconfig, but doesn't connect to the cluster.
     pub fn new(options: &ExistingOptions, cells: &[Cell]) -> Result<Self, ExistingError> {
-        let has_own = |cell: &Cell| cell.variant.program.is_some();
+        let has_custom_agent = |cell: &Cell| cell.variant.program.is_some();
         let names = ImageNames {
-            agent: if cells.iter().all(has_own) && !cells.is_empty() {
-                // No cell uses it.
+            agent: if cells.iter().all(has_custom_agent) && !cells.is_empty() {
+                // No cell uses the default.
                 String::new()
             } else {
                 tag("agent", &options.images.agent)?
@@ -90,15 +90,15 @@ impl ExistingProvider {
         })))
     }
 
-    /// The name of the cluster for people.
+    /// A description of the cluster for people.
     pub fn place(&self) -> String {
         let connection = &self.0.connection;
-        let how = if connection.is_current {
+        let source = if connection.is_current {
             ", the kubeconfig's current one"
         } else {
             ""
         };
-        format!("context {}{how}", connection.context)
+        format!("context {}{source}", connection.context)
     }
 }
 
@@ -145,11 +145,11 @@ impl Provider for ExistingProvider {
     }
 
     fn tenancy(&self, cell: &Cell, run: &str, namespace: &str) -> Option<Tenancy> {
-        Some(marks::tenancy(cell, run, namespace, &self.0.names.mock))
+        Some(labels::tenancy(cell, run, namespace, &self.0.names.mock))
     }
 
     /// The agent uses a port of its node, so two cells would conflict.
-    fn line(&self, _cell: &Cell) -> Option<String> {
+    fn queue(&self, _cell: &Cell) -> Option<String> {
         Some(self.0.connection.context.clone())
     }
 
@@ -161,7 +161,7 @@ impl Provider for ExistingProvider {
         Arc::new(ExistingCluster::new(Arc::clone(&self.0), plan))
     }
 
-    /// The cells have created nothing in common.
+    /// Does nothing: each cell has deleted what it created.
     async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }

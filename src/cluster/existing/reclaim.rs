@@ -1,6 +1,6 @@
-//! Finds and removes what dead runs have left in shared clusters, with nothing but their ledgers.
+//! Deletes the objects that dead runs left behind in shared clusters, using only their ledgers.
 //!
-//! Removes only objects that still have the run's label: an object that a live run claims has that run's label.
+//! Deletes only objects that still have the run's label: a live run that claims an object gives it its own label.
 
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ impl ExistingResource {
     }
 }
 
-/// The part of the provider that reclaims.
+/// Reclaims the objects of dead runs in existing clusters.
 pub struct ExistingReclaimer;
 
 #[async_trait]
@@ -64,7 +64,7 @@ impl Reclaim for ExistingReclaimer {
             .deadline
             .run(Box::pin(reclaim(&resource, entry)))
             .await;
-        reclaimed.map_err(|timed_out| incomplete(format!("its removal {timed_out}")))?
+        reclaimed.map_err(|timed_out| incomplete(format!("its deletion {timed_out}")))?
     }
 }
 
@@ -76,7 +76,7 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
         ..
     } = resource;
     let run = entry.run;
-    let client = Connection::known(resource).client().await?;
+    let client = Connection::of_entry(resource).client().await?;
     if !clear::is_of_run(&client, api_version, kind, name, run).await? {
         return Ok(Reclaimed::Absent);
     }

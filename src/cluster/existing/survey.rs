@@ -1,5 +1,5 @@
-//! The check before the first cell: the cluster responds, grants the required permissions, and determines two of the
-//! axes.
+//! The check before the first cell: the cluster responds and grants the required permissions. Its version and number of
+//! nodes decide which cells can run.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Cell, KubernetesVersion};
 
-/// Permissions that not every user has: verb, group, resource.
-const RIGHTS: [(&str, &str, &str); 6] = [
+/// The permissions that not every user has: verb, group, resource.
+const PERMISSIONS: [(&str, &str, &str); 6] = [
     ("create", "", "namespaces"),
     ("delete", "", "namespaces"),
     (
@@ -45,13 +45,13 @@ pub(super) async fn survey(
     let version = version(&access.server_version)?;
     let nodes = nodes(client).await?;
     let mut evidence = vec![
-        Evidence::new("cluster", "answers", &shared.connection.context, true),
+        Evidence::new("cluster", "responds", &shared.connection.context, true),
         Evidence::new("server version", "known", &access.server_version, true),
         Evidence::new("nodes", "at least 1", nodes.len(), true),
     ];
-    evidence.extend(rights(client).await?);
+    evidence.extend(permissions(client).await?);
     let skips = skips(cells, version, nodes.len());
-    // Checked once: an earlier call has set the same value.
+    // If an earlier call has set them, they are the same.
     drop(shared.nodes.set(nodes));
     Ok(Survey {
         evidence,
@@ -68,7 +68,8 @@ fn version(server: &str) -> Result<KubernetesVersion, Failure> {
         .zip(parts.next())
         .and_then(|(major, minor)| format!("{major}.{minor}").parse().ok());
     parsed.ok_or_else(|| {
-        let message = format!("the API server says that it is `{server}`, which is not a version");
+        let message =
+            format!("the API server reports the version `{server}`, which can't be parsed");
         Failure::new(Symptom::ClusterDiffers, message)
     })
 }
@@ -85,10 +86,10 @@ pub(super) async fn nodes(client: &Client) -> Result<Vec<NodeName>, Failure> {
         .collect())
 }
 
-async fn rights(client: &Client) -> Result<Vec<Evidence>, Failure> {
+async fn permissions(client: &Client) -> Result<Vec<Evidence>, Failure> {
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let mut evidence = Vec::new();
-    for (verb, group, resource) in RIGHTS {
+    for (verb, group, resource) in PERMISSIONS {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {
@@ -101,14 +102,14 @@ async fn rights(client: &Client) -> Result<Vec<Evidence>, Failure> {
             },
             ..SelfSubjectAccessReview::default()
         };
-        let answer = api.create(&PostParams::default(), &review).await;
-        let status = answer.map_err(|error| unusable(&error))?.status;
-        let subject = format!("right to {verb} {resource}");
+        let reviewed = api.create(&PostParams::default(), &review).await;
+        let status = reviewed.map_err(|error| unusable(&error))?.status;
+        let subject = format!("permission to {verb} {resource}");
         let mut seen = Evidence::new(subject, "allowed", "allowed", true);
         if !status.is_some_and(|status| status.allowed) {
             "denied".clone_into(&mut seen.seen);
             seen.holds = false;
-            let message = format!("the user of the context may not {verb} {resource}");
+            let message = format!("the context's user is not allowed to {verb} {resource}");
             return Err(Failure::new(Symptom::ObjectRefused, message)
                 .with_remedy("docs/existing.md lists the permissions that a run needs")
                 .with_evidence([seen]));
@@ -118,7 +119,7 @@ async fn rights(client: &Client) -> Result<Vec<Evidence>, Failure> {
     Ok(evidence)
 }
 
-/// The cells that need another cluster.
+/// The cells that can't run in this cluster, each with the reason.
 fn skips(
     cells: &[Cell],
     version: KubernetesVersion,

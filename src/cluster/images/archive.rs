@@ -16,16 +16,16 @@ use crate::error::chain;
 use crate::event::Failure;
 use crate::machine::{Lock, replace_private};
 
-use super::unreadable;
+use super::inaccessible;
 
-/// An archive on disk. As long as this value exists, no other process prunes the file.
+/// An archive on disk. While this value exists, no process prunes the file.
 #[derive(Clone, Debug)]
 pub struct Archive {
     /// The file.
     pub path: PathBuf,
     /// The images in it.
     pub images: Vec<ArchivedImage>,
-    _held: Arc<Lock>,
+    _lock: Arc<Lock>,
 }
 
 /// An image in an archive.
@@ -53,9 +53,9 @@ const KEPT: usize = 6;
 impl Archive {
     /// Opens the archive at `path`; `None` if it doesn't exist.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Failure> {
-        let held =
-            Lock::try_share_existing(path).map_err(|error| unreadable(path, chain(&error)))?;
-        let Some(held) = held.map(Arc::new) else {
+        let lock =
+            Lock::try_share_existing(path).map_err(|error| inaccessible(path, chain(&error)))?;
+        let Some(lock) = lock.map(Arc::new) else {
             return Ok(None);
         };
         let read = || -> io::Result<Option<Vec<ArchivedImage>>> {
@@ -75,14 +75,14 @@ impl Archive {
             }
             Err(io::Error::other("it has no manifest.json"))
         };
-        let images = read().map_err(|error| unreadable(path, chain(&error)))?;
+        let images = read().map_err(|error| inaccessible(path, chain(&error)))?;
         if images.is_some() {
-            mark_used(path).map_err(|error| unreadable(path, chain(&error)))?;
+            mark_used(path).map_err(|error| inaccessible(path, chain(&error)))?;
         }
         Ok(images.map(|images| Self {
             path: path.to_owned(),
             images,
-            _held: held,
+            _lock: lock,
         }))
     }
 
@@ -90,7 +90,7 @@ impl Archive {
     pub(super) fn write(
         path: &Path,
         rootfs: &Rootfs,
-        named: &[(Role, &str)],
+        named: &[(Role, impl AsRef<str>)],
     ) -> Result<(), Failure> {
         let layer = rootfs.layer()?;
         let diff = hex::encode(Sha256::digest(&layer));
@@ -100,8 +100,9 @@ impl Archive {
         for (role, name) in named {
             let config = config(*role, &diff).to_string().into_bytes();
             let config_name = format!("{}.json", hex::encode(Sha256::digest(&config)));
-            manifest
-                .push(json!({"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}));
+            manifest.push(
+                json!({"Config": config_name, "RepoTags": [name.as_ref()], "Layers": [layer_name]}),
+            );
             configs.push((config_name, config));
         }
         let manifest = Value::from(manifest).to_string().into_bytes();
@@ -114,11 +115,12 @@ impl Archive {
             append(&mut tar, &layer_name, &layer)?;
             tar.into_inner()?.flush()
         })
-        .map_err(|error| unreadable(path, chain(&error)))
+        .map_err(|error| inaccessible(path, chain(&error)))
     }
 }
 
-/// The images that a `manifest.json` lists. The file name of a configuration contains its digest in every version of the format.
+/// The images that a `manifest.json` lists. In every version of the format, the file name of a configuration contains
+/// its digest.
 fn images(manifest: &str) -> io::Result<Vec<ArchivedImage>> {
     let entries: Vec<ManifestEntry> = serde_json::from_str(manifest)?;
     let mut images = Vec::new();
@@ -135,7 +137,7 @@ fn images(manifest: &str) -> io::Result<Vec<ArchivedImage>> {
     Ok(images)
 }
 
-/// An image configuration. It contains no time, so that the same content has the same digest.
+/// An image configuration. Its times are constant, so that the same content always has the same digest.
 fn config(role: Role, diff: &str) -> Value {
     json!({
         "architecture": architecture(),
@@ -169,13 +171,13 @@ fn append(tar: &mut tar::Builder<impl Write>, name: &str, content: &[u8]) -> io:
     tar.append_data(&mut header, name, content)
 }
 
-/// Marks the archive as used, because archives are pruned in the order of their last use.
+/// Records that the archive was used, because archives are pruned in the order of their last use.
 fn mark_used(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().append(true).open(path)?;
     file.set_modified(SystemTime::now())
 }
 
-/// Removes old archives from `folder`, except for the ones used last and those that a run uses.
+/// Removes archives from `folder`, except for those that were used last and those that a run still uses.
 pub(super) fn prune(folder: &Path) -> io::Result<()> {
     let mut archives: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {

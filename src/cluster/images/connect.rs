@@ -13,39 +13,39 @@ use crate::event::{Failure, Symptom};
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// How long the engine may take to return its version.
-const ANSWER: Duration = Duration::from_secs(20);
+const RESPONSE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Connects to the engine that the environment names, with the newest API version that both sides support.
+/// Connects to the engine at `DOCKER_HOST`, with the newest API version that both sides support.
 pub async fn connect() -> Result<Docker, Failure> {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     let host = if host.is_empty() { DEFAULT_HOST } else { &host };
     let docker = Docker::connect_with_host(host).map_err(|error| unreachable(host, &error))?;
-    let version = tokio::time::timeout(ANSWER, docker.negotiate_version()).await;
+    let version = tokio::time::timeout(RESPONSE_LIMIT, docker.negotiate_version()).await;
     version
         .unwrap_or(Err(Error::RequestTimeoutError))
         .map_err(|error| unreachable(host, &error))
 }
 
-/// The engine no longer responds at an address that worked before.
+/// The failure if the engine no longer responds.
 pub(super) fn gone(error: &Error) -> Failure {
     failure(
-        format!("the container engine does not answer: {}", chain(error)),
+        format!("the container engine does not respond: {}", chain(error)),
         "start Docker, or set DOCKER_HOST to a running engine; `docker version` must show a server",
     )
 }
 
-/// The engine at `host` can't be reached.
+/// The failure if the engine at `host` can't be reached.
 fn unreachable(host: &str, error: &Error) -> Failure {
     let place = host.strip_prefix("unix://").unwrap_or(host);
     let why = chain(error);
     match reason(error) {
         Some(ErrorKind::PermissionDenied) => failure(
-            format!("permission to use the container engine's socket {place} is denied: {why}"),
+            format!("permission to use the container engine's socket {place} was denied: {why}"),
             "add your user to the group that owns the socket (`sudo usermod -aG docker \"$USER\"`, then log in again), use rootless Docker, or set DOCKER_HOST to an engine that you may use",
         ),
         Some(ErrorKind::NotFound) => failure(
             format!("the container engine's socket {place} does not exist"),
-            "start Docker, or set DOCKER_HOST to a running engine; `docker context ls` lists the addresses of those that you have set up",
+            "start Docker, or set DOCKER_HOST to a running engine; `docker context ls` lists the addresses of known engines",
         ),
         Some(ErrorKind::ConnectionRefused) => failure(
             format!("no container engine listens on {place}: {why}"),
@@ -56,16 +56,16 @@ fn unreachable(host: &str, error: &Error) -> Failure {
             "set DOCKER_HOST to `unix:///path/to/docker.sock` or `tcp://host:port`, or unset it for the engine on this machine",
         ),
         _ => failure(
-            format!("the container engine at {place} does not answer: {why}"),
+            format!("the container engine at {place} does not respond: {why}"),
             "start Docker, or set DOCKER_HOST to a running engine; `docker version` must show a server",
         ),
     }
 }
 
-/// The error of the operating system, if there is one.
+/// The operating system's error, if there is one.
 fn reason(error: &Error) -> Option<ErrorKind> {
     if let Error::SocketNotFoundError(path) = error {
-        // The operating system returns this also for a socket in a folder that the user may not enter.
+        // The client also returns this for a socket in a folder that the user can't access.
         let found = std::fs::metadata(path);
         return Some(found.map_or_else(|error| error.kind(), |_| ErrorKind::NotFound));
     }

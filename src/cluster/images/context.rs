@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::unreadable;
+use super::inaccessible;
 use crate::event::Failure;
 use crate::matrix::Build;
 
@@ -26,36 +26,36 @@ impl Context {
     pub(super) fn read(base: &Path, build: &Build) -> Result<Self, Failure> {
         let folder = base.join(&build.context);
         let dockerfile = base.join(&build.dockerfile);
-        let ignored = Ignored::read(&folder).map_err(|error| unreadable(&folder, error))?;
+        let ignored = Ignored::read(&folder).map_err(|error| inaccessible(&folder, error))?;
         let mut files = Vec::new();
         collect(&folder, Path::new(""), &ignored, &mut files)
-            .map_err(|error| unreadable(&folder, error))?;
+            .map_err(|error| inaccessible(&folder, error))?;
         files.sort();
-        let bytes = size(&folder, &files).map_err(|error| unreadable(&folder, error))?;
+        let bytes = size(&folder, &files).map_err(|error| inaccessible(&folder, error))?;
         let mut tar = tar::Builder::new(Vec::with_capacity(bytes));
         tar.mode(tar::HeaderMode::Deterministic);
         tar.follow_symlinks(false);
         for file in &files {
             tar.append_path_with_name(folder.join(file), file)
-                .map_err(|error| unreadable(&folder.join(file), error))?;
+                .map_err(|error| inaccessible(&folder.join(file), error))?;
         }
         tar.append_path_with_name(&dockerfile, DOCKERFILE)
-            .map_err(|error| unreadable(&dockerfile, error))?;
+            .map_err(|error| inaccessible(&dockerfile, error))?;
         Ok(Self {
             tar: tar
                 .into_inner()
-                .map_err(|error| unreadable(&folder, error))?,
+                .map_err(|error| inaccessible(&folder, error))?,
             dockerfile: DOCKERFILE,
         })
     }
 
-    /// A hash over everything.
+    /// A hash of the archive.
     pub(super) fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.tar).into()
     }
 }
 
-/// The size up to which a context is read, in MiB, because the whole context is kept in memory.
+/// The maximum size of a context, in MiB. The whole context is kept in memory.
 const MAX_SIZE: u64 = 512;
 
 /// The approximate size of the archive of `files`, in bytes.
@@ -66,7 +66,7 @@ fn size(folder: &Path, files: &[PathBuf]) -> io::Result<usize> {
     }
     if bytes > MAX_SIZE << 20 {
         let message = format!(
-            "the build context is larger than {MAX_SIZE} MiB; name what the image does not need in .dockerignore"
+            "the build context is larger than {MAX_SIZE} MiB; exclude what the image does not need with .dockerignore"
         );
         return Err(io::Error::other(message));
     }
@@ -85,7 +85,7 @@ fn collect(
         let path = below.join(entry.file_name());
         let is_folder = entry.file_type()?.is_dir();
         if ignored.matches(&path) {
-            // A later `!` rule may include something below an ignored folder again.
+            // A later `!` rule may include a path below an ignored folder again.
             if is_folder && ignored.has_exceptions() {
                 collect(folder, &path, ignored, files)?;
             }

@@ -1,6 +1,6 @@
 //! The part of a program that is loaded when it runs, without the symbols and debug information after it.
 //!
-//! Almost half of a debug build is symbols, and every node gets its own copy.
+//! Symbols are almost half of a debug build, and every node gets its own copy.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,5 @@
-//! Images in the container engine: a missing image is loaded, built or pulled, and then archived, once for all processes.
+//! Images in the container engine: a missing image is loaded, built or pulled, and then archived, once for all
+//! processes.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -17,14 +18,14 @@ use super::archive::{Archive, prune};
 use super::connect::gone;
 use super::context::Context;
 use super::rootfs::Rootfs;
-use super::{ImageNames, LABEL, LOCK, Role, Sources, unreadable};
+use super::{ImageNames, LABEL, LOCK, Role, Sources, inaccessible};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{Lock, StateFolder, replace_private};
 use crate::matrix::{Build, ImageSource};
 
-/// Makes sure that both images are in the engine, and in one or two archives. Can be called from many processes at once: one of
-/// them does the work.
+/// Ensures that both images are in the engine, and in one or two archives. If several processes call this at once, one
+/// of them does the work.
 pub async fn ensure(
     docker: &Docker,
     state: &StateFolder,
@@ -34,7 +35,7 @@ pub async fn ensure(
     let lock = state.lock(LOCK);
     let _lock = Lock::take(&lock)
         .await
-        .map_err(|error| unreadable(&lock, chain(&error)))?;
+        .map_err(|error| inaccessible(&lock, chain(&error)))?;
     let cache = state.cache();
     let mut reference = Vec::new();
     let mut archives = Vec::new();
@@ -65,7 +66,7 @@ pub async fn ensure(
     if !reference.is_empty() {
         archives.push(reference_archive(docker, &cache, &sources.runner, &reference).await?);
     }
-    prune(&cache).map_err(|error| unreadable(&cache, chain(&error)))?;
+    prune(&cache).map_err(|error| inaccessible(&cache, chain(&error)))?;
     Ok(archives)
 }
 
@@ -95,7 +96,8 @@ async fn image_id(docker: &Docker, name: &str) -> Result<Option<String>, Failure
     }
 }
 
-/// The archive of the reference images, which is created if it doesn't exist and loaded into the engine.
+/// The archive of the reference images. Creates it if it doesn't exist, and loads it into the engine if an image is
+/// missing there.
 async fn reference_archive(
     docker: &Docker,
     cache: &Path,
@@ -113,12 +115,8 @@ async fn reference_archive(
             if let Some(archive) = Archive::open(&path)? {
                 return Ok(archive);
             }
-            let named: Vec<_> = named
-                .iter()
-                .map(|(role, name)| (*role, name.as_str()))
-                .collect();
             Archive::write(&path, &Rootfs::of(&runner)?, &named)?;
-            Archive::open(&path)?.ok_or_else(|| unreadable(&path, "it vanished"))
+            Archive::open(&path)?.ok_or_else(|| inaccessible(&path, "another process deleted it"))
         })
         .await?
     };
@@ -130,7 +128,7 @@ async fn reference_archive(
     Ok(archive)
 }
 
-/// Runs `work`, which reads and writes files, without blocking other tasks.
+/// Runs `work`, which accesses files, on a thread where it may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -153,10 +151,10 @@ fn key<'n>(names: impl Iterator<Item = &'n str>) -> String {
 async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
     let file = tokio::fs::File::open(archive)
         .await
-        .map_err(|error| unreadable(archive, chain(&error)))?;
+        .map_err(|error| inaccessible(archive, chain(&error)))?;
     let body = ReaderStream::with_capacity(file, 1 << 18);
-    let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
-    answers
+    let responses = docker.import_image_stream(ImportImageOptions::default(), body, None);
+    responses
         .try_for_each(|_| async { Ok(()) })
         .await
         .map_err(|error| build_failed(&archive.display().to_string(), &error))
@@ -166,13 +164,13 @@ fn build_failed(what: &str, error: &Error) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,
         format!(
-            "the container engine failed to create an image of {what}: {}",
+            "the container engine failed to create an image from {what}: {}",
             chain(error)
         ),
     )
 }
 
-/// Pulls `name`; a failure has the symptom `symptom`.
+/// Pulls the image `name`. If that fails, the failure has the symptom `symptom`.
 pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), Failure> {
     let options = CreateImageOptionsBuilder::new().from_image(name).build();
     let pulled = docker
@@ -191,12 +189,12 @@ pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), F
         Failure::new(
             symptom,
             format!(
-                "the image {name} does not exist and can't be pulled: {}",
+                "the image {name} does not exist locally and can't be pulled: {}",
                 chain(&error)
             ),
         )
         .with_remedy(format!(
-            "`docker pull {name}` must work, or the image must be there already"
+            "check that `docker pull {name}` works, or build the image locally"
         ))
     })
 }
@@ -221,10 +219,10 @@ async fn build(
         .build();
     let what = definition.dockerfile.display().to_string();
     let mut output = Vec::new();
-    let mut answers =
+    let mut responses =
         docker.build_image(options, None, Some(bollard::body_full(context.tar.into())));
-    while let Some(answer) = answers.next().await {
-        match answer {
+    while let Some(response) = responses.next().await {
+        match response {
             Ok(info) => output.extend(
                 info.stream
                     .into_iter()
@@ -236,7 +234,7 @@ async fn build(
     Ok(())
 }
 
-/// The archive of the engine's image `name`, which is created if it doesn't exist.
+/// The archive of the engine's image `name`. Creates it if it doesn't exist.
 async fn export(docker: &Docker, cache: &Path, name: &str) -> Result<Archive, Failure> {
     // A tag can move to another image, so the archive's name also identifies the image.
     let id = image_id(docker, name).await?.unwrap_or_default();
@@ -245,7 +243,7 @@ async fn export(docker: &Docker, cache: &Path, name: &str) -> Result<Archive, Fa
         return Ok(archive);
     }
     write_export(docker, name, &path).await?;
-    Archive::open(&path)?.ok_or_else(|| unreadable(&path, "it vanished"))
+    Archive::open(&path)?.ok_or_else(|| inaccessible(&path, "another process deleted it"))
 }
 
 async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Failure> {
@@ -259,13 +257,13 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
                 None => return Err(io::Error::other("the engine closed the connection")),
             }
         };
-        replace_private(&target, write).map_err(|error| unreadable(&target, chain(&error)))
+        replace_private(&target, write).map_err(|error| inaccessible(&target, chain(&error)))
     });
     let reading = async move {
         let mut chunks = Box::pin(docker.export_image(name));
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| build_failed(name, &error))?;
-            // If the writer has failed, it reports the reason itself.
+            // This fails only if the writer has failed, which reports the reason itself.
             let _unwritten = send.send(Chunk::Bytes(chunk)).await.is_err();
         }
         let _unwritten = send.send(Chunk::End).await.is_err();
@@ -275,7 +273,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
     read.and(written)
 }
 
-/// A piece of an archive. The end is explicit, so that an interrupted stream can be distinguished from a complete one.
+/// A part of an archive. The end is explicit, to distinguish a complete stream from an interrupted one.
 enum Chunk {
     Bytes(bytes::Bytes),
     End,

@@ -21,10 +21,10 @@ pub use name::{ImageNames, image_names};
 
 use crate::event::{Failure, Symptom};
 
-/// The label of every image that is created here. Its value is the image's role.
+/// The label of every image that the runner creates. Its value is the image's role.
 pub const LABEL: &str = "e2e-matrix.image";
 
-/// The lock for creating images and archives.
+/// The name of the lock for creating images and archives.
 pub(crate) const LOCK: &str = "images";
 
 /// The sources of the two images.
@@ -65,12 +65,12 @@ impl Role {
     }
 }
 
-/// The failure of a file that can't be read or written.
-fn unreadable(path: &Path, error: impl std::fmt::Display) -> Failure {
+/// The failure if a file can't be read or written.
+fn inaccessible(path: &Path, error: impl std::fmt::Display) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,
         format!(
-            "failed to create an image: can't use {}: {error}",
+            "failed to create an image: can't access {}: {error}",
             path.display()
         ),
     )

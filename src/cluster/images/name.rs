@@ -14,7 +14,7 @@ use crate::matrix::{Cell, ImageSource, Images};
 /// How many characters of a hash distinguish images.
 const HASH_LENGTH: usize = 16;
 
-/// The names of the images in the engine, on nodes and in manifests; for processes, a description.
+/// The names of the images in the engine, on nodes and in manifests. For the local provider, a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageNames {
     /// The agent's.
@@ -43,7 +43,7 @@ pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageN
 }
 
 impl ImageNames {
-    /// The names for `cell`, whose values may name another agent.
+    /// The names for `cell`, whose values may specify another agent.
     pub(crate) fn of(&self, cell: &Cell) -> Self {
         let program = cell.variant.program.as_ref();
         let image = program.and_then(|program| program.image.as_deref());

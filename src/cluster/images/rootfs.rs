@@ -8,17 +8,17 @@ use lddtree::DependencyAnalyzer;
 use sha2::{Digest, Sha256};
 
 use super::elf::loaded_part;
-use super::unreadable;
+use super::inaccessible;
 use crate::event::{Failure, Symptom};
 
 /// The path of the binary in the image.
 pub(super) const PROGRAM: &str = "/e2e-matrix";
 
-/// The path of the libraries in the image. It differs from the host's, because the loader finds them by
+/// The folder of the libraries in the image. It may differ from the host's, because the loader finds them with
 /// `LD_LIBRARY_PATH`.
 pub(super) const LIBRARIES: &str = "/lib/e2e-matrix";
 
-/// A part of every content hash. Has to change whenever images are constructed differently.
+/// A part of every content hash. Has to be changed when images are constructed differently.
 const LAYOUT: &str = "layout 2";
 
 /// The files of a reference image: path in the image and path on the host, in the order of the layer.
@@ -30,7 +30,7 @@ impl Rootfs {
     pub(super) fn of(runner: &Path) -> Result<Self, Failure> {
         let tree = DependencyAnalyzer::default()
             .analyze(runner)
-            .map_err(|error| unreadable(runner, error))?;
+            .map_err(|error| inaccessible(runner, error))?;
         let mut files = vec![(PROGRAM.to_owned(), runner.to_owned())];
         if let Some(interpreter) = tree.interpreter {
             files.push((interpreter.clone(), PathBuf::from(interpreter)));
@@ -58,7 +58,7 @@ impl Rootfs {
         for (name, host) in &self.0 {
             hash.update((name.len() as u64).to_le_bytes());
             hash.update(name);
-            let content = content(name, host).map_err(|error| unreadable(host, error))?;
+            let content = content(name, host).map_err(|error| inaccessible(host, error))?;
             hash.update((content.len() as u64).to_le_bytes());
             hash.update(content);
         }
@@ -69,13 +69,14 @@ impl Rootfs {
     pub(super) fn layer(&self) -> Result<Vec<u8>, Failure> {
         let mut tar = tar::Builder::new(Vec::new());
         for folder in ["tmp", "etc", "var", "run"] {
-            folder_entry(&mut tar, folder).map_err(|error| unreadable(Path::new(folder), error))?;
+            folder_entry(&mut tar, folder)
+                .map_err(|error| inaccessible(Path::new(folder), error))?;
         }
         for (name, host) in &self.0 {
-            file_entry(&mut tar, name, host).map_err(|error| unreadable(host, error))?;
+            file_entry(&mut tar, name, host).map_err(|error| inaccessible(host, error))?;
         }
         tar.into_inner()
-            .map_err(|error| unreadable(Path::new(PROGRAM), error))
+            .map_err(|error| inaccessible(Path::new(PROGRAM), error))
     }
 }
 
@@ -88,7 +89,7 @@ fn missing(runner: &Path, library: &str) -> Failure {
     Failure::new(
         Symptom::ImageBuildFailed,
         format!(
-            "failed to create an image of {}: its library {library} does not exist on this machine",
+            "failed to create an image from {}: its library {library} does not exist on this machine",
             runner.display()
         ),
     )

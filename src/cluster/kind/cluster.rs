@@ -286,7 +286,7 @@ impl Cluster for KindCluster {
         self.tenancy().tenant.early_ends()
     }
 
-    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let tenancy = self.tenancy();
         // Leftovers of the previous cell might have influenced this one.
         tenancy.work.wait_for_deletion(deadline).await?;

@@ -285,7 +285,7 @@ impl Provider for KindProvider {
         }
     }
 
-    fn line(&self, cell: &Cell) -> Option<String> {
+    fn queue(&self, cell: &Cell) -> Option<String> {
         self.0.options.reuse.then(|| reuse::group(cell))
     }
 

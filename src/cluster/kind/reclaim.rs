@@ -93,7 +93,7 @@ impl KindReclaimer {
         };
         let mut clusters = nodes::clusters(&found);
         clusters.retain(|name| {
-            ClusterName::is_alike(name) && !ledgers.iter().any(|ledger| is_in(ledger, name))
+            ClusterName::matches_grammar(name) && !ledgers.iter().any(|ledger| is_in(ledger, name))
         });
         Ok(clusters.into_iter().collect())
     }

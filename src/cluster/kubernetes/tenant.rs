@@ -193,7 +193,7 @@ impl Tenant {
         self.lives.get().map(Lives::early_ends).unwrap_or_default()
     }
 
-    /// The last check of the agents: see [`crate::cluster::Cluster::last_look`].
+    /// The last check of the agents: see [`crate::cluster::Cluster::final_check`].
     pub(crate) async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let unchecked = self.await_first_probes(deadline).await?;
         let before = self.warnings(deadline).await?;

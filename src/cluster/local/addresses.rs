@@ -4,14 +4,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::failure;
-use super::probe;
+use super::prober;
 use crate::cluster::NodeName;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{Loopback, LoopbackError};
 use crate::manifest::Rendered;
 
-/// The port of the Service that the runner itself uses.
+/// The Service's port that the runner uses.
 const TEST_PORT: u16 = 8080;
 /// The index of the mock's address in the block; the nodes' addresses follow.
 const MOCK: u16 = 0;
@@ -32,16 +32,18 @@ impl Addresses {
         for port in service.ports.into_iter().flatten() {
             let container = rendered.mock_container();
             let target = port.target_port.as_ref();
-            let target = target.map_or(Some(port.port), |target| probe::number(target, container?));
+            let target =
+                target.map_or(Some(port.port), |target| prober::number(target, container?));
             if target != Some(port.port) {
-                return Err(failure::container(format!(
-                    "port {} of the mock's Service is another port of its container, which the local provider can't do",
+                return Err(failure::container(format_args!(
+                    "port {} of the mock's Service has another number in the container, which the local provider doesn't \
+                     support",
                     port.port
                 )));
             }
             free.extend(u16::try_from(port.port).ok().map(|port| (MOCK, port)));
         }
-        let health = rendered.agent_container().and_then(probe::port);
+        let health = rendered.agent_container().and_then(prober::port);
         free.extend(health.map(|port| (MOCK + 1, port)));
         let block = Loopback::take(&free).map_err(|error| {
             let symptom = match error {
@@ -63,15 +65,15 @@ impl Addresses {
     }
 
     /// The address of the mock's test interface.
-    pub(super) fn test(&self) -> SocketAddr {
+    pub(super) fn test_interface(&self) -> SocketAddr {
         SocketAddr::new(self.mock(), TEST_PORT)
     }
 
     /// The node's address.
     pub(super) fn of(&self, node: &NodeName) -> IpAddr {
         let index = self.nodes.iter().position(|other| other == node);
-        let place = index.and_then(|index| u16::try_from(index + 1).ok());
-        self.block.address(MOCK + place.unwrap_or_default()).into()
+        let offset = index.and_then(|index| u16::try_from(index + 1).ok());
+        self.block.address(MOCK + offset.unwrap_or_default()).into()
     }
 
     /// `/etc/hosts` of a pod on `node`: its own name and the Service's names.

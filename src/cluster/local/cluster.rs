@@ -3,18 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::board::{Board, PodStatus, Pods, Role, current};
 use super::controller::Controller;
 use super::failure;
+use super::health::{self, RestartBaseline};
 use super::isolation::Isolation;
-use super::lives::{self, Lives};
-use super::{blueprint, destroy, diagnostics, judge, logs, preflight};
+use super::status::{PodStatus, Pods, Role, StatusManager, agents, mock};
+use super::{destroy, diagnostics, logs, pod_config, preflight, readiness};
 use crate::cluster::{
     CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE,
     LONGEST_RECOVERY, NodeName, Programs, StepLog, Stream,
@@ -30,9 +30,9 @@ use crate::manifest;
 /// One cell.
 pub(super) struct LocalCluster {
     controller: Arc<Controller>,
-    forward: Mutex<Option<Arc<Forward>>>,
+    forward: OnceLock<Forward>,
     /// Set when the agents have become ready.
-    lives: OnceLock<Lives>,
+    baseline: OnceLock<RestartBaseline>,
 }
 
 impl LocalCluster {
@@ -44,26 +44,23 @@ impl LocalCluster {
     ) -> Self {
         Self {
             controller: Arc::new(Controller::new(plan, programs, starts, isolation)),
-            forward: Mutex::new(None),
-            lives: OnceLock::new(),
+            forward: OnceLock::new(),
+            baseline: OnceLock::new(),
         }
     }
 
-    fn board(&self) -> &Board {
-        self.controller.board()
+    fn statuses(&self) -> &StatusManager {
+        self.controller.statuses()
     }
 
-    fn forward(&self) -> Option<Arc<Forward>> {
-        let held = self.forward.lock().unwrap_or_else(PoisonError::into_inner);
-        held.clone()
+    /// The failure if a pod failed permanently, or if an agent's process ended after readiness.
+    fn failed(&self, pods: &Pods) -> Option<Failure> {
+        let baseline = self.baseline.get();
+        let exceeded = baseline.and_then(|baseline| baseline.exceeded(pods));
+        exceeded.or_else(|| health::failed(pods))
     }
 
-    /// The failure if an agent's process ended after readiness.
-    fn ended(&self, pods: &Pods) -> Option<Failure> {
-        self.lives.get()?.ended(pods)
-    }
-
-    /// The resources for the ledger.
+    /// The cell's resources in the ledger.
     fn resources(&self) -> [HostResource; 2] {
         [
             HostResource::Folder {
@@ -75,34 +72,35 @@ impl LocalCluster {
         ]
     }
 
-    /// The current pods of the agent on `nodes`.
-    fn agents(&self, nodes: &[NodeName]) -> Vec<(String, PodStatus)> {
-        self.board().look(|pods| {
-            current(pods, Role::Agent)
-                .filter(|(_, status)| nodes.contains(&status.node))
-                .map(|(name, status)| (name.clone(), status.clone()))
+    /// The agents on `nodes` that have not been deleted.
+    fn agents(&self, nodes: &[NodeName]) -> Vec<PodStatus> {
+        self.statuses().read(|pods| {
+            agents(pods)
+                .filter(|agent| nodes.contains(&agent.node))
+                .cloned()
                 .collect()
         })
     }
 
-    /// Ends the processes and closes the port.
-    async fn end(&self, deadline: &Deadline) -> Vec<Evidence> {
+    /// Terminates the processes and closes the port.
+    async fn stop(&self, deadline: &Deadline) -> Vec<Evidence> {
         let Controller {
             kubelet,
             plan,
             steps,
             ..
         } = self.controller.as_ref();
-        // Processes that ignore SIGTERM need some of the time.
-        let ending = deadline.within(deadline.remaining() * 3 / 4);
-        steps.measure("pods end", kubelet.shut_down(&ending)).await;
+        // The rest of the time is for killing processes that ignore SIGTERM.
+        let terminating = deadline.within(deadline.remaining() * 3 / 4);
+        let terminated = kubelet.shut_down(&terminating);
+        steps.measure("pods end", terminated).await;
         let processes = destroy::processes(&plan.mark, deadline);
         let mut evidence = vec![steps.measure("processes gone", processes).await];
         evidence.extend(steps.measure("port closed", self.close_forward()).await);
         evidence
     }
 
-    /// The commands to inspect the files; the processes have ended.
+    /// The commands to inspect and to delete what is kept: only files, because the processes have ended.
     fn commands(&self) -> Vec<String> {
         let layout = &self.controller.layout;
         let path = |path: &Path| quoted(&path.display().to_string());
@@ -116,7 +114,7 @@ impl LocalCluster {
     /// Closes the mock's port. Returns evidence that it is closed.
     async fn close_forward(&self) -> Option<Evidence> {
         drop(self.controller.plan.take_listener());
-        Some(self.forward()?.close().await)
+        Some(self.forward.get()?.close().await)
     }
 }
 
@@ -132,14 +130,14 @@ impl Connect for MockConnect {
     }
 }
 
-fn unforwarded(error: impl std::fmt::Display) -> Failure {
+fn not_forwarded(error: impl std::fmt::Display) -> Failure {
     let message = format!("the mock's port can't be forwarded: {error}");
     Failure::new(Symptom::ForwardLost, message)
 }
 
 #[async_trait]
 impl Cluster for LocalCluster {
-    /// Nothing takes long enough to be started early.
+    /// Does nothing: no work takes long enough to be started early.
     fn begin(&self) {}
 
     async fn up(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
@@ -173,78 +171,77 @@ impl Cluster for LocalCluster {
     }
 
     async fn mock_available(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        let waiting = self
-            .controller
-            .until(deadline, judge::mock_available, judge::mock_late);
-        let steps = &self.controller.steps;
-        steps.measure("mock available", waiting).await
+        let (condition, late) = (readiness::mock_available, readiness::mock_late);
+        let name = "mock available";
+        self.controller
+            .wait_for(name, deadline, condition, late)
+            .await
     }
 
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let nodes = &self.controller.nodes;
-        let waiting = self.controller.until(
-            deadline,
-            |pods| {
-                let verdict = judge::agents_ready(pods, nodes);
-                if let Some(Ok(_)) = &verdict {
-                    let allowed = self.controller.plan.cell.variant.expect.restarts();
-                    self.lives.get_or_init(|| Lives::of(pods, allowed));
-                }
-                verdict
-            },
-            |pods| judge::agents_late(pods, nodes),
-        );
-        let steps = &self.controller.steps;
-        steps.measure("agents ready", waiting).await
+        let condition = |pods: &Pods| {
+            let readiness = readiness::agents_ready(pods, nodes);
+            if let Some(Ok(_)) = &readiness {
+                let allowed = self.controller.plan.cell.variant.expect.restarts();
+                self.baseline
+                    .get_or_init(|| RestartBaseline::new(pods, allowed));
+            }
+            readiness
+        };
+        let late = |pods: &Pods| readiness::agents_late(pods, nodes);
+        let name = "agents ready";
+        self.controller
+            .wait_for(name, deadline, condition, late)
+            .await
     }
 
     fn early_ends(&self) -> Vec<String> {
-        self.lives.get().map(Lives::early_ends).unwrap_or_default()
+        let baseline = self.baseline.get();
+        baseline
+            .map(RestartBaseline::early_ends)
+            .unwrap_or_default()
     }
 
-    async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let died = |pods: &Pods| self.ended(pods).or_else(|| judge::broken(pods));
+    async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        let statuses = self.statuses();
         // The rest of the time is for probes that fail.
         let first = deadline.within((deadline.remaining() / 2).min(LONGEST_FIRST_PROBE));
-        let probed = |pods: &Pods| match died(pods) {
+        let probed = |pods: &Pods| match self.failed(pods) {
             Some(failure) => Some(Err(failure)),
-            None => lives::unprobed(pods).is_empty().then_some(Ok(())),
+            None => health::unprobed(pods).is_empty().then_some(Ok(())),
         };
-        first
-            .run(self.board().wait(probed))
-            .await
-            .unwrap_or(Ok(()))?;
-        let before = self.board().look(lives::sick);
-        let decided = |pods: &Pods| match died(pods).or_else(|| lives::unhealthy(pods, &before)) {
-            Some(failure) => Some(Err(failure)),
-            None => lives::sick(pods).is_empty().then_some(Ok(())),
+        let probed = first.run(statuses.wait_for(probed)).await;
+        probed.unwrap_or(Ok(()))?;
+        let before = statuses.read(health::liveness_failures);
+        let decided = |pods: &Pods| {
+            let unhealthy = || health::unhealthy(pods, &before);
+            match self.failed(pods).or_else(unhealthy) {
+                Some(failure) => Some(Err(failure)),
+                None => health::liveness_failures(pods).is_empty().then_some(Ok(())),
+            }
         };
+        // A probe that doesn't run again in this time results in a warning.
         let recovery = deadline.within(LONGEST_RECOVERY);
-        // A probe that doesn't run again in this time is a warning.
-        recovery
-            .run(self.board().wait(decided))
-            .await
-            .unwrap_or(Ok(()))?;
-        let warnings = |pods: &Pods| {
-            let unprobed = lives::unprobed(pods).into_iter();
-            unprobed.chain(lives::warnings(pods, &before)).collect()
-        };
-        Ok(self.board().look(warnings))
+        let decided = recovery.run(statuses.wait_for(decided)).await;
+        decided.unwrap_or(Ok(()))?;
+        Ok(statuses.read(|pods| {
+            let mut warnings = health::unprobed(pods);
+            warnings.extend(health::liveness_warnings(pods, &before));
+            warnings
+        }))
     }
 
     async fn connect(&self, _deadline: &Deadline) -> Result<SocketAddr, Failure> {
-        if let Some(forward) = self.forward() {
+        if let Some(forward) = self.forward.get() {
             return Ok(forward.address());
         }
         let listener = self.controller.plan.take_listener();
-        let listener = listener.ok_or_else(|| unforwarded("no port is held for it"))?;
+        let listener = listener.ok_or_else(|| not_forwarded("no port is reserved for it"))?;
         let connect = Arc::new(MockConnect(Arc::clone(&self.controller)));
         let forward =
-            Forward::start(listener, connect).map_err(|error| unforwarded(chain(&error)))?;
-        let address = forward.address();
-        let mut held = self.forward.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(Arc::new(forward));
-        Ok(address)
+            Forward::start(listener, connect).map_err(|error| not_forwarded(chain(&error)))?;
+        Ok(self.forward.get_or_init(|| forward).address())
     }
 
     fn nodes(&self) -> Vec<NodeName> {
@@ -253,7 +250,7 @@ impl Cluster for LocalCluster {
 
     fn facts(&self) -> CellFacts {
         let command = |role| {
-            let (path, first) = blueprint::program(&self.controller.programs, role);
+            let (path, first) = pod_config::program(&self.controller.programs, role);
             let path = std::iter::once(path.display().to_string());
             path.chain(first).collect::<Vec<_>>().join(" ")
         };
@@ -264,39 +261,39 @@ impl Cluster for LocalCluster {
             node_prefix: None,
             agent: command(Role::Agent),
             mock: command(Role::Mock),
-            address: self.forward().map(|forward| forward.address().to_string()),
+            address: self
+                .forward
+                .get()
+                .map(|forward| forward.address().to_string()),
             tuning: Vec::new(),
         }
     }
 
     async fn broken(&self) -> Failure {
-        let broken = |pods: &Pods| self.ended(pods).or_else(|| judge::broken(pods));
-        self.board().wait(broken).await
+        self.statuses().wait_for(|pods| self.failed(pods)).await
     }
 
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
         let agent = self.agents(std::slice::from_ref(node)).pop();
-        let (_, status) = agent.ok_or_else(|| {
+        let agent = agent.ok_or_else(|| {
             let message = format!("no agent runs on {node}");
             Failure::new(Symptom::AgentNotReady, message)
         })?;
-        let log = self.controller.log(&status).await;
-        let log = log.map_err(|error| failure::filesystem(&status.log, &error))?;
+        let log = self.controller.log(&agent).await;
+        let log = log.map_err(|error| failure::filesystem(&agent.log, &error))?;
         Ok(log.text())
     }
 
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
-        let pods: Vec<PodStatus> = self.board().look(|pods| {
-            let agents = current(pods, Role::Agent)
-                .filter(|(_, status)| node.is_none_or(|node| status.node == *node));
-            let all = agents.chain(current(pods, Role::Mock));
-            all.map(|(_, status)| status.clone()).collect()
+        let pods: Vec<PodStatus> = self.statuses().read(|pods| {
+            let agents = agents(pods).filter(|agent| node.is_none_or(|node| agent.node == *node));
+            agents.chain(mock(pods)).cloned().collect()
         });
         let mut logs = Vec::with_capacity(pods.len());
         for status in &pods {
             let log = self.controller.log(status).await;
-            let unread = |error| Log::unreadable(status.log_source(), &chain(&error));
-            logs.push(log.unwrap_or_else(unread));
+            let unreadable = |error| Log::unreadable(status.log_source(), &chain(&error));
+            logs.push(log.unwrap_or_else(unreadable));
         }
         logs
     }
@@ -306,27 +303,25 @@ impl Cluster for LocalCluster {
         nodes: &[NodeName],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        let mut before = Vec::new();
-        for (name, status) in self.agents(nodes) {
-            self.controller.replace(name, status.node.clone());
-            before.push(status);
+        let before = self.agents(nodes);
+        for agent in &before {
+            self.controller.replace(agent.clone());
         }
-        let waiting = self.controller.until(
-            deadline,
-            |pods| judge::replaced(pods, &before),
-            |pods| {
-                let mut failure = judge::agents_late(pods, nodes);
-                failure.symptom = Symptom::RestartNotMet;
-                failure
-            },
-        );
-        let steps = &self.controller.steps;
-        steps.measure("agents restarted", waiting).await
+        let condition = |pods: &Pods| readiness::agents_replaced(pods, &before);
+        let late = |pods: &Pods| {
+            let mut failure = readiness::agents_late(pods, nodes);
+            failure.symptom = Symptom::RestartNotMet;
+            failure
+        };
+        let name = "agents restarted";
+        self.controller
+            .wait_for(name, deadline, condition, late)
+            .await
     }
 
     async fn diagnostics(&self, _deadline: &Deadline) -> Vec<Diagnostic> {
         let rendered = &self.controller.plan.rendered;
-        self.board().look(|pods| {
+        self.statuses().read(|pods| {
             vec![
                 diagnostics::pods(pods),
                 diagnostics::daemon_set(rendered, pods),
@@ -336,7 +331,7 @@ impl Cluster for LocalCluster {
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
         open_files::use_reserve();
-        let mut evidence = self.end(deadline).await;
+        let mut evidence = self.stop(deadline).await;
         let Controller {
             plan,
             steps,
@@ -356,10 +351,10 @@ impl Cluster for LocalCluster {
     }
 
     async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let evidence = self.end(deadline).await;
+        let evidence = self.stop(deadline).await;
         let left: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
         if !left.is_empty() {
-            let message = "something of the cell still runs";
+            let message = "some of the cell's processes still run, or its port is still open";
             return Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence(left));
         }
         let commands = self.commands();

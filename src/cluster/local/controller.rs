@@ -1,6 +1,6 @@
-//! The work of a cluster's controllers for one cell: accepting objects, running their pods, replacing deleted ones.
+//! The work of a cluster's controllers for one cell: accepting objects, creating their pods, replacing deleted ones.
 //!
-//! It continues independently of the phases' futures, which may be dropped at any point.
+//! It doesn't depend on the phases' futures, which may be dropped at any point.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,14 +8,12 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
-use super::addresses::Addresses;
-use super::blueprint::Drafter;
-use super::board::{Board, PodStatus, Pods};
-use super::contents::Contents;
 use super::isolation::Isolation;
-use super::judge::Verdict;
 use super::kubelet::Kubelet;
 use super::layout::Layout;
+use super::pod_config::PodBuilder;
+use super::readiness::Readiness;
+use super::status::{PodStatus, Pods, StatusManager};
 use super::{logs, scheduling};
 use crate::cluster::{CellPlan, NodeName, Programs, StepLog};
 use crate::deadline::Deadline;
@@ -30,9 +28,8 @@ pub(super) struct Controller {
     pub(super) layout: Layout,
     pub(super) kubelet: Kubelet,
     pub(super) steps: StepLog,
-    contents: Contents,
     /// Set when the objects have been accepted.
-    addresses: OnceLock<Addresses>,
+    pod_builder: OnceLock<PodBuilder>,
 }
 
 impl Controller {
@@ -45,43 +42,40 @@ impl Controller {
         let layout = Layout::new(plan.runtime.clone());
         Self {
             nodes: plan.cluster.nodes(plan.cell.nodes.get()),
-            contents: Contents::of(&plan.rendered),
             steps: StepLog::new(&plan.clock),
-            kubelet: Kubelet::new(
-                plan.clock.clone(),
-                starts,
-                plan.mark.clone(),
-                plan.cell.variant.expect.restarts(),
-                layout.clone(),
-                isolation,
-            ),
-            addresses: OnceLock::new(),
+            kubelet: Kubelet::new(Arc::clone(&plan), layout.clone(), starts, isolation),
+            pod_builder: OnceLock::new(),
             programs,
             layout,
             plan,
         }
     }
 
-    pub(super) fn board(&self) -> &Board {
-        &self.kubelet.board
+    pub(super) fn statuses(&self) -> &StatusManager {
+        &self.kubelet.statuses
     }
 
-    /// Accepts the objects: each pod needs a node and a valid specification. Then starts the mock, and an agent on each
-    /// node as soon as the mock is ready.
+    /// Accepts the objects, if each pod has a node and a valid specification. Then starts the mock, and an agent on
+    /// each node as soon as the mock is ready.
     pub(super) fn apply(self: &Arc<Self>) -> Result<(), Failure> {
-        self.place_every_agent()?;
-        let addresses = Addresses::take(&self.plan.rendered, &self.nodes)?;
-        let addresses = self.addresses.get_or_init(|| addresses);
-        let drafter = self.drafter(addresses);
-        let mock = drafter.mock(self.control_plane())?;
-        // Only a dry run: an invalid specification has to fail here and not later in a task.
-        drafter.agent(self.control_plane())?;
+        self.check_scheduling()?;
+        let (rendered, programs) = (&self.plan.rendered, &self.programs);
+        let builder = PodBuilder::new(
+            Arc::clone(rendered),
+            Arc::clone(programs),
+            self.layout.clone(),
+            &self.nodes,
+        )?;
+        let builder = self.pod_builder.get_or_init(|| builder);
+        let mock = builder.mock(self.control_plane())?;
+        // A dry run, so that an invalid specification fails here and not later in a task.
+        builder.agent(self.control_plane())?;
         let name = mock.name.clone();
         self.kubelet.start(mock);
         let controller = Arc::clone(self);
-        self.kubelet.control(async move {
+        self.kubelet.spawn(async move {
             let is_ready = |pods: &Pods| pods.get(&name)?.ready.then_some(());
-            let ready = controller.board().wait(is_ready);
+            let ready = controller.statuses().wait_for(is_ready);
             controller.steps.measure("mock ready", ready).await;
             for node in &controller.nodes {
                 controller.start_agent(node);
@@ -90,36 +84,38 @@ impl Controller {
         Ok(())
     }
 
-    /// The address of the mock; `None` before the objects were accepted.
+    /// The address of the mock's test interface; `None` before the objects were accepted.
     pub(super) fn mock_address(&self) -> Option<SocketAddr> {
-        Some(self.addresses.get()?.test())
+        Some(self.pod_builder.get()?.addresses.test_interface())
     }
 
-    /// Deletes a pod. The next one starts when its process has ended, even if nothing waits for it.
-    pub(super) fn replace(self: &Arc<Self>, pod: String, node: NodeName) {
+    /// Deletes an agent's pod. A new one starts when the process has ended, even if nothing waits for it.
+    pub(super) fn replace(self: &Arc<Self>, agent: PodStatus) {
         let controller = Arc::clone(self);
-        self.kubelet.control(async move {
-            controller.kubelet.delete(&pod);
-            let board = controller.board();
-            let gone = |pods: &Pods| {
-                let is_current = pods.get(&pod).is_some_and(PodStatus::is_current);
+        self.kubelet.spawn(async move {
+            agent.deletion.cancel();
+            let is_gone = |pods: &Pods| {
+                let is_current = pods.get(&agent.name).is_some_and(PodStatus::is_current);
                 (!is_current).then_some(())
             };
-            board.wait(gone).await;
-            controller.start_agent(&node);
+            controller.statuses().wait_for(is_gone).await;
+            controller.start_agent(&agent.node);
         });
     }
 
-    /// Waits for a verdict on the pods; when `deadline` passes, `late` gives the failure.
-    pub(super) async fn until(
+    /// Waits, as the step `name`, until `condition` is met or can't be met. If `deadline` passes before that, fails
+    /// with `late`.
+    pub(super) async fn wait_for(
         &self,
+        name: &str,
         deadline: &Deadline,
-        verdict: impl Fn(&Pods) -> Verdict,
+        condition: impl Fn(&Pods) -> Readiness,
         late: impl FnOnce(&Pods) -> Failure,
     ) -> Result<Vec<Evidence>, Failure> {
-        let waited = deadline.run(self.board().wait(verdict)).await;
+        let waiting = deadline.run(self.statuses().wait_for(condition));
+        let waited = self.steps.measure(name, waiting).await;
         waited.unwrap_or_else(|timed_out| {
-            let mut failure = self.board().look(late);
+            let mut failure = self.statuses().read(late);
             failure.message = format!("{}; {timed_out}", failure.message);
             Err(failure)
         })
@@ -127,46 +123,36 @@ impl Controller {
 
     /// A pod's log.
     pub(super) async fn log(&self, status: &PodStatus) -> io::Result<Log> {
-        let (path, starts) = (status.log.clone(), status.starts.clone());
-        let processes = logs::processes(path, starts, &self.plan.mask).await?;
+        let (path, offsets) = (status.log.clone(), status.log_offsets.clone());
+        let processes = logs::processes(path, offsets, &self.plan.mask).await?;
         Ok(Log::new(status.log_source(), processes))
     }
 
-    fn place_every_agent(&self) -> Result<(), Failure> {
+    fn check_scheduling(&self) -> Result<(), Failure> {
         let template = &self.plan.rendered.agent().daemon_set.spec.template;
         let spec = template.spec.clone().unwrap_or_default();
-        let refusing = scheduling::refusing(&spec, &self.nodes);
-        let Some((node, reason)) = refusing.first() else {
+        let Some((node, reason)) = scheduling::unschedulable(&spec, &self.nodes) else {
             return Ok(());
         };
-        let message = format!("the agent does not go to {node}: {reason}");
-        Err(Failure::new(Symptom::Unschedulable, message)
-            .with_remedy("tolerate every taint, and select every node, in the DaemonSet"))
+        let message = format!("the agent can't be scheduled on {node}: {reason}");
+        Err(Failure::new(Symptom::Unschedulable, message).with_remedy(
+            "tolerate the taints of all nodes, and select all nodes, in the DaemonSet",
+        ))
     }
 
     fn control_plane(&self) -> &NodeName {
         &self.nodes[0]
     }
 
-    fn drafter<'a>(&'a self, addresses: &'a Addresses) -> Drafter<'a> {
-        Drafter {
-            rendered: &self.plan.rendered,
-            programs: &self.programs,
-            layout: &self.layout,
-            contents: &self.contents,
-            addresses,
-        }
-    }
-
     fn start_agent(&self, node: &NodeName) {
-        let Some(addresses) = self.addresses.get() else {
+        let Some(builder) = self.pod_builder.get() else {
             return;
         };
-        match self.drafter(addresses).agent(node) {
+        match builder.agent(node) {
             Ok(agent) => self.kubelet.start(agent),
-            // An identical pod was described successfully before. The missing agent will be noticed when agents are
-            // counted.
-            Err(failure) => tracing::error!(%node, %failure, "failed to describe an agent's pod"),
+            // The dry run in `apply` succeeded with the same template. If this fails anyway, the suite notices the
+            // missing agent.
+            Err(failure) => tracing::error!(%node, %failure, "failed to configure an agent's pod"),
         }
     }
 }

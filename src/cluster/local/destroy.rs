@@ -1,4 +1,4 @@
-//! Deletes a cell, and proves that no process, port or folder is left.
+//! Deletes a cell's processes and folder, and proves that none is left.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::deadline::Deadline;
 use crate::event::Evidence;
 use crate::machine::marked::Marked;
 
-/// Kills the processes that still have the mark. Returns evidence that none is left.
+/// Kills the processes that have the mark. Returns evidence that none is left.
 pub(super) async fn processes(mark: &str, deadline: &Deadline) -> Evidence {
     let (_, left) = Marked::Cell(mark.to_owned()).kill(deadline).await;
     let ids: Vec<String> = left.iter().map(ToString::to_string).collect();
@@ -21,14 +21,14 @@ pub(super) async fn processes(mark: &str, deadline: &Deadline) -> Evidence {
     Evidence::new("processes of the cell", "none", seen, ids.is_empty())
 }
 
-/// Removes the cell's private folder.
+/// Removes the cell's private folder. Returns evidence that it is gone.
 pub(super) async fn folder(layout: &Layout) -> Evidence {
     let removing = layout.clone();
     let removed = logs::blocking(move || removing.remove()).await;
     let subject = format!("folder {}", layout.root().display());
     match removed {
         Ok(()) if !exists(layout.root()) => Evidence::new(subject, "gone", "gone", true),
-        Ok(()) => Evidence::new(subject, "gone", "still there", false),
+        Ok(()) => Evidence::new(subject, "gone", "still exists", false),
         Err(error) => Evidence::new(subject, "gone", error, false),
     }
 }

@@ -1,26 +1,25 @@
-//! The pods of a cell in a readable form, to understand a failure.
+//! The pods of a cell and their events as text, for diagnosing a failure.
 
 use std::fmt::Write;
 
 use jiff::{SpanRound, Timestamp, Unit};
 
-use super::board::{PodStatus, Pods, Role};
+use super::status::{Pods, Role};
 use crate::cluster::Diagnostic;
 use crate::manifest::Rendered;
 
-/// The pods with their nodes and states, one per line.
+/// The pods, one per line, as in `kubectl get pods`.
 pub(super) fn pods(pods: &Pods) -> Diagnostic {
     let mut text = format!(
         "{:<24} {:<6} {:<17} {:<9} {:<8} {:<8} NODE\n",
         "NAME", "READY", "STATUS", "RESTARTS", "AGE", "PROCESS"
     );
     for (name, status) in pods {
-        let process = status
-            .process
-            .map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let pid = status.pid;
+        let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
         let line = writeln!(
             text,
-            "{name:<24} {:<6} {:<17} {:<9} {:<8} {process:<8} {}",
+            "{name:<24} {:<6} {:<17} {:<9} {:<8} {pid:<8} {}",
             if status.ready { "1/1" } else { "0/1" },
             status.state.name(),
             status.restarts,
@@ -34,15 +33,9 @@ pub(super) fn pods(pods: &Pods) -> Diagnostic {
 
 /// The DaemonSet with the counts and events of its pods, oldest first.
 pub(super) fn daemon_set(rendered: &Rendered, pods: &Pods) -> Diagnostic {
-    let agents: Vec<(&String, &PodStatus)> = pods
-        .iter()
-        .filter(|(_, status)| status.role == Role::Agent)
-        .collect();
-    let ready = agents.iter().filter(|(_, status)| status.ready).count();
-    let current = agents
-        .iter()
-        .filter(|(_, status)| status.is_current())
-        .count();
+    let agents = || pods.values().filter(|status| status.role == Role::Agent);
+    let ready = agents().filter(|agent| agent.ready).count();
+    let current = agents().filter(|agent| agent.is_current()).count();
     let agent = rendered.agent();
     let mut text = format!(
         "Name:       {}\nNamespace:  {}\nContainer:  {}\nProvider:   local (processes; limits are not enforced)\nPods:       {current} current / {ready} ready\nEvents:\n",
@@ -55,21 +48,15 @@ pub(super) fn daemon_set(rendered: &Rendered, pods: &Pods) -> Diagnostic {
         rendered.namespace(),
         agent.container,
     );
-    let mut events: Vec<_> = agents
-        .iter()
-        .flat_map(|(name, status)| {
-            status
-                .events
-                .iter()
-                .map(move |event| (event.at, name, event))
-        })
+    let mut events: Vec<_> = agents()
+        .flat_map(|agent| agent.events.iter().map(move |event| (&agent.name, event)))
         .collect();
-    events.sort_by_key(|(at, ..)| *at);
-    for (at, name, event) in events {
+    events.sort_by_key(|(_, event)| event.at);
+    for (name, event) in events {
         let line = writeln!(
             text,
-            "  {at:.3}  {:<10} {name}: {}",
-            event.reason, event.message
+            "  {:.3}  {:<10} {name}: {}",
+            event.at, event.reason, event.message
         );
         line.unwrap_or_else(|_| unreachable!("a String takes every text"));
     }

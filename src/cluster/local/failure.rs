@@ -1,4 +1,4 @@
-//! Failures in the form that this provider uses.
+//! Constructors for this provider's failures.
 
 use std::fmt::Display;
 use std::io;
@@ -7,16 +7,16 @@ use std::path::Path;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// The failure of a file or folder that can't be used.
+/// A file or folder can't be accessed.
 pub(super) fn filesystem(path: &Path, error: &io::Error) -> Failure {
-    let message = format!("failed to use {}: {}", path.display(), chain(error));
+    let message = format!("failed to access {}: {}", path.display(), chain(error));
     Failure::new(Symptom::FilesystemFailed, message)
 }
 
-/// The failure of a container that can't be created from its specification.
-pub(super) fn container(what: impl Display) -> Failure {
+/// A container can't be created from its specification.
+pub(super) fn container(reason: impl Display) -> Failure {
     Failure::new(
         Symptom::ContainerConfig,
-        format!("the container can't be made from its description: {what}"),
+        format!("the container can't be created from its specification: {reason}"),
     )
 }

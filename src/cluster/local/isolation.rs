@@ -1,4 +1,4 @@
-//! The isolation of pods from the host: a sandbox, if this machine permits namespaces.
+//! The isolation of pods from the host: a sandbox per pod, if this machine permits namespaces.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,51 +9,52 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::blueprint::Blueprint;
+use super::pod_config::PodConfig;
 use crate::deadline::RunClock;
 use crate::error::chain;
 use crate::machine::marked::MARK;
 use crate::machine::process::Group;
 use crate::machine::sandbox::Sandbox;
 
-/// The time limit for the test.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The variable for the folder from which the reference agent takes every path.
+/// The time limit for starting a sandbox as a test.
+const TEST_LIMIT: Duration = Duration::from_secs(20);
+/// The environment variable with the folder below which the reference agent uses all paths.
 const ROOT: &str = "PLEXD_ROOT";
 
 /// How pods are started on this machine.
 pub(super) struct Isolation {
     runner: PathBuf,
-    refused: Option<String>,
+    /// Why pods can't be isolated.
+    refusal: Option<String>,
 }
 
 impl Isolation {
-    /// Tests it by starting `runner` in a sandbox.
-    pub(super) async fn find(runner: &Path) -> Self {
-        let attempt = RunClock::new().deadline(PATIENCE);
-        let refused = match attempt.run(attempted(runner)).await {
-            Ok(attempted) => attempted.err(),
-            Err(late) => Some(late.to_string()),
+    /// Detects whether pods can be isolated, by starting `runner` in a sandbox.
+    pub(super) async fn detect(runner: &Path) -> Self {
+        let deadline = RunClock::new().deadline(TEST_LIMIT);
+        let refusal = match deadline.run(test(runner)).await {
+            Ok(tested) => tested.err(),
+            Err(timed_out) => Some(timed_out.to_string()),
         };
         Self {
             runner: runner.to_owned(),
-            refused,
+            refusal,
         }
     }
 
     /// Why pods can't be isolated, and how to change that; `None` if they are isolated.
-    pub(super) fn refused(&self) -> Option<String> {
-        let reason = self.refused.as_ref()?;
+    pub(super) fn refusal(&self) -> Option<String> {
+        let reason = self.refusal.as_ref()?;
         Some(format!(
             "this machine doesn't permit the namespaces that isolate local pods ({reason}); {}",
             remedy()
         ))
     }
 
-    /// The command of a pod, with its output in `log`, and with `mark` to find its processes.
-    pub(super) fn command(&self, pod: &Blueprint, log: File, mark: &str) -> io::Result<Command> {
+    /// The command that starts a pod's process, with its output in `log`, and with `mark` to find its processes.
+    pub(super) fn command(&self, pod: &PodConfig, log: File, mark: &str) -> io::Result<Command> {
         let sandbox = &pod.sandbox;
-        let mut command = if self.refused.is_none() {
+        let mut command = if self.refusal.is_none() {
             fs::create_dir_all(&sandbox.root)?;
             let mut command = sandboxed(&self.runner);
             command.env_clear().env("HOME", "/");
@@ -80,7 +81,7 @@ impl Isolation {
     }
 }
 
-/// The runner as the parent of a sandbox.
+/// The runner as the parent process of a sandbox.
 fn sandboxed(runner: &Path) -> Command {
     let mut command = Command::new(runner);
     command
@@ -90,29 +91,29 @@ fn sandboxed(runner: &Path) -> Command {
     command
 }
 
-/// Sends the description of the sandbox to `child`, if it is the parent of one. Returns when the program runs, or why
-/// it doesn't.
+/// Sends the description of the sandbox to `child`, if it is the parent process of one. Returns when the program runs,
+/// or why it can't run.
 pub(super) async fn enter(child: &mut Child, sandbox: &Sandbox) -> Result<(), String> {
     let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Ok(());
     };
-    let described = async {
+    let sent = async {
         let text = serde_json::to_vec(sandbox)?;
         stdin.write_all(&text).await?;
         stdin.shutdown().await
     };
-    let described = described.await;
+    let sent = sent.await;
     drop(stdin);
     let mut reason = String::new();
     let reading = stdout.read_to_string(&mut reason).await;
-    match reading.and(described) {
+    match reading.and(sent) {
         _ if !reason.is_empty() => Err(reason.trim_end().to_owned()),
         Ok(()) => Ok(()),
         Err(error) => Err(chain(&error)),
     }
 }
 
-async fn attempted(runner: &Path) -> Result<(), String> {
+async fn test(runner: &Path) -> Result<(), String> {
     let root = tempfile::tempdir().map_err(|error| chain(&error))?;
     let sandbox = Sandbox {
         host_name: "e2e-matrix".to_owned(),
@@ -130,11 +131,11 @@ async fn attempted(runner: &Path) -> Result<(), String> {
     if status.success() {
         Ok(())
     } else {
-        Err(format!("the runner ended there with {status}"))
+        Err(format!("the runner failed in a sandbox: {status}"))
     }
 }
 
-/// How to permit namespaces, depending on what forbids them.
+/// How to permit namespaces, depending on which setting forbids them.
 fn remedy() -> String {
     const SETTINGS: [(&str, &str, &str); 3] = [
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),

@@ -1,4 +1,4 @@
-//! The folders of a cell: one per node, with the host's paths and the pods in it.
+//! The folders of a cell: one for logs, and one per node for its host paths and pods.
 
 use std::fs;
 use std::io;
@@ -33,7 +33,7 @@ impl Layout {
         Ok(())
     }
 
-    /// The folder that stands for the node's root folder. It outlives the node's pods.
+    /// The folder that is used as the node's root folder. It outlives the node's pods.
     pub(super) fn host(&self, node: &NodeName) -> PathBuf {
         self.node(node).join("host")
     }
@@ -43,17 +43,17 @@ impl Layout {
         self.node(node).join("pods").join(pod)
     }
 
-    /// The log of a pod's container. It outlives the pod, so that it can still be read after a restart.
+    /// The log of a pod's container. It outlives the pod, so that it can be read after a restart.
     pub(super) fn log(&self, pod: &str) -> PathBuf {
         self.logs().join(format!("{pod}.log"))
     }
 
-    /// Removes a pod's own folder; it is not an error if it doesn't exist.
+    /// Removes a pod's own folder, if it exists.
     pub(super) fn remove_pod(&self, node: &NodeName, pod: &str) -> io::Result<()> {
         remove(&self.pod(node, pod))
     }
 
-    /// Removes all folders of the cell.
+    /// Removes all folders of the cell that exist.
     pub(super) fn remove(&self) -> io::Result<()> {
         remove(&self.root)
     }

@@ -1,4 +1,4 @@
-//! The logs of containers. They are written by the processes, private to the user, and read process by process.
+//! The containers' logs: private to the user, written by the processes themselves, and read process by process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -8,27 +8,30 @@ use std::path::{Path, PathBuf};
 use crate::excerpt::{Collector, Written};
 use crate::secret::Mask;
 
-/// Opens a log so that several writers append to it.
+/// Opens a log for appending, so that several processes can write to it.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600).open(path)
 }
 
-/// The output of each process in the log, with secrets masked. `starts` has the length of the log at the start of each process.
+/// The output of each process in the log, with secrets masked. `offsets` has the length of the log at the start of each
+/// process.
 pub(super) async fn processes(
     path: PathBuf,
-    starts: Vec<u64>,
+    offsets: Vec<u64>,
     mask: &Mask,
 ) -> io::Result<Vec<Written>> {
-    let read = blocking(move || read(&path, &starts)).await?;
-    let masked = read.into_iter();
-    Ok(masked.map(|one| one.map(|line| mask.apply(line))).collect())
+    let read = blocking(move || read(&path, &offsets)).await?;
+    let processes = read.into_iter();
+    Ok(processes
+        .map(|process| process.map(|line| mask.apply(line)))
+        .collect())
 }
 
-fn read(path: &Path, starts: &[u64]) -> io::Result<Vec<Written>> {
+fn read(path: &Path, offsets: &[u64]) -> io::Result<Vec<Written>> {
     let mut file = File::open(path)?;
-    let ends = starts.iter().skip(1).copied().chain([u64::MAX]);
-    let parts = starts.iter().zip(ends);
+    let ends = offsets.iter().skip(1).copied().chain([u64::MAX]);
+    let parts = offsets.iter().zip(ends);
     parts
         .map(|(start, end)| {
             file.seek(SeekFrom::Start(*start))?;
@@ -47,7 +50,7 @@ fn read(path: &Path, starts: &[u64]) -> io::Result<Vec<Written>> {
         .collect()
 }
 
-/// Runs file operations, which may block, outside the async runtime's threads.
+/// Runs file operations, which may block, on a thread outside the async runtime.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -61,7 +64,7 @@ mod tests {
     use crate::secret::Secret;
 
     #[tokio::test]
-    async fn the_output_of_processes_is_separated_and_masked() {
+    async fn the_output_is_split_by_process_and_masked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, "a s3cret\nb\nc\n").unwrap();

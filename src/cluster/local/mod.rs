@@ -1,11 +1,10 @@
-//! The embedded provider: runs the rendered manifests as processes. A node is a folder, and a pod is a process in a sandbox.
+//! The local provider: runs the rendered manifests as processes on this machine. A node is a folder, and a pod is a
+//! process in a sandbox.
 //!
-//! There is no Kubernetes, real or imitated. Environment, arguments, mounts, Services and probes have the effect that the manifests
-//! specify. Everything else in them is only checked, by the same code that renders them for real clusters.
+//! There is no Kubernetes API. Environment, arguments, mounts, Services and probes have the effect that the manifests
+//! specify. Everything else in them is only validated, by the code that also renders them for real clusters.
 
 mod addresses;
-mod blueprint;
-mod board;
 mod cluster;
 mod contents;
 mod controller;
@@ -13,16 +12,18 @@ mod destroy;
 mod diagnostics;
 mod environment;
 mod failure;
+mod health;
 mod isolation;
-mod judge;
 mod kubelet;
 mod layout;
-mod lives;
 mod logs;
-mod pod;
+mod pod_config;
+mod pod_worker;
 mod preflight;
-mod probe;
+mod prober;
+mod readiness;
 mod scheduling;
+mod status;
 mod volumes;
 
 use std::sync::Arc;
@@ -41,15 +42,15 @@ use crate::matrix::{Cell, Phase, ProviderChoice};
 use cluster::LocalCluster;
 use isolation::Isolation;
 
-/// How many additional nodes weigh as much as a cell with one node.
+/// How many additional nodes take as much of the machine as a cell with one node.
 const NODES_PER_SLOT: usize = 8;
 
 /// Runs cells as processes on this machine.
 pub struct LocalProvider {
     programs: Programs,
-    /// How many processes of all cells may start at once, because a starting process keeps a processor busy.
+    /// Limits how many processes of all cells start at once, because a starting process keeps a processor busy.
     starts: Arc<Semaphore>,
-    /// Determined once.
+    /// Detected when it is first needed.
     isolation: OnceCell<Arc<Isolation>>,
 }
 
@@ -64,8 +65,8 @@ impl LocalProvider {
     }
 
     async fn isolation(&self) -> Arc<Isolation> {
-        let find = async || Arc::new(Isolation::find(&self.programs.runner).await);
-        Arc::clone(self.isolation.get_or_init(find).await)
+        let detect = async || Arc::new(Isolation::detect(&self.programs.runner).await);
+        Arc::clone(self.isolation.get_or_init(detect).await)
     }
 }
 
@@ -92,13 +93,13 @@ impl Provider for LocalProvider {
 
     async fn tools(&self) -> Vec<String> {
         vec![format!(
-            "e2e-matrix {} (processes of this machine)",
+            "e2e-matrix {} (processes on this machine)",
             env!("CARGO_PKG_VERSION")
         )]
     }
 
     fn images(&self, _cell: &Cell) -> ImageNames {
-        // Images are never looked up. Their names show this wherever a manifest is shown.
+        // Images are not used. The names make this obvious wherever a manifest is shown.
         ImageNames {
             agent: "plexd:local-process".to_owned(),
             mock: "mock-api:local-process".to_owned(),
@@ -111,7 +112,7 @@ impl Provider for LocalProvider {
         preflight::examine(&self.programs, &isolation, cells)
     }
 
-    /// Agents mostly wait.
+    /// Agents mostly wait, so several nodes share a slot.
     fn need(&self, cell: &Cell) -> Need {
         let nodes = cell.nodes.get();
         let slots = 1 + (nodes - 1) / NODES_PER_SLOT;
@@ -130,7 +131,7 @@ impl Provider for LocalProvider {
         Arc::new(LocalCluster::new(plan, programs, starts, isolation))
     }
 
-    /// The cells share nothing.
+    /// Does nothing: the cells share nothing.
     async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }

@@ -1,19 +1,19 @@
-//! What this provider needs from the machine: programs that can be started, and sufficient limits.
+//! Checks that the machine has what this provider needs: executable programs, and sufficient limits.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::blueprint::program;
-use super::board::Role;
 use super::isolation::Isolation;
+use super::pod_config::{custom_program, program};
+use super::status::Role;
 use crate::cluster::{Programs, Survey};
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::{open_files, probe};
 use crate::matrix::Cell;
 
-/// The open files that runner and mock need per agent: its log, its pipes, its connections.
+/// How many open files the runner and the mock need per agent: its log, its pipes, its connections.
 const FILES_PER_NODE: u64 = 12;
-/// The open files in addition to those.
+/// How many open files they need in addition to those.
 const FILES: u64 = 256;
 /// The approximate memory of an agent's process, in bytes.
 pub(super) const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
@@ -25,45 +25,45 @@ pub(super) fn examine(
     cells: &[Cell],
 ) -> Result<Survey, Failure> {
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
-    let refused = isolation.refused();
+    let refusal = isolation.refusal();
     let mut evidence: Vec<Evidence> = Vec::new();
-    let mut all: Vec<Programs> = Vec::new();
     for programs in cells.iter().map(|cell| programs.of(cell)) {
-        if !all.contains(&programs) {
-            all.push(programs);
-        }
-    }
-    for programs in all {
         let mut rows = executables(&programs)?;
-        rows.push(isolated(&programs, refused.as_deref())?);
-        let new = rows.into_iter().filter(|row| !evidence.contains(row));
-        evidence.extend(new.collect::<Vec<_>>());
+        rows.push(isolated(&programs, refusal.as_deref())?);
+        for row in rows {
+            if !evidence.contains(&row) {
+                evidence.push(row);
+            }
+        }
     }
     evidence.push(open_files(FILES + nodes * FILES_PER_NODE)?);
     evidence.extend(memory(nodes * MEMORY_PER_NODE)?);
     Ok(Survey {
         evidence,
-        notices: refused.into_iter().collect(),
+        notices: refusal.into_iter().collect(),
         ..Survey::default()
     })
 }
 
 /// Only the programs of this repository may run without isolation: others could write to the host.
-fn isolated(programs: &Programs, refused: Option<&str>) -> Result<Evidence, Failure> {
+fn isolated(programs: &Programs, refusal: Option<&str>) -> Result<Evidence, Failure> {
     let row = |seen| Evidence::new("isolation of pods", "namespaces", seen, true);
-    let Some(refused) = refused else {
+    let Some(refusal) = refusal else {
         return Ok(row("namespaces"));
     };
-    let own = [
+    let custom = [
         ("agent", programs.agent.as_ref()),
         ("mock", programs.mock.as_ref()),
     ];
-    match own.into_iter().find_map(|(role, path)| Some((role, path?))) {
+    match custom
+        .into_iter()
+        .find_map(|(role, path)| Some((role, path?)))
+    {
         None => Ok(row("none: the programs are the runner's own")),
         Some((role, path)) => {
             let path = path.display();
             let message = format!(
-                "{path} (`[images.{role}] binary`) is not started, because it could write to the host: {refused}"
+                "{path} (`[images.{role}] binary`) can't be run, because it could write to the host: {refusal}"
             );
             Err(Failure::new(Symptom::ProcessFailed, message)
                 .with_remedy("permit namespaces, or run the cells with `--provider kind`"))
@@ -71,7 +71,7 @@ fn isolated(programs: &Programs, refused: Option<&str>) -> Result<Evidence, Fail
     }
 }
 
-/// Both programs, one row each.
+/// Checks that both programs can be executed. Returns one row each.
 pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure> {
     [Role::Agent, Role::Mock]
         .map(|role| {
@@ -86,11 +86,7 @@ pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure>
                 ));
             }
             let message = format!("{} is not an executable file", path.display());
-            let own = match role {
-                Role::Agent => programs.agent.as_ref(),
-                Role::Mock => programs.mock.as_ref(),
-            };
-            Err(match own {
+            Err(match custom_program(programs, role) {
                 Some(_) => Failure::new(Symptom::BadConfiguration, message)
                     .with_remedy("correct `binary` in the matrix file's table of images"),
                 None => Failure::new(Symptom::ProcessFailed, message),
@@ -105,13 +101,13 @@ fn is_executable(path: &Path) -> bool {
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether this process may open `needed` files.
+/// Checks that this process may open `needed` files.
 fn open_files(needed: u64) -> Result<Evidence, Failure> {
     let seen = open_files::raise();
     if seen.is_some_and(|seen| seen < needed) {
         let message = format!(
-            "the limit of open files is {}, and {needed} are needed",
-            in_words(seen)
+            "the limit of open files is {}, but {needed} are needed",
+            limit_text(seen)
         );
         return Err(
             Failure::new(Symptom::MachineTooSmall, message).with_remedy(format!(
@@ -122,12 +118,12 @@ fn open_files(needed: u64) -> Result<Evidence, Failure> {
     Ok(Evidence::new(
         "open files",
         format!(">= {needed}"),
-        in_words(seen),
+        limit_text(seen),
         true,
     ))
 }
 
-fn in_words(limit: Option<u64>) -> String {
+fn limit_text(limit: Option<u64>) -> String {
     limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
 }
 
@@ -138,7 +134,7 @@ fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
     };
     let (needed_text, seen) = (mebibytes(needed), mebibytes(memory.available));
     if memory.available < needed {
-        let message = format!("{needed_text} of memory are needed, {seen} are available");
+        let message = format!("{needed_text} of memory are needed, but only {seen} are available");
         return Err(Failure::new(Symptom::MachineTooSmall, message)
             .with_remedy("select cells with fewer nodes"));
     }

@@ -1,4 +1,4 @@
-//! The nodes that a DaemonSet's pods are placed on, according to the taints and labels of real nodes.
+//! Whether a DaemonSet's pods can be scheduled on each node, with the taints and labels that real nodes have.
 
 use std::collections::BTreeMap;
 
@@ -8,42 +8,41 @@ use crate::cluster::NodeName;
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
-/// The nodes on which no pod of `spec` is placed, with the reasons.
-pub(super) fn refusing<'n>(spec: &PodSpec, nodes: &'n [NodeName]) -> Vec<(&'n NodeName, String)> {
-    let refusals = nodes.iter().enumerate().map(|(index, node)| {
+/// The first node on which a pod with `spec` can't be scheduled, with the reason.
+pub(super) fn unschedulable<'n>(
+    spec: &PodSpec,
+    nodes: &'n [NodeName],
+) -> Option<(&'n NodeName, String)> {
+    let tolerates = spec
+        .tolerations
+        .iter()
+        .flatten()
+        .any(tolerates_control_plane);
+    nodes.iter().enumerate().find_map(|(index, node)| {
         let is_control_plane = index == 0;
         // In a cluster with one node, that node runs everything and has no taint.
         let is_tainted = is_control_plane && nodes.len() > 1;
-        if is_tainted
-            && !spec
-                .tolerations
-                .iter()
-                .flatten()
-                .any(tolerates_control_plane)
-        {
-            return Some((
-                node,
-                format!("its taint {CONTROL_PLANE}:NoSchedule is not tolerated"),
-            ));
+        if is_tainted && !tolerates {
+            let reason = format!("its taint {CONTROL_PLANE}:NoSchedule is not tolerated");
+            return Some((node, reason));
         }
         let labels = labels(node, is_control_plane);
         let mut selector = spec.node_selector.iter().flatten();
-        let missing = selector.find(|(key, value)| labels.get(key.as_str()) != Some(value))?;
-        Some((node, format!("it has no label {}={}", missing.0, missing.1)))
-    });
-    refusals.flatten().collect()
+        let (key, value) = selector.find(|(key, value)| labels.get(key.as_str()) != Some(value))?;
+        Some((node, format!("it doesn't have the label {key}={value}")))
+    })
 }
 
 fn tolerates_control_plane(toleration: &Toleration) -> bool {
     let effect = toleration.effect.as_deref().unwrap_or_default();
     let key = toleration.key.as_deref().unwrap_or_default();
-    let by_existence = toleration.operator.as_deref() == Some("Exists");
+    let exists = toleration.operator.as_deref() == Some("Exists");
     let value = toleration.value.as_deref().unwrap_or_default();
-    let meets_key = match key {
-        "" => by_existence,
-        key => key == CONTROL_PLANE && (by_existence || value.is_empty()),
+    let matches_key = match key {
+        "" => exists,
+        key => key == CONTROL_PLANE && (exists || value.is_empty()),
     };
-    meets_key && matches!(effect, "" | "NoSchedule")
+    matches_key && matches!(effect, "" | "NoSchedule")
 }
 
 fn labels(node: &NodeName, is_control_plane: bool) -> BTreeMap<&'static str, String> {
@@ -67,23 +66,23 @@ fn labels(node: &NodeName, is_control_plane: bool) -> BTreeMap<&'static str, Str
 mod tests {
     use super::*;
 
-    fn refused(tolerations: Option<Vec<Toleration>>, nodes: usize) -> usize {
+    fn is_schedulable(tolerations: Option<Vec<Toleration>>, nodes: usize) -> bool {
         let spec = PodSpec {
             tolerations,
             ..PodSpec::default()
         };
         let nodes: Vec<NodeName> = (0..nodes).map(|n| NodeName::new(format!("n{n}"))).collect();
-        refusing(&spec, &nodes).len()
+        unschedulable(&spec, &nodes).is_none()
     }
 
     #[test]
-    fn a_control_plane_with_workers_has_to_be_tolerated() {
+    fn the_taint_of_a_control_plane_with_workers_has_to_be_tolerated() {
         let everything = Toleration {
             operator: Some("Exists".to_owned()),
             ..Toleration::default()
         };
-        assert_eq!(refused(None, 1), 0);
-        assert_eq!(refused(None, 3), 1);
-        assert_eq!(refused(Some(vec![everything]), 3), 0);
+        assert!(is_schedulable(None, 1));
+        assert!(!is_schedulable(None, 3));
+        assert!(is_schedulable(Some(vec![everything]), 3));
     }
 }

@@ -16,7 +16,7 @@ pub(crate) async fn run(context: &Context, phase: Phase, mut checked: Checked) -
         }
     }
     let deadline = context.deadline(phase);
-    let warnings = context.cluster.last_look(&deadline).await?;
+    let warnings = context.cluster.final_check(&deadline).await?;
     checked.warnings.extend(warnings);
     Ok(checked)
 }

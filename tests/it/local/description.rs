@@ -1,4 +1,4 @@
-//! What manifests say about a container has its effect on the process; what can't be carried out is rejected.
+//! What manifests specify for a container applies to its process; what local can't apply is rejected.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::{STAY, Setup, TOKEN, eventually, written};
 use e2e_matrix::event::Symptom;
 
-/// Writes what the process sees to the folder that outlives it.
+/// Writes what the process sees to a file that outlives it.
 const REPORT: &str = r#"
 can() { touch "$1/mine" 2>/dev/null && echo yes || echo no; }
 { echo "token=$PLEXD_BOOTSTRAP_TOKEN"; echo "node=$MY_NODE_NAME"; echo "health=$PLEXD_HEALTH_ADDR";
@@ -27,7 +27,7 @@ fn reporting() -> Setup {
 }
 
 #[tokio::test]
-async fn a_process_gets_what_its_manifest_says() {
+async fn a_process_runs_as_its_manifest_specifies() {
     let lab = reporting().with_nodes(2).lab().await;
     lab.ready().await.unwrap();
     let report = written(&lab.host(1, "/var/lib/plexd/report")).await;
@@ -114,7 +114,7 @@ async fn logs_are_private_and_without_tokens() {
 }
 
 #[tokio::test]
-async fn an_agent_that_tolerates_no_taint_misses_the_control_plane() {
+async fn an_agent_that_cannot_be_scheduled_on_the_control_plane_is_rejected() {
     let lab = Setup::agent(STAY)
         .with(
             "        - operator: Exists\n",

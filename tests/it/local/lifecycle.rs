@@ -1,4 +1,4 @@
-//! The life of a cell: starting processes, crashes, probes, restarts, and destroying the cell.
+//! The lifecycle of a cell: starting processes, crashes, probes, restarts, and destroying the cell.
 
 use std::time::Duration;
 
@@ -128,24 +128,24 @@ async fn probes_call_the_address_of_their_node() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_not_ready_is_named_with_the_reason() {
+async fn the_failure_says_which_agent_is_not_ready_and_why() {
     let lab = Setup::agent(&healthy())
         .with("path: /readyz", "path: /no-such-path")
         .with_probes()
         .lab()
         .await;
     lab.apply().await.unwrap();
-    // It takes a moment until the agent listens and is probed.
+    // The agent needs a moment until it listens and is probed.
     let failure = eventually(async || {
         let deadline = lab.plan.clock.deadline(Duration::from_millis(500));
         let failure = lab.cluster.agents_ready(&deadline).await.unwrap_err();
-        failure.message.contains("answered").then_some(failure)
+        failure.message.contains("returned").then_some(failure)
     });
     let failure = failure.await;
     assert_eq!(failure.symptom, Symptom::AgentNotReady);
     assert_eq!(
         failure.message,
-        "the agent on test-control-plane is not ready: Running: readiness probe: /no-such-path answered 404; timed out after 500ms"
+        "the agent on test-control-plane is not ready: Running: readiness probe: /no-such-path returned 404; timed out after 500ms"
     );
     lab.destroy().await;
 }
@@ -168,7 +168,7 @@ async fn a_failing_liveness_probe_ends_the_process() {
     assert!(
         failure
             .message
-            .contains("liveness probe: /no-such-path answered 404"),
+            .contains("liveness probe: /no-such-path returned 404"),
         "{failure}"
     );
     lab.destroy().await;
@@ -185,11 +185,11 @@ async fn the_mock_can_be_reached_at_the_reserved_port() {
     tokio::io::AsyncWriteExt::write_all(&mut stream, request)
         .await
         .unwrap();
-    let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer)
+    let mut response = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut response)
         .await
         .unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert_eq!(lab.cluster.connect(&lab.deadline()).await.unwrap(), address);
     let listener = listeners()[&address];
     lab.destroy().await;
@@ -232,7 +232,7 @@ async fn a_process_that_cannot_be_started_is_not_the_agents_fault() {
         .lab()
         .await;
     lab.cluster.up(&lab.deadline()).await.unwrap();
-    // A file, where a folder is needed.
+    // A file where a folder has to be created.
     let data = lab.host(0, "/var/lib/plexd");
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("taken"), "").unwrap();

@@ -1,5 +1,5 @@
-//! The local provider: real processes in real sandboxes. Shell scripts act as agent and mock, so that each test decides what they
-//! do.
+//! The local provider: real processes in real sandboxes. Shell scripts act as the agent and the mock, so that each test
+//! decides what these do.
 
 mod description;
 mod hostile;
@@ -205,7 +205,7 @@ impl Lab {
         }
     }
 
-    /// Longer than any of these tests needs, so it passes only if something never happens.
+    /// Longer than any of these tests needs, so it passes only if what a test waits for never happens.
     fn deadline(&self) -> Deadline {
         self.plan.clock.deadline(Duration::from_secs(60))
     }
@@ -270,17 +270,17 @@ async fn written(path: &Path) -> String {
     .await
 }
 
-/// Polls until `look` finds something, for changes that nothing reports.
-async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Polls until `find` returns something, for changes that can't be watched.
+async fn eventually<T>(mut find: impl AsyncFnMut() -> Option<T>) -> T {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    let looking = async {
+    let polling = async {
         loop {
             ticks.tick().await;
-            if let Some(found) = look().await {
+            if let Some(found) = find().await {
                 return found;
             }
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(60), looking).await;
+    let waited = tokio::time::timeout(Duration::from_secs(60), polling).await;
     waited.unwrap_or_else(|_| panic!("it did not happen within a minute"))
 }

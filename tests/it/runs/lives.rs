@@ -118,7 +118,7 @@ fn assert_unhealthy(fields: &str) {
     let failure = failure_of(&scratch, "k8s-1.36-n1-fast");
     assert_eq!(failure.symptom, Symptom::AgentUnhealthy, "{failure}");
     assert!(
-        failure.message.contains("/nothing-here answered 404"),
+        failure.message.contains("/nothing-here returned 404"),
         "{failure}"
     );
     let run = record::read(&scratch);

@@ -1,4 +1,4 @@
-//! The end of a cell in a shared cluster: deletes what it created, and checks that nothing is left.
+//! The cleanup of a cell in a shared cluster: deletes what the cell created, and checks that nothing is left.
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Client, ResourceExt};
 
 use super::cluster::ExistingCluster;
-use super::marks::RUN;
+use super::labels::RUN;
 use super::{clear, definitions};
 use crate::cluster::Cleared;
 use crate::deadline::Deadline;
@@ -27,8 +27,8 @@ impl ExistingCluster {
                 continue;
             }
             let run = self.run();
-            // A definition that isn't ours stays unchanged.
             let (version, kind) = (&object.api_version, &object.kind);
+            // A definition that isn't ours must not be changed.
             if kind == definitions::KIND && !self.is_own_definition(client, &object.name).await? {
                 continue;
             }
@@ -52,18 +52,10 @@ impl ExistingCluster {
     async fn nothing_left(&self, client: &Client) -> Result<Evidence, Failure> {
         let own = format!("{RUN}={}", self.run());
         let mut left = Vec::new();
-        let names = |kind: &str, found: Vec<String>| -> Vec<String> {
-            let titles = found.into_iter().map(|name| format!("{kind} {name}"));
-            titles.collect()
-        };
-        let found = clear::ours::<Namespace>(client, &own).await?;
-        left.extend(names("Namespace", all_names(&found)));
-        let found = clear::ours::<ClusterRole>(client, &own).await?;
-        left.extend(names("ClusterRole", all_names(&found)));
-        let found = clear::ours::<ClusterRoleBinding>(client, &own).await?;
-        left.extend(names("ClusterRoleBinding", all_names(&found)));
-        let found = clear::ours::<CustomResourceDefinition>(client, &own).await?;
-        left.extend(names(definitions::KIND, all_names(&found)));
+        left.extend(clear::titles::<Namespace>(client, &own).await?);
+        left.extend(clear::titles::<ClusterRole>(client, &own).await?);
+        left.extend(clear::titles::<ClusterRoleBinding>(client, &own).await?);
+        left.extend(clear::titles::<CustomResourceDefinition>(client, &own).await?);
         let row = Evidence::none_left("objects with the run's label", &left);
         if row.holds {
             return Ok(row);
@@ -71,8 +63,4 @@ impl ExistingCluster {
         let message = "some of the cell's resources still exist";
         Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence([row]))
     }
-}
-
-fn all_names(objects: &[impl ResourceExt]) -> Vec<String> {
-    objects.iter().map(ResourceExt::name_any).collect()
 }

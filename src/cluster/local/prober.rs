@@ -1,4 +1,5 @@
-//! Probes, called by the kubelet's rules: delays, periods, thresholds, and nothing before start-up is over.
+//! Runs probes by the kubelet's rules: delays, periods, thresholds, and no other probe before the startup probe
+//! succeeds.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,10 +14,12 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
+use super::status::Liveness;
 use crate::error::chain;
 
-/// The shortest and the longest delay between two checks whether a process that has started listens.
-const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
+/// The delay between two checks whether a new process listens.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// A container's probes.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +31,7 @@ pub(super) struct Probes {
 
 #[derive(Clone, Debug)]
 struct Probe {
-    name: &'static str,
+    kind: Kind,
     action: Action,
     initial_delay: Duration,
     period: Duration,
@@ -37,9 +40,26 @@ struct Probe {
     failure_threshold: u32,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Startup,
+    Liveness,
+    Readiness,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Liveness => "liveness",
+            Self::Readiness => "readiness",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Action {
-    /// A request in plain HTTP: everything except the `Host` header.
+    /// A plain HTTP request. `headers` are the additional ones, as they are sent.
     Http {
         address: Option<SocketAddr>,
         path: String,
@@ -47,18 +67,18 @@ enum Action {
     },
     /// A connection; also for HTTPS, because the kubelet doesn't verify certificates either.
     Tcp { address: Option<SocketAddr> },
-    /// A probe that needs a container runtime; always succeeds.
-    Unavailable,
+    /// A probe that needs a container runtime. Always succeeds.
+    Unsupported,
 }
 
-/// The number of a container's port, which may be given by name.
+/// The number of a container's port, which `port` may specify by name.
 pub(super) fn number(port: &IntOrString, container: &Container) -> Option<i32> {
     match port {
         IntOrString::Int(number) => Some(*number),
         IntOrString::String(name) => {
             let mut ports = container.ports.iter().flatten();
-            let named = ports.find(|there| there.name.as_ref() == Some(name));
-            named.map(|there| there.container_port)
+            let named = ports.find(|port| port.name.as_ref() == Some(name));
+            named.map(|port| port.container_port)
         }
     }
 }
@@ -78,27 +98,30 @@ pub(super) fn port(container: &Container) -> Option<u16> {
 }
 
 impl Probes {
-    /// Whether there is a liveness probe.
-    pub(super) fn has_liveness(&self) -> bool {
-        self.liveness.is_some()
+    /// The result of the liveness probe before its first attempt.
+    pub(super) fn initial_liveness(&self) -> Liveness {
+        match self.liveness {
+            Some(_) => Liveness::Unknown,
+            None => Liveness::Success,
+        }
     }
 
     /// The probes of `container`, which listens on `address`.
     pub(super) fn of(container: &Container, address: IpAddr) -> Self {
-        let probe = |name, probe: &Option<v1::Probe>| {
+        let probe = |kind, probe: &Option<v1::Probe>| {
             let probe = probe.as_ref()?;
-            Some(Probe::new(name, probe, container, address))
+            Some(Probe::new(kind, probe, container, address))
         };
         Self {
-            startup: probe("startup", &container.startup_probe),
-            liveness: probe("liveness", &container.liveness_probe),
-            readiness: probe("readiness", &container.readiness_probe),
+            startup: probe(Kind::Startup, &container.startup_probe),
+            liveness: probe(Kind::Liveness, &container.liveness_probe),
+            readiness: probe(Kind::Readiness, &container.readiness_probe),
         }
     }
 }
 
 impl Probe {
-    fn new(name: &'static str, probe: &v1::Probe, container: &Container, address: IpAddr) -> Self {
+    fn new(kind: Kind, probe: &v1::Probe, container: &Container, address: IpAddr) -> Self {
         let seconds = |value: Option<i32>, default: u64| {
             let value = value.and_then(|value| u64::try_from(value).ok());
             Duration::from_secs(value.unwrap_or(default))
@@ -108,13 +131,28 @@ impl Probe {
             value.unwrap_or(default).max(1)
         };
         Self {
-            name,
+            kind,
             action: Action::new(probe, container, address),
             initial_delay: seconds(probe.initial_delay_seconds, 0),
             period: seconds(probe.period_seconds, 10).max(Duration::from_secs(1)),
             timeout: seconds(probe.timeout_seconds, 1).max(Duration::from_secs(1)),
             success_threshold: count(probe.success_threshold, 1),
             failure_threshold: count(probe.failure_threshold, 3),
+        }
+    }
+
+    /// Attempts the probe once. Returns whether it succeeded, or why not.
+    async fn attempt(&self) -> Result<Result<(), String>, Stop> {
+        let attempt = tokio::time::timeout(self.timeout, self.action.attempt()).await;
+        let outcome = attempt.unwrap_or_else(|_| {
+            let reason = format!("no response within {:?}", self.timeout);
+            Err(ProbeError::Failed(reason))
+        });
+        let with_name = |reason| format!("{} probe: {reason}", self.kind.name());
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(ProbeError::Failed(reason)) => Ok(Err(with_name(reason))),
+            Err(ProbeError::Exhausted(reason)) => Err(Stop::Exhausted(with_name(reason))),
         }
     }
 }
@@ -143,30 +181,30 @@ impl Action {
             Some(tcp) => Self::Tcp {
                 address: address(&tcp.port),
             },
-            None => Self::Unavailable,
+            None => Self::Unsupported,
         }
     }
 
-    async fn connect(&self) -> Result<Option<TcpStream>, Miss> {
+    async fn connect(&self) -> Result<Option<TcpStream>, ProbeError> {
         let address = match self {
             Self::Http { address, .. } | Self::Tcp { address } => address,
-            Self::Unavailable => return Ok(None),
+            Self::Unsupported => return Ok(None),
         };
-        let address = address.ok_or("the container has no port of that name")?;
-        match TcpStream::connect(address).await {
-            Ok(stream) => Ok(Some(stream)),
-            Err(error) => {
+        let address = address.ok_or("the container has no port with that name")?;
+        TcpStream::connect(address)
+            .await
+            .map(Some)
+            .map_err(|error| {
                 let reason = format!("{address}: {}", chain(&error));
-                Err(if is_exhaustion(&error) {
-                    Miss::NotMade(reason)
+                if is_exhaustion(&error) {
+                    ProbeError::Exhausted(reason)
                 } else {
-                    Miss::Failed(reason)
-                })
-            }
-        }
+                    ProbeError::Failed(reason)
+                }
+            })
     }
 
-    async fn attempt(&self) -> Result<(), Miss> {
+    async fn attempt(&self) -> Result<(), ProbeError> {
         let stream = self.connect().await?;
         let (Self::Http { path, headers, .. }, Some(stream)) = (self, stream) else {
             return Ok(());
@@ -174,20 +212,20 @@ impl Action {
         let status = get(stream, path, headers).await;
         match status.map_err(|error| format!("{path}: {}", chain(&error)))? {
             200..400 => Ok(()),
-            status => Err(Miss::Failed(format!("{path} answered {status}"))),
+            status => Err(ProbeError::Failed(format!("{path} returned {status}"))),
         }
     }
 }
 
-/// An attempt of a probe failed.
-enum Miss {
-    /// The container didn't respond properly.
+/// Why an attempt of a probe didn't succeed.
+enum ProbeError {
+    /// The container didn't respond as it should.
     Failed(String),
     /// The machine has run out of something that every attempt needs, which says nothing about the container.
-    NotMade(String),
+    Exhausted(String),
 }
 
-impl<T: Into<String>> From<T> for Miss {
+impl<T: Into<String>> From<T> for ProbeError {
     fn from(reason: T) -> Self {
         Self::Failed(reason.into())
     }
@@ -200,7 +238,7 @@ fn is_exhaustion(error: &io::Error) -> bool {
 }
 
 /// The maximum length of a status line.
-const LONGEST_STATUS: u64 = 256;
+const STATUS_LIMIT: u64 = 256;
 
 /// Requests `path` and returns the status; the rest of the response isn't read. Two hundred nodes are probed twice per
 /// second, so this does only what the protocol requires.
@@ -211,154 +249,108 @@ async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16
     );
     stream.write_all(request.as_bytes()).await?;
     let mut line = String::new();
-    BufReader::new(stream.take(LONGEST_STATUS))
+    BufReader::new(stream.take(STATUS_LIMIT))
         .read_line(&mut line)
         .await?;
     let status = line
         .split_whitespace()
         .nth(1)
         .and_then(|word| word.parse().ok());
-    status.ok_or_else(|| io::Error::other("the answer is no HTTP"))
+    status.ok_or_else(|| io::Error::other("the response is not HTTP"))
 }
 
-/// A result of probing.
+/// What a probe shows about the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum ProbeResult {
     /// The container is ready.
     Ready,
     /// The container is no longer ready.
     NotReady(String),
     /// The liveness probe succeeded.
-    Alive,
+    LivenessSucceeded,
     /// The liveness probe failed, but not often enough to kill the container.
-    Sick(String),
-    /// One attempt failed, which doesn't change anything yet.
-    Missed(String),
+    LivenessFailed(String),
+    /// Another probe failed, which doesn't change anything yet.
+    Failed(String),
 }
 
-/// Why probing ended.
+/// Why probing stopped.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// The container has to be killed.
     Kill(String),
-    /// Its probes can't be made.
-    Blind(String),
+    /// The machine has run out of something that probes need.
+    Exhausted(String),
 }
 
-/// A container and its probes.
-pub(super) struct Watch<'a> {
+/// Probes one container.
+pub(super) struct Prober<'a, R> {
     pub(super) probes: &'a Probes,
     /// Notified when the container listens or has had enough time to.
     pub(super) listens: &'a Notify,
     /// When the container was started, from which initial delays count.
     pub(super) started: Instant,
+    /// Called with each result.
+    pub(super) report: R,
 }
 
-impl Watch<'_> {
+impl<R: Fn(ProbeResult) + Sync> Prober<'_, R> {
     /// Runs the probes and reports their results, until the container has to be killed or can't be probed.
-    pub(super) async fn run(&self, say: &(impl Fn(Finding) + Sync)) -> Stop {
-        let Err(stop) = self.probe(say).await;
-        stop
-    }
-
-    async fn probe(&self, say: &(impl Fn(Finding) + Sync)) -> Result<Infallible, Stop> {
+    pub(super) async fn run(&self) -> Result<Infallible, Stop> {
+        let Probes {
+            startup,
+            liveness,
+            readiness,
+        } = self.probes;
         self.until_listening().await;
-        if let Some(startup) = &self.probes.startup {
-            self.until_success(startup, say).await?;
+        self.repeat(startup.as_ref()).await?;
+        if readiness.is_none() {
+            (self.report)(ProbeResult::Ready);
         }
-        let liveness = async {
-            match &self.probes.liveness {
-                Some(liveness) => self.until_failure(liveness, say).await,
-                None => std::future::pending().await,
-            }
+        tokio::try_join!(
+            self.repeat(liveness.as_ref()),
+            self.repeat(readiness.as_ref())
+        )?;
+        std::future::pending().await
+    }
+
+    /// Attempts `probe` every period. Returns when a startup probe has succeeded, or if there is no probe.
+    async fn repeat(&self, probe: Option<&Probe>) -> Result<(), Stop> {
+        let Some(probe) = probe else {
+            return Ok(());
         };
-        tokio::select! {
-            stopped = liveness => stopped,
-            stopped = self.readiness(say) => stopped,
-        }
-    }
-
-    async fn until_success(
-        &self,
-        probe: &Probe,
-        say: &(impl Fn(Finding) + Sync),
-    ) -> Result<(), Stop> {
-        self.repeat(probe, |outcome, met| match (outcome, met) {
-            (Ok(()), true) => Some(Ok(())),
-            (Err(reason), true) => Some(Err(Stop::Kill(reason))),
-            (Ok(()), false) => None,
-            (Err(reason), false) => {
-                say(Finding::Missed(reason));
-                None
-            }
-        })
-        .await
-    }
-
-    async fn until_failure(
-        &self,
-        probe: &Probe,
-        say: &(impl Fn(Finding) + Sync),
-    ) -> Result<Infallible, Stop> {
-        self.repeat(probe, |outcome, met| match outcome {
-            Err(reason) if met => Some(Err(Stop::Kill(reason))),
-            Err(reason) => {
-                say(Finding::Sick(reason));
-                None
-            }
-            Ok(()) => {
-                say(Finding::Alive);
-                None
-            }
-        })
-        .await
-    }
-
-    async fn readiness(&self, say: &(impl Fn(Finding) + Sync)) -> Result<Infallible, Stop> {
-        let Some(probe) = &self.probes.readiness else {
-            say(Finding::Ready);
-            return std::future::pending().await;
-        };
-        let mut ready = false;
-        self.repeat(probe, |outcome, met| {
-            match outcome {
-                Ok(()) if met && !ready => {
-                    ready = true;
-                    say(Finding::Ready);
-                }
-                Err(reason) if met && ready => {
-                    ready = false;
-                    say(Finding::NotReady(reason));
-                }
-                Ok(()) => {}
-                Err(reason) => say(Finding::Missed(reason)),
-            }
-            None
-        })
-        .await
-    }
-
-    /// Attempts `probe` every period until `decide` returns a value. It gets each result, and whether there were enough
-    /// equal ones in a row.
-    async fn repeat<T>(
-        &self,
-        probe: &Probe,
-        mut decide: impl FnMut(Result<(), String>, bool) -> Option<Result<T, Stop>>,
-    ) -> Result<T, Stop> {
         let (mut successes, mut failures) = (0, 0);
+        let mut is_ready = false;
         let mut ticks = self.ticks(probe);
         loop {
             ticks.tick().await;
-            let outcome = self.attempt(probe).await?;
+            let outcome = probe.attempt().await?;
             (successes, failures) = if outcome.is_ok() {
                 (successes + 1, 0)
             } else {
                 (0, failures + 1)
             };
-            let met = successes >= probe.success_threshold || failures >= probe.failure_threshold;
-            if let Some(end) = decide(outcome, met) {
-                return end;
-            }
+            let is_met =
+                successes >= probe.success_threshold || failures >= probe.failure_threshold;
+            let result = match (probe.kind, outcome) {
+                (Kind::Startup, Ok(())) if is_met => return Ok(()),
+                (Kind::Startup | Kind::Liveness, Err(reason)) if is_met => {
+                    return Err(Stop::Kill(reason));
+                }
+                (Kind::Liveness, Ok(())) => ProbeResult::LivenessSucceeded,
+                (Kind::Liveness, Err(reason)) => ProbeResult::LivenessFailed(reason),
+                (Kind::Readiness, Ok(())) if is_met && !is_ready => {
+                    is_ready = true;
+                    ProbeResult::Ready
+                }
+                (Kind::Readiness, Err(reason)) if is_met && is_ready => {
+                    is_ready = false;
+                    ProbeResult::NotReady(reason)
+                }
+                (Kind::Startup | Kind::Readiness, Err(reason)) => ProbeResult::Failed(reason),
+                (Kind::Startup | Kind::Readiness, Ok(())) => continue,
+            };
+            (self.report)(result);
         }
     }
 
@@ -369,18 +361,15 @@ impl Watch<'_> {
             liveness,
             readiness,
         } = self.probes;
-        if let Some(probe) = startup
-            .as_ref()
-            .or(readiness.as_ref())
-            .or(liveness.as_ref())
-        {
+        let first = startup.as_ref().or(readiness.as_ref());
+        if let Some(probe) = first.or(liveness.as_ref()) {
             let earliest = self.started + probe.initial_delay;
             sleep_until(earliest).await;
-            while let Err(Miss::Failed(_)) = probe.action.connect().await
+            while let Err(ProbeError::Failed(_)) = probe.action.connect().await
                 && Instant::now() < earliest + probe.period
             {
                 // If hundreds of processes start at once, checking must not slow them down.
-                sleep((earliest.elapsed() / 8).clamp(PAUSES[0], PAUSES[1])).await;
+                sleep((earliest.elapsed() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
             }
         }
         self.listens.notify_one();
@@ -392,18 +381,5 @@ impl Watch<'_> {
         let mut interval = interval_at(first, probe.period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
-    }
-
-    /// Attempts `probe` once. Returns whether it succeeded, or why not.
-    async fn attempt(&self, probe: &Probe) -> Result<Result<(), String>, Stop> {
-        let outcome = tokio::time::timeout(probe.timeout, probe.action.attempt()).await;
-        let late = || Miss::Failed(format!("no answer in {:?}", probe.timeout));
-        let outcome = outcome.unwrap_or_else(|_| Err(late()));
-        let named = |reason| format!("{} probe: {reason}", probe.name);
-        match outcome {
-            Ok(()) => Ok(Ok(())),
-            Err(Miss::Failed(reason)) => Ok(Err(named(reason))),
-            Err(Miss::NotMade(reason)) => Err(Stop::Blind(named(reason))),
-        }
     }
 }

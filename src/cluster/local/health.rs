@@ -1,0 +1,161 @@
+//! Whether the pods are healthy: pods that failed permanently, agents that ended without the suite's doing, and
+//! liveness probes that fail. Pure.
+
+use std::collections::BTreeMap;
+
+use super::status::{Liveness, PodStatus, Pods, State, agents, mock};
+use crate::event::{Evidence, Failure, Symptom};
+
+/// A failure that waiting can't fix: the mock or an agent failed permanently.
+pub(super) fn failed(pods: &Pods) -> Option<Failure> {
+    let agent = || agents(pods).find(|agent| agent.has_failed());
+    let mock = mock(pods).filter(|mock| mock.has_failed());
+    mock.map(mock_failed).or_else(|| agent().map(agent_failed))
+}
+
+/// The failure of a mock that is not available.
+pub(super) fn mock_failed(mock: &PodStatus) -> Failure {
+    let message = format!("the mock is not available: {}", state_of(mock));
+    Failure::new(Symptom::MockUnavailable, message)
+}
+
+fn agent_failed(agent: &PodStatus) -> Failure {
+    let (node, ends) = (&agent.node, agent.restarts);
+    let reason = agent.warning.as_deref().unwrap_or("it ended");
+    if agent.state == State::RunError {
+        let message = format!("this machine can't run the agent on {node}: {reason}");
+        let evidence = Evidence::new("agent", "runs", reason, false).on(Some(node));
+        Failure::new(Symptom::ProcessFailed, message).with_evidence([evidence])
+    } else {
+        let message = format!("the agent on {node} ended {ends} times: {reason}");
+        let evidence = Evidence::new("ends of the agent's process", 0, ends, false).on(Some(node));
+        Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
+    }
+}
+
+/// A pod's state with its last warning.
+pub(super) fn state_of(status: &PodStatus) -> String {
+    let state = status.state.name();
+    match &status.warning {
+        Some(warning) => format!("{state}: {warning}"),
+        None => state.to_owned(),
+    }
+}
+
+/// How often each agent's process had ended when the agents became ready.
+#[derive(Debug)]
+pub(super) struct RestartBaseline {
+    /// The number of restarts by the pod's UID.
+    restarts: BTreeMap<String, u32>,
+    /// How many more ends per agent don't fail the cell.
+    allowed: u32,
+    early_ends: Vec<String>,
+}
+
+impl RestartBaseline {
+    /// The baseline when the agents in `pods` are ready; `allowed` more ends per agent don't fail the cell.
+    pub(super) fn new(pods: &Pods, allowed: u32) -> Self {
+        Self {
+            restarts: agents(pods)
+                .map(|agent| (agent.uid.clone(), agent.restarts))
+                .collect(),
+            allowed,
+            early_ends: agents(pods).filter_map(early_end).collect(),
+        }
+    }
+
+    /// The ends before readiness, one sentence per agent.
+    pub(super) fn early_ends(&self) -> Vec<String> {
+        self.early_ends.clone()
+    }
+
+    /// The failure if an agent's process has ended more often since readiness than is allowed.
+    pub(super) fn exceeded(&self, pods: &Pods) -> Option<Failure> {
+        let ends = |agent: &PodStatus| {
+            // An agent that replaces a deleted one starts at zero.
+            let before = self.restarts.get(&agent.uid).copied().unwrap_or_default();
+            agent.restarts.saturating_sub(before)
+        };
+        let agent = agents(pods).find(|agent| ends(agent) > self.allowed)?;
+        let (reason, at) = agent.last_termination.as_ref().map_or_else(
+            || ("its process ended", String::new()),
+            |last| (last.reason.as_str(), format!(" at {:.3}", last.at)),
+        );
+        let node = &agent.node;
+        let message = format!("the agent on {node} ended after it was ready: {reason}{at}");
+        let subject = "ends of the agent's process since readiness";
+        let (expected, seen) = (format!("<= {}", self.allowed), ends(agent));
+        let evidence = Evidence::new(subject, expected, format!("{seen} ({reason})"), false);
+        let evidence = evidence.on(Some(node));
+        Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]))
+    }
+}
+
+fn early_end(agent: &PodStatus) -> Option<String> {
+    let reason = &agent.last_termination.as_ref()?.reason;
+    let node = &agent.node;
+    Some(match agent.restarts {
+        1 => format!("the agent on {node} ended once before it was ready: {reason}"),
+        ends => {
+            format!("the agent on {node} ended {ends} times before it was ready, last: {reason}")
+        }
+    })
+}
+
+/// The warnings about agents whose liveness probe hasn't run yet.
+pub(super) fn unprobed(pods: &Pods) -> Vec<String> {
+    agents(pods)
+        .filter(|agent| matches!(agent.liveness, Liveness::Unknown))
+        .map(|agent| {
+            format!(
+                "the liveness probe of the agent on {} was not checked: it had not run by the end of the cell",
+                agent.node
+            )
+        })
+        .collect()
+}
+
+/// How often in a row each failing liveness probe has failed, by the pod's UID.
+pub(super) type LivenessFailures = BTreeMap<String, u32>;
+
+/// The agents whose liveness probe currently fails.
+pub(super) fn liveness_failures(pods: &Pods) -> LivenessFailures {
+    agents(pods)
+        .filter_map(|agent| match &agent.liveness {
+            Liveness::Failure { count, .. } => Some((agent.uid.clone(), *count)),
+            Liveness::Unknown | Liveness::Success => None,
+        })
+        .collect()
+}
+
+/// The warnings about agents whose liveness probe had failed `before` and has not failed again.
+pub(super) fn liveness_warnings(pods: &Pods, before: &LivenessFailures) -> Vec<String> {
+    agents(pods)
+        .filter(|agent| before.contains_key(&agent.uid))
+        .map(|agent| {
+            let seen = match &agent.liveness {
+                Liveness::Failure { reason, .. } => reason.as_str(),
+                Liveness::Unknown | Liveness::Success => {
+                    "its liveness probe failed, then recovered"
+                }
+            };
+            format!("the agent on {}: {seen}", agent.node)
+        })
+        .collect()
+}
+
+/// The failure if a liveness probe that had failed `before` has failed again.
+pub(super) fn unhealthy(pods: &Pods, before: &LivenessFailures) -> Option<Failure> {
+    let rows: Vec<Evidence> = agents(pods)
+        .filter_map(|agent| match &agent.liveness {
+            Liveness::Failure { count, reason } if count > before.get(&agent.uid)? => Some(
+                Evidence::new("liveness probe", "succeeds", reason, false).on(Some(&agent.node)),
+            ),
+            _ => None,
+        })
+        .collect();
+    let first = rows.first()?;
+    let node = first.node.as_deref().unwrap_or_default();
+    let message = format!("the agent on {node} is about to be killed: {}", first.seen);
+    Some(Failure::new(Symptom::AgentUnhealthy, message).with_evidence(rows))
+}

@@ -1,0 +1,88 @@
+//! Whether the mock and the agents are ready: pure functions from the pods' statuses to evidence or a failure.
+
+use super::health::{failed, mock_failed, state_of};
+use super::status::{PodStatus, Pods, agents, mock};
+use crate::cluster::NodeName;
+use crate::event::{Evidence, Failure, Symptom};
+
+/// What the current statuses mean for a condition; `None` if it isn't met yet.
+pub(super) type Readiness = Option<Result<Vec<Evidence>, Failure>>;
+
+/// Whether the mock is ready, or failed permanently.
+pub(super) fn mock_available(pods: &Pods) -> Readiness {
+    let mock = mock(pods)?;
+    if mock.has_failed() {
+        return Some(Err(mock_failed(mock)));
+    }
+    mock.ready
+        .then(|| Ok(vec![Evidence::new("mock", "ready", "ready", true)]))
+}
+
+/// The failure if the mock is not ready in time.
+pub(super) fn mock_late(pods: &Pods) -> Failure {
+    match mock(pods) {
+        Some(mock) => mock_failed(mock),
+        None => Failure::new(Symptom::MockUnavailable, "the mock was not started"),
+    }
+}
+
+/// Whether an agent is ready on each of `nodes`, or a pod failed permanently.
+pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
+    if let Some(failure) = failed(pods) {
+        return Some(Err(failure));
+    }
+    let desired = nodes.len();
+    let ready = agents(pods).filter(|agent| agent.ready);
+    if ready.count() != desired {
+        return None;
+    }
+    let rows = ["desired", "updated", "ready"]
+        .map(|word| Evidence::new(format!("agents {word}"), desired, desired, true));
+    Some(Ok(rows.into()))
+}
+
+/// Whether each agent in `before` was replaced by a ready one.
+pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
+    let rows = before.iter().map(|before| {
+        let mut agents = agents(pods);
+        let now =
+            agents.find(|now| now.node == before.node && now.uid != before.uid && now.ready)?;
+        Some(replacement(before, now))
+    });
+    rows.collect::<Option<_>>().map(Ok)
+}
+
+/// Evidence that a new agent runs on the node.
+fn replacement(before: &PodStatus, now: &PodStatus) -> Evidence {
+    let short = |status: &PodStatus| -> String { status.uid.chars().take(8).collect() };
+    let pid = now.pid.unwrap_or_default();
+    let seen = format!("{}, ready (process {pid})", short(now));
+    let expected = format!("not {}", short(before));
+    Evidence::new("pod UID", expected, seen, true).on(Some(&now.node))
+}
+
+/// The failure if the agents on `nodes` are not ready in time.
+pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
+    let missing = nodes.iter().filter_map(|node| {
+        let seen = match agents(pods).find(|agent| agent.node == *node) {
+            Some(agent) if agent.ready => return None,
+            Some(agent) => state_of(agent),
+            None => "no agent was started".to_owned(),
+        };
+        Some(Evidence::new("agent", "ready", seen, false).on(Some(node)))
+    });
+    let rows: Vec<Evidence> = missing.collect();
+    let message = match rows.as_slice() {
+        [] => "the agents became ready only after the deadline".to_owned(),
+        [first, ..] => {
+            let (node, seen) = (first.node.as_deref().unwrap_or_default(), &first.seen);
+            match rows.len() {
+                1 => format!("the agent on {node} is not ready: {seen}"),
+                count => {
+                    format!("{count} agents are not ready, including the one on {node}: {seen}")
+                }
+            }
+        }
+    };
+    Failure::new(Symptom::AgentNotReady, message).with_evidence(rows)
+}
