@@ -27,12 +27,12 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
     if !gone.is_empty() {
         let gone = gone.join(", ");
         selected.warnings.push(format!(
-            "the matrix no longer has these cells of {id}, so they can't run again: {gone}"
+            "the matrix no longer contains these cells of {id}, so they can't be rerun: {gone}"
         ));
     }
     if selected.cells.is_empty() {
         say(&format!(
-            "nothing to run again: every cell of {id} that is still in the matrix passed"
+            "nothing to rerun: every cell of {id} that is still in the matrix has passed"
         ))?;
         return Ok(None);
     }
@@ -40,7 +40,7 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
     Ok(Some(selected))
 }
 
-/// The ids in the matrix of the cells that did not pass.
+/// The cells that did not pass, by their ids in the matrix.
 fn failed(run: &RunModel) -> BTreeSet<&str> {
     let failed = run.cells.iter().filter(|cell| match cell.verdict {
         CellVerdict::Passed | CellVerdict::Flaky => false,

@@ -1,4 +1,4 @@
-//! Cells as tests: a test binary's whole `main`, for `cargo nextest run` and `cargo test`. Listing reads only the matrix file.
+//! Cells as tests: the whole `main` of a test binary, for `cargo nextest run` and `cargo test`. Listing reads only the matrix file.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -100,7 +100,7 @@ impl Harness {
             .map_err(|error| Failed::from(before_the_run(&error)))?;
         self.combine(&out);
         let Some((_, verdict, reason)) = outcome.cells.into_iter().next() else {
-            return Err("error: the run has no cell".into());
+            return Err("error: the run has no cells".into());
         };
         let reason = reason.unwrap_or_default();
         match verdict {

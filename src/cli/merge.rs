@@ -146,13 +146,13 @@ fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
     fs::rename(temporary, folder)
 }
 
-/// The merged record can't be written.
+/// Why the merged record can't be written.
 enum Unrecorded {
     Read(crate::record::RecordError),
     Write(io::Error),
 }
 
-/// [`record`]s in `temporary` what will be in `folder`.
+/// Calls [`record`] with `temporary`. Errors name `folder`, to which it will be renamed.
 fn recorded(
     parts: &[Part],
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! `prepare`: makes the templates of the selected cells' clusters, and shows each one when it is done.
+//! `prepare`: creates the templates of the selected cells' clusters, and reports each one when it is ready.
 
 use std::io::{self, Write};
 
@@ -46,7 +46,7 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
         if let Some(Err(failure)) = &prepared.preparation {
             exit = exit_of(failure);
         }
-        // A closed stdout changes nothing.
+        // A closed stdout must not end the command.
         drop(writeln!(io::stdout().lock(), "{}", line(&prepared)));
     };
     let done = runtime.block_on(async {
@@ -92,7 +92,7 @@ fn line(prepared: &PreparedCell) -> String {
             template,
             is_new: false,
         })) => {
-            format!("{cell}: template {template} exists")
+            format!("{cell}: template {template} already exists")
         }
         Some(Err(failure)) => {
             let remedy = failure.remedy.as_ref();

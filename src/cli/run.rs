@@ -93,11 +93,11 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     outcome
 }
 
-/// A closed stderr changes nothing.
+/// Prints the resources that may be left, and the command that deletes them. A closed stderr must not end the run.
 pub(super) fn tell_what_is_left(left: &[Resource], gc: &str) {
     let left = left.iter().map(|resource| format!("  {resource}\n"));
     let what: String = left.collect();
-    let text = format!("\nthe run may have left something behind:\n{what}to remove it:\n  {gc}\n");
+    let text = format!("\nthe run may have left resources behind:\n{what}to delete them:\n  {gc}\n");
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
@@ -174,7 +174,7 @@ pub(super) fn session(
     })
 }
 
-/// Events go to stderr as they happen; tables go to stdout and reports to files at the end.
+/// Events are written to stderr as they happen; at the end, tables are written to stdout and reports to files.
 fn sinks(options: &RunOptions, copies: Copies) -> LiveSinks {
     let (color, verbose) = (options.look.color, options.verbose);
     Box::new(move |folder| {

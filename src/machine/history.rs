@@ -30,15 +30,15 @@ pub struct History {
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The file can't be read or written.
-    #[error("failed to keep the history {}", path.display())]
+    #[error("failed to read or write the history {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// The file has no valid content, for example because it was cut off.
-    #[error("{} is not a history of cells", path.display())]
+    /// The file has no valid content, for example because it was truncated.
+    #[error("{} is not a valid history of cells", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum HistoryError {
         source: serde_json::Error,
     },
     /// A newer version of the runner wrote the file.
-    #[error("{} was written by a newer version", path.display())]
+    #[error("{} was written by a newer version of e2e-matrix", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -66,7 +66,7 @@ impl Default for History {
 }
 
 impl History {
-    /// How long the cell will take: the median of its last durations. `None` if it has none.
+    /// The expected duration of the cell: the median of its last durations. `None` if it has none.
     pub fn estimate(&self, provider: &str, cell: &str) -> Option<Duration> {
         let mut times = self.cells.get(provider)?.get(cell)?.clone();
         times.sort_unstable();
@@ -88,7 +88,7 @@ impl History {
 }
 
 /// How long to wait for other processes that write to the history; each takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The file of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl HistoryFile {
         cell: &str,
         took: Duration,
     ) -> Result<(), HistoryError> {
-        let _lock = Lock::take_within(&self.lock, PATIENCE).await?;
+        let _lock = Lock::take_within(&self.lock, LOCK_TIMEOUT).await?;
         let mut history = match self.load() {
             Err(HistoryError::Damaged { .. }) => History::default(),
             other => other?,

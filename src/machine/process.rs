@@ -26,7 +26,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// Waiting for the process or reading its output failed.
-    #[error("failed to follow `{program}`")]
+    #[error("failed to wait for `{program}` or to read its output")]
     Follow {
         /// Its program.
         program: String,
@@ -34,7 +34,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// The process didn't end in time and was killed.
-    #[error("`{program}` was not done after {}", humantime::format_duration(*.budget))]
+    #[error("`{program}` did not finish within {}", humantime::format_duration(*.budget))]
     TimedOut {
         /// Its program.
         program: String,
@@ -108,7 +108,7 @@ impl Group {
         }
     }
 
-    /// A process that is started while the run is aborted is killed here, because it is dropped.
+    /// Adds the group to the list. If the run was aborted in the meantime, drops the group, which kills it.
     fn register(self) -> Result<Self, ProcessError> {
         let mut live = live();
         if live.given_up {
@@ -148,7 +148,7 @@ impl Group {
         status.map_err(|source| self.follow(source))
     }
 
-    /// Asks the group to terminate, and kills it after `grace`.
+    /// Sends SIGTERM to the group, and kills it after `grace`.
     pub async fn terminate(&mut self, grace: &Deadline) -> Result<ExitStatus, ProcessError> {
         self.signal(Signal::TERM);
         match grace.run(self.wait()).await {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_ignores_the_request_to_terminate_is_killed() {
+    async fn a_process_that_ignores_sigterm_is_killed() {
         let mut group = Group::spawn(
             shell("trap '' TERM; echo ready; while :; do sleep 1; done").stdout(Stdio::piped()),
         )

@@ -34,7 +34,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Returns what the cell doesn't need once its agents are ready.
+    /// Returns the part of the budget that the cell no longer needs when its agents are ready.
     pub(super) fn shrink(&mut self) {
         if let Some(share) = &mut self.share {
             share.shrink();
@@ -122,7 +122,7 @@ impl Admission {
             return Some(permit);
         }
         let at_once = self.most;
-        self.waits(cell, format!("waits for another cell: {at_once} at once"));
+        self.waits(cell, format!("waits for another cell: {at_once} may run at once"));
         // The semaphore is never closed.
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
@@ -146,13 +146,13 @@ impl Admission {
         }
     }
 
-    /// Reports a budget that can't be used. It doesn't delay cells.
+    /// Reports once that the budget can't be used. Cells are then admitted without it.
     fn lost(&self, error: &LockError) {
         self.is_lost.call_once(|| {
             let why = chain(error);
             self.say(
                 Severity::Warning,
-                format!("cells are let in without a look at other runs: {why}"),
+                format!("cells are admitted without regard to other runs: {why}"),
             );
         });
     }
@@ -249,7 +249,7 @@ pub(super) mod tests {
         assert_eq!(waits(&mut said), [] as [&str; 0]);
         let mut second = std::pin::pin!(admission.admit_again(&cell, &NEED));
         assert!(second.as_mut().now_or_never().is_none(), "there is no room");
-        assert_eq!(waits(&mut said), ["waits for another cell: 1 at once"]);
+        assert_eq!(waits(&mut said), ["waits for another cell: 1 may run at once"]);
         drop(room);
         second.await;
     }

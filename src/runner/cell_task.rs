@@ -48,7 +48,7 @@ pub(super) struct CellTask {
 }
 
 impl CellTask {
-    /// Runs the cell when its turn has come, and reports its end. Returns whether it started.
+    /// Runs the cell when it is admitted, and reports its end. Returns whether it started.
     pub(super) async fn run(self, place: Place) -> bool {
         let mut turn = None;
         let Some(room) = self.admitted(place, &mut turn).await else {
@@ -63,7 +63,7 @@ impl CellTask {
         let counted = self.counted(attempts, None);
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.say_finished(&self.plan, &counted, duration);
-        // Only now, because the next cell has to know that this one has ended.
+        // Not earlier, because this cell's end has to be recorded before the next one starts.
         match &mut turn {
             Some(next) => **next = room,
             None => drop(room),
@@ -113,7 +113,7 @@ impl CellTask {
                 "not started: the run timeout (--run-timeout) was reached"
             }
             Some(Termination::Interrupt | Termination::Terminate) | None => {
-                "the run was interrupted before it began"
+                "the run was interrupted before the cell started"
             }
         }
         .to_owned()
@@ -184,7 +184,7 @@ impl CellTask {
         let (shared, cell) = (&self.shared, self.plan.cell.id.in_matrix());
         let noting = shared.history.note(shared.provider.name(), cell, took);
         if let Err(error) = noting.await {
-            tracing::warn!(error = chain(&error), "failed to note how long a cell took");
+            tracing::warn!(error = chain(&error), "failed to record the duration of a cell");
         }
     }
 
@@ -235,7 +235,7 @@ impl CellTask {
     }
 }
 
-/// The end of an attempt that was due and couldn't start.
+/// The end of an attempt that should have started, but was interrupted.
 fn cut_off() -> CellEnd {
     CellEnd {
         interrupted: true,
@@ -274,11 +274,11 @@ impl RunContext {
 
     /// Reserves the attempt's port and holds it, so that no other process can take it.
     fn hold_port(&self, plan: &CellPlan) -> Result<u16, Failure> {
-        let bound = ports::bind_written_down(&self.ports, &plan.ledger);
+        let bound = ports::bind_recorded(&self.ports, &plan.ledger);
         let (port, listener) = bound.map_err(|error| match error {
             PortError::AllTaken { .. } | PortError::Bind(_) => {
                 Failure::new(Symptom::NoPortFree, chain(&error))
-                    .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
+                    .with_remedy("set `ports` under `[run]` to another range, or to \"any\"")
             }
             PortError::Ledger(error) => error.into(),
         })?;
@@ -291,6 +291,6 @@ impl RunContext {
 fn release_port(port: u16, plan: &CellPlan) {
     drop(plan.take_listener());
     if let Err(error) = ports::release(port, &plan.ledger) {
-        tracing::warn!(%error, "failed to write down that a port is free");
+        tracing::warn!(%error, "failed to record that a port is free");
     }
 }

@@ -22,7 +22,7 @@ pub struct Course {
     pub timeout: Option<Duration>,
 }
 
-/// The number of failed cells that is enough, named after the option.
+/// How many cells may fail before no further cell starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopAfter {
     /// One: `--fail-fast`.
@@ -65,7 +65,7 @@ impl Course {
     }
 }
 
-/// Counts failed cells, and stops further cells when there are enough.
+/// Counts failed cells, and keeps further cells from starting when the limit is reached.
 pub(super) struct Stop {
     limit: Option<(usize, String)>,
     flaky_result: FlakyResult,
@@ -186,12 +186,12 @@ mod tests {
         assert_eq!(thrice.rounds(), NonZeroU32::new(3));
         assert!(thrice.repeats());
         assert!(!Course::default().repeats());
-        let hunting = Course {
+        let until_failure = Course {
             until_failure: true,
             ..Course::default()
         };
-        assert_eq!(hunting.rounds(), None);
-        let stop = Stop::new(&hunting, FlakyResult::Pass);
+        assert_eq!(until_failure.rounds(), None);
+        let stop = Stop::new(&until_failure, FlakyResult::Pass);
         assert!(!stop.seen_red());
         stop.note(&cell(), CellVerdict::Failed);
         assert!(stop.seen_red());

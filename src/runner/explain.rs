@@ -1,4 +1,4 @@
-//! What a cell would get, determined without starting anything.
+//! The settings and manifests of a cell, determined without starting anything.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct ExplainRequest {
     pub runner: PathBuf,
 }
 
-/// What a cell would get, with secrets masked.
+/// The settings and manifests of a cell, with secrets masked.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The provider's name.
@@ -56,7 +56,7 @@ pub struct Setting {
     pub origin: String,
 }
 
-/// Determines what a cell would get. Starts and writes nothing.
+/// Determines the settings and manifests of a cell. Starts and writes nothing.
 ///
 /// # Errors
 /// All errors that a run would report before its first cell.

@@ -1,5 +1,5 @@
-//! Queues: cells that use the same cluster run one after another. The next cell takes over the admission of the one
-//! before, because the cluster needs as much as before. A cell that waits in its queue isn't admitted yet, so it delays
+//! Queues: cells that use the same cluster run one after another. Each cell takes over the admission of the previous
+//! one, because the cluster needs the same resources. A cell that waits in its queue isn't admitted yet, so it delays
 //! no other cell.
 
 use std::collections::HashMap;
@@ -94,12 +94,12 @@ mod tests {
         let mut place = || places.next().unwrap();
         let (mut turn, room) = admit(&admission, &line, place(), cell, &need).await;
         let mut second = std::pin::pin!(admit(&admission, &line, place(), cell, &need));
-        assert!(second.as_mut().now_or_never().is_none(), "it is in a line");
+        assert!(second.as_mut().now_or_never().is_none(), "the cluster is in use");
         // A cell of another queue, later in the order, is admitted.
         let other = admission.admit(place(), cell, &need).await;
         assert_eq!(admission.running(), 2);
         let mut third = std::pin::pin!(admit(&admission, &line, place(), cell, &need));
-        assert!(third.as_mut().now_or_never().is_none(), "it is the third");
+        assert!(third.as_mut().now_or_never().is_none(), "it is third in the queue");
         let shown = ["waits for its cluster, which another cell uses"];
         assert_eq!(waits(&mut said), shown, "only the next one shows it");
         // The next cell in the queue takes over the only admission.
@@ -107,7 +107,7 @@ mod tests {
         drop(turn);
         let second = second.await;
         assert_eq!(admission.running(), 2);
-        assert!(third.as_mut().now_or_never().is_none(), "it is next");
+        assert!(third.as_mut().now_or_never().is_none(), "its turn has not come");
         assert_eq!(waits(&mut said), shown);
         drop((second, other));
         drop(third.await);

@@ -24,12 +24,12 @@ const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
 /// Selected cells can't be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A file or folder that the matrix file names can't be read.
-    #[error("failed to read {} of `{table}`", path.display())]
+    /// A file or folder that the matrix file refers to can't be read.
+    #[error("failed to read {}, which `{table}` refers to", path.display())]
     Read {
         /// The path.
         path: PathBuf,
-        /// The table that names it.
+        /// The table that refers to it.
         table: String,
         /// The cause.
         source: io::Error,
@@ -45,7 +45,7 @@ pub enum PlanError {
         message: String,
     },
     /// No tool that can render a kustomization or a chart is installed.
-    #[error("{} needs a tool to be rendered, and neither {programs} is on the PATH: {remedy}", path.display())]
+    #[error("rendering {} requires {programs}, which is not installed: {remedy}", path.display())]
     NoGenerator {
         /// The kustomization or the chart.
         path: PathBuf,
@@ -137,7 +137,7 @@ impl Sourced {
             namespace.to_owned(),
         );
         let slot = match rendered.entry(key) {
-            Entry::Occupied(there) => return Ok(Arc::clone(there.get())),
+            Entry::Occupied(known) => return Ok(Arc::clone(known.get())),
             Entry::Vacant(slot) => slot,
         };
         let images = self.provider.images(cell);
@@ -275,7 +275,7 @@ pub(super) struct Planner {
     pub provider: Arc<dyn Provider>,
     /// When to keep clusters.
     pub keep: Keep,
-    /// `[run] prefix`.
+    /// `[run] cluster-prefix`.
     pub prefix: Prefix,
     /// The name of the cluster if the user chose it, for a single cell.
     pub cluster: Option<ClusterName>,
@@ -310,7 +310,7 @@ impl Planner {
         let shared = self.provider.tenancy(&cell, run, &namespace);
         let rendered = self.sourced.render(&cell, &namespace, shared.as_ref());
         let rendered = rendered.unwrap_or_else(|error| {
-            unreachable!("the run began because this could be rendered: {error}")
+            unreachable!("the cell was rendered when the run was checked: {error}")
         });
         CellPlan {
             mask: self.mask.clone(),

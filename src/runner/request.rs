@@ -1,4 +1,4 @@
-//! What a run is asked to do, and its outcome.
+//! The input of a run, and its outcome.
 
 use std::path::PathBuf;
 

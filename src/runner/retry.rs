@@ -15,7 +15,7 @@ pub(super) type Attempts = [CellEnd];
 ///
 /// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase. Infrastructure failures
 /// in `cluster` and `images` can always be retried, other failures only if the settings name their class. An attempt is never
-/// retried if the result would be the same on a fresh cluster, if some of its resources may be left, or if it was interrupted.
+/// retried if a fresh cluster would not change the result, if some of its resources may be left, or if it was interrupted.
 pub(super) fn again(settings: &RetrySettings, phases: &PhaseSettings, attempts: &Attempts) -> bool {
     let Some(last) = attempts.last() else {
         return false;

@@ -46,7 +46,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
         RunModel::default()
     });
     RunOutcome {
-        // Only a bug can keep a run from its last event.
+        // Without a bug, each run has its last event.
         verdict: run.verdict.unwrap_or(RunVerdict::RunnerBug),
         class: record::class_of(&run),
         cells: run
@@ -65,7 +65,7 @@ pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
         Vec::new()
     });
     if let Err(error) = tidy(state) {
-        tracing::warn!(error = chain(&error), "failed to remove lock files");
+        tracing::warn!(error = chain(&error), "failed to delete lock files");
     }
     let unwanted = left.into_iter().filter(Left::is_unwanted);
     unwanted.map(|left| left.resource).collect()
@@ -124,7 +124,8 @@ impl<'r> Run<'r> {
         self.shared.events.end(milliseconds(duration));
     }
 
-    /// Removes what the cells shared. What can't be removed stays in the ledger, and doesn't change any verdict.
+    /// Deletes the resources that the cells shared. Those that can't be deleted stay in the ledger, and don't change any
+    /// verdict.
     async fn finish(&self) {
         let shared = &self.shared;
         let timeout = shared.phases[Phase::Cleanup].timeout;
@@ -218,7 +219,7 @@ impl<'r> Run<'r> {
     }
 
     /// Runs rounds until a cell fails, the last round is over or the run is interrupted. A round in which no cell could
-    /// start is the last one, too, because the next would be the same.
+    /// start is also the last one, because the next one would be no different.
     async fn further_rounds(&mut self, preflight: &Result<Survey, Failure>, mut some_began: bool) {
         let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
         for round in 2..=last {
@@ -235,7 +236,8 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Announces cells: all that are planned, and those of the round after `round` if there may be one.
+    /// Announces cells to the provider: all planned ones before the first round, and those of the round after `round` if
+    /// there may be one.
     fn expect(&self, round: u32) {
         let request = self.request;
         let planned = self.plans.iter().map(|plan| plan.cell.clone());
@@ -306,7 +308,7 @@ impl<'r> Run<'r> {
 
     /// Reports a cell whose task ended unexpectedly.
     fn bug(&self, plan: &CellPlan, error: &JoinError) {
-        let message = format!("the runner's task ended: {error}");
+        let message = format!("the cell's task in the runner ended unexpectedly: {error}");
         let end = CellEnd {
             failures: vec![Failure::new(Symptom::RunnerBug, message)],
             ..CellEnd::default()
@@ -319,8 +321,8 @@ impl<'r> Run<'r> {
     }
 }
 
-/// The plans that are made before the first event: of all rounds, if there is a last one and no failure ends the run
-/// before it.
+/// The plans that are created before the first event: those of all rounds, if their number is known and no failure ends
+/// the run early.
 fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
     let rounds = request.course.planned_rounds().get();
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));

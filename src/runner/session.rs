@@ -23,8 +23,8 @@ use crate::record::{RecordWriter, Sink};
 use crate::secret::{Mask, Secret, hide_in_log};
 use crate::suite::Interruption;
 
-/// How many cells a run may have, each round counted.
-const MOST_CELLS: usize = 10_000;
+/// How many cells a run may have in all of its rounds.
+const MAX_CELLS: usize = 10_000;
 
 /// Selected cells, and how to run them.
 pub struct Session {
@@ -58,7 +58,7 @@ pub struct Session {
     pub sinks: LiveSinks,
     /// The interruption of the run.
     pub interruption: Interruption,
-    /// The command that removes what dead runs left, as users enter it.
+    /// The command that deletes resources of dead runs, as users enter it.
     pub gc: String,
 }
 
@@ -93,7 +93,7 @@ pub enum SessionError {
     Ledger(#[from] LedgerError),
     /// The rounds have too many cells.
     #[error(
-        "{cells} cells in {rounds} rounds are more than the {MOST_CELLS} cells that a run may have"
+        "{cells} cells in {rounds} rounds exceed the limit of {MAX_CELLS} cells per run"
     )]
     TooManyCells {
         /// The number of selected cells.
@@ -101,8 +101,8 @@ pub enum SessionError {
         /// The number of rounds.
         rounds: NonZeroU32,
     },
-    /// The folder of an additional report can't be used.
-    #[error("failed to prepare the folder of {}", path.display())]
+    /// The folder of an additional report can't be created.
+    #[error("failed to create the folder of {}", path.display())]
     Copy {
         /// The report.
         path: PathBuf,
@@ -125,9 +125,9 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Provider(error) => error.hint(),
-            Self::Folder(_) => Some("name another folder with `--output-dir DIR`".to_owned()),
+            Self::Folder(_) => Some("choose another folder with `--output-dir DIR`".to_owned()),
             Self::Ledger(_) => {
-                Some("name another folder for the state in E2E_MATRIX_STATE_DIR".to_owned())
+                Some("set E2E_MATRIX_STATE_DIR to another folder".to_owned())
             }
             Self::TooManyCells { .. } => Some(
                 "select fewer cells with `--filter`, or run fewer rounds with `--repeat`"
@@ -227,7 +227,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     Ok(run(request).instrument(span).await)
 }
 
-/// Everything that commands need in addition to the matrix file. It isn't part of a run yet.
+/// Everything that commands need in addition to the matrix file, before a run exists.
 pub(super) struct Ground {
     pub(super) clock: RunClock,
     pub(super) state: StateFolder,
@@ -278,7 +278,7 @@ impl Ground {
 /// All cells of all rounds are planned before the first one starts.
 fn bounded(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
     match cells.checked_mul(rounds.get() as usize) {
-        Some(all) if all <= MOST_CELLS => Ok(()),
+        Some(all) if all <= MAX_CELLS => Ok(()),
         Some(_) | None => Err(SessionError::TooManyCells { cells, rounds }),
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{Lock, LockError, StateFolder, probe};
 pub use shortage::{Need, Shortage, Vitals};
-use shortage::{look, shortage};
+use shortage::{measure, shortage};
 
 /// Slots per processor. A cell of plain processes waits more than it works and takes one slot.
 const SLOTS_PER_CPU: usize = 8;
@@ -86,7 +86,7 @@ impl Budget {
     /// The budget of this machine.
     pub fn of_machine(state: &StateFolder) -> Self {
         let memory = probe::memory().map(|memory| memory.total);
-        Self::new(state, slots(probe::cpus(), memory), Arc::new(look))
+        Self::new(state, slots(probe::cpus(), memory), Arc::new(measure))
     }
 
     fn new(state: &StateFolder, total: usize, gauge: Arc<Gauge>) -> Self {
@@ -213,12 +213,12 @@ impl Budget {
 
     async fn vitals(&self, need: Need) -> Vitals {
         let gauge = Arc::clone(&self.gauge);
-        let looked = tokio::task::spawn_blocking(move || gauge(&need)).await;
-        // A value that isn't known delays nothing.
-        looked.unwrap_or_default()
+        let measured = tokio::task::spawn_blocking(move || gauge(&need)).await;
+        // An unknown value delays no cell.
+        measured.unwrap_or_default()
     }
 
-    /// What a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is measured only if
+    /// The resource that a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is measured only if
     /// the cell has all its slots and something else runs already.
     async fn short_of(&self, need: &Need, taken: usize, collected: usize) -> Option<Shortage> {
         if collected < self.slots_of(need) {

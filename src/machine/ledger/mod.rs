@@ -31,7 +31,7 @@ pub enum LedgerError {
     },
     /// The ledger doesn't begin with the run that its folder is named after.
     #[error(
-        "the ledger doesn't begin as those of this version do: {}",
+        "the ledger does not have the format of this version: {}",
         by_hand(folder)
     )]
     Foreign {
@@ -46,7 +46,7 @@ pub enum LedgerError {
 /// What to do if this version can't read the ledger in `folder`, or a part of it.
 pub fn by_hand(folder: &Path) -> String {
     format!(
-        "run the `gc` of the version that wrote {}, or delete what it lists yourself, and then the folder {}",
+        "run `gc` with the version that wrote {}, or delete the resources that it lists and then the folder {} yourself",
         folder.join(FILE).display(),
         folder.display()
     )
@@ -234,7 +234,7 @@ mod tests {
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
         ledger.plan(&marked("one")).unwrap();
-        let commands = vec!["look inside".to_owned()];
+        let commands = vec!["inspect it".to_owned()];
         ledger.keep(&marked("one"), commands.clone()).unwrap();
         let left = ledger.close().unwrap();
         let kept = Left {

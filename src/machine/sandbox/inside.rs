@@ -26,12 +26,12 @@ pub fn inside() -> ExitCode {
 fn run() -> Result<std::convert::Infallible, Problem> {
     let sandbox: Sandbox =
         serde_json::from_reader(io::stdin()).tried(|| "read the description".to_owned())?;
-    // It must not receive signals to the parent's group a second time, or use the user's terminal.
-    setsid().tried(|| "begin a session".to_owned())?;
+    // The program must not receive signals to the parent's group a second time, or use the user's terminal.
+    setsid().tried(|| "start a session".to_owned())?;
     rustix::system::sethostname(sandbox.host_name.as_bytes())
         .tried(|| "set the host name".to_owned())?;
     tree::enter(&sandbox)?;
-    drop_all_privileges().tried(|| "give up capabilities".to_owned())?;
+    drop_all_privileges().tried(|| "drop capabilities".to_owned())?;
     let output = io::stderr().as_fd().try_clone_to_owned();
     let output = output.tried(|| "duplicate standard error".to_owned())?;
     SigSet::all()

@@ -79,7 +79,7 @@ struct Problem {
     source: io::Error,
 }
 
-/// Adds what was tried to an error.
+/// Adds to an error what failed.
 trait Tried<T> {
     fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem>;
 }

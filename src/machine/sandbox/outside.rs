@@ -13,7 +13,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use super::{Problem, Tried};
 
 /// The signals that are forwarded.
-const PASSED_ON: [Signal; 5] = [
+const FORWARDED: [Signal; 5] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,
@@ -24,8 +24,8 @@ const PASSED_ON: [Signal; 5] = [
 /// Creates the namespaces and starts this binary in them, with the argument `inside` in place of the last one. Ends in
 /// the same way as that process.
 ///
-/// Standard output is for the reason why the program can't be started. If it starts, standard output is closed without
-/// any text.
+/// If the program can't be started, the reason is written to standard output. If it starts, standard output is closed
+/// without any text.
 pub fn outside(inside: &[&str]) -> ExitCode {
     let child = match start(inside) {
         Ok(child) => child,
@@ -34,7 +34,7 @@ pub fn outside(inside: &[&str]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // A failure can no longer be reported, but the end of the child shows that something failed.
+    // An error can no longer be reported, but the exit code shows that something failed.
     let status = stay(child).unwrap_or_else(|_| ExitStatus::from_raw(1));
     end_like(status)
 }
@@ -82,14 +82,14 @@ fn stay(mut child: Child) -> io::Result<ExitStatus> {
         let process = Pid::from_raw(child.id().cast_signed());
         let signal = rustix::process::Signal::from_named_raw(signal as i32);
         if let (Some(process), Some(signal)) = (process, signal) {
-            // If the child has just ended, the next signal says so.
+            // If the child has just ended, SIGCHLD is the next signal.
             kill_process(process, signal).unwrap_or_default();
         }
     }
 }
 
 fn watched() -> SigSet {
-    let signals = PASSED_ON.into_iter().chain([Signal::SIGCHLD]);
+    let signals = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
     signals.collect()
 }
 

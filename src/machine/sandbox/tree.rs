@@ -32,7 +32,7 @@ const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 pub(super) fn enter(sandbox: &Sandbox) -> Result<(), Problem> {
     let root = &sandbox.root;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", propagation).tried(|| "keep mounts to itself".to_owned())?;
+    mount_change("/", propagation).tried(|| "make mounts private".to_owned())?;
     protect_host()?;
     tmpfs(root)?;
     // Prevents copies of it within itself.
@@ -119,7 +119,7 @@ impl Node {
 
     /// Creates it at `place`; `host` is the same path on the host.
     fn make(&self, host: Option<&Path>, place: &Path) -> Result<(), Problem> {
-        let tried = || format!("make {}", place.display());
+        let tried = || format!("create {}", place.display());
         match &self.content {
             None => {
                 folder(place, 0o755).tried(tried)?;
@@ -178,7 +178,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
 
 /// Shows `source` of the host at `place`, including everything mounted in it. A link stays a link.
 fn show(source: &Path, place: &Path) -> Result<(), Problem> {
-    let tried = || format!("show {} at {}", source.display(), place.display());
+    let tried = || format!("mount {} at {}", source.display(), place.display());
     let kind = fs::symlink_metadata(source).tried(tried)?.file_type();
     if kind.is_symlink() {
         let target = fs::read_link(source).tried(tried)?;
@@ -203,7 +203,7 @@ fn folder(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn devices(place: &Path) -> Result<(), Problem> {
-    let tried = || format!("make {}", place.display());
+    let tried = || format!("create {}", place.display());
     folder(place, 0o755).tried(tried)?;
     for name in DEVICES {
         show(&Path::new("/dev").join(name), &place.join(name))?;
@@ -256,7 +256,7 @@ fn protect_host() -> Result<(), Problem> {
             continue;
         }
         match flags(&point, true).and_then(|flags| mount_remount(&point, flags, "")) {
-            // What this user can't access can't be accessed from the sandbox, either.
+            // Mounts that this user can't access can't be accessed from the sandbox, either.
             Ok(()) | Err(Errno::ACCESS | Errno::NOENT) => {}
             Err(error) => {
                 return Err(error).tried(|| format!("protect {}", point.display()));

@@ -1,4 +1,4 @@
-//! What runs share: caches and lock files.
+//! Resources that runs share: caches and lock files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::error::chain;
 use crate::machine::{Lock, UNFINISHED, tidy};
 
 impl Collector<'_> {
-    /// Removes what no run needs; `alive`: whether there are live runs.
+    /// Deletes shared resources that no run needs. `alive`: whether any run is alive.
     pub(super) async fn common(&mut self, alive: bool) {
         self.cache(alive);
         if self.options.cache {
@@ -22,7 +22,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Removes unfinished archives, or all archives if requested.
+    /// Deletes unfinished archives, or all archives if requested.
     fn cache(&mut self, alive: bool) {
         let all = self.options.cache && !alive;
         let extensions: &[&str] = if all {

@@ -11,12 +11,12 @@ use crate::machine::{DeadRun, Left, LiveClaims, Resource, by_hand};
 struct Case {
     run: DeadRun,
     gone: Vec<Resource>,
-    /// Whether something is left that only this run used.
+    /// Whether resources are left that only this run used.
     is_open: bool,
 }
 
 impl Collector<'_> {
-    /// Removes what `dead` runs left, and forgets those of which nothing is left.
+    /// Deletes the resources of `dead` runs, and forgets the runs that have none left.
     pub(super) async fn runs(&mut self, dead: Vec<DeadRun>) {
         let mut entries: Vec<(usize, Left)> = Vec::new();
         for (place, run) in dead.iter().enumerate() {
@@ -87,7 +87,7 @@ impl Collector<'_> {
             (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldRemove)),
             (Ok(Reclaimed::Removed), None) => (true, Some(GcOutcome::Removed)),
             (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
-            // Other users take it over. Before anything was removed, this means nothing.
+            // Another user takes it over. In a dry run, the user may be a resource that would be deleted first.
             (Ok(Reclaimed::Used(reason)), None) => {
                 if !self.options.dry_run {
                     self.tell(row(
@@ -119,13 +119,13 @@ impl Collector<'_> {
         }
     }
 
-    /// Forgets a run of which nothing is left. Otherwise the rest is left for the next collection, and what is gone is
-    /// recorded.
+    /// Forgets a run that has no resources left. Otherwise records the deleted ones, and leaves the rest to the next
+    /// collection.
     fn close(&mut self, case: Case) {
         let Case { run, gone, is_open } = case;
         if run.contents.unknown > 0 {
             let reason = format!(
-                "{} of its lines can't be read by this version: {}",
+                "this version can't read {} of its lines: {}",
                 run.contents.unknown,
                 by_hand(&run.folder)
             );
@@ -150,7 +150,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Removes something, unless this is a dry run.
+    /// Calls `remove`, unless this is a dry run.
     pub(super) fn remove(&self, remove: impl FnOnce() -> Result<(), String>) -> GcOutcome {
         if self.options.dry_run {
             return GcOutcome::WouldRemove;

@@ -211,7 +211,7 @@ fn a_run_can_be_resumed_only_with_the_same_selection() {
         (&["--resume", "--rerun-failed"], "cannot be used with"),
         (
             &["--resume", "--provider", "kind"],
-            "the run uses the provider local",
+            "the run was started with the provider local",
         ),
     ] {
         let rejected = run(&scratch, arguments);
@@ -260,7 +260,7 @@ fn failed_cells_can_be_rerun_and_merged() {
     let nothing = run(&scratch, &["--rerun-failed"]);
     assert_eq!(nothing.status.code(), Some(0), "{nothing:?}");
     assert!(
-        stderr(&nothing).contains("nothing to run again"),
+        stderr(&nothing).contains("nothing to rerun"),
         "{nothing:?}"
     );
 
