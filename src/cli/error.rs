@@ -57,7 +57,9 @@ pub(super) enum CliError {
     Resume(ResumeError),
     #[error("the matrix file has changed since the run {run} started")]
     MatrixChanged { run: String },
-    #[error("the run was started with the provider {provider}, and can't be resumed with another one")]
+    #[error(
+        "the run was started with the provider {provider}, and can't be resumed with another one"
+    )]
     OtherProvider { provider: String },
     #[error(transparent)]
     Merge(#[from] MergeError),

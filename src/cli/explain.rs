@@ -72,8 +72,8 @@ fn text(cell: &Cell, explained: &Explanation, suite: &str) -> String {
         "{}\n\nprovider     {}{reason}\nkubernetes   {}\nnodes        {}\nconfig       {}",
         cell.id, explained.provider, cell.kubernetes, cell.nodes, cell.config,
     );
-    for place in &cell.axes {
-        let _ = writeln!(text, "{:<11}  {}", place.axis(), place.value());
+    for coordinate in &cell.axes {
+        let _ = writeln!(text, "{:<11}  {}", coordinate.axis(), coordinate.value());
     }
     let _ = writeln!(
         text,

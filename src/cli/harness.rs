@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
-use super::options::{AgainOptions, RunOptions};
+use super::options::{RerunOptions, RunOptions};
 use super::{arguments, gc, merge, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
@@ -42,7 +42,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         .matrix
         .get_or_insert_with(|| folder.join("matrix.toml"));
     // One test per cell: the test runner itself repeats tests.
-    options.again = AgainOptions::default();
+    options.rerun = RerunOptions::default();
     options.execution.repeat = None;
     options.execution.until_failure = false;
     let shared = Arc::new(Harness {
@@ -55,7 +55,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     match selected {
         Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, &selected)).exit_code(),
         Err(error) => {
-            error::print(&error, shared.options.look.color);
+            error::print(&error, shared.options.output.color);
             error.exit().into()
         }
     }

@@ -39,7 +39,7 @@ impl<'c> Row<'c> {
             axes: cell
                 .axes
                 .iter()
-                .map(|place| (place.axis().to_owned(), place.value().into()))
+                .map(|coordinate| (coordinate.axis().to_owned(), coordinate.value().into()))
                 .collect(),
             tags: &cell.tags,
             allow_failure: cell.allow_failure,

@@ -20,7 +20,7 @@ use crate::secret::log_mask;
 #[derive(Clone, Debug)]
 pub(super) struct LogFilter(String);
 
-/// Parses a filter. An error contains the place.
+/// Parses a filter. The error names the position.
 pub(super) fn parse(text: &str) -> Result<LogFilter, String> {
     let filter = EnvFilter::try_new(text).map_err(|error| error.to_string());
     filter.map(|_| LogFilter(text.to_owned()))

@@ -20,7 +20,7 @@ use crate::report::{Copies, write_all};
 use crate::runner::{self, PARTS, RunFolder};
 
 pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
-    let out = options.place.out();
+    let out = options.location.out();
     let mut parts = Vec::new();
     for name in &options.runs {
         for folder in folders(name, &out)? {
@@ -32,7 +32,7 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     runner::prepare(&copies.paths()).map_err(CliError::Session)?;
     let folder = out.join(&plan.facts.run);
     let merged = write(&parts, &plan, &folder, &copies)?;
-    run::tables(options.look.color, &folder)
+    run::tables(options.output.color, &folder)
         .end(&merged)
         .map_err(|source| CliError::Write {
             what: "the summary",

@@ -1,6 +1,5 @@
-//! The command line: the only place that knows clap, exit codes and the process's own streams. One file per command.
+//! The command line: the only room that knows clap, exit codes and the process's own streams. One file per command.
 
-mod again;
 mod arguments;
 mod error;
 mod exit;
@@ -17,6 +16,7 @@ mod recorded;
 pub mod reference;
 mod replay;
 mod report;
+mod rerun;
 mod run;
 mod stdout;
 mod troubleshooting;
@@ -124,18 +124,18 @@ pub fn main() -> ExitCode {
         log::install(log.as_ref(), is_run);
     }
     if !has_own && let Err(error) = arguments::check_environment() {
-        return finish(run.look.color, Err(error));
+        return finish(run.output.color, Err(error));
     }
     match command {
-        None => finish(run.look.color, run::run(&run)),
-        Some(Command::Run(run)) => finish(run.look.color, run::run(&run)),
-        Some(Command::List(list)) => finish(list.look.color, list::run(&list)),
-        Some(Command::Explain(cell)) => finish(cell.look.color, explain::run(&cell)),
-        Some(Command::Prepare(prepare)) => finish(prepare.look.color, prepare::run(&prepare)),
-        Some(Command::Gc(garbage)) => finish(garbage.look.color, gc::run(&garbage)),
-        Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
-        Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),
-        Some(Command::Merge(merge)) => finish(merge.look.color, merge::run(&merge)),
+        None => finish(run.output.color, run::run(&run)),
+        Some(Command::Run(run)) => finish(run.output.color, run::run(&run)),
+        Some(Command::List(list)) => finish(list.output.color, list::run(&list)),
+        Some(Command::Explain(cell)) => finish(cell.output.color, explain::run(&cell)),
+        Some(Command::Prepare(prepare)) => finish(prepare.output.color, prepare::run(&prepare)),
+        Some(Command::Gc(garbage)) => finish(garbage.output.color, gc::run(&garbage)),
+        Some(Command::Report(report)) => finish(report.output.color, report::run(&report)),
+        Some(Command::Replay(replay)) => finish(replay.output.color, replay::run(&replay)),
+        Some(Command::Merge(merge)) => finish(merge.output.color, merge::run(&merge)),
         Some(Command::Schema { format }) => finish(Color::Auto, reference::schema(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Man { folder }) => finish(Color::Auto, reference::manual(&folder)),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::matrix_file;
-use super::options::Place;
+use super::options::RunLocation;
 use crate::record::model::Folding;
 use crate::record::{self, RecordReader};
 use crate::record::{RecordError, RunModel};
@@ -80,7 +80,7 @@ fn followed(out: &Path, name: &str) -> PathBuf {
     }
 }
 
-impl Place {
+impl RunLocation {
     /// The folder for runs.
     pub(super) fn out(&self) -> PathBuf {
         let matrix = self.matrix.clone().or_else(|| matrix_file::find().ok());

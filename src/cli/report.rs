@@ -10,7 +10,7 @@ use crate::{record, runner};
 
 pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
-    let recorded = Recorded::find(asked.run.as_deref(), &asked.place.out())?;
+    let recorded = Recorded::find(asked.run.as_deref(), &asked.location.out())?;
     let run = recorded.model().map_err(CliError::Record)?;
     let copies = Copies::from(&options.copies);
     runner::prepare(&copies.paths()).map_err(CliError::Session)?;

@@ -184,7 +184,7 @@ fn start(
             .with_remedy("check the program's first line (`#!…`), its format and its permissions"),
         ProcessError::Follow { .. }
         | ProcessError::TimedOut { .. }
-        | ProcessError::GivenUp { .. } => unfollowed(&error),
+        | ProcessError::Aborted { .. } => unfollowed(&error),
     })?;
     Ok((group, receiver))
 }

@@ -78,10 +78,10 @@ impl History {
         Some(Duration::from_millis(median))
     }
 
-    fn add(&mut self, provider: &str, cell: &str, took: Duration) {
+    fn add(&mut self, provider: &str, cell: &str, duration: Duration) {
         let cells = self.cells.entry(provider.to_owned()).or_default();
         let times = cells.entry(cell.to_owned()).or_default();
-        times.push(crate::deadline::milliseconds(took));
+        times.push(crate::deadline::milliseconds(duration));
         let old = times.len().saturating_sub(KEPT);
         times.drain(..old);
     }
@@ -112,18 +112,18 @@ impl HistoryFile {
     }
 
     /// Adds the duration of a cell that passed. A damaged history is replaced by a new one.
-    pub async fn note(
+    pub async fn add(
         &self,
         provider: &str,
         cell: &str,
-        took: Duration,
+        duration: Duration,
     ) -> Result<(), HistoryError> {
         let _lock = Lock::take_within(&self.lock, LOCK_TIMEOUT).await?;
         let mut history = match self.load() {
             Err(HistoryError::Damaged { .. }) => History::default(),
             other => other?,
         };
-        history.add(provider, cell, took);
+        history.add(provider, cell, duration);
         let bytes = serde_json::to_vec(&history).map_err(io::Error::from);
         let written =
             bytes.and_then(|bytes| replace_private(&self.path, |file| file.write_all(&bytes)));
@@ -191,11 +191,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = HistoryFile::of(&StateFolder::at(folder.path()));
         let cells: Vec<String> = (0..8).map(|number| format!("cell-{number}")).collect();
-        let notes = cells
-            .iter()
-            .map(|cell| file.note("local", cell, seconds(3)));
-        for noted in futures::future::join_all(notes).await {
-            noted.unwrap();
+        let additions = cells.iter().map(|cell| file.add("local", cell, seconds(3)));
+        for added in futures::future::join_all(additions).await {
+            added.unwrap();
         }
         let history = file.load().unwrap();
         for cell in &cells {
@@ -211,12 +209,12 @@ mod tests {
         let file = HistoryFile::of(&StateFolder::at(folder.path()));
         fs::write(&file.path, "{\"version\":1,\"cel").unwrap();
         assert!(matches!(file.load(), Err(HistoryError::Damaged { .. })));
-        file.note("local", CELL, seconds(3)).await.unwrap();
+        file.add("local", CELL, seconds(3)).await.unwrap();
         assert!(file.load().unwrap().estimate("local", CELL).is_some());
         let newer = "{\"version\":9,\"cells\":{}}";
         fs::write(&file.path, newer).unwrap();
-        let noted = file.note("local", CELL, seconds(3)).await;
-        assert!(matches!(noted, Err(HistoryError::Newer { .. })));
+        let added = file.add("local", CELL, seconds(3)).await;
+        assert!(matches!(added, Err(HistoryError::Newer { .. })));
         assert_eq!(fs::read_to_string(&file.path).unwrap(), newer);
     }
 }

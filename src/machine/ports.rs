@@ -37,10 +37,7 @@ pub fn bind(range: &PortRange) -> Result<TcpListener, PortError> {
 
 /// Binds the first free port of `range` and records each port in `ledger` before trying it, unless the kernel chooses
 /// the port. Returns the port and its listener.
-pub fn bind_recorded(
-    range: &PortRange,
-    ledger: &Ledger,
-) -> Result<(u16, TcpListener), PortError> {
+pub fn bind_recorded(range: &PortRange, ledger: &Ledger) -> Result<(u16, TcpListener), PortError> {
     let plan = |port| ledger.plan(&HostResource::Port { port });
     first_free(range, plan, |port| release(port, ledger))
 }

@@ -22,7 +22,10 @@ pub(super) fn notice(state: &StateFolder, gc: &str) -> Option<String> {
         several => format!("{several} dead runs"),
     };
     let all: Vec<&Left> = lefts.concat();
-    let names = all.iter().take(LISTED).map(|left| left.resource.to_string());
+    let names = all
+        .iter()
+        .take(LISTED)
+        .map(|left| left.resource.to_string());
     let mut names: Vec<String> = names.collect();
     if all.len() > LISTED {
         names.push(format!("and {} more", all.len() - LISTED));

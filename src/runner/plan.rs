@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RunFolder;
 use super::generated;
-use super::texts::{file, folder};
+use super::manifest_files::{file, folder};
 use crate::cluster::{CellPlan, ClusterName, Provider, RunSurroundings};
 use crate::deadline::RunClock;
 use crate::machine::{Ledger, absolute};
@@ -45,7 +45,7 @@ pub enum PlanError {
         message: String,
     },
     /// No tool that can render a kustomization or a chart is installed.
-    #[error("rendering {} requires {programs}, which is not installed: {remedy}", path.display())]
+    #[error("{} can't be rendered without {programs}: {remedy}", path.display())]
     NoGenerator {
         /// The kustomization or the chart.
         path: PathBuf,
@@ -77,7 +77,7 @@ impl PlanError {
 }
 
 /// The texts that cells are rendered from, and the rendered objects.
-pub(super) struct Sourced {
+pub(super) struct Renderer {
     /// The texts, by where the manifests come from.
     sources: BTreeMap<Manifests, Sources>,
     deploy: Deploy,
@@ -92,7 +92,7 @@ pub(super) struct Sourced {
 /// The values that objects depend on: config, further axes, node count and namespace.
 type Values = (ConfigName, Vec<Coordinate>, usize, String);
 
-impl Sourced {
+impl Renderer {
     /// Reads the files in `base` that `[deploy]` and the values of `cells` name; `secrets` are those of the matrix
     /// file.
     pub(super) async fn read(
@@ -225,8 +225,8 @@ fn manifests<'c>(cell: &'c Cell, deploy: &'c Deploy) -> &'c Manifests {
 /// The values of `cell` that its objects depend on, for messages.
 fn values(cell: &Cell) -> String {
     let axes = cell.axes.iter();
-    axes.fold(format!("config `{}`", cell.config), |text, place| {
-        format!("{text} and {} `{}`", place.axis(), place.value())
+    axes.fold(format!("config `{}`", cell.config), |text, coordinate| {
+        format!("{text} and {} `{}`", coordinate.axis(), coordinate.value())
     })
 }
 
@@ -268,7 +268,7 @@ pub(super) fn repeated(cells: &[Cell], round: u32) -> impl Iterator<Item = Cell>
 /// Creates the plans of a run.
 pub(super) struct Planner {
     /// The texts for the objects.
-    pub sourced: Sourced,
+    pub renderer: Renderer,
     /// Masks the run's secrets.
     pub mask: Mask,
     /// The provider.
@@ -308,7 +308,7 @@ impl Planner {
         };
         let namespace = self.provider.namespace(&cluster);
         let shared = self.provider.tenancy(&cell, run, &namespace);
-        let rendered = self.sourced.render(&cell, &namespace, shared.as_ref());
+        let rendered = self.renderer.render(&cell, &namespace, shared.as_ref());
         let rendered = rendered.unwrap_or_else(|error| {
             unreachable!("the cell was rendered when the run was checked: {error}")
         });

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::admission::Admission;
 use super::plan::Planner;
 use super::run::close;
-use super::session::{Ground, SessionError, base};
+use super::session::{SessionError, Setup, base};
 use super::{FolderError, RunFolder};
 use crate::cluster::{Preparation, Provider};
 use crate::event::{Emitter, Failure, Symptom};
@@ -67,15 +67,15 @@ pub async fn prepare_clusters(
         runner,
         interruption,
     } = request;
-    let ground = Ground::of(&path, &matrix, &cells, runner, secrets).await?;
-    let Ground {
+    let setup = Setup::new(&path, &matrix, &cells, runner, secrets).await?;
+    let Setup {
         clock,
         state,
         provider,
-        sourced,
-    } = ground;
+        renderer,
+    } = setup;
     let settings = &matrix.run;
-    sourced.check(&cells, &*provider.provider, &settings.prefix)?;
+    renderer.check(&cells, &*provider.provider, &settings.prefix)?;
     // A temporary folder, because nothing in it is kept.
     let folder = TempDir::new().map_err(|source| FolderError {
         path: std::env::temp_dir(),
@@ -86,8 +86,8 @@ pub async fn prepare_clusters(
     let ledger = Arc::new(Ledger::open(&state, owner)?);
     let provider = provider.provider;
     let planner = Planner {
-        mask: sourced.mask(),
-        sourced,
+        mask: renderer.mask(),
+        renderer,
         provider: Arc::clone(&provider),
         keep: settings.keep,
         prefix: settings.prefix.clone(),
@@ -110,7 +110,7 @@ pub async fn prepare_clusters(
         let mut preparation = None;
         if !survey.skips.contains_key(&cell) {
             let need = provider.need(&plan.cell);
-            let admitted = admission.admit_again(&cell, &need);
+            let admitted = admission.acquire(&cell, &need);
             let _room = interruption.token.run_until_cancelled(admitted).await?;
             let prepared = provider.prepare(plan, &interruption.token).await;
             preparation = Some(prepared.and_then(|it| it.ok_or_else(|| unable(&*provider))));

@@ -173,8 +173,9 @@ impl Resumption {
         let mut problems = Vec::new();
         match Box::pin(gc::gc_of(state, &tokens)).await {
             Ok(report) if report.is_clean() => {}
-            Ok(_) => problems
-                .push("some resources of an earlier session of this run could not be deleted".to_owned()),
+            Ok(_) => problems.push(
+                "some resources of an earlier session of this run could not be deleted".to_owned(),
+            ),
             Err(error) => problems.push(format!(
                 "failed to look for resources of earlier sessions: {}",
                 chain(&error)

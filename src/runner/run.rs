@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
-use super::admission::{Admission, places};
+use super::admission::{Admission, positions};
 use super::cell_task::{CellTask, RunContext};
-use super::course::Stop;
 use super::dispatch;
 use super::facts;
-use super::line::Lines;
 use super::order::{Expected, longest_first};
 use super::plan::repeated;
+use super::policy::Stop;
+use super::queue::Queues;
 use super::request::{RunOutcome, RunRequest};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
@@ -96,7 +96,7 @@ impl<'r> Run<'r> {
             provider,
             admission: Admission::new(request.jobs, &request.ports, &request.state, events.clone()),
             history: HistoryFile::of(&request.state),
-            stop: Stop::new(&request.course, request.retry.flaky_result),
+            stop: Stop::new(&request.policy, request.retry.flaky_result),
             retry: request.retry.clone(),
             phases: request.planner.phases.clone(),
             ports: request.ports.clone(),
@@ -145,12 +145,12 @@ impl<'r> Run<'r> {
 
     /// Runs all cells until a signal or the run's time limit ends them early.
     async fn within_its_time(&mut self) {
-        let timeout = self.request.course.timeout;
+        let timeout = self.request.policy.timeout;
         let deadline = timeout.map(|timeout| self.shared.clock.deadline(timeout));
         let interruption = self.request.interruption.clone();
         let events = self.shared.events.clone();
         let mut cells = std::pin::pin!(self.preflight_and_rounds());
-        let up = async {
+        let timed_out = async {
             match deadline {
                 Some(deadline) => deadline.passed().await,
                 None => std::future::pending().await,
@@ -159,7 +159,7 @@ impl<'r> Run<'r> {
         tokio::select! {
             biased;
             () = interruption.token.cancelled() => {}
-            () = up => interruption.interrupt(Termination::RunTimeout),
+            () = timed_out => interruption.interrupt(Termination::RunTimeout),
             () = &mut cells => return,
         }
         // Reported immediately, because cells may take a while to end.
@@ -182,7 +182,7 @@ impl<'r> Run<'r> {
         let preflight = self.preflight().await;
         self.expect(1);
         let some_began = self.cells(&self.plans, &preflight).await;
-        if self.request.course.until_failure {
+        if self.request.policy.until_failure {
             self.further_rounds(&preflight, some_began).await;
         }
     }
@@ -197,17 +197,17 @@ impl<'r> Run<'r> {
                 let severity = Severity::Info;
                 events.emit(Event::Notice { severity, text });
             });
-        let looking = async {
+        let checking = async {
             held.await;
             let timeout = shared.phases[Phase::Preflight].timeout;
             let deadline = shared.clock.deadline(timeout);
-            let looking = shared.provider.preflight(&self.request.cells, &deadline);
-            deadline.run(looking).await
+            let checking = shared.provider.preflight(&self.request.cells, &deadline);
+            deadline.run(checking).await
         };
         let survey = tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => Ok(Survey::default()),
-            found = looking => found.unwrap_or_else(|timed_out| {
+            found = checking => found.unwrap_or_else(|timed_out| {
                 Err(Failure::new(Symptom::EngineGone, format!("the check of the machine {timed_out}")))
             }),
         };
@@ -221,10 +221,10 @@ impl<'r> Run<'r> {
     /// Runs rounds until a cell fails, the last round is over or the run is interrupted. A round in which no cell could
     /// start is also the last one, because the next one would be no different.
     async fn further_rounds(&mut self, preflight: &Result<Survey, Failure>, mut some_began: bool) {
-        let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
+        let last = self.request.policy.rounds().map_or(u32::MAX, u32::from);
         for round in 2..=last {
-            let is_cut_off = self.request.interruption.token.is_cancelled();
-            if self.shared.stop.seen_red() || !some_began || is_cut_off {
+            let is_interrupted = self.request.interruption.token.is_cancelled();
+            if self.shared.stop.has_failures() || !some_began || is_interrupted {
                 return;
             }
             self.expect(round);
@@ -246,8 +246,8 @@ impl<'r> Run<'r> {
         } else {
             Vec::new()
         };
-        let last = request.course.rounds().map_or(u32::MAX, u32::from);
-        if request.course.until_failure && round < last {
+        let last = request.policy.rounds().map_or(u32::MAX, u32::from);
+        if request.policy.until_failure && round < last {
             cells.extend(repeated(&request.cells, round + 1));
         }
         self.shared.provider.expect(&cells);
@@ -257,26 +257,26 @@ impl<'r> Run<'r> {
     async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Result<Survey, Failure>) -> bool {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
-        let mut lines = Lines::default();
-        for (index, place) in self.order(plans).into_iter().zip(places()) {
+        let mut queues = Queues::default();
+        for (index, position) in self.order(plans).into_iter().zip(positions()) {
             let plan = &plans[index];
             let skips = preflight.as_ref().ok().map(|survey| &survey.skips);
             let mut skips = skips.into_iter().flatten();
             let skip = skips.find(|(id, _)| id.as_str() == plan.cell.id.in_matrix());
-            let line = self.shared.provider.line(&plan.cell);
+            let queue = self.shared.provider.line(&plan.cell);
             let task = CellTask {
                 shared: Arc::clone(&self.shared),
                 plan: Arc::clone(plan),
                 preflight: preflight.clone().map(|survey| survey.evidence),
-                line: line.map(|name| lines.line(name)),
+                queue: queue.map(|name| queues.queue(name)),
                 skip: skip.map(|(_, reason)| reason.clone()),
             };
             let span = tracing::info_span!("cell", id = %plan.cell.id);
-            let running = task.run(place).instrument(span);
+            let running = task.run(position).instrument(span);
             indices.insert(tasks.spawn(running).id(), index);
         }
         // A queue is dropped with its last cell.
-        drop(lines);
+        drop(queues);
         let mut some_began = false;
         while let Some(joined) = tasks.join_next_with_id().await {
             match joined {
@@ -317,14 +317,14 @@ impl<'r> Run<'r> {
             attempts: vec![end],
             ..Counted::default()
         };
-        self.shared.say_finished(plan, &counted, Duration::ZERO);
+        self.shared.report_finished(plan, &counted, Duration::ZERO);
     }
 }
 
 /// The plans that are created before the first event: those of all rounds, if their number is known and no failure ends
 /// the run early.
 fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
-    let rounds = request.course.planned_rounds().get();
+    let rounds = request.policy.planned_rounds().get();
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
     let settled = &request.earlier.settled;
     plans

@@ -18,7 +18,7 @@ const ABORT_GRACE: Duration = Duration::from_secs(5);
 /// Interrupts the run at the first SIGINT, SIGTERM or SIGHUP, and aborts it at the second: every child is killed, and
 /// the run ends with its reports. If it hangs, or at a third signal, calls `abandon` with the signal, which has to end
 /// the process.
-pub fn listen(
+pub fn handle_signals(
     interruption: &Interruption,
     abandon: impl Fn(Termination) + Send + Sync + 'static,
 ) -> io::Result<()> {
@@ -43,7 +43,7 @@ pub fn listen(
             if is_over {
                 abandon(by);
             } else if interruption.forced.is_cancelled() {
-                process::give_up();
+                process::kill_all();
                 watch(by, &abandon);
             }
         }

@@ -47,10 +47,7 @@ fn pipes_devices_and_huge_files_are_rejected() {
         ("list --matrix /dev/zero", regular),
         ("list --matrix sparse", "larger than 1 MiB"),
         ("list --shard 1/2 --timings pipe", regular),
-        (
-            "list --shard 1/2 --timings sparse",
-            "larger than 16 MiB",
-        ),
+        ("list --shard 1/2 --timings sparse", "larger than 16 MiB"),
         ("report ./pipe", "there is no run `./pipe`"),
         ("report ./sparse", "line 1 is longer than 16 MiB"),
         ("replay ./sparse", "line 1 is longer than 16 MiB"),

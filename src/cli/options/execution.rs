@@ -10,7 +10,7 @@ use crate::matrix::{
     DEADLINES, DurationError, FlakyResult, Jobs, MOST_RETRIES, Matrix, Phase, RUN_TIMEOUTS,
     RetryClass, parse_duration,
 };
-use crate::runner::{Course, StopAfter};
+use crate::runner::{RunPolicy, StopAfter};
 
 /// The largest value of `--repeat`: the cells of all rounds are planned before the first one starts.
 const MAX_ROUNDS: i64 = 10_000;
@@ -126,8 +126,8 @@ impl ExecutionOptions {
     }
 
     /// The repetitions, and what ends the run early.
-    pub(in crate::cli) fn course(&self) -> Course {
-        Course {
+    pub(in crate::cli) fn policy(&self) -> RunPolicy {
+        RunPolicy {
             repeat: self.repeat,
             until_failure: self.until_failure,
             stop_after: if self.fail_fast {

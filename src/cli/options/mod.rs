@@ -2,7 +2,7 @@
 
 mod clusters;
 mod execution;
-mod look;
+mod output;
 mod recorded;
 mod reports;
 mod select;
@@ -16,10 +16,10 @@ use crate::matrix::{AGES, DurationError, parse_duration};
 
 pub(super) use clusters::{ClusterOptions, Provider};
 pub(super) use execution::ExecutionOptions;
-pub(super) use look::{Color, LookOptions};
+pub(super) use output::{Color, OutputOptions};
 pub(super) use recorded::{Format, MergeOptions, ReplayOptions, ReportOptions};
-pub(super) use reports::{CopyOptions, OutputDir, Place};
-pub(super) use select::{AgainOptions, NoCells, SelectOptions};
+pub(super) use reports::{CopyOptions, OutputDir, RunLocation};
+pub(super) use select::{NoCells, RerunOptions, SelectOptions};
 
 /// The options of `list`.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(super) struct ListOptions {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
 /// The options of `explain`.
@@ -50,7 +50,7 @@ pub(super) struct ExplainOptions {
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
     pub(super) provider: Option<Provider>,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
 /// The options of `prepare`.
@@ -62,7 +62,7 @@ pub(super) struct PrepareOptions {
     #[arg(long, env = "E2E_MATRIX_SKIP_MISSING_IMAGES")]
     pub(super) skip_missing_images: bool,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
 /// The options of `gc`.
@@ -88,7 +88,7 @@ pub(super) struct GarbageOptions {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
 /// The options of `run`.
@@ -97,7 +97,7 @@ pub(super) struct RunOptions {
     #[command(flatten)]
     pub(super) select: SelectOptions,
     #[command(flatten)]
-    pub(super) again: AgainOptions,
+    pub(super) rerun: RerunOptions,
     #[command(flatten)]
     pub(super) execution: ExecutionOptions,
     #[command(flatten)]
@@ -107,7 +107,7 @@ pub(super) struct RunOptions {
     #[command(flatten)]
     pub(super) copies: CopyOptions,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
     /// Show each phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE", help_heading = "Output")]
     pub(super) verbose: bool,

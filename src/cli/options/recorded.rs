@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{CopyOptions, LookOptions, Place};
+use super::{CopyOptions, OutputOptions, RunLocation};
 
 /// An existing run.
 #[derive(Debug, Args)]
@@ -11,7 +11,7 @@ pub(in crate::cli) struct RecordedRun {
     #[arg(value_name = "RUN")]
     pub(in crate::cli) run: Option<String>,
     #[command(flatten)]
-    pub(in crate::cli) place: Place,
+    pub(in crate::cli) location: RunLocation,
 }
 
 /// The options of `report`.
@@ -25,7 +25,7 @@ pub(in crate::cli) struct ReportOptions {
     #[arg(long, env = "E2E_MATRIX_EXIT_CODE")]
     pub(in crate::cli) exit_code: bool,
     #[command(flatten)]
-    pub(in crate::cli) look: LookOptions,
+    pub(in crate::cli) output: OutputOptions,
 }
 
 /// The options of `replay`.
@@ -37,7 +37,7 @@ pub(in crate::cli) struct ReplayOptions {
     #[arg(long, env = "E2E_MATRIX_SPEED", value_name = "FACTOR", value_parser = factor)]
     pub(in crate::cli) speed: Option<f64>,
     #[command(flatten)]
-    pub(in crate::cli) look: LookOptions,
+    pub(in crate::cli) output: OutputOptions,
     /// Show each phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE", help_heading = "Output")]
     pub(in crate::cli) verbose: bool,
@@ -50,11 +50,11 @@ pub(in crate::cli) struct MergeOptions {
     #[arg(value_name = "RUN", required = true)]
     pub(in crate::cli) runs: Vec<String>,
     #[command(flatten)]
-    pub(in crate::cli) place: Place,
+    pub(in crate::cli) location: RunLocation,
     #[command(flatten)]
     pub(in crate::cli) copies: CopyOptions,
     #[command(flatten)]
-    pub(in crate::cli) look: LookOptions,
+    pub(in crate::cli) output: OutputOptions,
 }
 
 /// A format with a schema.

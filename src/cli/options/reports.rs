@@ -23,7 +23,7 @@ pub(in crate::cli) struct OutputDir {
 /// Where runs are stored, for a command that doesn't read the matrix.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reports")]
-pub(in crate::cli) struct Place {
+pub(in crate::cli) struct RunLocation {
     #[command(flatten)]
     pub(in crate::cli) output_dir: OutputDir,
     /// The matrix file, whose folder contains the folder for runs

@@ -59,7 +59,7 @@ pub(in crate::cli) enum NoCells {
 /// Which cells of an earlier run to run again.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Selection")]
-pub(in crate::cli) struct AgainOptions {
+pub(in crate::cli) struct RerunOptions {
     /// Rerun the cells that did not pass in the latest run, or in RUN
     ///
     /// These are all cells that failed, ended with an error, were interrupted or skipped, or never ran.

@@ -79,8 +79,9 @@ pub enum Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Turn => formatter
-                .write_str("waits for a cell of another run on this machine, which is first in line"),
+            Self::Turn => formatter.write_str(
+                "waits for a cell of another run on this machine, which is first in line",
+            ),
             Self::Slots {
                 taken,
                 total,
@@ -116,15 +117,15 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// The resource that a machine lacks for another cell while cells hold `taken` slots and `promised` bytes are reserved.
+/// The resource that a machine lacks for another cell while cells hold `taken` slots and `reserved` bytes are reserved.
 pub(super) fn shortage(
     need: &Need,
     taken: usize,
-    promised: u64,
+    reserved: u64,
     vitals: &Vitals,
 ) -> Option<Shortage> {
     let load = vitals.load?;
-    let free = load.memory_available.saturating_sub(promised);
+    let free = load.memory_available.saturating_sub(reserved);
     if free < need.memory {
         let needed = need.memory;
         return Some(Shortage::Memory { free, needed });

@@ -32,7 +32,7 @@ pub enum LedgerError {
     /// The ledger doesn't begin with the run that its folder is named after.
     #[error(
         "the ledger does not have the format of this version: {}",
-        by_hand(folder)
+        manual_cleanup(folder)
     )]
     Foreign {
         /// The folder that contains it.
@@ -44,7 +44,7 @@ pub enum LedgerError {
 }
 
 /// What to do if this version can't read the ledger in `folder`, or a part of it.
-pub fn by_hand(folder: &Path) -> String {
+pub fn manual_cleanup(folder: &Path) -> String {
     format!(
         "run `gc` with the version that wrote {}, or delete the resources that it lists and then the folder {} yourself",
         folder.join(FILE).display(),

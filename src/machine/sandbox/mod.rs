@@ -73,21 +73,21 @@ impl Sandbox {
 
 /// Setting up a sandbox failed.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to {what}: {source}")]
-struct Problem {
-    what: String,
+#[error("failed to {action}: {source}")]
+struct SetupError {
+    action: String,
     source: io::Error,
 }
 
 /// Adds to an error what failed.
-trait Tried<T> {
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem>;
+trait Context<T> {
+    fn with_context(self, action: impl FnOnce() -> String) -> Result<T, SetupError>;
 }
 
-impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem> {
-        self.map_err(|error| Problem {
-            what: what(),
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn with_context(self, action: impl FnOnce() -> String) -> Result<T, SetupError> {
+        self.map_err(|error| SetupError {
+            action: action(),
             source: error.into(),
         })
     }

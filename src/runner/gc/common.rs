@@ -40,7 +40,7 @@ impl Collector<'_> {
             Ok(None) => return,
             Err(error) => {
                 let outcome = GcOutcome::Failed(chain(&error));
-                self.tell(row("cache of images".to_owned(), outcome));
+                self.push(row("cache of images".to_owned(), outcome));
                 return;
             }
         };
@@ -50,7 +50,7 @@ impl Collector<'_> {
                 Ok(false) => Err("a run uses it".to_owned()),
                 Err(error) => Err(chain(&error)),
             });
-            self.tell(row(format!("cache {}", target.display()), outcome));
+            self.push(row(format!("cache {}", target.display()), outcome));
         }
         drop(lock);
         // Fails unless the folder is empty.
@@ -88,7 +88,7 @@ impl Collector<'_> {
     fn locks(&mut self) {
         if let Err(error) = tidy(self.state) {
             let outcome = GcOutcome::Failed(chain(&error));
-            self.tell(row("lock files".to_owned(), outcome));
+            self.push(row("lock files".to_owned(), outcome));
         }
         // Fails if the folder contains runs.
         drop(fs::remove_dir(self.state.runs()));

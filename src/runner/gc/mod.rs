@@ -66,7 +66,7 @@ pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, Led
     collector.runs(dead).await;
     let alive = folders.iter().any(|folder| is_alive(folder));
     collector.common(alive).await;
-    collector.strangers().await;
+    collector.unknown_clusters().await;
     collector.end(lock)
 }
 
@@ -127,7 +127,7 @@ impl<'s> Collector<'s> {
         for folder in folders.iter().filter(|folder| folder.exists()) {
             match DeadRun::read(folder.clone()) {
                 Ok(run) => dead.extend(run),
-                Err(error) => self.tell(GcRow {
+                Err(error) => self.push(GcRow {
                     run: None,
                     age: None,
                     resource: format!("folder {}", folder.display()),
@@ -138,7 +138,7 @@ impl<'s> Collector<'s> {
         dead
     }
 
-    fn tell(&mut self, row: GcRow) {
+    fn push(&mut self, row: GcRow) {
         self.report.rows.push(row);
     }
 
@@ -152,7 +152,7 @@ impl<'s> Collector<'s> {
     }
 
     /// Reports clusters whose names follow our grammar, but which no run here, dead or alive, has created.
-    async fn strangers(&mut self) {
+    async fn unknown_clusters(&mut self) {
         let names = self.engine.strangers(self.state).await;
         let names = names.unwrap_or_else(|failure| {
             tracing::debug!(%failure, "failed to look for clusters of others");
@@ -165,7 +165,7 @@ impl<'s> Collector<'s> {
             }
             let reason =
                 format!("no ledger lists it; to delete it: kind delete cluster --name {name}");
-            self.tell(GcRow {
+            self.push(GcRow {
                 run: None,
                 age: None,
                 resource,

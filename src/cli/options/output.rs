@@ -7,7 +7,7 @@ use crate::report::ColorChoice;
 /// The options of all commands that print.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub(in crate::cli) struct LookOptions {
+pub(in crate::cli) struct OutputOptions {
     /// When to use color: auto, always or never
     #[arg(
         long,

@@ -7,62 +7,59 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::admission::{Admission, Place, Room};
+use super::admission::{Admission, AdmissionGuard, Position};
 use crate::machine::budget::Need;
 use crate::matrix::CellId;
 
-/// A queue. It is dropped with its last cell.
-pub(super) type Line = Arc<Queue>;
-
-/// The cells that use one cluster.
+/// The cells that use one cluster, in order. A queue is dropped with its last cell.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// The turn, and the admission that the previous cell has left.
-    turn: Arc<Mutex<Option<Room>>>,
+    /// The turn, and the admission that the previous cell passed on.
+    turn: Arc<Mutex<Option<AdmissionGuard>>>,
     /// Held by the cell that is next. Only this one shows that it waits, because a queue may be long.
     front: Mutex<()>,
 }
 
 /// A cell's turn in its queue, until it is dropped.
-pub(super) type Turn = OwnedMutexGuard<Option<Room>>;
+pub(super) type Turn = OwnedMutexGuard<Option<AdmissionGuard>>;
 
 /// The queues of a round, by name.
 #[derive(Default)]
-pub(super) struct Lines(HashMap<String, Line>);
+pub(super) struct Queues(HashMap<String, Arc<Queue>>);
 
-impl Lines {
+impl Queues {
     /// The queue `name`.
-    pub(super) fn line(&mut self, name: String) -> Line {
+    pub(super) fn queue(&mut self, name: String) -> Arc<Queue> {
         Arc::clone(self.0.entry(name).or_default())
     }
 }
 
-/// Waits for the turn of `place`, then for the cell's turn in its queue, then for admission.
+/// Waits for the turn of `position`, then for the cell's turn in its queue, then for admission.
 pub(super) async fn admit(
     admission: &Admission,
-    line: &Line,
-    place: Place,
+    queue: &Queue,
+    position: Position,
     cell: &CellId,
     need: &Need,
-) -> (Turn, Room) {
-    let mut next = Some(place.reached().await);
-    let mut turn = if let Ok(turn) = Arc::clone(&line.turn).try_lock_owned() {
+) -> (Turn, AdmissionGuard) {
+    let mut next = Some(position.reached().await);
+    let mut turn = if let Ok(turn) = Arc::clone(&queue.turn).try_lock_owned() {
         turn
     } else {
         drop(next.take());
-        let _front = line.front.lock().await;
-        admission.waits(
+        let _front = queue.front.lock().await;
+        admission.report_waiting(
             cell,
             "waits for its cluster, which another cell uses".to_owned(),
         );
-        Arc::clone(&line.turn).lock_owned().await
+        Arc::clone(&queue.turn).lock_owned().await
     };
-    let room = match turn.take() {
-        Some(room) => room,
-        None => admission.admit_again(cell, need).await,
+    let guard = match turn.take() {
+        Some(guard) => guard,
+        None => admission.acquire(cell, need).await,
     };
     drop(next);
-    (turn, room)
+    (turn, guard)
 }
 
 #[cfg(test)]
@@ -71,7 +68,7 @@ mod tests {
 
     use futures::FutureExt;
 
-    use super::super::admission::places;
+    use super::super::admission::positions;
     use super::super::admission::tests::waits;
     use super::*;
     use crate::event::Emitter;
@@ -87,28 +84,37 @@ mod tests {
         let two = Jobs::Exactly(NonZeroUsize::new(2).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
-        let (events, mut said) = Emitter::new();
+        let (events, mut messages) = Emitter::new();
         let admission = Admission::new(two, &PortRange::Any, &state, events);
-        let line = Line::default();
-        let mut places = places();
-        let mut place = || places.next().unwrap();
-        let (mut turn, room) = admit(&admission, &line, place(), cell, &need).await;
-        let mut second = std::pin::pin!(admit(&admission, &line, place(), cell, &need));
-        assert!(second.as_mut().now_or_never().is_none(), "the cluster is in use");
+        let queue = Queue::default();
+        let mut positions = positions();
+        let mut position = || positions.next().unwrap();
+        let (mut turn, guard) = admit(&admission, &queue, position(), cell, &need).await;
+        let mut second = std::pin::pin!(admit(&admission, &queue, position(), cell, &need));
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "the cluster is in use"
+        );
         // A cell of another queue, later in the order, is admitted.
-        let other = admission.admit(place(), cell, &need).await;
+        let other = admission.admit(position(), cell, &need).await;
         assert_eq!(admission.running(), 2);
-        let mut third = std::pin::pin!(admit(&admission, &line, place(), cell, &need));
-        assert!(third.as_mut().now_or_never().is_none(), "it is third in the queue");
+        let mut third = std::pin::pin!(admit(&admission, &queue, position(), cell, &need));
+        assert!(
+            third.as_mut().now_or_never().is_none(),
+            "it is third in the queue"
+        );
         let shown = ["waits for its cluster, which another cell uses"];
-        assert_eq!(waits(&mut said), shown, "only the next one shows it");
+        assert_eq!(waits(&mut messages), shown, "only the next one shows it");
         // The next cell in the queue takes over the only admission.
-        *turn = Some(room);
+        *turn = Some(guard);
         drop(turn);
         let second = second.await;
         assert_eq!(admission.running(), 2);
-        assert!(third.as_mut().now_or_never().is_none(), "its turn has not come");
-        assert_eq!(waits(&mut said), shown);
+        assert!(
+            third.as_mut().now_or_never().is_none(),
+            "its turn has not come"
+        );
+        assert_eq!(waits(&mut messages), shown);
         drop((second, other));
         drop(third.await);
         assert_eq!(admission.running(), 0);

@@ -13,17 +13,17 @@ use crate::record::RunModel;
 use crate::runner::{self, Resumption};
 
 /// The cells of the run `name` that failed or never ran; `None` if there are none.
-pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
+pub(super) fn failed_cells(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let recorded = find(options, name, &selected)?;
     let run = recorded.model().map_err(CliError::Record)?;
     let id = run_id(&run, &recorded);
-    let wanted = failed(&run);
+    let wanted = ids_of_failed(&run);
     selected
         .cells
         .retain(|cell| wanted.contains(cell.id.as_str()));
-    let there: BTreeSet<&str> = selected.cells.iter().map(|cell| cell.id.as_str()).collect();
-    let gone: Vec<&str> = wanted.difference(&there).copied().collect();
+    let present: BTreeSet<&str> = selected.cells.iter().map(|cell| cell.id.as_str()).collect();
+    let gone: Vec<&str> = wanted.difference(&present).copied().collect();
     if !gone.is_empty() {
         let gone = gone.join(", ");
         selected.warnings.push(format!(
@@ -31,7 +31,7 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
         ));
     }
     if selected.cells.is_empty() {
-        say(&format!(
+        print(&format!(
             "nothing to rerun: every cell of {id} that is still in the matrix has passed"
         ))?;
         return Ok(None);
@@ -41,7 +41,7 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
 }
 
 /// The cells that did not pass, by their ids in the matrix.
-fn failed(run: &RunModel) -> BTreeSet<&str> {
+fn ids_of_failed(run: &RunModel) -> BTreeSet<&str> {
     let failed = run.cells.iter().filter(|cell| match cell.verdict {
         CellVerdict::Passed | CellVerdict::Flaky => false,
         CellVerdict::Failed
@@ -61,13 +61,13 @@ pub(super) enum Resumed {
 }
 
 /// The cells of the run `name` that have no verdict of their own yet.
-pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
+pub(super) fn unfinished_cells(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let recorded = find(options, name, &selected)?;
     let resumption = Resumption::open(&recorded.folder).map_err(CliError::Resume)?;
     let facts = resumption.facts();
     if let (Some(verdict), true) = (resumption.run().verdict, resumption.is_complete()) {
-        say(&format!(
+        print(&format!(
             "nothing to resume: every cell of {} has its verdict",
             facts.run
         ))?;
@@ -116,7 +116,7 @@ fn run_id(run: &RunModel, recorded: &Recorded) -> String {
     id.unwrap_or_else(|| recorded.folder.display().to_string())
 }
 
-fn say(text: &str) -> Result<(), CliError> {
+fn print(text: &str) -> Result<(), CliError> {
     writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
         what: "to stderr",
         source,

@@ -259,10 +259,7 @@ fn failed_cells_can_be_rerun_and_merged() {
 
     let nothing = run(&scratch, &["--rerun-failed"]);
     assert_eq!(nothing.status.code(), Some(0), "{nothing:?}");
-    assert!(
-        stderr(&nothing).contains("nothing to rerun"),
-        "{nothing:?}"
-    );
+    assert!(stderr(&nothing).contains("nothing to rerun"), "{nothing:?}");
 
     let merged = run(&scratch, &["merge", &facts.run, &first]);
     assert_eq!(merged.status.code(), Some(0), "{merged:?}");
