@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file::{self, Selected};
 use super::options::{ExplainOptions, SelectOptions};
-use super::{stdout, troubleshooting};
+use super::{streams, troubleshooting};
 use crate::event::Symptom;
 use crate::matrix::nearest::nearest;
 use crate::matrix::{Cell, Expectation, Matrix, Phase};
@@ -17,7 +17,7 @@ use crate::secret::Mask;
 pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     let mut symptoms = Symptom::ALL.iter();
     if let Some(symptom) = symptoms.find(|symptom| symptom.name() == options.subject) {
-        stdout::print("the explanation", Ok(troubleshooting::entry(*symptom)))?;
+        streams::print("the explanation", Ok(troubleshooting::entry(*symptom)))?;
         return Ok(Exit::Passed);
     }
     let mut selected = matrix_file::load(&SelectOptions {
@@ -57,7 +57,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let explained = runtime.block_on(runner::explain(request));
     let text = text(&cell, &explained.map_err(CliError::Session)?, &suite);
-    stdout::print("the explanation", Ok(text))?;
+    streams::print("the explanation", Ok(text))?;
     Ok(Exit::Passed)
 }
 

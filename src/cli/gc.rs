@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::exit::Exit;
 use super::options::GarbageOptions;
-use super::stdout;
+use super::streams;
 use crate::machine::StateFolder;
 use crate::machine::process::quoted;
 use crate::report::aligned;
@@ -33,7 +33,7 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     } else {
         Ok(table(&report, options.dry_run))
     };
-    stdout::print("the list of resources", text.map(|text| text + "\n"))?;
+    streams::print("the list of resources", text.map(|text| text + "\n"))?;
     Ok(if report.is_clean() {
         Exit::Passed
     } else {

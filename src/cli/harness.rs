@@ -1,4 +1,5 @@
-//! Cells as tests: the whole `main` of a test binary, for `cargo nextest run` and `cargo test`. Listing reads only the matrix file.
+//! Cells as tests: the whole `main` of a test binary, for `cargo nextest run` and `cargo test`. Listing reads only the
+//! matrix file.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ use super::{arguments, gc, merge, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::report::Copies;
-use crate::runner::{self, PartId};
+use crate::runner::PartId;
 
 /// The options of `run`, given only by environment variables.
 #[derive(Parser)]
@@ -27,8 +28,8 @@ struct FromEnvironment {
     run: RunOptions,
 }
 
-/// Runs a test binary with one test per cell, named by the cell's id, for the matrix file in `folder`. The environment variables of
-/// `e2e-matrix run` apply here, too: a filter leaves out the cells that it does not select.
+/// Runs a test binary with one test per cell, named by the cell's id, for the matrix file in `folder`. The environment
+/// variables of `e2e-matrix run` apply here, too: a filter leaves out the cells that it does not select.
 ///
 /// `runner` is the path of the `e2e-matrix` binary.
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
@@ -92,8 +93,7 @@ impl Harness {
             run: self.run.clone(),
             part: cell.id.to_string(),
         };
-        let out = self.options.output_dir.path.clone();
-        let out = out.unwrap_or_else(|| runner::out(&selected.path));
+        let out = self.options.output_dir.of(&selected.path);
         let gc = gc::command(self.runner.as_os_str());
         let outcome = run::session(&self.options, selected, self.runner.clone(), gc, Some(part))
             .and_then(run::execute)

@@ -1,5 +1,5 @@
-//! The runner's own log, for debugging the runner: in the folder of each run, and with `--log` on stderr. Everything that
-//! users have to know is an event.
+//! The runner's own log, for debugging the runner: in the folder of each run, and with `--log` on stderr. Everything
+//! that users have to know is an event.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
@@ -45,8 +45,8 @@ enum Target {
     File(File),
 }
 
-/// Starts the log: lines that match `filter` are written to stderr. For a run, all lines of this program are also kept in
-/// memory until [`write_to`] is called.
+/// Starts the log: lines that match `filter` are written to stderr. For a run, all lines of this program are also kept
+/// in memory until [`write_to`] is called.
 pub(super) fn install(filter: Option<&LogFilter>, is_run: bool) {
     if filter.is_none() && !is_run {
         return;

@@ -18,7 +18,7 @@ mod replay;
 mod report;
 mod rerun;
 mod run;
-mod stdout;
+mod streams;
 mod troubleshooting;
 
 use std::path::PathBuf;
@@ -37,8 +37,9 @@ use options::{
 
 /// Run the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations
 ///
-/// Each cell of the matrix gets its own cluster, and the suite runs against it. A run prints summary tables and writes JUnit
-/// XML. Its exit code shows whether the product, the configuration or the infrastructure failed. The default command is `run`.
+/// Each cell of the matrix gets its own cluster, and the suite runs against it. A run prints summary tables and writes
+/// JUnit XML. Its exit code shows whether the product, the configuration or the infrastructure failed. The default
+/// command is `run`.
 #[derive(Debug, Parser)]
 #[command(name = "e2e-matrix", version, args_conflicts_with_subcommands = true)]
 struct Cli {

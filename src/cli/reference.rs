@@ -12,7 +12,7 @@ use regex::Regex;
 
 use super::error::CliError;
 use super::options::Format;
-use super::{Cli, Exit, stdout};
+use super::{Cli, Exit, streams};
 
 /// Prints the completion script of `shell` on stdout.
 pub(super) fn completions(shell: Shell) -> ExitCode {
@@ -41,7 +41,7 @@ pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
         Format::Events => events_schema(),
         Format::Matrix => matrix_schema(),
     };
-    stdout::print("the schema", Ok(text))?;
+    streams::print("the schema", Ok(text))?;
     Ok(Exit::Passed)
 }
 

@@ -1,16 +1,16 @@
 //! `--rerun-failed` and `--resume`: selects cells by their verdicts in an existing run.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 
 use super::error::CliError;
 use super::matrix_file::{self, Selected};
 use super::options::RunOptions;
 use super::recorded::Recorded;
+use super::streams;
 use crate::event::{CellVerdict, RunVerdict};
 use crate::matrix::ProviderChoice;
 use crate::record::RunModel;
-use crate::runner::{self, Resumption};
+use crate::runner::Resumption;
 
 /// The cells of the run `name` that failed or never ran; `None` if there are none.
 pub(super) fn failed_cells(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
@@ -31,7 +31,7 @@ pub(super) fn failed_cells(options: &RunOptions, name: &str) -> Result<Option<Se
         ));
     }
     if selected.cells.is_empty() {
-        print(&format!(
+        streams::notice(&format!(
             "nothing to rerun: every cell of {id} that is still in the matrix has passed"
         ))?;
         return Ok(None);
@@ -67,7 +67,7 @@ pub(super) fn unfinished_cells(options: &RunOptions, name: &str) -> Result<Resum
     let resumption = Resumption::open(&recorded.folder).map_err(CliError::Resume)?;
     let facts = resumption.facts();
     if let (Some(verdict), true) = (resumption.run().verdict, resumption.is_complete()) {
-        print(&format!(
+        streams::notice(&format!(
             "nothing to resume: every cell of {} has its verdict",
             facts.run
         ))?;
@@ -105,20 +105,11 @@ fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
 }
 
 fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorded, CliError> {
-    let out = options.output_dir.path.clone();
-    let out = out.unwrap_or_else(|| runner::out(&selected.path));
-    Recorded::find(Some(name), &out)
+    Recorded::find(Some(name), &options.output_dir.of(&selected.path))
 }
 
 /// The run's id; its folder if the record doesn't contain it.
 fn run_id(run: &RunModel, recorded: &Recorded) -> String {
     let id = run.facts.as_ref().map(|facts| facts.run.clone());
     id.unwrap_or_else(|| recorded.folder.display().to_string())
-}
-
-fn print(text: &str) -> Result<(), CliError> {
-    writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
-        what: "to stderr",
-        source,
-    })
 }

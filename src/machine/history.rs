@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,23 @@ impl HistoryFile {
 
     /// Reads the history; empty if the file doesn't exist.
     pub fn load(&self) -> Result<History, HistoryError> {
-        History::load(&self.path)
+        let path = || self.path.clone();
+        let text = match fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(History::default()),
+            read => read.map_err(|source| HistoryError::Io {
+                path: path(),
+                source,
+            })?,
+        };
+        let history: History =
+            serde_json::from_slice(&text).map_err(|source| HistoryError::Damaged {
+                path: path(),
+                source,
+            })?;
+        if history.version > VERSION {
+            return Err(HistoryError::Newer { path: path() });
+        }
+        Ok(history)
     }
 
     /// Adds the duration of a cell that passed. A damaged history is replaced by a new one.
@@ -131,29 +147,6 @@ impl HistoryFile {
             path: self.path.clone(),
             source,
         })
-    }
-}
-
-impl History {
-    /// Reads the history at `path`; empty if the file doesn't exist.
-    pub fn load(path: &Path) -> Result<Self, HistoryError> {
-        let owned = || path.to_owned();
-        let text = match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            read => read.map_err(|source| HistoryError::Io {
-                path: owned(),
-                source,
-            })?,
-        };
-        let history: Self =
-            serde_json::from_slice(&text).map_err(|source| HistoryError::Damaged {
-                path: owned(),
-                source,
-            })?;
-        if history.version > VERSION {
-            return Err(HistoryError::Newer { path: owned() });
-        }
-        Ok(history)
     }
 }
 

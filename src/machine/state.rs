@@ -79,8 +79,8 @@ impl StateFolder {
     }
 }
 
-/// `path` as an absolute path, for processes with another working directory; unchanged if the working directory no longer
-/// exists.
+/// `path` as an absolute path, for processes with another working directory; unchanged if the working directory no
+/// longer exists.
 pub fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }

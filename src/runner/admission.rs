@@ -71,7 +71,8 @@ impl Admission {
         }
     }
 
-    /// How many cells with these needs run at once on an idle machine, assuming that all are as heavy as the heaviest one.
+    /// How many cells with these needs run at once on an idle machine, assuming that all are as heavy as the heaviest
+    /// one.
     pub(super) fn capacity(&self, needs: &[Need]) -> usize {
         let heaviest = needs.iter().max_by_key(|need| need.slots);
         let capacity = self.budget.as_ref().zip(heaviest);
@@ -142,7 +143,8 @@ impl Admission {
         self.events.emit(Event::CellWaiting { cell, text });
     }
 
-    /// Shows what a cell waits for, and reports it once per reason. Waiting for another cell of the same run isn't reported.
+    /// Shows what a cell waits for, and reports it once per reason. Waiting for another cell of the same run isn't
+    /// reported.
     fn report_shortage(&self, cell: &CellId, short: &Shortage) {
         self.report_waiting(cell, short.to_string());
         let is_for_cells = matches!(short, Shortage::Turn | Shortage::Slots { .. });
@@ -275,7 +277,7 @@ pub(super) mod tests {
         let (folder, cell) = (tempfile::tempdir().unwrap(), cell());
         let (events, mut messages) = Emitter::new();
         let admission = reporting(&folder, 0, events);
-        let _room = admission.acquire(&cell, &NEED).await;
+        let _guard = admission.acquire(&cell, &NEED).await;
         let memory = u64::MAX;
         let large = Need { memory, ..NEED };
         let waiting = admission.acquire(&cell, &large);

@@ -111,7 +111,7 @@ pub async fn prepare_clusters(
         if !survey.skips.contains_key(&cell) {
             let need = provider.need(&plan.cell);
             let admitted = admission.acquire(&cell, &need);
-            let _room = interruption.token.run_until_cancelled(admitted).await?;
+            let _guard = interruption.token.run_until_cancelled(admitted).await?;
             let prepared = provider.prepare(plan, &interruption.token).await;
             preparation = Some(prepared.and_then(|it| it.ok_or_else(|| unable(&*provider))));
         }

@@ -13,9 +13,10 @@ pub(super) type Attempts = [CellEnd];
 
 /// Whether another attempt follows the last of `attempts`.
 ///
-/// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase. Infrastructure failures
-/// in `cluster` and `images` can always be retried, other failures only if the settings name their class. An attempt is never
-/// retried if a fresh cluster would not change the result, if some of its resources may be left, or if it was interrupted.
+/// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase.
+/// Infrastructure failures in `cluster` and `images` can always be retried, other failures only if the settings name
+/// their class. An attempt is never retried if a fresh cluster would not change the result, if some of its resources
+/// may be left, or if it was interrupted.
 pub(super) fn should_retry(
     settings: &RetrySettings,
     phases: &PhaseSettings,

@@ -124,8 +124,8 @@ impl<'r> Run<'r> {
         self.shared.events.end(milliseconds(duration));
     }
 
-    /// Deletes the resources that the cells shared. Those that can't be deleted stay in the ledger, and don't change any
-    /// verdict.
+    /// Deletes the resources that the cells shared. Those that can't be deleted stay in the ledger, and don't change
+    /// any verdict.
     async fn finish(&self) {
         let shared = &self.shared;
         let timeout = shared.phases[Phase::Cleanup].timeout;
@@ -236,8 +236,8 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Announces cells to the provider: all planned ones before the first round, and those of the round after `round` if
-    /// there may be one.
+    /// Announces cells to the provider: all planned ones before the first round, and those of the round after `round`
+    /// if there may be one.
     fn expect(&self, round: u32) {
         let request = self.request;
         let planned = self.plans.iter().map(|plan| plan.cell.clone());

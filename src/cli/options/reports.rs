@@ -1,8 +1,10 @@
 //! Where runs and their reports are stored: options of `run`, `report`, `replay` and `merge`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+
+use crate::runner;
 
 /// Where runs are stored.
 #[derive(Debug, Args)]
@@ -18,6 +20,14 @@ pub(in crate::cli) struct OutputDir {
         value_name = "DIR"
     )]
     pub(in crate::cli) path: Option<PathBuf>,
+}
+
+impl OutputDir {
+    /// The folder for the runs of the matrix file at `matrix`.
+    pub(in crate::cli) fn of(&self, matrix: &Path) -> PathBuf {
+        let given = self.path.clone();
+        given.unwrap_or_else(|| runner::out(matrix))
+    }
 }
 
 /// Where runs are stored, for a command that doesn't read the matrix.

@@ -3,8 +3,8 @@
 //! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. One process
 //! collects slots at a time, so cells are admitted in order of arrival, a heavy cell is never passed over indefinitely,
 //! and no two cells that hold half of their slots wait for each other. A light cell doesn't wait for its turn if one of
-//! the few slots is free that are reserved for light cells. Before a cell is admitted, the machine's load and memory are
-//! checked, and a shortage delays the cell. One cell may always run.
+//! the few slots is free that are reserved for light cells. Before a cell is admitted, the machine's load and memory
+//! are checked, and a shortage delays the cell. One cell may always run.
 //!
 //! Starting a cluster takes much more than running it, so a cell returns part of its slots when its agents are ready.
 
@@ -218,8 +218,8 @@ impl Budget {
         measured.unwrap_or_default()
     }
 
-    /// The resource that a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is measured only if
-    /// the cell has all its slots and something else runs already.
+    /// The resource that a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is
+    /// measured only if the cell has all its slots and something else runs already.
     async fn short_of(&self, need: &Need, taken: usize, collected: usize) -> Option<Shortage> {
         if collected < self.slots_of(need) {
             return Some(Shortage::Slots {

@@ -117,7 +117,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// The resource that a machine lacks for another cell while cells hold `taken` slots and `reserved` bytes are reserved.
+/// The resource that a machine lacks for another cell while cells hold `taken` slots and `reserved` bytes of memory.
 pub(super) fn shortage(
     need: &Need,
     taken: usize,

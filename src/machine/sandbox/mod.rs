@@ -1,7 +1,9 @@
-//! Runs a program in its own mount, UTS and process-id namespaces, without any capability, and with the host's file system read-only.
+//! Runs a program in its own mount, UTS and process-id namespaces, without any capability, and with the host's file
+//! system read-only.
 //!
-//! The runner's own binary sets up the sandbox: it is started again as [`outside()`], which starts it again as [`inside()`]. This is
-//! because only a process with a single thread can change namespaces, and a new process-id namespace starts with a child process.
+//! The runner's own binary sets up the sandbox: it is started again as [`outside()`], which starts it again as
+//! [`inside()`]. This is because only a process with a single thread can change namespaces, and a new process-id
+//! namespace starts with a child process.
 
 mod inside;
 mod outside;

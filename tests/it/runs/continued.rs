@@ -140,7 +140,8 @@ fn tear(folder: &Path) {
     record.write_all(b"{\"version\":1,\"sequ").unwrap();
 }
 
-/// Asserts that the record has one beginning, one end and numbers without a gap, and that the finished cell did not run again.
+/// Asserts that the record has one beginning, one end and numbers without a gap, and that the finished cell did not run
+/// again.
 fn assert_one_record(scratch: &Scratch, first: &RunModel) {
     let records = file::read(&record::folder(scratch).join(file::FILE_NAME)).unwrap();
     let numbers: Vec<u64> = records.iter().map(|record| record.sequence).collect();
