@@ -17,7 +17,7 @@ use crate::matrix::{CellId, Jobs, PortRange};
 pub(super) struct Admission {
     permits: Arc<Semaphore>,
     /// How many cells this process runs at most.
-    most: usize,
+    max_cells: usize,
     /// The machine's budget, shared by all processes; `None` if a number of jobs was requested.
     budget: Option<Budget>,
     running: Arc<AtomicUsize>,
@@ -52,17 +52,17 @@ impl Drop for AdmissionGuard {
 impl Admission {
     /// Admission for `jobs`. Each cell needs one of `ports`.
     pub(super) fn new(jobs: Jobs, ports: &PortRange, state: &StateFolder, events: Emitter) -> Self {
-        let (most, budget) = match jobs {
+        let (max_cells, budget) = match jobs {
             Jobs::Exactly(jobs) => (jobs.get(), None),
             Jobs::Auto => {
                 let ports = ports.len().unwrap_or(Semaphore::MAX_PERMITS);
                 (ports, Some(Budget::of_machine(state)))
             }
         };
-        let most = most.min(Semaphore::MAX_PERMITS);
+        let max_cells = max_cells.min(Semaphore::MAX_PERMITS);
         Self {
-            permits: Arc::new(Semaphore::new(most)),
-            most,
+            permits: Arc::new(Semaphore::new(max_cells)),
+            max_cells,
             budget,
             running: Arc::default(),
             events,
@@ -77,7 +77,7 @@ impl Admission {
         let heaviest = needs.iter().max_by_key(|need| need.slots);
         let capacity = self.budget.as_ref().zip(heaviest);
         let capacity = capacity.map_or(usize::MAX, |(budget, need)| budget.carries(need));
-        capacity.min(self.most).min(needs.len()).max(1)
+        capacity.min(self.max_cells).min(needs.len()).max(1)
     }
 
     /// The number of cells that are running.
@@ -128,7 +128,7 @@ impl Admission {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        let at_once = self.most;
+        let at_once = self.max_cells;
         self.report_waiting(
             cell,
             format!("waits for another cell: {at_once} may run at once"),

@@ -37,7 +37,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
         request.earlier.next_sequence,
         stamped,
     );
-    Run::new(&request, events).all().await;
+    Run::new(&request, events).execute().await;
     let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
     drop(request);
     let left = close(ledger, &state);
@@ -111,14 +111,14 @@ impl<'r> Run<'r> {
         }
     }
 
-    async fn all(mut self) {
+    async fn execute(mut self) {
         let start = self.shared.clock.elapsed();
         let opening = facts::opening(self.request, &self.shared, &self.plans).await;
         self.shared.events.emit(opening);
         for (severity, text) in self.request.notices.iter().cloned() {
             self.shared.events.emit(Event::Notice { severity, text });
         }
-        self.within_its_time().await;
+        self.run_until_timeout().await;
         self.finish().await;
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.events.end(milliseconds(duration));
@@ -144,7 +144,7 @@ impl<'r> Run<'r> {
     }
 
     /// Runs all cells until a signal or the run's time limit ends them early.
-    async fn within_its_time(&mut self) {
+    async fn run_until_timeout(&mut self) {
         let timeout = self.request.policy.timeout;
         let deadline = timeout.map(|timeout| self.shared.clock.deadline(timeout));
         let interruption = self.request.interruption.clone();
@@ -180,8 +180,8 @@ impl<'r> Run<'r> {
 
     async fn preflight_and_rounds(&mut self) {
         let preflight = self.preflight().await;
-        self.expect(1);
-        let some_began = self.cells(&self.plans, &preflight).await;
+        self.announce(1);
+        let some_began = self.run_cells(&self.plans, &preflight).await;
         if self.request.policy.until_failure {
             self.further_rounds(&preflight, some_began).await;
         }
@@ -227,18 +227,18 @@ impl<'r> Run<'r> {
             if self.shared.stop.has_failures() || !some_began || is_interrupted {
                 return;
             }
-            self.expect(round);
+            self.announce(round);
             let plans = self.request.planner.round(&self.request.cells, round);
             self.shared.events.emit(Event::CellsAdded {
                 cells: facts::summaries(self.request, &plans),
             });
-            some_began = self.cells(&plans, preflight).await;
+            some_began = self.run_cells(&plans, preflight).await;
         }
     }
 
     /// Announces cells to the provider: all planned ones before the first round, and those of the round after `round`
     /// if there may be one.
-    fn expect(&self, round: u32) {
+    fn announce(&self, round: u32) {
         let request = self.request;
         let planned = self.plans.iter().map(|plan| plan.cell.clone());
         let mut cells: Vec<Cell> = if round == 1 {
@@ -254,7 +254,11 @@ impl<'r> Run<'r> {
     }
 
     /// Runs every cell of `plans` in a task. Returns whether any of them started.
-    async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Result<Survey, Failure>) -> bool {
+    async fn run_cells(
+        &self,
+        plans: &[Arc<CellPlan>],
+        preflight: &Result<Survey, Failure>,
+    ) -> bool {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
         let mut queues = Queues::default();
@@ -284,7 +288,7 @@ impl<'r> Run<'r> {
                 Err(error) => {
                     some_began = true;
                     if let Some(index) = indices.get(&error.id()) {
-                        self.bug(&plans[*index], &error);
+                        self.report_bug(&plans[*index], &error);
                     }
                 }
             }
@@ -307,7 +311,7 @@ impl<'r> Run<'r> {
     }
 
     /// Reports a cell whose task ended unexpectedly.
-    fn bug(&self, plan: &CellPlan, error: &JoinError) {
+    fn report_bug(&self, plan: &CellPlan, error: &JoinError) {
         let message = format!("the cell's task in the runner ended unexpectedly: {error}");
         let end = CellEnd {
             failures: vec![Failure::new(Symptom::RunnerBug, message)],

@@ -139,7 +139,7 @@ impl SessionError {
 /// # Errors
 /// All errors that are found before the first cluster. Later failures are in the outcome.
 pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
-    bounded(session.cells.len(), session.policy.planned_rounds())?;
+    check_count(session.cells.len(), session.policy.planned_rounds())?;
     let secrets = std::mem::take(&mut session.secrets);
     let runner = session.runner.clone();
     let Setup {
@@ -272,7 +272,7 @@ impl Setup {
 }
 
 /// All cells of all rounds are planned before the first one starts.
-fn bounded(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
+fn check_count(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
     match cells.checked_mul(rounds.get() as usize) {
         Some(all) if all <= MAX_CELLS => Ok(()),
         Some(_) | None => Err(SessionError::TooManyCells { cells, rounds }),
