@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory, Error, FromArgMatches};
 use super::Cli;
 use super::error::CliError;
 
-/// Options that had another name once, with their current one.
+/// Options that were renamed: the old name and the current one.
 const RENAMED: [(&str, &str); 4] = [
     ("out", "output-dir"),
     ("history", "timings"),
@@ -50,7 +50,7 @@ fn with_new_name(mut error: Error) -> Error {
         .iter()
         .find(|(old, _)| unknown.strip_prefix("--") == Some(old));
     if let Some((old, new)) = renamed {
-        let tip = format!("'--{old}' is called '--{new}' now");
+        let tip = format!("'--{old}' was renamed to '--{new}'");
         error.remove(ContextKind::SuggestedArg);
         error.insert(
             ContextKind::Suggested,

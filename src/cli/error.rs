@@ -1,4 +1,4 @@
-//! Errors that end a command before its work, with their output and exit codes.
+//! Errors that end a command before it has done its work, with their output and exit codes.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -15,13 +15,13 @@ use crate::report::{Surroundings, WriteError};
 use crate::runner::{ResumeError, SessionError};
 use crate::secret::log_mask;
 
-/// A command ends before its work.
+/// An error that ends a command before it has done its work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
     /// An error with places in a text.
     #[error("the input can't be used")]
     Report(miette::Report),
-    #[error("there is no matrix.toml in {} or a parent folder", here.display())]
+    #[error("there is no matrix.toml in {} or any parent folder", here.display())]
     NoMatrix { here: PathBuf },
     #[error("failed to read the matrix file {}", path.display())]
     MatrixUnreadable { path: PathBuf, source: io::Error },
@@ -29,15 +29,15 @@ pub(super) enum CliError {
     Timings { path: PathBuf, source: io::Error },
     #[error("`{id}` is neither a cell of the matrix nor a symptom")]
     NoCell { id: String, nearest: Option<String> },
-    #[error("the environment variable {old} is set, but its name is {new} now")]
+    #[error("the environment variable {old} is set, but it was renamed to {new}")]
     RenamedVariable { old: String, new: String },
-    #[error("failed to find out the current folder")]
+    #[error("failed to determine the current folder")]
     CurrentFolder(#[source] io::Error),
-    #[error("`--cluster-name` names one cluster, but {cells} cells are selected")]
+    #[error("`--cluster-name` is the name of one cluster, but {cells} cells are selected")]
     OneNameForMany { cells: usize },
-    #[error("`--cluster-name` names one cluster, and `--repeat` runs several at once")]
+    #[error("`--cluster-name` is the name of one cluster, but `--repeat` runs several at once")]
     OneNameAtOnce,
-    #[error("{jobs} cells at once need {jobs} ports, and `ports` has {ports}")]
+    #[error("{jobs} cells at once need {jobs} ports, but `ports` has only {ports}")]
     FewPorts { jobs: usize, ports: usize },
     #[error(transparent)]
     ClusterName(#[from] crate::cluster::ClusterNameError),
@@ -45,7 +45,7 @@ pub(super) enum CliError {
     Prefix(#[from] crate::matrix::PrefixError),
     #[error(transparent)]
     Session(SessionError),
-    #[error("failed to look for what dead runs left behind")]
+    #[error("failed to look for resources of dead runs")]
     Ledger(#[source] crate::machine::LedgerError),
     #[error("there is no run `{run}` in the current folder or in {}", out.display())]
     NoRun { run: String, out: PathBuf },
@@ -57,7 +57,9 @@ pub(super) enum CliError {
     Resume(ResumeError),
     #[error("the matrix file has changed since the run {run} started")]
     MatrixChanged { run: String },
-    #[error("the run uses the provider {provider}")]
+    #[error(
+        "the run was started with the provider {provider}, and can't be resumed with another one"
+    )]
     OtherProvider { provider: String },
     #[error(transparent)]
     Merge(#[from] MergeError),
@@ -67,7 +69,7 @@ pub(super) enum CliError {
     Record(RecordError),
     #[error(transparent)]
     Reports(WriteError),
-    #[error("failed to find out the path of this program")]
+    #[error("failed to determine the path of this program")]
     Program(#[source] io::Error),
     #[error("failed to start the run")]
     Runtime(#[source] io::Error),
@@ -122,7 +124,7 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoMatrix { .. } => {
-                "name the file with `--matrix FILE`, or write one; the smallest is\n\n    [matrix]\n    kubernetes = [\"1.36\"]"
+                "give its path with `--matrix FILE`, or write one; the smallest is\n\n    [matrix]\n    kubernetes = [\"1.36\"]"
             }
             Self::NoCell {
                 nearest: Some(nearest),
@@ -131,17 +133,17 @@ impl CliError {
                 return Some(format!("did you mean `{nearest}`?"));
             }
             Self::NoCell { nearest: None, .. } => {
-                "`e2e-matrix list` shows the id of each cell, and docs/troubleshooting.md has all symptoms"
+                "`e2e-matrix list` shows the id of each cell, and docs/troubleshooting.md lists all symptoms"
             }
             Self::OneNameForMany { .. } => {
-                "select one cell with `--filter`, or set the start of all names with `--cluster-prefix`"
+                "select one cell with `--filter`, or set the prefix of all names with `--cluster-prefix`"
             }
             Self::OneNameAtOnce => {
-                "run the repetitions one after another with `--jobs 1`, or set the start of all names with `--cluster-prefix`"
+                "run the repetitions one after another with `--jobs 1`, or set the prefix of all names with `--cluster-prefix`"
             }
             Self::FewPorts { .. } => "widen the range `ports` in `[run]`, or use fewer `--jobs`",
             Self::Timings { .. } => {
-                "the file is a JSON object with milliseconds by cell id, such as the `timings.json` of a run"
+                "the file has to be a JSON object that maps cell ids to milliseconds, such as the `timings.json` of a run"
             }
             Self::NoRun { .. } => {
                 "give the run's id, folder or record, and use `--output-dir DIR` if the runs are in another folder"
@@ -157,7 +159,7 @@ impl CliError {
                 "give the run's own folder; for merged runs and parts of runs, use `--rerun-failed`"
             }
             Self::Merge(MergeError::Twice { .. }) => {
-                "give each run once; if two runs have the same cell, the later one has to be a rerun (`--rerun-failed`)"
+                "list each run only once; if two runs contain the same cell, the later one has to be a rerun (`--rerun-failed`)"
             }
             Self::NoRecord { .. } => {
                 "if the folder contains the parts of a run, combine them with `e2e-matrix merge`"
@@ -184,7 +186,7 @@ impl CliError {
     }
 }
 
-/// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text.
+/// Prints `error` on stderr: with `Error:`, `Caused by:` and `Hint:`, or with the places in the text.
 pub(super) fn print(error: &CliError, color: Color) {
     let text = render(error, Surroundings::of(&io::stderr()).color(color.into()));
     // If stderr is closed, only the exit code remains.

@@ -7,13 +7,13 @@ use crate::event::{RunVerdict, Termination};
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All passed.
+    /// All cells passed.
     Passed,
     /// A product failure.
     Product,
-    /// Configuration.
+    /// A configuration failure.
     Configuration,
-    /// Infrastructure.
+    /// An infrastructure failure.
     Infrastructure,
     /// Nothing to do.
     NothingToDo,
@@ -57,11 +57,11 @@ impl Exit {
         match self {
             Self::Passed => "every selected cell passed, or is allowed to fail",
             Self::Product => {
-                "a cell has a failure of class product: the agent broke the contract; \
+                "a cell has a failure of class product: the agent violated the contract; \
                  or a cell passed only on a retry, with `--flaky-result fail`"
             }
             Self::Configuration => {
-                "a file, an option or a filter can't be used, a filter's term names nothing in the matrix, \
+                "a file, an option or a filter can't be used, a filter's term matches nothing in the matrix, \
                  or a cell has a failure of class configuration"
             }
             Self::Infrastructure => {
@@ -69,12 +69,12 @@ impl Exit {
                  a cell has a failure of class infrastructure, `--run-timeout` was reached, or `gc` couldn't delete something or read an entry of a dead run"
             }
             Self::NothingToDo => {
-                "there is nothing to do: a valid filter selects no cell, a shard is empty, or the matrix has no cells (`--no-cells pass` makes it 0)"
+                "there is nothing to do: a valid filter selects no cells, a shard is empty, or the matrix has no cells (`--no-cells pass` turns this into 0)"
             }
             Self::RunnerBug => "the runner itself has a bug; please report it",
             Self::Interrupted => {
                 "interrupted by SIGINT (Ctrl-C): reports are written and everything is cleaned up; \
-                 after a second signal nothing is cleaned up, and the `gc` command that does so is printed"
+                 after a second signal, nothing is cleaned up, and the `gc` command that does so is printed"
             }
             Self::Terminated => "ended by SIGTERM or a closed terminal, with the same cleanup",
         }

@@ -1,4 +1,4 @@
-//! `explain`: what a cell would get, without starting anything, or the usual causes of a symptom.
+//! `explain`: the settings and manifests of a cell, without starting anything, or the usual causes of a symptom.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file::{self, Selected};
 use super::options::{ExplainOptions, SelectOptions};
-use super::{stdout, troubleshooting};
+use super::{streams, troubleshooting};
 use crate::event::Symptom;
 use crate::matrix::nearest::nearest;
 use crate::matrix::{Cell, Expectation, Matrix, Phase};
@@ -17,7 +17,7 @@ use crate::secret::Mask;
 pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     let mut symptoms = Symptom::ALL.iter();
     if let Some(symptom) = symptoms.find(|symptom| symptom.name() == options.subject) {
-        stdout::print("the explanation", Ok(troubleshooting::entry(*symptom)))?;
+        streams::print("the explanation", Ok(troubleshooting::entry(*symptom)))?;
         return Ok(Exit::Passed);
     }
     let mut selected = matrix_file::load(&SelectOptions {
@@ -57,7 +57,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let explained = runtime.block_on(runner::explain(request));
     let text = text(&cell, &explained.map_err(CliError::Session)?, &suite);
-    stdout::print("the explanation", Ok(text))?;
+    streams::print("the explanation", Ok(text))?;
     Ok(Exit::Passed)
 }
 
@@ -72,8 +72,8 @@ fn text(cell: &Cell, explained: &Explanation, suite: &str) -> String {
         "{}\n\nprovider     {}{reason}\nkubernetes   {}\nnodes        {}\nconfig       {}",
         cell.id, explained.provider, cell.kubernetes, cell.nodes, cell.config,
     );
-    for place in &cell.axes {
-        let _ = writeln!(text, "{:<11}  {}", place.axis(), place.value());
+    for coordinate in &cell.axes {
+        let _ = writeln!(text, "{:<11}  {}", coordinate.axis(), coordinate.value());
     }
     let _ = writeln!(
         text,
@@ -123,7 +123,7 @@ fn settings(settings: &[Setting]) -> String {
     settings.iter().map(line).collect()
 }
 
-/// What the matrix file adds to the suite, and what it leaves out; one line each.
+/// The checks and commands that the matrix file adds to the suite, and the phases that it skips; one line each.
 fn suite(matrix: &Matrix) -> String {
     let skipped = Phase::ALL.into_iter();
     let skipped = skipped.filter(|phase| !matrix.phases[*phase].runs);

@@ -1,4 +1,4 @@
-//! `gc`: removes what dead runs left behind, and shows the results.
+//! `gc`: deletes resources of dead runs, and shows the results.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::exit::Exit;
 use super::options::GarbageOptions;
-use super::stdout;
+use super::streams;
 use crate::machine::StateFolder;
 use crate::machine::process::quoted;
 use crate::report::aligned;
@@ -33,7 +33,7 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     } else {
         Ok(table(&report, options.dry_run))
     };
-    stdout::print("what was found", text.map(|text| text + "\n"))?;
+    streams::print("the list of resources", text.map(|text| text + "\n"))?;
     Ok(if report.is_clean() {
         Exit::Passed
     } else {
@@ -41,8 +41,7 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     })
 }
 
-/// The command that removes what dead runs left, for a binary that was called as `program`. Users can paste it into a
-/// shell.
+/// The command that deletes resources of dead runs, quoted for a shell, for a binary that was called as `program`.
 pub(super) fn command(program: &OsStr) -> String {
     let program = quoted(&program.to_string_lossy());
     match StateFolder::of_environment() {
@@ -56,7 +55,7 @@ pub(super) fn command(program: &OsStr) -> String {
 
 fn table(report: &GcReport, dry_run: bool) -> String {
     if report.rows.is_empty() {
-        return "nothing is left of dead runs".to_owned();
+        return "dead runs left no resources behind".to_owned();
     }
     let line = |row: &GcRow| {
         [
@@ -71,12 +70,12 @@ fn table(report: &GcReport, dry_run: bool) -> String {
     let header = ["run", "age", "resource", "outcome", ""];
     let mut text = aligned(&header, &lines);
     if dry_run {
-        text.push_str("\n\nnothing was removed: this was a dry run");
+        text.push_str("\n\nthis was a dry run: nothing was removed");
     }
     text
 }
 
-/// The largest unit is precise enough.
+/// `age` in its largest unit, which is precise enough.
 fn rounded(age: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86400, "d"), (3600, "h"), (60, "m")];
     let seconds = age.as_secs();

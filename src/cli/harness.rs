@@ -1,4 +1,5 @@
-//! Cells as tests: a test binary's whole `main`, for `cargo nextest run` and `cargo test`. Listing reads only the matrix file.
+//! Cells as tests: the whole `main` of a test binary, for `cargo nextest run` and `cargo test`. Listing reads only the
+//! matrix file.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,12 +14,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
-use super::options::{AgainOptions, RunOptions};
+use super::options::{RerunOptions, RunOptions};
 use super::{arguments, gc, merge, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::report::Copies;
-use crate::runner::{self, PartId};
+use crate::runner::PartId;
 
 /// The options of `run`, given only by environment variables.
 #[derive(Parser)]
@@ -27,8 +28,8 @@ struct FromEnvironment {
     run: RunOptions,
 }
 
-/// Runs a test binary with one test per cell, named by the cell's id, for the matrix file in `folder`. The environment variables of
-/// `e2e-matrix run` apply here, too: a filter leaves out the cells that it does not select.
+/// Runs a test binary with one test per cell, named by the cell's id, for the matrix file in `folder`. The environment
+/// variables of `e2e-matrix run` apply here, too: a filter leaves out the cells that it does not select.
 ///
 /// `runner` is the path of the `e2e-matrix` binary.
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
@@ -42,7 +43,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         .matrix
         .get_or_insert_with(|| folder.join("matrix.toml"));
     // One test per cell: the test runner itself repeats tests.
-    options.again = AgainOptions::default();
+    options.rerun = RerunOptions::default();
     options.execution.repeat = None;
     options.execution.until_failure = false;
     let shared = Arc::new(Harness {
@@ -55,7 +56,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     match selected {
         Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, &selected)).exit_code(),
         Err(error) => {
-            error::print(&error, shared.options.look.color);
+            error::print(&error, shared.options.output.color);
             error.exit().into()
         }
     }
@@ -92,15 +93,14 @@ impl Harness {
             run: self.run.clone(),
             part: cell.id.to_string(),
         };
-        let out = self.options.output_dir.path.clone();
-        let out = out.unwrap_or_else(|| runner::out(&selected.path));
+        let out = self.options.output_dir.of(&selected.path);
         let gc = gc::command(self.runner.as_os_str());
         let outcome = run::session(&self.options, selected, self.runner.clone(), gc, Some(part))
             .and_then(run::execute)
             .map_err(|error| Failed::from(before_the_run(&error)))?;
         self.combine(&out);
         let Some((_, verdict, reason)) = outcome.cells.into_iter().next() else {
-            return Err("error: the run has no cell".into());
+            return Err("error: the run has no cells".into());
         };
         let reason = reason.unwrap_or_default();
         match verdict {

@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file;
 use super::options::ListOptions;
-use super::stdout;
+use super::streams;
 use crate::matrix::{Cell, Coordinate};
 use crate::report::aligned;
 
@@ -39,7 +39,7 @@ impl<'c> Row<'c> {
             axes: cell
                 .axes
                 .iter()
-                .map(|place| (place.axis().to_owned(), place.value().into()))
+                .map(|coordinate| (coordinate.axis().to_owned(), coordinate.value().into()))
                 .collect(),
             tags: &cell.tags,
             allow_failure: cell.allow_failure,
@@ -55,7 +55,7 @@ pub(super) fn run(options: &ListOptions) -> Result<Exit, CliError> {
     } else {
         Ok(table(&rows, &selected.matrix.cells))
     };
-    stdout::print("the list", text.map(|text| text + "\n"))?;
+    streams::print("the list", text.map(|text| text + "\n"))?;
     if selected.cells.is_empty() {
         return selected.nothing_to_do(options.select.no_cells);
     }

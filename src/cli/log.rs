@@ -1,5 +1,5 @@
-//! The runner's own log, for debugging the runner: in the folder of each run, and with `--log` on stderr. Everything that
-//! users have to know is an event.
+//! The runner's own log, for debugging the runner: in the folder of each run, and with `--log` on stderr. Everything
+//! that users have to know is an event.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
@@ -20,20 +20,20 @@ use crate::secret::log_mask;
 #[derive(Clone, Debug)]
 pub(super) struct LogFilter(String);
 
-/// Parses a filter. An error contains the place.
+/// Parses a filter. The error names the position.
 pub(super) fn parse(text: &str) -> Result<LogFilter, String> {
     let filter = EnvFilter::try_new(text).map_err(|error| error.to_string());
     filter.map(|_| LogFilter(text.to_owned()))
 }
 
-/// What the file in a run's folder contains.
+/// The filter for the file in a run's folder.
 const IN_FILE: &str = "e2e_matrix=debug";
 
 /// The name of that file.
 const FILE_NAME: &str = "runner.log";
 
-/// The most bytes that are kept until the run's folder exists.
-const MOST_PENDING: usize = 1 << 20;
+/// How many bytes are kept at most until the run's folder exists.
+const MAX_PENDING: usize = 1 << 20;
 
 /// The destination of lines for the file.
 static FILE: Mutex<Target> = Mutex::new(Target::Pending(Vec::new()));
@@ -45,8 +45,8 @@ enum Target {
     File(File),
 }
 
-/// Starts to log: what `filter` selects to stderr, and for a run all lines of this program to memory, until
-/// [`write_to`] names a folder.
+/// Starts the log: lines that match `filter` are written to stderr. For a run, all lines of this program are also kept
+/// in memory until [`write_to`] is called.
 pub(super) fn install(filter: Option<&LogFilter>, is_run: bool) {
     if filter.is_none() && !is_run {
         return;
@@ -66,7 +66,7 @@ pub(super) fn install(filter: Option<&LogFilter>, is_run: bool) {
         .with(file)
         .try_init();
     if installed.is_err() {
-        tracing::debug!("the process has a log already");
+        tracing::debug!("the process already has a log");
     }
 }
 
@@ -135,7 +135,7 @@ impl io::Write for InFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match &mut *FILE.lock().unwrap_or_else(PoisonError::into_inner) {
             // Secrets that become known later are masked when the lines are written.
-            Target::Pending(lines) if lines.len() < MOST_PENDING => lines.extend_from_slice(line),
+            Target::Pending(lines) if lines.len() < MAX_PENDING => lines.extend_from_slice(line),
             Target::Pending(_) => {}
             Target::File(file) => file.write_all(masked(line).as_bytes())?,
         }
@@ -157,17 +157,17 @@ mod tests {
     #[test]
     fn panics_mask_secrets() {
         hide_in_log(&Mask::new([Secret::new("canary-in-a-panic")]));
-        let said = Arc::new(Mutex::new(String::new()));
-        let hook = Arc::clone(&said);
+        let printed = Arc::new(Mutex::new(String::new()));
+        let hook = Arc::clone(&printed);
         panic::set_hook(Box::new(move |info| {
             *hook.lock().unwrap() = panic_text(info);
         }));
         let panicked = panic::catch_unwind(|| panic!("what failed: canary-in-a-panic"));
         drop(panic::take_hook());
         assert!(panicked.is_err());
-        let said = said.lock().unwrap();
-        assert!(said.contains("src/cli/log.rs"), "{said}");
-        assert!(said.contains("what failed: ***\n"), "{said}");
-        assert!(!said.contains("canary"), "{said}");
+        let printed = printed.lock().unwrap();
+        assert!(printed.contains("src/cli/log.rs"), "{printed}");
+        assert!(printed.contains("what failed: ***\n"), "{printed}");
+        assert!(!printed.contains("canary"), "{printed}");
     }
 }

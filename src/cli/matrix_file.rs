@@ -1,6 +1,5 @@
 //! Finds and reads the matrix file, and selects its cells.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -8,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::error::CliError;
 use super::exit::Exit;
 use super::options::{NoCells, SelectOptions};
+use super::streams;
 use crate::event::ShardFacts;
 use crate::machine::{absolute, probe, read_text};
 use crate::matrix::{
@@ -62,12 +62,7 @@ impl Selected {
         } else {
             "the filter selects no cell".to_owned()
         };
-        writeln!(io::stderr().lock(), "nothing to do: {why}").map_err(|source| {
-            CliError::Write {
-                what: "to stderr",
-                source,
-            }
-        })?;
+        streams::notice(&format!("nothing to do: {why}"))?;
         Ok(match no_cells {
             NoCells::Fail => Exit::NothingToDo,
             NoCells::Pass => Exit::Passed,

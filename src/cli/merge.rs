@@ -10,17 +10,17 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::options::MergeOptions;
 use super::recorded::{self, Recorded};
-use super::run;
+use super::{report, run};
 use crate::event::Event;
 use crate::record::merge::{Joined, MergeError, Part, Plan, copy_cells};
 use crate::record::model::Folding;
 use crate::record::{self, RecordWriter};
 use crate::record::{RunModel, Sink, verdict_of};
-use crate::report::{Copies, write_all};
+use crate::report::Copies;
 use crate::runner::{self, PARTS, RunFolder};
 
 pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
-    let out = options.place.out();
+    let out = options.location.out();
     let mut parts = Vec::new();
     for name in &options.runs {
         for folder in folders(name, &out)? {
@@ -32,7 +32,7 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     runner::prepare(&copies.paths()).map_err(CliError::Session)?;
     let folder = out.join(&plan.facts.run);
     let merged = write(&parts, &plan, &folder, &copies)?;
-    run::tables(options.look.color, &folder)
+    run::tables(options.output.color, &folder)
         .end(&merged)
         .map_err(|source| CliError::Write {
             what: "the summary",
@@ -43,8 +43,9 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
-/// Combines the parts that exist of the run `run` in `out`, and writes the record and the reports into the run's folder. The last
-/// process to end therefore leaves a complete run. A part that is still running counts as killed until then.
+/// Combines the parts that exist of the run `run` in `out`, and writes the record and the reports into the run's
+/// folder. The last process to end therefore leaves a complete run. A part that is still running counts as killed until
+/// then.
 pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliError> {
     let folder = out.join(run);
     let unwritten = |source| CliError::Unwritten {
@@ -68,8 +69,7 @@ pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliE
     let merged = recorded(&parts, &plan, temporary.path(), &folder)?;
     let record = temporary.path().join(record::FILE_NAME);
     fs::rename(record, folder.join(record::FILE_NAME)).map_err(unwritten)?;
-    let failure = write_all(&folder, copies, &merged).into_iter().next();
-    failure.map_or(Ok(()), |failure| Err(CliError::Reports(failure)))
+    report::write(&folder, copies, &merged)
 }
 
 /// The run `name`, or the runs in the folder `name`, sorted.
@@ -126,12 +126,7 @@ fn write(
         .map_err(unwritten)?;
     copy_cells(parts, plan, temporary.path()).map_err(unwritten)?;
     let merged = recorded(parts, plan, temporary.path(), folder)?;
-    if let Some(failure) = write_all(temporary.path(), copies, &merged)
-        .into_iter()
-        .next()
-    {
-        return Err(CliError::Reports(failure));
-    }
+    report::write(temporary.path(), copies, &merged)?;
     put(temporary.path(), folder).map_err(unwritten)?;
     let merged_folder =
         RunFolder::reopen(out, &plan.facts.run).map_err(|error| unwritten(error.source))?;
@@ -146,13 +141,13 @@ fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
     fs::rename(temporary, folder)
 }
 
-/// The merged record can't be written.
+/// Why the merged record can't be written.
 enum Unrecorded {
     Read(crate::record::RecordError),
     Write(io::Error),
 }
 
-/// [`record`]s in `temporary` what will be in `folder`.
+/// Calls [`record`] with `temporary`. Errors name `folder`, to which it will be renamed.
 fn recorded(
     parts: &[Part],
     plan: &Plan,

@@ -1,6 +1,5 @@
-//! The command line: the only place that knows clap, exit codes and the process's own streams. One file per command.
+//! The command line: the only room that knows clap, exit codes and the process's own streams. One file per command.
 
-mod again;
 mod arguments;
 mod error;
 mod exit;
@@ -17,8 +16,9 @@ mod recorded;
 pub mod reference;
 mod replay;
 mod report;
+mod rerun;
 mod run;
-mod stdout;
+mod streams;
 mod troubleshooting;
 
 use std::path::PathBuf;
@@ -35,10 +35,11 @@ use options::{
     ReplayOptions, ReportOptions, RunOptions,
 };
 
-/// Runs the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations.
+/// Run the plexd agent's end-to-end suite over a matrix of Kubernetes versions, node counts and configurations
 ///
-/// Each cell of the matrix gets its own cluster, and the suite runs against it. A run writes JUnit XML, summary tables and an exit
-/// code that you can trust. The default command is `run`.
+/// Each cell of the matrix gets its own cluster, and the suite runs against it. A run prints summary tables and writes
+/// JUnit XML. Its exit code shows whether the product, the configuration or the infrastructure failed. The default
+/// command is `run`.
 #[derive(Debug, Parser)]
 #[command(name = "e2e-matrix", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -46,7 +47,7 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     run: RunOptions,
-    /// Logs what the runner does to stderr, with a filter such as `debug` or `e2e_matrix=debug,kube=info`
+    /// Log to stderr, with a filter such as `debug` or `e2e_matrix=debug,kube=info`
     #[arg(
         long,
         global = true,
@@ -61,33 +62,33 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the selected cells
+    /// Run the selected cells
     Run(Box<RunOptions>),
-    /// Lists the selected cells without running them
+    /// List the selected cells without running them
     List(ListOptions),
-    /// Prints what a cell would get, or the usual causes of a failure
+    /// Print the settings and manifests of a cell, or the usual causes of a failure
     Explain(ExplainOptions),
-    /// Prepares the kind clusters of the selected cells, so that runs start them sooner
+    /// Prepare the kind clusters of the selected cells, so that runs start them faster
     Prepare(PrepareOptions),
-    /// Deletes what dead runs left behind
+    /// Delete resources that dead runs left behind
     Gc(GarbageOptions),
-    /// Writes the reports of a run again, from its record
+    /// Write the reports of a run again, from its record
     Report(ReportOptions),
-    /// Shows a run on the terminal again
+    /// Show a run on the terminal again
     Replay(ReplayOptions),
-    /// Combines runs into one: shards, cells as tests, or a run and its rerun
+    /// Combine runs into one: shards, cells as tests, or a run and its rerun
     Merge(MergeOptions),
-    /// Prints the JSON Schema of a format
+    /// Print the JSON Schema of a format
     Schema {
         /// The format
         format: Format,
     },
-    /// Prints a completion script for a shell
+    /// Print the completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Writes the manual pages into a folder
+    /// Write the manual pages to a folder
     Man {
         /// The folder, such as `~/.local/share/man/man1`; it is created if it doesn't exist
         folder: PathBuf,
@@ -98,10 +99,10 @@ enum Command {
     /// The mock Central API, as it runs in images and processes
     #[command(hide = true)]
     Mockapi(mockapi::cli::Arguments),
-    /// Runs a program in a sandbox, which is described on standard input
+    /// Run a program in a sandbox, which is described on standard input
     #[command(hide = true)]
     Pod {
-        /// Runs inside the namespaces of the sandbox
+        /// Run inside the namespaces of the sandbox
         #[arg(long)]
         inside: bool,
     },
@@ -124,18 +125,18 @@ pub fn main() -> ExitCode {
         log::install(log.as_ref(), is_run);
     }
     if !has_own && let Err(error) = arguments::check_environment() {
-        return finish(run.look.color, Err(error));
+        return finish(run.output.color, Err(error));
     }
     match command {
-        None => finish(run.look.color, run::run(&run)),
-        Some(Command::Run(run)) => finish(run.look.color, run::run(&run)),
-        Some(Command::List(list)) => finish(list.look.color, list::run(&list)),
-        Some(Command::Explain(cell)) => finish(cell.look.color, explain::run(&cell)),
-        Some(Command::Prepare(prepare)) => finish(prepare.look.color, prepare::run(&prepare)),
-        Some(Command::Gc(garbage)) => finish(garbage.look.color, gc::run(&garbage)),
-        Some(Command::Report(report)) => finish(report.look.color, report::run(&report)),
-        Some(Command::Replay(replay)) => finish(replay.look.color, replay::run(&replay)),
-        Some(Command::Merge(merge)) => finish(merge.look.color, merge::run(&merge)),
+        None => finish(run.output.color, run::run(&run)),
+        Some(Command::Run(run)) => finish(run.output.color, run::run(&run)),
+        Some(Command::List(list)) => finish(list.output.color, list::run(&list)),
+        Some(Command::Explain(cell)) => finish(cell.output.color, explain::run(&cell)),
+        Some(Command::Prepare(prepare)) => finish(prepare.output.color, prepare::run(&prepare)),
+        Some(Command::Gc(garbage)) => finish(garbage.output.color, gc::run(&garbage)),
+        Some(Command::Report(report)) => finish(report.output.color, report::run(&report)),
+        Some(Command::Replay(replay)) => finish(replay.output.color, replay::run(&replay)),
+        Some(Command::Merge(merge)) => finish(merge.output.color, merge::run(&merge)),
         Some(Command::Schema { format }) => finish(Color::Auto, reference::schema(format)),
         Some(Command::Completions { shell }) => reference::completions(shell),
         Some(Command::Man { folder }) => finish(Color::Auto, reference::manual(&folder)),
@@ -152,7 +153,7 @@ fn install_tls() {
         .install_default()
         .is_err()
     {
-        tracing::debug!("the process has a TLS provider already");
+        tracing::debug!("the process already has a TLS provider");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `prepare`: makes the templates of the selected cells' clusters, and shows each one when it is done.
+//! `prepare`: creates the templates of the selected cells' clusters, and reports each one when it is ready.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::gc;
 use super::matrix_file;
 use super::options::PrepareOptions;
-use super::run::tell_what_is_left;
+use super::run::report_leftovers;
 use crate::cluster::Preparation;
 use crate::event::{Failure, FailureClass, RunVerdict, Termination};
 use crate::machine::open_files;
@@ -42,26 +42,26 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
     open_files::raise();
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let mut exit = Exit::Passed;
-    let say = |prepared: PreparedCell| {
+    let report = |prepared: PreparedCell| {
         if let Some(Err(failure)) = &prepared.preparation {
             exit = exit_of(failure);
         }
-        // A closed stdout changes nothing.
+        // A closed stdout must not end the command.
         drop(writeln!(io::stdout().lock(), "{}", line(&prepared)));
     };
-    let done = runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let abandon = |by: Termination| {
             std::process::exit(Exit::from(RunVerdict::Interrupted { by }).code().into())
         };
-        runner::listen(&interruption, abandon).map_err(CliError::Runtime)?;
-        let preparing = Box::pin(runner::prepare_clusters(request, say));
+        runner::handle_signals(&interruption, abandon).map_err(CliError::Runtime)?;
+        let preparing = Box::pin(runner::prepare_clusters(request, report));
         preparing.await.map_err(CliError::Session)
     });
     // A lock that another process holds must not block the exit.
     runtime.shutdown_background();
-    let prepared = done?;
+    let prepared = outcome?;
     if !prepared.left.is_empty() {
-        tell_what_is_left(&prepared.left, &gc);
+        report_leftovers(&prepared.left, &gc);
     }
     prepared.finished.map_err(CliError::Session)?;
     Ok(match interruption.by() {
@@ -92,7 +92,7 @@ fn line(prepared: &PreparedCell) -> String {
             template,
             is_new: false,
         })) => {
-            format!("{cell}: template {template} exists")
+            format!("{cell}: template {template} already exists")
         }
         Some(Err(failure)) => {
             let remedy = failure.remedy.as_ref();

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::matrix_file;
-use super::options::Place;
+use super::options::RunLocation;
 use crate::record::model::Folding;
 use crate::record::{self, RecordReader};
 use crate::record::{RecordError, RunModel};
-use crate::runner;
 
 /// The link to the newest run.
 const LATEST: &str = "latest";
@@ -80,12 +79,10 @@ fn followed(out: &Path, name: &str) -> PathBuf {
     }
 }
 
-impl Place {
+impl RunLocation {
     /// The folder for runs.
     pub(super) fn out(&self) -> PathBuf {
         let matrix = self.matrix.clone().or_else(|| matrix_file::find().ok());
-        let beside = matrix.unwrap_or_default();
-        let named = self.output_dir.path.clone();
-        named.unwrap_or_else(|| runner::out(&beside))
+        self.output_dir.of(&matrix.unwrap_or_default())
     }
 }

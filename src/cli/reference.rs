@@ -12,7 +12,7 @@ use regex::Regex;
 
 use super::error::CliError;
 use super::options::Format;
-use super::{Cli, Exit, stdout};
+use super::{Cli, Exit, streams};
 
 /// Prints the completion script of `shell` on stdout.
 pub(super) fn completions(shell: Shell) -> ExitCode {
@@ -41,7 +41,7 @@ pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
         Format::Events => events_schema(),
         Format::Matrix => matrix_schema(),
     };
-    stdout::print("the schema", Ok(text))?;
+    streams::print("the schema", Ok(text))?;
     Ok(Exit::Passed)
 }
 
@@ -82,7 +82,7 @@ pub fn events_schema() -> String {
 /// The file `docs/schema/matrix.schema.json`, which is also the output of `schema matrix`.
 pub fn matrix_schema() -> String {
     let text = format!("{:#}\n", crate::matrix::reference::schema());
-    // The targets of links are relative to the documentation, so they mean nothing to an editor.
+    // The targets of links are relative to the documentation, so they are useless in an editor.
     LINK.replace_all(&text, "$1").into_owned()
 }
 
@@ -92,7 +92,7 @@ static LINK: LazyLock<Regex> =
 
 /// The page `docs/exit-codes.md`.
 pub fn exit_codes() -> String {
-    let mut page = "# Exit codes\n\nGenerated from the one table in the code. The first that applies is the exit code.\n\n| Code | When |\n|---|---|\n".to_owned();
+    let mut page = "# Exit codes\n\nGenerated from the table in the code. If several of them apply, the first one is the exit code.\n\n| Code | When |\n|---|---|\n".to_owned();
     for exit in Exit::ALL {
         // Writing to a string can't fail.
         let _ = writeln!(page, "| {} | {} |", exit.code(), exit.when());

@@ -17,14 +17,14 @@ use crate::report::AtEnd;
 
 pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
-    let recorded = Recorded::find(asked.run.as_deref(), &asked.place.out())?;
+    let recorded = Recorded::find(asked.run.as_deref(), &asked.location.out())?;
     let mut pace = Pace {
         speed: options.speed,
         before: None,
     };
     let mut screen = Screen {
-        console: run::console(options.look.color, options.verbose),
-        tables: run::tables(options.look.color, &recorded.folder),
+        console: run::console(options.output.color, options.verbose),
+        tables: run::tables(options.output.color, &recorded.folder),
         folding: Folding::default(),
         has_ended: true,
     };

@@ -1,26 +1,25 @@
 //! `report`: creates all reports of a run from its record, even if the run was killed.
 
+use std::path::Path;
+
 use super::error::CliError;
 use super::exit::Exit;
 use super::options::{CopyOptions, ReportOptions};
 use super::recorded::Recorded;
-use super::stdout;
+use super::streams;
+use crate::record::RunModel;
 use crate::report::{Copies, write_all};
 use crate::{record, runner};
 
 pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
-    let recorded = Recorded::find(asked.run.as_deref(), &asked.place.out())?;
+    let recorded = Recorded::find(asked.run.as_deref(), &asked.location.out())?;
     let run = recorded.model().map_err(CliError::Record)?;
     let copies = Copies::from(&options.copies);
     runner::prepare(&copies.paths()).map_err(CliError::Session)?;
-    if let Some(failure) = write_all(&recorded.folder, &copies, &run)
-        .into_iter()
-        .next()
-    {
-        return Err(CliError::Reports(failure));
-    }
-    say_where(&recorded)?;
+    write(&recorded.folder, &copies, &run)?;
+    let folder = recorded.folder.display();
+    streams::print("to stdout", Ok(format!("reports: {folder}\n")))?;
     Ok(if options.exit_code {
         let recorded = run.verdict;
         recorded
@@ -31,9 +30,12 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     })
 }
 
-fn say_where(recorded: &Recorded) -> Result<(), CliError> {
-    let folder = recorded.folder.display();
-    stdout::print("to stdout", Ok(format!("reports: {folder}\n")))
+/// Writes all reports of `run` to `folder` and `copies`. Returns the first error.
+pub(super) fn write(folder: &Path, copies: &Copies, run: &RunModel) -> Result<(), CliError> {
+    match write_all(folder, copies, run).into_iter().next() {
+        None => Ok(()),
+        Some(failure) => Err(CliError::Reports(failure)),
+    }
 }
 
 impl From<&CopyOptions> for Copies {

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::again::{self, Resumed};
 use super::error::CliError;
 use super::exit::Exit;
 use super::gc;
 use super::log;
 use super::matrix_file::{self, Selected};
 use super::options::{Color, RunOptions};
+use super::rerun::{self, Resumed};
 use crate::cluster::ClusterName;
 use crate::event::{RunVerdict, Termination};
 use crate::machine::{Resource, open_files};
@@ -45,14 +45,14 @@ enum Wanted {
 }
 
 fn wanted(options: &RunOptions) -> Result<Wanted, CliError> {
-    if let Some(name) = &options.again.rerun_failed {
-        return Ok(match again::rerun(options, name)? {
+    if let Some(name) = &options.rerun.rerun_failed {
+        return Ok(match rerun::failed_cells(options, name)? {
             Some(selected) => Wanted::Cells(Box::new(selected), None),
             None => Wanted::Nothing(Exit::Passed),
         });
     }
-    if let Some(name) = &options.again.resume {
-        return Ok(match again::resume(options, name)? {
+    if let Some(name) = &options.rerun.resume {
+        return Ok(match rerun::unfinished_cells(options, name)? {
             Resumed::Unfinished(selected, resumption) => Wanted::Cells(selected, Some(resumption)),
             Resumed::Over(verdict) => Wanted::Nothing(verdict.into()),
         });
@@ -73,12 +73,12 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     let gc = session.gc.clone();
     let abandoned = gc.clone();
     let abandon = move |by: Termination| {
-        tell_what_is_left(&[], &abandoned);
+        report_leftovers(&[], &abandoned);
         std::process::exit(Exit::from(RunVerdict::Interrupted { by }).code().into());
     };
     let interruption = session.interruption.clone();
     let outcome = runtime.block_on(async {
-        runner::listen(&session.interruption, abandon).map_err(CliError::Runtime)?;
+        runner::handle_signals(&session.interruption, abandon).map_err(CliError::Runtime)?;
         Box::pin(runner::execute(session))
             .await
             .map_err(CliError::Session)
@@ -88,16 +88,17 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     if let Ok(outcome) = &outcome
         && (!outcome.left.is_empty() || interruption.forced.is_cancelled())
     {
-        tell_what_is_left(&outcome.left, &gc);
+        report_leftovers(&outcome.left, &gc);
     }
     outcome
 }
 
-/// A closed stderr changes nothing.
-pub(super) fn tell_what_is_left(left: &[Resource], gc: &str) {
+/// Prints the resources that may be left, and the command that deletes them. A closed stderr must not end the run.
+pub(super) fn report_leftovers(left: &[Resource], gc: &str) {
     let left = left.iter().map(|resource| format!("  {resource}\n"));
     let what: String = left.collect();
-    let text = format!("\nthe run may have left something behind:\n{what}to remove it:\n  {gc}\n");
+    let text =
+        format!("\nthe run may have left resources behind:\n{what}to delete them:\n  {gc}\n");
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
@@ -159,7 +160,7 @@ pub(super) fn session(
         matrix: selected.matrix,
         cells: selected.cells,
         secrets,
-        course: options.execution.course(),
+        policy: options.execution.policy(),
         selection: selected.selection,
         warnings: selected.warnings,
         resumption: None,
@@ -174,9 +175,9 @@ pub(super) fn session(
     })
 }
 
-/// Events go to stderr as they happen; tables go to stdout and reports to files at the end.
+/// Events are written to stderr as they happen; at the end, tables are written to stdout and reports to files.
 fn sinks(options: &RunOptions, copies: Copies) -> LiveSinks {
-    let (color, verbose) = (options.look.color, options.verbose);
+    let (color, verbose) = (options.output.color, options.verbose);
     Box::new(move |folder| {
         log::write_to(folder);
         let files = AtEnd::files(folder.to_owned(), copies);

@@ -183,7 +183,7 @@ fn start(
             .with_remedy("check the program's first line (`#!…`), its format and its permissions"),
         ProcessError::Follow { .. }
         | ProcessError::TimedOut { .. }
-        | ProcessError::GivenUp { .. } => process_failed(&error),
+        | ProcessError::Aborted { .. } => process_failed(&error),
     })?;
     Ok((group, receiver))
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::machine::{LedgerError, LiveClaims, LockError, Payload, Resource, by_hand};
+use crate::machine::{LedgerError, LiveClaims, LockError, Payload, Resource, manual_cleanup};
 
 /// An entry of a dead run's ledger.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ impl Entry<'_> {
         };
         Err(incomplete(format!(
             "this version can't read its ledger entry ({why}): {}",
-            by_hand(self.folder)
+            manual_cleanup(self.folder)
         )))
     }
 

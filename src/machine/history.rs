@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,15 +30,15 @@ pub struct History {
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The file can't be read or written.
-    #[error("failed to keep the history {}", path.display())]
+    #[error("failed to read or write the history {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// The file has no valid content, for example because it was cut off.
-    #[error("{} is not a history of cells", path.display())]
+    /// The file has no valid content, for example because it was truncated.
+    #[error("{} is not a valid history of cells", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum HistoryError {
         source: serde_json::Error,
     },
     /// A newer version of the runner wrote the file.
-    #[error("{} was written by a newer version", path.display())]
+    #[error("{} was written by a newer version of e2e-matrix", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -66,7 +66,7 @@ impl Default for History {
 }
 
 impl History {
-    /// How long the cell will take: the median of its last durations. `None` if it has none.
+    /// The expected duration of the cell: the median of its last durations. `None` if it has none.
     pub fn estimate(&self, provider: &str, cell: &str) -> Option<Duration> {
         let mut times = self.cells.get(provider)?.get(cell)?.clone();
         times.sort_unstable();
@@ -78,17 +78,17 @@ impl History {
         Some(Duration::from_millis(median))
     }
 
-    fn add(&mut self, provider: &str, cell: &str, took: Duration) {
+    fn add(&mut self, provider: &str, cell: &str, duration: Duration) {
         let cells = self.cells.entry(provider.to_owned()).or_default();
         let times = cells.entry(cell.to_owned()).or_default();
-        times.push(crate::deadline::milliseconds(took));
+        times.push(crate::deadline::milliseconds(duration));
         let old = times.len().saturating_sub(KEPT);
         times.drain(..old);
     }
 }
 
 /// How long to wait for other processes that write to the history; each takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The file of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,22 +108,38 @@ impl HistoryFile {
 
     /// Reads the history; empty if the file doesn't exist.
     pub fn load(&self) -> Result<History, HistoryError> {
-        History::load(&self.path)
+        let path = || self.path.clone();
+        let text = match fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(History::default()),
+            read => read.map_err(|source| HistoryError::Io {
+                path: path(),
+                source,
+            })?,
+        };
+        let history: History =
+            serde_json::from_slice(&text).map_err(|source| HistoryError::Damaged {
+                path: path(),
+                source,
+            })?;
+        if history.version > VERSION {
+            return Err(HistoryError::Newer { path: path() });
+        }
+        Ok(history)
     }
 
     /// Adds the duration of a cell that passed. A damaged history is replaced by a new one.
-    pub async fn note(
+    pub async fn add(
         &self,
         provider: &str,
         cell: &str,
-        took: Duration,
+        duration: Duration,
     ) -> Result<(), HistoryError> {
-        let _lock = Lock::take_within(&self.lock, PATIENCE).await?;
+        let _lock = Lock::take_within(&self.lock, LOCK_TIMEOUT).await?;
         let mut history = match self.load() {
             Err(HistoryError::Damaged { .. }) => History::default(),
             other => other?,
         };
-        history.add(provider, cell, took);
+        history.add(provider, cell, duration);
         let bytes = serde_json::to_vec(&history).map_err(io::Error::from);
         let written =
             bytes.and_then(|bytes| replace_private(&self.path, |file| file.write_all(&bytes)));
@@ -131,29 +147,6 @@ impl HistoryFile {
             path: self.path.clone(),
             source,
         })
-    }
-}
-
-impl History {
-    /// Reads the history at `path`; empty if the file doesn't exist.
-    pub fn load(path: &Path) -> Result<Self, HistoryError> {
-        let owned = || path.to_owned();
-        let text = match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            read => read.map_err(|source| HistoryError::Io {
-                path: owned(),
-                source,
-            })?,
-        };
-        let history: Self =
-            serde_json::from_slice(&text).map_err(|source| HistoryError::Damaged {
-                path: owned(),
-                source,
-            })?;
-        if history.version > VERSION {
-            return Err(HistoryError::Newer { path: owned() });
-        }
-        Ok(history)
     }
 }
 
@@ -191,11 +184,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = HistoryFile::of(&StateFolder::at(folder.path()));
         let cells: Vec<String> = (0..8).map(|number| format!("cell-{number}")).collect();
-        let notes = cells
-            .iter()
-            .map(|cell| file.note("local", cell, seconds(3)));
-        for noted in futures::future::join_all(notes).await {
-            noted.unwrap();
+        let additions = cells.iter().map(|cell| file.add("local", cell, seconds(3)));
+        for added in futures::future::join_all(additions).await {
+            added.unwrap();
         }
         let history = file.load().unwrap();
         for cell in &cells {
@@ -211,12 +202,12 @@ mod tests {
         let file = HistoryFile::of(&StateFolder::at(folder.path()));
         fs::write(&file.path, "{\"version\":1,\"cel").unwrap();
         assert!(matches!(file.load(), Err(HistoryError::Damaged { .. })));
-        file.note("local", CELL, seconds(3)).await.unwrap();
+        file.add("local", CELL, seconds(3)).await.unwrap();
         assert!(file.load().unwrap().estimate("local", CELL).is_some());
         let newer = "{\"version\":9,\"cells\":{}}";
         fs::write(&file.path, newer).unwrap();
-        let noted = file.note("local", CELL, seconds(3)).await;
-        assert!(matches!(noted, Err(HistoryError::Newer { .. })));
+        let added = file.add("local", CELL, seconds(3)).await;
+        assert!(matches!(added, Err(HistoryError::Newer { .. })));
         assert_eq!(fs::read_to_string(&file.path).unwrap(), newer);
     }
 }

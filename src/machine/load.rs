@@ -32,7 +32,7 @@ pub fn measure() -> Option<Load> {
     })
 }
 
-/// 0.25 as 25: the kernel prints two decimals.
+/// `value` in hundredths, such as 25 for 0.25: the kernel prints two decimals.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

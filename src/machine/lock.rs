@@ -38,7 +38,7 @@ enum Mode {
     Shared,
 }
 
-/// How often a folder that other processes remove at the same time is created again.
+/// How often to create a folder again that other processes delete at the same time.
 const ATTEMPTS: usize = 100;
 
 impl Lock {
@@ -94,7 +94,7 @@ impl Lock {
         taken.unwrap_or_else(|_| {
             let seconds = limit.as_secs();
             let message =
-                format!("another process holds it, and has not let it go for {seconds} s");
+                format!("another process holds it, and did not release it within {seconds} s");
             Err(LockError {
                 path: path.to_owned(),
                 source: io::Error::new(io::ErrorKind::TimedOut, message),
@@ -138,7 +138,7 @@ impl Lock {
         Self::at(path, attempt())
     }
 
-    /// The lock on the open `file` at `path`; `None` if the file at `path` is another one by now.
+    /// The lock that consists of the locked `file` at `path`; `None` if another process holds it.
     fn at(path: &Path, file: io::Result<Option<File>>) -> Result<Option<Self>, LockError> {
         let path = path.to_owned();
         match file {
@@ -216,7 +216,7 @@ pub fn tidy(state: &StateFolder) -> Result<(), LockError> {
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match fs::metadata(path) {
-        Ok(there) => Ok(there.ino() == held.ino() && there.dev() == held.dev()),
+        Ok(current) => Ok(current.ino() == held.ino() && current.dev() == held.dev()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -239,7 +239,7 @@ fn open(path: &Path) -> io::Result<File> {
             .mode(0o600)
             .open(path)
     };
-    // A process that tidies up may remove the empty folder in between.
+    // Another process may delete the empty folder in between.
     let is_gone = |result: &io::Result<File>| matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound);
     std::iter::repeat_with(attempt)
         .take(ATTEMPTS)
@@ -258,7 +258,7 @@ mod tests {
         let is_over = std::sync::atomic::AtomicBool::new(false);
         let order = std::sync::atomic::Ordering::SeqCst;
         std::thread::scope(|scope| {
-            let looking = scope.spawn(|| {
+            let prober = scope.spawn(|| {
                 let mut seen = 0;
                 while !is_over.load(order) {
                     seen += (0..50)
@@ -278,7 +278,7 @@ mod tests {
                 }
             }
             is_over.store(true, order);
-            let seen = looking.join().unwrap();
+            let seen = prober.join().unwrap();
             assert_eq!((created, twice, seen), (40 * 50, 0, 0));
         });
     }

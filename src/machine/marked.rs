@@ -15,7 +15,7 @@ pub const MARK: &str = "E2E_MATRIX_PROCESS";
 /// How long a killed process may take to disappear.
 const KILLED: Duration = Duration::from_secs(2);
 /// How often to check for it in the meantime: only a parent is notified by the kernel.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// The processes of a cell or a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Marked {
         marked.map(|process| process.pid()).collect()
     }
 
-    /// Whether the process has the mark. A zombie has no environment any more.
+    /// Whether the process has the mark. A zombie no longer has an environment.
     fn is_on(&self, process: &Process) -> bool {
         let environment = process.environ().unwrap_or_default();
         let mark = environment.get(OsStr::new(MARK));
@@ -54,19 +54,19 @@ impl Marked {
     /// ids of those that are left.
     pub async fn kill(&self, deadline: &Deadline) -> (usize, Vec<i32>) {
         let patience = deadline.within(KILLED);
-        let mut left = self.look().await;
+        let mut left = self.find_all().await;
         let mut seen: std::collections::BTreeSet<i32> = left.iter().copied().collect();
         while !left.is_empty() {
             for id in &left {
                 if let Err(error) = self.kill_one(*id) {
-                    tracing::debug!(id, %error, "a process that was left is gone");
+                    tracing::debug!(id, %error, "a marked process is already gone");
                 }
             }
             if patience.has_passed() {
                 break;
             }
-            patience.within(LOOK).passed().await;
-            left = self.look().await;
+            patience.within(POLL).passed().await;
+            left = self.find_all().await;
             seen.extend(&left);
         }
         (seen.len(), left)
@@ -84,7 +84,7 @@ impl Marked {
         Ok(())
     }
 
-    async fn look(&self) -> Vec<i32> {
+    async fn find_all(&self) -> Vec<i32> {
         let marked = self.clone();
         let found = tokio::task::spawn_blocking(move || marked.find()).await;
         found.unwrap_or_default()

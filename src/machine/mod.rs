@@ -21,7 +21,7 @@ mod text;
 pub use history::{History, HistoryError, HistoryFile};
 pub use ledger::{
     DeadRun, HostResource, Ledger, LedgerContents, LedgerEntry, LedgerError, Left, LiveClaims,
-    Owner, Payload, Resource, by_hand, folders, is_alive, is_dead, outstanding, read_dead,
+    Owner, Payload, Resource, folders, is_alive, is_dead, manual_cleanup, outstanding, read_dead,
 };
 pub use lock::{Lock, LockError, tidy};
 pub use loopback::{Loopback, LoopbackError};

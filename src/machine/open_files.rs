@@ -6,8 +6,8 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The limit of open files that the runner asks for: more than any run needs, and low enough for child processes that spend time on
-/// each possible file descriptor.
+/// The limit of open files that the runner requests: more than any run needs, and low enough for child processes that
+/// iterate over all possible file descriptors.
 const ENOUGH: u64 = 65_536;
 /// Held back for cleanup, if the limit is high enough.
 const RESERVE: u64 = 64;

@@ -15,7 +15,7 @@ use crate::matrix::PortRange;
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// Every port of the range is taken.
-    #[error("no port of {first}-{last} is free on 127.0.0.1")]
+    #[error("no port in {first}-{last} is free on 127.0.0.1")]
     AllTaken {
         /// The range's first port.
         first: u16,
@@ -37,10 +37,7 @@ pub fn bind(range: &PortRange) -> Result<TcpListener, PortError> {
 
 /// Binds the first free port of `range` and records each port in `ledger` before trying it, unless the kernel chooses
 /// the port. Returns the port and its listener.
-pub fn bind_written_down(
-    range: &PortRange,
-    ledger: &Ledger,
-) -> Result<(u16, TcpListener), PortError> {
+pub fn bind_recorded(range: &PortRange, ledger: &Ledger) -> Result<(u16, TcpListener), PortError> {
     let plan = |port| ledger.plan(&HostResource::Port { port });
     first_free(range, plan, |port| release(port, ledger))
 }
@@ -88,7 +85,7 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Whether another process has the port or this user may not bind it; the next port may still work.
+/// Whether another process uses the port or this user may not bind it; the next port may still work.
 fn is_taken(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -146,13 +143,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();
-        let (port, listener) = bind_written_down(&PortRange::Any, &ledger).unwrap();
+        let (port, listener) = bind_recorded(&PortRange::Any, &ledger).unwrap();
         let same = PortRange::Between(port..=port);
-        bind_written_down(&same, &ledger).unwrap_err();
+        bind_recorded(&same, &ledger).unwrap_err();
         release(port, &ledger).unwrap();
         let known = || outstanding(ledger.folder()).unwrap();
         let held = Resource::new(&HostResource::Port { port }).unwrap();
-        assert_eq!(known(), [held], "it is had all the time");
+        assert_eq!(known(), [held], "this process holds it all the time");
         drop(listener);
         release(port, &ledger).unwrap();
         assert_eq!(known(), []);
@@ -165,7 +162,7 @@ mod tests {
         let error = bind(&PortRange::Between(port..=port)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("no port of {port}-{port} is free on 127.0.0.1")
+            format!("no port in {port}-{port} is free on 127.0.0.1")
         );
     }
 }

@@ -26,7 +26,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// Waiting for the process or reading its output failed.
-    #[error("failed to follow `{program}`")]
+    #[error("failed to wait for `{program}` or to read its output")]
     Follow {
         /// Its program.
         program: String,
@@ -34,7 +34,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// The process didn't end in time and was killed.
-    #[error("`{program}` was not done after {}", humantime::format_duration(*.budget))]
+    #[error("`{program}` did not finish within {}", humantime::format_duration(*.budget))]
     TimedOut {
         /// Its program.
         program: String,
@@ -43,7 +43,7 @@ pub enum ProcessError {
     },
     /// The run was aborted, so no further process is started.
     #[error("`{program}` was not started, because the run was aborted")]
-    GivenUp {
+    Aborted {
         /// Its program.
         program: String,
     },
@@ -59,12 +59,12 @@ pub(crate) fn quoted(text: &str) -> String {
 /// The process groups whose leaders haven't been reaped, so that their ids can't have been reused.
 struct Live {
     leaders: BTreeSet<i32>,
-    given_up: bool,
+    aborted: bool,
 }
 
 static LIVE: Mutex<Live> = Mutex::new(Live {
     leaders: BTreeSet::new(),
-    given_up: false,
+    aborted: false,
 });
 
 fn live() -> MutexGuard<'static, Live> {
@@ -72,9 +72,9 @@ fn live() -> MutexGuard<'static, Live> {
 }
 
 /// Kills all process groups of this process for good: starting another one is an error from now on.
-pub fn give_up() {
+pub fn kill_all() {
     let mut live = live();
-    live.given_up = true;
+    live.aborted = true;
     for leader in live.leaders.iter().copied().filter_map(Pid::from_raw) {
         send(leader, Signal::KILL);
     }
@@ -108,13 +108,13 @@ impl Group {
         }
     }
 
-    /// A process that is started while the run is aborted is killed here, because it is dropped.
+    /// Adds the group to the list. If the run was aborted in the meantime, drops the group, which kills it.
     fn register(self) -> Result<Self, ProcessError> {
         let mut live = live();
-        if live.given_up {
+        if live.aborted {
             drop(live);
             let program = self.program.clone();
-            return Err(ProcessError::GivenUp { program });
+            return Err(ProcessError::Aborted { program });
         }
         live.leaders
             .extend(self.leader().map(Pid::as_raw_nonzero).map(i32::from));
@@ -143,12 +143,12 @@ impl Group {
         if let Some(leader) = self.leader() {
             ended(leader).await.map_err(|source| self.follow(source))?;
         }
-        self.let_go();
+        self.release();
         let status = self.child.wait().await;
         status.map_err(|source| self.follow(source))
     }
 
-    /// Asks the group to terminate, and kills it after `grace`.
+    /// Sends SIGTERM to the group, and kills it after `grace`.
     pub async fn terminate(&mut self, grace: &Deadline) -> Result<ExitStatus, ProcessError> {
         self.signal(Signal::TERM);
         match grace.run(self.wait()).await {
@@ -171,7 +171,7 @@ impl Group {
     }
 
     /// Kills the rest of the group while its id is still valid, and removes it from the list.
-    fn let_go(&self) {
+    fn release(&self) {
         if let Some(leader) = self.leader() {
             send(leader, Signal::KILL);
             live().leaders.remove(&leader.as_raw_nonzero().into());
@@ -188,7 +188,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.let_go();
+        self.release();
     }
 }
 
@@ -196,8 +196,8 @@ impl Drop for Group {
 async fn ended(leader: Pid) -> io::Result<()> {
     // Registered before the check, so that an end in between isn't missed.
     let mut children = tokio::signal::unix::signal(SignalKind::child())?;
-    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    while waitid(WaitId::Pid(leader), look)?.is_none() {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(leader), options)?.is_none() {
         children.recv().await;
     }
     Ok(())
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_ignores_the_request_to_terminate_is_killed() {
+    async fn a_process_that_ignores_sigterm_is_killed() {
         let mut group = Group::spawn(
             shell("trap '' TERM; echo ready; while :; do sleep 1; done").stdout(Stdio::piped()),
         )

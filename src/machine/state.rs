@@ -1,4 +1,4 @@
-//! The folder in which runs keep what other runs have to find: locks, ledgers, private files.
+//! The folder for everything that other runs have to find: locks, ledgers, private files.
 
 use std::fs;
 use std::io;
@@ -79,8 +79,8 @@ impl StateFolder {
     }
 }
 
-/// `path` as an absolute path, for processes with another working directory; unchanged if the working directory doesn't
-/// exist any more.
+/// `path` as an absolute path, for processes with another working directory; unchanged if the working directory no
+/// longer exists.
 pub fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }

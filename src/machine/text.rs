@@ -9,7 +9,7 @@ use std::path::Path;
 pub fn check_size(path: &Path, limit: u64) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     if metadata.len() > limit {
         return Err(too_large(limit));
@@ -35,5 +35,5 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
 }
 
 fn too_large(limit: u64) -> io::Error {
-    io::Error::other(format!("it is larger than {} MiB", limit >> 20))
+    io::Error::other(format!("larger than {} MiB", limit >> 20))
 }

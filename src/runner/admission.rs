@@ -17,24 +17,25 @@ use crate::matrix::{CellId, Jobs, PortRange};
 pub(super) struct Admission {
     permits: Arc<Semaphore>,
     /// How many cells this process runs at most.
-    most: usize,
+    max_cells: usize,
     /// The machine's budget, shared by all processes; `None` if a number of jobs was requested.
     budget: Option<Budget>,
     running: Arc<AtomicUsize>,
     events: Emitter,
-    said: Mutex<HashSet<Discriminant<Shortage>>>,
-    is_lost: std::sync::Once,
+    /// The kinds of shortages that were reported.
+    reported: Mutex<HashSet<Discriminant<Shortage>>>,
+    budget_is_lost: std::sync::Once,
 }
 
 /// The admission of one cell, until it is dropped.
-pub(super) struct Room {
+pub(super) struct AdmissionGuard {
     _permit: Option<OwnedSemaphorePermit>,
     share: Option<Share>,
     running: Arc<AtomicUsize>,
 }
 
-impl Room {
-    /// Returns what the cell doesn't need once its agents are ready.
+impl AdmissionGuard {
+    /// Returns the part of the budget that the cell no longer needs when its agents are ready.
     pub(super) fn shrink(&mut self) {
         if let Some(share) = &mut self.share {
             share.shrink();
@@ -42,7 +43,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for AdmissionGuard {
     fn drop(&mut self) {
         self.running.fetch_sub(1, Ordering::Relaxed);
     }
@@ -51,31 +52,32 @@ impl Drop for Room {
 impl Admission {
     /// Admission for `jobs`. Each cell needs one of `ports`.
     pub(super) fn new(jobs: Jobs, ports: &PortRange, state: &StateFolder, events: Emitter) -> Self {
-        let (most, budget) = match jobs {
+        let (max_cells, budget) = match jobs {
             Jobs::Exactly(jobs) => (jobs.get(), None),
             Jobs::Auto => {
                 let ports = ports.len().unwrap_or(Semaphore::MAX_PERMITS);
                 (ports, Some(Budget::of_machine(state)))
             }
         };
-        let most = most.min(Semaphore::MAX_PERMITS);
+        let max_cells = max_cells.min(Semaphore::MAX_PERMITS);
         Self {
-            permits: Arc::new(Semaphore::new(most)),
-            most,
+            permits: Arc::new(Semaphore::new(max_cells)),
+            max_cells,
             budget,
             running: Arc::default(),
             events,
-            said: Mutex::default(),
-            is_lost: std::sync::Once::new(),
+            reported: Mutex::default(),
+            budget_is_lost: std::sync::Once::new(),
         }
     }
 
-    /// How many cells with these needs run at once on an idle machine, assuming that all are as heavy as the heaviest one.
+    /// How many cells with these needs run at once on an idle machine, assuming that all are as heavy as the heaviest
+    /// one.
     pub(super) fn capacity(&self, needs: &[Need]) -> usize {
         let heaviest = needs.iter().max_by_key(|need| need.slots);
-        let carried = self.budget.as_ref().zip(heaviest);
-        let carried = carried.map_or(usize::MAX, |(budget, need)| budget.carries(need));
-        carried.min(self.most).min(needs.len()).max(1)
+        let capacity = self.budget.as_ref().zip(heaviest);
+        let capacity = capacity.map_or(usize::MAX, |(budget, need)| budget.carries(need));
+        capacity.min(self.max_cells).min(needs.len()).max(1)
     }
 
     /// The number of cells that are running.
@@ -83,34 +85,39 @@ impl Admission {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Waits for the turn of `place`, and then for the admission of `cell`. Must be dropped when the run ends.
-    pub(super) async fn admit(&self, place: Place, cell: &CellId, need: &Need) -> Room {
-        let next = place.reached().await;
-        let room = self.admit_again(cell, need).await;
+    /// Waits for the turn of `position`, and then for the admission of `cell`. Must be dropped when the run ends.
+    pub(super) async fn admit(
+        &self,
+        position: Position,
+        cell: &CellId,
+        need: &Need,
+    ) -> AdmissionGuard {
+        let next = position.reached().await;
+        let guard = self.acquire(cell, need).await;
         drop(next);
-        room
+        guard
     }
 
     /// Waits for the admission of `cell`, which has had its turn.
-    pub(super) async fn admit_again(&self, cell: &CellId, need: &Need) -> Room {
+    pub(super) async fn acquire(&self, cell: &CellId, need: &Need) -> AdmissionGuard {
         let permit = self.permit(cell).await;
         let share = match &self.budget {
             None => None,
             Some(budget) => {
                 let last = Mutex::new(None);
-                let held_back = |short: &Shortage| {
+                let on_shortage = |short: &Shortage| {
                     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                     // Once per kind, because the numbers change all the time.
                     if last.replace(discriminant(short)) != Some(discriminant(short)) {
-                        self.held_back(cell, short);
+                        self.report_shortage(cell, short);
                     }
                 };
-                let taken = budget.take(need, held_back).await;
-                taken.map_err(|error| self.lost(&error)).ok()
+                let taken = budget.take(need, on_shortage).await;
+                taken.map_err(|error| self.report_lost_budget(&error)).ok()
             }
         };
         self.running.fetch_add(1, Ordering::Relaxed);
-        Room {
+        AdmissionGuard {
             _permit: permit,
             share,
             running: Arc::clone(&self.running),
@@ -121,49 +128,53 @@ impl Admission {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        let at_once = self.most;
-        self.waits(cell, format!("waits for another cell: {at_once} at once"));
+        let at_once = self.max_cells;
+        self.report_waiting(
+            cell,
+            format!("waits for another cell: {at_once} may run at once"),
+        );
         // The semaphore is never closed.
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
     /// Shows what `cell` waits for.
-    pub(super) fn waits(&self, cell: &CellId, text: String) {
+    pub(super) fn report_waiting(&self, cell: &CellId, text: String) {
         let cell = cell.clone();
         self.events.emit(Event::CellWaiting { cell, text });
     }
 
-    /// Shows what a cell waits for, and reports it once per reason. Waiting for another cell of the same run isn't reported.
-    fn held_back(&self, cell: &CellId, short: &Shortage) {
-        self.waits(cell, short.to_string());
+    /// Shows what a cell waits for, and reports it once per reason. Waiting for another cell of the same run isn't
+    /// reported.
+    fn report_shortage(&self, cell: &CellId, short: &Shortage) {
+        self.report_waiting(cell, short.to_string());
         let is_for_cells = matches!(short, Shortage::Turn | Shortage::Slots { .. });
         if is_for_cells && self.running() > 0 {
             return;
         }
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.insert(discriminant(short)) {
-            self.say(Severity::Info, format!("{cell} {short}"));
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.insert(discriminant(short)) {
+            self.notice(Severity::Info, format!("{cell} {short}"));
         }
     }
 
-    /// Reports a budget that can't be used. It doesn't delay cells.
-    fn lost(&self, error: &LockError) {
-        self.is_lost.call_once(|| {
+    /// Reports once that the budget can't be used. Cells are then admitted without it.
+    fn report_lost_budget(&self, error: &LockError) {
+        self.budget_is_lost.call_once(|| {
             let why = chain(error);
-            self.say(
+            self.notice(
                 Severity::Warning,
-                format!("cells are let in without a look at other runs: {why}"),
+                format!("cells are admitted without regard to other runs: {why}"),
             );
         });
     }
 
-    fn say(&self, severity: Severity, text: String) {
+    fn notice(&self, severity: Severity, text: String) {
         self.events.emit(Event::Notice { severity, text });
     }
 }
 
 /// A position in the order of admission. Its turn comes when the one before was admitted or dropped.
-pub(super) struct Place {
+pub(super) struct Position {
     turn: oneshot::Receiver<()>,
     next: oneshot::Sender<()>,
 }
@@ -173,7 +184,7 @@ pub(super) struct Next {
     _turn: oneshot::Sender<()>,
 }
 
-impl Place {
+impl Position {
     /// Waits for the turn of this position.
     pub(super) async fn reached(self) -> Next {
         // A dropped sender is the signal.
@@ -183,12 +194,12 @@ impl Place {
 }
 
 /// Positions in order: cells start in this order, whichever task runs first.
-pub(super) fn places() -> impl Iterator<Item = Place> {
+pub(super) fn positions() -> impl Iterator<Item = Position> {
     let (_, mut turn) = oneshot::channel();
     std::iter::repeat_with(move || {
         let (next, following) = oneshot::channel();
         let turn = std::mem::replace(&mut turn, following);
-        Place { turn, next }
+        Position { turn, next }
     })
 }
 
@@ -227,45 +238,52 @@ pub(super) mod tests {
         matrix.cells[0].id.clone()
     }
 
-    /// What cells have been waiting for since the last call.
-    pub(crate) fn waits(said: &mut UnboundedReceiver<Stamped>) -> Vec<String> {
-        let said = std::iter::from_fn(|| said.try_recv().ok());
-        said.filter_map(|(_, said)| match said {
-            Said::Event(event) => match *event {
-                Event::CellWaiting { text, .. } => Some(text),
-                _ => None,
-            },
-            Said::Unwritten { .. } | Said::End { .. } => None,
-        })
-        .collect()
+    /// What cells have been waiting for since the last call, in the order of the messages.
+    pub(crate) fn waits(messages: &mut UnboundedReceiver<Stamped>) -> Vec<String> {
+        let messages = std::iter::from_fn(|| messages.try_recv().ok());
+        messages
+            .filter_map(|(_, message)| match message {
+                Said::Event(event) => match *event {
+                    Event::CellWaiting { text, .. } => Some(text),
+                    _ => None,
+                },
+                Said::Unwritten { .. } | Said::End { .. } => None,
+            })
+            .collect()
     }
 
     #[tokio::test]
     async fn a_cell_shows_that_it_waits_for_another_one() {
         let (folder, cell) = (tempfile::tempdir().unwrap(), cell());
-        let (events, mut said) = Emitter::new();
+        let (events, mut messages) = Emitter::new();
         let admission = reporting(&folder, 1, events);
-        let room = admission.admit_again(&cell, &NEED).await;
-        assert_eq!(waits(&mut said), [] as [&str; 0]);
-        let mut second = std::pin::pin!(admission.admit_again(&cell, &NEED));
-        assert!(second.as_mut().now_or_never().is_none(), "there is no room");
-        assert_eq!(waits(&mut said), ["waits for another cell: 1 at once"]);
-        drop(room);
+        let guard = admission.acquire(&cell, &NEED).await;
+        assert_eq!(waits(&mut messages), [] as [&str; 0]);
+        let mut second = std::pin::pin!(admission.acquire(&cell, &NEED));
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "another cell is running"
+        );
+        assert_eq!(
+            waits(&mut messages),
+            ["waits for another cell: 1 may run at once"]
+        );
+        drop(guard);
         second.await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_cell_shows_once_which_resource_it_waits_for() {
         let (folder, cell) = (tempfile::tempdir().unwrap(), cell());
-        let (events, mut said) = Emitter::new();
+        let (events, mut messages) = Emitter::new();
         let admission = reporting(&folder, 0, events);
-        let _room = admission.admit_again(&cell, &NEED).await;
+        let _guard = admission.acquire(&cell, &NEED).await;
         let memory = u64::MAX;
         let large = Need { memory, ..NEED };
-        let waiting = admission.admit_again(&cell, &large);
+        let waiting = admission.acquire(&cell, &large);
         let admitted = tokio::time::timeout(Duration::from_secs(60), waiting).await;
         assert!(admitted.is_err(), "no machine has that much memory");
-        let shown = waits(&mut said);
+        let shown = waits(&mut messages);
         assert!(shown[0].starts_with("waits for memory: "), "{shown:?}");
         assert_eq!(shown.len(), 1, "{shown:?}");
     }
@@ -275,14 +293,17 @@ pub(super) mod tests {
         let cell = &cell();
         let folder = tempfile::tempdir().unwrap();
         let admission = admission(&folder, 1);
-        let mut places = places();
-        let (first, second) = (places.next().unwrap(), places.next().unwrap());
+        let mut positions = positions();
+        let (first, second) = (positions.next().unwrap(), positions.next().unwrap());
         let mut second = std::pin::pin!(admission.admit(second, cell, &NEED));
         assert!(second.as_mut().now_or_never().is_none());
-        let room = admission.admit(first, cell, &NEED).await;
-        assert!(second.as_mut().now_or_never().is_none(), "there is no room");
+        let guard = admission.admit(first, cell, &NEED).await;
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "another cell is running"
+        );
         assert_eq!(admission.running(), 1);
-        drop(room);
+        drop(guard);
         second.await;
         assert_eq!(admission.running(), 0);
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-use super::admission::{Admission, Place, Room};
-use super::course::Stop;
-use super::line::{self, Line, Turn};
+use super::admission::{Admission, AdmissionGuard, Position};
 use super::plan::further_attempt;
-use super::retry::{again, pauses};
+use super::policy::Stop;
+use super::queue::{self, Queue, Turn};
+use super::retry::{delays, should_retry};
 use crate::cluster::{CellPlan, Provider};
 use crate::deadline::{RunClock, milliseconds};
 use crate::error::chain;
@@ -42,50 +42,54 @@ pub(super) struct CellTask {
     pub(super) plan: Arc<CellPlan>,
     pub(super) preflight: Preflight,
     /// The queue of cells that share a cluster with this one.
-    pub(super) line: Option<Line>,
+    pub(super) queue: Option<Arc<Queue>>,
     /// Why the cell can't run here, if that is known already.
     pub(super) skip: Option<String>,
 }
 
 impl CellTask {
-    /// Runs the cell when its turn has come, and reports its end. Returns whether it started.
-    pub(super) async fn run(self, place: Place) -> bool {
+    /// Runs the cell when it is admitted, and reports its end. Returns whether it started.
+    pub(super) async fn run(self, position: Position) -> bool {
         let mut turn = None;
-        let Some(room) = self.admitted(place, &mut turn).await else {
+        let Some(guard) = self.admitted(position, &mut turn).await else {
             let skipped = Some(self.why_not_started());
             let counted = self.counted(Vec::new(), skipped);
             self.shared
-                .say_finished(&self.plan, &counted, Duration::ZERO);
+                .report_finished(&self.plan, &counted, Duration::ZERO);
             return false;
         };
         let start = self.shared.clock.elapsed();
-        let (attempts, room) = self.attempts(room).await;
+        let (attempts, guard) = self.attempts(guard).await;
         let counted = self.counted(attempts, None);
         let duration = self.shared.clock.elapsed().saturating_sub(start);
-        self.shared.say_finished(&self.plan, &counted, duration);
-        // Only now, because the next cell has to know that this one has ended.
+        self.shared.report_finished(&self.plan, &counted, duration);
+        // Not earlier, because this cell's end has to be recorded before the next one starts.
         match &mut turn {
-            Some(next) => **next = room,
-            None => drop(room),
+            Some(next) => **next = guard,
+            None => drop(guard),
         }
         true
     }
 
-    async fn admitted(&self, place: Place, turn: &mut Option<Turn>) -> Option<Room> {
+    async fn admitted(
+        &self,
+        position: Position,
+        turn: &mut Option<Turn>,
+    ) -> Option<AdmissionGuard> {
         let (shared, need) = (&self.shared, self.need());
         let cell = &self.plan.cell.id;
         let admitting = async {
-            match &self.line {
+            match &self.queue {
                 _ if self.skip.is_some() => {
-                    drop(place.reached().await);
+                    drop(position.reached().await);
                     None
                 }
-                None => Some(shared.admission.admit(place, cell, &need).await),
-                Some(line) => {
+                None => Some(shared.admission.admit(position, cell, &need).await),
+                Some(queue) => {
                     let admission = &shared.admission;
-                    let (own, room) = line::admit(admission, line, place, cell, &need).await;
+                    let (own, guard) = queue::admit(admission, queue, position, cell, &need).await;
                     *turn = Some(own);
-                    Some(room)
+                    Some(guard)
                 }
             }
         };
@@ -93,7 +97,7 @@ impl CellTask {
             biased;
             () = shared.interruption.token.cancelled() => None,
             () = shared.stop.stopped() => None,
-            room = admitting => room,
+            guard = admitting => guard,
         }
     }
 
@@ -113,7 +117,7 @@ impl CellTask {
                 "not started: the run timeout (--run-timeout) was reached"
             }
             Some(Termination::Interrupt | Termination::Terminate) | None => {
-                "the run was interrupted before it began"
+                "the run was interrupted before the cell started"
             }
         }
         .to_owned()
@@ -128,67 +132,67 @@ impl CellTask {
     }
 
     /// Runs attempts until no retry follows. Returns the admission of the last one.
-    async fn attempts(&self, room: Room) -> (Vec<CellEnd>, Option<Room>) {
+    async fn attempts(&self, guard: AdmissionGuard) -> (Vec<CellEnd>, Option<AdmissionGuard>) {
         let shared = &self.shared;
-        let mut pauses = pauses(&shared.retry);
+        let mut delays = delays(&shared.retry);
         let mut ends = Vec::new();
-        let mut room = room;
+        let mut guard = guard;
         for number in 1.. {
             let start = shared.clock.elapsed();
             let span = tracing::info_span!("attempt", number);
-            ends.push(self.attempt(number, &mut room).instrument(span).await);
+            ends.push(self.attempt(number, &mut guard).instrument(span).await);
             let duration = shared.clock.elapsed().saturating_sub(start);
             let ends_here = shared.interruption.token.is_cancelled();
-            if ends_here || !again(&shared.retry, &shared.phases, &ends) {
-                self.remember(ends.last(), duration).await;
+            if ends_here || !should_retry(&shared.retry, &shared.phases, &ends) {
+                self.record_duration(ends.last(), duration).await;
                 break;
             }
-            let pause = pauses.next().unwrap_or_default();
-            self.say_retried(number, ends.last(), duration, pause);
+            let delay = delays.next().unwrap_or_default();
+            self.report_retried(number, ends.last(), duration, delay);
             // Another cell may be admitted in the meantime; the next attempt is admitted again.
-            drop(room);
-            let Some(next) = self.admitted_again(pause).await else {
-                ends.push(cut_off());
+            drop(guard);
+            let Some(next) = self.wait_for_retry(delay).await else {
+                ends.push(interrupted_attempt());
                 return (ends, None);
             };
-            room = next;
+            guard = next;
         }
-        (ends, Some(room))
+        (ends, Some(guard))
     }
 
     /// Waits for the delay and for admission. `None` if the run ends first.
-    async fn admitted_again(&self, pause: Duration) -> Option<Room> {
+    async fn wait_for_retry(&self, delay: Duration) -> Option<AdmissionGuard> {
         let shared = &self.shared;
-        let pause = shared.clock.deadline(pause);
+        let delay = shared.clock.deadline(delay);
         let waiting = async {
-            pause.passed().await;
+            delay.passed().await;
             let need = self.need();
-            shared
-                .admission
-                .admit_again(&self.plan.cell.id, &need)
-                .await
+            shared.admission.acquire(&self.plan.cell.id, &need).await
         };
         tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => None,
-            room = waiting => Some(room),
+            guard = waiting => Some(guard),
         }
     }
 
     /// Adds the duration of a passed attempt to the history.
-    async fn remember(&self, end: Option<&CellEnd>, took: Duration) {
+    async fn record_duration(&self, end: Option<&CellEnd>, duration: Duration) {
         let is_green = end.is_some_and(|end| of_attempt(end) == CellVerdict::Passed);
         if !is_green {
             return;
         }
         let (shared, cell) = (&self.shared, self.plan.cell.id.in_matrix());
-        let noting = shared.history.note(shared.provider.name(), cell, took);
-        if let Err(error) = noting.await {
-            tracing::warn!(error = chain(&error), "failed to note how long a cell took");
+        let adding = shared.history.add(shared.provider.name(), cell, duration);
+        if let Err(error) = adding.await {
+            tracing::warn!(
+                error = chain(&error),
+                "failed to record the duration of a cell"
+            );
         }
     }
 
-    async fn attempt(&self, number: u32, room: &mut Room) -> CellEnd {
+    async fn attempt(&self, number: u32, guard: &mut AdmissionGuard) -> CellEnd {
         let plan = match number {
             1 => Arc::clone(&self.plan),
             further => Arc::new(further_attempt(&self.plan, further)),
@@ -212,7 +216,7 @@ impl CellTask {
             preflight,
             shared.events.clone(),
             &shared.interruption,
-            || room.shrink(),
+            || guard.shrink(),
         )
         .await;
         if let Some(port) = port {
@@ -221,7 +225,13 @@ impl CellTask {
         end
     }
 
-    fn say_retried(&self, attempt: u32, end: Option<&CellEnd>, duration: Duration, wait: Duration) {
+    fn report_retried(
+        &self,
+        attempt: u32,
+        end: Option<&CellEnd>,
+        duration: Duration,
+        wait: Duration,
+    ) {
         let Some(end) = end else { return };
         self.shared.events.emit(Event::CellRetried {
             cell: self.plan.cell.id.clone(),
@@ -235,8 +245,8 @@ impl CellTask {
     }
 }
 
-/// The end of an attempt that was due and couldn't start.
-fn cut_off() -> CellEnd {
+/// The end of an attempt that should have started, but was interrupted.
+fn interrupted_attempt() -> CellEnd {
     CellEnd {
         interrupted: true,
         ..CellEnd::default()
@@ -245,7 +255,7 @@ fn cut_off() -> CellEnd {
 
 impl RunContext {
     /// Reports the end of a cell, and updates the run's state.
-    pub(super) fn say_finished(&self, plan: &CellPlan, counted: &Counted, duration: Duration) {
+    pub(super) fn report_finished(&self, plan: &CellPlan, counted: &Counted, duration: Duration) {
         let cell = &plan.cell.id;
         let verdict = counted.verdict();
         let began = !counted.attempts.is_empty();
@@ -257,7 +267,7 @@ impl RunContext {
             load: began.then(|| self.load()).flatten(),
         });
         if !counted.allow_failure {
-            self.stop.note(cell, verdict);
+            self.stop.record(cell, verdict);
         }
     }
 
@@ -274,11 +284,11 @@ impl RunContext {
 
     /// Reserves the attempt's port and holds it, so that no other process can take it.
     fn hold_port(&self, plan: &CellPlan) -> Result<u16, Failure> {
-        let bound = ports::bind_written_down(&self.ports, &plan.ledger);
+        let bound = ports::bind_recorded(&self.ports, &plan.ledger);
         let (port, listener) = bound.map_err(|error| match error {
             PortError::AllTaken { .. } | PortError::Bind(_) => {
                 Failure::new(Symptom::NoPortFree, chain(&error))
-                    .with_remedy("name another range as `ports` under `[run]`, or \"any\"")
+                    .with_remedy("set `ports` under `[run]` to another range, or to \"any\"")
             }
             PortError::Ledger(error) => error.into(),
         })?;
@@ -291,6 +301,6 @@ impl RunContext {
 fn release_port(port: u16, plan: &CellPlan) {
     drop(plan.take_listener());
     if let Err(error) = ports::release(port, &plan.ledger) {
-        tracing::warn!(%error, "failed to write down that a port is free");
+        tracing::warn!(%error, "failed to record that a port is free");
     }
 }

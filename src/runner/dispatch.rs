@@ -1,5 +1,5 @@
 //! The dispatcher: numbers events, folds them, and passes each one to every sink. The run's verdict follows from the
-//! fold. A sink that fails is reported once and then left out; it never changes a verdict.
+//! fold. A sink that fails is reported once and then dropped; it never changes a verdict.
 
 use std::io;
 
@@ -15,8 +15,8 @@ use crate::secret::Mask;
 
 /// The message about a full disk. It is reported once, because everything else that can't be written has the same
 /// cause.
-const NO_SPACE: &str = "no space is left for the output of the run, so the record, reports and kept files are incomplete or missing; \
-     verdicts and the exit code are not touched; free some space, or name another folder with `--output-dir DIR`";
+const NO_SPACE: &str = "no space is left for the output of the run, so the record, reports and other files are incomplete or missing; \
+     verdicts and the exit code are not affected; free some space, or choose another folder with `--output-dir DIR`";
 
 struct Dispatcher {
     mask: Mask,
@@ -44,8 +44,8 @@ pub(super) fn start(
             sequence,
             is_full: false,
         };
-        while let Some((at, said)) = events.blocking_recv() {
-            match said {
+        while let Some((at, message)) = events.blocking_recv() {
+            match message {
                 Said::Event(event) => dispatcher.dispatch(at, &event),
                 Said::Unwritten { what, error } => dispatcher.unwritten(at, &what, &error),
                 Said::End { duration_ms } => dispatcher.end(at, duration_ms),
@@ -65,7 +65,7 @@ impl Dispatcher {
         };
         self.sequence += 1;
         self.folding.take(&record);
-        self.each(at, |sink| sink.on(&record));
+        self.for_each_sink(at, |sink| sink.on(&record));
     }
 
     /// Adds the last event, whose verdict follows from all others, and passes the model to every sink.
@@ -79,13 +79,13 @@ impl Dispatcher {
             },
         );
         let run = self.folding.clone().finish();
-        self.each(at, |sink| sink.end(&run));
+        self.for_each_sink(at, |sink| sink.end(&run));
     }
 
-    /// Calls `hand` for every sink, and leaves out those that fail.
-    fn each(&mut self, at: Timestamp, hand: impl Fn(&mut dyn Sink) -> io::Result<()>) {
+    /// Calls `call` for each sink, and drops those that fail.
+    fn for_each_sink(&mut self, at: Timestamp, call: impl Fn(&mut dyn Sink) -> io::Result<()>) {
         let mut broken = Vec::new();
-        self.sinks.retain_mut(|sink| match hand(&mut **sink) {
+        self.sinks.retain_mut(|sink| match call(&mut **sink) {
             Ok(()) => true,
             Err(error) => {
                 broken.push((sink.name(), error));
@@ -98,7 +98,7 @@ impl Dispatcher {
     }
 
     fn unwritten(&mut self, at: Timestamp, what: &str, error: &io::Error) {
-        let text = if is_about_space(error) {
+        let text = if is_out_of_space(error) {
             if std::mem::replace(&mut self.is_full, true) {
                 return;
             }
@@ -164,7 +164,7 @@ fn mask_texts(mask: &Mask, is_free: bool, value: &mut Value) {
 }
 
 /// Whether the disk is full or a quota is exhausted.
-fn is_about_space(error: &io::Error) -> bool {
+fn is_out_of_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

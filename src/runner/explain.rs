@@ -1,10 +1,10 @@
-//! What a cell would get, determined without starting anything.
+//! The settings and manifests of a cell, determined without starting anything.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::session::{Ground, SessionError};
+use super::session::{SessionError, Setup};
 use crate::matrix::{Cell, Matrix};
 use crate::secret::Secret;
 
@@ -22,7 +22,7 @@ pub struct ExplainRequest {
     pub runner: PathBuf,
 }
 
-/// What a cell would get, with secrets masked.
+/// The settings and manifests of a cell, with secrets masked.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The provider's name.
@@ -56,7 +56,7 @@ pub struct Setting {
     pub origin: String,
 }
 
-/// Determines what a cell would get. Starts and writes nothing.
+/// Determines the settings and manifests of a cell. Starts and writes nothing.
 ///
 /// # Errors
 /// All errors that a run would report before its first cell.
@@ -68,12 +68,12 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
         secrets,
         runner,
     } = request;
-    let ground = Ground::of(&path, &matrix, std::slice::from_ref(&cell), runner, secrets).await?;
-    let Ground {
-        provider, sourced, ..
-    } = &ground;
-    let rendered = sourced.render_for_any_run(&cell, &*provider.provider, &matrix.run.prefix)?;
-    let mask = sourced.mask();
+    let setup = Setup::new(&path, &matrix, std::slice::from_ref(&cell), runner, secrets).await?;
+    let Setup {
+        provider, renderer, ..
+    } = &setup;
+    let rendered = renderer.render_for_any_run(&cell, &*provider.provider, &matrix.run.prefix)?;
+    let mask = renderer.mask();
     let mut agent_config = Vec::new();
     let layers = cell.layers.iter();
     let layers = layers.map(|layer| Value::Object(layer.variant.agent.clone()));
@@ -84,7 +84,7 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
         String::new(),
         &mut |key, value, layer| {
             let layer = layer.and_then(|index| cell.layers.get(index));
-            let base = || sourced.agent_config_file(&cell);
+            let base = || renderer.agent_config_file(&cell);
             agent_config.push(Setting {
                 key,
                 value: mask.apply(&value.to_string()),

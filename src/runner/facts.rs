@@ -69,7 +69,7 @@ fn commands(checks: &Checks) -> Vec<CommandFacts> {
 
 /// The cells of `plans` in the form of events.
 pub(super) fn summaries(request: &RunRequest, plans: &[Arc<CellPlan>]) -> Vec<CellSummary> {
-    let repeats = request.course.repeats();
+    let repeats = request.policy.repeats();
     let summaries = plans.iter().map(|plan| summary(plan, repeats));
     summaries.collect()
 }
@@ -84,9 +84,9 @@ fn summary(plan: &CellPlan, repeats: bool) -> CellSummary {
         axes: cell
             .axes
             .iter()
-            .map(|place| AxisFacts {
-                axis: place.axis().to_owned(),
-                value: place.value().to_owned(),
+            .map(|coordinate| AxisFacts {
+                axis: coordinate.axis().to_owned(),
+                value: coordinate.value().to_owned(),
             })
             .collect(),
         tags: cell.tags.iter().cloned().collect(),

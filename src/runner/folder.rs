@@ -69,10 +69,10 @@ impl RunFolder {
     }
 
     fn at(out: &Path, path: PathBuf, id: String, token: String) -> Result<Self, FolderError> {
-        let made = fs::create_dir_all(path.join(CELLS))
+        let created = fs::create_dir_all(path.join(CELLS))
             .and_then(|()| tempfile::tempfile_in(&path))
             .and_then(|mut file| io::Write::write_all(&mut file, b"writable"));
-        match made {
+        match created {
             Ok(()) => Ok(Self {
                 id,
                 token,
@@ -83,7 +83,7 @@ impl RunFolder {
         }
     }
 
-    /// Points `latest` to the run. A missing link doesn't prevent a run.
+    /// Points `latest` at the run. If that fails, the run continues.
     pub fn point_latest(&self) {
         let temporary = self.out.join(latest_temporary(&self.token));
         let linked = std::os::unix::fs::symlink(&self.id, &temporary)

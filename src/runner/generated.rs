@@ -1,4 +1,4 @@
-//! Manifests that another tool generates: kustomizations and Helm charts.
+//! Manifests that other tools render: kustomizations and Helm charts.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Tool {
     }
 }
 
-/// The output about `path` of the first of `tools` that is installed.
+/// The output for `path` of the first of `tools` that is installed.
 async fn first_of<const N: usize>(
     tools: [Tool; N],
     path: &Path,
@@ -93,20 +93,20 @@ async fn first_of<const N: usize>(
             output => output.map_err(|error| failed(chain(&error)))?,
         };
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(failed(format!("{}: {}", output.status, said.trim())));
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(failed(format!("{}: {}", output.status, stderr.trim())));
         }
         if output.stdout.len() > MAX_OUTPUT {
-            return Err(failed("it printed more than 32 MiB".to_owned()));
+            return Err(failed("its output is larger than 32 MiB".to_owned()));
         }
         let text = String::from_utf8(output.stdout);
-        let text = text.map_err(|error| failed(format!("its output is not text: {error}")))?;
+        let text = text.map_err(|error| failed(format!("its output is not UTF-8: {error}")))?;
         let label = format!("{}, rendered by {}", path.display(), tool.title);
         return Ok(Folder::new(label, [(String::new(), text)].into()));
     }
     Err(PlanError::NoGenerator {
         path: path.to_owned(),
-        programs: titles.join(" nor "),
+        programs: titles.join(" or "),
         remedy: remedy.to_owned(),
     })
 }

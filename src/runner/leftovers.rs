@@ -1,10 +1,11 @@
-//! The notice of a new run that dead runs have left something, with the command that removes it. Only reads ledgers.
+//! The notice of a new run that dead runs have left resources behind, with the command that deletes them. Only reads
+//! ledgers.
 
 use crate::error::chain;
 use crate::machine::{Left, StateFolder, read_dead};
 
 /// How many resources are listed.
-const NAMED: usize = 3;
+const LISTED: usize = 3;
 
 /// The notice; `None` if nothing is left. `gc` is the command.
 pub(super) fn notice(state: &StateFolder, gc: &str) -> Option<String> {
@@ -22,14 +23,17 @@ pub(super) fn notice(state: &StateFolder, gc: &str) -> Option<String> {
         several => format!("{several} dead runs"),
     };
     let all: Vec<&Left> = lefts.concat();
-    let names = all.iter().take(NAMED).map(|left| left.resource.to_string());
+    let names = all
+        .iter()
+        .take(LISTED)
+        .map(|left| left.resource.to_string());
     let mut names: Vec<String> = names.collect();
-    if all.len() > NAMED {
-        names.push(format!("and {} more", all.len() - NAMED));
+    if all.len() > LISTED {
+        names.push(format!("and {} more", all.len() - LISTED));
     }
     let what = names.join(", ");
     Some(format!(
-        "{runs} left something behind ({what}); to remove it: {gc}"
+        "{runs} left resources behind ({what}); to delete them: {gc}"
     ))
 }
 
@@ -51,11 +55,11 @@ mod tests {
         for path in ["one", "two"] {
             ledger.plan(&folder_at(path)).unwrap();
         }
-        assert_eq!(notice(&state, "e2e-matrix gc"), None, "it lives");
+        assert_eq!(notice(&state, "e2e-matrix gc"), None, "the run is alive");
         drop(ledger);
         assert_eq!(
             notice(&state, "e2e-matrix gc").unwrap(),
-            "1 dead run left something behind (folder one, folder two); to remove it: e2e-matrix gc"
+            "1 dead run left resources behind (folder one, folder two); to delete them: e2e-matrix gc"
         );
         let ledger = Ledger::open(&state, Owner::new("fghij", "out")).unwrap();
         for path in ["three", "four"] {
@@ -64,7 +68,7 @@ mod tests {
         drop(ledger);
         assert_eq!(
             notice(&state, "e2e-matrix gc").unwrap(),
-            "2 dead runs left something behind (folder one, folder two, folder three, and 1 more); to remove it: e2e-matrix gc"
+            "2 dead runs left resources behind (folder one, folder two, folder three, and 1 more); to delete them: e2e-matrix gc"
         );
     }
 

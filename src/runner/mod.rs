@@ -5,7 +5,6 @@
 
 mod admission;
 mod cell_task;
-mod course;
 mod dispatch;
 mod explain;
 mod facts;
@@ -13,33 +12,34 @@ mod folder;
 mod gc;
 mod generated;
 mod leftovers;
-mod line;
+mod manifest_files;
 mod order;
 mod plan;
+mod policy;
 mod prepare;
 mod provider;
+mod queue;
 mod request;
 mod resume;
 mod retry;
 mod run;
 mod session;
 mod signals;
-mod texts;
 
-use plan::{Planner, Sourced};
+use plan::{Planner, Renderer};
 use provider::{Chosen, ProviderOptions, choose};
 use request::RunRequest;
 use resume::Earlier;
 use run::run;
 
-pub use course::{Course, StopAfter};
 pub use explain::{ExplainRequest, Explanation, Setting, explain};
 pub use folder::{FolderError, PARTS, RunFolder};
 pub use gc::{GcOptions, GcOutcome, GcReport, GcRow, gc};
 pub use plan::PlanError;
+pub use policy::{RunPolicy, StopAfter};
 pub use prepare::{PrepareRequest, Prepared, PreparedCell, prepare_clusters};
 pub use provider::ProviderError;
 pub use request::{RunOutcome, Selection};
 pub use resume::{ResumeError, Resumption};
 pub use session::{LiveSinks, PartId, Session, SessionError, base, execute, out, prepare};
-pub use signals::listen;
+pub use signals::handle_signals;

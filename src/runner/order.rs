@@ -23,15 +23,15 @@ pub(super) fn longest_first(cells: &[Expected]) -> Vec<usize> {
     let (times, weights) = known.fold((0, 0), |(times, weights), (time, weight)| {
         (times + time, weights + weight)
     });
-    let guess = |cell: &Expected| match (cell.time, weights) {
+    let estimate = |cell: &Expected| match (cell.time, weights) {
         (Some(time), _) => time.as_millis(),
         (None, 0) => cell.weight as u128,
         (None, weights) => times * cell.weight as u128 / weights,
     };
     let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|place| {
-        let cell = &cells[*place];
-        (cell.round, Reverse(guess(cell)))
+    order.sort_by_key(|index| {
+        let cell = &cells[*index];
+        (cell.round, Reverse(estimate(cell)))
     });
     order
 }

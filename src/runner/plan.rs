@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RunFolder;
 use super::generated;
-use super::texts::{file, folder};
+use super::manifest_files::{file, folder};
 use crate::cluster::{CellPlan, ClusterName, Provider, RunSurroundings};
 use crate::deadline::RunClock;
 use crate::machine::{Ledger, absolute};
@@ -24,12 +24,12 @@ const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
 /// Selected cells can't be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A file or folder that the matrix file names can't be read.
-    #[error("failed to read {} of `{table}`", path.display())]
+    /// A file or folder that the matrix file refers to can't be read.
+    #[error("failed to read {}, which `{table}` refers to", path.display())]
     Read {
         /// The path.
         path: PathBuf,
-        /// The table that names it.
+        /// The table that refers to it.
         table: String,
         /// The cause.
         source: io::Error,
@@ -45,7 +45,7 @@ pub enum PlanError {
         message: String,
     },
     /// No tool that can render a kustomization or a chart is installed.
-    #[error("{} needs a tool to be rendered, and neither {programs} is on the PATH: {remedy}", path.display())]
+    #[error("{} can't be rendered without {programs}: {remedy}", path.display())]
     NoGenerator {
         /// The kustomization or the chart.
         path: PathBuf,
@@ -77,7 +77,7 @@ impl PlanError {
 }
 
 /// The texts that cells are rendered from, and the rendered objects.
-pub(super) struct Sourced {
+pub(super) struct Renderer {
     /// The texts, by where the manifests come from.
     sources: BTreeMap<Manifests, Sources>,
     deploy: Deploy,
@@ -92,7 +92,7 @@ pub(super) struct Sourced {
 /// The values that objects depend on: config, further axes, node count and namespace.
 type Values = (ConfigName, Vec<Coordinate>, usize, String);
 
-impl Sourced {
+impl Renderer {
     /// Reads the files in `base` that `[deploy]` and the values of `cells` name; `secrets` are those of the matrix
     /// file.
     pub(super) async fn read(
@@ -137,7 +137,7 @@ impl Sourced {
             namespace.to_owned(),
         );
         let slot = match rendered.entry(key) {
-            Entry::Occupied(there) => return Ok(Arc::clone(there.get())),
+            Entry::Occupied(known) => return Ok(Arc::clone(known.get())),
             Entry::Vacant(slot) => slot,
         };
         let images = self.provider.images(cell);
@@ -225,8 +225,8 @@ fn manifests<'c>(cell: &'c Cell, deploy: &'c Deploy) -> &'c Manifests {
 /// The values of `cell` that its objects depend on, for messages.
 fn values(cell: &Cell) -> String {
     let axes = cell.axes.iter();
-    axes.fold(format!("config `{}`", cell.config), |text, place| {
-        format!("{text} and {} `{}`", place.axis(), place.value())
+    axes.fold(format!("config `{}`", cell.config), |text, coordinate| {
+        format!("{text} and {} `{}`", coordinate.axis(), coordinate.value())
     })
 }
 
@@ -268,14 +268,14 @@ pub(super) fn repeated(cells: &[Cell], round: u32) -> impl Iterator<Item = Cell>
 /// Creates the plans of a run.
 pub(super) struct Planner {
     /// The texts for the objects.
-    pub sourced: Sourced,
+    pub renderer: Renderer,
     /// Masks the run's secrets.
     pub mask: Mask,
     /// The provider.
     pub provider: Arc<dyn Provider>,
     /// When to keep clusters.
     pub keep: Keep,
-    /// `[run] prefix`.
+    /// `[run] cluster-prefix`.
     pub prefix: Prefix,
     /// The name of the cluster if the user chose it, for a single cell.
     pub cluster: Option<ClusterName>,
@@ -308,9 +308,9 @@ impl Planner {
         };
         let namespace = self.provider.namespace(&cluster);
         let shared = self.provider.tenancy(&cell, run, &namespace);
-        let rendered = self.sourced.render(&cell, &namespace, shared.as_ref());
+        let rendered = self.renderer.render(&cell, &namespace, shared.as_ref());
         let rendered = rendered.unwrap_or_else(|error| {
-            unreachable!("the run began because this could be rendered: {error}")
+            unreachable!("the cell was rendered when the run was checked: {error}")
         });
         CellPlan {
             mask: self.mask.clone(),

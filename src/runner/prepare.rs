@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::admission::Admission;
 use super::plan::Planner;
 use super::run::close;
-use super::session::{Ground, SessionError, base};
+use super::session::{SessionError, Setup, base};
 use super::{FolderError, RunFolder};
 use crate::cluster::{Preparation, Provider};
 use crate::event::{Emitter, Failure, Symptom};
@@ -46,18 +46,18 @@ pub struct PreparedCell {
 pub struct Prepared {
     /// The resources that are left and shouldn't be.
     pub left: Vec<Resource>,
-    /// Whether what the clusters shared could be removed.
+    /// Whether the resources that the clusters shared could be deleted.
     pub finished: Result<(), SessionError>,
 }
 
-/// Makes the templates of all cells that have none, as many at once as a run would run cells, and calls `say` with each
-/// result in the order of the cells. Returns when all are made or the command is interrupted.
+/// Creates the templates of all cells that have none, as many at once as a run would run cells, and calls `report` with
+/// each result in the order of the cells. Returns when all exist or the command is interrupted.
 ///
 /// # Errors
 /// All errors that a run would report before its first cell.
 pub async fn prepare_clusters(
     request: PrepareRequest,
-    mut say: impl FnMut(PreparedCell),
+    mut report: impl FnMut(PreparedCell),
 ) -> Result<Prepared, SessionError> {
     let PrepareRequest {
         path,
@@ -67,16 +67,16 @@ pub async fn prepare_clusters(
         runner,
         interruption,
     } = request;
-    let ground = Ground::of(&path, &matrix, &cells, runner, secrets).await?;
-    let Ground {
+    let setup = Setup::new(&path, &matrix, &cells, runner, secrets).await?;
+    let Setup {
         clock,
         state,
         provider,
-        sourced,
-    } = ground;
+        renderer,
+    } = setup;
     let settings = &matrix.run;
-    sourced.check(&cells, &*provider.provider, &settings.prefix)?;
-    // Nothing of it is kept.
+    renderer.check(&cells, &*provider.provider, &settings.prefix)?;
+    // A temporary folder, because nothing in it is kept.
     let folder = TempDir::new().map_err(|source| FolderError {
         path: std::env::temp_dir(),
         source,
@@ -86,8 +86,8 @@ pub async fn prepare_clusters(
     let ledger = Arc::new(Ledger::open(&state, owner)?);
     let provider = provider.provider;
     let planner = Planner {
-        mask: sourced.mask(),
-        sourced,
+        mask: renderer.mask(),
+        renderer,
         provider: Arc::clone(&provider),
         keep: settings.keep,
         prefix: settings.prefix.clone(),
@@ -102,7 +102,7 @@ pub async fn prepare_clusters(
     let deadline = clock.deadline(matrix.phases[Phase::Preflight].timeout);
     let survey = provider.preflight(&cells, &deadline).await;
     let survey = survey.map_err(failed)?;
-    // Nothing shows what a cell waits for.
+    // Without a receiver: no report shows what a cell waits for.
     let (events, _) = Emitter::new();
     let admission = Admission::new(settings.jobs, &settings.ports, &state, events);
     let preparing = planner.round(&cells, 1).into_iter().map(async |plan| {
@@ -110,8 +110,8 @@ pub async fn prepare_clusters(
         let mut preparation = None;
         if !survey.skips.contains_key(&cell) {
             let need = provider.need(&plan.cell);
-            let admitted = admission.admit_again(&cell, &need);
-            let _room = interruption.token.run_until_cancelled(admitted).await?;
+            let admitted = admission.acquire(&cell, &need);
+            let _guard = interruption.token.run_until_cancelled(admitted).await?;
             let prepared = provider.prepare(plan, &interruption.token).await;
             preparation = Some(prepared.and_then(|it| it.ok_or_else(|| unable(&*provider))));
         }
@@ -119,7 +119,7 @@ pub async fn prepare_clusters(
     });
     let mut preparing = stream::iter(preparing).buffered(cells.len().max(1));
     while let Some(prepared) = preparing.next().await {
-        prepared.into_iter().for_each(&mut say);
+        prepared.into_iter().for_each(&mut report);
     }
     drop(preparing);
     let deadline = clock.deadline(matrix.phases[Phase::Cleanup].timeout);

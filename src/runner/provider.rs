@@ -59,7 +59,7 @@ pub(super) struct Chosen {
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     /// An image that has no local program.
-    #[error("`{table}` names an image, which the local provider can't run")]
+    #[error("`{table}` sets an image, which the local provider can't run")]
     NoBinary {
         /// The table of the matrix file.
         table: String,
@@ -102,12 +102,12 @@ impl ProviderError {
             Self::NoBinary { table, reason } => {
                 let why = reason.as_ref().map(|reason| format!(" ({reason})"));
                 Some(format!(
-                    "add `binary` under `{table}`, the program that the local provider{} starts instead, or use `--provider kind`",
+                    "set `binary` under `{table}` to the program that the local provider{} should start instead, or use `--provider kind`",
                     why.unwrap_or_default()
                 ))
             }
             Self::Existing(ExistingError::NoTag { role }) => Some(format!(
-                "build and push an image that the cluster can pull, and name it as `image` under `[images.{role}]`; those of the reference programs are built with deploy/docker"
+                "build and push an image that the cluster can pull, and set it as `image` under `[images.{role}]`; deploy/docker builds the images of the reference programs"
             )),
             Self::Existing(ExistingError::Connection(failure)) | Self::Failed(failure) => {
                 failure.remedy.clone()
@@ -142,7 +142,7 @@ pub(super) async fn choose(
     }
 }
 
-/// Checks that each agent that a value of `cells` names has an image.
+/// Checks that each agent that `cells` set on an axis has an image.
 fn have_images(cells: &[Cell]) -> Result<(), ProviderError> {
     let mut programs = cells
         .iter()

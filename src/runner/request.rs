@@ -1,8 +1,8 @@
-//! What a run is asked to do, and its outcome.
+//! The input of a run, and its outcome.
 
 use std::path::PathBuf;
 
-use super::{Chosen, Course, Earlier, Planner};
+use super::{Chosen, Earlier, Planner, RunPolicy};
 use crate::event::{CellVerdict, FailureClass, RunVerdict, Severity, ShardFacts};
 use crate::machine::{History, Resource, StateFolder};
 use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
@@ -37,7 +37,7 @@ pub(super) struct RunRequest {
     /// When a cell is retried.
     pub retry: RetrySettings,
     /// Repetitions, and what ends the run early.
-    pub course: Course,
+    pub policy: RunPolicy,
     /// Notices from before the first cell.
     pub notices: Vec<(Severity, String)>,
     /// How long cells took on this machine before.

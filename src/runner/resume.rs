@@ -47,19 +47,19 @@ pub enum ResumeError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The record doesn't contain the start of the run.
-    #[error("the run in {} ended before it began", folder.display())]
+    #[error("the run in {} ended before its start was recorded", folder.display())]
     NothingBegun {
         /// The run's folder.
         folder: PathBuf,
     },
-    /// The cells' folder is a link: what would be deleted there could be anything.
+    /// The cells' folder is a link, so deleting files there could delete anything.
     #[error("{} is a symbolic link, which `--resume` does not follow", path.display())]
     Linked {
         /// The link.
         path: PathBuf,
     },
     /// The run was a part of another one, or its folder was renamed.
-    #[error("{} is not the folder of a run: its record is that of {run}", folder.display())]
+    #[error("{} is not the folder of the run {run}, whose record it contains", folder.display())]
     Foreign {
         /// The folder.
         folder: PathBuf,
@@ -69,7 +69,7 @@ pub enum ResumeError {
 }
 
 impl ResumeError {
-    /// Whether the named run is the cause, and not the machine.
+    /// Whether the given run is the cause, and not the machine.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Unwritable { .. } => false,
@@ -142,7 +142,7 @@ impl Resumption {
         self.run.verdict.is_some() && self.unsettled().next().is_none()
     }
 
-    /// How many rounds it knows; `None` if it doesn't repeat cells.
+    /// The number of its rounds so far; `None` if it doesn't repeat cells.
     pub fn rounds(&self) -> Option<u32> {
         let cells = self.run.cells.iter();
         cells.filter_map(|cell| cell.summary.repetition).max()
@@ -160,8 +160,8 @@ impl Resumption {
         RunFolder::reopen(out, &self.facts.run)
     }
 
-    /// Removes what earlier sessions left outside the run's folder, and the files of cells that start again. Reports
-    /// what can't be removed.
+    /// Deletes the resources of earlier sessions outside the run's folder, and the files of cells that start again.
+    /// Returns the problems.
     pub(super) async fn clear(&self, folder: &RunFolder, state: &StateFolder) -> Vec<String> {
         let (_, first) = self.facts.run.rsplit_once('-').unwrap_or_default();
         let later = self
@@ -173,10 +173,11 @@ impl Resumption {
         let mut problems = Vec::new();
         match Box::pin(gc::gc_of(state, &tokens)).await {
             Ok(report) if report.is_clean() => {}
-            Ok(_) => problems
-                .push("some resources of an earlier session of this run are left".to_owned()),
+            Ok(_) => problems.push(
+                "some resources of an earlier session of this run could not be deleted".to_owned(),
+            ),
             Err(error) => problems.push(format!(
-                "failed to look for what earlier sessions left: {}",
+                "failed to look for resources of earlier sessions: {}",
                 chain(&error)
             )),
         }
@@ -185,7 +186,7 @@ impl Resumption {
             match fs::remove_dir_all(&files) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     problems.push(format!(
-                        "failed to remove {}: {}",
+                        "failed to delete {}: {}",
                         files.display(),
                         chain(&error)
                     ));

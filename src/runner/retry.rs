@@ -13,10 +13,15 @@ pub(super) type Attempts = [CellEnd];
 
 /// Whether another attempt follows the last of `attempts`.
 ///
-/// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase. Infrastructure failures
-/// in `cluster` and `images` can always be retried, other failures only if the settings name their class. An attempt is never
-/// retried if the result would be the same on a fresh cluster, if some of its resources may be left, or if it was interrupted.
-pub(super) fn again(settings: &RetrySettings, phases: &PhaseSettings, attempts: &Attempts) -> bool {
+/// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase.
+/// Infrastructure failures in `cluster` and `images` can always be retried, other failures only if the settings name
+/// their class. An attempt is never retried if a fresh cluster would not change the result, if some of its resources
+/// may be left, or if it was interrupted.
+pub(super) fn should_retry(
+    settings: &RetrySettings,
+    phases: &PhaseSettings,
+    attempts: &Attempts,
+) -> bool {
     let Some(last) = attempts.last() else {
         return false;
     };
@@ -66,7 +71,7 @@ fn has_room(failed: usize, retries: u32) -> bool {
 }
 
 /// The delays between a cell's attempts: each about twice the previous one, with jitter.
-pub(super) fn pauses(settings: &RetrySettings) -> impl Iterator<Item = Duration> + Send + use<> {
+pub(super) fn delays(settings: &RetrySettings) -> impl Iterator<Item = Duration> + Send + use<> {
     ExponentialBuilder::new()
         .with_min_delay(settings.backoff)
         .with_max_delay(MAX_BACKOFF)
@@ -75,7 +80,7 @@ pub(super) fn pauses(settings: &RetrySettings) -> impl Iterator<Item = Duration>
         .with_jitter_seed(rand::random())
         .build()
         // The jitter is added after the builder's limit.
-        .map(|pause| pause.min(MAX_BACKOFF))
+        .map(|delay| delay.min(MAX_BACKOFF))
 }
 
 #[cfg(test)]
@@ -170,7 +175,7 @@ mod tests {
         for (retries, on, ends, expected) in rows {
             let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
             let settings = settings(*retries, on);
-            let decided = again(&settings, &PhaseSettings::default(), &attempts);
+            let decided = should_retry(&settings, &PhaseSettings::default(), &attempts);
             assert_eq!(decided, *expected, "{retries:?} {on:?} {ends:?}");
         }
     }
@@ -183,7 +188,7 @@ mod tests {
         phases[Phase::Cluster].retries = 0;
         let decide = |ends: &[(Symptom, Phase)]| {
             let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
-            again(&RetrySettings::default(), &phases, &attempts)
+            should_retry(&RetrySettings::default(), &phases, &attempts)
         };
         assert!(decide(&[ENGINE, ENGINE]));
         assert!(!decide(&[ENGINE, ENGINE, ENGINE]));
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn an_attempt_that_was_cut_off_or_left_something_behind_is_not_retried() {
         let settings = settings(Some(9), &BOTH);
-        let of = |end: CellEnd| again(&settings, &PhaseSettings::default(), &[end]);
+        let of = |end: CellEnd| should_retry(&settings, &PhaseSettings::default(), &[end]);
         let failed = || end(PRODUCT.0, PRODUCT.1);
         assert!(of(failed()));
         assert!(!of(CellEnd {
@@ -213,12 +218,12 @@ mod tests {
             backoff: Duration::from_secs(4),
             ..RetrySettings::default()
         };
-        let first: Vec<Duration> = pauses(&settings).take(8).collect();
+        let first: Vec<Duration> = delays(&settings).take(8).collect();
         assert!(first[0] >= settings.backoff && first[0] < settings.backoff * 2);
         assert!(first[1] >= settings.backoff * 2);
-        assert!(first.iter().all(|pause| *pause <= MAX_BACKOFF));
+        assert!(first.iter().all(|delay| *delay <= MAX_BACKOFF));
         assert_eq!(first[7], MAX_BACKOFF);
-        let others: BTreeSet<Duration> = (0..20).filter_map(|_| pauses(&settings).next()).collect();
+        let others: BTreeSet<Duration> = (0..20).filter_map(|_| delays(&settings).next()).collect();
         assert!(others.len() > 1, "{others:?}");
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
-use super::admission::{Admission, places};
+use super::admission::{Admission, positions};
 use super::cell_task::{CellTask, RunContext};
-use super::course::Stop;
 use super::dispatch;
 use super::facts;
-use super::line::Lines;
 use super::order::{Expected, longest_first};
 use super::plan::repeated;
+use super::policy::Stop;
+use super::queue::Queues;
 use super::request::{RunOutcome, RunRequest};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
@@ -37,7 +37,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
         request.earlier.next_sequence,
         stamped,
     );
-    Run::new(&request, events).all().await;
+    Run::new(&request, events).execute().await;
     let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
     drop(request);
     let left = close(ledger, &state);
@@ -46,7 +46,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
         RunModel::default()
     });
     RunOutcome {
-        // Only a bug can keep a run from its last event.
+        // Without a bug, each run has its last event.
         verdict: run.verdict.unwrap_or(RunVerdict::RunnerBug),
         class: record::class_of(&run),
         cells: run
@@ -65,7 +65,7 @@ pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
         Vec::new()
     });
     if let Err(error) = tidy(state) {
-        tracing::warn!(error = chain(&error), "failed to remove lock files");
+        tracing::warn!(error = chain(&error), "failed to delete lock files");
     }
     let unwanted = left.into_iter().filter(Left::is_unwanted);
     unwanted.map(|left| left.resource).collect()
@@ -96,7 +96,7 @@ impl<'r> Run<'r> {
             provider,
             admission: Admission::new(request.jobs, &request.ports, &request.state, events.clone()),
             history: HistoryFile::of(&request.state),
-            stop: Stop::new(&request.course, request.retry.flaky_result),
+            stop: Stop::new(&request.policy, request.retry.flaky_result),
             retry: request.retry.clone(),
             phases: request.planner.phases.clone(),
             ports: request.ports.clone(),
@@ -111,20 +111,21 @@ impl<'r> Run<'r> {
         }
     }
 
-    async fn all(mut self) {
+    async fn execute(mut self) {
         let start = self.shared.clock.elapsed();
         let opening = facts::opening(self.request, &self.shared, &self.plans).await;
         self.shared.events.emit(opening);
         for (severity, text) in self.request.notices.iter().cloned() {
             self.shared.events.emit(Event::Notice { severity, text });
         }
-        self.within_its_time().await;
+        self.run_until_timeout().await;
         self.finish().await;
         let duration = self.shared.clock.elapsed().saturating_sub(start);
         self.shared.events.end(milliseconds(duration));
     }
 
-    /// Removes what the cells shared. What can't be removed stays in the ledger, and doesn't change any verdict.
+    /// Deletes the resources that the cells shared. Those that can't be deleted stay in the ledger, and don't change
+    /// any verdict.
     async fn finish(&self) {
         let shared = &self.shared;
         let timeout = shared.phases[Phase::Cleanup].timeout;
@@ -143,13 +144,13 @@ impl<'r> Run<'r> {
     }
 
     /// Runs all cells until a signal or the run's time limit ends them early.
-    async fn within_its_time(&mut self) {
-        let timeout = self.request.course.timeout;
+    async fn run_until_timeout(&mut self) {
+        let timeout = self.request.policy.timeout;
         let deadline = timeout.map(|timeout| self.shared.clock.deadline(timeout));
         let interruption = self.request.interruption.clone();
         let events = self.shared.events.clone();
         let mut cells = std::pin::pin!(self.preflight_and_rounds());
-        let up = async {
+        let timed_out = async {
             match deadline {
                 Some(deadline) => deadline.passed().await,
                 None => std::future::pending().await,
@@ -158,7 +159,7 @@ impl<'r> Run<'r> {
         tokio::select! {
             biased;
             () = interruption.token.cancelled() => {}
-            () = up => interruption.interrupt(Termination::RunTimeout),
+            () = timed_out => interruption.interrupt(Termination::RunTimeout),
             () = &mut cells => return,
         }
         // Reported immediately, because cells may take a while to end.
@@ -179,9 +180,9 @@ impl<'r> Run<'r> {
 
     async fn preflight_and_rounds(&mut self) {
         let preflight = self.preflight().await;
-        self.expect(1);
-        let some_began = self.cells(&self.plans, &preflight).await;
-        if self.request.course.until_failure {
+        self.announce(1);
+        let some_began = self.run_cells(&self.plans, &preflight).await;
+        if self.request.policy.until_failure {
             self.further_rounds(&preflight, some_began).await;
         }
     }
@@ -196,17 +197,17 @@ impl<'r> Run<'r> {
                 let severity = Severity::Info;
                 events.emit(Event::Notice { severity, text });
             });
-        let looking = async {
+        let checking = async {
             held.await;
             let timeout = shared.phases[Phase::Preflight].timeout;
             let deadline = shared.clock.deadline(timeout);
-            let looking = shared.provider.preflight(&self.request.cells, &deadline);
-            deadline.run(looking).await
+            let checking = shared.provider.preflight(&self.request.cells, &deadline);
+            deadline.run(checking).await
         };
         let survey = tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => Ok(Survey::default()),
-            found = looking => found.unwrap_or_else(|timed_out| {
+            found = checking => found.unwrap_or_else(|timed_out| {
                 Err(Failure::new(Symptom::EngineGone, format!("the check of the machine {timed_out}")))
             }),
         };
@@ -218,25 +219,26 @@ impl<'r> Run<'r> {
     }
 
     /// Runs rounds until a cell fails, the last round is over or the run is interrupted. A round in which no cell could
-    /// start is the last one, too, because the next would be the same.
+    /// start is also the last one, because the next one would be no different.
     async fn further_rounds(&mut self, preflight: &Result<Survey, Failure>, mut some_began: bool) {
-        let last = self.request.course.rounds().map_or(u32::MAX, u32::from);
+        let last = self.request.policy.rounds().map_or(u32::MAX, u32::from);
         for round in 2..=last {
-            let is_cut_off = self.request.interruption.token.is_cancelled();
-            if self.shared.stop.seen_red() || !some_began || is_cut_off {
+            let is_interrupted = self.request.interruption.token.is_cancelled();
+            if self.shared.stop.has_failures() || !some_began || is_interrupted {
                 return;
             }
-            self.expect(round);
+            self.announce(round);
             let plans = self.request.planner.round(&self.request.cells, round);
             self.shared.events.emit(Event::CellsAdded {
                 cells: facts::summaries(self.request, &plans),
             });
-            some_began = self.cells(&plans, preflight).await;
+            some_began = self.run_cells(&plans, preflight).await;
         }
     }
 
-    /// Announces cells: all that are planned, and those of the round after `round` if there may be one.
-    fn expect(&self, round: u32) {
+    /// Announces cells to the provider: all planned ones before the first round, and those of the round after `round`
+    /// if there may be one.
+    fn announce(&self, round: u32) {
         let request = self.request;
         let planned = self.plans.iter().map(|plan| plan.cell.clone());
         let mut cells: Vec<Cell> = if round == 1 {
@@ -244,37 +246,41 @@ impl<'r> Run<'r> {
         } else {
             Vec::new()
         };
-        let last = request.course.rounds().map_or(u32::MAX, u32::from);
-        if request.course.until_failure && round < last {
+        let last = request.policy.rounds().map_or(u32::MAX, u32::from);
+        if request.policy.until_failure && round < last {
             cells.extend(repeated(&request.cells, round + 1));
         }
         self.shared.provider.expect(&cells);
     }
 
     /// Runs every cell of `plans` in a task. Returns whether any of them started.
-    async fn cells(&self, plans: &[Arc<CellPlan>], preflight: &Result<Survey, Failure>) -> bool {
+    async fn run_cells(
+        &self,
+        plans: &[Arc<CellPlan>],
+        preflight: &Result<Survey, Failure>,
+    ) -> bool {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
-        let mut lines = Lines::default();
-        for (index, place) in self.order(plans).into_iter().zip(places()) {
+        let mut queues = Queues::default();
+        for (index, position) in self.order(plans).into_iter().zip(positions()) {
             let plan = &plans[index];
             let skips = preflight.as_ref().ok().map(|survey| &survey.skips);
             let mut skips = skips.into_iter().flatten();
             let skip = skips.find(|(id, _)| id.as_str() == plan.cell.id.in_matrix());
-            let line = self.shared.provider.queue(&plan.cell);
+            let queue = self.shared.provider.queue(&plan.cell);
             let task = CellTask {
                 shared: Arc::clone(&self.shared),
                 plan: Arc::clone(plan),
                 preflight: preflight.clone().map(|survey| survey.evidence),
-                line: line.map(|name| lines.line(name)),
+                queue: queue.map(|name| queues.queue(name)),
                 skip: skip.map(|(_, reason)| reason.clone()),
             };
             let span = tracing::info_span!("cell", id = %plan.cell.id);
-            let running = task.run(place).instrument(span);
+            let running = task.run(position).instrument(span);
             indices.insert(tasks.spawn(running).id(), index);
         }
         // A queue is dropped with its last cell.
-        drop(lines);
+        drop(queues);
         let mut some_began = false;
         while let Some(joined) = tasks.join_next_with_id().await {
             match joined {
@@ -282,7 +288,7 @@ impl<'r> Run<'r> {
                 Err(error) => {
                     some_began = true;
                     if let Some(index) = indices.get(&error.id()) {
-                        self.bug(&plans[*index], &error);
+                        self.report_bug(&plans[*index], &error);
                     }
                 }
             }
@@ -305,8 +311,8 @@ impl<'r> Run<'r> {
     }
 
     /// Reports a cell whose task ended unexpectedly.
-    fn bug(&self, plan: &CellPlan, error: &JoinError) {
-        let message = format!("the runner's task ended: {error}");
+    fn report_bug(&self, plan: &CellPlan, error: &JoinError) {
+        let message = format!("the cell's task in the runner ended unexpectedly: {error}");
         let end = CellEnd {
             failures: vec![Failure::new(Symptom::RunnerBug, message)],
             ..CellEnd::default()
@@ -315,14 +321,14 @@ impl<'r> Run<'r> {
             attempts: vec![end],
             ..Counted::default()
         };
-        self.shared.say_finished(plan, &counted, Duration::ZERO);
+        self.shared.report_finished(plan, &counted, Duration::ZERO);
     }
 }
 
-/// The plans that are made before the first event: of all rounds, if there is a last one and no failure ends the run
-/// before it.
+/// The plans that are created before the first event: those of all rounds, if their number is known and no failure ends
+/// the run early.
 fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
-    let rounds = request.course.planned_rounds().get();
+    let rounds = request.policy.planned_rounds().get();
     let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
     let settled = &request.earlier.settled;
     plans

@@ -10,8 +10,8 @@ use tracing::Instrument;
 
 use super::leftovers;
 use super::{
-    Chosen, Course, Earlier, FolderError, PlanError, Planner, ProviderError, ProviderOptions,
-    ResumeError, Resumption, RunFolder, RunOutcome, RunRequest, Selection, Sourced, choose, run,
+    Chosen, Earlier, FolderError, PlanError, Planner, ProviderError, ProviderOptions, Renderer,
+    ResumeError, Resumption, RunFolder, RunOutcome, RunPolicy, RunRequest, Selection, choose, run,
 };
 use crate::cluster::ClusterName;
 use crate::deadline::RunClock;
@@ -23,8 +23,8 @@ use crate::record::{RecordWriter, Sink};
 use crate::secret::{Mask, Secret, hide_in_log};
 use crate::suite::Interruption;
 
-/// How many cells a run may have, each round counted.
-const MOST_CELLS: usize = 10_000;
+/// How many cells a run may have in all of its rounds.
+const MAX_CELLS: usize = 10_000;
 
 /// Selected cells, and how to run them.
 pub struct Session {
@@ -43,7 +43,7 @@ pub struct Session {
     /// The run that is resumed, if it isn't a new one.
     pub resumption: Option<Resumption>,
     /// Repetitions, and what ends the run early.
-    pub course: Course,
+    pub policy: RunPolicy,
     /// The runner's own binary.
     pub runner: PathBuf,
     /// The folder for runs; by default `target/e2e-matrix` next to the matrix file.
@@ -58,7 +58,7 @@ pub struct Session {
     pub sinks: LiveSinks,
     /// The interruption of the run.
     pub interruption: Interruption,
-    /// The command that removes what dead runs left, as users enter it.
+    /// The command that deletes resources of dead runs, as users enter it.
     pub gc: String,
 }
 
@@ -92,17 +92,15 @@ pub enum SessionError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The rounds have too many cells.
-    #[error(
-        "{cells} cells in {rounds} rounds are more than the {MOST_CELLS} cells that a run may have"
-    )]
+    #[error("{cells} cells in {rounds} rounds exceed the limit of {MAX_CELLS} cells per run")]
     TooManyCells {
         /// The number of selected cells.
         cells: usize,
         /// The number of rounds.
         rounds: NonZeroU32,
     },
-    /// The folder of an additional report can't be used.
-    #[error("failed to prepare the folder of {}", path.display())]
+    /// The folder of an additional report can't be created.
+    #[error("failed to create the folder of {}", path.display())]
     Copy {
         /// The report.
         path: PathBuf,
@@ -125,10 +123,8 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Provider(error) => error.hint(),
-            Self::Folder(_) => Some("name another folder with `--output-dir DIR`".to_owned()),
-            Self::Ledger(_) => {
-                Some("name another folder for the state in E2E_MATRIX_STATE_DIR".to_owned())
-            }
+            Self::Folder(_) => Some("choose another folder with `--output-dir DIR`".to_owned()),
+            Self::Ledger(_) => Some("set E2E_MATRIX_STATE_DIR to another folder".to_owned()),
             Self::TooManyCells { .. } => Some(
                 "select fewer cells with `--filter`, or run fewer rounds with `--repeat`"
                     .to_owned(),
@@ -143,15 +139,15 @@ impl SessionError {
 /// # Errors
 /// All errors that are found before the first cluster. Later failures are in the outcome.
 pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
-    bounded(session.cells.len(), session.course.planned_rounds())?;
+    check_count(session.cells.len(), session.policy.planned_rounds())?;
     let secrets = std::mem::take(&mut session.secrets);
     let runner = session.runner.clone();
-    let Ground {
+    let Setup {
         clock,
         state,
         provider,
-        sourced,
-    } = Ground::of(
+        renderer,
+    } = Setup::new(
         &session.path,
         &session.matrix,
         &session.cells,
@@ -161,8 +157,8 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     .await?;
     let folder_of_matrix = base(&session.path);
     let settings = &session.matrix.run;
-    sourced.check(&session.cells, &*provider.provider, &settings.prefix)?;
-    let mask = sourced.mask();
+    renderer.check(&session.cells, &*provider.provider, &settings.prefix)?;
+    let mask = renderer.mask();
     hide_in_log(&mask);
     let folder = session.folder()?;
     prepare(&session.copies)?;
@@ -175,7 +171,7 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     }
     let ledger = Arc::new(Ledger::open(&state, owner(&folder, &session.copies))?);
     folder.point_latest();
-    let texts = sourced.notices().into_iter();
+    let texts = renderer.notices().into_iter();
     let name = provider.provider.name();
     let no_reuse = (settings.reuse && !provider.provider.reuses())
         .then(|| format!("--reuse has no effect with the provider {name}"));
@@ -200,13 +196,13 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
         jobs: settings.jobs,
         ports: settings.ports.clone(),
         retry: settings.retry.clone(),
-        course: session.course,
+        policy: session.policy,
         notices,
         history,
         earlier,
         cells: session.cells,
         planner: Planner {
-            sourced,
+            renderer,
             mask,
             provider: Arc::clone(&provider.provider),
             keep: settings.keep,
@@ -227,18 +223,18 @@ pub async fn execute(mut session: Session) -> Result<RunOutcome, SessionError> {
     Ok(run(request).instrument(span).await)
 }
 
-/// Everything that commands need in addition to the matrix file. It isn't part of a run yet.
-pub(super) struct Ground {
+/// Everything that commands need in addition to the matrix file, before a run exists.
+pub(super) struct Setup {
     pub(super) clock: RunClock,
     pub(super) state: StateFolder,
     pub(super) provider: Chosen,
-    pub(super) sourced: Sourced,
+    pub(super) renderer: Renderer,
 }
 
-impl Ground {
+impl Setup {
     /// Chooses the provider for `cells` of `matrix`, the file at `path`, and reads the manifests. `secrets` are masked
     /// in the log.
-    pub(super) async fn of(
+    pub(super) async fn new(
         path: &Path,
         matrix: &Matrix,
         cells: &[Cell],
@@ -265,20 +261,20 @@ impl Ground {
         };
         let provider = choose(settings.provider, options, cells).await?;
         let images = Arc::clone(&provider.provider);
-        let sourced = Sourced::read(&matrix.deploy, &base, cells, images, secrets).await?;
+        let renderer = Renderer::read(&matrix.deploy, &base, cells, images, secrets).await?;
         Ok(Self {
             clock,
             state,
             provider,
-            sourced,
+            renderer,
         })
     }
 }
 
 /// All cells of all rounds are planned before the first one starts.
-fn bounded(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
+fn check_count(cells: usize, rounds: NonZeroU32) -> Result<(), SessionError> {
     match cells.checked_mul(rounds.get() as usize) {
-        Some(all) if all <= MOST_CELLS => Ok(()),
+        Some(all) if all <= MAX_CELLS => Ok(()),
         Some(_) | None => Err(SessionError::TooManyCells { cells, rounds }),
     }
 }
@@ -289,7 +285,7 @@ impl Session {
         let (facts, run) = (resumption.facts(), &mut self.matrix.run);
         run.retry.flaky_result = facts.flaky_result;
         run.provider = ProviderChoice::named(&facts.provider).unwrap_or(run.provider);
-        self.course.repeat = resumption.rounds().and_then(NonZeroU32::new);
+        self.policy.repeat = resumption.rounds().and_then(NonZeroU32::new);
         self.resumption = Some(resumption);
     }
 

@@ -13,12 +13,12 @@ use crate::machine::process;
 use crate::suite::Interruption;
 
 /// How long an aborted run may take to write its reports.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const ABORT_GRACE: Duration = Duration::from_secs(5);
 
 /// Interrupts the run at the first SIGINT, SIGTERM or SIGHUP, and aborts it at the second: every child is killed, and
 /// the run ends with its reports. If it hangs, or at a third signal, calls `abandon` with the signal, which has to end
 /// the process.
-pub fn listen(
+pub fn handle_signals(
     interruption: &Interruption,
     abandon: impl Fn(Termination) + Send + Sync + 'static,
 ) -> io::Result<()> {
@@ -27,7 +27,7 @@ pub fn listen(
     let mut hangup = hangups()?;
     let interruption = interruption.clone();
     let abandon = Arc::new(abandon);
-    // Ends with the runtime, so it listens as long as there is something to interrupt.
+    // The task ends with the runtime, so it listens as long as there is something to interrupt.
     tokio::spawn(async move {
         loop {
             let by = tokio::select! {
@@ -43,7 +43,7 @@ pub fn listen(
             if is_over {
                 abandon(by);
             } else if interruption.forced.is_cancelled() {
-                process::give_up();
+                process::kill_all();
                 watch(by, &abandon);
             }
         }
@@ -51,13 +51,13 @@ pub fn listen(
     Ok(())
 }
 
-/// A thread and not a task, because tasks may be what hangs.
+/// Calls `abandon` after [`ABORT_GRACE`]. Uses a thread instead of a task, because the runtime may hang.
 fn watch(by: Termination, abandon: &Arc<impl Fn(Termination) + Send + Sync + 'static>) {
-    let guard = thread::Builder::new().name("last words".to_owned());
-    let hold_up = Arc::clone(abandon);
+    let guard = thread::Builder::new().name("abort".to_owned());
+    let abandon_late = Arc::clone(abandon);
     let watching = guard.spawn(move || {
-        thread::sleep(LAST_WORDS);
-        hold_up(by);
+        thread::sleep(ABORT_GRACE);
+        abandon_late(by);
     });
     if watching.is_err() {
         abandon(by);

@@ -121,7 +121,7 @@ const CASES: &[Case] = &[
         matrix: GOOD,
         arguments: &["--out", "runs"],
         code: 2,
-        stderr: &["'--out' is called '--output-dir' now"],
+        stderr: &["'--out' was renamed to '--output-dir'"],
     },
     Case {
         name: "a key that was renamed",
@@ -254,7 +254,7 @@ const CASES: &[Case] = &[
         matrix: GOOD,
         arguments: &["--shard", "1/2", "--timings", "matrix.toml"],
         code: 2,
-        stderr: &["timings matrix.toml", "milliseconds by cell"],
+        stderr: &["timings matrix.toml", "maps cell ids to milliseconds"],
     },
     Case {
         name: "a matrix without cells",
@@ -373,7 +373,7 @@ fn every_bad_input_gets_a_clear_error() {
 }
 
 #[test]
-fn the_error_for_a_missing_matrix_file_says_how_to_write_one() {
+fn the_error_for_a_missing_matrix_file_shows_how_to_write_one() {
     let scratch = Scratch::new();
     let output = scratch.command(&[]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -393,7 +393,7 @@ fn a_variable_with_the_old_name_of_an_option_is_an_error() {
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.contains("its name is E2E_MATRIX_OUTPUT_DIR now"),
+        stderr.contains("was renamed to E2E_MATRIX_OUTPUT_DIR"),
         "{stderr}"
     );
 }

@@ -41,16 +41,13 @@ fn pipes_devices_and_huge_files_are_rejected() {
         .unwrap()
         .set_len(1 << 40)
         .unwrap();
-    let regular = "it is not a regular file";
+    let regular = "not a regular file";
     let cases = [
         ("list --matrix pipe", regular),
         ("list --matrix /dev/zero", regular),
-        ("list --matrix sparse", "it is larger than 1 MiB"),
+        ("list --matrix sparse", "larger than 1 MiB"),
         ("list --shard 1/2 --timings pipe", regular),
-        (
-            "list --shard 1/2 --timings sparse",
-            "it is larger than 16 MiB",
-        ),
+        ("list --shard 1/2 --timings sparse", "larger than 16 MiB"),
         ("report ./pipe", "there is no run `./pipe`"),
         ("report ./sparse", "line 1 is longer than 16 MiB"),
         ("replay ./sparse", "line 1 is longer than 16 MiB"),

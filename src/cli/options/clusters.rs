@@ -1,4 +1,4 @@
-//! What cells run on, and when it is deleted.
+//! Where cells run, and when their clusters are deleted.
 
 use std::path::PathBuf;
 
@@ -7,18 +7,18 @@ use clap::{Args, ValueEnum};
 use crate::machine::absolute;
 use crate::matrix::{self, Matrix, Prefix, PrefixError, ProviderChoice};
 
-/// What cells run on.
+/// Where cells run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Clusters")]
 pub(crate) struct ClusterOptions {
-    /// What cells run on: auto, kind, local or existing
+    /// Where cells run: auto, kind, local or existing
     ///
-    /// The default is from the matrix file, or `auto`.
+    /// Defaults to the value in the matrix file, or `auto`.
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
     pub(crate) provider: Option<Provider>,
-    /// Keeps clusters for debugging: failed (default), always or never
+    /// Keep clusters for debugging: failed (default), always or never
     ///
-    /// Without this option, the matrix file decides; its default is `never`. Without WHEN, the clusters of cells that did not pass are kept.
+    /// Without this option, the matrix file decides; its default is `never`. `--keep` without WHEN means `failed`: the clusters of cells that did not pass are kept.
     #[arg(
         long,
         env = "E2E_MATRIX_KEEP",
@@ -27,14 +27,14 @@ pub(crate) struct ClusterOptions {
         default_missing_value = "failed"
     )]
     keep: Option<Keep>,
-    /// Lets cells that need the same cluster and agent share a kind cluster
+    /// Let cells that need the same cluster and agent share a kind cluster
     ///
-    /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image and manifests. They run one after another. The cluster is wiped in between, and verified to be empty. A cluster that an earlier run has kept with `--keep` is wiped and used, too.
+    /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image and manifests. They run one after another. Between two cells, the cluster is wiped and verified to be empty. A cluster that an earlier run kept with `--keep` is also wiped and reused.
     #[arg(long, env = "E2E_MATRIX_REUSE")]
     reuse: bool,
-    /// Whether kind clusters may be clones of prepared ones: auto or never
+    /// Whether kind clusters may be cloned from prepared ones: auto or never
     ///
-    /// `e2e-matrix prepare` prepares clusters. With `auto`, a run uses them, and prepares one itself if at least three cells that have not started yet could use it as well. A clone is verified before it is used. The default is from the matrix file, or `auto`.
+    /// `e2e-matrix prepare` prepares clusters. With `auto`, a run clones them, and prepares a missing one itself if at least three cells that have not started yet could use it, too. A clone is verified before it is used. Defaults to the value in the matrix file, or `auto`.
     #[arg(
         long,
         env = "E2E_MATRIX_PREPARED",
@@ -42,12 +42,12 @@ pub(crate) struct ClusterOptions {
         hide_short_help = true
     )]
     prepared: Option<Prepared>,
-    /// Skips cells whose node image is neither local nor in its registry
+    /// Skip cells whose node image is neither local nor in its registry
     ///
-    /// Without this option, the run ends as an infrastructure failure. Skipped cells are in each report, with the reason.
+    /// Without this option, a missing image ends the run as an infrastructure failure. Each report lists the skipped cells with the reason.
     #[arg(long, env = "E2E_MATRIX_SKIP_MISSING_IMAGES")]
     skip_missing_images: bool,
-    /// The exact name of the cluster, if a single cell is selected
+    /// The exact name of the cluster, for a run with a single cell
     #[arg(
         long,
         env = "E2E_MATRIX_CLUSTER_NAME",
@@ -55,7 +55,7 @@ pub(crate) struct ClusterOptions {
         hide_short_help = true
     )]
     pub(crate) cluster_name: Option<String>,
-    /// The start of each cluster's name [default: from the matrix file, or `plexd-e2e`]
+    /// The prefix of each cluster's name [default: from the matrix file, or `plexd-e2e`]
     #[arg(
         long,
         env = "E2E_MATRIX_CLUSTER_PREFIX",
@@ -63,14 +63,14 @@ pub(crate) struct ClusterOptions {
         hide_short_help = true
     )]
     cluster_prefix: Option<String>,
-    /// The kubeconfig's context, for the provider `existing`
+    /// The kubeconfig context, for the provider `existing`
     ///
-    /// The default is from the matrix file, or the current context.
+    /// Defaults to the value in the matrix file, or the current context.
     #[arg(long, env = "E2E_MATRIX_CONTEXT", value_name = "NAME")]
     context: Option<String>,
-    /// The kubeconfig, for the provider `existing`; it is never written
+    /// The kubeconfig file, for the provider `existing`; it is never modified
     ///
-    /// The default is from the matrix file, or `$KUBECONFIG`, or `~/.kube/config`.
+    /// Defaults to the value in the matrix file, or `$KUBECONFIG`, or `~/.kube/config`.
     #[arg(
         long,
         env = "E2E_MATRIX_KUBECONFIG",
@@ -83,9 +83,9 @@ pub(crate) struct ClusterOptions {
 /// A provider's name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Provider {
-    /// kind if Docker answers and `kind` is on the PATH, otherwise local
+    /// `kind` if Docker responds and kind is on the PATH, otherwise `local`
     Auto,
-    /// Real clusters
+    /// Real clusters, created with kind
     Kind,
     /// Plain processes on this machine
     Local,
@@ -125,10 +125,10 @@ impl From<Keep> for matrix::Keep {
     }
 }
 
-/// Whether kind clusters may be clones of prepared ones.
+/// Whether kind clusters may be cloned from prepared ones.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Prepared {
-    /// If a template exists, or if making one pays off within the run
+    /// If a template exists, or if creating one pays off within the run
     Auto,
     /// Never: kind creates each cluster
     Never,

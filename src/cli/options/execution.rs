@@ -10,30 +10,30 @@ use crate::matrix::{
     DurationError, FlakyResult, Jobs, MAX_RETRIES, Matrix, Phase, RUN_TIMEOUTS, RetryClass,
     TIMEOUTS, parse_duration,
 };
-use crate::runner::{Course, StopAfter};
+use crate::runner::{RunPolicy, StopAfter};
 
-/// The most rounds that can be requested: all of their cells are known from the start.
-const MOST_ROUNDS: i64 = 10_000;
+/// The largest value of `--repeat`: the cells of all rounds are planned before the first one starts.
+const MAX_ROUNDS: i64 = 10_000;
 
 /// The largest value of `--max-fail`.
-const MOST_FAILURES: usize = 1_000_000;
+const MAX_FAILURES: usize = 1_000_000;
 
 /// How cells run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Execution")]
 pub(in crate::cli) struct ExecutionOptions {
-    /// How many cells run at once, or `auto`
+    /// How many cells to run at once, or `auto`
     ///
-    /// From 1 to 10000. The default is from the matrix file, or `auto`, which is as many as the machine can handle.
+    /// From 1 to 10000; `auto` means as many as the machine can handle. Defaults to the value in the matrix file, or `auto`.
     #[arg(long, short, env = "E2E_MATRIX_JOBS", value_name = "N", value_parser = jobs)]
     pub(in crate::cli) jobs: Option<Jobs>,
-    /// How often a failed cell is retried
+    /// How many times to retry a failed cell
     ///
-    /// From 0 to 100; 0 turns all retries off. Each retry gets a fresh cluster. The default is from the matrix file, or once for infrastructure failures in the
-    /// phases `cluster` and `images`.
+    /// From 0 to 100; 0 disables all retries. Each retry gets a fresh cluster. Without this option, the matrix file decides; by default, only infrastructure failures in the
+    /// phases `cluster` and `images` are retried, once per phase.
     #[arg(long, env = "E2E_MATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_RETRIES)))]
     pub(in crate::cli) retries: Option<u32>,
-    /// Which classes of failures are retried [default: from the matrix file, or `infrastructure`]
+    /// Which classes of failures to retry [default: from the matrix file, or `infrastructure`]
     #[arg(
         long,
         env = "E2E_MATRIX_RETRY_ON",
@@ -43,9 +43,9 @@ pub(in crate::cli) struct ExecutionOptions {
         hide_short_help = true
     )]
     pub(in crate::cli) retry_on: Vec<RetryClass>,
-    /// The pause before the first retry [default: from the matrix file, or `1s`]
+    /// The delay before the first retry [default: from the matrix file, or `1s`]
     ///
-    /// At most 24h. The pause doubles with each further retry, up to a minute.
+    /// At most 24h. The delay doubles with each further retry, up to one minute.
     #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = pause, hide_short_help = true)]
     pub(in crate::cli) retry_backoff: Option<Duration>,
     /// How to count a cell that passed on a retry [default: from the matrix file, or `pass`]
@@ -56,25 +56,25 @@ pub(in crate::cli) struct ExecutionOptions {
         hide_short_help = true
     )]
     pub(in crate::cli) flaky_result: Option<Flaky>,
-    /// Runs each selected cell this many times
+    /// Run each selected cell this many times
     ///
     /// From 1 to 10000. Each repetition gets its own cluster.
     #[arg(long, env = "E2E_MATRIX_REPEAT", value_name = "N", value_parser = rounds)]
     pub(in crate::cli) repeat: Option<NonZeroU32>,
-    /// Repeats the selected cells until one fails
+    /// Repeat the selected cells until one fails
     ///
     /// At most `--repeat` times, if that is set.
     #[arg(long, env = "E2E_MATRIX_UNTIL_FAILURE")]
     pub(in crate::cli) until_failure: bool,
-    /// Starts no further cell after the first failure
+    /// Start no further cells after the first failure
     #[arg(long, env = "E2E_MATRIX_FAIL_FAST", conflicts_with = "max_fail")]
     pub(in crate::cli) fail_fast: bool,
-    /// Starts no further cell after this many failures
+    /// Start no further cells after this many failures
     ///
     /// From 1 to 1000000.
     #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N", value_parser = failures, hide_short_help = true)]
     pub(in crate::cli) max_fail: Option<NonZeroUsize>,
-    /// Changes the deadline of a phase, such as `readiness=180s`
+    /// Set the timeout of a phase, such as `readiness=180s`
     ///
     /// At most 24h. Can be repeated.
     #[arg(
@@ -84,12 +84,12 @@ pub(in crate::cli) struct ExecutionOptions {
         value_delimiter = ','
     )]
     pub(in crate::cli) phase_timeout: Vec<PhaseTimeout>,
-    /// Ends the run after this time, such as `30m`
+    /// End the run after this time, such as `30m`
     ///
     /// At most 30 days. Running cells are interrupted, and their clusters are deleted.
     #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = run_timeout)]
     pub(in crate::cli) run_timeout: Option<Duration>,
-    /// Pauses the run in a phase until a signal arrives, for tests of the runner
+    /// Pause the run in a phase until a signal arrives, for tests of the runner
     #[arg(long, env = "E2E_MATRIX_HOLD", value_name = "PHASE", value_parser = phase, hide = true)]
     pub(in crate::cli) hold: Option<Phase>,
 }
@@ -97,9 +97,9 @@ pub(in crate::cli) struct ExecutionOptions {
 /// How to count a cell that passed on a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Flaky {
-    /// It passed
+    /// As passed
     Pass,
-    /// It failed: exit code 1
+    /// As failed: exit code 1
     Fail,
 }
 
@@ -126,8 +126,8 @@ impl ExecutionOptions {
     }
 
     /// The repetitions, and what ends the run early.
-    pub(in crate::cli) fn course(&self) -> Course {
-        Course {
+    pub(in crate::cli) fn policy(&self) -> RunPolicy {
+        RunPolicy {
             repeat: self.repeat,
             until_failure: self.until_failure,
             stop_after: if self.fail_fast {
@@ -147,9 +147,9 @@ fn retry_class(text: &str) -> Result<RetryClass, String> {
     }
     Err(match text {
         "configuration" => {
-            "failures of class configuration are never retried, because they would fail again"
+            "configuration failures are never retried, because they would only repeat"
         }
-        _ => "the classes are `product` and `infrastructure`",
+        _ => "expected `product` or `infrastructure`",
     }
     .to_owned())
 }
@@ -157,15 +157,15 @@ fn retry_class(text: &str) -> Result<RetryClass, String> {
 fn failures(text: &str) -> Result<NonZeroUsize, String> {
     let number = text.parse::<NonZeroUsize>().ok();
     number
-        .filter(|number| number.get() <= MOST_FAILURES)
-        .ok_or_else(|| format!("`--max-fail` takes a number from 1 to {MOST_FAILURES}"))
+        .filter(|number| number.get() <= MAX_FAILURES)
+        .ok_or_else(|| format!("expected a number from 1 to {MAX_FAILURES}"))
 }
 
 fn rounds(text: &str) -> Result<NonZeroU32, String> {
     let number = text.parse::<NonZeroU32>().ok();
     number
-        .filter(|number| i64::from(number.get()) <= MOST_ROUNDS)
-        .ok_or_else(|| format!("`--repeat` takes a number from 1 to {MOST_ROUNDS}"))
+        .filter(|number| i64::from(number.get()) <= MAX_ROUNDS)
+        .ok_or_else(|| format!("expected a number from 1 to {MAX_ROUNDS}"))
 }
 
 fn pause(text: &str) -> Result<Duration, DurationError> {
@@ -181,7 +181,7 @@ fn jobs(text: &str) -> Result<Jobs, String> {
         return Ok(Jobs::Auto);
     }
     let jobs = text.parse().ok().and_then(Jobs::exactly);
-    jobs.ok_or_else(|| format!("jobs are `auto` or a number from 1 to {}", Jobs::MAX))
+    jobs.ok_or_else(|| format!("expected `auto` or a number from 1 to {}", Jobs::MAX))
 }
 
 fn phase(name: &str) -> Result<Phase, String> {
@@ -202,8 +202,8 @@ impl FromStr for PhaseTimeout {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, duration) = text.split_once('=').ok_or(
-            "a deadline is `<phase>=<duration>`, such as `readiness=180s`; \
-                 `--run-timeout` is the deadline of the whole run",
+            "expected `<phase>=<duration>`, such as `readiness=180s`; \
+                 for a timeout of the whole run, use `--run-timeout`",
         )?;
         let timeout = parse_duration(duration, &TIMEOUTS)
             .map_err(|error| format!("`{duration}`: {error}"))?;

@@ -2,7 +2,7 @@
 
 mod clusters;
 mod execution;
-mod look;
+mod output;
 mod recorded;
 mod reports;
 mod select;
@@ -16,88 +16,88 @@ use crate::matrix::{AGES, DurationError, parse_duration};
 
 pub(super) use clusters::{ClusterOptions, Provider};
 pub(super) use execution::ExecutionOptions;
-pub(super) use look::{Color, LookOptions};
+pub(super) use output::{Color, OutputOptions};
 pub(super) use recorded::{Format, MergeOptions, ReplayOptions, ReportOptions};
-pub(super) use reports::{CopyOptions, OutputDir, Place};
-pub(super) use select::{AgainOptions, NoCells, SelectOptions};
+pub(super) use reports::{CopyOptions, OutputDir, RunLocation};
+pub(super) use select::{NoCells, RerunOptions, SelectOptions};
 
-/// What `list` takes.
+/// The options of `list`.
 #[derive(Debug, Args)]
 pub(super) struct ListOptions {
     #[command(flatten)]
     pub(super) select: SelectOptions,
-    /// Prints a JSON array with one object per cell
+    /// Print a JSON array with one object per cell
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
-/// What `explain` takes.
+/// The options of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct ExplainOptions {
-    /// A cell's id, as `list` shows it, or a failure's symptom, such as `agent-crashed`
+    /// The id of a cell, as shown by `list`, or a symptom of failures, such as `agent-crashed`
     #[arg(value_name = "CELL|SYMPTOM")]
     pub(super) subject: String,
     /// The matrix file
     ///
-    /// The default is `matrix.toml` in this folder or the nearest parent folder that has one.
+    /// Defaults to `matrix.toml` in the current folder or the nearest parent folder that has one.
     #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
     pub(super) matrix: Option<PathBuf>,
     /// The provider that the cell would run on: auto, kind, local or existing
     ///
-    /// The default is from the matrix file, or `auto`.
+    /// Defaults to the value in the matrix file, or `auto`.
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
     pub(super) provider: Option<Provider>,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
-/// What `prepare` takes.
+/// The options of `prepare`.
 #[derive(Debug, Args)]
 pub(super) struct PrepareOptions {
     #[command(flatten)]
     pub(super) select: SelectOptions,
-    /// Skips cells whose node image is neither local nor in its registry
+    /// Skip cells whose node image is neither local nor in its registry
     #[arg(long, env = "E2E_MATRIX_SKIP_MISSING_IMAGES")]
     pub(super) skip_missing_images: bool,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
-/// What `gc` takes.
+/// The options of `gc`.
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is an independent switch"
 )]
 pub(super) struct GarbageOptions {
-    /// Lists what would be deleted, without deleting it
+    /// List what would be deleted, without deleting anything
     #[arg(long, env = "E2E_MATRIX_GC_DRY_RUN")]
     pub(super) dry_run: bool,
-    /// Also deletes what runs have kept on purpose
+    /// Also delete resources that runs kept on purpose
     #[arg(long, env = "E2E_MATRIX_GC_KEPT")]
     pub(super) kept: bool,
-    /// Also deletes what runs have kept on purpose, and images and archives that later runs would reuse
+    /// Also delete resources that runs kept on purpose, and images and archives that later runs would reuse
     #[arg(long, env = "E2E_MATRIX_GC_ALL")]
     pub(super) all: bool,
-    /// Ignores runs that were alive within this time, such as `2h`; at most 3650 days
+    /// Ignore runs that were active within this time, such as `2h`; at most 3650 days
     #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION", value_parser = age)]
     pub(super) older_than: Option<Duration>,
-    /// Prints a JSON array with one object per resource
+    /// Print a JSON array with one object per resource
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) look: LookOptions,
+    pub(super) output: OutputOptions,
 }
 
-/// What `run` takes.
+/// The options of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunOptions {
     #[command(flatten)]
     pub(super) select: SelectOptions,
     #[command(flatten)]
-    pub(super) again: AgainOptions,
+    pub(super) rerun: RerunOptions,
     #[command(flatten)]
     pub(super) execution: ExecutionOptions,
     #[command(flatten)]
@@ -107,8 +107,8 @@ pub(super) struct RunOptions {
     #[command(flatten)]
     pub(super) copies: CopyOptions,
     #[command(flatten)]
-    pub(super) look: LookOptions,
-    /// Shows each phase
+    pub(super) output: OutputOptions,
+    /// Show each phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE", help_heading = "Output")]
     pub(super) verbose: bool,
 }

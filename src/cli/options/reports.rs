@@ -1,16 +1,18 @@
-//! Where runs and their reports are: options of `run`, `report`, `replay` and `merge`.
+//! Where runs and their reports are stored: options of `run`, `report`, `replay` and `merge`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-/// Where runs are.
+use crate::runner;
+
+/// Where runs are stored.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub(in crate::cli) struct OutputDir {
     /// The folder for runs
     ///
-    /// The default is `target/e2e-matrix` next to the matrix file.
+    /// Defaults to `target/e2e-matrix` next to the matrix file.
     #[arg(
         long = "output-dir",
         short = 'o',
@@ -20,15 +22,23 @@ pub(in crate::cli) struct OutputDir {
     pub(in crate::cli) path: Option<PathBuf>,
 }
 
-/// Where runs are, for a command that doesn't read the matrix.
+impl OutputDir {
+    /// The folder for the runs of the matrix file at `matrix`.
+    pub(in crate::cli) fn of(&self, matrix: &Path) -> PathBuf {
+        let given = self.path.clone();
+        given.unwrap_or_else(|| runner::out(matrix))
+    }
+}
+
+/// Where runs are stored, for a command that doesn't read the matrix.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reports")]
-pub(in crate::cli) struct Place {
+pub(in crate::cli) struct RunLocation {
     #[command(flatten)]
     pub(in crate::cli) output_dir: OutputDir,
-    /// The matrix file, to find the folder for runs next to it
+    /// The matrix file, whose folder contains the folder for runs
     ///
-    /// The default is `matrix.toml` in this folder or the nearest parent folder that has one.
+    /// Defaults to `matrix.toml` in the current folder or the nearest parent folder that has one.
     #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
     pub(in crate::cli) matrix: Option<PathBuf>,
 }
@@ -37,10 +47,10 @@ pub(in crate::cli) struct Place {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Reports")]
 pub(in crate::cli) struct CopyOptions {
-    /// Also writes the JUnit XML to this file
+    /// Also write the JUnit XML to this file
     #[arg(long, env = "E2E_MATRIX_JUNIT", value_name = "FILE")]
     pub(in crate::cli) junit: Option<PathBuf>,
-    /// Also writes the Markdown summary to this file
+    /// Also write the Markdown summary to this file
     #[arg(long, env = "E2E_MATRIX_SUMMARY", value_name = "FILE")]
     pub(in crate::cli) summary: Option<PathBuf>,
 }

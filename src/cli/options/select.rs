@@ -1,4 +1,4 @@
-//! Which cells: options of `run` and `list`.
+//! Which cells are selected: options of `run`, `list` and `prepare`.
 
 use std::path::PathBuf;
 
@@ -6,28 +6,28 @@ use clap::{Args, ValueEnum};
 
 use crate::matrix::Shard;
 
-/// Which cells.
+/// Which cells are selected.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Selection")]
 pub(in crate::cli) struct SelectOptions {
-    /// Selects cells, such as `k8s-1.30` or `k8s >= 1.33 and not fast`
+    /// Select cells, such as `k8s-1.30` or `k8s >= 1.33 and not fast`
     ///
     /// Can be repeated; a cell is selected if any of the filters matches. See docs/filters.md for the language.
     #[arg(long, short, env = "E2E_MATRIX_FILTER", value_name = "EXPR")]
     pub(in crate::cli) filter: Vec<String>,
     /// The matrix file
     ///
-    /// The default is `matrix.toml` in this folder or the nearest parent folder that has one.
+    /// Defaults to `matrix.toml` in the current folder or the nearest parent folder that has one.
     #[arg(long, short, env = "E2E_MATRIX_MATRIX", value_name = "FILE")]
     pub(in crate::cli) matrix: Option<PathBuf>,
-    /// Runs one part of the selected cells, such as `2/5`
+    /// Run one part of the selected cells, such as `2/5`
     ///
-    /// `2/5` is the second of five parts; there can be at most 10000. `merge` combines the runs of all parts.
+    /// `2/5` is the second of five parts, of which there can be at most 10000. `merge` combines the runs of all parts.
     #[arg(long, env = "E2E_MATRIX_SHARD", value_name = "I/N")]
     pub(in crate::cli) shard: Option<Shard>,
-    /// Balances shards by the durations in the `timings.json` of an earlier run
+    /// Balance shards by the durations in the `timings.json` of an earlier run
     ///
-    /// All machines need the same file.
+    /// All shards need the same file.
     #[arg(
         long,
         env = "E2E_MATRIX_TIMINGS",
@@ -35,7 +35,7 @@ pub(in crate::cli) struct SelectOptions {
         hide_short_help = true
     )]
     pub(in crate::cli) timings: Option<PathBuf>,
-    /// What a selection without cells is
+    /// How to treat a selection without cells
     #[arg(
         long,
         env = "E2E_MATRIX_NO_CELLS",
@@ -49,18 +49,18 @@ pub(in crate::cli) struct SelectOptions {
 /// How to treat a selection without cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum NoCells {
-    /// A failure: exit code 4
+    /// As a failure: exit code 4
     #[default]
     Fail,
-    /// A success: exit code 0
+    /// As a success: exit code 0
     Pass,
 }
 
 /// Which cells of an earlier run to run again.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Selection")]
-pub(in crate::cli) struct AgainOptions {
-    /// Runs the cells that did not pass in the latest run, or in RUN
+pub(in crate::cli) struct RerunOptions {
+    /// Rerun the cells that did not pass in the latest run, or in RUN
     ///
     /// These are all cells that failed, ended with an error, were interrupted or skipped, or never ran.
     #[arg(
@@ -72,9 +72,9 @@ pub(in crate::cli) struct AgainOptions {
         conflicts_with_all = ["filter", "shard", "resume"]
     )]
     pub(in crate::cli) rerun_failed: Option<String>,
-    /// Continues the latest run, or RUN, if it was killed or interrupted
+    /// Resume the latest run, or RUN, if it was killed or interrupted
     ///
-    /// The run continues in its own folder. Cells that have a verdict keep it.
+    /// The run continues in its own folder. Cells that already have a verdict keep it.
     #[arg(
         long,
         env = "E2E_MATRIX_RESUME",

@@ -3,8 +3,8 @@
 //! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. One process
 //! collects slots at a time, so cells are admitted in order of arrival, a heavy cell is never passed over indefinitely,
 //! and no two cells that hold half of their slots wait for each other. A light cell doesn't wait for its turn if one of
-//! the few slots is free that are reserved for light cells. Before a cell is admitted, the machine's load and memory are
-//! checked, and a shortage delays the cell. One cell may always run.
+//! the few slots is free that are reserved for light cells. Before a cell is admitted, the machine's load and memory
+//! are checked, and a shortage delays the cell. One cell may always run.
 //!
 //! Starting a cluster takes much more than running it, so a cell returns part of its slots when its agents are ready.
 
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{Lock, LockError, StateFolder, probe};
 pub use shortage::{Need, Shortage, Vitals};
-use shortage::{look, shortage};
+use shortage::{measure, shortage};
 
 /// Slots per processor. A cell of plain processes waits more than it works and takes one slot.
 const SLOTS_PER_CPU: usize = 8;
@@ -46,7 +46,7 @@ pub struct Budget {
     state: StateFolder,
     total: usize,
     gauge: Arc<Gauge>,
-    promises: Mutex<Vec<Promise>>,
+    reservations: Mutex<Vec<Reservation>>,
     returned: Arc<Notify>,
 }
 
@@ -61,7 +61,7 @@ pub struct Share {
 }
 
 /// Memory that was reserved for an admitted cell, which may not have allocated it yet.
-struct Promise {
+struct Reservation {
     bytes: u64,
     since: Instant,
     cell: Weak<()>,
@@ -86,7 +86,7 @@ impl Budget {
     /// The budget of this machine.
     pub fn of_machine(state: &StateFolder) -> Self {
         let memory = probe::memory().map(|memory| memory.total);
-        Self::new(state, slots(probe::cpus(), memory), Arc::new(look))
+        Self::new(state, slots(probe::cpus(), memory), Arc::new(measure))
     }
 
     fn new(state: &StateFolder, total: usize, gauge: Arc<Gauge>) -> Self {
@@ -94,7 +94,7 @@ impl Budget {
             state: state.clone(),
             total,
             gauge,
-            promises: Mutex::new(Vec::new()),
+            reservations: Mutex::new(Vec::new()),
             returned: Arc::new(Notify::new()),
         }
     }
@@ -105,7 +105,7 @@ impl Budget {
     }
 
     /// Waits until the machine can run a cell with this need in addition to everything that runs already, and calls
-    /// `held_back` with each shortage that delays it. Dropping the future gives up the cell's turn and the slots
+    /// `on_shortage` with each shortage that delays it. Dropping the future gives up the cell's turn and the slots
     /// collected so far.
     ///
     /// # Errors
@@ -113,11 +113,11 @@ impl Budget {
     pub async fn take(
         &self,
         need: &Need,
-        held_back: impl Fn(&Shortage),
+        on_shortage: impl Fn(&Shortage),
     ) -> Result<Share, LockError> {
         let in_turn = async {
-            let _turn = self.turn(&held_back).await?;
-            self.gather(0..self.total, 0, need, &held_back).await
+            let _turn = self.turn(&on_shortage).await?;
+            self.collect_all(0..self.total, 0, need, &on_shortage).await
         };
         if need.slots > 1 {
             return in_turn.await;
@@ -126,7 +126,7 @@ impl Budget {
             // On an idle machine, the cell has its turn before.
             tokio::time::sleep(POLL_SLOTS).await;
             let reserve = self.total..self.total + RESERVED;
-            self.gather(reserve, 1, need, |_| {}).await
+            self.collect_all(reserve, 1, need, |_| {}).await
         };
         tokio::select! {
             share = in_turn => share,
@@ -136,12 +136,12 @@ impl Budget {
 
     /// Collects what the cell needs from the slots `numbers`, until the machine can run it in addition to `running`
     /// cells with other slots.
-    async fn gather(
+    async fn collect_all(
         &self,
         numbers: Range<usize>,
         running: usize,
         need: &Need,
-        held_back: impl Fn(&Shortage),
+        on_shortage: impl Fn(&Shortage),
     ) -> Result<Share, LockError> {
         let mut share = Share {
             slots: Vec::new(),
@@ -155,10 +155,10 @@ impl Budget {
             let returned = self.returned.notified();
             let taken = running + self.collect(numbers.clone(), need, &mut share, &mut mine)?;
             let Some(short) = self.short_of(need, taken, share.slots.len()).await else {
-                self.promise(need, &share);
+                self.reserve(need, &share);
                 return Ok(share);
             };
-            held_back(&short);
+            on_shortage(&short);
             // The process that collects may wait for a long time; the end of the run drops this future.
             tokio::select! {
                 () = returned => {}
@@ -168,7 +168,7 @@ impl Budget {
     }
 
     /// Waits for the turn to collect. A short wait isn't reported.
-    async fn turn(&self, held_back: impl Fn(&Shortage)) -> Result<Lock, LockError> {
+    async fn turn(&self, on_shortage: impl Fn(&Shortage)) -> Result<Lock, LockError> {
         let path = self.state.lock("budget-turn");
         let mut turn = std::pin::pin!(Lock::take(&path));
         tokio::select! {
@@ -176,7 +176,7 @@ impl Budget {
             turn = &mut turn => return turn,
             () = tokio::time::sleep(POLL_MACHINE) => {}
         }
-        held_back(&Shortage::Turn);
+        on_shortage(&Shortage::Turn);
         turn.await
     }
 
@@ -213,13 +213,13 @@ impl Budget {
 
     async fn vitals(&self, need: Need) -> Vitals {
         let gauge = Arc::clone(&self.gauge);
-        let looked = tokio::task::spawn_blocking(move || gauge(&need)).await;
-        // A value that isn't known delays nothing.
-        looked.unwrap_or_default()
+        let measured = tokio::task::spawn_blocking(move || gauge(&need)).await;
+        // An unknown value delays no cell.
+        measured.unwrap_or_default()
     }
 
-    /// What a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is measured only if
-    /// the cell has all its slots and something else runs already.
+    /// The resource that a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is
+    /// measured only if the cell has all its slots and something else runs already.
     async fn short_of(&self, need: &Need, taken: usize, collected: usize) -> Option<Shortage> {
         if collected < self.slots_of(need) {
             return Some(Shortage::Slots {
@@ -232,28 +232,32 @@ impl Budget {
             return None;
         }
         let vitals = self.vitals(*need).await;
-        shortage(need, taken, self.promised(), &vitals)
+        shortage(need, taken, self.reserved(), &vitals)
     }
 
-    fn promise(&self, need: &Need, share: &Share) {
-        let promise = Promise {
+    fn reserve(&self, need: &Need, share: &Share) {
+        let reservation = Reservation {
             bytes: need.memory,
             since: Instant::now(),
             cell: Arc::downgrade(&share.alive),
         };
-        let promises = self.promises.lock();
-        promises
+        let reservations = self.reservations.lock();
+        reservations
             .unwrap_or_else(PoisonError::into_inner)
-            .push(promise);
+            .push(reservation);
     }
 
     /// The memory that was reserved for running cells and that they may not have allocated yet.
-    fn promised(&self) -> u64 {
-        let promises = self.promises.lock();
-        let mut promises = promises.unwrap_or_else(PoisonError::into_inner);
-        promises
-            .retain(|promise| promise.cell.strong_count() > 0 && promise.since.elapsed() < RAMP);
-        promises.iter().map(|promise| promise.bytes).sum()
+    fn reserved(&self) -> u64 {
+        let reservations = self.reservations.lock();
+        let mut reservations = reservations.unwrap_or_else(PoisonError::into_inner);
+        reservations.retain(|reservation| {
+            reservation.cell.strong_count() > 0 && reservation.since.elapsed() < RAMP
+        });
+        reservations
+            .iter()
+            .map(|reservation| reservation.bytes)
+            .sum()
     }
 }
 

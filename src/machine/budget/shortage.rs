@@ -1,4 +1,4 @@
-//! What a machine can be short of. Pure, except for the measurement itself.
+//! The resources that a machine can be short of. Pure, except for the measurement itself.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const OVERLOAD_PER_CPU: u64 = 300;
 /// and if the CPU pressure is higher than this, in percent.
 const OVERLOAD_PRESSURE: u64 = 50;
 
-/// What a cell takes of the machine's resources.
+/// The resources that a cell needs on the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
     /// Slots of the budget, until the cell's agents are ready.
@@ -79,8 +79,9 @@ pub enum Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Turn => formatter
-                .write_str("waits for a cell of another run on this machine, which came first"),
+            Self::Turn => formatter.write_str(
+                "waits for a cell of another run on this machine, which is first in line",
+            ),
             Self::Slots {
                 taken,
                 total,
@@ -116,15 +117,15 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// What a machine lacks for another cell while cells hold `taken` slots.
+/// The resource that a machine lacks for another cell while cells hold `taken` slots and `reserved` bytes of memory.
 pub(super) fn shortage(
     need: &Need,
     taken: usize,
-    promised: u64,
+    reserved: u64,
     vitals: &Vitals,
 ) -> Option<Shortage> {
     let load = vitals.load?;
-    let free = load.memory_available.saturating_sub(promised);
+    let free = load.memory_available.saturating_sub(reserved);
     if free < need.memory {
         let needed = need.memory;
         return Some(Shortage::Memory { free, needed });
@@ -160,7 +161,7 @@ fn is_overloaded(need: &Need, taken: usize, load: &Load, cpus: usize) -> bool {
 }
 
 /// Measures the machine.
-pub(super) fn look(need: &Need) -> Vitals {
+pub(super) fn measure(need: &Need) -> Vitals {
     let inotify = || Some((probe::inotify_in_use()?, probe::inotify()?.instances));
     Vitals {
         cpus: probe::cpus(),

@@ -68,8 +68,8 @@ fn slots_follow_processors_and_memory() {
 
 #[test]
 fn each_shortage_is_reported() {
-    let short = |taken, promised, vitals| {
-        let short = shortage(&CLUSTER, taken, promised, &vitals);
+    let short = |taken, reserved, vitals| {
+        let short = shortage(&CLUSTER, taken, reserved, &vitals);
         short.map(|short| short.to_string())
     };
     assert_eq!(short(4, 0, idle()), None);
@@ -110,10 +110,10 @@ async fn all_processes_with_one_state_folder_share_the_budget() {
     let (one, other) = (budget(&folder, 4), budget(&folder, 4));
     let first = taken(&one, 3).await;
     let small = taken(&other, 1).await;
-    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
-    let say = |short: &Shortage| held_back.send(*short).unwrap();
+    let (sender, mut shortages) = tokio::sync::mpsc::unbounded_channel();
+    let on_shortage = |short: &Shortage| sender.send(*short).unwrap();
     let need = processes(2);
-    let mut waiting = std::pin::pin!(other.take(&need, say));
+    let mut waiting = std::pin::pin!(other.take(&need, on_shortage));
     let short = tokio::select! {
         _ = &mut waiting => panic!("there is no free slot"),
         short = shortages.recv() => short,
@@ -136,9 +136,9 @@ async fn a_heavy_cell_is_not_passed_over_by_lighter_ones() {
     let budget = budget(&folder, 4);
     let running = taken(&budget, 1).await;
     let heavy = processes(4);
-    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
-    let say = |_: &Shortage| held_back.send(()).unwrap();
-    let mut heavy = std::pin::pin!(budget.take(&heavy, say));
+    let (sender, mut shortages) = tokio::sync::mpsc::unbounded_channel();
+    let on_shortage = |_: &Shortage| sender.send(()).unwrap();
+    let mut heavy = std::pin::pin!(budget.take(&heavy, on_shortage));
     tokio::select! {
         _ = &mut heavy => panic!("a slot is taken"),
         _ = shortages.recv() => {}
@@ -166,8 +166,8 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
     let running = taken(&one, 1).await;
     let (whole, half) = (processes(4), processes(2));
     let mut first = std::pin::pin!(one.take(&whole, |_| {}));
-    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
-    let say = |short: &Shortage| held_back.send(*short).unwrap();
+    let (sender, mut shortages) = tokio::sync::mpsc::unbounded_channel();
+    let on_shortage = |short: &Shortage| sender.send(*short).unwrap();
     let second = async {
         // Not before the other run has the turn.
         while Lock::try_take(&one.state.lock("budget-turn"))
@@ -176,7 +176,7 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
         {
             tokio::task::yield_now().await;
         }
-        other.take(&half, say).await.unwrap()
+        other.take(&half, on_shortage).await.unwrap()
     };
     let mut second = std::pin::pin!(second);
     let short = tokio::select! {
@@ -200,9 +200,9 @@ async fn a_light_cell_does_not_wait_for_clusters() {
     assert!((&mut heavy).now_or_never().is_none());
     let first = taken(&budget, 1).await;
     let second = taken(&budget, 1).await;
-    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
-    let say = |short: &Shortage| held_back.send(*short).unwrap();
-    let mut third = std::pin::pin!(budget.take(&light, say));
+    let (sender, mut shortages) = tokio::sync::mpsc::unbounded_channel();
+    let on_shortage = |short: &Shortage| sender.send(*short).unwrap();
+    let mut third = std::pin::pin!(budget.take(&light, on_shortage));
     tokio::select! {
         _ = &mut third => panic!("no slot is left for it"),
         _ = &mut heavy => panic!("reserved slots are for light cells"),
@@ -249,9 +249,9 @@ async fn reserved_memory_is_not_reserved_twice() {
     let budget = Budget::new(&state, 16, Arc::new(move |_| two()));
     let take = || budget.take(&CLUSTER, |_| {});
     let (first, _second) = (take().await.unwrap(), take().await.unwrap());
-    let (held_back, mut shortages) = tokio::sync::mpsc::unbounded_channel();
-    let say = |short: &Shortage| held_back.send(*short).unwrap();
-    let mut third = std::pin::pin!(budget.take(&CLUSTER, say));
+    let (sender, mut shortages) = tokio::sync::mpsc::unbounded_channel();
+    let on_shortage = |short: &Shortage| sender.send(*short).unwrap();
+    let mut third = std::pin::pin!(budget.take(&CLUSTER, on_shortage));
     let short = tokio::select! {
         _ = &mut third => panic!("the memory is reserved for both cells"),
         short = shortages.recv() => short,

@@ -28,7 +28,7 @@ pub struct Left {
 }
 
 impl Left {
-    /// Whether the resource has to be removed. A port is free as soon as its process has ended.
+    /// Whether the resource has to be deleted. A port is free as soon as its process has ended.
     pub fn is_unwanted(&self) -> bool {
         let is_port = matches!(self.resource.read(), Some(Ok(HostResource::Port { .. })));
         self.kept.is_none() && !is_port
@@ -84,7 +84,7 @@ impl LedgerContents {
         &mut self.left[place]
     }
 
-    /// Whether nothing is left that has to be removed or is kept.
+    /// Whether no resource is left that has to be deleted or is kept.
     pub fn is_settled(&self) -> bool {
         let is_open = |left: &Left| left.kept.is_some() || left.is_unwanted();
         !self.left.iter().any(is_open)

@@ -30,7 +30,7 @@ impl DeadRun {
     /// Reads the run whose private folder is `folder`; `None` if the run is alive.
     ///
     /// # Errors
-    /// If the folder can't be read, or if its ledger belongs to another run than the folder's name says.
+    /// If the folder can't be read, or if its ledger doesn't belong to the run that the folder is named after.
     pub fn read(folder: PathBuf) -> Result<Option<Self>, LedgerError> {
         let Some(lock) = Lock::try_share_existing(&folder.join(LOCK))? else {
             return Ok(None);
@@ -56,7 +56,7 @@ impl DeadRun {
         let write = || {
             let entry = serde_json::to_string(&LedgerEntry::Gone { resource })?;
             let mut file = OpenOptions::new().append(true).open(&path)?;
-            // The last line may have been cut off; the empty line that may result means nothing.
+            // The last line may have been cut off; an empty line that may result is ignored.
             file.write_all(format!("\n{entry}\n").as_bytes())?;
             // The run itself didn't write this line.
             file.set_modified(self.last_seen)
@@ -109,7 +109,7 @@ pub fn read_dead(state: &StateFolder) -> Result<Vec<DeadRun>, LedgerError> {
     Ok(folders(state)?.into_iter().filter_map(read).collect())
 }
 
-/// The resources that live runs claim, read again for each question, because a live run's claim always wins.
+/// The resources that live runs claim, read again for each query, because a live run's claim always wins.
 #[derive(Clone, Debug)]
 pub struct LiveClaims {
     state: StateFolder,

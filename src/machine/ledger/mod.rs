@@ -31,8 +31,8 @@ pub enum LedgerError {
     },
     /// The ledger doesn't begin with the run that its folder is named after.
     #[error(
-        "the ledger doesn't begin as those of this version do: {}",
-        by_hand(folder)
+        "the ledger does not have the format of this version: {}",
+        manual_cleanup(folder)
     )]
     Foreign {
         /// The folder that contains it.
@@ -44,9 +44,9 @@ pub enum LedgerError {
 }
 
 /// What to do if this version can't read the ledger in `folder`, or a part of it.
-pub fn by_hand(folder: &Path) -> String {
+pub fn manual_cleanup(folder: &Path) -> String {
     format!(
-        "run the `gc` of the version that wrote {}, or delete what it lists yourself, and then the folder {}",
+        "run `gc` with the version that wrote {}, or delete the resources that it lists and then the folder {} yourself",
         folder.join(FILE).display(),
         folder.display()
     )
@@ -234,7 +234,7 @@ mod tests {
         let state = StateFolder::at(folder.path());
         let ledger = open(&state);
         ledger.plan(&marked("one")).unwrap();
-        let commands = vec!["look inside".to_owned()];
+        let commands = vec!["inspect it".to_owned()];
         ledger.keep(&marked("one"), commands.clone()).unwrap();
         let left = ledger.close().unwrap();
         let kept = Left {

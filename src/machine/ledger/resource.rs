@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::machine::replace::PROCESS;
 
-/// Something that a run creates outside its own process, as recorded in the ledger. Provider and name identify it within
-/// the run.
+/// Something that a run creates outside its own process, as recorded in the ledger. Provider and name identify it
+/// within the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
     /// The provider that creates the resource and reclaims it.

@@ -13,37 +13,37 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-use super::{Problem, Sandbox, Tried, tree};
+use super::{Context, Sandbox, SetupError, tree};
 
 /// Executes the program of the sandbox described on standard input. Returns only on failure, with the reason on
 /// standard output.
 pub fn inside() -> ExitCode {
-    let Err(problem) = run();
-    drop(writeln!(io::stdout(), "{problem}"));
+    let Err(error) = run();
+    drop(writeln!(io::stdout(), "{error}"));
     ExitCode::FAILURE
 }
 
-fn run() -> Result<std::convert::Infallible, Problem> {
+fn run() -> Result<std::convert::Infallible, SetupError> {
     let sandbox: Sandbox =
-        serde_json::from_reader(io::stdin()).tried(|| "read the description".to_owned())?;
-    // It must not receive signals to the parent's group a second time, or use the user's terminal.
-    setsid().tried(|| "begin a session".to_owned())?;
+        serde_json::from_reader(io::stdin()).with_context(|| "read the description".to_owned())?;
+    // The program must not receive signals to the parent's group a second time, or use the user's terminal.
+    setsid().with_context(|| "start a session".to_owned())?;
     rustix::system::sethostname(sandbox.host_name.as_bytes())
-        .tried(|| "set the host name".to_owned())?;
+        .with_context(|| "set the host name".to_owned())?;
     tree::enter(&sandbox)?;
-    drop_all_privileges().tried(|| "give up capabilities".to_owned())?;
+    drop_all_privileges().with_context(|| "drop capabilities".to_owned())?;
     let output = io::stderr().as_fd().try_clone_to_owned();
-    let output = output.tried(|| "duplicate standard error".to_owned())?;
+    let output = output.with_context(|| "duplicate standard error".to_owned())?;
     SigSet::all()
         .thread_unblock()
-        .tried(|| "unblock signals".to_owned())?;
+        .with_context(|| "unblock signals".to_owned())?;
     let error = Command::new(&sandbox.program)
         .args(&sandbox.arguments)
         .current_dir(&sandbox.folder)
         .stdin(Stdio::null())
         .stdout(output)
         .exec();
-    Err(error).tried(|| format!("start {}", sandbox.program.display()))
+    Err(error).with_context(|| format!("start {}", sandbox.program.display()))
 }
 
 /// Drops all privileges of this process and its children, and makes it end with its parent.

@@ -1,7 +1,9 @@
-//! Runs a program in its own mount, UTS and process-id namespaces, without any capability, and with the host's file system read-only.
+//! Runs a program in its own mount, UTS and process-id namespaces, without any capability, and with the host's file
+//! system read-only.
 //!
-//! The runner's own binary sets up the sandbox: it is started again as [`outside()`], which starts it again as [`inside()`]. This is
-//! because only a process with a single thread can change namespaces, and a new process-id namespace starts with a child process.
+//! The runner's own binary sets up the sandbox: it is started again as [`outside()`], which starts it again as
+//! [`inside()`]. This is because only a process with a single thread can change namespaces, and a new process-id
+//! namespace starts with a child process.
 
 mod inside;
 mod outside;
@@ -73,21 +75,21 @@ impl Sandbox {
 
 /// Setting up a sandbox failed.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to {what}: {source}")]
-struct Problem {
-    what: String,
+#[error("failed to {action}: {source}")]
+struct SetupError {
+    action: String,
     source: io::Error,
 }
 
-/// Adds what was tried to an error.
-trait Tried<T> {
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem>;
+/// Adds to an error what failed.
+trait Context<T> {
+    fn with_context(self, action: impl FnOnce() -> String) -> Result<T, SetupError>;
 }
 
-impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Problem> {
-        self.map_err(|error| Problem {
-            what: what(),
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn with_context(self, action: impl FnOnce() -> String) -> Result<T, SetupError> {
+        self.map_err(|error| SetupError {
+            action: action(),
             source: error.into(),
         })
     }

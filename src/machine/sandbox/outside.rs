@@ -10,10 +10,10 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, Resource, Rlimit, getegid, geteuid, kill_process, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::{Problem, Tried};
+use super::{Context, SetupError};
 
 /// The signals that are forwarded.
-const PASSED_ON: [Signal; 5] = [
+const FORWARDED: [Signal; 5] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,
@@ -24,55 +24,55 @@ const PASSED_ON: [Signal; 5] = [
 /// Creates the namespaces and starts this binary in them, with the argument `inside` in place of the last one. Ends in
 /// the same way as that process.
 ///
-/// Standard output is for the reason why the program can't be started. If it starts, standard output is closed without
-/// any text.
+/// If the program can't be started, the reason is written to standard output. If it starts, standard output is closed
+/// without any text.
 pub fn outside(inside: &[&str]) -> ExitCode {
     let child = match start(inside) {
         Ok(child) => child,
-        Err(problem) => {
-            drop(writeln!(io::stdout(), "{problem}"));
+        Err(error) => {
+            drop(writeln!(io::stdout(), "{error}"));
             return ExitCode::FAILURE;
         }
     };
-    // A failure can no longer be reported, but the end of the child shows that something failed.
-    let status = stay(child).unwrap_or_else(|_| ExitStatus::from_raw(1));
-    end_like(status)
+    // An error can no longer be reported, but the exit code shows that something failed.
+    let status = forward_signals(child).unwrap_or_else(|_| ExitStatus::from_raw(1));
+    exit_like(status)
 }
 
-fn start(inside: &[&str]) -> Result<Child, Problem> {
-    watched()
+fn start(inside: &[&str]) -> Result<Child, SetupError> {
+    handled_signals()
         .thread_block()
-        .tried(|| "block signals".to_owned())?;
+        .with_context(|| "block signals".to_owned())?;
     let mut namespaces =
         CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID;
-    let own = capabilities(None).tried(|| "read the capabilities".to_owned())?;
+    let own = capabilities(None).with_context(|| "read the capabilities".to_owned())?;
     if own.effective.contains(CapabilitySet::SYS_ADMIN) {
-        unshare(namespaces).tried(|| "create namespaces".to_owned())?;
+        unshare(namespaces).with_context(|| "create namespaces".to_owned())?;
     } else {
         namespaces |= CloneFlags::CLONE_NEWUSER;
         let (user, group) = (geteuid(), getegid());
-        unshare(namespaces).tried(|| "create a user namespace".to_owned())?;
+        unshare(namespaces).with_context(|| "create a user namespace".to_owned())?;
         for (file, text) in [
             ("setgroups", "deny".to_owned()),
             ("uid_map", format!("0 {user} 1")),
             ("gid_map", format!("0 {group} 1")),
         ] {
             let path = format!("/proc/self/{file}");
-            fs::write(&path, text).tried(|| format!("write {path}"))?;
+            fs::write(&path, text).with_context(|| format!("write {path}"))?;
         }
     }
     Command::new("/proc/self/exe")
         .args(inside)
         .spawn()
-        .tried(|| "start the first process of the namespaces".to_owned())
+        .with_context(|| "start the first process of the namespaces".to_owned())
 }
 
 /// Forwards signals until the child has ended.
-fn stay(mut child: Child) -> io::Result<ExitStatus> {
+fn forward_signals(mut child: Child) -> io::Result<ExitStatus> {
     // Otherwise the reader would wait until the child ends.
     rustix::stdio::dup2_stdout(io::stderr())?;
     loop {
-        let signal = watched().wait()?;
+        let signal = handled_signals().wait()?;
         if signal == Signal::SIGCHLD {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
@@ -82,19 +82,19 @@ fn stay(mut child: Child) -> io::Result<ExitStatus> {
         let process = Pid::from_raw(child.id().cast_signed());
         let signal = rustix::process::Signal::from_named_raw(signal as i32);
         if let (Some(process), Some(signal)) = (process, signal) {
-            // If the child has just ended, the next signal says so.
+            // If the child has just ended, SIGCHLD is the next signal.
             kill_process(process, signal).unwrap_or_default();
         }
     }
 }
 
-fn watched() -> SigSet {
-    let signals = PASSED_ON.into_iter().chain([Signal::SIGCHLD]);
+fn handled_signals() -> SigSet {
+    let signals = FORWARDED.into_iter().chain([Signal::SIGCHLD]);
     signals.collect()
 }
 
 /// Ends with the same exit code or signal.
-fn end_like(status: ExitStatus) -> ExitCode {
+fn exit_like(status: ExitStatus) -> ExitCode {
     let code = |code: i32| ExitCode::from(u8::try_from(code).unwrap_or(1));
     let Some(signal) = status.signal() else {
         return code(status.code().unwrap_or(1));
@@ -105,7 +105,7 @@ fn end_like(status: ExitStatus) -> ExitCode {
     };
     // The other process has written a core dump already, if any.
     setrlimit(Resource::Core, none).unwrap_or_default();
-    watched().thread_unblock().unwrap_or_default();
+    handled_signals().thread_unblock().unwrap_or_default();
     if let Ok(signal) = Signal::try_from(signal) {
         nix::sys::signal::raise(signal).unwrap_or_default();
     }

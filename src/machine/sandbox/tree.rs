@@ -16,7 +16,7 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, pivot_root};
 
-use super::{Problem, Sandbox, Tried};
+use super::{Context, Sandbox, SetupError};
 
 /// The folders that start empty.
 const PRIVATE: [&str; 5] = ["/tmp", "/run", "/var/lib", "/var/run", "/var/log"];
@@ -29,16 +29,16 @@ const OPTIONS: &CStr = c"mode=0755,size=64m";
 const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
 /// Enters the file system of `sandbox`.
-pub(super) fn enter(sandbox: &Sandbox) -> Result<(), Problem> {
+pub(super) fn enter(sandbox: &Sandbox) -> Result<(), SetupError> {
     let root = &sandbox.root;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", propagation).tried(|| "keep mounts to itself".to_owned())?;
+    mount_change("/", propagation).with_context(|| "make mounts private".to_owned())?;
     protect_host()?;
     tmpfs(root)?;
     // Prevents copies of it within itself.
     mount_change(root, MountPropagationFlags::UNBINDABLE)
-        .tried(|| format!("change the mount {}", root.display()))?;
-    plan(sandbox)?.make(Some(Path::new("/")), root)?;
+        .with_context(|| format!("change the mount {}", root.display()))?;
+    plan(sandbox)?.create(Some(Path::new("/")), root)?;
     if sandbox.read_only {
         restrict(root, true)?;
     }
@@ -48,11 +48,11 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(), Problem> {
         unmount(".", UnmountFlags::DETACH)?;
         chdir("/")
     };
-    switch().tried(|| "change the root".to_owned())
+    switch().with_context(|| "change the root".to_owned())
 }
 
 /// The content of each path that isn't simply the host's.
-fn plan(sandbox: &Sandbox) -> Result<Node, Problem> {
+fn plan(sandbox: &Sandbox) -> Result<Node, SetupError> {
     let mut tree = Node::default();
     for path in PRIVATE {
         tree.insert(Path::new(path), Content::Private)?;
@@ -63,9 +63,9 @@ fn plan(sandbox: &Sandbox) -> Result<Node, Problem> {
         tree.insert(path, Content::Text(text.clone()))?;
     }
     // The runner, too: a program may be a script that starts it.
-    let runner = std::env::current_exe().tried(|| "find the runner".to_owned())?;
+    let runner = std::env::current_exe().with_context(|| "find the runner".to_owned())?;
     for program in [&sandbox.program, &runner] {
-        let source = real(program).tried(|| format!("find {}", program.display()))?;
+        let source = resolve(program).with_context(|| format!("find {}", program.display()))?;
         if PRIVATE.iter().any(|private| source.starts_with(private)) {
             let content = Content::Host {
                 source,
@@ -105,8 +105,8 @@ enum Content {
 }
 
 impl Node {
-    fn insert(&mut self, path: &Path, content: Content) -> Result<(), Problem> {
-        let path = real(path).tried(|| format!("resolve {}", path.display()))?;
+    fn insert(&mut self, path: &Path, content: Content) -> Result<(), SetupError> {
+        let path = resolve(path).with_context(|| format!("resolve {}", path.display()))?;
         let mut node = self;
         for part in path.components() {
             if let Component::Normal(name) = part {
@@ -118,28 +118,28 @@ impl Node {
     }
 
     /// Creates it at `place`; `host` is the same path on the host.
-    fn make(&self, host: Option<&Path>, place: &Path) -> Result<(), Problem> {
-        let tried = || format!("make {}", place.display());
+    fn create(&self, host: Option<&Path>, place: &Path) -> Result<(), SetupError> {
+        let action = || format!("create {}", place.display());
         match &self.content {
             None => {
-                folder(place, 0o755).tried(tried)?;
+                folder(place, 0o755).with_context(action)?;
                 if let Some(host) = host {
-                    self.show_others(host, place)?;
+                    self.bind_others(host, place)?;
                 }
             }
-            Some(Content::Private) => folder(place, 0o1777).tried(tried)?,
+            Some(Content::Private) => folder(place, 0o1777).with_context(action)?,
             Some(Content::Devices) => devices(place)?,
             Some(Content::Processes) => processes(place)?,
-            Some(Content::Text(text)) => fs::write(place, text).tried(tried)?,
+            Some(Content::Text(text)) => fs::write(place, text).with_context(action)?,
             Some(Content::Host { source, .. }) => {
-                show(source, place)?;
+                bind(source, place)?;
                 restrict(place, false)?;
             }
         }
         let host = host.filter(|_| self.content.is_none());
         for (name, node) in &self.below {
             let host = host.map(|host| host.join(name));
-            node.make(host.as_deref(), &place.join(name))?;
+            node.create(host.as_deref(), &place.join(name))?;
         }
         match &self.content {
             // Restricted only now, because mount points below it had to be created first.
@@ -150,13 +150,13 @@ impl Node {
         }
     }
 
-    /// Shows the content of the host's folder `host`, except for what is in `below`.
-    fn show_others(&self, host: &Path, place: &Path) -> Result<(), Problem> {
+    /// Bind-mounts the content of the host's folder `host`, except for what is in `below`.
+    fn bind_others(&self, host: &Path, place: &Path) -> Result<(), SetupError> {
         // A folder that can't be read or doesn't exist has no content.
         for entry in fs::read_dir(host).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if !self.below.contains_key(&name) {
-                show(&entry.path(), &place.join(name))?;
+                bind(&entry.path(), &place.join(name))?;
             }
         }
         Ok(())
@@ -164,34 +164,36 @@ impl Node {
 }
 
 /// The path with all links resolved, even if a part of it doesn't exist.
-fn real(path: &Path) -> io::Result<PathBuf> {
+fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
                 return Err(error);
             };
-            Ok(real(parent)?.join(name))
+            Ok(resolve(parent)?.join(name))
         }
         other => other,
     }
 }
 
-/// Shows `source` of the host at `place`, including everything mounted in it. A link stays a link.
-fn show(source: &Path, place: &Path) -> Result<(), Problem> {
-    let tried = || format!("show {} at {}", source.display(), place.display());
-    let kind = fs::symlink_metadata(source).tried(tried)?.file_type();
+/// Bind-mounts `source` of the host at `place`, including everything mounted in it. A link stays a link.
+fn bind(source: &Path, place: &Path) -> Result<(), SetupError> {
+    let action = || format!("mount {} at {}", source.display(), place.display());
+    let kind = fs::symlink_metadata(source)
+        .with_context(action)?
+        .file_type();
     if kind.is_symlink() {
-        let target = fs::read_link(source).tried(tried)?;
-        return symlink(target, place).tried(tried);
+        let target = fs::read_link(source).with_context(action)?;
+        return symlink(target, place).with_context(action);
     }
     if kind.is_dir() {
-        folder(place, 0o755).tried(tried)?;
-        return mount_bind_recursive(source, place).tried(tried);
+        folder(place, 0o755).with_context(action)?;
+        return mount_bind_recursive(source, place).with_context(action);
     }
     if fs::symlink_metadata(place).is_err() {
-        File::create(place).map(drop).tried(tried)?;
+        File::create(place).map(drop).with_context(action)?;
     }
-    mount_bind(source, place).tried(tried)
+    mount_bind(source, place).with_context(action)
 }
 
 fn folder(path: &Path, mode: u32) -> io::Result<()> {
@@ -202,11 +204,11 @@ fn folder(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-fn devices(place: &Path) -> Result<(), Problem> {
-    let tried = || format!("make {}", place.display());
-    folder(place, 0o755).tried(tried)?;
+fn devices(place: &Path) -> Result<(), SetupError> {
+    let action = || format!("create {}", place.display());
+    folder(place, 0o755).with_context(action)?;
     for name in DEVICES {
-        show(&Path::new("/dev").join(name), &place.join(name))?;
+        bind(&Path::new("/dev").join(name), &place.join(name))?;
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -214,38 +216,38 @@ fn devices(place: &Path) -> Result<(), Problem> {
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
     ] {
-        symlink(target, place.join(name)).tried(tried)?;
+        symlink(target, place.join(name)).with_context(action)?;
     }
     let shared = place.join("shm");
-    folder(&shared, 0o755).tried(tried)?;
+    folder(&shared, 0o755).with_context(action)?;
     tmpfs(&shared)
 }
 
 /// The processes of the sandbox; the host's part is read-only.
-fn processes(place: &Path) -> Result<(), Problem> {
-    let tried = || format!("mount {}", place.display());
-    folder(place, 0o755).tried(tried)?;
-    mount("proc", place, "proc", FLAGS | MountFlags::NOEXEC, None).tried(tried)?;
+fn processes(place: &Path) -> Result<(), SetupError> {
+    let action = || format!("mount {}", place.display());
+    folder(place, 0o755).with_context(action)?;
+    mount("proc", place, "proc", FLAGS | MountFlags::NOEXEC, None).with_context(action)?;
     for name in PROC_READ_ONLY {
         let path = place.join(name);
         if path.exists() {
-            mount_bind(&path, &path).tried(tried)?;
+            mount_bind(&path, &path).with_context(action)?;
             restrict(&path, true)?;
         }
     }
     Ok(())
 }
 
-fn tmpfs(place: &Path) -> Result<(), Problem> {
+fn tmpfs(place: &Path) -> Result<(), SetupError> {
     mount("tmpfs", place, "tmpfs", FLAGS, OPTIONS)
-        .tried(|| format!("mount a private folder at {}", place.display()))
+        .with_context(|| format!("mount a private folder at {}", place.display()))
 }
 
 /// Makes all mounts of the host read-only here, except for those that aren't visible.
-fn protect_host() -> Result<(), Problem> {
+fn protect_host() -> Result<(), SetupError> {
     const TABLE: &str = "/proc/self/mountinfo";
     const POINT: usize = 4;
-    let table = fs::read(TABLE).tried(|| format!("read {TABLE}"))?;
+    let table = fs::read(TABLE).with_context(|| format!("read {TABLE}"))?;
     for line in table.split(|byte| *byte == b'\n') {
         let Some(point) = line.split(|byte| *byte == b' ').nth(POINT) else {
             continue;
@@ -256,10 +258,10 @@ fn protect_host() -> Result<(), Problem> {
             continue;
         }
         match flags(&point, true).and_then(|flags| mount_remount(&point, flags, "")) {
-            // What this user can't access can't be accessed from the sandbox, either.
+            // Mounts that this user can't access can't be accessed from the sandbox, either.
             Ok(()) | Err(Errno::ACCESS | Errno::NOENT) => {}
             Err(error) => {
-                return Err(error).tried(|| format!("protect {}", point.display()));
+                return Err(error).with_context(|| format!("protect {}", point.display()));
             }
         }
     }
@@ -287,10 +289,10 @@ fn unescaped(point: &[u8]) -> PathBuf {
 }
 
 /// Makes a mount writable or read-only.
-fn restrict(place: &Path, read_only: bool) -> Result<(), Problem> {
+fn restrict(place: &Path, read_only: bool) -> Result<(), SetupError> {
     flags(place, read_only)
         .and_then(|flags| mount_remount(place, flags, ""))
-        .tried(|| format!("change the mount {}", place.display()))
+        .with_context(|| format!("change the mount {}", place.display()))
 }
 
 /// The flags of an existing mount. Flags that restrict it can't be removed.
@@ -327,7 +329,7 @@ mod tests {
         fs::create_dir(own.join("run")).unwrap();
         symlink("run", own.join("link")).unwrap();
         assert_eq!(
-            real(&own.join("link/plexd/socket")).unwrap(),
+            resolve(&own.join("link/plexd/socket")).unwrap(),
             own.join("run/plexd/socket")
         );
     }

@@ -1,4 +1,4 @@
-//! What runs share: caches and lock files.
+//! Resources that runs share: caches and lock files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::error::chain;
 use crate::machine::{Lock, UNFINISHED, tidy};
 
 impl Collector<'_> {
-    /// Removes what no run needs; `alive`: whether there are live runs.
+    /// Deletes shared resources that no run needs. `alive`: whether any run is alive.
     pub(super) async fn common(&mut self, alive: bool) {
         self.cache(alive);
         if self.options.cache {
@@ -22,7 +22,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Removes unfinished archives, or all archives if requested.
+    /// Deletes unfinished archives, or all archives if requested.
     fn cache(&mut self, alive: bool) {
         let all = self.options.cache && !alive;
         let extensions: &[&str] = if all {
@@ -40,7 +40,7 @@ impl Collector<'_> {
             Ok(None) => return,
             Err(error) => {
                 let outcome = GcOutcome::Failed(chain(&error));
-                self.tell(row("cache of images".to_owned(), outcome));
+                self.push(row("cache of images".to_owned(), outcome));
                 return;
             }
         };
@@ -50,7 +50,7 @@ impl Collector<'_> {
                 Ok(false) => Err("a run uses it".to_owned()),
                 Err(error) => Err(chain(&error)),
             });
-            self.tell(row(format!("cache {}", target.display()), outcome));
+            self.push(row(format!("cache {}", target.display()), outcome));
         }
         drop(lock);
         // Fails unless the folder is empty.
@@ -88,7 +88,7 @@ impl Collector<'_> {
     fn locks(&mut self) {
         if let Err(error) = tidy(self.state) {
             let outcome = GcOutcome::Failed(chain(&error));
-            self.tell(row("lock files".to_owned(), outcome));
+            self.push(row("lock files".to_owned(), outcome));
         }
         // Fails if the folder contains runs.
         drop(fs::remove_dir(self.state.runs()));

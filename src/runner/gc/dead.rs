@@ -5,23 +5,23 @@ use std::fs;
 use super::{Collector, GcOutcome, GcRow, temporaries};
 use crate::cluster::{Entry, Reclaimed};
 use crate::error::chain;
-use crate::machine::{DeadRun, Left, LiveClaims, Resource, by_hand};
+use crate::machine::{DeadRun, Left, LiveClaims, Resource, manual_cleanup};
 
 /// A dead run, and the results for its entries.
 struct Case {
     run: DeadRun,
     gone: Vec<Resource>,
-    /// Whether something is left that only this run used.
+    /// Whether resources are left that only this run used.
     is_open: bool,
 }
 
 impl Collector<'_> {
-    /// Removes what `dead` runs left, and forgets those of which nothing is left.
+    /// Deletes the resources of `dead` runs, and forgets the runs that have none left.
     pub(super) async fn runs(&mut self, dead: Vec<DeadRun>) {
         let mut entries: Vec<(usize, Left)> = Vec::new();
-        for (place, run) in dead.iter().enumerate() {
+        for (index, run) in dead.iter().enumerate() {
             let lefts = run.contents.left.iter().rev().cloned();
-            entries.extend(lefts.map(|left| (place, left)));
+            entries.extend(lefts.map(|left| (index, left)));
         }
         let case = |run: DeadRun| Case {
             is_open: run.contents.unknown > 0,
@@ -31,11 +31,11 @@ impl Collector<'_> {
         let mut cases: Vec<Case> = dead.into_iter().map(case).collect();
         // A resource in use may become free when everything else is gone.
         for is_last in [false, true] {
-            for (place, left) in std::mem::take(&mut entries) {
-                let case = &mut cases[place];
+            for (index, left) in std::mem::take(&mut entries) {
+                let case = &mut cases[index];
                 let reclaimed = self.entry(&case.run, &left).await;
                 if matches!(reclaimed, Ok(Reclaimed::Used(_))) && !is_last {
-                    entries.push((place, left));
+                    entries.push((index, left));
                 } else {
                     self.conclude(case, left, reclaimed);
                 }
@@ -59,7 +59,7 @@ impl Collector<'_> {
             return Err(format!(
                 "this version doesn't know the provider `{}`: {}",
                 resource.provider,
-                by_hand(&run.folder)
+                manual_cleanup(&run.folder)
             ));
         };
         let entry = Entry {
@@ -87,10 +87,10 @@ impl Collector<'_> {
             (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldRemove)),
             (Ok(Reclaimed::Removed), None) => (true, Some(GcOutcome::Removed)),
             (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
-            // Other users take it over. Before anything was removed, this means nothing.
+            // Another user takes it over. In a dry run, the user may be a resource that would be deleted first.
             (Ok(Reclaimed::Used(reason)), None) => {
                 if !self.options.dry_run {
-                    self.tell(row(
+                    self.push(row(
                         &case.run,
                         &left.resource.name,
                         GcOutcome::LeftAlone(reason),
@@ -101,7 +101,7 @@ impl Collector<'_> {
             (Err(reason), None) => (false, Some(GcOutcome::Failed(reason))),
         };
         if let Some(outcome) = outcome {
-            self.tell(row(&case.run, &left.resource.name, outcome));
+            self.push(row(&case.run, &left.resource.name, outcome));
         }
         if is_gone {
             case.gone.push(left.resource);
@@ -115,21 +115,21 @@ impl Collector<'_> {
             let outcome = self.remove(|| fs::remove_file(&path).map_err(|error| chain(&error)));
             case.is_open |= outcome.is_failure();
             let resource = format!("temporary file {}", path.display());
-            self.tell(row(&case.run, &resource, outcome));
+            self.push(row(&case.run, &resource, outcome));
         }
     }
 
-    /// Forgets a run of which nothing is left. Otherwise the rest is left for the next collection, and what is gone is
-    /// recorded.
+    /// Forgets a run that has no resources left. Otherwise records the deleted ones, and leaves the rest to the next
+    /// collection.
     fn close(&mut self, case: Case) {
         let Case { run, gone, is_open } = case;
         if run.contents.unknown > 0 {
             let reason = format!(
-                "{} of its lines can't be read by this version: {}",
+                "this version can't read {} of its lines: {}",
                 run.contents.unknown,
-                by_hand(&run.folder)
+                manual_cleanup(&run.folder)
             );
-            self.tell(row(&run, "ledger", GcOutcome::Failed(reason)));
+            self.push(row(&run, "ledger", GcOutcome::Failed(reason)));
         }
         if self.options.dry_run {
             return;
@@ -137,7 +137,7 @@ impl Collector<'_> {
         if is_open {
             for resource in gone {
                 if let Err(error) = run.gone(&resource) {
-                    self.tell(row(&run, "ledger", GcOutcome::Failed(chain(&error))));
+                    self.push(row(&run, "ledger", GcOutcome::Failed(chain(&error))));
                 }
             }
             return;
@@ -146,11 +146,11 @@ impl Collector<'_> {
         let known = row(&run, &folder, GcOutcome::Removed);
         if let Err(error) = run.forget() {
             let outcome = GcOutcome::Failed(chain(&error));
-            self.tell(GcRow { outcome, ..known });
+            self.push(GcRow { outcome, ..known });
         }
     }
 
-    /// Removes something, unless this is a dry run.
+    /// Calls `remove`, unless this is a dry run.
     pub(super) fn remove(&self, remove: impl FnOnce() -> Result<(), String>) -> GcOutcome {
         if self.options.dry_run {
             return GcOutcome::WouldRemove;

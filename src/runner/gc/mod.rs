@@ -1,4 +1,4 @@
-//! Removes what dead runs left behind. Dead runs are recognized by the locks that the kernel has released.
+//! Deletes resources of dead runs. A run is dead if the kernel has released its lock.
 //!
 //! Never touches anything of a live run, or anything that neither a ledger nor a label identifies as ours, whatever its
 //! name is.
@@ -25,15 +25,15 @@ pub use row::{GcOutcome, GcRow};
 
 /// The time limit for the whole collection.
 const BUDGET: Duration = Duration::from_secs(300);
-/// Held by a collection that removes something.
+/// Held by a collection that deletes something.
 const LOCK: &str = "gc";
 
-/// What to remove.
+/// What to delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GcOptions {
-    /// Nothing: only report what would be removed.
+    /// Nothing: only report what would be deleted.
     pub dry_run: bool,
-    /// Also what was kept on purpose.
+    /// Also resources that were kept on purpose.
     pub kept: bool,
     /// Also images and archives, which later runs could use again.
     pub cache: bool,
@@ -41,21 +41,21 @@ pub struct GcOptions {
     pub older_than: Option<Duration>,
 }
 
-/// What was found, and what happened to it.
+/// The resources that were found, and what happened to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
-    /// One row per thing.
+    /// One row per resource.
     pub rows: Vec<GcRow>,
 }
 
 impl GcReport {
-    /// Whether nothing is left that should have been removed.
+    /// Whether everything was deleted that should have been.
     pub fn is_clean(&self) -> bool {
         !self.rows.iter().any(|row| row.outcome.is_failure())
     }
 }
 
-/// Finds and removes what dead runs left.
+/// Finds and deletes resources of dead runs.
 pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, LedgerError> {
     let folders = folders(state)?;
     let mut collector = Collector::new(state, options);
@@ -66,11 +66,11 @@ pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, Led
     collector.runs(dead).await;
     let alive = folders.iter().any(|folder| is_alive(folder));
     collector.common(alive).await;
-    collector.strangers().await;
+    collector.unknown_clusters().await;
     collector.end(lock)
 }
 
-/// Removes what the dead runs with these tokens left, and nothing else.
+/// Deletes the resources of the dead runs with these tokens, and nothing else.
 pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcReport, LedgerError> {
     let mut folders = folders(state)?;
     folders.retain(|folder| tokens.iter().any(|token| *folder == state.run(token)));
@@ -105,8 +105,7 @@ impl<'s> Collector<'s> {
         }
     }
 
-    /// Ensures that only one collection runs at a time, so that what it finds still exists when it gets there. `None`
-    /// if nothing is changed.
+    /// Ensures that only one collection deletes resources at a time. `None` if this one deletes nothing.
     async fn lock(&self, folders: &[PathBuf]) -> Result<Option<Lock>, LedgerError> {
         if self.options.dry_run || folders.is_empty() {
             return Ok(None);
@@ -115,7 +114,7 @@ impl<'s> Collector<'s> {
         let taken = self.deadline.run(Lock::take(&path)).await;
         let lock = taken.unwrap_or_else(|late| {
             let source =
-                io::Error::other(format!("another `gc` is at work: waiting for it {late}"));
+                io::Error::other(format!("another `gc` is running: waiting for it {late}"));
             Err(LockError { path, source })
         });
         Ok(Some(lock?))
@@ -124,11 +123,11 @@ impl<'s> Collector<'s> {
     /// The dead runs among `folders`. Reports those that can't be read.
     fn read(&mut self, folders: &[PathBuf]) -> Vec<DeadRun> {
         let mut dead = Vec::new();
-        // A run that another collection has forgotten in the meantime.
+        // Another collection may have removed a run in the meantime.
         for folder in folders.iter().filter(|folder| folder.exists()) {
             match DeadRun::read(folder.clone()) {
                 Ok(run) => dead.extend(run),
-                Err(error) => self.tell(GcRow {
+                Err(error) => self.push(GcRow {
                     run: None,
                     age: None,
                     resource: format!("folder {}", folder.display()),
@@ -139,7 +138,7 @@ impl<'s> Collector<'s> {
         dead
     }
 
-    fn tell(&mut self, row: GcRow) {
+    fn push(&mut self, row: GcRow) {
         self.report.rows.push(row);
     }
 
@@ -153,7 +152,7 @@ impl<'s> Collector<'s> {
     }
 
     /// Reports clusters whose names follow our grammar, but which no run here, dead or alive, has created.
-    async fn strangers(&mut self) {
+    async fn unknown_clusters(&mut self) {
         let names = self.engine.strangers(self.state).await;
         let names = names.unwrap_or_else(|failure| {
             tracing::debug!(%failure, "failed to look for clusters of others");
@@ -165,8 +164,8 @@ impl<'s> Collector<'s> {
                 continue;
             }
             let reason =
-                format!("no ledger here has it: `kind delete cluster --name {name}` removes it");
-            self.tell(GcRow {
+                format!("no ledger lists it; to delete it: kind delete cluster --name {name}");
+            self.push(GcRow {
                 run: None,
                 age: None,
                 resource,

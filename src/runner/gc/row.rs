@@ -1,8 +1,8 @@
-//! The result for each thing that was found.
+//! The result for each resource that was found.
 
 use std::time::Duration;
 
-/// Something that was found.
+/// A resource that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GcRow {
     /// The token of the run that left it; `None` if the run isn't known or several runs share it.
@@ -15,23 +15,23 @@ pub struct GcRow {
     pub outcome: GcOutcome,
 }
 
-/// What happened to something that was found.
+/// What happened to a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GcOutcome {
-    /// It would have been removed.
+    /// It would have been deleted.
     WouldRemove,
-    /// It was removed and is proven gone.
+    /// It was deleted and is proven gone.
     Removed,
     /// It was kept on purpose and stays; with the commands to inspect it.
     Kept(Vec<String>),
-    /// It isn't ours to remove or is in use, and stays; with the reason and what to do.
+    /// It isn't ours or is in use, and stays; with the reason and what to do.
     LeftAlone(String),
-    /// It could not be removed; with the reason.
+    /// It could not be deleted; with the reason.
     Failed(String),
 }
 
 impl GcOutcome {
-    /// Whether it should have been removed and wasn't.
+    /// Whether it should have been deleted and wasn't.
     pub const fn is_failure(&self) -> bool {
         match self {
             Self::Failed(_) => true,

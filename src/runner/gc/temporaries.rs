@@ -1,4 +1,4 @@
-//! Temporary files that a killed run couldn't rename or remove.
+//! Temporary files that a killed run couldn't rename or delete.
 
 use std::fs;
 use std::path::{Path, PathBuf};

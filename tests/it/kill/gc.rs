@@ -1,4 +1,4 @@
-//! `gc` beside runs: which runs it considers dead, what it prints, and what it leaves alone.
+//! `gc` next to other runs: which runs it considers dead, what it prints, and what it leaves alone.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -102,7 +102,7 @@ fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
     let ended = alive.end();
     assert_eq!(ended.code, Some(130));
     let mut lines = ended.stderr.iter();
-    let offer = lines.find(|line| line.contains("left something behind"));
+    let offer = lines.find(|line| line.contains("left resources behind"));
     let offer = offer.expect("a new run reports what a dead run left behind");
     assert!(offer.contains("1 dead run left"), "{offer}");
     assert!(offer.ends_with(" gc"), "{offer}");
@@ -137,7 +137,7 @@ fn two_gc_processes_can_run_at_once() {
             scope.spawn(|| local::gc(&scratch));
         }
     });
-    // Each process leaves what the others have claimed to them; together they have deleted everything.
+    // Each process leaves resources to the others that have claimed them; together they have deleted everything.
     known.assert_gone(&scratch);
 }
 

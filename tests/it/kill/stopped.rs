@@ -40,12 +40,14 @@ fn passes_after(signal: Signal) {
     kill_process_group(running.process(), signal).unwrap();
     let stopped = WaitIdOptions::STOPPED;
     waitid(WaitId::Pid(running.process()), stopped).unwrap();
-    // If the agents kept running, they would meet what `periodic` requires during the stop, and no deadline would matter.
+    // If the agents kept running, they would meet what `periodic` requires during the stop, and no deadline would
+    // matter.
     let agents = Marked::Run(known.token.clone()).find();
     assert_ne!(agents, [] as [i32; 0]);
     signal_all(&agents, Signal::STOP);
     thread::sleep(STOP);
-    // The run continues first: if its deadline had passed during the stop, the phase must fail before an agent can meet it.
+    // The run continues first: if its deadline had passed during the stop, the phase must fail before an agent can meet
+    // it.
     kill_process_group(running.process(), Signal::CONT).unwrap();
     signal_all(&agents, Signal::CONT);
     let ended = running.end();

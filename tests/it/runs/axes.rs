@@ -1,4 +1,5 @@
-//! Several agents on one axis, in one run: each cell gets its own agent, and the reports name the value that explains the failures.
+//! Several agents on one axis, in one run: each cell gets its own agent, and the reports name the value that explains
+//! the failures.
 
 use std::fs;
 use std::process::Output;

@@ -202,7 +202,8 @@ fn a_command_that_times_out_is_killed_with_all_its_processes() {
     record::assert_nothing_else_is_left(&scratch, &run);
 }
 
-/// Starts a run, and waits until it is in the middle of [`ENDLESS`]. The command follows a phase that comes after a skipped one.
+/// Starts a run, and waits until it is in the middle of [`ENDLESS`]. The command follows a phase that comes after a
+/// skipped one.
 fn in_the_middle_of_a_command(scratch: &Scratch) -> Child {
     script(scratch, "endless.sh", ENDLESS);
     let pipe = scratch.path().join("started");

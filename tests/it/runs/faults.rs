@@ -1,5 +1,5 @@
-//! Every fault of the reference agent fails exactly the phase in its own table: cells of the real binary on the local provider, read
-//! from their record.
+//! Every fault of the reference agent fails exactly the phase in its own table: cells of the real binary on the local
+//! provider, read from their record.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,8 +11,8 @@ use plexd_agent::fault::Fault;
 
 use crate::support::{QUICK_AGENT, Scratch, record, reported_node};
 
-/// The deadline of the phases that a fault makes wait. It is longer than `slow-start` needs, and many times longer than a phase that
-/// must pass, because the machine may be busy.
+/// The deadline of the phases that a fault makes wait. It is longer than `slow-start` needs, and many times longer than
+/// a phase that must pass, because the machine may be busy.
 const DEADLINE: &str = "20s";
 /// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);

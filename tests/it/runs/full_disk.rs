@@ -1,4 +1,5 @@
-//! An output folder without space: verdicts and exit code are the same as with enough space, and one message says what is lost.
+//! An output folder without space: verdicts and exit code are the same as with enough space, and one message says what
+//! is lost.
 
 use std::fs;
 use std::process::Output;

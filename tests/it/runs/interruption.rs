@@ -111,7 +111,8 @@ fn assert_cells_are_recorded(run: &RunModel) {
     assert!(cell.phases.iter().all(|phase| is_skipped(&phase.outcome)));
 }
 
-/// Asserts that all reports exist. JUnit must have an error in each interrupted cell, and none in the one that never started.
+/// Asserts that all reports exist. JUnit must have an error in each interrupted cell, and none in the one that never
+/// started.
 fn assert_reports_are_written(scratch: &Scratch, signal: &str) {
     let [junit, summary, html] = ["junit.xml", "summary.md", "report.html"]
         .map(|name| fs::read_to_string(record::folder(scratch).join(name)).unwrap());

@@ -1,5 +1,5 @@
-//! Whole runs of the real binary on the local provider. One table says how each cell ends. The expected record, terminal output,
-//! JUnit, summary and exit code are derived from it.
+//! Whole runs of the real binary on the local provider. One table says how each cell ends. The expected record,
+//! terminal output, JUnit, summary and exit code are derived from it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -61,8 +61,8 @@ const ROWS: [Row; 6] = [
     },
 ];
 
-/// The matrix of [`ROWS`]. The mock is a script that exits at once in one of the cells. The agent in the manifests tolerates no taint,
-/// so it is scheduled on a single control plane but not on one that has workers.
+/// The matrix of [`ROWS`]. The mock is a script that exits at once in one of the cells. The agent in the manifests
+/// tolerates no taint, so it is scheduled on a single control plane but not on one that has workers.
 const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]

@@ -1,10 +1,10 @@
 //! Whole runs of the real binary on the local provider: what they print, their exit codes, and what they leave behind.
 
-mod again;
+mod agent_exits;
 mod axes;
 mod budget;
 mod commands;
-mod course;
+mod continued;
 mod deployed;
 mod expectations;
 mod faults;
@@ -13,10 +13,10 @@ mod full_disk;
 mod interruption;
 mod keep;
 pub(crate) mod labels;
-mod lives;
 mod mixed;
 mod plain_mock;
 mod recorded;
+mod repetitions;
 mod retries;
 mod scale;
 mod scripted;

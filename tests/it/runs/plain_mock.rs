@@ -1,5 +1,5 @@
-//! Mocks with a smaller test interface than ours, like a mock from another repository: totals are enough for a cell to pass, and
-//! whatever they can't show is reported as not checked.
+//! Mocks with a smaller test interface than ours, like a mock from another repository: totals are enough for a cell to
+//! pass, and whatever they can't show is reported as not checked.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Secrets that users pass to an agent appear in no output, although the agent prints everything that it gets and its cell fails.
+//! Secrets that users pass to an agent appear in no output, although the agent prints everything that it gets and its
+//! cell fails.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

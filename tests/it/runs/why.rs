@@ -36,7 +36,8 @@ fn run_matrix(scratch: &Scratch, matrix: &str) -> String {
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
-/// What cobra prints if a command fails: first the error, then a usage text that is longer than the log lines in reports.
+/// What cobra prints if a command fails: first the error, then a usage text that is longer than the log lines in
+/// reports.
 const USAGE_ERROR: &str = r"/usr/bin/cat >&2 <<'END'
 Error: plexd up: api: config: BaseURL is required
 Usage:
@@ -119,8 +120,8 @@ fn the_cause_names_the_file_that_a_script_cannot_write_and_not_the_script() {
     );
 }
 
-/// A rule, the change to the shipped DaemonSet or to the agent's configuration that makes it apply, a word of its line of evidence,
-/// and a word of its fix.
+/// A rule, the change to the shipped DaemonSet or to the agent's configuration that makes it apply, a word of its line
+/// of evidence, and a word of its fix.
 struct Row {
     rule: &'static str,
     pointer: &'static str,

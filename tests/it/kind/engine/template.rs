@@ -174,7 +174,7 @@ fn dies(engine: &Engine, scratch: &Scratch, moment: &Moment) {
     let expected = [
         "k8s-1.34-n2-default: failed: the container engine",
         "to do: check whether the engine runs (`docker info`)",
-        "to remove it:",
+        "to delete them:",
         "e2e-matrix gc\n",
     ];
     assert_contains(&output, &expected);

@@ -1,4 +1,4 @@
-//! Repetitions of a run, and the conditions that end it early.
+//! The policy of a run: how often cells are repeated, and what ends the run early.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -11,7 +11,7 @@ use crate::matrix::CellId;
 
 /// How often cells are repeated, and what ends the run early.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Course {
+pub struct RunPolicy {
     /// The number of rounds: by default one, or unlimited if the run repeats until a failure.
     pub repeat: Option<NonZeroU32>,
     /// Whether to repeat until a cell that counts fails.
@@ -22,7 +22,7 @@ pub struct Course {
     pub timeout: Option<Duration>,
 }
 
-/// The number of failed cells that is enough, named after the option.
+/// How many cells may fail before no further cell starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopAfter {
     /// One: `--fail-fast`.
@@ -31,7 +31,7 @@ pub enum StopAfter {
     Count(NonZeroUsize),
 }
 
-impl Course {
+impl RunPolicy {
     /// The number of the last round, if there is one.
     pub(super) fn rounds(&self) -> Option<NonZeroU32> {
         match (self.repeat, self.until_failure) {
@@ -65,7 +65,7 @@ impl Course {
     }
 }
 
-/// Counts failed cells, and stops further cells when there are enough.
+/// Counts failed cells, and keeps further cells from starting when the limit is reached.
 pub(super) struct Stop {
     limit: Option<(usize, String)>,
     flaky_result: FlakyResult,
@@ -75,9 +75,9 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    pub(super) fn new(course: &Course, flaky_result: FlakyResult) -> Self {
+    pub(super) fn new(policy: &RunPolicy, flaky_result: FlakyResult) -> Self {
         Self {
-            limit: course.limit(),
+            limit: policy.limit(),
             flaky_result,
             failed: Mutex::new(0),
             reason: OnceLock::new(),
@@ -87,7 +87,7 @@ impl Stop {
 
     /// Records how a cell that counts ended. Must be called while the cell is still admitted, so that no other cell
     /// starts in between.
-    pub(super) fn note(&self, cell: &CellId, verdict: CellVerdict) {
+    pub(super) fn record(&self, cell: &CellId, verdict: CellVerdict) {
         if !is_failure(verdict, self.flaky_result) {
             return;
         }
@@ -103,7 +103,7 @@ impl Stop {
     }
 
     /// Whether a cell that counts has failed.
-    pub(super) fn seen_red(&self) -> bool {
+    pub(super) fn has_failures(&self) -> bool {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) > 0
     }
 
@@ -149,21 +149,21 @@ mod tests {
             .clone()
     }
 
-    fn stop_after(count: usize) -> Course {
-        Course {
+    fn stop_after(count: usize) -> RunPolicy {
+        RunPolicy {
             stop_after: NonZeroUsize::new(count).map(StopAfter::Count),
-            ..Course::default()
+            ..RunPolicy::default()
         }
     }
 
     #[test]
     fn enough_failed_cells_stop_the_others_and_the_reason_names_the_last() {
         let stop = Stop::new(&stop_after(2), FlakyResult::Pass);
-        stop.note(&cell(), CellVerdict::Failed);
-        stop.note(&cell(), CellVerdict::Passed);
-        stop.note(&cell(), CellVerdict::Flaky);
+        stop.record(&cell(), CellVerdict::Failed);
+        stop.record(&cell(), CellVerdict::Passed);
+        stop.record(&cell(), CellVerdict::Flaky);
         assert_eq!(stop.reason(), None);
-        stop.note(&cell().repetition(3), CellVerdict::Error);
+        stop.record(&cell().repetition(3), CellVerdict::Error);
         assert_eq!(
             stop.reason(),
             Some("not started: --max-fail 2, after k8s-1.36-n1-default#3 ended with an error")
@@ -173,28 +173,28 @@ mod tests {
     #[test]
     fn a_flaky_cell_counts_if_it_is_a_failure() {
         let stop = Stop::new(&stop_after(1), FlakyResult::Fail);
-        stop.note(&cell(), CellVerdict::Flaky);
+        stop.record(&cell(), CellVerdict::Flaky);
         assert!(stop.reason().is_some());
     }
 
     #[test]
     fn rounds_end_with_the_last_one_or_with_a_failure() {
-        let thrice = Course {
+        let thrice = RunPolicy {
             repeat: NonZeroU32::new(3),
-            ..Course::default()
+            ..RunPolicy::default()
         };
         assert_eq!(thrice.rounds(), NonZeroU32::new(3));
         assert!(thrice.repeats());
-        assert!(!Course::default().repeats());
-        let hunting = Course {
+        assert!(!RunPolicy::default().repeats());
+        let until_failure = RunPolicy {
             until_failure: true,
-            ..Course::default()
+            ..RunPolicy::default()
         };
-        assert_eq!(hunting.rounds(), None);
-        let stop = Stop::new(&hunting, FlakyResult::Pass);
-        assert!(!stop.seen_red());
-        stop.note(&cell(), CellVerdict::Failed);
-        assert!(stop.seen_red());
+        assert_eq!(until_failure.rounds(), None);
+        let stop = Stop::new(&until_failure, FlakyResult::Pass);
+        assert!(!stop.has_failures());
+        stop.record(&cell(), CellVerdict::Failed);
+        assert!(stop.has_failures());
         assert!(
             stop.reason()
                 .is_some_and(|reason| reason.contains("--until-failure"))

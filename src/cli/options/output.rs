@@ -1,13 +1,13 @@
-//! The appearance of the output.
+//! How commands print their output.
 
 use clap::{Args, ValueEnum};
 
 use crate::report::ColorChoice;
 
-/// Options of all commands that print.
+/// The options of all commands that print.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub(in crate::cli) struct LookOptions {
+pub(in crate::cli) struct OutputOptions {
     /// When to use color: auto, always or never
     #[arg(
         long,

@@ -50,7 +50,7 @@ impl Reader {
         let real = folder.canonicalize().map_err(failed)?;
         if self.above.contains(&real) {
             return Err(failed(io::Error::other(
-                "the link leads back to a folder above it",
+                "the link points back to a parent folder",
             )));
         }
         self.above.push(real);
@@ -69,7 +69,7 @@ impl Reader {
 
     fn read_file(&mut self, path: &Path, name: String) -> Result<(), PlanError> {
         if self.files.len() == MAX_FILES {
-            let message = format!("the folder holds more than {MAX_FILES} manifests");
+            let message = format!("the folder contains more than {MAX_FILES} manifests");
             return Err(failed(path, io::Error::other(message)));
         }
         let text = read_text(path, MAX_FILE).map_err(|source| failed(path, source))?;
@@ -93,14 +93,14 @@ mod tests {
 
     use super::*;
 
-    /// The error of reading a folder that `make` has prepared.
-    fn said(make: impl FnOnce(&Path)) -> String {
-        let place = tempfile::tempdir().unwrap();
-        make(place.path());
-        match folder(place.path(), Path::new("")) {
+    /// The error from reading a folder that `prepare` has filled; `fine` if there is none.
+    fn result_of(prepare: impl FnOnce(&Path)) -> String {
+        let base = tempfile::tempdir().unwrap();
+        prepare(base.path());
+        match folder(base.path(), Path::new("")) {
             Ok(_) => "fine".to_owned(),
             Err(PlanError::Read { path, source, .. }) => {
-                let path = path.strip_prefix(place.path()).unwrap();
+                let path = path.strip_prefix(base.path()).unwrap();
                 format!("{}: {source}", path.display())
             }
             Err(other) => other.to_string(),
@@ -109,42 +109,42 @@ mod tests {
 
     #[test]
     fn the_error_names_a_file_that_is_not_text() {
-        let binary = |place: &Path| fs::write(place.join("a.yaml"), b"a: 1\nb: \xff\n").unwrap();
-        assert_eq!(said(binary), "a.yaml: line 2 is not UTF-8");
-        let pipe = |place: &Path| {
-            let pipe = place.join("a.yaml");
+        let binary = |folder: &Path| fs::write(folder.join("a.yaml"), b"a: 1\nb: \xff\n").unwrap();
+        assert_eq!(result_of(binary), "a.yaml: line 2 is not UTF-8");
+        let pipe = |folder: &Path| {
+            let pipe = folder.join("a.yaml");
             let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
             rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
         };
-        assert_eq!(said(pipe), "a.yaml: it is not a regular file");
+        assert_eq!(result_of(pipe), "a.yaml: not a regular file");
     }
 
     #[test]
     fn files_that_are_too_large_are_rejected() {
-        let large = |place: &Path| {
-            let file = File::create(place.join("a.yaml")).unwrap();
+        let large = |folder: &Path| {
+            let file = File::create(folder.join("a.yaml")).unwrap();
             file.set_len(1 << 40).unwrap();
         };
-        assert_eq!(said(large), "a.yaml: it is larger than 1 MiB");
-        let many = |place: &Path| {
+        assert_eq!(result_of(large), "a.yaml: larger than 1 MiB");
+        let many = |folder: &Path| {
             for index in 0..=MAX_FILES {
-                fs::write(place.join(format!("{index}.yaml")), "").unwrap();
+                fs::write(folder.join(format!("{index}.yaml")), "").unwrap();
             }
         };
-        assert!(said(many).ends_with("more than 500 manifests"));
+        assert!(result_of(many).ends_with("more than 500 manifests"));
     }
 
     #[test]
     fn links_to_parent_folders_are_rejected() {
-        let round = |place: &Path| {
-            symlink(place, place.join("a")).unwrap();
-            symlink(place, place.join("b")).unwrap();
+        let circular = |folder: &Path| {
+            symlink(folder, folder.join("a")).unwrap();
+            symlink(folder, folder.join("b")).unwrap();
         };
-        assert!(said(round).ends_with("the link leads back to a folder above it"));
-        let twice = |place: &Path| {
-            fs::create_dir(place.join("a")).unwrap();
-            symlink(place.join("a"), place.join("b")).unwrap();
+        assert!(result_of(circular).ends_with("the link points back to a parent folder"));
+        let twice = |folder: &Path| {
+            fs::create_dir(folder.join("a")).unwrap();
+            symlink(folder.join("a"), folder.join("b")).unwrap();
         };
-        assert_eq!(said(twice), "fine");
+        assert_eq!(result_of(twice), "fine");
     }
 }

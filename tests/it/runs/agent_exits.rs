@@ -36,7 +36,8 @@ fn failure_of(scratch: &Scratch, cell: &str) -> Failure {
         .clone()
 }
 
-/// Writes an agent that runs for 1.5 s and ends with exit code 0 or 1, each time or only the first time, depending on `CASE`.
+/// Writes an agent that runs for 1.5 s and ends with exit code 0 or 1, each time or only the first time, depending on
+/// `CASE`.
 fn write_mortal_agent(path: &Path) {
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
     let text = format!(

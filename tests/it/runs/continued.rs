@@ -140,7 +140,8 @@ fn tear(folder: &Path) {
     record.write_all(b"{\"version\":1,\"sequ").unwrap();
 }
 
-/// Asserts that the record has one beginning, one end and numbers without a gap, and that the finished cell did not run again.
+/// Asserts that the record has one beginning, one end and numbers without a gap, and that the finished cell did not run
+/// again.
 fn assert_one_record(scratch: &Scratch, first: &RunModel) {
     let records = file::read(&record::folder(scratch).join(file::FILE_NAME)).unwrap();
     let numbers: Vec<u64> = records.iter().map(|record| record.sequence).collect();
@@ -211,7 +212,7 @@ fn a_run_can_be_resumed_only_with_the_same_selection() {
         (&["--resume", "--rerun-failed"], "cannot be used with"),
         (
             &["--resume", "--provider", "kind"],
-            "the run uses the provider local",
+            "the run was started with the provider local",
         ),
     ] {
         let rejected = run(&scratch, arguments);
@@ -259,10 +260,7 @@ fn failed_cells_can_be_rerun_and_merged() {
 
     let nothing = run(&scratch, &["--rerun-failed"]);
     assert_eq!(nothing.status.code(), Some(0), "{nothing:?}");
-    assert!(
-        stderr(&nothing).contains("nothing to run again"),
-        "{nothing:?}"
-    );
+    assert!(stderr(&nothing).contains("nothing to rerun"), "{nothing:?}");
 
     let merged = run(&scratch, &["merge", &facts.run, &first]);
     assert_eq!(merged.status.code(), Some(0), "{merged:?}");

@@ -1,4 +1,4 @@
-//! The output of a command.
+//! The output of a command on stdout, and notices on stderr.
 
 use std::io::{self, Write};
 
@@ -13,4 +13,12 @@ pub(super) fn print(what: &'static str, text: io::Result<String>) -> Result<(), 
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Prints the line `text` to stderr.
+pub(super) fn notice(text: &str) -> Result<(), CliError> {
+    writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
+        what: "to stderr",
+        source,
+    })
 }

@@ -1,38 +1,38 @@
 //! `--rerun-failed` and `--resume`: selects cells by their verdicts in an existing run.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 
 use super::error::CliError;
 use super::matrix_file::{self, Selected};
 use super::options::RunOptions;
 use super::recorded::Recorded;
+use super::streams;
 use crate::event::{CellVerdict, RunVerdict};
 use crate::matrix::ProviderChoice;
 use crate::record::RunModel;
-use crate::runner::{self, Resumption};
+use crate::runner::Resumption;
 
 /// The cells of the run `name` that failed or never ran; `None` if there are none.
-pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
+pub(super) fn failed_cells(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let recorded = find(options, name, &selected)?;
     let run = recorded.model().map_err(CliError::Record)?;
     let id = run_id(&run, &recorded);
-    let wanted = failed(&run);
+    let wanted = ids_of_failed(&run);
     selected
         .cells
         .retain(|cell| wanted.contains(cell.id.as_str()));
-    let there: BTreeSet<&str> = selected.cells.iter().map(|cell| cell.id.as_str()).collect();
-    let gone: Vec<&str> = wanted.difference(&there).copied().collect();
+    let present: BTreeSet<&str> = selected.cells.iter().map(|cell| cell.id.as_str()).collect();
+    let gone: Vec<&str> = wanted.difference(&present).copied().collect();
     if !gone.is_empty() {
         let gone = gone.join(", ");
         selected.warnings.push(format!(
-            "the matrix no longer has these cells of {id}, so they can't run again: {gone}"
+            "the matrix no longer contains these cells of {id}, so they can't be rerun: {gone}"
         ));
     }
     if selected.cells.is_empty() {
-        say(&format!(
-            "nothing to run again: every cell of {id} that is still in the matrix passed"
+        streams::notice(&format!(
+            "nothing to rerun: every cell of {id} that is still in the matrix has passed"
         ))?;
         return Ok(None);
     }
@@ -40,8 +40,8 @@ pub(super) fn rerun(options: &RunOptions, name: &str) -> Result<Option<Selected>
     Ok(Some(selected))
 }
 
-/// The ids in the matrix of the cells that did not pass.
-fn failed(run: &RunModel) -> BTreeSet<&str> {
+/// The cells that did not pass, by their ids in the matrix.
+fn ids_of_failed(run: &RunModel) -> BTreeSet<&str> {
     let failed = run.cells.iter().filter(|cell| match cell.verdict {
         CellVerdict::Passed | CellVerdict::Flaky => false,
         CellVerdict::Failed
@@ -61,13 +61,13 @@ pub(super) enum Resumed {
 }
 
 /// The cells of the run `name` that have no verdict of their own yet.
-pub(super) fn resume(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
+pub(super) fn unfinished_cells(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
     let mut selected = matrix_file::load(&options.select)?;
     let recorded = find(options, name, &selected)?;
     let resumption = Resumption::open(&recorded.folder).map_err(CliError::Resume)?;
     let facts = resumption.facts();
     if let (Some(verdict), true) = (resumption.run().verdict, resumption.is_complete()) {
-        say(&format!(
+        streams::notice(&format!(
             "nothing to resume: every cell of {} has its verdict",
             facts.run
         ))?;
@@ -105,20 +105,11 @@ fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
 }
 
 fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorded, CliError> {
-    let out = options.output_dir.path.clone();
-    let out = out.unwrap_or_else(|| runner::out(&selected.path));
-    Recorded::find(Some(name), &out)
+    Recorded::find(Some(name), &options.output_dir.of(&selected.path))
 }
 
 /// The run's id; its folder if the record doesn't contain it.
 fn run_id(run: &RunModel, recorded: &Recorded) -> String {
     let id = run.facts.as_ref().map(|facts| facts.run.clone());
     id.unwrap_or_else(|| recorded.folder.display().to_string())
-}
-
-fn say(text: &str) -> Result<(), CliError> {
-    writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
-        what: "to stderr",
-        source,
-    })
 }
