@@ -11,7 +11,7 @@ use super::options::Color;
 use crate::error::causes;
 use crate::record::RecordError;
 use crate::record::merge::MergeError;
-use crate::report::{Surroundings, WriteError};
+use crate::report::{TerminalInfo, WriteError};
 use crate::runner::{ResumeError, SessionError};
 use crate::secret::log_mask;
 
@@ -156,7 +156,7 @@ impl CliError {
             Self::Resume(ResumeError::Foreign { .. }) => {
                 "give the run's own folder; for merged runs and parts of runs, use `--rerun-failed`"
             }
-            Self::Merge(MergeError::Twice { .. }) => {
+            Self::Merge(MergeError::DuplicateCell { .. }) => {
                 "give each run once; if two runs have the same cell, the later one has to be a rerun (`--rerun-failed`)"
             }
             Self::NoRecord { .. } => {
@@ -186,7 +186,7 @@ impl CliError {
 
 /// Prints `error` on stderr: `Error:`, `Caused by:` and `Hint:`, or the places in the text.
 pub(super) fn print(error: &CliError, color: Color) {
-    let text = render(error, Surroundings::of(&io::stderr()).color(color.into()));
+    let text = render(error, TerminalInfo::of(&io::stderr()).color(color.into()));
     // If stderr is closed, only the exit code remains.
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -56,7 +56,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A record may contain any number of bytes.
+/// Divides before it multiplies, because a record may contain any number of bytes.
 const fn tenths_of_gib(bytes: u64) -> u64 {
     bytes / (1 << 20) * 10 / (1 << 10)
 }
@@ -124,12 +124,7 @@ pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
         let shard = facts.shard.as_ref();
         lines.extend(shard.map(|shard| ("shard", format!("{} of {}", shard.index, shard.count))));
         let rerun = facts.rerun_of.clone();
-        lines.extend(rerun.map(|run| {
-            (
-                "runs again",
-                format!("the cells that did not pass in {run}"),
-            )
-        }));
+        lines.extend(rerun.map(|run| ("reruns", format!("the cells that did not pass in {run}"))));
         lines.extend(
             facts
                 .parts
@@ -183,7 +178,7 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
         Some(RunVerdict::ConfigurationFailure) => "error (configuration)",
         Some(RunVerdict::InfrastructureFailure) => "error (infrastructure)",
         Some(RunVerdict::NothingToDo) => "nothing to do",
-        Some(RunVerdict::RunnerBug) => "a bug in the runner",
+        Some(RunVerdict::RunnerBug) => "runner bug",
         Some(RunVerdict::Interrupted {
             by: Termination::Interrupt,
         }) => "interrupted by SIGINT",
@@ -233,7 +228,7 @@ pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
         .and_then(|facts| facts.server_version.as_ref())
     {
         Some(server) => server.clone(),
-        None => format!("{} (no server seen)", cell.summary.kubernetes),
+        None => format!("{} (server version unknown)", cell.summary.kubernetes),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checks what installs, builds and tests this repository: the scripts in `.ci`, the workflows, and the versions that they pin.
+//! Checks the scripts in `.ci`, the workflows, and the versions that they pin.
 
 use std::env;
 use std::fs;
@@ -39,7 +39,7 @@ fn pattern(term: &str) -> Regex {
     let inner = term
         .strip_prefix("test(")
         .and_then(|it| it.strip_suffix(')'));
-    let inner = inner.unwrap_or_else(|| panic!("{term} is not a term that this test knows"));
+    let inner = inner.unwrap_or_else(|| panic!("this test does not support the term {term}"));
     let exact = inner.strip_prefix('=').map(|name| format!("^{name}$"));
     Regex::new(&exact.unwrap_or_else(|| inner.trim_matches('/').to_owned())).unwrap()
 }

@@ -134,7 +134,7 @@ fn described<'s>(schema: &'s Value, pointer: &str) -> &'s Value {
     })
 }
 
-/// Keys for which any value is right.
+/// Keys that accept any value.
 const ANYTHING: [&str; 2] = ["/checks/0/equals", "/config/fast/kind/"];
 
 #[test]
@@ -178,7 +178,7 @@ fn reader_and_schema_reject_unknown_keys_and_wrong_types_in_each_table() {
             let at = format!("{pointer}/{key}");
             assert!(
                 !judged.contains(&(true, false)),
-                "valid, but not to the schema: {at}: {judged:?}"
+                "accepted by the parser, but not by the schema: {at}: {judged:?}"
             );
             let rejected = judged.contains(&(false, false));
             assert!(

@@ -68,7 +68,7 @@ impl Kind {
     }
 }
 
-/// Starts a stream: collecting begins now, and delivery when `node.begun` is cancelled. When `node.stop` is cancelled,
+/// Starts a stream: collecting begins now, and delivery when `node.may_deliver` is cancelled. When `node.stop` is cancelled,
 /// it delivers the rest once, and its tasks end.
 pub(crate) fn start(
     tasks: &TaskTracker,
@@ -91,7 +91,7 @@ pub(crate) fn start(
             buffer,
             interval: config.report_interval,
         };
-        tasks.spawn(delivery.run(node.begun.clone(), collected.clone()));
+        tasks.spawn(delivery.run(node.may_deliver.clone(), collected.clone()));
     }
     let collector = Collector {
         kind,

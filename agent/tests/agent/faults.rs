@@ -295,7 +295,7 @@ async fn a_wrong_key_is_reported_in_the_log() {
         .until("the reason", async || {
             stage
                 .log()
-                .contains("does not decrypt under the node secret key")
+                .contains("cannot be decrypted with the node secret key")
         })
         .await;
 }

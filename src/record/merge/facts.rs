@@ -35,7 +35,7 @@ pub(super) fn merged(
         .filter(|(index, summary)| owns(*index, &summary.id))
         .map(|(_, summary)| summary.clone())
         .collect();
-    cells.sort_by(|one, other| place(one).cmp(&place(other)));
+    cells.sort_by(|one, other| position(one).cmp(&position(other)));
     RunFacts {
         run: id(parts),
         runner: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,7 +71,7 @@ fn commands(parts: &[Part]) -> Vec<CommandFacts> {
 }
 
 /// The position in the matrix: its axes, then repetitions.
-fn place(
+fn position(
     cell: &CellSummary,
 ) -> (
     Option<KubernetesVersion>,
@@ -110,7 +110,7 @@ fn id(parts: &[Part]) -> String {
     format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
 }
 
-/// The machine of all parts; if they ran on several, all machines together.
+/// The machine on which the parts ran. If they ran on several machines, all of them combined.
 fn host(parts: &[Part]) -> HostFacts {
     let mut hosts: Vec<&HostFacts> = Vec::new();
     for part in parts {

@@ -16,14 +16,14 @@ use crate::record::model::CellModel;
 type Moment = (Timestamp, Event);
 
 /// All events of a merged run except the last one, which states the verdict.
-pub struct Joined<'p> {
+pub struct MergedEvents<'p> {
     head: std::vec::IntoIter<Moment>,
     parts: Vec<Peekable<PartEvents<'p>>>,
     sequence: u64,
     last: Timestamp,
 }
 
-impl<'p> Joined<'p> {
+impl<'p> MergedEvents<'p> {
     /// Opens the records of `parts`, in the order of `plan`.
     pub fn open(parts: &'p [Part], plan: &'p Plan) -> Result<Self, RecordError> {
         let first = parts.iter().map(|part| part.started).min();
@@ -80,7 +80,7 @@ impl<'p> Joined<'p> {
     }
 }
 
-impl Iterator for Joined<'_> {
+impl Iterator for MergedEvents<'_> {
     type Item = Result<Record, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -11,7 +11,7 @@ mod part;
 mod plan;
 
 pub use files::copy_cells;
-pub use join::Joined;
+pub use join::MergedEvents;
 pub use part::Part;
 pub use plan::{MergeError, Plan};
 

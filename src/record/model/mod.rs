@@ -20,7 +20,7 @@ use crate::event::{
 };
 use crate::matrix::{Phase, ProviderChoice};
 pub use fault::{Fault, failure_kind};
-pub use fold::Folding;
+pub use fold::ModelBuilder;
 
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -160,11 +160,11 @@ pub struct Tally {
 impl RunModel {
     /// Folds `records`, the events of one run in order.
     pub fn new<'r>(records: impl IntoIterator<Item = &'r Record>) -> Self {
-        let mut folding = Folding::default();
+        let mut builder = ModelBuilder::default();
         for record in records {
-            folding.take(record);
+            builder.apply(record);
         }
-        folding.finish()
+        builder.finish()
     }
 
     /// Whether the run used the local provider, without Kubernetes.

@@ -53,7 +53,7 @@ fn item_of_cell(cell: &CellModel) -> String {
         let (verdict, attempt) = (marks::verdict(cell), cell.attempt);
         push(
             &mut out,
-            format_args!("- **{verdict}** {id}: passed at attempt {attempt}\n"),
+            format_args!("- **{verdict}** {id}: passed on attempt {attempt}\n"),
         );
     }
     out.extend(cell.faults().iter().map(item));
@@ -124,7 +124,10 @@ fn details(cell: &CellModel, name: &str) -> String {
     }
     if !cell.kept.is_empty() {
         let commands = block(&cell.kept.join("\n"));
-        push(&mut body, format_args!("\nKept; to inspect:\n\n{commands}"));
+        push(
+            &mut body,
+            format_args!("\nTo inspect the kept cluster:\n\n{commands}"),
+        );
     }
     if let Some(load) = &cell.load {
         push(&mut body, format_args!("\nMachine: {}\n", text::load(load)));

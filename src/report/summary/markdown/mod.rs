@@ -27,7 +27,7 @@ pub fn markdown(run: &RunModel) -> String {
 fn head(run: &RunModel) -> String {
     let mut out = format!("## e2e-matrix: {}\n\n", text::run_verdict(run));
     let tally = match text::tally(run) {
-        tally if tally.is_empty() => "no cell was run".to_owned(),
+        tally if tally.is_empty() => "no cells ran".to_owned(),
         tally => tally,
     };
     line(

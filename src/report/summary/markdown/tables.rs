@@ -109,7 +109,7 @@ fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
     rows.extend(expectation_cells(cell, columns));
     rows.extend(nodes.iter().take(NODES_SHOWN).map(counter_cells));
     if nodes.len() > NODES_SHOWN {
-        rows.extend(counters::least(cell, columns).iter().map(counter_cells));
+        rows.extend(counters::minimum(cell, columns).iter().map(counter_cells));
         rows.push(vec![format!("and {} more", nodes.len() - NODES_SHOWN)]);
     }
     table(&head, &rows, 1..columns.len() + 1)
@@ -118,7 +118,7 @@ fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
 /// A row with the expectations per node, if the evidence contains them.
 fn expectation_cells(cell: &CellModel, columns: &[&str]) -> Option<Vec<String>> {
     let expected = counters::expected_of_a_node(cell, columns)?;
-    let mut cells = vec!["*expected of a node*".to_owned()];
+    let mut cells = vec!["*expected per node*".to_owned()];
     cells.extend(expected.iter().map(|text| escape(text)));
     Some(cells)
 }

@@ -102,7 +102,7 @@ fn totals(run: &RunModel, paint: Paint) -> String {
     let verdict = paint.strong(&paint.tone(tone, &verdict));
     let duration = text::duration(run.duration_ms);
     match text::tally(run) {
-        tally if tally.is_empty() => format!("{verdict}: no cell was run, in {duration}\n"),
+        tally if tally.is_empty() => format!("{verdict}: no cells ran, in {duration}\n"),
         tally => format!("{verdict}: {tally} in {duration}\n"),
     }
 }

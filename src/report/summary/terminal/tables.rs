@@ -50,7 +50,7 @@ fn cell_rows(cell: &CellModel, columns: &[&str]) -> Vec<Vec<Cell>> {
         rows.push(counter_cells(cell.summary.id.as_str(), &total));
     }
     let indented = |row: &CounterRow| counter_cells(&format!("  {}", row.label), row);
-    rows.extend(counters::least(cell, columns).as_ref().map(indented));
+    rows.extend(counters::minimum(cell, columns).as_ref().map(indented));
     let mut lacking = counters::nodes(cell, columns);
     lacking.retain(|row| !row.holds());
     rows.extend(lacking.iter().take(NODES_SHOWN).map(indented));
