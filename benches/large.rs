@@ -1,7 +1,7 @@
 //! Measures a local cell of many nodes, or the reports of a long record: `make bench-large`.
 //!
-//! CPU seconds are those of the processes that were started, and of theirs. They are more meaningful than seconds if the machine has
-//! other work to do.
+//! CPU seconds are those of the started processes and their children. They are more meaningful than seconds if the
+//! machine has other work to do.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 

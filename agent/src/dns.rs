@@ -23,8 +23,8 @@ use crate::root;
 /// The timeout of one query. Within this time, the resolver repeats the query every third of a second, each time from
 /// another port, so that a problem with the first packet in the cluster's network doesn't affect the next one.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many times a query is retried. The number is low because every search domain gets its own queries, and because the
-/// call that needs the address is retried as a whole.
+/// How many times a query is retried. The number is low because every search domain gets its own queries, and because
+/// the call that needs the address is retried as a whole.
 const QUERY_RETRIES: usize = 1;
 
 /// The agent's resolver, which caches nothing.
@@ -119,7 +119,8 @@ mod tests {
         Answers,
     }
 
-    /// Reacts to each query of type A (and likewise AAAA) as given by `reactions`. The last reaction applies to all later queries.
+    /// Reacts to the queries of type A (and likewise AAAA) with one of `reactions` each. The last one applies to all
+    /// later queries.
     async fn serve(socket: UdpSocket, reactions: &[Reaction]) {
         let mut seen = 0;
         let mut packet = [0; 512];

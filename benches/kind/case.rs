@@ -47,8 +47,8 @@ impl Case {
         })
     }
 
-    /// The order of the columns in a round. Each round begins with another column, so that no column comes first in every
-    /// round. The runs of the matrix keep their order, because the second one has to follow the first.
+    /// The order of the columns in a round. Each round begins with a different column, so that no column comes first in
+    /// every round. The runs of the matrix keep their order, because the second one has to follow the first.
     pub(crate) fn order(self, columns: &[Column], round: usize) -> Vec<Column> {
         let mut order = columns.to_vec();
         match self {

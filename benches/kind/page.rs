@@ -23,7 +23,8 @@ pub(crate) const COLUMNS: [Column; 4] = [
     Column::Script,
 ];
 
-/// The results of 1-node cells in `default`, by how many run at once: the only config in which cells do the same work as the script.
+/// The results of 1-node cells in `default`, by how many run at once. In no other config do cells do the same work as
+/// the script.
 pub(crate) fn charted(results: &Results) -> Vec<(usize, &CaseResults)> {
     let charted = results
         .cases

@@ -195,7 +195,7 @@ impl Plan {
 
     fn counters(&self) -> NodeCounters {
         let last = self.nodes().pop().unwrap();
-        let lacking = match self.4 {
+        let missing = match self.4 {
             Story::Fails(_, Symptom::CounterNotMet) => Some(last),
             Story::Fails(..)
             | Story::Passes
@@ -204,10 +204,16 @@ impl Plan {
             | Story::IsSkipped => None,
         };
         let of_node = |node: &String| -> CounterTable {
-            let lacks = |counter| counter == Counter::AuditCount && lacking.as_ref() == Some(node);
+            let is_missing =
+                |counter| counter == Counter::AuditCount && missing.as_ref() == Some(node);
             Counter::ALL
                 .into_iter()
-                .map(|counter| (counter.name().to_owned(), u64::from(!lacks(counter)) * 2))
+                .map(|counter| {
+                    (
+                        counter.name().to_owned(),
+                        u64::from(!is_missing(counter)) * 2,
+                    )
+                })
                 .collect()
         };
         let nodes: std::collections::BTreeMap<_, _> = self

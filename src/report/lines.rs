@@ -174,11 +174,7 @@ impl Lines {
 
     fn run(&mut self, facts: &RunFacts) -> String {
         self.add(&facts.cells);
-        let cells = text::counted(self.cells, "cell");
-        let mut line = format!(
-            "{cells} of {}, {} at once, provider {}",
-            facts.matrix, facts.jobs, facts.provider
-        );
+        let mut line = text::scope(facts);
         if let Some(reason) = &facts.provider_reason {
             push(&mut line, format_args!(" ({reason})"));
         }

@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 use comfy_table::{Table, TableStyle};
 
 use crate::event::{
-    Evidence, Failure, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunVerdict, Termination,
+    Evidence, Failure, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunFacts, RunVerdict,
+    Severity, Termination,
 };
 use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
@@ -54,6 +55,23 @@ pub(super) fn cell_duration(cell: &CellModel) -> String {
 /// `1 cell`, `3 cells`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The cells of a run and how they run: `7 cells of matrix.toml, 2 at once, provider kind`.
+pub(super) fn scope(facts: &RunFacts) -> String {
+    let cells = counted(facts.cells.len(), "cell");
+    format!(
+        "{cells} of {}, {} at once, provider {}",
+        facts.matrix, facts.jobs, facts.provider
+    )
+}
+
+/// The word before a notice.
+pub(super) const fn notice_mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "note",
+        Severity::Warning => "warning",
+    }
 }
 
 /// Divides before it multiplies, because a record may contain any number of bytes.

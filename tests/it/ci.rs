@@ -188,7 +188,10 @@ fn images_are_built_with_the_pinned_toolchain_and_the_oldest_one_is_tested() {
     for program in ["agent", "mock-api"] {
         let file = format!("deploy/docker/{program}.Dockerfile");
         let image = format!("\nARG RUST_IMAGE=rust:{version}-bookworm\n");
-        assert!(read(&file).contains(&image), "{file} lacks {image}");
+        assert!(
+            read(&file).contains(&image),
+            "{file} does not contain {image}"
+        );
     }
     let oldest = format!("RUSTUP_TOOLCHAIN: \"{}\"\n", env!("CARGO_PKG_RUST_VERSION"));
     assert!(

@@ -41,10 +41,10 @@ fn generated_part(file: &str, name: &str, part: &str) {
     );
     let (head, rest) = text
         .split_once(&start)
-        .unwrap_or_else(|| panic!("{file} lacks {start}"));
+        .unwrap_or_else(|| panic!("{file} does not contain {start}"));
     let (_, tail) = rest
         .split_once(&end)
-        .unwrap_or_else(|| panic!("{file} lacks {end}"));
+        .unwrap_or_else(|| panic!("{file} does not contain {end}"));
     generated(file, &format!("{head}{start}{part}{end}{tail}"));
 }
 
@@ -173,7 +173,11 @@ fn every_phase_has_its_row_with_its_deadline() {
         let row = page.lines().find(|line| line.starts_with(&start));
         let row = row.unwrap_or_else(|| panic!("docs/phases.md has no row `{start}`"));
         let deadline = format!("`timeout`: {}s", settings[phase].timeout.as_secs());
-        assert!(row.contains(&deadline), "{row}\nlacks {deadline}");
+        assert!(
+            row.contains(&deadline),
+            "{row}
+does not contain {deadline}"
+        );
     }
     let mock = format!("`mock-timeout`: {}s", settings.mock_timeout.as_secs());
     assert!(page.contains(&mock), "docs/phases.md lacks {mock}");

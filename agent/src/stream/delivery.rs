@@ -24,8 +24,8 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Reports when there is a first entry, but not before `may_deliver`, and then once per interval. When everything is
-    /// `collected`, delivers the rest and ends; entries that can't be delivered then are lost.
+    /// Reports as soon as there is an entry and `may_deliver` is cancelled, and then once per interval. When everything
+    /// is `collected`, delivers the rest and ends; entries that can't be delivered then are lost.
     pub(crate) async fn run(self, may_deliver: CancellationToken, collected: CancellationToken) {
         let first_entry = async {
             may_deliver.cancelled().await;

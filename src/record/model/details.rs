@@ -1,7 +1,8 @@
-//! The details of cells. A model keeps a limited amount of them, so that it fits in memory no matter how long the record is.
+//! The details of cells. A model keeps a limited amount of them, so that it fits in memory however long the record is.
 //!
-//! Details are not needed for verdicts and tables: evidence, warnings, logs, diagnostics, and the counters of each node. If a cell's
-//! details no longer fit when it ends, only the outcome of each phase and its reason are kept. The record still has everything.
+//! Details are evidence, warnings, logs, diagnostics, and the counters of each node: verdicts and tables don't need them.
+//! If a cell's details no longer fit when it ends, only the outcome of each phase and its reason are kept. The record
+//! still has everything.
 
 use super::draft::{AttemptDraft, PhaseDraft};
 use super::{Notice, PhaseModel, PhaseOutcome};
@@ -190,13 +191,13 @@ mod tests {
 
     #[test]
     fn verdicts_and_reasons_need_no_details() {
-        let (whole, bare) = (folded(Budget::default()), folded(Budget::of(0)));
-        assert!(rows_of_passed(&whole) > 0);
+        let (full, bare) = (folded(Budget::default()), folded(Budget::of(0)));
+        assert!(rows_of_passed(&full) > 0);
         assert_eq!(rows_of_passed(&bare), 0);
         assert_eq!(logs_of(&bare, CellVerdict::Failed), 0);
-        assert_eq!(essence(&bare), essence(&whole));
-        assert_eq!(verdict_of(&bare, false), verdict_of(&whole, false));
-        let added: Vec<_> = bare.notices[whole.notices.len()..].iter().collect();
+        assert_eq!(essence(&bare), essence(&full));
+        assert_eq!(verdict_of(&bare, false), verdict_of(&full, false));
+        let added: Vec<_> = bare.notices[full.notices.len()..].iter().collect();
         let [notice] = added[..] else {
             panic!("{added:?}");
         };
@@ -209,10 +210,10 @@ mod tests {
             passed: 0,
             ..Budget::default()
         };
-        let (whole, without) = (folded(Budget::default()), folded(budget));
-        let failed = logs_of(&whole, CellVerdict::Failed);
+        let (full, without) = (folded(Budget::default()), folded(budget));
+        let failed = logs_of(&full, CellVerdict::Failed);
         assert!(failed > 0);
         assert_eq!(logs_of(&without, CellVerdict::Failed), failed);
-        assert!(rows_of_passed(&without) < rows_of_passed(&whole));
+        assert!(rows_of_passed(&without) < rows_of_passed(&full));
     }
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::cell::CellView;
-use crate::event::{Failure, LikelyCause, LogExcerpt, Severity};
+use crate::event::{Failure, LikelyCause, LogExcerpt};
 use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::attribution::attribution;
 use crate::report::marks::{self, Mark};
@@ -110,10 +110,8 @@ fn notices(run: &RunModel) -> Vec<(&'static str, String)> {
     let local = run
         .is_local()
         .then(|| ("warning", text::not_exercised(run)));
-    let notices = run.notices.iter().map(|notice| match notice.severity {
-        Severity::Info => ("note", notice.text.clone()),
-        Severity::Warning => ("warning", notice.text.clone()),
-    });
+    let notices = run.notices.iter();
+    let notices = notices.map(|notice| (text::notice_mark(notice.severity), notice.text.clone()));
     local.into_iter().chain(notices).collect()
 }
 

@@ -77,7 +77,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
         lines.list("tuning", &facts.tuning);
     }
     for command in cell.attempts().flat_map(|attempt| &attempt.kept) {
-        lines.fact("kept, to inspect", command);
+        lines.fact("to inspect", command);
     }
     for warning in cell.phases.iter().flat_map(|phase| &phase.warnings) {
         lines.fact("warning", warning);

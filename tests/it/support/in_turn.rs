@@ -38,8 +38,8 @@ impl InTurn {
         Manifests::shipped(self.scratch.path())
     }
 
-    /// Runs the cell with `manifests`, in the cluster of the previous run if it can be reused. Returns how it failed; if it did not fail,
-    /// returns the output.
+    /// Runs the cell with `manifests`, in the cluster of the previous run if it can be reused. Returns how it failed, or
+    /// its output if it did not fail.
     pub(crate) fn failure(&mut self, manifests: &Manifests) -> Result<Failed, String> {
         let text = format!("{}{}", self.tables, manifests.settings());
         fs::write(self.scratch.path().join("matrix.toml"), text).unwrap();

@@ -4,7 +4,6 @@ mod escape;
 mod failures;
 mod tables;
 
-use crate::event::Severity;
 use crate::record::model::RunModel;
 use crate::report::attribution::attribution;
 use crate::report::text::{self, push};
@@ -65,10 +64,7 @@ fn head(run: &RunModel) -> String {
         );
     }
     for notice in &run.notices {
-        let mark = match notice.severity {
-            Severity::Info => "note",
-            Severity::Warning => "warning",
-        };
+        let mark = text::notice_mark(notice.severity);
         line(&mut out, &format!("> **{mark}**: {}", escape(&notice.text)));
     }
     out

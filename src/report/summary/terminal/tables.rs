@@ -51,11 +51,11 @@ fn cell_rows(cell: &CellModel, columns: &[&str]) -> Vec<Vec<Cell>> {
     }
     let indented = |row: &CounterRow| counter_cells(&format!("  {}", row.label), row);
     rows.extend(counters::minimum(cell, columns).as_ref().map(indented));
-    let mut lacking = counters::nodes(cell, columns);
-    lacking.retain(|row| !row.holds());
-    rows.extend(lacking.iter().take(NODES_SHOWN).map(indented));
-    if lacking.len() > NODES_SHOWN {
-        let more = format!("  and {} more nodes", lacking.len() - NODES_SHOWN);
+    let mut unmet = counters::nodes(cell, columns);
+    unmet.retain(|row| !row.holds());
+    rows.extend(unmet.iter().take(NODES_SHOWN).map(indented));
+    if unmet.len() > NODES_SHOWN {
+        let more = format!("  and {} more nodes", unmet.len() - NODES_SHOWN);
         rows.push(vec![Cell::new_owned(more)]);
     }
     rows
