@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
@@ -102,10 +101,7 @@ fn id(parts: &[Part]) -> String {
             hash.update(format!("  {cell}\n"));
         }
     }
-    let first = parts.iter().map(|part| part.started).min();
-    let first = first
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_zoned(TimeZone::UTC);
+    let first = Part::first_start(parts).to_zoned(TimeZone::UTC);
     let token = &short_hash(hash)[..TOKEN_LENGTH];
     format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
 }

@@ -51,6 +51,12 @@ impl Part {
         })
     }
 
+    /// When the first of `parts` started; the epoch if there are none.
+    pub(super) fn first_start(parts: &[Self]) -> Timestamp {
+        let starts = parts.iter().map(|part| part.started);
+        starts.min().unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// Its events from the start.
     pub(super) fn events(&self) -> Result<RecordReader, RecordError> {
         RecordReader::open(&self.folder.join(FILE_NAME))
