@@ -161,9 +161,9 @@ fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
     assert_eq!(run_of_both.cells[1].host.as_deref(), Some("host of again"));
     let (severity, text) = &plan.notices[0];
     assert_eq!(*severity, Severity::Info);
-    assert!(
-        text == "the rerun again replaces the results of 1 cell of first",
-        "{text}"
+    assert_eq!(
+        text,
+        "the rerun again replaces the results of 1 cell of first"
     );
     assert!(plan.is_whole);
 
@@ -173,7 +173,7 @@ fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
     });
     for other in [stranger, of_another] {
         let error = merged(&[&first, &other]).unwrap_err().to_string();
-        let end = format!("first and in {}", other.display());
+        let end = format!("first and {}", other.display());
         assert!(error.ends_with(&end), "{error}");
     }
 }
