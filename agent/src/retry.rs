@@ -43,7 +43,7 @@ pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
     result
 }
 
-/// For operations that are retried after any error.
+/// No error is permanent: for operations that are retried after any error.
 pub(crate) fn never<E>(_: &E) -> bool {
     false
 }

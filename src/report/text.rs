@@ -250,7 +250,7 @@ pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
     }
 }
 
-/// What a local run doesn't cover.
+/// A sentence that states which parts a local run doesn't cover.
 pub(super) fn not_exercised(run: &RunModel) -> String {
     let mut versions: Vec<&str> = Vec::new();
     for cell in &run.cells {

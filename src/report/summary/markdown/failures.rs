@@ -7,11 +7,11 @@ use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind}
 use crate::report::marks;
 use crate::report::text::{self, push};
 
-/// The most cells that are shown.
+/// The maximum number of cells that are shown.
 const CELLS_SHOWN: usize = 30;
-/// The most rows of evidence of one failure; failed checks come first.
+/// The maximum number of rows of evidence per failure; failed checks come first.
 const EVIDENCE_SHOWN: usize = 20;
-/// The most lines of one log.
+/// The maximum number of lines per log.
 const LINES_SHOWN: usize = 50;
 
 pub(super) fn section(run: &RunModel) -> String {

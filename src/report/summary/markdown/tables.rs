@@ -8,9 +8,9 @@ use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text::{self, push};
 
-/// The most nodes of one cell that get a row.
+/// The maximum number of nodes per cell that get a row.
 const NODES_SHOWN: usize = 10;
-/// The most cells whose nodes are shown.
+/// The maximum number of cells whose nodes are shown.
 const CELLS_SHOWN: usize = 50;
 
 pub(super) fn matrix(run: &RunModel) -> String {

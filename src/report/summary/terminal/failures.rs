@@ -8,11 +8,11 @@ use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 
-/// The most cells with a block; the others are only counted.
+/// The maximum number of cells with a block; the others are only counted.
 const CELLS_SHOWN: usize = 10;
-/// The most rows of evidence of a failure.
+/// The maximum number of rows of evidence per failure.
 const EVIDENCE_SHOWN: usize = 8;
-/// The most logs of a failure.
+/// The maximum number of logs per failure.
 const LOGS_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 5;
 /// Text for narrower terminals is wrapped at this width, so that lines have more than one word.

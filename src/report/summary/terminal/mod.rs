@@ -1,7 +1,7 @@
 //! The summary on a terminal. The tables fit into 120 columns; narrower terminals may get one letter per phase. Sentences
 //! and lines of logs wrap on a terminal, and aren't wrapped elsewhere.
 //!
-//! Colors only repeat what the text says.
+//! Colors only repeat information that is also in the text.
 
 mod failures;
 mod layout;

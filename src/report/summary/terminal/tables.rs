@@ -11,9 +11,9 @@ use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text;
 
-/// The most nodes with failed checks of one cell that get a row.
+/// The maximum number of nodes with failed checks per cell that get a row.
 const NODES_SHOWN: usize = 5;
-/// The most phases and the most steps that get a row.
+/// The maximum number of phases, and of steps, that get a row.
 const TIMES_SHOWN: usize = 4;
 
 /// The sums of each cell. With several nodes also the smallest values, and each node with failed checks. On a narrow
