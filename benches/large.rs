@@ -1,7 +1,7 @@
 //! Measures a local cell of many nodes, or the reports of a long record: `make bench-large`.
 //!
-//! CPU seconds are those of the processes that were started, and of theirs. They say more than seconds if the machine does something
-//! else as well.
+//! CPU seconds are those of the started processes and their children. They are more meaningful than seconds if the
+//! machine has other work to do.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
@@ -26,7 +26,7 @@ const RUNNER: &str = env!("CARGO_BIN_EXE_e2e-matrix");
 /// Where everything is written.
 const FOLDER: &str = "target/bench/large";
 
-/// How often the memory of the machine is looked at.
+/// How often the memory of the machine is sampled.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Parser)]
@@ -180,7 +180,7 @@ fn repeat(from: &Path, to: &Path, bytes: u64) -> Result<usize> {
     Ok(cells.len() * usize::try_from(copies)?)
 }
 
-/// What a program used.
+/// The resources that a program used.
 struct Used {
     seconds: f64,
     cpu_seconds: f64,

@@ -24,7 +24,7 @@ mock_image=${MOCK_IMAGE:-}
 forward=
 created=
 
-# The user's own kubeconfig stays as it is.
+# The user's own kubeconfig is not changed.
 folder=$(mktemp -d)
 export KUBECONFIG=$folder/kubeconfig
 

@@ -1,4 +1,4 @@
-//! One running agent: what its parts share, how they start, and how they end.
+//! One running agent: the state that its parts share, and how they start and stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::tls::{ClientError, Clients};
 /// The time limit of the last deliveries; the process must exit within 5 s of the signal.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What the agent's parts share.
+/// The state that the agent's parts share.
 pub(crate) struct Node {
     /// The Central API.
     pub(crate) api: Api,
@@ -36,7 +36,7 @@ pub(crate) struct Node {
     /// Requests to reconcile the state.
     pub(crate) reconcile: Notify,
     /// Cancelled when the streams may deliver.
-    pub(crate) begun: CancellationToken,
+    pub(crate) may_deliver: CancellationToken,
     /// Cancelled when the process has to end.
     pub(crate) stop: CancellationToken,
 }
@@ -88,14 +88,14 @@ impl Agent {
             trail.clone(),
         ));
         let reconcile = Notify::new();
-        let begun = CancellationToken::new();
+        let may_deliver = CancellationToken::new();
         let node = Arc::new(Node {
             api,
             registrar,
             faults,
             restarted,
             reconcile,
-            begun,
+            may_deliver,
             stop: stop.clone(),
         });
         let tasks = TaskTracker::new();
@@ -108,7 +108,7 @@ impl Agent {
     /// Waits for `end`, and then until the remaining entries are delivered.
     pub(crate) async fn finish(self, end: impl Future<Output = ()>) {
         end.await;
-        info!("plexd stops");
+        info!("plexd is stopping");
         self.stop.cancel();
         self.tasks.close();
         let delivered = tokio::time::timeout(FLUSH_TIMEOUT, self.tasks.wait()).await;
@@ -119,7 +119,7 @@ impl Agent {
 }
 
 /// Registers, and then makes the first call of each kind, in order. A call that fails is retried in the background, so that no call
-/// waits for another to succeed.
+/// waits for another one to succeed.
 async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat) {
     let registrar = Arc::clone(&node.registrar);
     let stop = node.stop.clone();
@@ -142,7 +142,7 @@ async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat
     }
     spawn(&tasks, &node, events::run(Arc::clone(&node)));
     spawn(&tasks, &node, heartbeat::run(Arc::clone(&node), config));
-    node.begun.cancel();
+    node.may_deliver.cancel();
 }
 
 /// Spawns a loop that is dropped when the process has to end.

@@ -1,4 +1,4 @@
-//! The command line, and the life of a process from its first line to its exit code.
+//! The command line, and the lifecycle of a process from its first log line to its exit code.
 //!
 //! The only place that knows clap, exit codes, stdout and stderr. Every user error ends here, in one line.
 
@@ -126,7 +126,7 @@ async fn up(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Checks everything that can be checked before the agent runs.
+/// Everything that is checked or opened before the agent runs.
 struct Prepared {
     setup: Setup,
     listener: TcpListener,
@@ -141,7 +141,7 @@ async fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let token = environment.token(&config.registration)?;
     let captured = Captured::default();
     logging::install(captured.clone(), &environment.node_name);
-    greet(&environment, &unknown);
+    log_start(&environment, &unknown);
     prepare_directories(&config)?;
     if environment.faults.has(Fault::Crash) {
         return Err(Failure::Fault(Fault::Crash));
@@ -160,14 +160,14 @@ async fn prepare(path: &Path) -> Result<Prepared, Failure> {
     Ok(Prepared { setup, listener })
 }
 
-fn greet(environment: &Environment, unknown: &[String]) {
+fn log_start(environment: &Environment, unknown: &[String]) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         node = environment.node_name,
         "plexd is starting"
     );
     for key in unknown {
-        warn!(key, "unknown key in the configuration, ignored");
+        warn!(key, "ignoring an unknown key in the configuration");
     }
     for fault in environment.faults.iter() {
         warn!(%fault, "running with a fault");

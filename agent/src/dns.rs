@@ -23,15 +23,15 @@ use crate::root;
 /// The timeout of one query. Within this time, the resolver repeats the query every third of a second, each time from
 /// another port, so that a problem with the first packet in the cluster's network doesn't affect the next one.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a query is retried. The number is low because every search domain gets its own queries, and because the
-/// call that needs the address is retried as a whole.
-const QUERY_REPEATS: usize = 1;
+/// How many times a query is retried. The number is low because every search domain gets its own queries, and because
+/// the call that needs the address is retried as a whole.
+const QUERY_RETRIES: usize = 1;
 
-/// The agent's resolver.
+/// The agent's resolver, which caches nothing.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Forgetful;
+pub(crate) struct UncachedResolver;
 
-impl Resolve for Forgetful {
+impl Resolve for UncachedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let name = name.as_str();
@@ -84,7 +84,7 @@ fn resolver() -> Result<TokioResolver, NetError> {
 fn tuned(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
     let options = builder.options_mut();
     options.timeout = QUERY_TIMEOUT;
-    options.attempts = QUERY_REPEATS;
+    options.attempts = QUERY_RETRIES;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
@@ -113,49 +113,50 @@ mod tests {
 
     /// How the name service of a starting cluster reacts to a query.
     #[derive(Clone, Copy)]
-    enum Mood {
+    enum Reaction {
         Silent,
         NoSuchName,
         Answers,
     }
 
-    /// Reacts to each query of type A (and likewise AAAA) as given by `moods`. The last mood applies to all later queries.
-    async fn serve(socket: UdpSocket, moods: &[Mood]) {
+    /// Reacts to the queries of type A (and likewise AAAA) with one of `reactions` each. The last one applies to all
+    /// later queries.
+    async fn serve(socket: UdpSocket, reactions: &[Reaction]) {
         let mut seen = 0;
         let mut packet = [0; 512];
         loop {
             let (length, from) = socket.recv_from(&mut packet).await.unwrap();
             let query = Message::from_vec(&packet[..length]).unwrap();
             let is_ipv4 = query.queries[0].query_type() == RecordType::A;
-            let mood = moods[seen.min(moods.len() - 1)];
+            let reaction = reactions[seen.min(reactions.len() - 1)];
             seen += usize::from(is_ipv4);
-            if let Some(answer) = answer(&query, mood, is_ipv4) {
+            if let Some(answer) = answer(&query, reaction, is_ipv4) {
                 socket.send_to(&answer, from).await.unwrap();
             }
         }
     }
 
-    fn answer(query: &Message, mood: Mood, is_ipv4: bool) -> Option<Vec<u8>> {
+    fn answer(query: &Message, reaction: Reaction, is_ipv4: bool) -> Option<Vec<u8>> {
         let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
         answer.add_query(query.queries[0].clone());
-        match mood {
-            Mood::Silent => return None,
-            Mood::NoSuchName => answer.metadata.response_code = ResponseCode::NXDomain,
-            Mood::Answers if is_ipv4 => {
+        match reaction {
+            Reaction::Silent => return None,
+            Reaction::NoSuchName => answer.metadata.response_code = ResponseCode::NXDomain,
+            Reaction::Answers if is_ipv4 => {
                 let name = query.queries[0].name().clone();
                 answer.add_answer(Record::from_rdata(name, 30, RData::A(A(ADDRESS))));
             }
-            Mood::Answers => {}
+            Reaction::Answers => {}
         }
         Some(answer.to_vec().unwrap())
     }
 
-    /// A resolver that uses a name service with these moods.
-    async fn asking(moods: &'static [Mood]) -> TokioResolver {
+    /// A resolver that uses a name service with these reactions.
+    async fn resolver_with(reactions: &'static [Reaction]) -> TokioResolver {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut connection = ConnectionConfig::udp();
         connection.port = socket.local_addr().unwrap().port();
-        tokio::spawn(serve(socket, moods));
+        tokio::spawn(serve(socket, reactions));
         let mut server = NameServerConfig::udp(IpAddr::V4(Ipv4Addr::LOCALHOST));
         server.connections = vec![connection];
         let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
@@ -165,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_did_not_exist_is_looked_up_again() {
-        let resolver = asking(&[Mood::NoSuchName, Mood::Answers]).await;
+        let resolver = resolver_with(&[Reaction::NoSuchName, Reaction::Answers]).await;
         assert!(resolver.lookup_ip(NAME).await.is_err());
         let lookup = resolver.lookup_ip(NAME).await.unwrap();
         assert_eq!(lookup.iter().collect::<Vec<_>>(), [ADDRESS]);
@@ -173,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_query_without_an_answer_is_repeated() {
-        let resolver = asking(&[Mood::Silent, Mood::Answers]).await;
+        let resolver = resolver_with(&[Reaction::Silent, Reaction::Answers]).await;
         let lookup = resolver.lookup_ip(NAME).await.unwrap();
         assert_eq!(lookup.iter().collect::<Vec<_>>(), [ADDRESS]);
     }
@@ -190,7 +191,7 @@ mod tests {
     }
 
     async fn resolve(name: &str) -> Vec<SocketAddr> {
-        let addresses = Forgetful.resolve(name.parse().unwrap()).await;
+        let addresses = UncachedResolver.resolve(name.parse().unwrap()).await;
         addresses.unwrap().collect()
     }
 

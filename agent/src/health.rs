@@ -67,7 +67,7 @@ mod tests {
 
     async fn status(address: SocketAddr, path: &str) -> u16 {
         let url = format!("http://127.0.0.1:{}{path}", address.port());
-        let client = crate::tls::client(crate::tls::Trust::Nobody).unwrap();
+        let client = crate::tls::client(crate::tls::Trust::None).unwrap();
         client.get(url).send().await.unwrap().status().as_u16()
     }
 

@@ -41,10 +41,10 @@ pub(crate) struct Vault {
     api: Api,
     registrar: Arc<Registrar>,
     wrong_key: bool,
-    held: Mutex<HashMap<String, Held>>,
+    cached: Mutex<HashMap<String, CachedToken>>,
 }
 
-struct Held {
+struct CachedToken {
     token: Secret,
     node_secret_key: Secret,
 }
@@ -56,19 +56,19 @@ impl Vault {
             api,
             registrar,
             wrong_key,
-            held: Mutex::default(),
+            cached: Mutex::default(),
         }
     }
 
     /// The plaintext of a secret. While one caller fetches it, the others wait.
     async fn token(&self, name: &str) -> Result<Secret, LocalError> {
         let identity = self.registrar.known().ok_or(LocalError::NotRegistered)?;
-        let mut held = self.held.lock().await;
-        if let Some(held) = held
+        let mut cached = self.cached.lock().await;
+        if let Some(cached) = cached
             .get(name)
-            .filter(|held| held.node_secret_key == identity.node_secret_key)
+            .filter(|cached| cached.node_secret_key == identity.node_secret_key)
         {
-            return Ok(held.token.clone());
+            return Ok(cached.token.clone());
         }
         let sealed = self
             .api
@@ -82,9 +82,9 @@ impl Vault {
             node_secret_key.reveal().as_bytes()
         };
         let token = secret::open(&sealed, key)?;
-        held.insert(
+        cached.insert(
             name.to_owned(),
-            Held {
+            CachedToken {
                 token: token.clone(),
                 node_secret_key,
             },
@@ -94,9 +94,12 @@ impl Vault {
 
     /// Forgets a rejected token, unless another caller already has a newer one.
     async fn forget(&self, name: &str, rejected: &Secret) {
-        let mut held = self.held.lock().await;
-        if held.get(name).is_some_and(|held| held.token == *rejected) {
-            held.remove(name);
+        let mut cached = self.cached.lock().await;
+        if cached
+            .get(name)
+            .is_some_and(|cached| cached.token == *rejected)
+        {
+            cached.remove(name);
         }
     }
 }

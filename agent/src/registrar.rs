@@ -18,7 +18,7 @@ use crate::wire::Register;
 /// An attempt to register failed.
 #[derive(Debug, thiserror::Error)]
 enum RegisterError {
-    #[error("the system provides no randomness for a key pair")]
+    #[error("cannot generate a key pair")]
     Keys,
     #[error("the Central API did not register the node")]
     Api(#[from] ApiError),
@@ -149,7 +149,7 @@ impl Registrar {
             Ok(Ok(())) => {}
             Ok(Err(error)) => error!(
                 reason = chain(&error),
-                "a restart will have to register again"
+                "cannot store the identity, so the node will register again after a restart"
             ),
             Err(error) => error!(reason = chain(&error), "storing the identity was aborted"),
         }

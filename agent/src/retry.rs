@@ -13,25 +13,25 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// The jitter at most doubles a delay, so that none exceeds a second.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_millis(500);
+const MIN_DELAY: Duration = Duration::from_millis(100);
 
-/// Retries an operation until it succeeds or its error is `hopeless`.
+/// Retries an operation until it succeeds or fails with an error that `is_permanent`.
 ///
 /// When `stop` is cancelled, a delay ends immediately and one last attempt is made, whose error is returned. An attempt
 /// in flight is never aborted, because it may already have arrived.
 pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
     what: &'static str,
     stop: &CancellationToken,
-    hopeless: impl Fn(&E) -> bool,
+    is_permanent: impl Fn(&E) -> bool,
     operation: impl FnMut() -> F,
 ) -> Result<T, E> {
     let mut failures = 0_u32;
     let stopped = stop.clone();
     let result = operation
         .retry(backoff())
-        .sleep(move |pause| interruptible(stopped.clone(), pause))
-        .when(|error| !stop.is_cancelled() && !hopeless(error))
+        .sleep(move |delay| interruptible(stopped.clone(), delay))
+        .when(|error| !stop.is_cancelled() && !is_permanent(error))
         .notify(|error, _| {
             failures += 1;
             log_failure(what, failures, error);
@@ -43,7 +43,7 @@ pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
     result
 }
 
-/// For operations that are retried after any error.
+/// No error is permanent: for operations that are retried after any error.
 pub(crate) fn never<E>(_: &E) -> bool {
     false
 }
@@ -72,15 +72,15 @@ fn log_failure(what: &str, failures: u32, error: &dyn Error) {
 
 fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::default()
-        .with_min_delay(SHORTEST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
+        .with_min_delay(MIN_DELAY)
+        .with_max_delay(MAX_DELAY)
         .with_factor(1.5)
         .without_max_times()
         .with_jitter()
 }
 
-async fn interruptible(stop: CancellationToken, pause: Duration) {
-    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+async fn interruptible(stop: CancellationToken, delay: Duration) {
+    stop.run_until_cancelled(tokio::time::sleep(delay)).await;
 }
 
 #[cfg(test)]
@@ -98,9 +98,9 @@ mod tests {
 
     #[test]
     fn the_first_delay_is_short_and_none_is_longer_than_a_second() {
-        let pauses: Vec<_> = backoff().build().take(1000).collect();
-        assert!(pauses[0] <= 2 * SHORTEST_PAUSE);
-        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(1)));
+        let delays: Vec<_> = backoff().build().take(1000).collect();
+        assert!(delays[0] <= 2 * MIN_DELAY);
+        assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(1)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hopeless_error_ends_the_retries() {
+    async fn a_permanent_error_ends_the_retries() {
         let attempts = Cell::new(0);
         let operation = async || {
             attempts.set(attempts.get() + 1);

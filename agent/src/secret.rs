@@ -46,7 +46,7 @@ pub(crate) enum OpenError {
     #[error("the secret's nonce is not 12 bytes long")]
     NonceLength,
     /// The key is wrong, or the message was changed.
-    #[error("the secret does not decrypt under the node secret key")]
+    #[error("the secret cannot be decrypted with the node secret key")]
     Authentication,
     /// The plaintext isn't text.
     #[error("the secret is not text")]

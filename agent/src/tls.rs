@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tracing::warn;
 
 use crate::config::Endpoint;
-use crate::dns::Forgetful;
+use crate::dns::UncachedResolver;
 
 /// The timeout for a connection, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,19 +24,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trust {
     /// None: the server speaks plain HTTP.
-    Nobody,
+    None,
     /// The system's root certificates.
     System,
     /// Any certificate, as configured.
-    Everybody,
+    Any,
 }
 
 impl Trust {
     fn of(endpoint: &Endpoint, skip_verify: bool) -> Self {
         match (endpoint.is_secure(), skip_verify) {
-            (false, _) => Self::Nobody,
+            (false, _) => Self::None,
             (true, false) => Self::System,
-            (true, true) => Self::Everybody,
+            (true, true) => Self::Any,
         }
     }
 }
@@ -77,7 +77,7 @@ impl Clients {
 pub(crate) fn client(trust: Trust) -> Result<Client, ClientError> {
     let client = Client::builder()
         .user_agent(concat!("plexd/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(Arc::new(Forgetful))
+        .dns_resolver(Arc::new(UncachedResolver))
         .connect_timeout(CONNECT_TIMEOUT)
         .no_proxy()
         .tls_backend_preconfigured(configuration(trust)?)
@@ -90,13 +90,13 @@ fn configuration(trust: Trust) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
     Ok(match trust {
-        Trust::Nobody => builder
+        Trust::None => builder
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth(),
         Trust::System => builder
             .with_root_certificates(system_roots())
             .with_no_client_auth(),
-        Trust::Everybody => builder
+        Trust::Any => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth(),
@@ -173,10 +173,10 @@ mod tests {
     #[test]
     fn trust_depends_on_the_endpoint() {
         for (url, skip_verify, expected) in [
-            ("http://a", false, Trust::Nobody),
-            ("http://a", true, Trust::Nobody),
+            ("http://a", false, Trust::None),
+            ("http://a", true, Trust::None),
             ("https://a", false, Trust::System),
-            ("https://a", true, Trust::Everybody),
+            ("https://a", true, Trust::Any),
         ] {
             let endpoint = Endpoint::try_from(url.to_owned()).unwrap();
             assert_eq!(
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_client_can_be_created_for_every_trust() {
-        for trust in [Trust::Nobody, Trust::System, Trust::Everybody] {
+        for trust in [Trust::None, Trust::System, Trust::Any] {
             client(trust).unwrap();
         }
     }

@@ -94,7 +94,7 @@ pub(crate) struct Parameter {
     /// `string` or `number`.
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
-    /// Whether it is optional.
+    /// Whether it has to be given.
     pub(crate) required: bool,
 }
 
@@ -129,9 +129,9 @@ pub(crate) struct Correction {
 pub(crate) struct MetricEntry {
     /// When it was measured.
     pub(crate) timestamp: Timestamp,
-    /// `system` or `process`.
+    /// `system`, `memory` or `cpu`.
     pub(crate) group: &'static str,
-    /// Names and figures.
+    /// The values by name.
     pub(crate) data: BTreeMap<&'static str, f64>,
 }
 

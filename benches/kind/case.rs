@@ -13,9 +13,9 @@ use super::column::Column;
 pub(crate) enum Case {
     /// Cells that differ only in the name of their config.
     Cells {
-        /// How many run at once.
+        /// How many cells run at once.
         cells: usize,
-        /// How many nodes each has.
+        /// How many nodes each cell has.
         nodes: usize,
         /// Their intervals.
         config: Config,
@@ -34,10 +34,10 @@ pub(crate) enum Config {
 }
 
 impl Case {
-    /// The columns that it can have.
+    /// The columns that can be measured.
     pub(crate) fn columns(self) -> impl Iterator<Item = Column> {
         Column::ALL.into_iter().filter(move |column| match self {
-            Self::Matrix => column.is_of_matrix(),
+            Self::Matrix => column.is_for_matrix(),
             Self::Cells { cells, nodes, .. } => match column {
                 Column::Bare | Column::Fresh | Column::Prepared => true,
                 Column::Reused => cells > 1,
@@ -47,8 +47,8 @@ impl Case {
         })
     }
 
-    /// The order of the columns in a round. Each round begins with another column, so that no column has the first place in every
-    /// round. The runs of the matrix keep their order, because the second one has to follow the first.
+    /// The order of the columns in a round. Each round begins with a different column, so that no column comes first in
+    /// every round. The runs of the matrix keep their order, because the second one has to follow the first.
     pub(crate) fn order(self, columns: &[Column], round: usize) -> Vec<Column> {
         let mut order = columns.to_vec();
         match self {
@@ -141,7 +141,7 @@ impl FromStr for Case {
             return Ok(Self::Matrix);
         }
         parsed().ok_or_else(|| {
-            format!("`{text}` is neither `matrix` nor like `4x1-fast`: cells, nodes, and `fast` or `default`")
+            format!("`{text}` is not a case: expected `matrix` or `<cells>x<nodes>-<fast|default>`, such as `4x1-fast`")
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What is compared in a case, and how each column is measured.
+//! The columns that are compared in a case, and how each one is measured.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
@@ -52,7 +52,7 @@ impl Column {
     ];
 
     /// Whether it belongs to the case `matrix`.
-    pub(crate) const fn is_of_matrix(self) -> bool {
+    pub(crate) const fn is_for_matrix(self) -> bool {
         match self {
             Self::Baseline | Self::First | Self::Second => true,
             Self::Bare | Self::Fresh | Self::Prepared | Self::Reused | Self::Script => false,
@@ -67,9 +67,9 @@ impl Display for Column {
     }
 }
 
-/// What measurements need. Logs of everything that ran go to `target/bench/logs`.
+/// The inputs of measurements. All output is logged to `target/bench/logs`.
 pub(crate) struct Bench {
-    /// The binary that `matrix` is compared with.
+    /// The binary that the case `matrix` is compared with.
     pub(crate) baseline: Option<PathBuf>,
     /// The node image, which is also the one that the runner chooses.
     pub(crate) node_image: String,
@@ -117,7 +117,7 @@ impl Bench {
             let status = spawn(&mut command, &log)?.wait()?;
             if !status.success() {
                 return Err(
-                    format!("{command:?} ended with {status}: see {}", log.display()).into(),
+                    format!("{command:?} ended with {status}; see {}", log.display()).into(),
                 );
             }
         }
@@ -145,7 +145,7 @@ impl Bench {
             Column::Script => Sample::of(|| self.scripts(jobs, &log)),
             Column::Baseline => run(self.baseline(&matrix)),
             Column::First => {
-                remove_templates()?;
+                delete_templates()?;
                 run(self.run(&matrix, &[]))
             }
             Column::Second => run(self.run(&matrix, &[])),
@@ -202,7 +202,7 @@ impl Bench {
         let status = spawn(command, log)?.wait()?;
         if !status.success() {
             return Ok(Some(format!(
-                "it ended with {status}: see {}",
+                "it ended with {status}; see {}",
                 log.display()
             )));
         }
@@ -211,7 +211,7 @@ impl Bench {
         Ok(deviation(case, column, &run))
     }
 
-    /// Creates and deletes bare clusters at once.
+    /// Creates and deletes bare clusters, all at the same time.
     fn bare(&self, case: Case, log: &Path) -> Result<Sample> {
         let Case::Cells { cells, nodes, .. } = case else {
             return Err("only cells can be compared with bare clusters".into());
@@ -261,7 +261,7 @@ impl Bench {
             });
             for end in ends {
                 if !end.map_err(|_| "a thread panicked")?? {
-                    return Ok(Some(format!("kind failed: see {}", log.display())));
+                    return Ok(Some(format!("kind failed; see {}", log.display())));
                 }
             }
             Ok(None)
@@ -293,7 +293,7 @@ impl Bench {
             let status: ExitStatus = spawn(&mut script, log)?.wait()?;
             if !status.success() {
                 return Ok(Some(format!(
-                    "it ended with {status}: see {}",
+                    "it ended with {status}; see {}",
                     log.display()
                 )));
             }
@@ -302,7 +302,7 @@ impl Bench {
     }
 }
 
-/// Why `run` isn't what `column` measures.
+/// How `run` differs from a run that `column` measures; `None` if it doesn't.
 fn deviation(case: Case, column: Column, run: &RunModel) -> Option<String> {
     let mut reused = 0;
     for cell in &run.cells {
@@ -320,7 +320,7 @@ fn deviation(case: Case, column: Column, run: &RunModel) -> Option<String> {
         };
         if !is_right {
             return Some(format!(
-                "{id} is {}, on a cluster that is: {origin}",
+                "{id} is {}, on a cluster with the origin `{origin}`",
                 cell.verdict
             ));
         }
@@ -333,8 +333,8 @@ fn deviation(case: Case, column: Column, run: &RunModel) -> Option<String> {
     }
 }
 
-/// Removes all templates from the engine.
-fn remove_templates() -> Result<()> {
+/// Deletes all templates from the engine.
+fn delete_templates() -> Result<()> {
     let images = output("docker", &["images", "--quiet", "--filter", TEMPLATE])?;
     for image in images.lines() {
         output("docker", &["rmi", "--force", image])?;
@@ -342,7 +342,7 @@ fn remove_templates() -> Result<()> {
     Ok(())
 }
 
-/// Starts a program whose output goes to the end of `log`.
+/// Starts a program whose output is appended to `log`.
 fn spawn(command: &mut Command, log: &Path) -> std::io::Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     command
@@ -367,6 +367,6 @@ fn node_image(version: &str) -> Result<String> {
     let images = listed.lines().filter(|name| name.starts_with(&start));
     let newest = images.max_by_key(patch);
     Ok(newest
-        .ok_or_else(|| format!("there is no local image {start}*"))?
+        .ok_or_else(|| format!("no local image matches {start}*"))?
         .to_owned())
 }

@@ -5,7 +5,7 @@
 //! generated part of docs/performance.md from it.
 //!
 //! CPU seconds are those of the whole machine, because a cell's work is spread over the runner, kind, the container engine and the
-//! nodes. So the machine has to be idle otherwise; each sample states how busy it was just before.
+//! nodes. The machine must be otherwise idle; each sample states how busy it was just before.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
@@ -42,10 +42,10 @@ struct Options {
         default_value = "1x1-fast,1x3-fast,4x1-fast,1x1-default,2x1-default,4x1-default,8x1-default"
     )]
     cases: Vec<Case>,
-    /// The columns [default: all that the case has]
+    /// The columns [default: all columns of the case]
     #[arg(long, value_delimiter = ',')]
     columns: Vec<Column>,
-    /// How often each column is measured
+    /// How many times each column is measured
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// The Kubernetes version
@@ -54,7 +54,7 @@ struct Options {
     /// For the case `matrix`: the binary to compare with [default: this one, with `--prepared never`]
     #[arg(long)]
     baseline: Option<PathBuf>,
-    /// The results file; cases that it has and that aren't measured again stay in it
+    /// The results file; cases in it that aren't measured again are kept
     #[arg(long, default_value = "target/bench/kind.json")]
     results: PathBuf,
     /// Measure nothing: write the chart and the tables of docs/performance.md from the results file
@@ -88,7 +88,7 @@ fn run(options: &Options) -> Result<()> {
             |column: &Column| options.columns.is_empty() || options.columns.contains(column);
         let columns: Vec<Column> = columns.into_iter().filter(is_wanted).collect();
         if columns.is_empty() {
-            println!("{case}: it has none of these columns");
+            println!("{case}: none of these columns apply");
             continue;
         }
         measure(&bench, *case, &columns, options.rounds, &mut results)?;

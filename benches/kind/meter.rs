@@ -1,4 +1,4 @@
-//! Time, CPU time, and what they were measured on.
+//! Measurements of time and CPU time, and the environment in which they were made.
 
 use std::fmt::{self, Display, Formatter};
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Result;
 use super::column::Bench;
 
-/// How long the machine is watched before each measurement. It is also time for what the previous one left to end.
+/// How long the machine is observed before each measurement. This also gives leftovers of the previous one time to end.
 const BEFORE: Duration = Duration::from_secs(2);
 
 /// One measurement of one column.
@@ -20,9 +20,9 @@ pub(crate) struct Sample {
     pub(crate) seconds: f64,
     /// CPU seconds of the whole machine in that time.
     pub(crate) cpu_seconds: f64,
-    /// How many processors were busy just before: what the machine did besides.
+    /// How many processors were busy just before, with unrelated work.
     pub(crate) busy_before: f64,
-    /// Why it doesn't count.
+    /// Why it doesn't count, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
 }
@@ -51,7 +51,10 @@ impl Display for Sample {
         write!(formatter, "{seconds:.1} s, {cpu_seconds:.1} CPU seconds")?;
         if self.busy_before > 0.2 {
             let busy = self.busy_before;
-            write!(formatter, ", but {busy:.1} processors were busy before")?;
+            write!(
+                formatter,
+                ", but {busy:.1} processors were busy before the measurement"
+            )?;
         }
         match &self.failed {
             Some(why) => write!(formatter, ", not counted: {why}"),
@@ -98,12 +101,12 @@ impl Machine {
     }
 }
 
-/// What was measured.
+/// The versions of the measured programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Versions {
     /// The runner, with its commit.
     pub(crate) runner: String,
-    /// The runner that `matrix` was compared with, if it was another one.
+    /// The runner that the case `matrix` was compared with, if it was a different one.
     pub(crate) baseline: Option<String>,
     /// kind.
     pub(crate) kind: String,
@@ -140,7 +143,7 @@ impl Versions {
     }
 }
 
-/// What a program prints to stdout.
+/// Runs a program, and returns its stdout.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| format!("failed to start `{program}`: {error}"))?;

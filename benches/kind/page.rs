@@ -23,7 +23,8 @@ pub(crate) const COLUMNS: [Column; 4] = [
     Column::Script,
 ];
 
-/// The results of 1-node cells in `default`, by how many run at once: the only config in which cells do the same as the script.
+/// The results of 1-node cells in `default`, by how many run at once. In no other config do cells do the same work as
+/// the script.
 pub(crate) fn charted(results: &Results) -> Vec<(usize, &CaseResults)> {
     let charted = results
         .cases
@@ -39,7 +40,7 @@ pub(crate) fn charted(results: &Results) -> Vec<(usize, &CaseResults)> {
     charted.collect()
 }
 
-/// What `column` takes per cell.
+/// The cost of `column` per cell.
 pub(crate) fn per_cell(
     results: &CaseResults,
     column: Column,
@@ -55,10 +56,10 @@ pub(crate) fn per_cell(
 /// Writes the chart and the generated part of the page.
 pub(crate) fn write(results: &Results) -> Result<()> {
     if charted(results).is_empty() {
-        return Err("the results have no case like `1x1-default`, which the chart shows".into());
+        return Err("the results contain no case for the chart, such as `1x1-default`".into());
     }
     let text = fs::read_to_string(PAGE)?;
-    let missing = || format!("{PAGE} lacks the markers of its generated part");
+    let missing = || format!("{PAGE} does not contain the markers of its generated part");
     let (head, rest) = text.split_once(START).ok_or_else(missing)?;
     let (_, tail) = rest.split_once(END).ok_or_else(missing)?;
     let part = part(results);

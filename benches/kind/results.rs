@@ -1,4 +1,4 @@
-//! The results file: all samples, and what follows from them.
+//! The results file: all samples, and the statistics that are derived from them.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -19,13 +19,13 @@ use super::target::{self, Outcome};
 pub(crate) struct Results {
     #[serde(skip)]
     path: PathBuf,
-    /// What it was measured on.
+    /// The machine of all measurements.
     pub(crate) machine: Machine,
-    /// What was measured.
+    /// The measured versions.
     pub(crate) versions: Versions,
-    /// Each case once.
+    /// The results by case.
     pub(crate) cases: Vec<CaseResults>,
-    /// What the cases say about the targets.
+    /// The outcomes of the targets.
     pub(crate) targets: Vec<Outcome>,
 }
 
@@ -47,12 +47,12 @@ pub(crate) struct CaseResults {
 /// The samples of one round.
 pub(crate) type Round = BTreeMap<Column, Sample>;
 
-/// Something for each of the two things that are measured.
+/// A value for each of the two measured quantities.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured<T> {
-    /// From start to end.
+    /// For the elapsed time.
     pub(crate) seconds: T,
-    /// Of all processors.
+    /// For the CPU time of all processors.
     pub(crate) cpu_seconds: T,
 }
 
@@ -192,7 +192,7 @@ impl Results {
         })
     }
 
-    /// Reads the file, or starts with an empty one. Samples of another machine or other versions aren't mixed.
+    /// Reads the file, or starts with empty results. Samples from different machines or versions aren't mixed.
     pub(crate) fn open(path: &Path, machine: Machine, versions: Versions) -> Result<Self> {
         if !path.exists() {
             return Ok(Self {
@@ -207,7 +207,7 @@ impl Results {
         if (&results.machine, &results.versions) != (&machine, &versions) {
             let path = path.display();
             return Err(format!(
-                "{path} has results of another machine or other versions: delete it, or use `--results` for another file"
+                "{path} contains results from a different machine or different versions: delete it, or choose another file with `--results`"
             )
             .into());
         }

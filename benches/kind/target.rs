@@ -1,4 +1,4 @@
-//! What a ratio has to be.
+//! The targets that ratios have to meet.
 
 use std::fmt::Write as _;
 
@@ -89,7 +89,7 @@ const TARGETS: [Target; 8] = [
     },
 ];
 
-/// What was measured for a target.
+/// The measured outcome of a target.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// The ratio, in words.
@@ -98,13 +98,13 @@ pub(crate) struct Outcome {
     pub(crate) case: Case,
     /// The ratio.
     pub(crate) ratio: Spread,
-    /// What its median must not exceed.
+    /// The limit that its median must not exceed.
     pub(crate) at_most: f64,
-    /// Whether it doesn't.
+    /// Whether the median is within the limit.
     pub(crate) holds: bool,
 }
 
-/// The targets that `cases` say something about.
+/// The outcomes of the targets for which `cases` have results.
 pub(crate) fn outcomes(cases: &[CaseResults]) -> Vec<Outcome> {
     let outcomes = TARGETS.iter().filter_map(|target| {
         let results = cases.iter().find(|results| results.case == target.case)?;

@@ -1,4 +1,4 @@
-//! The mock as a program: its options, its output, and its end on a signal.
+//! The mock as a program: its options, its output, and its shutdown on a signal.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Namespace of the mock's Service, for the names in the certificate
     #[arg(long, default_value = "plexd-e2e")]
     namespace: String,
-    /// How much of the test interface is served, to imitate mocks with fewer endpoints
+    /// How much of the test interface is served, to emulate mocks with fewer endpoints
     #[arg(long, value_enum, default_value_t)]
     test_interface: Interface,
 }
@@ -64,7 +64,7 @@ impl From<Arguments> for Options {
     }
 }
 
-/// The whole life of the process: its log on stderr (filtered by `RUST_LOG`), its runtime, and [`run`].
+/// The lifecycle of the process: its log on stderr (filtered by `RUST_LOG`), its runtime, and [`run`].
 pub fn main(arguments: Arguments) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -96,12 +96,12 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn serve(arguments: Arguments) -> Result<(), RunError> {
-    // Signals are handled before the mock listens, so that a mock that serves always handles them.
+    // Signals are handled before the mock listens, so that a mock that serves always shuts down gracefully.
     let terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let server = start(arguments.into()).await?;
     announce(&server).map_err(RunError::Print)?;
-    either(terminate, interrupt).await;
+    first_of(terminate, interrupt).await;
     server.shutdown().await;
     Ok(())
 }
@@ -114,7 +114,7 @@ fn announce(server: &Server) -> io::Result<()> {
     stdout.flush()
 }
 
-async fn either(mut terminate: Signal, mut interrupt: Signal) {
+async fn first_of(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -64,7 +64,7 @@ pub struct Fault {
         skip_serializing_if = "Option::is_none"
     )]
     pub delay: Option<Duration>,
-    /// Whether the connection is closed without a response. Excludes `status`.
+    /// Whether the connection is closed without a response. Mutually exclusive with `status`.
     pub drop: bool,
     /// Whether a call with `status` or `drop` is handled and counted anyway, so that only the response is lost.
     pub counted: bool,
@@ -76,7 +76,7 @@ pub struct Fault {
 /// A fault is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FaultError {
-    #[error("{0}: `status` and `drop` exclude each other")]
+    #[error("{0}: `status` and `drop` are mutually exclusive")]
     StatusAndDrop(Endpoint),
     #[error("{0}: the status must be from 200 to 599, not {1}")]
     Status(Endpoint, u16),
@@ -84,39 +84,39 @@ pub(crate) enum FaultError {
 
 /// The active faults.
 #[derive(Default)]
-pub(crate) struct Armed {
+pub(crate) struct ActiveFaults {
     auth: Auth,
-    endpoints: BTreeMap<Endpoint, ArmedFault>,
+    endpoints: BTreeMap<Endpoint, ActiveFault>,
 }
 
 #[derive(Clone, Copy)]
-struct ArmedFault {
+struct ActiveFault {
     effect: Effect,
     left: Option<u64>,
 }
 
-/// What happens to one call.
+/// The effect of a fault on one call.
 #[derive(Clone, Copy)]
 struct Effect {
     delay: Duration,
-    instead: Option<Instead>,
+    replacement: Option<Replacement>,
     counted: bool,
 }
 
-/// What replaces the usual response.
+/// The replacement for the usual response.
 #[derive(Clone, Copy)]
-enum Instead {
+enum Replacement {
     Status(StatusCode),
     Drop,
 }
 
-impl Armed {
-    /// Activates a document.
-    pub(crate) fn arm(faults: Faults) -> Result<Self, FaultError> {
+impl ActiveFaults {
+    /// Activates the faults of a document.
+    pub(crate) fn new(faults: Faults) -> Result<Self, FaultError> {
         let endpoints = faults
             .endpoints
             .into_iter()
-            .map(|(endpoint, fault)| Ok((endpoint, fault.arm(endpoint)?)));
+            .map(|(endpoint, fault)| Ok((endpoint, fault.activate(endpoint)?)));
         Ok(Self {
             auth: faults.auth,
             endpoints: endpoints.collect::<Result<_, _>>()?,
@@ -127,8 +127,8 @@ impl Armed {
         self.auth == Auth::Strict
     }
 
-    /// What happens to the next call of `endpoint`.
-    fn take(&mut self, endpoint: Endpoint) -> Option<Effect> {
+    /// The effect on the next call of `endpoint`; `None` if no fault applies to it.
+    fn next(&mut self, endpoint: Endpoint) -> Option<Effect> {
         let fault = self.endpoints.get_mut(&endpoint)?;
         if let Some(left) = &mut fault.left {
             *left = left.checked_sub(1)?;
@@ -138,19 +138,19 @@ impl Armed {
 }
 
 impl Fault {
-    fn arm(self, endpoint: Endpoint) -> Result<ArmedFault, FaultError> {
-        let instead = match (self.status, self.drop) {
+    fn activate(self, endpoint: Endpoint) -> Result<ActiveFault, FaultError> {
+        let replacement = match (self.status, self.drop) {
             (Some(_), true) => return Err(FaultError::StatusAndDrop(endpoint)),
-            (Some(status), false) => Some(Instead::Status(final_status(endpoint, status)?)),
-            (None, true) => Some(Instead::Drop),
+            (Some(status), false) => Some(Replacement::Status(final_status(endpoint, status)?)),
+            (None, true) => Some(Replacement::Drop),
             (None, false) => None,
         };
         let effect = Effect {
             delay: self.delay.unwrap_or_default(),
-            instead,
+            replacement,
             counted: self.counted,
         };
-        Ok(ArmedFault {
+        Ok(ActiveFault {
             effect,
             left: self.times,
         })
@@ -165,30 +165,30 @@ fn final_status(endpoint: Endpoint, status: u16) -> Result<StatusCode, FaultErro
 }
 
 /// Middleware of every endpoint: applies the active fault to a call.
-pub(crate) async fn meet(
+pub(crate) async fn apply(
     State(app): State<Shared>,
     Extension(endpoint): Extension<Endpoint>,
     Extension(connection): Extension<ConnectionShutdown>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(effect) = lock(&app.faults).take(endpoint) else {
+    let Some(effect) = lock(&app.faults).next(endpoint) else {
         return next.run(request).await;
     };
     tracing::info!(%endpoint, "applying a fault to a call");
     tokio::time::sleep(effect.delay).await;
-    match effect.instead {
+    match effect.replacement {
         None => next.run(request).await,
-        Some(instead) => {
+        Some(replacement) => {
             if effect.counted {
                 drop(next.run(request).await);
             }
-            instead.answer(&connection).await
+            replacement.answer(&connection).await
         }
     }
 }
 
-impl Instead {
+impl Replacement {
     async fn answer(self, connection: &ConnectionShutdown) -> Response {
         match self {
             Self::Status(status) => Problem::new(status, "a configured fault").into_response(),

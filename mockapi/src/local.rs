@@ -1,4 +1,4 @@
-//! The local endpoint, on TLS: accepts what a node posts with its decrypted token.
+//! The local endpoint, on TLS: accepts the posts of nodes with their decrypted tokens.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,4 +1,4 @@
-//! Error responses: a status and a sentence within the router, and RFC 9457 problem documents outside.
+//! Error responses: a status and a text within the router, and RFC 9457 problem documents outside.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -12,7 +12,7 @@ use serde::Serialize;
 /// The media type of a problem document.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// The maximum length of an error's sentence, in bytes.
+/// The maximum length of an error's detail, in bytes.
 const DETAIL_LIMIT: usize = 16 * 1024;
 
 /// Why a call is rejected.
@@ -66,7 +66,7 @@ struct Document<'a> {
 }
 
 /// Middleware: converts every error response of the router, including axum's own, into a problem document.
-pub(crate) async fn dress(request: Request, next: Next) -> Response {
+pub(crate) async fn to_documents(request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
     let response = next.run(request).await;
     if response.status().is_client_error() || response.status().is_server_error() {
@@ -95,13 +95,13 @@ async fn document(uri: &Uri, response: Response) -> Response {
 
 /// The response for an unknown path.
 pub(crate) async fn unknown_path() -> Problem {
-    Problem::not_found("nothing is served at this path")
+    Problem::not_found("this path does not exist")
 }
 
 /// The response for a method that the path doesn't accept; the router adds `Allow`.
 pub(crate) async fn wrong_method() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path does not accept that method, see Allow",
+        "this path does not accept the method; see the Allow header",
     )
 }

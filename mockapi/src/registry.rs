@@ -15,7 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::identity;
 use crate::view::NodeView;
 
-/// A node: one that registered, or a stranger that was named in a path.
+/// A node: one that registered, or a stranger that was only named in a path.
 pub(crate) struct Node {
     id: String,
     /// The newest secret key. A stranger has one too, which was never sent to it.
@@ -40,7 +40,7 @@ pub(crate) struct Registered {
 
 /// The mesh has no more addresses.
 #[derive(Debug, thiserror::Error)]
-#[error("no mesh address is left")]
+#[error("all mesh addresses are in use")]
 pub(crate) struct MeshExhausted;
 
 /// The position of a follower of the counters.
@@ -121,7 +121,7 @@ impl Registry {
     }
 
     /// Records process starts of the node, from the audit entries that [`Registry::record`] is about to keep.
-    pub(crate) fn note_process_starts(&mut self, index: usize, starts: Vec<Timestamp>) {
+    pub(crate) fn record_process_starts(&mut self, index: usize, starts: Vec<Timestamp>) {
         let node = &mut self.nodes[index];
         node.starts.extend(starts);
         node.view.last_process_start = node.starts.last().copied();

@@ -25,7 +25,7 @@ pub(crate) fn endpoint(
     endpoint: Endpoint,
     method: MethodRouter<Shared>,
 ) -> MethodRouter<Shared> {
-    let faults = from_fn_with_state(app.clone(), faults::meet);
+    let faults = from_fn_with_state(app.clone(), faults::apply);
     method.route_layer(faults).route_layer(Extension(endpoint))
 }
 
@@ -33,6 +33,6 @@ fn finish(router: Router<Shared>, app: &Shared) -> Router {
     router
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(from_fn(problem::dress))
+        .layer(from_fn(problem::to_documents))
         .with_state(app.clone())
 }

@@ -1,4 +1,4 @@
-//! The life of a mock: binding both listeners, serving, and ending gracefully.
+//! The lifecycle of a mock: binding both listeners, serving, and shutting down gracefully.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::state::App;
 use crate::testing::Interface;
 use crate::tls::{self, CertificateError};
 
-/// How long calls in flight may take when the mock ends; less than the 5 s after which the runner kills it.
+/// How long calls in flight may take when the mock shuts down; less than the 5 s after which the runner kills it.
 const GRACE: Duration = Duration::from_secs(4);
 
 /// The addresses of a mock, and the names in its certificate.
@@ -66,7 +66,7 @@ pub enum StartError {
     Signing(#[from] SigningKeyError),
 }
 
-/// A running mock. Dropping it closes its connections at once; [`Server::shutdown`] lets calls in flight end.
+/// A running mock. Dropping it closes its connections at once; [`Server::shutdown`] lets calls in flight finish.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
@@ -138,7 +138,7 @@ impl Server {
         self.tls_addr
     }
 
-    /// Stops accepting connections, ends all streams, and gives calls in flight a few seconds to end.
+    /// Stops accepting connections, ends all streams, and gives calls in flight a few seconds to finish.
     pub async fn shutdown(mut self) {
         self.ending.cancel();
         self.control.graceful_shutdown(Some(GRACE));

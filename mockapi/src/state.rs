@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::{Call, Caller, Payload};
 use crate::counter::Counter;
 use crate::endpoint::Endpoint;
-use crate::faults::Armed;
+use crate::faults::ActiveFaults;
 use crate::fixture::Fixture;
 use crate::identity;
 use crate::problem::Problem;
@@ -36,8 +36,8 @@ pub(crate) struct App {
     registry: Mutex<Registry>,
     state: Mutex<Arc<Fixture>>,
     heartbeat: Mutex<Arc<Fixture>>,
-    pub(crate) faults: Mutex<Armed>,
-    moved: watch::Sender<()>,
+    pub(crate) faults: Mutex<ActiveFaults>,
+    changes: watch::Sender<()>,
     events: broadcast::Sender<Envelope>,
     /// Ends every open stream.
     pub(crate) ending: CancellationToken,
@@ -52,7 +52,7 @@ impl App {
             state: Mutex::new(Arc::new(Fixture::state(&signer.public_key()))),
             heartbeat: Mutex::new(Arc::new(Fixture::heartbeat())),
             faults: Mutex::default(),
-            moved: watch::Sender::new(()),
+            changes: watch::Sender::new(()),
             events: broadcast::Sender::new(EVENT_BACKLOG),
             signer,
             ending,
@@ -74,9 +74,9 @@ impl App {
             (None, _) => Err(Problem::unauthorized(
                 "the bearer token is not a node's key",
             )),
-            (Some(owner), Some(node)) if owner != node => {
-                Err(Problem::unauthorized("the bearer is another node's key"))
-            }
+            (Some(owner), Some(node)) if owner != node => Err(Problem::unauthorized(
+                "the bearer token is another node's key",
+            )),
             (Some(_), _) => Ok(()),
         }
     }
@@ -94,7 +94,7 @@ impl App {
         };
         self.change(|registry, now| {
             let index = registry.attribute(caller.bearer.as_deref(), named, now);
-            registry.note_process_starts(index, starts);
+            registry.record_process_starts(index, starts);
             read(registry.record(index, caller.endpoint, payload, now))
         })
     }
@@ -138,7 +138,7 @@ impl App {
 
     /// Resets counters, bodies, nodes and faults. Configured fixtures are kept.
     pub(crate) fn reset(&self) {
-        *lock(&self.faults) = Armed::default();
+        *lock(&self.faults) = ActiveFaults::default();
         self.change(|registry, _| registry.clear());
     }
 
@@ -181,7 +181,7 @@ impl App {
 
     /// A receiver that is notified of every change of a counter.
     pub(crate) fn watch(&self) -> watch::Receiver<()> {
-        self.moved.subscribe()
+        self.changes.subscribe()
     }
 
     pub(crate) fn last_body(
@@ -227,7 +227,7 @@ impl App {
     /// Changes the registry, and then notifies followers.
     fn change<T>(&self, change: impl FnOnce(&mut Registry, Timestamp) -> T) -> T {
         let result = change(&mut lock(&self.registry), Timestamp::now());
-        self.moved.send_replace(());
+        self.changes.send_replace(());
         result
     }
 }

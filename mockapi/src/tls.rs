@@ -13,7 +13,7 @@ use rustls::version::{TLS12, TLS13};
 pub enum CertificateError {
     /// The names aren't valid in a certificate, or no key could be created.
     #[error("failed to create a certificate")]
-    Make(#[from] rcgen::Error),
+    Create(#[from] rcgen::Error),
     /// The TLS library doesn't accept the certificate.
     #[error("failed to use the certificate")]
     Use(#[from] rustls::Error),
@@ -21,12 +21,12 @@ pub enum CertificateError {
 
 /// The server configuration for TLS 1.2 and later, for the mock's Service in `namespace`.
 pub(crate) fn configuration(namespace: &str) -> Result<Arc<ServerConfig>, CertificateError> {
-    let made = certify(namespace)?;
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let certified = certify(namespace)?;
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
     let mut configuration = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())?;
+        .with_single_cert(vec![certified.cert.der().clone()], key.into())?;
     configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(configuration))
 }

@@ -30,7 +30,7 @@ pub struct Nodes {
     pub nodes: BTreeMap<String, NodeView>,
 }
 
-/// What the mock recorded about one node.
+/// The mock's records of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
     /// The name that it registered with. `None` if it registered without a name, or if it called without registering.

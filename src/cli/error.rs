@@ -11,7 +11,7 @@ use super::options::Color;
 use crate::error::causes;
 use crate::record::RecordError;
 use crate::record::merge::MergeError;
-use crate::report::{Surroundings, WriteError};
+use crate::report::{TerminalInfo, WriteError};
 use crate::runner::{ResumeError, SessionError};
 use crate::secret::log_mask;
 
@@ -158,7 +158,7 @@ impl CliError {
             Self::Resume(ResumeError::Foreign { .. }) => {
                 "give the run's own folder; for merged runs and parts of runs, use `--rerun-failed`"
             }
-            Self::Merge(MergeError::Twice { .. }) => {
+            Self::Merge(MergeError::DuplicateCell { .. }) => {
                 "list each run only once; if two runs contain the same cell, the later one has to be a rerun (`--rerun-failed`)"
             }
             Self::NoRecord { .. } => {
@@ -188,7 +188,7 @@ impl CliError {
 
 /// Prints `error` on stderr: with `Error:`, `Caused by:` and `Hint:`, or with the places in the text.
 pub(super) fn print(error: &CliError, color: Color) {
-    let text = render(error, Surroundings::of(&io::stderr()).color(color.into()));
+    let text = render(error, TerminalInfo::of(&io::stderr()).color(color.into()));
     // If stderr is closed, only the exit code remains.
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -12,8 +12,8 @@ use super::options::MergeOptions;
 use super::recorded::{self, Recorded};
 use super::{report, run};
 use crate::event::Event;
-use crate::record::merge::{Joined, MergeError, Part, Plan, copy_cells};
-use crate::record::model::Folding;
+use crate::record::merge::{MergeError, MergedEvents, Part, Plan, copy_cells};
+use crate::record::model::ModelBuilder;
 use crate::record::{self, RecordWriter};
 use crate::record::{RunModel, Sink, verdict_of};
 use crate::report::Copies;
@@ -59,7 +59,7 @@ pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliE
         match Part::read(&part) {
             Ok(part) => parts.push(part),
             // Its process has only just started.
-            Err(MergeError::NothingBegun { .. }) => {}
+            Err(MergeError::NotStarted { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -82,7 +82,7 @@ fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
     let parts = folder.join(PARTS);
     let found = runs_in(if parts.is_dir() { &parts } else { &folder })?;
     if found.is_empty() {
-        return Err(MergeError::Nothing { folder }.into());
+        return Err(MergeError::NoRuns { folder }.into());
     }
     Ok(found)
 }
@@ -166,21 +166,21 @@ fn recorded(
 /// Writes the merged record to `folder`, including its last event. Returns the model.
 fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unrecorded> {
     let mut writer = RecordWriter::create(folder).map_err(Unrecorded::Write)?;
-    let mut folding = Folding::default();
-    let mut joined = Joined::open(parts, plan).map_err(Unrecorded::Read)?;
+    let mut builder = ModelBuilder::default();
+    let mut joined = MergedEvents::open(parts, plan).map_err(Unrecorded::Read)?;
     for record in &mut joined {
         let record = record.map_err(Unrecorded::Read)?;
-        folding.take(&record);
+        builder.apply(&record);
         writer.on(&record).map_err(Unrecorded::Write)?;
     }
-    let verdict = verdict_of(&folding.clone().finish(), plan.is_whole);
+    let verdict = verdict_of(&builder.clone().finish(), plan.is_whole);
     let last = joined.closing(Event::RunFinished {
         verdict,
         duration_ms: plan.duration_ms,
     });
-    folding.take(&last);
+    builder.apply(&last);
     writer.on(&last).map_err(Unrecorded::Write)?;
-    Ok(folding.finish())
+    Ok(builder.finish())
 }
 
 #[cfg(test)]

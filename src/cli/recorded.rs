@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::matrix_file;
 use super::options::RunLocation;
-use crate::record::model::Folding;
+use crate::record::model::ModelBuilder;
 use crate::record::{self, RecordReader};
 use crate::record::{RecordError, RunModel};
 
@@ -57,11 +57,11 @@ impl Recorded {
 
     /// The model of the run.
     pub(super) fn model(&self) -> Result<RunModel, RecordError> {
-        let mut folding = Folding::default();
+        let mut builder = ModelBuilder::default();
         for record in self.events()? {
-            folding.take(&record?);
+            builder.apply(&record?);
         }
-        Ok(folding.finish())
+        Ok(builder.finish())
     }
 }
 

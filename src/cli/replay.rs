@@ -12,7 +12,7 @@ use super::options::ReplayOptions;
 use super::recorded::Recorded;
 use super::run;
 use crate::event::{Event, Record};
-use crate::record::{Folding, Sink};
+use crate::record::{ModelBuilder, Sink};
 use crate::report::AtEnd;
 
 pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
@@ -25,7 +25,7 @@ pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
     let mut screen = Screen {
         console: run::console(options.output.color, options.verbose),
         tables: run::tables(options.output.color, &recorded.folder),
-        folding: Folding::default(),
+        builder: ModelBuilder::default(),
         has_ended: true,
     };
     for record in recorded.events().map_err(CliError::Record)? {
@@ -56,7 +56,7 @@ fn unshown(error: io::Error) -> Result<Exit, CliError> {
 struct Screen {
     console: Box<dyn Sink>,
     tables: AtEnd,
-    folding: Folding,
+    builder: ModelBuilder,
     has_ended: bool,
 }
 
@@ -67,9 +67,9 @@ impl Screen {
         let is_after_end = self.has_ended && matches!(record.event, Event::Notice { .. });
         self.has_ended = is_end || is_after_end;
         self.console.on(record)?;
-        self.folding.take(record);
+        self.builder.apply(record);
         if is_end {
-            self.tables.end(&self.folding.clone().finish())?;
+            self.tables.end(&self.builder.clone().finish())?;
         }
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Screen {
             return Ok(());
         }
         drop(self.console);
-        self.tables.end(&self.folding.finish())
+        self.tables.end(&self.builder.finish())
     }
 }
 

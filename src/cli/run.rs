@@ -17,7 +17,7 @@ use crate::machine::{Resource, open_files};
 use crate::matrix::Jobs;
 use crate::record::Sink;
 use crate::report::console::Detail;
-use crate::report::{self, AtEnd, Copies, Surroundings};
+use crate::report::{self, AtEnd, Copies, TerminalInfo};
 use crate::runner::{self, LiveSinks, PartId, Resumption, RunOutcome, Session};
 use crate::suite::Interruption;
 
@@ -192,7 +192,7 @@ fn sinks(options: &RunOptions, copies: Copies) -> LiveSinks {
 
 /// The live console.
 pub(super) fn console(color: Color, verbose: bool) -> Box<dyn Sink> {
-    let err = Surroundings::of(&io::stderr());
+    let err = TerminalInfo::of(&io::stderr());
     let detail = if verbose {
         Detail::Phases
     } else {
@@ -203,7 +203,7 @@ pub(super) fn console(color: Color, verbose: bool) -> Box<dyn Sink> {
 
 /// The tables of the run in `folder`.
 pub(super) fn tables(color: Color, folder: &Path) -> AtEnd {
-    let out = Surroundings::of(&io::stdout());
+    let out = TerminalInfo::of(&io::stdout());
     let color = out.color(color.into());
     AtEnd::tables(io::stdout(), out.width, color, folder.to_owned())
 }

@@ -31,7 +31,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// A newer version of the runner wrote the record.
-    #[error("line {line} of {} is of version {version}; this runner reads up to version {VERSION}", path.display())]
+    #[error("line {line} of {} has version {version}, but this runner reads only versions up to {VERSION}", path.display())]
     Newer {
         /// The record.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum RecordError {
         version: u32,
     },
     /// A line before the last one isn't a valid event.
-    #[error("line {line} of {} is not a record", path.display())]
+    #[error("line {line} of {} is not a valid event", path.display())]
     Malformed {
         /// The record.
         path: PathBuf,
@@ -74,12 +74,12 @@ impl RecordWriter {
     }
 
     /// Truncates the file to `whole_bytes`, which removes the line that a killed run didn't finish.
-    pub fn cut(&self, whole_bytes: u64) -> io::Result<()> {
+    pub fn truncate(&self, whole_bytes: u64) -> io::Result<()> {
         self.file.set_len(whole_bytes)
     }
 
-    fn locked(path: &Path, make: bool) -> io::Result<Self> {
-        let file = OpenOptions::new().create(make).append(true).open(path)?;
+    fn locked(path: &Path, create: bool) -> io::Result<Self> {
+        let file = OpenOptions::new().create(create).append(true).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -105,9 +105,9 @@ impl Sink for RecordWriter {
     }
 }
 
-/// The version of a line, which can be read whatever else the line contains.
+/// The version of a line, which can be parsed even if the rest of the line is unknown.
 #[derive(Deserialize)]
-struct Stamp {
+struct VersionOnly {
     version: u32,
 }
 
@@ -116,7 +116,7 @@ pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
     RecordReader::open(path)?.collect()
 }
 
-/// Reads a record line by line, so that it doesn't have to fit in memory. A last line that was cut off is left out, and
+/// Reads a record line by line, so that it doesn't have to fit in memory. A last line that was cut off is skipped, and
 /// a warning is appended instead.
 #[derive(Debug)]
 pub struct RecordReader {
@@ -166,7 +166,7 @@ impl RecordReader {
             Ok(0) => None,
             Ok(length) if length as u64 > LONGEST_LINE => {
                 let line = self.number + 1;
-                let message = format!("line {line} is longer than 16 MiB, so it is not a record");
+                let message = format!("line {line} is longer than 16 MiB, which no event can be");
                 Some(Err(io::Error::other(message)))
             }
             Ok(_) => Some(Ok(())),
@@ -199,8 +199,9 @@ impl RecordReader {
             at,
             event: Event::Notice {
                 severity: Severity::Warning,
-                text: "the record ends in the middle of a line: the run was killed while it wrote"
-                    .into(),
+                text:
+                    "the record ends in the middle of a line: the run was killed while writing it"
+                        .into(),
             },
         })
     }
@@ -246,7 +247,7 @@ fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Record, RecordError> {
     let version = match &parsed {
         Ok(record) => record.version,
         Err(_) => {
-            serde_json::from_slice::<Stamp>(text)
+            serde_json::from_slice::<VersionOnly>(text)
                 .map_err(malformed)?
                 .version
         }

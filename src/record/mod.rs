@@ -6,7 +6,7 @@
 mod file;
 pub mod merge;
 pub mod model;
-mod reckoning;
+mod run_verdict;
 mod verdict;
 pub mod xml_text;
 
@@ -14,8 +14,8 @@ use std::io;
 
 use crate::event::Record;
 pub use file::{FILE_NAME, RecordError, RecordReader, RecordWriter, read};
-pub use model::{Folding, RunModel};
-pub use reckoning::{class_of, verdict_of};
+pub use model::{ModelBuilder, RunModel};
+pub use run_verdict::{class_of, verdict_of};
 pub(crate) use verdict::{Counted, of_attempt, reason_of_attempt};
 pub use xml_text::XmlText;
 

@@ -32,9 +32,9 @@ impl Counted {
         let Some((last, earlier)) = self.attempts.split_last() else {
             return self.skipped.clone();
         };
-        let failed = earlier.iter().enumerate().rev().find_map(|(place, end)| {
+        let failed = earlier.iter().enumerate().rev().find_map(|(index, end)| {
             let failure = end.failures.first()?;
-            Some(format!("attempt {}: {failure}", place + 1))
+            Some(format!("attempt {}: {failure}", index + 1))
         });
         match self.verdict() {
             CellVerdict::Interrupted => {
@@ -51,11 +51,11 @@ impl Counted {
 
     /// The failures that count: the last attempt's, or those of all attempts if the last one was cut off.
     pub(crate) fn failures(&self) -> impl Iterator<Item = &Failure> {
-        let stands = match self.attempts.split_last() {
+        let first = match self.attempts.split_last() {
             Some((last, earlier)) if of_attempt(last) != CellVerdict::Interrupted => earlier.len(),
             Some(_) | None => 0,
         };
-        self.attempts[stands..].iter().flat_map(|end| &end.failures)
+        self.attempts[first..].iter().flat_map(|end| &end.failures)
     }
 
     /// Whether the end of the run cut off the cell's last attempt.
@@ -88,7 +88,7 @@ pub(super) fn of_run(
     ended: Option<Termination>,
     flaky_result: FlakyResult,
 ) -> RunVerdict {
-    let by_time = match ended {
+    let is_timed_out = match ended {
         Some(by @ (Termination::Interrupt | Termination::Terminate)) => {
             return RunVerdict::Interrupted { by };
         }
@@ -112,7 +112,7 @@ pub(super) fn of_run(
         RunVerdict::InfrastructureFailure
     } else if all.any(|failure| is_bug(&failure)) {
         RunVerdict::RunnerBug
-    } else if by_time {
+    } else if is_timed_out {
         RunVerdict::Interrupted {
             by: Termination::RunTimeout,
         }

@@ -1,4 +1,4 @@
-//! Sinks that work at the end of the run: the report files and the closing tables.
+//! Sinks that write at the end of the run: the report files and the closing tables.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -18,10 +18,8 @@ pub struct AtEnd {
 impl AtEnd {
     /// Writes the report files to `folder`, and their copies.
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
-        let work = move |run: &RunModel| match told_together(&write_all(&folder, &copies, run)) {
-            None => Ok(()),
-            Some(error) => Err(error),
-        };
+        let work =
+            move |run: &RunModel| combined(&write_all(&folder, &copies, run)).map_or(Ok(()), Err);
         Self::new("the reports", Box::new(work))
     }
 
@@ -47,7 +45,7 @@ impl AtEnd {
 }
 
 /// All errors as one. A full disk keeps its error kind, so that it is reported once, however many files it affects.
-fn told_together(failures: &[WriteError]) -> Option<io::Error> {
+fn combined(failures: &[WriteError]) -> Option<io::Error> {
     let kind = failures.iter().map(|failure| failure.source.kind());
     let kind = kind.reduce(|one, other| {
         if one == other {

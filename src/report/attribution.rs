@@ -38,8 +38,8 @@ impl fmt::Display for Attribution {
 /// The value that explains the failures of `run`, if any.
 pub(super) fn attribution(run: &RunModel) -> Option<Attribution> {
     let cells = run.cells.iter();
-    let judged = cells.filter_map(|cell| Some((has_failed(cell)?, values(cell))));
-    explanation(&judged.collect::<Vec<_>>())
+    let results = cells.filter_map(|cell| Some((has_failed(cell)?, values(cell))));
+    explanation(&results.collect::<Vec<_>>())
 }
 
 /// Whether the cell failed; `None` if it has no result.

@@ -4,17 +4,17 @@ use std::io::{self, Write};
 
 use indicatif::ProgressDrawTarget;
 
-use super::Surroundings;
+use super::TerminalInfo;
 pub use super::lines::Detail;
 use super::lines::Lines;
 use super::progress::Progress;
 use crate::event::Record;
 use crate::record::Sink;
 
-/// The live sink for standard error: redrawn lines if a person watches, otherwise plain ones.
-pub fn live(surroundings: Surroundings, color: bool, detail: Detail) -> Box<dyn Sink> {
-    if surroundings.is_watched {
-        let width = || Surroundings::of(&io::stderr()).width;
+/// The live sink for standard error: redrawn lines on an interactive terminal, otherwise plain ones.
+pub fn live(terminal: TerminalInfo, color: bool, detail: Detail) -> Box<dyn Sink> {
+    if terminal.is_interactive {
+        let width = || TerminalInfo::of(&io::stderr()).width;
         let target = ProgressDrawTarget::stderr();
         Box::new(Progress::new(target, width, color, detail))
     } else {

@@ -195,7 +195,7 @@ impl Plan {
 
     fn counters(&self) -> NodeCounters {
         let last = self.nodes().pop().unwrap();
-        let lacking = match self.4 {
+        let missing = match self.4 {
             Story::Fails(_, Symptom::CounterNotMet) => Some(last),
             Story::Fails(..)
             | Story::Passes
@@ -204,10 +204,16 @@ impl Plan {
             | Story::IsSkipped => None,
         };
         let of_node = |node: &String| -> CounterTable {
-            let lacks = |counter| counter == Counter::AuditCount && lacking.as_ref() == Some(node);
+            let is_missing =
+                |counter| counter == Counter::AuditCount && missing.as_ref() == Some(node);
             Counter::ALL
                 .into_iter()
-                .map(|counter| (counter.name().to_owned(), u64::from(!lacks(counter)) * 2))
+                .map(|counter| {
+                    (
+                        counter.name().to_owned(),
+                        u64::from(!is_missing(counter)) * 2,
+                    )
+                })
                 .collect()
         };
         let nodes: std::collections::BTreeMap<_, _> = self
@@ -223,7 +229,7 @@ impl Plan {
     }
 }
 
-/// Creates events, with a clock that only it advances.
+/// Creates events, and advances a simulated clock.
 pub(crate) struct Script {
     records: Vec<Record>,
     elapsed_ms: u64,
@@ -231,7 +237,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    fn say(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         let start: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
         let elapsed = SignedDuration::from_millis(self.elapsed_ms.try_into().unwrap());
         self.records.push(Record {
@@ -249,14 +255,14 @@ impl Script {
         };
         if duration_ms > 0 {
             let cell = plan.id();
-            self.say(Event::PhaseStarted {
+            self.emit(Event::PhaseStarted {
                 cell,
                 phase,
                 command: None,
             });
         }
         self.elapsed_ms += duration_ms;
-        self.say(Event::PhaseFinished {
+        self.emit(Event::PhaseFinished {
             cell: plan.id(),
             result: PhaseResult {
                 phase,
@@ -293,7 +299,7 @@ impl Script {
             self.attempt(plan, attempt);
         }
         if !matches!(plan.4, Story::IsCutOffIn(_)) {
-            self.say(Event::CellFinished {
+            self.emit(Event::CellFinished {
                 cell: plan.id(),
                 verdict: plan.verdict(),
                 reason,
@@ -307,7 +313,7 @@ impl Script {
         let Story::Fails(_, symptom) = plan.4 else {
             return;
         };
-        self.say(Event::CellRetried {
+        self.emit(Event::CellRetried {
             cell: plan.id(),
             attempt: 1,
             verdict: plan.verdict(),
@@ -322,12 +328,12 @@ impl Script {
     fn attempt(&mut self, plan: &Plan, attempt: u32) {
         let cell = plan.id();
         let cluster = plan.cluster();
-        self.say(Event::CellStarted {
+        self.emit(Event::CellStarted {
             cell,
             cluster,
             attempt,
         });
-        self.say(Event::CellFacts {
+        self.emit(Event::CellFacts {
             cell: plan.id(),
             facts: facts(plan, (self.execution)(Phase::Cluster)),
         });
@@ -342,11 +348,11 @@ impl Script {
                 }
             }
         }
-        self.say(Event::Counters {
+        self.emit(Event::Counters {
             cell: plan.id(),
             counters: plan.counters(),
         });
-        self.say(Event::Timings {
+        self.emit(Event::Timings {
             cell: plan.id(),
             steps: vec![
                 step("create cluster", 0, 1500),
@@ -361,7 +367,7 @@ impl Script {
         };
         let failure = plan.failure(symptom);
         self.phase(plan, phase, PhaseStatus::Failed { failure });
-        self.say(Event::Diagnostics {
+        self.emit(Event::Diagnostics {
             cell: plan.id(),
             files: vec![format!("cells/{}/pods.txt", plan.id())],
             quotes: vec![LogExcerpt {
@@ -371,7 +377,7 @@ impl Script {
             }],
         });
         if phase == Phase::Cluster {
-            self.say(Event::CellKept {
+            self.emit(Event::CellKept {
                 cell: plan.id(),
                 commands: vec![format!("kind delete cluster --name {}", plan.cluster())],
             });
@@ -380,13 +386,13 @@ impl Script {
 
     fn cut_off(&mut self, plan: &Plan, phase: Phase) {
         let cell = plan.id();
-        self.say(Event::PhaseStarted {
+        self.emit(Event::PhaseStarted {
             cell,
             phase,
             command: None,
         });
         self.elapsed_ms += 700;
-        self.say(Event::PhaseProgress {
+        self.emit(Event::PhaseProgress {
             cell: plan.id(),
             phase,
             text: "1 of 3 agents ready".to_owned(),
@@ -424,7 +430,7 @@ fn script(plans: &[Plan], provider: &str, execution: fn(Phase) -> Execution) -> 
         elapsed_ms: 0,
         execution,
     };
-    script.say(Event::RunStarted {
+    script.emit(Event::RunStarted {
         facts: RunFacts {
             run: "20260102-030405-x7".to_owned(),
             runner: "0.1.0".to_owned(),
@@ -463,7 +469,7 @@ pub(crate) fn mixed() -> Vec<Record> {
 /// A run of `plans` on kind without its last event.
 pub(crate) fn killed(plans: &[Plan]) -> Vec<Record> {
     let mut script = script(plans, "kind", |_| Execution::Run);
-    script.say(Event::Notice {
+    script.emit(Event::Notice {
         severity: Severity::Warning,
         text: "the machine has room for one cell at a time".to_owned(),
     });
@@ -503,7 +509,7 @@ pub(crate) fn green_local(plans: &[Plan]) -> Vec<Record> {
         | Phase::LocalEndpoint
         | Phase::Cleanup => Execution::Run,
     });
-    script.say(Event::RunFinished {
+    script.emit(Event::RunFinished {
         verdict: RunVerdict::Passed,
         duration_ms: script.elapsed_ms,
     });
@@ -513,10 +519,10 @@ pub(crate) fn green_local(plans: &[Plan]) -> Vec<Record> {
 /// A run that failed before any cell could start.
 pub(crate) fn broken_before_its_cells() -> Vec<Record> {
     let mut script = script(&[], "kind", |_| Execution::Run);
-    script.say(Event::RunFailed {
+    script.emit(Event::RunFailed {
         failure: Failure::new(Symptom::EngineGone, "the Docker engine does not answer"),
     });
-    script.say(Event::RunFinished {
+    script.emit(Event::RunFinished {
         verdict: RunVerdict::InfrastructureFailure,
         duration_ms: 40,
     });

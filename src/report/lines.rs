@@ -46,7 +46,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn go_on(&mut self, at: Timestamp) {
+    fn resume(&mut self, at: Timestamp) {
         self.before_ms = self.last_ms;
         self.started = Some(at);
     }
@@ -90,7 +90,7 @@ impl Lines {
     /// The line for `record`, without the line ending; `None` if there is nothing to show.
     pub(super) fn of(&mut self, record: &Record) -> Option<String> {
         if matches!(record.event, Event::RunResumed { .. }) {
-            self.clock.go_on(record.at);
+            self.clock.resume(record.at);
         }
         let elapsed = text::duration(self.clock.elapsed_ms(record.at));
         let line = self.line(&record.event)?;
@@ -142,7 +142,7 @@ impl Lines {
                 load: _,
             } => Some(self.verdict(cell, *verdict, reason.as_deref(), *duration_ms)),
             Event::Interrupted { by } => {
-                let text = format!("{}: the run ends, cells are cleaned up", by.name());
+                let text = format!("{}: ending the run and cleaning up its cells", by.name());
                 Some(self.paint.tone(Tone::Warning, &text))
             }
             Event::RunFailed { failure } => Some(self.failure("the run", failure)),
@@ -174,11 +174,7 @@ impl Lines {
 
     fn run(&mut self, facts: &RunFacts) -> String {
         self.add(&facts.cells);
-        let cells = text::counted(self.cells, "cell");
-        let mut line = format!(
-            "{cells} of {}, {} at once, provider {}",
-            facts.matrix, facts.jobs, facts.provider
-        );
+        let mut line = text::scope(facts);
         if let Some(reason) = &facts.provider_reason {
             push(&mut line, format_args!(" ({reason})"));
         }
@@ -238,7 +234,8 @@ impl Lines {
         wait_ms: u64,
     ) -> String {
         let (took, wait) = (text::duration(duration_ms), text::duration(wait_ms));
-        let text = format!("attempt {attempt} {verdict} in {took}; the next one begins in {wait}");
+        let text =
+            format!("attempt {attempt} {verdict} in {took}; the next attempt starts in {wait}");
         self.cell(Tone::Warning, "retry", cell, &text)
     }
 

@@ -15,14 +15,14 @@ mod paint;
 pub mod progress;
 mod stages;
 pub mod summary;
-pub mod surroundings;
+pub mod terminal_info;
 mod text;
 mod timings;
 pub mod write;
 
 pub use at_end::AtEnd;
 pub use console::{Detail, live};
-pub use surroundings::{ColorChoice, Surroundings};
+pub use terminal_info::{ColorChoice, TerminalInfo};
 pub(crate) use text::aligned;
 pub use write::{Copies, WriteError, write_all};
 

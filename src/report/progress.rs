@@ -18,7 +18,7 @@ const INDENT: &str = "            ";
 /// How often the elapsed times are updated.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The present number of columns of a terminal.
+/// Returns the current number of columns of the terminal.
 type Width = fn() -> Option<usize>;
 
 /// Draws the running cells.
@@ -28,8 +28,7 @@ pub struct Progress {
     lines: Lines,
     running: HashMap<CellId, ProgressBar>,
     total: Option<ProgressBar>,
-    /// The current number of columns of the terminal.
-    width: fn() -> Option<usize>,
+    width: Width,
 }
 
 impl Progress {
@@ -106,7 +105,7 @@ impl Sink for Progress {
     fn on(&mut self, record: &Record) -> io::Result<()> {
         let line = self.lines.of(record);
         let mut ended = Ok(());
-        let mut says_its_line = true;
+        let mut prints_line = true;
         match &record.event {
             Event::RunStarted { .. } => self.start_run(),
             Event::RunResumed { .. } => {
@@ -123,7 +122,7 @@ impl Sink for Progress {
             Event::CellStarted { cell, .. } => {
                 self.start_cell(cell);
                 // The drawn line shows this already.
-                says_its_line = false;
+                prints_line = false;
             }
             Event::PhaseStarted {
                 cell,
@@ -149,7 +148,7 @@ impl Sink for Progress {
             | Event::RunFailed { .. } => {}
         }
         match line {
-            Some(line) if says_its_line => {
+            Some(line) if prints_line => {
                 let line = wrapped(&line, (self.width)());
                 self.screen.println(line).and(ended)
             }
@@ -178,7 +177,7 @@ fn wrapped(line: &str, width: Option<usize>) -> String {
 fn bar(template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(template).expect("the templates in this file are well-formed");
-    // It has no target of its own, because only the screen may draw it.
+    // Its own target is hidden, because only the screen may draw it.
     ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style)
 }
 

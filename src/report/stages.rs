@@ -60,7 +60,7 @@ impl<'r> Stages<'r> {
         self.shown.iter().filter_map(|stage| stage.of(cell))
     }
 
-    /// The stages without a column, and why.
+    /// The stages without a column, with the reasons.
     pub(crate) fn omitted(&self) -> Option<String> {
         let reasons = [
             (&self.quick, "under 0.1 s in every cell"),

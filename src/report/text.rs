@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 use comfy_table::{Table, TableStyle};
 
 use crate::event::{
-    Evidence, Failure, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunVerdict, Termination,
+    Evidence, Failure, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunFacts, RunVerdict,
+    Severity, Termination,
 };
 use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
@@ -56,7 +57,24 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A record may contain any number of bytes.
+/// The cells of a run and how they run: `7 cells of matrix.toml, 2 at once, provider kind`.
+pub(super) fn scope(facts: &RunFacts) -> String {
+    let cells = counted(facts.cells.len(), "cell");
+    format!(
+        "{cells} of {}, {} at once, provider {}",
+        facts.matrix, facts.jobs, facts.provider
+    )
+}
+
+/// The word before a notice.
+pub(super) const fn notice_mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "note",
+        Severity::Warning => "warning",
+    }
+}
+
+/// Divides before it multiplies, because a record may contain any number of bytes.
 const fn tenths_of_gib(bytes: u64) -> u64 {
     bytes / (1 << 20) * 10 / (1 << 10)
 }
@@ -124,12 +142,7 @@ pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
         let shard = facts.shard.as_ref();
         lines.extend(shard.map(|shard| ("shard", format!("{} of {}", shard.index, shard.count))));
         let rerun = facts.rerun_of.clone();
-        lines.extend(rerun.map(|run| {
-            (
-                "runs again",
-                format!("the cells that did not pass in {run}"),
-            )
-        }));
+        lines.extend(rerun.map(|run| ("reruns", format!("the cells that did not pass in {run}"))));
         lines.extend(
             facts
                 .parts
@@ -183,7 +196,7 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
         Some(RunVerdict::ConfigurationFailure) => "error (configuration)",
         Some(RunVerdict::InfrastructureFailure) => "error (infrastructure)",
         Some(RunVerdict::NothingToDo) => "nothing to do",
-        Some(RunVerdict::RunnerBug) => "a bug in the runner",
+        Some(RunVerdict::RunnerBug) => "runner bug",
         Some(RunVerdict::Interrupted {
             by: Termination::Interrupt,
         }) => "interrupted by SIGINT",
@@ -233,11 +246,11 @@ pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
         .and_then(|facts| facts.server_version.as_ref())
     {
         Some(server) => server.clone(),
-        None => format!("{} (no server seen)", cell.summary.kubernetes),
+        None => format!("{} (server version unknown)", cell.summary.kubernetes),
     }
 }
 
-/// What a local run doesn't cover.
+/// A sentence that states which parts a local run doesn't cover.
 pub(super) fn not_exercised(run: &RunModel) -> String {
     let mut versions: Vec<&str> = Vec::new();
     for cell in &run.cells {

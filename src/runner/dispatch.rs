@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::chain;
 use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
-use crate::record::{Folding, RunModel, Sink, verdict_of};
+use crate::record::{ModelBuilder, RunModel, Sink, verdict_of};
 use crate::secret::Mask;
 
 /// The message about a full disk. It is reported once, because everything else that can't be written has the same
@@ -21,18 +21,18 @@ const NO_SPACE: &str = "no space is left for the output of the run, so the recor
 struct Dispatcher {
     mask: Mask,
     sinks: Vec<Box<dyn Sink>>,
-    folding: Folding,
+    model: ModelBuilder,
     sequence: u64,
     is_full: bool,
 }
 
 /// Starts the dispatcher in its own thread, because sinks may block. It masks `mask` in every event. The first event
-/// gets the number `sequence` and follows the events in `folding` from earlier sessions. It ends when all emitters are
+/// gets the number `sequence` and follows the events in `model` from earlier sessions. It ends when all emitters are
 /// dropped, and returns the model of the run.
 pub(super) fn start(
     mask: Mask,
     sinks: Vec<Box<dyn Sink>>,
-    folding: Folding,
+    model: ModelBuilder,
     sequence: u64,
     mut events: UnboundedReceiver<Stamped>,
 ) -> JoinHandle<RunModel> {
@@ -40,7 +40,7 @@ pub(super) fn start(
         let mut dispatcher = Dispatcher {
             mask,
             sinks,
-            folding,
+            model,
             sequence,
             is_full: false,
         };
@@ -51,7 +51,7 @@ pub(super) fn start(
                 Said::End { duration_ms } => dispatcher.end(at, duration_ms),
             }
         }
-        dispatcher.folding.finish()
+        dispatcher.model.finish()
     })
 }
 
@@ -64,13 +64,13 @@ impl Dispatcher {
             event: masked(&self.mask, event),
         };
         self.sequence += 1;
-        self.folding.take(&record);
+        self.model.apply(&record);
         self.for_each_sink(at, |sink| sink.on(&record));
     }
 
     /// Adds the last event, whose verdict follows from all others, and passes the model to every sink.
     fn end(&mut self, at: Timestamp, duration_ms: u64) {
-        let verdict = verdict_of(&self.folding.clone().finish(), true);
+        let verdict = verdict_of(&self.model.clone().finish(), true);
         self.dispatch(
             at,
             &Event::RunFinished {
@@ -78,7 +78,7 @@ impl Dispatcher {
                 duration_ms,
             },
         );
-        let run = self.folding.clone().finish();
+        let run = self.model.clone().finish();
         self.for_each_sink(at, |sink| sink.end(&run));
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let dispatcher = start(
             Mask::default(),
             vec![Box::new(Full), Box::new(Kept(Arc::clone(&kept)))],
-            Folding::default(),
+            ModelBuilder::default(),
             0,
             events,
         );

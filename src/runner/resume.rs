@@ -11,14 +11,14 @@ use crate::error::chain;
 use crate::event::{Record, RunFacts};
 use crate::machine::StateFolder;
 use crate::matrix::CellId;
-use crate::record::model::{CellModel, Folding};
+use crate::record::model::{CellModel, ModelBuilder};
 use crate::record::{FILE_NAME, RecordReader, RecordWriter};
 use crate::record::{RecordError, RunModel, Sink};
 
 /// A run that is resumed. As long as this value exists, no other process writes its record.
 pub struct Resumption {
     folder: PathBuf,
-    folding: Folding,
+    model: ModelBuilder,
     run: RunModel,
     facts: RunFacts,
     writer: RecordWriter,
@@ -94,16 +94,16 @@ impl Resumption {
             }
             Err(source) => return Err(ResumeError::Unwritable { folder, source }),
         };
-        let mut folding = Folding::default();
+        let mut model = ModelBuilder::default();
         let mut records = RecordReader::open(&path)?;
         while let Some(record) = records.next() {
             let record = record?;
             // The warning about an incomplete line isn't part of the record, which continues without that line.
             if record.sequence < records.next_sequence() {
-                folding.take(&record);
+                model.apply(&record);
             }
         }
-        let run = folding.clone().finish();
+        let run = model.clone().finish();
         let Some(facts) = run.facts.clone() else {
             return Err(ResumeError::NothingBegun { folder });
         };
@@ -120,7 +120,7 @@ impl Resumption {
             whole_bytes: records.whole_bytes(),
             next_sequence: records.next_sequence(),
             folder,
-            folding,
+            model,
             run,
             facts,
             writer,
@@ -211,7 +211,7 @@ impl Resumption {
             folder: self.folder.clone(),
             source,
         };
-        self.writer.cut(self.whole_bytes).map_err(unwritable)?;
+        self.writer.truncate(self.whole_bytes).map_err(unwritable)?;
         Ok(self.writer)
     }
 }
@@ -222,7 +222,7 @@ pub(super) struct Earlier {
     /// The cells that keep their verdict.
     pub(super) settled: BTreeSet<CellId>,
     /// Their events, folded.
-    pub(super) folding: Folding,
+    pub(super) model: ModelBuilder,
     /// The number of the session's first event.
     pub(super) next_sequence: u64,
     /// Whether there are earlier sessions.
@@ -236,7 +236,7 @@ impl Earlier {
         let settled = cells.filter(|cell| cell.verdict.is_settled());
         Self {
             settled: settled.map(|cell| cell.summary.id.clone()).collect(),
-            folding: resumption.folding.clone(),
+            model: resumption.model.clone(),
             next_sequence: resumption.next_sequence,
             is_resumed: true,
         }

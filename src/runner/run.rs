@@ -33,7 +33,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let dispatcher = dispatch::start(
         request.planner.mask.clone(),
         std::mem::take(&mut request.sinks),
-        std::mem::take(&mut request.earlier.folding),
+        std::mem::take(&mut request.earlier.model),
         request.earlier.next_sequence,
         stamped,
     );

@@ -1,4 +1,4 @@
-//! Checks what installs, builds and tests this repository: the scripts in `.ci`, the workflows, and the versions that they pin.
+//! Checks the scripts in `.ci`, the workflows, and the versions that they pin.
 
 use std::env;
 use std::fs;
@@ -39,7 +39,7 @@ fn pattern(term: &str) -> Regex {
     let inner = term
         .strip_prefix("test(")
         .and_then(|it| it.strip_suffix(')'));
-    let inner = inner.unwrap_or_else(|| panic!("{term} is not a term that this test knows"));
+    let inner = inner.unwrap_or_else(|| panic!("this test does not support the term {term}"));
     let exact = inner.strip_prefix('=').map(|name| format!("^{name}$"));
     Regex::new(&exact.unwrap_or_else(|| inner.trim_matches('/').to_owned())).unwrap()
 }
@@ -188,7 +188,10 @@ fn images_are_built_with_the_pinned_toolchain_and_the_oldest_one_is_tested() {
     for program in ["agent", "mock-api"] {
         let file = format!("deploy/docker/{program}.Dockerfile");
         let image = format!("\nARG RUST_IMAGE=rust:{version}-bookworm\n");
-        assert!(read(&file).contains(&image), "{file} lacks {image}");
+        assert!(
+            read(&file).contains(&image),
+            "{file} does not contain {image}"
+        );
     }
     let oldest = format!("RUSTUP_TOOLCHAIN: \"{}\"\n", env!("CARGO_PKG_RUST_VERSION"));
     assert!(

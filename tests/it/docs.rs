@@ -1,5 +1,5 @@
 //! Checks that the documentation matches the code. Parts that are generated from the code are compared with it, or rewritten if
-//! `UPDATE_DOCS` is set (`make docs`). Parts that people write are checked for the facts that could go out of date.
+//! `UPDATE_DOCS` is set (`make docs`). Hand-written parts are checked for facts that could become outdated.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -32,7 +32,7 @@ fn generated(file: &str, text: &str) {
     assert_eq!(read(file), text, "{file} is out of date: run `make docs`");
 }
 
-/// Does the same for the part of `file` between the markers of `name`.
+/// Like [`generated`], for the part of `file` between the markers of `name`.
 fn generated_part(file: &str, name: &str, part: &str) {
     let text = read(file);
     let (start, end) = (
@@ -41,10 +41,10 @@ fn generated_part(file: &str, name: &str, part: &str) {
     );
     let (head, rest) = text
         .split_once(&start)
-        .unwrap_or_else(|| panic!("{file} lacks {start}"));
+        .unwrap_or_else(|| panic!("{file} does not contain {start}"));
     let (_, tail) = rest
         .split_once(&end)
-        .unwrap_or_else(|| panic!("{file} lacks {end}"));
+        .unwrap_or_else(|| panic!("{file} does not contain {end}"));
     generated(file, &format!("{head}{start}{part}{end}{tail}"));
 }
 
@@ -88,7 +88,7 @@ fn the_keys_of_the_matrix_file() {
 #[test]
 fn every_event_with_its_fields() {
     let schema: serde_json::Value = serde_json::from_str(&reference::events_schema()).unwrap();
-    let mut table = "| Event | When, and what it says |\n|---|---|\n".to_owned();
+    let mut table = "| Event | Meaning and fields |\n|---|---|\n".to_owned();
     for event in schema["$defs"]["Event"]["oneOf"].as_array().unwrap() {
         let name = event["properties"]["type"]["const"].as_str().unwrap();
         let meaning = one_line(&event["description"]);
@@ -125,7 +125,7 @@ fn the_failure_classes() {
 
 #[test]
 fn the_likely_causes() {
-    let mut table = "| Rule | Symptoms | Looks at | And at the manifests | Likely cause |\n|---|---|---|---|---|\n".to_owned();
+    let mut table = "| Rule | Symptoms | Searches | Condition on the manifests | Likely cause |\n|---|---|---|---|---|\n".to_owned();
     for rule in RULES {
         let symptoms: Vec<String> = rule
             .symptoms
@@ -173,7 +173,11 @@ fn every_phase_has_its_row_with_its_deadline() {
         let row = page.lines().find(|line| line.starts_with(&start));
         let row = row.unwrap_or_else(|| panic!("docs/phases.md has no row `{start}`"));
         let deadline = format!("`timeout`: {}s", settings[phase].timeout.as_secs());
-        assert!(row.contains(&deadline), "{row}\nlacks {deadline}");
+        assert!(
+            row.contains(&deadline),
+            "{row}
+does not contain {deadline}"
+        );
     }
     let mock = format!("`mock-timeout`: {}s", settings.mock_timeout.as_secs());
     assert!(page.contains(&mock), "docs/phases.md lacks {mock}");
@@ -222,7 +226,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .map(|(target, _)| target)
 }
 
-/// The anchors of a page's headings, as forges make them.
+/// The anchors of a page's headings, as code forges generate them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {

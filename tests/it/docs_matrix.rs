@@ -82,7 +82,7 @@ fn the_schema_accepts_each_example_and_the_shipped_file() {
 }
 
 /// A file with all tables whose keys are described.
-fn whole_file() -> Value {
+fn complete_file() -> Value {
     json!({
         "matrix": { "kubernetes": ["1.36"], "config": ["default", "fast"], "agent": ["new"] },
         "kubernetes": { "1.36": {} },
@@ -134,14 +134,14 @@ fn described<'s>(schema: &'s Value, pointer: &str) -> &'s Value {
     })
 }
 
-/// Keys for which any value is right.
+/// Keys that accept any value.
 const ANYTHING: [&str; 2] = ["/checks/0/equals", "/config/fast/kind/"];
 
 #[test]
 fn reader_and_schema_reject_unknown_keys_and_wrong_types_in_each_table() {
-    let (whole, schema) = (whole_file(), reference::schema());
+    let (whole, schema) = (complete_file(), reference::schema());
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let judged = |pointer: &str, key: &str, value: &Value| {
+    let accepted = |pointer: &str, key: &str, value: &Value| {
         let mut file = whole.clone();
         file.pointer_mut(pointer).unwrap()[key] = value.clone();
         let text = toml::to_string(&file).unwrap();
@@ -150,7 +150,7 @@ fn reader_and_schema_reject_unknown_keys_and_wrong_types_in_each_table() {
             validator.is_valid(&file),
         )
     };
-    assert_eq!(judged("", "run", &json!({})), (true, true));
+    assert_eq!(accepted("", "run", &json!({})), (true, true));
     let mut pointers = Vec::new();
     tables(&whole, String::new(), &mut pointers);
     let values = [
@@ -165,22 +165,22 @@ fn reader_and_schema_reject_unknown_keys_and_wrong_types_in_each_table() {
     let mut keys = 0;
     for pointer in &pointers {
         assert_eq!(
-            judged(pointer, "an unknown key", &json!(true)),
+            accepted(pointer, "an unknown key", &json!(true)),
             (false, false),
             "{pointer}"
         );
         let known = described(&schema, pointer)["properties"].as_object();
         for key in known.into_iter().flatten().map(|(key, _)| key) {
-            let judged: Vec<_> = values
+            let accepted: Vec<_> = values
                 .iter()
-                .map(|value| judged(pointer, key, value))
+                .map(|value| accepted(pointer, key, value))
                 .collect();
             let at = format!("{pointer}/{key}");
             assert!(
-                !judged.contains(&(true, false)),
-                "valid, but not to the schema: {at}: {judged:?}"
+                !accepted.contains(&(true, false)),
+                "accepted by the parser, but not by the schema: {at}: {accepted:?}"
             );
-            let rejected = judged.contains(&(false, false));
+            let rejected = accepted.contains(&(false, false));
             assert!(
                 rejected || ANYTHING.iter().any(|start| at.starts_with(start)),
                 "{at}"

@@ -1,5 +1,5 @@
-//! Container engines that can't be reached: each error says what the problem is, at which address, and what to do. The exit code
-//! is 3.
+//! Container engines that can't be reached: each error states the problem, the address, and what to do.
+//! The exit code is 3.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;

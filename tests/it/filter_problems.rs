@@ -69,7 +69,7 @@ fn filters_that_are_nested_too_deeply() {
 }
 
 #[test]
-fn parentheses_and_not_may_be_nested_64_deep_and_stand_beside_each_other_without_limit() {
+fn parentheses_and_not_nest_64_deep_and_repeat_without_limit() {
     for (open, close) in [("(", ")"), ("!", ""), ("not ", "")] {
         let nested = |depth| format!("{}fast{}", open.repeat(depth), close.repeat(depth));
         Filter::parse(&nested(64)).unwrap();

@@ -57,8 +57,8 @@ fn first_attempts(settings: &PhaseSettings) -> Duration {
         .into_iter()
         .filter(|phase| settings[*phase].retries > 0);
     let last = retried.max().unwrap();
-    let begun = Phase::ALL.into_iter().filter(|phase| *phase <= last);
-    let phases: Duration = begun.map(|phase| settings[phase].timeout).sum();
+    let executed = Phase::ALL.into_iter().filter(|phase| *phase <= last);
+    let phases: Duration = executed.map(|phase| settings[phase].timeout).sum();
     phases + settings[Phase::Cleanup].timeout + DIAGNOSTICS_AND_REPORTS + RETRY_PAUSE
 }
 

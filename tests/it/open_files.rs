@@ -1,4 +1,4 @@
-//! Runs that may open too few files: they end with a clear failure, don't busy-loop, and leave nothing behind.
+//! Runs with too low a limit of open files: they end with a clear failure, don't busy-loop, and leave nothing behind.
 
 use std::fs;
 use std::time::Duration;
@@ -17,11 +17,11 @@ fn prepare() -> Scratch {
     scratch
 }
 
-/// Asserts that no ledger is left in `scratch`.
+/// Asserts that no ledger remains in `scratch`.
 fn assert_clean(scratch: &Scratch) {
     let runs = scratch.path().join("state/runs");
     let left = fs::read_dir(runs).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "a ledger is left");
+    assert_eq!(left, 0, "a ledger remains");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Default for Heartbeat {
 pub(crate) struct Stream {
     /// The time between collections.
     pub(crate) collect_interval: Interval,
-    /// The time between reports, on both sides.
+    /// The time between reports, to both sides.
     pub(crate) report_interval: Interval,
     /// The local side; without it, entries go only to the platform.
     pub(crate) local_endpoint: Option<LocalEndpoint>,

@@ -35,7 +35,7 @@ struct Heart {
 
 /// Sends heartbeats until it is dropped.
 pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
-    if is_dead(&node) {
+    if is_disabled(&node) {
         return;
     }
     let mut ticks = tokio::time::interval(config.interval.get());
@@ -69,7 +69,7 @@ pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
     }
 }
 
-fn is_dead(node: &Node) -> bool {
+fn is_disabled(node: &Node) -> bool {
     node.faults.has(Fault::NoHeartbeat)
         || (node.restarted && node.faults.has(Fault::HeartbeatDiesOnRestart))
 }
@@ -80,8 +80,8 @@ impl Heart {
     /// isn't flooded.
     async fn beat(&self) -> bool {
         let stop = &self.node.stop;
-        let hopeless = ApiError::is_unauthorized;
-        match until_done("the heartbeat", stop, hopeless, || self.attempt()).await {
+        let is_permanent = ApiError::is_unauthorized;
+        match until_done("the heartbeat", stop, is_permanent, || self.attempt()).await {
             Ok(answer) => {
                 if answer.reconcile {
                     self.node.reconcile.notify_one();

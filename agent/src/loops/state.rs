@@ -69,11 +69,11 @@ fn corrections(applied: Option<&State>, state: &State) -> Vec<Correction> {
         .iter()
         .filter(|(section, value)| applied.get(*section) != Some(value));
     let changed = changed.map(|(section, _)| correction(section, "changed"));
-    let gone = applied
+    let removed = applied
         .keys()
         .filter(|section| !state.contains_key(*section));
     changed
-        .chain(gone.map(|section| correction(section, "gone")))
+        .chain(removed.map(|section| correction(section, "removed")))
         .collect()
 }
 

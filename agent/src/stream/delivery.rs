@@ -24,11 +24,11 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Reports when there is a first entry, but not before `begun`, and then once per interval. When everything is
-    /// `collected`, delivers the rest and ends; entries that can't be delivered then are lost.
-    pub(crate) async fn run(self, begun: CancellationToken, collected: CancellationToken) {
+    /// Reports as soon as there is an entry and `may_deliver` is cancelled, and then once per interval. When everything
+    /// is `collected`, delivers the rest and ends; entries that can't be delivered then are lost.
+    pub(crate) async fn run(self, may_deliver: CancellationToken, collected: CancellationToken) {
         let first_entry = async {
-            begun.cancelled().await;
+            may_deliver.cancelled().await;
             self.buffer.filled().await;
         };
         collected.run_until_cancelled(first_entry).await;

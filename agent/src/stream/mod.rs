@@ -68,8 +68,8 @@ impl Kind {
     }
 }
 
-/// Starts a stream: collecting begins now, and delivery when `node.begun` is cancelled. When `node.stop` is cancelled,
-/// it delivers the rest once, and its tasks end.
+/// Starts a stream: it collects from now on, and delivers as soon as `node.may_deliver` is cancelled. When `node.stop`
+/// is cancelled, it delivers the rest once, and its tasks end.
 pub(crate) fn start(
     tasks: &TaskTracker,
     node: &Arc<Node>,
@@ -91,7 +91,7 @@ pub(crate) fn start(
             buffer,
             interval: config.report_interval,
         };
-        tasks.spawn(delivery.run(node.begun.clone(), collected.clone()));
+        tasks.spawn(delivery.run(node.may_deliver.clone(), collected.clone()));
     }
     let collector = Collector {
         kind,

@@ -166,7 +166,7 @@ async fn stops_after_one(stage: &Stage, fault: Fault, counter: Counter) {
 }
 
 /// The first process behaves normally; the second one does everything except for what the fault prevents.
-async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, moved: u64) {
+async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, increase: u64) {
     let first = start(stage, fault).await;
     rounds(stage, &[]).await;
     assert!(first.terminate().await.success());
@@ -181,7 +181,7 @@ async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, move
         )
         .await;
     let after = stage.node(NODE).await.expect("the agent has registered");
-    assert_eq!(after.counters[counter] - before.counters[counter], moved);
+    assert_eq!(after.counters[counter] - before.counters[counter], increase);
     let reported_its_start = after.process_starts > before.process_starts;
     assert_eq!(reported_its_start, fault != Fault::SilentRestart);
 }
@@ -248,7 +248,9 @@ async fn shows(fault: Fault) {
             has_a_wrong_body(&stage, fault, endpoint, is_wrong).await;
         }
         Effect::Once(counter) => stops_after_one(&stage, fault, counter).await,
-        Effect::Restart(counter, moved) => changes_the_restart(&stage, fault, counter, moved).await,
+        Effect::Restart(counter, increase) => {
+            changes_the_restart(&stage, fault, counter, increase).await
+        }
         Effect::Ends => ends_after_a_restart(&stage, fault).await,
         Effect::AheadAfterRestart(minutes) => {
             has_a_clock_that_is_set(&stage, fault, minutes).await;
@@ -295,7 +297,7 @@ async fn a_wrong_key_is_reported_in_the_log() {
         .until("the reason", async || {
             stage
                 .log()
-                .contains("does not decrypt under the node secret key")
+                .contains("cannot be decrypted with the node secret key")
         })
         .await;
 }

@@ -449,7 +449,7 @@ async fn remaining_entries_are_delivered_at_the_end() {
     assert_eq!((status.code(), asked.elapsed() < END), (Some(0), true));
     assert_eq!(stage.count(Counter::Logs).await, logs + 1);
     assert_eq!(stage.count(Counter::LocalLogs).await, local + 1);
-    assert!(stage.last_text("logs").await.contains("plexd stops"));
+    assert!(stage.last_text("logs").await.contains("plexd is stopping"));
 }
 
 #[tokio::test]
@@ -474,7 +474,7 @@ async fn shutdown_is_immediate_without_entries_to_deliver() {
     let plexd = stage.plexd().start().await;
     assert_eq!(plexd.terminate().await.code(), Some(0));
     let log = stage.log();
-    let (_, end) = log.split_once("plexd stops").unwrap();
+    let (_, end) = log.split_once("plexd is stopping").unwrap();
     assert!(!end.contains("in time"), "it waited for nothing: {log}");
 }
 

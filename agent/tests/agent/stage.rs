@@ -176,7 +176,7 @@ impl Stage {
         let answer = self.client.get(url).send().await.expect("the mock answers");
         assert!(
             answer.status().is_success(),
-            "there is no body of {endpoint}"
+            "{endpoint} has received no body"
         );
         answer.text().await.expect("the body is text")
     }

@@ -1,4 +1,4 @@
-//! Mistakes of users: each one ends the process with its exit code and one clear line, and nothing is registered.
+//! User errors: each one ends the process with its exit code and one clear line, and nothing is registered.
 
 use std::fs;
 use std::net::TcpListener;

@@ -18,13 +18,13 @@ pub(super) async fn ping() -> Json<Value> {
 /// `POST /v1/nodes/{id}/heartbeat`
 pub(super) async fn heartbeat(State(app): State<Shared>, call: Call) -> impl IntoResponse {
     app.count(call, |_| ());
-    whole(&app.heartbeat())
+    fixture_response(&app.heartbeat())
 }
 
 /// `GET /v1/nodes/{id}/state`
 pub(super) async fn state(State(app): State<Shared>, call: Call) -> impl IntoResponse {
     app.count(call, |_| ());
-    whole(&app.state())
+    fixture_response(&app.state())
 }
 
 /// `GET /v1/nodes/{id}/metadata`: the metadata in the state.
@@ -56,6 +56,6 @@ pub(super) async fn peer_endpoints(State(app): State<Shared>, call: Call) -> Jso
     Json(json!({"peer_endpoints": endpoints}))
 }
 
-fn whole(fixture: &Fixture) -> impl IntoResponse + use<> {
+fn fixture_response(fixture: &Fixture) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, "application/json")], fixture.text())
 }

@@ -39,7 +39,7 @@ pub(super) async fn secret(
     let (newest, token) = app.count(call, |node| (node.key.clone(), node.local_token.clone()));
     if key != LOCAL_TOKEN_KEY {
         return Err(Problem::not_found(format!(
-            "there is no secret named {key}"
+            "the secret {key} does not exist"
         )));
     }
     encrypt(key, &bearer.unwrap_or(newest), token)

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::call::Payload;
 use crate::counter::Counter;
-use crate::faults::Armed;
+use crate::faults::ActiveFaults;
 use crate::fixture::Fixture;
 use crate::problem::Problem;
 use crate::state::{Shared, lock};
@@ -54,9 +54,9 @@ pub(super) async fn faults(
     State(app): State<Shared>,
     payload: Payload,
 ) -> Result<StatusCode, Problem> {
-    let armed =
-        Armed::arm(payload.document()?).map_err(|error| Problem::bad_request(error.to_string()))?;
-    *lock(&app.faults) = armed;
+    let active = ActiveFaults::new(payload.document()?)
+        .map_err(|error| Problem::bad_request(error.to_string()))?;
+    *lock(&app.faults) = active;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,4 +1,4 @@
-//! The test interface: queries of a runner, and configuration. Of its calls, only injected events are counted.
+//! The test interface: queries for the runner, and configuration. Of its calls, only injected events are counted.
 
 mod configure;
 mod stream;
@@ -19,7 +19,7 @@ use crate::view::{LastRequests, Nodes, Totals};
 /// How much of the test interface the mock offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Interface {
-    /// All of them
+    /// All endpoints
     #[default]
     Full,
     /// `assertions`, `assertions/nodes` and `last-request`
@@ -69,10 +69,10 @@ async fn last_request(
     Path(name): Path<String>,
     Query(query): Query<LastRequest>,
 ) -> Result<impl IntoResponse, Problem> {
-    let endpoint = named(&name)?;
+    let endpoint = endpoint_named(&name)?;
     let body = app.last_body(endpoint, query.node.as_deref());
-    let body = body
-        .ok_or_else(|| Problem::not_found(format!("there was no such call of {endpoint} yet")))?;
+    let body =
+        body.ok_or_else(|| Problem::not_found(format!("no call of {endpoint} has been received")))?;
     let octets = HeaderValue::from_static("application/octet-stream");
     let content_type = body.content_type.clone().unwrap_or(octets);
     Ok((
@@ -86,12 +86,12 @@ async fn last_requests(
     State(app): State<Shared>,
     Path(name): Path<String>,
 ) -> Result<Json<LastRequests>, Problem> {
-    Ok(Json(app.last_bodies(named(&name)?)))
+    Ok(Json(app.last_bodies(endpoint_named(&name)?)))
 }
 
-fn named(endpoint: &str) -> Result<Endpoint, Problem> {
+fn endpoint_named(endpoint: &str) -> Result<Endpoint, Problem> {
     Endpoint::from_name(endpoint)
-        .ok_or_else(|| Problem::not_found(format!("there is no endpoint {endpoint}")))
+        .ok_or_else(|| Problem::not_found(format!("the endpoint {endpoint} does not exist")))
 }
 
 /// Both listeners are bound before anything is served, so a response means that both are up.

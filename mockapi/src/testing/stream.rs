@@ -31,9 +31,9 @@ pub(super) async fn assertions(
 /// The events that a new reader gets.
 fn follow(app: &Shared) -> impl Stream<Item = Event> + use<> {
     let follower = Follower {
-        moved: app.watch(),
+        changes: app.watch(),
         position: app.start_position(),
-        last_told: None,
+        last_sent: None,
         app: Arc::clone(app),
     };
     stream::unfold(follower, Follower::next)
@@ -42,18 +42,18 @@ fn follow(app: &Shared) -> impl Stream<Item = Event> + use<> {
 /// A reader of the stream.
 struct Follower {
     app: Shared,
-    moved: watch::Receiver<()>,
+    changes: watch::Receiver<()>,
     position: Position,
-    last_told: Option<Instant>,
+    last_sent: Option<Instant>,
 }
 
 impl Follower {
     async fn next(mut self) -> Option<(Event, Self)> {
-        let snapshot = match self.last_told {
+        let snapshot = match self.last_sent {
             None => self.snapshot()?.1,
-            Some(last_told) => self.news(last_told + PACE).await?,
+            Some(last_sent) => self.next_change(last_sent + PACE).await?,
         };
-        self.last_told = Some(Instant::now());
+        self.last_sent = Some(Instant::now());
         let event = Event::default().event("assertions").json_data(snapshot);
         event
             .inspect_err(|error| tracing::error!("failed to write a snapshot: {error}"))
@@ -62,12 +62,12 @@ impl Follower {
     }
 
     /// Waits for a change that the reader doesn't know yet, and until `earliest`.
-    async fn news(&mut self, earliest: Instant) -> Option<Snapshot> {
+    async fn next_change(&mut self, earliest: Instant) -> Option<Snapshot> {
         loop {
-            self.moved.changed().await.ok()?;
+            self.changes.changed().await.ok()?;
             sleep_until(earliest).await;
-            let (is_news, snapshot) = self.snapshot()?;
-            if is_news {
+            let (has_changed, snapshot) = self.snapshot()?;
+            if has_changed {
                 return Some(snapshot);
             }
         }
@@ -76,11 +76,11 @@ impl Follower {
     /// The changes since the reader's position, which is advanced, and whether there are any.
     fn snapshot(&mut self) -> Option<(bool, Snapshot)> {
         // Later changes notify the reader again, even if this snapshot already contains them.
-        self.moved.mark_unchanged();
+        self.changes.mark_unchanged();
         let (position, snapshot) = self.app.snapshot(self.position)?;
-        let is_news = position != self.position;
+        let has_changed = position != self.position;
         self.position = position;
-        Some((is_news, snapshot))
+        Some((has_changed, snapshot))
     }
 }
 

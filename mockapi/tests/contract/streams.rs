@@ -16,10 +16,10 @@ async fn the_first_event_has_all_counters_and_later_ones_the_changes() {
     let mock = Mock::start().await;
     let (a, b) = (mock.register("a").await, mock.register("b").await);
     let mut stream = mock.stream(COUNTERS).await;
-    let whole: Snapshot = stream.next_json().await;
-    assert_eq!(whole.assertions, mock.assertions().await);
-    assert_eq!(whole.nodes, mock.nodes().await.nodes);
-    assert_eq!(whole.instance, mock.nodes().await.instance);
+    let first: Snapshot = stream.next_json().await;
+    assert_eq!(first.assertions, mock.assertions().await);
+    assert_eq!(first.nodes, mock.nodes().await.nodes);
+    assert_eq!(first.instance, mock.nodes().await.instance);
     for node in [&a, &b, &a] {
         mock.heartbeat(&node.id, Some(&node.key)).await;
         let change: Snapshot = stream.next_json().await;
@@ -57,8 +57,8 @@ async fn a_reset_ends_the_stream_and_a_new_connection_starts_with_all_nodes() {
     stream.next().await;
     mock.configure("/test/reset", &json!(null)).await;
     assert!(stream.next().await.is_none());
-    let whole: Snapshot = mock.stream(COUNTERS).await.next_json().await;
-    assert!(whole.nodes.is_empty());
+    let first: Snapshot = mock.stream(COUNTERS).await.next_json().await;
+    assert!(first.nodes.is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
@@ -35,7 +34,7 @@ pub(super) fn merged(
         .filter(|(index, summary)| owns(*index, &summary.id))
         .map(|(_, summary)| summary.clone())
         .collect();
-    cells.sort_by(|one, other| place(one).cmp(&place(other)));
+    cells.sort_by(|one, other| position(one).cmp(&position(other)));
     RunFacts {
         run: id(parts),
         runner: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,7 +70,7 @@ fn commands(parts: &[Part]) -> Vec<CommandFacts> {
 }
 
 /// The position in the matrix: its axes, then repetitions.
-fn place(
+fn position(
     cell: &CellSummary,
 ) -> (
     Option<KubernetesVersion>,
@@ -102,15 +101,12 @@ fn id(parts: &[Part]) -> String {
             hash.update(format!("  {cell}\n"));
         }
     }
-    let first = parts.iter().map(|part| part.started).min();
-    let first = first
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_zoned(TimeZone::UTC);
+    let first = Part::first_start(parts).to_zoned(TimeZone::UTC);
     let token = &short_hash(hash)[..TOKEN_LENGTH];
     format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
 }
 
-/// The machine of all parts; if they ran on several, all machines together.
+/// The machine on which the parts ran. If they ran on several machines, all of them combined.
 fn host(parts: &[Part]) -> HostFacts {
     let mut hosts: Vec<&HostFacts> = Vec::new();
     for part in parts {

@@ -4,14 +4,14 @@
 //! The same parts give the same record in any order. This module doesn't know verdicts: its caller supplies the last
 //! event.
 
+mod events;
 mod facts;
 mod files;
-mod join;
 mod part;
 mod plan;
 
+pub use events::MergedEvents;
 pub use files::copy_cells;
-pub use join::Joined;
 pub use part::Part;
 pub use plan::{MergeError, Plan};
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::event::{PartFacts, RunFacts};
 use crate::matrix::CellId;
-use crate::record::model::Folding;
+use crate::record::model::ModelBuilder;
 use crate::record::{FILE_NAME, RecordReader};
 use crate::record::{RecordError, RunModel};
 
@@ -30,16 +30,16 @@ pub struct Part {
 impl Part {
     /// Reads the run in `folder`.
     pub fn read(folder: &Path) -> Result<Self, MergeError> {
-        let mut folding = Folding::default();
+        let mut builder = ModelBuilder::default();
         let mut ended = None;
         for record in RecordReader::open(&folder.join(FILE_NAME))? {
             let record = record?;
             ended = Some(record.at);
-            folding.take(&record);
+            builder.apply(&record);
         }
-        let run = folding.finish();
+        let run = builder.finish();
         let begun = run.facts.clone().zip(run.started).zip(ended);
-        let ((facts, started), ended) = begun.ok_or_else(|| MergeError::NothingBegun {
+        let ((facts, started), ended) = begun.ok_or_else(|| MergeError::NotStarted {
             folder: folder.to_owned(),
         })?;
         Ok(Self {
@@ -49,6 +49,12 @@ impl Part {
             started,
             ended,
         })
+    }
+
+    /// When the first of `parts` started; the epoch if there are none.
+    pub(super) fn first_start(parts: &[Self]) -> Timestamp {
+        let starts = parts.iter().map(|part| part.started);
+        starts.min().unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// Its events from the start.

@@ -12,22 +12,22 @@ use crate::record::RecordError;
 /// Runs can't be merged.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
-    /// There is no run.
-    #[error("there is no run to merge in {}", folder.display())]
-    Nothing {
+    /// The folder contains no runs.
+    #[error("no runs to merge in {}", folder.display())]
+    NoRuns {
         /// The folder that was searched.
         folder: PathBuf,
     },
     /// A record doesn't contain the start of its run.
-    #[error("the run in {} ended before it began", folder.display())]
-    NothingBegun {
+    #[error("the run in {} ended before it started", folder.display())]
+    NotStarted {
         /// The run.
         folder: PathBuf,
     },
     /// A record can't be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The runs used different providers: a local run doesn't prove what a run on a real cluster proves.
+    /// The runs used different providers. A local run doesn't prove as much as a run on a real cluster.
     #[error(
         "the run in {} used the provider {}, but the run in {} used {}",
         one.display(), providers.0, other.display(), providers.1
@@ -41,8 +41,8 @@ pub enum MergeError {
         providers: (String, String),
     },
     /// Two runs contain the same cell, and neither is a rerun of the other.
-    #[error("the cell {cell} is in {} and in {}", one.display(), other.display())]
-    Twice {
+    #[error("the cell {cell} is in both {} and {}", one.display(), other.display())]
+    DuplicateCell {
         /// The cell.
         cell: CellId,
         /// One run.
@@ -53,7 +53,7 @@ pub enum MergeError {
 }
 
 /// How many missing shards a message lists.
-const MOST_NAMED: usize = 20;
+const SHARDS_LISTED: usize = 20;
 
 /// The plan of a merge.
 #[derive(Debug)]
@@ -73,16 +73,16 @@ impl Plan {
     /// Sorts `parts` and plans the merge.
     pub fn new(parts: &mut [Part]) -> Result<Self, MergeError> {
         parts.sort_by(|one, other| one.key().cmp(&other.key()));
-        same_provider(parts)?;
+        require_one_provider(parts)?;
         let (owners, mut notices) = owners(parts)?;
         let owns = |index: usize, cell: &CellId| owners.get(cell) == Some(&index);
         let origins = parts.iter().enumerate();
         let origins = origins.flat_map(|(index, part)| part.origins(|cell| owns(index, cell)));
-        let origins = together(origins);
-        let mut lacks = lacking_shards(&origins);
-        lacks.extend(killed(parts, &owners));
-        let is_whole = lacks.is_empty();
-        notices.extend(lacks.into_iter().map(|text| (Severity::Warning, text)));
+        let origins = combine_processes(origins);
+        let mut gaps = missing_shards(&origins);
+        gaps.extend(killed_parts(parts, &owners));
+        let is_whole = gaps.is_empty();
+        notices.extend(gaps.into_iter().map(|text| (Severity::Warning, text)));
         Ok(Self {
             facts: facts::merged(parts, origins, owns),
             notices,
@@ -109,7 +109,7 @@ fn is_cut_off(part: &Part, index: usize, owners: &HashMap<CellId, usize>) -> boo
 }
 
 /// Combines the processes of one run on one machine into one part, with their times added.
-fn together(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
+fn combine_processes(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
     let mut runs: Vec<PartFacts> = Vec::new();
     for origin in origins {
         let key = |part: &PartFacts| (part.run.clone(), part.host.clone(), part.shard.clone());
@@ -124,7 +124,7 @@ fn together(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
     runs
 }
 
-fn same_provider(parts: &[Part]) -> Result<(), MergeError> {
+fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
     let mut pairs = parts.iter().zip(parts.iter().skip(1));
     let Some((one, other)) = pairs.find(|(one, other)| one.facts.provider != other.facts.provider)
     else {
@@ -137,7 +137,7 @@ fn same_provider(parts: &[Part]) -> Result<(), MergeError> {
     })
 }
 
-/// Which part reports each cell, and the notices about that choice.
+/// The part that reports each cell, and the notices about that choice.
 type Owners = (HashMap<CellId, usize>, Vec<(Severity, String)>);
 
 /// For each cell, the first part that contains it, or the last of its reruns.
@@ -150,7 +150,7 @@ fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
                 continue;
             };
             if !is_rerun(part, parts) {
-                return Err(MergeError::Twice {
+                return Err(MergeError::DuplicateCell {
                     cell: cell.clone(),
                     one: parts[before].folder.clone(),
                     other: part.folder.clone(),
@@ -166,7 +166,7 @@ fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
         } else {
             format!("{cells} cells")
         };
-        let text = format!("{cells} of {before} ran again in {rerun}, and are reported from there");
+        let text = format!("the rerun {rerun} replaces the results of {cells} of {before}");
         (Severity::Info, text)
     });
     Ok((owners, notices.collect()))
@@ -179,7 +179,7 @@ fn is_rerun(part: &Part, parts: &[Part]) -> bool {
 }
 
 /// Notices about missing shards of a selection.
-fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
+fn missing_shards(origins: &[PartFacts]) -> Vec<String> {
     let shards: Vec<_> = origins
         .iter()
         .filter_map(|part| part.shard.as_ref())
@@ -190,35 +190,35 @@ fn lacking_shards(origins: &[PartFacts]) -> Vec<String> {
     let differ = |shard: &&&crate::event::ShardFacts| {
         shard.count != first.count || shard.digest != first.digest
     };
-    let mut lacks = Vec::new();
+    let mut gaps = Vec::new();
     if shards.iter().any(|shard| differ(&shard)) {
-        lacks.push(
-            "the shards belong to different selections: matrix, filters, history or number of shards differ, so cells may be missing"
+        gaps.push(
+            "the shards belong to different selections: the matrix, filters, history or number of shards differ, so cells may be missing"
                 .to_owned(),
         );
     }
-    let there: BTreeSet<u32> = shards.iter().map(|shard| shard.index).collect();
+    let present: BTreeSet<u32> = shards.iter().map(|shard| shard.index).collect();
     let count = first.count;
     let filled = u32::try_from(first.cells).unwrap_or(u32::MAX).min(count);
-    let missing = (1..=filled).filter(|index| !there.contains(index));
+    let missing = (1..=filled).filter(|index| !present.contains(index));
     // The numbers come from records and may be arbitrarily large.
     let named: Vec<String> = missing
-        .take(MOST_NAMED)
+        .take(SHARDS_LISTED)
         .map(|index| format!("{index}/{count}"))
         .collect();
     if !named.is_empty() {
-        let all = filled as usize - there.range(1..=filled).count();
+        let all = filled as usize - present.range(1..=filled).count();
         let more = match all - named.len() {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        lacks.push(format!("shards are missing: {}{more}", named.join(", ")));
+        gaps.push(format!("shards are missing: {}{more}", named.join(", ")));
     }
-    lacks
+    gaps
 }
 
 /// Notices about parts that were killed before all of their cells had a verdict.
-fn killed(parts: &[Part], owners: &HashMap<CellId, usize>) -> Vec<String> {
+fn killed_parts(parts: &[Part], owners: &HashMap<CellId, usize>) -> Vec<String> {
     let killed = parts
         .iter()
         .enumerate()

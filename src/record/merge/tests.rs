@@ -59,7 +59,7 @@ fn merged(folders: &[&PathBuf]) -> Result<(Plan, Vec<Record>), MergeError> {
     let parts: Result<Vec<_>, _> = folders.iter().map(|folder| Part::read(folder)).collect();
     let mut parts = parts?;
     let plan = Plan::new(&mut parts)?;
-    let records = Joined::open(&parts, &plan)?.collect::<Result<_, _>>()?;
+    let records = MergedEvents::open(&parts, &plan)?.collect::<Result<_, _>>()?;
     Ok((plan, records))
 }
 
@@ -161,9 +161,9 @@ fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
     assert_eq!(run_of_both.cells[1].host.as_deref(), Some("host of again"));
     let (severity, text) = &plan.notices[0];
     assert_eq!(*severity, Severity::Info);
-    assert!(
-        text.starts_with("1 cell of first ran again in again"),
-        "{text}"
+    assert_eq!(
+        text,
+        "the rerun again replaces the results of 1 cell of first"
     );
     assert!(plan.is_whole);
 
@@ -173,7 +173,7 @@ fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
     });
     for other in [stranger, of_another] {
         let error = merged(&[&first, &other]).unwrap_err().to_string();
-        let end = format!("first and in {}", other.display());
+        let end = format!("first and {}", other.display());
         assert!(error.ends_with(&end), "{error}");
     }
 }

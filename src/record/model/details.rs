@@ -1,43 +1,44 @@
-//! The details of cells, of which a model keeps a limited amount, so that it fits in memory no matter how long the record is.
+//! The details of cells. A model keeps a limited amount of them, so that it fits in memory however long the record is.
 //!
-//! Details are what no verdict and no table needs: evidence, warnings, logs, diagnostics, and the counters of each node. If a cell's
-//! details don't fit any more when it ends, it only keeps how each phase ended and why. The record still has everything.
+//! Details are evidence, warnings, logs, diagnostics, and the counters of each node: verdicts and tables don't need them.
+//! If a cell's details no longer fit when it ends, only the outcome of each phase and its reason are kept. The record
+//! still has everything.
 
 use super::draft::{AttemptDraft, PhaseDraft};
 use super::{Notice, PhaseModel, PhaseOutcome};
 use crate::event::{CellVerdict, Evidence, Failure, LogExcerpt, Severity};
 
-/// How much is kept of the cells that passed, and as much again of all others, in bytes.
-const ROOM: usize = 24 << 20;
+/// How many bytes of details are kept of the cells that passed, and as many again of all others.
+const BUDGET: usize = 24 << 20;
 
 /// How many rows of evidence a failure without details keeps.
 const EVIDENCE_KEPT: usize = 20;
 
 /// The memory that is still free for details, in bytes.
 #[derive(Clone)]
-pub(super) struct Room {
+pub(super) struct Budget {
     passed: usize,
     others: usize,
-    /// How many attempts at cells have lost their details.
-    left_out: usize,
+    /// How many attempts lost their details.
+    dropped: usize,
 }
 
-impl Default for Room {
+impl Default for Budget {
     fn default() -> Self {
-        Self::of(ROOM)
+        Self::of(BUDGET)
     }
 }
 
-impl Room {
+impl Budget {
     pub(super) const fn of(bytes: usize) -> Self {
         Self {
             passed: bytes,
             others: bytes,
-            left_out: 0,
+            dropped: 0,
         }
     }
 
-    /// Makes room for an attempt that ended with `verdict`, or removes its details.
+    /// Charges the budget for an attempt that ended with `verdict`. If its details don't fit, drops them.
     pub(super) fn admit(&mut self, attempt: &mut AttemptDraft, verdict: CellVerdict) {
         let left = match verdict {
             CellVerdict::Passed | CellVerdict::Skipped => &mut self.passed,
@@ -49,18 +50,18 @@ impl Room {
         if let Some(rest) = left.checked_sub(attempt.size()) {
             *left = rest;
         } else {
-            attempt.leave_out_details();
-            self.left_out += 1;
+            attempt.drop_details();
+            self.dropped += 1;
         }
     }
 
-    /// The notice that reports show if details were left out.
+    /// The notice that reports show if details were dropped.
     pub(super) fn notice(&self) -> Option<Notice> {
-        (self.left_out > 0).then(|| Notice {
+        (self.dropped > 0).then(|| Notice {
             severity: Severity::Info,
             text: format!(
-                "evidence and logs of {} attempts at cells are only in the record, because there are too many for reports",
-                self.left_out
+                "the evidence and logs of {} attempts are only in the record, because they are too large for reports",
+                self.dropped
             ),
         })
     }
@@ -86,7 +87,7 @@ impl AttemptDraft {
             + texts(&self.diagnostics)
     }
 
-    fn leave_out_details(&mut self) {
+    fn drop_details(&mut self) {
         self.quotes = Vec::new();
         self.diagnostics = Vec::new();
         if let Some(counters) = &mut self.counters {
@@ -101,14 +102,14 @@ impl AttemptDraft {
                 model.warnings = Vec::new();
                 model.logs = Vec::new();
                 if let PhaseOutcome::Failed(failure) = &mut model.outcome {
-                    leave_out_details_of(failure);
+                    drop_details_of(failure);
                 }
             }
         }
     }
 }
 
-fn leave_out_details_of(failure: &mut Failure) {
+fn drop_details_of(failure: &mut Failure) {
     failure.logs = Vec::new();
     failure.evidence.retain(|evidence| !evidence.holds);
     failure.evidence.truncate(EVIDENCE_KEPT);
@@ -142,25 +143,25 @@ fn texts(texts: &[String]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Folding;
+    use super::super::ModelBuilder;
     use super::*;
     use crate::event::Event;
     use crate::record::{RunModel, verdict_of};
     use crate::report::fixture;
 
-    fn folded(room: Room) -> RunModel {
-        let mut folding = Folding::default();
-        folding.room = room;
+    fn folded(budget: Budget) -> RunModel {
+        let mut builder = ModelBuilder::default();
+        builder.budget = budget;
         for mut record in fixture::mixed() {
             if let Event::PhaseFinished { result, .. } = &mut record.event {
                 result.evidence.push(Evidence::none_left("containers", &[]));
             }
-            folding.take(&record);
+            builder.apply(&record);
         }
-        folding.finish()
+        builder.finish()
     }
 
-    /// What a model must say no matter how long the record is.
+    /// The part of a model that must not depend on the budget.
     fn essence(run: &RunModel) -> Vec<(CellVerdict, Vec<String>, Vec<u64>)> {
         let cells = run.cells.iter().map(|cell| {
             let attempts = cell.attempts().flat_map(super::super::CellModel::faults);
@@ -190,13 +191,13 @@ mod tests {
 
     #[test]
     fn verdicts_and_reasons_need_no_details() {
-        let (whole, bare) = (folded(Room::default()), folded(Room::of(0)));
-        assert!(rows_of_passed(&whole) > 0);
+        let (full, bare) = (folded(Budget::default()), folded(Budget::of(0)));
+        assert!(rows_of_passed(&full) > 0);
         assert_eq!(rows_of_passed(&bare), 0);
         assert_eq!(logs_of(&bare, CellVerdict::Failed), 0);
-        assert_eq!(essence(&bare), essence(&whole));
-        assert_eq!(verdict_of(&bare, false), verdict_of(&whole, false));
-        let added: Vec<_> = bare.notices[whole.notices.len()..].iter().collect();
+        assert_eq!(essence(&bare), essence(&full));
+        assert_eq!(verdict_of(&bare, false), verdict_of(&full, false));
+        let added: Vec<_> = bare.notices[full.notices.len()..].iter().collect();
         let [notice] = added[..] else {
             panic!("{added:?}");
         };
@@ -205,14 +206,14 @@ mod tests {
 
     #[test]
     fn cells_that_passed_take_no_room_from_the_others() {
-        let room = Room {
+        let budget = Budget {
             passed: 0,
-            ..Room::default()
+            ..Budget::default()
         };
-        let (whole, without) = (folded(Room::default()), folded(room));
-        let failed = logs_of(&whole, CellVerdict::Failed);
+        let (full, without) = (folded(Budget::default()), folded(budget));
+        let failed = logs_of(&full, CellVerdict::Failed);
         assert!(failed > 0);
         assert_eq!(logs_of(&without, CellVerdict::Failed), failed);
-        assert!(rows_of_passed(&without) < rows_of_passed(&whole));
+        assert!(rows_of_passed(&without) < rows_of_passed(&full));
     }
 }

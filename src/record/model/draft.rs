@@ -1,10 +1,10 @@
-//! A cell and its attempts while events are folded. At the end, whatever has no end gets one.
+//! A cell and its attempts while events are folded. Whatever is still open at the end is closed.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::details::Room;
+use super::details::Budget;
 use super::{CellModel, PhaseModel, PhaseOutcome, cleaning};
 use crate::event::{
     CellFacts, CellSummary, CellVerdict, Execution, LogExcerpt, MachineLoad, NodeCounters,
@@ -21,7 +21,7 @@ pub(super) struct CellDraft {
     host: Option<String>,
     earlier: Vec<CellModel>,
     end: Option<CellEnd>,
-    /// When the cell ended, or when the session in which it didn't end was over.
+    /// When the cell ended, or the end of the session that cut it off.
     ended: Option<Timestamp>,
 }
 
@@ -106,16 +106,22 @@ impl CellDraft {
         }
     }
 
-    pub(super) fn retry(&mut self, end: CellEnd, at: Timestamp, stages: &[Stage], room: &mut Room) {
+    pub(super) fn retry(
+        &mut self,
+        end: CellEnd,
+        at: Timestamp,
+        stages: &[Stage],
+        budget: &mut Budget,
+    ) {
         let mut attempt = std::mem::take(&mut self.attempt);
-        room.admit(&mut attempt, end.verdict);
+        budget.admit(&mut attempt, end.verdict);
         self.attempt.number = attempt.number.max(1).saturating_add(1);
         let model = attempt.finish(self.summary.clone(), end, at, stages);
         self.earlier.push(model);
     }
 
-    pub(super) fn end(&mut self, end: CellEnd, at: Timestamp, room: &mut Room) {
-        room.admit(&mut self.attempt, end.verdict);
+    pub(super) fn end(&mut self, end: CellEnd, at: Timestamp, budget: &mut Budget) {
+        budget.admit(&mut self.attempt, end.verdict);
         self.end = Some(end);
         self.ended = Some(at);
     }
@@ -129,10 +135,7 @@ impl CellDraft {
 
     pub(super) fn finish(mut self, last: Timestamp, stages: &[Stage]) -> CellModel {
         let last = self.ended.unwrap_or(last);
-        let end = match self.end.take() {
-            Some(end) => end,
-            None => self.missing_end(last),
-        };
+        let end = self.end.take().unwrap_or_else(|| self.missing_end(last));
         CellModel {
             host: self.host,
             earlier: self.earlier,
@@ -145,8 +148,8 @@ impl CellDraft {
         let first = self.earlier.first().and_then(|attempt| attempt.started);
         let reason = match (self.attempt.started, first) {
             (Some(_), _) => "the run ended during this phase",
-            (None, Some(_)) => "the run ended before its next attempt",
-            (None, None) => "the run ended before it began",
+            (None, Some(_)) => "the run ended before the next attempt",
+            (None, None) => "the run ended before this cell started",
         };
         let began = first.or(self.attempt.started);
         CellEnd {
@@ -185,7 +188,7 @@ impl AttemptDraft {
 
     pub(super) fn progress(&mut self, phase: Phase, text: &str) {
         match self.phases.get_mut(&(phase, None)) {
-            Some(PhaseDraft::Open(last_words)) => *last_words = Some(clean(text)),
+            Some(PhaseDraft::Open(last_progress)) => *last_progress = Some(clean(text)),
             Some(PhaseDraft::Closed(_)) | None => {}
         }
     }
@@ -255,8 +258,8 @@ impl AttemptDraft {
             .map(|(cell, begun)| milliseconds_between(cell, begun));
         let (outcome, duration_ms) = match self.phases.remove(stage) {
             Some(PhaseDraft::Closed(model)) => return PhaseModel { start_ms, ..*model },
-            Some(PhaseDraft::Open(last_words)) => (
-                PhaseOutcome::Interrupted(last_words),
+            Some(PhaseDraft::Open(last_progress)) => (
+                PhaseOutcome::Interrupted(last_progress),
                 begun.map_or(0, |begun| milliseconds_between(begun, last)),
             ),
             None => (PhaseOutcome::Skipped(why_not_reached(end)), 0),
@@ -279,7 +282,7 @@ impl AttemptDraft {
 fn why_not_reached(end: &CellEnd) -> String {
     match end.verdict {
         CellVerdict::Skipped => end.reason.clone().unwrap_or_else(|| "not started".into()),
-        CellVerdict::Interrupted => "the run ended before it".to_owned(),
+        CellVerdict::Interrupted => "the run ended before this phase".to_owned(),
         CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Error => {
             "not reached".to_owned()
         }

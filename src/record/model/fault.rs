@@ -63,10 +63,10 @@ impl<'a> Fault<'a> {
             return failure.message.clone();
         }
         let reason = self.cell.reason.as_deref();
-        let reason = reason.unwrap_or("the record does not say why");
+        let reason = reason.unwrap_or("the record gives no reason");
         match self.phase.map(|phase| &phase.outcome) {
-            Some(PhaseOutcome::Interrupted(Some(last_words))) => {
-                format!("{reason} (last seen: {last_words})")
+            Some(PhaseOutcome::Interrupted(Some(last_progress))) => {
+                format!("{reason} (last seen: {last_progress})")
             }
             Some(
                 PhaseOutcome::Interrupted(None)

@@ -4,24 +4,24 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::details::Room;
+use super::details::Budget;
 use super::draft::{CellDraft, CellEnd, Stage, milliseconds_between};
 use super::{Notice, ResumedModel, RunModel, cleaning};
 use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts, Severity};
 use crate::matrix::CellId;
 use crate::record::xml_text::clean;
 
-/// A run, according to the events so far.
+/// Builds the model of a run from its events.
 #[derive(Clone, Default)]
-pub struct Folding {
+pub struct ModelBuilder {
     run: RunModel,
     /// The machine of the current session.
     host: Option<String>,
     session: Session,
     cells: Vec<CellDraft>,
-    places: HashMap<CellId, usize>,
+    indices: HashMap<CellId, usize>,
     last: Option<Timestamp>,
-    pub(super) room: Room,
+    pub(super) budget: Budget,
 }
 
 /// The duration of the current process of the run, and of those before it.
@@ -42,9 +42,9 @@ impl Session {
     }
 }
 
-impl Folding {
+impl ModelBuilder {
     /// Applies the next event.
-    pub fn take(&mut self, record: &Record) {
+    pub fn apply(&mut self, record: &Record) {
         let at = record.at;
         self.run.started.get_or_insert(at);
         self.session.started.get_or_insert(at);
@@ -66,7 +66,7 @@ impl Folding {
         let hosts: HashMap<_, _> = parts
             .flat_map(|part| part.cells.iter().map(|cell| (cell.clone(), &part.host)))
             .collect();
-        self.run.notices.extend(self.room.notice());
+        self.run.notices.extend(self.budget.notice());
         for cell in &mut self.run.cells {
             if let Some(host) = hosts.get(&cell.summary.id) {
                 cell.host = Some((*host).clone());
@@ -107,8 +107,8 @@ impl Folding {
     }
 
     fn of_cell(&mut self, cell: &CellId, event: &Event, at: Timestamp) {
-        let place = self.place(cell);
-        let (draft, room) = (&mut self.cells[place], &mut self.room);
+        let index = self.index_of(cell);
+        let (draft, budget) = (&mut self.cells[index], &mut self.budget);
         match event {
             Event::CellStarted {
                 cluster, attempt, ..
@@ -139,7 +139,7 @@ impl Folding {
                 ..
             } => {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.retry(end, at, &stages(&self.run), room);
+                draft.retry(end, at, &stages(&self.run), budget);
             }
             Event::CellFinished {
                 verdict,
@@ -149,7 +149,7 @@ impl Folding {
                 ..
             } => {
                 let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.end(end, at, room);
+                draft.end(end, at, budget);
             }
             Event::CellKept { commands, .. } => {
                 draft.attempt.kept = cleaning::texts(commands);
@@ -207,20 +207,20 @@ impl Folding {
 
     fn add(&mut self, cells: &[CellSummary]) {
         for summary in cells {
-            let place = self.place(&summary.id);
-            self.cells[place].summary = cleaning::summary(summary);
+            let index = self.index_of(&summary.id);
+            self.cells[index].summary = cleaning::summary(summary);
         }
     }
 
     /// The index of the draft of `id`. It is created if it doesn't exist: the run's facts may not list the cell.
-    fn place(&mut self, id: &CellId) -> usize {
-        if let Some(place) = self.places.get(id) {
-            return *place;
+    fn index_of(&mut self, id: &CellId) -> usize {
+        if let Some(index) = self.indices.get(id) {
+            return *index;
         }
-        let place = self.cells.len();
-        self.places.insert(id.clone(), place);
+        let index = self.cells.len();
+        self.indices.insert(id.clone(), index);
         self.cells.push(CellDraft::new(id.clone()));
-        place
+        index
     }
 }
 

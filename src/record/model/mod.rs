@@ -20,12 +20,12 @@ use crate::event::{
 };
 use crate::matrix::{Phase, ProviderChoice};
 pub use fault::{Fault, failure_kind};
-pub use fold::Folding;
+pub use fold::ModelBuilder;
 
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunModel {
-    /// What was known before the first cell; `None` if the record ends earlier.
+    /// The facts that were known before the first cell; `None` if the record ends earlier.
     pub facts: Option<RunFacts>,
     /// When the run started; `None` for an empty record.
     pub started: Option<Timestamp>,
@@ -66,7 +66,7 @@ pub struct Notice {
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellModel {
-    /// What was known of the cell before it started.
+    /// The facts that were known about the cell before it started.
     pub summary: CellSummary,
     /// The number of the attempt that the other fields describe, starting at 1.
     pub attempt: u32,
@@ -160,11 +160,11 @@ pub struct Tally {
 impl RunModel {
     /// Folds `records`, the events of one run in order.
     pub fn new<'r>(records: impl IntoIterator<Item = &'r Record>) -> Self {
-        let mut folding = Folding::default();
+        let mut builder = ModelBuilder::default();
         for record in records {
-            folding.take(record);
+            builder.apply(record);
         }
-        folding.finish()
+        builder.finish()
     }
 
     /// Whether the run used the local provider, without Kubernetes.
@@ -307,7 +307,7 @@ impl PhaseModel {
         }
     }
 
-    /// All evidence: what didn't hold first.
+    /// All evidence, starting with the failed checks.
     pub fn all_evidence(&self) -> impl Iterator<Item = &Evidence> {
         let failed = self.failure().map_or(&[][..], |failure| &failure.evidence);
         failed.iter().chain(&self.evidence)

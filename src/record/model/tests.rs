@@ -79,7 +79,7 @@ fn a_phase_that_was_not_reached_says_why() {
     for (story, why) in [
         (
             Story::IsCutOffIn(Phase::Readiness),
-            "the run ended before it",
+            "the run ended before this phase",
         ),
         (Story::IsSkipped, "not started: another cell failed"),
         (broken, "not reached"),
@@ -150,7 +150,7 @@ fn a_run_that_was_killed_between_two_attempts_keeps_the_first() {
     assert_eq!((cell.attempt, cell.earlier.len()), (2, 1));
     assert_eq!(cell.duration_ms, cell.earlier[0].duration_ms);
     let fault = cell.faults()[0];
-    assert_eq!(fault.sentence(), "the run ended before its next attempt");
+    assert_eq!(fault.sentence(), "the run ended before the next attempt");
 }
 
 #[test]

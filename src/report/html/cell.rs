@@ -7,9 +7,9 @@ use crate::report::marks::{self, Mark, Tone};
 use crate::report::summary::counters::{self, CounterRow};
 use crate::report::text;
 
-/// The most nodes of one cell that get a row.
+/// The maximum number of nodes per cell that get a row.
 const NODES_SHOWN: usize = 50;
-/// The most rows of evidence of one phase; failed checks come first.
+/// The maximum number of rows of evidence per phase; failed checks come first.
 const EVIDENCE_SHOWN: usize = 100;
 
 /// A cell: its last attempt, and the earlier ones.

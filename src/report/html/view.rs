@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::cell::CellView;
-use crate::event::{Failure, LikelyCause, LogExcerpt, Severity};
+use crate::event::{Failure, LikelyCause, LogExcerpt};
 use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
 use crate::report::attribution::attribution;
 use crate::report::marks::{self, Mark};
@@ -107,14 +107,12 @@ fn legend() -> Vec<(String, &'static str)> {
 }
 
 fn notices(run: &RunModel) -> Vec<(&'static str, String)> {
-    let honest = run
+    let local = run
         .is_local()
         .then(|| ("warning", text::not_exercised(run)));
-    let notices = run.notices.iter().map(|notice| match notice.severity {
-        Severity::Info => ("note", notice.text.clone()),
-        Severity::Warning => ("warning", notice.text.clone()),
-    });
-    honest.into_iter().chain(notices).collect()
+    let notices = run.notices.iter();
+    let notices = notices.map(|notice| (text::notice_mark(notice.severity), notice.text.clone()));
+    local.into_iter().chain(notices).collect()
 }
 
 fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
@@ -127,7 +125,7 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
         ("filters", facts.filters.join(", ")),
         ("provider", facts.provider.clone()),
         ("because", facts.provider_reason.clone().unwrap_or_default()),
-        ("at once", facts.jobs.to_string()),
+        ("cells at once", facts.jobs.to_string()),
         (
             "host",
             format!("{} ({})", facts.host.name, text::machine(&facts.host)),
@@ -135,7 +133,7 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
         ("tools", facts.host.tools.join(", ")),
         ("runner", facts.runner.clone()),
         (
-            "began",
+            "started",
             run.started.map(|at| at.to_string()).unwrap_or_default(),
         ),
     ];

@@ -27,9 +27,9 @@ use crate::event::{Failure, FailureClass, FlakyResult};
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::record::xml_text::XmlText;
 
-/// The class name of cases without a cell, the first part of the others', and the name of the whole.
+/// The class name of cases without a cell, the first part of the others', and the name of the report.
 const CLASS_NAME: &str = "e2e-matrix";
-/// What a tab becomes.
+/// The replacement for a tab.
 const TAB: &str = "    ";
 
 /// The whole file.
@@ -206,7 +206,7 @@ fn flaky_case(run: &RunModel, cell: &CellModel) -> Option<TestCase> {
     }
     let fault = cell.earlier.iter().flat_map(CellModel::faults).next()?;
     let message = format!(
-        "passed at attempt {}; {}",
+        "passed on attempt {}; {}",
         cell.attempt,
         text::attempt(&fault)
     );

@@ -19,7 +19,7 @@ pub(super) fn cause(failure: &Failure) -> String {
         message, line, fix, ..
     }) = failure.likely_cause.as_deref()
     {
-        let text = format_args!("likely cause: {message}\nbecause of: {line}\nto fix it:\n{fix}\n");
+        let text = format_args!("likely cause: {message}\nevidence: {line}\nto fix it:\n{fix}\n");
         push(&mut out, text);
     }
     out
@@ -77,7 +77,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
         lines.list("tuning", &facts.tuning);
     }
     for command in cell.attempts().flat_map(|attempt| &attempt.kept) {
-        lines.fact("kept, to inspect", command);
+        lines.fact("to inspect", command);
     }
     for warning in cell.phases.iter().flat_map(|phase| &phase.warnings) {
         lines.fact("warning", warning);
@@ -109,7 +109,7 @@ pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
 fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     let mut sections = Vec::new();
     if phase.execution == Execution::Simulated {
-        sections.push("simulated: the provider has nothing like it\n".into());
+        sections.push("simulated: the provider has no equivalent of this phase\n".into());
     }
     if let Some(failure) = phase.failure() {
         sections.push(cause(failure));
@@ -131,7 +131,7 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
             .flat_map(|failure| logs(&failure.logs)),
     );
     sections.extend(logs(&phase.logs));
-    if is_where_diagnostics_belong(cell, phase) {
+    if owns_diagnostics(cell, phase) {
         sections.extend(logs(&cell.quotes));
         sections.push(attachments(cell));
     }
@@ -147,7 +147,7 @@ pub(super) fn of_run_failure(failure: &Failure) -> String {
 }
 
 /// Diagnostics are collected when a phase fails, so they belong to that phase's case.
-fn is_where_diagnostics_belong(cell: &CellModel, phase: &PhaseModel) -> bool {
+fn owns_diagnostics(cell: &CellModel, phase: &PhaseModel) -> bool {
     let first = cell.failed_phase();
     first.is_some_and(|first| first.name() == phase.name())
 }

@@ -83,7 +83,7 @@ pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<Cou
 }
 
 /// The smallest value of any node for each counter, which a sum would hide.
-pub(in crate::report) fn least(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
+pub(in crate::report) fn minimum(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let nodes = &cell.counters.as_ref()?.nodes;
     if nodes.len() < 2 {
         return None;
@@ -95,7 +95,7 @@ pub(in crate::report) fn least(cell: &CellModel, columns: &[&str]) -> Option<Cou
             Some(so_far) => lesser(&so_far, table),
         });
     }
-    let label = format!("least of {} nodes", nodes.len());
+    let label = format!("min of {} nodes", nodes.len());
     Some(row(label, columns, least.as_ref(), None))
 }
 

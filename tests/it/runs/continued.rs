@@ -270,7 +270,7 @@ fn failed_cells_can_be_rerun_and_merged() {
     assert!(
         both.notices
             .iter()
-            .any(|notice| notice.text.contains("ran again"))
+            .any(|notice| notice.text.contains("replaces the results of"))
     );
 }
 

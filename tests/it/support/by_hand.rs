@@ -12,10 +12,10 @@ use e2e_matrix::matrix::{Images, Phase};
 use e2e_matrix::record::RunModel;
 
 const NODE_IMAGE: &str = "kindest/node:v1.34.4";
-/// Far longer than the cells should take.
+/// A timeout far longer than the cells should take.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// A cluster of one test. It is deleted when the test ends, however it ends.
+/// A cluster of one test. It is deleted when the test ends, even if it fails.
 pub(crate) struct Hand {
     pub(crate) name: String,
     pub(crate) scratch: Scratch,
@@ -41,7 +41,7 @@ impl Hand {
         hand
     }
 
-    /// Creates a cluster, and loads the reference images onto its node.
+    /// Creates a cluster, and loads the reference images on its node.
     pub(crate) fn with_images() -> Self {
         let hand = Self::new();
         load_images(&hand);
@@ -117,8 +117,8 @@ impl Hand {
         command.args(common).arg(kubeconfig).args(arguments);
         let output = command.timeout(PATIENCE).output().unwrap();
         let streams = [output.stderr, output.stdout].concat();
-        let said = String::from_utf8_lossy(&streams).into_owned();
-        (output.status.code(), said)
+        let printed = String::from_utf8_lossy(&streams).into_owned();
+        (output.status.code(), printed)
     }
 }
 
@@ -130,7 +130,7 @@ impl Drop for Hand {
     }
 }
 
-/// Loads the reference images onto the nodes, as if they came from a registry. Returns their names.
+/// Loads the reference images on the nodes, as if they came from a registry. Returns their names.
 pub(crate) fn load_images(hand: &Hand) -> (String, String) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::manifests::Manifests;
 use super::{Scratch, through, write_program};
 
-/// Not a secret: it must be found, because otherwise the search proves nothing.
+/// Not a secret: it must be found, or else the search proves nothing.
 pub(crate) const CONTROL: &str = "control-value-that-may-be-seen";
 /// Canaries in the matrix file, by the names of their variables or keys.
 const IN_FILE: [(&str, &str); 4] = [
@@ -88,7 +88,7 @@ pub(crate) fn write(folder: &Path, kubernetes: &str) {
     fs::write(folder.join("matrix.toml"), text).unwrap();
 }
 
-/// Writes a Dockerfile, the agent, and the programs that it needs to the folder that its image is built from.
+/// Writes a Dockerfile, the agent, and the programs that it needs to the build context of its image.
 pub(crate) fn write_image(folder: &Path) {
     let image = folder.join("image");
     fs::write(

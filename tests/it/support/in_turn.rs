@@ -1,4 +1,4 @@
-//! Cells that run one after another in one kept cluster, each in a run of its own.
+//! Cells that run one after another in one kept cluster, each in a separate run.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::inherited::{ENGINE, inherited};
 use super::manifests::Manifests;
 use super::{Scratch, record};
 
-/// Far longer than a cell should take.
+/// A timeout far longer than a cell should take.
 const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Runs of one matrix file, whose manifests change from run to run. The cluster is deleted at the end.
@@ -19,7 +19,7 @@ pub(crate) struct InTurn {
 }
 
 impl InTurn {
-    /// Clusters with this number of nodes, and further tables of the matrix file.
+    /// Runs on a cluster with `nodes` nodes, with `tables` added to the matrix file.
     pub(crate) fn new(nodes: usize, tables: &str) -> Self {
         let scratch = Scratch::new();
         let tables = format!(
@@ -38,8 +38,8 @@ impl InTurn {
         Manifests::shipped(self.scratch.path())
     }
 
-    /// Runs the cell with `manifests`, in the cluster of the run before if it can be reused. Returns how it failed; if it did not fail,
-    /// returns the output.
+    /// Runs the cell with `manifests`, in the cluster of the previous run if it can be reused. Returns how it failed, or
+    /// its output if it did not fail.
     pub(crate) fn failure(&mut self, manifests: &Manifests) -> Result<Failed, String> {
         let text = format!("{}{}", self.tables, manifests.settings());
         fs::write(self.scratch.path().join("matrix.toml"), text).unwrap();

@@ -11,7 +11,7 @@ use super::copy;
 pub(crate) struct Manifests(PathBuf);
 
 impl Manifests {
-    /// Copies `deploy` to below `folder`, and replaces an earlier copy.
+    /// Copies `deploy` into `folder`, and replaces an earlier copy.
     pub(crate) fn shipped(folder: &Path) -> Self {
         let copied = folder.join("deploy");
         if copied.exists() {

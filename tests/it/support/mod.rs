@@ -1,4 +1,4 @@
-//! Helpers of the integration tests: a folder with a clean environment in which the real binary runs.
+//! Helpers for the integration tests: a folder in which the real binary runs in a clean environment.
 
 pub(crate) mod by_hand;
 pub(crate) mod canaries;

@@ -1,4 +1,4 @@
-//! What a run leaves behind: its record, read by the library, and checks that nothing else is left.
+//! The record of a run, read by the library, and checks that the run left nothing else.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -62,7 +62,7 @@ pub(crate) fn assert_has_all_phases(cell: &CellModel) {
     assert_eq!(phases, Phase::ALL, "{}", cell.summary.id);
 }
 
-/// Asserts that nothing is left of the newest run in `scratch` but its reports, and that they don't contain the token.
+/// Asserts that the newest run in `scratch` left only its reports, and that they don't contain the token.
 pub(crate) fn assert_nothing_else_is_left(scratch: &Scratch, run: &RunModel) {
     assert_eq!(
         below(&scratch.path().join("state/runs")),

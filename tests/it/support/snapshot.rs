@@ -15,7 +15,7 @@ use super::{Scratch, record};
 /// A folder with `plexd.zst`, a static binary, and its `manifests`.
 const FOLDER: &str = "PLEXD_SNAPSHOT";
 /// The counters of calls that this plexd doesn't make.
-const LACKS: [&str; 4] = [
+const MISSING: [&str; 4] = [
     "capabilities_count",
     "metrics_count",
     "logs_count",
@@ -49,9 +49,9 @@ pub(crate) fn unpack(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Writes a matrix with two cells that differ in their expectations, with `image` in the agent's table.
+/// Writes a matrix with two cells that differ in their expectations, with `image` in the table `images.agent`.
 pub(crate) fn write_matrix(scratch: &Scratch, image: &str) {
-    let lacks = LACKS
+    let missing = MISSING
         .map(|counter| format!("{counter} = \"any\""))
         .join(", ");
     let manifests = folder().join("manifests");
@@ -61,7 +61,7 @@ pub(crate) fn write_matrix(scratch: &Scratch, image: &str) {
          [deploy]\nmanifests = '{manifests}'\nagent-config = \"plexd.yaml\"\nprobes = false\n\
          [run]\nports = \"any\"\n\
          [images.agent]\n{image}\n\
-         [config.all]\n[config.lenient]\nexpect = {{ {lacks} }}\n\
+         [config.all]\n[config.lenient]\nexpect = {{ {missing} }}\n\
          [phases.assertions]\ntimeout = \"15s\"\n[phases.local-endpoint]\nrun = false\n"
     );
     fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
@@ -83,7 +83,7 @@ pub(crate) fn assert_fails_only_for_missing_calls(scratch: &Scratch) {
     assert_eq!(failure.symptom, Symptom::CounterNotMet, "{failure}");
     let rows = failure.evidence.iter().filter(|row| row.node.is_some());
     let missing: Vec<&str> = rows.map(|row| row.subject.as_str()).collect();
-    assert_eq!(missing, LACKS);
+    assert_eq!(missing, MISSING);
     let lenient = record::cell(&run, "k8s-1.34-n1-lenient");
     assert_eq!(lenient.verdict, CellVerdict::Passed, "{lenient:?}");
 }

@@ -7,11 +7,11 @@ use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind}
 use crate::report::marks;
 use crate::report::text::{self, push};
 
-/// The most cells that are shown.
+/// The maximum number of cells that are shown.
 const CELLS_SHOWN: usize = 30;
-/// The most rows of evidence of one failure; failed checks come first.
+/// The maximum number of rows of evidence per failure; failed checks come first.
 const EVIDENCE_SHOWN: usize = 20;
-/// The most lines of one log.
+/// The maximum number of lines per log.
 const LINES_SHOWN: usize = 50;
 
 pub(super) fn section(run: &RunModel) -> String {
@@ -53,7 +53,7 @@ fn item_of_cell(cell: &CellModel) -> String {
         let (verdict, attempt) = (marks::verdict(cell), cell.attempt);
         push(
             &mut out,
-            format_args!("- **{verdict}** {id}: passed at attempt {attempt}\n"),
+            format_args!("- **{verdict}** {id}: passed on attempt {attempt}\n"),
         );
     }
     out.extend(cell.faults().iter().map(item));
@@ -124,7 +124,10 @@ fn details(cell: &CellModel, name: &str) -> String {
     }
     if !cell.kept.is_empty() {
         let commands = block(&cell.kept.join("\n"));
-        push(&mut body, format_args!("\nKept; to inspect:\n\n{commands}"));
+        push(
+            &mut body,
+            format_args!("\nTo inspect the kept cluster:\n\n{commands}"),
+        );
     }
     if let Some(load) = &cell.load {
         push(&mut body, format_args!("\nMachine: {}\n", text::load(load)));

@@ -4,7 +4,6 @@ mod escape;
 mod failures;
 mod tables;
 
-use crate::event::Severity;
 use crate::record::model::RunModel;
 use crate::report::attribution::attribution;
 use crate::report::text::{self, push};
@@ -27,7 +26,7 @@ pub fn markdown(run: &RunModel) -> String {
 fn head(run: &RunModel) -> String {
     let mut out = format!("## e2e-matrix: {}\n\n", text::run_verdict(run));
     let tally = match text::tally(run) {
-        tally if tally.is_empty() => "no cell was run".to_owned(),
+        tally if tally.is_empty() => "no cells ran".to_owned(),
         tally => tally,
     };
     line(
@@ -65,10 +64,7 @@ fn head(run: &RunModel) -> String {
         );
     }
     for notice in &run.notices {
-        let mark = match notice.severity {
-            Severity::Info => "note",
-            Severity::Warning => "warning",
-        };
+        let mark = text::notice_mark(notice.severity);
         line(&mut out, &format!("> **{mark}**: {}", escape(&notice.text)));
     }
     out

@@ -8,9 +8,9 @@ use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text::{self, push};
 
-/// The most nodes of one cell that get a row.
+/// The maximum number of nodes per cell that get a row.
 const NODES_SHOWN: usize = 10;
-/// The most cells whose nodes are shown.
+/// The maximum number of cells whose nodes are shown.
 const CELLS_SHOWN: usize = 50;
 
 pub(super) fn matrix(run: &RunModel) -> String {
@@ -109,7 +109,7 @@ fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
     rows.extend(expectation_cells(cell, columns));
     rows.extend(nodes.iter().take(NODES_SHOWN).map(counter_cells));
     if nodes.len() > NODES_SHOWN {
-        rows.extend(counters::least(cell, columns).iter().map(counter_cells));
+        rows.extend(counters::minimum(cell, columns).iter().map(counter_cells));
         rows.push(vec![format!("and {} more", nodes.len() - NODES_SHOWN)]);
     }
     table(&head, &rows, 1..columns.len() + 1)
@@ -118,7 +118,7 @@ fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
 /// A row with the expectations per node, if the evidence contains them.
 fn expectation_cells(cell: &CellModel, columns: &[&str]) -> Option<Vec<String>> {
     let expected = counters::expected_of_a_node(cell, columns)?;
-    let mut cells = vec!["*expected of a node*".to_owned()];
+    let mut cells = vec!["*expected per node*".to_owned()];
     cells.extend(expected.iter().map(|text| escape(text)));
     Some(cells)
 }

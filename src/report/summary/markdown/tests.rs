@@ -26,7 +26,7 @@ fn many_nodes_are_truncated_and_nodes_with_failed_checks_come_first() {
     let story = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
     let run = RunModel::new(&fixture::killed(&[Plan("1.36", 200, "fast", false, story)]));
     let text = markdown(&run);
-    let of_nodes = text.split("*expected of a node*").nth(1).unwrap();
+    let of_nodes = text.split("*expected per node*").nth(1).unwrap();
     let first = of_nodes.lines().nth(1).unwrap();
     assert!(first.starts_with("| worker199 |"), "{first}");
     assert!(first.contains("**0 (&gt;= 1)**"), "{first}");

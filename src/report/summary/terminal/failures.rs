@@ -8,14 +8,14 @@ use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::text::{self, push};
 
-/// The most cells with a block; the others are only counted.
+/// The maximum number of cells with a block; the others are only counted.
 const CELLS_SHOWN: usize = 10;
-/// The most rows of evidence of a failure.
+/// The maximum number of rows of evidence per failure.
 const EVIDENCE_SHOWN: usize = 8;
-/// The most logs of a failure.
+/// The maximum number of logs per failure.
 const LOGS_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 5;
-/// Narrower terminals don't wrap: there would be one word per line.
+/// Text for narrower terminals is wrapped at this width, so that lines have more than one word.
 const LEAST_WIDTH: usize = 40;
 /// The width of the margin before a line of a log.
 const MARGIN: usize = 6;
@@ -120,7 +120,7 @@ impl Block {
             .paint
             .tone(marks::verdict_tone(cell), &marks::verdict(cell));
         let id = self.paint.strong(cell.summary.id.as_str());
-        format!("{verdict} {id}: passed at attempt {}\n", cell.attempt)
+        format!("{verdict} {id}: passed on attempt {}\n", cell.attempt)
     }
 
     fn title(self, fault: &Fault<'_>) -> String {
@@ -152,7 +152,7 @@ impl Block {
 
     fn cause(self, cause: &LikelyCause) -> String {
         let mut out = self.sentence("likely cause: ", &cause.message);
-        out += &self.sentence("because of: ", &cause.line);
+        out += &self.sentence("evidence: ", &cause.line);
         out += &self.sentence("", "to fix it:");
         // Never wrapped, so that it can be copied.
         for line in cause.fix.lines() {

@@ -1,7 +1,7 @@
 //! The summary on a terminal. The tables fit into 120 columns; narrower terminals may get one letter per phase. Sentences
 //! and lines of logs wrap on a terminal, and aren't wrapped elsewhere.
 //!
-//! Colors only repeat what the text says.
+//! Colors only repeat information that is also in the text.
 
 mod failures;
 mod layout;
@@ -45,16 +45,9 @@ pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
 fn head(run: &RunModel, paint: Paint) -> String {
     let mut out = String::new();
     if let Some(facts) = &run.facts {
-        let cells = text::counted(facts.cells.len(), "cell");
-        let lines = [
-            format!(
-                "{} of {}, {} at once, provider {}",
-                cells, facts.matrix, facts.jobs, facts.provider
-            ),
-            format!("{} ({})", facts.host.name, text::machine(&facts.host)),
-        ];
-        out += &paint.strong(&lines[0]);
-        out += &paint.tone(Tone::Quiet, &format!(" · {}\n", lines[1]));
+        let host = format!(" · {} ({})\n", facts.host.name, text::machine(&facts.host));
+        out += &paint.strong(&text::scope(facts));
+        out += &paint.tone(Tone::Quiet, &host);
     }
     for (name, value) in text::lineage(run) {
         out += &paint.tone(Tone::Quiet, &format!("{name} {value}\n"));
@@ -64,13 +57,12 @@ fn head(run: &RunModel, paint: Paint) -> String {
         out.push('\n');
     }
     for notice in &run.notices {
-        match notice.severity {
-            Severity::Info => push(&mut out, format_args!("note: {}\n", notice.text)),
-            Severity::Warning => {
-                out += &paint.tone(Tone::Warning, &format!("warning: {}", notice.text));
-                out.push('\n');
-            }
-        }
+        let text = format!("{}: {}", text::notice_mark(notice.severity), notice.text);
+        out += &match notice.severity {
+            Severity::Info => text,
+            Severity::Warning => paint.tone(Tone::Warning, &text),
+        };
+        out.push('\n');
     }
     out
 }
@@ -79,7 +71,7 @@ fn head(run: &RunModel, paint: Paint) -> String {
 fn repetitions(run: &RunModel) -> String {
     text::repetitions(run)
         .into_iter()
-        .flat_map(|line| [line, "\n".to_owned()])
+        .map(|line| line + "\n")
         .collect()
 }
 
@@ -102,7 +94,7 @@ fn totals(run: &RunModel, paint: Paint) -> String {
     let verdict = paint.strong(&paint.tone(tone, &verdict));
     let duration = text::duration(run.duration_ms);
     match text::tally(run) {
-        tally if tally.is_empty() => format!("{verdict}: no cell was run, in {duration}\n"),
+        tally if tally.is_empty() => format!("{verdict}: no cells ran, in {duration}\n"),
         tally => format!("{verdict}: {tally} in {duration}\n"),
     }
 }

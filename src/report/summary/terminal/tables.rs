@@ -11,9 +11,9 @@ use crate::report::summary::counters::{self, CounterRow};
 use crate::report::summary::times::{self, TimeRow};
 use crate::report::text;
 
-/// The most nodes with failed checks of one cell that get a row.
+/// The maximum number of nodes with failed checks per cell that get a row.
 const NODES_SHOWN: usize = 5;
-/// The most phases and the most steps that get a row.
+/// The maximum number of phases, and of steps, that get a row.
 const TIMES_SHOWN: usize = 4;
 
 /// The sums of each cell. With several nodes also the smallest values, and each node with failed checks. On a narrow
@@ -50,12 +50,12 @@ fn cell_rows(cell: &CellModel, columns: &[&str]) -> Vec<Vec<Cell>> {
         rows.push(counter_cells(cell.summary.id.as_str(), &total));
     }
     let indented = |row: &CounterRow| counter_cells(&format!("  {}", row.label), row);
-    rows.extend(counters::least(cell, columns).as_ref().map(indented));
-    let mut lacking = counters::nodes(cell, columns);
-    lacking.retain(|row| !row.holds());
-    rows.extend(lacking.iter().take(NODES_SHOWN).map(indented));
-    if lacking.len() > NODES_SHOWN {
-        let more = format!("  and {} more nodes", lacking.len() - NODES_SHOWN);
+    rows.extend(counters::minimum(cell, columns).as_ref().map(indented));
+    let mut unmet = counters::nodes(cell, columns);
+    unmet.retain(|row| !row.holds());
+    rows.extend(unmet.iter().take(NODES_SHOWN).map(indented));
+    if unmet.len() > NODES_SHOWN {
+        let more = format!("  and {} more nodes", unmet.len() - NODES_SHOWN);
         rows.push(vec![Cell::new_owned(more)]);
     }
     rows

@@ -1,4 +1,4 @@
-//! The capabilities of the console: whether a person watches, colors, and width.
+//! The capabilities of the terminal: whether it is interactive, colors, and width.
 //!
 //! Only the console depends on this; all other reports depend only on events.
 
@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 /// `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// If a person watches and `NO_COLOR` isn't set.
+    /// On an interactive terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
     /// Always, even in a file.
@@ -18,25 +18,25 @@ pub enum ColorChoice {
     Never,
 }
 
-/// What is known of a stream.
+/// The properties of an output stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Surroundings {
-    /// Whether it is a terminal with redrawable lines that a person watches.
-    pub is_watched: bool,
+pub struct TerminalInfo {
+    /// Whether it is a terminal that can redraw lines, outside of CI.
+    pub is_interactive: bool,
     /// Whether `NO_COLOR` is set.
     pub no_color: bool,
     /// The number of columns; `None` if it isn't a terminal or doesn't report it.
     pub width: Option<usize>,
 }
 
-impl Surroundings {
+impl TerminalInfo {
     /// Inspects `stream` and the environment.
     pub fn of(stream: &(impl AsFd + IsTerminal)) -> Self {
         let environment = |name| env::var_os(name).and_then(|value| value.into_string().ok());
         let term = environment("TERM");
         let ci = environment("CI");
         Self {
-            is_watched: stream.is_terminal() && is_watched(term.as_deref(), ci.as_deref()),
+            is_interactive: stream.is_terminal() && is_interactive(term.as_deref(), ci.as_deref()),
             no_color: environment("NO_COLOR").is_some_and(|value| !value.is_empty()),
             width: width(stream),
         }
@@ -45,7 +45,7 @@ impl Surroundings {
     /// Whether to use colors.
     pub const fn color(self, choice: ColorChoice) -> bool {
         match choice {
-            ColorChoice::Auto => self.is_watched && !self.no_color,
+            ColorChoice::Auto => self.is_interactive && !self.no_color,
             ColorChoice::Always => true,
             ColorChoice::Never => false,
         }
@@ -53,7 +53,7 @@ impl Surroundings {
 }
 
 /// A dumb terminal can't move its cursor, and a CI server stores the output as lines.
-fn is_watched(term: Option<&str>, ci: Option<&str>) -> bool {
+fn is_interactive(term: Option<&str>, ci: Option<&str>) -> bool {
     term != Some("dumb") && matches!(ci, None | Some("" | "false" | "0"))
 }
 
@@ -67,36 +67,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_person_watches() {
-        assert!(is_watched(Some("xterm"), None));
-        assert!(is_watched(None, Some("false")));
-        assert!(!is_watched(Some("dumb"), None));
-        assert!(!is_watched(Some("xterm"), Some("true")));
+    fn dumb_terminals_and_ci_are_not_interactive() {
+        assert!(is_interactive(Some("xterm"), None));
+        assert!(is_interactive(None, Some("false")));
+        assert!(!is_interactive(Some("dumb"), None));
+        assert!(!is_interactive(Some("xterm"), Some("true")));
     }
 
     #[test]
-    fn colors_are_used_on_a_watched_terminal_without_no_color() {
-        for (is_watched, no_color, auto) in [
+    fn colors_are_used_on_an_interactive_terminal_without_no_color() {
+        for (is_interactive, no_color, auto) in [
             (true, false, true),
             (true, true, false),
             (false, false, false),
         ] {
-            let surroundings = Surroundings {
-                is_watched,
+            let terminal = TerminalInfo {
+                is_interactive,
                 no_color,
                 width: None,
             };
-            assert_eq!(surroundings.color(ColorChoice::Auto), auto);
-            assert!(surroundings.color(ColorChoice::Always));
-            assert!(!surroundings.color(ColorChoice::Never));
+            assert_eq!(terminal.color(ColorChoice::Auto), auto);
+            assert!(terminal.color(ColorChoice::Always));
+            assert!(!terminal.color(ColorChoice::Never));
         }
     }
 
     #[test]
-    fn a_stream_that_is_not_a_terminal_is_not_watched_and_has_no_width() {
+    fn a_file_is_not_interactive_and_has_no_width() {
         let file = tempfile::tempfile().unwrap();
-        let surroundings = Surroundings::of(&file);
-        assert!(!surroundings.is_watched);
-        assert_eq!(surroundings.width, None);
+        let terminal = TerminalInfo::of(&file);
+        assert!(!terminal.is_interactive);
+        assert_eq!(terminal.width, None);
     }
 }

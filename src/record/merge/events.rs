@@ -8,26 +8,24 @@ use jiff::Timestamp;
 use super::{Part, Plan};
 use crate::event::{Event, Record, VERSION};
 use crate::matrix::CellId;
-use crate::record::RecordError;
-use crate::record::RecordReader;
 use crate::record::model::CellModel;
+use crate::record::{RecordError, RecordReader};
 
 /// An event and its time.
-type Moment = (Timestamp, Event);
+type TimedEvent = (Timestamp, Event);
 
 /// All events of a merged run except the last one, which states the verdict.
-pub struct Joined<'p> {
-    head: std::vec::IntoIter<Moment>,
+pub struct MergedEvents<'p> {
+    head: std::vec::IntoIter<TimedEvent>,
     parts: Vec<Peekable<PartEvents<'p>>>,
     sequence: u64,
     last: Timestamp,
 }
 
-impl<'p> Joined<'p> {
+impl<'p> MergedEvents<'p> {
     /// Opens the records of `parts`, in the order of `plan`.
     pub fn open(parts: &'p [Part], plan: &'p Plan) -> Result<Self, RecordError> {
-        let first = parts.iter().map(|part| part.started).min();
-        let first = first.unwrap_or(Timestamp::UNIX_EPOCH);
+        let first = Part::first_start(parts);
         let facts = plan.facts.clone();
         let mut head = vec![(first, Event::RunStarted { facts })];
         head.extend(
@@ -52,7 +50,7 @@ impl<'p> Joined<'p> {
         self.record((self.last, event))
     }
 
-    fn record(&self, (at, event): Moment) -> Record {
+    fn record(&self, (at, event): TimedEvent) -> Record {
         Record {
             version: VERSION,
             sequence: self.sequence,
@@ -62,7 +60,7 @@ impl<'p> Joined<'p> {
     }
 
     /// The next event of all parts; if several have the same time, the first part's.
-    fn earliest(&mut self) -> Option<Result<Moment, RecordError>> {
+    fn earliest(&mut self) -> Option<Result<TimedEvent, RecordError>> {
         let times = self
             .parts
             .iter_mut()
@@ -80,17 +78,17 @@ impl<'p> Joined<'p> {
     }
 }
 
-impl Iterator for Joined<'_> {
+impl Iterator for MergedEvents<'_> {
     type Item = Result<Record, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let moment = match self.head.next() {
-            Some(moment) => Ok(moment),
+        let next = match self.head.next() {
+            Some(event) => Ok(event),
             None => self.earliest()?,
         };
-        Some(moment.map(|moment| {
-            self.last = self.last.max(moment.0);
-            let record = self.record(moment);
+        Some(next.map(|(at, event)| {
+            self.last = self.last.max(at);
+            let record = self.record((at, event));
             self.sequence += 1;
             record
         }))
@@ -161,7 +159,7 @@ impl<'p> PartEvents<'p> {
 
     /// The end that the part's model gives to a cell without one. Later events of other parts don't belong to that
     /// cell.
-    fn missing_end(&mut self) -> Option<Moment> {
+    fn missing_end(&mut self) -> Option<TimedEvent> {
         let id = self.open.pop_first()?;
         let mut cells = self.part.run.cells.iter();
         let cell: &CellModel = cells.find(|cell| cell.summary.id == *id)?;
@@ -177,7 +175,7 @@ impl<'p> PartEvents<'p> {
 }
 
 impl Iterator for PartEvents<'_> {
-    type Item = Result<Moment, RecordError>;
+    type Item = Result<TimedEvent, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -1,11 +1,11 @@
-//! The verdict as a function of a run's model, whether the run has just ended, was killed, resumed or merged. Pure.
+//! The verdict on a run as a pure function of its model, whether the run has just ended, was killed, resumed or merged.
 
 use super::model::{CellModel, PhaseModel, RunModel};
 use super::verdict::{self, Counted};
 use crate::event::{CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom};
 
-/// The verdict on `run`, recomputed from its cells. A run that isn't complete because it was killed or parts are
-/// missing has an infrastructure failure, unless a worse one is known.
+/// The verdict on `run`, recomputed from its cells. A run that is incomplete, because it was killed or parts of it are
+/// missing, has an infrastructure failure unless a worse one is known.
 pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
     let mut counted: Vec<Counted> = run.cells.iter().map(Counted::of_record).collect();
     counted.extend(Counted::of_no_cell(&run.failures));
@@ -43,9 +43,8 @@ impl Counted {
         if cell.verdict == CellVerdict::Skipped {
             return Self::default();
         }
-        let attempts = cell.earlier.iter().chain(std::iter::once(cell));
         Self {
-            attempts: attempts.map(attempt_of_record).collect(),
+            attempts: cell.attempts().map(attempt_of_record).collect(),
             skipped: None,
             allow_failure: cell.summary.allow_failure,
         }
