@@ -14,7 +14,7 @@ use super::destroy::{engine_failed, filesystem_failed};
 use super::nodes::read_file;
 use super::tuning::admin_kubeconfig;
 use super::work::Work;
-use crate::cluster::kubernetes::{Access, client, no_way};
+use crate::cluster::kubernetes::{Access, api_unreachable, client};
 use crate::cluster::retry::every;
 use crate::event::Failure;
 use crate::machine::replace_private;
@@ -79,7 +79,7 @@ fn for_users(mut kubeconfig: Kubeconfig, name: &str) -> io::Result<String> {
 async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure> {
     let node = work.control_plane().as_str();
     let path = admin_kubeconfig(work.plan.cell.kubernetes);
-    let not_yet = || no_way(&format!("{path} is not there yet"));
+    let not_yet = || api_unreachable(&format!("{path} is not there yet"));
     let text = read_file(docker, node, path)
         .await
         .map_err(|error| engine_failed(&error))?;
@@ -109,7 +109,7 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
         };
         Some(format!("{host}:{}", binding.host_port.as_ref()?))
     };
-    find().ok_or_else(|| no_way("its port is not published"))
+    find().ok_or_else(|| api_unreachable("its port is not published"))
 }
 
 #[cfg(test)]

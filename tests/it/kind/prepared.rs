@@ -200,7 +200,7 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
     [
         (
             "truncate --size=100K /var/lib/etcd/member/snap/db",
-            "the API server did not answer in time",
+            "the API server did not respond in time",
         ),
         // Without a script, the other cell's template has the name of this one.
         ("", "it is not a clone of this template"),
@@ -208,12 +208,12 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
     [
         (
             "sign 20200101000000Z 20210101000000Z",
-            "the API server did not answer in time",
+            "the API server did not respond in time",
         ),
         // What a clock that is a year ahead leaves in a template.
         (
             "sign $(date --date='1 year' +%Y%m%d%H%M%SZ) $(date --date='2 years' +%Y%m%d%H%M%SZ)",
-            "the API server did not answer in time",
+            "the API server did not respond in time",
         ),
     ],
 ];
