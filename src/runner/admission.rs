@@ -201,7 +201,7 @@ pub(super) mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
-    use crate::event::{Said, Stamped};
+    use crate::event::{Message, Stamped};
     use crate::matrix::Matrix;
 
     const NEED: Need = Need {
@@ -231,11 +231,11 @@ pub(super) mod tests {
     pub(crate) fn waits(said: &mut UnboundedReceiver<Stamped>) -> Vec<String> {
         let said = std::iter::from_fn(|| said.try_recv().ok());
         said.filter_map(|(_, said)| match said {
-            Said::Event(event) => match *event {
+            Message::Event(event) => match *event {
                 Event::CellWaiting { text, .. } => Some(text),
                 _ => None,
             },
-            Said::Unwritten { .. } | Said::End { .. } => None,
+            Message::WriteFailed { .. } | Message::End { .. } => None,
         })
         .collect()
     }

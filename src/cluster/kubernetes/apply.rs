@@ -72,7 +72,7 @@ impl Applier {
     }
 
     async fn apply(&mut self, object: &Object) -> Result<Evidence, Failure> {
-        let kind = gvk(object);
+        let kind = gvk(&object.api_version, &object.kind);
         if self
             .definitions
             .iter()
@@ -121,10 +121,8 @@ impl Applier {
 
     /// Waits until the CustomResourceDefinitions of `group`, or all of them, are served.
     async fn await_established(&mut self, group: Option<&str>) -> Result<(), Failure> {
-        let is_awaited = |(_, of): &(String, String)| group.is_none_or(|group| group == of);
-        let (awaited, others) = self.definitions.drain(..).partition(is_awaited);
-        self.definitions = others;
-        let awaited: Vec<(String, String)> = awaited;
+        let is_awaited = |(_, of): &mut (String, String)| group.is_none_or(|group| group == of);
+        let awaited: Vec<_> = self.definitions.extract_if(.., is_awaited).collect();
         for (name, _) in awaited {
             let api: Api<Definition> = Api::all(self.client.clone());
             let served = conditions::is_crd_established();
@@ -170,12 +168,10 @@ fn wait_failure(what: &str, error: &kube::runtime::wait::Error) -> Failure {
     Failure::new(Symptom::ApiServerGone, message)
 }
 
-fn gvk(object: &Object) -> GroupVersionKind {
-    let (group, version) = object
-        .api_version
-        .split_once('/')
-        .unwrap_or(("", &object.api_version));
-    GroupVersionKind::gvk(group, version, &object.kind)
+/// The kind `kind` of `api_version`, such as `v1` or `apps/v1`.
+pub(super) fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    GroupVersionKind::gvk(group, version, kind)
 }
 
 /// Retries `call` as long as its error is one that an API server returns during its startup.

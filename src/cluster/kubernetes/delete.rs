@@ -7,19 +7,19 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::ApiResource;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::apply::gvk;
 use super::unusable;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// The API for cluster-scoped objects of a kind.
 pub(crate) fn dynamic(client: &Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let resource = ApiResource::from_gvk(&gvk(api_version, kind));
     Api::all_with(client.clone(), &resource)
 }
 

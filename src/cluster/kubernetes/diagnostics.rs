@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
 use super::Kube;
-use super::health::{is_node_ready, is_pod_ready, node_name};
+use super::health::{is_node_ready, is_pod_ready, node_name, statuses};
 use super::ready::state;
 use super::watch::Snapshot;
 use crate::cluster::{CellPlan, Diagnostic};
@@ -71,11 +71,7 @@ fn pods(snapshot: &Snapshot) -> String {
 
 fn pod_row(pod: &Pod) -> [String; 6] {
     let status = pod.status.as_ref();
-    let restarts: i32 = status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten())
-        .map(|container| container.restart_count)
-        .sum();
+    let restarts: i32 = statuses(pod).map(|container| container.restart_count).sum();
     let terminating = if pod.metadata.deletion_timestamp.is_some() {
         ", terminating"
     } else {

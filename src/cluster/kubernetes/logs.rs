@@ -9,13 +9,13 @@ use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
 use super::Kube;
-use super::health::node_name;
+use super::health::{node_name, was_restarted};
 use super::pods::Owner;
 use super::ready::agent_pod;
 use crate::cluster::{CellPlan, NodeName};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::excerpt::{Collector, Log, Written};
+use crate::excerpt::{Collector, Log, ProcessOutput};
 
 /// The timeout for reading one log. A failed cluster may not respond.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ async fn read(
     plan: &CellPlan,
     kube: &Kube,
     (pod, owner): (&Pod, Owner),
-) -> Result<Vec<Written>, String> {
+) -> Result<Vec<ProcessOutput>, String> {
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let name = pod.name_any();
     let of = async |previous| {
@@ -86,7 +86,7 @@ async fn read(
         };
         let stream = pods.log_stream(&name, &parameters).await;
         let written = collect(stream.map_err(|error| chain(&error))?).await?;
-        Ok::<Written, String>(written.map(|line| plan.mask.apply(line)))
+        Ok::<ProcessOutput, String>(written.map(|line| plan.mask.apply(line)))
     };
     let reading = async {
         let current = of(false).await;
@@ -108,7 +108,7 @@ async fn read(
         .map_err(|timed_out| timed_out.to_string())?
 }
 
-async fn collect(stream: impl AsyncBufRead) -> Result<Written, String> {
+async fn collect(stream: impl AsyncBufRead) -> Result<ProcessOutput, String> {
     let mut stream = std::pin::pin!(stream);
     let mut collector = Collector::default();
     loop {
@@ -123,16 +123,8 @@ async fn collect(stream: impl AsyncBufRead) -> Result<Written, String> {
 }
 
 /// Whether the kubelet responded with a message because the log of the previous process is gone.
-fn is_gone(written: &Written) -> bool {
+fn is_gone(written: &ProcessOutput) -> bool {
     written.starts_with("unable to retrieve container logs")
-}
-
-fn was_restarted(pod: &Pod) -> bool {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten());
-    statuses.into_iter().any(|status| status.restart_count > 0)
 }
 
 /// The name of the pod's main container.

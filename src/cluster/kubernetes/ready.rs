@@ -1,11 +1,11 @@
 //! The conditions that phases wait for, as pure functions of the cluster's state.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::health::{alive, is_node_ready, is_pod_ready, node_name, of_cluster, suspicions};
+use super::health::{
+    alive, is_node_ready, is_pod_ready, node_name, of_cluster, statuses, suspicions, was_restarted,
+};
 use super::placement;
 use super::pods::Owner;
 use super::wait::{Progress, Suspicion};
@@ -14,26 +14,15 @@ use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::KubernetesVersion;
 
-/// Done if all evidence holds. Otherwise pending; `failure` is used if the wait times out.
-fn evaluate(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -> Progress {
-    if evidence.iter().all(|row| row.holds) {
-        Progress::Done(evidence)
-    } else {
-        let missing = evidence.into_iter().filter(|row| !row.holds);
-        Progress::Pending(failure.with_evidence(missing), suspicions)
-    }
-}
-
 /// The cluster has exactly these nodes, and all are ready.
 pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
     let message = "the cluster's nodes were not ready in time";
     let failure = Failure::new(Symptom::NodeNotReady, message);
-    evaluate(node_rows(snapshot, nodes), failure, of_cluster(snapshot))
+    Progress::of(node_rows(snapshot, nodes), failure, of_cluster(snapshot))
 }
 
 fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
     let mut evidence = Vec::new();
-    let seen: BTreeSet<String> = snapshot.nodes.iter().map(|node| node.name_any()).collect();
     for node in nodes {
         let found = snapshot
             .nodes
@@ -47,7 +36,7 @@ fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
         let row = Evidence::new("node", "Ready", state, state == "Ready");
         evidence.push(row.on(Some(node)));
     }
-    let (expected, count) = (nodes.len(), seen.len());
+    let (expected, count) = (nodes.len(), snapshot.nodes.len());
     evidence.push(Evidence::new(
         "number of nodes",
         expected,
@@ -87,7 +76,7 @@ pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
         "the cluster's nodes and core pods were not ready in time",
     );
     // Later phases check the cell's own pods.
-    evaluate(evidence, failure, of_cluster(snapshot))
+    Progress::of(evidence, failure, of_cluster(snapshot))
 }
 
 /// Whether the pod's containers have started.
@@ -148,7 +137,7 @@ pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Progress {
         Symptom::MockUnavailable,
         "the mock was not available in time",
     );
-    evaluate(vec![evidence], failure, suspicions(snapshot, is_applied))
+    Progress::of(vec![evidence], failure, suspicions(snapshot, is_applied))
 }
 
 /// Each node has exactly one agent, and it is ready.
@@ -187,7 +176,7 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
             .filter(|node| agent_pod(snapshot, node).is_none());
         found.extend(placement::of(snapshot, set, without));
     }
-    evaluate(evidence, failure, found)
+    Progress::of(evidence, failure, found)
 }
 
 /// The agent's pod on `node`, unless it is being deleted.
@@ -213,10 +202,7 @@ pub(crate) fn state(pod: &Pod) -> String {
     let phase = status
         .and_then(|status| status.phase.as_deref())
         .unwrap_or("Unknown");
-    let containers = status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten());
-    let waiting = containers.into_iter().find_map(|container| {
+    let waiting = statuses(pod).find_map(|container| {
         let state = container.state.as_ref()?;
         let waiting = state
             .waiting
@@ -289,14 +275,8 @@ pub(crate) fn never(snapshot: &Snapshot, is_applied: bool) -> Progress {
 
 /// The problem that the mock was restarted, which loses its counters.
 fn mock_restarted(snapshot: &Snapshot) -> Option<Suspicion> {
-    let restarted = alive(&snapshot.pods).find(|pod| {
-        let statuses = pod
-            .status
-            .iter()
-            .flat_map(|status| status.container_statuses.iter().flatten());
-        snapshot.workloads.owner(pod) == Owner::Mock
-            && statuses.into_iter().any(|status| status.restart_count > 0)
-    })?;
+    let restarted = alive(&snapshot.pods)
+        .find(|pod| snapshot.workloads.owner(pod) == Owner::Mock && was_restarted(pod))?;
     let message = format!(
         "the mock ({}) was restarted, so its counters are lost",
         restarted.name_any()

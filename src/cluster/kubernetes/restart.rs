@@ -72,14 +72,11 @@ fn evaluate(snapshot: &Snapshot, old: &BTreeMap<NodeName, Agent>) -> Progress {
         .iter()
         .map(|(node, agent)| replaced(snapshot, node, agent))
         .collect();
-    if evidence.iter().all(|row| row.holds) {
-        return Progress::Done(evidence);
-    }
-    let missing: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
-    let places: Vec<_> = missing.iter().filter_map(|row| row.node.clone()).collect();
-    let message = format!("no new agent was ready in time on {}", places.join(", "));
-    let failure = Failure::new(Symptom::RestartNotMet, message).with_evidence(missing);
-    Progress::Pending(failure, suspicions(snapshot, true))
+    let missing = evidence.iter().filter(|row| !row.holds);
+    let nodes: Vec<_> = missing.filter_map(|row| row.node.as_deref()).collect();
+    let message = format!("no new agent was ready in time on {}", nodes.join(", "));
+    let failure = Failure::new(Symptom::RestartNotMet, message);
+    Progress::of(evidence, failure, suspicions(snapshot, true))
 }
 
 fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Agent) -> Evidence {

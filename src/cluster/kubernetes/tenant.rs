@@ -221,7 +221,8 @@ impl Tenant {
         }
     }
 
-    /// Waits until the liveness probes of the agents have run once. Returns the agents for which this would take too long.
+    /// Waits until the liveness probes of the agents have run once. Returns the agents for which this would take too
+    /// long.
     async fn await_first_probes(&self, deadline: &Deadline) -> Result<Vec<Unprobed>, Failure> {
         let Some(terminations) = self.terminations.get() else {
             return Ok(Vec::new());

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod, Probe};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, Probe};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::health::{alive, node_name, terminated, terminations};
+use super::health::{alive, node_name, statuses, terminated, terminations};
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
@@ -37,8 +37,8 @@ struct Baseline {
 }
 
 impl Terminations {
-    /// Starts to track the agents in `snapshot`, which are ready. Up to `allowed` further terminations per pod don't fail
-    /// the cell.
+    /// Starts to track the agents in `snapshot`, which are ready. Up to `allowed` further terminations per pod don't
+    /// fail the cell.
     pub(crate) fn new(snapshot: &Snapshot, allowed: u32) -> Self {
         Self {
             baselines: Mutex::new(baselines(snapshot).collect()),
@@ -69,8 +69,8 @@ impl Terminations {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The agents whose liveness probe may not have run by `now`. Kubernetes reports only failures of a probe, so this is
-    /// derived from the time since readiness, by which the container had started.
+    /// The agents whose liveness probe may not have run by `now`. Kubernetes reports only failures of a probe, so this
+    /// is derived from the time since readiness, by which the container had started.
     pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
         let known = self.baselines();
         let unprobed = |pod: &Pod| {
@@ -150,18 +150,14 @@ fn agents(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
     alive(&snapshot.pods).filter(|pod| snapshot.workloads.owner(pod) == Owner::Agent)
 }
 
-/// The containers of a pod except for init containers, which terminate when they are done.
-fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let status = pod.status.iter();
-    status.flat_map(|status| status.container_statuses.iter().flatten())
-}
-
+/// How often the containers of a pod have terminated. Init containers don't count, because they terminate when they are
+/// done.
 fn count(pod: &Pod) -> i32 {
-    containers(pod).filter_map(terminations).sum()
+    statuses(pod).filter_map(terminations).sum()
 }
 
 fn last(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    let ends = containers(pod).filter_map(|status| terminated(status).next());
+    let ends = statuses(pod).filter_map(|status| terminated(status).next());
     ends.max_by_key(|end| end.finished_at.as_ref().map(|at| at.0))
 }
 

@@ -1,12 +1,12 @@
 //! Waiting for a cluster: a condition is a pure function of its state, evaluated after every change until a deadline.
 //!
-//! A condition is done, pending, or can't hold any more. A state that may be temporary is only a suspicion. It becomes a
-//! failure if it lasts.
+//! A problem that may be temporary is only a suspicion. It becomes a failure if it lasts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use futures::future::OptionFuture;
+use tokio::time::{Instant, sleep_until};
 
 use super::watch::{Snapshot, View};
 use crate::deadline::Deadline;
@@ -42,6 +42,22 @@ pub(crate) enum Progress {
     Pending(Failure, Vec<Suspicion>),
 }
 
+impl Progress {
+    /// Done if all evidence holds. Otherwise pending; `failure` is used if the deadline passes.
+    pub(crate) fn of(
+        evidence: Vec<Evidence>,
+        failure: Failure,
+        suspicions: Vec<Suspicion>,
+    ) -> Self {
+        if evidence.iter().all(|row| row.holds) {
+            Self::Done(evidence)
+        } else {
+            let missing = evidence.into_iter().filter(|row| !row.holds);
+            Self::Pending(failure.with_evidence(missing), suspicions)
+        }
+    }
+}
+
 /// Evaluates `condition` until it is done, the deadline passes, or a problem lasts too long.
 pub(crate) async fn until(
     view: &View,
@@ -67,16 +83,9 @@ pub(crate) async fn until(
                 // The sender lives as long as the view, which is borrowed here.
                 if changed.is_err() { return Err(pending); }
             }
-            () = sleep_until(next) => {}
+            Some(()) = OptionFuture::from(next.map(sleep_until)) => {}
             () = deadline.passed() => return Err(suspects.most_likely(pending)),
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::excerpt::{Collector, Written};
+use crate::excerpt::{Collector, ProcessOutput};
 use crate::secret::Mask;
 
 /// Opens a log so that several writers append to it.
@@ -19,13 +19,13 @@ pub(super) async fn processes(
     path: PathBuf,
     starts: Vec<u64>,
     mask: &Mask,
-) -> io::Result<Vec<Written>> {
+) -> io::Result<Vec<ProcessOutput>> {
     let read = blocking(move || read(&path, &starts)).await?;
     let masked = read.into_iter();
     Ok(masked.map(|one| one.map(|line| mask.apply(line))).collect())
 }
 
-fn read(path: &Path, starts: &[u64]) -> io::Result<Vec<Written>> {
+fn read(path: &Path, starts: &[u64]) -> io::Result<Vec<ProcessOutput>> {
     let mut file = File::open(path)?;
     let ends = starts.iter().skip(1).copied().chain([u64::MAX]);
     let parts = starts.iter().zip(ends);
@@ -67,7 +67,7 @@ mod tests {
         std::fs::write(&path, "a s3cret\nb\nc\n").unwrap();
         let mask = Mask::new([Secret::new("s3cret")]);
         let read = processes(path.clone(), vec![0, 11, 11], &mask).await;
-        let expected = ["a ***\nb\n", "", "c\n"].map(Written::of);
+        let expected = ["a ***\nb\n", "", "c\n"].map(ProcessOutput::of);
         assert_eq!(read.unwrap(), expected);
         let missing = processes(folder.path().join("none"), vec![0], &mask).await;
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);

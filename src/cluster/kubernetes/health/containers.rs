@@ -13,10 +13,19 @@ use crate::event::Symptom;
 /// The states of a pod's containers, init containers first.
 pub(super) fn of(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
-    status.flat_map(|status| {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-    })
+    let init = status.flat_map(|status| status.init_container_statuses.iter().flatten());
+    init.chain(statuses(pod))
+}
+
+/// The states of a pod's containers, without init containers.
+pub(crate) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| status.container_statuses.iter().flatten())
+}
+
+/// Whether a container of the pod was restarted.
+pub(crate) fn was_restarted(pod: &Pod) -> bool {
+    statuses(pod).any(|status| status.restart_count > 0)
 }
 
 /// How often a container has terminated; `None` if never.
@@ -79,7 +88,8 @@ pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
     Some(suspicion(pod, patience, symptom, message))
 }
 
-/// The symptom for a container's reason for waiting, and how long it may last; `None` if the container is only starting.
+/// The symptom for a container's reason for waiting, and how long it may last; `None` if the container is only
+/// starting.
 fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
     match reason {
         "InvalidImageName" => Some((AT_ONCE, Symptom::ImageNameUnusable)),

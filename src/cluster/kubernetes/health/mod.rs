@@ -18,7 +18,7 @@ use super::pods::Owner;
 use super::wait::Suspicion;
 use super::watch::{FailedWatch, Snapshot};
 use crate::event::{Failure, Symptom};
-pub(crate) use containers::{terminated, terminations};
+pub(crate) use containers::{statuses, terminated, terminations, was_restarted};
 
 const AT_ONCE: Duration = Duration::ZERO;
 /// For states that a stale cache may cause for a moment.
