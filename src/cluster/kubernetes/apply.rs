@@ -58,7 +58,7 @@ pub(crate) async fn all(
 struct Applier {
     client: Client,
     kinds: HashMap<GroupVersionKind, ApiResource>,
-    /// The applied CustomResourceDefinitions that may not be served yet: name and group.
+    /// The applied `CustomResourceDefinition` objects that may not be served yet: name and group.
     definitions: Vec<(String, String)>,
 }
 
@@ -119,7 +119,7 @@ impl Applier {
         Ok(resource)
     }
 
-    /// Waits until the CustomResourceDefinitions of `group`, or all of them, are served.
+    /// Waits until the `CustomResourceDefinition` objects of `group`, or all of them, are served.
     async fn await_established(&mut self, group: Option<&str>) -> Result<(), Failure> {
         let is_awaited = |(_, of): &mut (String, String)| group.is_none_or(|group| group == of);
         let awaited: Vec<_> = self.definitions.extract_if(.., is_awaited).collect();
@@ -141,7 +141,7 @@ impl Applier {
     }
 }
 
-/// The API server's message if it rejected the names in a CustomResourceDefinition.
+/// The API server's message if it rejected the names in a `CustomResourceDefinition`.
 fn name_conflict(definition: &Definition) -> Option<&str> {
     let conditions = definition.status.as_ref()?.conditions.as_ref()?;
     let rejected = conditions
