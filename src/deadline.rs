@@ -1,16 +1,16 @@
-//! Deadlines: the only way in which this crate waits. They pause while the process is stopped.
+//! Deadlines, which limit every wait in this crate. They pause while the process is stopped.
 //!
-//! A process doesn't learn that it is about to be stopped: Ctrl-Z can be caught, but SIGSTOP and a suspended machine
-//! can't. So a thread updates the clock at short intervals, and any longer gap between two updates counts as one second
-//! at most.
+//! A process isn't always notified before it is stopped: Ctrl-Z can be caught, but SIGSTOP and a suspended machine
+//! can't. Therefore a thread updates the clock at short intervals, and a longer gap between two updates counts as at
+//! most one second.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often the thread updates the clock.
-const BEAT: Duration = Duration::from_millis(100);
-/// The most that a gap between two updates counts. On a machine that is only busy, updates come sooner than this.
+const TICK: Duration = Duration::from_millis(100);
+/// The longest time that counts for a gap between two updates. Even on a busy machine, gaps are shorter than this.
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 
 /// The running time of a run, without the time during which the process was stopped. Clones share one clock.
@@ -34,14 +34,14 @@ impl Pulse {
         }
     }
 
-    /// Adds at most [`LONGEST_GAP`] for the time since the last update: a timer that fires right after the process
-    /// continues must not see the whole pause.
+    /// The time counted so far, plus at most [`LONGEST_GAP`] since the last update: a timer that fires right after the
+    /// process continues must not see the whole pause.
     fn elapsed(&self, now: Instant) -> Duration {
         let gap = now.saturating_duration_since(self.at);
         self.counted.saturating_add(gap.min(self.longest_gap))
     }
 
-    fn beat(&mut self, now: Instant) {
+    fn tick(&mut self, now: Instant) {
         self.counted = self.elapsed(now);
         self.at = self.at.max(now);
     }
@@ -57,12 +57,12 @@ impl RunClock {
     /// A clock that starts now.
     pub fn new() -> Self {
         let pulse = Arc::new(Mutex::new(Pulse::new(Instant::now(), LONGEST_GAP)));
-        let beating = Arc::downgrade(&pulse);
+        let weak = Arc::downgrade(&pulse);
         let thread = thread::Builder::new().name("clock".to_owned());
-        if let Err(error) = thread.spawn(move || keep_beating(&beating)) {
-            // If the thread can't be started, deadlines that keep running while the process is stopped are better than
-            // deadlines that never pass.
-            tracing::warn!(%error, "deadlines do not stand still when the run is stopped");
+        if let Err(error) = thread.spawn(move || keep_ticking(&weak)) {
+            // Without the thread, deadlines that keep running while the process is stopped are better than deadlines
+            // that never pass.
+            tracing::warn!(%error, "deadlines will not pause while the run is stopped");
             lock(&pulse).longest_gap = Duration::MAX;
         }
         Self(pulse)
@@ -73,7 +73,7 @@ impl RunClock {
         lock(&self.0).elapsed(Instant::now())
     }
 
-    /// A deadline after `budget` more running time.
+    /// A deadline that passes after `budget` of running time from now.
     pub fn deadline(&self, budget: Duration) -> Deadline {
         Deadline {
             clock: self.clone(),
@@ -88,11 +88,11 @@ fn lock(pulse: &Mutex<Pulse>) -> MutexGuard<'_, Pulse> {
 }
 
 /// Updates the clock until it is dropped.
-fn keep_beating(pulse: &Weak<Mutex<Pulse>>) {
+fn keep_ticking(pulse: &Weak<Mutex<Pulse>>) {
     while let Some(pulse) = pulse.upgrade() {
-        lock(&pulse).beat(Instant::now());
+        lock(&pulse).tick(Instant::now());
         drop(pulse);
-        thread::sleep(BEAT);
+        thread::sleep(TICK);
     }
 }
 
@@ -104,7 +104,7 @@ pub struct Deadline {
     end: Duration,
 }
 
-/// The deadline passed before the awaited event happened.
+/// The error if a deadline passed before the awaited event happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("timed out after {}", humantime::format_duration(*.budget))]
 pub struct TimedOut {
@@ -118,7 +118,7 @@ impl Deadline {
         self.budget
     }
 
-    /// The time that is left; zero after the deadline has passed.
+    /// The remaining time; zero after the deadline has passed.
     pub fn remaining(&self) -> Duration {
         self.end.saturating_sub(self.clock.elapsed())
     }
@@ -146,7 +146,7 @@ impl Deadline {
         }
     }
 
-    /// Runs `future` until it is done or the deadline passes, whichever is first.
+    /// Runs `future` until it completes or the deadline passes, whichever happens first.
     pub async fn run<F: Future>(&self, future: F) -> Result<F::Output, TimedOut> {
         tokio::select! {
             biased;
@@ -182,14 +182,14 @@ mod tests {
     fn time_between_regular_updates_counts() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
-        for beat in 1..=600 {
-            pulse.beat(start + BEAT * beat);
+        for tick in 1..=600 {
+            pulse.tick(start + TICK * tick);
         }
-        assert_eq!(pulse.elapsed(start + BEAT * 600), SECOND * 60);
+        assert_eq!(pulse.elapsed(start + TICK * 600), SECOND * 60);
         assert_eq!(
-            pulse.elapsed(start + BEAT * 605),
+            pulse.elapsed(start + TICK * 605),
             SECOND * 60 + SECOND / 2,
-            "a late beat costs nothing"
+            "a late update loses no time"
         );
     }
 
@@ -198,20 +198,20 @@ mod tests {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
         let awake = start + SECOND * 3600;
-        assert_eq!(pulse.elapsed(awake), LONGEST_GAP, "before the first beat");
-        pulse.beat(awake);
+        assert_eq!(pulse.elapsed(awake), LONGEST_GAP, "before the first update");
+        pulse.tick(awake);
         assert_eq!(pulse.elapsed(awake), LONGEST_GAP, "and after it");
-        pulse.beat(awake + BEAT);
-        assert_eq!(pulse.elapsed(awake + BEAT), LONGEST_GAP + BEAT);
+        pulse.tick(awake + TICK);
+        assert_eq!(pulse.elapsed(awake + TICK), LONGEST_GAP + TICK);
     }
 
     #[test]
     fn a_late_update_never_turns_the_clock_back() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
-        pulse.beat(start + BEAT);
-        pulse.beat(start);
-        assert_eq!(pulse.elapsed(start + BEAT), BEAT);
+        pulse.tick(start + TICK);
+        pulse.tick(start);
+        assert_eq!(pulse.elapsed(start + TICK), TICK);
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_of_any_length_is_a_deadline() {
+    fn a_budget_of_any_length_is_accepted() {
         let deadline = RunClock::new().deadline(Duration::MAX);
         assert!(!deadline.has_passed());
         assert!(!deadline.within(Duration::MAX).has_passed());
@@ -233,6 +233,6 @@ mod tests {
         let clock = RunClock::new();
         let pulse = Arc::downgrade(&clock.0);
         drop(clock);
-        keep_beating(&pulse);
+        keep_ticking(&pulse);
     }
 }

@@ -18,8 +18,8 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for error in std::iter::once(error).chain(causes(error)) {
         if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            // Its `Display` and its cause repeat the message, together with the `Debug` form of the whole status.
-            add(&mut line, &answer(status));
+            // Its `Display` and its cause repeat the message together with the `Debug` form of the whole status.
+            add(&mut line, &response(status));
             break;
         }
         add(&mut line, &own_text(error));
@@ -37,17 +37,17 @@ fn add(line: &mut String, text: &str) {
 }
 
 /// The message of an API server's response.
-fn answer(status: &kube::core::Status) -> String {
+fn response(status: &kube::core::Status) -> String {
     match status.message.as_str() {
         "" => format!("HTTP {} {}", status.code, status.reason),
         message => message.to_owned(),
     }
 }
 
-/// The error's own text, without the cause that it ends with.
+/// The error's own text, without a cause at its end.
 fn own_text(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
-    // Matching the type doesn't help here: a transparent error hides it.
+    // The type can't be matched here, because a transparent error hides it.
     if text.ends_with(&format!("(os error {})", Errno::MFILE.raw_os_error())) {
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map_or_else(|| "the machine's".to_owned(), |limit| limit.to_string());

@@ -1,4 +1,4 @@
-//! The `e2e-matrix` binary: everything it does is in the library.
+//! The `e2e-matrix` binary. All of its code is in the library.
 
 use std::process::ExitCode;
 

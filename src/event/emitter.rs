@@ -1,4 +1,4 @@
-//! How events get from the code that observes them to the one dispatcher that records them.
+//! Sends events from the code that observes them to the dispatcher, which records them.
 
 use std::io;
 
@@ -8,21 +8,21 @@ use tokio::sync::mpsc;
 use super::Event;
 
 /// A message to the dispatcher, with its time.
-pub type Stamped = (Timestamp, Said);
+pub type Stamped = (Timestamp, Message);
 
 /// A message to the dispatcher.
 #[derive(Debug)]
-pub enum Said {
+pub enum Message {
     /// An event of the run.
     Event(Box<Event>),
-    /// A file of the run's output could not be written. This doesn't change the verdict.
-    Unwritten {
-        /// What could not be written, as part of a sentence.
+    /// A file in the run's folder could not be written. This doesn't change the verdict.
+    WriteFailed {
+        /// The file, as part of a sentence.
         what: String,
         /// The cause.
         error: io::Error,
     },
-    /// The run is over. The dispatcher folds the events, so it determines the verdict and adds the last event.
+    /// The run has ended. The dispatcher, which folds the events, determines the verdict and adds the last event.
     End {
         /// How long the run took, in milliseconds.
         duration_ms: u64,
@@ -42,23 +42,23 @@ impl Emitter {
 
     /// Emits `event` with the current time.
     pub fn emit(&self, event: Event) {
-        self.say(Said::Event(Box::new(event)));
+        self.send(Message::Event(Box::new(event)));
     }
 
     /// Reports that `what` could not be written to the run's folder.
-    pub fn unwritten(&self, what: impl Into<String>, error: io::Error) {
+    pub fn write_failed(&self, what: impl Into<String>, error: io::Error) {
         let what = what.into();
-        self.say(Said::Unwritten { what, error });
+        self.send(Message::WriteFailed { what, error });
     }
 
     /// Reports that the run ends now, after `duration_ms` milliseconds.
     pub fn end(&self, duration_ms: u64) {
-        self.say(Said::End { duration_ms });
+        self.send(Message::End { duration_ms });
     }
 
-    fn say(&self, said: Said) {
-        if self.0.send((Timestamp::now(), said)).is_err() {
-            tracing::debug!("an event after the end of its run");
+    fn send(&self, message: Message) {
+        if self.0.send((Timestamp::now(), message)).is_err() {
+            tracing::debug!("dropped an event that was emitted after the end of the run");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The table of all failures: their class, and whether waiting longer could help.
+//! The table of all failures, with their class and whether waiting longer could help.
 //!
 //! Everything that can go wrong in a cell is a [`Symptom`], which alone determines class and permanence.
 
@@ -25,7 +25,7 @@ named! {
     }
 }
 
-/// Declares [`Symptom`] together with its table, so that every row has a class and a name.
+/// Declares [`Symptom`] together with its table, so that each variant has a name and a class.
 macro_rules! symptoms {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, $class:ident, at_once: $at_once:literal; )+) => {
         /// The kind of a failure. The variants and their classes form one table.
@@ -70,7 +70,7 @@ symptoms! {
     AgentOutOfMemory = "agent-out-of-memory", Product, at_once: true;
     /// The agent's readiness probe did not succeed in time.
     AgentNotReady = "agent-not-ready", Product, at_once: false;
-    /// A counter did not reach what is expected of it.
+    /// A counter did not reach its expected value.
     CounterNotMet = "counter-not-met", Product, at_once: false;
     /// A counter exceeded an exact expectation.
     CounterExceeded = "counter-exceeded", Product, at_once: true;
@@ -108,13 +108,13 @@ symptoms! {
     ToolMissing = "tool-missing", Infrastructure, at_once: true;
     /// The cluster did not start.
     ClusterNotUp = "cluster-not-up", Infrastructure, at_once: true;
-    /// The cluster has another version or other nodes than requested.
+    /// The cluster's version or nodes differ from the requested ones.
     ClusterDiffers = "cluster-differs", Infrastructure, at_once: true;
     /// A node or a core pod did not become ready.
     NodeNotReady = "node-not-ready", Infrastructure, at_once: false;
     /// The kubelet, the container runtime or the network of a ready node did not start a pod.
     PodNotStarted = "pod-not-started", Infrastructure, at_once: false;
-    /// A node is short of memory, disk space or process ids.
+    /// A node is short of memory, disk space or process IDs.
     NodePressure = "node-pressure", Infrastructure, at_once: true;
     /// The node image does not exist locally and can't be pulled.
     NodeImageMissing = "node-image-missing", Infrastructure, at_once: true;
@@ -122,7 +122,7 @@ symptoms! {
     ImageBuildFailed = "image-build-failed", Infrastructure, at_once: true;
     /// An image can't be pulled.
     ImagePullFailed = "image-pull-failed", Infrastructure, at_once: true;
-    /// An image can't be loaded onto a node, or the node has another image with that name.
+    /// An image can't be loaded onto a node, or the node has a different image with that name.
     ImageLoadFailed = "image-load-failed", Infrastructure, at_once: true;
     /// The mock did not become available, or its process ended.
     MockUnavailable = "mock-unavailable", Infrastructure, at_once: false;
@@ -138,7 +138,7 @@ symptoms! {
     FilesystemFailed = "filesystem-failed", Infrastructure, at_once: true;
     /// A program could not be started.
     ProcessFailed = "process-failed", Infrastructure, at_once: true;
-    /// Something that belongs to the cell still exists after cleanup.
+    /// A resource of the cell still exists after cleanup.
     CleanupIncomplete = "cleanup-incomplete", Infrastructure, at_once: false;
     /// The runner has a bug. This has its own exit code.
     RunnerBug = "runner-bug", Infrastructure, at_once: true;
@@ -178,7 +178,7 @@ impl Evidence {
     /// A check of the whole cell.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "callers pass texts and numbers as they have them"
+        reason = "callers pass texts and numbers of various types"
     )]
     pub fn new(
         subject: impl ToString,
@@ -195,14 +195,14 @@ impl Evidence {
         }
     }
 
-    /// The same check of `node`, if it is given.
+    /// The same check, of `node` if there is one.
     #[must_use]
     pub fn on(mut self, node: Option<&(impl ToString + ?Sized)>) -> Self {
         self.node = node.map(ToString::to_string);
         self
     }
 
-    /// Evidence of whether anything of `subject` is left: `left` has the names.
+    /// The check that none of `subject` is left; `left` has the names of those that are.
     pub fn none_left(subject: impl ToString, left: &[String]) -> Self {
         let names = left.join(", ");
         let seen = if left.is_empty() { "none" } else { &names };
@@ -242,7 +242,7 @@ pub struct Failure {
     pub symptom: Symptom,
     /// One sentence that can be understood without the rest.
     pub message: String,
-    /// What to do about it, if that is known.
+    /// What to do about it, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
     /// The most likely cause, if a rule matched.
@@ -312,7 +312,7 @@ impl std::error::Error for Failure {}
 mod tests {
     use super::*;
 
-    /// The documented table, row by row: changing a class changes the meaning of exit codes.
+    /// The documented table, row by row. Changing a class would change the meaning of exit codes.
     #[test]
     fn every_symptom_has_its_documented_class() {
         let of = |class| -> Vec<&str> {

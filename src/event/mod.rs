@@ -1,4 +1,4 @@
-//! Everything that happens in a run, as serializable and versioned events: the runner emits them, the reports read
+//! Everything that happens in a run, as versioned, serializable events. The runner emits them, and the reports read
 //! them.
 //!
 //! This room runs nothing and formats nothing. Every report is a function of the recorded events, so everything that a
@@ -10,7 +10,7 @@ mod outcome;
 mod record;
 
 pub use crate::matrix::FlakyResult;
-pub use emitter::{Emitter, Said, Stamped};
+pub use emitter::{Emitter, Message, Stamped};
 pub use failure::{Evidence, Failure, FailureClass, LikelyCause, LogExcerpt, Symptom};
 pub use outcome::{
     CellEnd, CellVerdict, CounterTable, Execution, NodeCounters, PhaseResult, PhaseStatus,

@@ -14,7 +14,7 @@ use crate::matrix::{Phase, named};
 pub enum Execution {
     /// The phase really ran.
     Run,
-    /// The provider has no such thing and simulated the phase.
+    /// The provider has nothing to run in this phase, and simulated it.
     Simulated,
 }
 
@@ -91,7 +91,7 @@ named! {
 }
 
 impl CellVerdict {
-    /// Whether the verdict is the suite's own and not caused by the end of the run; `--resume` keeps such a verdict.
+    /// Whether the verdict is a result of the suite, and not of the end of the run. `--resume` keeps such a verdict.
     pub const fn is_settled(self) -> bool {
         match self {
             Self::Passed | Self::Flaky | Self::Failed | Self::Error => true,
@@ -131,14 +131,14 @@ impl Termination {
     }
 }
 
-/// How a run ended: the first of these that applies.
+/// How a run ended. If several apply, the first one is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum RunVerdict {
     /// A signal ended the run, or its time limit was reached before its cells had ended. A signal takes precedence over
     /// everything else; a time limit doesn't hide the failures seen before.
     Interrupted {
-        /// What ended it.
+        /// The signal or the time limit.
         by: Termination,
     },
     /// A cell has a product failure and isn't allowed to fail.
@@ -157,7 +157,7 @@ pub enum RunVerdict {
     Passed,
 }
 
-/// The counters of one node, or of all nodes together: the mock's name and the value.
+/// The counters of one node, or of all nodes together, by the mock's name.
 pub type CounterTable = BTreeMap<String, u64>;
 
 /// The last counters of a cell's mock.
@@ -165,7 +165,7 @@ pub type CounterTable = BTreeMap<String, u64>;
 pub struct NodeCounters {
     /// The sums over all nodes.
     pub total: CounterTable,
-    /// The counters of each node, by the name that it registered under.
+    /// The counters of each node, by the name under which it registered.
     pub nodes: BTreeMap<String, CounterTable>,
 }
 
@@ -176,8 +176,8 @@ pub struct CellEnd {
     pub failures: Vec<Failure>,
     /// The phase of the first failure.
     pub failed_in: Option<Phase>,
-    /// Whether cleanup couldn't prove that nothing is left.
+    /// Whether resources may still exist after cleanup.
     pub left_behind: bool,
-    /// Whether a signal or the run's time limit came before the end of the last phase.
+    /// Whether a signal or the run's time limit interrupted the cell.
     pub interrupted: bool,
 }

@@ -43,8 +43,8 @@ pub enum Event {
         /// Everything that is known before the first cell.
         facts: RunFacts,
     },
-    /// A run that was killed or interrupted is resumed by another process. Cells that had ended with a verdict of their
-    /// own keep it; the others start again.
+    /// Another process resumes a run that was killed or interrupted. Cells that already have a verdict of the suite
+    /// keep it; the others start again.
     RunResumed {
         /// The facts that may differ between sessions.
         facts: SessionFacts,
@@ -61,15 +61,15 @@ pub enum Event {
         /// The cells, in order.
         cells: Vec<CellSummary>,
     },
-    /// A cell waits for something before it starts, for display.
+    /// A cell waits before it starts, for display.
     CellWaiting {
         /// The cell.
         cell: CellId,
-        /// What it waits for, in a few words.
+        /// The reason, in a few words.
         text: String,
     },
-    /// A cell starts, or starts again. If the attempt before was retried, the earlier events of the cell belong to it.
-    /// Otherwise the run was killed during that attempt, which doesn't count.
+    /// A cell starts, or starts again. If its previous attempt was retried, the earlier events of the cell belong to
+    /// that attempt. Otherwise the run was killed during that attempt, which doesn't count.
     CellStarted {
         /// The cell.
         cell: CellId,
@@ -142,8 +142,7 @@ pub enum Event {
         /// The steps, in order of their start.
         steps: Vec<Step>,
     },
-    /// An attempt at a cell failed, and another one follows. The events of the cell since its last start belong to this
-    /// attempt.
+    /// An attempt at a cell failed and is retried. The events of the cell since its last start belong to this attempt.
     CellRetried {
         /// The cell.
         cell: CellId,
@@ -179,7 +178,7 @@ pub enum Event {
     },
     /// A signal, or the run's time limit, ends the run.
     Interrupted {
-        /// Which of them.
+        /// The signal or the time limit.
         by: Termination,
     },
     /// A failure of the run as a whole.
@@ -233,15 +232,15 @@ pub enum Severity {
     Warning,
 }
 
-/// Reads a text that becomes part of a path, and rejects any text that isn't a plain file name.
+/// Reads a name that becomes part of a path, and rejects it unless it is a plain file name.
 fn file_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    const MOST: usize = 255;
+    const MAX_LENGTH: usize = 255;
     let name = String::deserialize(deserializer)?;
-    let is_special = matches!(&*name, "" | "." | "..") || name.len() > MOST;
+    let is_special = matches!(&*name, "" | "." | "..") || name.len() > MAX_LENGTH;
     if is_special || name.contains(|c: char| c == '/' || c.is_control()) {
         let shown: String = name.chars().take(80).collect();
         return Err(D::Error::custom(format!(
-            "expected a name of a file or folder, not {shown:?}"
+            "expected the name of a file or folder, not {shown:?}"
         )));
     }
     Ok(name)
@@ -275,10 +274,10 @@ pub struct RunFacts {
     /// The run whose failed cells this run repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
-    /// A hash of the matrix file and of everything that selects cells. A run can be resumed only if it is the same.
+    /// A hash of the matrix file and of all options that select cells. A run can be resumed only with the same hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection_digest: Option<String>,
-    /// Which shard of the selection this run is, if the selection is split.
+    /// The shard of the selection that this run executes, if the selection is split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardFacts>,
     /// The runs that were merged into this one.
@@ -294,7 +293,7 @@ pub struct RunFacts {
 /// A command of the matrix file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandFacts {
-    /// Its name, which differs from those of all phases and other commands.
+    /// Its name, which differs from the names of all phases and of other commands.
     pub name: String,
     /// The phase that it follows.
     pub after: Phase,
@@ -309,18 +308,18 @@ pub struct ShardFacts {
     pub count: u32,
     /// How many cells the whole selection has. Shards with a higher number are empty.
     pub cells: usize,
-    /// A hash of the whole selection and its estimates, which is the same for all shards of one selection.
+    /// A hash of the whole selection and its estimated durations, which is the same for all shards of a selection.
     pub digest: String,
 }
 
-/// A run that was merged into another one.
+/// A run whose results were merged into this run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartFacts {
     /// Its id.
     pub run: String,
     /// The name of its machine.
     pub host: String,
-    /// Which shard it is.
+    /// The shard that it executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardFacts>,
     /// How long it took, in milliseconds.
@@ -352,7 +351,7 @@ pub struct HostFacts {
     pub platform: String,
     /// The number of processors that the run may use.
     pub cpus: usize,
-    /// Memory in bytes; 0 if it isn't known.
+    /// Memory in bytes; 0 if unknown.
     pub memory_bytes: u64,
     /// The versions of the container engine and of kind, if they are used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -416,7 +415,7 @@ pub struct CellFacts {
     pub server_version: Option<String>,
     /// The nodes, control plane first.
     pub nodes: Vec<String>,
-    /// What the names of all nodes begin with, which reports leave out. If absent, that is the cluster's name.
+    /// The common prefix of the node names, which reports omit. If absent, it is the cluster's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_prefix: Option<String>,
     /// The agent's image with its digest, or the local program.
@@ -462,7 +461,7 @@ mod tests {
         for name in ["", ".", "..", "/", "a/b", "../a", "a\nb", "a\0", &too_long] {
             let error = file_name(name).unwrap_err();
             assert!(
-                error.starts_with("expected a name of a file or folder"),
+                error.starts_with("expected the name of a file or folder"),
                 "{error}"
             );
         }

@@ -1,4 +1,4 @@
-//! Selects lines within a budget: the most important ones first, then sorted back into their order.
+//! Selects lines within a budget: the most important lines are chosen first, and returned in their original order.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::telling::{self, Rank, Telling};
+use super::output::{Log, ProcessOutput, gap_mark, gap_size};
+use super::ranking::{self, Finding, Rank};
 use super::usage;
-use super::written::{Log, Written, gap, gap_size};
 
 /// A color escape sequence, which may be cut off.
 static COLOR: LazyLock<Regex> =
@@ -34,74 +34,74 @@ impl Line<'_> {
     }
 }
 
-/// How many lines of each process's start are quoted.
+/// How many lines of the start of each process are quoted.
 const FIRST_LINES: usize = 2;
-/// How many processes have their start quoted: the last ones.
+/// The starts of this many processes are quoted, from the last process backwards.
 const BEGINNINGS: usize = 5;
 
 /// An excerpt of `log` of at most `budget` lines, including the marks for gaps.
 pub fn excerpt(log: &Log, budget: usize) -> Vec<String> {
     match &log.problem {
         Some(problem) => vec![problem.clone()],
-        None => Quote::of(log).fit(budget),
+        None => Candidates::of(log).fit(budget),
     }
 }
 
-/// A shorter excerpt of an excerpt, of at most `budget` lines.
+/// Shortens an excerpt to at most `budget` lines.
 pub fn shortened(lines: &[String], budget: usize) -> Vec<String> {
     if lines.len() <= budget {
         return lines.to_vec();
     }
-    Quote::again(lines).fit(budget)
+    Candidates::of_excerpt(lines).fit(budget)
 }
 
 /// The lines of a log that can be quoted.
-pub(super) struct Quote<'l> {
+pub(super) struct Candidates<'l> {
     lines: Vec<Line<'l>>,
     /// How many lines the log has.
     total: usize,
-    telling: Vec<Telling>,
+    findings: Vec<Finding>,
     /// The indexes of the first lines of each process, the last process first.
     beginnings: Vec<usize>,
 }
 
-impl<'l> Quote<'l> {
+impl<'l> Candidates<'l> {
     /// The lines of `log`.
     pub(super) fn of(log: &'l Log) -> Self {
-        let mut quote = Self::empty();
+        let mut candidates = Self::empty();
         let mut beginnings = Vec::new();
         for process in &log.processes {
-            let place = quote.lines.len();
-            quote.add(process);
-            let new = quote.lines.iter().enumerate().skip(place);
+            let index = candidates.lines.len();
+            candidates.add(process);
+            let new = candidates.lines.iter().enumerate().skip(index);
             let first = new
                 .filter(|(_, line)| line.is_quotable())
-                .map(|(place, _)| place);
+                .map(|(index, _)| index);
             beginnings.push(first.take(FIRST_LINES).collect::<Vec<_>>());
         }
         let last = beginnings.into_iter().rev().take(BEGINNINGS);
-        quote.beginnings = last.flatten().collect();
-        quote
+        candidates.beginnings = last.flatten().collect();
+        candidates
     }
 
-    /// The lines of an excerpt, in which existing gaps are kept.
-    fn again(lines: &'l [String]) -> Self {
-        let mut quote = Self::empty();
+    /// The lines of an excerpt. Its gaps are kept.
+    fn of_excerpt(lines: &'l [String]) -> Self {
+        let mut candidates = Self::empty();
         for text in lines {
             match gap_size(text) {
-                Some(size) => quote.total = quote.total.saturating_add(size),
-                None => quote.push(text, false),
+                Some(size) => candidates.total = candidates.total.saturating_add(size),
+                None => candidates.push(text, false),
             }
         }
-        quote.telling = telling::find(&quote.lines);
-        quote
+        candidates.findings = ranking::find(&candidates.lines);
+        candidates
     }
 
     const fn empty() -> Self {
         Self {
             lines: Vec::new(),
             total: 0,
-            telling: Vec::new(),
+            findings: Vec::new(),
             beginnings: Vec::new(),
         }
     }
@@ -116,8 +116,8 @@ impl<'l> Quote<'l> {
         self.total += 1;
     }
 
-    fn add(&mut self, process: &'l Written) {
-        let place = self.lines.len();
+    fn add(&mut self, process: &'l ProcessOutput) {
+        let index = self.lines.len();
         let plain = process.lines().map(|line| COLOR.replace_all(line, ""));
         let plain: Vec<Cow<'_, str>> = plain.collect();
         let plain: Vec<&str> = plain.iter().map(AsRef::as_ref).collect();
@@ -128,42 +128,43 @@ impl<'l> Quote<'l> {
             }
             self.push(text, is_usage);
         }
-        let found = telling::find(&self.lines[place..]);
-        self.telling
-            .extend(found.into_iter().map(|one| one.moved(place)));
+        let found = ranking::find(&self.lines[index..]);
+        self.findings
+            .extend(found.into_iter().map(|one| one.shifted(index)));
     }
 
-    /// The line that best says what went wrong: the most severe one, and the last one of several.
+    /// The line that best says what went wrong: the last of the most severe lines.
     pub(super) fn reason(&self) -> Option<String> {
-        let worst = self.telling.iter().filter(|one| one.rank > Rank::Weak);
+        let worst = self.findings.iter().filter(|one| one.rank > Rank::Weak);
         let worst = worst.max_by_key(|one| (one.rank, one.line))?;
         Some(worst.sentence(&self.lines))
     }
 
     /// The lines that aren't part of a usage text, without colors.
-    pub(super) fn spoken(&self) -> Vec<String> {
+    pub(super) fn plain_lines(&self) -> Vec<String> {
         let lines = self.lines.iter().filter(|line| line.is_quotable());
         lines.map(|line| line.plain.trim().to_owned()).collect()
     }
 
     /// The last line that isn't part of a usage text.
-    pub(super) fn last_words(&self) -> Option<&str> {
+    pub(super) fn last_line(&self) -> Option<&str> {
         let line = self.lines.iter().rev().find(|line| line.is_quotable())?;
         Some(line.plain.trim())
     }
 
-    /// The lines that say what went wrong, the most severe first. Lines that repeat an earlier one come last.
-    fn by_importance(&self) -> Vec<&Telling> {
-        let mut sorted: Vec<&Telling> = self.telling.iter().collect();
+    /// The lines that say what went wrong, the most severe first. Lines that differ from an earlier one only in digits
+    /// come last.
+    fn by_importance(&self) -> Vec<&Finding> {
+        let mut sorted: Vec<&Finding> = self.findings.iter().collect();
         sorted.sort_by_key(|one| std::cmp::Reverse((one.rank, one.line)));
         let mut shapes = HashSet::new();
-        let is_new = |one: &&Telling| {
+        let is_new = |one: &&Finding| {
             let text = &self.lines[one.line].plain;
             let shape: String = text.chars().filter(|c| !c.is_ascii_digit()).collect();
             shapes.insert(shape)
         };
-        let (mut new, old): (Vec<_>, Vec<_>) = sorted.into_iter().partition(is_new);
-        new.extend(old);
+        let (mut new, repeated): (Vec<_>, Vec<_>) = sorted.into_iter().partition(is_new);
+        new.extend(repeated);
         new
     }
 
@@ -174,19 +175,19 @@ impl<'l> Quote<'l> {
         for one in first {
             chosen.add_all(one);
         }
-        self.beginnings.iter().for_each(|place| chosen.add(*place));
+        self.beginnings.iter().for_each(|index| chosen.add(*index));
         // The remaining budget is used for the end of the log.
         for one in others {
             if chosen.length() < budget * 3 / 5 {
                 chosen.add_all(one);
             }
         }
-        for (place, line) in self.lines.iter().enumerate().rev() {
+        for (index, line) in self.lines.iter().enumerate().rev() {
             if chosen.length() >= budget {
                 break;
             }
             if line.is_quotable() {
-                chosen.add(place);
+                chosen.add(index);
             }
         }
         chosen.lines()
@@ -195,45 +196,44 @@ impl<'l> Quote<'l> {
 
 /// The indexes of the selected lines.
 struct Chosen<'q> {
-    quote: &'q Quote<'q>,
+    candidates: &'q Candidates<'q>,
     budget: usize,
-    places: BTreeSet<usize>,
+    indexes: BTreeSet<usize>,
 }
 
 impl<'q> Chosen<'q> {
-    const fn new(quote: &'q Quote<'q>, budget: usize) -> Self {
-        let places = BTreeSet::new();
+    const fn new(candidates: &'q Candidates<'q>, budget: usize) -> Self {
         Self {
-            quote,
+            candidates,
             budget,
-            places,
+            indexes: BTreeSet::new(),
         }
     }
 
-    fn add_all(&mut self, telling: &Telling) {
-        self.add(telling.line);
-        telling.with.iter().for_each(|place| self.add(*place));
+    fn add_all(&mut self, finding: &Finding) {
+        self.add(finding.line);
+        finding.context.iter().for_each(|index| self.add(*index));
     }
 
     /// Selects a line if the budget has room for it and for the marks of the gaps next to it.
-    fn add(&mut self, place: usize) {
-        let is_new = self.places.insert(place);
+    fn add(&mut self, index: usize) {
+        let is_new = self.indexes.insert(index);
         if is_new && self.length() > self.budget {
-            self.places.remove(&place);
+            self.indexes.remove(&index);
         }
     }
 
     fn length(&self) -> usize {
-        self.places.len() + self.gaps().count()
+        self.indexes.len() + self.gaps().count()
     }
 
     /// The gaps, as ranges of line numbers.
     fn gaps(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let numbers = self
-            .places
+            .indexes
             .iter()
-            .map(|place| self.quote.lines[*place].number);
-        let ends = numbers.clone().chain([self.quote.total]);
+            .map(|index| self.candidates.lines[*index].number);
+        let ends = numbers.clone().chain([self.candidates.total]);
         let starts = std::iter::once(0).chain(numbers.map(|number| number + 1));
         starts
             .zip(ends)
@@ -246,8 +246,8 @@ impl<'q> Chosen<'q> {
             .gaps()
             .map(|gap| (gap.start, self.mark(&gap)))
             .collect();
-        lines.extend(self.places.iter().map(|place| {
-            let line = &self.quote.lines[*place];
+        lines.extend(self.indexes.iter().map(|index| {
+            let line = &self.candidates.lines[*index];
             (line.number, line.text.to_owned())
         }));
         lines.sort();
@@ -258,15 +258,15 @@ impl<'q> Chosen<'q> {
             .collect()
     }
 
-    /// The mark for a gap. A gap of a single line is shown as the line itself, which takes no more space than the mark.
+    /// The mark for a gap. A gap of one line is shown as the line itself, which takes no more space than the mark.
     fn mark(&self, missing: &std::ops::Range<usize>) -> String {
-        let lines = &self.quote.lines;
-        let place = lines.binary_search_by_key(&missing.start, |line| line.number);
-        match place {
-            Ok(place) if missing.len() == 1 && !lines[place].is_usage => {
-                lines[place].text.to_owned()
+        let lines = &self.candidates.lines;
+        let index = lines.binary_search_by_key(&missing.start, |line| line.number);
+        match index {
+            Ok(index) if missing.len() == 1 && !lines[index].is_usage => {
+                lines[index].text.to_owned()
             }
-            _ => gap(missing.len()),
+            _ => gap_mark(missing.len()),
         }
     }
 }

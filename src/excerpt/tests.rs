@@ -4,17 +4,17 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::telling::{Rank, rank};
-use super::written::{gap, gap_size};
+use super::output::{gap_mark, gap_size};
+use super::ranking::{Rank, rank};
 use super::*;
 
 fn log(processes: &[&str]) -> Log {
-    let processes = processes.iter().map(|text| Written::of(text));
+    let processes = processes.iter().map(|text| ProcessOutput::of(text));
     Log::new("plexd on node".to_owned(), processes.collect())
 }
 
 /// How each library rejects arguments: the line with the reason, and the complete output.
-const REFUSALS: [(&str, &str); 8] = [
+const REJECTIONS: [(&str, &str); 8] = [
     (
         "Error: plexd up: api: config: BaseURL is required",
         "time=2026-01-02T03:04:05Z level=INFO msg=starting\nError: plexd up: api: config: BaseURL is required\nUsage:\n  plexd up [flags]\n\n\
@@ -54,7 +54,7 @@ const REFUSALS: [(&str, &str); 8] = [
 
 #[test]
 fn rejected_arguments_are_quoted_without_the_usage_text() {
-    for (line, text) in REFUSALS {
+    for (line, text) in REJECTIONS {
         let log = log(&[text]);
         assert_eq!(reason(&log).as_deref(), Some(line), "{text}");
         let quoted = excerpt(&log, 50).join("\n");
@@ -247,7 +247,7 @@ fn the_start_of_each_process_is_quoted_and_gaps_are_counted() {
             "{quoted:?}"
         );
     }
-    assert_eq!(quoted[2], gap(39), "{quoted:?}");
+    assert_eq!(quoted[2], gap_mark(39), "{quoted:?}");
     assert_eq!(whole(&quoted), 123);
 }
 
@@ -291,20 +291,20 @@ fn only_whole_lines_at_the_start_and_end_of_a_long_log_are_kept() {
 }
 
 #[test]
-fn the_last_words_of_a_process_are_not_part_of_a_usage_text() {
+fn the_last_line_of_a_process_is_not_part_of_a_usage_text() {
     let log = log(&["starting\nfailed to read it\nUsage of plexd:\n  -config string\n    \tx\n\n"]);
     assert_eq!(reason(&log), None);
-    assert_eq!(last_words(&log).as_deref(), Some("failed to read it"));
+    assert_eq!(last_line(&log).as_deref(), Some("failed to read it"));
 }
 
 #[test]
 fn the_reason_why_a_log_is_unreadable_is_not_a_line_of_it() {
     let log = Log::unreadable("plexd on node".to_owned(), "connection refused");
-    let said = "(failed to read the log: connection refused)";
-    assert_eq!(excerpt(&log, 50), [said]);
-    assert_eq!(log.text(), format!("{said}\n"));
+    let line = "(failed to read the log: connection refused)";
+    assert_eq!(excerpt(&log, 50), [line]);
+    assert_eq!(log.text(), format!("{line}\n"));
     assert!(!log.is_read());
-    assert_eq!((reason(&log), last_words(&log)), (None, None));
+    assert_eq!((reason(&log), last_line(&log)), (None, None));
 }
 
 fn any_line() -> impl Strategy<Value = String> {
@@ -335,7 +335,7 @@ fn any_line() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_log_is_quoted_within_the_budget_and_by_its_own_lines(
+    fn any_log_is_quoted_within_the_budget_and_only_with_its_own_lines(
         processes in vec(vec(any_line(), 0..40), 0..5),
         budget in 0_usize..30,
         less in 0_usize..10,
@@ -354,7 +354,7 @@ proptest! {
             let lines: usize = log.processes.iter().map(|process| process.lines().count()).sum();
             prop_assert_eq!(whole(&quoted), lines);
         }
-        for line in [reason(&log), last_words(&log)].into_iter().flatten() {
+        for line in [reason(&log), last_line(&log)].into_iter().flatten() {
             prop_assert!(!line.is_empty());
         }
     }

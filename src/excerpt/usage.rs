@@ -1,12 +1,12 @@
 //! The usage texts that command-line libraries print next to an error: those of Go's flag and cobra, clap, argparse,
 //! click, picocli and commons-cli.
 
-use super::telling;
+use super::ranking;
 
-/// How the first line of a usage text may begin.
+/// The possible beginnings of the first line of a usage text.
 const STARTS: [&str; 3] = ["usage:", "Usage:", "USAGE:"];
-/// How many lines after an unindented line, such as a description, the options may begin.
-const NEAR: usize = 6;
+/// How many lines a description between the synopsis and the options may have.
+const LONGEST_DESCRIPTION: usize = 6;
 
 /// Which of `lines`, without colors, belong to a usage text.
 pub(super) fn find(lines: &[&str]) -> Vec<bool> {
@@ -69,7 +69,7 @@ fn is_header(line: &str) -> bool {
     !title.is_empty()
         && title.len() < 40
         && title.chars().all(is_plain)
-        && telling::rank(line).is_none()
+        && ranking::rank(line).is_none()
 }
 
 /// Whether the line explains how to get help, as the last line of many usage texts does.
@@ -86,11 +86,11 @@ fn is_option(line: &str) -> bool {
 
 /// Whether the lines start with a description that is followed by options.
 fn is_before_options(lines: &[&str]) -> bool {
-    for line in lines.iter().take(NEAR) {
+    for line in lines.iter().take(LONGEST_DESCRIPTION) {
         if is_option(line) {
             return true;
         }
-        if telling::rank(line).is_some() || telling::level(line).is_some() {
+        if ranking::rank(line).is_some() || ranking::level(line).is_some() {
             return false;
         }
     }

@@ -212,7 +212,7 @@ pub(super) mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::*;
-    use crate::event::{Said, Stamped};
+    use crate::event::{Message, Stamped};
     use crate::matrix::Matrix;
 
     const NEED: Need = Need {
@@ -243,11 +243,11 @@ pub(super) mod tests {
         let messages = std::iter::from_fn(|| messages.try_recv().ok());
         messages
             .filter_map(|(_, message)| match message {
-                Said::Event(event) => match *event {
+                Message::Event(event) => match *event {
                     Event::CellWaiting { text, .. } => Some(text),
                     _ => None,
                 },
-                Said::Unwritten { .. } | Said::End { .. } => None,
+                Message::WriteFailed { .. } | Message::End { .. } => None,
             })
             .collect()
     }

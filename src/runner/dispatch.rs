@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::error::chain;
-use crate::event::{Event, Record, Said, Severity, Stamped, VERSION};
+use crate::event::{Event, Message, Record, Severity, Stamped, VERSION};
 use crate::record::{ModelBuilder, RunModel, Sink, verdict_of};
 use crate::secret::Mask;
 
@@ -46,9 +46,9 @@ pub(super) fn start(
         };
         while let Some((at, message)) = events.blocking_recv() {
             match message {
-                Said::Event(event) => dispatcher.dispatch(at, &event),
-                Said::Unwritten { what, error } => dispatcher.unwritten(at, &what, &error),
-                Said::End { duration_ms } => dispatcher.end(at, duration_ms),
+                Message::Event(event) => dispatcher.dispatch(at, &event),
+                Message::WriteFailed { what, error } => dispatcher.unwritten(at, &what, &error),
+                Message::End { duration_ms } => dispatcher.end(at, duration_ms),
             }
         }
         dispatcher.model.finish()
@@ -219,8 +219,8 @@ mod tests {
             text: "hello".to_owned(),
         };
         emitter.emit(hello());
-        emitter.unwritten("a log", io::ErrorKind::StorageFull.into());
-        emitter.unwritten("a copy", io::ErrorKind::PermissionDenied.into());
+        emitter.write_failed("a log", io::ErrorKind::StorageFull.into());
+        emitter.write_failed("a copy", io::ErrorKind::PermissionDenied.into());
         emitter.emit(hello());
         drop(emitter);
         dispatcher.await.unwrap();

@@ -1,4 +1,4 @@
-//! The forms in which a secret may appear: encoded or escaped in logs, URLs, JSON and markup.
+//! The forms in which a secret may appear: plain, or encoded or escaped as in URLs, JSON, markup and base64.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 
 /// The line lengths at which `base64` and PEM files wrap.
 const WRAPS: [usize; 2] = [76, 64];
-/// Shorter pieces of base64 could also be part of other texts.
+/// The shortest piece of base64 that is masked. A shorter one could also be part of other texts.
 const SHORTEST_PIECE: usize = 7;
 
-/// `text` in all forms that are searched for.
+/// `text` in all forms that are masked.
 pub(super) fn of(text: &str) -> Vec<String> {
     let mut forms = vec![text.to_owned()];
     forms.extend(json(text));
@@ -26,7 +26,7 @@ pub(super) fn of(text: &str) -> Vec<String> {
     forms
 }
 
-/// Escaped for a JSON string: as little as possible, like in Go, and in ASCII, like in Python.
+/// Escaped for a JSON string: as little as possible, as in Go, and in ASCII as in Python.
 fn json(text: &str) -> [String; 3] {
     let quoted = serde_json::Value::from(text).to_string();
     // Without quotes, because the secret may be part of a longer text.
@@ -49,7 +49,8 @@ fn json(text: &str) -> [String; 3] {
     [plain, go, ascii]
 }
 
-/// Percent-encoded: all characters that RFC 3986 doesn't list as unreserved, like JavaScript's `encodeURIComponent`, and as in forms.
+/// Percent-encoded: all characters that RFC 3986 doesn't list as unreserved, as by JavaScript's `encodeURIComponent`,
+/// and as in HTML forms.
 fn url(text: &str) -> [String; 3] {
     let encoded = |kept: &str| {
         let mut encoded = String::new();

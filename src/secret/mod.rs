@@ -1,4 +1,4 @@
-//! Secret texts. They have neither `Debug` nor `Display`, so that they can't get into a log or a report by accident.
+//! Secret texts. They implement neither `Debug` nor `Display`, so that they can't get into a log or report by accident.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -7,14 +7,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aho_corasick::AhoCorasick;
 
 mod forms;
+
 /// A token or key. Code that needs the text has to call [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The length in bytes below which nothing is masked, because it would be found everywhere.
+    /// The shortest text that is masked, in bytes. A shorter one would match everywhere.
     pub const SHORTEST: usize = 4;
-    /// The same for values that are secret only because of where they are found, and for the lines of a longer value.
+    /// The same for values that are secret only because of where they were found, and for the lines of a longer value.
     const SHORTEST_GUESSED: usize = 6;
 
     /// Wraps a text.
@@ -22,7 +23,8 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Wraps a text that is secret only because of where it was found; `None` if it is too short to be distinguished from other texts.
+    /// Wraps a text that is secret only because of where it was found; `None` if it is too short to be distinguished
+    /// from other texts.
     pub fn guessed(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (text.trim().len() >= Self::SHORTEST_GUESSED).then_some(Self(text))
@@ -38,8 +40,8 @@ impl Secret {
         self.0.trim().len() < Self::SHORTEST
     }
 
-    /// The text in all forms in which it is masked. In a text with several lines, each line that is long enough is also masked
-    /// separately, because logs are split at lines.
+    /// The text in all forms in which it is masked. If it has several lines, each line that is long enough is also
+    /// masked separately, because logs are split into lines.
     fn forms(&self) -> BTreeSet<String> {
         let lines = self.0.lines().filter_map(|line| Self::guessed(line.trim()));
         let lines: Vec<Self> = lines.collect();
@@ -86,7 +88,8 @@ impl Mask {
         masked + &text[end..]
     }
 
-    /// The ranges of `text` that contain secrets, in order. Overlapping ranges are merged, so that no part of a secret remains.
+    /// The ranges of `text` that contain secrets, in order. Overlapping ranges are merged, so that no part of a secret
+    /// remains.
     pub fn ranges(&self, text: &str) -> Vec<Range<usize>> {
         let Some(automaton) = &self.0 else {
             return Vec::new();
@@ -107,11 +110,11 @@ impl Mask {
 
 /// Words in names of values that are secret.
 const SECRET_NAMES: [&str; 4] = ["token", "secret", "password", "key"];
-/// Words that contain such a word, but don't indicate a secret.
+/// Words that contain one of [`SECRET_NAMES`], but don't indicate a secret.
 const PUBLIC_WORDS: [&str; 3] = ["public_key", "keyring", "keepalive"];
 /// Endings of names whose value only refers to a secret.
 const PUBLIC_ENDS: [&str; 4] = ["_file", "_path", "_dir", "_url"];
-/// The key of the agent's configuration whose value is the name of a secret.
+/// The key of the agent's configuration whose value is only the name of a secret.
 const NAME_OF_SECRET: &str = "secret_key";
 
 /// Whether the value of a variable or configuration key called `name` is a secret.
@@ -129,7 +132,7 @@ pub fn is_secret_name(name: &str) -> bool {
 /// The mask for everything that this process writes besides a run's events: its own log, errors and panics.
 static PROCESS: RwLock<Mask> = RwLock::new(Mask(None));
 
-/// From now on, applies `mask` to this process's own log, errors and panics.
+/// Sets the mask for this process's own log, errors and panics.
 pub fn hide_in_log(mask: &Mask) {
     *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = mask.clone();
 }

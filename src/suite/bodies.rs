@@ -1,5 +1,4 @@
-//! The required content of request bodies. Pure. The content of a body is never repeated in a message, because it may
-//! be a secret.
+//! The required content of request bodies. Pure. Messages never quote the content of a body, because it may be secret.
 
 use std::collections::BTreeMap;
 
@@ -16,25 +15,25 @@ pub(crate) struct Check<'c> {
     endpoint: Counter,
     subject: String,
     expected: String,
-    judge: Box<dyn Fn(&Value) -> Judgement + Send + Sync + 'c>,
+    verify: Box<dyn Fn(&Value) -> Verified + Send + Sync + 'c>,
 }
 
-/// What is wrong, if the check fails.
-type Judgement = Result<(), String>;
+/// The result of a check; an error describes the value that was found instead.
+type Verified = Result<(), String>;
 
-/// The checks of every agent's bodies: the endpoint, the field, and the required value.
-static FIELDS: [(Counter, &str, &str, Judge); 4] = [
+/// The built-in checks: the endpoint, the field, and the required value.
+static FIELDS: [(Counter, &str, &str, Verify); 4] = [
     (
         Counter::RegistrationCount,
         "token",
         "a non-empty string",
-        non_empty,
+        non_empty_string,
     ),
     (
         Counter::RegistrationCount,
         "hostname",
         "a non-empty string",
-        non_empty,
+        non_empty_string,
     ),
     (
         Counter::HeartbeatCount,
@@ -45,25 +44,25 @@ static FIELDS: [(Counter, &str, &str, Judge); 4] = [
     (
         Counter::CapabilitiesCount,
         "builtin_actions",
-        "an array of at least 1",
-        entries,
+        "a non-empty array",
+        non_empty_array,
     ),
 ];
 
-type Judge = fn(&Value) -> Judgement;
+type Verify = fn(&Value) -> Verified;
 
-/// The checks of every agent's bodies and the `adds` of the user, grouped by endpoint.
-pub(crate) fn all(adds: &[BodyCheck]) -> Vec<(Counter, Vec<Check<'_>>)> {
+/// The built-in checks and the `additional` checks of the matrix file, grouped by endpoint.
+pub(crate) fn all(additional: &[BodyCheck]) -> Vec<(Counter, Vec<Check<'_>>)> {
     let fields = FIELDS
         .iter()
-        .map(|(endpoint, name, expected, judge)| Check {
+        .map(|(endpoint, name, expected, verify)| Check {
             endpoint: *endpoint,
             subject: format!("{}.{name}", endpoint.body().unwrap_or_default()),
             expected: (*expected).to_owned(),
-            judge: Box::new(move |body| judge(body.get(*name).ok_or(MISSING)?)),
+            verify: Box::new(move |body| verify(body.get(*name).ok_or(MISSING)?)),
         });
     let mut checks: BTreeMap<Counter, Vec<Check<'_>>> = BTreeMap::new();
-    for check in fields.chain(adds.iter().map(Check::of)) {
+    for check in fields.chain(additional.iter().map(Check::of)) {
         checks.entry(check.endpoint).or_default().push(check);
     }
     checks.into_iter().collect()
@@ -77,15 +76,15 @@ impl<'c> Check<'c> {
             endpoint: check.endpoint,
             subject: check.name.clone(),
             expected: check.condition.to_string(),
-            judge: Box::new(|body| {
+            verify: Box::new(|body| {
                 let value = check.pointer.find(body).ok_or(MISSING)?;
-                holds(&check.condition, value)
+                verify(&check.condition, value)
             }),
         }
     }
 }
 
-fn holds(condition: &Condition, value: &Value) -> Result<(), String> {
+fn verify(condition: &Condition, value: &Value) -> Verified {
     let kind = JsonType::of(value);
     match (condition, value) {
         (Condition::Present, _) => Ok(()),
@@ -127,7 +126,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
 
 const NOT_SENT: &str = "no body was sent";
 
-/// Checks the last body that `node` sent to `endpoint`, with one row per check. An optional body may be missing.
+/// Checks the last body that `party` sent to `endpoint`. Returns one row per check. An optional body may be missing.
 pub(crate) fn check(
     party: Party<'_>,
     endpoint: &str,
@@ -135,7 +134,7 @@ pub(crate) fn check(
     body: Option<&[u8]>,
     is_optional: bool,
 ) -> Vec<Evidence> {
-    let row = |subject: String, expected: &str, result: Result<(), String>| {
+    let row = |subject: String, expected: &str, result: Verified| {
         let holds = result.is_ok();
         let seen = result.err().unwrap_or_else(|| "as expected".to_owned());
         Evidence::new(subject, expected, seen, holds).on(party)
@@ -149,7 +148,7 @@ pub(crate) fn check(
         }
         None => Err(NOT_SENT.to_owned()),
         Some(bytes) => {
-            serde_json::from_slice::<Value>(bytes).map_err(|error| format!("no JSON: {error}"))
+            serde_json::from_slice::<Value>(bytes).map_err(|error| format!("not JSON: {error}"))
         }
     };
     match parsed {
@@ -157,14 +156,14 @@ pub(crate) fn check(
         Ok(body) => checks
             .iter()
             .map(|check| {
-                let result = (check.judge)(&body);
+                let result = (check.verify)(&body);
                 row(check.subject.clone(), &check.expected, result)
             })
             .collect(),
     }
 }
 
-fn non_empty(value: &Value) -> Result<(), String> {
+fn non_empty_string(value: &Value) -> Verified {
     match value {
         Value::String(text) if text.is_empty() => Err("an empty string".to_owned()),
         Value::String(_) => Ok(()),
@@ -172,7 +171,7 @@ fn non_empty(value: &Value) -> Result<(), String> {
     }
 }
 
-fn time(value: &Value) -> Result<(), String> {
+fn time(value: &Value) -> Verified {
     match value {
         Value::String(text) => text
             .parse::<Timestamp>()
@@ -182,7 +181,7 @@ fn time(value: &Value) -> Result<(), String> {
     }
 }
 
-fn entries(value: &Value) -> Result<(), String> {
+fn non_empty_array(value: &Value) -> Verified {
     match value {
         Value::Array(entries) if entries.is_empty() => Err("an empty array".to_owned()),
         Value::Array(_) => Ok(()),
@@ -197,38 +196,39 @@ mod tests {
     use super::*;
     use crate::matrix::{Pattern, Pointer};
 
-    /// What the checks of `endpoint` find wrong with `body`.
-    fn wrong(endpoint: &str, body: &str) -> Vec<String> {
-        wrong_with(&[], endpoint, body)
+    /// The failed checks of `body` at `endpoint`.
+    fn failed(endpoint: &str, body: &str) -> Vec<String> {
+        failed_with(&[], endpoint, body)
     }
 
-    fn wrong_with(adds: &[BodyCheck], endpoint: &str, body: &str) -> Vec<String> {
-        let mut bodies = all(adds).into_iter();
+    fn failed_with(additional: &[BodyCheck], endpoint: &str, body: &str) -> Vec<String> {
+        let mut bodies = all(additional).into_iter();
         let (_, checks) = bodies
             .find(|(counter, _)| counter.body() == Some(endpoint))
             .unwrap();
         let rows = check(None, endpoint, &checks, Some(body.as_bytes()), true);
-        let open = rows.into_iter().filter(|row| !row.holds);
-        open.map(|row| format!("{}: {}", row.subject, row.seen))
+        let failed = rows.into_iter().filter(|row| !row.holds);
+        failed
+            .map(|row| format!("{}: {}", row.subject, row.seen))
             .collect()
     }
 
     #[test]
     fn good_bodies_pass() {
-        assert!(wrong("register", r#"{"token":"t","hostname":"h"}"#).is_empty());
+        assert!(failed("register", r#"{"token":"t","hostname":"h"}"#).is_empty());
         // Seen in practice: the zero time is a valid time.
         assert!(
-            wrong(
+            failed(
                 "heartbeat",
                 r#"{"node_id":"","timestamp":"0001-01-01T00:00:00Z"}"#
             )
             .is_empty()
         );
-        assert!(wrong("capabilities", r#"{"builtin_actions":[{}]}"#).is_empty());
+        assert!(failed("capabilities", r#"{"builtin_actions":[{}]}"#).is_empty());
     }
 
     #[test]
-    fn failed_checks_say_what_is_wrong_and_where() {
+    fn failed_checks_name_the_field_and_the_value_that_was_found() {
         for (endpoint, body, expected) in [
             ("register", r#"{"hostname":"h"}"#, "register.token: missing"),
             (
@@ -244,7 +244,7 @@ mod tests {
             (
                 "heartbeat",
                 "hello",
-                "heartbeat: no JSON: expected value at line 1 column 1",
+                "heartbeat: not JSON: expected value at line 1 column 1",
             ),
             ("heartbeat", "{}", "heartbeat.timestamp: missing"),
             (
@@ -264,7 +264,7 @@ mod tests {
                 "capabilities.builtin_actions: an object",
             ),
         ] {
-            assert_eq!(wrong(endpoint, body), [expected], "{body}");
+            assert_eq!(failed(endpoint, body), [expected], "{body}");
         }
     }
 
@@ -276,19 +276,19 @@ mod tests {
         assert!(rows(true)[0].holds && !rows(true)[0].is_checked());
     }
 
-    /// What `condition` on `/a/0` finds wrong with the array `a` of `values`.
-    fn added(condition: Condition, values: &str) -> Vec<String> {
-        let adds = BodyCheck {
+    /// The failed checks if `/a/0` must meet `condition` and the array `a` contains `values`.
+    fn additional(condition: Condition, values: &str) -> Vec<String> {
+        let check = BodyCheck {
             name: "own".to_owned(),
             endpoint: Counter::DriftCount,
             pointer: Pointer::parse("/a/0").unwrap(),
             condition,
         };
-        wrong_with(&[adds], "drift", &format!("{{\"a\": [{values}]}}"))
+        failed_with(&[check], "drift", &format!("{{\"a\": [{values}]}}"))
     }
 
     #[test]
-    fn conditions_of_the_user_hold_or_say_what_was_found_instead() {
+    fn additional_conditions_hold_or_name_what_was_found_instead() {
         let equals = |value| Condition::Equals(value);
         let matches = || Condition::Matches(Pattern::parse("^a+$").unwrap());
         for (condition, good, bad, seen) in [
@@ -328,11 +328,11 @@ mod tests {
             (matches(), "\"a\"", "7", "a number"),
         ] {
             assert_eq!(
-                added(condition.clone(), good),
+                additional(condition.clone(), good),
                 [] as [String; 0],
                 "{condition:?}"
             );
-            assert_eq!(added(condition, bad), [format!("own: {seen}")]);
+            assert_eq!(additional(condition, bad), [format!("own: {seen}")]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The life of one cell: its phases in order, diagnostics at the moment of a failure, and cleanup in every case.
+//! Runs one cell: its phases in order, diagnostics right after a failure, and cleanup in every case.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,8 +10,8 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use super::context::{Checked, Context, Outcome, Preflight};
-use super::interruption::{GIVEN_UP, Interruption};
-use super::leaving::{Leaving, is_sound, leaving};
+use super::disposal::{Disposal, disposal, is_sound};
+use super::interruption::{ABORTED, Interruption};
 use super::{evidence, expectations, phases};
 use crate::cluster::{CellPlan, Cluster};
 use crate::deadline::milliseconds;
@@ -24,8 +24,8 @@ use crate::matrix::{HostCommand, Phase};
 /// The time limit for diagnostics, so that a failed cell doesn't hang.
 const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);
 
-/// Runs the suite on one cell, and calls `ready` when its agents are ready or can't become ready any more. In every case,
-/// the cell's cluster is gone afterwards, or the returned end says that it isn't.
+/// Runs the suite on one cell, and calls `ready` when its agents are ready or can no longer become ready. Afterwards,
+/// the cell's cluster is deleted, or the returned end says that it isn't.
 pub async fn run_cell(
     plan: Arc<CellPlan>,
     cluster: Arc<dyn Cluster>,
@@ -57,7 +57,7 @@ struct CellRun<E> {
     execution: E,
     interruption: Interruption,
     end: CellEnd,
-    /// Why no further phase runs.
+    /// Why no further phase runs, if none does.
     stopped: Option<String>,
 }
 
@@ -92,13 +92,13 @@ enum PhaseEnd {
 
 impl<E: Fn(Phase) -> Execution> CellRun<E> {
     async fn all_phases(&mut self, preflight: Preflight, mut ready: impl FnMut()) {
-        let nothing_made = preflight.is_err();
+        let nothing_created = preflight.is_err();
         self.finish(
             &Phase::Preflight.into(),
             Duration::ZERO,
             PhaseEnd::Done(preflight.map(Checked::from)),
         );
-        if !nothing_made {
+        if !nothing_created {
             evidence::keep_manifests(&self.context).await;
             self.context.cluster.begin();
         }
@@ -114,17 +114,17 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
                 }
             }
         }
-        self.last_counters();
-        if nothing_made {
-            self.skip(&Phase::Cleanup.into(), "nothing was made".to_owned());
+        self.emit_last_counters();
+        if nothing_created {
+            self.skip(&Phase::Cleanup.into(), "nothing was created".to_owned());
         } else {
             self.cleanup().await;
         }
         self.emit_timings();
     }
 
-    /// Whether `stage` runs. If not, it is skipped.
-    fn begins(&mut self, stage: &Stage) -> bool {
+    /// Starts `stage` or skips it. Returns whether it runs.
+    fn start_or_skip(&mut self, stage: &Stage) -> bool {
         if self.stopped.is_none() && self.interruption.token.is_cancelled() {
             self.interrupted(None);
         }
@@ -145,14 +145,14 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
     }
 
-    /// Runs `command`, unless the cell has already failed. The command handles signals itself, because the processes
-    /// that it started have to end.
+    /// Runs `command`, unless the cell has already failed. The command handles an interruption itself, because the
+    /// processes that it started have to end.
     async fn command(&mut self, command: &HostCommand) {
         let stage = Stage {
             phase: command.after,
             command: Some(command.name.to_string()),
         };
-        if !self.begins(&stage) {
+        if !self.start_or_skip(&stage) {
             return;
         }
         let start = self.context.plan.clock.elapsed();
@@ -170,7 +170,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
 
     /// Runs `phase`, unless the cell has already failed.
     async fn phase(&mut self, phase: Phase) {
-        if !self.begins(&phase.into()) {
+        if !self.start_or_skip(&phase.into()) {
             return;
         }
         let start = self.context.plan.clock.elapsed();
@@ -210,8 +210,8 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         tracing::debug!(phase = stage.phase.name(), took = ?duration, failed, "ended");
         self.finish(stage, duration, end);
         if failed {
-            // A second signal ends the collection.
-            self.unless_given_up(self.diagnose()).await;
+            // A second signal aborts the collection.
+            self.unless_aborted(self.diagnose()).await;
         }
     }
 
@@ -220,30 +220,30 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let forced = self.interruption.forced.clone();
         if forced.is_cancelled() {
             self.end.interrupted = true;
-            self.skip(&Phase::Cleanup.into(), GIVEN_UP.to_owned());
+            self.skip(&Phase::Cleanup.into(), ABORTED.to_owned());
             return;
         }
         self.emit_started(&Phase::Cleanup.into());
         let start = self.context.plan.clock.elapsed();
         let held = self.held(Phase::Cleanup);
-        let way = leaving(self.context.plan.keep, &self.end);
+        let disposal = disposal(self.context.plan.keep, &self.end);
         let is_sound = is_sound(&self.end);
         let work = async {
             held.await;
-            match way {
-                Leaving::Keep(_) => phases::cleanup::keep(&mut self.context, is_sound).await,
-                Leaving::HandOver => phases::cleanup::run(&mut self.context, true).await,
-                Leaving::Destroy => phases::cleanup::run(&mut self.context, false).await,
+            match disposal {
+                Disposal::Keep(_) => phases::cleanup::keep(&mut self.context, is_sound).await,
+                Disposal::HandOver => phases::cleanup::run(&mut self.context, true).await,
+                Disposal::Delete => phases::cleanup::run(&mut self.context, false).await,
             }
         };
         let end = forced.run_until_cancelled(AssertUnwindSafe(work).catch_unwind());
         let Some(end) = end.await else {
             self.end.interrupted = true;
-            self.skip(&Phase::Cleanup.into(), GIVEN_UP.to_owned());
+            self.skip(&Phase::Cleanup.into(), ABORTED.to_owned());
             return;
         };
         let end = PhaseEnd::from_unwind(end);
-        if let (Leaving::Keep(reason), PhaseEnd::Done(Ok(_))) = (way, &end) {
+        if let (Disposal::Keep(reason), PhaseEnd::Done(Ok(_))) = (disposal, &end) {
             // A retry would need the names that the kept cluster uses.
             self.end.left_behind = true;
             self.skip(&Phase::Cleanup.into(), reason.to_owned());
@@ -254,7 +254,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     }
 
     /// The result of `work`; `None` if a second signal came first.
-    async fn unless_given_up<F: Future>(&self, work: F) -> Option<F::Output> {
+    async fn unless_aborted<F: Future>(&self, work: F) -> Option<F::Output> {
         self.interruption.forced.run_until_cancelled(work).await
     }
 
@@ -273,7 +273,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         })
     }
 
-    /// Reports the end of `stage`, and records what it means for later stages.
+    /// Reports the end of `stage`, and records its consequences for later stages.
     fn finish(&mut self, stage: &Stage, duration: Duration, end: PhaseEnd) {
         let (status, checked) = match end {
             PhaseEnd::Done(Ok(checked)) => (PhaseStatus::Passed, checked),
@@ -341,12 +341,12 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         });
     }
 
-    /// Adds log excerpts to a failure that an agent or the mock may be involved in.
+    /// Adds the likely cause to a failure, and log excerpts if an agent or the mock may be involved.
     async fn with_logs(&self, phase: Phase, end: PhaseEnd) -> PhaseEnd {
         match end {
             PhaseEnd::Done(Err(failure)) if phase >= Phase::Readiness => {
                 let reading = evidence::with_logs(&self.context, failure.clone());
-                let with_logs = self.unless_given_up(reading).await;
+                let with_logs = self.unless_aborted(reading).await;
                 PhaseEnd::Done(Err(with_logs.unwrap_or(failure)))
             }
             PhaseEnd::Done(Err(mut failure)) => {
@@ -357,7 +357,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
     }
 
-    /// Collects diagnostics before the cluster is gone.
+    /// Collects diagnostics before the cluster is deleted.
     async fn diagnose(&self) {
         let deadline = self.context.plan.clock.deadline(DIAGNOSTICS_BUDGET);
         let failures = self.end.failures.iter();
@@ -378,7 +378,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         });
     }
 
-    fn last_counters(&self) {
+    fn emit_last_counters(&self) {
         let view = self
             .context
             .mock
@@ -431,7 +431,8 @@ impl PhaseEnd {
     }
 }
 
-/// Reports which steps of the provider run, as the progress of `phase`. Phases after `readiness` have their own progress.
+/// Reports the running steps of the provider as the progress of `phase`. Phases after `readiness` have their own
+/// progress.
 fn show_steps(context: &Context, phase: Phase) -> impl Future<Output = Infallible> + use<> {
     let (events, cell) = (context.events.clone(), context.plan.cell.id.clone());
     let mut running = context.cluster.steps().running();
@@ -465,7 +466,7 @@ async fn run_phase(phase: Phase, context: &mut Context) -> Outcome {
         return Ok(checked);
     }
     connect(phase, context).await?;
-    phases::last_look::run(context, phase, checked).await
+    phases::last_check::run(context, phase, checked).await
 }
 
 async fn connect(phase: Phase, context: &mut Context) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use crate::deadline::Deadline;
 use crate::event::{Emitter, Event, Evidence, Failure, LogExcerpt, Symptom};
 use crate::matrix::Phase;
 
-/// The result of the check before the first cell; it is the same for all cells.
+/// The result of the preflight checks, which is the same for all cells.
 pub type Preflight = Result<Vec<Evidence>, Failure>;
 
 /// The cell that the suite runs on.
@@ -16,11 +16,11 @@ pub(crate) struct Context {
     pub(crate) plan: Arc<CellPlan>,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) events: Emitter,
-    /// Set as soon as a phase or command needs it.
+    /// Created when the first phase or command needs it.
     pub(crate) mock: Option<MockClient>,
 }
 
-/// What a passed phase checked.
+/// The results of a passed phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) evidence: Vec<Evidence>,
@@ -61,7 +61,7 @@ impl Context {
         self.cluster.nodes()
     }
 
-    /// Makes the mock reachable and starts to follow its counters, unless that was done before.
+    /// Makes the mock reachable and starts to follow its counters, unless this has already been done.
     pub(crate) async fn connect(&mut self, deadline: &Deadline) -> Result<(), Failure> {
         if self.mock.is_none() {
             let address = self.cluster.connect(deadline).await?;
@@ -76,8 +76,8 @@ impl Context {
 
     /// The mock's client.
     pub(crate) fn mock(&self) -> Result<&MockClient, Failure> {
-        let gone = || Failure::new(Symptom::ForwardLost, "the mock was never made reachable");
-        self.mock.as_ref().ok_or_else(gone)
+        let missing = || Failure::new(Symptom::ForwardLost, "there is no connection to the mock");
+        self.mock.as_ref().ok_or_else(missing)
     }
 
     /// Reports the progress of `phase`.

@@ -1,5 +1,5 @@
-//! What is kept of a failure: excerpts from the relevant logs in the reports, and everything else as files in the
-//! cell's folder.
+//! Collects the evidence of a failure: excerpts from the relevant logs for the reports, and everything else as files in
+//! the cell's folder.
 
 use std::path::Path;
 
@@ -10,29 +10,30 @@ use crate::deadline::Deadline;
 use crate::event::{Event, Failure, LikelyCause, LogExcerpt, Symptom};
 use crate::excerpt::{self, Log};
 
-/// The most lines of each log that a report quotes.
+/// The maximum number of lines of each log that a report quotes.
 const LINES: usize = 50;
 
-/// If a cell has more nodes than this and the failure doesn't name one, the log of one node is shown.
-const MANY: usize = 4;
+/// The largest cell, in nodes, for which a failure that names no node quotes the logs of all agents. In a larger cell,
+/// it quotes only one of them.
+const MAX_NODES_SHOWN: usize = 4;
 
 /// Adds excerpts from the logs of the first failed node's agent and of the mock, unless the failure has them already.
 pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failure {
     let known = context.nodes();
-    let mut blamed = failure
+    let mut failed = failure
         .evidence
         .iter()
         .filter_map(|row| row.node.as_deref());
-    let blamed = blamed.find_map(|name| known.iter().find(|node| node.as_str() == name));
-    let blamed = blamed.or_else(|| named(&known, &failure.message));
-    let blamed = blamed.or_else(|| known.first().filter(|_| known.len() == 1));
+    let failed = failed.find_map(|name| known.iter().find(|node| node.as_str() == name));
+    let failed = failed.or_else(|| named(&known, &failure.message));
+    let failed = failed.or_else(|| known.first().filter(|_| known.len() == 1));
     // In a large cell, the logs of nodes that weren't involved would bury the failure.
-    let shown = blamed.or_else(|| known.first().filter(|_| known.len() > MANY));
+    let shown = failed.or_else(|| known.first().filter(|_| known.len() > MAX_NODES_SHOWN));
     let logs = context.cluster.logs(shown).await;
-    // The cause is determined before the message contains words of the log.
+    // The likely cause is determined before the message quotes the log.
     failure.likely_cause = likely_cause(context, &failure, of_agent(&logs, shown));
-    if let Some(words) = words(failure.symptom, &logs, blamed) {
-        failure.message += &words;
+    if let Some(quote) = quote_for_message(failure.symptom, &logs, failed) {
+        failure.message += &quote;
     }
     for log in logs {
         if !failure
@@ -71,19 +72,19 @@ fn named<'n>(known: &'n [NodeName], message: &str) -> Option<&'n NodeName> {
     words.find_map(|word| known.iter().find(|node| node.as_str() == word))
 }
 
-/// What the log adds to the message of a failure: the log of the mock or of the agent on `node`, whichever the failure
-/// concerns.
-fn words(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<String> {
+/// The line of a log that the message of a failure quotes. The log is that of the mock or of the agent on `node`,
+/// whichever the failure concerns.
+fn quote_for_message(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<String> {
     let of_agent = || of_agent(logs, Some(node?));
-    let ended = |log: &Log| match excerpt::reason(log) {
+    let termination = |log: &Log| match excerpt::reason(log) {
         Some(line) => Some(format!(": `{line}`")),
-        None => Some(format!("; its last line: `{}`", excerpt::last_words(log)?)),
+        None => Some(format!("; its last line: `{}`", excerpt::last_line(log)?)),
     };
     match symptom {
-        Symptom::AgentCrashed => ended(of_agent()?),
+        Symptom::AgentCrashed => termination(of_agent()?),
         Symptom::MockUnavailable | Symptom::MockRestarted => {
             let mut logs = logs.iter();
-            ended(logs.find(|log| log.source.starts_with("mock-api on "))?)
+            termination(logs.find(|log| log.source.starts_with("mock-api on "))?)
         }
         Symptom::AgentNotReady | Symptom::AgentUnhealthy | Symptom::RestartNotMet => {
             let line = excerpt::reason(of_agent()?)?;
@@ -93,8 +94,8 @@ fn words(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<Stri
     }
 }
 
-/// Collects diagnostics, writes them to the cell's folder and reports their names. The excerpts in `reported` are
-/// already part of a failure.
+/// Collects diagnostics, writes them to the cell's folder, and reports the names of the files. The excerpts in
+/// `reported` are already part of a failure.
 pub(crate) async fn collect(context: &Context, reported: &[LogExcerpt], deadline: &Deadline) {
     let diagnostics = context.cluster.diagnostics(deadline).await;
     let (mut files, mut quotes) = (Vec::new(), Vec::new());
@@ -107,7 +108,7 @@ pub(crate) async fn collect(context: &Context, reported: &[LogExcerpt], deadline
                 file: None,
             });
         }
-        files.extend(keep(context, &file, &text).await);
+        files.extend(store(context, &file, &text).await);
     }
     files.extend(reported.iter().filter_map(|log| log.file.clone()));
     for log in context.cluster.logs(None).await {
@@ -127,7 +128,7 @@ pub(crate) async fn collect(context: &Context, reported: &[LogExcerpt], deadline
 /// Writes the output of the program `name` to the cell's folder. Returns an excerpt for the reports.
 pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> LogExcerpt {
     let source = format!("command-{name}.log");
-    let file = keep(context, &source, text).await;
+    let file = store(context, &source, text).await;
     if let Some(file) = &file {
         context.events.emit(Event::Diagnostics {
             cell: context.plan.cell.id.clone(),
@@ -142,11 +143,11 @@ pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> Lo
     }
 }
 
-/// Writes a log to the cell's folder and selects the excerpt for the reports.
+/// Writes a log to the cell's folder. Returns an excerpt for the reports.
 async fn quote(context: &Context, log: &Log) -> LogExcerpt {
     let name = format!("{}.log", log.source.replace(' ', "-"));
     let file = if log.is_read() {
-        keep(context, &name, &log.text()).await
+        store(context, &name, &log.text()).await
     } else {
         None
     };
@@ -158,31 +159,31 @@ async fn quote(context: &Context, log: &Log) -> LogExcerpt {
 }
 
 /// Writes a file to the cell's folder. Returns its name in reports; `None` after a warning if it can't be written.
-async fn keep(context: &Context, file: &str, text: &str) -> Option<String> {
+async fn store(context: &Context, file: &str, text: &str) -> Option<String> {
     match write(&context.plan.output, file, text).await {
         Ok(()) => Some(format!("{}/{file}", context.plan.output_name)),
         Err(error) => {
-            unwritten(context, file, error);
+            write_failed(context, file, error);
             None
         }
     }
 }
 
-/// Writes the rendered manifests to the cell's folder, with secrets masked. If the disk is full, that is a warning and
-/// not a failure.
+/// Writes the rendered manifests to the cell's folder, with secrets masked. An error, such as a full disk, is only a
+/// warning.
 pub(crate) async fn keep_manifests(context: &Context) {
     for (file, text) in context.plan.rendered.masked_yaml(&context.plan.mask) {
         let file = format!("manifests/{file}");
         if let Err(error) = write(&context.plan.output, &file, &text).await {
-            unwritten(context, &file, error);
+            write_failed(context, &file, error);
             return;
         }
     }
 }
 
-fn unwritten(context: &Context, file: &str, error: std::io::Error) {
+fn write_failed(context: &Context, file: &str, error: std::io::Error) {
     let what = format!("{file} of {}", context.plan.cell.id);
-    context.events.unwritten(what, error);
+    context.events.write_failed(what, error);
 }
 
 async fn write(folder: &Path, file: &str, text: &str) -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! Expectations, scaled: what the counters of a cell must reach, in total and on each node. Pure.
+//! The values that the counters of a cell must reach: on each node, and in total, scaled by the number of nodes. Pure.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, NodeCounters, Symptom};
 use crate::matrix::{Counter, Expectation, Expectations, nearest};
 
-/// What is expected of one counter, per node.
+/// The expectation of one counter, per node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requirement<'e> {
-    /// The mock's name for it.
+    /// The mock's name for the counter.
     pub(crate) counter: &'e str,
     pub(crate) expectation: Expectation,
 }
@@ -34,8 +34,8 @@ impl Requirement<'_> {
 /// The counters of periodic calls. `periodic` waits for a minimum above 1.
 pub(crate) const PERIODIC: [Counter; 2] = [Counter::HeartbeatCount, Counter::MetricsCount];
 
-/// The requirements of `assertions`: the platform counters, with at most 1 for periodic ones, and the counters that
-/// only the mock knows.
+/// The requirements of `assertions`: the platform counters, with a minimum of at most 1 for periodic ones, and the
+/// further counters of the mock that the matrix file names.
 pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
     let requirement = |counter| {
         let expectation = match expectations.of(counter) {
@@ -70,8 +70,8 @@ pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement<'static>> {
     Counter::LOCAL.into_iter().map(requirement).collect()
 }
 
-/// The requirements of `request-bodies`: one body from each node that has to send one. Each node also has to be
-/// registered, because only registered nodes have names.
+/// The requirements of `request-bodies`: one call for each of `counters` that must not stay at 0. Each node also has to
+/// be registered, because only registered nodes have names.
 pub(crate) fn sent(
     expectations: &Expectations,
     counters: impl Iterator<Item = Counter>,
@@ -92,49 +92,54 @@ pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement<'_>> {
 
 /// The result of comparing counters with requirements.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Comparison {
     /// All requirements hold; with the evidence.
     Met(Vec<Evidence>),
-    /// Some requirements don't hold yet; with those.
-    Open(Vec<Evidence>),
-    /// Waiting won't help: a counter exceeded an exact expectation, or the mock doesn't report it.
-    Never(Failure),
+    /// Some requirements don't hold yet; with their evidence.
+    Unmet(Vec<Evidence>),
+    /// Waiting can't help: a counter exceeded an exact expectation, or the mock doesn't report it.
+    Impossible(Failure),
 }
 
 /// Compares the counters in `view` with `requirements`.
-pub(crate) fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> Standing {
+pub(crate) fn check(
+    view: &View,
+    nodes: &[NodeName],
+    requirements: &[Requirement<'_>],
+) -> Comparison {
     if let Some(failure) = unreported(view, requirements) {
-        return Standing::Never(failure);
+        return Comparison::Impossible(failure);
     }
     let totals = requirements
         .iter()
-        .map(|requirement| total(view, nodes.len(), *requirement));
-    let each = requirements.iter().flat_map(|requirement| {
+        .map(|requirement| total_row(view, nodes.len(), *requirement));
+    let per_node = requirements.iter().flat_map(|requirement| {
         let parties = view.parties(nodes).into_iter();
         parties
             .flatten()
-            .map(|node| of_node(view, node, *requirement))
+            .map(|node| node_row(view, node, *requirement))
     });
-    let (held, open): (Vec<_>, Vec<_>) = totals.chain(each).partition(|row| row.evidence.holds);
+    let (held, unmet): (Vec<_>, Vec<_>) =
+        totals.chain(per_node).partition(|row| row.evidence.holds);
     let evidence =
         |rows: Vec<Row>| -> Vec<Evidence> { rows.into_iter().map(|row| row.evidence).collect() };
-    if open.iter().any(|row| row.exceeded) {
-        let open = evidence(open);
-        let failure = Failure::new(Symptom::CounterExceeded, wait::in_words(&open));
-        Standing::Never(failure.with_evidence(open))
-    } else if open.is_empty() {
-        // The rows of the nodes would only repeat the table of counters.
-        Standing::Met(evidence(
+    if unmet.iter().any(|row| row.exceeded) {
+        let unmet = evidence(unmet);
+        let failure = Failure::new(Symptom::CounterExceeded, wait::summarize(&unmet));
+        Comparison::Impossible(failure.with_evidence(unmet))
+    } else if unmet.is_empty() {
+        // The rows per node would only repeat the table of counters.
+        Comparison::Met(evidence(
             held.into_iter()
                 .filter(|row| row.evidence.node.is_none())
                 .collect(),
         ))
     } else {
-        Standing::Open(evidence(open))
+        Comparison::Unmet(evidence(unmet))
     }
 }
 
-/// The failure of a cell whose matrix file expects counters that the mock doesn't report.
+/// The failure if the matrix file expects counters that the mock doesn't report.
 fn unreported(view: &View, requirements: &[Requirement<'_>]) -> Option<Failure> {
     let is_unreported = |requirement: &&Requirement<'_>| {
         requirement.expectation != Expectation::Any
@@ -158,7 +163,7 @@ struct Row {
     exceeded: bool,
 }
 
-fn total(view: &View, nodes: usize, requirement: Requirement<'_>) -> Row {
+fn total_row(view: &View, nodes: usize, requirement: Requirement<'_>) -> Row {
     row(
         None,
         requirement.counter,
@@ -167,7 +172,7 @@ fn total(view: &View, nodes: usize, requirement: Requirement<'_>) -> Row {
     )
 }
 
-fn of_node(view: &View, node: &NodeName, requirement: Requirement<'_>) -> Row {
+fn node_row(view: &View, node: &NodeName, requirement: Requirement<'_>) -> Row {
     row(
         Some(node),
         requirement.counter,
@@ -179,7 +184,7 @@ fn of_node(view: &View, node: &NodeName, requirement: Requirement<'_>) -> Row {
 fn row(node: Option<&NodeName>, counter: &str, expectation: Expectation, seen: u64) -> Row {
     let (holds, exceeded) = match expectation {
         Expectation::AtLeast(minimum) => (seen >= minimum, false),
-        Expectation::Exactly(value) => (seen == value, seen.cmp(&value).is_gt()),
+        Expectation::Exactly(value) => (seen == value, seen > value),
         Expectation::Any => (true, false),
     };
     Row {
@@ -193,8 +198,8 @@ fn row(node: Option<&NodeName>, counter: &str, expectation: Expectation, seen: u
 pub(crate) struct Membership {
     /// Nodes of the cluster that haven't registered.
     pub(crate) missing: Vec<String>,
-    /// Nodes that report and don't belong to the cluster.
-    pub(crate) strangers: Vec<String>,
+    /// Nodes that report but don't belong to the cluster.
+    pub(crate) unexpected: Vec<String>,
     /// Whether at least as many nodes report as the cluster has, so that waiting for others is pointless.
     pub(crate) complete: bool,
 }
@@ -208,7 +213,7 @@ impl Membership {
             .reporting()
             .filter_map(|(_, node)| hostname(node))
             .collect();
-        let stranger = |(id, node): (&String, &NodeView)| match hostname(node) {
+        let unexpected = |(id, node): (&String, &NodeView)| match hostname(node) {
             Some(name) if expected.contains(name) => None,
             Some(name) => Some(format!("{name} (as {id})")),
             None => Some(format!("{id} (without a hostname)")),
@@ -218,17 +223,17 @@ impl Membership {
                 .difference(&reported)
                 .map(ToString::to_string)
                 .collect(),
-            strangers: view.reporting().filter_map(stranger).collect(),
+            unexpected: view.reporting().filter_map(unexpected).collect(),
             complete: view.reporting().count() >= nodes.len(),
         }
     }
 
-    /// Whether there are neither missing nodes nor strangers.
+    /// Whether exactly the nodes of the cluster report.
     pub(crate) fn matches(&self) -> bool {
-        self.missing.is_empty() && self.strangers.is_empty()
+        self.missing.is_empty() && self.unexpected.is_empty()
     }
 
-    /// Missing nodes and strangers, by name.
+    /// One row per missing node and per unexpected node.
     pub(crate) fn evidence(&self) -> Vec<Evidence> {
         let row = |node: &String, expected: &str, seen: &str| {
             Evidence::new("registration", expected, seen, false).on(Some(node))
@@ -237,11 +242,11 @@ impl Membership {
             .missing
             .iter()
             .map(|node| row(node, "registered", "missing"));
-        let strangers = self
-            .strangers
+        let unexpected = self
+            .unexpected
             .iter()
-            .map(|node| row(node, "a node of the cluster", "a stranger"));
-        missing.chain(strangers).collect()
+            .map(|node| row(node, "a node of the cluster", "an unexpected node"));
+        missing.chain(unexpected).collect()
     }
 }
 
@@ -249,7 +254,7 @@ fn hostname(node: &NodeView) -> Option<&str> {
     node.hostname.as_deref()
 }
 
-/// The counters of `view` for the record: in total, and per node by host name, or by id if it has none.
+/// The counters of `view` for the record: in total, and per node by host name, or by id for a node without one.
 pub(crate) fn table(view: &View) -> NodeCounters {
     let node = |(id, node): (&String, &NodeView)| {
         let name = node.hostname.clone().unwrap_or_else(|| id.clone());
@@ -266,7 +271,7 @@ mod tests {
     use super::*;
     use crate::event::CounterTable;
 
-    /// A view in which each named node made each call the given number of times, apart from the exceptions.
+    /// A view in which each node made each call the given number of times, except for `exceptions`.
     fn view(nodes: &[(&str, u64)], exceptions: &[(&str, Counter, u64)]) -> View {
         let mut view = View {
             nodes: Some(std::collections::BTreeMap::new()),
@@ -299,16 +304,17 @@ mod tests {
         names.iter().copied().map(NodeName::new).collect()
     }
 
-    fn open(standing: Standing) -> Vec<String> {
-        match standing {
-            Standing::Met(_) => Vec::new(),
-            Standing::Open(rows) | Standing::Never(Failure { evidence: rows, .. }) => rows
-                .iter()
-                .map(|row| {
-                    let node = row.node.as_deref().unwrap_or("total");
-                    format!("{node}: {} {} {}", row.subject, row.seen, row.expected)
-                })
-                .collect(),
+    fn unmet(comparison: Comparison) -> Vec<String> {
+        match comparison {
+            Comparison::Met(_) => Vec::new(),
+            Comparison::Unmet(rows) | Comparison::Impossible(Failure { evidence: rows, .. }) => {
+                rows.iter()
+                    .map(|row| {
+                        let node = row.node.as_deref().unwrap_or("total");
+                        format!("{node}: {} {} {}", row.subject, row.seen, row.expected)
+                    })
+                    .collect()
+            }
         }
     }
 
@@ -319,7 +325,7 @@ mod tests {
         let expectations = Expectations::default();
         let requirements = platform(&expectations);
         assert_eq!(
-            open(check(&seen, &nodes(&["a", "b"]), &requirements)),
+            unmet(check(&seen, &nodes(&["a", "b"]), &requirements)),
             ["b: audit_count 0 >= 1"]
         );
     }
@@ -329,7 +335,7 @@ mod tests {
         let seen = view(&[("a", 1)], &[]);
         let requirements = periodic(&Expectations::default());
         assert_eq!(
-            open(check(&seen, &nodes(&["a"]), &requirements)),
+            unmet(check(&seen, &nodes(&["a"]), &requirements)),
             [
                 "total: heartbeat_count 1 >= 2",
                 "total: metrics_count 1 >= 2",
@@ -338,8 +344,8 @@ mod tests {
             ]
         );
         let seen = view(&[("a", 2), ("b", 2)], &[]);
-        let standing = check(&seen, &nodes(&["a", "b"]), &requirements);
-        assert!(matches!(standing, Standing::Met(rows) if rows[0].expected == ">= 4"));
+        let comparison = check(&seen, &nodes(&["a", "b"]), &requirements);
+        assert!(matches!(comparison, Comparison::Met(rows) if rows[0].expected == ">= 4"));
     }
 
     #[test]
@@ -351,13 +357,13 @@ mod tests {
         let seen = view(&[("a", 1)], &[("a", Counter::CapabilitiesCount, 2)]);
         assert!(matches!(
             check(&seen, &nodes(&["a"]), &requirements),
-            Standing::Never(failure) if failure.symptom == Symptom::CounterExceeded
+            Comparison::Impossible(failure) if failure.symptom == Symptom::CounterExceeded
         ));
         // `periodic` waits for the minimum of a periodic counter.
         let seen = view(&[("a", 1)], &[]);
         assert!(matches!(
             check(&seen, &nodes(&["a"]), &requirements),
-            Standing::Met(_)
+            Comparison::Met(_)
         ));
         assert_eq!(
             periodic(&expectations)[0].expectation,
@@ -370,21 +376,21 @@ mod tests {
     fn a_local_call_is_required_unless_its_minimum_is_zero() {
         let seen = view(&[("a", 1)], &[("a", Counter::LocalLogsCount, 0)]);
         let mut expectations = Expectations::default();
-        let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
+        let comparison = check(&seen, &nodes(&["a"]), &local(&expectations));
         assert_eq!(
-            open(standing),
+            unmet(comparison),
             [
                 "total: local_logs_count 0 >= 1",
                 "a: local_logs_count 0 >= 1"
             ]
         );
         expectations.set("local_logs_count", Expectation::AtLeast(0));
-        let standing = check(&seen, &nodes(&["a"]), &local(&expectations));
-        assert!(matches!(standing, Standing::Met(_)));
+        let comparison = check(&seen, &nodes(&["a"]), &local(&expectations));
+        assert!(matches!(comparison, Comparison::Met(_)));
     }
 
     #[test]
-    fn a_counter_that_only_the_mock_knows_is_checked_if_the_matrix_file_names_it() {
+    fn a_further_counter_of_the_mock_is_checked_if_the_matrix_file_names_it() {
         let mut seen = view(&[("a", 1), ("b", 1)], &[]);
         for (node, count) in [("node-a", 3), ("node-b", 1)] {
             let nodes = seen.nodes.as_mut().unwrap();
@@ -396,7 +402,7 @@ mod tests {
         expectations.set("peers_count", Expectation::AtLeast(2));
         let requirements = platform(&expectations);
         assert_eq!(
-            open(check(&seen, &nodes(&["a", "b"]), &requirements)),
+            unmet(check(&seen, &nodes(&["a", "b"]), &requirements)),
             ["b: peers_count 1 >= 2"]
         );
         assert_eq!(table(&seen).nodes["b"]["peers_count"], 1);
@@ -407,10 +413,11 @@ mod tests {
         let seen = view(&[("a", 1)], &[]);
         let mut expectations = Expectations::default();
         expectations.set("peers_count", Expectation::Any);
-        let standing = check(&seen, &nodes(&["a"]), &platform(&expectations));
-        assert!(matches!(standing, Standing::Met(_)));
+        let comparison = check(&seen, &nodes(&["a"]), &platform(&expectations));
+        assert!(matches!(comparison, Comparison::Met(_)));
         expectations.set("peers_count", Expectation::AtLeast(0));
-        let Standing::Never(failure) = check(&seen, &nodes(&["a"]), &platform(&expectations))
+        let Comparison::Impossible(failure) =
+            check(&seen, &nodes(&["a"]), &platform(&expectations))
         else {
             panic!("no failure");
         };
@@ -421,28 +428,28 @@ mod tests {
     }
 
     #[test]
-    fn strangers_and_missing_nodes_are_named() {
+    fn unexpected_and_missing_nodes_are_named() {
         let seen = view(&[("a", 1), ("x", 1)], &[]);
         let members = Membership::of(&seen, &nodes(&["a", "b"]));
         assert_eq!(members.missing, ["b"]);
-        assert_eq!(members.strangers, ["x (as node-x)"]);
+        assert_eq!(members.unexpected, ["x (as node-x)"]);
         assert!(members.complete);
         assert!(!members.matches());
         assert!(Membership::of(&seen, &nodes(&["a", "x"])).matches());
     }
 
     #[test]
-    fn missing_nodes_alone_and_strangers_alone_are_a_mismatch() {
+    fn missing_nodes_alone_and_unexpected_nodes_alone_are_a_mismatch() {
         let missing = Membership::of(&view(&[("a", 1)], &[]), &nodes(&["a", "b"]));
         assert!(!missing.matches() && !missing.complete);
-        let stranger = Membership::of(&view(&[("a", 1), ("x", 1)], &[]), &nodes(&["a"]));
-        assert!(!stranger.matches() && stranger.complete);
+        let unexpected = Membership::of(&view(&[("a", 1), ("x", 1)], &[]), &nodes(&["a"]));
+        assert!(!unexpected.matches() && unexpected.complete);
         let unknown = Membership::of(&View::default(), &nodes(&["a"]));
         assert!(unknown.matches() && unknown.complete);
     }
 
     #[test]
-    fn each_missing_node_and_each_stranger_is_evidence() {
+    fn each_missing_node_and_each_unexpected_node_is_evidence() {
         let mut seen = view(&[("a", 1), ("x", 1)], &[]);
         let reporting = seen.nodes.as_mut().unwrap();
         reporting.get_mut("node-x").unwrap().hostname = None;
@@ -462,7 +469,7 @@ mod tests {
                 row(
                     "node-x (without a hostname)",
                     "a node of the cluster",
-                    "a stranger"
+                    "an unexpected node"
                 ),
             ]
         );

@@ -1,4 +1,4 @@
-//! Interruption of a run: after a first signal, cells are cleaned up; after a second one, they are not.
+//! Interruption of a run: after the first signal, cells are cleaned up; after the second one, they are not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,10 +11,10 @@ use crate::event::Termination;
 use crate::matrix::Phase;
 
 /// Why a cell was not cleaned up.
-pub(super) const GIVEN_UP: &str =
-    "aborted by a second signal; `e2e-matrix gc` deletes what is left";
+pub(super) const ABORTED: &str =
+    "aborted by a second signal; run `e2e-matrix gc` to delete the remaining resources";
 
-/// How long a run is held at most.
+/// The longest time for which a run is held.
 const HOLD_LIMIT: Duration = Duration::from_secs(600);
 
 /// The interruption of a run, and the signal that caused it. Clones share one state.
@@ -38,8 +38,8 @@ impl Interruption {
         }
     }
 
-    /// Interrupts the run. The first cause is the one that is reported. A second signal aborts cleanup; a run timeout
-    /// doesn't count as a signal.
+    /// Interrupts the run. The first cause is reported. A second signal aborts cleanup; a run timeout doesn't count as
+    /// a signal.
     pub fn interrupt(&self, by: Termination) {
         self.by.get_or_init(|| by);
         let is_signal = match by {
@@ -57,19 +57,19 @@ impl Interruption {
         self.by.get().copied()
     }
 
-    /// Returns immediately, unless the run is to be held in `phase`: then calls `say` and waits for the first signal,
-    /// ten minutes at most.
+    /// Returns immediately, unless the run is to be held in `phase`. In that case, calls `notify` and waits for the
+    /// first signal, for at most ten minutes.
     pub fn hold(
         &self,
         phase: Phase,
         clock: RunClock,
-        say: impl FnOnce(String) + Send + 'static,
+        notify: impl FnOnce(String) + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let is_held = self.held == Some(phase);
         let token = self.token.clone();
         async move {
             if is_held {
-                say(format!("held in `{phase}` until a signal comes"));
+                notify(format!("held in `{phase}` until a signal arrives"));
                 let limit = clock.deadline(HOLD_LIMIT);
                 if limit.run(token.cancelled()).await.is_err() {
                     tracing::warn!(%phase, "no signal arrived: the run continues");

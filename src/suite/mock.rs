@@ -1,7 +1,7 @@
 //! The client of the mock's test interface: a view that follows the counters, and single requests.
 //!
-//! A mock only has to offer `GET /test/assertions` and `GET /test/last-request/{endpoint}`. The client tries what else
-//! the mock offers.
+//! A mock only has to offer `GET /test/assertions` and `GET /test/last-request/{endpoint}`. The client tries the other
+//! requests, and does without them if the mock doesn't offer them.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -32,14 +32,14 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 /// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The mock sends something at least every 15 s, so a stream that is silent for longer is dead.
-const SILENCE: Duration = Duration::from_secs(40);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// The counters of the mock, as far as they are known.
+/// The known counters of the mock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
     /// Identifies the process of the mock.
     pub(crate) instance: String,
-    /// The sums over all nodes: every number that the mock reports, by name. Empty if only the nodes were requested.
+    /// The sums over all nodes: all numbers that the mock reports, by name. Empty if only the nodes were requested.
     pub(crate) totals: CounterTable,
     /// The nodes by id; `None` if the mock doesn't count per node.
     pub(crate) nodes: Option<BTreeMap<String, NodeView>>,
@@ -48,13 +48,13 @@ pub(crate) struct View {
 /// What the mock recorded about one node. Other fields of its response are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct NodeView {
-    /// The name that it registered under.
+    /// The name under which the node registered.
     #[serde(default)]
     pub(crate) hostname: Option<String>,
-    /// The newest `timestamp` of a `process_start` entry among its audit entries.
+    /// The newest `timestamp` of the node's `process_start` audit entries.
     #[serde(default)]
     pub(crate) last_process_start: Option<Timestamp>,
-    /// How many of its processes reported their start; `None` if the mock doesn't count them.
+    /// How many processes of the node reported their start; `None` if the mock doesn't count them.
     #[serde(default)]
     pub(crate) process_starts: Option<u64>,
     /// The number of calls, by counter.
@@ -74,7 +74,8 @@ struct Nodes {
     nodes: BTreeMap<String, NodeView>,
 }
 
-/// An event of `GET /test/assertions/stream`. The first one contains all nodes, each later one the nodes that changed.
+/// An event of `GET /test/assertions/stream`. The first event contains all nodes, and each later one the nodes that
+/// changed.
 #[derive(Deserialize)]
 struct Snapshot {
     instance: String,
@@ -82,7 +83,7 @@ struct Snapshot {
     nodes: BTreeMap<String, NodeView>,
 }
 
-/// The fields that are non-negative integers. A mock may report other fields, too.
+/// Reads the fields that are non-negative integers, and skips all others.
 fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CounterTable, D::Error> {
     let fields = BTreeMap::<String, Value>::deserialize(deserializer)?.into_iter();
     Ok(fields
@@ -105,8 +106,7 @@ impl View {
         nodes.find(|(_, node)| node.hostname.as_deref() == Some(hostname))
     }
 
-    /// The parties that can be distinguished among `nodes`: each node if the mock counts per node, or all nodes
-    /// together.
+    /// The parties that can be distinguished: each of `nodes` if the mock counts per node, or else all nodes together.
     pub(crate) fn parties<'n>(&self, nodes: &'n [NodeName]) -> Vec<Party<'n>> {
         match self.nodes {
             Some(_) => nodes.iter().map(Some).collect(),
@@ -114,7 +114,7 @@ impl View {
         }
     }
 
-    /// The number of calls that `party` made according to `counter`; 0 if the mock doesn't report that counter.
+    /// The value of `counter` for `party`; 0 if the mock doesn't report that counter.
     pub(crate) fn count(&self, party: Party<'_>, counter: impl AsRef<str>) -> u64 {
         let counters = match party {
             None => Some(&self.totals),
@@ -128,11 +128,11 @@ impl View {
 /// The state of the connection to the mock.
 #[derive(Clone, Debug)]
 pub(crate) enum Link {
-    /// Nothing has been received yet, or nothing has been received since this time.
+    /// There has been no connection since this time.
     Down(Instant),
     /// The latest view.
     Up(Arc<View>),
-    /// Another process responds than before, so the counters are lost.
+    /// The mock was restarted, so its counters are lost.
     Restarted,
 }
 
@@ -170,7 +170,7 @@ impl MockClient {
             base: base.clone(),
             link: sender,
             source: Source::Stream,
-            memory: Memory::default(),
+            detector: RestartDetector::default(),
         };
         let follower = tokio::spawn(follower.run());
         Ok(Self {
@@ -199,20 +199,20 @@ impl MockClient {
         }
     }
 
-    /// The current counters, requested now: per node if the mock counts per node, otherwise in total.
+    /// Requests the current counters: per node if the mock counts per node, otherwise in total.
     pub(crate) async fn read(&self, deadline: &Deadline) -> Result<View, Failure> {
-        let answer = self.get(Source::Nodes.path(), deadline).await?;
-        if answer.status().is_client_error() {
-            let answer = self.get(Source::Totals.path(), deadline).await?;
-            let answer = answer.error_for_status().map_err(|error| lost(&error))?;
-            let Totals(totals) = answer.json().await.map_err(|error| lost(&error))?;
+        let response = self.get(Source::Nodes.path(), deadline).await?;
+        if response.status().is_client_error() {
+            let response = self.get(Source::Totals.path(), deadline).await?;
+            let response = response.error_for_status().map_err(|error| lost(&error))?;
+            let Totals(totals) = response.json().await.map_err(|error| lost(&error))?;
             return Ok(View {
                 totals,
                 ..View::default()
             });
         }
-        let answer = answer.error_for_status().map_err(|error| lost(&error))?;
-        let Nodes { instance, nodes } = answer.json().await.map_err(|error| lost(&error))?;
+        let response = response.error_for_status().map_err(|error| lost(&error))?;
+        let Nodes { instance, nodes } = response.json().await.map_err(|error| lost(&error))?;
         Ok(View {
             instance,
             nodes: Some(nodes),
@@ -227,11 +227,11 @@ impl MockClient {
         deadline: &Deadline,
     ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
         let path = format!("/test/last-requests/{endpoint}");
-        let answer = self.get(&path, deadline).await?;
-        if !answer.status().is_success() {
+        let response = self.get(&path, deadline).await?;
+        if !response.status().is_success() {
             return Ok(BTreeMap::new());
         }
-        let text = answer.bytes().await.map_err(|error| lost(&error))?;
+        let text = response.bytes().await.map_err(|error| lost(&error))?;
         let bodies: BTreeMap<String, String> = serde_json::from_slice(&text).unwrap_or_default();
         let decoded = bodies
             .into_iter()
@@ -239,7 +239,7 @@ impl MockClient {
         Ok(decoded.collect())
     }
 
-    /// The last body that `node`, or any node, sent to `endpoint`; `None` if there was none.
+    /// The last body that `node`, or any node if it is `None`, sent to `endpoint`; `None` if no body was sent.
     pub(crate) async fn last_request(
         &self,
         endpoint: &str,
@@ -248,27 +248,26 @@ impl MockClient {
     ) -> Result<Option<Vec<u8>>, Failure> {
         let query = node.map_or_else(String::new, |node| format!("?node={node}"));
         let path = format!("/test/last-request/{endpoint}{query}");
-        let answer = self.get(&path, deadline).await?;
-        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+        let response = self.get(&path, deadline).await?;
+        if response.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let answer = answer.error_for_status().map_err(|error| lost(&error))?;
-        let body = answer.bytes().await.map_err(|error| lost(&error))?;
+        let response = response.error_for_status().map_err(|error| lost(&error))?;
+        let body = response.bytes().await.map_err(|error| lost(&error))?;
         Ok(Some(body.to_vec()))
     }
 
-    /// Sends a request and retries it until there is a response, because the connection may be re-established in the
-    /// meantime.
+    /// Sends a request, and retries it until there is a response, because a lost connection may come back.
     async fn get(&self, path: &str, deadline: &Deadline) -> Result<reqwest::Response, Failure> {
         let url = format!("{}{path}", self.base);
         let request = || self.http.get(&url).timeout(REQUEST_TIMEOUT).send();
-        let asking =
+        let requesting =
             backon::Retryable::retry(request, retries().with_total_delay(Some(LOST_AFTER)));
-        match deadline.run(asking).await {
-            Ok(answer) => answer.map_err(|error| lost(&error)),
+        match deadline.run(requesting).await {
+            Ok(response) => response.map_err(|error| lost(&error)),
             Err(timed_out) => Err(Failure::new(
                 Symptom::ForwardLost,
-                format!("the mock did not answer `{path}`: {timed_out}"),
+                format!("the mock did not respond to `{path}`: {timed_out}"),
             )),
         }
     }
@@ -288,17 +287,17 @@ fn retries() -> ExponentialBuilder {
         .without_max_times()
 }
 
-/// How often to request the counters if the mock doesn't offer a stream.
-const POLL_EVERY: Duration = Duration::from_millis(250);
+/// The delay between two requests for the counters if the mock doesn't offer a stream.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The ways to follow a mock's counters, the best first.
+/// The ways to follow a mock's counters, in order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     /// A stream of totals and nodes.
     Stream,
-    /// Polling totals and nodes.
+    /// Polls totals and nodes.
     Nodes,
-    /// Polling totals.
+    /// Polls totals.
     Totals,
 }
 
@@ -320,13 +319,13 @@ impl Source {
     }
 }
 
-/// Follows the counters, and starts again whenever that fails.
+/// Follows the counters, and reconnects after each failure.
 struct Follower {
     http: reqwest::Client,
     base: String,
     link: watch::Sender<Link>,
     source: Source,
-    memory: Memory,
+    detector: RestartDetector,
 }
 
 impl Follower {
@@ -355,8 +354,8 @@ impl Follower {
     }
 
     async fn stream(&mut self) -> Result<Infallible, FollowError> {
-        let answer = self.ask(Source::Stream).await?;
-        let mut bytes = std::pin::pin!(answer.bytes_stream().eventsource());
+        let response = self.request(Source::Stream).await?;
+        let mut bytes = std::pin::pin!(response.bytes_stream().eventsource());
         let mut nodes = BTreeMap::new();
         loop {
             let snapshot: Snapshot = serde_json::from_str(&next_event(&mut bytes).await?)?;
@@ -373,55 +372,55 @@ impl Follower {
         loop {
             let mut view = View::default();
             if self.source == Source::Nodes {
-                let answer: Nodes = self.answer(Source::Nodes).await?;
-                view.instance = answer.instance;
-                view.nodes = Some(answer.nodes);
+                let response: Nodes = self.get(Source::Nodes).await?;
+                view.instance = response.instance;
+                view.nodes = Some(response.nodes);
             }
             // Requested after the nodes, so that no total is less than the sum of the nodes.
-            view.totals = self.answer::<Totals>(Source::Totals).await?.0;
+            view.totals = self.get::<Totals>(Source::Totals).await?.0;
             self.publish(view);
-            tokio::time::sleep(POLL_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    async fn answer<T: DeserializeOwned>(&self, source: Source) -> Result<T, FollowError> {
-        let body = self.ask(source).await?.bytes();
+    async fn get<T: DeserializeOwned>(&self, source: Source) -> Result<T, FollowError> {
+        let body = self.request(source).await?.bytes();
         let body = tokio::time::timeout(REQUEST_TIMEOUT, body).await;
         Ok(serde_json::from_slice(
             &body.map_err(|_| FollowError::Silent)??,
         )?)
     }
 
-    async fn ask(&self, source: Source) -> Result<reqwest::Response, FollowError> {
-        let asking = self
+    async fn request(&self, source: Source) -> Result<reqwest::Response, FollowError> {
+        let response = self
             .http
             .get(format!("{}{}", self.base, source.path()))
             .send();
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, asking).await;
-        let answer = answer.map_err(|_| FollowError::Silent)??;
-        Ok(answer.error_for_status()?)
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, response).await;
+        let response = response.map_err(|_| FollowError::Silent)??;
+        Ok(response.error_for_status()?)
     }
 
     fn publish(&mut self, view: View) {
-        self.link.send_replace(self.memory.link(view));
+        self.link.send_replace(self.detector.link(view));
     }
 }
 
-/// The first view, or the latest one if the mock reports only totals. If a later view has another instance or smaller
-/// totals, the mock has lost its counters.
+/// Detects that the mock was restarted: a view has a different instance than the first one, or, if the mock reports
+/// only totals, smaller totals than the view before.
 #[derive(Default)]
-struct Memory(Option<View>);
+struct RestartDetector(Option<View>);
 
-impl Memory {
-    /// Compares `view` with earlier views.
+impl RestartDetector {
+    /// The state of the connection after receiving `view`.
     fn link(&mut self, view: View) -> Link {
         let known = self.0.get_or_insert_with(|| view.clone());
-        let has_forgotten = || {
+        let has_lost_counts = || {
             let mut totals = known.totals.iter();
             view.nodes.is_none()
                 && totals.any(|(counter, count)| *count > view.count(None, counter))
         };
-        if known.instance != view.instance || has_forgotten() {
+        if known.instance != view.instance || has_lost_counts() {
             return Link::Restarted;
         }
         if view.nodes.is_none() {
@@ -431,7 +430,7 @@ impl Memory {
     }
 }
 
-/// Following the counters failed.
+/// Why following the counters failed.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
     #[error("failed to request the counters")]
@@ -447,7 +446,7 @@ enum FollowError {
 }
 
 impl FollowError {
-    /// Whether the response means that the mock doesn't offer the request.
+    /// Whether the status means that the mock doesn't offer the request.
     fn is_not_offered(&self) -> bool {
         matches!(self, Self::Request(error) if error.status().is_some_and(|status| status.is_client_error()))
     }
@@ -456,7 +455,7 @@ impl FollowError {
 async fn next_event<E: std::error::Error + 'static>(
     events: &mut (impl Stream<Item = Result<eventsource_stream::Event, E>> + Unpin),
 ) -> Result<String, FollowError> {
-    match tokio::time::timeout(SILENCE, events.next()).await {
+    match tokio::time::timeout(IDLE_TIMEOUT, events.next()).await {
         Ok(Some(Ok(event))) => Ok(event.data),
         Ok(Some(Err(error))) => Err(FollowError::Read(chain(&error))),
         Ok(None) => Err(FollowError::Ended),
@@ -475,9 +474,9 @@ mod tests {
     }
 
     #[test]
-    fn every_number_that_the_mock_reports_is_a_counter() {
-        let answer = r#"{"heartbeat_count": 3, "peers_count": 1, "ratio": 0.5, "lag": -1, "phase": "up", "since": null}"#;
-        let Totals(totals) = serde_json::from_str(answer).unwrap();
+    fn every_non_negative_integer_that_the_mock_reports_is_a_counter() {
+        let response = r#"{"heartbeat_count": 3, "peers_count": 1, "ratio": 0.5, "lag": -1, "phase": "up", "since": null}"#;
+        let Totals(totals) = serde_json::from_str(response).unwrap();
         let counters: Vec<_> = totals
             .iter()
             .map(|(name, count)| (name.as_str(), *count))
@@ -487,23 +486,23 @@ mod tests {
 
     #[test]
     fn decreasing_totals_reveal_a_restart() {
-        let mut memory = Memory::default();
+        let mut detector = RestartDetector::default();
         for (heartbeats, has_restarted) in [(3, false), (3, false), (5, false), (4, true)] {
-            let is_restarted = matches!(memory.link(totals(heartbeats)), Link::Restarted);
+            let is_restarted = matches!(detector.link(totals(heartbeats)), Link::Restarted);
             assert_eq!(is_restarted, has_restarted, "{heartbeats}");
         }
     }
 
     #[test]
-    fn another_instance_reveals_a_restart() {
-        let mut memory = Memory::default();
+    fn a_different_instance_reveals_a_restart() {
+        let mut detector = RestartDetector::default();
         for instance in ["a", "a", "b"] {
             let view = View {
                 instance: instance.to_owned(),
                 nodes: Some(BTreeMap::new()),
                 ..View::default()
             };
-            let is_restarted = matches!(memory.link(view), Link::Restarted);
+            let is_restarted = matches!(detector.link(view), Link::Restarted);
             assert_eq!(is_restarted, instance == "b");
         }
     }

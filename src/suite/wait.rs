@@ -1,8 +1,7 @@
-//! Waiting for counters: until a condition holds, can't hold any more, or the deadline passes.
+//! Waiting for counters: until a condition holds, can no longer hold, or the deadline passes.
 
-use std::sync::Arc;
-
-use tokio::time::Instant;
+use futures::future::OptionFuture;
+use tokio::time::sleep_until;
 
 use super::context::Context;
 use super::mock::{LOST_AFTER, Link, View};
@@ -14,7 +13,7 @@ use crate::matrix::Phase;
 pub(crate) enum Progress<T> {
     /// The condition holds.
     Done(T),
-    /// The condition can't hold any more.
+    /// The condition can no longer hold.
     Failed(Failure),
     /// The condition doesn't hold yet; with a short summary, and with the failure if the deadline passes now.
     Waiting { summary: String, failure: Failure },
@@ -23,7 +22,7 @@ pub(crate) enum Progress<T> {
 impl<T> Progress<T> {
     /// The condition doesn't hold yet because of `open`.
     pub(crate) fn waiting(symptom: Symptom, open: Vec<Evidence>) -> Self {
-        let summary = in_words(&open);
+        let summary = summarize(&open);
         let failure = Failure::new(symptom, summary.clone()).with_evidence(open);
         Self::Waiting { summary, failure }
     }
@@ -51,53 +50,29 @@ async fn follow<T>(
     condition: &mut impl FnMut(&View) -> Progress<T>,
 ) -> Result<T, Failure> {
     let mut link = context.mock()?.link();
-    let mut said = String::new();
+    let mut reported = String::new();
     loop {
         let state = link.borrow_and_update().clone();
         let lost_at = match state {
-            Link::Up(view) => {
-                match judge(&view, condition)? {
-                    Judgement::Done(value) => return Ok(value),
-                    Judgement::Open(summary, failure) => {
-                        *open = Some(failure);
-                        if summary != said {
-                            context.progress(phase, summary.clone());
-                            said = summary;
-                        }
+            Link::Up(view) => match condition(&view) {
+                Progress::Done(value) => return Ok(value),
+                Progress::Failed(failure) => return Err(failure),
+                Progress::Waiting { summary, failure } => {
+                    *open = Some(failure);
+                    if summary != reported {
+                        context.progress(phase, summary.clone());
+                        reported = summary;
                     }
+                    None
                 }
-                None
-            }
+            },
             Link::Restarted => return Err(mock_restarted()),
             Link::Down(since) => Some(since + LOST_AFTER),
         };
         tokio::select! {
             changed = link.changed() => changed.map_err(|_| forward_lost())?,
-            () = lost(lost_at) => return Err(forward_lost()),
+            Some(()) = OptionFuture::from(lost_at.map(sleep_until)) => return Err(forward_lost()),
         }
-    }
-}
-
-enum Judgement<T> {
-    Done(T),
-    Open(String, Failure),
-}
-
-fn judge<T>(
-    view: &Arc<View>,
-    condition: &mut impl FnMut(&View) -> Progress<T>,
-) -> Result<Judgement<T>, Failure> {
-    match condition(view) {
-        Progress::Done(value) => Ok(Judgement::Done(value)),
-        Progress::Failed(failure) => Err(failure),
-        Progress::Waiting { summary, failure } => Ok(Judgement::Open(summary, failure)),
-    }
-}
-
-async fn lost(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -132,12 +107,12 @@ fn timed_out(open: Option<Failure>, deadline: &Deadline) -> Failure {
     }
 }
 
-/// The first open item, and the number of others.
-pub(crate) fn in_words(open: &[Evidence]) -> String {
-    // The row of a node says more than the row of the total that it affects.
+/// The first unmet check, and the number of others.
+pub(crate) fn summarize(open: &[Evidence]) -> String {
+    // The row of a node says more than the total that it affects.
     let first = open.iter().find(|row| row.node.is_some()).or(open.first());
     let Some(first) = first else {
-        return "nothing is open".to_owned();
+        return "nothing is missing".to_owned();
     };
     let place = first
         .node

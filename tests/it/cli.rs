@@ -408,7 +408,7 @@ fn a_symptom_is_explained_without_a_matrix_file() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        text.contains("- The agent refuses its configuration."),
+        text.contains("- The agent rejects its configuration."),
         "{text}"
     );
 }

@@ -133,15 +133,15 @@ fn the_likely_causes() {
             .map(|symptom| format!("`{symptom}`"))
             .collect();
         let facts: Vec<String> = rule.facts.iter().map(|fact| fact.meaning()).collect();
-        let (name, symptoms, looks_at, facts) = (
+        let (name, symptoms, source, facts) = (
             rule.name,
             symptoms.join(", "),
-            rule.looks_at.name(),
+            rule.source.name(),
             facts.join(", "),
         );
         writeln!(
             table,
-            "| `{name}` | {symptoms} | {looks_at} | {facts} | {} |",
+            "| `{name}` | {symptoms} | {source} | {facts} | {} |",
             rule.sentence
         )
         .unwrap();

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::labels::{IMAGE, run_of};
 use super::{host, survey};
 use crate::cluster::Cleared;
-use crate::cluster::kubernetes::remove::{delete, dynamic, workloads};
+use crate::cluster::kubernetes::delete::{delete, dynamic, workloads};
 use crate::cluster::kubernetes::unusable;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};

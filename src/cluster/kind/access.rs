@@ -15,7 +15,7 @@ use super::destroy::{engine_failed, filesystem_failed};
 use super::nodes::read_file;
 use super::tuning::admin_kubeconfig;
 use super::work::Work;
-use crate::cluster::kubernetes::{Access, client, no_way};
+use crate::cluster::kubernetes::{Access, api_unreachable, client};
 use crate::cluster::retry::every;
 use crate::event::Failure;
 use crate::machine::replace_private;
@@ -80,7 +80,7 @@ fn for_users(mut kubeconfig: Kubeconfig, name: &str) -> io::Result<String> {
 async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure> {
     let node = work.control_plane().as_str();
     let path = admin_kubeconfig(work.plan.cell.kubernetes);
-    let not_yet = || no_way(&format!("{path} does not exist yet"));
+    let not_yet = || api_unreachable(&format!("{path} does not exist yet"));
     let text = read_file(docker, node, path).await.map_err(engine_failed)?;
     let mut kubeconfig =
         Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
@@ -108,7 +108,7 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
         };
         Some(format!("{host}:{}", binding.host_port.as_ref()?))
     };
-    find().ok_or_else(|| no_way("the API server's port is not published"))
+    find().ok_or_else(|| api_unreachable("the API server's port is not published"))
 }
 
 #[cfg(test)]

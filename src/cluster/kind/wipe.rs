@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::node_state::{self, NodeStates};
 use super::work::Work;
 use crate::cluster::CellPlan;
-use crate::cluster::kubernetes::remove::{delete, dynamic, gone, request, workloads_at_once};
+use crate::cluster::kubernetes::delete::{delete, dynamic, gone, request, workloads_at_once};
 use crate::cluster::kubernetes::unusable;
 use crate::event::{Evidence, Failure};
 use crate::manifest::Object;

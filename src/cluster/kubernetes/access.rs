@@ -30,14 +30,14 @@ pub(crate) struct Kube {
     pub(crate) view: View,
 }
 
-/// How often to try the API server: everything else waits for its first response.
-const ASK: Duration = Duration::from_millis(100);
+/// The delay between two requests until the API server responds. It is short, because everything else waits for this.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 impl Access {
     /// Tries the API server of `client` until it responds, for at most `limit`.
     pub(crate) async fn open(client: Client, limit: Duration) -> Result<Self, Failure> {
-        let asks = every(ASK, limit);
-        let version = (|| client.apiserver_version()).retry(asks).await;
+        let retries = every(INTERVAL, limit);
+        let version = (|| client.apiserver_version()).retry(retries).await;
         let version = version.map_err(|error| unusable(&error))?;
         Ok(Self {
             client,
@@ -47,20 +47,20 @@ impl Access {
 }
 
 /// How long a client waits for an API server.
-struct Patience {
+struct Timeouts {
     /// For a connection to be established.
     connect: Duration,
     /// For a response to begin.
-    answer: Duration,
+    response: Duration,
     /// For the next byte on a connection. On a watch, the API server sends a bookmark at least every minute; through
     /// the forwarded port, the mock sends an event at least every 15 s.
-    silence: Duration,
+    idle: Duration,
 }
 
-const PATIENCE: Patience = Patience {
+const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(5),
-    answer: Duration::from_secs(30),
-    silence: Duration::from_secs(100),
+    response: Duration::from_secs(30),
+    idle: Duration::from_secs(100),
 };
 
 /// A client for `kubeconfig`, as the user in `options`.
@@ -70,25 +70,25 @@ pub(crate) async fn client(
 ) -> Result<Client, Failure> {
     let config = Config::from_custom_kubeconfig(kubeconfig, options).await;
     let config = config.map_err(|error| unusable(&error))?;
-    limited(config, &PATIENCE).map_err(|error| unusable(&error))
+    with_timeouts(config, &TIMEOUTS).map_err(|error| unusable(&error))
 }
 
-/// The only place that creates clients, so that each has its timeouts.
-fn limited(mut config: Config, patience: &Patience) -> kube::Result<Client> {
-    config.connect_timeout = Some(patience.connect);
-    config.read_timeout = Some(patience.silence);
+/// Creates a client with `timeouts`. All clients are created here, so that none is without timeouts.
+fn with_timeouts(mut config: Config, timeouts: &Timeouts) -> kube::Result<Client> {
+    config.connect_timeout = Some(timeouts.connect);
+    config.read_timeout = Some(timeouts.idle);
     let builder = ClientBuilder::try_from(config)?;
-    let answer = TimeoutLayer::new(patience.answer);
-    Ok(builder.with_layer(&answer).build())
+    let response = TimeoutLayer::new(timeouts.response);
+    Ok(builder.with_layer(&response).build())
 }
 
-/// The API server can't be used because of `error`.
+/// The failure if a request to the API server failed with `error`.
 pub(crate) fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
-    no_way(&chain(error))
+    api_unreachable(&chain(error))
 }
 
-/// The API server can't be reached, because of `why`.
-pub(crate) fn no_way(why: &str) -> Failure {
+/// The failure if the API server can't be reached, because of `why`.
+pub(crate) fn api_unreachable(why: &str) -> Failure {
     Failure::new(
         Symptom::ClusterNotUp,
         format!("the API server can't be reached: {why}"),
@@ -109,43 +109,43 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A client of an API server that accepts a request, sends `answer`, and then nothing more.
-    async fn silent_after(answer: &'static str, patience: &Patience) -> Client {
+    /// A client of an API server that accepts a request, sends `response`, and then nothing more.
+    async fn silent_after(response: &'static str, timeouts: &Timeouts) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = [0; 4096];
             let _read = stream.read(&mut request).await.unwrap();
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
             std::future::pending::<()>().await;
         });
         let config = Config::new(format!("http://{address}").parse().unwrap());
-        limited(config, patience).unwrap()
+        with_timeouts(config, timeouts).unwrap()
     }
 
     #[tokio::test]
     async fn a_request_to_an_api_server_that_never_responds_times_out() {
-        let patience = Patience {
+        let timeouts = Timeouts {
             connect: LONG,
-            answer: SHORT,
-            silence: LONG,
+            response: SHORT,
+            idle: LONG,
         };
-        let client = silent_after("", &patience).await;
-        let asking = tokio::time::timeout(LONG / 4, client.apiserver_version());
-        let error = asking.await.expect("the wait ends").unwrap_err();
+        let client = silent_after("", &timeouts).await;
+        let version = tokio::time::timeout(LONG / 4, client.apiserver_version());
+        let error = version.await.expect("the wait ends").unwrap_err();
         assert!(chain(&error).contains("timed out"), "{}", chain(&error));
     }
 
     #[tokio::test]
     async fn a_silent_watch_times_out() {
-        let patience = Patience {
+        let timeouts = Timeouts {
             connect: LONG,
-            answer: LONG,
-            silence: SHORT,
+            response: LONG,
+            idle: SHORT,
         };
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        let client = silent_after(head, &patience).await;
+        let client = silent_after(head, &timeouts).await;
         let pods: Api<Pod> = Api::default_namespaced(client);
         let watching = async {
             let watch = pods.watch(&WatchParams::default(), "0").await?;

@@ -1,4 +1,4 @@
-//! Applies objects: server-side apply in rendered order, strict about unknown fields.
+//! Applies objects with server-side apply, in rendered order. Unknown fields are rejected.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::{Condition, await_condition, conditions};
 use kube::{Api, Client, discovery};
 
-use super::refusal::is_objects_fault;
+use super::rejection::is_object_rejected;
 use crate::cluster::milestone::Milestone;
 use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
-/// The field manager.
+/// The field manager of all applied objects.
 const MANAGER: &str = "e2e-matrix";
 
-/// Kinds that create pods. They wait until the images are loaded, so that no pod starts without its image.
+/// Kinds that create pods. They are applied only after the images are loaded, so that no pod starts without its image.
 const WORKLOADS: [&str; 7] = [
     "DaemonSet",
     "Deployment",
@@ -31,12 +31,12 @@ const WORKLOADS: [&str; 7] = [
     "Pod",
 ];
 
-/// How long to retry requests that an API server rejects while it starts. Phases have shorter deadlines.
-const WARM_UP: Duration = Duration::from_secs(30);
+/// How long to retry requests that an API server rejects during its startup. Phases have shorter deadlines.
+const STARTUP: Duration = Duration::from_secs(30);
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Applies `objects` in order; those that create pods wait for `images`.
+/// Applies `objects` in order. Objects that create pods wait until `images` are loaded.
 pub(crate) async fn all(
     client: &Client,
     objects: impl Iterator<Item = &Object>,
@@ -50,15 +50,15 @@ pub(crate) async fn all(
         }
         evidence.push(applier.apply(object).await?);
     }
-    applier.established(None).await?;
+    applier.await_established(None).await?;
     Ok(evidence)
 }
 
-/// Applies objects, and caches what it learns about the API server.
+/// Applies objects, and caches the resources that the API server reports.
 struct Applier {
     client: Client,
     kinds: HashMap<GroupVersionKind, ApiResource>,
-    /// Definitions that were applied and may not be served yet: name and group.
+    /// The applied `CustomResourceDefinition` objects that may not be served yet: name and group.
     definitions: Vec<(String, String)>,
 }
 
@@ -72,13 +72,13 @@ impl Applier {
     }
 
     async fn apply(&mut self, object: &Object) -> Result<Evidence, Failure> {
-        let kind = gvk(object);
+        let kind = gvk(&object.api_version, &object.kind);
         if self
             .definitions
             .iter()
             .any(|(_, group)| *group == kind.group)
         {
-            self.established(Some(&kind.group)).await?;
+            self.await_established(Some(&kind.group)).await?;
         }
         let resource = self.resource(object, &kind).await?;
         let api: Api<DynamicObject> = match &object.namespace {
@@ -88,8 +88,8 @@ impl Applier {
         let mut parameters = PatchParams::apply(MANAGER).force();
         parameters.field_validation = Some(ValidationDirective::Strict);
         let patch = Patch::Apply(&object.value);
-        let applied = patiently(|| api.patch(&object.name, &parameters, &patch)).await;
-        applied.map_err(|error| refused(object, &error))?;
+        let applied = retry_while_starting(|| api.patch(&object.name, &parameters, &patch)).await;
+        applied.map_err(|error| apply_failure(object, &error))?;
         if object.kind == "CustomResourceDefinition" {
             let group = object
                 .value
@@ -99,12 +99,12 @@ impl Applier {
             self.definitions.push((object.name.clone(), group));
         }
         if object.kind == "ResourceQuota" {
-            in_effect(api, object).await?;
+            await_quota(api, object).await?;
         }
         Ok(Evidence::new(object.title(), "applied", "applied", true))
     }
 
-    /// The API server's resource for objects of this kind.
+    /// The API server's resource for objects of `kind`.
     async fn resource(
         &mut self,
         object: &Object,
@@ -113,18 +113,16 @@ impl Applier {
         if let Some(resource) = self.kinds.get(kind) {
             return Ok(resource.clone());
         }
-        let found = patiently(|| discovery::pinned_kind(&self.client, kind)).await;
-        let (resource, _) = found.map_err(|error| refused(object, &error))?;
+        let found = retry_while_starting(|| discovery::pinned_kind(&self.client, kind)).await;
+        let (resource, _) = found.map_err(|error| apply_failure(object, &error))?;
         self.kinds.insert(kind.clone(), resource.clone());
         Ok(resource)
     }
 
-    /// Waits until the definitions of `group`, or all of them, are served.
-    async fn established(&mut self, group: Option<&str>) -> Result<(), Failure> {
-        let is_awaited = |(_, of): &(String, String)| group.is_none_or(|group| group == of);
-        let (awaited, others) = self.definitions.drain(..).partition(is_awaited);
-        self.definitions = others;
-        let awaited: Vec<(String, String)> = awaited;
+    /// Waits until the `CustomResourceDefinition` objects of `group`, or all of them, are served.
+    async fn await_established(&mut self, group: Option<&str>) -> Result<(), Failure> {
+        let is_awaited = |(_, of): &mut (String, String)| group.is_none_or(|group| group == of);
+        let awaited: Vec<_> = self.definitions.extract_if(.., is_awaited).collect();
         for (name, _) in awaited {
             let api: Api<Definition> = Api::all(self.client.clone());
             let served = conditions::is_crd_established();
@@ -133,7 +131,7 @@ impl Applier {
             };
             let decided = await_condition(api, &name, decided).await;
             let decided =
-                decided.map_err(|error| unawaited(&format!("{name} is established"), &error))?;
+                decided.map_err(|error| wait_failure(&format!("{name} is established"), &error))?;
             if let Some(why) = decided.as_ref().and_then(name_conflict) {
                 let message = format!("the API server does not serve {name}: {why}");
                 return Err(Failure::new(Symptom::ObjectRefused, message));
@@ -143,7 +141,7 @@ impl Applier {
     }
 }
 
-/// The API server's message if it rejects the names in a definition.
+/// The API server's message if it rejected the names in a `CustomResourceDefinition`.
 fn name_conflict(definition: &Definition) -> Option<&str> {
     let conditions = definition.status.as_ref()?.conditions.as_ref()?;
     let rejected = conditions
@@ -152,59 +150,63 @@ fn name_conflict(definition: &Definition) -> Option<&str> {
     rejected.message.as_deref().or(rejected.reason.as_deref())
 }
 
-/// Waits until the controller manager has read a quota. Pods that are created earlier may exceed it.
-async fn in_effect(api: Api<DynamicObject>, object: &Object) -> Result<(), Failure> {
-    let is_read = |quota: Option<&DynamicObject>| {
+/// Waits until the controller manager enforces a quota. Pods that are created earlier may exceed it.
+async fn await_quota(api: Api<DynamicObject>, object: &Object) -> Result<(), Failure> {
+    let is_enforced = |quota: Option<&DynamicObject>| {
         quota.is_some_and(|quota| quota.data.pointer("/status/hard").is_some())
     };
-    let waited = await_condition(api, &object.name, is_read).await;
+    let waited = await_condition(api, &object.name, is_enforced).await;
     let what = format!("{} is in effect", object.title());
-    waited.map(drop).map_err(|error| unawaited(&what, &error))
+    waited
+        .map(drop)
+        .map_err(|error| wait_failure(&what, &error))
 }
 
-/// The failure if a wait until `what` ended with an error.
-fn unawaited(what: &str, error: &kube::runtime::wait::Error) -> Failure {
+/// The failure if waiting until `what` ended with `error`.
+fn wait_failure(what: &str, error: &kube::runtime::wait::Error) -> Failure {
     let message = format!("failed to wait until {what}: {}", chain(error));
     Failure::new(Symptom::ApiServerGone, message)
 }
 
-fn gvk(object: &Object) -> GroupVersionKind {
-    let (group, version) = object
-        .api_version
-        .split_once('/')
-        .unwrap_or(("", &object.api_version));
-    GroupVersionKind::gvk(group, version, &object.kind)
+/// The kind `kind` of `api_version`, such as `v1` or `apps/v1`.
+pub(super) fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    GroupVersionKind::gvk(group, version, kind)
 }
 
-/// Retries as long as the error is one that an API server returns while it starts.
-async fn patiently<T, F: Future<Output = Result<T, kube::Error>>>(
+/// Retries `call` as long as its error is one that an API server returns during its startup.
+async fn retry_while_starting<T, F: Future<Output = Result<T, kube::Error>>>(
     call: impl FnMut() -> F,
 ) -> Result<T, kube::Error> {
-    call.retry(every(INTERVAL, WARM_UP)).when(is_passing).await
+    call.retry(every(INTERVAL, STARTUP))
+        .when(is_transient)
+        .await
 }
 
-/// Whether retrying may help: no connection, or a server that is overloaded or still starting. An error about the
-/// object itself is permanent.
-fn is_passing(error: &kube::Error) -> bool {
+/// Whether a retry may succeed: there was no connection, or the server is overloaded or still starting. An error about
+/// the object itself is permanent.
+fn is_transient(error: &kube::Error) -> bool {
     use kube::Error::{Api, HyperError, ReadEvents, Service};
-    matches!(error, Api(status) if status.code == 409 || !is_objects_fault(status.code, &status.message))
+    matches!(error, Api(status) if status.code == 409 || !is_object_rejected(status.code, &status.message))
         || matches!(error, HyperError(_) | Service(_) | ReadEvents(_))
 }
 
-fn refused(object: &Object, error: &kube::Error) -> Failure {
+fn apply_failure(object: &Object, error: &kube::Error) -> Failure {
     let title = object.title();
     match error {
-        kube::Error::Api(status) if is_objects_fault(status.code, &status.message) => Failure::new(
-            Symptom::ObjectRefused,
-            format!(
-                "the API server rejected {title} ({}): {}",
-                object.source.file, status.message
-            ),
-        ),
+        kube::Error::Api(status) if is_object_rejected(status.code, &status.message) => {
+            Failure::new(
+                Symptom::ObjectRefused,
+                format!(
+                    "the API server rejected {title} ({}): {}",
+                    object.source.file, status.message
+                ),
+            )
+        }
         kube::Error::Discovery(_) => Failure::new(
             Symptom::ObjectRefused,
             format!(
-                "the API server knows no {} {}, which {title} is: {}",
+                "the API server does not know the kind of {title}, {} {}: {}",
                 object.api_version,
                 object.kind,
                 chain(error)

@@ -1,6 +1,6 @@
 //! Diagnostics of a failed cell, collected before its cluster is deleted.
 //!
-//! Nothing in here fails: if something can't be collected, the text says so.
+//! Nothing here fails: if something can't be collected, the text says so.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
 use super::Kube;
-use super::health::{is_node_ready, is_pod_ready, place};
+use super::health::{is_node_ready, is_pod_ready, node_name, statuses};
 use super::ready::state;
 use super::watch::Snapshot;
 use crate::cluster::{CellPlan, Diagnostic};
 
-/// Collects what the API server knows. Has to be masked before it is kept.
+/// Collects the state of pods, DaemonSet and nodes. The texts must be masked before they are stored.
 pub(crate) fn collect(kube: &Kube) -> Vec<Diagnostic> {
     let snapshot = kube.view.snapshot();
     vec![
@@ -36,12 +36,10 @@ pub(crate) fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
 /// Masks the cell's token and the tokens that nodes join with.
 pub(crate) fn mask(plan: &CellPlan, text: &str) -> String {
     let text = plan.mask.apply(text);
-    let words = text.split_inclusive(|c: char| c.is_whitespace() || "\"'=,".contains(c));
-    words
+    let is_separator = |c: char| c.is_whitespace() || "\"'=,".contains(c);
+    text.split_inclusive(is_separator)
         .map(|word| {
-            if is_join_token(
-                word.trim_end_matches(|c: char| c.is_whitespace() || "\"'=,".contains(c)),
-            ) {
+            if is_join_token(word.trim_end_matches(is_separator)) {
                 word.replace(|c: char| c.is_ascii_alphanumeric(), "*")
             } else {
                 word.to_owned()
@@ -73,12 +71,8 @@ fn pods(snapshot: &Snapshot) -> String {
 
 fn pod_row(pod: &Pod) -> [String; 6] {
     let status = pod.status.as_ref();
-    let restarts: i32 = status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten())
-        .map(|container| container.restart_count)
-        .sum();
-    let leaving = if pod.metadata.deletion_timestamp.is_some() {
+    let restarts: i32 = statuses(pod).map(|container| container.restart_count).sum();
+    let terminating = if pod.metadata.deletion_timestamp.is_some() {
         ", terminating"
     } else {
         ""
@@ -86,12 +80,12 @@ fn pod_row(pod: &Pod) -> [String; 6] {
     [
         format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
         is_pod_ready(pod).to_string(),
-        format!("{}{leaving}", state(pod)),
+        format!("{}{terminating}", state(pod)),
         restarts.to_string(),
         status
             .and_then(|status| status.pod_ip.clone())
             .unwrap_or_else(|| "-".to_owned()),
-        place(pod).to_owned(),
+        node_name(pod).to_owned(),
     ]
 }
 
@@ -123,7 +117,7 @@ fn daemon_set(snapshot: &Snapshot) -> String {
     let mut sets = snapshot.daemon_sets.iter();
     match sets.find(|set| set.name_any() == *name) {
         Some(set) => describe(&mut text, set),
-        None => text = format!("there is no DaemonSet {name}\n"),
+        None => text = format!("DaemonSet {name} does not exist\n"),
     }
     text.push_str("\nEvents:\n");
     let mut events: Vec<_> = snapshot.events.iter().collect();

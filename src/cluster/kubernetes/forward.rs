@@ -1,4 +1,4 @@
-//! Forwards the mock's port to the host through the API server. The pod is looked up for every connection.
+//! Forwards the mock's port to the host through the API server. Each connection looks up the pod again.
 
 use std::io;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::cluster::{CellPlan, Connect, Forward, Stream};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// The port of the Service that is forwarded.
+/// The forwarded port of the mock's Service.
 const PORT: i32 = 8080;
 
-/// Starts forwarding on the cell's listener.
+/// Starts to forward connections from the cell's listener.
 pub(crate) fn open(plan: &CellPlan, kube: Arc<Kube>) -> Result<Forward, Failure> {
     let failed = |why: String| {
         Failure::new(
@@ -28,7 +28,7 @@ pub(crate) fn open(plan: &CellPlan, kube: Arc<Kube>) -> Result<Forward, Failure>
     };
     let listener = plan
         .take_listener()
-        .ok_or_else(|| failed("its listener was taken already".to_owned()))?;
+        .ok_or_else(|| failed("the cell's listener is already in use".to_owned()))?;
     let connect = ThroughApiServer {
         kube,
         namespace: plan.namespace.clone(),
@@ -49,7 +49,7 @@ impl Connect for ThroughApiServer {
         let snapshot = self.kube.view.snapshot();
         let pod = alive(&snapshot.pods)
             .find(|pod| snapshot.workloads.owner(pod) == Owner::Mock && is_pod_ready(pod));
-        let pod = pod.ok_or_else(|| io::Error::other("no mock is ready"))?;
+        let pod = pod.ok_or_else(|| io::Error::other("no mock pod is ready"))?;
         let port = target_port(&self.service, pod)
             .ok_or_else(|| io::Error::other("the mock's Service has no port 8080"))?;
         let pods: Api<Pod> = Api::namespaced(self.kube.client.clone(), &self.namespace);
@@ -59,12 +59,12 @@ impl Connect for ThroughApiServer {
             .map_err(io::Error::other)?;
         let stream = forwarder
             .take_stream(port)
-            .ok_or_else(|| io::Error::other("no stream"))?;
+            .ok_or_else(|| io::Error::other("the API server opened no stream"))?;
         Ok(Box::new(stream))
     }
 }
 
-/// The port of `pod` behind the Service's port.
+/// The port of `pod` that the Service's port targets.
 fn target_port(service: &Service, pod: &Pod) -> Option<u16> {
     let ports = service.spec.as_ref()?.ports.as_ref()?;
     let port = ports.iter().find(|port| port.port == PORT)?;

@@ -9,16 +9,16 @@ use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
 use super::Kube;
-use super::health::place;
+use super::health::{node_name, was_restarted};
 use super::pods::Owner;
 use super::ready::agent_pod;
 use crate::cluster::{CellPlan, NodeName};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
-use crate::excerpt::{Collector, Log, Written};
+use crate::excerpt::{Collector, Log, ProcessOutput};
 
-/// The timeout for reading one log: a cluster that has failed may not respond.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout for reading one log. A failed cluster may not respond.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The log of the agent on `node`.
 pub(crate) async fn of_agent(
@@ -49,10 +49,10 @@ pub(crate) async fn all(plan: &CellPlan, kube: &Kube, node: Option<&NodeName>) -
     let mut pods: Vec<_> = owned
         .filter(|(pod, owner)| match owner {
             Owner::Mock => true,
-            _ => node.is_none_or(|node| place(pod) == node.as_str()),
+            _ => node.is_none_or(|node| node_name(pod) == node.as_str()),
         })
         .collect();
-    pods.sort_by_key(|(pod, owner)| (*owner == Owner::Mock, place(pod).to_owned()));
+    pods.sort_by_key(|(pod, owner)| (*owner == Owner::Mock, node_name(pod).to_owned()));
     let logs = pods.into_iter().map(|pod| log(plan, kube, pod));
     join_all(logs).await
 }
@@ -63,30 +63,30 @@ async fn log(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner)) -> Log {
         Owner::Mock => "mock-api".to_owned(),
         Owner::Other | Owner::System => pod.name_any(),
     };
-    let source = format!("{who} on {}", place(pod));
+    let source = format!("{who} on {}", node_name(pod));
     match read(plan, kube, (pod, owner)).await {
         Ok(processes) => Log::new(source, processes),
         Err(why) => Log::unreadable(source, &why),
     }
 }
 
-/// The output of the processes of a pod's main container: the kubelet keeps the last two.
+/// The output of the last two processes of a pod's main container. The kubelet keeps no more.
 async fn read(
     plan: &CellPlan,
     kube: &Kube,
     (pod, owner): (&Pod, Owner),
-) -> Result<Vec<Written>, String> {
+) -> Result<Vec<ProcessOutput>, String> {
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let name = pod.name_any();
     let of = async |previous| {
         let parameters = LogParams {
-            container: program(plan, owner),
+            container: main_container(plan, owner),
             previous,
             ..LogParams::default()
         };
         let stream = pods.log_stream(&name, &parameters).await;
         let written = collect(stream.map_err(|error| chain(&error))?).await?;
-        Ok::<Written, String>(written.map(|line| plan.mask.apply(line)))
+        Ok::<ProcessOutput, String>(written.map(|line| plan.mask.apply(line)))
     };
     let reading = async {
         let current = of(false).await;
@@ -95,20 +95,20 @@ async fn read(
         }
         match of(true).await {
             // While a container waits for its restart, its current log is that of the previous process.
-            Ok(before) if !is_lost(&before) && Ok(&before) != current.as_ref() => {
+            Ok(before) if !is_gone(&before) && Ok(&before) != current.as_ref() => {
                 Ok([before].into_iter().chain(current).collect())
             }
             Ok(_) | Err(_) => Ok(vec![current?]),
         }
     };
-    let deadline = plan.clock.deadline(PATIENCE);
+    let deadline = plan.clock.deadline(TIMEOUT);
     deadline
         .run(reading)
         .await
         .map_err(|timed_out| timed_out.to_string())?
 }
 
-async fn collect(stream: impl AsyncBufRead) -> Result<Written, String> {
+async fn collect(stream: impl AsyncBufRead) -> Result<ProcessOutput, String> {
     let mut stream = std::pin::pin!(stream);
     let mut collector = Collector::default();
     loop {
@@ -122,21 +122,13 @@ async fn collect(stream: impl AsyncBufRead) -> Result<Written, String> {
     }
 }
 
-/// The kubelet responds with a message if the log of an earlier container is gone.
-fn is_lost(written: &Written) -> bool {
+/// Whether the kubelet responded with a message because the log of the previous process is gone.
+fn is_gone(written: &ProcessOutput) -> bool {
     written.starts_with("unable to retrieve container logs")
 }
 
-fn was_restarted(pod: &Pod) -> bool {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten());
-    statuses.into_iter().any(|status| status.restart_count > 0)
-}
-
-/// The main container of the pod.
-fn program(plan: &CellPlan, owner: Owner) -> Option<String> {
+/// The name of the pod's main container.
+fn main_container(plan: &CellPlan, owner: Owner) -> Option<String> {
     let rendered = &plan.rendered;
     match owner {
         Owner::Agent => Some(rendered.agent().container.clone()),

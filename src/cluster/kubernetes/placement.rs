@@ -1,5 +1,4 @@
-//! Why a DaemonSet doesn't place a pod on a node; its controller reports this neither in a condition nor in an event.
-//! Pure.
+//! Why a DaemonSet places no pod on a node. Its controller reports this neither in a condition nor in an event. Pure.
 
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Failure, Symptom};
 
-/// How long the labels and taints of a starting cluster may lag.
+/// How long the labels and taints of a new cluster may be incomplete.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The ready nodes among those `without` a pod on which `set` will never place one, and the reasons.
+/// The problem that `set` will never place a pod on some ready nodes among those `without` one, with the reasons.
 pub(super) fn of<'n>(
     snapshot: &Snapshot,
     set: &DaemonSet,
@@ -46,7 +45,7 @@ pub(super) fn of<'n>(
     })
 }
 
-/// What keeps a pod of the DaemonSet from `node`.
+/// Why a pod with `spec` doesn't match `node`. Called only if the DaemonSet's controller has placed none there.
 fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
     let name = node.name_any();
     let taints = node
@@ -76,12 +75,12 @@ fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
     Some(format!("{name} does not match the node affinity {terms}"))
 }
 
-/// Whether the taint repels a DaemonSet's pod with `tolerations`. Such pods always tolerate the cluster's own taints.
+/// Whether the taint repels a DaemonSet's pod with `tolerations`. Such pods always tolerate the taints of Kubernetes.
 fn repels(taint: &Taint, tolerations: &[Toleration]) -> bool {
     let is_hard = matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
-    let is_own = taint.key.starts_with("node.kubernetes.io/");
+    let is_built_in = taint.key.starts_with("node.kubernetes.io/");
     is_hard
-        && !is_own
+        && !is_built_in
         && !tolerations
             .iter()
             .any(|toleration| tolerates(toleration, taint))
@@ -155,18 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn a_toleration_counts_if_effect_key_and_value_fit() {
+    fn a_toleration_counts_if_effect_key_and_value_match() {
         let tolerated = |toleration: &Value, taint: &Value| {
             let toleration = serde_json::from_value(toleration.clone()).unwrap();
             tolerates(&toleration, &serde_json::from_value(taint.clone()).unwrap())
         };
         let taint = json!({"key": "a", "value": "b", "effect": "NoExecute"});
-        for fits in [
+        for matching in [
             json!({"operator": "Exists", "effect": "NoExecute"}),
             json!({"operator": "Exists", "key": "", "effect": ""}),
             json!({"operator": "Equal", "key": "a", "value": "b"}),
         ] {
-            assert!(tolerated(&fits, &taint), "{fits}");
+            assert!(tolerated(&matching, &taint), "{matching}");
         }
         for differs in [
             json!({"operator": "Exists", "effect": "NoSchedule"}),
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_taints_that_keep_pods_away_repel() {
+    fn only_taints_with_a_hard_effect_repel_pods() {
         let repelled = |effect: &str| {
             let taint = json!([{"key": "a", "effect": effect}]);
             why(&json!({}), &taint).is_some()

@@ -1,4 +1,4 @@
-//! Who owns a pod, according to the selectors of the cell's own workloads, because their manifests choose the labels.
+//! The owners of pods, according to the selectors of the cell's workloads. Users choose the labels in their manifests.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -26,7 +26,7 @@ pub(crate) struct Workloads {
     pub(crate) mock: Workload,
 }
 
-/// A workload, by the name in its manifest, and its selector.
+/// A workload's name and selector, from its manifest.
 #[derive(Clone)]
 pub(crate) struct Workload {
     pub(crate) name: String,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_label_and_expression_can_select() {
+    fn a_selector_may_consist_of_any_labels_and_expressions() {
         let selector = |value| serde_json::from_value(value).unwrap();
         let workloads = Workloads {
             agent: Workload {

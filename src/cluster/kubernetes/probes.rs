@@ -1,4 +1,4 @@
-//! Which liveness probes have succeeded, as counted by the kubelets.
+//! Which liveness probes have succeeded, according to the kubelets' metrics.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -8,10 +8,10 @@ use futures::future::join_all;
 use http::Request;
 use kube::Client;
 
-use super::lives::Unprobed;
+use super::terminations::Unprobed;
 use crate::error::chain;
 
-/// The pause between two readings of a kubelet's metrics.
+/// The delay between two requests for a kubelet's metrics.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Waits until the liveness probe of each of `agents` has succeeded once. Never returns if a kubelet's metrics can't be
@@ -29,11 +29,7 @@ async fn succeeded(client: &Client, agent: &Unprobed) {
             Ok(_) => tokio::time::sleep(INTERVAL).await,
             Err(error) => {
                 let (node, error) = (&agent.node, chain(&error));
-                tracing::debug!(
-                    node,
-                    error,
-                    "the kubelet's metrics of probes are not available"
-                );
+                tracing::debug!(node, error, "the kubelet's probe metrics are not available");
                 pending::<()>().await;
             }
         }

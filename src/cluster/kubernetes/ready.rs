@@ -1,39 +1,28 @@
-//! The conditions that the phases wait for, as pure functions of the cluster's state.
-
-use std::collections::BTreeSet;
+//! The conditions that phases wait for, as pure functions of the cluster's state.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::health::{alive, is_node_ready, is_pod_ready, of_cluster, place, suspicions};
+use super::health::{
+    alive, is_node_ready, is_pod_ready, node_name, of_cluster, statuses, suspicions, was_restarted,
+};
 use super::placement;
 use super::pods::Owner;
-use super::wait::{Look, Suspicion};
+use super::wait::{Progress, Suspicion};
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::KubernetesVersion;
 
-/// Done if all evidence holds. Otherwise pending with the failure of a timeout.
-fn look(evidence: Vec<Evidence>, failure: Failure, suspicions: Vec<Suspicion>) -> Look {
-    if evidence.iter().all(|row| row.holds) {
-        Look::Done(evidence)
-    } else {
-        let missing = evidence.into_iter().filter(|row| !row.holds);
-        Look::Pending(failure.with_evidence(missing), suspicions)
-    }
-}
-
 /// The cluster has exactly these nodes, and all are ready.
-pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
+pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
     let message = "the cluster's nodes were not ready in time";
     let failure = Failure::new(Symptom::NodeNotReady, message);
-    look(node_rows(snapshot, nodes), failure, of_cluster(snapshot))
+    Progress::of(node_rows(snapshot, nodes), failure, of_cluster(snapshot))
 }
 
 fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
     let mut evidence = Vec::new();
-    let seen: BTreeSet<String> = snapshot.nodes.iter().map(|node| node.name_any()).collect();
     for node in nodes {
         let found = snapshot
             .nodes
@@ -42,12 +31,12 @@ fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
         let state = match found {
             Some(found) if is_node_ready(found) => "Ready",
             Some(_) => "NotReady",
-            None => "not there",
+            None => "missing",
         };
         let row = Evidence::new("node", "Ready", state, state == "Ready");
         evidence.push(row.on(Some(node)));
     }
-    let (expected, count) = (nodes.len(), seen.len());
+    let (expected, count) = (nodes.len(), snapshot.nodes.len());
     evidence.push(Evidence::new(
         "number of nodes",
         expected,
@@ -58,13 +47,12 @@ fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
 }
 
 /// The cluster is up: it has exactly these nodes, all are ready, its core pods run and its DNS responds.
-pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
+pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
     let mut evidence = node_rows(snapshot, nodes);
     let waiting: Vec<_> = alive(&snapshot.system_pods)
-        .filter(|pod| !runs(pod))
+        .filter(|pod| !is_running(pod))
         .map(Pod::name_any)
         .collect();
-    let are_there = !snapshot.system_pods.is_empty();
     let state = if waiting.is_empty() {
         "running".to_owned()
     } else {
@@ -74,24 +62,25 @@ pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Look {
         "core pods",
         "running",
         state,
-        are_there && waiting.is_empty(),
+        !snapshot.system_pods.is_empty() && waiting.is_empty(),
     ));
-    let dns = alive(&snapshot.system_pods).any(|pod| is_dns(pod) && is_pod_ready(pod));
+    let is_dns_ready = alive(&snapshot.system_pods).any(|pod| is_dns(pod) && is_pod_ready(pod));
     evidence.push(Evidence::new(
         "cluster DNS",
         "ready",
-        if dns { "ready" } else { "not ready" },
-        dns,
+        if is_dns_ready { "ready" } else { "not ready" },
+        is_dns_ready,
     ));
     let failure = Failure::new(
         Symptom::NodeNotReady,
         "the cluster's nodes and core pods were not ready in time",
     );
-    // The state of the cell's own pods is checked in later phases.
-    look(evidence, failure, of_cluster(snapshot))
+    // Later phases check the cell's own pods.
+    Progress::of(evidence, failure, of_cluster(snapshot))
 }
 
-fn runs(pod: &Pod) -> bool {
+/// Whether the pod's containers have started.
+fn is_running(pod: &Pod) -> bool {
     let phase = pod
         .status
         .as_ref()
@@ -107,22 +96,22 @@ pub(crate) fn is_dns(pod: &Pod) -> bool {
 }
 
 /// The API server has the requested version.
-pub(crate) fn version(asked: KubernetesVersion, server: &str) -> Result<Evidence, Failure> {
+pub(crate) fn version(requested: KubernetesVersion, server: &str) -> Result<Evidence, Failure> {
     let holds = server
         .strip_prefix('v')
-        .is_some_and(|version| version.starts_with(&format!("{asked}.")));
-    let evidence = Evidence::new("server version", asked, server, holds);
+        .is_some_and(|version| version.starts_with(&format!("{requested}.")));
+    let evidence = Evidence::new("server version", requested, server, holds);
     if holds {
         return Ok(evidence);
     }
-    let message = format!("the cluster runs Kubernetes {server}, not {asked}");
+    let message = format!("the cluster runs Kubernetes {server}, not {requested}");
     Err(Failure::new(Symptom::ClusterDiffers, message)
-        .with_remedy("the node image is of another version than the matrix file says")
+        .with_remedy("use a node image whose Kubernetes version is the one in the matrix file")
         .with_evidence([evidence]))
 }
 
 /// The mock's Deployment is available.
-pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
+pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Progress {
     let deployment = snapshot
         .deployments
         .iter()
@@ -148,11 +137,11 @@ pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Look {
         Symptom::MockUnavailable,
         "the mock was not available in time",
     );
-    look(vec![evidence], failure, suspicions(snapshot, is_applied))
+    Progress::of(vec![evidence], failure, suspicions(snapshot, is_applied))
 }
 
 /// Each node has exactly one agent, and it is ready.
-pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Look {
+pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Progress {
     let daemon_set = snapshot
         .daemon_sets
         .iter()
@@ -187,13 +176,14 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
             .filter(|node| agent_pod(snapshot, node).is_none());
         found.extend(placement::of(snapshot, set, without));
     }
-    look(evidence, failure, found)
+    Progress::of(evidence, failure, found)
 }
 
 /// The agent's pod on `node`, unless it is being deleted.
 pub(crate) fn agent_pod<'s>(snapshot: &'s Snapshot, node: &NodeName) -> Option<&'s Pod> {
-    alive(&snapshot.pods)
-        .find(|pod| snapshot.workloads.owner(pod) == Owner::Agent && place(pod) == node.as_str())
+    alive(&snapshot.pods).find(|pod| {
+        snapshot.workloads.owner(pod) == Owner::Agent && node_name(pod) == node.as_str()
+    })
 }
 
 fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
@@ -203,7 +193,7 @@ fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
     Evidence::new("agent", "ready", seen, holds).on(Some(node))
 }
 
-/// The state of a pod, in one line.
+/// The state of a pod in a few words, such as `Pending, ErrImagePull`.
 pub(crate) fn state(pod: &Pod) -> String {
     if is_pod_ready(pod) {
         return "ready".to_owned();
@@ -212,10 +202,7 @@ pub(crate) fn state(pod: &Pod) -> String {
     let phase = status
         .and_then(|status| status.phase.as_deref())
         .unwrap_or("Unknown");
-    let containers = status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten());
-    let waiting = containers.into_iter().find_map(|container| {
+    let waiting = statuses(pod).find_map(|container| {
         let state = container.state.as_ref()?;
         let waiting = state
             .waiting
@@ -233,8 +220,8 @@ pub(crate) fn state(pod: &Pod) -> String {
     }
 }
 
-/// Why agents aren't ready at the end of the deadline: because of the agent only if its program runs, and because of
-/// the node only if the node isn't ready.
+/// The failure if agents aren't ready when the deadline passes. The agent is responsible only if its program runs, and
+/// the node only if it isn't ready.
 fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> Failure {
     let missing: Vec<_> = evidence
         .iter()
@@ -247,7 +234,7 @@ fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> 
         let mut seen = snapshot.nodes.iter();
         seen.any(|node| node.name_any() == name && is_node_ready(node))
     };
-    let symptom = if pod.is_some_and(runs) {
+    let symptom = if pod.is_some_and(is_running) {
         Symptom::AgentNotReady
     } else if first.is_none_or(|node| is_ready(node.as_str())) {
         Symptom::PodNotStarted
@@ -276,35 +263,24 @@ fn last_warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     newest.message.clone()
 }
 
-/// A condition that never holds, to wait only for a failure.
-pub(crate) fn never(snapshot: &Snapshot, is_applied: bool) -> Look {
+/// A condition that never holds, for a wait that only a failure ends.
+pub(crate) fn never(snapshot: &Snapshot, is_applied: bool) -> Progress {
     let mut found = suspicions(snapshot, is_applied);
-    found.extend(mock_ended(snapshot));
-    Look::Pending(
+    found.extend(mock_restarted(snapshot));
+    Progress::Pending(
         Failure::new(Symptom::ApiServerGone, "the watch has ended"),
         found,
     )
 }
 
-/// A mock that was restarted has lost its counters.
-fn mock_ended(snapshot: &Snapshot) -> Option<Suspicion> {
-    let restarted = alive(&snapshot.pods).find(|pod| {
-        let statuses = pod
-            .status
-            .iter()
-            .flat_map(|status| status.container_statuses.iter().flatten());
-        snapshot.workloads.owner(pod) == Owner::Mock
-            && statuses.into_iter().any(|status| status.restart_count > 0)
-    })?;
-    Some(Suspicion {
-        key: "mock restarted".to_owned(),
-        patience: std::time::Duration::ZERO,
-        failure: Failure::new(
-            Symptom::MockRestarted,
-            format!(
-                "the mock ({}) was restarted, and its counters are lost",
-                restarted.name_any()
-            ),
-        ),
-    })
+/// The problem that the mock was restarted, which loses its counters.
+fn mock_restarted(snapshot: &Snapshot) -> Option<Suspicion> {
+    let restarted = alive(&snapshot.pods)
+        .find(|pod| snapshot.workloads.owner(pod) == Owner::Mock && was_restarted(pod))?;
+    let message = format!(
+        "the mock ({}) was restarted, so its counters are lost",
+        restarted.name_any()
+    );
+    let failure = Failure::new(Symptom::MockRestarted, message);
+    Some(Suspicion::certain("mock restarted", failure))
 }

@@ -1,4 +1,4 @@
-//! Restarts agents: their pods are deleted gracefully, and new ones must become ready.
+//! Restarts agents: deletes their pods gracefully, and waits until new ones are ready.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use kube::{Api, ResourceExt};
 use super::Kube;
 use super::health::{is_pod_ready, suspicions};
 use super::ready::{agent_pod, state};
-use super::wait::{Look, until};
+use super::wait::{Progress, until};
 use super::watch::Snapshot;
 use crate::cluster::{CellPlan, NodeName};
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// Deletes the agents of `nodes` at once, and waits until a new one is ready on each node.
+/// Deletes the agents of `nodes` concurrently, and waits until a new one is ready on each node.
 pub(crate) async fn restart(
     plan: &CellPlan,
     kube: &Kube,
@@ -40,10 +40,10 @@ pub(crate) async fn restart(
     deleting
         .map_err(|timed_out| failed(timed_out.to_string()))?
         .map_err(|error| failed(chain(&error)))?;
-    until(&kube.view, deadline, |snapshot| look(snapshot, &old)).await
+    until(&kube.view, deadline, |snapshot| evaluate(snapshot, &old)).await
 }
 
-/// An agent's pod, identified so that it can be distinguished from its replacement.
+/// An agent's pod. The UID distinguishes it from its replacement.
 struct Agent {
     name: String,
     uid: String,
@@ -55,7 +55,7 @@ fn agents(snapshot: &Snapshot, nodes: &[NodeName]) -> Result<BTreeMap<NodeName, 
         let pod = pod.ok_or_else(|| {
             Failure::new(
                 Symptom::AgentNotReady,
-                format!("there is no agent on {node} to restart"),
+                format!("there is no agent to restart on {node}"),
             )
         })?;
         let agent = Agent {
@@ -67,24 +67,21 @@ fn agents(snapshot: &Snapshot, nodes: &[NodeName]) -> Result<BTreeMap<NodeName, 
     nodes.iter().map(agent).collect()
 }
 
-fn look(snapshot: &Snapshot, old: &BTreeMap<NodeName, Agent>) -> Look {
+fn evaluate(snapshot: &Snapshot, old: &BTreeMap<NodeName, Agent>) -> Progress {
     let evidence: Vec<_> = old
         .iter()
         .map(|(node, agent)| replaced(snapshot, node, agent))
         .collect();
-    if evidence.iter().all(|row| row.holds) {
-        return Look::Done(evidence);
-    }
-    let missing: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
-    let places: Vec<_> = missing.iter().filter_map(|row| row.node.clone()).collect();
-    let message = format!("no new agent was ready in time on {}", places.join(", "));
-    let failure = Failure::new(Symptom::RestartNotMet, message).with_evidence(missing);
-    Look::Pending(failure, suspicions(snapshot, true))
+    let missing = evidence.iter().filter(|row| !row.holds);
+    let nodes: Vec<_> = missing.filter_map(|row| row.node.as_deref()).collect();
+    let message = format!("no new agent was ready in time on {}", nodes.join(", "));
+    let failure = Failure::new(Symptom::RestartNotMet, message);
+    Progress::of(evidence, failure, suspicions(snapshot, true))
 }
 
 fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Agent) -> Evidence {
     let new = agent_pod(snapshot, node).filter(|pod| pod.uid().is_some_and(|uid| uid != old.uid));
-    let expected = format!("ready, other than {}", old.uid);
+    let expected = format!("ready, not {}", old.uid);
     let seen = new.map_or_else(
         || "no new pod".to_owned(),
         |pod| format!("{}, {}", state(pod), pod.uid().unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! One cell in a cluster: what every phase needs from its namespace, the same for all providers with real clusters.
+//! One cell in a cluster: everything that the phases need from its namespace, for all providers with real clusters.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::lives::{self, Lives, Unprobed, Warning};
 use super::pods::Workloads;
-use super::wait::{Look, Suspicion, until};
+use super::terminations::{self, Terminations, Unprobed, Warning};
+use super::wait::{Progress, Suspicion, until};
 use super::watch::{Snapshot, View};
 use super::{Access, Kube, apply, forward, logs, probes, ready, restart};
 use crate::cluster::milestone::Milestone;
@@ -27,7 +27,7 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::manifest::Object;
 
-/// Longer than any run, for a wait that something else ends.
+/// A deadline that no run reaches, for a wait that something else ends.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A cell's part of a cluster.
@@ -38,23 +38,23 @@ pub(crate) struct Tenant {
     pub(crate) kube: Milestone<Arc<Kube>>,
     /// Every object is applied.
     pub(crate) applied: Milestone<Vec<Evidence>>,
-    /// Fails if the cluster can't come up any more or has gone down.
+    /// Fails when the cluster can no longer come up or has gone down.
     pub(crate) lost: Arc<Milestone<()>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     forward: Mutex<Option<Forward>>,
     /// Set when the agents have become ready.
-    lives: OnceLock<Lives>,
+    terminations: OnceLock<Terminations>,
 }
 
 impl Tenant {
-    /// A cell that has nothing in its cluster yet. `lost` belongs to the cluster.
+    /// A cell that has no objects in its cluster yet. `lost` belongs to the cluster.
     pub(crate) fn new(plan: Arc<CellPlan>, lost: Arc<Milestone<()>>) -> Self {
         let steps = Arc::new(StepLog::new(&plan.clock));
         Self::with_steps(plan, steps, lost)
     }
 
-    /// The same cell in another cluster, in which it has nothing yet.
+    /// The same cell in another cluster, in which it has no objects yet.
     pub(crate) fn elsewhere(&self) -> Self {
         let (plan, steps) = (Arc::clone(&self.plan), Arc::clone(&self.steps));
         Self::with_steps(plan, steps, Arc::new(Milestone::new()))
@@ -70,17 +70,17 @@ impl Tenant {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             forward: Mutex::new(None),
-            lives: OnceLock::new(),
+            terminations: OnceLock::new(),
         }
     }
 
-    /// Spawns work that ends when it is done, or when the cell leaves the cluster.
+    /// Spawns a task that ends when `work` is done or the cell leaves the cluster.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let work = self.stop.clone().run_until_cancelled_owned(work);
         self.tasks.spawn(work.in_current_span());
     }
 
-    /// Starts to watch; the cluster's own pods only if `system` is set, because their state matters to the cell.
+    /// Starts to watch the cluster, and with `system` also its core pods, because their state matters to the cell.
     pub(crate) fn enter(&self, access: Access, system: bool) {
         let view = View::start(
             &access.client,
@@ -97,7 +97,7 @@ impl Tenant {
         })));
     }
 
-    /// Applies `objects`; those that create pods wait for `images`.
+    /// Applies `objects`. Those that create pods wait until `images` are loaded.
     pub(crate) async fn apply(
         &self,
         objects: impl Iterator<Item = &Object> + Send,
@@ -108,38 +108,38 @@ impl Tenant {
         self.steps.measure("apply", applying).await
     }
 
-    /// Waits for `milestone`, as long as the cluster exists and the deadline hasn't passed.
+    /// Waits for `milestone`. Fails if the cluster is lost, or with `timeout` when the deadline passes.
     pub(crate) async fn reach<T: Clone>(
         &self,
         milestone: &Milestone<T>,
         deadline: &Deadline,
-        missing: Failure,
+        timeout: Failure,
     ) -> Result<T, Failure> {
         tokio::select! {
             biased;
             reached = milestone.reached() => reached,
             failure = self.lost.failed() => Err(failure),
-            () = deadline.passed() => Err(missing),
+            () = deadline.passed() => Err(timeout),
         }
     }
 
-    /// Waits until the API server is watched.
+    /// Waits until the API server responds and is watched.
     pub(crate) async fn kube(&self, deadline: &Deadline) -> Result<Arc<Kube>, Failure> {
-        let message = "the API server did not answer in time";
-        let missing = Failure::new(Symptom::ClusterNotUp, message);
-        self.reach(&self.kube, deadline, missing).await
+        let message = "the API server did not respond in time";
+        let timeout = Failure::new(Symptom::ClusterNotUp, message);
+        self.reach(&self.kube, deadline, timeout).await
     }
 
-    /// Watches the cluster until `look` is satisfied.
+    /// Watches the cluster until `condition` is done.
     pub(crate) async fn watch(
         &self,
         deadline: &Deadline,
-        look: impl Fn(&Snapshot) -> Look + Send,
+        condition: impl Fn(&Snapshot) -> Progress + Send,
     ) -> Result<Vec<Evidence>, Failure> {
         let kube = self.kube(deadline).await?;
         tokio::select! {
             biased;
-            seen = until(&kube.view, deadline, look) => seen,
+            result = until(&kube.view, deadline, condition) => result,
             failure = self.lost.failed() => Err(failure),
         }
     }
@@ -151,8 +151,8 @@ impl Tenant {
     /// Waits until every object is applied.
     pub(crate) async fn manifests(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let message = "the objects were not applied in time";
-        let missing = Failure::new(Symptom::ApiServerGone, message);
-        self.reach(&self.applied, deadline, missing).await
+        let timeout = Failure::new(Symptom::ApiServerGone, message);
+        self.reach(&self.applied, deadline, timeout).await
     }
 
     /// Waits until the mock's Deployment is available.
@@ -161,8 +161,8 @@ impl Tenant {
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         let applied = self.is_applied();
-        let looking = self.watch(deadline, |snapshot| ready::mock(snapshot, applied));
-        self.steps.measure("mock available", looking).await
+        let waiting = self.watch(deadline, |snapshot| ready::mock(snapshot, applied));
+        self.steps.measure("mock available", waiting).await
     }
 
     /// Waits until an agent is ready on each of `nodes`.
@@ -172,25 +172,29 @@ impl Tenant {
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         let applied = self.is_applied();
-        let looking = self.watch(deadline, |snapshot| {
-            let look = ready::agents(snapshot, nodes, applied);
-            if matches!(look, Look::Done(_)) {
+        let waiting = self.watch(deadline, |snapshot| {
+            let progress = ready::agents(snapshot, nodes, applied);
+            if matches!(progress, Progress::Done(_)) {
                 let allowed = self.plan.cell.variant.expect.restarts();
-                self.lives.get_or_init(|| Lives::of(snapshot, allowed));
+                self.terminations
+                    .get_or_init(|| Terminations::new(snapshot, allowed));
             }
-            look
+            progress
         });
-        self.steps.measure("agents ready", looking).await
+        self.steps.measure("agents ready", waiting).await
     }
 
-    /// The failure if an agent's process ended after readiness.
-    fn ended(&self, snapshot: &Snapshot) -> Option<Failure> {
-        self.lives.get()?.ended(snapshot)
+    /// The failure if an agent's process terminated after readiness.
+    fn terminated(&self, snapshot: &Snapshot) -> Option<Failure> {
+        self.terminations.get()?.failure(snapshot)
     }
 
-    /// The ends of agents' processes before readiness.
+    /// The terminations of agents' processes before readiness.
     pub(crate) fn early_ends(&self) -> Vec<String> {
-        self.lives.get().map(Lives::early_ends).unwrap_or_default()
+        self.terminations
+            .get()
+            .map(Terminations::early_ends)
+            .unwrap_or_default()
     }
 
     /// The last check of the agents: see [`crate::cluster::Cluster::final_check`].
@@ -211,33 +215,34 @@ impl Tenant {
         let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
         deadline.within(wait).passed().await;
         let after = self.warnings(deadline).await?;
-        match lives::unhealthy(&before, &after) {
+        match terminations::unhealthy(&before, &after) {
             Some(failure) => Err(failure),
             None => Ok(sentences(&after)),
         }
     }
 
-    /// Waits until the liveness probes of the agents have run once. Returns those for which this would take too long.
+    /// Waits until the liveness probes of the agents have run once. Returns the agents for which this would take too
+    /// long.
     async fn await_first_probes(&self, deadline: &Deadline) -> Result<Vec<Unprobed>, Failure> {
-        let Some(lives) = self.lives.get() else {
+        let Some(terminations) = self.terminations.get() else {
             return Ok(Vec::new());
         };
         let kube = self.kube(deadline).await?;
         let snapshot = kube.view.snapshot();
-        // The rest of the time is for probes that fail.
+        // The remaining time is for probes that fail.
         let patience = (deadline.remaining() / 2).min(LONGEST_FIRST_PROBE);
-        let unprobed = lives.unprobed(&snapshot, Instant::now()).into_iter();
+        let unprobed = terminations.unprobed(&snapshot, Instant::now()).into_iter();
         let (awaited, late): (Vec<_>, Vec<_>) =
             unprobed.partition(|probe| probe.within <= patience);
         if let Some(longest) = awaited.iter().map(|probe| probe.within).max() {
-            // Without permission to read the metrics, the time decides.
+            // Without permission to read the metrics, wait for the longest time that a probe may take.
             let succeeded = probes::all_succeeded(&kube.client, &awaited);
             let _ = deadline.within(longest).run(succeeded).await;
         }
         Ok(late)
     }
 
-    /// The warnings in the agents' events, read directly because a watch may lag. Fails if an agent has ended.
+    /// The warnings in the agents' events, listed directly because a watch may lag. Fails if an agent has terminated.
     async fn warnings(&self, deadline: &Deadline) -> Result<Vec<Warning>, Failure> {
         let kube = self.kube(deadline).await?;
         let (client, namespace) = (&kube.client, &self.plan.namespace);
@@ -261,9 +266,9 @@ impl Tenant {
             events: events.into_iter().map(Arc::new).collect(),
             ..kube.view.snapshot()
         };
-        match self.ended(&snapshot) {
+        match self.terminated(&snapshot) {
             Some(failure) => Err(failure),
-            None => Ok(lives::warnings(&snapshot)),
+            None => Ok(terminations::warnings(&snapshot)),
         }
     }
 
@@ -286,24 +291,24 @@ impl Tenant {
         slot.as_ref().map(Forward::address)
     }
 
-    /// Returns only when there is a failure that waiting can't fix.
+    /// Returns only if there is a failure that waiting can't fix.
     pub(crate) async fn broken(&self) -> Failure {
         let watching = async {
             let Ok(kube) = self.kube.reached().await else {
                 return std::future::pending().await;
             };
             let never = self.plan.clock.deadline(A_YEAR);
-            let look = |snapshot: &Snapshot| {
+            let condition = |snapshot: &Snapshot| {
                 let never = ready::never(snapshot, self.is_applied());
-                match (never, self.ended(snapshot)) {
-                    (Look::Pending(pending, mut found), Some(failure)) => {
-                        found.insert(0, Suspicion::certain("agent ended", failure));
-                        Look::Pending(pending, found)
+                match (never, self.terminated(snapshot)) {
+                    (Progress::Pending(pending, mut found), Some(failure)) => {
+                        found.insert(0, Suspicion::certain("agent terminated", failure));
+                        Progress::Pending(pending, found)
                     }
                     (never, _) => never,
                 }
             };
-            match until(&kube.view, &never, look).await {
+            match until(&kube.view, &never, condition).await {
                 Ok(_) => std::future::pending().await,
                 Err(failure) => failure,
             }
@@ -320,7 +325,7 @@ impl Tenant {
         logs::of_agent(&self.plan, &kube, node).await
     }
 
-    /// The logs of agents and mock.
+    /// The logs of all agents, or of the agent on `node`, and of the mock.
     pub(crate) async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         match self.kube.get() {
             Some(kube) => logs::all(&self.plan, &kube, node).await,
@@ -335,19 +340,19 @@ impl Tenant {
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         let kube = self.kube(deadline).await?;
-        if let Some(lives) = self.lives.get() {
-            lives.release(nodes);
+        if let Some(terminations) = self.terminations.get() {
+            terminations.forget(nodes);
         }
         let restarting = restart::restart(&self.plan, &kube, nodes, deadline);
         let evidence = self.steps.measure("restart", restarting).await?;
-        if let Some(lives) = self.lives.get() {
-            lives.adopt(&kube.view.snapshot());
+        if let Some(terminations) = self.terminations.get() {
+            terminations.track(&kube.view.snapshot());
         }
         Ok(evidence)
     }
 
-    /// Stops everything that runs here for the cell: its forward, its watches, its tasks. The objects in the cluster
-    /// stay.
+    /// Stops everything that runs in this process for the cell: its forward, watches and tasks. Its objects stay in the
+    /// cluster.
     pub(crate) async fn leave(&self, deadline: &Deadline) {
         self.stop.cancel();
         if let Some(forward) = self.forward.lock().await.take() {

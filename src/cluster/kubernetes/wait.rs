@@ -1,12 +1,12 @@
-//! Waiting for a cluster: a pure function of its state, evaluated after every change until a deadline.
+//! Waiting for a cluster: a condition is a pure function of its state, evaluated after every change until a deadline.
 //!
-//! It has three answers: done; pending; or it can never be done. A state that may be temporary is only a suspicion, and
-//! becomes a failure if it lasts.
+//! A problem that may be temporary is only a suspicion. It becomes a failure if it lasts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use futures::future::OptionFuture;
+use tokio::time::{Instant, sleep_until};
 
 use super::watch::{Snapshot, View};
 use crate::deadline::Deadline;
@@ -15,7 +15,7 @@ use crate::event::{Evidence, Failure};
 /// A problem that may be temporary.
 #[derive(Clone, Debug)]
 pub(crate) struct Suspicion {
-    /// Identifies the problem over time.
+    /// Identifies the problem across evaluations.
     pub(crate) key: String,
     /// How long it may last.
     pub(crate) patience: Duration,
@@ -24,7 +24,7 @@ pub(crate) struct Suspicion {
 }
 
 impl Suspicion {
-    /// A problem that is certain, so that it doesn't have to last.
+    /// A problem that is certainly permanent, so that it fails at once.
     pub(crate) fn certain(key: &str, failure: Failure) -> Self {
         Self {
             key: key.to_owned(),
@@ -34,59 +34,68 @@ impl Suspicion {
     }
 }
 
-/// The result of evaluating the state.
-pub(crate) enum Look {
+/// The state of a condition.
+pub(crate) enum Progress {
     /// The condition holds.
     Done(Vec<Evidence>),
-    /// The condition doesn't hold yet: the failure if the deadline passes now, and the suspected problems.
+    /// The condition doesn't hold yet; with the failure if the deadline passes now, and the suspected problems.
     Pending(Failure, Vec<Suspicion>),
 }
 
-/// Evaluates `look` until it is done, the deadline passes, or a problem lasts too long.
+impl Progress {
+    /// Done if all evidence holds. Otherwise pending; `failure` is used if the deadline passes.
+    pub(crate) fn of(
+        evidence: Vec<Evidence>,
+        failure: Failure,
+        suspicions: Vec<Suspicion>,
+    ) -> Self {
+        if evidence.iter().all(|row| row.holds) {
+            Self::Done(evidence)
+        } else {
+            let missing = evidence.into_iter().filter(|row| !row.holds);
+            Self::Pending(failure.with_evidence(missing), suspicions)
+        }
+    }
+}
+
+/// Evaluates `condition` until it is done, the deadline passes, or a problem lasts too long.
 pub(crate) async fn until(
     view: &View,
     deadline: &Deadline,
-    look: impl Fn(&Snapshot) -> Look,
+    condition: impl Fn(&Snapshot) -> Progress,
 ) -> Result<Vec<Evidence>, Failure> {
     let mut changes = view.changes();
     let mut suspects = Suspects::default();
     let mut logged = String::new();
     loop {
         changes.mark_unchanged();
-        let (pending, suspicions) = match look(&view.snapshot()) {
-            Look::Done(evidence) => return Ok(evidence),
-            Look::Pending(pending, suspicions) => (pending, suspicions),
+        let (pending, suspicions) = match condition(&view.snapshot()) {
+            Progress::Done(evidence) => return Ok(evidence),
+            Progress::Pending(pending, suspicions) => (pending, suspicions),
         };
         if pending.message != logged {
             logged.clone_from(&pending.message);
             tracing::debug!(pending = logged, "waiting");
         }
-        let next = suspects.next(suspicions, Instant::now())?;
+        let next = suspects.update(suspicions, Instant::now())?;
         tokio::select! {
             changed = changes.changed() => {
-                // The view exists as long as it is borrowed here.
+                // The sender lives as long as the view, which is borrowed here.
                 if changed.is_err() { return Err(pending); }
             }
-            () = wake(next) => {}
-            () = deadline.passed() => return Err(suspects.likeliest(pending)),
+            Some(()) = OptionFuture::from(next.map(sleep_until)) => {}
+            () = deadline.passed() => return Err(suspects.most_likely(pending)),
         }
     }
 }
 
-async fn wake(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The suspected problems, and since when.
+/// The suspected problems by key, with the time of their first occurrence.
 #[derive(Default)]
 struct Suspects(BTreeMap<String, (Instant, Failure)>);
 
 impl Suspects {
-    /// Updates the suspected problems. Fails if one has lasted too long; otherwise returns when to evaluate again.
-    fn next(
+    /// Updates the suspected problems. Fails if one has lasted too long. Otherwise returns when to evaluate them again.
+    fn update(
         &mut self,
         suspicions: Vec<Suspicion>,
         now: Instant,
@@ -108,7 +117,7 @@ impl Suspects {
 
     /// The failure when the deadline has passed: the problem that has lasted longest, or else `pending`. The evidence
     /// of `pending` is kept.
-    fn likeliest(self, pending: Failure) -> Failure {
+    fn most_likely(self, pending: Failure) -> Failure {
         let oldest = self.0.into_values().min_by_key(|(since, _)| *since);
         match oldest {
             Some((_, failure)) => failure.with_evidence(pending.evidence),
@@ -134,22 +143,22 @@ mod tests {
     fn only_a_lasting_problem_is_a_failure() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut suspects = Suspects::default();
-        let next = suspects.next(vec![suspicion("a", 5)], start).unwrap();
+        let next = suspects.update(vec![suspicion("a", 5)], start).unwrap();
         assert_eq!(next, Some(start + second * 5));
-        // The problem disappears, and its time starts again when it comes back.
-        assert_eq!(suspects.next(vec![], start + second * 4).unwrap(), None);
+        // The problem disappears. When it comes back, its time starts again.
+        assert_eq!(suspects.update(vec![], start + second * 4).unwrap(), None);
         assert!(
             suspects
-                .next(vec![suspicion("a", 5)], start + second * 6)
+                .update(vec![suspicion("a", 5)], start + second * 6)
                 .is_ok()
         );
         assert!(
             suspects
-                .next(vec![suspicion("a", 5)], start + second * 10)
+                .update(vec![suspicion("a", 5)], start + second * 10)
                 .is_ok()
         );
         let failure = suspects
-            .next(vec![suspicion("a", 5)], start + second * 11)
+            .update(vec![suspicion("a", 5)], start + second * 11)
             .unwrap_err();
         assert_eq!(failure.message, "a");
     }
@@ -157,13 +166,15 @@ mod tests {
     #[test]
     fn at_the_deadline_the_oldest_suspicion_is_the_cause() {
         let pending = || Failure::new(Symptom::AgentNotReady, "not in time");
-        assert_eq!(Suspects::default().likeliest(pending()), pending());
+        assert_eq!(Suspects::default().most_likely(pending()), pending());
         let start = Instant::now();
         let mut suspects = Suspects::default();
-        suspects.next(vec![suspicion("b", 50)], start).unwrap();
+        suspects.update(vec![suspicion("b", 50)], start).unwrap();
         let both = vec![suspicion("a", 50), suspicion("b", 50)];
-        suspects.next(both, start + Duration::from_secs(1)).unwrap();
-        assert_eq!(suspects.likeliest(pending()).message, "b");
+        suspects
+            .update(both, start + Duration::from_secs(1))
+            .unwrap();
+        assert_eq!(suspects.most_likely(pending()).message, "b");
     }
 
     #[test]
@@ -171,7 +182,7 @@ mod tests {
         let mut suspects = Suspects::default();
         assert!(
             suspects
-                .next(vec![suspicion("b", 5), suspicion("a", 0)], Instant::now())
+                .update(vec![suspicion("b", 5), suspicion("a", 0)], Instant::now())
                 .is_err()
         );
     }

@@ -1,5 +1,4 @@
-//! The watched state of a cluster: watches that keep copies of the relevant objects and notify waiting tasks of
-//! changes.
+//! The watched state of a cluster: watches keep copies of the relevant objects and notify waiting tasks of changes.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -20,7 +19,7 @@ use tracing::Instrument;
 use super::pods::Workloads;
 use crate::error::chain;
 
-/// The copies. They stop changing when the tasks behind them are cancelled.
+/// The copies of the watched objects. They stop changing when the watches are cancelled.
 pub(crate) struct View {
     pods: Store<Pod>,
     system_pods: Store<Pod>,
@@ -29,7 +28,7 @@ pub(crate) struct View {
     deployments: Store<Deployment>,
     events: Store<Event>,
     workloads: Workloads,
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
 }
 
 /// The state of the view at one moment.
@@ -48,44 +47,44 @@ pub(crate) struct Snapshot {
     pub(crate) events: Vec<Arc<Event>>,
     /// The cell's agent and mock, to determine the owners of pods.
     pub(crate) workloads: Workloads,
-    /// Watches that the API server rejects or whose list fails, by kind.
-    pub(crate) refused: BTreeMap<String, Refused>,
-    /// Why no watch gets a response, if none does.
+    /// The watches that the API server rejects or whose initial list fails, by URL path.
+    pub(crate) failed_watches: BTreeMap<String, FailedWatch>,
+    /// Why the API server doesn't respond; `None` if it does.
     pub(crate) unreachable: Option<String>,
 }
 
-/// Why one watch doesn't work, independent of the others.
+/// Why one watch fails, regardless of the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct FailedWatch {
     /// The HTTP status, if the API server responded.
     pub(crate) code: Option<u16>,
-    /// The message of the server, or of the connection.
+    /// The message of the API server, or of the error.
     pub(crate) message: String,
 }
 
-/// Notifies waiting tasks of changes.
-struct Bell {
+/// Notifies waiting tasks of changes, and keeps the errors of watches.
+struct Notifier {
     changes: watch::Sender<u64>,
-    troubles: Mutex<Troubles>,
+    errors: Mutex<WatchErrors>,
 }
 
-/// The problems of watches.
+/// The current errors of watches.
 #[derive(Clone, Default)]
-struct Troubles {
-    refused: BTreeMap<String, Refused>,
+struct WatchErrors {
+    failed_watches: BTreeMap<String, FailedWatch>,
     unreachable: Option<String>,
 }
 
-impl Troubles {
-    /// The watch on `what` received something from the API server.
-    fn end(&mut self, what: &str) {
-        self.refused.remove(what);
+impl WatchErrors {
+    /// Clears the errors that are over, because the watch on `what` received something from the API server.
+    fn clear(&mut self, what: &str) {
+        self.failed_watches.remove(what);
         self.unreachable = None;
     }
 
-    /// The watch on `what` failed. A broken stream may resume silently, so traffic on any watch ends that state. A
-    /// rejection or a failed list lasts until this watch itself receives something.
-    fn begin(&mut self, what: &str, error: &watcher::Error) {
+    /// Records that the watch on `what` failed. A rejection or a failed list lasts until this watch receives something.
+    /// Any other error lasts until any watch receives something, because a broken stream may resume silently.
+    fn record(&mut self, what: &str, error: &watcher::Error) {
         use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
         if matches!(
             error,
@@ -93,8 +92,7 @@ impl Troubles {
                 kube::Error::ReadEvents(_) | kube::Error::Service(_) | kube::Error::HyperError(_)
             )
         ) {
-            // The stream ended, or nothing happened for a long time: it is opened again, and only if that fails, there
-            // is a problem.
+            // The stream ended or was idle for too long. It is opened again, and only a failure to do so is a problem.
             return;
         }
         let status = match error {
@@ -109,8 +107,8 @@ impl Troubles {
             || (code.is_some() && matches!(error, InitialListFailed(_)))
         {
             let message = status.map_or_else(|| chain(error), |status| status.message.clone());
-            self.refused
-                .insert(what.to_owned(), Refused { code, message });
+            self.failed_watches
+                .insert(what.to_owned(), FailedWatch { code, message });
         } else {
             self.unreachable = Some(chain(error));
         }
@@ -118,7 +116,7 @@ impl Troubles {
 }
 
 impl View {
-    /// Starts to watch the cell's namespace and the nodes; the cluster's core pods only if `system` is set.
+    /// Starts to watch the cell's namespace and the nodes, and with `system` also the cluster's core pods.
     pub(crate) fn start(
         client: &Client,
         namespace: &str,
@@ -127,39 +125,39 @@ impl View {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
-        let bell = Arc::new(Bell {
+        let notifier = Arc::new(Notifier {
             changes: watch::Sender::new(0),
-            troubles: Mutex::default(),
+            errors: Mutex::default(),
         });
-        let spawn = Spawn {
+        let spawner = Spawner {
             tasks,
             stop,
-            bell: &bell,
+            notifier: &notifier,
         };
         Self {
-            pods: spawn.follow(Api::namespaced(client.clone(), namespace)),
+            pods: spawner.watch(Api::namespaced(client.clone(), namespace)),
             system_pods: if system {
-                spawn.follow(Api::namespaced(client.clone(), "kube-system"))
+                spawner.watch(Api::namespaced(client.clone(), "kube-system"))
             } else {
                 reflector::store().0
             },
-            nodes: spawn.follow(Api::all(client.clone())),
-            daemon_sets: spawn.follow(Api::namespaced(client.clone(), namespace)),
-            deployments: spawn.follow(Api::namespaced(client.clone(), namespace)),
-            events: spawn.follow(Api::namespaced(client.clone(), namespace)),
+            nodes: spawner.watch(Api::all(client.clone())),
+            daemon_sets: spawner.watch(Api::namespaced(client.clone(), namespace)),
+            deployments: spawner.watch(Api::namespaced(client.clone(), namespace)),
+            events: spawner.watch(Api::namespaced(client.clone(), namespace)),
             workloads,
-            bell,
+            notifier,
         }
     }
 
     /// A receiver that is notified of every change from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.bell.changes.subscribe()
+        self.notifier.changes.subscribe()
     }
 
     /// The current state.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let troubles = self.bell.troubles();
+        let errors = self.notifier.errors();
         Snapshot {
             pods: self.pods.state(),
             system_pods: self.system_pods.state(),
@@ -168,31 +166,31 @@ impl View {
             deployments: self.deployments.state(),
             events: self.events.state(),
             workloads: self.workloads.clone(),
-            refused: troubles.refused,
-            unreachable: troubles.unreachable,
+            failed_watches: errors.failed_watches,
+            unreachable: errors.unreachable,
         }
     }
 }
 
-struct Spawn<'s> {
+struct Spawner<'s> {
     tasks: &'s TaskTracker,
     stop: &'s CancellationToken,
-    bell: &'s Arc<Bell>,
+    notifier: &'s Arc<Notifier>,
 }
 
-impl Spawn<'_> {
-    fn follow<K>(&self, api: Api<K>) -> Store<K>
+impl Spawner<'_> {
+    fn watch<K>(&self, api: Api<K>) -> Store<K>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let (store, writer) = reflector::store();
         let what = api.resource_url().to_owned();
-        let bell = Arc::clone(self.bell);
+        let notifier = Arc::clone(self.notifier);
         let watching = async move {
             let changes = watcher(api, watcher::Config::default()).default_backoff();
             let mut changes = Box::pin(reflector::reflector(writer, changes));
             while let Some(change) = changes.next().await {
-                bell.ring(&what, &change);
+                notifier.notify(&what, &change);
             }
         };
         let watching = self.stop.clone().run_until_cancelled_owned(watching);
@@ -201,22 +199,22 @@ impl Spawn<'_> {
     }
 }
 
-impl Bell {
-    fn troubles(&self) -> Troubles {
-        let troubles = self.troubles.lock();
-        troubles.unwrap_or_else(PoisonError::into_inner).clone()
+impl Notifier {
+    fn errors(&self) -> WatchErrors {
+        let errors = self.errors.lock();
+        errors.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn ring<K>(&self, what: &str, change: &watcher::Result<watcher::Event<K>>) {
-        let troubles = self.troubles.lock();
-        let mut troubles = troubles.unwrap_or_else(PoisonError::into_inner);
+    fn notify<K>(&self, what: &str, change: &watcher::Result<watcher::Event<K>>) {
+        let errors = self.errors.lock();
+        let mut errors = errors.unwrap_or_else(PoisonError::into_inner);
         match change {
-            // This only announces a list, which may fail again.
+            // This only announces a list request, which may fail again.
             Ok(watcher::Event::Init) => return,
-            Ok(_) => troubles.end(what),
-            Err(error) => troubles.begin(what, error),
+            Ok(_) => errors.clear(what),
+            Err(error) => errors.record(what, error),
         }
-        drop(troubles);
+        drop(errors);
         self.changes.send_modify(|count| *count += 1);
     }
 }
@@ -227,10 +225,10 @@ mod tests {
 
     use super::*;
 
-    fn bell() -> Bell {
-        Bell {
+    fn notifier() -> Notifier {
+        Notifier {
             changes: watch::Sender::new(0),
-            troubles: Mutex::default(),
+            errors: Mutex::default(),
         }
     }
 
@@ -241,42 +239,42 @@ mod tests {
 
     #[test]
     fn traffic_on_other_watches_does_not_hide_a_rejected_one() {
-        let bell = bell();
-        bell.ring::<Pod>("pods", &Err(forbidden()));
-        bell.ring::<Node>("nodes", &Ok(watcher::Event::InitDone));
+        let notifier = notifier();
+        notifier.notify::<Pod>("pods", &Err(forbidden()));
+        notifier.notify::<Node>("nodes", &Ok(watcher::Event::InitDone));
         // The next attempt begins and hasn't succeeded yet.
-        bell.ring::<Pod>("pods", &Ok(watcher::Event::Init));
-        let troubles = bell.troubles();
-        assert_eq!(troubles.unreachable, None);
-        let refused = Refused {
+        notifier.notify::<Pod>("pods", &Ok(watcher::Event::Init));
+        let errors = notifier.errors();
+        assert_eq!(errors.unreachable, None);
+        let rejected = FailedWatch {
             code: Some(403),
             message: "pods is forbidden".to_owned(),
         };
         assert_eq!(
-            troubles.refused,
-            BTreeMap::from([("pods".to_owned(), refused)])
+            errors.failed_watches,
+            BTreeMap::from([("pods".to_owned(), rejected)])
         );
-        bell.ring::<Pod>("pods", &Ok(watcher::Event::InitDone));
-        assert!(bell.troubles().refused.is_empty());
+        notifier.notify::<Pod>("pods", &Ok(watcher::Event::InitDone));
+        assert!(notifier.errors().failed_watches.is_empty());
     }
 
-    /// An idle watch on a kind without bookmarks, such as events, times out. That says nothing about the API server.
+    /// An idle watch on a kind without bookmarks, such as events, times out even if the API server works.
     #[test]
-    fn the_end_of_a_stream_is_no_problem_until_it_cannot_be_opened_again() {
-        let bell = bell();
+    fn the_end_of_a_stream_is_a_problem_only_if_it_cannot_be_opened_again() {
+        let notifier = notifier();
         let ended = || kube::Error::ReadEvents(std::io::ErrorKind::TimedOut.into());
-        bell.ring::<Event>("events", &Err(watcher::Error::WatchFailed(ended())));
-        assert_eq!(bell.troubles().unreachable, None);
-        bell.ring::<Event>("events", &Err(watcher::Error::WatchStartFailed(ended())));
-        assert!(bell.troubles().unreachable.is_some());
+        notifier.notify::<Event>("events", &Err(watcher::Error::WatchFailed(ended())));
+        assert_eq!(notifier.errors().unreachable, None);
+        notifier.notify::<Event>("events", &Err(watcher::Error::WatchStartFailed(ended())));
+        assert!(notifier.errors().unreachable.is_some());
     }
 
     #[test]
     fn a_broken_stream_counts_as_no_response_until_any_watch_receives_something() {
-        let bell = bell();
-        bell.ring::<Pod>("pods", &Err(watcher::Error::NoResourceVersion));
-        assert!(bell.troubles().unreachable.is_some());
-        bell.ring::<Node>("nodes", &Ok(watcher::Event::InitDone));
-        assert!(bell.troubles().unreachable.is_none());
+        let notifier = notifier();
+        notifier.notify::<Pod>("pods", &Err(watcher::Error::NoResourceVersion));
+        assert!(notifier.errors().unreachable.is_some());
+        notifier.notify::<Node>("nodes", &Ok(watcher::Event::InitDone));
+        assert!(notifier.errors().unreachable.is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::excerpt::{Collector, Written};
+use crate::excerpt::{Collector, ProcessOutput};
 use crate::secret::Mask;
 
 /// Opens a log for appending, so that several processes can write to it.
@@ -20,7 +20,7 @@ pub(super) async fn processes(
     path: PathBuf,
     offsets: Vec<u64>,
     mask: &Mask,
-) -> io::Result<Vec<Written>> {
+) -> io::Result<Vec<ProcessOutput>> {
     let read = blocking(move || read(&path, &offsets)).await?;
     let processes = read.into_iter();
     Ok(processes
@@ -28,7 +28,7 @@ pub(super) async fn processes(
         .collect())
 }
 
-fn read(path: &Path, offsets: &[u64]) -> io::Result<Vec<Written>> {
+fn read(path: &Path, offsets: &[u64]) -> io::Result<Vec<ProcessOutput>> {
     let mut file = File::open(path)?;
     let ends = offsets.iter().skip(1).copied().chain([u64::MAX]);
     let parts = offsets.iter().zip(ends);
@@ -70,7 +70,7 @@ mod tests {
         std::fs::write(&path, "a s3cret\nb\nc\n").unwrap();
         let mask = Mask::new([Secret::new("s3cret")]);
         let read = processes(path.clone(), vec![0, 11, 11], &mask).await;
-        let expected = ["a ***\nb\n", "", "c\n"].map(Written::of);
+        let expected = ["a ***\nb\n", "", "c\n"].map(ProcessOutput::of);
         assert_eq!(read.unwrap(), expected);
         let missing = processes(folder.path().join("none"), vec![0], &mask).await;
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);

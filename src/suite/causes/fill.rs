@@ -4,18 +4,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::scene::{Said, Scene, items};
+use super::scene::{Match, Scene, items};
 
 impl Scene<'_> {
-    /// `text` with its placeholders replaced by the names of this cell and of `said`.
-    pub(super) fn fill(&self, text: &str, said: &Said<'_>) -> String {
+    /// `text` with its placeholders replaced by values from the manifests and from `found`.
+    pub(super) fn fill(&self, text: &str, found: &Match<'_>) -> String {
         let mut filled = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             filled += before;
             match after.split_once('}') {
                 Some((name, after)) if !name.is_empty() => {
-                    filled += &self.value(name, said);
+                    filled += &self.value(name, found);
                     rest = after;
                 }
                 _ => {
@@ -27,10 +27,10 @@ impl Scene<'_> {
         filled + rest
     }
 
-    fn value(&self, name: &str, said: &Said<'_>) -> String {
+    fn value(&self, name: &str, found: &Match<'_>) -> String {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let line = said.line;
-        let place = said.path.map(Path::new);
+        let line = found.line;
+        let path = found.path.map(Path::new);
         let value = match name {
             "daemonset" => Some(self.daemon_set().to_owned()),
             "container" => text(&self.container()["name"]),
@@ -42,16 +42,14 @@ impl Scene<'_> {
             }
             "memory-limit" => text(&self.container()["resources"]["limits"]["memory"]),
             "kept-manifests" => Some(self.kept_manifests.clone()),
-            "path" => said.path.map(str::to_owned),
-            "folder" => place.and_then(|place| Some(place.parent()?.display().to_string())),
-            "file" => {
-                place.and_then(|place| Some(place.file_name()?.to_string_lossy().into_owned()))
-            }
-            "volume" => text(&self.volume(said)["name"]),
+            "path" => found.path.map(str::to_owned),
+            "folder" => path.and_then(|path| Some(path.parent()?.display().to_string())),
+            "file" => path.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())),
+            "volume" => text(&self.volume(found)["name"]),
             "config-map" => {
-                text(&self.volume(said)["configMap"]["name"]).or_else(|| self.any_config_map())
+                text(&self.volume(found)["configMap"]["name"]).or_else(|| self.any_config_map())
             }
-            "key" => self.keys(self.volume(said)).into_iter().next(),
+            "key" => self.keys(self.volume(found)).into_iter().next(),
             "image" => self.image(line, None).map(str::to_owned),
             "verb" => {
                 after(line, "cannot ").map(|rest| rest.split(' ').next().unwrap_or(rest).to_owned())
@@ -63,8 +61,8 @@ impl Scene<'_> {
         value.unwrap_or_else(|| "…".to_owned())
     }
 
-    fn volume(&self, said: &Said<'_>) -> &Value {
-        let volume = said.path.and_then(|path| self.config_volume(path));
+    fn volume(&self, found: &Match<'_>) -> &Value {
+        let volume = found.path.and_then(|path| self.config_volume(path));
         volume.unwrap_or(&Value::Null)
     }
 

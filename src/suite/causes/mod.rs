@@ -1,4 +1,4 @@
-//! The likely cause of a failure, found by rules that are data. If no rule applies, nothing is guessed. Pure.
+//! The likely cause of a failure, according to a table of rules. If no rule applies, there is no guess. Pure.
 
 mod fill;
 mod path;
@@ -10,7 +10,7 @@ pub(crate) use scene::Scene;
 
 use crate::event::LikelyCause;
 use path::path_near;
-use scene::Said;
+use scene::Match;
 
 /// The likely cause according to the first rule that applies to `scene`.
 pub(crate) fn likely(scene: &Scene<'_>) -> Option<LikelyCause> {
@@ -22,29 +22,30 @@ impl Rule {
         if !self.symptoms.contains(&scene.symptom()) {
             return None;
         }
-        let lines = scene.lines(self.looks_at);
-        let mut said = lines.iter().filter_map(|line| self.said(scene, line));
-        let said = said.find(|said| self.facts.iter().all(|fact| scene.holds(*fact, said)))?;
+        let lines = scene.lines(self.source);
+        let mut matches = lines.iter().filter_map(|line| self.find_in(scene, line));
+        let found =
+            matches.find(|found| self.facts.iter().all(|fact| scene.holds(*fact, found)))?;
         Some(LikelyCause {
             rule: self.name.to_owned(),
-            message: scene.fill(self.sentence, &said),
-            line: said.line.to_owned(),
-            fix: scene.fill(self.fix, &said),
+            message: scene.fill(self.sentence, &found),
+            line: found.line.to_owned(),
+            fix: scene.fill(self.fix, &found),
         })
     }
 
-    /// `line`, if it contains a word of each group.
-    fn said<'l>(&self, scene: &Scene<'l>, line: &'l str) -> Option<Said<'l>> {
+    /// The match in `line`, if the line contains a word of each group.
+    fn find_in<'l>(&self, scene: &Scene<'l>, line: &'l str) -> Option<Match<'l>> {
         let lower = line.to_ascii_lowercase();
         let find = |words: &&[&str]| {
-            let mut found = words
+            let mut ranges = words
                 .iter()
                 .filter_map(|word| Some((lower.find(word)?, word.len())));
-            found.next().map(|(start, length)| start..start + length)
+            ranges.next().map(|(start, length)| start..start + length)
         };
         let words: Vec<_> = self.words.iter().map(find).collect::<Option<_>>()?;
         let path = words.first().and_then(|words| path_near(line, words));
         let path = path.map(|path| scene.as_in_container(path));
-        Some(Said { line, path })
+        Some(Match { line, path })
     }
 }

@@ -12,14 +12,14 @@ static PATH: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&pattern).expect("the pattern is valid")
 });
 
-/// Where the absolute paths in `text` are.
+/// The ranges of the absolute paths in `text`.
 pub(super) fn paths(text: &str) -> impl Iterator<Item = Range<usize>> {
     let found = PATH.captures_iter(text);
     found.filter_map(|captures| Some(captures.get(1)?.range()))
 }
 
-/// The path in `line` that is nearest to `words`, which say what is wrong with it. The path of the program that prints the line, at its
-/// start, is not meant.
+/// The path in `line` that is nearest to `words`, which describe a problem with it. The path of the program that
+/// printed the line, at its start, is ignored.
 pub(super) fn path_near<'l>(line: &'l str, words: &Range<usize>) -> Option<&'l str> {
     let is_program = |path: &Range<usize>| {
         let between = line.get(path.end..words.start).unwrap_or_default();

@@ -1,22 +1,22 @@
-//! The rules. The first one that applies is used.
+//! The rules. The first rule that applies is used.
 
 use crate::event::Symptom::{
     self, AgentCrashed, AgentNotReady, AgentOutOfMemory, CounterNotMet, ImageNameUnusable,
     ImagePullFailed, RestartNotMet, Unschedulable, WrongNodes,
 };
 
-/// A rule: one cause of certain failures.
+/// A rule that explains certain failures by one cause.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Its name in records.
+    /// The name in records.
     pub name: &'static str,
     /// The failures that the rule can explain.
     pub symptoms: &'static [Symptom],
-    /// Where to look for the line that proves the cause.
-    pub looks_at: Place,
+    /// The source of the line that proves the cause.
+    pub source: Source,
     /// Groups of lowercase words: the line contains at least one word of each group.
     pub words: &'static [&'static [&'static str]],
-    /// Facts that also have to hold.
+    /// Facts that must hold, too.
     pub facts: &'static [Fact],
     /// The cause in one sentence. Names in braces are placeholders.
     pub sentence: &'static str,
@@ -24,16 +24,16 @@ pub struct Rule {
     pub fix: &'static str,
 }
 
-/// Where to look for a line that proves a cause.
+/// The source of a line that proves a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Source {
     /// The log of the agent that failed; the last matching line is used.
     Log,
     /// The message of the failure, which quotes Kubernetes, or its evidence.
     Failure,
 }
 
-impl Place {
+impl Source {
     /// The name for people.
     pub const fn name(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ pub enum Fact {
     WrongDnsPolicy,
     /// No volume is mounted at the path in the line.
     NotMounted,
-    /// A ConfigMap is mounted at the path in the line, without that file.
+    /// A ConfigMap without that file is mounted at the path in the line.
     NoSuchKey,
     /// A container with the image in the line has this pull policy.
     PullPolicy(&'static str),
@@ -95,7 +95,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "dns-policy",
         symptoms: WORKS,
-        looks_at: Place::Log,
+        source: Source::Log,
         words: &[&[
             "dns error",
             "no such host",
@@ -109,13 +109,13 @@ pub const RULES: &[Rule] = &[
             "no address associated with hostname",
         ]],
         facts: &[Fact::WrongDnsPolicy],
-        sentence: "the agent can't resolve the names of Services: it is in its node's network, and its DNS policy is {dns-policy}",
+        sentence: "the agent can't resolve the names of Services: it uses its node's network with the DNS policy {dns-policy}",
         fix: "# DaemonSet {daemonset}, spec.template.spec\ndnsPolicy: ClusterFirstWithHostNet",
     },
     Rule {
         name: "config-not-mounted",
         symptoms: STARTS,
-        looks_at: Place::Log,
+        source: Source::Log,
         words: &[NO_FILE, CONFIGURATION],
         facts: &[Fact::NotMounted],
         sentence: "no ConfigMap is mounted at {folder}, where the agent looks for its configuration",
@@ -125,17 +125,17 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "config-wrong-key",
         symptoms: STARTS,
-        looks_at: Place::Log,
+        source: Source::Log,
         words: &[NO_FILE, CONFIGURATION],
         facts: &[Fact::NoSuchKey],
-        sentence: "the ConfigMap that is mounted at {folder} brings no file {file}",
+        sentence: "the ConfigMap mounted at {folder} doesn't contain the file {file}",
         fix: "# DaemonSet {daemonset}, spec.template.spec\nvolumes:\n  - name: {volume}\n    configMap:\n      name: {config-map}\n      items:\n        \
               - key: {key}\n          path: {file}",
     },
     Rule {
         name: "no-token",
         symptoms: WORKS,
-        looks_at: Place::Log,
+        source: Source::Log,
         words: &[
             &["token"],
             &[
@@ -159,7 +159,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "config-refused",
         symptoms: STARTS,
-        looks_at: Place::Log,
+        source: Source::Log,
         words: &[
             &["config", "base_url", "baseurl", "yaml"],
             &[
@@ -173,24 +173,24 @@ pub const RULES: &[Rule] = &[
             ],
         ],
         facts: &[],
-        sentence: "the agent refuses its configuration",
-        fix: "# what the agent got; `e2e-matrix explain` shows where each value comes from\n\
+        sentence: "the agent rejects its configuration",
+        fix: "# the configuration of the agent; `e2e-matrix explain` shows where each value comes from\n\
               cat {kept-manifests}/06-configmaps.yaml",
     },
     Rule {
         name: "rbac",
         symptoms: WORKS,
-        looks_at: Place::Log,
+        source: Source::Log,
         words: &[&["system:serviceaccount:"], &["cannot "], &["resource"]],
         facts: &[],
-        sentence: "the agent's account {account} has no right to {verb} {resource}",
+        sentence: "the agent's service account {account} is not allowed to {verb} {resource}",
         fix: "# a ClusterRole that a ClusterRoleBinding binds to the ServiceAccount {account}\nrules:\n  - apiGroups: [\"{group}\"]\n    \
               resources: [\"{resource}\"]\n    verbs: [\"{verb}\"]",
     },
     Rule {
         name: "read-only",
         symptoms: STARTS,
-        looks_at: Place::Log,
+        source: Source::Log,
         words: &[&["read-only file system", "readonlyfilesystem", "erofs"]],
         facts: &[],
         sentence: "the agent writes to {path}, which is read-only in its container",
@@ -200,55 +200,55 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "host-name",
         symptoms: &[WrongNodes],
-        looks_at: Place::Failure,
-        words: &[&["stranger"]],
+        source: Source::Failure,
+        words: &[&["unexpected node"]],
         facts: &[],
-        sentence: "the agent registers under another name than its node's",
+        sentence: "the agent registers under a name that differs from its node's",
         fix: "# DaemonSet {daemonset}, spec.template.spec\ncontainers:\n  - name: {container}\n    env:\n      - name: MY_NODE_NAME\n        \
               valueFrom:\n          fieldRef:\n            fieldPath: spec.nodeName",
     },
     Rule {
         name: "image-not-on-node",
         symptoms: &[ImageNameUnusable],
-        looks_at: Place::Failure,
+        source: Source::Failure,
         words: &[&["errimageneverpull", "pull policy of never"]],
         facts: &[],
-        sentence: "the image {image} is not on the node, and the node may not pull it",
+        sentence: "the image {image} is not on the node, and its pull policy Never forbids pulling it",
         fix: "# the container with this image\nimage: {image}\nimagePullPolicy: IfNotPresent",
     },
     Rule {
         name: "pull-policy",
         symptoms: &[ImageNameUnusable, ImagePullFailed],
-        looks_at: Place::Failure,
+        source: Source::Failure,
         words: &[&["pull"]],
         facts: &[Fact::PullPolicy("Always")],
-        sentence: "the pull policy Always asks a registry for {image}, even if the image is on the node",
+        sentence: "the pull policy Always requires a registry that has {image}, even if the image is on the node",
         fix: "# the container with this image\nimage: {image}\nimagePullPolicy: IfNotPresent",
     },
     Rule {
         name: "memory-limit",
         symptoms: &[AgentOutOfMemory],
-        looks_at: Place::Failure,
+        source: Source::Failure,
         words: &[],
         facts: &[],
         sentence: "the agent needs more memory than its limit, {memory-limit}",
-        fix: "# DaemonSet {daemonset}, spec.template.spec, with an amount that is enough\ncontainers:\n  - name: {container}\n    resources:\n      \
+        fix: "# DaemonSet {daemonset}, spec.template.spec, with a sufficient amount\ncontainers:\n  - name: {container}\n    resources:\n      \
               limits:\n        memory: 256Mi",
     },
     Rule {
         name: "requests-too-large",
         symptoms: &[Unschedulable],
-        looks_at: Place::Failure,
+        source: Source::Failure,
         words: &[&["insufficient"]],
         facts: &[],
-        sentence: "the pod requests more than a node has",
-        fix: "# DaemonSet {daemonset}, spec.template.spec, with amounts that every node has\ncontainers:\n  - name: {container}\n    resources:\n      \
+        sentence: "the pod requests more resources than a node has",
+        fix: "# DaemonSet {daemonset}, spec.template.spec, with amounts that are free on each node\ncontainers:\n  - name: {container}\n    resources:\n      \
               requests:\n        cpu: 50m\n        memory: 64Mi",
     },
     Rule {
         name: "taint",
         symptoms: &[Unschedulable],
-        looks_at: Place::Failure,
+        source: Source::Failure,
         words: &[&["taint"]],
         facts: &[],
         sentence: "the agent doesn't tolerate a taint of the node",

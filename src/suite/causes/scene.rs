@@ -1,11 +1,11 @@
-//! The input of the rules: a failure, the log of the agent concerned, and the rendered manifests.
+//! The input of the rules: a failure, the log of the affected agent, and the rendered manifests.
 
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::path::paths;
-use super::rules::{Fact, Place};
+use super::rules::{Fact, Source};
 use crate::event::{Failure, Symptom};
 use crate::excerpt::{self, Log};
 use crate::manifest::Rendered;
@@ -20,9 +20,9 @@ pub(crate) struct Scene<'s> {
 }
 
 /// A line to which a rule applies.
-pub(super) struct Said<'l> {
+pub(super) struct Match<'l> {
     pub(super) line: &'l str,
-    /// The file that it is about, as seen in the container.
+    /// The path that the line mentions, as seen in the container.
     pub(super) path: Option<&'l str>,
 }
 
@@ -33,7 +33,7 @@ impl<'s> Scene<'s> {
         rendered: &'s Rendered,
         kept_manifests: String,
     ) -> Self {
-        let mut log = log.map(excerpt::spoken).unwrap_or_default();
+        let mut log = log.map(excerpt::plain_lines).unwrap_or_default();
         log.reverse();
         Self {
             failure,
@@ -47,11 +47,11 @@ impl<'s> Scene<'s> {
         self.failure.symptom
     }
 
-    /// The candidate lines, the best first.
-    pub(super) fn lines(&self, place: Place) -> Vec<String> {
-        match place {
-            Place::Log => self.log.clone(),
-            Place::Failure => {
+    /// The lines of `source` to search, the best first.
+    pub(super) fn lines(&self, source: Source) -> Vec<String> {
+        match source {
+            Source::Log => self.log.clone(),
+            Source::Failure => {
                 let unmet = self.failure.evidence.iter().filter(|row| !row.holds);
                 let rows = unmet.map(|row| {
                     let node = row.node.as_deref().unwrap_or("all nodes");
@@ -67,16 +67,16 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// Whether `fact` holds, given `said`.
-    pub(super) fn holds(&self, fact: Fact, said: &Said<'_>) -> bool {
+    /// Whether `fact` holds for `found`.
+    pub(super) fn holds(&self, fact: Fact, found: &Match<'_>) -> bool {
         match fact {
             Fact::WrongDnsPolicy => {
                 let pod = self.pod();
                 pod["hostNetwork"] == true && pod["dnsPolicy"] != "ClusterFirstWithHostNet"
             }
-            Fact::NotMounted => said.path.is_some_and(|path| self.mount(path).is_none()),
-            Fact::NoSuchKey => said.path.is_some_and(|path| self.lacks(path)),
-            Fact::PullPolicy(policy) => self.image(said.line, Some(policy)).is_some(),
+            Fact::NotMounted => found.path.is_some_and(|path| self.mount(path).is_none()),
+            Fact::NoSuchKey => found.path.is_some_and(|path| self.lacks_file(path)),
+            Fact::PullPolicy(policy) => self.image(found.line, Some(policy)).is_some(),
         }
     }
 
@@ -104,8 +104,8 @@ impl<'s> Scene<'s> {
             .unwrap_or(&Value::Null)
     }
 
-    /// `path` as seen in the container. The local provider stores files elsewhere, so a path in an argument of the
-    /// container matches by its end.
+    /// `path` as seen in the container. The local provider stores files in other folders, so a path in an argument of
+    /// the container matches by its file name.
     pub(super) fn as_in_container<'l>(&self, path: &'l str) -> &'l str
     where
         's: 'l,
@@ -129,14 +129,14 @@ impl<'s> Scene<'s> {
         volumes.find(|volume| volume["name"] == mount["name"])
     }
 
-    /// The same, if it is a ConfigMap.
+    /// The volume that is mounted at `path`, if it is a ConfigMap.
     pub(super) fn config_volume(&self, path: &str) -> Option<&'s Value> {
         self.mount(path)
             .filter(|volume| volume["configMap"].is_object())
     }
 
-    /// Whether a ConfigMap is mounted at `path`, without that file.
-    fn lacks(&self, path: &str) -> bool {
+    /// Whether a ConfigMap without that file is mounted at `path`.
+    fn lacks_file(&self, path: &str) -> bool {
         let Some(volume) = self.config_volume(path) else {
             return false;
         };

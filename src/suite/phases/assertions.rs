@@ -1,10 +1,10 @@
-//! Phase 6: exactly the nodes of the cluster report, and each of them has made every platform call.
+//! Phase 6: exactly the nodes of the cluster report, and each of them has made all platform calls.
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Counter, Phase};
 use crate::suite::context::{Checked, Context, Outcome};
-use crate::suite::expectations::{self, Membership, Requirement, Standing};
+use crate::suite::expectations::{self, Comparison, Membership, Requirement};
 use crate::suite::mock::View;
 use crate::suite::wait::{self, Progress};
 
@@ -12,38 +12,38 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     let deadline = context.deadline(Phase::Assertions);
     let nodes = context.nodes();
     let requirements = expectations::platform(&context.plan.cell.variant.expect);
-    let judge = |view: &View| judge(view, &nodes, &requirements);
-    wait::until(context, Phase::Assertions, &deadline, judge).await
+    let condition = |view: &View| check(view, &nodes, &requirements);
+    wait::until(context, Phase::Assertions, &deadline, condition).await
 }
 
-fn judge(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> Progress<Checked> {
+fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> Progress<Checked> {
     let members = Membership::of(view, nodes);
-    if !members.strangers.is_empty() && members.complete {
+    if !members.unexpected.is_empty() && members.complete {
         return Progress::Failed(wrong_nodes(&members));
     }
     match expectations::check(view, nodes, requirements) {
-        Standing::Never(failure) => Progress::Failed(failure),
-        Standing::Met(mut evidence) if members.matches() => {
+        Comparison::Impossible(failure) => Progress::Failed(failure),
+        Comparison::Met(mut evidence) if members.matches() => {
             evidence.extend(view.nodes.is_none().then(only_totals));
             Progress::Done(Checked {
                 evidence,
-                warnings: registered_again(view, nodes),
+                warnings: repeated_registrations(view, nodes),
                 ..Checked::default()
             })
         }
-        Standing::Met(_) => Progress::waiting(Symptom::WrongNodes, members.evidence()),
-        Standing::Open(mut open) if members.matches() || view.reporting().next().is_none() => {
-            open.sort_by_key(|row| row.node.is_none());
-            Progress::waiting(Symptom::CounterNotMet, open)
+        Comparison::Met(_) => Progress::waiting(Symptom::WrongNodes, members.evidence()),
+        Comparison::Unmet(mut unmet) if members.matches() || view.reporting().next().is_none() => {
+            unmet.sort_by_key(|row| row.node.is_none());
+            Progress::waiting(Symptom::CounterNotMet, unmet)
         }
-        Standing::Open(open) => {
-            let evidence = members.evidence().into_iter().chain(open).collect();
+        Comparison::Unmet(unmet) => {
+            let evidence = members.evidence().into_iter().chain(unmet).collect();
             Progress::waiting(Symptom::WrongNodes, evidence)
         }
     }
 }
 
-/// Evidence that the mock doesn't distinguish nodes.
+/// The row for a mock that doesn't distinguish nodes.
 fn only_totals() -> Evidence {
     let seen = "the mock reports only totals";
     Evidence::new("counters of each node", Evidence::NOT_CHECKED, seen, true)
@@ -56,15 +56,15 @@ fn wrong_nodes(members: &Membership) -> Failure {
     };
     let message = format!(
         "the nodes that report are not the nodes of the cluster: unexpected: {}; missing: {}",
-        list(&members.strangers),
+        list(&members.unexpected),
         list(&members.missing)
     );
     Failure::new(Symptom::WrongNodes, message).with_evidence(members.evidence())
 }
 
-/// Warnings about nodes that registered more than once. A response may have been lost and the call repeated, so this
-/// isn't a failure.
-fn registered_again(view: &View, nodes: &[NodeName]) -> Vec<String> {
+/// Warnings about nodes that registered more than once. This isn't a failure, because an agent repeats the call if a
+/// response is lost.
+fn repeated_registrations(view: &View, nodes: &[NodeName]) -> Vec<String> {
     let count = |node: &NodeName| {
         let count = view.count(Some(node), Counter::RegistrationCount);
         (count > 1).then_some(count)

@@ -1,11 +1,11 @@
-//! Phase 11: nothing of the cell is left. Runs after failure, timeout, cancellation and panic alike, with its own time
-//! limit.
+//! Phase 11: nothing of the cell is left. Runs even after a failure, timeout, interruption or panic, with its own
+//! timeout.
 
 use crate::event::Event;
 use crate::matrix::Phase;
 use crate::suite::context::{Checked, Context, Outcome};
 
-/// Deletes the cluster; with `hand_over`, except for what the next cell can use.
+/// Deletes the cluster; with `hand_over`, except for the parts that the next cell can use.
 pub(crate) async fn run(context: &mut Context, hand_over: bool) -> Outcome {
     context.mock = None;
     let deadline = context.deadline(Phase::Cleanup);
@@ -17,7 +17,7 @@ pub(crate) async fn run(context: &mut Context, hand_over: bool) -> Outcome {
     Ok(cleared.into())
 }
 
-/// Leaves everything as it is, and reports how to inspect it; with `is_sound`, a later run may use the cluster again.
+/// Keeps the cluster, and reports how to inspect it. With `is_sound`, a later run may reuse it.
 pub(crate) async fn keep(context: &mut Context, is_sound: bool) -> Outcome {
     context.mock = None;
     let deadline = context.deadline(Phase::Cleanup);

@@ -1,4 +1,4 @@
-//! A command of the user after a phase: the exit code is the verdict, the output is the evidence.
+//! A command of the matrix file after a phase: its exit code is the verdict, and its output is the evidence.
 
 use tokio_util::sync::CancellationToken;
 
@@ -21,16 +21,16 @@ pub(crate) async fn run(
     command: &HostCommand,
     interruption: &CancellationToken,
 ) -> Option<Outcome> {
-    match checked(context, command, interruption).await {
+    match execute(context, command, interruption).await {
         Ok(CommandRun { end, output }) => {
             let log = evidence::keep_output(context, command.name.as_str(), &output).await;
-            judge(command, end, log)
+            outcome(command, end, log)
         }
         Err(failure) => Some(Err(failure)),
     }
 }
 
-async fn checked(
+async fn execute(
     context: &mut Context,
     command: &HostCommand,
     interruption: &CancellationToken,
@@ -54,7 +54,7 @@ async fn checked(
 }
 
 /// The result of the command; `None` if the run was interrupted.
-fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Option<Outcome> {
+fn outcome(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Option<Outcome> {
     let name = &command.name;
     let failed = |message: String, evidence: Evidence| {
         Failure::new(Symptom::CommandFailed, message).with_evidence([evidence])
@@ -75,7 +75,7 @@ fn judge(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Optio
         CommandEnd::TimedOut => {
             let timeout = humantime::format_duration(command.timeout);
             failed(
-                format!("`{name}` was not done after {timeout}"),
+                format!("`{name}` did not finish within {timeout}"),
                 Evidence::new("end", format!("within {timeout}"), "killed", false),
             )
         }

@@ -1,9 +1,9 @@
-//! Shared by several phases: waiting until counters meet requirements.
+//! Waits until counters meet requirements. Shared by several phases.
 
 use crate::event::Symptom;
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};
-use crate::suite::expectations::{self, Requirement, Standing};
+use crate::suite::expectations::{self, Comparison, Requirement};
 use crate::suite::wait::{self, Progress};
 
 /// Waits until every requirement of `phase` holds.
@@ -19,9 +19,9 @@ pub(crate) async fn reach(
         &nodes,
         requirements,
     ) {
-        Standing::Met(evidence) => Progress::Done(evidence.into()),
-        Standing::Open(open) => Progress::waiting(Symptom::CounterNotMet, open),
-        Standing::Never(failure) => Progress::Failed(failure),
+        Comparison::Met(evidence) => Progress::Done(evidence.into()),
+        Comparison::Unmet(unmet) => Progress::waiting(Symptom::CounterNotMet, unmet),
+        Comparison::Impossible(failure) => Progress::Failed(failure),
     })
     .await
 }

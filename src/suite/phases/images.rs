@@ -1,4 +1,4 @@
-//! Phase 3: the images of agent and mock are on every node, unchanged.
+//! Phase 3: each node has the images of agent and mock, unchanged.
 
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};

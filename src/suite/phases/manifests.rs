@@ -1,4 +1,4 @@
-//! Phase 4: every object is applied, in the order that clusters need.
+//! Phase 4: all objects are applied, in an order that clusters accept.
 
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};

@@ -1,4 +1,4 @@
-//! The phases, one file each. Each phase returns its evidence, or why it failed.
+//! The phases, one file each. Each phase returns its evidence or its failure.
 
 pub(super) mod assertions;
 pub(super) mod cleanup;
@@ -6,7 +6,7 @@ pub(super) mod cluster;
 pub(super) mod command;
 mod counters;
 pub(super) mod images;
-pub(super) mod last_look;
+pub(super) mod last_check;
 pub(super) mod local_endpoint;
 pub(super) mod manifests;
 pub(super) mod periodic;

@@ -9,7 +9,7 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         .plan
         .clock
         .deadline(context.plan.phases.mock_timeout);
-    // Both at once: a permanent failure on one side must not wait for the other side.
+    // Both at once, so that a permanent failure of one doesn't have to wait for the other.
     let (mut evidence, ready) = tokio::try_join!(
         context.cluster.mock_available(&mock),
         context.cluster.agents_ready(&agents),

@@ -13,7 +13,7 @@ use crate::suite::expectations;
 use crate::suite::mock::{MockClient, Party};
 use crate::suite::wait;
 
-/// How many requests to the mock are in flight at once.
+/// The maximum number of concurrent requests to the mock.
 const CONCURRENCY: usize = 16;
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
@@ -42,11 +42,11 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
             ));
         }
     }
-    let (held, wrong): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.holds);
-    if wrong.is_empty() {
+    let (held, failed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.holds);
+    if failed.is_empty() {
         Ok(summary(&held, &senders).into())
     } else {
-        Err(Failure::new(Symptom::BadBody, wait::in_words(&wrong)).with_evidence(wrong))
+        Err(Failure::new(Symptom::BadBody, wait::summarize(&failed)).with_evidence(failed))
     }
 }
 
@@ -56,7 +56,7 @@ struct Sender {
     id: String,
 }
 
-/// The last body of each of `senders`. Sends one request for all of them if the mock offers it, and one for each body
+/// The last body of each of `senders`. Uses one request for all of them if the mock offers it, and one for each body
 /// that the response lacks.
 async fn bodies_of(
     mock: &MockClient,
@@ -65,7 +65,7 @@ async fn bodies_of(
     senders: &[Option<Sender>],
 ) -> Result<Vec<Option<Vec<u8>>>, Failure> {
     let mut known = mock.last_requests(endpoint, deadline).await?;
-    let asking: Vec<_> = senders
+    let requests: Vec<_> = senders
         .iter()
         .map(|sender| {
             let id = sender.as_ref().map(|sender| sender.id.as_str());
@@ -78,13 +78,13 @@ async fn bodies_of(
             }
         })
         .collect();
-    stream::iter(asking)
+    stream::iter(requests)
         .buffered(CONCURRENCY)
         .try_collect()
         .await
 }
 
-/// Whose bodies are checked: each node's, or the last body of any node (`None`) if the mock doesn't distinguish nodes.
+/// The senders whose bodies are checked: each node, or only `None` for any node if the mock doesn't distinguish nodes.
 async fn senders(
     context: &Context,
     mock: &MockClient,

@@ -1,4 +1,4 @@
-//! Phase 9: an agent that is deleted comes back with the same identity.
+//! Phase 9: a deleted agent comes back with the same identity.
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
@@ -8,7 +8,7 @@ use crate::suite::mock::{NodeView, Party, View};
 use crate::suite::wait::{self, Progress};
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
-    let nodes = chosen(context);
+    let nodes = restarted_nodes(context);
     let mut checked = Checked::default();
     for node in &nodes {
         checked.warnings.extend(keep_log(context, node).await);
@@ -21,20 +21,20 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         .restart(&nodes, &context.deadline(Phase::Restart))
         .await?;
     checked.evidence.extend(restarted);
-    // Read only now: a heartbeat of the old process must not count for the new one.
+    // Read only now, so that a heartbeat of the old process doesn't count for the new one.
     let ready = mock.read(&context.deadline(Phase::Restart)).await?;
     let expect = &context.plan.cell.variant.expect;
     let loops = await_on(context, &nodes, |party, seen| {
-        loops_go_on(party, seen, &ready, expect)
+        loops_continue(party, seen, &ready, expect)
     });
     checked.evidence.extend(loops.await?);
-    if is_judged(expect, Counter::AuditCount) {
+    if is_checked(expect, Counter::AuditCount) {
         let audit = await_on(context, &nodes, |party, seen| {
             process_started(party, seen, &before)
         });
         checked.evidence.extend(audit.await?);
     }
-    if is_judged(expect, Counter::RegistrationCount) {
+    if is_checked(expect, Counter::RegistrationCount) {
         let after = mock.read(&context.deadline(Phase::Restart)).await?;
         checked
             .evidence
@@ -43,12 +43,13 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     Ok(checked)
 }
 
-fn is_judged(expect: &Expectations, counter: Counter) -> bool {
+/// Whether the matrix file expects anything of `counter`.
+fn is_checked(expect: &Expectations, counter: Counter) -> bool {
     expect.of(counter) != Expectation::Any
 }
 
 /// The nodes whose agents are deleted: all nodes, or the last one, which is a worker if there is one.
-fn chosen(context: &Context) -> Vec<NodeName> {
+fn restarted_nodes(context: &Context) -> Vec<NodeName> {
     let nodes = context.nodes();
     match context.plan.phases.restart {
         RestartScope::All => nodes,
@@ -56,7 +57,7 @@ fn chosen(context: &Context) -> Vec<NodeName> {
     }
 }
 
-/// Keeps the log of an agent that is about to be deleted. If that fails, it is a warning and not a failure.
+/// Keeps the log of an agent that is about to be deleted. Returns a warning if that fails.
 async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
     let file = context
         .plan
@@ -70,7 +71,7 @@ async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
     };
     let problem = kept.err()?;
     Some(format!(
-        "the log of the agent on {node} was not kept: {problem}"
+        "failed to keep the log of the agent on {node}: {problem}"
     ))
 }
 
@@ -94,10 +95,11 @@ async fn await_on(
     .await
 }
 
-/// How many heartbeats must follow the reading: one alone doesn't prove that the loop continues.
+/// How many heartbeats must follow the reading. A single one doesn't prove that the loop continues.
 const HEARTBEATS: u64 = 2;
 
-fn loops_go_on(
+/// Evidence that the new process continues the periodic calls.
+fn loops_continue(
     party: Party<'_>,
     seen: &View,
     ready: &View,
@@ -118,9 +120,9 @@ fn loops_go_on(
         (Counter::HeartbeatCount, HEARTBEATS),
         (Counter::MetricsCount, metrics),
     ];
-    let judged = loops.into_iter();
-    judged
-        .filter(|(counter, _)| is_judged(expect, *counter))
+    loops
+        .into_iter()
+        .filter(|(counter, _)| is_checked(expect, *counter))
         .map(row)
         .collect()
 }
@@ -139,8 +141,8 @@ fn of_node<'v>(view: &'v View, node: &NodeName) -> Option<&'v NodeView> {
     view.node(node.as_str()).map(|(_, seen)| seen)
 }
 
-/// Compares the number of process starts if the mock counts them, because an agent's clock may step back. Otherwise
-/// compares the timestamps of two starts, which both come from that clock.
+/// Compares the number of process starts if the mock counts them. Otherwise compares the timestamps of two starts,
+/// which is less reliable because an agent's clock may step back.
 fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>) -> Evidence {
     let starts = |view: Option<&NodeView>| view.and_then(|view| view.process_starts);
     let (expected, found, holds) = if let Some(now) = starts(seen) {
@@ -153,10 +155,10 @@ fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>
         let found = new.map_or_else(|| "none".to_owned(), |new| format!("{new:.3}"));
         (expected, found, new.is_some() && new > old)
     };
-    Evidence::new("audit entries process_start", expected, found, holds).on(Some(node))
+    Evidence::new("process_start audit entries", expected, found, holds).on(Some(node))
 }
 
-/// Checks that the agents haven't registered again: an agent that does has lost its identity.
+/// Checks that no agent has registered again, which would mean that it lost its identity.
 fn same_registrations(
     nodes: &[NodeName],
     before: &View,
@@ -165,17 +167,17 @@ fn same_registrations(
     let row = |party: Party<'_>| {
         let expected = before.count(party, Counter::RegistrationCount);
         let seen = after.count(party, Counter::RegistrationCount);
-        let (subject, equal) = ("registration_count over the restart", seen == expected);
+        let (subject, equal) = ("registration_count across the restart", seen == expected);
         Evidence::new(subject, format!("= {expected}"), seen, equal).on(party)
     };
     let rows = after.parties(nodes).into_iter().map(row);
-    let (held, moved): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);
-    if moved.is_empty() {
+    let (held, changed): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);
+    if changed.is_empty() {
         return Ok(held);
     }
     let message = format!(
-        "{}: the agent registered again instead of going on",
-        wait::in_words(&moved)
+        "{}: the agent registered again instead of using its identity",
+        wait::summarize(&changed)
     );
-    Err(Failure::new(Symptom::RestartNotMet, message).with_evidence(moved))
+    Err(Failure::new(Symptom::RestartNotMet, message).with_evidence(changed))
 }

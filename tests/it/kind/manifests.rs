@@ -145,6 +145,6 @@ fn a_rejected_watch_is_the_cause() {
         Symptom::BadConfiguration,
         "{failed:?}"
     );
-    let cause = "is rejected or fails: pods is forbidden";
+    let cause = "pods: pods is forbidden";
     assert!(failed.failure.message.contains(cause), "{failed:?}");
 }

@@ -198,7 +198,7 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
     [
         (
             "truncate --size=100K /var/lib/etcd/member/snap/db",
-            "the API server did not answer in time",
+            "the API server did not respond in time",
         ),
         // Without a script, the name of this template is given to that of the other cell.
         ("", "it is not a clone of this template"),
@@ -206,12 +206,12 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
     [
         (
             "sign 20200101000000Z 20210101000000Z",
-            "the API server did not answer in time",
+            "the API server did not respond in time",
         ),
         // The certificate that results from a clock that is a year ahead.
         (
             "sign $(date --date='1 year' +%Y%m%d%H%M%SZ) $(date --date='2 years' +%Y%m%d%H%M%SZ)",
-            "the API server did not answer in time",
+            "the API server did not respond in time",
         ),
     ],
 ];

@@ -6,7 +6,7 @@ use super::{Lab, RUNNER, STAY, Setup, eventually, written};
 use crate::support::listeners::listeners;
 use e2e_matrix::cluster::NodeName;
 use e2e_matrix::event::{Failure, Symptom};
-use e2e_matrix::excerpt::Written;
+use e2e_matrix::excerpt::ProcessOutput;
 
 /// Waits until the agent has crashed too often, and returns the failure.
 async fn crash(lab: &Lab) -> Failure {
@@ -32,7 +32,7 @@ async fn a_crashing_agent_fails_without_waiting_for_the_deadline() {
     let has_failed = |node: &NodeName| failure.message.contains(&format!("{node} "));
     let failed = (0..3).map(|index| lab.node(index)).find(has_failed);
     let logs = lab.cluster.logs(failed.as_ref()).await;
-    assert_eq!(logs[0].processes, ["good bye\n"; 3].map(Written::of));
+    assert_eq!(logs[0].processes, ["good bye\n"; 3].map(ProcessOutput::of));
     let failure = lab.cluster.agents_ready(&lab.deadline()).await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::AgentCrashed);
     lab.destroy().await;

@@ -196,7 +196,7 @@ fn a_command_that_times_out_is_killed_with_all_its_processes() {
     assert_eq!(code, Some(1), "{:?}", cell.reason);
     assert_eq!(
         cell.reason.as_deref(),
-        Some("`endless.sh` was not done after 5s")
+        Some("`endless.sh` did not finish within 5s")
     );
     assert_all_are_gone(&scratch.path().join("ids"));
     record::assert_nothing_else_is_left(&scratch, &run);

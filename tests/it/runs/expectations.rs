@@ -159,7 +159,7 @@ fn a_check_of_the_user_fails_only_for_the_node_that_violates_it() {
     assert_eq!(
         rows.collect::<Vec<_>>(),
         [
-            "worker: capabilities.builtin_actions should be an array of at least 1, is an empty array",
+            "worker: capabilities.builtin_actions should be a non-empty array, is an empty array",
             "worker: first action should be present, is missing",
         ]
     );

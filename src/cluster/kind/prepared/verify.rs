@@ -20,7 +20,7 @@ use crate::cluster::kind::destroy::engine_failed;
 use crate::cluster::kind::nodes::containers;
 use crate::cluster::kind::work::Work;
 use crate::cluster::kubernetes::health::{alive, is_pod_ready};
-use crate::cluster::kubernetes::wait::Look;
+use crate::cluster::kubernetes::wait::Progress;
 use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::kubernetes::{Kube, ready, unusable};
 use crate::cluster::retry::every;
@@ -90,10 +90,10 @@ pub(in crate::cluster::kind) fn check(
     snapshot: &Snapshot,
     template: &Template,
     addresses: &BTreeMap<NodeName, String>,
-) -> Look {
+) -> Progress {
     let evidence = match ready::core(snapshot, &template.nodes()) {
-        Look::Done(evidence) => evidence,
-        pending @ Look::Pending(..) => return pending,
+        Progress::Done(evidence) => evidence,
+        pending @ Progress::Pending(..) => return pending,
     };
     let revision = template
         .frozen
@@ -109,10 +109,10 @@ pub(in crate::cluster::kind) fn check(
         .chain(stale_pods.map(Pod::name_any))
         .collect();
     if stale.is_empty() {
-        Look::Done(evidence)
+        Progress::Done(evidence)
     } else {
         let message = format!("not updated since the start: {}", stale.join(", "));
-        Look::Pending(failed(&message), Vec::new())
+        Progress::Pending(failed(&message), Vec::new())
     }
 }
 
@@ -236,8 +236,9 @@ mod tests {
     #[test]
     fn only_states_reported_since_the_start_count() {
         let addresses = BTreeMap::from([(NodeName::new("node"), "172.18.0.9".to_owned())]);
-        let is_up =
-            |snapshot: &Snapshot| matches!(check(snapshot, &template(), &addresses), Look::Done(_));
+        let is_up = |snapshot: &Snapshot| {
+            matches!(check(snapshot, &template(), &addresses), Progress::Done(_))
+        };
         assert!(is_up(&snapshot(REVISION + 1, REVISION + 1, "172.18.0.9")));
         assert!(!is_up(&snapshot(REVISION, REVISION + 1, "172.18.0.9")));
         assert!(!is_up(&snapshot(REVISION + 1, REVISION, "172.18.0.9")));

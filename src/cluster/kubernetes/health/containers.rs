@@ -1,11 +1,11 @@
-//! What the state of a container means.
+//! The problems that the state of a container shows.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 
 use super::images::of_pull;
-use super::{AT_ONCE, CRASHES, LONG, SHORT, suspicion, title};
+use super::{AT_ONCE, CRASH_THRESHOLD, LONG, SHORT, suspicion, title};
 use crate::cluster::kubernetes::pods::Owner;
 use crate::cluster::kubernetes::wait::Suspicion;
 use crate::event::Symptom;
@@ -13,14 +13,23 @@ use crate::event::Symptom;
 /// The states of a pod's containers, init containers first.
 pub(super) fn of(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
-    status.flat_map(|status| {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-    })
+    let init = status.flat_map(|status| status.init_container_statuses.iter().flatten());
+    init.chain(statuses(pod))
 }
 
-/// How often a container has ended, if it isn't running or was restarted.
-pub(crate) fn crashes(status: &ContainerStatus) -> Option<i32> {
+/// The states of a pod's containers, without init containers.
+pub(crate) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| status.container_statuses.iter().flatten())
+}
+
+/// Whether a container of the pod was restarted.
+pub(crate) fn was_restarted(pod: &Pod) -> bool {
+    statuses(pod).any(|status| status.restart_count > 0)
+}
+
+/// How often a container has terminated; `None` if never.
+pub(crate) fn terminations(status: &ContainerStatus) -> Option<i32> {
     let state = status.state.as_ref()?;
     let is_down = state.terminated.is_some() || waiting_reason(state) == Some("CrashLoopBackOff");
     let count = status.restart_count + i32::from(is_down);
@@ -31,8 +40,8 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
     state.waiting.as_ref()?.reason.as_deref()
 }
 
-/// What is wrong with a container, if anything.
-pub(super) fn meaning(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
+/// The problem that a container's state shows, if any.
+pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let who = title(pod, owner);
     if is_out_of_memory(status) {
         let symptom = match owner {
@@ -52,7 +61,7 @@ pub(super) fn meaning(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
         let message = format!("{why} ({who} can't start)");
         return Some(suspicion(pod, SHORT, of_start_error(why), message));
     }
-    if let Some(count) = crashes(status).filter(|count| *count >= CRASHES) {
+    if let Some(count) = terminations(status).filter(|count| *count >= CRASH_THRESHOLD) {
         let symptom = match owner {
             Owner::Agent | Owner::Other => Symptom::AgentCrashed,
             Owner::Mock => Symptom::MockUnavailable,
@@ -79,16 +88,17 @@ pub(super) fn meaning(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
     Some(suspicion(pod, patience, symptom, message))
 }
 
-/// What a container's reason for waiting means; `None` if it is only starting.
+/// The symptom for a container's reason for waiting, and how long it may last; `None` if the container is only
+/// starting.
 fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
     match reason {
         "InvalidImageName" => Some((AT_ONCE, Symptom::ImageNameUnusable)),
         "ErrImageNeverPull" => Some((SHORT, Symptom::ImageNameUnusable)),
-        // Before 1.31, a back-off doesn't repeat the reason; the event of the pull does.
+        // Before 1.31, a back-off doesn't repeat the error. The event of the pull contains it.
         "ErrImagePull" | "ImagePullBackOff" => {
             detail.contains("rror").then(|| (LONG, of_pull(detail)))
         }
-        // A kubelet that has just started may not have its copies of Secrets and ConfigMaps yet.
+        // A kubelet that has just started may not have cached the Secrets and ConfigMaps yet.
         "CreateContainerConfigError" if detail.contains("failed to sync") => None,
         "CreateContainerConfigError"
             if detail.contains("not found") || detail.contains("couldn't find key") =>
@@ -105,7 +115,7 @@ fn is_start_error(reason: Option<&str>) -> bool {
     matches!(reason, Some("StartError" | "ContainerCannotRun"))
 }
 
-/// Messages of the container runtime that indicate a problem of the machine.
+/// Messages of the container runtime that indicate a problem with the machine.
 const MACHINE: [&str; 7] = [
     "connection refused",
     "context deadline exceeded",
@@ -116,7 +126,7 @@ const MACHINE: [&str; 7] = [
     "resource temporarily unavailable",
 ];
 
-/// Why the runtime couldn't start a container: because of the manifests, unless the machine has a problem.
+/// The symptom if the runtime couldn't start a container: due to the manifests, unless the machine has a problem.
 pub(super) fn of_start_error(why: &str) -> Symptom {
     if MACHINE.iter().any(|words| why.contains(words)) {
         Symptom::PodNotStarted
@@ -124,6 +134,8 @@ pub(super) fn of_start_error(why: &str) -> Symptom {
         Symptom::ContainerConfig
     }
 }
+
+/// The termination that a container is in now, and the one before its last restart.
 pub(crate) fn terminated(
     status: &ContainerStatus,
 ) -> impl Iterator<Item = &ContainerStateTerminated> {

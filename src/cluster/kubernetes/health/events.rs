@@ -1,4 +1,4 @@
-//! Problems that only events show: volumes that can't be mounted, pods that can't be created.
+//! Problems that only events show, such as volumes that can't be mounted and pods that can't be created.
 
 use k8s_openapi::api::core::v1::Event;
 
@@ -8,7 +8,7 @@ use crate::cluster::kubernetes::wait::Suspicion;
 use crate::event::{Failure, Symptom};
 
 /// The problem that an event shows, if any.
-pub(super) fn meaning(event: &Event) -> Option<Suspicion> {
+pub(super) fn problem(event: &Event) -> Option<Suspicion> {
     let why = event.message.as_deref().unwrap_or_default();
     let subject = event.involved_object.name.as_deref().unwrap_or_default();
     let (patience, symptom) = match event.reason.as_deref()? {
@@ -17,8 +17,8 @@ pub(super) fn meaning(event: &Event) -> Option<Suspicion> {
             (SHORT, Symptom::ContainerConfig)
         }
         "Failed" if why.starts_with("Failed to pull image") => (LONG, of_pull(why)),
-        "FailedCreatePodSandBox" if is_sandbox_refused(why) => (SHORT, Symptom::ContainerConfig),
-        // A new namespace gets its default account a moment later.
+        "FailedCreatePodSandBox" if is_sandbox_rejected(why) => (SHORT, Symptom::ContainerConfig),
+        // The default account of a new namespace is created a moment later.
         "FailedCreate" if why.contains("serviceaccount \"default\" not found") => return None,
         "FailedCreate" if why.contains("serviceaccount") && why.contains("not found") => {
             (SHORT, Symptom::DanglingReference)
@@ -35,8 +35,8 @@ pub(super) fn meaning(event: &Event) -> Option<Suspicion> {
     })
 }
 
-/// Whether the runtime rejects the pod's sandbox because of the manifests.
-fn is_sandbox_refused(why: &str) -> bool {
+/// Whether the runtime rejected the pod's sandbox because of the manifests.
+fn is_sandbox_rejected(why: &str) -> bool {
     let words = [
         "OOM-killed",
         "memory limit too low",

@@ -1,9 +1,9 @@
-//! Why an image couldn't be pulled.
+//! The reasons why an image couldn't be pulled.
 
 use crate::event::Symptom;
 
-/// Messages of a registry that doesn't have the image or doesn't allow access to it.
-const NAME: [&str; 5] = [
+/// Messages of a registry that doesn't have the image or denies access to it.
+const WRONG_NAME: [&str; 5] = [
     "not found",
     "denied",
     "does not exist",
@@ -11,17 +11,17 @@ const NAME: [&str; 5] = [
     "invalid reference",
 ];
 
-/// Why an image couldn't be pulled: no registry has it under this name, or the network failed.
+/// The symptom for a failed pull: no registry has the image under this name, or the network failed.
 pub(super) fn of_pull(why: &str) -> Symptom {
-    if NAME.iter().any(|words| why.contains(words)) || is_named_host_unknown(why) {
+    if WRONG_NAME.iter().any(|words| why.contains(words)) || is_named_host_unknown(why) {
         Symptom::ImageNameUnusable
     } else {
         Symptom::ImagePullFailed
     }
 }
 
-/// Whether DNS doesn't know the registry in the image's name. If it doesn't know another host, such as the default
-/// registry or one that issues tokens, the name server or the network has a problem.
+/// Whether DNS doesn't know the registry in the image's name. If it doesn't know a different host, such as the default
+/// registry or one that issues tokens, the problem is the name server or the network.
 fn is_named_host_unknown(why: &str) -> bool {
     let Some((before, _)) = why.split_once(": no such host") else {
         return false;
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_registrys_rejection_is_a_wrong_name_and_a_network_failure_is_not() {
-        for words in NAME {
+        for words in WRONG_NAME {
             assert_eq!(of_pull(words), Symptom::ImageNameUnusable, "{words}");
         }
         for words in [

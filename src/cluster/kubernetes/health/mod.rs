@@ -1,7 +1,7 @@
-//! What the state of pods, nodes and events means: which problems are permanent, and how long others may last. Pure.
+//! Detects problems in the state of pods, nodes and events: which are permanent, and how long others may last. Pure.
 //!
 //! A state that Kubernetes never leaves is reported at once. A state that also occurs while a cluster starts (no
-//! network yet, a cache that lags, a taint that is about to be removed) is reported only if it lasts.
+//! network yet, a stale cache, a taint that is about to be removed) is reported only if it lasts.
 
 mod containers;
 mod events;
@@ -16,20 +16,20 @@ use kube::ResourceExt;
 
 use super::pods::Owner;
 use super::wait::Suspicion;
-use super::watch::{Refused, Snapshot};
+use super::watch::{FailedWatch, Snapshot};
 use crate::event::{Failure, Symptom};
-pub(crate) use containers::{crashes, terminated};
+pub(crate) use containers::{statuses, terminated, terminations, was_restarted};
 
 const AT_ONCE: Duration = Duration::ZERO;
-/// For states that a lagging cache may show for a moment.
+/// For states that a stale cache may cause for a moment.
 const SHORT: Duration = Duration::from_secs(2);
 /// For states that occur while other components start.
 const LONG: Duration = Duration::from_secs(10);
 
-/// How often a program may end before it counts as crashing.
-const CRASHES: i32 = 3;
+/// The number of terminations from which a program counts as crashing.
+const CRASH_THRESHOLD: i32 = 3;
 
-/// Everything that looks wrong. `is_applied`: all objects are applied, so whatever is missing now stays missing.
+/// All suspected problems. With `is_applied`, all objects are applied, so an object that is missing now stays missing.
 pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
     let nodes_ready =
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
@@ -38,24 +38,29 @@ pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion
         found.extend(of_pod(pod, snapshot.workloads.owner(pod), nodes_ready));
     }
     if is_applied {
-        let waiting = |event: &Event| concerns_waiting_pod(event, snapshot);
-        let events = snapshot.events.iter().filter(|event| waiting(event));
-        found.extend(events.filter_map(|event| events::meaning(event)));
+        let events = snapshot.events.iter();
+        let relevant = events.filter(|event| is_relevant(event, snapshot));
+        found.extend(relevant.filter_map(|event| events::problem(event)));
     }
     found
 }
 
-/// What looks wrong with the cluster itself, independent of its workloads.
+/// The suspected problems of the cluster itself, regardless of its workloads.
 pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
     let mut found: Vec<_> = alive(&snapshot.system_pods)
         .filter_map(of_system_pod)
         .collect();
     found.extend(snapshot.nodes.iter().filter_map(|node| of_node(node)));
-    found.extend(snapshot.refused.iter().map(|(watch, why)| Suspicion {
-        key: format!("watch {watch}"),
-        patience: LONG,
-        failure: of_refused_watch(watch, why),
-    }));
+    found.extend(
+        snapshot
+            .failed_watches
+            .iter()
+            .map(|(watch, why)| Suspicion {
+                key: format!("watch {watch}"),
+                patience: LONG,
+                failure: watch_failure(watch, why),
+            }),
+    );
     found.extend(snapshot.unreachable.as_ref().map(|why| Suspicion {
         key: "unreachable".to_owned(),
         patience: LONG,
@@ -67,12 +72,12 @@ pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
     found
 }
 
-fn of_refused_watch(watch: &str, why: &Refused) -> Failure {
+fn watch_failure(watch: &str, why: &FailedWatch) -> Failure {
     let symptom = match why.code {
         Some(401 | 403) => Symptom::BadConfiguration,
         Some(_) | None => Symptom::ApiServerGone,
     };
-    let message = format!("the watch on {watch} is rejected or fails: {}", why.message);
+    let message = format!("failed to watch {watch}: {}", why.message);
     let failure = Failure::new(symptom, message);
     if symptom == Symptom::BadConfiguration {
         failure.with_remedy(format!(
@@ -89,8 +94,8 @@ pub(crate) fn alive(pods: &[std::sync::Arc<Pod>]) -> impl Iterator<Item = &Pod> 
     pods.filter(|pod: &&Pod| pod.metadata.deletion_timestamp.is_none())
 }
 
-/// The node of a pod, for messages.
-pub(crate) fn place(pod: &Pod) -> &str {
+/// The name of a pod's node, for messages.
+pub(crate) fn node_name(pod: &Pod) -> &str {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     node.unwrap_or("no node")
 }
@@ -103,10 +108,10 @@ fn has_node(pod: &Pod) -> bool {
 
 fn title(pod: &Pod, owner: Owner) -> String {
     match owner {
-        Owner::Agent if has_node(pod) => format!("the agent on {}", place(pod)),
+        Owner::Agent if has_node(pod) => format!("the agent on {}", node_name(pod)),
         Owner::Agent => "the agent".to_owned(),
         Owner::Mock => "the mock".to_owned(),
-        Owner::Other | Owner::System => format!("{} on {}", pod.name_any(), place(pod)),
+        Owner::Other | Owner::System => format!("{} on {}", pod.name_any(), node_name(pod)),
     }
 }
 
@@ -120,35 +125,35 @@ fn suspicion(pod: &Pod, patience: Duration, symptom: Symptom, message: String) -
 
 fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
     let mut found: Vec<_> = containers::of(pod)
-        .filter_map(|status| containers::meaning(pod, owner, status))
+        .filter_map(|status| containers::problem(pod, owner, status))
         .collect();
     found.extend(unschedulable(pod, owner, nodes_ready));
-    found.extend(ended(pod, owner));
+    found.extend(evicted(pod, owner));
     found
 }
 
-/// A core pod may crash while the others start, so it counts only if it keeps crashing and stays in that state.
+/// A core pod may crash while the others start, so this is a problem only if it keeps crashing for a while.
 fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
-    let crashed =
-        containers::of(pod).find_map(|status| crashes(status).filter(|count| *count >= CRASHES));
+    let crashed = containers::of(pod)
+        .find_map(|status| terminations(status).filter(|count| *count >= CRASH_THRESHOLD));
     let count = crashed?;
     let message = format!("{} has crashed {count} times", title(pod, Owner::System));
     Some(suspicion(pod, LONG * 3, Symptom::NodeNotReady, message))
 }
 
-/// Until every node is ready, a taint or a missing node may prevent scheduling.
+/// The problem that a pod can't be scheduled. Until every node is ready, taints and missing nodes are normal.
 fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions.iter().find(|condition| {
         condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
     })?;
     let why = condition.message.as_deref().unwrap_or_default();
-    let message = format!("{why} (no node takes {})", title(pod, owner));
+    let message = format!("{why} (can't schedule {})", title(pod, owner));
     nodes_ready.then(|| suspicion(pod, LONG, Symptom::Unschedulable, message))
 }
 
-/// A pod that ended as a whole: the kubelet evicted or rejected it.
-fn ended(pod: &Pod, owner: Owner) -> Option<Suspicion> {
+/// The problem that a pod failed as a whole, because the kubelet evicted or rejected it.
+fn evicted(pod: &Pod, owner: Owner) -> Option<Suspicion> {
     let status = pod.status.as_ref()?;
     if status.phase.as_deref() != Some("Failed") {
         return None;
@@ -160,7 +165,10 @@ fn ended(pod: &Pod, owner: Owner) -> Option<Suspicion> {
         Symptom::Unschedulable
     };
     let why = status.message.as_deref().unwrap_or_default();
-    let message = format!("the node gave up {}: {reason}: {why}", title(pod, owner));
+    let message = format!(
+        "the kubelet evicted or rejected {}: {reason}: {why}",
+        title(pod, owner)
+    );
     Some(suspicion(pod, SHORT, symptom, message))
 }
 
@@ -184,7 +192,10 @@ fn of_node(node: &Node) -> Option<Suspicion> {
     Some(Suspicion {
         key: format!("{name}/{pressure}"),
         patience: SHORT,
-        failure: Failure::new(Symptom::NodePressure, format!("node {name} has {pressure}")),
+        failure: Failure::new(
+            Symptom::NodePressure,
+            format!("node {name} reports {pressure}"),
+        ),
     })
 }
 
@@ -195,8 +206,8 @@ pub(crate) fn is_pod_ready(pod: &Pod) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Whether an event concerns a pod that isn't ready. Old events of ready or deleted pods don't matter.
-fn concerns_waiting_pod(event: &Event, snapshot: &Snapshot) -> bool {
+/// Whether an event matters: it doesn't concern a pod, or a pod that exists and isn't ready.
+fn is_relevant(event: &Event, snapshot: &Snapshot) -> bool {
     match event.involved_object.kind.as_deref() {
         Some("Pod") => alive(&snapshot.pods)
             .any(|pod| pod.uid() == event.involved_object.uid && !is_pod_ready(pod)),

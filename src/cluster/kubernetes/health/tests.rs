@@ -1,4 +1,4 @@
-//! What each state and event means.
+//! The problem that each state and event shows.
 
 use std::sync::Arc;
 
@@ -52,9 +52,9 @@ fn killed(reason: &str, code: i32) -> Value {
     json!({"terminated": {"reason": reason, "exitCode": code}})
 }
 
-/// The state of a pod, the pod's owner, and the meaning.
+/// For each case, the pod's owner, the pod's state, and the problems that it shows.
 #[test]
-fn each_state_has_its_meaning() {
+fn each_state_shows_its_problem() {
     let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
     let unschedulable = json!({"conditions": [{
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
@@ -186,10 +186,10 @@ fn an_agent_that_crashes_is_not_the_clusters_fault() {
 
 #[test]
 fn a_pod_that_is_being_deleted_is_ignored() {
-    let mut leaving = (*pod("plexd", &waiting("InvalidImageName", ""))).clone();
-    leaving.metadata.deletion_timestamp =
+    let mut terminating = (*pod("plexd", &waiting("InvalidImageName", ""))).clone();
+    terminating.metadata.deletion_timestamp =
         serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-    assert_eq!(of(vec![Arc::new(leaving)]), []);
+    assert_eq!(of(vec![Arc::new(terminating)]), []);
 }
 
 #[test]
@@ -214,9 +214,9 @@ fn a_node_under_pressure_is_named() {
 
 #[test]
 fn a_rejected_watch_is_reported_with_the_servers_message() {
-    let failure = of_refused_watch(
+    let failure = watch_failure(
         "pods in ns",
-        &Refused {
+        &FailedWatch {
             code: Some(403),
             message: "pods is forbidden".to_owned(),
         },
@@ -225,7 +225,7 @@ fn a_rejected_watch_is_reported_with_the_servers_message() {
     assert!(
         failure
             .message
-            .contains("pods in ns is rejected or fails: pods is forbidden")
+            .contains("failed to watch pods in ns: pods is forbidden")
     );
 }
 

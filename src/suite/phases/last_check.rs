@@ -6,7 +6,7 @@ use crate::matrix::Phase;
 use crate::suite::context::{Checked, Context, Outcome};
 use crate::suite::expectations;
 
-/// Adds the last check to what `phase` has `checked`.
+/// Adds the last check to the results of `phase`.
 pub(crate) async fn run(context: &Context, phase: Phase, mut checked: Checked) -> Outcome {
     let requirements = expectations::exact(&context.plan.cell.variant.expect);
     let exact = counters::reach(context, phase, &requirements).await?;

@@ -7,29 +7,29 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::ApiResource;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::apply::gvk;
 use super::unusable;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// The API for cluster-scoped objects of a kind.
 pub(crate) fn dynamic(client: &Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let resource = ApiResource::from_gvk(&gvk(api_version, kind));
     Api::all_with(client.clone(), &resource)
 }
 
-/// Deletes everything that keeps pods alive, and waits for the end of the last pod.
+/// Deletes all controllers of pods and then the pods, and waits until the last pod is gone.
 pub(crate) async fn workloads(client: &Client, namespace: &str) -> Result<(), Failure> {
     controllers(client, namespace, &DeleteParams::foreground()).await?;
     all_of::<Pod>(client, namespace, &DeleteParams::foreground()).await
 }
 
-/// Deletes everything that keeps pods alive, and the pods, without waiting until their containers have ended.
+/// Deletes all controllers of pods and then the pods, without waiting until their containers have ended.
 pub(crate) async fn workloads_at_once(client: &Client, namespace: &str) -> Result<(), Failure> {
     controllers(client, namespace, &DeleteParams::background()).await?;
     all_of::<Pod>(
@@ -48,7 +48,7 @@ async fn controllers(client: &Client, namespace: &str, how: &DeleteParams) -> Re
         Box::pin(all_of::<StatefulSet>(client, namespace, how)),
         Box::pin(all_of::<Job>(client, namespace, how)),
     )?;
-    // A ReplicaSet would otherwise exist until the garbage collector deletes it.
+    // Otherwise, a ReplicaSet would exist until the garbage collector deletes it.
     all_of::<ReplicaSet>(client, namespace, how).await
 }
 
@@ -85,7 +85,7 @@ where
     gone(api, name, requested).await
 }
 
-/// An object whose deletion has been requested: its uid; `None` if it is gone already.
+/// The UID of an object whose deletion was requested; `None` if the object is already gone.
 pub(crate) struct Requested(Option<String>);
 
 /// Requests the deletion of an object. An object that doesn't exist counts as gone.
@@ -98,14 +98,14 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     match api.delete(name, how).await {
-        // If the response is only a status, the object is gone already.
+        // If the response is only a status, the object is already gone.
         Ok(either) => Ok(Requested(either.left().and_then(|object| object.uid()))),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Requested(None)),
         Err(error) => Err(failed(name, &error)),
     }
 }
 
-/// Waits until an object is gone whose deletion has been requested.
+/// Waits until an object whose deletion was requested is gone.
 pub(crate) async fn gone<K>(
     api: &Api<K>,
     name: &str,
@@ -124,6 +124,6 @@ where
 }
 
 fn failed(name: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-    let message = format!("failed to remove {name}: {}", chain(error));
+    let message = format!("failed to delete {name}: {}", chain(error));
     Failure::new(Symptom::CleanupIncomplete, message)
 }

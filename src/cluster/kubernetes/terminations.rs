@@ -1,80 +1,85 @@
-//! The lives of the agents' processes: which ends the suite didn't cause, and which processes the kubelet is about to
-//! kill. Pure.
+//! The terminations of the agents' processes: which of them the suite didn't cause, and which processes the kubelet is
+//! about to kill. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Event, Pod, Probe};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, Probe};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::health::{alive, crashes, place, terminated};
+use super::health::{alive, node_name, statuses, terminated, terminations};
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// How often the containers of each agent pod had ended when the agents became ready, and how often they may end after
-/// that.
+/// How often the containers of each agent pod had terminated when the agents became ready, and how often they may
+/// terminate after that.
 #[derive(Debug)]
-pub(crate) struct Lives {
+pub(crate) struct Terminations {
     /// The pods that must not be deleted, by UID.
-    known: Mutex<BTreeMap<String, Life>>,
+    baselines: Mutex<BTreeMap<String, Baseline>>,
+    /// How often the containers of a pod may terminate after readiness.
     allowed: u32,
     early: Vec<String>,
 }
 
 /// An agent's pod at the time when it became ready.
 #[derive(Debug)]
-struct Life {
+struct Baseline {
     node: String,
-    /// How often its containers had ended.
-    ends: i32,
-    /// When it was seen to be ready, according to this machine's clock.
-    since: Instant,
+    /// How often its containers had terminated.
+    count: i32,
+    /// When it was first seen ready, according to this machine's clock.
+    ready_at: Instant,
 }
 
-impl Lives {
-    /// The lives of the agents that are ready in `snapshot`; `allowed` more ends per pod don't fail the cell.
-    pub(crate) fn of(snapshot: &Snapshot, allowed: u32) -> Self {
+impl Terminations {
+    /// Starts to track the agents in `snapshot`, which are ready. Up to `allowed` further terminations per pod don't
+    /// fail the cell.
+    pub(crate) fn new(snapshot: &Snapshot, allowed: u32) -> Self {
         Self {
-            known: Mutex::new(lives(snapshot).collect()),
+            baselines: Mutex::new(baselines(snapshot).collect()),
             allowed,
-            early: agents(snapshot).filter_map(early_end).collect(),
+            early: agents(snapshot).filter_map(early_termination).collect(),
         }
     }
 
-    /// Announces that the suite is about to delete the agents of `nodes`.
-    pub(crate) fn release(&self, nodes: &[NodeName]) {
-        let is_deleted = |life: &Life| nodes.iter().any(|node| node.as_str() == life.node);
-        self.known().retain(|_, life| !is_deleted(life));
+    /// Stops tracking the agents of `nodes`, because the suite is about to delete them.
+    pub(crate) fn forget(&self, nodes: &[NodeName]) {
+        let is_deleted =
+            |baseline: &Baseline| nodes.iter().any(|node| node.as_str() == baseline.node);
+        self.baselines().retain(|_, baseline| !is_deleted(baseline));
     }
 
-    /// Adds the agents that replaced deleted ones and are ready.
-    pub(crate) fn adopt(&self, snapshot: &Snapshot) {
-        let mut known = self.known();
-        for (uid, life) in lives(snapshot) {
-            // Earlier ends have been checked already.
-            known.entry(uid).or_insert(life);
+    /// Starts to track the ready agents in `snapshot` that replaced deleted ones.
+    pub(crate) fn track(&self, snapshot: &Snapshot) {
+        let mut known = self.baselines();
+        for (uid, baseline) in baselines(snapshot) {
+            // Earlier terminations were checked before.
+            known.entry(uid).or_insert(baseline);
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Life>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn baselines(&self) -> MutexGuard<'_, BTreeMap<String, Baseline>> {
+        self.baselines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The agents whose liveness probe may not have run yet `now`. Kubernetes reports only failures of a probe, so the
-    /// time since readiness decides, by which the container has started.
+    /// The agents whose liveness probe may not have run by `now`. Kubernetes reports only failures of a probe, so this
+    /// is derived from the time since readiness, by which the container had started.
     pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
-        let known = self.known();
+        let known = self.baselines();
         let unprobed = |pod: &Pod| {
             let uid = pod.uid()?;
-            let life = known.get(&uid)?;
+            let baseline = known.get(&uid)?;
             let first = liveness_probes(pod).map(|(_, probe)| first_result(probe));
-            let within = (life.since + first.max()?).checked_duration_since(now)?;
+            let within = (baseline.ready_at + first.max()?).checked_duration_since(now)?;
             (!within.is_zero()).then(|| Unprobed {
-                node: life.node.clone(),
+                node: baseline.node.clone(),
                 uid,
                 containers: liveness_probes(pod)
                     .map(|(name, _)| name.to_owned())
@@ -85,58 +90,59 @@ impl Lives {
         agents(snapshot).filter_map(unprobed).collect()
     }
 
-    /// The ends before readiness, one sentence per agent.
+    /// The terminations before readiness, one sentence per agent.
     pub(crate) fn early_ends(&self) -> Vec<String> {
         self.early.clone()
     }
 
-    /// The failure if the containers of an agent ended more often since readiness than allowed, or if something other
-    /// than the suite deleted its pod.
-    pub(crate) fn ended(&self, snapshot: &Snapshot) -> Option<Failure> {
-        let known = self.known();
+    /// The failure if the containers of an agent terminated more often since readiness than allowed, or if something
+    /// other than the suite deleted its pod.
+    pub(crate) fn failure(&self, snapshot: &Snapshot) -> Option<Failure> {
+        let known = self.baselines();
         let is_alive =
             |uid: &str| agents(snapshot).any(|pod| pod.metadata.uid.as_deref() == Some(uid));
-        if let Some((_, life)) = known.iter().find(|(uid, _)| !is_alive(uid)) {
-            return Some(deleted(&life.node));
+        if let Some((_, baseline)) = known.iter().find(|(uid, _)| !is_alive(uid)) {
+            return Some(deleted(&baseline.node));
         }
         let since = |pod: &Pod| {
-            // A pod that replaces a deleted one has no earlier life.
+            // A pod that replaced a deleted one starts at 0.
             let before = known.get(&pod.uid().unwrap_or_default());
-            let before = before.map_or(0, |life| life.ends);
-            u32::try_from(ends(pod) - before).unwrap_or_default()
+            let before = before.map_or(0, |baseline| baseline.count);
+            u32::try_from(count(pod) - before).unwrap_or_default()
         };
         let pod = agents(snapshot).find(|pod| since(pod) > self.allowed)?;
-        let (how, at) = last_end(pod).map_or_else(Default::default, |end| {
+        let (how, at) = last(pod).map_or_else(Default::default, |end| {
             let at = end.finished_at.as_ref();
             let at = at.map_or_else(String::new, |at| format!(" at {}", at.0));
-            (in_words(end), at)
+            (describe(end), at)
         });
-        let node = place(pod);
+        let node = node_name(pod);
         let message = format!("the agent on {node} ended after it was ready: {how}{at}");
-        let subject = "ends of the agent's containers since readiness";
+        let subject = "terminations of the agent's containers since readiness";
         let (expected, seen) = (format!("<= {}", self.allowed), since(pod));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({how})"), false);
         Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence.on(Some(node))]))
     }
 }
 
-/// The agents that are ready now.
-fn lives(snapshot: &Snapshot) -> impl Iterator<Item = (String, Life)> {
-    let since = Instant::now();
+/// The baselines of the agents in `snapshot`, by UID.
+fn baselines(snapshot: &Snapshot) -> impl Iterator<Item = (String, Baseline)> {
+    let ready_at = Instant::now();
     agents(snapshot).map(move |pod| {
-        let life = Life {
-            node: place(pod).to_owned(),
-            ends: ends(pod),
-            since,
+        let baseline = Baseline {
+            node: node_name(pod).to_owned(),
+            count: count(pod),
+            ready_at,
         };
-        (pod.uid().unwrap_or_default(), life)
+        (pod.uid().unwrap_or_default(), baseline)
     })
 }
 
 fn deleted(node: &str) -> Failure {
-    let message =
-        format!("the agent's pod on {node} was deleted after it was ready, and not by the suite");
-    let evidence = Evidence::new("agent pod", "stays", "deleted", false).on(Some(node));
+    let message = format!(
+        "something other than the suite deleted the agent's pod on {node} after it was ready"
+    );
+    let evidence = Evidence::new("agent pod", "not deleted", "deleted", false).on(Some(node));
     Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
 }
 
@@ -144,22 +150,18 @@ fn agents(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
     alive(&snapshot.pods).filter(|pod| snapshot.workloads.owner(pod) == Owner::Agent)
 }
 
-/// Init containers end when they are done, so only the others count.
-fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let status = pod.status.iter();
-    status.flat_map(|status| status.container_statuses.iter().flatten())
+/// How often the containers of a pod have terminated. Init containers don't count, because they terminate when they are
+/// done.
+fn count(pod: &Pod) -> i32 {
+    statuses(pod).filter_map(terminations).sum()
 }
 
-fn ends(pod: &Pod) -> i32 {
-    containers(pod).filter_map(crashes).sum()
-}
-
-fn last_end(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    let ends = containers(pod).filter_map(|status| terminated(status).next());
+fn last(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let ends = statuses(pod).filter_map(|status| terminated(status).next());
     ends.max_by_key(|end| end.finished_at.as_ref().map(|at| at.0))
 }
 
-fn in_words(end: &ContainerStateTerminated) -> String {
+fn describe(end: &ContainerStateTerminated) -> String {
     let reason = end.reason.as_deref().unwrap_or("Error");
     match end.signal {
         Some(signal) if signal != 0 => format!("{reason}, signal {signal}"),
@@ -167,10 +169,10 @@ fn in_words(end: &ContainerStateTerminated) -> String {
     }
 }
 
-fn early_end(pod: &Pod) -> Option<String> {
-    let how = in_words(last_end(pod)?);
-    let node = place(pod);
-    Some(match ends(pod) {
+fn early_termination(pod: &Pod) -> Option<String> {
+    let how = describe(last(pod)?);
+    let node = node_name(pod);
+    Some(match count(pod) {
         1 => format!("the agent on {node} ended once before it was ready: {how}"),
         ends => format!("the agent on {node} ended {ends} times before it was ready, last: {how}"),
     })
@@ -184,18 +186,18 @@ pub(crate) struct Unprobed {
     pub(crate) uid: String,
     /// The pod's containers that have a liveness probe.
     pub(crate) containers: BTreeSet<String>,
-    /// By when its first result is known, counted from now.
+    /// The time from now until its first result is known.
     pub(crate) within: Duration,
 }
 
 impl Unprobed {
-    /// The warning in reports if the first result isn't awaited.
+    /// The warning for reports if the first result isn't awaited.
     pub(crate) fn sentence(&self) -> String {
         let Self { node, within, .. } = self;
         let seconds = within.as_secs();
         format!(
-            "the liveness probe of the agent on {node} was not checked: it runs for the first time up to {seconds} s after the \
-             cell's end"
+            "the liveness probe of the agent on {node} was not checked: its first run may be up to {seconds} s after the end of \
+             the cell"
         )
     }
 }
@@ -229,8 +231,8 @@ impl Warning {
         }
     }
 
-    /// Whether the event occurred again since `earlier`.
-    fn has_grown_since(&self, earlier: &[Self]) -> bool {
+    /// Whether the event has occurred again since `earlier`.
+    fn recurred_since(&self, earlier: &[Self]) -> bool {
         let same = |other: &&Self| other.uid == self.uid && other.text == self.text;
         earlier
             .iter()
@@ -239,21 +241,21 @@ impl Warning {
     }
 }
 
-/// The warnings in the events of the current agents. Failed startup probes and the messages of lagging caches are left
-/// out, because they are part of a normal start.
+/// The warnings in the events of the current agents. Failed startup probes and messages about stale caches are omitted,
+/// because they are part of a normal start.
 pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
     let warning = |event: &Event| {
         let uid = event.involved_object.uid.as_deref()?;
         let pod = agents(snapshot).find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
         let text = event.message.as_deref().unwrap_or_default().trim();
-        let is_usual = text.starts_with("Startup probe failed") || text.contains("failed to sync");
-        if event.type_.as_deref() != Some("Warning") || is_usual {
+        let is_normal = text.starts_with("Startup probe failed") || text.contains("failed to sync");
+        if event.type_.as_deref() != Some("Warning") || is_normal {
             return None;
         }
         let is_liveness = text.starts_with("Liveness probe failed");
         let reason = event.reason.as_deref().unwrap_or_default();
         Some(Warning {
-            node: place(pod).to_owned(),
+            node: node_name(pod).to_owned(),
             uid: uid.to_owned(),
             count: event.count.unwrap_or(1),
             text: format!("{reason}: {text}"),
@@ -264,7 +266,7 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
     events.filter_map(|event| warning(event)).collect()
 }
 
-/// The kubelet's default.
+/// The kubelet's default for `periodSeconds`.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
 
 /// The liveness probes of the pod's containers, with the containers' names.
@@ -286,8 +288,8 @@ fn period(probe: &Probe) -> Duration {
     seconds(probe.period_seconds).unwrap_or(DEFAULT_PERIOD)
 }
 
-/// How long after the start of a container the first result of the probe is known at the latest. The kubelet's default
-/// timeout is 1 s.
+/// The longest time from the start of a container to the first result of its probe. The kubelet's default timeout is
+/// 1 s.
 fn first_result(probe: &Probe) -> Duration {
     let delay = seconds(probe.initial_delay_seconds).unwrap_or_default();
     let timeout = seconds(probe.timeout_seconds).unwrap_or(Duration::from_secs(1));
@@ -302,7 +304,7 @@ fn liveness_period(pod: &Pod) -> Duration {
 /// The failure if a liveness probe that had failed `before` has failed again `after` its period.
 pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure> {
     let is_failing =
-        |warning: &&Warning| warning.liveness.is_some() && warning.has_grown_since(before);
+        |warning: &&Warning| warning.liveness.is_some() && warning.recurred_since(before);
     let rows: Vec<Evidence> = after
         .iter()
         .filter(is_failing)
@@ -364,10 +366,10 @@ mod tests {
         pod["spec"]["containers"][0]["livenessProbe"] =
             json!({"initialDelaySeconds": 20, "periodSeconds": 5, "timeoutSeconds": 2});
         let ready = snapshot(&json!([pod]), &json!([]));
-        let lives = Lives::of(&ready, 0);
+        let terminations = Terminations::new(&ready, 0);
         let after = |seconds| {
             let now = Instant::now() + Duration::from_secs(seconds);
-            let unprobed = lives.unprobed(&ready, now);
+            let unprobed = terminations.unprobed(&ready, now);
             unprobed
                 .iter()
                 .map(|it| it.within.as_secs())
@@ -378,63 +380,81 @@ mod tests {
         assert_eq!(after(27), [] as [u64; 0]);
         let default = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
         assert_eq!(
-            lives.unprobed(&default, Instant::now())[0].within.as_secs(),
+            terminations.unprobed(&default, Instant::now())[0]
+                .within
+                .as_secs(),
             2
         );
         pod["spec"]["containers"][0]["livenessProbe"] = json!({});
         let bare = snapshot(&json!([pod]), &json!([]));
         assert_eq!(
-            lives.unprobed(&bare, Instant::now())[0].within.as_secs(),
+            terminations.unprobed(&bare, Instant::now())[0]
+                .within
+                .as_secs(),
             11
         );
         pod["spec"]["containers"][0]["livenessProbe"] = json!(null);
         let none = snapshot(&json!([pod]), &json!([]));
-        assert_eq!(lives.unprobed(&none, Instant::now()), []);
+        assert_eq!(terminations.unprobed(&none, Instant::now()), []);
     }
 
     #[test]
-    fn a_single_end_after_readiness_fails_whatever_its_exit_code() {
+    fn a_single_termination_after_readiness_fails_regardless_of_its_exit_code() {
         let ready = snapshot(&json!([agent("a", 1, &running())]), &json!([]));
-        let lives = Lives::of(&ready, 0);
+        let terminations = Terminations::new(&ready, 0);
         assert_eq!(
-            lives.early_ends(),
+            terminations.early_ends(),
             ["the agent on worker ended once before it was ready: Completed, exit code 0"]
         );
-        assert!(lives.ended(&ready).is_none());
+        assert!(terminations.failure(&ready).is_none());
         let again = snapshot(&json!([agent("a", 2, &running())]), &json!([]));
-        let failure = lives.ended(&again).unwrap();
+        let failure = terminations.failure(&again).unwrap();
         assert_eq!(failure.symptom, Symptom::AgentCrashed);
         assert_eq!(failure.evidence[0].node.as_deref(), Some("worker"));
         let killed = json!({"terminated": {"exitCode": 137, "signal": 9, "reason": "Error"}});
         let down = snapshot(&json!([agent("a", 1, &killed)]), &json!([]));
-        let failure = lives.ended(&down).unwrap();
+        let failure = terminations.failure(&down).unwrap();
         assert!(failure.message.contains("signal 9"), "{failure}");
     }
 
     #[test]
     fn only_the_suite_may_delete_a_pod() {
         let ready = snapshot(&json!([agent("a", 3, &running())]), &json!([]));
-        let lives = Lives::of(&ready, 0);
-        let gone = lives.ended(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
-        assert!(gone.is_some_and(|failure| failure.message.contains("not by the suite")));
-        lives.release(&[NodeName::new("worker")]);
+        let terminations = Terminations::new(&ready, 0);
+        let gone = terminations.failure(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
+        assert!(
+            gone.is_some_and(|failure| failure.message.contains("something other than the suite"))
+        );
+        terminations.forget(&[NodeName::new("worker")]);
         let mut deleted = agent("a", 4, &running());
         deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         let replaced = json!([deleted, agent("b", 0, &running())]);
-        assert!(lives.ended(&snapshot(&replaced, &json!([]))).is_none());
+        assert!(
+            terminations
+                .failure(&snapshot(&replaced, &json!([])))
+                .is_none()
+        );
         let crashed = json!([agent("b", 1, &running())]);
-        assert!(lives.ended(&snapshot(&crashed, &json!([]))).is_some());
-        lives.adopt(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
-        assert!(lives.ended(&snapshot(&json!([]), &json!([]))).is_some());
+        assert!(
+            terminations
+                .failure(&snapshot(&crashed, &json!([])))
+                .is_some()
+        );
+        terminations.track(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
+        assert!(
+            terminations
+                .failure(&snapshot(&json!([]), &json!([])))
+                .is_some()
+        );
     }
 
     #[test]
-    fn the_matrix_file_can_allow_ends() {
+    fn the_matrix_file_can_allow_terminations() {
         let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
-        let lives = Lives::of(&ready, 2);
+        let terminations = Terminations::new(&ready, 2);
         let ended = |ends| {
             let now = snapshot(&json!([agent("a", ends, &running())]), &json!([]));
-            lives.ended(&now).is_some()
+            terminations.failure(&now).is_some()
         };
         assert!(!ended(2));
         assert!(ended(3));

@@ -1,13 +1,13 @@
-//! The output of processes, within bounds: its start and its end, in whole lines.
+//! The output of processes, limited to whole lines from its start and its end.
 
 use std::collections::VecDeque;
 
-/// How many bytes of the start of a process's output are kept.
+/// How many bytes are kept from the start of a process's output.
 const HEAD: usize = 256 * 1024;
-/// How many bytes of its end are kept.
+/// How many bytes are kept from the end of a process's output.
 const TAIL: usize = 768 * 1024;
-/// The longest line that is kept, in bytes. A longer line is dropped completely: a part of it could contain a part of a
-/// secret, which masking wouldn't find.
+/// The longest line that is kept, in bytes. A longer line is dropped completely, because a truncated line could end
+/// within a secret, which masking wouldn't find.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// The log of one container.
@@ -16,30 +16,27 @@ pub struct Log {
     /// The source, such as `plexd on plexd-e2e-…-worker`.
     pub source: String,
     /// The output of each of its processes, in order.
-    pub processes: Vec<Written>,
+    pub processes: Vec<ProcessOutput>,
     /// Why the log couldn't be read.
     pub(super) problem: Option<String>,
 }
 
 impl Log {
     /// A log with the output of `processes`.
-    pub const fn new(source: String, processes: Vec<Written>) -> Self {
-        let problem = None;
+    pub const fn new(source: String, processes: Vec<ProcessOutput>) -> Self {
         Self {
             source,
             processes,
-            problem,
+            problem: None,
         }
     }
 
     /// A log that couldn't be read. Its only line says why.
     pub fn unreadable(source: String, why: &str) -> Self {
-        let problem = Some(format!("(failed to read the log: {why})"));
-        let processes = Vec::new();
         Self {
             source,
-            processes,
-            problem,
+            processes: Vec::new(),
+            problem: Some(format!("(failed to read the log: {why})")),
         }
     }
 
@@ -51,21 +48,21 @@ impl Log {
     /// All lines that were kept.
     pub fn text(&self) -> String {
         let problem = self.problem.iter().map(|problem| format!("{problem}\n"));
-        let texts = self.processes.iter().map(Written::text);
+        let texts = self.processes.iter().map(ProcessOutput::text);
         problem.chain(texts).collect()
     }
 }
 
 /// The output of one process: all of it, or its start and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct ProcessOutput {
     pub(super) head: Vec<String>,
-    /// How many lines between start and end were dropped.
+    /// How many lines between `head` and `tail` were dropped.
     pub(super) skipped: usize,
     pub(super) tail: Vec<String>,
 }
 
-impl Written {
+impl ProcessOutput {
     /// The output of a process that wrote `text`.
     pub fn of(text: &str) -> Self {
         let mut collector = Collector::default();
@@ -73,7 +70,7 @@ impl Written {
         collector.finish()
     }
 
-    /// The same with every line mapped.
+    /// The same output with `change` applied to each line.
     #[must_use]
     pub fn map(mut self, change: impl Fn(&str) -> String) -> Self {
         for line in self.head.iter_mut().chain(&mut self.tail) {
@@ -98,14 +95,14 @@ impl Written {
     }
 
     pub(super) fn text(&self) -> String {
-        let gap = (self.skipped > 0).then(|| gap(self.skipped));
+        let gap = (self.skipped > 0).then(|| gap_mark(self.skipped));
         let lines = self.head.iter().chain(&gap).chain(&self.tail);
         lines.flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 }
 
 /// The mark for `count` omitted lines.
-pub(super) fn gap(count: usize) -> String {
+pub(super) fn gap_mark(count: usize) -> String {
     let lines = if count == 1 { "line" } else { "lines" };
     format!("… {count} {lines} left out")
 }
@@ -114,10 +111,10 @@ pub(super) fn gap(count: usize) -> String {
 pub(super) fn gap_size(line: &str) -> Option<usize> {
     let rest = line.strip_prefix("… ")?;
     let count = rest.split(' ').next()?.parse().ok()?;
-    (line == gap(count)).then_some(count)
+    (line == gap_mark(count)).then_some(count)
 }
 
-/// Collects the output of a process piece by piece, within the bounds.
+/// Collects the output of a process piece by piece, within the limits.
 #[derive(Debug, Default)]
 pub struct Collector {
     head: Vec<String>,
@@ -144,11 +141,11 @@ impl Collector {
     }
 
     /// The collected output. A last line without a line ending is included.
-    pub fn finish(mut self) -> Written {
+    pub fn finish(mut self) -> ProcessOutput {
         if self.line_bytes > 0 {
             self.end_line();
         }
-        Written {
+        ProcessOutput {
             head: self.head,
             skipped: self.skipped,
             tail: self.tail.into(),

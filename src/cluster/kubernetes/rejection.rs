@@ -1,7 +1,7 @@
-//! Whether an error of the API server is caused by the object or by the server. Pure.
+//! Whether an error response of the API server is due to the object or to the server. Pure.
 
-/// Messages of an API server, even with status 500, about an object that can never be accepted.
-const OBJECT: [&str; 12] = [
+/// Messages about an object that the API server can never accept. Their status may be 500.
+const OBJECT_MESSAGES: [&str; 12] = [
     "cannot unmarshal",
     "conflicting names",
     "failed to convert",
@@ -16,8 +16,8 @@ const OBJECT: [&str; 12] = [
     "unknown field",
 ];
 
-/// Messages of a server that fails, or whose dependency fails; they may also quote the object.
-const SERVER: [&str; 7] = [
+/// Messages about a failure of the API server or of one of its dependencies. They may also quote the object.
+const SERVER_MESSAGES: [&str; 7] = [
     "conversion webhook",
     "connection refused",
     "context deadline exceeded",
@@ -28,12 +28,12 @@ const SERVER: [&str; 7] = [
 ];
 
 /// Whether the API server rejected the object itself, so that the same request can't succeed later.
-pub(super) fn is_objects_fault(code: u16, message: &str) -> bool {
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+pub(super) fn is_object_rejected(code: u16, message: &str) -> bool {
+    let contains_any = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match code {
         401 | 408 | 429 => false,
         400..=499 => true,
-        500 => says(&OBJECT) && !says(&SERVER),
+        500 => contains_any(&OBJECT_MESSAGES) && !contains_any(&SERVER_MESSAGES),
         _ => false,
     }
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_caused_by_the_object_or_by_the_server() {
+    fn an_error_is_due_to_the_object_or_to_the_server() {
         let object = [
             (400, "strict decoding error: unknown field \"spec.x\""),
             (403, "pods \"x\" is forbidden: violates PodSecurity"),
@@ -69,7 +69,7 @@ mod tests {
             (500, "json: cannot unmarshal string into Go struct field"),
         ];
         for (code, message) in object {
-            assert!(is_objects_fault(code, message), "{code} {message}");
+            assert!(is_object_rejected(code, message), "{code} {message}");
         }
         let server = [
             (401, "Unauthorized"),
@@ -92,7 +92,7 @@ mod tests {
             ),
         ];
         for (code, message) in server {
-            assert!(!is_objects_fault(code, message), "{code} {message}");
+            assert!(!is_object_rejected(code, message), "{code} {message}");
         }
     }
 }

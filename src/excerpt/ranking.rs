@@ -1,5 +1,5 @@
-//! Ranks the lines of a log by how well they say what went wrong: by log level, by words, and by the formats of panics
-//! and exceptions in Go, Rust, Python and the JVM.
+//! Ranks the lines of a log by how well they say what went wrong. The criteria are log levels, words, and the formats
+//! of panics and exceptions in Go, Rust, Python and the JVM.
 
 use super::select::Line;
 
@@ -18,36 +18,42 @@ pub(super) enum Rank {
 
 /// A line that says what went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Telling {
-    /// Its index.
+pub(super) struct Finding {
+    /// The index of the line.
     pub(super) line: usize,
     pub(super) rank: Rank,
-    /// The lines that belong to it, such as the first frames of its stack trace.
-    pub(super) with: Vec<usize>,
+    /// The indexes of the lines that belong to it, such as the first frames of its stack trace.
+    pub(super) context: Vec<usize>,
 }
 
-impl Telling {
+impl Finding {
     const fn new(line: usize, rank: Rank) -> Self {
-        let with = Vec::new();
-        Self { line, rank, with }
+        Self {
+            line,
+            rank,
+            context: Vec::new(),
+        }
     }
 
-    const fn fatal(line: usize, with: Vec<usize>) -> Self {
-        let rank = Rank::Fatal;
-        Self { line, rank, with }
+    const fn fatal(line: usize, context: Vec<usize>) -> Self {
+        Self {
+            line,
+            rank: Rank::Fatal,
+            context,
+        }
     }
 
-    /// The same with every index increased by `by`.
-    pub(super) fn moved(mut self, by: usize) -> Self {
+    /// The same finding with all indexes increased by `by`.
+    pub(super) fn shifted(mut self, by: usize) -> Self {
         self.line += by;
-        self.with.iter_mut().for_each(|place| *place += by);
+        self.context.iter_mut().for_each(|index| *index += by);
         self
     }
 
-    /// The text of the line, together with the next line if the message is there.
+    /// The text of the line, followed by the next line if that contains the message.
     pub(super) fn sentence(&self, lines: &[Line<'_>]) -> String {
         let line = lines[self.line].plain.trim();
-        let next = self.with.first().filter(|_| is_split_panic(line));
+        let next = self.context.first().filter(|_| is_split_panic(line));
         match next {
             Some(next) => format!("{line} {}", lines[*next].plain.trim()),
             None => line.to_owned(),
@@ -56,59 +62,59 @@ impl Telling {
 }
 
 /// The lines of one process that say what went wrong.
-pub(super) fn find(lines: &[Line<'_>]) -> Vec<Telling> {
+pub(super) fn find(lines: &[Line<'_>]) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < lines.len() {
-        let next = of_form(lines, at).or_else(|| of_line(&lines[at]).map(|r| Telling::new(at, r)));
+        let finding = crash_at(lines, at).or_else(|| Some(Finding::new(at, rank_of(&lines[at])?)));
         at += 1;
-        if let Some(telling) = next {
-            let last = telling.with.iter().copied().max();
-            at = at.max(telling.line.max(last.unwrap_or_default()) + 1);
-            found.push(telling);
+        if let Some(finding) = finding {
+            let last = finding.context.iter().copied().max();
+            at = at.max(finding.line.max(last.unwrap_or_default()) + 1);
+            found.push(finding);
         }
     }
     found
 }
 
 /// The panic or exception that begins at `at` in one of the formats of Go, Rust, Python and the JVM.
-fn of_form(lines: &[Line<'_>], at: usize) -> Option<Telling> {
+fn crash_at(lines: &[Line<'_>], at: usize) -> Option<Finding> {
     let line = lines[at].plain.trim_end();
-    let has = |place: &usize| lines.get(*place).is_some_and(|line| !line.is_blank());
+    let has = |index: &usize| lines.get(*index).is_some_and(|line| !line.is_blank());
     if line.starts_with("panic: ") || line.starts_with("fatal error: ") {
         let mut near = (at + 1..lines.len()).take(6);
-        let stack = near.find(|place| lines[*place].plain.starts_with("goroutine "));
+        let stack = near.find(|index| lines[*index].plain.starts_with("goroutine "));
         let stack = stack.map(|first| (first..first + 3).filter(has).collect());
-        return Some(Telling::fatal(at, stack.unwrap_or_default()));
+        return Some(Finding::fatal(at, stack.unwrap_or_default()));
     }
     if line.contains("panicked at ") {
         let message = Some(at + 1).filter(|next| is_split_panic(line) && has(next));
-        return Some(Telling::fatal(at, message.into_iter().collect()));
+        return Some(Finding::fatal(at, message.into_iter().collect()));
     }
     if line.starts_with("Traceback (most recent call last):") {
         let is_last =
-            |place: &usize| !lines[*place].is_blank() && !is_indented(&lines[*place].plain);
+            |index: &usize| !lines[*index].is_blank() && !is_indented(&lines[*index].plain);
         let last = (at + 1..lines.len())
             .take(LONGEST_TRACEBACK)
             .find(is_last)?;
-        let frame = (last.saturating_sub(2)..last).filter(|place| *place > at);
-        return Some(Telling::fatal(
+        let frame = (last.saturating_sub(2)..last).filter(|index| *index > at);
+        return Some(Finding::fatal(
             last,
             std::iter::once(at).chain(frame).collect(),
         ));
     }
     if is_exception(line) {
-        let is_frame = |place: &usize| lines.get(*place).is_some_and(|line| is_frame(&line.plain));
+        let is_frame = |index: &usize| lines.get(*index).is_some_and(|line| is_frame(&line.plain));
         let frame = Some(at + 1).filter(is_frame);
-        return Some(Telling::fatal(at, frame.into_iter().collect()));
+        return Some(Finding::fatal(at, frame.into_iter().collect()));
     }
     None
 }
 
-/// How many lines of a Python traceback are searched for its last line.
+/// How many lines are searched for the last line of a Python traceback.
 const LONGEST_TRACEBACK: usize = 300;
 
-/// Since Rust 1.73, the message of a panic is on the next line.
+/// Whether the message of the panic is on the next line, as it is since Rust 1.73.
 fn is_split_panic(line: &str) -> bool {
     line.contains("panicked at ") && line.ends_with(':')
 }
@@ -121,11 +127,12 @@ fn is_indented(line: &str) -> bool {
 fn is_frame(line: &str) -> bool {
     let text = line.trim_start();
     let starts = ["at ", "File \"", "... "];
-    is_indented(line) && (starts.iter().any(|start| text.starts_with(start)) || is_go_place(text))
+    is_indented(line)
+        && (starts.iter().any(|start| text.starts_with(start)) || is_go_location(text))
 }
 
 /// Whether the text is a location such as `/src/errors.go:12 +0x1d`.
-fn is_go_place(text: &str) -> bool {
+fn is_go_location(text: &str) -> bool {
     text.split_once(".go:").is_some_and(|(path, line)| {
         !path.contains(' ') && line.starts_with(|c: char| c.is_ascii_digit())
     })
@@ -149,16 +156,16 @@ fn is_exception(line: &str) -> bool {
         && (class.ends_with("Exception") || class.ends_with("Error"))
 }
 
-fn of_line(line: &Line<'_>) -> Option<Rank> {
+fn rank_of(line: &Line<'_>) -> Option<Rank> {
     if line.is_usage || is_frame(&line.plain) {
         return None;
     }
     rank(&line.plain)
 }
 
-/// How well the line by itself explains a failure; `None` if it doesn't.
+/// How well the line says what went wrong, regardless of other lines; `None` if it doesn't.
 pub(super) fn rank(line: &str) -> Option<Rank> {
-    let says = || says_trouble(line);
+    let says = || mentions_problem(line);
     match level(line) {
         Some(Level::Fatal) => Some(Rank::Fatal),
         Some(Level::Error) => Some(Rank::Error),
@@ -220,13 +227,13 @@ fn level_named(word: &str) -> Option<Level> {
 /// The log level of `line`: under a key, in klog's format, or as a word at the start.
 pub(super) fn level(line: &str) -> Option<Level> {
     let words = words(line);
-    level_of_klog(line)
+    klog_level(line)
         .or_else(|| words.iter().find_map(|word| level_under_key(line, word)))
         .or_else(|| level_at_start(line, &words))
 }
 
 /// The level in klog's format: `E1128 14:48:22.123456       1 main.go:10] …`
-fn level_of_klog(line: &str) -> Option<Level> {
+fn klog_level(line: &str) -> Option<Level> {
     let mut bytes = line.bytes();
     let level = match bytes.next()? {
         b'I' => Level::Quiet,
@@ -257,13 +264,13 @@ fn level_under_key(line: &str, word: &Word<'_>) -> Option<Level> {
     }
 }
 
-/// How many words the time, the thread and the program's name may take before the level.
+/// How many words, such as the time, the thread and the program's name, may precede the level.
 const WORDS_BEFORE_LEVEL: usize = 10;
 
 /// The level at the start: `… ERROR …`, `[error]`, `Error: …`, `plexd: error: …`, with or without tabs.
 fn level_at_start(line: &str, words: &[Word<'_>]) -> Option<Level> {
     let mut near = words.iter().take(WORDS_BEFORE_LEVEL).enumerate();
-    near.find_map(|(place, word)| {
+    near.find_map(|(index, word)| {
         let level = level_named(word.text)?;
         let before = line[..word.start].chars().next_back();
         let after = line[word.end..].chars().next();
@@ -273,9 +280,9 @@ fn level_at_start(line: &str, words: &[Word<'_>]) -> Option<Level> {
             (before, after),
             (Some('['), Some(']')) | (Some('<'), Some('>')) | (Some('\t'), Some('\t'))
         );
-        let is_label = place < 4 && after == Some(':');
+        let is_label = index < 4 && after == Some(':');
         let holds = is_apart && (is_upper || is_framed || is_label);
-        (holds && !is_denied(line, words, place)).then_some(level)
+        (holds && !is_negated(line, words, index)).then_some(level)
     })
 }
 
@@ -290,14 +297,14 @@ fn words(line: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut start = None;
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    for (place, character) in line.char_indices().chain([(line.len(), ' ')]) {
+    for (index, character) in line.char_indices().chain([(line.len(), ' ')]) {
         match (start, is_word(character)) {
-            (None, true) => start = Some(place),
+            (None, true) => start = Some(index),
             (Some(from), false) => {
                 words.push(Word {
-                    text: &line[from..place],
+                    text: &line[from..index],
                     start: from,
-                    end: place,
+                    end: index,
                 });
                 start = None;
             }
@@ -307,15 +314,15 @@ fn words(line: &str) -> Vec<Word<'_>> {
     words
 }
 
-fn says_trouble(line: &str) -> bool {
+fn mentions_problem(line: &str) -> bool {
     let words = words(line);
-    let is_trouble =
-        |place: &usize| is_trouble(line, &words[*place]) && !is_denied(line, &words, *place);
-    (0..words.len()).any(|place| is_trouble(&place))
+    let is_problem_word =
+        |index: &usize| is_problem_word(line, &words[*index]) && !is_negated(line, &words, *index);
+    (0..words.len()).any(|index| is_problem_word(&index))
 }
 
 /// Words that indicate a problem.
-const TROUBLE: [&str; 12] = [
+const PROBLEM_WORDS: [&str; 12] = [
     "error",
     "errors",
     "fatal",
@@ -329,24 +336,24 @@ const TROUBLE: [&str; 12] = [
     "exception",
     "exceptions",
 ];
-/// Parts of the names of counters and settings, which don't indicate a problem.
-const COUNTS: [&str; 9] = [
+/// Parts of names of counters and settings that don't indicate a problem, such as `error_count`.
+const NEUTRAL_PARTS: [&str; 9] = [
     "count", "counts", "total", "rate", "ratio", "budget", "log", "level", "handler",
 ];
 
-fn is_trouble(line: &str, word: &Word<'_>) -> bool {
+fn is_problem_word(line: &str, word: &Word<'_>) -> bool {
     let is_in = |list: &[&str], part: &str| list.iter().any(|word| word.eq_ignore_ascii_case(part));
     if word.text.contains('_') {
         let mut parts = word.text.split('_');
-        return parts.clone().any(|part| is_in(&TROUBLE, part))
-            && !parts.any(|part| is_in(&COUNTS, part));
+        return parts.clone().any(|part| is_in(&PROBLEM_WORDS, part))
+            && !parts.any(|part| is_in(&NEUTRAL_PARTS, part));
     }
     let is_class = ["Error", "Exception", "REFUSED"]
         .iter()
         .any(|end| word.text.ends_with(end));
     // `err="…"`, a common format in Go.
     let is_key = word.text == "err" && value_after(line, word).is_some();
-    is_class || is_key || is_in(&TROUBLE, word.text)
+    is_class || is_key || is_in(&PROBLEM_WORDS, word.text)
 }
 
 /// The value of the key `word` after `=` or `:`; `None` if `word` isn't a key.
@@ -358,28 +365,28 @@ fn value_after<'l>(line: &'l str, word: &Word<'_>) -> Option<&'l str> {
     (!value.is_empty() || rest.starts_with('=')).then_some(value)
 }
 
-/// Whether the line negates the word at `place`: `no errors`, `error=<nil>`, `errors: 0`, `as required`.
-fn is_denied(line: &str, words: &[Word<'_>], place: usize) -> bool {
-    let word = &words[place];
+/// Whether the line negates the word at `index`: `no errors`, `error=<nil>`, `errors: 0`, `as required`.
+fn is_negated(line: &str, words: &[Word<'_>], index: usize) -> bool {
+    let word = &words[index];
     let near = |other: Option<&Word<'_>>, list: &[&str]| {
         other.is_some_and(|other| {
             list.iter()
                 .any(|word| word.eq_ignore_ascii_case(other.text))
         })
     };
-    let before = place.checked_sub(1).and_then(|place| words.get(place));
+    let before = index.checked_sub(1).and_then(|index| words.get(index));
     let negations = ["no", "not", "without", "zero", "0", "never", "non"];
     if near(before, &negations) {
         return true;
     }
-    let is_wish = ["as", "if", "when", "where"];
-    if word.text.eq_ignore_ascii_case("required") && near(before, &is_wish) {
+    let conditions = ["as", "if", "when", "where"];
+    if word.text.eq_ignore_ascii_case("required") && near(before, &conditions) {
         return true;
     }
     let after = words
-        .get(place + 1)
+        .get(index + 1)
         .filter(|next| next.start <= word.end + 1);
-    let things = [
+    let nouns = [
         "handling",
         "handler",
         "handlers",
@@ -391,20 +398,20 @@ fn is_denied(line: &str, words: &[Word<'_>], place: usize) -> bool {
         "log",
         "logs",
     ];
-    let is_thing = near(after, &things) && !line[word.end..].starts_with([':', '=']);
-    is_thing || value_after(line, word).is_some_and(is_nothing)
+    let is_attribute = near(after, &nouns) && !line[word.end..].starts_with([':', '=']);
+    is_attribute || value_after(line, word).is_some_and(is_empty_value)
 }
 
 /// Whether the value of a key is empty: missing, or the zero value of its language.
-fn is_nothing(value: &str) -> bool {
+fn is_empty_value(value: &str) -> bool {
     let value = value.trim_start_matches('\\');
-    let nothing = [
+    let empty = [
         "<nil>", "<none>", "nil", "null", "none", "None", "false", "ok", "\"\"", "''", "\\\"\\\"",
         "{}", "[]", "0",
     ];
     let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || "_.-".contains(c));
-    let is_zero = nothing
+    let is_known = empty
         .iter()
-        .any(|zero| value.strip_prefix(zero).is_some_and(ends));
-    is_zero || value.is_empty() || value.starts_with([',', '}'])
+        .any(|empty| value.strip_prefix(empty).is_some_and(ends));
+    is_known || value.is_empty() || value.starts_with([',', '}'])
 }

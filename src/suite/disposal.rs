@@ -1,48 +1,47 @@
-//! What happens to a cell's cluster after its last phase. Pure.
+//! Whether a cell's cluster is deleted, handed over or kept after its last phase. Pure.
 
-use crate::event::CellEnd;
-use crate::event::FailureClass;
+use crate::event::{CellEnd, Failure, FailureClass};
 use crate::matrix::Keep;
 
-/// What happens to a cluster.
+/// What cleanup does with a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaving {
+pub(super) enum Disposal {
     /// It is deleted.
-    Destroy,
-    /// It is deleted, except for what the next cell can use.
+    Delete,
+    /// It is deleted, except for the parts that the next cell can use.
     HandOver,
     /// It is kept, for this reason.
     Keep(&'static str),
 }
 
-/// What happens to the cluster of a cell that ended like this. After an interruption it is deleted, and after an
-/// infrastructure failure it isn't handed to another cell.
-pub(super) fn leaving(keep: Keep, end: &CellEnd) -> Leaving {
+/// What cleanup does with the cluster of a cell that ended like this. After an interruption it is deleted, and after an
+/// infrastructure failure it isn't handed over to another cell.
+pub(super) fn disposal(keep: Keep, end: &CellEnd) -> Disposal {
     if end.interrupted {
-        return Leaving::Destroy;
+        return Disposal::Delete;
     }
     match keep {
-        Keep::Always => return Leaving::Keep("kept: --keep always"),
-        Keep::Failed if !end.failures.is_empty() => return Leaving::Keep("kept: --keep failed"),
+        Keep::Always => return Disposal::Keep("kept: --keep always"),
+        Keep::Failed if !end.failures.is_empty() => return Disposal::Keep("kept: --keep failed"),
         Keep::Failed | Keep::Never => {}
     }
     if is_sound(end) {
-        Leaving::HandOver
+        Disposal::HandOver
     } else {
-        Leaving::Destroy
+        Disposal::Delete
     }
 }
 
 /// Whether another cell may use the cluster of a cell that ended like this.
 pub(super) fn is_sound(end: &CellEnd) -> bool {
-    let mut classes = end.failures.iter().map(crate::event::Failure::class);
+    let mut classes = end.failures.iter().map(Failure::class);
     !classes.any(|class| class == FailureClass::Infrastructure)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Failure, Symptom};
+    use crate::event::Symptom;
 
     fn end(symptom: Option<Symptom>) -> CellEnd {
         CellEnd {
@@ -58,16 +57,16 @@ mod tests {
     fn only_failed_cells_are_kept_if_failed_cells_are_to_be_kept() {
         let (green, failed) = (end(None), end(Some(Symptom::CounterNotMet)));
         let error = end(Some(Symptom::EngineGone));
-        assert_eq!(leaving(Keep::Failed, &green), Leaving::HandOver);
+        assert_eq!(disposal(Keep::Failed, &green), Disposal::HandOver);
         for failed in [&failed, &error] {
             assert_eq!(
-                leaving(Keep::Failed, failed),
-                Leaving::Keep("kept: --keep failed")
+                disposal(Keep::Failed, failed),
+                Disposal::Keep("kept: --keep failed")
             );
         }
         assert_eq!(
-            leaving(Keep::Always, &green),
-            Leaving::Keep("kept: --keep always")
+            disposal(Keep::Always, &green),
+            Disposal::Keep("kept: --keep always")
         );
     }
 
@@ -76,11 +75,11 @@ mod tests {
         let mut interrupted = end(Some(Symptom::CounterNotMet));
         interrupted.interrupted = true;
         for keep in [Keep::Never, Keep::Failed, Keep::Always] {
-            assert_eq!(leaving(keep, &interrupted), Leaving::Destroy);
+            assert_eq!(disposal(keep, &interrupted), Disposal::Delete);
         }
         let error = end(Some(Symptom::EngineGone));
-        assert_eq!(leaving(Keep::Never, &error), Leaving::Destroy);
+        assert_eq!(disposal(Keep::Never, &error), Disposal::Delete);
         let failed = end(Some(Symptom::CounterNotMet));
-        assert_eq!(leaving(Keep::Never, &failed), Leaving::HandOver);
+        assert_eq!(disposal(Keep::Never, &failed), Disposal::HandOver);
     }
 }
