@@ -219,7 +219,7 @@ const CASES: &[Case] = &[
         matrix: GOOD,
         arguments: &["--shard", "1/4294967295"],
         code: 2,
-        stderr: &["1 to 10000 shards"],
+        stderr: &["at most 10000 shards"],
     },
     Case {
         name: "a run timeout that overflows",

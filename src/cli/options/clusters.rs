@@ -44,7 +44,7 @@ pub(crate) struct ClusterOptions {
     prepared: Option<Prepared>,
     /// Skip cells whose node image is neither local nor in its registry
     ///
-    /// Without this option, a missing image ends the run as an infrastructure failure. Each report lists the skipped cells with the reason.
+    /// Without this option, a missing image ends the run with an infrastructure failure. Each report lists the skipped cells with the reason.
     #[arg(long, env = "E2E_MATRIX_SKIP_MISSING_IMAGES")]
     skip_missing_images: bool,
     /// The exact name of the cluster, for a run with a single cell

@@ -22,7 +22,7 @@ pub(in crate::cli) struct SelectOptions {
     pub(in crate::cli) matrix: Option<PathBuf>,
     /// Run one part of the selected cells, such as `2/5`
     ///
-    /// `2/5` is the second of five parts, of which there can be at most 10000. `merge` combines the runs of all parts.
+    /// `2/5` is the second of five parts; at most 10000 are possible. `merge` combines the runs of all parts.
     #[arg(long, env = "E2E_MATRIX_SHARD", value_name = "I/N")]
     pub(in crate::cli) shard: Option<Shard>,
     /// Balance shards by the durations in the `timings.json` of an earlier run

@@ -68,10 +68,10 @@ impl FilterProblems {
 impl fmt::Display for FilterProblems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
-            1 => formatter.write_str("a filter has a name that the matrix does not have"),
+            1 => formatter.write_str("a name in a filter matches nothing in the matrix"),
             count => write!(
                 formatter,
-                "filters have {count} names that the matrix does not have"
+                "{count} names in filters match nothing in the matrix"
             ),
         }
     }
