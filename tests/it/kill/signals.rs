@@ -30,7 +30,7 @@ fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_res
     let first = ended
         .stderr
         .iter()
-        .any(|line| line.contains("SIGINT: the run ends"));
+        .any(|line| line.contains("SIGINT: ending the run"));
     let code = if first { 130 } else { 143 };
     assert_eq!(ended.code, Some(code), "{ended:#?}");
     left::assert_is_reported(&scratch);

@@ -112,9 +112,9 @@ fn every_command_rejects_a_run_id_or_token_that_is_not_a_name() {
     let (scratch, _) = prepare(CELL, |events| {
         events[0]["facts"]["run"] = "../foreign".into();
     });
-    assert_rejected(&scratch, 1, "a name of a file");
+    assert_rejected(&scratch, 1, "the name of a file");
     let (scratch, _) = prepare(CELL, |events| events[1]["facts"]["token"] = "../x".into());
-    assert_rejected(&scratch, 2, "a name of a file");
+    assert_rejected(&scratch, 2, "the name of a file");
 }
 
 #[test]
