@@ -140,7 +140,7 @@ fn put(svg: &mut String, element: &str) {
     let _ = writeln!(svg, "{element}");
 }
 
-/// A palette that people with a colour vision deficiency can tell apart (Okabe and Ito).
+/// A palette that people with a color vision deficiency can tell apart (Okabe and Ito).
 const fn color(column: Column) -> &'static str {
     match column {
         Column::Fresh | Column::Baseline => "#56b4e9",

@@ -41,7 +41,7 @@ impl Signer {
     }
 
     /// Wraps an event in its envelope. The signature covers the envelope without the signature itself, as JSON with
-    /// sorted keys and no white space.
+    /// sorted keys and no whitespace.
     pub(crate) fn seal(&self, event_type: &str, payload: &Value) -> Envelope {
         let event_id = format!("evt-{}", identity::random_text(16));
         let mut envelope = json!({

@@ -224,7 +224,7 @@ fn levels_and_words_determine_the_rank_of_a_line() {
 }
 
 #[test]
-fn colours_do_not_hide_a_level() {
+fn colors_do_not_hide_a_level() {
     let log = log(&[
         "\u{1B}[2m2026-01-02T03:04:05Z\u{1B}[0m \u{1B}[31mERROR\u{1B}[0m \u{1B}[2mmain\u{1B}[0m: push failed\n",
     ]);

@@ -10,7 +10,7 @@ macro_rules! assert_shown {
     };
 }
 
-/// The output on a terminal of 100 columns without colour.
+/// The output on a terminal of 100 columns without color.
 fn rendered(problem: &dyn Diagnostic) -> String {
     let mut shown = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())

@@ -209,13 +209,21 @@ fn on_address(argument: &str, address: IpAddr) -> String {
     }
 }
 
-/// The other containers of the pod, for which this provider has no programs.
+/// What this provider leaves out: the other containers, for which it has no programs, and files from an API server.
 fn ignored(spec: &PodSpec, container: &Container) -> Vec<String> {
     let init = spec.init_containers.iter().flatten();
-    init.chain(&spec.containers)
-        .filter(|other| other.name != container.name)
-        .map(|other| format!("the local provider doesn't run container {}", other.name))
-        .collect()
+    let others = init
+        .chain(&spec.containers)
+        .filter(|other| other.name != container.name);
+    let others =
+        others.map(|other| format!("the local provider doesn't run container {}", other.name));
+    let volumes = volumes::incomplete(spec).map(|volume| {
+        format!(
+            "the volume `{}` has only its Secrets, ConfigMaps and downward API: the local provider has no API server",
+            volume.name
+        )
+    });
+    others.chain(volumes).collect()
 }
 
 /// The program of `role`, and its first argument if it is the runner's own binary.

@@ -6,7 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Container, KeyToPath, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    ConfigMapProjection, Container, DownwardAPIProjection, KeyToPath, PodSpec, SecretProjection,
+    Volume, VolumeProjection,
+};
 
 use super::contents::{Contents, Data, Kind};
 use super::environment::PodFacts;
@@ -98,38 +101,66 @@ fn files_of(volume: &Volume, facts: &PodFacts, contents: &Contents) -> Result<Fi
         Ok::<_, Failure>(data.map_or_else(Files::new, |data| selected(data, items.as_deref())))
     };
     let mut files = Files::new();
-    if let Some(from) = &volume.secret {
-        let name = from.secret_name.as_deref().unwrap_or_default();
-        files = keys(Kind::Secret, name, from.optional, &from.items)?;
-    } else if let Some(from) = &volume.config_map {
-        files = keys(Kind::ConfigMap, &from.name, from.optional, &from.items)?;
-    } else if let Some(from) = &volume.projected {
-        for source in from.sources.iter().flatten() {
-            if let Some(from) = &source.secret {
-                files.extend(keys(Kind::Secret, &from.name, from.optional, &from.items)?);
-            }
-            if let Some(from) = &source.config_map {
-                files.extend(keys(
-                    Kind::ConfigMap,
-                    &from.name,
-                    from.optional,
-                    &from.items,
-                )?);
-            }
+    for source in projections(volume)? {
+        if let Some(from) = source.secret {
+            files.extend(keys(Kind::Secret, &from.name, from.optional, &from.items)?);
         }
-    } else if let Some(from) = &volume.downward_api {
-        for item in from.items.iter().flatten() {
+        if let Some(from) = source.config_map {
+            let projected = keys(Kind::ConfigMap, &from.name, from.optional, &from.items);
+            files.extend(projected?);
+        }
+        let items = source.downward_api.and_then(|from| from.items);
+        for item in items.into_iter().flatten() {
             if let Some(field) = &item.field_ref {
                 files.insert(below_root(&item.path), facts.field(field)?.into_bytes());
             }
         }
+    }
+    Ok(files)
+}
+
+/// The sources of a volume's files. A volume with a single source is like a projected volume with only that one.
+fn projections(volume: &Volume) -> Result<Vec<VolumeProjection>, Failure> {
+    let mut source = VolumeProjection::default();
+    if let Some(projected) = &volume.projected {
+        return Ok(projected.sources.clone().unwrap_or_default());
+    } else if let Some(from) = volume.secret.clone() {
+        source.secret = Some(SecretProjection {
+            items: from.items,
+            name: from.secret_name.unwrap_or_default(),
+            optional: from.optional,
+        });
+    } else if let Some(from) = volume.config_map.clone() {
+        source.config_map = Some(ConfigMapProjection {
+            items: from.items,
+            name: from.name,
+            optional: from.optional,
+        });
+    } else if let Some(from) = volume.downward_api.clone() {
+        source.downward_api = Some(DownwardAPIProjection { items: from.items });
     } else if volume.host_path.is_none() && volume.empty_dir.is_none() {
         return Err(failure::container(format_args!(
             "the local provider doesn't support the type of the volume `{}`",
             volume.name
         )));
     }
-    Ok(files)
+    Ok(vec![source])
+}
+
+/// The volumes with a projected source that only an API server can provide, such as a token of the ServiceAccount.
+pub(super) fn incomplete(spec: &PodSpec) -> impl Iterator<Item = &Volume> {
+    spec.volumes.iter().flatten().filter(|volume| {
+        let projected = volume.projected.as_ref();
+        let mut sources = projected
+            .and_then(|it| it.sources.as_ref())
+            .into_iter()
+            .flatten();
+        sources.any(|source| {
+            source.service_account_token.is_some()
+                || source.cluster_trust_bundle.is_some()
+                || source.pod_certificate.is_some()
+        })
+    })
 }
 
 /// All keys as files, or those that `items` selects.

@@ -20,7 +20,8 @@ fn a_full_disk_a_stopped_kubelet_and_a_killed_api_server_are_not_the_manifests_f
     let hand = Hand::with_images();
     let fill = "mount -t tmpfs -o size=4k tmpfs /var/lib/kubelet/pods && ! cat /dev/zero > /var/lib/kubelet/pods/full";
     assert_infrastructure(&hand, fill, Phase::Readiness);
-    let stop = "umount /var/lib/kubelet/pods && systemctl stop kubelet";
+    // Lazily, because the previous cell's pods may still be ending.
+    let stop = "umount --lazy /var/lib/kubelet/pods && systemctl stop kubelet";
     assert_infrastructure(&hand, stop, Phase::Readiness);
     // Without the kubelet, nothing restarts the API server.
     assert_infrastructure(&hand, "pkill -9 kube-apiserver", Phase::Preflight);

@@ -68,6 +68,31 @@ async fn a_process_runs_as_its_manifest_specifies() {
 }
 
 #[tokio::test]
+async fn a_projected_volume_has_the_files_that_need_no_api_server() {
+    let script =
+        "cd /etc/plexd; { find . -type f; cat pod/node; echo; echo end; } > /var/lib/plexd/report";
+    let lab = Setup::agent(&format!("{script}; {STAY}"))
+        .with(
+            "          configMap:\n            name: plexd-config\n",
+            "          projected:\n            sources:\n              \
+             - configMap: {name: plexd-config}\n              \
+             - downwardAPI: {items: [{path: pod/node, fieldRef: {fieldPath: spec.nodeName}}]}\n              \
+             - serviceAccountToken: {path: token}\n",
+        )
+        .lab()
+        .await;
+    lab.ready().await.unwrap();
+    let report = written(&lab.host(0, "/var/lib/plexd/report")).await;
+    let lines: BTreeSet<&str> = report.lines().collect();
+    let expected = ["./config.yaml", "./pod/node", "test-control-plane", "end"];
+    assert_eq!(lines, expected.into());
+    let files = lab.cluster.diagnostics(&lab.deadline()).await;
+    let note = "the volume `config` has only its Secrets, ConfigMaps and downward API";
+    assert!(files.iter().any(|file| file.text.contains(note)));
+    lab.destroy().await;
+}
+
+#[tokio::test]
 async fn a_root_that_is_not_read_only_is_private() {
     let lab = reporting()
         .with(

@@ -38,7 +38,7 @@ impl Scratch {
         self.0.path()
     }
 
-    /// The binary with `arguments` in this folder, in a clean environment: no Docker, no kind, no colour.
+    /// The binary with `arguments` in this folder, in a clean environment: no Docker, no kind, no color.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         Command::from_std(self.process(arguments))
     }
