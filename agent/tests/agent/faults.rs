@@ -249,7 +249,7 @@ async fn shows(fault: Fault) {
         }
         Effect::Once(counter) => stops_after_one(&stage, fault, counter).await,
         Effect::Restart(counter, increase) => {
-            changes_the_restart(&stage, fault, counter, increase).await
+            changes_the_restart(&stage, fault, counter, increase).await;
         }
         Effect::Ends => ends_after_a_restart(&stage, fault).await,
         Effect::AheadAfterRestart(minutes) => {
