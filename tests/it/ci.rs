@@ -72,7 +72,8 @@ fn install_nextest(published: &str, sent: Option<&str>) -> (Option<String>, Stri
     let archive_of = |content: &str| {
         write_program(&file("cargo-nextest"), content);
         let mut tar = Command::new("tar");
-        tar.args(["--create", "--gzip", "cargo-nextest"]);
+        // The same content always gives the same archive, although its file is written twice.
+        tar.args(["--create", "--gzip", "--mtime=@0", "cargo-nextest"]);
         tar.current_dir(scratch.path()).output().unwrap().stdout
     };
     fs::write(file("published"), archive_of(published)).unwrap();
