@@ -164,7 +164,7 @@ impl From<Vec<Evidence>> for Survey {
 pub struct Cleared {
     /// Evidence that nothing is left.
     pub evidence: Vec<Evidence>,
-    /// What is left because the runner can't remove it.
+    /// The resources that remain because the runner can't delete them.
     pub warnings: Vec<String>,
 }
 

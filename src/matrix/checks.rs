@@ -23,7 +23,7 @@ pub struct BodyCheck {
     pub name: String,
     /// The counter of the endpoint, whose requests have a [body](Counter::body).
     pub endpoint: Counter,
-    /// The place of the value in the body.
+    /// Points to the value in the body.
     pub pointer: Pointer,
     /// The condition on the value.
     pub condition: Condition,

@@ -175,7 +175,7 @@ impl IndexMut<Phase> for PhaseSettings {
 
 impl PhaseSettings {
     /// Whether `phase` is the last one that runs before `cleanup`.
-    pub fn is_last_check(&self, phase: Phase) -> bool {
+    pub fn is_last_before_cleanup(&self, phase: Phase) -> bool {
         let mut checks = Phase::ALL.into_iter().rev();
         let last = checks.find(|phase| *phase != Phase::Cleanup && self[*phase].runs);
         last == Some(phase)

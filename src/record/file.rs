@@ -232,7 +232,7 @@ impl Iterator for RecordReader {
 /// Opens a regular file. Opening a pipe would wait for a writer.
 fn open_regular(path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     File::open(path)
 }

@@ -48,7 +48,7 @@ pub enum ResumeError {
     Record(#[from] RecordError),
     /// The record doesn't contain the start of the run.
     #[error("the run in {} ended before its start was recorded", folder.display())]
-    NothingBegun {
+    NotStarted {
         /// The run's folder.
         folder: PathBuf,
     },
@@ -75,7 +75,7 @@ impl ResumeError {
             Self::Unwritable { .. } => false,
             Self::Alive { .. }
             | Self::Record(_)
-            | Self::NothingBegun { .. }
+            | Self::NotStarted { .. }
             | Self::Linked { .. }
             | Self::Foreign { .. } => true,
         }
@@ -105,7 +105,7 @@ impl Resumption {
         }
         let run = model.clone().finish();
         let Some(facts) = run.facts.clone() else {
-            return Err(ResumeError::NothingBegun { folder });
+            return Err(ResumeError::NotStarted { folder });
         };
         let is_own = folder.file_name().is_some_and(|name| name == &*facts.run);
         if !is_own || !facts.parts.is_empty() {

@@ -462,11 +462,11 @@ async fn run_phase(phase: Phase, context: &mut Context) -> Outcome {
         connect(phase, context).await?;
     }
     let checked = checks_of(phase, context).await?;
-    if !context.plan.phases.is_last_check(phase) {
+    if !context.plan.phases.is_last_before_cleanup(phase) {
         return Ok(checked);
     }
     connect(phase, context).await?;
-    phases::last_check::run(context, phase, checked).await
+    phases::final_check::run(context, phase, checked).await
 }
 
 async fn connect(phase: Phase, context: &mut Context) -> Result<(), Failure> {

@@ -230,7 +230,7 @@ impl Cluster for ExistingCluster {
     }
 
     async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        self.tenant.last_look(deadline).await
+        self.tenant.final_check(deadline).await
     }
 
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
@@ -322,8 +322,9 @@ impl Cluster for ExistingCluster {
             .await;
         let cleared = cleared.map_err(|timed_out| {
             let message = format!("cleanup {timed_out}");
-            Failure::new(Symptom::CleanupIncomplete, message)
-                .with_remedy("after the run has ended, `e2e-matrix gc` deletes what is left")
+            Failure::new(Symptom::CleanupIncomplete, message).with_remedy(
+                "after the run has ended, run `e2e-matrix gc` to delete the remaining resources",
+            )
         })??;
         released.map(|()| cleared)
     }

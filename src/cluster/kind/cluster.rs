@@ -290,7 +290,7 @@ impl Cluster for KindCluster {
         let tenancy = self.tenancy();
         // Leftovers of the previous cell might have influenced this one.
         tenancy.work.wait_for_deletion(deadline).await?;
-        tenancy.tenant.last_look(deadline).await
+        tenancy.tenant.final_check(deadline).await
     }
 
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {

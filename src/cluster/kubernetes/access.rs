@@ -73,7 +73,7 @@ pub(crate) async fn client(
     with_timeouts(config, &TIMEOUTS).map_err(|error| unusable(&error))
 }
 
-/// Creates a client with `timeouts`. All clients are created here, so that none is without timeouts.
+/// Creates a client with `timeouts`. All clients are created here, so that each of them has timeouts.
 fn with_timeouts(mut config: Config, timeouts: &Timeouts) -> kube::Result<Client> {
     config.connect_timeout = Some(timeouts.connect);
     config.read_timeout = Some(timeouts.idle);

@@ -197,8 +197,8 @@ impl Tenant {
             .unwrap_or_default()
     }
 
-    /// The last check of the agents: see [`crate::cluster::Cluster::final_check`].
-    pub(crate) async fn last_look(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
+    /// The final check of the agents: see [`crate::cluster::Cluster::final_check`].
+    pub(crate) async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let unchecked = self.await_first_probes(deadline).await?;
         let before = self.warnings(deadline).await?;
         let sentences = |warnings: &[Warning]| {

@@ -1,4 +1,4 @@
-//! Deletes a cell's processes and folder, and proves that none is left.
+//! Kills a cell's processes, deletes its folder, and verifies that nothing of either is left.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::deadline::Deadline;
 use crate::event::Evidence;
 use crate::machine::marked::Marked;
 
-/// Kills the processes that have the mark. Returns evidence that none is left.
+/// Kills the processes that have the mark. Returns evidence that no such process is left.
 pub(super) async fn processes(mark: &str, deadline: &Deadline) -> Evidence {
     let (_, left) = Marked::Cell(mark.to_owned()).kill(deadline).await;
     let ids: Vec<String> = left.iter().map(ToString::to_string).collect();

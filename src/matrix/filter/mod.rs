@@ -19,7 +19,7 @@
 //! - A *term* matches a whole part of a cell's id (`k8s-1.30`, `n3`, `fast`, `agent-1.4`) or a whole id: `k8s-1.3`
 //!   doesn't match `k8s-1.30`, but `k8s-1.3*` does.
 //! - Versions are compared by number: `k8s > 1.9` selects 1.30. `tag = x` matches if one of the cell's tags is `x`, and
-//!   `tag != x` matches if none is.
+//!   `tag != x` matches if none of them is.
 //! - A name in a term, or after `=` or `!=`, must exist in the matrix; otherwise [`select`] returns an error. After
 //!   `<`, `<=`, `>` and `>=`, any value is valid.
 

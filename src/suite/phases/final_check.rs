@@ -1,4 +1,4 @@
-//! The last check of a cell, at the end of its last phase: exact expectations must still hold, and the agents must be
+//! The final check of a cell, at the end of its last phase: exact expectations must still hold, and the agents must be
 //! healthy.
 
 use super::counters;
@@ -6,7 +6,7 @@ use crate::matrix::Phase;
 use crate::suite::context::{Checked, Context, Outcome};
 use crate::suite::expectations;
 
-/// Adds the last check to the results of `phase`.
+/// Adds the final check to the results of `phase`.
 pub(crate) async fn run(context: &Context, phase: Phase, mut checked: Checked) -> Outcome {
     let requirements = expectations::exact(&context.plan.cell.variant.expect);
     let exact = counters::reach(context, phase, &requirements).await?;
