@@ -2,7 +2,7 @@
 //! about to kill. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, Probe};
@@ -111,17 +111,28 @@ impl Terminations {
             u32::try_from(count(pod) - before).unwrap_or_default()
         };
         let pod = agents(snapshot).find(|pod| since(pod) > self.allowed)?;
-        let (how, at) = last(pod).map_or_else(Default::default, |end| {
+        let end = last(pod);
+        let (how, at) = end.map_or_else(Default::default, |end| {
             let at = end.finished_at.as_ref();
             let at = at.map_or_else(String::new, |at| format!(" at {}", at.0));
             (describe(end), at)
         });
         let node = node_name(pod);
-        let message = format!("the agent on {node} ended after it was ready: {how}{at}");
+        let probe = end.and_then(|end| failed_liveness_probe(snapshot, pod, end));
+        let (symptom, message) = match probe {
+            Some(probe) => (
+                Symptom::AgentUnhealthy,
+                format!("the agent on {node} was killed after it was ready ({how}{at}): {probe}"),
+            ),
+            None => (
+                Symptom::AgentCrashed,
+                format!("the agent on {node} ended after it was ready: {how}{at}"),
+            ),
+        };
         let subject = "terminations of the agent's containers since readiness";
         let (expected, seen) = (format!("<= {}", self.allowed), since(pod));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({how})"), false);
-        Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence.on(Some(node))]))
+        Some(Failure::new(symptom, message).with_evidence([evidence.on(Some(node))]))
     }
 }
 
@@ -159,6 +170,30 @@ fn count(pod: &Pod) -> i32 {
 fn last(pod: &Pod) -> Option<&ContainerStateTerminated> {
     let ends = statuses(pod).filter_map(|status| terminated(status).next());
     ends.max_by_key(|end| end.finished_at.as_ref().map(|at| at.0))
+}
+
+/// The message of the failed liveness probe for which the kubelet killed the process of `pod` that ended with `end`.
+/// Both times are from the node's clock.
+fn failed_liveness_probe<'a>(
+    snapshot: &'a Snapshot,
+    pod: &Pod,
+    end: &ContainerStateTerminated,
+) -> Option<&'a str> {
+    let of_pod = |event: &&Arc<Event>| event.involved_object.uid == pod.metadata.uid;
+    let events = || snapshot.events.iter().filter(of_pod);
+    let message = |event: &'a Event| event.message.as_deref().unwrap_or_default().trim();
+    let killing = events().find(|event| {
+        event.reason.as_deref() == Some("Killing")
+            && message(event).contains("failed liveness probe")
+            && event.last_timestamp >= end.started_at
+    })?;
+    let failures = events().map(|event| message(event));
+    Some(
+        failures
+            .filter(|text| text.starts_with(LIVENESS_FAILED))
+            .last()
+            .unwrap_or(message(killing)),
+    )
 }
 
 fn describe(end: &ContainerStateTerminated) -> String {
@@ -252,7 +287,7 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
         if event.type_.as_deref() != Some("Warning") || is_normal {
             return None;
         }
-        let is_liveness = text.starts_with("Liveness probe failed");
+        let is_liveness = text.starts_with(LIVENESS_FAILED);
         let reason = event.reason.as_deref().unwrap_or_default();
         Some(Warning {
             node: node_name(pod).to_owned(),
@@ -265,6 +300,9 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
     let events = snapshot.events.iter();
     events.filter_map(|event| warning(event)).collect()
 }
+
+/// How the kubelet's message about a failed liveness probe begins.
+const LIVENESS_FAILED: &str = "Liveness probe failed";
 
 /// The kubelet's default for `periodSeconds`.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
@@ -321,8 +359,6 @@ pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -415,6 +451,33 @@ mod tests {
         let down = snapshot(&json!([agent("a", 1, &killed)]), &json!([]));
         let failure = terminations.failure(&down).unwrap();
         assert!(failure.message.contains("signal 9"), "{failure}");
+    }
+
+    #[test]
+    fn a_kill_because_of_a_failed_liveness_probe_is_not_a_crash() {
+        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
+        let terminations = Terminations::new(&ready, 0);
+        let mut killed = agent("a", 1, &running());
+        killed["status"]["containerStatuses"][0]["lastState"]["terminated"]["startedAt"] =
+            json!("2026-01-01T00:00:10Z");
+        let failure = |at: &str| {
+            let mut killing = event("Container c failed liveness probe, will be restarted", 1);
+            killing["type"] = json!("Normal");
+            killing["reason"] = json!("Killing");
+            killing["lastTimestamp"] = json!(at);
+            let events = json!([event("Liveness probe failed: refused", 3), killing]);
+            terminations
+                .failure(&snapshot(&json!([killed]), &events))
+                .unwrap()
+        };
+        let of_this_process = failure("2026-01-01T00:00:20Z");
+        assert_eq!(of_this_process.symptom, Symptom::AgentUnhealthy);
+        assert_eq!(
+            of_this_process.message,
+            "the agent on worker was killed after it was ready (Completed, exit code 0): Liveness probe failed: refused"
+        );
+        let of_an_earlier_process = failure("2026-01-01T00:00:09Z");
+        assert_eq!(of_an_earlier_process.symptom, Symptom::AgentCrashed);
     }
 
     #[test]

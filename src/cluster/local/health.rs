@@ -77,17 +77,22 @@ impl RestartBaseline {
             agent.restarts.saturating_sub(before)
         };
         let agent = agents(pods).find(|agent| ends(agent) > self.allowed)?;
-        let (reason, at) = agent.last_termination.as_ref().map_or_else(
+        let last = agent.last_termination.as_ref();
+        let (reason, at) = last.map_or_else(
             || ("its process ended", String::new()),
             |last| (last.reason.as_str(), format!(" at {:.3}", last.at)),
         );
+        let (symptom, ended) = match last {
+            Some(last) if last.by_probe => (Symptom::AgentUnhealthy, "was killed"),
+            Some(_) | None => (Symptom::AgentCrashed, "ended"),
+        };
         let node = &agent.node;
-        let message = format!("the agent on {node} ended after it was ready: {reason}{at}");
+        let message = format!("the agent on {node} {ended} after it was ready: {reason}{at}");
         let subject = "ends of the agent's process since readiness";
         let (expected, seen) = (format!("<= {}", self.allowed), ends(agent));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({reason})"), false);
         let evidence = evidence.on(Some(node));
-        Some(Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence]))
+        Some(Failure::new(symptom, message).with_evidence([evidence]))
     }
 }
 

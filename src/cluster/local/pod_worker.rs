@@ -31,8 +31,10 @@ const START_LIMIT: Duration = Duration::from_secs(1);
 
 /// How an attempt to run the process ended.
 enum End {
-    /// It exited or was killed because of a probe, as described in the text.
+    /// It exited, as described in the text.
     Crashed(String),
+    /// It was killed because of a failed probe, as described in the text.
+    Killed(String),
     /// This machine can't start or probe it, and a retry would not help; the text has the reason.
     Unrunnable(String),
     /// The pod was deleted.
@@ -46,13 +48,28 @@ pub(super) async fn run(kubelet: &Kubelet, pod: &PodConfig, deleted: Cancellatio
         Role::Mock => MOCK_CRASHES,
     };
     for attempt in 1..=allowed {
-        let (state, reason) = match run_once(kubelet, pod, &deleted).await {
+        let end = run_once(kubelet, pod, &deleted).await;
+        let by_probe = matches!(end, End::Killed(_));
+        let (state, reason) = match end {
             End::Deleted => break,
             End::Unrunnable(reason) => (State::RunError, reason),
-            End::Crashed(reason) if attempt == allowed => (State::CrashLoop, reason),
-            End::Crashed(reason) => (State::BackOff, reason),
+            End::Crashed(reason) | End::Killed(reason) => {
+                let is_last = attempt == allowed;
+                let state = if is_last {
+                    State::CrashLoop
+                } else {
+                    State::BackOff
+                };
+                (state, reason)
+            }
         };
-        record_end(kubelet, pod, state, reason);
+        let at = Timestamp::now();
+        let termination = Termination {
+            at,
+            reason,
+            by_probe,
+        };
+        record_end(kubelet, pod, state, termination);
         if state != State::BackOff {
             deleted.cancelled().await;
             break;
@@ -77,7 +94,7 @@ fn back_off(attempt: u32) -> Duration {
     INITIAL_BACK_OFF.saturating_mul(factor).min(MAX_BACK_OFF)
 }
 
-fn record_end(kubelet: &Kubelet, pod: &PodConfig, state: State, reason: String) {
+fn record_end(kubelet: &Kubelet, pod: &PodConfig, state: State, termination: Termination) {
     kubelet.statuses.update(&pod.name, |status| {
         status.state = state;
         status.ready = false;
@@ -86,11 +103,8 @@ fn record_end(kubelet: &Kubelet, pod: &PodConfig, state: State, reason: String) 
             status.restarts += 1;
         }
         status.liveness = pod.probes.initial_liveness();
-        status.last_termination = Some(Termination {
-            at: Timestamp::now(),
-            reason: reason.clone(),
-        });
-        status.warn("BackOff", reason);
+        status.warn("BackOff", termination.reason.clone());
+        status.last_termination = Some(termination);
     });
 }
 
@@ -146,7 +160,7 @@ async fn supervise(
         }),
         () = deleted.cancelled() => End::Deleted,
         Err(stop) = prober.run() => match stop {
-            Stop::Kill(reason) => End::Crashed(reason),
+            Stop::Kill(reason) => End::Killed(reason),
             Stop::Exhausted(reason) => End::Unrunnable(reason),
         },
         never = release_permit => match never {},

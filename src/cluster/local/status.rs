@@ -88,6 +88,8 @@ pub(super) struct PodStatus {
 pub(super) struct Termination {
     pub(super) at: Timestamp,
     pub(super) reason: String,
+    /// Whether it was killed because of a failed probe.
+    pub(super) by_probe: bool,
 }
 
 /// The last result of the liveness probe of a pod's current process.

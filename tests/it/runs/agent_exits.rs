@@ -98,9 +98,32 @@ fn the_suite_waits_for_the_first_run_of_a_liveness_probe() {
     assert_unhealthy("            initialDelaySeconds: 15\n            failureThreshold: 60\n");
 }
 
-/// Asserts that a cell fails if its agents have a liveness probe on a path that doesn't exist, with `fields`.
+#[test]
+fn an_agent_that_is_killed_because_of_its_liveness_probe_is_unhealthy() {
+    let scratch = Scratch::new();
+    let fields = "            initialDelaySeconds: 3\n            failureThreshold: 1\n";
+    let failure = liveness_failure(&scratch, fields);
+    assert!(
+        failure.message.contains("was killed after it was ready"),
+        "{failure}"
+    );
+}
+
+/// Asserts that a cell fails in its last phase if its agents have a liveness probe on a path that doesn't exist, with
+/// `fields`.
 fn assert_unhealthy(fields: &str) {
     let scratch = Scratch::new();
+    liveness_failure(&scratch, fields);
+    let run = record::read(&scratch);
+    let cell = record::cell(&run, "k8s-1.36-n1-fast");
+    assert_eq!(
+        record::deviations(cell, Some(Phase::LocalEndpoint)),
+        [] as [String; 0]
+    );
+}
+
+/// The failure of a cell whose agents have a liveness probe on a path that doesn't exist, with `fields`.
+fn liveness_failure(scratch: &Scratch, fields: &str) -> Failure {
     let manifests = scratch.path().join("manifests");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
     copy(&shipped, &manifests);
@@ -115,17 +138,12 @@ fn assert_unhealthy(fields: &str) {
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"fast\"]\n[run]\nports = \"any\"\n\
          [deploy]\nmanifests = \"manifests\"\n[config.fast]\nagent = {QUICK_AGENT}\n"
     );
-    run(&scratch, &matrix);
-    let failure = failure_of(&scratch, "k8s-1.36-n1-fast");
+    run(scratch, &matrix);
+    let failure = failure_of(scratch, "k8s-1.36-n1-fast");
     assert_eq!(failure.symptom, Symptom::AgentUnhealthy, "{failure}");
     assert!(
         failure.message.contains("/nothing-here returned 404"),
         "{failure}"
     );
-    let run = record::read(&scratch);
-    let cell = record::cell(&run, "k8s-1.36-n1-fast");
-    assert_eq!(
-        record::deviations(cell, Some(Phase::LocalEndpoint)),
-        [] as [String; 0]
-    );
+    failure
 }
