@@ -28,24 +28,13 @@ pub(super) const INHERITED: [&str; 5] = [
     "XDG_STATE_HOME",
 ];
 
-#[test]
-#[ignore = "needs kind (creates 6 clusters)"]
-fn every_fault_fails_exactly_its_phase() {
-    check("never", "fresh");
-}
-
-/// Five cells have the same kind of cluster, so preparing it pays off within the run.
+/// Five cells have the same kind of cluster, so the run creates a template unless there is one. The faults on a cluster
+/// that kind created are tested in `reuse`.
 #[test]
 #[ignore = "needs kind (creates 6 clusters and a template)"]
 fn every_fault_fails_exactly_its_phase_on_prepared_clusters() {
-    check("auto", "prepared, from template ");
-}
-
-/// Runs all faults with `--prepared` set to `prepared`. The origin of each cluster with one node must begin with
-/// `origin`.
-fn check(prepared: &str, origin: &str) {
     let scratch = Scratch::new();
-    let run = run(&scratch, prepared);
+    let run = run(&scratch);
     let cells = cells();
     let wrong: Vec<String> = cells
         .iter()
@@ -56,7 +45,9 @@ fn check(prepared: &str, origin: &str) {
     let origins: Vec<_> = of_one_node.map(record::origin).collect();
     assert_eq!(origins.len(), 5);
     assert!(
-        origins.iter().all(|seen| seen.starts_with(origin)),
+        origins
+            .iter()
+            .all(|seen| seen.starts_with("prepared, from template ")),
         "{origins:?}"
     );
     let limited = record::cell(&run, "k8s-1.36-n3-silent-worker");
@@ -89,8 +80,8 @@ pub(super) fn command(scratch: &Scratch, arguments: &[&str]) -> Program {
 }
 
 /// Runs the matrix, and reads its record.
-fn run(scratch: &Scratch, prepared: &str) -> RunModel {
-    let mut command = command(scratch, &["--prepared", prepared]);
+fn run(scratch: &Scratch) -> RunModel {
+    let mut command = command(scratch, &[]);
     command.env_remove("E2E_MATRIX_STATE_DIR");
     command.envs(inherited(&INHERITED));
     let output = command.output().unwrap();

@@ -10,22 +10,26 @@ use std::time::{Duration, Instant};
 use crate::kill::left;
 use crate::kill::left::Known;
 use crate::kill::running::Running;
-use crate::support::Scratch;
+use crate::support::{QUICK_AGENT, Scratch};
 use crate::support::inherited::inherited;
 use e2e_matrix::machine::{StateFolder, folders, outstanding};
 use e2e_matrix::matrix::Phase;
 use rustix::process::Signal;
 
-const MATRIX: &str = r#"
-[matrix]
-kubernetes = ["1.36"]
-[run]
-ports = "any"
-"#;
 /// The variables by which a run finds the engine and kind.
 pub(super) const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
 /// How long to wait for other tests on the same engine: a container and its volume are not deleted at the same moment.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A matrix with a cell per config, whose agents report twice per second.
+fn matrix(configs: &[&str]) -> String {
+    let tables = configs.iter();
+    let tables = tables.map(|name| format!("[config.{name}]\nagent = {QUICK_AGENT}\n"));
+    let tables: String = tables.collect();
+    format!(
+        "[matrix]\nkubernetes = [\"1.36\"]\nconfig = {configs:?}\n[run]\nports = \"any\"\n{tables}"
+    )
+}
 
 macro_rules! killed {
     ($($name:ident: $signal:ident in $phase:ident of $origin:ident, $prefix:literal;)*) => {
@@ -91,7 +95,8 @@ fn prepare(scratch: &Scratch) {
 
 fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
     let hold = ["--hold", phase.name()];
-    kill_when(MATRIX, signal, origin, prefix, &hold, |command| {
+    let matrix = matrix(&["fast"]);
+    kill_when(&matrix, signal, origin, prefix, &hold, |command| {
         let running = Running::held(command, phase);
         if phase == Phase::Cluster {
             // In the middle of the phase: the engine is busy, and with a fresh cluster, kind is running.
@@ -107,8 +112,7 @@ fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn killed_in_a_reused_cluster() {
-    let matrix = MATRIX.replace("[run]", "config = [\"one\", \"other\"]\n[run]");
-    let matrix = format!("{matrix}[config.one]\n[config.other]\n");
+    let matrix = matrix(&["one", "other"]);
     let (signal, origin) = (Signal::KILL, Origin::Clone);
     kill_when(&matrix, signal, origin, "kill-r", &["--reuse"], |command| {
         let mut running = Running::start(command);

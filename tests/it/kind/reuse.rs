@@ -13,12 +13,13 @@ use e2e_matrix::record::{FILE_NAME, RunModel};
 /// Far longer than the cells need.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// The faults on fresh clusters are tested in `faults`.
+/// The faults on prepared clusters are tested in `faults`.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn verdicts_are_those_of_fresh_clusters() {
+fn every_fault_fails_exactly_its_phase_on_a_reused_cluster() {
     let scratch = Scratch::new();
-    let mut command = faults::command(&scratch, &["--filter", "n1", "--reuse"]);
+    let arguments = ["--filter", "n1", "--reuse", "--prepared", "never"];
+    let mut command = faults::command(&scratch, &arguments);
     let output = command.envs(inherited(&ENGINE)).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");

@@ -12,12 +12,17 @@ use crate::support::Scratch;
 use crate::support::inherited::inherited;
 use crate::support::overlap::most_at_once;
 use e2e_matrix::event::{CellVerdict, Record};
-use e2e_matrix::matrix::CellId;
 use e2e_matrix::record::{self, RunModel};
 
 const RUNS: usize = 4;
 const PREFIX: &str = "together";
-const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\nnodes = [1, 2]\n";
+const MATRIX: &str = r#"
+[matrix]
+kubernetes = ["1.34"]
+config = ["one", "other"]
+[config.one]
+[config.other]
+"#;
 /// Far longer than all runs should take one after another. A run that hangs is killed, and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(540);
 
@@ -44,10 +49,8 @@ fn four_runs_of_one_matrix_do_not_collide() {
         .collect();
     assert_eq!(images.len(), 1, "all runs use one image: {images:?}");
     let slots = thread::available_parallelism().unwrap().get() * 8;
-    // Once its agents are ready, a control plane takes two slots and a worker one. Before that, they take twice as
-    // many.
-    let weight = |cell: &CellId| if cell.as_str().contains("-n2-") { 3 } else { 2 };
-    let most = most_at_once(&records, weight);
+    // Once its agents are ready, a control plane takes two slots. Before that, it takes four.
+    let most = most_at_once(&records, |_| 2);
     assert!(most <= slots, "{most} of {slots} slots");
     assert_eq!(nodes_left(), "");
     assert_eq!(below(&scratch, "state/runs"), [] as [PathBuf; 0]);
