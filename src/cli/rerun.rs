@@ -97,7 +97,7 @@ pub(super) fn unfinished_cells(options: &RunOptions, name: &str) -> Result<Resum
 fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
     match options.clusters.provider.map(ProviderChoice::from) {
         None | Some(ProviderChoice::Auto) => Ok(()),
-        asked if asked == ProviderChoice::named(recorded) => Ok(()),
+        asked if asked == ProviderChoice::from_name(recorded) => Ok(()),
         Some(_) => Err(CliError::OtherProvider {
             provider: recorded.to_owned(),
         }),

@@ -5,27 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cell::{FILTER_WORDS, looks_like_nodes};
+use super::names::{NameError, is_lowercase_name};
 use super::text_types;
-
-/// A text can't be the name of an axis.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AxisNameError {
-    /// Invalid characters. Names have no `-`, so that the first one in a part of an id separates axis and value.
-    #[error("the name of an axis must match `[a-z][a-z0-9]*`")]
-    Characters,
-    /// Ids would become too long.
-    #[error("the name of an axis has at most {max} characters", max = AxisName::MAX)]
-    TooLong,
-    /// It looks like a node count in an id.
-    #[error("the name of an axis must not look like a node count (`n<digits>`)")]
-    LooksLikeNodes,
-    /// It has another meaning in the file.
-    #[error("`{0}` has another meaning in the file, so it can't be an axis")]
-    Taken(String),
-    /// It is reserved by the filter language.
-    #[error("`{0}` is a reserved word of the filter language, so it can't be an axis")]
-    FilterWord(String),
-}
 
 /// The name of a further axis: a key of `[matrix]` that has no other meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,41 +23,23 @@ impl AxisName {
     ];
 
     /// Checks `text` against the grammar.
-    pub fn parse(text: &str) -> Result<Self, AxisNameError> {
-        if Self::TAKEN.contains(&text) {
-            return Err(AxisNameError::Taken(text.to_owned()));
-        }
-        if FILTER_WORDS.contains(&text) {
-            return Err(AxisNameError::FilterWord(text.to_owned()));
-        }
-        let is_valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.chars().all(is_valid) {
-            return Err(AxisNameError::Characters);
-        }
-        if text.len() > Self::MAX {
-            return Err(AxisNameError::TooLong);
-        }
-        if looks_like_nodes(text) {
-            return Err(AxisNameError::LooksLikeNodes);
-        }
-        Ok(Self(text.into()))
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let violated = if Self::TAKEN.contains(&text) {
+            format!("`{text}` has another meaning in the file, so it can't be an axis")
+        } else if FILTER_WORDS.contains(&text) {
+            format!("`{text}` is a reserved word of the filter language, so it can't be an axis")
+        } else if !is_lowercase_name(text, "") {
+            // Without `-`, the first one in a part of an id separates axis and value.
+            "the name of an axis must match `[a-z][a-z0-9]*`".to_owned()
+        } else if text.len() > Self::MAX {
+            format!("the name of an axis has at most {} characters", Self::MAX)
+        } else if looks_like_nodes(text) {
+            "the name of an axis must not look like a node count (`n<digits>`)".to_owned()
+        } else {
+            return Ok(Self(text.into()));
+        };
+        Err(NameError::new(violated))
     }
-}
-
-/// A text can't be a value of an axis.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ValueNameError {
-    /// Invalid characters.
-    #[error(
-        "a value of an axis consists of lowercase letters, digits, `.` and `-`, and starts and ends with a letter or digit"
-    )]
-    Characters,
-    /// Ids would become too long.
-    #[error("a value of an axis has at most {max} characters", max = ValueName::MAX)]
-    TooLong,
-    /// It is reserved by the filter language.
-    #[error("`{0}` is a reserved word of the filter language, so it can't be a value of an axis")]
-    FilterWord(String),
 }
 
 /// A value of a further axis.
@@ -88,17 +51,19 @@ impl ValueName {
     pub const MAX: usize = 40;
 
     /// Checks `text` against the grammar.
-    pub fn parse(text: &str) -> Result<Self, ValueNameError> {
-        if !Self::has_valid_characters(text) {
-            return Err(ValueNameError::Characters);
-        }
-        if text.len() > Self::MAX {
-            return Err(ValueNameError::TooLong);
-        }
-        if FILTER_WORDS.contains(&text) {
-            return Err(ValueNameError::FilterWord(text.to_owned()));
-        }
-        Ok(Self(text.into()))
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let violated = if !Self::has_valid_characters(text) {
+            "a value of an axis consists of lowercase letters, digits, `.` and `-`, and starts and ends with a letter or digit".to_owned()
+        } else if text.len() > Self::MAX {
+            format!("a value of an axis has at most {} characters", Self::MAX)
+        } else if FILTER_WORDS.contains(&text) {
+            format!(
+                "`{text}` is a reserved word of the filter language, so it can't be a value of an axis"
+            )
+        } else {
+            return Ok(Self(text.into()));
+        };
+        Err(NameError::new(violated))
     }
 
     /// Whether `text` consists of characters that are valid in values. It may be several parts of an id.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::axis::{AxisName, ValueName};
+use super::names::{NameError, is_lowercase_name};
 use super::variant::Layer;
 use super::{Coordinate, KubernetesVersion, Variant, text_types};
 
@@ -31,8 +32,7 @@ pub(super) fn looks_like_nodes(text: &str) -> bool {
 }
 
 /// How many nodes a cell has, including the control plane. At least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeCount(u16);
 
 /// One node, the control plane.
@@ -64,29 +64,8 @@ impl fmt::Display for NodeCount {
 }
 
 /// The name of a config variant: `[a-z][a-z0-9-]*`, and unambiguous in ids and filters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfigName(String);
-
-/// A text isn't a valid config name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigNameError {
-    /// Invalid characters.
-    #[error("a config name must match `[a-z][a-z0-9-]*`")]
-    Characters,
-    /// It is too long for the name of a cell's folder.
-    #[error("a config name has at most {max} characters", max = ConfigName::MAX)]
-    TooLong,
-    /// It looks like a node count in an id.
-    #[error("a config name must not look like a node count (`n<digits>`)")]
-    LooksLikeNodes,
-    /// It looks like a version in an id.
-    #[error("a config name must not start with `k8s-`")]
-    LooksLikeVersion,
-    /// It is reserved by the filter language.
-    #[error("`{0}` is a reserved word of the filter language")]
-    FilterWord(String),
-}
 
 /// `default`: the base configuration, unless the file gives it a table.
 impl Default for ConfigName {
@@ -100,26 +79,21 @@ impl ConfigName {
     pub const MAX: usize = 60;
 
     /// Checks `text` against the grammar.
-    pub fn parse(text: &str) -> Result<Self, ConfigNameError> {
-        let mut characters = text.chars();
-        let first = characters.next().is_some_and(|c| c.is_ascii_lowercase());
-        let rest = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        if !first || !rest {
-            return Err(ConfigNameError::Characters);
-        }
-        if text.len() > Self::MAX {
-            return Err(ConfigNameError::TooLong);
-        }
-        if text.starts_with("k8s-") {
-            return Err(ConfigNameError::LooksLikeVersion);
-        }
-        if FILTER_WORDS.contains(&text) {
-            return Err(ConfigNameError::FilterWord(text.to_owned()));
-        }
-        if looks_like_nodes(text) {
-            return Err(ConfigNameError::LooksLikeNodes);
-        }
-        Ok(Self(text.to_owned()))
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let violated = if !is_lowercase_name(text, "-") {
+            "a config name must match `[a-z][a-z0-9-]*`".to_owned()
+        } else if text.len() > Self::MAX {
+            format!("a config name has at most {} characters", Self::MAX)
+        } else if text.starts_with("k8s-") {
+            "a config name must not start with `k8s-`".to_owned()
+        } else if FILTER_WORDS.contains(&text) {
+            format!("`{text}` is a reserved word of the filter language")
+        } else if looks_like_nodes(text) {
+            "a config name must not look like a node count (`n<digits>`)".to_owned()
+        } else {
+            return Ok(Self(text.to_owned()));
+        };
+        Err(NameError::new(violated))
     }
 }
 
@@ -174,10 +148,11 @@ impl CellId {
         Self(format!("k8s-{kubernetes}-n{nodes}-{config}"))
     }
 
-    /// The id of the cell that also has this value on a further axis.
+    /// The id of the cell that also has these values on further axes.
     #[must_use]
-    pub(super) fn with(self, coordinate: &Coordinate) -> Self {
-        Self(format!("{}-{coordinate}", self.0))
+    pub(super) fn with(self, further: &[Coordinate]) -> Self {
+        let further = further.iter();
+        further.fold(self, |id, value| Self(format!("{}-{value}", id.0)))
     }
 
     /// The maximum length of an id in a matrix, without the number of a repetition: file names have at most 255 bytes.

@@ -5,7 +5,7 @@ use std::fmt;
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Counter, HostCommand};
+use super::{Counter, HostCommand, text_types};
 
 /// What the matrix file adds to the suite.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -141,11 +141,7 @@ impl Pointer {
     }
 }
 
-impl fmt::Display for Pointer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
+text_types!(Pointer);
 
 /// A regular expression. Two are equal if their texts are.
 #[derive(Clone, Debug)]

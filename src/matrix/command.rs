@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use miette::SourceSpan;
 
+use super::names::NameError;
 use super::{Matrix, Phase, Problem, Problems, text_types};
 
 /// One of `[[commands]]`.
@@ -28,37 +29,23 @@ pub struct HostCommand {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandName(String);
 
-/// A text isn't a valid name for a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommandNameError {
-    /// It has invalid characters or is too long.
-    #[error(
-        "a command's name consists of letters, digits, `.`, `_` and `-`, starts with a letter or digit, and has at most {max} characters",
-        max = CommandName::MAX
-    )]
-    Form,
-    /// A phase or another test case of a cell has this name.
-    #[error("every cell already has a test case with this name")]
-    Taken,
-}
-
 impl CommandName {
     /// The most characters.
     pub const MAX: usize = 60;
 
     /// Checks `text` against the grammar.
-    pub fn parse(text: &str) -> Result<Self, CommandNameError> {
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         let is_valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !starts_well || !text.chars().all(is_valid) || text.len() > Self::MAX {
-            return Err(CommandNameError::Form);
+            return Err(NameError::new(format!(
+                "a command's name consists of letters, digits, `.`, `_` and `-`, starts with a letter or digit, and has at most {} characters",
+                Self::MAX
+            )));
         }
-        let mut taken = Phase::ALL
-            .map(Phase::name)
-            .into_iter()
-            .chain(["cell", "flaky"]);
-        if taken.any(|name| name == text) {
-            return Err(CommandNameError::Taken);
+        if Phase::from_name(text).is_some() || ["cell", "flaky"].contains(&text) {
+            let message = "every cell already has a test case with this name";
+            return Err(NameError::new(message));
         }
         Ok(Self(text.to_owned()))
     }
@@ -82,7 +69,7 @@ pub fn locate_programs(
             Ok(path) => command.program = path,
             Err(reason) => {
                 let help = "a path is relative to the matrix file's folder; a bare name is looked up on the PATH";
-                problems.push(Problem::at(command.span, reason, "").with_help(help));
+                problems.push(Problem::at(command.span, reason, help));
             }
         }
     }

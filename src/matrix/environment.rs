@@ -13,35 +13,13 @@ use serde_json::Value;
 use super::{Cell, ConfigName, Coordinate, ImageSource, Matrix, Problem, Problems, Variant};
 use crate::secret::{Secret, is_secret_name};
 
-/// A variable, and the place for its value.
+/// A variable of the runner's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FromEnv<P> {
-    /// The variable's name.
+pub struct FromEnv {
+    /// Its name.
     pub(super) variable: String,
-    /// Where the file names the variable.
+    /// Where the file names it.
     pub(super) span: SourceSpan,
-    /// The place for its value.
-    pub(super) place: P,
-}
-
-impl FromEnv<()> {
-    /// The variable that the file names at `span`.
-    pub(super) fn new(variable: String, span: SourceSpan) -> Self {
-        Self {
-            variable,
-            span,
-            place: (),
-        }
-    }
-
-    /// The same variable, whose value belongs to `place`.
-    pub(super) fn at(self, place: Place) -> FromEnv<Place> {
-        FromEnv {
-            variable: self.variable,
-            span: self.span,
-            place,
-        }
-    }
 }
 
 /// A text: written in the file, or read from a variable.
@@ -50,7 +28,7 @@ pub enum TextSource {
     /// The text itself.
     Literal(String),
     /// The variable that contains it.
-    FromEnv(FromEnv<()>),
+    FromEnv(FromEnv),
 }
 
 /// A place in a variant.
@@ -100,10 +78,11 @@ pub fn resolve_variables(
 /// The build arguments with secret names. They aren't part of a manifest, where secrets are found later.
 fn secret_build_arguments(matrix: &Matrix) -> impl Iterator<Item = Secret> {
     let images = [&matrix.images.agent.image, &matrix.images.mock.image];
-    let arguments = images.into_iter().flat_map(|image| match image {
-        ImageSource::Build(build) => build.args.iter().collect::<Vec<_>>(),
-        ImageSource::Reference | ImageSource::Tag(_) => Vec::new(),
+    let builds = images.into_iter().filter_map(|image| match image {
+        ImageSource::Build(build) => Some(build),
+        ImageSource::Reference | ImageSource::Tag(_) => None,
     });
+    let arguments = builds.flat_map(|build| &build.args);
     let arguments = arguments.filter(|(name, _)| is_secret_name(name));
     arguments.filter_map(|(_, value)| Secret::guessed(value))
 }
@@ -122,11 +101,11 @@ impl<R: Fn(&str) -> Result<String, VarError>> Resolver<R> {
         }
         let mut resolved = Variant::clone(variant);
         let mut agent = Value::Object(std::mem::take(&mut resolved.agent));
-        for reference in std::mem::take(&mut resolved.from_env) {
+        for (place, reference) in std::mem::take(&mut resolved.from_env) {
             let Some(value) = self.value(&reference) else {
                 continue;
             };
-            match reference.place {
+            match place {
                 // In Kubernetes, `$$` stands for `$`, and `$(A)` is a reference.
                 Place::Env(name) => drop(resolved.env.insert(name, value.replace('$', "$$"))),
                 Place::Agent(pointer) => {
@@ -143,7 +122,7 @@ impl<R: Fn(&str) -> Result<String, VarError>> Resolver<R> {
     }
 
     /// The variable's value, which becomes a secret.
-    fn value<P>(&mut self, reference: &FromEnv<P>) -> Option<String> {
+    fn value(&mut self, reference: &FromEnv) -> Option<String> {
         let variable = &reference.variable;
         let (message, help) = match (self.read)(variable) {
             Ok(value) if Secret::new(&*value).is_too_short() => (
@@ -151,8 +130,7 @@ impl<R: Fn(&str) -> Result<String, VarError>> Resolver<R> {
                     "the value of the environment variable `{variable}` is shorter than {} bytes, too short to be masked",
                     Secret::SHORTEST
                 ),
-                "use a longer value; a value that isn't secret can be written in the file itself"
-                    .to_owned(),
+                "use a longer value; a value that isn't secret can be written in the file itself",
             ),
             Ok(value) => {
                 self.secrets.push(Secret::new(&*value));
@@ -160,15 +138,14 @@ impl<R: Fn(&str) -> Result<String, VarError>> Resolver<R> {
             }
             Err(VarError::NotPresent) => (
                 format!("the environment variable `{variable}` is not set"),
-                "set it for the runner, or select only cells whose config doesn't need it"
-                    .to_owned(),
+                "set it for the runner, or select only cells whose config doesn't need it",
             ),
             Err(VarError::NotUnicode(_)) => (
                 format!("the value of the environment variable `{variable}` is not valid Unicode"),
-                "set it to valid UTF-8, for example in base64".to_owned(),
+                "set it to valid UTF-8, for example in base64",
             ),
         };
-        let problem = Problem::at(reference.span, message, "named here").with_help(help);
+        let problem = Problem::at(reference.span, message, help).labelled("named here");
         self.problems.push(problem);
         None
     }

@@ -1,4 +1,22 @@
-//! Macros for types with a name.
+//! Types with a name.
+
+/// A text isn't valid as a name. The message is the rule that it violates.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(String);
+
+impl NameError {
+    pub(super) fn new(rule: impl Into<String>) -> Self {
+        Self(rule.into())
+    }
+}
+
+/// Whether `text` starts with a lowercase letter, followed only by lowercase letters, digits and characters in
+/// `further`.
+pub(super) fn is_lowercase_name(text: &str, further: &str) -> bool {
+    let is_valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || further.contains(c);
+    text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(is_valid)
+}
 
 /// Implements `as_str` and `Display` for newtypes of text.
 macro_rules! text_types {
@@ -30,6 +48,15 @@ macro_rules! named {
         impl $type {
             /// All variants, in order.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// All variants by their names, in order.
+            pub const NAMES: [(&'static str, Self); Self::ALL.len()] = [$(($name, Self::$variant)),+];
+
+            /// The variant with this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                let mut names = Self::NAMES.into_iter();
+                names.find_map(|(known, variant)| (known == name).then_some(variant))
+            }
 
             /// The name in files and reports.
             pub const fn name(self) -> &'static str {

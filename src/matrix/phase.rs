@@ -41,86 +41,56 @@ named! {
 }
 
 impl Phase {
-    /// The default timeout of the phase.
-    pub const fn default_timeout(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Preflight => 30,
-            Self::Cluster | Self::Images => 180,
-            Self::Readiness => 120,
-            Self::RequestBodies => 10,
+    /// The default settings of the phase. Only phases that involve nothing but the infrastructure are retried, and
+    /// only after infrastructure failures.
+    const fn defaults(self) -> PhaseSetting {
+        let (seconds, retries) = match self {
+            Self::Preflight => (30, 0),
+            Self::Cluster | Self::Images => (180, 1),
+            Self::Readiness => (120, 0),
+            Self::RequestBodies => (10, 0),
             Self::Manifests
             | Self::Assertions
             | Self::Periodic
             | Self::Restart
             | Self::LocalEndpoint
-            | Self::Cleanup => 60,
-        })
-    }
-
-    /// Whether the file may turn the phase off. The other phases are required: without them, a cell would have no
-    /// agents to check, or would leave something behind.
-    pub const fn can_be_turned_off(self) -> bool {
-        match self {
-            Self::Assertions
-            | Self::RequestBodies
-            | Self::Periodic
-            | Self::Restart
-            | Self::LocalEndpoint => true,
-            Self::Preflight
-            | Self::Cluster
-            | Self::Images
-            | Self::Manifests
-            | Self::Readiness
-            | Self::Cleanup => false,
+            | Self::Cleanup => (60, 0),
+        };
+        PhaseSetting {
+            timeout: Duration::from_secs(seconds),
+            retries,
+            runs: true,
         }
     }
 
-    /// Whether commands can follow the phase: they need the agents and the mock.
-    pub const fn can_be_followed(self) -> bool {
-        match self {
-            Self::Readiness
-            | Self::Assertions
-            | Self::RequestBodies
-            | Self::Periodic
-            | Self::Restart
-            | Self::LocalEndpoint => true,
-            Self::Preflight | Self::Cluster | Self::Images | Self::Manifests | Self::Cleanup => {
-                false
-            }
-        }
+    /// Whether the file may turn the phase off. The phases up to `readiness` and `cleanup` are required: without them,
+    /// a cell would have no agents to check, or would leave something behind.
+    pub fn can_be_turned_off(self) -> bool {
+        Self::Readiness < self && self < Self::Cleanup
+    }
+
+    /// Whether commands can follow the phase: they need the agents and the mock, which run from `readiness` to
+    /// `cleanup`.
+    pub fn can_be_followed(self) -> bool {
+        Self::Readiness <= self && self < Self::Cleanup
     }
 
     /// The reason for skipping the phase if the file turns it off.
     pub fn turned_off(self) -> String {
         format!("the matrix file has `run = false` under `[phases.{self}]`")
     }
-
-    /// How often a cell that failed in the phase is retried by default: once in phases that only involve the
-    /// infrastructure, and only after infrastructure failures.
-    pub const fn default_retries(self) -> u32 {
-        match self {
-            Self::Cluster | Self::Images => 1,
-            Self::Preflight
-            | Self::Manifests
-            | Self::Readiness
-            | Self::Assertions
-            | Self::RequestBodies
-            | Self::Periodic
-            | Self::Restart
-            | Self::LocalEndpoint
-            | Self::Cleanup => 0,
-        }
-    }
 }
 
-/// Which agents `restart` deletes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RestartScope {
-    /// One agent.
-    #[default]
-    One,
-    /// Every agent, at the same time.
-    All,
+named! {
+    /// Which agents `restart` deletes.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum RestartScope {
+        /// One agent.
+        #[default]
+        One = "one",
+        /// Every agent, at the same time.
+        All = "all",
+    }
 }
 
 /// The `[phases.*]` tables, with defaults.
@@ -148,11 +118,7 @@ pub struct PhaseSetting {
 impl Default for PhaseSettings {
     fn default() -> Self {
         Self {
-            phases: Phase::ALL.map(|phase| PhaseSetting {
-                timeout: phase.default_timeout(),
-                retries: phase.default_retries(),
-                runs: true,
-            }),
+            phases: Phase::ALL.map(Phase::defaults),
             mock_timeout: Duration::from_secs(60),
             restart: RestartScope::One,
         }

@@ -2,51 +2,57 @@
 //!
 //! Only data and its `miette` view: this module prints nothing and knows nothing about terminals.
 
-use std::fmt;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 
 use super::redact::Redacted;
 
 /// A problem of a matrix file, with the places that it concerns and help.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("{message}")]
 pub struct Problem {
     message: String,
+    #[label(collection)]
     labels: Vec<LabeledSpan>,
+    #[help]
     help: Option<String>,
 }
 
 impl Problem {
-    /// A problem without a place.
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    /// A problem without a place. `help` may be empty.
+    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             message: message.into(),
             labels: Vec::new(),
-            help: None,
+            help: Some(help.into()).filter(|help| !help.is_empty()),
         }
     }
 
-    /// A problem at `span`; `label` is shown below the underlined text.
-    pub(super) fn at(span: SourceSpan, message: impl Into<String>, label: &str) -> Self {
-        let mut problem = Self::new(message);
-        problem
-            .labels
-            .push(LabeledSpan::new_primary_with_span(text(label), span));
+    /// A problem at `span`. `help` may be empty.
+    pub(super) fn at(
+        span: impl Into<SourceSpan>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        let mut problem = Self::new(message, help);
+        let label = LabeledSpan::new_primary_with_span(None, span);
+        problem.labels.push(label);
         problem
     }
 
-    /// The same problem with a second place.
-    pub(super) fn and_at(mut self, span: SourceSpan, label: &str) -> Self {
-        self.labels
-            .push(LabeledSpan::new_with_span(text(label), span));
+    /// The same problem with a text below its place.
+    pub(super) fn labelled(mut self, label: &str) -> Self {
+        for place in &mut self.labels {
+            place.set_label(Some(label.to_owned()));
+        }
         self
     }
 
-    /// The same problem with help, unless it is empty.
-    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into()).filter(|help| !help.is_empty());
+    /// The same problem with a second place.
+    pub(super) fn and_at(mut self, span: impl Into<SourceSpan>, label: &str) -> Self {
+        self.labels
+            .push(LabeledSpan::new_with_span(Some(label.to_owned()), span));
         self
     }
 
@@ -61,29 +67,19 @@ impl Problem {
     }
 }
 
-/// A label's text; `None` if the underline is enough.
-fn text(label: &str) -> Option<String> {
-    (!label.is_empty()).then(|| label.to_owned())
-}
-
-impl Diagnostic for Problem {
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help
-            .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        (!self.labels.is_empty())
-            .then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = LabeledSpan>>)
-    }
-}
-
 /// All problems of one matrix file, sorted by line; at least one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+#[error("{} has {}", self.file(), counted(.problems.len()))]
 pub struct Problems {
-    source: NamedSource<Arc<str>>,
+    #[source_code]
+    text: NamedSource<Arc<str>>,
+    #[related]
     problems: Vec<Problem>,
+}
+
+fn counted(problems: usize) -> String {
+    let noun = if problems == 1 { "problem" } else { "problems" };
+    format!("{problems} {noun}")
 }
 
 impl Problems {
@@ -104,42 +100,18 @@ impl Problems {
             problem.help = problem.help.take().map(|help| mask.apply(&help));
         }
         Err(Self {
-            source: NamedSource::new(name, Arc::from(text)),
+            text: NamedSource::new(name, Arc::from(text)),
             problems,
         })
     }
 
     /// The name of the file, as given.
     pub fn file(&self) -> &str {
-        self.source.name()
+        self.text.name()
     }
 
     /// The problems, sorted by line.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
         self.problems.iter()
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.problems.len();
-        let noun = if count == 1 { "problem" } else { "problems" };
-        write!(formatter, "{} has {count} {noun}", self.file())
-    }
-}
-
-impl std::error::Error for Problems {}
-
-impl Diagnostic for Problems {
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source)
-    }
-
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(
-            self.problems
-                .iter()
-                .map(|problem| problem as &dyn Diagnostic),
-        ))
     }
 }

@@ -3,9 +3,7 @@
 //! It has its own scanner, because errors usually quote text that the parser couldn't read. If in doubt, the scanner
 //! masks too much.
 
-use std::iter::Peekable;
 use std::ops::Range;
-use std::str::CharIndices;
 
 use crate::secret::{Mask, Secret, is_secret_name};
 
@@ -47,7 +45,7 @@ struct Frame {
 
 struct Scanner<'t> {
     text: &'t str,
-    characters: Peekable<CharIndices<'t>>,
+    position: usize,
     hidden: Vec<Range<usize>>,
 }
 
@@ -55,7 +53,7 @@ impl<'t> Scanner<'t> {
     fn new(text: &'t str) -> Self {
         Self {
             text,
-            characters: text.char_indices().peekable(),
+            position: 0,
             hidden: Vec::new(),
         }
     }
@@ -65,7 +63,7 @@ impl<'t> Scanner<'t> {
         let mut header = false;
         while let Some(c) = self.peek() {
             match c {
-                c if c.is_whitespace() => drop(self.characters.next()),
+                c if c.is_whitespace() => self.skip(),
                 '#' => self.line(false),
                 '[' => header = self.header(),
                 _ => {
@@ -80,9 +78,8 @@ impl<'t> Scanner<'t> {
 
     /// `[a.b]`. Returns whether all keys below it are secret. The name of a config variant doesn't matter.
     fn header(&mut self) -> bool {
-        let start = self.position();
-        self.line(false);
-        let header = &self.text[start..self.position()];
+        let header = self.take_while(|c| c != '\n');
+        let header = &self.text[header];
         let names = header.split(['[', ']', '.', '"', '\'', ' ']);
         let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
         let own = if names.first() == Some(&"config") {
@@ -98,20 +95,17 @@ impl<'t> Scanner<'t> {
         while let Some(c) = self.peek() {
             match c {
                 '=' => {
-                    self.characters.next();
+                    self.skip();
                     break;
                 }
-                '.' | ' ' | '\t' => drop(self.characters.next()),
+                '.' | ' ' | '\t' => self.skip(),
                 '"' | '\'' => {
                     let content = self.string();
                     is_secret |= is_secret_name(&self.text[content]);
                 }
                 c if is_bare(c) => {
-                    let start = self.position();
-                    while self.peek().is_some_and(is_bare) {
-                        self.characters.next();
-                    }
-                    let name = &self.text[start..self.position()];
+                    let name = self.take_while(is_bare);
+                    let name = &self.text[name];
                     is_secret = name != "from-env" && (is_secret || is_secret_name(name));
                 }
                 _ => break,
@@ -135,52 +129,44 @@ impl<'t> Scanner<'t> {
                     self.hide(is_secret, content);
                 }
                 '[' | '{' => {
-                    self.characters.next();
-                    let is_table = c == '{';
-                    frames.push(Frame {
-                        is_table,
+                    self.skip();
+                    let frame = Frame {
+                        is_table: c == '{',
                         is_secret,
-                    });
-                    if is_table {
-                        is_secret = self.inner_key(is_secret);
-                    }
+                    };
+                    frames.push(frame);
+                    is_secret = self.element(frame);
                 }
                 ']' | '}' => {
-                    self.characters.next();
+                    self.skip();
                     let closed = frames.pop();
                     is_secret = closed.is_some_and(|closed| closed.is_secret);
                 }
                 ',' => {
-                    self.characters.next();
+                    self.skip();
                     if let Some(frame) = frame {
-                        is_secret = frame.is_secret;
-                        if frame.is_table {
-                            is_secret = self.inner_key(is_secret);
-                        }
+                        is_secret = self.element(frame);
                     }
                 }
-                c if c.is_whitespace() => drop(self.characters.next()),
+                c if c.is_whitespace() => self.skip(),
                 _ => {
-                    let start = self.position();
                     let ends = |c: char| c == '\n' || (frame.is_some() && ",]}#".contains(c));
-                    while self.peek().is_some_and(|c| !ends(c)) {
-                        self.characters.next();
-                    }
-                    let end = self.position();
-                    self.hide(is_secret, start..end);
+                    let value = self.take_while(|c| !ends(c));
+                    self.hide(is_secret, value);
                 }
             }
         }
     }
 
-    /// The next key of an inline table, if there is one.
-    fn inner_key(&mut self, is_secret: bool) -> bool {
+    /// The key of the next element of an inline table, if it has one. Returns whether the element is secret.
+    fn element(&mut self, frame: Frame) -> bool {
         loop {
             match self.peek() {
+                _ if !frame.is_table => return frame.is_secret,
                 Some('#') => self.line(false),
-                Some(c) if c.is_whitespace() => drop(self.characters.next()),
-                Some('}') | None => return is_secret,
-                Some(_) => return self.key(is_secret),
+                Some(c) if c.is_whitespace() => self.skip(),
+                Some('}') | None => return frame.is_secret,
+                Some(_) => return self.key(frame.is_secret),
             }
         }
     }
@@ -188,47 +174,33 @@ impl<'t> Scanner<'t> {
     /// A string of any kind, up to its end, the end of the line or the end of the text. Returns the range of its
     /// content.
     fn string(&mut self) -> Range<usize> {
-        let start = self.position();
-        let rest = &self.text[start..];
-        let quote = if rest.starts_with('"') { '"' } else { '\'' };
-        let triple = if quote == '"' { "\"\"\"" } else { "'''" };
-        let delimiter = if rest.starts_with(triple) {
-            triple
-        } else {
-            &triple[..1]
-        };
-        for _ in 0..delimiter.len() {
-            self.characters.next();
-        }
-        let content = self.position();
-        let is_one_line = delimiter.len() == 1;
+        let rest = self.rest();
+        let mut delimiters = ["\"\"\"", "'''", "\"", "'"].into_iter();
+        let delimiter = delimiters.find(|delimiter| rest.starts_with(delimiter));
+        let delimiter = delimiter.unwrap_or_default();
+        self.position += delimiter.len();
+        let start = self.position;
         loop {
-            let position = self.position();
-            let rest = &self.text[position..];
-            if rest.is_empty() || (is_one_line && rest.starts_with('\n')) {
-                return content..position;
+            let (rest, content) = (self.rest(), start..self.position);
+            if rest.is_empty() || (delimiter.len() == 1 && rest.starts_with('\n')) {
+                return content;
             }
             if rest.starts_with(delimiter) {
-                for _ in 0..delimiter.len() {
-                    self.characters.next();
-                }
-                return content..position;
+                self.position += delimiter.len();
+                return content;
             }
-            self.characters.next();
-            if quote == '"' && rest.starts_with('\\') && self.peek() != Some('\n') {
-                self.characters.next();
+            self.skip();
+            let is_escape = delimiter.starts_with('"') && rest.starts_with('\\');
+            if is_escape && self.peek() != Some('\n') {
+                self.skip();
             }
         }
     }
 
     /// The rest of the line, masked if `hide` is set.
     fn line(&mut self, hide: bool) {
-        let start = self.position();
-        while self.peek().is_some_and(|c| c != '\n') {
-            self.characters.next();
-        }
-        let end = self.position();
-        self.hide(hide, start..end);
+        let line = self.take_while(|c| c != '\n');
+        self.hide(hide, line);
     }
 
     fn hide(&mut self, is_secret: bool, range: Range<usize>) {
@@ -237,14 +209,24 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    fn peek(&mut self) -> Option<char> {
-        self.characters.peek().map(|(_, c)| *c)
+    fn rest(&self) -> &'t str {
+        &self.text[self.position..]
     }
 
-    fn position(&mut self) -> usize {
-        self.characters
-            .peek()
-            .map_or(self.text.len(), |(position, _)| *position)
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn skip(&mut self) {
+        self.position += self.peek().map_or(0, char::len_utf8);
+    }
+
+    /// Skips all characters that meet `condition`. Returns their range.
+    fn take_while(&mut self, condition: impl Fn(char) -> bool) -> Range<usize> {
+        let start = self.position;
+        let end = self.rest().find(|c| !condition(c));
+        self.position = end.map_or(self.text.len(), |end| start + end);
+        start..self.position
     }
 }
 

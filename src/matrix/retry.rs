@@ -6,38 +6,36 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::named;
+
 /// The maximum number of retries that a file or an option may request.
 pub const MAX_RETRIES: u32 = 100;
 
 /// The longest delay before a retry.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A class of failures after which a cell may be retried. A retry would only repeat a configuration failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RetryClass {
-    /// The agent violated the contract.
-    Product,
-    /// The machine, the engine or the network failed.
-    Infrastructure,
+named! {
+    /// A class of failures after which a cell may be retried. A retry would only repeat a configuration failure.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum RetryClass {
+        /// The agent violated the contract.
+        Product = "product",
+        /// The machine, the engine or the network failed.
+        Infrastructure = "infrastructure",
+    }
 }
 
-impl RetryClass {
-    /// The classes and their names in files and options.
-    pub const ALL: [(&'static str, Self); 2] = [
-        ("product", Self::Product),
-        ("infrastructure", Self::Infrastructure),
-    ];
-}
-
-/// How to count a cell that passed on a retry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FlakyResult {
-    /// As passed.
-    #[default]
-    Pass,
-    /// As failed.
-    Fail,
+named! {
+    /// How to count a cell that passed on a retry.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FlakyResult {
+        /// As passed.
+        #[default]
+        Pass = "pass",
+        /// As failed.
+        Fail = "fail",
+    }
 }
 
 /// The retry settings of `[run]`, with defaults. Those of `[phases.*]` are separate.

@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::environment::TextSource;
+use super::names::is_lowercase_name;
 use super::{Cell, Checks, PhaseSettings, PortRange, RetrySettings, named, text_types};
 
-/// A validated matrix file: its cells in order, and the settings for all of them.
-#[derive(Clone, Debug, PartialEq)]
+/// A validated matrix file: its cells in order, and the settings for all of them. By default, it has no cells.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matrix {
     /// The cells in the order of the axes (version, nodes, config, further axes), followed by included cells.
     pub cells: Vec<Cell>,
@@ -137,40 +138,30 @@ pub struct Existing {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// When to keep a cell's cluster for debugging.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// Never.
-    #[default]
-    Never,
-    /// If the cell failed.
-    Failed,
-    /// Always.
-    Always,
+named! {
+    /// When to keep a cell's cluster for debugging.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Keep {
+        /// Never.
+        #[default]
+        Never = "never",
+        /// If the cell failed.
+        Failed = "failed",
+        /// Always.
+        Always = "always",
+    }
 }
 
-impl Keep {
-    /// Every choice, by its name in the file.
-    pub const NAMES: [(&str, Self); 3] = [
-        ("never", Self::Never),
-        ("failed", Self::Failed),
-        ("always", Self::Always),
-    ];
-}
-
-/// Whether kind clusters may be clones of prepared ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Prepared {
-    /// If a template exists, or if creating one pays off within the run.
-    #[default]
-    Auto,
-    /// Never: kind creates each cluster.
-    Never,
-}
-
-impl Prepared {
-    /// Every choice, by its name in the file.
-    pub const NAMES: [(&str, Self); 2] = [("auto", Self::Auto), ("never", Self::Never)];
+named! {
+    /// Whether kind clusters may be clones of prepared ones.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Prepared {
+        /// If a template exists, or if creating one pays off within the run.
+        #[default]
+        Auto = "auto",
+        /// Never: kind creates each cluster.
+        Never = "never",
+    }
 }
 
 named! {
@@ -186,13 +177,6 @@ named! {
         Local = "local",
         /// An existing cluster.
         Existing = "existing",
-    }
-}
-
-impl ProviderChoice {
-    /// The choice with this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|choice| choice.name() == name)
     }
 }
 
@@ -232,11 +216,7 @@ impl Prefix {
 
     /// Checks `text` against the grammar.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
-        let characters = text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        let ends = text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.ends_with('-');
-        if characters && ends && text.len() <= Self::MAX {
+        if is_lowercase_name(text, "-") && !text.ends_with('-') && text.len() <= Self::MAX {
             Ok(Self(text.to_owned()))
         } else {
             Err(PrefixError)

@@ -22,7 +22,7 @@ pub struct Variant {
     pub env: BTreeMap<String, String>,
     /// The parts of `agent` and `env` that come from the runner's environment, until [`super::resolve_variables`]
     /// inserts them.
-    pub from_env: Vec<FromEnv<Place>>,
+    pub from_env: Vec<(Place, FromEnv)>,
     /// Parts of kind's configuration file, which take precedence over everything else in it.
     pub kind: Map<String, Value>,
     /// The agent that replaces `[images.agent]`.
@@ -69,8 +69,7 @@ impl Variant {
     }
 
     fn merge_over(&mut self, over: &Self) {
-        self.from_env
-            .retain(|reference| !over.sets(&reference.place));
+        self.from_env.retain(|(place, _)| !over.sets(place));
         self.from_env.extend(over.from_env.iter().cloned());
         merge(&mut self.agent, &over.agent);
         merge(&mut self.kind, &over.kind);
@@ -104,7 +103,7 @@ impl Variant {
     pub fn sets_variable(&self, name: &str) -> bool {
         let is_variable = |place: &Place| matches!(place, Place::Env(own) if own == name);
         let mut references = self.from_env.iter();
-        self.env.contains_key(name) || references.any(|reference| is_variable(&reference.place))
+        self.env.contains_key(name) || references.any(|(place, _)| is_variable(place))
     }
 }
 
@@ -170,7 +169,7 @@ impl fmt::Display for Expectation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectations {
     counters: BTreeMap<String, Expectation>,
-    restarts: Option<u32>,
+    pub(super) restarts: Option<u32>,
 }
 
 impl Expectations {
@@ -178,11 +177,6 @@ impl Expectations {
     /// that the suite itself causes don't count.
     pub fn restarts(&self) -> u32 {
         self.restarts.unwrap_or(0)
-    }
-
-    /// Allows the process of each agent pod to end this often.
-    pub fn allow_restarts(&mut self, restarts: u32) {
-        self.restarts = Some(restarts);
     }
 
     /// Merges `over` into the expectations; it takes precedence.
@@ -291,7 +285,7 @@ kind = { featureGates = { Y = true } }
         assert_eq!(Value::Object(variant.agent.clone()), agent);
         assert_eq!(variant.env["A"], "runtime");
         assert_eq!(variant.env["B"], "runtime");
-        let left: Vec<_> = variant.from_env.iter().map(|it| &it.place).collect();
+        let left: Vec<_> = variant.from_env.iter().map(|(place, _)| place).collect();
         let key = Place::Agent("/api/key".to_owned());
         assert_eq!(left, [&key, &Place::Env("C".to_owned())]);
         let expect = |name| variant.expect.of(Counter::from_name(name).unwrap());

@@ -3,11 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 /// A Kubernetes minor version. Ordered by number, so that `1.9` is before `1.30`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KubernetesVersion {
     /// The number before the dot.
     pub major: u16,
@@ -43,20 +40,6 @@ fn number(text: &str) -> Option<u16> {
 impl fmt::Display for KubernetesVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}.{}", self.major, self.minor)
-    }
-}
-
-impl TryFrom<String> for KubernetesVersion {
-    type Error = VersionError;
-
-    fn try_from(text: String) -> Result<Self, VersionError> {
-        text.parse()
-    }
-}
-
-impl From<KubernetesVersion> for String {
-    fn from(version: KubernetesVersion) -> Self {
-        version.to_string()
     }
 }
 

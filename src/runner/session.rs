@@ -284,7 +284,7 @@ impl Session {
     pub fn resume(&mut self, resumption: Resumption) {
         let (facts, run) = (resumption.facts(), &mut self.matrix.run);
         run.retry.flaky_result = facts.flaky_result;
-        run.provider = ProviderChoice::named(&facts.provider).unwrap_or(run.provider);
+        run.provider = ProviderChoice::from_name(&facts.provider).unwrap_or(run.provider);
         self.policy.repeat = resumption.rounds().and_then(NonZeroU32::new);
         self.resumption = Some(resumption);
     }

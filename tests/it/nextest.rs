@@ -29,7 +29,7 @@ fn slow_timeouts(profile: &Value) -> Vec<&Value> {
 
 #[test]
 fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile() {
-    let needed = Phase::Cleanup.default_timeout() + DIAGNOSTICS_AND_REPORTS;
+    let needed = PhaseSettings::default()[Phase::Cleanup].timeout + DIAGNOSTICS_AND_REPORTS;
     let configuration = configuration();
     let default = &configuration["profile"]["default"];
     assert!(

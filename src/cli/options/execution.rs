@@ -141,8 +141,7 @@ impl ExecutionOptions {
 }
 
 fn retry_class(text: &str) -> Result<RetryClass, String> {
-    let mut classes = RetryClass::ALL.into_iter();
-    if let Some((_, class)) = classes.find(|(name, _)| *name == text) {
+    if let Some(class) = RetryClass::from_name(text) {
         return Ok(class);
     }
     Err(match text {

@@ -85,44 +85,34 @@ impl Expression {
 impl Test {
     fn matches(&self, cell: &Cell) -> bool {
         match self {
-            Self::Name(pattern) => names(pattern, cell),
+            Self::Name(_) => self.is_known_by(cell),
             Self::Kubernetes(operator, version) => operator.holds(cell.kubernetes.cmp(version)),
             Self::Nodes(operator, count) => {
                 operator.holds(cell.nodes.get().cmp(&(*count as usize)))
             }
-            Self::Config(equality, pattern) => {
-                equality.holds(pattern.matches(cell.config.as_str()))
+            Self::Config(equality, _) | Self::Tag(equality, _) | Self::Axis(_, equality, _) => {
+                equality.holds(self.is_known_by(cell))
             }
-            Self::Tag(equality, pattern) => {
-                equality.holds(cell.tags.iter().any(|tag| pattern.matches(tag)))
-            }
-            Self::Axis(axis, equality, pattern) => equality.holds(has_value(cell, axis, pattern)),
         }
     }
 
     /// Whether the cell proves that the name in the test exists. A comparison of ordered values contains no name.
     pub(super) fn is_known_by(&self, cell: &Cell) -> bool {
         match self {
-            Self::Name(pattern) => names(pattern, cell),
+            Self::Name(pattern) => {
+                pattern.matches(cell.id.as_str()) || parts(cell).any(|part| pattern.matches(part))
+            }
             Self::Kubernetes(Operator::Is(_), version) => cell.kubernetes == *version,
             Self::Nodes(Operator::Is(_), count) => cell.nodes.get() == *count as usize,
             Self::Kubernetes(_, _) | Self::Nodes(_, _) => true,
             Self::Config(_, pattern) => pattern.matches(cell.config.as_str()),
             Self::Tag(_, pattern) => cell.tags.iter().any(|tag| pattern.matches(tag)),
-            Self::Axis(axis, _, pattern) => has_value(cell, axis, pattern),
+            Self::Axis(axis, _, pattern) => {
+                let mut axes = cell.axes.iter();
+                axes.any(|own| own.axis() == axis && pattern.matches(own.value()))
+            }
         }
     }
-}
-
-/// Whether the cell's value on this axis matches the pattern.
-fn has_value(cell: &Cell, axis: &str, pattern: &Pattern) -> bool {
-    let mut axes = cell.axes.iter();
-    axes.any(|own| own.axis() == axis && pattern.matches(own.value()))
-}
-
-/// Whether the pattern matches a whole part of the cell's id, or the whole id.
-fn names(pattern: &Pattern, cell: &Cell) -> bool {
-    pattern.matches(cell.id.as_str()) || parts(cell).any(|part| pattern.matches(part))
 }
 
 /// The parts of a cell's id: `k8s-1.30`, `n3`, `fast`, `agent-1.4`.
@@ -140,11 +130,6 @@ pub(super) fn parts(cell: &Cell) -> impl Iterator<Item = &str> {
 }
 
 impl Operator {
-    /// Whether the operator needs ordered values.
-    pub(super) fn is_order(self) -> bool {
-        !matches!(self, Self::Is(_))
-    }
-
     fn holds(self, ordering: Ordering) -> bool {
         match self {
             Self::Is(equality) => equality.holds(ordering.is_eq()),

@@ -49,12 +49,10 @@ impl Filter {
     /// # Errors
     /// The first violation of the grammar, with its place.
     pub fn parse(text: &str) -> Result<Self, FilterProblem> {
+        let source = Arc::from(text);
         match parser::parse(text) {
-            Ok(expression) => Ok(Self {
-                source: Arc::from(text),
-                expression,
-            }),
-            Err(problem) => Err(FilterProblem::new(Arc::from(text), problem)),
+            Ok(expression) => Ok(Self { source, expression }),
+            Err(problem) => Err(FilterProblem::new(source, problem)),
         }
     }
 

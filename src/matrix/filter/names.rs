@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::FilterProblem;
 use super::expression::{Expression, Leaf, Test, parts};
 use super::pattern::Pattern;
+use crate::matrix::Cell;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
-use crate::matrix::{Cell, ConfigName, KubernetesVersion, NodeCount};
 
 /// The fields of comparisons, in addition to further axes.
 const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
@@ -58,124 +58,107 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
             let Some(values) = known.axes.get(axis.as_str()) else {
                 let message = format!("`{axis}` is not a field");
                 let fields = FIELDS.into_iter().chain(known.axes.keys().copied());
-                let help = near(axis, &fields.collect(), "fields");
-                return Problem::at(leaf.start, message, "").with_help(help);
+                let help = near(axis, &sorted(fields), "fields");
+                return Problem::at(leaf.start, message, help);
             };
             let message = format!("no cell has the {axis} `{}`", pattern.as_str());
             (message, near(pattern.as_str(), values, "values"))
         }
     };
-    Problem::at(leaf.span, message, "").with_help(help)
+    Problem::at(leaf.span, message, help)
 }
 
 /// A suggestion if a known name is similar, followed by the list of known names.
-fn near<T: ToString>(word: &str, known: &BTreeSet<T>, what: &str) -> String {
-    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-    let list = listed(what, &known);
+fn near(word: &str, known: &[String], what: &str) -> String {
+    let list = listed(what, "", known);
     match nearest(word, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?\n{list}"),
         None => list,
     }
 }
 
-fn listed(what: &str, known: &[String]) -> String {
+/// The list of known names, each with `prefix`.
+fn listed(what: &str, prefix: &str, known: &[String]) -> String {
     if known.is_empty() {
-        format!("there are no {what}")
-    } else {
-        format!("{what}: {}", quoted(known))
+        return format!("there are no {what}");
     }
+    let names = known.iter().map(|name| format!("{prefix}{name}"));
+    format!("{what}: {}", quoted(names))
 }
 
-/// The names in a matrix.
+/// The names in a matrix, sorted.
 struct KnownNames<'m> {
-    versions: BTreeSet<KubernetesVersion>,
-    nodes: BTreeSet<NodeCount>,
-    configs: BTreeSet<&'m ConfigName>,
-    tags: BTreeSet<&'m String>,
+    versions: Vec<String>,
+    nodes: Vec<String>,
+    configs: Vec<String>,
+    tags: Vec<String>,
     /// The values of each further axis.
-    axes: BTreeMap<&'m str, BTreeSet<&'m str>>,
+    axes: BTreeMap<&'m str, Vec<String>>,
+}
+
+/// Each of the names once, sorted.
+fn sorted<T: Ord + ToString>(names: impl Iterator<Item = T>) -> Vec<String> {
+    let names: BTreeSet<T> = names.collect();
+    names.iter().map(ToString::to_string).collect()
 }
 
 impl<'m> KnownNames<'m> {
     fn of(cells: &'m [Cell]) -> Self {
-        let mut axes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        let mut axes: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for own in cells.iter().flat_map(|cell| &cell.axes) {
-            axes.entry(own.axis()).or_default().insert(own.value());
+            axes.entry(own.axis()).or_default().push(own.value());
         }
+        let axes = axes.into_iter();
         Self {
-            versions: cells.iter().map(|cell| cell.kubernetes).collect(),
-            nodes: cells.iter().map(|cell| cell.nodes).collect(),
-            configs: cells.iter().map(|cell| &cell.config).collect(),
-            tags: cells.iter().flat_map(|cell| &cell.tags).collect(),
-            axes,
+            versions: sorted(cells.iter().map(|cell| cell.kubernetes)),
+            nodes: sorted(cells.iter().map(|cell| cell.nodes)),
+            configs: sorted(cells.iter().map(|cell| &cell.config)),
+            tags: sorted(cells.iter().flat_map(|cell| &cell.tags)),
+            axes: axes
+                .map(|(axis, values)| (axis, sorted(values.into_iter())))
+                .collect(),
         }
     }
 
     fn help_for_term(&self, pattern: &Pattern, cells: &[Cell]) -> String {
         let mut lines: Vec<String> = self.suggestion(pattern, cells).into_iter().collect();
-        lines.extend(self.lists());
+        lines.push(listed("versions", "k8s-", &self.versions));
+        lines.push(listed("node counts", "n", &self.nodes));
+        lines.push(listed("configs", "", &self.configs));
+        for (axis, values) in &self.axes {
+            lines.push(listed(axis, &format!("{axis}-"), values));
+        }
         lines.join("\n")
     }
 
     /// A hint about what was probably meant by an unknown term.
     fn suggestion(&self, pattern: &Pattern, cells: &[Cell]) -> Option<String> {
         let word = pattern.as_str();
+        let is_in = |names: &[String]| names.iter().any(|name| name == word);
         if pattern.is_wild() {
             return Some("a term matches a whole part of an id, or a whole id".to_owned());
         }
-        if self
-            .versions
-            .iter()
-            .any(|version| version.to_string() == word)
-        {
+        if is_in(&self.versions) {
             return Some(format!("in ids, this version is `k8s-{word}`"));
         }
-        if self.nodes.iter().any(|nodes| nodes.to_string() == word) {
+        if is_in(&self.nodes) {
             return Some(format!("in ids, this node count is `n{word}`"));
         }
-        if self.tags.iter().any(|tag| *tag == word) {
+        if is_in(&self.tags) {
             return Some(format!("it is a tag: `tag = {word}`"));
         }
-        let start = format!("{word}-");
-        if cells
-            .iter()
-            .any(|cell| cell.id.as_str().starts_with(&start))
-        {
+        let mut ids = cells.iter().map(|cell| cell.id.as_str());
+        if ids.any(|id| id.starts_with(&format!("{word}-"))) {
             return Some(format!("it is the start of an id: `{word}-*`"));
         }
-        for (axis, values) in &self.axes {
-            if values.contains(word) {
-                return Some(format!(
-                    "in ids, this value of the axis `{axis}` is `{axis}-{word}`"
-                ));
-            }
+        if let Some((axis, _)) = self.axes.iter().find(|(_, values)| is_in(values)) {
+            return Some(format!(
+                "in ids, this value of the axis `{axis}` is `{axis}-{word}`"
+            ));
         }
         let parts = cells.iter().flat_map(parts);
         let ids = cells.iter().map(|cell| cell.id.as_str());
         let near = nearest(word, parts.chain(ids));
         near.map(|near| format!("did you mean `{near}`?"))
-    }
-
-    fn lists(&self) -> Vec<String> {
-        let versions: Vec<_> = self
-            .versions
-            .iter()
-            .map(|version| format!("k8s-{version}"))
-            .collect();
-        let nodes: Vec<_> = self.nodes.iter().map(|nodes| format!("n{nodes}")).collect();
-        let configs: Vec<_> = self.configs.iter().map(ToString::to_string).collect();
-        let mut lists = vec![
-            listed("versions", &versions),
-            listed("node counts", &nodes),
-            listed("configs", &configs),
-        ];
-        for (axis, values) in &self.axes {
-            let parts: Vec<_> = values
-                .iter()
-                .map(|value| format!("{axis}-{value}"))
-                .collect();
-            lists.push(listed(axis, &parts));
-        }
-        lists
     }
 }

@@ -1,16 +1,15 @@
 //! The grammar of the filter language as `winnow` parsers, with errors for users.
 
-use std::fmt::Display;
 use std::ops::Range;
 
-use winnow::combinator::{alt, cut_err, not, opt, preceded, repeat, terminated};
+use winnow::combinator::{alt, cut_err, not, opt, preceded, separated, terminated};
 use winnow::error::ErrMode;
 use winnow::prelude::*;
 use winnow::stream::{LocatingSlice, Location, Stateful};
 
 use super::expression::{Equality, Expression, Leaf, Operator, Test};
 use super::pattern::Pattern;
-use super::words::{Input, ParseError, Parsed, Word, keyword, space, symbol, upcoming, word};
+use super::words::{Input, Parsed, Word, failure, keyword, space, symbol, upcoming, word};
 use crate::matrix::KubernetesVersion;
 use crate::matrix::nearest::nearest;
 use crate::matrix::problem::Problem;
@@ -29,38 +28,29 @@ pub(super) fn parse(text: &str) -> Result<Expression, Problem> {
     };
     match preceded(space, terminated(filter, end)).parse_next(&mut input) {
         Ok(expression) => Ok(expression),
-        Err(ErrMode::Backtrack(ParseError(problem)) | ErrMode::Cut(ParseError(problem))) => {
-            Err(problem)
-        }
-        Err(ErrMode::Incomplete(_)) => Err(Problem::new("the filter is incomplete")),
+        Err(ErrMode::Backtrack(problem) | ErrMode::Cut(problem)) => Err(problem),
+        Err(ErrMode::Incomplete(_)) => Err(Problem::new("the filter is incomplete", "")),
     }
 }
 
 fn filter(input: &mut Input<'_>) -> Parsed<Expression> {
-    let first = conjunction(input)?;
     let or = alt((keyword("or"), symbol("|")));
-    let rest: Vec<_> = repeat(0.., preceded(or, cut_err(conjunction))).parse_next(input)?;
-    Ok(join(first, rest, Expression::Any))
+    let parts = separated(1.., cut_err(conjunction), or).parse_next(input)?;
+    Ok(joined(parts, Expression::Any))
 }
 
 fn conjunction(input: &mut Input<'_>) -> Parsed<Expression> {
-    let first = negation(input)?;
     let and = alt((keyword("and"), symbol("&")));
-    let rest: Vec<_> = repeat(0.., preceded(and, cut_err(negation))).parse_next(input)?;
-    Ok(join(first, rest, Expression::All))
+    let parts = separated(1.., cut_err(negation), and).parse_next(input)?;
+    Ok(joined(parts, Expression::All))
 }
 
-fn join(
-    first: Expression,
-    rest: Vec<Expression>,
-    joined: impl Fn(Vec<Expression>) -> Expression,
-) -> Expression {
-    if rest.is_empty() {
-        return first;
+/// The only part, or all parts joined with `join`.
+fn joined(parts: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -> Expression {
+    match <[Expression; 1]>::try_from(parts) {
+        Ok([only]) => only,
+        Err(parts) => join(parts),
     }
-    let mut parts = vec![first];
-    parts.extend(rest);
-    joined(parts)
 }
 
 fn negation(input: &mut Input<'_>) -> Parsed<Expression> {
@@ -83,26 +73,20 @@ fn primary(input: &mut Input<'_>) -> Parsed<Expression> {
     }
     let (span, found) = upcoming(input);
     let message = format!("expected `)`, found {found}");
-    Err(ParseError::cut(
-        Problem::at(span.into(), message, "")
-            .and_at((start..start + 1).into(), "opened here")
-            .with_help(JOINED),
-    ))
+    let problem = Problem::at(span, message, JOINED);
+    let problem = problem.and_at(start..start + 1, "opened here");
+    Err(ErrMode::Cut(problem))
 }
 
 /// Runs `parser` one level deeper, unless that is too deep.
 fn nested<'t, T>(
     input: &mut Input<'t>,
-    mut parser: impl Parser<Input<'t>, T, ErrMode<ParseError>>,
+    mut parser: impl Parser<Input<'t>, T, ErrMode<Problem>>,
 ) -> Parsed<T> {
     if input.state >= MAX_DEPTH {
         let message = format!("parentheses and `not` are nested more than {MAX_DEPTH} levels deep");
         let place = input.current_token_start();
-        return Err(ParseError::cut(Problem::at(
-            (place..place).into(),
-            message,
-            "",
-        )));
+        return failure(place..place, message, "");
     }
     input.state += 1;
     let result = parser.parse_next(input);
@@ -127,9 +111,11 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
         "nodes" => Test::Nodes(operator, count(&value)?),
         "config" => Test::Config(equality()?, Pattern::new(value.text)),
         "tag" => Test::Tag(equality()?, Pattern::new(value.text)),
-        typo if let (true, Some(near)) = (operator.is_order(), nearest(typo, ORDERED)) => {
+        typo if let (true, Some(near)) =
+            (!matches!(operator, Operator::Is(_)), nearest(typo, ORDERED)) =>
+        {
             let help = format!("did you mean `{near}`?");
-            return Err(word.problem(format!("`{typo}` is not a field"), help));
+            return word.failure(format!("`{typo}` is not a field"), help);
         }
         // Whether the axis exists is known only with a matrix.
         axis => Test::Axis(axis.to_owned(), equality()?, Pattern::new(value.text)),
@@ -148,9 +134,7 @@ fn value<'t>(input: &mut Input<'t>, field: &Word<'_>) -> Parsed<Word<'t>> {
     let (span, found) = upcoming(input);
     let message = format!("expected a value for `{}`, found {found}", field.text);
     let help = "for example `k8s >= 1.33`, `nodes > 1`, `config = fast` or `tag = soak`";
-    Err(ParseError::cut(
-        Problem::at(span.into(), message, "").with_help(help),
-    ))
+    failure(span, message, help)
 }
 
 fn version(value: &Word<'_>) -> Parsed<KubernetesVersion> {
@@ -159,21 +143,16 @@ fn version(value: &Word<'_>) -> Parsed<KubernetesVersion> {
     } else {
         "for example `k8s >= 1.33`"
     };
-    parsed(value.text.parse(), value, help)
+    let version = value.text.parse::<KubernetesVersion>();
+    version.or_else(|error| value.failure(error.to_string(), help))
 }
 
 fn count(value: &Word<'_>) -> Parsed<u32> {
-    let number = value.text.parse::<u32>();
-    let number = number.map_err(|_| format!("`{}` is not a number of nodes", value.text));
-    parsed(
-        number,
-        value,
-        "for example `nodes > 1`; the part of an id is a term: `n3`",
-    )
-}
-
-fn parsed<T, E: Display>(result: Result<T, E>, value: &Word<'_>, help: &str) -> Parsed<T> {
-    result.map_err(|error| value.problem(error.to_string(), help))
+    value.text.parse().or_else(|_| {
+        let message = format!("`{}` is not a number of nodes", value.text);
+        let help = "for example `nodes > 1`; the part of an id is a term: `n3`";
+        value.failure(message, help)
+    })
 }
 
 fn equality(
@@ -182,22 +161,15 @@ fn equality(
     field: &Word<'_>,
     span: Range<usize>,
 ) -> Parsed<Equality> {
-    match operator {
-        Operator::Is(equality) => Ok(equality),
-        Operator::Less | Operator::AtMost | Operator::Greater | Operator::AtLeast => {
-            let message = format!(
-                "the values of `{}` have no order, so they can't be compared with `{text}`",
-                field.text
-            );
-            let help = format!(
-                "use `{0} = …` or `{0} != …`, with `*` and `?` as wildcards",
-                field.text
-            );
-            Err(ParseError::cut(
-                Problem::at(span.into(), message, "").with_help(help),
-            ))
-        }
-    }
+    let Operator::Is(equality) = operator else {
+        let field = field.text;
+        let message = format!(
+            "the values of `{field}` have no order, so they can't be compared with `{text}`"
+        );
+        let help = format!("use `{field} = …` or `{field} != …`, with `*` and `?` as wildcards");
+        return failure(span, message, help);
+    };
+    Ok(equality)
 }
 
 fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
@@ -231,7 +203,5 @@ fn end(input: &mut Input<'_>) -> Parsed<()> {
             JOINED,
         )
     };
-    Err(ParseError::cut(
-        Problem::at(span.into(), message, "").with_help(help),
-    ))
+    failure(span, message, help)
 }

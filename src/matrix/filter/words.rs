@@ -1,4 +1,4 @@
-//! The words and symbols of the filter language, and the error type of its parsers.
+//! The words and symbols of the filter language, and the errors of its parsers.
 
 use std::ops::Range;
 
@@ -22,28 +22,25 @@ fn is_word_character(character: char) -> bool {
 pub(super) type Input<'t> = Stateful<LocatingSlice<&'t str>, usize>;
 
 /// The result of a parser.
-pub(super) type Parsed<T> = winnow::Result<T, ErrMode<ParseError>>;
+pub(super) type Parsed<T> = winnow::Result<T, ErrMode<Problem>>;
 
-/// The error of a parser: a problem for the user.
-#[derive(Debug)]
-pub(super) struct ParseError(pub(super) Problem);
-
-impl ParseError {
-    /// An error after which the parser tries no alternatives.
-    pub(super) fn cut(problem: Problem) -> ErrMode<Self> {
-        ErrMode::Cut(Self(problem))
-    }
+/// An error at `span`, after which the parser tries no alternatives.
+pub(super) fn failure<T>(
+    span: Range<usize>,
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> Parsed<T> {
+    Err(ErrMode::Cut(Problem::at(span, message, help)))
 }
 
-impl<'t> ParserError<Input<'t>> for ParseError {
+impl<'t> ParserError<Input<'t>> for Problem {
     type Inner = Self;
 
     fn from_input(input: &Input<'t>) -> Self {
         let (span, found) = upcoming(input);
-        Self(
-            Problem::at(span.into(), format!("expected a term, found {found}"), "")
-                .with_help("a term is a part of a cell's id (`k8s-1.30`, `n3`, `fast`) or a comparison (`nodes > 1`)"),
-        )
+        let help = "a term is a part of a cell's id (`k8s-1.30`, `n3`, `fast`) or a comparison (`nodes > 1`)";
+        let message = format!("expected a term, found {found}");
+        Self::at(span, message, help)
     }
 
     fn into_inner(self) -> Result<Self, Self> {
@@ -60,12 +57,12 @@ pub(super) struct Word<'t> {
 
 impl Word<'_> {
     /// An error at this word.
-    pub(super) fn problem(
+    pub(super) fn failure<T>(
         &self,
         message: impl Into<String>,
         help: impl Into<String>,
-    ) -> ErrMode<ParseError> {
-        ParseError::cut(Problem::at(self.span.clone().into(), message, "").with_help(help))
+    ) -> Parsed<T> {
+        failure(self.span.clone(), message, help)
     }
 }
 
@@ -92,33 +89,25 @@ fn in_quotes<'t>(input: &mut Input<'t>) -> Parsed<&'t str> {
     let text = take_till(0.., quote).parse_next(input)?;
     let end = input.current_token_start();
     if opt(quote).parse_next(input)?.is_none() {
-        let span = (start..end).into();
-        let problem = Problem::at(span, "the quotes are not closed", "");
-        return Err(ParseError::cut(
-            problem.with_help(format!("add {quote} at the end")),
-        ));
+        let help = format!("add {quote} at the end");
+        return failure(start..end, "the quotes are not closed", help);
     }
     if text.is_empty() {
-        let span = (start..end + 1).into();
-        let problem = Problem::at(span, "the quotes are empty", "");
-        return Err(ParseError::cut(
-            problem.with_help("write a name in them, such as `fast`"),
-        ));
+        let help = "write a name in them, such as `fast`";
+        return failure(start..end + 1, "the quotes are empty", help);
     }
     Ok(text)
 }
 
 /// One of [`KEYWORDS`], followed by optional whitespace.
-pub(super) fn keyword<'t>(
-    word: &'static str,
-) -> impl Parser<Input<'t>, &'t str, ErrMode<ParseError>> {
+pub(super) fn keyword<'t>(word: &'static str) -> impl Parser<Input<'t>, &'t str, ErrMode<Problem>> {
     terminated(bare.verify(move |text: &str| text == word), space)
 }
 
 /// A symbol, followed by optional whitespace.
 pub(super) fn symbol<'t>(
     symbol: &'static str,
-) -> impl Parser<Input<'t>, &'t str, ErrMode<ParseError>> {
+) -> impl Parser<Input<'t>, &'t str, ErrMode<Problem>> {
     terminated(symbol, space)
 }
 

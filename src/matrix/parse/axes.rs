@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::expand::Point;
 use super::keys::{Keys, keys, schema, tables};
-use super::reader::{Entry, Located};
+use super::reader::{Entry, Located, Table};
 use super::shape::{Shape, integer, parsed};
 use super::variants::CellSettings;
 use crate::matrix::nearest::{nearest, quoted};
@@ -70,19 +70,18 @@ impl AxisValue {
 fn version() -> Shape<AxisValue> {
     let help = "write only major and minor: `\"1.30\"`, not `\"v1.30.2\"`";
     let version = parsed(|text| AxisValue::named("kubernetes", text), help);
-    let schema = json!({ "type": "string", "pattern": r"^[0-9]+\.[0-9]+$" });
-    Shape::new(schema, move |entry| {
+    let version = version.guarded(|entry| {
         let DeValue::Float(float) = entry.value else {
-            return version.read(entry);
+            return Some(());
         };
         let source = entry.source();
         let number: f64 = float.as_str().parse().unwrap_or(f64::NAN);
-        entry.fail(
-            format!("a version needs quotes: `{source}` is the number {number}"),
-            "a number, not a version",
-            format!("write it in quotes: `\"{source}\"`"),
-        )
-    })
+        let message = format!("a version needs quotes: `{source}` is the number {number}");
+        let help = format!("write it in quotes: `\"{source}\"`");
+        let problem = Problem::at(entry.span, message, help);
+        entry.reject(problem.labelled("a number, not a version"))
+    });
+    version.with("pattern", r"^[0-9]+\.[0-9]+$")
 }
 
 fn nodes() -> Shape<AxisValue> {
@@ -104,9 +103,9 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The default of an axis that the file doesn't have: one value.
-    fn only(value: AxisValue) -> Self {
-        let span = (0..0).into();
+    /// The default of an axis that the file doesn't have: one value. Its place is the table.
+    fn only(value: AxisValue, table: &Table<'_>) -> Self {
+        let span = table.span;
         Self {
             list: vec![Located { value, span }],
             complete: true,
@@ -130,7 +129,7 @@ impl Values {
         };
         Shape::new(schema, read).written(|values| {
             let written = values.list.iter().map(|value| match &value.value {
-                AxisValue::Nodes(count) => json!(count),
+                AxisValue::Nodes(count) => json!(count.get()),
                 value => json!(value.to_string()),
             });
             let written: Vec<_> = written.collect();
@@ -144,9 +143,10 @@ impl Values {
             return;
         };
         let message = format!("`{}` is listed twice on `{}`", new.value, entry.key);
-        let problem = Problem::at(new.span, message, "again").and_at(first.span, "first here");
         let help = "two cells would have the same id: remove one of the two";
-        entry.report.add(problem.with_help(help));
+        let problem = Problem::at(new.span, message, help);
+        let problem = problem.labelled("again");
+        entry.report.add(problem.and_at(first.span, "first here"));
     }
 
     pub(super) fn find(&self, value: &AxisValue) -> Option<&Located<AxisValue>> {
@@ -165,15 +165,12 @@ pub(super) struct Combination {
 }
 
 impl Combination {
-    /// Reads a combination of values on axes with these names and shapes.
-    fn read(
-        keys: &mut Keys<'_>,
-        axes: &[(String, Shape<Located<AxisValue>>)],
-        is_include: bool,
-    ) -> Option<Self> {
+    /// Reads a combination of values on these axes.
+    fn read(keys: &mut Keys<'_>, axes: &[String], is_include: bool) -> Option<Self> {
         let mut values = BTreeMap::new();
-        let mut given = 0;
-        for (index, (axis, shape)) in axes.iter().enumerate() {
+        let mut is_complete = true;
+        for (index, axis) in axes.iter().enumerate() {
+            let shape = AxisValue::shape(axis).located();
             let doc = "The value on this axis.";
             let entry = keys.entry(axis, doc, || shape.schema.clone());
             if is_include {
@@ -185,8 +182,8 @@ impl Combination {
                 };
                 keys.require(axis, example);
             }
-            given += usize::from(entry.is_some());
             let value = entry.and_then(|entry| shape.read(entry));
+            is_complete &= value.is_some() || (entry.is_none() && !is_include);
             values.extend(value.map(|value| (index, value)));
         }
         let settings = if is_include {
@@ -197,14 +194,12 @@ impl Combination {
         let table = &keys.table;
         if !is_include && table.entries().next().is_none() {
             let message = "this exclude is empty, so it would match every cell";
-            let axes = axes.iter().map(|(axis, _)| axis);
             let help = format!("give it at least one of {}", quoted(axes));
-            let problem = Problem::at(table.span, message, "");
-            table.report.add_missing(problem.with_help(help));
+            let problem = Problem::at(table.span, message, help);
+            table.report.add_missing(problem);
             return None;
         }
-        let needed = if is_include { axes.len() } else { given };
-        (values.len() == needed).then_some(Self {
+        is_complete.then_some(Self {
             span: table.span,
             values,
             settings,
@@ -213,9 +208,8 @@ impl Combination {
 
     /// The schema, which can't know the further axes.
     fn schema(is_include: bool) -> Value {
-        let axes = with_shapes(FIXED.map(str::to_owned));
         let items = schema(|keys| {
-            Self::read(keys, &axes, is_include);
+            Self::read(keys, &FIXED.map(str::to_owned), is_include);
             let doc = "The value on this further axis.";
             keys.others(doc, || AxisValue::shape("").schema);
         });
@@ -228,7 +222,6 @@ impl Combination {
         } else {
             "matrix.exclude"
         };
-        let axes = with_shapes(axes);
         tables(path, move |keys| Self::read(keys, &axes, is_include))
     }
 
@@ -244,23 +237,12 @@ impl Combination {
     }
 }
 
-fn with_shapes(axes: impl IntoIterator<Item = String>) -> Vec<(String, Shape<Located<AxisValue>>)> {
-    let axes = axes.into_iter();
-    axes.map(|axis| {
-        let shape = AxisValue::shape(&axis).located();
-        (axis, shape)
-    })
-    .collect()
-}
-
 /// The `[matrix]` table. By default, nothing is known about it.
 #[derive(Clone, Debug)]
 pub(super) struct MatrixTable {
     pub(super) span: SourceSpan,
-    kubernetes: Values,
-    nodes: Values,
-    config: Values,
-    further: Vec<(String, Values)>,
+    /// All axes with valid names: those of every matrix, followed by the further axes in the order of the file.
+    pub(super) axes: Vec<(String, Values)>,
     /// The names of the further axes, including invalid ones.
     pub(super) further_names: Vec<String>,
     pub(super) excludes: Vec<Combination>,
@@ -273,10 +255,7 @@ impl Default for MatrixTable {
     fn default() -> Self {
         Self {
             span: (0..0).into(),
-            kubernetes: Values::default(),
-            nodes: Values::only(AxisValue::Nodes(NodeCount::default())),
-            config: Values::only(AxisValue::Config(ConfigName::default())),
-            further: Vec::new(),
+            axes: Vec::new(),
             further_names: Vec::new(),
             excludes: Vec::new(),
             includes: Vec::new(),
@@ -287,26 +266,36 @@ impl Default for MatrixTable {
 
 impl MatrixTable {
     pub(super) fn read(keys: &mut Keys<'_>) -> Self {
-        let mut matrix = Self::default();
+        let table = &keys.table;
+        let mut kubernetes = Values::default();
+        let mut nodes = Values::only(AxisValue::Nodes(NodeCount::default()), table);
+        let mut config = Values::only(AxisValue::Config(ConfigName::default()), table);
         keys! { keys;
             /// Minor versions such as `"1.30"`. Quotes are required: without them, `1.30` is the number 1.3, and an
             /// error.
-            "kubernetes": Values::shape("kubernetes") => matrix.kubernetes, required "[…]";
+            "kubernetes": Values::shape("kubernetes") => kubernetes, required "[…]";
             /// Numbers of nodes per cluster, including the control plane: 1 to 5000.
-            "nodes": Values::shape("nodes") => matrix.nodes;
+            "nodes": Values::shape("nodes") => nodes;
             /// Names of [config variants](#configname).
-            "config": Values::shape("config") => matrix.config;
+            "config": Values::shape("config") => config;
         }
         let [exclude, include] = [
             ("exclude", "Combinations to remove.", false),
             ("include", "Cells to add.", true),
         ]
         .map(|(key, doc, is_include)| keys.entry(key, doc, || Combination::schema(is_include)));
+        let fixed = FIXED.map(str::to_owned).into_iter();
+        let mut matrix = Self {
+            span: keys.table.span,
+            axes: fixed.zip([kubernetes, nodes, config]).collect(),
+            ..Self::default()
+        };
         let doc = "The values of a [further axis](#further-axes).";
         for entry in keys.others(doc, || Values::shape("").schema) {
             matrix.read_axis(entry, keys);
         }
-        let names = matrix.names();
+        let names = matrix.axes.iter().map(|(name, _)| name.clone());
+        let names: Vec<String> = names.collect();
         let combinations = |entry: Option<Entry<'_>>, is_include| {
             entry.and_then(|entry| Combination::shape(names.clone(), is_include).read(entry))
         };
@@ -314,28 +303,7 @@ impl MatrixTable {
         matrix.includes = combinations(include, true).unwrap_or_default();
         let includes = include.and_then(|entry| entry.value.as_array());
         matrix.includes_complete = matrix.includes.len() == includes.map_or(0, |all| all.len());
-        matrix.span = keys.table.span;
-        // Default values aren't in the file: their place is the table.
-        let values = [&mut matrix.nodes, &mut matrix.config].into_iter();
-        for value in values.flat_map(|values| &mut values.list) {
-            if value.span.is_empty() {
-                value.span = matrix.span;
-            }
-        }
         matrix
-    }
-
-    /// All axes: those of every matrix, followed by the further axes in the order of the file.
-    pub(super) fn axes(&self) -> Vec<(&str, &Values)> {
-        let fixed = [&self.kubernetes, &self.nodes, &self.config];
-        let further = self.further.iter();
-        let further = further.map(|(name, values)| (name.as_str(), values));
-        FIXED.into_iter().zip(fixed).chain(further).collect()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let axes = self.axes().into_iter();
-        axes.map(|(name, _)| name.to_owned()).collect()
     }
 
     fn read_axis(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
@@ -347,12 +315,12 @@ impl MatrixTable {
         }
         self.further_names.push(entry.key.to_owned());
         if let Err(error) = AxisName::parse(entry.key) {
-            let problem = Problem::at(entry.key_span, error.to_string(), "");
             let help = "any other key of `[matrix]` is a further axis: choose a name such as `agent` or `runtime`";
-            entry.report.add(problem.with_help(help));
+            let problem = Problem::at(entry.key_span, error.to_string(), help);
+            entry.report.add(problem);
             return;
         }
         let values = Values::shape(entry.key).read(entry).unwrap_or_default();
-        self.further.push((entry.key.to_owned(), values));
+        self.axes.push((entry.key.to_owned(), values));
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use miette::SourceSpan;
 use serde_json::json;
 
-use super::keys::{Keys, keys};
+use super::keys::{Keys, keys, tables};
 use super::reader::Located;
 use super::report::Report;
 use super::shape::{Shape, boolean, choice, name, parsed};
-use super::{from_env, to_json};
+use super::to_json;
 use crate::matrix::Counter;
 use crate::matrix::checks::{BodyCheck, Condition, JsonType, Pattern, Pointer};
 use crate::matrix::nearest::quoted;
@@ -17,6 +17,12 @@ use crate::matrix::problem::Problem;
 
 /// The keys of the conditions, of which each check has exactly one.
 const CONDITIONS: [&str; 4] = ["present", "type", "equals", "matches"];
+
+/// `[[checks]]`.
+pub(super) fn checks() -> Shape<Vec<BodyCheck>> {
+    tables("checks", check)
+        .then(|checks, entry| Some(unique(checks, "check", |check| &check.name, entry.report)))
+}
 
 /// One of `[[checks]]`.
 pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
@@ -50,9 +56,9 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
             None => ("no condition", table.span),
             Some(last) => ("more than one condition", last.key_span),
         };
-        let problem = Problem::at(place, format!("a check has {count}"), "");
         let help = format!("give it exactly one of {}", quoted(CONDITIONS));
-        table.report.add_missing(problem.with_help(help));
+        let problem = Problem::at(place, format!("a check has {count}"), help);
+        table.report.add_missing(problem);
     }
     let (endpoint, pointer) = (endpoint?, pointer?);
     let entry = table.get("name");
@@ -71,20 +77,24 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
     })
 }
 
-/// Reports names that occur twice. `what` is the kind of the named items.
-pub(super) fn unique<'n>(
-    report: &Report<'_>,
+/// Reports values with the same name. `what` is their kind.
+pub(super) fn unique<V>(
+    values: Vec<Located<V>>,
     what: &str,
-    names: impl Iterator<Item = (&'n str, SourceSpan)>,
-) {
+    name: impl Fn(&V) -> &str,
+    report: &Report<'_>,
+) -> Vec<V> {
     let mut seen: BTreeMap<&str, SourceSpan> = BTreeMap::new();
-    for (name, span) in names {
-        if let Some(first) = seen.insert(name, span) {
-            let problem = Problem::at(span, format!("two {what}s have the name `{name}`"), "again")
-                .and_at(first, "first here");
-            report.add(problem.with_help(format!("give each {what} its own `name`")));
+    for Located { value, span } in &values {
+        let name = name(value);
+        if let Some(first) = seen.insert(name, *span) {
+            let message = format!("two {what}s have the name `{name}`");
+            let help = format!("give each {what} its own `name`");
+            let problem = Problem::at(*span, message, help).labelled("again");
+            report.add(problem.and_at(first, "first here"));
         }
     }
+    values.into_iter().map(|located| located.value).collect()
 }
 
 fn present() -> Shape<Condition> {
@@ -92,13 +102,11 @@ fn present() -> Shape<Condition> {
         if is_present {
             return Some(Condition::Present);
         }
-        entry.fail("`present` can only be `true`", "", "remove the check")
+        entry.fail("`present` can only be `true`", "remove the check")
     });
     present.with("enum", [true].as_slice())
 }
 
 fn equals() -> Shape<Condition> {
-    let value = Shape::new(json!({}), to_json::value);
-    let plain = value.checked(|_, entry| from_env::reject(entry));
-    plain.map(Condition::Equals)
+    Shape::new(json!({}), to_json::plain).map(Condition::Equals)
 }

@@ -5,13 +5,26 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::keys::{Keys, keys};
+use super::checks::unique;
+use super::keys::{Keys, keys, tables};
 use super::reader::{Located, Table};
 use super::shape::{Shape, choice, duration, parsed, path, text};
 use crate::matrix::Phase;
 use crate::matrix::command::{CommandName, HostCommand};
 use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
+
+/// `[[commands]]`.
+pub(super) fn commands() -> Shape<Vec<HostCommand>> {
+    tables("commands", command).then(|commands, entry| {
+        Some(unique(
+            commands,
+            "command",
+            |command| command.name.as_str(),
+            entry.report,
+        ))
+    })
+}
 
 /// One of `[[commands]]`.
 pub(super) fn command(keys: &mut Keys<'_>) -> Option<Located<HostCommand>> {
@@ -52,56 +65,49 @@ fn derived_name(table: &Table<'_>, program: &Located<PathBuf>) -> Option<Located
         Err(error) => {
             let message =
                 format!("the program's file name isn't valid as the command's name: {error}");
-            let problem = Problem::at(program.span, message, "");
             let help = "give the command a `name`";
-            table.report.add(problem.with_help(help));
+            table.report.add(Problem::at(program.span, message, help));
             None
         }
     }
 }
 
 fn phase() -> Shape<Phase> {
-    let followed = || {
-        Phase::ALL
-            .into_iter()
-            .filter(|phase| phase.can_be_followed())
-    };
-    let names: Vec<_> = followed().map(Phase::name).collect();
-    let phase = choice(Phase::ALL.map(|phase| (phase.name(), phase)));
-    let phase = phase.checked(move |phase, entry| {
+    let followed = Phase::NAMES.into_iter();
+    let followed = followed.filter(|(_, phase)| phase.can_be_followed());
+    let followed: Vec<_> = followed.map(|(name, _)| name).collect();
+    let names = followed.clone();
+    let phase = choice(Phase::NAMES).checked(move |phase, entry| {
         if phase.can_be_followed() {
             return Some(());
         }
         let message =
             format!("no command can run after `{phase}`: commands need the agents and the mock");
-        let help = format!("commands can run after {}", quoted(followed()));
-        entry.fail(message, "", help)
+        let help = format!("commands can run after {}", quoted(&followed));
+        entry.fail(message, help)
     });
     phase.with("enum", names)
 }
 
 /// The program, and its arguments.
 fn run() -> Shape<(Located<PathBuf>, Vec<String>)> {
-    let (program, argument) = (path().located(), argument());
+    let program = path().located();
+    let argument = text().checked(|text, entry| {
+        if !text.contains('\0') {
+            return Some(());
+        }
+        entry.fail("an argument can't contain a NUL character", "remove it")
+    });
     let schema = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
     Shape::new(schema, move |entry| {
         let elements = entry.list()?;
         let Some((first, rest)) = elements.split_first() else {
             let help = "add the program: `run = [\"./check.sh\"]`";
-            return entry.fail("`run` is empty", "", help);
+            return entry.fail("`run` is empty", help);
         };
         let program = program.read(*first);
         // Every argument is read, so that all problems are reported at once.
         let arguments: Vec<_> = rest.iter().map(|entry| argument.read(*entry)).collect();
         Some((program?, arguments.into_iter().collect::<Option<_>>()?))
-    })
-}
-
-fn argument() -> Shape<String> {
-    text().checked(|text, entry| {
-        if !text.contains('\0') {
-            return Some(());
-        }
-        entry.fail("an argument can't contain a NUL character", "", "remove it")
     })
 }

@@ -1,5 +1,6 @@
 //! `[images]` and `[deploy]`, and the manifests, which the table of a value can set as well.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::keys::{Keys, keys, table};
@@ -22,22 +23,17 @@ pub(super) fn images(keys: &mut Keys<'_>) -> Images {
 
 /// `[images.agent]` or `[images.mock]`.
 pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
-    let (mut tag, mut built, mut binary) = (None, None, None);
+    let mut system = SystemUnderTest::default();
     keys! { keys;
         /// An image that exists locally or can be pulled. Exactly one of `image` and `build` is required.
-        "image": image() => tag;
+        "image": image().map(ImageSource::Tag) => system.image;
         /// Builds the image.
-        "build": table("`build`", build) => built;
+        "build": table("`build`", build).map(ImageSource::Build) => system.image;
         /// The program that the local provider runs instead of the image. Without it, the image can't run there.
-        "binary": path() => binary;
+        "binary": path() => system.binary;
     }
     check_image_source(&keys.table);
-    let image = tag.map(ImageSource::Tag);
-    let image = image.or(built.map(ImageSource::Build));
-    SystemUnderTest {
-        image: image.unwrap_or_default(),
-        binary,
-    }
+    system
 }
 
 /// Reports a table without exactly one source of its image.
@@ -45,23 +41,23 @@ fn check_image_source(table: &Table<'_>) {
     match (table.get("image"), table.get("build")) {
         (Some(image), Some(build)) => {
             let message = "`image` and `build` are mutually exclusive";
-            let problem = Problem::at(build.key_span, message, "and this");
-            let problem = problem.and_at(image.key_span, "this");
             let help = "remove one of them; a built image gets its own tag";
-            table.report.add(problem.with_help(help));
+            let problem = Problem::at(build.key_span, message, help);
+            let problem = problem.labelled("and this");
+            table.report.add(problem.and_at(image.key_span, "this"));
         }
         (None, None) => {
             let message = format!("{} has neither `image` nor `build`", table.name);
             let help = "add `image = \"…\"` or `build = { … }`, or remove the table: without an image, clusters would run the reference program";
-            let problem = Problem::at(table.span, message, "");
-            table.report.add_missing(problem.with_help(help));
+            let problem = Problem::at(table.span, message, help);
+            table.report.add_missing(problem);
         }
         (Some(_), None) | (None, Some(_)) => {}
     }
 }
 
 fn build(keys: &mut Keys<'_>) -> Build {
-    let (mut dockerfile, mut context, mut args) = (None, PathBuf::from("."), Vec::new());
+    let (mut dockerfile, mut context, mut args) = (None, PathBuf::from("."), BTreeMap::new());
     keys! { keys;
         /// The Dockerfile; by default `Dockerfile` in the context.
         "dockerfile": path() => dockerfile;
@@ -73,7 +69,7 @@ fn build(keys: &mut Keys<'_>) -> Build {
     Build {
         dockerfile: dockerfile.unwrap_or_else(|| context.join("Dockerfile")),
         context,
-        args: args.into_iter().collect(),
+        args,
     }
 }
 
@@ -88,29 +84,28 @@ pub(super) fn image() -> Shape<String> {
 
 /// The manifests, if the table sets any.
 pub(super) fn manifests(keys: &mut Keys<'_>) -> Option<Manifests> {
-    let (mut at, mut chart_at, mut values_at) = (None, None, Vec::new());
+    let (mut manifests, mut chart, mut values) = (None, None, Vec::new());
     keys! { keys;
         /// The agent's manifests: a folder, a file or a kustomization in place of `deploy/kubernetes`.
-        "manifests": path() => at;
+        "manifests": path().map(Manifests::At) => manifests;
         /// A Helm chart in place of `manifests`: its folder or archive.
-        "chart": path() => chart_at;
+        "chart": path() => chart;
         /// Files with values for `chart`; later files take precedence.
-        "values": list(path()) => values_at;
+        "values": list(path()) => values;
     }
     let given = ["manifests", "chart", "values"].map(|key| keys.table.get(key));
     match given {
         [Some(manifests), Some(_), _] => {
             let help = "keep the one that deploys the agent";
-            manifests.fail("`manifests` and `chart` are mutually exclusive", "", help)
+            manifests.fail("`manifests` and `chart` are mutually exclusive", help)
         }
         [_, None, Some(values)] => {
             let help = "add `chart = \"path/to/chart\"`, or remove `values`";
-            values.fail("`values` has no effect without `chart`", "", help)
+            values.fail("`values` has no effect without `chart`", help)
         }
         _ => {
-            let values = values_at;
-            let chart = chart_at.map(|path| Manifests::Chart { path, values });
-            chart.or(at.map(Manifests::At))
+            let chart = chart.map(|path| Manifests::Chart { path, values });
+            chart.or(manifests)
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) type Point<'m> = Vec<&'m AxisValue>;
 impl MatrixTable {
     /// The product of the axes, in their order.
     pub(super) fn points(&self) -> Vec<Point<'_>> {
-        let axes = self.axes().into_iter();
+        let axes = self.axes.iter();
         axes.fold(vec![Vec::new()], |points, (_, values)| {
             let longer = points.iter().flat_map(|point| {
                 let values = values.list.iter();
@@ -28,59 +28,46 @@ impl MatrixTable {
 
     /// The number of points.
     pub(super) fn size(&self) -> usize {
-        let counts = self.axes().into_iter();
-        let counts = counts.map(|(_, values)| values.list.len());
+        let counts = self.axes.iter().map(|(_, values)| values.list.len());
         counts.fold(1, usize::saturating_mul)
     }
 
     /// Whether every value of every axis could be read.
     pub(super) fn is_complete(&self) -> bool {
-        let axes = self.axes();
-        axes.len() == FIXED.len() + self.further_names.len()
-            && axes.iter().all(|(_, values)| values.complete)
+        self.axes.len() == FIXED.len() + self.further_names.len()
+            && self.axes.iter().all(|(_, values)| values.complete)
     }
 }
 
 /// The values of a point, each with its type.
-struct Typed<'p> {
-    kubernetes: KubernetesVersion,
-    nodes: NodeCount,
-    config: &'p ConfigName,
-    further: Vec<&'p Coordinate>,
-}
-
-impl<'p> Typed<'p> {
-    fn of(point: &[&'p AxisValue]) -> Self {
-        let [
-            AxisValue::Kubernetes(kubernetes),
-            AxisValue::Nodes(nodes),
-            AxisValue::Config(config),
-            further @ ..,
-        ] = point
-        else {
-            unreachable!("every matrix has these axes first")
-        };
-        let further = further.iter().filter_map(|value| match value {
-            AxisValue::Further(coordinate) => Some(coordinate),
-            AxisValue::Kubernetes(_) | AxisValue::Nodes(_) | AxisValue::Config(_) => None,
-        });
-        Self {
-            kubernetes: *kubernetes,
-            nodes: *nodes,
-            config,
-            further: further.collect(),
-        }
-    }
-
-    fn id(&self) -> CellId {
-        let id = CellId::new(self.kubernetes, self.nodes, self.config);
-        self.further.iter().fold(id, |id, value| id.with(value))
-    }
+fn typed<'p>(
+    point: &[&'p AxisValue],
+) -> (
+    KubernetesVersion,
+    NodeCount,
+    &'p ConfigName,
+    Vec<Coordinate>,
+) {
+    let [
+        AxisValue::Kubernetes(kubernetes),
+        AxisValue::Nodes(nodes),
+        AxisValue::Config(config),
+        further @ ..,
+    ] = point
+    else {
+        unreachable!("every matrix has these axes first")
+    };
+    let further = further.iter().filter_map(|value| match value {
+        AxisValue::Further(coordinate) => Some(coordinate.clone()),
+        AxisValue::Kubernetes(_) | AxisValue::Nodes(_) | AxisValue::Config(_) => None,
+    });
+    (*kubernetes, *nodes, config, further.collect())
 }
 
 /// The id of the cell at `point`.
-pub(super) fn id(point: &Point<'_>) -> CellId {
-    Typed::of(point).id()
+pub(super) fn id(point: &[&AxisValue]) -> CellId {
+    let (kubernetes, nodes, config, further) = typed(point);
+    CellId::new(kubernetes, nodes, config).with(&further)
 }
 
 /// The cells of a matrix.
@@ -95,12 +82,12 @@ pub(super) fn cells(draft: &Draft) -> Vec<Cell> {
         .filter(|point| !excluded(point))
         .map(|point| tables.cell(&point, includes.remove(&point)))
         .collect();
-    let added = matrix
-        .includes
-        .iter()
-        .map(|include| (include.point(), include));
-    let added = added.filter(|(point, _)| includes.contains_key(point));
-    cells.extend(added.map(|(point, include)| tables.cell(&point, Some(include))));
+    for include in &matrix.includes {
+        let point = include.point();
+        if includes.contains_key(&point) {
+            cells.push(tables.cell(&point, Some(include)));
+        }
+    }
     cells
 }
 
@@ -119,7 +106,7 @@ impl<'m> Tables<'m> {
         Self {
             tables: draft
                 .all_tables()
-                .map(|table| (&table.value.value, table))
+                .map(|(value, table)| (&value.value, table))
                 .collect(),
             merged: BTreeMap::new(),
         }
@@ -140,13 +127,13 @@ impl<'m> Tables<'m> {
             let variant = Variant::merged(&layers);
             (layers, variant)
         });
-        let typed = Typed::of(point);
+        let (kubernetes, nodes, config, axes) = typed(point);
         Cell {
-            id: typed.id(),
-            kubernetes: typed.kubernetes,
-            nodes: typed.nodes,
-            config: typed.config.clone(),
-            axes: typed.further.into_iter().cloned().collect(),
+            id: id(point),
+            kubernetes,
+            nodes,
+            config: config.clone(),
+            axes,
             layers: Arc::clone(layers),
             variant: Arc::clone(variant),
             tags: tags.cloned().collect(),

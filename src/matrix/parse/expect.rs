@@ -39,9 +39,7 @@ pub(super) fn expected() -> Shape<Expected> {
         let mut expected = Expected::default();
         for entry in table.entries() {
             if entry.key == RESTARTS {
-                if let Some(restarts) = restarts.read(entry) {
-                    expected.counters.allow_restarts(restarts);
-                }
+                expected.counters.restarts = restarts.read(entry);
                 continue;
             }
             if Counter::from_name(entry.key).is_none() {
@@ -76,7 +74,7 @@ pub(super) fn expectation() -> Shape<Expectation> {
         }
         if !entry.value.is_table() {
             let help = "write a minimum per node, such as `3`, an exact number, such as `{ exactly = 1 }`, or `\"any\"` for no check";
-            return entry.fail(format!("`{key}` is not a number of calls"), "", help);
+            return entry.fail(format!("`{key}` is not a number of calls"), help);
         }
         Keys::read(entry.table(format!("`{key}`"))?, exactly).map(Expectation::Exactly)
     })
@@ -104,6 +102,6 @@ pub(super) fn known_to_the_reference_mock(names: &[Located<String>], report: &Re
         let known: Vec<_> = counters.chain([RESTARTS]).collect();
         let help = suggestion(&name.value, &known, "known keys:");
         let message = format!("the mock reports no counter `{}`", name.value);
-        report.add(Problem::at(name.span, message, "").with_help(help));
+        report.add(Problem::at(name.span, message, help));
     }
 }

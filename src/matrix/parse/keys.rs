@@ -183,12 +183,12 @@ pub(super) fn tables<V: 'static>(
     let tables = list(Shape::new(schema(&read), move |entry| {
         Keys::read(entry.table(format!("`[[{path}]]`"))?, &read)
     }));
-    Shape::new(tables.schema.clone(), move |entry| {
+    tables.guarded(move |entry| {
         if !entry.value.is_table() {
-            return tables.read(entry);
+            return Some(());
         }
         let message = format!("`{path}` must be an array of tables");
         let help = format!("write its header with two brackets: `[[{path}]]`");
-        entry.fail(message, "", help)
+        entry.fail(message, help)
     })
 }

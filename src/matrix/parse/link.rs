@@ -10,7 +10,7 @@ use super::axes::{AxisValue, Combination, FIXED, MatrixTable, Values};
 use super::expand::Point;
 use super::reader::Located;
 use super::report::Report;
-use super::variants::{ValueTable, ValueTables, header};
+use super::variants::{ValueTables, header};
 use super::{Draft, expand, expect};
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
@@ -30,8 +30,8 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     }
     if matrix.size() > MAX_CELLS {
         let message = format!("the axes multiply to more than {MAX_CELLS} cells");
-        let problem = Problem::at(matrix.span, message, "");
-        report.add(problem.with_help("remove values, or split the matrix into several files"));
+        let help = "remove values, or split the matrix into several files";
+        report.add(Problem::at(matrix.span, message, help));
         return;
     }
     let cells = excludes_match(matrix, report);
@@ -42,8 +42,8 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
 /// Counters in `expect` must exist in the reference mock. Any other mock may report other counters, so they are checked
 /// only when it runs.
 fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
-    if draft.images.mock.image == ImageSource::Reference {
-        for table in draft.all_tables() {
+    if draft.others.images.mock.image == ImageSource::Reference {
+        for (_, table) in draft.all_tables() {
             expect::known_to_the_reference_mock(&table.further, report);
         }
     }
@@ -53,19 +53,19 @@ fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
 fn values(matrix: &MatrixTable, index: usize) -> impl Iterator<Item = &Located<AxisValue>> {
     let includes = matrix.includes.iter();
     let included = includes.map(move |include| &include.values[&index]);
-    matrix.axes()[index].1.list.iter().chain(included)
+    matrix.axes[index].1.list.iter().chain(included)
 }
 
 /// Every value needs its table, except for the config `default`.
 fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     // Values of `kubernetes` and `nodes` need no table.
-    for (index, (axis, _)) in draft.matrix.axes().into_iter().enumerate().skip(2) {
-        let ValueTables { tables, complete } = draft.tables(axis);
-        if !complete {
+    for (index, (axis, _)) in draft.matrix.axes.iter().enumerate().skip(2) {
+        let ValueTables { tables, incomplete } = draft.tables(axis);
+        if *incomplete {
             continue;
         }
         let without = (axis == "config").then(|| "default".to_owned());
-        let names = tables.iter().map(|table| table.value.value.to_string());
+        let names = tables.iter().map(|(value, _)| value.value.to_string());
         let known: BTreeSet<String> = names.chain(without).collect();
         for value in values(&draft.matrix, index) {
             let name = value.value.to_string();
@@ -78,20 +78,16 @@ fn values_have_tables(draft: &Draft, report: &Report<'_>) {
                 None => format!("add a table `{header}`"),
             };
             let message = format!("the {axis} `{name}` has no table");
-            report.add(Problem::at(value.span, message, "").with_help(help));
+            report.add(Problem::at(value.span, message, help));
         }
     }
 }
 
 /// In an id, the name of a further axis between two `-` starts its part, so values must not contain such a name.
 fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
-    let axes = matrix.axes();
-    let further: Vec<&str> = axes
-        .iter()
-        .skip(FIXED.len())
-        .map(|(axis, _)| *axis)
-        .collect();
-    for value in (2..axes.len()).flat_map(|index| values(matrix, index)) {
+    let further = matrix.axes.iter().skip(FIXED.len());
+    let further: Vec<&str> = further.map(|(axis, _)| axis.as_str()).collect();
+    for value in (2..matrix.axes.len()).flat_map(|index| values(matrix, index)) {
         let name = value.value.to_string();
         if let Some(axis) = name.split('-').find(|part| further.contains(part)) {
             let message = format!(
@@ -99,7 +95,7 @@ fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
             );
             let help =
                 "ids have a part `<axis>-<value>` for each axis: rename the value or the axis";
-            report.add(Problem::at(value.span, message, "").with_help(help));
+            report.add(Problem::at(value.span, message, help));
         }
     }
 }
@@ -121,8 +117,8 @@ fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_
             "the id of a cell would have {length} characters, more than {}: {longest}",
             CellId::MAX
         );
-        let problem = Problem::at(matrix.span, message, "");
-        report.add(problem.with_help("use shorter names for axes and values"));
+        let help = "use shorter names for axes and values";
+        report.add(Problem::at(matrix.span, message, help));
     }
 }
 
@@ -132,8 +128,8 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     if !matrix.includes_complete {
         return;
     }
-    for (index, axis) in matrix.axes().into_iter().enumerate() {
-        for ValueTable { value, .. } in &draft.tables(axis.0).tables {
+    for (index, axis) in matrix.axes.iter().enumerate() {
+        for (value, _) in &draft.tables(&axis.0).tables {
             if values(matrix, index).all(|known| known.value != value.value) {
                 is_on_axis(value, axis, "no cell has it", report);
             }
@@ -144,7 +140,7 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
 /// Whether a value is on its axis. If not, reports it.
 fn is_on_axis(
     value: &Located<AxisValue>,
-    (axis, values): (&str, &Values),
+    (axis, values): &(String, Values),
     label: &str,
     report: &Report<'_>,
 ) -> bool {
@@ -159,7 +155,7 @@ fn is_on_axis(
         None => format!("on the axis: {}", quoted(&names)),
     };
     let message = format!("`{}` is not on the axis `{axis}`", value.value);
-    report.add(Problem::at(value.span, message, label).with_help(help));
+    report.add(Problem::at(value.span, message, help).labelled(label));
     false
 }
 
@@ -173,9 +169,9 @@ fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<
         let before = remaining.len();
         remaining.retain(|point| !exclude.matches(point));
         if remaining.len() == before {
-            let problem = Problem::at(exclude.span, "this exclude matches no cell", "");
+            let message = "this exclude matches no cell";
             let help = "earlier excludes already match all of its cells: remove it";
-            report.add(problem.with_help(help));
+            report.add(Problem::at(exclude.span, message, help));
         }
     }
     remaining.into_iter().collect()
@@ -184,8 +180,7 @@ fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<
 fn has_known_values(exclude: &Combination, matrix: &MatrixTable, report: &Report<'_>) -> bool {
     const LABEL: &str = "so this exclude matches nothing";
     let values = exclude.values.iter();
-    let known =
-        values.map(|(index, value)| is_on_axis(value, matrix.axes()[*index], LABEL, report));
+    let known = values.map(|(index, value)| is_on_axis(value, &matrix.axes[*index], LABEL, report));
     // Every value is checked, so that all problems are reported at once.
     known.filter(|is_known| !is_known).count() == 0
 }
@@ -199,13 +194,13 @@ fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Repo
         let exists = cells.contains(&point);
         if let Some(first) = seen.insert(point, include.span) {
             let message = format!("the cell `{id}` is included twice");
-            let problem = Problem::at(include.span, message, "again").and_at(first, "first here");
-            report.add(problem.with_help("merge the two"));
+            let problem = Problem::at(include.span, message, "merge the two");
+            let problem = problem.labelled("again");
+            report.add(problem.and_at(first, "first here"));
         } else if exists && !include.settings.change_the_cell() {
             let message = format!("the cell `{id}` already exists");
-            let problem = Problem::at(include.span, message, "");
             let help = "its values are on the axes: remove the include, or give it `tags` or `allow-failure`";
-            report.add(problem.with_help(help));
+            report.add(Problem::at(include.span, message, help));
         }
     }
 }

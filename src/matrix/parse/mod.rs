@@ -24,8 +24,8 @@ mod variants;
 
 use std::collections::BTreeMap;
 
-use axes::MatrixTable;
-use keys::{Keys, keys, table, tables};
+use axes::{AxisValue, MatrixTable};
+use keys::{Keys, keys, table};
 use reader::{Entry, Located, Table};
 use report::Report;
 use syntax::Document;
@@ -33,10 +33,7 @@ use variants::{ValueTable, ValueTables};
 
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
-use super::{
-    AxisName, BodyCheck, Checks, Deploy, Existing, HostCommand, Images, Matrix, PhaseSettings,
-    RunSettings,
-};
+use super::{AxisName, Matrix};
 
 impl Matrix {
     /// Parses a matrix file.
@@ -65,57 +62,47 @@ impl Matrix {
 #[derive(Clone, Debug, Default)]
 struct Draft {
     matrix: MatrixTable,
-    kubernetes: ValueTables,
-    config: ValueTables,
-    /// The tables of the values of each further axis.
-    further: BTreeMap<String, ValueTables>,
-    images: Images,
-    deploy: Deploy,
-    run: RunSettings,
-    existing: Existing,
-    phases: PhaseSettings,
-    checks: Vec<Located<BodyCheck>>,
-    commands: Vec<Located<HostCommand>>,
+    /// The tables of the values of each axis.
+    values: BTreeMap<String, ValueTables>,
+    /// All other tables, as a matrix without cells.
+    others: Matrix,
 }
 
 impl Draft {
     /// The tables of a file.
     fn read(keys: &mut Keys<'_>) -> Self {
         let mut draft = Self::default();
+        let (mut kubernetes, mut config) = (ValueTables::default(), ValueTables::default());
+        let others = &mut draft.others;
         keys! { keys;
             /// The axes, and the cells that are excluded and included.
             "matrix": table("`[matrix]`", MatrixTable::read) => draft.matrix;
             /// Settings for all cells of one version.
-            "kubernetes": variants::tables("kubernetes") => draft.kubernetes;
+            "kubernetes": variants::tables("kubernetes") => kubernetes;
             /// Config variants: what one value of the `config` axis changes.
-            "config": variants::tables("config") => draft.config;
+            "config": variants::tables("config") => config;
             /// The system under test and the mock Central API.
-            "images": table("`[images]`", deploy::images) => draft.images;
+            "images": table("`[images]`", deploy::images) => others.images;
             /// The manifests of the agent and of the mock.
-            "deploy": table("`[deploy]`", deploy::deploy) => draft.deploy;
+            "deploy": table("`[deploy]`", deploy::deploy) => others.deploy;
             /// How the cells run.
-            "run": table("`[run]`", run::run) => draft.run;
+            "run": table("`[run]`", run::run) => others.run;
             /// The cluster of the provider `existing`.
-            "existing": table("`[existing]`", run::existing) => draft.existing;
+            "existing": table("`[existing]`", run::existing) => others.existing;
             /// Timeouts and other settings of phases.
-            "phases": table("`[phases]`", phases::phases) => draft.phases;
+            "phases": table("`[phases]`", phases::phases) => others.phases;
             /// Conditions on request bodies, in addition to those that every agent must meet.
-            "checks": tables("checks", checks::check) => draft.checks;
+            "checks": checks::checks() => others.checks.bodies;
             /// Programs that run on this machine after a phase.
-            "commands": tables("commands", commands::command) => draft.commands;
+            "commands": commands::commands() => others.checks.commands;
         }
+        draft.values.insert("kubernetes".to_owned(), kubernetes);
+        draft.values.insert("config".to_owned(), config);
         let doc = "The tables of the values of a further axis.";
         for entry in keys.others(doc, || variants::tables("").schema) {
             draft.read_values(entry, keys);
         }
-        let table = &keys.table;
-        check_has_matrix(table);
-        let checks = draft.checks.iter();
-        let checks = checks.map(|check| (&*check.value.name, check.span));
-        checks::unique(table.report, "check", checks);
-        let commands = draft.commands.iter();
-        let commands = commands.map(|command| (command.value.name.as_str(), command.span));
-        checks::unique(table.report, "command", commands);
+        check_has_matrix(&keys.table);
         draft
     }
 
@@ -128,43 +115,28 @@ impl Draft {
             keys.table.report_unknown(entry, &known);
         } else if AxisName::parse(entry.key).is_ok() {
             let values = variants::tables(entry.key).read(entry).unwrap_or_default();
-            self.further.insert(entry.key.to_owned(), values);
+            self.values.insert(entry.key.to_owned(), values);
         }
     }
 
     /// The tables of the values of `axis`.
     fn tables(&self, axis: &str) -> &ValueTables {
-        static NONE: ValueTables = ValueTables::none();
-        match axis {
-            "kubernetes" => &self.kubernetes,
-            "config" => &self.config,
-            axis => self.further.get(axis).unwrap_or(&NONE),
-        }
+        static NONE: ValueTables = ValueTables {
+            tables: Vec::new(),
+            incomplete: false,
+        };
+        self.values.get(axis).unwrap_or(&NONE)
     }
 
     /// The tables of the values of all axes.
-    fn all_tables(&self) -> impl Iterator<Item = &ValueTable> {
-        let named = [&self.kubernetes, &self.config].into_iter();
-        named
-            .chain(self.further.values())
-            .flat_map(|named| &named.tables)
+    fn all_tables(&self) -> impl Iterator<Item = &(Located<AxisValue>, ValueTable)> {
+        self.values.values().flat_map(|values| &values.tables)
     }
 
     fn into_matrix(self) -> Matrix {
-        let cells = expand::cells(&self);
-        let bodies = self.checks.into_iter().map(|check| check.value);
-        let commands = self.commands.into_iter().map(|command| command.value);
         Matrix {
-            cells,
-            images: self.images,
-            deploy: self.deploy,
-            run: self.run,
-            existing: self.existing,
-            phases: self.phases,
-            checks: Checks {
-                bodies: bodies.collect(),
-                commands: commands.collect(),
-            },
+            cells: expand::cells(&self),
+            ..self.others
         }
     }
 }
@@ -174,11 +146,11 @@ fn check_has_matrix(root: &Table<'_>) {
     const HELP: &str = "a file needs at least\n[matrix]\nkubernetes = [\"1.36\"]";
     let is_typo = |entry: Entry<'_>| nearest(entry.key, ["matrix"]).is_some();
     let problem = if root.entries().next().is_none() {
-        Problem::new("the file is empty")
+        Problem::new("the file is empty", HELP)
     } else if root.entries().any(is_typo) {
         return;
     } else {
-        Problem::at(root.span, "the file has no `[matrix]`", "")
+        Problem::at(root.span, "the file has no `[matrix]`", HELP)
     };
-    root.report.add_missing(problem.with_help(HELP));
+    root.report.add_missing(problem);
 }

@@ -37,10 +37,9 @@ pub(super) fn of(phase: Phase, keys: &mut Keys<'_>, settings: &mut PhaseSettings
         }
     }
     if phase == Phase::Restart {
-        let scopes = [("one", RestartScope::One), ("all", RestartScope::All)];
         keys! { keys;
             /// How many agents are deleted, `"one"` or `"all"`.
-            "agents": choice(scopes) => settings.restart;
+            "agents": choice(RestartScope::NAMES) => settings.restart;
         }
     }
 }
@@ -57,7 +56,7 @@ fn retries_of(phase: Phase) -> Shape<u32> {
     retries().checked(move |retries, entry| match never {
         Some((_, reason)) if *retries > 0 => {
             let message = format!("a cell that failed in `{phase}` is never retried");
-            entry.fail(message, "", reason)
+            entry.fail(message, reason)
         }
         _ => Some(()),
     })
@@ -72,10 +71,7 @@ fn run(phase: Phase) -> Shape<bool> {
             .into_iter()
             .filter(|phase| phase.can_be_turned_off());
         let message = format!("`{phase}` can't be skipped, because every cell needs it");
-        entry.fail(
-            message,
-            "",
-            format!("these phases can be skipped: {}", quoted(optional)),
-        )
+        let help = format!("these phases can be skipped: {}", quoted(optional));
+        entry.fail(message, help)
     })
 }

@@ -62,8 +62,7 @@ impl<'d> Table<'d> {
             Some((_, new)) => format!("it was renamed to `{new}`"),
             None => suggestion(entry.key, known, "known keys:"),
         };
-        let problem = Problem::at(entry.key_span, message, "");
-        self.report.add(problem.with_help(help));
+        self.report.add(Problem::at(entry.key_span, message, help));
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry<'d>> {
@@ -79,9 +78,10 @@ impl<'d> Table<'d> {
 
     /// Reports that a required key is missing.
     pub(super) fn report_missing(&self, key: &str, example: &str) {
-        let problem = Problem::at(self.span, format!("{} has no `{key}`", self.name), "");
+        let message = format!("{} has no `{key}`", self.name);
         let help = format!("add `{key} = {example}`");
-        self.report.add_missing(problem.with_help(help));
+        self.report
+            .add_missing(Problem::at(self.span, message, help));
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'d>> {
@@ -102,26 +102,22 @@ pub(super) struct Entry<'d> {
 
 impl<'d> Entry<'d> {
     /// Reports a problem at the value.
-    pub(super) fn fail<T>(
-        &self,
-        message: impl Into<String>,
-        label: &str,
-        help: impl Into<String>,
-    ) -> Option<T> {
-        let problem = Problem::at(self.span, message, label);
-        self.report.add(problem.with_help(help));
-        None
+    pub(super) fn fail<T>(&self, message: impl Into<String>, help: impl Into<String>) -> Option<T> {
+        self.reject(Problem::at(self.span, message, help))
     }
 
     /// Reports a problem at the key.
     pub(super) fn fail_at_key<T>(
         &self,
         message: impl Into<String>,
-        label: &str,
         help: impl Into<String>,
     ) -> Option<T> {
-        let problem = Problem::at(self.key_span, message, label);
-        self.report.add(problem.with_help(help));
+        self.reject(Problem::at(self.key_span, message, help))
+    }
+
+    /// Reports a problem of the value or its key.
+    pub(super) fn reject<T>(&self, problem: Problem) -> Option<T> {
+        self.report.add(problem);
         None
     }
 
@@ -194,7 +190,8 @@ impl<'d> Entry<'d> {
             _ => String::new(),
         };
         let label = format!("this is {}", with_article(self.value));
-        self.fail(format!("`{}` must be {expected}", self.key), &label, help)
+        let message = format!("`{}` must be {expected}", self.key);
+        self.reject(Problem::at(self.span, message, help).labelled(&label))
     }
 }
 

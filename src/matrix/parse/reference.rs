@@ -20,7 +20,7 @@ pub fn schema() -> Value {
     schema["title"] = json!("The matrix file of e2e-matrix");
     schema["definitions"] = json!({
         "expectation": expectation().schema,
-        "value": schema_of(|keys| settings(keys, None)),
+        "value": schema_of(settings),
     });
     schema
 }
@@ -29,8 +29,8 @@ pub fn schema() -> Value {
 pub fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("matrix", table(described(MatrixTable::read))),
-        ("kubernetes", table(described(|keys| version(keys, None)))),
-        ("values", table(described(|keys| settings(keys, None)))),
+        ("kubernetes", table(described(version))),
+        ("values", table(described(settings))),
         ("images", table(described(deploy::system))),
         ("deploy", table(described(deploy::deploy))),
         ("run", table(described(run::run))),

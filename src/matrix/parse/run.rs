@@ -18,11 +18,9 @@ use crate::secret::Secret;
 /// `[run]`.
 pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
     let mut run = RunSettings::default();
-    let providers = ProviderChoice::ALL.map(|choice| (choice.name(), choice));
-    let flaky_results = [("pass", FlakyResult::Pass), ("fail", FlakyResult::Fail)];
     keys! { keys;
         /// `"kind"`, `"local"`, `"existing"`, or `"auto"`: kind if it is available, otherwise local.
-        "provider": choice(providers) => run.provider;
+        "provider": choice(ProviderChoice::NAMES) => run.provider;
         /// How many cells run at once: 1 to 10000, or `"auto"` for as many as [the machine can handle](budget.md).
         "jobs": jobs() => run.jobs;
         /// The range of forwarded ports, 1024 and above, one per cell. With `"any"`, the kernel chooses. A range with
@@ -57,7 +55,7 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         /// most 24 hours.
         "retry-backoff": duration() => run.retry.backoff;
         /// How to count a cell that passed on a retry: `"pass"` or `"fail"`.
-        "flaky-result": choice(flaky_results) => run.retry.flaky_result;
+        "flaky-result": choice(FlakyResult::NAMES) => run.retry.flaky_result;
     }
     enough_ports(&run, &keys.table);
     run
@@ -89,7 +87,7 @@ fn jobs() -> Shape<Jobs> {
         if entry.value.as_str() == Some("auto") {
             return Some(Jobs::Auto);
         }
-        entry.fail("`jobs` must be an integer or `\"auto\"`", "", help())
+        entry.fail("`jobs` must be an integer or `\"auto\"`", help())
     };
     Shape::new(schema, read).written(|jobs| match jobs {
         Jobs::Auto => json!("auto"),
@@ -99,15 +97,15 @@ fn jobs() -> Shape<Jobs> {
 
 fn ports() -> Shape<PortRange> {
     const HELP: &str = "for example `\"18080-18999\"`, or `\"any\"` to let the kernel choose";
-    let range = parsed(str::parse::<PortRange>, HELP);
-    let schema = json!({ "type": "string", "pattern": "^(any|[0-9]+-[0-9]+)$" });
-    let read = move |entry: Entry<'_>| {
+    let range = parsed(str::parse::<PortRange>, HELP).guarded(|entry| {
         if entry.value.is_str() {
-            return range.read(entry);
+            return Some(());
         }
-        entry.fail("`ports` must be a quoted range, or `\"any\"`", "", HELP)
-    };
-    Shape::new(schema, read).written(|ports| json!(ports.to_string()))
+        entry.fail("`ports` must be a quoted range, or `\"any\"`", HELP)
+    });
+    range
+        .with("pattern", "^(any|[0-9]+-[0-9]+)$")
+        .written(|ports| json!(ports.to_string()))
 }
 
 fn prefix() -> Shape<Prefix> {
@@ -124,22 +122,17 @@ pub(super) fn retries() -> Shape<u32> {
 }
 
 fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
-    let class = choice(RetryClass::ALL);
-    let retried = Shape::new(class.schema.clone(), move |entry| {
+    let retried = choice(RetryClass::NAMES).guarded(|entry| {
         if entry.value.as_str() != Some("configuration") {
-            return class.read(entry);
+            return Some(());
         }
         let message = "failures of class configuration are never retried";
         let help = "they would fail again: remove it from `retry-on`";
-        entry.fail(message, "", help)
+        entry.fail(message, help)
     });
     list(retried)
         .map(BTreeSet::from_iter)
-        .written(|classes: &BTreeSet<_>| {
-            let written = RetryClass::ALL.into_iter();
-            let written = written.filter(|(_, class)| classes.contains(class));
-            written.map(|(name, _)| json!(name)).collect()
-        })
+        .written(|classes: &BTreeSet<_>| classes.iter().map(|class| json!(class.name())).collect())
 }
 
 fn secret() -> Shape<String> {
@@ -150,7 +143,7 @@ fn secret() -> Shape<String> {
         let least = Secret::SHORTEST;
         let message = format!("a secret of fewer than {least} bytes can't be masked");
         let help = "its text would be masked everywhere: use a longer secret, or remove it";
-        entry.fail(message, "", help)
+        entry.fail(message, help)
     });
     long_enough.with("minLength", 1)
 }
@@ -164,9 +157,10 @@ fn enough_ports(run: &RunSettings, table: &Table<'_>) {
         && ports.value.as_str() == Some(&*run.ports.to_string())
     {
         let message = format!("{room} ports are too few for {count} jobs");
-        let problem = Problem::at(ports.span, message, "")
-            .and_at(jobs.span, "each job needs a port")
-            .with_help("widen the range, lower `jobs`, or use `ports = \"any\"`");
-        table.report.add(problem);
+        let help = "widen the range, lower `jobs`, or use `ports = \"any\"`";
+        let problem = Problem::at(ports.span, message, help);
+        table
+            .report
+            .add(problem.and_at(jobs.span, "each job needs a port"));
     }
 }

@@ -1,6 +1,7 @@
 //! The shapes of values. A [`Shape`] reads a value of the file or reports a problem, and describes valid values as JSON
 //! Schema.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::reader::{BOOLEAN, Entry, INTEGER, Located};
 use crate::matrix::nearest::suggestion;
+use crate::matrix::problem::Problem;
 use crate::matrix::{DurationError, TIMEOUTS, parse_duration};
 
 /// The valid values of a key, and how to read them.
@@ -69,6 +71,15 @@ impl<V: 'static> Shape<V> {
         }
     }
 
+    /// Reads only values that pass `check`, which reports a problem and returns `None` for all others.
+    pub(super) fn guarded(self, check: impl Fn(Entry<'_>) -> Option<()> + 'static) -> Self {
+        let read = self.read;
+        Self {
+            read: Box::new(move |entry| check(entry).and_then(|()| read(entry))),
+            ..self
+        }
+    }
+
     /// Converts the value.
     pub(super) fn map<W: 'static>(self, convert: impl Fn(V) -> W + 'static) -> Shape<W> {
         self.then(move |value, _| Some(convert(value)))
@@ -113,7 +124,7 @@ pub(super) fn name() -> Shape<String> {
             return Some(());
         };
         let message = format!("`{}` {problem}", entry.key);
-        entry.fail(message, "", "give it a value, or remove the key")
+        entry.fail(message, "give it a value, or remove the key")
     });
     named.with("minLength", 1)
 }
@@ -131,7 +142,7 @@ impl Shape<String> {
             if expression.is_match(text) {
                 return Some(());
             }
-            entry.fail(format!("`{text}` {problem}"), "", help)
+            entry.fail(format!("`{text}` {problem}"), help)
         });
         checked.with("pattern", pattern)
     }
@@ -160,7 +171,7 @@ pub(super) fn integer<N: TryFrom<u64> + 'static>(
             return Some(number);
         }
         let message = format!("`{}` can't be {}", entry.key, entry.source());
-        entry.fail(message, "out of range", &help)
+        entry.reject(Problem::at(entry.span, message, &help).labelled("out of range"))
     })
 }
 
@@ -177,7 +188,7 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(
             return Some(values[index]);
         }
         let message = format!("`{}` can't be `{text}`", entry.key);
-        entry.fail(message, "", suggestion(text, &words, "one of"))
+        entry.fail(message, suggestion(text, &words, "one of"))
     };
     Shape::new(schema, read).written(move |value| {
         let index = meant.iter().position(|known| known == value);
@@ -192,7 +203,7 @@ pub(super) fn parsed<T: 'static, E: Display>(
 ) -> Shape<T> {
     text().then(move |text, entry| match parse(&text) {
         Ok(value) => Some(value),
-        Err(error) => entry.fail(error.to_string(), "", help),
+        Err(error) => entry.fail(error.to_string(), help),
     })
 }
 
@@ -202,18 +213,15 @@ pub(super) fn duration() -> Shape<Duration> {
     let read = move |entry: Entry<'_>| {
         if entry.value.is_integer() {
             let message = format!("`{}` is a duration, which needs a unit", entry.key);
-            return entry.fail(
-                message,
-                "",
-                format!("for example in seconds: `\"{}s\"`", entry.source()),
-            );
+            let help = format!("for example in seconds: `\"{}s\"`", entry.source());
+            return entry.fail(message, help);
         }
         match parse_duration(entry.text()?, &TIMEOUTS) {
             Ok(duration) => Some(duration),
             Err(DurationError::Form(error)) => {
-                entry.fail(format!("not a duration: {error}"), "", examples)
+                entry.fail(format!("not a duration: {error}"), examples)
             }
-            Err(error) => entry.fail(format!("`{}` {error}", entry.key), "", examples),
+            Err(error) => entry.fail(format!("`{}` {error}", entry.key), examples),
         }
     };
     Shape::new(json!({ "type": "string" }), read)
@@ -230,7 +238,7 @@ pub(super) fn list<V: 'static>(element: Shape<V>) -> Shape<Vec<V>> {
 }
 
 /// A table with arbitrary keys. Entries with problems are left out.
-pub(super) fn map<V: 'static>(value: Shape<V>) -> Shape<Vec<(String, V)>> {
+pub(super) fn map<V: 'static>(value: Shape<V>) -> Shape<BTreeMap<String, V>> {
     let schema = json!({ "type": "object", "additionalProperties": value.schema });
     Shape::new(schema, move |entry| {
         let table = entry.table(format!("`{}`", entry.key))?;

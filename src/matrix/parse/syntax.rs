@@ -52,21 +52,16 @@ impl<'t> Document<'t> {
 }
 
 fn syntax_error(span: std::ops::Range<usize>, message: &str) -> Problem {
-    let problem = Problem::at(span.into(), format!("not valid TOML: {message}"), "");
-    match message {
-        "duplicate key" => problem
-            .with_help("a key or table can be defined only once: merge the two, or remove one"),
-        _ => problem.with_help(
-            "strings need quotes, arrays `[ ]`, inline tables `{ }`; see https://toml.io",
-        ),
-    }
+    let help = match message {
+        "duplicate key" => "a key or table can be defined only once: merge the two, or remove one",
+        _ => "strings need quotes, arrays `[ ]`, inline tables `{ }`; see https://toml.io",
+    };
+    Problem::at(span, format!("not valid TOML: {message}"), help)
 }
 
 fn too_deep() -> Problem {
-    Problem::new(format!(
-        "tables are nested more than {MAX_DEPTH} levels deep"
-    ))
-    .with_help("write a flatter document")
+    let message = format!("tables are nested more than {MAX_DEPTH} levels deep");
+    Problem::new(message, "write a flatter document")
 }
 
 /// The place of an error, within the text and at character boundaries.

@@ -7,17 +7,43 @@ use toml::de::{DeInteger, DeValue};
 
 use super::from_env;
 use super::reader::{Entry, Table};
+use crate::matrix::environment::{FromEnv, Place};
+use crate::matrix::problem::Problem;
 
-/// The table as a JSON object.
-pub(super) fn object(table: &Table<'_>) -> Map<String, Value> {
-    table
-        .entries()
-        .filter_map(|entry| Some((entry.key.to_owned(), value(entry)?)))
-        .collect()
+/// References to the environment, each with its place as a JSON pointer. The value at the place is `null`.
+pub(super) type References = Vec<(Place, FromEnv)>;
+
+/// The table as a JSON object, with its references.
+pub(super) fn object(table: &Table<'_>) -> (Map<String, Value>, References) {
+    let mut references = Vec::new();
+    (object_at("", table, &mut references), references)
 }
 
-/// The value as JSON, with `null` in place of references to the environment.
-pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
+/// The value as JSON. References in it are problems.
+pub(super) fn plain(entry: Entry<'_>) -> Option<Value> {
+    let mut references = Vec::new();
+    let value = value_at(String::new(), entry, &mut references);
+    for (_, FromEnv { variable, span }) in &references {
+        let key = entry.key;
+        let message =
+            format!("`{key}` can't take a value from the environment variable `{variable}`");
+        let help = "only `env`, `agent` and `[run] secrets` can take values from the environment";
+        entry.report.add(Problem::at(*span, message, help));
+    }
+    value.filter(|_| references.is_empty())
+}
+
+fn object_at(pointer: &str, table: &Table<'_>, references: &mut References) -> Map<String, Value> {
+    let entries = table.entries();
+    let converted = entries.filter_map(|entry| {
+        let key = entry.key.replace('~', "~0").replace('/', "~1");
+        let value = value_at(format!("{pointer}/{key}"), entry, references)?;
+        Some((entry.key.to_owned(), value))
+    });
+    converted.collect()
+}
+
+fn value_at(pointer: String, entry: Entry<'_>, references: &mut References) -> Option<Value> {
     let key = entry.key;
     match entry.value {
         DeValue::String(text) => Some(Value::String(text.to_string())),
@@ -26,18 +52,23 @@ pub(super) fn value(entry: Entry<'_>) -> Option<Value> {
         DeValue::Float(number) => float(entry, number.as_str()).map(Value::Number),
         DeValue::Datetime(_) => entry.fail(
             format!("`{key}` is a date-time, which JSON and YAML do not have"),
-            "",
             format!("write it in quotes: `\"{}\"`", entry.source()),
         ),
         DeValue::Array(_) => {
-            let elements = entry.list()?.into_iter().filter_map(value);
-            Some(Value::Array(elements.collect()))
+            let elements = entry.list()?.into_iter().enumerate();
+            let converted = elements.filter_map(|(index, element)| {
+                value_at(format!("{pointer}/{index}"), element, references)
+            });
+            Some(Value::Array(converted.collect()))
         }
-        // The reference is resolved later.
-        DeValue::Table(_) if from_env::is_reference(entry) => Some(Value::Null),
+        DeValue::Table(_) if from_env::is_reference(entry) => {
+            let reference = from_env::reference().read(entry)?;
+            references.push((Place::Agent(pointer), reference));
+            Some(Value::Null)
+        }
         DeValue::Table(_) => {
             let table = entry.table(format!("`{key}`"))?;
-            Some(Value::Object(object(&table)))
+            Some(Value::Object(object_at(&pointer, &table, references)))
         }
     }
 }
@@ -48,7 +79,7 @@ fn integer(entry: Entry<'_>, number: &DeInteger<'_>) -> Option<Number> {
     let parsed = signed.or_else(|_| u64::from_str_radix(digits, radix).map(Number::from));
     parsed.ok().or_else(|| {
         let message = format!("`{}` does not fit into 64 bits", entry.key);
-        entry.fail(message, "", "write a smaller number, or a string")
+        entry.fail(message, "write a smaller number, or a string")
     })
 }
 
@@ -57,6 +88,6 @@ fn float(entry: Entry<'_>, text: &str) -> Option<Number> {
         let message = format!("`{}` is not a finite number", entry.key);
         let help =
             "JSON and YAML parsers treat infinities differently: write a finite number, or a string";
-        entry.fail(message, "", help)
+        entry.fail(message, help)
     })
 }

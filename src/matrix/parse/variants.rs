@@ -12,32 +12,18 @@ use super::expect::{Expected, expected};
 use super::keys::{Keys, described, keys, schema};
 use super::reader::{Entry, Located, Table};
 use super::shape::{Shape, boolean, list, map, path, text};
+use super::to_json::References;
 use super::{from_env, to_json};
 use crate::matrix::environment::{Place, TextSource};
 use crate::matrix::problem::Problem;
-use crate::matrix::{AgentProgram, FromEnv, Layer, Variant};
+use crate::matrix::{AgentProgram, Layer, Variant};
 
 /// The tables of the values of an axis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ValueTables {
-    pub(super) tables: Vec<ValueTable>,
-    /// Whether every table could be read. If so, no other value has a table.
-    pub(super) complete: bool,
-}
-
-impl ValueTables {
-    pub(super) const fn none() -> Self {
-        Self {
-            tables: Vec::new(),
-            complete: true,
-        }
-    }
-}
-
-impl Default for ValueTables {
-    fn default() -> Self {
-        Self::none()
-    }
+    pub(super) tables: Vec<(Located<AxisValue>, ValueTable)>,
+    /// Whether a table couldn't be read. If not, no other value has a table.
+    pub(super) incomplete: bool,
 }
 
 /// The settings of each cell with a value, or of an included cell.
@@ -84,9 +70,8 @@ fn minor_table(entry: Entry<'_>) -> Option<&str> {
 }
 
 /// The table of a value: `[kubernetes."x.y"]`, `[config.<name>]` or `[<axis>.<value>]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ValueTable {
-    pub(super) value: Located<AxisValue>,
     /// The node image of a Kubernetes version.
     pub(super) node_image: Option<String>,
     /// The settings of any other value.
@@ -96,35 +81,23 @@ pub(super) struct ValueTable {
     pub(super) settings: CellSettings,
 }
 
-/// The table of a Kubernetes version. Without `value`, its keys are only described or checked.
-pub(super) fn version(
-    keys: &mut Keys<'_>,
-    value: Option<Located<AxisValue>>,
-) -> Option<ValueTable> {
-    let mut node_image = None;
+/// The table of a Kubernetes version.
+pub(super) fn version(keys: &mut Keys<'_>) -> ValueTable {
+    let mut table = ValueTable::default();
     keys! { keys;
         /// kind's node image, with a tag or digest. The default is the newest local `kindest/node:v<version>.*`,
         /// or a published image if there is none.
-        "image": image() => node_image;
+        "image": image() => table.node_image;
     }
-    let settings = CellSettings::read(keys);
-    Some(ValueTable {
-        value: value?,
-        node_image,
-        layer: None,
-        further: Vec::new(),
-        settings,
-    })
+    table.settings = CellSettings::read(keys);
+    table
 }
 
 /// The table of any other value.
-pub(super) fn settings(
-    keys: &mut Keys<'_>,
-    value: Option<Located<AxisValue>>,
-) -> Option<ValueTable> {
-    let (mut configured, mut expect, mut given_env) =
-        (Agent::default(), Expected::default(), Vec::new());
-    let (mut of_kind, mut tag, mut binary) = (Map::new(), None, None);
+pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
+    let (mut configured, mut of_kind) = ((Map::new(), Vec::new()), Map::new());
+    let (mut expect, mut given_env) = (Expected::default(), BTreeMap::new());
+    let (mut tag, mut binary) = (None, None);
     keys! { keys;
         /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). All keys are
         /// allowed, but no dates or infinities. Strings can [come from the environment](#values-from-the-environment).
@@ -145,12 +118,12 @@ pub(super) fn settings(
     }
     let manifests = manifests(keys);
     let settings = CellSettings::read(keys);
-    let mut from_env = configured.from_env;
+    let (agent, mut from_env) = configured;
     let mut env = BTreeMap::new();
     for (name, given) in given_env {
         match given {
             TextSource::Literal(text) => drop(env.insert(name, text)),
-            TextSource::FromEnv(reference) => from_env.push(reference.at(Place::Env(name))),
+            TextSource::FromEnv(reference) => from_env.push((Place::Env(name), reference)),
         }
     }
     let table = keys.table.name.trim_matches('`').to_owned();
@@ -161,7 +134,7 @@ pub(super) fn settings(
         binary,
     });
     let variant = Arc::new(Variant {
-        agent: configured.content,
+        agent,
         expect: expect.counters,
         env,
         from_env,
@@ -169,19 +142,18 @@ pub(super) fn settings(
         program,
         manifests,
     });
-    Some(ValueTable {
-        value: value?,
+    ValueTable {
         node_image: None,
         layer: Some(Layer { table, variant }),
         further: expect.further,
         settings,
-    })
+    }
 }
 
 /// The tables of the values of an axis: each `[<axis>.<value>]`.
 pub(super) fn tables(axis: &str) -> Shape<ValueTables> {
     let schema = match axis {
-        "kubernetes" => schema(|keys| version(keys, None)),
+        "kubernetes" => schema(version),
         _ => json!({ "$ref": "#/definitions/value" }),
     };
     let schema = json!({ "type": "object", "additionalProperties": schema });
@@ -190,21 +162,20 @@ pub(super) fn tables(axis: &str) -> Shape<ValueTables> {
         let entries: Vec<_> = table.iter().flat_map(Table::entries).collect();
         let tables = entries.iter().filter_map(|entry| value(*entry, axis.key));
         let tables: Vec<_> = tables.collect();
-        let complete = table.is_some() && tables.len() == entries.len();
-        Some(ValueTables { tables, complete })
+        let incomplete = table.is_none() || tables.len() < entries.len();
+        Some(ValueTables { tables, incomplete })
     })
 }
 
-fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
+fn value(entry: Entry<'_>, axis: &str) -> Option<(Located<AxisValue>, ValueTable)> {
     let value = value_key(entry, axis);
     let table = entry.table(format!("`{}`", header(axis, entry.key)))?;
     if axis == "kubernetes" {
         // After a wrong header such as `[kubernetes.1.30]`, the keys would be reported as unknown as well.
-        let value = value?;
-        return Keys::read(table, |keys| version(keys, Some(value)));
+        return Some((value?, Keys::read(table, version)));
     }
     if let Some(minor) = minor_table(entry)
-        && !described(|keys| settings(keys, None))
+        && !described(settings)
             .iter()
             .any(|key| key.name.as_deref() == Some(entry.key))
     {
@@ -212,9 +183,10 @@ fn value(entry: Entry<'_>, axis: &str) -> Option<ValueTable> {
         let message = format!("`{value}` is read as two keys");
         let help =
             format!("a dot separates keys: write the value in quotes, `[{axis}.\"{value}\"]`");
-        return entry.fail_at_key(message, "", help);
+        return entry.fail_at_key(message, help);
     }
-    Keys::read(table, |keys| settings(keys, value))
+    let settings = Keys::read(table, settings);
+    Some((value?, settings))
 }
 
 /// The key of the table as a value of the axis.
@@ -230,7 +202,7 @@ fn value_key(entry: Entry<'_>, axis: &str) -> Option<Located<AxisValue>> {
     };
     match AxisValue::named(axis, key) {
         Ok(value) => Some(entry.key_located(value)),
-        Err(error) => entry.fail_at_key(error.to_string(), "", help),
+        Err(error) => entry.fail_at_key(error.to_string(), help),
     }
 }
 
@@ -245,25 +217,15 @@ pub(super) fn header(axis: &str, value: &str) -> String {
 }
 
 /// The agent's configuration, whose keys aren't interpreted.
-#[derive(Clone, Default)]
-struct Agent {
-    content: Map<String, Value>,
-    /// The values that come from the environment. In `content`, they are `null`.
-    from_env: Vec<FromEnv<Place>>,
-}
-
-fn agent() -> Shape<Agent> {
+fn agent() -> Shape<(Map<String, Value>, References)> {
     Shape::new(json!({ "type": "object" }), |entry| {
         if from_env::is_reference(entry) {
             let message = "`agent` can't come from the environment as a whole";
             let help = "single values in it can: `agent = { token = { from-env = \"NAME\" } }`";
-            return entry.fail(message, "", help);
+            return entry.fail(message, help);
         }
         let table = entry.table("`agent`".to_owned())?;
-        Some(Agent {
-            content: to_json::object(&table),
-            from_env: from_env::all(entry),
-        })
+        Some(to_json::object(&table))
     })
 }
 
@@ -288,14 +250,16 @@ fn kind() -> Shape<Map<String, Value>> {
         for entry in table.entries() {
             if let Some(instead) = set_by_the_cell(entry.key) {
                 let message = format!("`kind` can't set `{}`", entry.key);
-                let problem = Problem::at(entry.key_span, message, "the cell sets this");
-                entry.report.add(problem.with_help(instead));
+                let problem = Problem::at(entry.key_span, message, instead);
+                entry.report.add(problem.labelled("the cell sets this"));
             } else if !KIND_KEYS.contains(&entry.key) {
                 table.report_unknown(entry, &KIND_KEYS);
             }
         }
-        from_env::reject(entry)?;
-        Some(to_json::object(&table))
+        match to_json::plain(entry)? {
+            Value::Object(kind) => Some(kind),
+            _ => None,
+        }
     })
 }
 
@@ -318,7 +282,7 @@ fn variable() -> Shape<TextSource> {
         }
         let message = format!("`{}` contains a NUL character", entry.key);
         let help = "the value of an environment variable can't contain one: remove it";
-        entry.fail(message, "", help)
+        entry.fail(message, help)
     });
     let value = from_env::or(value);
     Shape::new(value.schema.clone(), move |entry| {
@@ -328,7 +292,7 @@ fn variable() -> Shape<TextSource> {
         }
         let message = format!("`{key}` can't be the name of an environment variable");
         let help = "use letters, digits, `_`, `-` and `.`, and don't start with a digit";
-        entry.fail_at_key(message, "", help)
+        entry.fail_at_key(message, help)
     })
 }
 

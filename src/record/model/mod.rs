@@ -171,7 +171,7 @@ impl RunModel {
     pub fn is_local(&self) -> bool {
         self.facts
             .as_ref()
-            .and_then(|facts| ProviderChoice::named(&facts.provider))
+            .and_then(|facts| ProviderChoice::from_name(&facts.provider))
             == Some(ProviderChoice::Local)
     }
 
