@@ -124,7 +124,7 @@ fn write(
         .permissions(Permissions::from_mode(0o777))
         .tempdir_in(out)
         .map_err(unwritten)?;
-    copy_cells(parts, plan, temporary.path()).map_err(unwritten)?;
+    copy_cells(parts, temporary.path()).map_err(unwritten)?;
     let merged = recorded(parts, plan, temporary.path(), folder)?;
     report::write(temporary.path(), copies, &merged)?;
     put(temporary.path(), folder).map_err(unwritten)?;

@@ -8,6 +8,7 @@ mod emitter;
 mod failure;
 mod outcome;
 mod record;
+mod texts;
 
 pub use crate::matrix::FlakyResult;
 pub use emitter::{Emitter, Message, Stamped};

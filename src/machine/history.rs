@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lock, LockError, StateFolder, replace_private};
+use super::{Lock, LockError, StateFolder, if_exists, replace_private};
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -108,23 +108,16 @@ impl HistoryFile {
 
     /// Reads the history; empty if the file doesn't exist.
     pub fn load(&self) -> Result<History, HistoryError> {
-        let path = || self.path.clone();
-        let text = match fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(History::default()),
-            read => read.map_err(|source| HistoryError::Io {
-                path: path(),
-                source,
-            })?,
+        let read = if_exists(fs::read(&self.path)).map_err(|source| self.error(source))?;
+        let Some(text) = read else {
+            return Ok(History::default());
         };
-        let history: History =
-            serde_json::from_slice(&text).map_err(|source| HistoryError::Damaged {
-                path: path(),
-                source,
-            })?;
-        if history.version > VERSION {
-            return Err(HistoryError::Newer { path: path() });
+        let path = self.path.clone();
+        match serde_json::from_slice::<History>(&text) {
+            Ok(history) if history.version > VERSION => Err(HistoryError::Newer { path }),
+            Ok(history) => Ok(history),
+            Err(source) => Err(HistoryError::Damaged { path, source }),
         }
-        Ok(history)
     }
 
     /// Adds the duration of a cell that passed. A damaged history is replaced by a new one.
@@ -143,10 +136,12 @@ impl HistoryFile {
         let bytes = serde_json::to_vec(&history).map_err(io::Error::from);
         let written =
             bytes.and_then(|bytes| replace_private(&self.path, |file| file.write_all(&bytes)));
-        written.map_err(|source| HistoryError::Io {
-            path: self.path.clone(),
-            source,
-        })
+        written.map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: io::Error) -> HistoryError {
+        let path = self.path.clone();
+        HistoryError::Io { path, source }
     }
 }
 

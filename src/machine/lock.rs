@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::state::is_lock_name;
-use super::{StateFolder, private_folder};
+use super::{StateFolder, if_exists, private_folder};
 
 /// A held lock. It is released when this value is dropped or the process ends.
 #[derive(Debug)]
@@ -29,22 +29,13 @@ pub struct LockError {
     pub source: io::Error,
 }
 
-/// How a lock is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    /// By one holder.
-    Exclusive,
-    /// By any number of holders.
-    Shared,
-}
-
 /// How often to create a folder again that other processes delete at the same time.
 const ATTEMPTS: usize = 100;
 
 impl Lock {
     /// Takes the lock at `path`; `None` if another process holds it.
     pub fn try_take(path: &Path) -> Result<Option<Self>, LockError> {
-        Self::attempt(path, Mode::Exclusive, open)
+        Self::at(path, try_lock(path, open, File::try_lock))
     }
 
     /// Creates the lock at `path`, already held when other processes first see the file; `None` if the file exists.
@@ -54,12 +45,9 @@ impl Lock {
     pub fn create(path: &Path) -> Result<Option<Self>, LockError> {
         let hidden = path.with_extension("new");
         let create = || {
-            let file = open(&hidden)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(source)) => return Err(source),
-            }
+            let Some(file) = try_lock(&hidden, open, File::try_lock)? else {
+                return Ok(None);
+            };
             let linked = fs::hard_link(&hidden, path);
             fs::remove_file(&hidden)?;
             match linked {
@@ -73,18 +61,36 @@ impl Lock {
 
     /// Like [`Lock::try_take`], but doesn't create the file: `None` also if it doesn't exist.
     pub fn try_take_existing(path: &Path) -> Result<Option<Self>, LockError> {
-        Self::absent_is_none(Self::attempt(path, Mode::Exclusive, open_existing))
+        let file = if_exists(try_lock(path, open_existing, File::try_lock));
+        Self::at(path, file.map(Option::flatten))
     }
 
     /// Like [`Lock::try_take_existing`], but takes a shared lock, to check whether any process holds the lock.
     pub fn try_share_existing(path: &Path) -> Result<Option<Self>, LockError> {
-        Self::absent_is_none(Self::attempt(path, Mode::Shared, open_existing))
+        let file = if_exists(try_lock(path, open_existing, File::try_lock_shared));
+        Self::at(path, file.map(Option::flatten))
     }
 
     /// Takes the lock at `path` after all processes that asked for it before. Dropping the future gives up the position
     /// in the queue.
     pub async fn take(path: &Path) -> Result<Self, LockError> {
-        Self::wait(path, Mode::Exclusive).await
+        let waiting = path.to_owned();
+        // The kernel's wait can't be awaited, so it runs in a thread, which ends with the process if the future is
+        // dropped.
+        let locked = tokio::task::spawn_blocking(move || {
+            loop {
+                let file = open(&waiting)?;
+                file.lock()?;
+                if is_at(&file, &waiting)? {
+                    return Ok(file);
+                }
+            }
+        });
+        let file = locked.await.map_err(io::Error::other).flatten();
+        Ok(Self {
+            path: path.to_owned(),
+            _file: file.map_err(LockError::at(path))?,
+        })
     }
 
     /// Takes the lock at `path`, or fails after `limit`. For locks that are held only for a moment unless their holder
@@ -95,89 +101,47 @@ impl Lock {
             let seconds = limit.as_secs();
             let message =
                 format!("another process holds it, and did not release it within {seconds} s");
-            Err(LockError {
-                path: path.to_owned(),
-                source: io::Error::new(io::ErrorKind::TimedOut, message),
-            })
+            let error = io::Error::new(io::ErrorKind::TimedOut, message);
+            Err(LockError::at(path)(error))
         })
-    }
-
-    /// Takes a shared lock at `path` after the process that holds it exclusively. Dropping the future gives up the
-    /// position in the queue.
-    pub async fn share(path: &Path) -> Result<Self, LockError> {
-        Self::wait(path, Mode::Shared).await
     }
 
     /// Deletes the lock file, which no other process holds, and releases the lock.
     pub fn remove(self) -> Result<(), LockError> {
-        let removed = fs::remove_file(&self.path);
-        removed.map_err(|source| LockError {
-            path: self.path.clone(),
-            source,
-        })
-    }
-
-    fn attempt(
-        path: &Path,
-        mode: Mode,
-        open: fn(&Path) -> io::Result<File>,
-    ) -> Result<Option<Self>, LockError> {
-        let attempt = || loop {
-            let file = open(path)?;
-            let locked = match mode {
-                Mode::Exclusive => file.try_lock(),
-                Mode::Shared => file.try_lock_shared(),
-            };
-            match locked {
-                Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(source)) => return Err(source),
-            }
-        };
-        Self::at(path, attempt())
+        fs::remove_file(&self.path).map_err(LockError::at(&self.path))
     }
 
     /// The lock that consists of the locked `file` at `path`; `None` if another process holds it.
     fn at(path: &Path, file: io::Result<Option<File>>) -> Result<Option<Self>, LockError> {
+        let file = file.map_err(LockError::at(path))?;
         let path = path.to_owned();
-        match file {
-            Ok(file) => Ok(file.map(|file| Self { path, _file: file })),
-            Err(source) => Err(LockError { path, source }),
+        Ok(file.map(|file| Self { path, _file: file }))
+    }
+}
+
+impl LockError {
+    /// An error for the lock file at `path`.
+    fn at(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self {
+            path: path.to_owned(),
+            source,
         }
     }
+}
 
-    async fn wait(path: &Path, mode: Mode) -> Result<Self, LockError> {
-        let path = path.to_owned();
-        let waiting = path.clone();
-        // The kernel's wait can't be awaited, so it runs in a thread, which ends with the process if the future is
-        // dropped.
-        let locked = tokio::task::spawn_blocking(move || {
-            loop {
-                let file = open(&waiting)?;
-                match mode {
-                    Mode::Exclusive => file.lock()?,
-                    Mode::Shared => file.lock_shared()?,
-                }
-                if is_at(&file, &waiting)? {
-                    return Ok(file);
-                }
-            }
-        });
-        let file = locked
-            .await
-            .map_err(io::Error::other)
-            .and_then(|result| result);
-        match file {
-            Ok(file) => Ok(Self { path, _file: file }),
-            Err(source) => Err(LockError { path, source }),
-        }
-    }
-
-    fn absent_is_none(result: Result<Option<Self>, LockError>) -> Result<Option<Self>, LockError> {
-        match result {
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other,
+/// Opens the file at `path` with `open` and locks it with `lock`; `None` if another process holds the lock.
+fn try_lock(
+    path: &Path,
+    open: fn(&Path) -> io::Result<File>,
+    lock: fn(&File) -> Result<(), TryLockError>,
+) -> io::Result<Option<File>> {
+    loop {
+        let file = open(path)?;
+        match lock(&file) {
+            Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(source),
         }
     }
 }
@@ -187,17 +151,10 @@ impl Lock {
 /// A lock file is an empty regular file with a name that [`StateFolder::lock`] produces. All other files stay.
 pub fn tidy(state: &StateFolder) -> Result<(), LockError> {
     let folder = state.locks();
-    let error = |source| LockError {
-        path: folder.clone(),
-        source,
-    };
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(error(source)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(error)?;
+    let error = LockError::at(&folder);
+    let entries = if_exists(fs::read_dir(&folder)).map_err(&error)?;
+    for entry in entries.into_iter().flatten() {
+        let entry = entry.map_err(&error)?;
         let is_empty = |metadata: fs::Metadata| metadata.is_file() && metadata.len() == 0;
         let is_named = entry.file_name().to_str().is_some_and(is_lock_name);
         if !is_named || !entry.metadata().is_ok_and(is_empty) {
@@ -208,18 +165,15 @@ pub fn tidy(state: &StateFolder) -> Result<(), LockError> {
         }
     }
     // Fails if the folder isn't empty.
-    drop(fs::remove_dir(folder));
+    drop(fs::remove_dir(&folder));
     Ok(())
 }
 
 /// Whether `file` is the file that is at `path` now.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(current) => Ok(current.ino() == held.ino() && current.dev() == held.dev()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    let current = if_exists(fs::metadata(path))?;
+    Ok(current.is_some_and(|current| (current.ino(), current.dev()) == (held.ino(), held.dev())))
 }
 
 fn open_existing(path: &Path) -> io::Result<File> {
@@ -298,12 +252,13 @@ mod tests {
         assert!(Lock::try_take(&path).unwrap().is_some());
     }
 
-    #[tokio::test]
-    async fn a_shared_lock_excludes_an_exclusive_one() {
+    #[test]
+    fn a_shared_lock_excludes_an_exclusive_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
-        let first = Lock::share(&path).await.unwrap();
-        let second = Lock::share(&path).await.unwrap();
+        drop(Lock::try_take(&path).unwrap());
+        let share = || Lock::try_share_existing(&path).unwrap().unwrap();
+        let (first, second) = (share(), share());
         drop(first);
         assert!(Lock::try_take(&path).unwrap().is_none());
         drop(second);

@@ -27,5 +27,6 @@ pub use lock::{Lock, LockError, tidy};
 pub use loopback::{Loopback, LoopbackError};
 pub(crate) use replace::{TEMPORARY, UNFINISHED};
 pub use replace::{replace, replace_private};
+use state::if_exists;
 pub use state::{StateFolder, absolute, private_folder};
 pub use text::{check_size, read_text};

@@ -32,14 +32,13 @@ pub enum PortError {
 
 /// Binds the first free port of `range`.
 pub fn bind(range: &PortRange) -> Result<TcpListener, PortError> {
-    first_free(range, |_| Ok(()), |_| Ok(())).map(|(_, listener)| listener)
+    first_free(range, None).map(|(_, listener)| listener)
 }
 
 /// Binds the first free port of `range` and records each port in `ledger` before trying it, unless the kernel chooses
 /// the port. Returns the port and its listener.
 pub fn bind_recorded(range: &PortRange, ledger: &Ledger) -> Result<(u16, TcpListener), PortError> {
-    let plan = |port| ledger.plan(&HostResource::Port { port });
-    first_free(range, plan, |port| release(port, ledger))
+    first_free(range, Some(ledger))
 }
 
 /// Records that `port` is released, unless this process still listens on it.
@@ -50,11 +49,8 @@ pub fn release(port: u16, ledger: &Ledger) -> Result<(), LedgerError> {
     ledger.gone(&HostResource::Port { port })
 }
 
-fn first_free(
-    range: &PortRange,
-    plan: impl Fn(u16) -> Result<(), LedgerError>,
-    gone: impl Fn(u16) -> Result<(), LedgerError>,
-) -> Result<(u16, TcpListener), PortError> {
+fn first_free(range: &PortRange, ledger: Option<&Ledger>) -> Result<(u16, TcpListener), PortError> {
+    let plan = |port| ledger.map_or(Ok(()), |ledger| ledger.plan(&HostResource::Port { port }));
     match range {
         PortRange::Any => {
             let listener = listen(0).map_err(PortError::Bind)?;
@@ -67,7 +63,9 @@ fn first_free(
                 plan(port)?;
                 match listen(port) {
                     Ok(listener) => return Ok((port, listener)),
-                    Err(error) if is_taken(&error) => gone(port)?,
+                    Err(error) if is_taken(&error) => {
+                        ledger.map_or(Ok(()), |ledger| release(port, ledger))?;
+                    }
                     Err(error) => return Err(PortError::Bind(error)),
                 }
             }

@@ -213,16 +213,16 @@ pub async fn output(command: &mut Command, deadline: &Deadline) -> Result<Output
     let mut group = Group::spawn(command)?;
     let stdout = group.child.stdout.take();
     let stderr = group.child.stderr.take();
-    let all = async { tokio::join!(group.wait(), read(stdout), read(stderr)) };
-    let finished = deadline.run(all).await;
-    match finished {
-        Ok((Ok(status), Ok(stdout), Ok(stderr))) => Ok(Output {
-            status,
-            stdout,
-            stderr,
-        }),
-        Ok((Err(error), _, _)) => Err(error),
-        Ok((_, Err(error), _) | (_, _, Err(error))) => Err(group.follow(error)),
+    let all = async {
+        let (status, stdout, stderr) = tokio::join!(group.wait(), read(stdout), read(stderr));
+        Ok(Output {
+            status: status?,
+            stdout: stdout.map_err(|error| group.follow(error))?,
+            stderr: stderr.map_err(|error| group.follow(error))?,
+        })
+    };
+    match deadline.run(all).await {
+        Ok(output) => output,
         Err(timed_out) => {
             group.kill().await?;
             Err(ProcessError::TimedOut {

@@ -93,6 +93,14 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
+/// `None` if `result` is the error that a file doesn't exist.
+pub(super) fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

@@ -32,6 +32,10 @@ pub struct XmlText(String);
 impl XmlText {
     /// Cleans `raw`. Line endings become `\n`, as in every XML reader.
     pub fn new(raw: &str) -> Self {
+        // Almost all texts are clean already.
+        if raw.chars().all(is_showable) {
+            return Self(raw.to_owned());
+        }
         let text = ESCAPE_SEQUENCE.replace_all(raw, "");
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         Self(text.replace(|character| !is_showable(character), REPLACEMENT))

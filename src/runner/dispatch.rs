@@ -4,7 +4,6 @@
 use std::io;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
@@ -134,33 +133,15 @@ const FREE_TEXTS: [&str; 18] = [
     "warnings",
 ];
 
-/// `event` with secrets masked.
+/// `event` with secrets masked in its free text.
 fn masked(mask: &Mask, event: &Event) -> Event {
-    let changed = serde_json::to_value(event).and_then(|mut value| {
-        mask_texts(mask, false, &mut value);
-        serde_json::from_value(value)
-    });
-    changed.unwrap_or_else(|error| unreachable!("free texts can hold any text: {error}"))
-}
-
-/// Masks the free text in `value`, and the keys of a table in such a field.
-fn mask_texts(mask: &Mask, is_free: bool, value: &mut Value) {
-    match value {
-        Value::Object(table) => {
-            for (name, mut value) in std::mem::take(table) {
-                mask_texts(mask, FREE_TEXTS.contains(&name.as_str()), &mut value);
-                let name = if is_free { mask.apply(&name) } else { name };
-                table.insert(name, value);
-            }
+    event.map_texts(|field, text| {
+        if FREE_TEXTS.contains(&field) {
+            mask.apply(text)
+        } else {
+            text.to_owned()
         }
-        Value::Array(list) => {
-            for value in list {
-                mask_texts(mask, is_free, value);
-            }
-        }
-        Value::String(text) if is_free => *text = mask.apply(text),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+    })
 }
 
 /// Whether the disk is full or a quota is exhausted.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use aho_corasick::AhoCorasick;
 
@@ -53,7 +53,7 @@ impl Secret {
 
 /// Masks secrets in texts. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Mask(Option<Arc<AhoCorasick>>);
+pub struct Mask(Option<AhoCorasick>);
 
 impl Mask {
     /// The replacement for a secret.
@@ -69,11 +69,9 @@ impl Mask {
         if forms.is_empty() {
             return Self::default();
         }
-        let automaton = AhoCorasick::new(forms);
-        match automaton {
-            Ok(automaton) => Self(Some(Arc::new(automaton))),
-            Err(error) => unreachable!("fewer than 2^31 bytes of secrets: {error}"),
-        }
+        let automaton = AhoCorasick::new(forms)
+            .unwrap_or_else(|error| unreachable!("fewer than 2^31 bytes of secrets: {error}"));
+        Self(Some(automaton))
     }
 
     /// `text` with all secrets masked.

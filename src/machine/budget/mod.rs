@@ -10,8 +10,9 @@
 
 mod shortage;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -53,7 +54,8 @@ pub struct Budget {
 /// A share of the budget, held until it is dropped.
 #[derive(Debug)]
 pub struct Share {
-    slots: Vec<Lock>,
+    /// By their numbers.
+    slots: BTreeMap<usize, Lock>,
     /// How many slots it keeps when it shrinks.
     when_ready: usize,
     alive: Arc<()>,
@@ -70,7 +72,9 @@ struct Reservation {
 impl Share {
     /// Returns the slots that the cell doesn't need once its agents are ready.
     pub fn shrink(&mut self) {
-        self.slots.truncate(self.when_ready);
+        while self.slots.len() > self.when_ready {
+            self.slots.pop_last();
+        }
         self.returned.notify_waiters();
     }
 }
@@ -144,16 +148,15 @@ impl Budget {
         on_shortage: impl Fn(&Shortage),
     ) -> Result<Share, LockError> {
         let mut share = Share {
-            slots: Vec::new(),
+            slots: BTreeMap::new(),
             when_ready: need.slots_when_ready,
             alive: Arc::new(()),
             returned: Arc::clone(&self.returned),
         };
-        let mut mine = vec![false; numbers.len()];
         loop {
             // Registered before the check, so that no slot that is returned in the meantime is missed.
             let returned = self.returned.notified();
-            let taken = running + self.collect(numbers.clone(), need, &mut share, &mut mine)?;
+            let taken = running + self.collect(numbers.clone(), need, &mut share)?;
             let Some(short) = self.short_of(need, taken, share.slots.len()).await else {
                 self.reserve(need, &share);
                 return Ok(share);
@@ -186,18 +189,16 @@ impl Budget {
         numbers: Range<usize>,
         need: &Need,
         share: &mut Share,
-        mine: &mut [bool],
     ) -> Result<usize, LockError> {
         let mut taken = 0;
-        for (number, mine) in numbers.zip(mine) {
-            if *mine {
+        for number in numbers {
+            if share.slots.contains_key(&number) {
                 continue;
             }
             match Lock::try_take(&self.state.lock(&format!("budget-{number}")))? {
                 None => taken += 1,
                 Some(slot) if share.slots.len() < self.slots_of(need) => {
-                    share.slots.push(slot);
-                    *mine = true;
+                    share.slots.insert(number, slot);
                 }
                 // The slot is free, and stays free: this was only a check.
                 Some(_) => {}
@@ -209,13 +210,6 @@ impl Budget {
     /// The slots of a cell with this need. A cell that needs more than the machine has gets all of them.
     fn slots_of(&self, need: &Need) -> usize {
         need.slots.min(self.total)
-    }
-
-    async fn vitals(&self, need: Need) -> Vitals {
-        let gauge = Arc::clone(&self.gauge);
-        let measured = tokio::task::spawn_blocking(move || gauge(&need)).await;
-        // An unknown value delays no cell.
-        measured.unwrap_or_default()
     }
 
     /// The resource that a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is
@@ -231,33 +225,34 @@ impl Budget {
         if taken == 0 {
             return None;
         }
-        let vitals = self.vitals(*need).await;
-        shortage(need, taken, self.reserved(), &vitals)
+        let (gauge, need) = (Arc::clone(&self.gauge), *need);
+        let measured = tokio::task::spawn_blocking(move || gauge(&need)).await;
+        // An unknown value delays no cell.
+        let vitals = measured.unwrap_or_default();
+        shortage(&need, taken, self.reserved(), &vitals)
+    }
+
+    fn reservations(&self) -> MutexGuard<'_, Vec<Reservation>> {
+        let reservations = self.reservations.lock();
+        reservations.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reserve(&self, need: &Need, share: &Share) {
-        let reservation = Reservation {
+        self.reservations().push(Reservation {
             bytes: need.memory,
             since: Instant::now(),
             cell: Arc::downgrade(&share.alive),
-        };
-        let reservations = self.reservations.lock();
-        reservations
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(reservation);
+        });
     }
 
     /// The memory that was reserved for running cells and that they may not have allocated yet.
     fn reserved(&self) -> u64 {
-        let reservations = self.reservations.lock();
-        let mut reservations = reservations.unwrap_or_else(PoisonError::into_inner);
+        let mut reservations = self.reservations();
         reservations.retain(|reservation| {
             reservation.cell.strong_count() > 0 && reservation.since.elapsed() < RAMP
         });
-        reservations
-            .iter()
-            .map(|reservation| reservation.bytes)
-            .sum()
+        let bytes = reservations.iter().map(|reservation| reservation.bytes);
+        bytes.sum()
     }
 }
 

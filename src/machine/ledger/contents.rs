@@ -1,10 +1,10 @@
 //! The content of a ledger, whatever state its file is in.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::{FILE, HostResource, LedgerEntry, LedgerError, Owner, Payload, Resource};
+use crate::machine::if_exists;
 
 /// The content of a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,11 +39,8 @@ impl LedgerContents {
     /// Reads the ledger in `folder`; empty if there is none.
     pub fn read(folder: &Path) -> Result<Self, LedgerError> {
         let path = folder.join(FILE);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Self::of(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(LedgerError::Io { path, source }),
-        }
+        let bytes = if_exists(fs::read(&path)).map_err(LedgerError::at(&path))?;
+        Ok(Self::of(&bytes.unwrap_or_default()))
     }
 
     fn of(bytes: &[u8]) -> Self {
@@ -86,8 +83,8 @@ impl LedgerContents {
 
     /// Whether no resource is left that has to be deleted or is kept.
     pub fn is_settled(&self) -> bool {
-        let is_open = |left: &Left| left.kept.is_some() || left.is_unwanted();
-        !self.left.iter().any(is_open)
+        let mut left = self.left.iter();
+        !left.any(|left| left.kept.is_some() || left.is_unwanted())
     }
 
     /// The resource of `payload`, if it may still exist.
@@ -109,12 +106,8 @@ impl LedgerContents {
 /// The resources in the ledger in `folder` that were planned and not proven gone, in the order in which they were
 /// planned.
 pub fn outstanding(folder: &Path) -> Result<Vec<Resource>, LedgerError> {
-    let contents = LedgerContents::read(folder)?;
-    Ok(contents
-        .left
-        .into_iter()
-        .map(|left| left.resource)
-        .collect())
+    let left = LedgerContents::read(folder)?.left.into_iter();
+    Ok(left.map(|left| left.resource).collect())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{FILE, LOCK, LedgerContents, LedgerEntry, LedgerError, Payload, Resource};
 use crate::error::chain;
-use crate::machine::{Lock, StateFolder};
+use crate::machine::{Lock, StateFolder, if_exists};
 
 /// A dead run.
 #[derive(Debug)]
@@ -36,7 +36,14 @@ impl DeadRun {
             return Ok(None);
         };
         let contents = LedgerContents::read(&folder)?;
-        check(&folder, &contents)?;
+        // The ledger begins with the run's token, or the folder is unfinished and contains nothing else.
+        let is_ours = match &contents.owner {
+            Some(owner) => owner.run == token(&folder),
+            None => is_unfinished(&folder).map_err(LedgerError::at(&folder))?,
+        };
+        if !is_ours {
+            return Err(LedgerError::Foreign { folder });
+        }
         let last_seen = modified(&folder.join(FILE)).or_else(|| modified(&folder));
         let last_seen = last_seen.unwrap_or(SystemTime::UNIX_EPOCH);
         Ok(Some(Self {
@@ -61,10 +68,7 @@ impl DeadRun {
             // The run itself didn't write this line.
             file.set_modified(self.last_seen)
         };
-        write().map_err(|source| LedgerError::Io {
-            path: path.clone(),
-            source,
-        })
+        write().map_err(LedgerError::at(&path))
     }
 
     /// Removes the run's folder, and its ledger last: if this process dies halfway, the ledger still lists what may
@@ -82,10 +86,7 @@ impl DeadRun {
             }
         }
         for name in [FILE, LOCK] {
-            match fs::remove_file(self.folder.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            if_exists(fs::remove_file(self.folder.join(name)))?;
         }
         fs::remove_dir(&self.folder)
     }
@@ -162,17 +163,11 @@ pub fn is_alive(folder: &Path) -> bool {
 /// The private folders of all runs, sorted. Other entries in the same folder aren't ours and are left out.
 pub fn folders(state: &StateFolder) -> Result<Vec<PathBuf>, LedgerError> {
     let runs = state.runs();
+    let error = LedgerError::at(&runs);
     let mut folders = Vec::new();
-    let entries = match fs::read_dir(&runs) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(folders),
-        Err(source) => return Err(LedgerError::Io { path: runs, source }),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|source| LedgerError::Io {
-            path: runs.clone(),
-            source,
-        })?;
+    let entries = if_exists(fs::read_dir(&runs)).map_err(&error)?;
+    for entry in entries.into_iter().flatten() {
+        let entry = entry.map_err(&error)?;
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && is_run(&entry.path()) {
             folders.push(entry.path());
@@ -196,24 +191,6 @@ fn token(folder: &Path) -> &str {
     let name = folder.file_name().and_then(OsStr::to_str);
     let name = name.unwrap_or_default();
     name.strip_prefix('.').unwrap_or(name)
-}
-
-/// Whether `folder` belongs to a run: its ledger begins with the run's token, or the folder is unfinished and contains
-/// nothing else.
-fn check(folder: &Path, contents: &LedgerContents) -> Result<(), LedgerError> {
-    let is_ours = match &contents.owner {
-        Some(owner) => owner.run == token(folder),
-        None => is_unfinished(folder).map_err(|source| LedgerError::Io {
-            path: folder.to_owned(),
-            source,
-        })?,
-    };
-    if is_ours {
-        Ok(())
-    } else {
-        let folder = folder.to_owned();
-        Err(LedgerError::Foreign { folder })
-    }
 }
 
 /// Whether the run died before the first line of its ledger, or after its ledger was removed.

@@ -43,6 +43,16 @@ pub enum LedgerError {
     Lock(#[from] LockError),
 }
 
+impl LedgerError {
+    /// An error that concerns `path`.
+    fn at(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 /// What to do if this version can't read the ledger in `folder`, or a part of it.
 pub fn manual_cleanup(folder: &Path) -> String {
     format!(
@@ -77,10 +87,8 @@ impl Ledger {
         let folder = state.run(&owner.run);
         // The folder gets its name only after the lock is held and the first line is written.
         let unfinished = state.runs().join(format!(".{}", owner.run));
-        let error = |source| LedgerError::Io {
-            path: folder.join(FILE),
-            source,
-        };
+        let path = folder.join(FILE);
+        let error = LedgerError::at(&path);
         let lock = Lock::create(&unfinished.join(LOCK))?
             .ok_or_else(|| error(io::Error::other("another run has the same token")))?;
         let file = OpenOptions::new()
@@ -88,19 +96,18 @@ impl Ledger {
             .create(true)
             .mode(0o600)
             .open(unfinished.join(FILE))
-            .map_err(error)?;
+            .map_err(&error)?;
         let page = Page {
             file,
             is_torn: false,
         };
         let ledger = Self {
-            owner,
+            owner: owner.clone(),
             folder: folder.clone(),
             file: Mutex::new(page),
             _lock: lock,
         };
-        let owner = ledger.owner.clone();
-        ledger.write(&LedgerEntry::Began { owner })?;
+        ledger.write(Ok(LedgerEntry::Began { owner }))?;
         fs::rename(&unfinished, &folder).map_err(error)?;
         Ok(ledger)
     }
@@ -117,37 +124,28 @@ impl Ledger {
 
     /// Records that a resource is about to be created, or adds what is known about a resource that was planned before.
     pub fn plan<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
-        let resource = self.resource(payload)?;
-        self.write(&LedgerEntry::Planned { resource })
+        self.write(Resource::new(payload).map(|resource| LedgerEntry::Planned { resource }))
     }
 
     /// Records that a resource is kept on purpose, with the `commands` to inspect it.
     pub fn keep<P: Payload>(&self, payload: &P, commands: Vec<String>) -> Result<(), LedgerError> {
-        let resource = self.resource(payload)?;
-        self.write(&LedgerEntry::Kept { resource, commands })
+        let resource = Resource::new(payload);
+        self.write(resource.map(|resource| LedgerEntry::Kept { resource, commands }))
     }
 
     /// Records that a resource was proven gone.
     pub fn gone<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
         let resource = Resource::named(payload);
-        self.write(&LedgerEntry::Gone { resource })
+        self.write(Ok(LedgerEntry::Gone { resource }))
     }
 
-    fn resource<P: Payload>(&self, payload: &P) -> Result<Resource, LedgerError> {
-        Resource::new(payload).map_err(|source| LedgerError::Io {
-            path: self.folder.join(FILE),
-            source: source.into(),
-        })
-    }
-
-    fn write(&self, entry: &LedgerEntry) -> Result<(), LedgerError> {
-        let error = |source| LedgerError::Io {
-            path: self.folder.join(FILE),
-            source,
-        };
-        let line = serde_json::to_vec(entry).map_err(|source| error(source.into()))?;
+    fn write(&self, entry: serde_json::Result<LedgerEntry>) -> Result<(), LedgerError> {
+        let line = entry.and_then(|entry| serde_json::to_vec(&entry));
         let mut page = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        page.write(line).map_err(error)
+        let written = line
+            .map_err(io::Error::from)
+            .and_then(|line| page.write(line));
+        written.map_err(LedgerError::at(&self.folder.join(FILE)))
     }
 
     /// Ends the run. If nothing is left, the folder and the ledger in it are removed. Otherwise both stay, and the
@@ -157,10 +155,7 @@ impl Ledger {
         if !contents.is_settled() {
             return Ok(contents.left);
         }
-        fs::remove_dir_all(&self.folder).map_err(|source| LedgerError::Io {
-            path: self.folder.clone(),
-            source,
-        })?;
+        fs::remove_dir_all(&self.folder).map_err(LedgerError::at(&self.folder))?;
         // Fails if the folder contains other runs.
         if let Some(runs) = self.folder.parent() {
             drop(fs::remove_dir(runs));

@@ -24,26 +24,22 @@ pub fn inside() -> ExitCode {
 }
 
 fn run() -> Result<std::convert::Infallible, SetupError> {
-    let sandbox: Sandbox =
-        serde_json::from_reader(io::stdin()).with_context(|| "read the description".to_owned())?;
+    let sandbox: Sandbox = serde_json::from_reader(io::stdin()).context("read the description")?;
     // The program must not receive signals to the parent's group a second time, or use the user's terminal.
-    setsid().with_context(|| "start a session".to_owned())?;
-    rustix::system::sethostname(sandbox.host_name.as_bytes())
-        .with_context(|| "set the host name".to_owned())?;
+    setsid().context("start a session")?;
+    rustix::system::sethostname(sandbox.host_name.as_bytes()).context("set the host name")?;
     tree::enter(&sandbox)?;
-    drop_all_privileges().with_context(|| "drop capabilities".to_owned())?;
+    drop_all_privileges().context("drop capabilities")?;
     let output = io::stderr().as_fd().try_clone_to_owned();
-    let output = output.with_context(|| "duplicate standard error".to_owned())?;
-    SigSet::all()
-        .thread_unblock()
-        .with_context(|| "unblock signals".to_owned())?;
+    let output = output.context("duplicate standard error")?;
+    SigSet::all().thread_unblock().context("unblock signals")?;
     let error = Command::new(&sandbox.program)
         .args(&sandbox.arguments)
         .current_dir(&sandbox.folder)
         .stdin(Stdio::null())
         .stdout(output)
         .exec();
-    Err(error).with_context(|| format!("start {}", sandbox.program.display()))
+    Err(error).context(format_args!("start {}", sandbox.program.display()))
 }
 
 /// Drops all privileges of this process and its children, and makes it end with its parent.

@@ -10,6 +10,7 @@ mod outside;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -83,13 +84,13 @@ struct SetupError {
 
 /// Adds to an error what failed.
 trait Context<T> {
-    fn with_context(self, action: impl FnOnce() -> String) -> Result<T, SetupError>;
+    fn context(self, action: impl fmt::Display) -> Result<T, SetupError>;
 }
 
 impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
-    fn with_context(self, action: impl FnOnce() -> String) -> Result<T, SetupError> {
+    fn context(self, action: impl fmt::Display) -> Result<T, SetupError> {
         self.map_err(|error| SetupError {
-            action: action(),
+            action: action.to_string(),
             source: error.into(),
         })
     }

@@ -40,31 +40,29 @@ pub fn outside(inside: &[&str]) -> ExitCode {
 }
 
 fn start(inside: &[&str]) -> Result<Child, SetupError> {
-    handled_signals()
-        .thread_block()
-        .with_context(|| "block signals".to_owned())?;
+    handled_signals().thread_block().context("block signals")?;
     let mut namespaces =
         CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID;
-    let own = capabilities(None).with_context(|| "read the capabilities".to_owned())?;
+    let own = capabilities(None).context("read the capabilities")?;
     if own.effective.contains(CapabilitySet::SYS_ADMIN) {
-        unshare(namespaces).with_context(|| "create namespaces".to_owned())?;
+        unshare(namespaces).context("create namespaces")?;
     } else {
         namespaces |= CloneFlags::CLONE_NEWUSER;
         let (user, group) = (geteuid(), getegid());
-        unshare(namespaces).with_context(|| "create a user namespace".to_owned())?;
+        unshare(namespaces).context("create a user namespace")?;
         for (file, text) in [
             ("setgroups", "deny".to_owned()),
             ("uid_map", format!("0 {user} 1")),
             ("gid_map", format!("0 {group} 1")),
         ] {
             let path = format!("/proc/self/{file}");
-            fs::write(&path, text).with_context(|| format!("write {path}"))?;
+            fs::write(&path, text).context(format_args!("write {path}"))?;
         }
     }
     Command::new("/proc/self/exe")
         .args(inside)
         .spawn()
-        .with_context(|| "start the first process of the namespaces".to_owned())
+        .context("start the first process of the namespaces")
 }
 
 /// Forwards signals until the child has ended.

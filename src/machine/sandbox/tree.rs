@@ -16,7 +16,7 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, pivot_root};
 
-use super::{Context, Sandbox, SetupError};
+use super::{Context, Mount, Sandbox, SetupError};
 
 /// The folders that start empty.
 const PRIVATE: [&str; 5] = ["/tmp", "/run", "/var/lib", "/var/run", "/var/log"];
@@ -32,12 +32,12 @@ const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 pub(super) fn enter(sandbox: &Sandbox) -> Result<(), SetupError> {
     let root = &sandbox.root;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", propagation).with_context(|| "make mounts private".to_owned())?;
+    mount_change("/", propagation).context("make mounts private")?;
     protect_host()?;
     tmpfs(root)?;
     // Prevents copies of it within itself.
     mount_change(root, MountPropagationFlags::UNBINDABLE)
-        .with_context(|| format!("change the mount {}", root.display()))?;
+        .context(format_args!("change the mount {}", root.display()))?;
     plan(sandbox)?.create(Some(Path::new("/")), root)?;
     if sandbox.read_only {
         restrict(root, true)?;
@@ -48,7 +48,7 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(), SetupError> {
         unmount(".", UnmountFlags::DETACH)?;
         chdir("/")
     };
-    switch().with_context(|| "change the root".to_owned())
+    switch().context("change the root")
 }
 
 /// The content of each path that isn't simply the host's.
@@ -63,23 +63,20 @@ fn plan(sandbox: &Sandbox) -> Result<Node, SetupError> {
         tree.insert(path, Content::Text(text.clone()))?;
     }
     // The runner, too: a program may be a script that starts it.
-    let runner = std::env::current_exe().with_context(|| "find the runner".to_owned())?;
+    let runner = std::env::current_exe().context("find the runner")?;
+    let mut mounts = Vec::new();
     for program in [&sandbox.program, &runner] {
-        let source = resolve(program).with_context(|| format!("find {}", program.display()))?;
+        let source = resolve(program).context(format_args!("find {}", program.display()))?;
         if PRIVATE.iter().any(|private| source.starts_with(private)) {
-            let content = Content::Host {
+            mounts.push(Mount {
                 source,
+                target: program.clone(),
                 read_only: true,
-            };
-            tree.insert(program, content)?;
+            });
         }
     }
-    for mount in &sandbox.mounts {
-        let content = Content::Host {
-            source: mount.source.clone(),
-            read_only: mount.read_only,
-        };
-        tree.insert(&mount.target, content)?;
+    for mount in mounts.iter().chain(&sandbox.mounts) {
+        tree.insert(&mount.target, Content::Host(mount.clone()))?;
     }
     Ok(tree)
 }
@@ -98,15 +95,12 @@ enum Content {
     Devices,
     Processes,
     Text(String),
-    Host {
-        source: PathBuf,
-        read_only: bool,
-    },
+    Host(Mount),
 }
 
 impl Node {
     fn insert(&mut self, path: &Path, content: Content) -> Result<(), SetupError> {
-        let path = resolve(path).with_context(|| format!("resolve {}", path.display()))?;
+        let path = resolve(path).context(format_args!("resolve {}", path.display()))?;
         let mut node = self;
         for part in path.components() {
             if let Component::Normal(name) = part {
@@ -119,20 +113,20 @@ impl Node {
 
     /// Creates it at `place`; `host` is the same path on the host.
     fn create(&self, host: Option<&Path>, place: &Path) -> Result<(), SetupError> {
-        let action = || format!("create {}", place.display());
+        let action = format!("create {}", place.display());
         match &self.content {
             None => {
-                folder(place, 0o755).with_context(action)?;
+                folder(place, 0o755).context(&action)?;
                 if let Some(host) = host {
                     self.bind_others(host, place)?;
                 }
             }
-            Some(Content::Private) => folder(place, 0o1777).with_context(action)?,
+            Some(Content::Private) => folder(place, 0o1777).context(&action)?,
             Some(Content::Devices) => devices(place)?,
             Some(Content::Processes) => processes(place)?,
-            Some(Content::Text(text)) => fs::write(place, text).with_context(action)?,
-            Some(Content::Host { source, .. }) => {
-                bind(source, place)?;
+            Some(Content::Text(text)) => fs::write(place, text).context(&action)?,
+            Some(Content::Host(mount)) => {
+                bind(&mount.source, place)?;
                 restrict(place, false)?;
             }
         }
@@ -141,13 +135,11 @@ impl Node {
             let host = host.map(|host| host.join(name));
             node.create(host.as_deref(), &place.join(name))?;
         }
-        match &self.content {
-            // Restricted only now, because mount points below it had to be created first.
-            Some(Content::Host {
-                read_only: true, ..
-            }) => restrict(place, true),
-            _ => Ok(()),
+        // Restricted only now, because mount points below it had to be created first.
+        if matches!(&self.content, Some(Content::Host(mount)) if mount.read_only) {
+            restrict(place, true)?;
         }
+        Ok(())
     }
 
     /// Bind-mounts the content of the host's folder `host`, except for what is in `below`.
@@ -178,22 +170,20 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 
 /// Bind-mounts `source` of the host at `place`, including everything mounted in it. A link stays a link.
 fn bind(source: &Path, place: &Path) -> Result<(), SetupError> {
-    let action = || format!("mount {} at {}", source.display(), place.display());
-    let kind = fs::symlink_metadata(source)
-        .with_context(action)?
-        .file_type();
+    let action = format!("mount {} at {}", source.display(), place.display());
+    let kind = fs::symlink_metadata(source).context(&action)?.file_type();
     if kind.is_symlink() {
-        let target = fs::read_link(source).with_context(action)?;
-        return symlink(target, place).with_context(action);
+        let target = fs::read_link(source).context(&action)?;
+        return symlink(target, place).context(&action);
     }
     if kind.is_dir() {
-        folder(place, 0o755).with_context(action)?;
-        return mount_bind_recursive(source, place).with_context(action);
+        folder(place, 0o755).context(&action)?;
+        return mount_bind_recursive(source, place).context(&action);
     }
     if fs::symlink_metadata(place).is_err() {
-        File::create(place).map(drop).with_context(action)?;
+        File::create(place).map(drop).context(&action)?;
     }
-    mount_bind(source, place).with_context(action)
+    mount_bind(source, place).context(&action)
 }
 
 fn folder(path: &Path, mode: u32) -> io::Result<()> {
@@ -205,8 +195,8 @@ fn folder(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn devices(place: &Path) -> Result<(), SetupError> {
-    let action = || format!("create {}", place.display());
-    folder(place, 0o755).with_context(action)?;
+    let action = format!("create {}", place.display());
+    folder(place, 0o755).context(&action)?;
     for name in DEVICES {
         bind(&Path::new("/dev").join(name), &place.join(name))?;
     }
@@ -216,22 +206,22 @@ fn devices(place: &Path) -> Result<(), SetupError> {
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
     ] {
-        symlink(target, place.join(name)).with_context(action)?;
+        symlink(target, place.join(name)).context(&action)?;
     }
     let shared = place.join("shm");
-    folder(&shared, 0o755).with_context(action)?;
+    folder(&shared, 0o755).context(&action)?;
     tmpfs(&shared)
 }
 
 /// The processes of the sandbox; the host's part is read-only.
 fn processes(place: &Path) -> Result<(), SetupError> {
-    let action = || format!("mount {}", place.display());
-    folder(place, 0o755).with_context(action)?;
-    mount("proc", place, "proc", FLAGS | MountFlags::NOEXEC, None).with_context(action)?;
+    let action = format!("mount {}", place.display());
+    folder(place, 0o755).context(&action)?;
+    mount("proc", place, "proc", FLAGS | MountFlags::NOEXEC, None).context(&action)?;
     for name in PROC_READ_ONLY {
         let path = place.join(name);
         if path.exists() {
-            mount_bind(&path, &path).with_context(action)?;
+            mount_bind(&path, &path).context(&action)?;
             restrict(&path, true)?;
         }
     }
@@ -239,15 +229,17 @@ fn processes(place: &Path) -> Result<(), SetupError> {
 }
 
 fn tmpfs(place: &Path) -> Result<(), SetupError> {
-    mount("tmpfs", place, "tmpfs", FLAGS, OPTIONS)
-        .with_context(|| format!("mount a private folder at {}", place.display()))
+    mount("tmpfs", place, "tmpfs", FLAGS, OPTIONS).context(format_args!(
+        "mount a private folder at {}",
+        place.display()
+    ))
 }
 
 /// Makes all mounts of the host read-only here, except for those that aren't visible.
 fn protect_host() -> Result<(), SetupError> {
     const TABLE: &str = "/proc/self/mountinfo";
     const POINT: usize = 4;
-    let table = fs::read(TABLE).with_context(|| format!("read {TABLE}"))?;
+    let table = fs::read(TABLE).context(format_args!("read {TABLE}"))?;
     for line in table.split(|byte| *byte == b'\n') {
         let Some(point) = line.split(|byte| *byte == b' ').nth(POINT) else {
             continue;
@@ -261,7 +253,7 @@ fn protect_host() -> Result<(), SetupError> {
             // Mounts that this user can't access can't be accessed from the sandbox, either.
             Ok(()) | Err(Errno::ACCESS | Errno::NOENT) => {}
             Err(error) => {
-                return Err(error).with_context(|| format!("protect {}", point.display()));
+                return Err(error).context(format_args!("protect {}", point.display()));
             }
         }
     }
@@ -292,7 +284,7 @@ fn unescaped(point: &[u8]) -> PathBuf {
 fn restrict(place: &Path, read_only: bool) -> Result<(), SetupError> {
     flags(place, read_only)
         .and_then(|flags| mount_remount(place, flags, ""))
-        .with_context(|| format!("change the mount {}", place.display()))
+        .context(format_args!("change the mount {}", place.display()))
 }
 
 /// The flags of an existing mount. Flags that restrict it can't be removed.

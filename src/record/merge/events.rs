@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use super::{Part, Plan};
 use crate::event::{Event, Record, VERSION};
 use crate::matrix::CellId;
-use crate::record::model::CellModel;
-use crate::record::{RecordError, RecordReader};
+use crate::record::{FILE_NAME, RecordError, RecordReader};
 
 /// An event and its time.
 type TimedEvent = (Timestamp, Event);
@@ -24,19 +23,16 @@ pub struct MergedEvents<'p> {
 
 impl<'p> MergedEvents<'p> {
     /// Opens the records of `parts`, in the order of `plan`.
-    pub fn open(parts: &'p [Part], plan: &'p Plan) -> Result<Self, RecordError> {
+    pub fn open(parts: &'p [Part], plan: &Plan) -> Result<Self, RecordError> {
         let first = Part::first_start(parts);
         let facts = plan.facts.clone();
-        let mut head = vec![(first, Event::RunStarted { facts })];
-        head.extend(
-            plan.notices
-                .iter()
-                .cloned()
-                .map(|(severity, text)| (first, Event::Notice { severity, text })),
-        );
-        let events = parts.iter().enumerate();
-        let events =
-            events.map(|(index, part)| Ok(PartEvents::open(part, index, plan)?.peekable()));
+        let notices = plan.notices.iter().cloned();
+        let notices = notices.map(|(severity, text)| Event::Notice { severity, text });
+        let head = std::iter::once(Event::RunStarted { facts }).chain(notices);
+        let head: Vec<TimedEvent> = head.map(|event| (first, event)).collect();
+        let events = parts
+            .iter()
+            .map(|part| Ok(PartEvents::open(part)?.peekable()));
         Ok(Self {
             head: head.into_iter(),
             parts: events.collect::<Result<_, RecordError>>()?,
@@ -98,46 +94,37 @@ impl Iterator for MergedEvents<'_> {
 /// The events of one part that count, plus an end for every cell without one.
 struct PartEvents<'p> {
     part: &'p Part,
-    index: usize,
-    plan: &'p Plan,
     records: RecordReader,
-    open: BTreeSet<&'p CellId>,
-    is_cut_off: bool,
+    /// The reported cells without an end so far.
+    open: BTreeSet<CellId>,
 }
 
 impl<'p> PartEvents<'p> {
-    fn open(part: &'p Part, index: usize, plan: &'p Plan) -> Result<Self, RecordError> {
-        let cells = part.run.cells.iter().map(|cell| &cell.summary.id);
+    fn open(part: &'p Part) -> Result<Self, RecordError> {
         Ok(Self {
-            records: part.events()?,
-            open: cells
-                .filter(|cell| plan.is_reported_by(cell, index))
-                .collect(),
-            is_cut_off: plan.is_cut_off(part, index),
             part,
-            index,
-            plan,
+            records: RecordReader::open(&part.folder.join(FILE_NAME))?,
+            open: part.reported.clone(),
         })
     }
 
     /// `event` as it appears in the merged run; `None` if it doesn't.
     fn reported(&mut self, event: Event) -> Option<Event> {
-        if let Some(cell) = event.cell() {
-            if !self.plan.is_reported_by(cell, self.index) {
-                return None;
-            }
-            if matches!(event, Event::CellFinished { .. }) {
-                self.open.remove(cell);
-            }
-            return Some(event);
+        let reported = &self.part.reported;
+        if event.cell().is_some_and(|cell| !reported.contains(cell)) {
+            return None;
         }
         match event {
             Event::CellsAdded { mut cells } => {
-                cells.retain(|cell| self.plan.is_reported_by(&cell.id, self.index));
+                cells.retain(|cell| reported.contains(&cell.id));
                 (!cells.is_empty()).then_some(Event::CellsAdded { cells })
             }
+            Event::CellFinished { ref cell, .. } => {
+                self.open.remove(cell);
+                Some(event)
+            }
             // A cell that has run again since wasn't cut off by the signal.
-            Event::Interrupted { .. } => self.is_cut_off.then_some(event),
+            Event::Interrupted { .. } => self.part.is_cut_off().then_some(event),
             // The merged run has its own start and end, and the sessions of its parts are not reported.
             Event::RunStarted { .. } | Event::RunResumed { .. } | Event::RunFinished { .. } => None,
             Event::Notice { .. }
@@ -152,8 +139,7 @@ impl<'p> PartEvents<'p> {
             | Event::Counters { .. }
             | Event::CellKept { .. }
             | Event::Timings { .. }
-            | Event::CellRetried { .. }
-            | Event::CellFinished { .. } => Some(event),
+            | Event::CellRetried { .. } => Some(event),
         }
     }
 
@@ -161,10 +147,9 @@ impl<'p> PartEvents<'p> {
     /// cell.
     fn missing_end(&mut self) -> Option<TimedEvent> {
         let id = self.open.pop_first()?;
-        let mut cells = self.part.run.cells.iter();
-        let cell: &CellModel = cells.find(|cell| cell.summary.id == *id)?;
+        let cell = self.part.cells().find(|cell| cell.summary.id == id)?;
         let event = Event::CellFinished {
-            cell: id.clone(),
+            cell: id,
             verdict: cell.verdict,
             reason: cell.reason.clone(),
             duration_ms: cell.duration_ms,

@@ -1,93 +1,55 @@
 //! The facts of a merged run: the values that its parts share, and the sums of the others.
 
-use std::collections::BTreeSet;
-
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use super::Part;
-use crate::event::{
-    AxisFacts, CellSummary, CommandFacts, FlakyResult, HostFacts, PartFacts, RunFacts,
-};
-use crate::matrix::{CellId, KubernetesVersion, short_hash};
+use crate::event::{CellSummary, FlakyResult, HostFacts, PartFacts, RunFacts};
+use crate::matrix::{KubernetesVersion, short_hash};
 
 /// How many characters of a hash distinguish merges of runs that started in the same second.
 const TOKEN_LENGTH: usize = 5;
 
-/// The facts of the merge of `parts`; `owns` says which part reports a cell.
-pub(super) fn merged(
-    parts: &[Part],
-    origins: Vec<PartFacts>,
-    owns: impl Fn(usize, &CellId) -> bool,
-) -> RunFacts {
+/// The facts of the merge of `parts`.
+pub(super) fn merged(parts: &[Part], origins: Vec<PartFacts>) -> RunFacts {
     let facts = || parts.iter().map(|part| &part.facts);
-    let strict = facts().any(|facts| facts.flaky_result == FlakyResult::Fail);
-    let mut cells: Vec<CellSummary> = parts
-        .iter()
-        .enumerate()
-        .flat_map(|(index, part)| {
-            part.run
-                .cells
-                .iter()
-                .map(move |cell| (index, &cell.summary))
-        })
-        .filter(|(index, summary)| owns(*index, &summary.id))
-        .map(|(_, summary)| summary.clone())
-        .collect();
-    cells.sort_by(|one, other| position(one).cmp(&position(other)));
+    let texts = |text: fn(&RunFacts) -> &str| unique(facts().map(text)).join(", ");
+    let mut flaky_results = facts().map(|facts| facts.flaky_result);
+    let strict = flaky_results.find(|result| *result == FlakyResult::Fail);
+    let cells = parts.iter().flat_map(Part::cells);
+    let mut cells: Vec<CellSummary> = cells.map(|cell| cell.summary.clone()).collect();
+    cells.sort_by_cached_key(position);
     RunFacts {
         run: id(parts),
         runner: env!("CARGO_PKG_VERSION").to_owned(),
-        matrix: unique(facts().map(|facts| facts.matrix.as_str())).join(", "),
-        filters: unique(facts().flat_map(|facts| facts.filters.iter().map(String::as_str))),
-        provider: unique(facts().map(|facts| facts.provider.as_str())).join(", "),
+        matrix: texts(|facts| &facts.matrix),
+        filters: unique(facts().flat_map(|facts| &facts.filters)),
+        provider: texts(|facts| &facts.provider),
         provider_reason: facts().find_map(|facts| facts.provider_reason.clone()),
         jobs: facts().fold(0, |sum, facts| sum.saturating_add(facts.jobs)),
-        flaky_result: if strict {
-            FlakyResult::Fail
-        } else {
-            FlakyResult::Pass
-        },
+        flaky_result: strict.unwrap_or_default(),
         host: host(parts),
         rerun_of: None,
         selection_digest: None,
         shard: None,
         parts: origins,
-        commands: commands(parts),
+        // Those of all parts, which may come from different versions of the matrix file.
+        commands: unique(facts().flat_map(|facts| &facts.commands)),
         cells,
     }
 }
 
-/// The commands of all parts, which may come from different versions of the matrix file.
-fn commands(parts: &[Part]) -> Vec<CommandFacts> {
-    let mut all: Vec<CommandFacts> = Vec::new();
-    for command in parts.iter().flat_map(|part| &part.facts.commands) {
-        if !all.contains(command) {
-            all.push(command.clone());
-        }
-    }
-    all
-}
-
 /// The position in the matrix: its axes, then repetitions.
-fn position(
-    cell: &CellSummary,
-) -> (
-    Option<KubernetesVersion>,
-    usize,
-    &str,
-    &[AxisFacts],
-    Option<u32>,
-    &CellId,
-) {
-    let version = cell.kubernetes.parse().ok();
+fn position(cell: &CellSummary) -> impl Ord + use<> {
+    let version: Option<KubernetesVersion> = cell.kubernetes.parse().ok();
+    let cell = cell.clone();
     (
         version,
         cell.nodes,
-        &cell.config,
-        &cell.axes,
+        cell.config,
+        cell.axes,
         cell.repetition,
-        &cell.id,
+        cell.id,
     )
 }
 
@@ -114,29 +76,30 @@ fn host(parts: &[Part]) -> HostFacts {
             hosts.push(&part.facts.host);
         }
     }
-    let texts = |text: fn(&HostFacts) -> &str| unique(hosts.iter().map(|host| text(host)));
+    let texts =
+        |text: fn(&HostFacts) -> &str| unique(hosts.iter().map(|host| text(host))).join(", ");
+    let cpus = hosts.iter().map(|host| host.cpus);
+    let memory = hosts.iter().map(|host| host.memory_bytes);
     HostFacts {
-        name: texts(|host| &host.name).join(", "),
-        platform: texts(|host| &host.platform).join(", "),
-        cpus: hosts
-            .iter()
-            .fold(0, |sum, host| sum.saturating_add(host.cpus)),
-        memory_bytes: hosts
-            .iter()
-            .fold(0, |sum, host| sum.saturating_add(host.memory_bytes)),
-        tools: unique(
-            hosts
-                .iter()
-                .flat_map(|host| host.tools.iter().map(String::as_str)),
-        ),
+        name: texts(|host| &host.name),
+        platform: texts(|host| &host.platform),
+        cpus: cpus.fold(0, usize::saturating_add),
+        memory_bytes: memory.fold(0, u64::saturating_add),
+        tools: unique(hosts.iter().flat_map(|host| &host.tools)),
     }
 }
 
-/// Each text once, in the order of first occurrence.
-fn unique<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let first = texts.filter(|text| seen.insert(*text));
-    first.map(str::to_owned).collect()
+/// Each item once, in the order of first occurrence.
+fn unique<'t, T: ToOwned + PartialEq + ?Sized + 't>(
+    items: impl Iterator<Item = &'t T>,
+) -> Vec<T::Owned> {
+    let mut seen: Vec<&T> = Vec::new();
+    for item in items {
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    seen.into_iter().map(T::to_owned).collect()
 }
 
 /// The time during which at least one of `parts` ran, in milliseconds: overlapping time counts once, and gaps don't

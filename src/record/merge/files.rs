@@ -4,22 +4,20 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{Part, Plan};
+use super::Part;
 
 /// The name of the folder that contains the cells' folders.
 const CELLS: &str = "cells";
 
-/// Copies the folders of the cells of `parts` to the folder `to` of the merged run.
-pub fn copy_cells(parts: &[Part], plan: &Plan, to: &Path) -> io::Result<()> {
+/// Copies the folders of the cells that are reported from `parts` to the folder `to` of the merged run.
+pub fn copy_cells(parts: &[Part], to: &Path) -> io::Result<()> {
     let to = to.join(CELLS);
     fs::create_dir_all(&to)?;
-    for (index, part) in parts.iter().enumerate() {
-        let cells = part.run.cells.iter().map(|cell| &cell.summary.id);
-        for cell in cells.filter(|cell| plan.is_reported_by(cell, index)) {
-            let name = cell.as_str();
-            let from = part.folder.join(CELLS).join(name);
+    for part in parts {
+        for cell in &part.reported {
+            let from = part.folder.join(CELLS).join(cell.as_str());
             if from.is_dir() {
-                copy(&from, &to.join(name))?;
+                copy(&from, &to.join(cell.as_str()))?;
             }
         }
     }

@@ -1,14 +1,14 @@
 //! A run that takes part in a merge.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::event::{PartFacts, RunFacts};
 use crate::matrix::CellId;
-use crate::record::model::ModelBuilder;
-use crate::record::{FILE_NAME, RecordReader};
-use crate::record::{RecordError, RunModel};
+use crate::record::model::{CellModel, ModelBuilder};
+use crate::record::{FILE_NAME, RecordReader, RunModel};
 
 use super::MergeError;
 
@@ -25,6 +25,8 @@ pub struct Part {
     pub started: Timestamp,
     /// The time of its last event.
     pub ended: Timestamp,
+    /// The cells that the merged run reports from it; empty before the merge is planned.
+    pub(super) reported: BTreeSet<CellId>,
 }
 
 impl Part {
@@ -48,6 +50,7 @@ impl Part {
             facts,
             started,
             ended,
+            reported: BTreeSet::new(),
         })
     }
 
@@ -57,19 +60,25 @@ impl Part {
         starts.min().unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// Its events from the start.
-    pub(super) fn events(&self) -> Result<RecordReader, RecordError> {
-        RecordReader::open(&self.folder.join(FILE_NAME))
-    }
-
     /// A key that identifies the part and sorts parts.
     pub(super) fn key(&self) -> (Timestamp, &str, Vec<&CellId>) {
         let cells = self.run.cells.iter().map(|cell| &cell.summary.id);
         (self.started, &self.facts.run, cells.collect())
     }
 
+    /// The cells that are reported from it.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &CellModel> {
+        let cells = self.run.cells.iter();
+        cells.filter(|cell| self.reported.contains(&cell.summary.id))
+    }
+
+    /// Whether it was cut off before a cell that no other part reports got its verdict.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cells().any(|cell| !cell.verdict.is_settled())
+    }
+
     /// The part itself, or the parts that it was merged from, with only the cells that are reported from it.
-    pub(super) fn origins(&self, is_reported: impl Fn(&CellId) -> bool) -> Vec<PartFacts> {
+    pub(super) fn origins(&self) -> Vec<PartFacts> {
         let mut origins = self.facts.parts.clone();
         if origins.is_empty() {
             let cells = self.run.cells.iter().map(|cell| cell.summary.id.clone());
@@ -82,7 +91,7 @@ impl Part {
             });
         }
         for origin in &mut origins {
-            origin.cells.retain(&is_reported);
+            origin.cells.retain(|cell| self.reported.contains(cell));
         }
         origins
     }

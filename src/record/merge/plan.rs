@@ -66,46 +66,26 @@ pub struct Plan {
     pub is_whole: bool,
     /// The time during which at least one of the parts ran, in milliseconds.
     pub duration_ms: u64,
-    owners: HashMap<CellId, usize>,
 }
 
 impl Plan {
-    /// Sorts `parts` and plans the merge.
+    /// Sorts `parts`, chooses the part that reports each cell, and plans the merge.
     pub fn new(parts: &mut [Part]) -> Result<Self, MergeError> {
         parts.sort_by(|one, other| one.key().cmp(&other.key()));
         require_one_provider(parts)?;
-        let (owners, mut notices) = owners(parts)?;
-        let owns = |index: usize, cell: &CellId| owners.get(cell) == Some(&index);
-        let origins = parts.iter().enumerate();
-        let origins = origins.flat_map(|(index, part)| part.origins(|cell| owns(index, cell)));
-        let origins = combine_processes(origins);
+        let mut notices = assign_cells(parts)?;
+        let origins = combine_processes(parts.iter().flat_map(Part::origins));
         let mut gaps = missing_shards(&origins);
-        gaps.extend(killed_parts(parts, &owners));
+        gaps.extend(killed_parts(parts));
         let is_whole = gaps.is_empty();
         notices.extend(gaps.into_iter().map(|text| (Severity::Warning, text)));
         Ok(Self {
-            facts: facts::merged(parts, origins, owns),
+            facts: facts::merged(parts, origins),
             notices,
             is_whole,
             duration_ms: facts::duration_ms(parts),
-            owners,
         })
     }
-
-    /// Whether the part at `index` reports `cell`.
-    pub fn is_reported_by(&self, cell: &CellId, index: usize) -> bool {
-        self.owners.get(cell) == Some(&index)
-    }
-
-    /// Whether `part`, at `index`, was cut off before a cell got its verdict, and no other part reports that cell.
-    pub(super) fn is_cut_off(&self, part: &Part, index: usize) -> bool {
-        is_cut_off(part, index, &self.owners)
-    }
-}
-
-fn is_cut_off(part: &Part, index: usize, owners: &HashMap<CellId, usize>) -> bool {
-    let mut cells = part.run.cells.iter();
-    cells.any(|cell| owners.get(&cell.summary.id) == Some(&index) && !cell.verdict.is_settled())
 }
 
 /// Combines the processes of one run on one machine into one part, with their times added.
@@ -125,9 +105,8 @@ fn combine_processes(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts>
 }
 
 fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
-    let mut pairs = parts.iter().zip(parts.iter().skip(1));
-    let Some((one, other)) = pairs.find(|(one, other)| one.facts.provider != other.facts.provider)
-    else {
+    let differ = |pair: &&[Part]| pair[0].facts.provider != pair[1].facts.provider;
+    let Some([one, other]) = parts.windows(2).find(differ) else {
         return Ok(());
     };
     Err(MergeError::Providers {
@@ -137,11 +116,9 @@ fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
     })
 }
 
-/// The part that reports each cell, and the notices about that choice.
-type Owners = (HashMap<CellId, usize>, Vec<(Severity, String)>);
-
-/// For each cell, the first part that contains it, or the last of its reruns.
-fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
+/// Chooses the part that reports each cell: the first one that contains it, or the last of its reruns. Returns notices
+/// about that choice.
+fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeError> {
     let mut owners: HashMap<CellId, usize> = HashMap::new();
     let mut reruns: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
@@ -169,7 +146,11 @@ fn owners(parts: &[Part]) -> Result<Owners, MergeError> {
         let text = format!("the rerun {rerun} replaces the results of {cells} of {before}");
         (Severity::Info, text)
     });
-    Ok((owners, notices.collect()))
+    let notices = notices.collect();
+    for (cell, index) in owners {
+        parts[index].reported.insert(cell);
+    }
+    Ok(notices)
 }
 
 /// Whether `part` is a rerun of a run among `parts`.
@@ -187,11 +168,11 @@ fn missing_shards(origins: &[PartFacts]) -> Vec<String> {
     let Some(first) = shards.first() else {
         return Vec::new();
     };
-    let differ = |shard: &&&crate::event::ShardFacts| {
-        shard.count != first.count || shard.digest != first.digest
-    };
     let mut gaps = Vec::new();
-    if shards.iter().any(|shard| differ(&shard)) {
+    if shards
+        .iter()
+        .any(|shard| shard.count != first.count || shard.digest != first.digest)
+    {
         gaps.push(
             "the shards belong to different selections: the matrix, filters, history or number of shards differ, so cells may be missing"
                 .to_owned(),
@@ -218,15 +199,11 @@ fn missing_shards(origins: &[PartFacts]) -> Vec<String> {
 }
 
 /// Notices about parts that were killed before all of their cells had a verdict.
-fn killed_parts(parts: &[Part], owners: &HashMap<CellId, usize>) -> Vec<String> {
-    let killed = parts
-        .iter()
-        .enumerate()
-        .filter(|(index, part)| part.run.verdict.is_none() && is_cut_off(part, *index, owners));
-    killed
-        .map(|(_, part)| {
-            let (run, host) = (&part.facts.run, &part.facts.host.name);
-            format!("the run {run} on {host} was killed before it finished")
-        })
-        .collect()
+fn killed_parts(parts: &[Part]) -> impl Iterator<Item = String> {
+    let parts = parts.iter();
+    let killed = parts.filter(|part| part.run.verdict.is_none() && part.is_cut_off());
+    killed.map(|part| {
+        let (run, host) = (&part.facts.run, &part.facts.host.name);
+        format!("the run {run} on {host} was killed before it finished")
+    })
 }

@@ -4,8 +4,7 @@
 //! If a cell's details no longer fit when it ends, only the outcome of each phase and its reason are kept. The record
 //! still has everything.
 
-use super::draft::{AttemptDraft, PhaseDraft};
-use super::{Notice, PhaseModel, PhaseOutcome};
+use super::{CellModel, Notice, PhaseModel, PhaseOutcome};
 use crate::event::{CellVerdict, Evidence, Failure, LogExcerpt, Severity};
 
 /// How many bytes of details are kept of the cells that passed, and as many again of all others.
@@ -38,19 +37,19 @@ impl Budget {
         }
     }
 
-    /// Charges the budget for an attempt that ended with `verdict`. If its details don't fit, drops them.
-    pub(super) fn admit(&mut self, attempt: &mut AttemptDraft, verdict: CellVerdict) {
-        let left = match verdict {
+    /// Charges the budget for an attempt that has ended. If its details don't fit, drops them.
+    pub(super) fn admit(&mut self, attempt: &mut CellModel) {
+        let left = match attempt.verdict {
             CellVerdict::Passed | CellVerdict::Skipped => &mut self.passed,
             CellVerdict::Flaky
             | CellVerdict::Failed
             | CellVerdict::Error
             | CellVerdict::Interrupted => &mut self.others,
         };
-        if let Some(rest) = left.checked_sub(attempt.size()) {
+        if let Some(rest) = left.checked_sub(size(attempt)) {
             *left = rest;
         } else {
-            attempt.drop_details();
+            drop_details(attempt);
             self.dropped += 1;
         }
     }
@@ -67,44 +66,35 @@ impl Budget {
     }
 }
 
-impl AttemptDraft {
-    /// The approximate size of its details, in bytes.
-    fn size(&self) -> usize {
-        let phases = self.phases.values().map(|phase| match phase {
-            PhaseDraft::Open(_) => 0,
-            PhaseDraft::Closed(model) => size_of_phase(model),
-        });
-        let nodes = self
-            .counters
-            .iter()
-            .flat_map(|counters| counters.nodes.values());
-        let nodes = nodes.map(|node| node.len() * size_of::<(String, u64)>());
-        let facts = self.facts.iter().map(|facts| texts(&facts.nodes));
-        phases.sum::<usize>()
-            + nodes.sum::<usize>()
-            + facts.sum::<usize>()
-            + logs(&self.quotes)
-            + texts(&self.diagnostics)
-    }
+/// The approximate size of the details of an attempt, in bytes.
+fn size(attempt: &CellModel) -> usize {
+    let phases = attempt.phases.iter().map(size_of_phase);
+    let counters = attempt.counters.iter();
+    let nodes = counters.flat_map(|counters| counters.nodes.values());
+    let nodes = nodes.map(|node| node.len() * size_of::<(String, u64)>());
+    let facts = attempt.facts.iter().map(|facts| texts(&facts.nodes));
+    phases.sum::<usize>()
+        + nodes.sum::<usize>()
+        + facts.sum::<usize>()
+        + logs(&attempt.quotes)
+        + texts(&attempt.diagnostics)
+}
 
-    fn drop_details(&mut self) {
-        self.quotes = Vec::new();
-        self.diagnostics = Vec::new();
-        if let Some(counters) = &mut self.counters {
-            counters.nodes.clear();
-        }
-        if let Some(facts) = &mut self.facts {
-            facts.nodes = Vec::new();
-        }
-        for phase in self.phases.values_mut() {
-            if let PhaseDraft::Closed(model) = phase {
-                model.evidence = Vec::new();
-                model.warnings = Vec::new();
-                model.logs = Vec::new();
-                if let PhaseOutcome::Failed(failure) = &mut model.outcome {
-                    drop_details_of(failure);
-                }
-            }
+fn drop_details(attempt: &mut CellModel) {
+    attempt.quotes = Vec::new();
+    attempt.diagnostics = Vec::new();
+    if let Some(counters) = &mut attempt.counters {
+        counters.nodes.clear();
+    }
+    if let Some(facts) = &mut attempt.facts {
+        facts.nodes = Vec::new();
+    }
+    for phase in &mut attempt.phases {
+        phase.evidence = Vec::new();
+        phase.warnings = Vec::new();
+        phase.logs = Vec::new();
+        if let PhaseOutcome::Failed(failure) = &mut phase.outcome {
+            drop_details_of(failure);
         }
     }
 }

@@ -4,66 +4,36 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::details::Budget;
-use super::{CellModel, PhaseModel, PhaseOutcome, cleaning};
-use crate::event::{
-    CellFacts, CellSummary, CellVerdict, Execution, LogExcerpt, MachineLoad, NodeCounters,
-    PhaseResult, PhaseStatus, Step,
-};
+use super::{CellModel, PhaseModel, PhaseOutcome};
+use crate::event::{CellSummary, CellVerdict, Execution, PhaseResult, PhaseStatus};
 use crate::matrix::{CellId, Phase};
-use crate::record::xml_text::clean;
 
 /// A cell, according to the events so far.
 #[derive(Clone)]
 pub(super) struct CellDraft {
-    pub(super) summary: CellSummary,
-    pub(super) attempt: AttemptDraft,
-    host: Option<String>,
-    earlier: Vec<CellModel>,
-    end: Option<CellEnd>,
+    /// The current attempt, with the phases that have ended, in the order of their end.
+    pub(super) model: CellModel,
+    /// The phases that are running.
+    open: BTreeMap<Stage, OpenPhase>,
+    has_end: bool,
     /// When the cell ended, or the end of the session that cut it off.
     ended: Option<Timestamp>,
-}
-
-/// An attempt at a cell, according to the events so far.
-#[derive(Clone, Default)]
-pub(super) struct AttemptDraft {
-    pub(super) facts: Option<CellFacts>,
-    pub(super) diagnostics: Vec<String>,
-    pub(super) quotes: Vec<LogExcerpt>,
-    pub(super) counters: Option<NodeCounters>,
-    pub(super) steps: Vec<Step>,
-    pub(super) kept: Vec<String>,
-    number: u32,
-    cluster: Option<String>,
-    started: Option<Timestamp>,
-    begun: BTreeMap<Stage, Timestamp>,
-    pub(super) phases: BTreeMap<Stage, PhaseDraft>,
-}
-
-/// How a cell or an attempt ended.
-#[derive(Clone)]
-pub(super) struct CellEnd {
-    verdict: CellVerdict,
-    reason: Option<String>,
-    duration_ms: u64,
-    load: Option<MachineLoad>,
 }
 
 /// A phase, or a command after it.
 pub(super) type Stage = (Phase, Option<String>);
 
-/// A phase, according to the events so far.
+/// A phase that is running.
 #[derive(Clone)]
-pub(super) enum PhaseDraft {
-    /// The phase is running; with its last progress message.
-    Open(Option<String>),
-    Closed(Box<PhaseModel>),
+struct OpenPhase {
+    begun: Timestamp,
+    last_progress: Option<String>,
 }
 
 impl CellDraft {
+    /// A cell of which only the id is known.
     pub(super) fn new(id: CellId) -> Self {
-        let summary = CellSummary {
+        Self::of(CellSummary {
             id,
             kubernetes: String::new(),
             nodes: 0,
@@ -72,13 +42,34 @@ impl CellDraft {
             tags: Vec::new(),
             allow_failure: false,
             repetition: None,
+        })
+    }
+
+    /// A cell that hasn't started.
+    fn of(summary: CellSummary) -> Self {
+        let model = CellModel {
+            summary,
+            attempt: 1,
+            earlier: Vec::new(),
+            host: None,
+            cluster: None,
+            started: None,
+            verdict: CellVerdict::Skipped,
+            reason: None,
+            duration_ms: 0,
+            load: None,
+            facts: None,
+            phases: Vec::new(),
+            counters: None,
+            steps: Vec::new(),
+            kept: Vec::new(),
+            diagnostics: Vec::new(),
+            quotes: Vec::new(),
         };
         Self {
-            summary,
-            attempt: AttemptDraft::default(),
-            host: None,
-            earlier: Vec::new(),
-            end: None,
+            model,
+            open: BTreeMap::new(),
+            has_end: false,
             ended: None,
         }
     }
@@ -88,204 +79,166 @@ impl CellDraft {
     pub(super) fn begin(
         &mut self,
         number: u32,
-        cluster: &str,
-        at: Timestamp,
+        cluster: String,
         host: Option<String>,
+        at: Timestamp,
     ) {
-        self.end = None;
-        self.ended = None;
-        self.host = host;
-        self.attempt = AttemptDraft {
-            number,
-            cluster: Some(clean(cluster)),
-            started: Some(at),
-            ..AttemptDraft::default()
-        };
-        if number <= 1 {
-            self.earlier.clear();
+        let next = Self::of(self.model.summary.clone());
+        let before = std::mem::replace(self, next);
+        self.model.attempt = number.max(1);
+        self.model.cluster = Some(cluster);
+        self.model.host = host;
+        self.model.started = Some(at);
+        if number > 1 {
+            self.model.earlier = before.model.earlier;
         }
     }
 
-    pub(super) fn retry(
-        &mut self,
-        end: CellEnd,
-        at: Timestamp,
-        stages: &[Stage],
-        budget: &mut Budget,
-    ) {
-        let mut attempt = std::mem::take(&mut self.attempt);
-        budget.admit(&mut attempt, end.verdict);
-        self.attempt.number = attempt.number.max(1).saturating_add(1);
-        let model = attempt.finish(self.summary.clone(), end, at, stages);
-        self.earlier.push(model);
+    /// Moves the attempt, which has ended, to the earlier ones.
+    pub(super) fn retry(&mut self, at: Timestamp, stages: &[(Phase, Option<&str>)]) {
+        let next = Self::of(self.model.summary.clone());
+        let mut attempt = std::mem::replace(self, next).finish(at, stages);
+        self.model.attempt = attempt.attempt.saturating_add(1);
+        self.model.host = attempt.host.take();
+        self.model.earlier = std::mem::take(&mut attempt.earlier);
+        self.model.earlier.push(attempt);
     }
 
-    pub(super) fn end(&mut self, end: CellEnd, at: Timestamp, budget: &mut Budget) {
-        budget.admit(&mut self.attempt, end.verdict);
-        self.end = Some(end);
+    pub(super) fn end(
+        &mut self,
+        verdict: CellVerdict,
+        reason: Option<String>,
+        duration_ms: u64,
+        at: Timestamp,
+    ) {
+        self.model.verdict = verdict;
+        self.model.reason = reason;
+        self.model.duration_ms = duration_ms;
+        self.has_end = true;
         self.ended = Some(at);
     }
 
     /// Marks that the session ended at `last`. If the cell isn't started again, it ended at that time, too.
     pub(super) fn cut_off(&mut self, last: Timestamp) {
-        if self.end.is_none() {
-            self.ended.get_or_insert(last);
+        self.ended.get_or_insert(last);
+    }
+
+    pub(super) fn open(&mut self, stage: Stage, at: Timestamp) {
+        let phase = OpenPhase {
+            begun: at,
+            last_progress: None,
+        };
+        self.open.insert(stage, phase);
+    }
+
+    pub(super) fn progress(&mut self, phase: Phase, text: String) {
+        if let Some(open) = self.open.get_mut(&(phase, None)) {
+            open.last_progress = Some(text);
         }
     }
 
-    pub(super) fn finish(mut self, last: Timestamp, stages: &[Stage]) -> CellModel {
+    pub(super) fn close(&mut self, result: PhaseResult) {
+        let outcome = match result.status {
+            PhaseStatus::Passed => PhaseOutcome::Passed,
+            PhaseStatus::Failed { failure } => PhaseOutcome::Failed(failure),
+            PhaseStatus::Skipped { reason } => PhaseOutcome::Skipped(reason),
+        };
+        let stage = (result.phase, result.command);
+        let open = self.open.remove(&stage);
+        self.model.phases.push(PhaseModel {
+            execution: result.execution,
+            start_ms: open.map(|open| self.since_start(open.begun)),
+            duration_ms: result.duration_ms,
+            evidence: result.evidence,
+            warnings: result.warnings,
+            logs: result.logs,
+            ..without_result(stage, outcome)
+        });
+    }
+
+    /// The model of the cell, with a phase for each of `stages`.
+    pub(super) fn finish(mut self, last: Timestamp, stages: &[(Phase, Option<&str>)]) -> CellModel {
         let last = self.ended.unwrap_or(last);
-        let end = self.end.take().unwrap_or_else(|| self.missing_end(last));
+        if !self.has_end {
+            self.end_at(last);
+        }
+        let phases = stages.iter();
+        let phases = phases.map(|(phase, command)| self.phase(*phase, *command, last));
+        let mut phases: Vec<_> = phases.collect();
+        if self.model.verdict == CellVerdict::Interrupted {
+            mark_interruption(&mut phases);
+        }
         CellModel {
-            host: self.host,
-            earlier: self.earlier,
-            ..self.attempt.finish(self.summary, end, last, stages)
+            phases,
+            ..self.model
         }
     }
 
-    /// The end of a cell whose end isn't in the record.
-    fn missing_end(&self, last: Timestamp) -> CellEnd {
-        let first = self.earlier.first().and_then(|attempt| attempt.started);
-        let reason = match (self.attempt.started, first) {
+    /// Ends a cell whose end isn't in the record.
+    fn end_at(&mut self, last: Timestamp) {
+        let began = self.model.began();
+        let reason = match (self.model.started, began) {
             (Some(_), _) => "the run ended during this phase",
             (None, Some(_)) => "the run ended before the next attempt",
             (None, None) => "the run ended before this cell started",
         };
-        let began = first.or(self.attempt.started);
-        CellEnd {
-            load: None,
-            verdict: match began {
-                Some(_) => CellVerdict::Interrupted,
-                None => CellVerdict::Skipped,
-            },
-            reason: Some(reason.to_owned()),
-            duration_ms: began.map_or(0, |began| milliseconds_between(began, last)),
+        let (verdict, duration_ms) = match began {
+            Some(began) => (CellVerdict::Interrupted, milliseconds_between(began, last)),
+            None => (CellVerdict::Skipped, 0),
+        };
+        self.end(verdict, Some(reason.to_owned()), duration_ms, last);
+    }
+
+    fn phase(&mut self, phase: Phase, command: Option<&str>, last: Timestamp) -> PhaseModel {
+        let stage = (phase, command.map(str::to_owned));
+        if let Some(open) = self.open.remove(&stage) {
+            let outcome = PhaseOutcome::Interrupted(open.last_progress);
+            return PhaseModel {
+                start_ms: Some(self.since_start(open.begun)),
+                duration_ms: milliseconds_between(open.begun, last),
+                ..without_result(stage, outcome)
+            };
         }
+        let mut closed = self.model.phases.iter();
+        match closed.rposition(|it| it.phase == phase && it.command.as_deref() == command) {
+            Some(index) => self.model.phases.swap_remove(index),
+            None => without_result(stage, PhaseOutcome::Skipped(self.why_not_reached())),
+        }
+    }
+
+    fn why_not_reached(&self) -> String {
+        match self.model.verdict {
+            CellVerdict::Skipped => {
+                let reason = self.model.reason.clone();
+                reason.unwrap_or_else(|| "not started".into())
+            }
+            CellVerdict::Interrupted => "the run ended before this phase".to_owned(),
+            CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Error => {
+                "not reached".to_owned()
+            }
+        }
+    }
+
+    /// The time from the start of the cell to `at`, in milliseconds.
+    fn since_start(&self, at: Timestamp) -> u64 {
+        self.model
+            .started
+            .map_or(0, |started| milliseconds_between(started, at))
     }
 }
 
-impl CellEnd {
-    pub(super) fn new(
-        verdict: CellVerdict,
-        reason: Option<&str>,
-        duration_ms: u64,
-        load: Option<MachineLoad>,
-    ) -> Self {
-        Self {
-            verdict,
-            reason: reason.map(clean),
-            duration_ms,
-            load,
-        }
-    }
-}
-
-impl AttemptDraft {
-    pub(super) fn open(&mut self, stage: Stage, at: Timestamp) {
-        self.begun.insert(stage.clone(), at);
-        self.phases.insert(stage, PhaseDraft::Open(None));
-    }
-
-    pub(super) fn progress(&mut self, phase: Phase, text: &str) {
-        match self.phases.get_mut(&(phase, None)) {
-            Some(PhaseDraft::Open(last_progress)) => *last_progress = Some(clean(text)),
-            Some(PhaseDraft::Closed(_)) | None => {}
-        }
-    }
-
-    pub(super) fn close(&mut self, result: &PhaseResult) {
-        let outcome = match &result.status {
-            PhaseStatus::Passed => PhaseOutcome::Passed,
-            PhaseStatus::Failed { failure } => PhaseOutcome::Failed(cleaning::failure(failure)),
-            PhaseStatus::Skipped { reason } => PhaseOutcome::Skipped(clean(reason)),
-        };
-        let model = PhaseModel {
-            phase: result.phase,
-            command: result.command.as_deref().map(clean),
-            execution: result.execution,
-            outcome,
-            start_ms: None,
-            duration_ms: result.duration_ms,
-            evidence: cleaning::evidence(&result.evidence),
-            warnings: cleaning::texts(&result.warnings),
-            logs: cleaning::logs(&result.logs),
-        };
-        let stage = (model.phase, model.command.clone());
-        self.phases
-            .insert(stage, PhaseDraft::Closed(Box::new(model)));
-    }
-
-    fn finish(
-        mut self,
-        summary: CellSummary,
-        end: CellEnd,
-        last: Timestamp,
-        stages: &[Stage],
-    ) -> CellModel {
-        let mut phases: Vec<_> = stages
-            .iter()
-            .map(|stage| self.phase(stage, &end, last))
-            .collect();
-        if end.verdict == CellVerdict::Interrupted {
-            mark_interruption(&mut phases);
-        }
-        CellModel {
-            summary,
-            attempt: self.number.max(1),
-            earlier: Vec::new(),
-            host: None,
-            cluster: self.cluster,
-            started: self.started,
-            verdict: end.verdict,
-            reason: end.reason,
-            duration_ms: end.duration_ms,
-            load: end.load,
-            facts: self.facts,
-            phases,
-            counters: self.counters,
-            steps: self.steps,
-            kept: self.kept,
-            diagnostics: self.diagnostics,
-            quotes: self.quotes,
-        }
-    }
-
-    fn phase(&mut self, stage: &Stage, end: &CellEnd, last: Timestamp) -> PhaseModel {
-        let begun = self.begun.get(stage).copied();
-        let cell = self.started.or(begun);
-        let start_ms = cell
-            .zip(begun)
-            .map(|(cell, begun)| milliseconds_between(cell, begun));
-        let (outcome, duration_ms) = match self.phases.remove(stage) {
-            Some(PhaseDraft::Closed(model)) => return PhaseModel { start_ms, ..*model },
-            Some(PhaseDraft::Open(last_progress)) => (
-                PhaseOutcome::Interrupted(last_progress),
-                begun.map_or(0, |begun| milliseconds_between(begun, last)),
-            ),
-            None => (PhaseOutcome::Skipped(why_not_reached(end)), 0),
-        };
-        let (phase, command) = stage.clone();
-        PhaseModel {
-            phase,
-            command,
-            execution: Execution::Run,
-            outcome,
-            start_ms,
-            duration_ms,
-            evidence: Vec::new(),
-            warnings: Vec::new(),
-            logs: Vec::new(),
-        }
-    }
-}
-
-fn why_not_reached(end: &CellEnd) -> String {
-    match end.verdict {
-        CellVerdict::Skipped => end.reason.clone().unwrap_or_else(|| "not started".into()),
-        CellVerdict::Interrupted => "the run ended before this phase".to_owned(),
-        CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Error => {
-            "not reached".to_owned()
-        }
+/// A phase without a result.
+fn without_result((phase, command): Stage, outcome: PhaseOutcome) -> PhaseModel {
+    PhaseModel {
+        phase,
+        command,
+        execution: Execution::Run,
+        outcome,
+        start_ms: None,
+        duration_ms: 0,
+        evidence: Vec::new(),
+        warnings: Vec::new(),
+        logs: Vec::new(),
     }
 }
 

@@ -16,19 +16,12 @@ impl CellModel {
     /// The faults of the cell. Never empty for a cell that failed, so that no failed cell is reported without a reason.
     pub fn faults(&self) -> Vec<Fault<'_>> {
         let failed = self.phases.iter().filter(|phase| phase.is_failure());
-        let mut faults: Vec<_> = failed
-            .map(|phase| Fault {
-                cell: self,
-                phase: Some(phase),
-            })
-            .collect();
-        if faults.is_empty() && self.is_failure() {
-            faults.push(Fault {
-                cell: self,
-                phase: None,
-            });
+        let mut phases: Vec<_> = failed.map(Some).collect();
+        if phases.is_empty() && self.is_failure() {
+            phases.push(None);
         }
-        faults
+        let faults = phases.into_iter().map(|phase| Fault { cell: self, phase });
+        faults.collect()
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::details::Budget;
-use super::draft::{CellDraft, CellEnd, Stage, milliseconds_between};
-use super::{Notice, ResumedModel, RunModel, cleaning};
-use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts, Severity};
+use super::draft::{CellDraft, milliseconds_between};
+use super::{Notice, ResumedModel, RunModel};
+use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts};
 use crate::matrix::CellId;
 use crate::record::xml_text::clean;
 
@@ -43,12 +43,12 @@ impl Session {
 }
 
 impl ModelBuilder {
-    /// Applies the next event.
+    /// Applies the next event. Its text is cleaned first, so that reports don't have to do that.
     pub fn apply(&mut self, record: &Record) {
         let at = record.at;
         self.run.started.get_or_insert(at);
         self.session.started.get_or_insert(at);
-        self.event(&record.event, at);
+        self.event(record.event.map_texts(|_, text| clean(text)), at);
         self.last = Some(at);
     }
 
@@ -58,122 +58,101 @@ impl ModelBuilder {
             return self.run;
         };
         self.run.duration_ms = self.session.duration_ms(last);
-        let stages = stages(&self.run);
-        let cells = self.cells.into_iter();
-        let cells = cells.map(|draft| draft.finish(last, &stages));
-        self.run.cells = cells.collect();
-        let parts = self.run.facts.iter().flat_map(|facts| &facts.parts);
-        let hosts: HashMap<_, _> = parts
-            .flat_map(|part| part.cells.iter().map(|cell| (cell.clone(), &part.host)))
-            .collect();
-        self.run.notices.extend(self.budget.notice());
-        for cell in &mut self.run.cells {
-            if let Some(host) = hosts.get(&cell.summary.id) {
-                cell.host = Some((*host).clone());
+        let stages = self.run.stages();
+        let drafts = self.cells.into_iter();
+        let cells = drafts.map(|draft| draft.finish(last, &stages)).collect();
+        self.run.cells = cells;
+        for part in self.run.facts.iter().flat_map(|facts| &facts.parts) {
+            for index in part.cells.iter().filter_map(|id| self.indices.get(id)) {
+                self.run.cells[*index].host = Some(part.host.clone());
             }
         }
+        self.run.notices.extend(self.budget.notice());
         self.run
     }
 
-    fn event(&mut self, event: &Event, at: Timestamp) {
+    fn event(&mut self, event: Event, at: Timestamp) {
+        let is_retried = matches!(event, Event::CellRetried { .. });
         match event {
             Event::RunStarted { facts } => self.start(facts),
             Event::RunResumed { facts } => self.resume(facts, at),
-            Event::Notice { severity, text } => self.notice(*severity, text),
-            Event::CellsAdded { cells } => self.add(cells),
-            Event::Interrupted { by } => self.run.signal = Some(*by),
-            Event::RunFailed { failure } => self.run.failures.push(cleaning::failure(failure)),
+            Event::Notice { severity, text } => self.notice(Notice { severity, text }),
+            Event::CellsAdded { cells } => self.add(&cells),
+            Event::Interrupted { by } => self.run.signal = Some(by),
+            Event::RunFailed { failure } => self.run.failures.push(failure),
             Event::RunFinished {
                 verdict,
                 duration_ms,
             } => {
-                self.run.verdict = Some(*verdict);
-                self.session.ended_after = Some(*duration_ms);
+                self.run.verdict = Some(verdict);
+                self.session.ended_after = Some(duration_ms);
             }
             // The cell hasn't started.
             Event::CellWaiting { .. } => {}
-            Event::CellStarted { cell, .. }
-            | Event::CellFacts { cell, .. }
-            | Event::PhaseStarted { cell, .. }
-            | Event::PhaseProgress { cell, .. }
-            | Event::PhaseFinished { cell, .. }
-            | Event::Diagnostics { cell, .. }
-            | Event::Counters { cell, .. }
-            | Event::CellKept { cell, .. }
-            | Event::Timings { cell, .. }
-            | Event::CellRetried { cell, .. }
-            | Event::CellFinished { cell, .. } => self.of_cell(cell, event, at),
-        }
-    }
-
-    fn of_cell(&mut self, cell: &CellId, event: &Event, at: Timestamp) {
-        let index = self.index_of(cell);
-        let (draft, budget) = (&mut self.cells[index], &mut self.budget);
-        match event {
             Event::CellStarted {
-                cluster, attempt, ..
-            } => draft.begin(*attempt, cluster, at, self.host.clone()),
-            Event::CellFacts { facts, .. } => {
-                draft.attempt.facts = Some(cleaning::cell_facts(facts));
+                cell,
+                cluster,
+                attempt,
+            } => {
+                let host = self.host.clone();
+                self.draft(&cell).begin(attempt, cluster, host, at);
             }
-            Event::PhaseStarted { phase, command, .. } => {
-                draft
-                    .attempt
-                    .open((*phase, command.as_deref().map(clean)), at);
+            Event::CellFacts { cell, facts } => self.draft(&cell).model.facts = Some(facts),
+            Event::PhaseStarted {
+                cell,
+                phase,
+                command,
+            } => self.draft(&cell).open((phase, command), at),
+            Event::PhaseProgress { cell, phase, text } => self.draft(&cell).progress(phase, text),
+            Event::PhaseFinished { cell, result } => self.draft(&cell).close(result),
+            Event::Diagnostics {
+                cell,
+                files,
+                quotes,
+            } => {
+                let model = &mut self.draft(&cell).model;
+                model.diagnostics.extend(files);
+                model.quotes.extend(quotes);
             }
-            Event::PhaseProgress { phase, text, .. } => draft.attempt.progress(*phase, text),
-            Event::PhaseFinished { result, .. } => draft.attempt.close(result),
-            Event::Diagnostics { files, quotes, .. } => {
-                draft.attempt.diagnostics.extend(cleaning::texts(files));
-                draft.attempt.quotes.extend(cleaning::logs(quotes));
-            }
-            Event::Counters { counters, .. } => {
-                draft.attempt.counters = Some(cleaning::counters(counters));
-            }
-            Event::Timings { steps, .. } => draft.attempt.steps.extend(steps.iter().cloned()),
+            Event::Counters { cell, counters } => self.draft(&cell).model.counters = Some(counters),
+            Event::Timings { cell, steps } => self.draft(&cell).model.steps.extend(steps),
+            Event::CellKept { cell, commands } => self.draft(&cell).model.kept = commands,
             Event::CellRetried {
+                cell,
                 verdict,
                 reason,
                 duration_ms,
                 load,
                 ..
-            } => {
-                let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.retry(end, at, &stages(&self.run), budget);
             }
-            Event::CellFinished {
+            | Event::CellFinished {
+                cell,
                 verdict,
                 reason,
                 duration_ms,
                 load,
-                ..
             } => {
-                let end = CellEnd::new(*verdict, reason.as_deref(), *duration_ms, *load);
-                draft.end(end, at, budget);
+                let index = self.index_of(&cell);
+                let draft = &mut self.cells[index];
+                draft.end(verdict, reason, duration_ms, at);
+                draft.model.load = load;
+                self.budget.admit(&mut draft.model);
+                if is_retried {
+                    draft.retry(at, &self.run.stages());
+                }
             }
-            Event::CellKept { commands, .. } => {
-                draft.attempt.kept = cleaning::texts(commands);
-            }
-            Event::RunStarted { .. }
-            | Event::RunResumed { .. }
-            | Event::Notice { .. }
-            | Event::CellsAdded { .. }
-            | Event::CellWaiting { .. }
-            | Event::Interrupted { .. }
-            | Event::RunFailed { .. }
-            | Event::RunFinished { .. } => {}
         }
     }
 
-    fn start(&mut self, facts: &RunFacts) {
-        self.host = Some(clean(&facts.host.name));
+    fn start(&mut self, facts: RunFacts) {
+        self.host = Some(facts.host.name.clone());
         self.add(&facts.cells);
-        self.run.facts = Some(cleaning::run_facts(facts));
+        self.run.facts = Some(facts);
     }
 
     /// Starts a new session. A cell that was cut off before stays cut off unless it starts again; the earlier verdict
     /// of the run no longer counts.
-    fn resume(&mut self, facts: &SessionFacts, at: Timestamp) {
+    fn resume(&mut self, facts: SessionFacts, at: Timestamp) {
         let before = self.last.unwrap_or(at);
         self.session = Session {
             before_ms: self.session.duration_ms(before),
@@ -186,20 +165,13 @@ impl ModelBuilder {
         self.run.verdict = None;
         self.run.signal = None;
         self.run.failures.clear();
-        self.host = Some(clean(&facts.host.name));
-        self.run.resumed.push(ResumedModel {
-            at,
-            facts: cleaning::session_facts(facts),
-        });
+        self.host = Some(facts.host.name.clone());
+        self.run.resumed.push(ResumedModel { at, facts });
     }
 
     /// Adds a notice. A notice after the end of the run is about its reports and is dropped, and so is one that an
     /// earlier session has added already.
-    fn notice(&mut self, severity: Severity, text: &str) {
-        let notice = Notice {
-            severity,
-            text: clean(text),
-        };
+    fn notice(&mut self, notice: Notice) {
         if self.run.verdict.is_none() && !self.run.notices.contains(&notice) {
             self.run.notices.push(notice);
         }
@@ -207,9 +179,13 @@ impl ModelBuilder {
 
     fn add(&mut self, cells: &[CellSummary]) {
         for summary in cells {
-            let index = self.index_of(&summary.id);
-            self.cells[index].summary = cleaning::summary(summary);
+            self.draft(&summary.id).model.summary = summary.clone();
         }
+    }
+
+    fn draft(&mut self, id: &CellId) -> &mut CellDraft {
+        let index = self.index_of(id);
+        &mut self.cells[index]
     }
 
     /// The index of the draft of `id`. It is created if it doesn't exist: the run's facts may not list the cell.
@@ -222,12 +198,4 @@ impl ModelBuilder {
         self.cells.push(CellDraft::new(id.clone()));
         index
     }
-}
-
-/// The stages of every cell in order.
-fn stages(run: &RunModel) -> Vec<Stage> {
-    let stages = run.stages().into_iter();
-    stages
-        .map(|(phase, command)| (phase, command.map(str::to_owned)))
-        .collect()
 }

@@ -4,7 +4,6 @@
 //! `interrupted`. All text in it is clean (see [`XmlText`](super::XmlText)), so that no log can send escape sequences
 //! to a terminal through a report.
 
-mod cleaning;
 mod details;
 mod draft;
 mod fault;

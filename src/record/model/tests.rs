@@ -270,7 +270,11 @@ fn all_text_of_a_cells_summary_is_cleaned() {
         tags: vec![nasty()],
         ..one_cell(Story::Passes, |_| false).summary
     };
-    let text = format!("{:?}", cleaning::summary(&summary));
+    let mut record = fixture::mixed().remove(0);
+    record.event = Event::CellsAdded {
+        cells: vec![summary],
+    };
+    let text = format!("{:?}", RunModel::new(&[record]).cells[0].summary);
     assert_eq!(text.matches(fixture::CLEAN_LINE).count(), 5, "{text}");
 }
 
