@@ -69,7 +69,13 @@ pub(super) fn check_environment() -> Result<(), CliError> {
     for (old, new) in RENAMED {
         let (old, new) = (variable(old), variable(new));
         if std::env::var_os(&old).is_some() {
-            return Err(CliError::RenamedVariable { old, new });
+            let message =
+                format!("the environment variable {old} is set, but it was renamed to {new}");
+            return Err(CliError::Rejected {
+                message,
+                source: None,
+                hint: None,
+            });
         }
     }
     Ok(())

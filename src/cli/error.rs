@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Exit;
-use super::options::Color;
 use crate::error::causes;
 use crate::record::RecordError;
 use crate::record::merge::MergeError;
-use crate::report::{TerminalInfo, WriteError};
+use crate::report::{ColorChoice, TerminalInfo, WriteError};
 use crate::runner::{ResumeError, SessionError};
 use crate::secret::log_mask;
 
@@ -21,63 +20,34 @@ pub(super) enum CliError {
     /// An error with places in a text.
     #[error("the input can't be used")]
     Report(miette::Report),
-    #[error("there is no matrix.toml in {} or any parent folder", here.display())]
-    NoMatrix { here: PathBuf },
-    #[error("failed to read the matrix file {}", path.display())]
-    MatrixUnreadable { path: PathBuf, source: io::Error },
-    #[error("failed to read the timings {}", path.display())]
-    Timings { path: PathBuf, source: io::Error },
-    #[error("`{id}` is neither a cell of the matrix nor a symptom")]
-    NoCell { id: String, nearest: Option<String> },
-    #[error("the environment variable {old} is set, but it was renamed to {new}")]
-    RenamedVariable { old: String, new: String },
-    #[error("failed to determine the current folder")]
-    CurrentFolder(#[source] io::Error),
-    #[error("`--cluster-name` is the name of one cluster, but {cells} cells are selected")]
-    OneNameForMany { cells: usize },
-    #[error("`--cluster-name` is the name of one cluster, but `--repeat` runs several at once")]
-    OneNameAtOnce,
-    #[error("{jobs} cells at once need {jobs} ports, but `ports` has only {ports}")]
-    FewPorts { jobs: usize, ports: usize },
+    /// An argument, a file or a run that can't be used, and what to do about it.
+    #[error("{message}")]
+    Rejected {
+        message: String,
+        source: Option<io::Error>,
+        hint: Option<String>,
+    },
     #[error(transparent)]
     ClusterName(#[from] crate::cluster::ClusterNameError),
     #[error(transparent)]
     Prefix(#[from] crate::matrix::PrefixError),
     #[error(transparent)]
-    Session(SessionError),
+    Session(#[from] SessionError),
     #[error("failed to look for resources of dead runs")]
-    Ledger(#[source] crate::machine::LedgerError),
-    #[error("there is no run `{run}` in the current folder or in {}", out.display())]
-    NoRun { run: String, out: PathBuf },
+    Ledger(#[from] crate::machine::LedgerError),
     #[error("there is no record in {}", folder.display())]
     NoRecord { folder: PathBuf },
-    #[error("failed to look for runs in {}", folder.display())]
-    RunsUnreadable { folder: PathBuf, source: io::Error },
     #[error(transparent)]
-    Resume(ResumeError),
-    #[error("the matrix file has changed since the run {run} started")]
-    MatrixChanged { run: String },
-    #[error(
-        "the run was started with the provider {provider}, and can't be resumed with another one"
-    )]
-    OtherProvider { provider: String },
+    Resume(#[from] ResumeError),
     #[error(transparent)]
     Merge(#[from] MergeError),
-    #[error("failed to write to the folder {}", folder.display())]
-    Unwritten { folder: PathBuf, source: io::Error },
     #[error(transparent)]
-    Record(RecordError),
+    Record(#[from] RecordError),
     #[error(transparent)]
-    Reports(WriteError),
-    #[error("failed to determine the path of this program")]
-    Program(#[source] io::Error),
-    #[error("failed to start the run")]
-    Runtime(#[source] io::Error),
-    #[error("failed to write {what}")]
-    Write {
-        what: &'static str,
-        source: io::Error,
-    },
+    Reports(#[from] WriteError),
+    /// Something that the machine should be able to do, such as to write to a folder.
+    #[error("failed to {what}")]
+    Io { what: String, source: io::Error },
 }
 
 impl CliError {
@@ -86,72 +56,65 @@ impl CliError {
         Self::Report(report.into())
     }
 
+    /// The error about something that the user can change, with a hint how.
+    pub(super) fn rejected(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Rejected {
+            message: message.into(),
+            source: None,
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// Turns a cause into the error that something of the user can't be read: "failed to `what`".
+    pub(super) fn unreadable(what: String) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Rejected {
+            message: format!("failed to {what}"),
+            source: Some(source),
+            hint: None,
+        }
+    }
+
+    /// Turns a cause into the error "failed to `what`".
+    pub(super) fn io(what: impl Into<String>) -> impl Fn(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io {
+            what: what.clone(),
+            source,
+        }
+    }
+
+    /// Turns a cause into the error that something can't be written to `folder`.
+    pub(super) fn unwritten(folder: &Path) -> impl Fn(io::Error) -> Self {
+        Self::io(format!("write to the folder {}", folder.display()))
+    }
+
     /// The exit code.
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Report(_)
-            | Self::NoMatrix { .. }
-            | Self::MatrixUnreadable { .. }
-            | Self::Timings { .. }
-            | Self::NoCell { .. }
-            | Self::RenamedVariable { .. }
-            | Self::OneNameForMany { .. }
-            | Self::OneNameAtOnce
-            | Self::FewPorts { .. }
+            | Self::Rejected { .. }
             | Self::ClusterName(_)
-            | Self::NoRun { .. }
+            | Self::Prefix(_)
             | Self::NoRecord { .. }
-            | Self::RunsUnreadable { .. }
             | Self::Merge(_)
-            | Self::MatrixChanged { .. }
-            | Self::OtherProvider { .. }
-            | Self::Record(_)
-            | Self::Prefix(_) => Exit::Configuration,
+            | Self::Record(_) => Exit::Configuration,
             Self::Session(error) if error.is_configuration() => Exit::Configuration,
             Self::Resume(error) if error.is_configuration() => Exit::Configuration,
             Self::Session(_)
             | Self::Resume(_)
             | Self::Ledger(_)
-            | Self::CurrentFolder(_)
-            | Self::Program(_)
             | Self::Reports(_)
-            | Self::Runtime(_)
-            | Self::Unwritten { .. }
-            | Self::Write { .. } => Exit::Infrastructure,
+            | Self::Io { .. } => Exit::Infrastructure,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NoMatrix { .. } => {
-                "give its path with `--matrix FILE`, or write one; the smallest is\n\n    [matrix]\n    kubernetes = [\"1.36\"]"
+            Self::Rejected { hint, .. } => return hint.clone(),
+            Self::Session(error) => return error.hint(),
+            Self::NoRecord { .. } => {
+                "if the folder contains the parts of a run, combine them with `e2e-matrix merge`"
             }
-            Self::NoCell {
-                nearest: Some(nearest),
-                ..
-            } => {
-                return Some(format!("did you mean `{nearest}`?"));
-            }
-            Self::NoCell { nearest: None, .. } => {
-                "`e2e-matrix list` shows the id of each cell, and docs/troubleshooting.md lists all symptoms"
-            }
-            Self::OneNameForMany { .. } => {
-                "select one cell with `--filter`, or set the prefix of all names with `--cluster-prefix`"
-            }
-            Self::OneNameAtOnce => {
-                "run the repetitions one after another with `--jobs 1`, or set the prefix of all names with `--cluster-prefix`"
-            }
-            Self::FewPorts { .. } => "widen the range `ports` in `[run]`, or use fewer `--jobs`",
-            Self::Timings { .. } => {
-                "the file has to be a JSON object that maps cell ids to milliseconds, such as the `timings.json` of a run"
-            }
-            Self::NoRun { .. } => {
-                "give the run's id, folder or record, and use `--output-dir DIR` if the runs are in another folder"
-            }
-            Self::MatrixChanged { .. } => {
-                "use `--rerun-failed` to run the cells that did not pass, or start a new run"
-            }
-            Self::OtherProvider { .. } => "omit `--provider`, or start a new run",
             Self::Resume(ResumeError::Alive { .. }) => {
                 "wait until the run ends, or end its process and try again"
             }
@@ -161,34 +124,23 @@ impl CliError {
             Self::Merge(MergeError::DuplicateCell { .. }) => {
                 "list each run only once; if two runs contain the same cell, the later one has to be a rerun (`--rerun-failed`)"
             }
-            Self::NoRecord { .. } => {
-                "if the folder contains the parts of a run, combine them with `e2e-matrix merge`"
-            }
-            Self::Session(error) => return error.hint(),
             Self::Report(_)
-            | Self::MatrixUnreadable { .. }
-            | Self::RenamedVariable { .. }
-            | Self::CurrentFolder(_)
             | Self::ClusterName(_)
             | Self::Prefix(_)
-            | Self::Program(_)
+            | Self::Ledger(_)
+            | Self::Resume(_)
+            | Self::Merge(_)
             | Self::Record(_)
             | Self::Reports(_)
-            | Self::RunsUnreadable { .. }
-            | Self::Merge(_)
-            | Self::Resume(_)
-            | Self::Unwritten { .. }
-            | Self::Runtime(_)
-            | Self::Ledger(_)
-            | Self::Write { .. } => return None,
+            | Self::Io { .. } => return None,
         };
         Some(hint.to_owned())
     }
 }
 
 /// Prints `error` on stderr: with `Error:`, `Caused by:` and `Hint:`, or with the places in the text.
-pub(super) fn print(error: &CliError, color: Color) {
-    let text = render(error, TerminalInfo::of(&io::stderr()).color(color.into()));
+pub(super) fn print(error: &CliError, color: ColorChoice) {
+    let text = render(error, TerminalInfo::of(&io::stderr()).color(color));
     // If stderr is closed, only the exit code remains.
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }

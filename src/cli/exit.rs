@@ -6,23 +6,24 @@ use crate::event::{RunVerdict, Termination};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
     /// All cells passed.
-    Passed,
+    Passed = 0,
     /// A product failure.
-    Product,
+    Product = 1,
     /// A configuration failure.
-    Configuration,
+    Configuration = 2,
     /// An infrastructure failure.
-    Infrastructure,
+    Infrastructure = 3,
     /// Nothing to do.
-    NothingToDo,
+    NothingToDo = 4,
     /// A bug in the runner.
-    RunnerBug,
+    RunnerBug = 101,
     /// SIGINT.
-    Interrupted,
+    Interrupted = 130,
     /// SIGTERM.
-    Terminated,
+    Terminated = 143,
 }
 
 impl Exit {
@@ -40,16 +41,7 @@ impl Exit {
 
     /// The number.
     pub const fn code(self) -> u8 {
-        match self {
-            Self::Passed => 0,
-            Self::Product => 1,
-            Self::Configuration => 2,
-            Self::Infrastructure => 3,
-            Self::NothingToDo => 4,
-            Self::RunnerBug => 101,
-            Self::Interrupted => 130,
-            Self::Terminated => 143,
-        }
+        self as u8
     }
 
     /// When the exit code is used.

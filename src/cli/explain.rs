@@ -4,14 +4,13 @@ use std::fmt::Write as _;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::matrix_file::{self, Selected};
 use super::options::{ExplainOptions, SelectOptions};
-use super::{streams, troubleshooting};
+use super::{matrix_file, runner_path, runtime, streams, troubleshooting};
 use crate::event::Symptom;
 use crate::matrix::nearest::nearest;
 use crate::matrix::{Cell, Expectation, Matrix, Phase};
 use crate::report::aligned;
-use crate::runner::{self, ExplainRequest, Explanation, Setting};
+use crate::runner::{self, Explanation, Setting};
 use crate::secret::Mask;
 
 pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
@@ -22,43 +21,34 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     }
     let mut selected = matrix_file::load(&SelectOptions {
         matrix: options.matrix.clone(),
-        filter: Vec::new(),
         ..SelectOptions::default()
     })?;
     selected
         .cells
         .retain(|cell| cell.id.as_str() == options.subject);
-    let secrets = selected.resolve()?;
-    let Selected {
-        path,
-        mut matrix,
-        mut cells,
-        ..
-    } = selected;
-    let Some(cell) = cells.pop() else {
-        let ids = matrix.cells.iter().map(|cell| cell.id.as_str());
-        let names = ids.chain(Symptom::ALL.iter().map(|symptom| symptom.name()));
-        return Err(CliError::NoCell {
-            nearest: nearest(&options.subject, names).map(str::to_owned),
-            id: options.subject.clone(),
-        });
+    let (mut workload, _) = selected.resolve(runner_path()?)?;
+    let Some(cell) = workload.cells.first().cloned() else {
+        return Err(no_cell(&options.subject, &workload.matrix));
     };
     if let Some(provider) = options.provider {
-        matrix.run.provider = provider.into();
+        workload.matrix.run.provider = provider;
     }
-    let suite = Mask::new(secrets.iter().cloned()).apply(&suite(&matrix));
-    let request = ExplainRequest {
-        path,
-        matrix,
-        cell: cell.clone(),
-        secrets,
-        runner: std::env::current_exe().map_err(CliError::Program)?,
-    };
-    let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
-    let explained = runtime.block_on(runner::explain(request));
-    let text = text(&cell, &explained.map_err(CliError::Session)?, &suite);
+    let suite = Mask::new(workload.secrets.iter().cloned()).apply(&suite(&workload.matrix));
+    let explained = runtime::block_on(runner::explain(workload, &cell))?;
+    let text = text(&cell, &explained, &suite);
     streams::print("the explanation", Ok(text))?;
     Ok(Exit::Passed)
+}
+
+fn no_cell(subject: &str, matrix: &Matrix) -> CliError {
+    let ids = matrix.cells.iter().map(|cell| cell.id.as_str());
+    let names = ids.chain(Symptom::ALL.iter().map(|symptom| symptom.name()));
+    let hint = match nearest(subject, names) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "`e2e-matrix list` shows the id of each cell, and docs/troubleshooting.md lists all symptoms".to_owned(),
+    };
+    let message = format!("`{subject}` is neither a cell of the matrix nor a symptom");
+    CliError::rejected(message, hint)
 }
 
 fn text(cell: &Cell, explained: &Explanation, suite: &str) -> String {
@@ -83,17 +73,13 @@ fn text(cell: &Cell, explained: &Explanation, suite: &str) -> String {
     for notice in &explained.notices {
         let _ = writeln!(text, "note         {notice}");
     }
-    section(
-        &mut text,
-        "Agent configuration",
-        &settings(&explained.agent_config),
-    );
-    section(
-        &mut text,
-        "Environment of the agent",
-        &settings(&explained.environment),
-    );
-    section(&mut text, "Expectations", &expectations(cell));
+    for (title, content) in [
+        ("Agent configuration", settings(&explained.agent_config)),
+        ("Environment of the agent", settings(&explained.environment)),
+        ("Expectations", expectations(cell)),
+    ] {
+        section(&mut text, title, &content);
+    }
     if !suite.is_empty() {
         section(&mut text, "Changes to the suite", suite);
     }

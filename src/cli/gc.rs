@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,11 +10,11 @@ use serde::Serialize;
 use super::error::CliError;
 use super::exit::Exit;
 use super::options::GarbageOptions;
-use super::streams;
+use super::{runtime, streams};
 use crate::machine::StateFolder;
 use crate::machine::process::quoted;
 use crate::report::aligned;
-use crate::runner::{self, GcOptions, GcReport, GcRow};
+use crate::runner::{self, GcOptions, GcRow};
 
 pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     let wanted = GcOptions {
@@ -22,22 +23,18 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
         cache: options.all,
         older_than: options.older_than,
     };
-    let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let state = StateFolder::of_user();
-    let report = runtime.block_on(runner::gc(&state, wanted));
-    // A lock that another process holds must not block the exit.
-    runtime.shutdown_background();
-    let report = report.map_err(CliError::Ledger)?;
+    let rows = runtime::block_on(runner::gc(&state, wanted))?;
     let text = if options.json {
-        json(&report).map_err(io::Error::from)
+        json(&rows).map_err(io::Error::from)
     } else {
-        Ok(table(&report, options.dry_run))
+        Ok(table(&rows, options.dry_run))
     };
     streams::print("the list of resources", text.map(|text| text + "\n"))?;
-    Ok(if report.is_clean() {
-        Exit::Passed
-    } else {
+    Ok(if rows.iter().any(|row| row.outcome.is_failure()) {
         Exit::Infrastructure
+    } else {
+        Exit::Passed
     })
 }
 
@@ -53,8 +50,14 @@ pub(super) fn command(program: &OsStr) -> String {
     }
 }
 
-fn table(report: &GcReport, dry_run: bool) -> String {
-    if report.rows.is_empty() {
+/// The same for this program, whose binary is `runner`.
+pub(super) fn own_command(runner: &Path) -> String {
+    let program = std::env::args_os().next();
+    command(program.as_deref().unwrap_or(runner.as_os_str()))
+}
+
+fn table(rows: &[GcRow], dry_run: bool) -> String {
+    if rows.is_empty() {
         return "dead runs left no resources behind".to_owned();
     }
     let line = |row: &GcRow| {
@@ -66,7 +69,7 @@ fn table(report: &GcReport, dry_run: bool) -> String {
             row.outcome.detail(),
         ]
     };
-    let lines: Vec<_> = report.rows.iter().map(line).collect();
+    let lines: Vec<_> = rows.iter().map(line).collect();
     let header = ["run", "age", "resource", "outcome", ""];
     let mut text = aligned(&header, &lines);
     if dry_run {
@@ -96,8 +99,8 @@ struct Row<'r> {
     detail: String,
 }
 
-fn json(report: &GcReport) -> serde_json::Result<String> {
-    let rows = report.rows.iter().map(|row| Row {
+fn json(rows: &[GcRow]) -> serde_json::Result<String> {
+    let rows = rows.iter().map(|row| Row {
         run: row.run.as_deref(),
         age_seconds: row.age.map(|age| age.as_secs()),
         resource: &row.resource,

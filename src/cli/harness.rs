@@ -7,9 +7,9 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use jiff::Timestamp;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::error::{self, CliError};
@@ -147,8 +147,6 @@ fn run_id() -> String {
     if let Some(id) = std::env::var_os("NEXTEST_RUN_ID") {
         return format!("nextest-{}", id.to_string_lossy());
     }
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
+    let seconds = Timestamp::now().as_second();
     format!("cargo-test-{seconds}-{}", std::process::id())
 }

@@ -16,14 +16,12 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::secret::log_mask;
 
-/// Which lines are logged, such as `debug` or `e2e_matrix=debug,kube=info`.
-#[derive(Clone, Debug)]
-pub(super) struct LogFilter(String);
-
-/// Parses a filter. The error names the position.
-pub(super) fn parse(text: &str) -> Result<LogFilter, String> {
-    let filter = EnvFilter::try_new(text).map_err(|error| error.to_string());
-    filter.map(|_| LogFilter(text.to_owned()))
+/// Checks a filter of lines, such as `debug` or `e2e_matrix=debug,kube=info`. The error names the position.
+pub(super) fn checked(filter: &str) -> Result<String, String> {
+    match EnvFilter::try_new(filter) {
+        Ok(_) => Ok(filter.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The filter for the file in a run's folder.
@@ -47,14 +45,14 @@ enum Target {
 
 /// Starts the log: lines that match `filter` are written to stderr. For a run, all lines of this program are also kept
 /// in memory until [`write_to`] is called.
-pub(super) fn install(filter: Option<&LogFilter>, is_run: bool) {
+pub(super) fn install(filter: Option<&str>, is_run: bool) {
     if filter.is_none() && !is_run {
         return;
     }
     let stderr = filter.map(|filter| {
         layer()
             .with_writer(|| Masked)
-            .with_filter(EnvFilter::new(&filter.0))
+            .with_filter(EnvFilter::new(filter))
     });
     let file = is_run.then(|| {
         layer()

@@ -14,8 +14,7 @@ use crate::matrix::{
     Cell, Estimates, Filter, Matrix, Timings, locate_programs, resolve_variables, select,
     short_hash,
 };
-use crate::runner::{Selection, base};
-use crate::secret::Secret;
+use crate::runner::{Selection, Workload, base};
 
 /// The default name of the matrix file.
 const FILE: &str = "matrix.toml";
@@ -32,24 +31,28 @@ pub(super) struct Selected {
     pub(super) matrix: Matrix,
     pub(super) cells: Vec<Cell>,
     pub(super) selection: Selection,
-    /// Warnings about the selection.
-    pub(super) warnings: Vec<String>,
     pub(super) text: String,
 }
 
 impl Selected {
-    /// Finds the programs of commands, and inserts values from this process's environment into the cells. Returns all
-    /// secrets of the file.
-    pub(super) fn resolve(&mut self) -> Result<Vec<Secret>, CliError> {
+    /// Finds the programs of commands, and inserts values from this process's environment into the cells. `runner` is
+    /// the runner's own binary.
+    pub(super) fn resolve(mut self, runner: PathBuf) -> Result<(Workload, Selection), CliError> {
         let name = self.path.display().to_string();
         let file = (name.as_str(), self.text.as_str());
         let folder = absolute(base(&self.path));
         let find = |program: &Path| probe::program(program, &folder);
         locate_programs(&mut self.matrix, file, find).map_err(CliError::report)?;
-        resolve_variables(&self.matrix, &mut self.cells, file, |name| {
-            std::env::var(name)
-        })
-        .map_err(CliError::report)
+        let variable = |name: &str| std::env::var(name);
+        let secrets = resolve_variables(&self.matrix, &mut self.cells, file, variable);
+        let workload = Workload {
+            secrets: secrets.map_err(CliError::report)?,
+            path: self.path,
+            matrix: self.matrix,
+            cells: self.cells,
+            runner,
+        };
+        Ok((workload, self.selection))
     }
 
     /// Prints on stderr why no cell is selected. Returns the exit code.
@@ -68,11 +71,6 @@ impl Selected {
             NoCells::Pass => Exit::Passed,
         })
     }
-
-    /// The digest of a selection of this file with `filters` and `shard`.
-    pub(super) fn digest_with(&self, filters: &[String], shard: Option<&ShardFacts>) -> String {
-        digest(&self.text, filters, shard)
-    }
 }
 
 /// Reads the file, applies the filters and selects the shard.
@@ -81,10 +79,8 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
         Some(path) => path.clone(),
         None => find()?,
     };
-    let text = read_text(&path, MAX_MATRIX).map_err(|source| CliError::MatrixUnreadable {
-        path: path.clone(),
-        source,
-    })?;
+    let unreadable = CliError::unreadable(format!("read the matrix file {}", path.display()));
+    let text = read_text(&path, MAX_MATRIX).map_err(unreadable)?;
     let matrix = Matrix::parse(&path.display().to_string(), &text).map_err(CliError::report)?;
     let filters = options.filter.iter().map(|text| Filter::parse(text));
     let filters: Vec<Filter> = filters
@@ -98,9 +94,8 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
             filters: options.filter.clone(),
             digest: Some(digest(&text, &options.filter, shard.as_ref())),
             shard,
-            rerun_of: None,
+            ..Selection::default()
         },
-        warnings: Vec::new(),
         text,
         path,
         matrix,
@@ -131,16 +126,19 @@ fn shard(
 }
 
 fn timings(path: &Path) -> Result<Timings, CliError> {
-    let unusable = |source| CliError::Timings {
-        path: path.to_owned(),
-        source,
+    let unusable = |source| {
+        CliError::Rejected {
+        message: format!("failed to read the timings {}", path.display()),
+        source: Some(source),
+        hint: Some("the file has to be a JSON object that maps cell ids to milliseconds, such as the `timings.json` of a run".to_owned()),
+    }
     };
     let text = read_text(path, MAX_TIMINGS).map_err(unusable)?;
     Timings::parse(&text).map_err(|error| unusable(error.into()))
 }
 
-/// A hash of everything that determines which cells run.
-fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts>) -> String {
+/// A hash of everything that determines which cells of the file `matrix` run.
+pub(super) fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts>) -> String {
     let mut hash = Sha256::new();
     let shard = shard.map(|shard| format!("{}/{} {}", shard.index, shard.count, shard.digest));
     let filters = filters.iter().map(String::as_str);
@@ -153,10 +151,16 @@ fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts>) -> Strin
 
 /// `matrix.toml` in this or a parent folder.
 pub(super) fn find() -> Result<PathBuf, CliError> {
-    let here = std::env::current_dir().map_err(CliError::CurrentFolder)?;
+    let here = std::env::current_dir().map_err(CliError::io("determine the current folder"))?;
     let mut candidates = here.ancestors().map(|folder| folder.join(FILE));
     let Some(path) = candidates.find(|path| path.is_file()) else {
-        return Err(CliError::NoMatrix { here });
+        return Err(CliError::rejected(
+            format!(
+                "there is no {FILE} in {} or any parent folder",
+                here.display()
+            ),
+            "give its path with `--matrix FILE`, or write one; the smallest is\n\n    [matrix]\n    kubernetes = [\"1.36\"]",
+        ));
     };
     // Shown as users would type it, if that is shorter.
     Ok(match path.strip_prefix(&here) {

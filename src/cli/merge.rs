@@ -2,7 +2,6 @@
 //! cells.
 
 use std::fs::{self, File, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -29,15 +28,12 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     }
     let plan = Plan::new(&mut parts)?;
     let copies = Copies::from(&options.copies);
-    runner::prepare(&copies.paths()).map_err(CliError::Session)?;
+    runner::prepare(&copies.paths())?;
     let folder = out.join(&plan.facts.run);
     let merged = write(&parts, &plan, &folder, &copies)?;
     run::tables(options.output.color, &folder)
         .end(&merged)
-        .map_err(|source| CliError::Write {
-            what: "the summary",
-            source,
-        })?;
+        .map_err(CliError::io("write the summary"))?;
     // The record was just written, so it has a verdict.
     let verdict = merged.verdict;
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
@@ -48,12 +44,9 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
 /// then.
 pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliError> {
     let folder = out.join(run);
-    let unwritten = |source| CliError::Unwritten {
-        folder: folder.clone(),
-        source,
-    };
-    let lock = File::create(folder.join(".merge.lock")).map_err(unwritten)?;
-    lock.lock().map_err(unwritten)?;
+    let unwritten = CliError::unwritten(&folder);
+    let lock = File::create(folder.join(".merge.lock")).map_err(&unwritten)?;
+    lock.lock().map_err(&unwritten)?;
     let mut parts = Vec::new();
     for part in runs_in(&folder.join(PARTS))? {
         match Part::read(&part) {
@@ -65,10 +58,10 @@ pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliE
     }
     let mut plan = Plan::new(&mut parts)?;
     run.clone_into(&mut plan.facts.run);
-    let temporary = tempfile::tempdir_in(&folder).map_err(unwritten)?;
-    let merged = recorded(&parts, &plan, temporary.path(), &folder)?;
+    let temporary = tempfile::tempdir_in(&folder).map_err(&unwritten)?;
+    let merged = record(&parts, &plan, temporary.path(), &folder)?;
     let record = temporary.path().join(record::FILE_NAME);
-    fs::rename(record, folder.join(record::FILE_NAME)).map_err(unwritten)?;
+    fs::rename(record, folder.join(record::FILE_NAME)).map_err(&unwritten)?;
     report::write(&folder, copies, &merged)
 }
 
@@ -89,13 +82,10 @@ fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
 
 /// The runs in `folder`, sorted.
 fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let unreadable = |source| CliError::RunsUnreadable {
-        folder: folder.to_owned(),
-        source,
-    };
+    let unreadable = CliError::unreadable(format!("look for runs in {}", folder.display()));
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
+    for entry in fs::read_dir(folder).map_err(&unreadable)? {
+        let entry = entry.map_err(&unreadable)?;
         // `latest` is a link to a folder that is listed by its own name.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && recorded::is_run(&entry.path()) {
@@ -113,65 +103,43 @@ fn write(
     folder: &Path,
     copies: &Copies,
 ) -> Result<RunModel, CliError> {
-    let unwritten = |source| CliError::Unwritten {
-        folder: folder.to_owned(),
-        source,
-    };
+    let unwritten = CliError::unwritten(folder);
     let out = folder.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(out).map_err(unwritten)?;
+    fs::create_dir_all(out).map_err(&unwritten)?;
     let temporary = tempfile::Builder::new()
         .prefix(".merge-")
         .permissions(Permissions::from_mode(0o777))
         .tempdir_in(out)
-        .map_err(unwritten)?;
-    copy_cells(parts, temporary.path()).map_err(unwritten)?;
-    let merged = recorded(parts, plan, temporary.path(), folder)?;
+        .map_err(&unwritten)?;
+    copy_cells(parts, temporary.path()).map_err(&unwritten)?;
+    let merged = record(parts, plan, temporary.path(), folder)?;
     report::write(temporary.path(), copies, &merged)?;
-    put(temporary.path(), folder).map_err(unwritten)?;
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(&unwritten)?;
+    }
+    fs::rename(temporary.path(), folder).map_err(&unwritten)?;
     let merged_folder =
         RunFolder::reopen(out, &plan.facts.run).map_err(|error| unwritten(error.source))?;
     merged_folder.point_latest();
     Ok(merged)
 }
 
-fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    fs::rename(temporary, folder)
-}
-
-/// Why the merged record can't be written.
-enum Unrecorded {
-    Read(crate::record::RecordError),
-    Write(io::Error),
-}
-
-/// Calls [`record`] with `temporary`. Errors name `folder`, to which it will be renamed.
-fn recorded(
+/// Writes the merged record to `temporary`, including its last event. Returns the model. Errors name `folder`, to which
+/// `temporary` will be renamed.
+fn record(
     parts: &[Part],
     plan: &Plan,
     temporary: &Path,
     folder: &Path,
 ) -> Result<RunModel, CliError> {
-    record(parts, plan, temporary).map_err(|error| match error {
-        Unrecorded::Read(error) => CliError::Record(error),
-        Unrecorded::Write(source) => CliError::Unwritten {
-            folder: folder.to_owned(),
-            source,
-        },
-    })
-}
-
-/// Writes the merged record to `folder`, including its last event. Returns the model.
-fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unrecorded> {
-    let mut writer = RecordWriter::create(folder).map_err(Unrecorded::Write)?;
+    let unwritten = CliError::unwritten(folder);
+    let mut writer = RecordWriter::create(temporary).map_err(&unwritten)?;
     let mut builder = ModelBuilder::default();
-    let mut joined = MergedEvents::open(parts, plan).map_err(Unrecorded::Read)?;
+    let mut joined = MergedEvents::open(parts, plan)?;
     for record in &mut joined {
-        let record = record.map_err(Unrecorded::Read)?;
+        let record = record?;
         builder.apply(&record);
-        writer.on(&record).map_err(Unrecorded::Write)?;
+        writer.on(&record).map_err(&unwritten)?;
     }
     let verdict = verdict_of(&builder.clone().finish(), plan.is_whole);
     let last = joined.closing(Event::RunFinished {
@@ -179,7 +147,7 @@ fn record(parts: &[Part], plan: &Plan, folder: &Path) -> Result<RunModel, Unreco
         duration_ms: plan.duration_ms,
     });
     builder.apply(&last);
-    writer.on(&last).map_err(Unrecorded::Write)?;
+    writer.on(&last).map_err(&unwritten)?;
     Ok(builder.finish())
 }
 

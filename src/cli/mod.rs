@@ -18,6 +18,7 @@ mod replay;
 mod report;
 mod rerun;
 mod run;
+mod runtime;
 mod streams;
 mod troubleshooting;
 
@@ -27,11 +28,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::machine::sandbox;
+use crate::report::ColorChoice;
 use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
 use options::{
-    Color, ExplainOptions, Format, GarbageOptions, ListOptions, MergeOptions, PrepareOptions,
+    ExplainOptions, Format, GarbageOptions, ListOptions, MergeOptions, PrepareOptions,
     ReplayOptions, ReportOptions, RunOptions,
 };
 
@@ -55,9 +57,9 @@ struct Cli {
         value_name = "FILTER",
         help_heading = "Output",
         hide_short_help = true,
-        value_parser = log::parse
+        value_parser = log::checked
     )]
-    log: Option<log::LogFilter>,
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,39 +114,42 @@ enum Command {
 pub fn main() -> ExitCode {
     install_tls();
     let Cli { command, run, log } = arguments::parse();
+    let color = run.output.color;
+    let command = command.unwrap_or_else(|| Command::Run(Box::new(run)));
     // Agent and mock have their own logs.
     let has_own = matches!(
         command,
-        Some(Command::Agent(_) | Command::Mockapi(_) | Command::Pod { .. })
+        Command::Agent(_) | Command::Mockapi(_) | Command::Pod { .. }
     );
     if !has_own {
         log::install_panics();
-    }
-    let is_run = matches!(command, None | Some(Command::Run(_)));
-    if !has_own {
-        log::install(log.as_ref(), is_run);
-    }
-    if !has_own && let Err(error) = arguments::check_environment() {
-        return finish(run.output.color, Err(error));
+        log::install(log.as_deref(), matches!(command, Command::Run(_)));
+        if let Err(error) = arguments::check_environment() {
+            return finish(color, Err(error));
+        }
     }
     match command {
-        None => finish(run.output.color, run::run(&run)),
-        Some(Command::Run(run)) => finish(run.output.color, run::run(&run)),
-        Some(Command::List(list)) => finish(list.output.color, list::run(&list)),
-        Some(Command::Explain(cell)) => finish(cell.output.color, explain::run(&cell)),
-        Some(Command::Prepare(prepare)) => finish(prepare.output.color, prepare::run(&prepare)),
-        Some(Command::Gc(garbage)) => finish(garbage.output.color, gc::run(&garbage)),
-        Some(Command::Report(report)) => finish(report.output.color, report::run(&report)),
-        Some(Command::Replay(replay)) => finish(replay.output.color, replay::run(&replay)),
-        Some(Command::Merge(merge)) => finish(merge.output.color, merge::run(&merge)),
-        Some(Command::Schema { format }) => finish(Color::Auto, reference::schema(format)),
-        Some(Command::Completions { shell }) => reference::completions(shell),
-        Some(Command::Man { folder }) => finish(Color::Auto, reference::manual(&folder)),
-        Some(Command::Agent(arguments)) => plexd_agent::cli::main(arguments),
-        Some(Command::Mockapi(arguments)) => mockapi::cli::main(arguments),
-        Some(Command::Pod { inside: false }) => sandbox::outside(&["pod", "--inside"]),
-        Some(Command::Pod { inside: true }) => sandbox::inside(),
+        Command::Run(run) => finish(run.output.color, run::run(&run)),
+        Command::List(list) => finish(list.output.color, list::run(&list)),
+        Command::Explain(cell) => finish(cell.output.color, explain::run(&cell)),
+        Command::Prepare(prepare) => finish(prepare.output.color, prepare::run(&prepare)),
+        Command::Gc(garbage) => finish(garbage.output.color, gc::run(&garbage)),
+        Command::Report(report) => finish(report.output.color, report::run(&report)),
+        Command::Replay(replay) => finish(replay.output.color, replay::run(&replay)),
+        Command::Merge(merge) => finish(merge.output.color, merge::run(&merge)),
+        Command::Schema { format } => finish(ColorChoice::Auto, reference::schema(format)),
+        Command::Completions { shell } => reference::completions(shell),
+        Command::Man { folder } => finish(ColorChoice::Auto, reference::manual(&folder)),
+        Command::Agent(arguments) => plexd_agent::cli::main(arguments),
+        Command::Mockapi(arguments) => mockapi::cli::main(arguments),
+        Command::Pod { inside: false } => sandbox::outside(&["pod", "--inside"]),
+        Command::Pod { inside: true } => sandbox::inside(),
     }
+}
+
+/// The path of this program, which is the runner's own binary.
+fn runner_path() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(CliError::io("determine the path of this program"))
 }
 
 /// Installs the process's TLS provider. With two linked providers, rustls would panic at first use.
@@ -158,7 +163,7 @@ fn install_tls() {
 }
 
 /// Prints an error, and returns the exit code.
-fn finish(color: Color, result: Result<Exit, CliError>) -> ExitCode {
+fn finish(color: ColorChoice, result: Result<Exit, CliError>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {

@@ -4,15 +4,14 @@ use std::io::{self, Write};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::gc;
-use super::matrix_file;
 use super::options::PrepareOptions;
 use super::run::report_leftovers;
+use super::{gc, matrix_file, runner_path, runtime};
 use crate::cluster::Preparation;
-use crate::event::{Failure, FailureClass, RunVerdict, Termination};
+use crate::event::{Failure, FailureClass, RunVerdict};
 use crate::machine::open_files;
 use crate::matrix::ProviderChoice;
-use crate::runner::{self, PrepareRequest, PreparedCell};
+use crate::runner::{self, PreparedCell, SessionError};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
@@ -26,21 +25,10 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
         // Only kind has clusters to prepare, so its absence is an error.
         settings.provider = ProviderChoice::Kind;
     }
-    let interruption = Interruption::default();
-    let secrets = selected.resolve()?;
-    let runner = std::env::current_exe().map_err(CliError::Program)?;
-    let program = std::env::args_os().next();
-    let gc = gc::command(program.as_deref().unwrap_or(runner.as_os_str()));
-    let request = PrepareRequest {
-        path: selected.path,
-        matrix: selected.matrix,
-        cells: selected.cells,
-        secrets,
-        runner,
-        interruption: interruption.clone(),
-    };
+    let runner = runner_path()?;
+    let gc = gc::own_command(&runner);
+    let (workload, _) = selected.resolve(runner)?;
     open_files::raise();
-    let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let mut exit = Exit::Passed;
     let report = |prepared: PreparedCell| {
         if let Some(Err(failure)) = &prepared.preparation {
@@ -49,21 +37,13 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
         // A closed stdout must not end the command.
         drop(writeln!(io::stdout().lock(), "{}", line(&prepared)));
     };
-    let outcome = runtime.block_on(async {
-        let abandon = |by: Termination| {
-            std::process::exit(Exit::from(RunVerdict::Interrupted { by }).code().into())
-        };
-        runner::handle_signals(&interruption, abandon).map_err(CliError::Runtime)?;
-        let preparing = Box::pin(runner::prepare_clusters(request, report));
-        preparing.await.map_err(CliError::Session)
-    });
-    // A lock that another process holds must not block the exit.
-    runtime.shutdown_background();
-    let prepared = outcome?;
+    let interruption = Interruption::default();
+    let preparing = runner::prepare_clusters(workload, &interruption, report);
+    let prepared = runtime::block_on_until_signal(&interruption, || {}, preparing)?;
     if !prepared.left.is_empty() {
         report_leftovers(&prepared.left, &gc);
     }
-    prepared.finished.map_err(CliError::Session)?;
+    prepared.finished.map_err(SessionError::from)?;
     Ok(match interruption.by() {
         Some(by) => RunVerdict::Interrupted { by }.into(),
         None => exit,
@@ -82,16 +62,10 @@ fn line(prepared: &PreparedCell) -> String {
     let cell = &prepared.cell;
     match &prepared.preparation {
         None => format!("{cell}: skipped, because its node image is missing"),
-        Some(Ok(Preparation {
-            template,
-            is_new: true,
-        })) => {
+        Some(Ok(Preparation { template, is_new })) if *is_new => {
             format!("{cell}: prepared as template {template}")
         }
-        Some(Ok(Preparation {
-            template,
-            is_new: false,
-        })) => {
+        Some(Ok(Preparation { template, .. })) => {
             format!("{cell}: template {template} already exists")
         }
         Some(Err(failure)) => {

@@ -43,10 +43,13 @@ impl Recorded {
         Err(if folder.is_dir() {
             CliError::NoRecord { folder }
         } else {
-            CliError::NoRun {
-                run: name.to_owned(),
-                out: out.to_owned(),
-            }
+            CliError::rejected(
+                format!(
+                    "there is no run `{name}` in the current folder or in {}",
+                    out.display()
+                ),
+                "give the run's id, folder or record, and use `--output-dir DIR` if the runs are in another folder",
+            )
         })
     }
 

@@ -28,10 +28,7 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
 pub(super) fn manual(folder: &Path) -> Result<Exit, CliError> {
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
-        .map_err(|source| CliError::Unwritten {
-            folder: folder.to_owned(),
-            source,
-        })?;
+        .map_err(CliError::unwritten(folder))?;
     Ok(Exit::Passed)
 }
 

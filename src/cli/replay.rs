@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::options::ReplayOptions;
 use super::recorded::Recorded;
-use super::run;
+use super::{run, streams};
 use crate::event::{Event, Record};
 use crate::record::{ModelBuilder, Sink};
 use crate::report::AtEnd;
@@ -18,38 +18,28 @@ use crate::report::AtEnd;
 pub(super) fn run(options: &ReplayOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
     let recorded = Recorded::find(asked.run.as_deref(), &asked.location.out())?;
-    let mut pace = Pace {
-        speed: options.speed,
-        before: None,
-    };
+    let mut before = None;
     let mut screen = Screen {
         console: run::console(options.output.color, options.verbose),
         tables: run::tables(options.output.color, &recorded.folder),
         builder: ModelBuilder::default(),
         has_ended: true,
     };
-    for record in recorded.events().map_err(CliError::Record)? {
-        let record = record.map_err(CliError::Record)?;
-        pace.wait_for(&record);
+    for record in recorded.events()? {
+        let record = record?;
+        if let (Some(before), Some(speed)) = (before.replace(record.at), options.speed) {
+            wait(before, &record, speed);
+        }
         if let Err(error) = screen.show(&record) {
-            return unshown(error);
+            return ended(Err(error));
         }
     }
-    match screen.end() {
-        Ok(()) => Ok(Exit::Passed),
-        Err(error) => unshown(error),
-    }
+    ended(screen.end())
 }
 
-fn unshown(error: io::Error) -> Result<Exit, CliError> {
-    match error.kind() {
-        // The reader closed the pipe early.
-        io::ErrorKind::BrokenPipe => Ok(Exit::Passed),
-        _ => Err(CliError::Write {
-            what: "the replay",
-            source: error,
-        }),
-    }
+fn ended(shown: io::Result<()>) -> Result<Exit, CliError> {
+    streams::unless_closed("the replay", shown)?;
+    Ok(Exit::Passed)
 }
 
 /// The sinks that the run had.
@@ -84,21 +74,12 @@ impl Screen {
     }
 }
 
-/// The delays between events.
-struct Pace {
-    speed: Option<f64>,
-    before: Option<Timestamp>,
-}
-
-impl Pace {
-    fn wait_for(&mut self, record: &Record) {
-        let before = self.before.replace(record.at);
-        // The time between two sessions is skipped.
-        let is_watched = !matches!(record.event, Event::RunResumed { .. });
-        if let (Some(speed), Some(before), true) = (self.speed, before, is_watched)
-            && let Ok(passed) = Duration::try_from(record.at.duration_since(before))
-        {
-            thread::sleep(passed.div_f64(speed));
-        }
+/// Waits before `record` is shown, for the time since the event at `before`, divided by `speed`. The time between two
+/// sessions is skipped.
+fn wait(before: Timestamp, record: &Record, speed: f64) {
+    if !matches!(record.event, Event::RunResumed { .. })
+        && let Ok(passed) = Duration::try_from(record.at.duration_since(before))
+    {
+        thread::sleep(passed.div_f64(speed));
     }
 }

@@ -14,9 +14,9 @@ use crate::{record, runner};
 pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     let asked = &options.recorded;
     let recorded = Recorded::find(asked.run.as_deref(), &asked.location.out())?;
-    let run = recorded.model().map_err(CliError::Record)?;
+    let run = recorded.model()?;
     let copies = Copies::from(&options.copies);
-    runner::prepare(&copies.paths()).map_err(CliError::Session)?;
+    runner::prepare(&copies.paths())?;
     write(&recorded.folder, &copies, &run)?;
     let folder = recorded.folder.display();
     streams::print("to stdout", Ok(format!("reports: {folder}\n")))?;
@@ -32,10 +32,11 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
 
 /// Writes all reports of `run` to `folder` and `copies`. Returns the first error.
 pub(super) fn write(folder: &Path, copies: &Copies, run: &RunModel) -> Result<(), CliError> {
-    match write_all(folder, copies, run).into_iter().next() {
-        None => Ok(()),
-        Some(failure) => Err(CliError::Reports(failure)),
-    }
+    let failures = write_all(folder, copies, run);
+    failures
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |first| Err(first.into()))
 }
 
 impl From<&CopyOptions> for Copies {

@@ -1,22 +1,50 @@
-//! `--rerun-failed` and `--resume`: selects cells by their verdicts in an existing run.
+//! Which cells run: the selected ones, or with `--rerun-failed` and `--resume` those that an existing run suggests.
 
 use std::collections::BTreeSet;
 
 use super::error::CliError;
+use super::exit::Exit;
 use super::matrix_file::{self, Selected};
 use super::options::RunOptions;
 use super::recorded::Recorded;
 use super::streams;
-use crate::event::{CellVerdict, RunVerdict};
+use crate::event::CellVerdict;
 use crate::matrix::ProviderChoice;
 use crate::record::RunModel;
 use crate::runner::Resumption;
 
-/// The cells of the run `name` that failed or never ran; `None` if there are none.
-pub(super) fn failed_cells(options: &RunOptions, name: &str) -> Result<Option<Selected>, CliError> {
-    let mut selected = matrix_file::load(&options.select)?;
+/// What to run.
+pub(super) enum Wanted {
+    /// These cells, in a new or a resumed run.
+    Cells(Box<Selected>, Option<Box<Resumption>>),
+    /// Nothing, which has been reported.
+    Nothing(Exit),
+}
+
+/// What to run according to `options`.
+pub(super) fn wanted(options: &RunOptions) -> Result<Wanted, CliError> {
+    let selected = matrix_file::load(&options.select)?;
+    if let Some(name) = &options.rerun.rerun_failed {
+        return failed_cells(options, selected, name);
+    }
+    if let Some(name) = &options.rerun.resume {
+        return unfinished_cells(options, selected, name);
+    }
+    if selected.cells.is_empty() {
+        let exit = selected.nothing_to_do(options.select.no_cells)?;
+        return Ok(Wanted::Nothing(exit));
+    }
+    Ok(Wanted::Cells(Box::new(selected), None))
+}
+
+/// The cells of the run `name` that failed or never ran.
+fn failed_cells(
+    options: &RunOptions,
+    mut selected: Selected,
+    name: &str,
+) -> Result<Wanted, CliError> {
     let recorded = find(options, name, &selected)?;
-    let run = recorded.model().map_err(CliError::Record)?;
+    let run = recorded.model()?;
     let id = run_id(&run, &recorded);
     let wanted = ids_of_failed(&run);
     selected
@@ -26,7 +54,7 @@ pub(super) fn failed_cells(options: &RunOptions, name: &str) -> Result<Option<Se
     let gone: Vec<&str> = wanted.difference(&present).copied().collect();
     if !gone.is_empty() {
         let gone = gone.join(", ");
-        selected.warnings.push(format!(
+        selected.selection.warnings.push(format!(
             "the matrix no longer contains these cells of {id}, so they can't be rerun: {gone}"
         ));
     }
@@ -34,10 +62,10 @@ pub(super) fn failed_cells(options: &RunOptions, name: &str) -> Result<Option<Se
         streams::notice(&format!(
             "nothing to rerun: every cell of {id} that is still in the matrix has passed"
         ))?;
-        return Ok(None);
+        return Ok(Wanted::Nothing(Exit::Passed));
     }
     selected.selection.rerun_of = Some(id);
-    Ok(Some(selected))
+    Ok(Wanted::Cells(Box::new(selected), None))
 }
 
 /// The cells that did not pass, by their ids in the matrix.
@@ -52,32 +80,29 @@ fn ids_of_failed(run: &RunModel) -> BTreeSet<&str> {
     failed.map(|cell| cell.summary.id.in_matrix()).collect()
 }
 
-/// The result of `--resume`.
-pub(super) enum Resumed {
-    /// There are cells left to run.
-    Unfinished(Box<Selected>, Box<Resumption>),
-    /// The run is complete, with this verdict.
-    Over(RunVerdict),
-}
-
 /// The cells of the run `name` that have no verdict of their own yet.
-pub(super) fn unfinished_cells(options: &RunOptions, name: &str) -> Result<Resumed, CliError> {
-    let mut selected = matrix_file::load(&options.select)?;
+fn unfinished_cells(
+    options: &RunOptions,
+    mut selected: Selected,
+    name: &str,
+) -> Result<Wanted, CliError> {
     let recorded = find(options, name, &selected)?;
-    let resumption = Resumption::open(&recorded.folder).map_err(CliError::Resume)?;
+    let resumption = Resumption::open(&recorded.folder)?;
     let facts = resumption.facts();
-    if let (Some(verdict), true) = (resumption.run().verdict, resumption.is_complete()) {
+    if let Some(verdict) = resumption.final_verdict() {
         streams::notice(&format!(
             "nothing to resume: every cell of {} has its verdict",
             facts.run
         ))?;
-        return Ok(Resumed::Over(verdict));
+        return Ok(Wanted::Nothing(verdict.into()));
     }
-    let digest = selected.digest_with(&facts.filters, facts.shard.as_ref());
+    let digest = matrix_file::digest(&selected.text, &facts.filters, facts.shard.as_ref());
     if facts.selection_digest.as_deref() != Some(&*digest) {
-        return Err(CliError::MatrixChanged {
-            run: facts.run.clone(),
-        });
+        let run = &facts.run;
+        return Err(CliError::rejected(
+            format!("the matrix file has changed since the run {run} started"),
+            "use `--rerun-failed` to run the cells that did not pass, or start a new run",
+        ));
     }
     same_provider(options, &facts.provider)?;
     let left: BTreeSet<&str> = resumption
@@ -87,20 +112,23 @@ pub(super) fn unfinished_cells(options: &RunOptions, name: &str) -> Result<Resum
     selected
         .cells
         .retain(|cell| left.contains(cell.id.as_str()));
-    Ok(Resumed::Unfinished(
+    Ok(Wanted::Cells(
         Box::new(selected),
-        Box::new(resumption),
+        Some(Box::new(resumption)),
     ))
 }
 
 /// All parts of a run use the same provider.
 fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
-    match options.clusters.provider.map(ProviderChoice::from) {
+    match options.clusters.provider {
         None | Some(ProviderChoice::Auto) => Ok(()),
         asked if asked == ProviderChoice::from_name(recorded) => Ok(()),
-        Some(_) => Err(CliError::OtherProvider {
-            provider: recorded.to_owned(),
-        }),
+        Some(_) => Err(CliError::rejected(
+            format!(
+                "the run was started with the provider {recorded}, and can't be resumed with another one"
+            ),
+            "omit `--provider`, or start a new run",
+        )),
     }
 }
 

@@ -5,20 +5,20 @@ use std::io::{self, Write};
 use super::error::CliError;
 
 /// Prints `text` to stdout; `what` names it in the error. A closed pipe isn't an error.
-pub(super) fn print(what: &'static str, text: io::Result<String>) -> Result<(), CliError> {
+pub(super) fn print(what: &str, text: io::Result<String>) -> Result<(), CliError> {
     let written = text.and_then(|text| io::stdout().lock().write_all(text.as_bytes()));
+    unless_closed(what, written)
+}
+
+/// The result of writing `what`. It isn't an error if the reader closed the pipe early.
+pub(super) fn unless_closed(what: &str, written: io::Result<()>) -> Result<(), CliError> {
     match written {
-        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::Write { what, source })
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(CliError::io(format!("write {what}"))),
     }
 }
 
 /// Prints the line `text` to stderr.
 pub(super) fn notice(text: &str) -> Result<(), CliError> {
-    writeln!(io::stderr().lock(), "{text}").map_err(|source| CliError::Write {
-        what: "to stderr",
-        source,
-    })
+    writeln!(io::stderr().lock(), "{text}").map_err(CliError::io("write to stderr"))
 }

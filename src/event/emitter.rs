@@ -5,7 +5,7 @@ use std::io;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::Event;
+use super::{Event, Severity};
 
 /// A message to the dispatcher, with its time.
 pub type Stamped = (Timestamp, Message);
@@ -43,6 +43,12 @@ impl Emitter {
     /// Emits `event` with the current time.
     pub fn emit(&self, event: Event) {
         self.send(Message::Event(Box::new(event)));
+    }
+
+    /// Emits a notice.
+    pub fn notice(&self, severity: Severity, text: impl Into<String>) {
+        let text = text.into();
+        self.emit(Event::Notice { severity, text });
     }
 
     /// Reports that `what` could not be written to the run's folder.

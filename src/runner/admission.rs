@@ -85,19 +85,6 @@ impl Admission {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Waits for the turn of `position`, and then for the admission of `cell`. Must be dropped when the run ends.
-    pub(super) async fn admit(
-        &self,
-        position: Position,
-        cell: &CellId,
-        need: &Need,
-    ) -> AdmissionGuard {
-        let next = position.reached().await;
-        let guard = self.acquire(cell, need).await;
-        drop(next);
-        guard
-    }
-
     /// Waits for the admission of `cell`, which has had its turn.
     pub(super) async fn acquire(&self, cell: &CellId, need: &Need) -> AdmissionGuard {
         let permit = self.permit(cell).await;
@@ -153,7 +140,8 @@ impl Admission {
         }
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.insert(discriminant(short)) {
-            self.notice(Severity::Info, format!("{cell} {short}"));
+            self.events
+                .notice(Severity::Info, format!("{cell} {short}"));
         }
     }
 
@@ -161,35 +149,29 @@ impl Admission {
     fn report_lost_budget(&self, error: &LockError) {
         self.budget_is_lost.call_once(|| {
             let why = chain(error);
-            self.notice(
+            self.events.notice(
                 Severity::Warning,
                 format!("cells are admitted without regard to other runs: {why}"),
             );
         });
-    }
-
-    fn notice(&self, severity: Severity, text: String) {
-        self.events.emit(Event::Notice { severity, text });
     }
 }
 
 /// A position in the order of admission. Its turn comes when the one before was admitted or dropped.
 pub(super) struct Position {
     turn: oneshot::Receiver<()>,
-    next: oneshot::Sender<()>,
+    next: Next,
 }
 
 /// The next position: its turn comes when this is dropped.
-pub(super) struct Next {
-    _turn: oneshot::Sender<()>,
-}
+pub(super) type Next = oneshot::Sender<()>;
 
 impl Position {
     /// Waits for the turn of this position.
     pub(super) async fn reached(self) -> Next {
         // A dropped sender is the signal.
         drop(self.turn.await);
-        Next { _turn: self.next }
+        self.next
     }
 }
 
@@ -295,9 +277,13 @@ pub(super) mod tests {
         let admission = admission(&folder, 1);
         let mut positions = positions();
         let (first, second) = (positions.next().unwrap(), positions.next().unwrap());
-        let mut second = std::pin::pin!(admission.admit(second, cell, &NEED));
+        let admit = async |position: Position| {
+            let _next = position.reached().await;
+            admission.acquire(cell, &NEED).await
+        };
+        let mut second = std::pin::pin!(admit(second));
         assert!(second.as_mut().now_or_never().is_none());
-        let guard = admission.admit(first, cell, &NEED).await;
+        let guard = admit(first).await;
         assert!(
             second.as_mut().now_or_never().is_none(),
             "another cell is running"

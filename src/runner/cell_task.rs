@@ -10,28 +10,24 @@ use super::plan::further_attempt;
 use super::policy::Stop;
 use super::queue::{self, Queue, Turn};
 use super::retry::{delays, should_retry};
-use crate::cluster::{CellPlan, Provider};
-use crate::deadline::{RunClock, milliseconds};
+use super::setup::Setup;
+use crate::cluster::CellPlan;
+use crate::deadline::milliseconds;
 use crate::error::chain;
 use crate::event::CellEnd;
 use crate::event::{CellVerdict, Emitter, Event, Failure, MachineLoad, Symptom, Termination};
 use crate::machine::budget::Need;
 use crate::machine::ports::{self, PortError};
 use crate::machine::{HistoryFile, load};
-use crate::matrix::{PhaseSettings, PortRange, RetrySettings};
 use crate::record::{Counted, of_attempt, reason_of_attempt};
 use crate::suite::{Interruption, Preflight, run_cell};
 
 /// The state that the cells of a run share.
 pub(super) struct RunContext {
-    pub(super) provider: Arc<dyn Provider>,
+    pub(super) setup: Arc<Setup>,
     pub(super) admission: Admission,
     pub(super) history: HistoryFile,
     pub(super) stop: Stop,
-    pub(super) retry: RetrySettings,
-    pub(super) phases: PhaseSettings,
-    pub(super) ports: PortRange,
-    pub(super) clock: RunClock,
     pub(super) events: Emitter,
     pub(super) interruption: Interruption,
 }
@@ -41,8 +37,8 @@ pub(super) struct CellTask {
     pub(super) shared: Arc<RunContext>,
     pub(super) plan: Arc<CellPlan>,
     pub(super) preflight: Preflight,
-    /// The queue of cells that share a cluster with this one.
-    pub(super) queue: Option<Arc<Queue>>,
+    /// The queue of the cells that use the same cluster.
+    pub(super) queue: Arc<Queue>,
     /// Why the cell can't run here, if that is known already.
     pub(super) skip: Option<String>,
 }
@@ -50,59 +46,44 @@ pub(super) struct CellTask {
 impl CellTask {
     /// Runs the cell when it is admitted, and reports its end. Returns whether it started.
     pub(super) async fn run(self, position: Position) -> bool {
-        let mut turn = None;
-        let Some(guard) = self.admitted(position, &mut turn).await else {
+        let Some((mut turn, guard)) = self.admitted(position).await else {
             let skipped = Some(self.why_not_started());
             let counted = self.counted(Vec::new(), skipped);
             self.shared
                 .report_finished(&self.plan, &counted, Duration::ZERO);
             return false;
         };
-        let start = self.shared.clock.elapsed();
+        let start = self.shared.setup.clock.elapsed();
         let (attempts, guard) = self.attempts(guard).await;
         let counted = self.counted(attempts, None);
-        let duration = self.shared.clock.elapsed().saturating_sub(start);
+        let duration = self.shared.setup.clock.elapsed().saturating_sub(start);
         self.shared.report_finished(&self.plan, &counted, duration);
         // Not earlier, because this cell's end has to be recorded before the next one starts.
-        match &mut turn {
-            Some(next) => **next = guard,
-            None => drop(guard),
-        }
+        *turn = guard;
         true
     }
 
-    async fn admitted(
-        &self,
-        position: Position,
-        turn: &mut Option<Turn>,
-    ) -> Option<AdmissionGuard> {
+    /// Waits for the cell's turn and its admission. `None` if it doesn't start.
+    async fn admitted(&self, position: Position) -> Option<(Turn, AdmissionGuard)> {
         let (shared, need) = (&self.shared, self.need());
-        let cell = &self.plan.cell.id;
         let admitting = async {
-            match &self.queue {
-                _ if self.skip.is_some() => {
-                    drop(position.reached().await);
-                    None
-                }
-                None => Some(shared.admission.admit(position, cell, &need).await),
-                Some(queue) => {
-                    let admission = &shared.admission;
-                    let (own, guard) = queue::admit(admission, queue, position, cell, &need).await;
-                    *turn = Some(own);
-                    Some(guard)
-                }
+            if self.skip.is_some() {
+                drop(position.reached().await);
+                return None;
             }
+            let cell = &self.plan.cell.id;
+            Some(queue::admit(&shared.admission, &self.queue, position, cell, &need).await)
         };
         tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => None,
             () = shared.stop.stopped() => None,
-            guard = admitting => guard,
+            admitted = admitting => admitted,
         }
     }
 
     fn need(&self) -> Need {
-        self.shared.provider.need(&self.plan.cell)
+        self.shared.setup.provider.need(&self.plan.cell)
     }
 
     fn why_not_started(&self) -> String {
@@ -132,27 +113,33 @@ impl CellTask {
     }
 
     /// Runs attempts until no retry follows. Returns the admission of the last one.
-    async fn attempts(&self, guard: AdmissionGuard) -> (Vec<CellEnd>, Option<AdmissionGuard>) {
+    async fn attempts(&self, mut guard: AdmissionGuard) -> (Vec<CellEnd>, Option<AdmissionGuard>) {
         let shared = &self.shared;
-        let mut delays = delays(&shared.retry);
+        let matrix = &shared.setup.matrix;
+        let mut delays = delays(&matrix.run.retry);
         let mut ends = Vec::new();
-        let mut guard = guard;
         for number in 1.. {
-            let start = shared.clock.elapsed();
+            let start = shared.setup.clock.elapsed();
             let span = tracing::info_span!("attempt", number);
-            ends.push(self.attempt(number, &mut guard).instrument(span).await);
-            let duration = shared.clock.elapsed().saturating_sub(start);
-            let ends_here = shared.interruption.token.is_cancelled();
-            if ends_here || !should_retry(&shared.retry, &shared.phases, &ends) {
-                self.record_duration(ends.last(), duration).await;
+            let end = self.attempt(number, &mut guard).instrument(span).await;
+            let duration = shared.setup.clock.elapsed().saturating_sub(start);
+            let is_interrupted = shared.interruption.token.is_cancelled();
+            if is_interrupted || !should_retry(&matrix.run.retry, &matrix.phases, &ends, &end) {
+                self.record_duration(&end, duration).await;
+                ends.push(end);
                 break;
             }
             let delay = delays.next().unwrap_or_default();
-            self.report_retried(number, ends.last(), duration, delay);
+            self.report_retried(number, &end, duration, delay);
+            ends.push(end);
             // Another cell may be admitted in the meantime; the next attempt is admitted again.
             drop(guard);
             let Some(next) = self.wait_for_retry(delay).await else {
-                ends.push(interrupted_attempt());
+                // The attempt that should have started.
+                ends.push(CellEnd {
+                    interrupted: true,
+                    ..CellEnd::default()
+                });
                 return (ends, None);
             };
             guard = next;
@@ -163,7 +150,7 @@ impl CellTask {
     /// Waits for the delay and for admission. `None` if the run ends first.
     async fn wait_for_retry(&self, delay: Duration) -> Option<AdmissionGuard> {
         let shared = &self.shared;
-        let delay = shared.clock.deadline(delay);
+        let delay = shared.setup.clock.deadline(delay);
         let waiting = async {
             delay.passed().await;
             let need = self.need();
@@ -177,13 +164,14 @@ impl CellTask {
     }
 
     /// Adds the duration of a passed attempt to the history.
-    async fn record_duration(&self, end: Option<&CellEnd>, duration: Duration) {
-        let is_green = end.is_some_and(|end| of_attempt(end) == CellVerdict::Passed);
-        if !is_green {
+    async fn record_duration(&self, end: &CellEnd, duration: Duration) {
+        if of_attempt(end) != CellVerdict::Passed {
             return;
         }
         let (shared, cell) = (&self.shared, self.plan.cell.id.in_matrix());
-        let adding = shared.history.add(shared.provider.name(), cell, duration);
+        let adding = shared
+            .history
+            .add(shared.setup.provider.name(), cell, duration);
         if let Err(error) = adding.await {
             tracing::warn!(
                 error = chain(&error),
@@ -208,10 +196,10 @@ impl CellTask {
             port = Some(shared.hold_port(&plan)?);
             Ok(evidence)
         });
-        let provider = Arc::clone(&shared.provider);
+        let provider = Arc::clone(&shared.setup.provider);
         let end = run_cell(
             Arc::clone(&plan),
-            shared.provider.cluster(Arc::clone(&plan)).await,
+            shared.setup.provider.cluster(Arc::clone(&plan)).await,
             move |phase| provider.execution(phase),
             preflight,
             shared.events.clone(),
@@ -225,14 +213,7 @@ impl CellTask {
         end
     }
 
-    fn report_retried(
-        &self,
-        attempt: u32,
-        end: Option<&CellEnd>,
-        duration: Duration,
-        wait: Duration,
-    ) {
-        let Some(end) = end else { return };
+    fn report_retried(&self, attempt: u32, end: &CellEnd, duration: Duration, wait: Duration) {
         self.shared.events.emit(Event::CellRetried {
             cell: self.plan.cell.id.clone(),
             attempt,
@@ -242,14 +223,6 @@ impl CellTask {
             load: self.shared.load(),
             wait_ms: milliseconds(wait),
         });
-    }
-}
-
-/// The end of an attempt that should have started, but was interrupted.
-fn interrupted_attempt() -> CellEnd {
-    CellEnd {
-        interrupted: true,
-        ..CellEnd::default()
     }
 }
 
@@ -284,7 +257,7 @@ impl RunContext {
 
     /// Reserves the attempt's port and holds it, so that no other process can take it.
     fn hold_port(&self, plan: &CellPlan) -> Result<u16, Failure> {
-        let bound = ports::bind_recorded(&self.ports, &plan.ledger);
+        let bound = ports::bind_recorded(&self.setup.matrix.run.ports, &plan.ledger);
         let (port, listener) = bound.map_err(|error| match error {
             PortError::AllTaken { .. } | PortError::Bind(_) => {
                 Failure::new(Symptom::NoPortFree, chain(&error))

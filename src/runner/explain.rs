@@ -1,26 +1,10 @@
 //! The settings and manifests of a cell, determined without starting anything.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
-use super::session::{SessionError, Setup};
-use crate::matrix::{Cell, Matrix};
-use crate::secret::Secret;
-
-/// A cell to explain.
-pub struct ExplainRequest {
-    /// The matrix file, as given. Paths in it are relative to its folder.
-    pub path: PathBuf,
-    /// The matrix.
-    pub matrix: Matrix,
-    /// The cell.
-    pub cell: Cell,
-    /// The secrets that the matrix file declares.
-    pub secrets: Vec<Secret>,
-    /// The runner's own binary.
-    pub runner: PathBuf,
-}
+use super::SessionError;
+use super::setup::{Setup, Workload};
+use crate::matrix::Cell;
 
 /// The settings and manifests of a cell, with secrets masked.
 #[derive(Clone, Debug)]
@@ -56,24 +40,19 @@ pub struct Setting {
     pub origin: String,
 }
 
-/// Determines the settings and manifests of a cell. Starts and writes nothing.
+/// Determines the settings and manifests of `cell`, which is one of the workload's. Starts and writes nothing.
 ///
 /// # Errors
 /// All errors that a run would report before its first cell.
-pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionError> {
-    let ExplainRequest {
-        path,
-        matrix,
-        cell,
-        secrets,
-        runner,
-    } = request;
-    let setup = Setup::new(&path, &matrix, std::slice::from_ref(&cell), runner, secrets).await?;
+pub async fn explain(workload: Workload, cell: &Cell) -> Result<Explanation, SessionError> {
     let Setup {
-        provider, renderer, ..
-    } = &setup;
-    let rendered = renderer.render_for_any_run(&cell, &*provider.provider, &matrix.run.prefix)?;
-    let mask = renderer.mask();
+        provider,
+        provider_reason,
+        renderer,
+        mask,
+        ..
+    } = Setup::new(workload).await?;
+    let rendered = renderer.render_for_any_run(cell)?;
     let mut agent_config = Vec::new();
     let layers = cell.layers.iter();
     let layers = layers.map(|layer| Value::Object(layer.variant.agent.clone()));
@@ -84,7 +63,7 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
         String::new(),
         &mut |key, value, layer| {
             let layer = layer.and_then(|index| cell.layers.get(index));
-            let base = || renderer.agent_config_file(&cell);
+            let base = || renderer.agent_config_file(cell);
             agent_config.push(Setting {
                 key,
                 value: mask.apply(&value.to_string()),
@@ -105,11 +84,11 @@ pub async fn explain(request: ExplainRequest) -> Result<Explanation, SessionErro
                 key,
             }
         });
-    let images = provider.provider.images(&cell);
-    let cluster = provider.provider.cluster_config(&cell);
+    let images = provider.images(cell);
+    let cluster = provider.cluster_config(cell);
     Ok(Explanation {
-        provider: provider.provider.name(),
-        reason: provider.reason.clone(),
+        provider: provider.name(),
+        reason: provider_reason,
         images: [images.agent, images.mock],
         environment: environment.collect(),
         agent_config,

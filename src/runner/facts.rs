@@ -9,7 +9,7 @@ use crate::event::{
     AxisFacts, CellSummary, CommandFacts, Event, HostFacts, RunFacts, SessionFacts,
 };
 use crate::machine::probe;
-use crate::matrix::Checks;
+use crate::matrix::{Cell, Checks};
 
 /// The first event of a run with `plans`, or of a further session.
 pub(super) async fn opening(
@@ -32,29 +32,31 @@ pub(super) async fn opening(
 }
 
 async fn of_run(request: &RunRequest, shared: &RunContext, plans: &[Arc<CellPlan>]) -> RunFacts {
-    let needs = plans.iter().map(|plan| shared.provider.need(&plan.cell));
+    let needs = plans
+        .iter()
+        .map(|plan| request.setup.provider.need(&plan.cell));
     let needs: Vec<_> = needs.collect();
     RunFacts {
         run: request.planner.folder.id().to_owned(),
         runner: env!("CARGO_PKG_VERSION").to_owned(),
-        matrix: request.matrix.display().to_string(),
+        matrix: request.setup.path.display().to_string(),
         filters: request.selection.filters.clone(),
-        provider: shared.provider.name().to_owned(),
-        provider_reason: request.provider.reason.clone(),
+        provider: request.setup.provider.name().to_owned(),
+        provider_reason: request.setup.provider_reason.clone(),
         jobs: shared.admission.capacity(&needs),
-        flaky_result: request.retry.flaky_result,
+        flaky_result: request.setup.matrix.run.retry.flaky_result,
         host: HostFacts {
             name: probe::host_name(),
             platform: probe::platform(),
             cpus: probe::cpus(),
             memory_bytes: probe::memory().map_or(0, |memory| memory.total),
-            tools: shared.provider.tools().await,
+            tools: request.setup.provider.tools().await,
         },
         rerun_of: request.selection.rerun_of.clone(),
         selection_digest: request.selection.digest.clone(),
         shard: request.selection.shard.clone(),
         parts: Vec::new(),
-        commands: commands(&request.planner.checks),
+        commands: commands(&request.setup.matrix.checks),
         cells: summaries(request, plans),
     }
 }
@@ -70,12 +72,11 @@ fn commands(checks: &Checks) -> Vec<CommandFacts> {
 /// The cells of `plans` in the form of events.
 pub(super) fn summaries(request: &RunRequest, plans: &[Arc<CellPlan>]) -> Vec<CellSummary> {
     let repeats = request.policy.repeats();
-    let summaries = plans.iter().map(|plan| summary(plan, repeats));
+    let summaries = plans.iter().map(|plan| summary(&plan.cell, repeats));
     summaries.collect()
 }
 
-fn summary(plan: &CellPlan, repeats: bool) -> CellSummary {
-    let cell = &plan.cell;
+fn summary(cell: &Cell, repeats: bool) -> CellSummary {
     CellSummary {
         id: cell.id.clone(),
         kubernetes: cell.kubernetes.to_string(),

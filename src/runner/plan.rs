@@ -6,17 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::RunFolder;
-use super::generated;
 use super::manifest_files::{file, folder};
+use super::setup::{Setup, Workload, base};
+use super::{RunFolder, generated};
 use crate::cluster::{CellPlan, ClusterName, Provider, RunSurroundings};
-use crate::deadline::RunClock;
 use crate::machine::{Ledger, absolute};
-use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Sources, Tenancy};
-use crate::matrix::{
-    Cell, CellId, Checks, ConfigName, Coordinate, Deploy, Keep, Manifests, PhaseSettings, Prefix,
-};
-use crate::secret::{Mask, Secret};
+use crate::manifest::{self, Inputs, ManifestProblems, Rendered, Sources};
+use crate::matrix::{Cell, Checks, ConfigName, Coordinate, Deploy, Manifests, Prefix};
+use crate::secret::Secret;
 
 /// The token that agents register with. The mock accepts any token.
 const BOOTSTRAP_TOKEN: &str = "e2e-test-token";
@@ -81,10 +78,8 @@ pub(super) struct Renderer {
     /// The texts, by where the manifests come from.
     sources: BTreeMap<Manifests, Sources>,
     deploy: Deploy,
+    prefix: Prefix,
     provider: Arc<dyn Provider>,
-    token: Secret,
-    /// The secrets that the matrix file declares.
-    secrets: Vec<Secret>,
     /// The rendered objects, which many cells share: they depend on the cell's values, node count and namespace.
     rendered: Mutex<HashMap<Values, Arc<Rendered>>>,
 }
@@ -93,67 +88,72 @@ pub(super) struct Renderer {
 type Values = (ConfigName, Vec<Coordinate>, usize, String);
 
 impl Renderer {
-    /// Reads the files in `base` that `[deploy]` and the values of `cells` name; `secrets` are those of the matrix
-    /// file.
-    pub(super) async fn read(
-        deploy: &Deploy,
-        base: &Path,
-        cells: &[Cell],
+    /// Reads the files that `[deploy]` and the values of the cells name, and checks that all cells can be rendered for
+    /// `provider`.
+    pub(super) async fn new(
+        workload: &Workload,
         provider: Arc<dyn Provider>,
-        secrets: Vec<Secret>,
     ) -> Result<Self, PlanError> {
+        let Workload { matrix, cells, .. } = workload;
+        let (deploy, base) = (&matrix.deploy, base(&workload.path));
         let mut sources = BTreeMap::new();
         for cell in cells {
             let manifests = manifests(cell, deploy);
             if !sources.contains_key(manifests) {
-                let read = self::sources(manifests, deploy, base).await;
+                let read = self::sources(manifests, deploy, &base).await;
                 let read = read.map_err(|error| error.named_by(cell))?;
                 sources.insert(manifests.clone(), read);
             }
         }
-        Ok(Self {
+        let renderer = Self {
             sources,
             deploy: deploy.clone(),
+            prefix: matrix.run.prefix.clone(),
             provider,
-            token: Secret::new(BOOTSTRAP_TOKEN),
-            secrets,
             rendered: Mutex::default(),
-        })
+        };
+        for cell in cells {
+            renderer.render_for_any_run(cell)?;
+        }
+        Ok(renderer)
     }
 
-    /// The objects of `cell` in `namespace`, rendered and checked.
-    pub(super) fn render(
+    /// The objects of `cell` for the run `run` in `cluster`, rendered and checked.
+    fn render(
         &self,
         cell: &Cell,
-        namespace: &str,
-        shared: Option<&Tenancy>,
+        cluster: &ClusterName,
+        run: &str,
     ) -> Result<Arc<Rendered>, PlanError> {
         let variant = &cell.variant;
+        let namespace = self.provider.namespace(cluster);
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (
             cell.config.clone(),
             cell.axes.clone(),
             cell.nodes.get(),
-            namespace.to_owned(),
+            namespace.clone(),
         );
         let slot = match rendered.entry(key) {
             Entry::Occupied(known) => return Ok(Arc::clone(known.get())),
             Entry::Vacant(slot) => slot,
         };
         let images = self.provider.images(cell);
+        let shared = self.provider.tenancy(cell, run, &namespace);
+        let token = Secret::new(BOOTSTRAP_TOKEN);
         let inputs = Inputs {
             sources: self.sources_of(cell),
             daemon_set: self.deploy.daemon_set.as_deref(),
-            namespace,
+            namespace: &namespace,
             nodes: cell.nodes.get(),
             agent_image: &images.agent,
             mock_image: &images.mock,
             pull_policy: images.pull,
             agent_config: &variant.agent,
             env: &variant.env,
-            bootstrap_token: &self.token,
+            bootstrap_token: &token,
             probes: self.deploy.probes,
-            shared,
+            shared: shared.as_ref(),
         };
         let done = manifest::render(&inputs).map_err(|source| PlanError::Manifests {
             values: values(cell),
@@ -162,30 +162,14 @@ impl Renderer {
         Ok(Arc::clone(slot.insert(Arc::new(done))))
     }
 
-    /// Checks that all `cells` can be rendered for `provider`.
-    pub(super) fn check(
-        &self,
-        cells: &[Cell],
-        provider: &dyn Provider,
-        prefix: &Prefix,
-    ) -> Result<(), PlanError> {
-        for cell in cells {
-            self.render_for_any_run(cell, provider, prefix)?;
-        }
-        Ok(())
-    }
-
     /// The objects of `cell` for a run with any token, because tokens don't affect whether manifests are valid.
-    pub(super) fn render_for_any_run(
-        &self,
-        cell: &Cell,
-        provider: &dyn Provider,
-        prefix: &Prefix,
-    ) -> Result<Arc<Rendered>, PlanError> {
+    pub(super) fn render_for_any_run(&self, cell: &Cell) -> Result<Arc<Rendered>, PlanError> {
         const ANY_RUN: &str = "xxxxx";
-        let namespace = provider.namespace(&ClusterName::new(prefix, cell, ANY_RUN));
-        let shared = provider.tenancy(cell, ANY_RUN, &namespace);
-        self.render(cell, &namespace, shared.as_ref())
+        self.render(
+            cell,
+            &ClusterName::new(&self.prefix, cell, ANY_RUN),
+            ANY_RUN,
+        )
     }
 
     /// The texts for the objects of `cell`, which has to be one of the cells that were read.
@@ -201,11 +185,11 @@ impl Renderer {
         self.sources_of(cell).agent_config().0
     }
 
-    /// Masks the secrets of the matrix file and of all rendered objects.
-    pub(super) fn mask(&self) -> Mask {
+    /// The secrets of all rendered objects.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
         let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        let rendered = rendered.values().flat_map(|rendered| rendered.secrets());
-        Mask::new(rendered.chain(self.secrets.iter().cloned()))
+        let secrets = rendered.values().flat_map(|rendered| rendered.secrets());
+        secrets.collect()
     }
 
     /// Notices about the rendered texts, without repetitions.
@@ -267,72 +251,71 @@ pub(super) fn repeated(cells: &[Cell], round: u32) -> impl Iterator<Item = Cell>
 
 /// Creates the plans of a run.
 pub(super) struct Planner {
-    /// The texts for the objects.
-    pub renderer: Renderer,
-    /// Masks the run's secrets.
-    pub mask: Mask,
-    /// The provider.
-    pub provider: Arc<dyn Provider>,
-    /// When to keep clusters.
-    pub keep: Keep,
-    /// `[run] cluster-prefix`.
-    pub prefix: Prefix,
+    setup: Arc<Setup>,
+    checks: Arc<Checks>,
     /// The name of the cluster if the user chose it, for a single cell.
-    pub cluster: Option<ClusterName>,
-    /// The matrix file's folder.
-    pub base: PathBuf,
-    /// The phases' settings.
-    pub phases: PhaseSettings,
-    /// What the user adds to the suite.
-    pub checks: Arc<Checks>,
+    cluster: Option<ClusterName>,
     /// The run's folder.
-    pub folder: RunFolder,
+    pub(super) folder: RunFolder,
     /// The ledger.
-    pub ledger: Arc<Ledger>,
-    /// The clock for deadlines.
-    pub clock: RunClock,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 impl Planner {
-    /// The plans for repetition number `round` of `cells`, in order; the first round is the cells themselves.
-    pub(super) fn round(&self, cells: &[Cell], round: u32) -> Vec<Arc<CellPlan>> {
-        let cells = repeated(cells, round);
+    /// Plans a run whose files are in `folder`, and whose resources are in `ledger`.
+    pub(super) fn new(
+        setup: &Arc<Setup>,
+        cluster: Option<ClusterName>,
+        folder: RunFolder,
+        ledger: Arc<Ledger>,
+    ) -> Self {
+        Self {
+            setup: Arc::clone(setup),
+            checks: Arc::new(setup.matrix.checks.clone()),
+            cluster,
+            folder,
+            ledger,
+        }
+    }
+
+    /// The plans for repetition number `round` of the cells, in order; the first round is the cells themselves.
+    pub(super) fn round(&self, round: u32) -> Vec<Arc<CellPlan>> {
+        let cells = repeated(&self.setup.cells, round);
         cells.map(|cell| Arc::new(self.first(cell))).collect()
     }
 
     fn first(&self, cell: Cell) -> CellPlan {
-        let run = self.folder.token();
+        let (setup, run) = (&self.setup, self.folder.token());
+        let settings = &setup.matrix.run;
         let cluster = match &self.cluster {
             Some(name) => name.clone(),
-            None => ClusterName::new(&self.prefix, &cell, run),
+            None => ClusterName::new(&settings.prefix, &cell, run),
         };
-        let namespace = self.provider.namespace(&cluster);
-        let shared = self.provider.tenancy(&cell, run, &namespace);
-        let rendered = self.renderer.render(&cell, &namespace, shared.as_ref());
+        let rendered = setup.renderer.render(&cell, &cluster, run);
         let rendered = rendered.unwrap_or_else(|error| {
             unreachable!("the cell was rendered when the run was checked: {error}")
         });
         CellPlan {
-            mask: self.mask.clone(),
+            mask: setup.mask.clone(),
             cluster,
-            namespace,
+            namespace: rendered.namespace().to_owned(),
             rendered,
-            phases: self.phases.clone(),
+            phases: setup.matrix.phases.clone(),
             checks: Arc::clone(&self.checks),
             run: RunSurroundings {
                 id: self.folder.id().to_owned(),
-                provider: self.provider.name(),
-                folder: absolute(self.base.clone()),
+                provider: setup.provider.name(),
+                folder: absolute(base(&setup.path)),
             },
             attempt: 1,
             output: self.folder.cell(&cell.id),
             output_name: format!("cells/{}", cell.id),
-            runtime: runtime(&self.ledger, &cell.id),
+            runtime: self.ledger.folder().join("cells").join(cell.id.as_str()),
             ledger: Arc::clone(&self.ledger),
-            clock: self.clock.clone(),
+            clock: setup.clock.clone(),
             mark: format!("{run}/{}", cell.id),
-            keep: self.keep,
-            listener: Mutex::new(None),
+            keep: settings.keep,
+            listener: Mutex::default(),
             cell,
         }
     }
@@ -361,8 +344,4 @@ pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
         keep: first.keep,
         listener: Mutex::new(None),
     }
-}
-
-fn runtime(ledger: &Ledger, id: &CellId) -> PathBuf {
-    ledger.folder().join("cells").join(id.as_str())
 }

@@ -1,10 +1,10 @@
 //! The policy of a run: how often cells are repeated, and what ends the run early.
 
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::SetOnce;
 
 use crate::event::{CellVerdict, FlakyResult};
 use crate::matrix::CellId;
@@ -16,62 +16,58 @@ pub struct RunPolicy {
     pub repeat: Option<NonZeroU32>,
     /// Whether to repeat until a cell that counts fails.
     pub until_failure: bool,
-    /// After how many failed cells no further cell starts.
-    pub stop_after: Option<StopAfter>,
+    /// Whether no further cell starts after the first failed one: `--fail-fast`.
+    pub fail_fast: bool,
+    /// After how many failed cells no further cell starts: `--max-fail`.
+    pub max_fail: Option<NonZeroU32>,
     /// The run's time limit.
     pub timeout: Option<Duration>,
 }
 
-/// How many cells may fail before no further cell starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopAfter {
-    /// One: `--fail-fast`.
-    First,
-    /// This many: `--max-fail`.
-    Count(NonZeroUsize),
-}
-
 impl RunPolicy {
-    /// The number of the last round, if there is one.
-    pub(super) fn rounds(&self) -> Option<NonZeroU32> {
-        match (self.repeat, self.until_failure) {
-            (None, true) => None,
-            (repeat, _) => Some(repeat.unwrap_or(NonZeroU32::MIN)),
+    /// The number of the last round; if there is no last one, the largest number.
+    pub(super) fn last_round(&self) -> u32 {
+        match self.repeat {
+            Some(rounds) => rounds.get(),
+            None if self.until_failure => u32::MAX,
+            None => 1,
         }
     }
 
     /// How many rounds are planned before the first one starts: one if a failure may end the run after any round.
-    pub(super) fn planned_rounds(&self) -> NonZeroU32 {
-        match self.rounds() {
-            Some(rounds) if !self.until_failure => rounds,
-            Some(_) | None => NonZeroU32::MIN,
+    pub(super) fn planned_rounds(&self) -> u32 {
+        if self.until_failure {
+            1
+        } else {
+            self.last_round()
         }
     }
 
     /// Whether cell ids need the number of the repetition.
     pub(super) fn repeats(&self) -> bool {
-        self.rounds() != Some(NonZeroU32::MIN)
+        self.last_round() != 1
     }
 
-    fn limit(&self) -> Option<(usize, String)> {
-        match (self.stop_after, self.until_failure) {
-            (Some(StopAfter::First), _) => Some((1, "--fail-fast".to_owned())),
-            (Some(StopAfter::Count(count)), _) => {
-                Some((count.get(), format!("--max-fail {count}")))
-            }
-            (None, true) => Some((1, "--until-failure".to_owned())),
-            (None, false) => None,
+    /// After how many failed cells no further cell starts, and the option that says so.
+    fn limit(&self) -> Option<(u32, String)> {
+        if self.fail_fast {
+            Some((1, "--fail-fast".to_owned()))
+        } else if let Some(count) = self.max_fail {
+            Some((count.get(), format!("--max-fail {count}")))
+        } else {
+            let limit = (1, "--until-failure".to_owned());
+            self.until_failure.then_some(limit)
         }
     }
 }
 
 /// Counts failed cells, and keeps further cells from starting when the limit is reached.
 pub(super) struct Stop {
-    limit: Option<(usize, String)>,
+    limit: Option<(u32, String)>,
     flaky_result: FlakyResult,
-    failed: Mutex<usize>,
-    reason: OnceLock<String>,
-    token: CancellationToken,
+    failed: AtomicU32,
+    /// Why no further cell starts, if the limit is reached.
+    reason: SetOnce<String>,
 }
 
 impl Stop {
@@ -79,9 +75,8 @@ impl Stop {
         Self {
             limit: policy.limit(),
             flaky_result,
-            failed: Mutex::new(0),
-            reason: OnceLock::new(),
-            token: CancellationToken::new(),
+            failed: AtomicU32::new(0),
+            reason: SetOnce::new(),
         }
     }
 
@@ -91,20 +86,19 @@ impl Stop {
         if !is_failure(verdict, self.flaky_result) {
             return;
         }
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        *failed += 1;
+        let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some((limit, option)) = &self.limit
-            && *failed >= *limit
+            && failed >= *limit
         {
-            self.reason
-                .get_or_init(|| format!("not started: {option}, after {cell} {}", ended(verdict)));
-            self.token.cancel();
+            let reason = format!("not started: {option}, after {cell} {}", ended(verdict));
+            // Only the first reason counts.
+            drop(self.reason.set(reason));
         }
     }
 
     /// Whether a cell that counts has failed.
     pub(super) fn has_failures(&self) -> bool {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) > 0
+        self.failed.load(Ordering::Relaxed) > 0
     }
 
     /// Why no further cell starts, if that is the case.
@@ -114,7 +108,7 @@ impl Stop {
 
     /// Returns when no further cell may start.
     pub(super) async fn stopped(&self) {
-        self.token.cancelled().await;
+        self.reason.wait().await;
     }
 }
 
@@ -149,9 +143,9 @@ mod tests {
             .clone()
     }
 
-    fn stop_after(count: usize) -> RunPolicy {
+    fn stop_after(count: u32) -> RunPolicy {
         RunPolicy {
-            stop_after: NonZeroUsize::new(count).map(StopAfter::Count),
+            max_fail: NonZeroU32::new(count),
             ..RunPolicy::default()
         }
     }
@@ -183,14 +177,14 @@ mod tests {
             repeat: NonZeroU32::new(3),
             ..RunPolicy::default()
         };
-        assert_eq!(thrice.rounds(), NonZeroU32::new(3));
+        assert_eq!(thrice.last_round(), 3);
         assert!(thrice.repeats());
         assert!(!RunPolicy::default().repeats());
         let until_failure = RunPolicy {
             until_failure: true,
             ..RunPolicy::default()
         };
-        assert_eq!(until_failure.rounds(), None);
+        assert_eq!(until_failure.last_round(), u32::MAX);
         let stop = Stop::new(&until_failure, FlakyResult::Pass);
         assert!(!stop.has_failures());
         stop.record(&cell(), CellVerdict::Failed);

@@ -1,8 +1,7 @@
 //! Queues: cells that use the same cluster run one after another. Each cell takes over the admission of the previous
 //! one, because the cluster needs the same resources. A cell that waits in its queue isn't admitted yet, so it delays
-//! no other cell.
+//! no other cell. A cell with a cluster of its own is alone in its queue.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -22,17 +21,6 @@ pub(super) struct Queue {
 
 /// A cell's turn in its queue, until it is dropped.
 pub(super) type Turn = OwnedMutexGuard<Option<AdmissionGuard>>;
-
-/// The queues of a round, by name.
-#[derive(Default)]
-pub(super) struct Queues(HashMap<String, Arc<Queue>>);
-
-impl Queues {
-    /// The queue `name`.
-    pub(super) fn queue(&mut self, name: String) -> Arc<Queue> {
-        Arc::clone(self.0.entry(name).or_default())
-    }
-}
 
 /// Waits for the turn of `position`, then for the cell's turn in its queue, then for admission.
 pub(super) async fn admit(
@@ -96,7 +84,7 @@ mod tests {
             "the cluster is in use"
         );
         // A cell of another queue, later in the order, is admitted.
-        let other = admission.admit(position(), cell, &need).await;
+        let other = admit(&admission, &Queue::default(), position(), cell, &need).await;
         assert_eq!(admission.running(), 2);
         let mut third = std::pin::pin!(admit(&admission, &queue, position(), cell, &need));
         assert!(

@@ -1,11 +1,12 @@
 //! The input of a run, and its outcome.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{Chosen, Earlier, Planner, RunPolicy};
+use super::setup::Setup;
+use super::{Earlier, Planner, RunPolicy};
 use crate::event::{CellVerdict, FailureClass, RunVerdict, Severity, ShardFacts};
-use crate::machine::{History, Resource, StateFolder};
-use crate::matrix::{Cell, CellId, Jobs, PortRange, RetrySettings};
+use crate::machine::{History, Resource};
+use crate::matrix::CellId;
 use crate::record::Sink;
 use crate::suite::Interruption;
 
@@ -20,22 +21,18 @@ pub struct Selection {
     pub shard: Option<ShardFacts>,
     /// The run whose failed cells are repeated.
     pub rerun_of: Option<String>,
+    /// Warnings about the selection.
+    pub warnings: Vec<String>,
 }
 
 /// A run that is ready to start: everything that could be rejected has been checked.
 pub(super) struct RunRequest {
-    /// The matrix file, as given.
-    pub matrix: PathBuf,
+    /// What to run, and where.
+    pub setup: Arc<Setup>,
+    /// Creates the plans of the cells.
+    pub planner: Planner,
     /// The selection of the cells.
     pub selection: Selection,
-    /// The provider.
-    pub provider: Chosen,
-    /// How many cells run at once.
-    pub jobs: Jobs,
-    /// Forwarded ports.
-    pub ports: PortRange,
-    /// When a cell is retried.
-    pub retry: RetrySettings,
     /// Repetitions, and what ends the run early.
     pub policy: RunPolicy,
     /// Notices from before the first cell.
@@ -44,12 +41,6 @@ pub(super) struct RunRequest {
     pub history: History,
     /// What is known from earlier sessions, if the run is resumed.
     pub earlier: Earlier,
-    /// The selected cells.
-    pub cells: Vec<Cell>,
-    /// Creates their plans.
-    pub planner: Planner,
-    /// The folder of ledgers and locks.
-    pub state: StateFolder,
     /// The interruption of the run.
     pub interruption: Interruption,
     /// The sinks for events.

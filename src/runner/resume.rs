@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::folder::CELLS;
 use super::{RunFolder, gc};
 use crate::error::chain;
-use crate::event::{Record, RunFacts};
+use crate::event::{Record, RunFacts, RunVerdict};
 use crate::machine::StateFolder;
 use crate::matrix::CellId;
 use crate::record::model::{CellModel, ModelBuilder};
@@ -127,19 +127,15 @@ impl Resumption {
         })
     }
 
-    /// The model of the run so far.
-    pub fn run(&self) -> &RunModel {
-        &self.run
-    }
-
     /// The facts of the run.
     pub fn facts(&self) -> &RunFacts {
         &self.facts
     }
 
-    /// Whether the run has ended and every cell has its own verdict.
-    pub fn is_complete(&self) -> bool {
-        self.run.verdict.is_some() && self.unsettled().next().is_none()
+    /// The verdict, if the run has ended and every cell has a verdict of its own.
+    pub fn final_verdict(&self) -> Option<RunVerdict> {
+        let is_settled = self.unsettled().next().is_none();
+        self.run.verdict.filter(|_| is_settled)
     }
 
     /// The number of its rounds so far; `None` if it doesn't repeat cells.
@@ -172,7 +168,7 @@ impl Resumption {
         let tokens: Vec<&str> = std::iter::once(first).chain(later).collect();
         let mut problems = Vec::new();
         match Box::pin(gc::gc_of(state, &tokens)).await {
-            Ok(report) if report.is_clean() => {}
+            Ok(rows) if !rows.iter().any(|row| row.outcome.is_failure()) => {}
             Ok(_) => problems.push(
                 "some resources of an earlier session of this run could not be deleted".to_owned(),
             ),

@@ -8,10 +8,7 @@ use crate::event::CellEnd;
 use crate::event::{Failure, FailureClass, Symptom};
 use crate::matrix::{MAX_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
 
-/// How the attempts at a cell have ended, in order.
-pub(super) type Attempts = [CellEnd];
-
-/// Whether another attempt follows the last of `attempts`.
+/// Whether another attempt follows one that has ended with `last`, after `earlier` ones.
 ///
 /// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase.
 /// Infrastructure failures in `cluster` and `images` can always be retried, other failures only if the settings name
@@ -20,11 +17,9 @@ pub(super) type Attempts = [CellEnd];
 pub(super) fn should_retry(
     settings: &RetrySettings,
     phases: &PhaseSettings,
-    attempts: &Attempts,
+    earlier: &[CellEnd],
+    last: &CellEnd,
 ) -> bool {
-    let Some(last) = attempts.last() else {
-        return false;
-    };
     let (Some(first), Some(phase)) = (last.failures.first(), last.failed_in) else {
         return false;
     };
@@ -36,10 +31,8 @@ pub(super) fn should_retry(
     };
     let is_named = settings.on.contains(&class);
     let is_machines = class == RetryClass::Infrastructure && is_the_machines(phase);
-    let by_run = is_named && has_room(attempts.len(), settings.retries.unwrap_or(0));
-    let in_phase = attempts
-        .iter()
-        .filter(|attempt| attempt.failed_in == Some(phase));
+    let by_run = is_named && has_room(earlier.len(), settings.retries.unwrap_or(0));
+    let in_phase = earlier.iter().filter(|end| end.failed_in == Some(phase));
     let by_phase = (is_named || is_machines) && has_room(in_phase.count(), phases[phase].retries);
     by_run || by_phase
 }
@@ -66,8 +59,9 @@ fn is_the_machines(phase: Phase) -> bool {
     matches!(phase, Phase::Cluster | Phase::Images)
 }
 
-fn has_room(failed: usize, retries: u32) -> bool {
-    usize::try_from(retries).is_ok_and(|retries| failed <= retries)
+/// Whether a further retry is allowed after `earlier` attempts and the one that just failed.
+fn has_room(earlier: usize, retries: u32) -> bool {
+    usize::try_from(retries).is_ok_and(|retries| earlier < retries)
 }
 
 /// The delays between a cell's attempts: each about twice the previous one, with jitter.
@@ -97,6 +91,11 @@ mod tests {
             left_behind: phase == Phase::Cleanup,
             interrupted: false,
         }
+    }
+
+    fn decide(settings: &RetrySettings, phases: &PhaseSettings, attempts: &[CellEnd]) -> bool {
+        let (last, earlier) = attempts.split_last().unwrap();
+        should_retry(settings, phases, earlier, last)
     }
 
     fn settings(retries: Option<u32>, on: &[RetryClass]) -> RetrySettings {
@@ -170,12 +169,11 @@ mod tests {
                 &[(Symptom::CleanupIncomplete, Phase::Cleanup)],
                 false,
             ),
-            (Some(9), &BOTH, &[], false),
         ];
         for (retries, on, ends, expected) in rows {
             let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
             let settings = settings(*retries, on);
-            let decided = should_retry(&settings, &PhaseSettings::default(), &attempts);
+            let decided = decide(&settings, &PhaseSettings::default(), &attempts);
             assert_eq!(decided, *expected, "{retries:?} {on:?} {ends:?}");
         }
     }
@@ -188,7 +186,7 @@ mod tests {
         phases[Phase::Cluster].retries = 0;
         let decide = |ends: &[(Symptom, Phase)]| {
             let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
-            should_retry(&RetrySettings::default(), &phases, &attempts)
+            self::decide(&RetrySettings::default(), &phases, &attempts)
         };
         assert!(decide(&[ENGINE, ENGINE]));
         assert!(!decide(&[ENGINE, ENGINE, ENGINE]));
@@ -199,7 +197,7 @@ mod tests {
     #[test]
     fn an_attempt_that_was_cut_off_or_left_something_behind_is_not_retried() {
         let settings = settings(Some(9), &BOTH);
-        let of = |end: CellEnd| should_retry(&settings, &PhaseSettings::default(), &[end]);
+        let of = |end: CellEnd| decide(&settings, &PhaseSettings::default(), &[end]);
         let failed = || end(PRODUCT.0, PRODUCT.1);
         assert!(of(failed()));
         assert!(!of(CellEnd {

@@ -14,7 +14,7 @@ use super::facts;
 use super::order::{Expected, longest_first};
 use super::plan::repeated;
 use super::policy::Stop;
-use super::queue::Queues;
+use super::queue::Queue;
 use super::request::{RunOutcome, RunRequest};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
@@ -31,14 +31,15 @@ use crate::record::{self, Counted, RunModel};
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     let (events, stamped) = Emitter::new();
     let dispatcher = dispatch::start(
-        request.planner.mask.clone(),
+        request.setup.mask.clone(),
         std::mem::take(&mut request.sinks),
         std::mem::take(&mut request.earlier.model),
         request.earlier.next_sequence,
         stamped,
     );
     Run::new(&request, events).execute().await;
-    let (ledger, state) = (Arc::clone(&request.planner.ledger), request.state.clone());
+    let ledger = Arc::clone(&request.planner.ledger);
+    let state = request.setup.state.clone();
     drop(request);
     let left = close(ledger, &state);
     let run = dispatcher.await.unwrap_or_else(|error| {
@@ -91,16 +92,13 @@ struct Run<'r> {
 impl<'r> Run<'r> {
     fn new(request: &'r RunRequest, events: Emitter) -> Self {
         let plans = first_plans(request);
-        let provider = Arc::clone(&request.provider.provider);
+        let setup = Arc::clone(&request.setup);
+        let settings = &setup.matrix.run;
         let shared = RunContext {
-            provider,
-            admission: Admission::new(request.jobs, &request.ports, &request.state, events.clone()),
-            history: HistoryFile::of(&request.state),
-            stop: Stop::new(&request.policy, request.retry.flaky_result),
-            retry: request.retry.clone(),
-            phases: request.planner.phases.clone(),
-            ports: request.ports.clone(),
-            clock: request.planner.clock.clone(),
+            admission: Admission::new(settings.jobs, &settings.ports, &setup.state, events.clone()),
+            history: HistoryFile::of(&setup.state),
+            stop: Stop::new(&request.policy, settings.retry.flaky_result),
+            setup,
             events,
             interruption: request.interruption.clone(),
         };
@@ -112,15 +110,15 @@ impl<'r> Run<'r> {
     }
 
     async fn execute(mut self) {
-        let start = self.shared.clock.elapsed();
+        let start = self.shared.setup.clock.elapsed();
         let opening = facts::opening(self.request, &self.shared, &self.plans).await;
         self.shared.events.emit(opening);
         for (severity, text) in self.request.notices.iter().cloned() {
-            self.shared.events.emit(Event::Notice { severity, text });
+            self.shared.events.notice(severity, text);
         }
         self.run_until_timeout().await;
         self.finish().await;
-        let duration = self.shared.clock.elapsed().saturating_sub(start);
+        let duration = self.shared.setup.clock.elapsed().saturating_sub(start);
         self.shared.events.end(milliseconds(duration));
     }
 
@@ -128,10 +126,9 @@ impl<'r> Run<'r> {
     /// any verdict.
     async fn finish(&self) {
         let shared = &self.shared;
-        let timeout = shared.phases[Phase::Cleanup].timeout;
-        let deadline = shared.clock.deadline(timeout);
+        let deadline = shared.setup.deadline(Phase::Cleanup);
         let ledger = &self.request.planner.ledger;
-        let finishing = shared.provider.finish(ledger, &deadline);
+        let finishing = shared.setup.provider.finish(ledger, &deadline);
         let forced = &shared.interruption.forced;
         let (severity, texts) = match forced.run_until_cancelled(finishing).await {
             Some(Ok(texts)) => (Severity::Info, texts),
@@ -139,27 +136,26 @@ impl<'r> Run<'r> {
             None => return,
         };
         for text in texts {
-            shared.events.emit(Event::Notice { severity, text });
+            shared.events.notice(severity, text);
         }
     }
 
     /// Runs all cells until a signal or the run's time limit ends them early.
     async fn run_until_timeout(&mut self) {
         let timeout = self.request.policy.timeout;
-        let deadline = timeout.map(|timeout| self.shared.clock.deadline(timeout));
+        let deadline = timeout.map(|timeout| self.shared.setup.clock.deadline(timeout));
         let interruption = self.request.interruption.clone();
         let events = self.shared.events.clone();
         let mut cells = std::pin::pin!(self.preflight_and_rounds());
+        // Without a time limit, its branch is disabled.
         let timed_out = async {
-            match deadline {
-                Some(deadline) => deadline.passed().await,
-                None => std::future::pending().await,
-            }
+            deadline?.passed().await;
+            Some(())
         };
         tokio::select! {
             biased;
             () = interruption.token.cancelled() => {}
-            () = timed_out => interruption.interrupt(Termination::RunTimeout),
+            Some(()) = timed_out => interruption.interrupt(Termination::RunTimeout),
             () = &mut cells => return,
         }
         // Reported immediately, because cells may take a while to end.
@@ -171,10 +167,10 @@ impl<'r> Run<'r> {
             () = &mut cells => return,
             () = interruption.forced.cancelled() => {}
         }
-        events.emit(Event::Notice {
-            severity: Severity::Warning,
-            text: "a second signal: every process is killed, and nothing is cleaned up".to_owned(),
-        });
+        events.notice(
+            Severity::Warning,
+            "a second signal: every process is killed, and nothing is cleaned up",
+        );
         cells.await;
     }
 
@@ -189,19 +185,14 @@ impl<'r> Run<'r> {
 
     /// Phase 1, for all cells at once.
     async fn preflight(&self) -> Result<Survey, Failure> {
-        let shared = &self.shared;
-        let events = shared.events.clone();
-        let held = shared
-            .interruption
-            .hold(Phase::Preflight, shared.clock.clone(), move |text| {
-                let severity = Severity::Info;
-                events.emit(Event::Notice { severity, text });
-            });
+        let (shared, setup) = (&self.shared, &self.shared.setup);
+        let (events, clock) = (shared.events.clone(), setup.clock.clone());
+        let notify = move |text| events.notice(Severity::Info, text);
+        let held = shared.interruption.hold(Phase::Preflight, clock, notify);
         let checking = async {
             held.await;
-            let timeout = shared.phases[Phase::Preflight].timeout;
-            let deadline = shared.clock.deadline(timeout);
-            let checking = shared.provider.preflight(&self.request.cells, &deadline);
+            let deadline = setup.deadline(Phase::Preflight);
+            let checking = setup.provider.preflight(&setup.cells, &deadline);
             deadline.run(checking).await
         };
         let survey = tokio::select! {
@@ -212,8 +203,7 @@ impl<'r> Run<'r> {
             }),
         };
         for text in survey.iter().flat_map(|survey| survey.notices.clone()) {
-            let severity = Severity::Warning;
-            shared.events.emit(Event::Notice { severity, text });
+            shared.events.notice(Severity::Warning, text);
         }
         survey
     }
@@ -221,14 +211,13 @@ impl<'r> Run<'r> {
     /// Runs rounds until a cell fails, the last round is over or the run is interrupted. A round in which no cell could
     /// start is also the last one, because the next one would be no different.
     async fn further_rounds(&mut self, preflight: &Result<Survey, Failure>, mut some_began: bool) {
-        let last = self.request.policy.rounds().map_or(u32::MAX, u32::from);
-        for round in 2..=last {
+        for round in 2..=self.request.policy.last_round() {
             let is_interrupted = self.request.interruption.token.is_cancelled();
             if self.shared.stop.has_failures() || !some_began || is_interrupted {
                 return;
             }
             self.announce(round);
-            let plans = self.request.planner.round(&self.request.cells, round);
+            let plans = self.request.planner.round(round);
             self.shared.events.emit(Event::CellsAdded {
                 cells: facts::summaries(self.request, &plans),
             });
@@ -246,11 +235,10 @@ impl<'r> Run<'r> {
         } else {
             Vec::new()
         };
-        let last = request.policy.rounds().map_or(u32::MAX, u32::from);
-        if request.policy.until_failure && round < last {
-            cells.extend(repeated(&request.cells, round + 1));
+        if request.policy.until_failure && round < request.policy.last_round() {
+            cells.extend(repeated(&request.setup.cells, round + 1));
         }
-        self.shared.provider.expect(&cells);
+        self.shared.setup.provider.expect(&cells);
     }
 
     /// Runs every cell of `plans` in a task. Returns whether any of them started.
@@ -261,18 +249,21 @@ impl<'r> Run<'r> {
     ) -> bool {
         let mut tasks = JoinSet::new();
         let mut indices = HashMap::new();
-        let mut queues = Queues::default();
+        let mut queues: HashMap<String, Arc<Queue>> = HashMap::new();
         for (index, position) in self.order(plans).into_iter().zip(positions()) {
             let plan = &plans[index];
             let skips = preflight.as_ref().ok().map(|survey| &survey.skips);
             let mut skips = skips.into_iter().flatten();
             let skip = skips.find(|(id, _)| id.as_str() == plan.cell.id.in_matrix());
-            let queue = self.shared.provider.queue(&plan.cell);
+            let queue = match self.shared.setup.provider.queue(&plan.cell) {
+                Some(name) => Arc::clone(queues.entry(name).or_default()),
+                None => Arc::default(),
+            };
             let task = CellTask {
                 shared: Arc::clone(&self.shared),
                 plan: Arc::clone(plan),
                 preflight: preflight.clone().map(|survey| survey.evidence),
-                queue: queue.map(|name| queues.queue(name)),
+                queue,
                 skip: skip.map(|(_, reason)| reason.clone()),
             };
             let span = tracing::info_span!("cell", id = %plan.cell.id);
@@ -298,7 +289,7 @@ impl<'r> Run<'r> {
 
     /// The indexes of `plans` in the order in which they start: round by round, and the longest first in each.
     fn order(&self, plans: &[Arc<CellPlan>]) -> Vec<usize> {
-        let provider = &self.shared.provider;
+        let provider = &self.shared.setup.provider;
         let expected = plans.iter().map(|plan| Expected {
             round: plan.cell.id.number(),
             time: self
@@ -328,8 +319,8 @@ impl<'r> Run<'r> {
 /// The plans that are created before the first event: those of all rounds, if their number is known and no failure ends
 /// the run early.
 fn first_plans(request: &RunRequest) -> Vec<Arc<CellPlan>> {
-    let rounds = request.policy.planned_rounds().get();
-    let plans = (1..=rounds).flat_map(|round| request.planner.round(&request.cells, round));
+    let rounds = request.policy.planned_rounds();
+    let plans = (1..=rounds).flat_map(|round| request.planner.round(round));
     let settled = &request.earlier.settled;
     plans
         .filter(|plan| !settled.contains(&plan.cell.id))

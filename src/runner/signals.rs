@@ -34,7 +34,7 @@ pub fn handle_signals(
                 _ = interrupt.recv() => Termination::Interrupt,
                 _ = terminate.recv() => Termination::Terminate,
                 // A closed terminal means the same.
-                () = next(&mut hangup) => Termination::Terminate,
+                Some(()) = async { hangup.as_mut()?.recv().await } => Termination::Terminate,
             };
             let is_over = interruption.forced.is_cancelled();
             interruption.interrupt(by);
@@ -70,15 +70,6 @@ fn hangups() -> io::Result<Option<Signal>> {
         return Ok(None);
     }
     signal(SignalKind::hangup()).map(Some)
-}
-
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
 }
 
 /// Whether this process ignores `kind`, according to the kernel.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::choice::{Choice, one_of};
 use crate::machine::absolute;
-use crate::matrix::{self, Matrix, Prefix, PrefixError, ProviderChoice};
+use crate::matrix::{Keep, Matrix, Prefix, PrefixError, Prepared, ProviderChoice};
 
 /// Where cells run.
 #[derive(Debug, Args)]
@@ -14,8 +15,8 @@ pub(crate) struct ClusterOptions {
     /// Where cells run: auto, kind, local or existing
     ///
     /// Defaults to the value in the matrix file, or `auto`.
-    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
-    pub(crate) provider: Option<Provider>,
+    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER", value_parser = one_of(&PROVIDERS))]
+    pub(crate) provider: Option<ProviderChoice>,
     /// Keep clusters for debugging: failed (default), always or never
     ///
     /// Without this option, the matrix file decides; its default is `never`. `--keep` without WHEN means `failed`: the clusters of cells that did not pass are kept.
@@ -24,7 +25,8 @@ pub(crate) struct ClusterOptions {
         env = "E2E_MATRIX_KEEP",
         value_name = "WHEN",
         num_args = 0..=1,
-        default_missing_value = "failed"
+        default_missing_value = "failed",
+        value_parser = one_of(&KEEP)
     )]
     keep: Option<Keep>,
     /// Let cells that need the same cluster and agent share a kind cluster
@@ -39,6 +41,7 @@ pub(crate) struct ClusterOptions {
         long,
         env = "E2E_MATRIX_PREPARED",
         value_name = "WHEN",
+        value_parser = one_of(&PREPARED),
         hide_short_help = true
     )]
     prepared: Option<Prepared>,
@@ -80,74 +83,52 @@ pub(crate) struct ClusterOptions {
     kubeconfig: Option<PathBuf>,
 }
 
-/// A provider's name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Provider {
-    /// `kind` if Docker responds and kind is on the PATH, otherwise `local`
-    Auto,
-    /// Real clusters, created with kind
-    Kind,
-    /// Plain processes on this machine
-    Local,
-    /// An existing cluster: one namespace per cell, one cell at a time
-    Existing,
-}
-
-impl From<Provider> for ProviderChoice {
-    fn from(provider: Provider) -> Self {
-        match provider {
-            Provider::Auto => Self::Auto,
-            Provider::Kind => Self::Kind,
-            Provider::Local => Self::Local,
-            Provider::Existing => Self::Existing,
-        }
-    }
-}
+/// The providers.
+pub(super) const PROVIDERS: [Choice<ProviderChoice>; 4] = [
+    (
+        "auto",
+        ProviderChoice::Auto,
+        "`kind` if Docker responds and kind is on the PATH, otherwise `local`",
+    ),
+    (
+        "kind",
+        ProviderChoice::Kind,
+        "Real clusters, created with kind",
+    ),
+    (
+        "local",
+        ProviderChoice::Local,
+        "Plain processes on this machine",
+    ),
+    (
+        "existing",
+        ProviderChoice::Existing,
+        "An existing cluster: one namespace per cell, one cell at a time",
+    ),
+];
 
 /// When to keep a cell's cluster.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Keep {
-    /// Never
-    Never,
-    /// If the cell did not pass
-    Failed,
-    /// Always
-    Always,
-}
-
-impl From<Keep> for matrix::Keep {
-    fn from(keep: Keep) -> Self {
-        match keep {
-            Keep::Never => Self::Never,
-            Keep::Failed => Self::Failed,
-            Keep::Always => Self::Always,
-        }
-    }
-}
+const KEEP: [Choice<Keep>; 3] = [
+    ("never", Keep::Never, "Never"),
+    ("failed", Keep::Failed, "If the cell did not pass"),
+    ("always", Keep::Always, "Always"),
+];
 
 /// Whether kind clusters may be cloned from prepared ones.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Prepared {
-    /// If a template exists, or if creating one pays off within the run
-    Auto,
-    /// Never: kind creates each cluster
-    Never,
-}
-
-impl From<Prepared> for matrix::Prepared {
-    fn from(prepared: Prepared) -> Self {
-        match prepared {
-            Prepared::Auto => Self::Auto,
-            Prepared::Never => Self::Never,
-        }
-    }
-}
+const PREPARED: [Choice<Prepared>; 2] = [
+    (
+        "auto",
+        Prepared::Auto,
+        "If a template exists, or if creating one pays off within the run",
+    ),
+    ("never", Prepared::Never, "Never: kind creates each cluster"),
+];
 
 impl ClusterOptions {
     /// Overrides the settings of the file.
     pub(crate) fn apply(&self, matrix: &mut Matrix) -> Result<(), PrefixError> {
         if let Some(provider) = self.provider {
-            matrix.run.provider = provider.into();
+            matrix.run.provider = provider;
         }
         if let Some(prefix) = &self.cluster_prefix {
             matrix.run.prefix = Prefix::parse(prefix)?;
@@ -160,10 +141,10 @@ impl ClusterOptions {
             matrix.existing.kubeconfig = Some(absolute(kubeconfig.clone()));
         }
         if let Some(keep) = self.keep {
-            matrix.run.keep = keep.into();
+            matrix.run.keep = keep;
         }
         if let Some(prepared) = self.prepared {
-            matrix.run.prepared = prepared.into();
+            matrix.run.prepared = prepared;
         }
         matrix.run.reuse |= self.reuse;
         matrix.run.skip_missing_images |= self.skip_missing_images;

@@ -1,22 +1,22 @@
 //! How cells run: how many at once, how often, how long, and what ends a run early.
 
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::str::FromStr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::choice::{Choice, one_of};
 use crate::matrix::{
-    DurationError, FlakyResult, Jobs, MAX_RETRIES, Matrix, Phase, RUN_TIMEOUTS, RetryClass,
-    TIMEOUTS, parse_duration,
+    FlakyResult, Jobs, MAX_RETRIES, Matrix, Phase, RUN_TIMEOUTS, RetryClass, TIMEOUTS,
+    parse_duration,
 };
-use crate::runner::{RunPolicy, StopAfter};
+use crate::runner::RunPolicy;
 
 /// The largest value of `--repeat`: the cells of all rounds are planned before the first one starts.
-const MAX_ROUNDS: i64 = 10_000;
+const MAX_ROUNDS: u32 = 10_000;
 
 /// The largest value of `--max-fail`.
-const MAX_FAILURES: usize = 1_000_000;
+const MAX_FAILURES: u32 = 1_000_000;
 
 /// How cells run.
 #[derive(Debug, Args)]
@@ -46,20 +46,21 @@ pub(in crate::cli) struct ExecutionOptions {
     /// The delay before the first retry [default: from the matrix file, or `1s`]
     ///
     /// At most 24h. The delay doubles with each further retry, up to one minute.
-    #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = pause, hide_short_help = true)]
+    #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = |text: &str| parse_duration(text, &TIMEOUTS), hide_short_help = true)]
     pub(in crate::cli) retry_backoff: Option<Duration>,
     /// How to count a cell that passed on a retry [default: from the matrix file, or `pass`]
     #[arg(
         long,
         env = "E2E_MATRIX_FLAKY_RESULT",
         value_name = "RESULT",
+        value_parser = one_of(&FLAKY_RESULTS),
         hide_short_help = true
     )]
-    pub(in crate::cli) flaky_result: Option<Flaky>,
+    pub(in crate::cli) flaky_result: Option<FlakyResult>,
     /// Run each selected cell this many times
     ///
     /// From 1 to 10000. Each repetition gets its own cluster.
-    #[arg(long, env = "E2E_MATRIX_REPEAT", value_name = "N", value_parser = rounds)]
+    #[arg(long, env = "E2E_MATRIX_REPEAT", value_name = "N", value_parser = |text: &str| positive(text, MAX_ROUNDS))]
     pub(in crate::cli) repeat: Option<NonZeroU32>,
     /// Repeat the selected cells until one fails
     ///
@@ -72,8 +73,8 @@ pub(in crate::cli) struct ExecutionOptions {
     /// Start no further cells after this many failures
     ///
     /// From 1 to 1000000.
-    #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N", value_parser = failures, hide_short_help = true)]
-    pub(in crate::cli) max_fail: Option<NonZeroUsize>,
+    #[arg(long, env = "E2E_MATRIX_MAX_FAIL", value_name = "N", value_parser = |text: &str| positive(text, MAX_FAILURES), hide_short_help = true)]
+    pub(in crate::cli) max_fail: Option<NonZeroU32>,
     /// Set the timeout of a phase, such as `readiness=180s`
     ///
     /// At most 24h. Can be repeated.
@@ -81,13 +82,14 @@ pub(in crate::cli) struct ExecutionOptions {
         long,
         env = "E2E_MATRIX_PHASE_TIMEOUT",
         value_name = "PHASE=DURATION",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = phase_timeout
     )]
-    pub(in crate::cli) phase_timeout: Vec<PhaseTimeout>,
+    pub(in crate::cli) phase_timeout: Vec<(Phase, Duration)>,
     /// End the run after this time, such as `30m`
     ///
     /// At most 30 days. Running cells are interrupted, and their clusters are deleted.
-    #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = run_timeout)]
+    #[arg(long, env = "E2E_MATRIX_RUN_TIMEOUT", value_name = "DURATION", value_parser = |text: &str| parse_duration(text, &RUN_TIMEOUTS))]
     pub(in crate::cli) run_timeout: Option<Duration>,
     /// Pause the run in a phase until a signal arrives, for tests of the runner
     #[arg(long, env = "E2E_MATRIX_HOLD", value_name = "PHASE", value_parser = phase, hide = true)]
@@ -95,13 +97,10 @@ pub(in crate::cli) struct ExecutionOptions {
 }
 
 /// How to count a cell that passed on a retry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Flaky {
-    /// As passed
-    Pass,
-    /// As failed: exit code 1
-    Fail,
-}
+const FLAKY_RESULTS: [Choice<FlakyResult>; 2] = [
+    ("pass", FlakyResult::Pass, "As passed"),
+    ("fail", FlakyResult::Fail, "As failed: exit code 1"),
+];
 
 impl ExecutionOptions {
     /// Overrides the settings of the file.
@@ -109,8 +108,8 @@ impl ExecutionOptions {
         if let Some(jobs) = self.jobs {
             matrix.run.jobs = jobs;
         }
-        for wanted in &self.phase_timeout {
-            matrix.phases[wanted.phase].timeout = wanted.timeout;
+        for (phase, timeout) in &self.phase_timeout {
+            matrix.phases[*phase].timeout = *timeout;
         }
         let settings = &mut matrix.run.retry;
         settings.retries = self.retries.or(settings.retries);
@@ -118,11 +117,7 @@ impl ExecutionOptions {
             settings.on = self.retry_on.iter().copied().collect();
         }
         settings.backoff = self.retry_backoff.unwrap_or(settings.backoff);
-        settings.flaky_result = match self.flaky_result {
-            Some(Flaky::Pass) => FlakyResult::Pass,
-            Some(Flaky::Fail) => FlakyResult::Fail,
-            None => settings.flaky_result,
-        };
+        settings.flaky_result = self.flaky_result.unwrap_or(settings.flaky_result);
     }
 
     /// The repetitions, and what ends the run early.
@@ -130,11 +125,8 @@ impl ExecutionOptions {
         RunPolicy {
             repeat: self.repeat,
             until_failure: self.until_failure,
-            stop_after: if self.fail_fast {
-                Some(StopAfter::First)
-            } else {
-                self.max_fail.map(StopAfter::Count)
-            },
+            fail_fast: self.fail_fast,
+            max_fail: self.max_fail,
             timeout: self.run_timeout,
         }
     }
@@ -153,26 +145,12 @@ fn retry_class(text: &str) -> Result<RetryClass, String> {
     .to_owned())
 }
 
-fn failures(text: &str) -> Result<NonZeroUsize, String> {
-    let number = text.parse::<NonZeroUsize>().ok();
-    number
-        .filter(|number| number.get() <= MAX_FAILURES)
-        .ok_or_else(|| format!("expected a number from 1 to {MAX_FAILURES}"))
-}
-
-fn rounds(text: &str) -> Result<NonZeroU32, String> {
+/// Parses a number from 1 to `max`.
+fn positive(text: &str, max: u32) -> Result<NonZeroU32, String> {
     let number = text.parse::<NonZeroU32>().ok();
     number
-        .filter(|number| i64::from(number.get()) <= MAX_ROUNDS)
-        .ok_or_else(|| format!("expected a number from 1 to {MAX_ROUNDS}"))
-}
-
-fn pause(text: &str) -> Result<Duration, DurationError> {
-    parse_duration(text, &TIMEOUTS)
-}
-
-fn run_timeout(text: &str) -> Result<Duration, DurationError> {
-    parse_duration(text, &RUN_TIMEOUTS)
+        .filter(|number| number.get() <= max)
+        .ok_or_else(|| format!("expected a number from 1 to {max}"))
 }
 
 fn jobs(text: &str) -> Result<Jobs, String> {
@@ -189,26 +167,13 @@ fn phase(name: &str) -> Result<Phase, String> {
     phase.ok_or_else(|| format!("`{name}` is not a phase; the phases are: {}", names()))
 }
 
-/// `<phase>=<duration>`.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::cli) struct PhaseTimeout {
-    phase: Phase,
-    timeout: Duration,
-}
-
-impl FromStr for PhaseTimeout {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, duration) = text.split_once('=').ok_or(
-            "expected `<phase>=<duration>`, such as `readiness=180s`; \
-                 for a timeout of the whole run, use `--run-timeout`",
-        )?;
-        let timeout = parse_duration(duration, &TIMEOUTS)
-            .map_err(|error| format!("`{duration}`: {error}"))?;
-        Ok(Self {
-            phase: phase(name)?,
-            timeout,
-        })
-    }
+/// Parses `<phase>=<duration>`.
+fn phase_timeout(text: &str) -> Result<(Phase, Duration), String> {
+    let (name, duration) = text.split_once('=').ok_or(
+        "expected `<phase>=<duration>`, such as `readiness=180s`; \
+             for a timeout of the whole run, use `--run-timeout`",
+    )?;
+    let timeout =
+        parse_duration(duration, &TIMEOUTS).map_err(|error| format!("`{duration}`: {error}"))?;
+    Ok((phase(name)?, timeout))
 }

@@ -1,5 +1,6 @@
 //! The options of all commands. Each option of `run` has an environment variable, which `--help` shows.
 
+mod choice;
 mod clusters;
 mod execution;
 mod output;
@@ -12,11 +13,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::matrix::{AGES, DurationError, parse_duration};
+use crate::matrix::{AGES, ProviderChoice, parse_duration};
 
-pub(super) use clusters::{ClusterOptions, Provider};
+pub(super) use clusters::ClusterOptions;
 pub(super) use execution::ExecutionOptions;
-pub(super) use output::{Color, OutputOptions};
+pub(super) use output::OutputOptions;
 pub(super) use recorded::{Format, MergeOptions, ReplayOptions, ReportOptions};
 pub(super) use reports::{CopyOptions, OutputDir, RunLocation};
 pub(super) use select::{NoCells, RerunOptions, SelectOptions};
@@ -47,8 +48,8 @@ pub(super) struct ExplainOptions {
     /// The provider that the cell would run on: auto, kind, local or existing
     ///
     /// Defaults to the value in the matrix file, or `auto`.
-    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER")]
-    pub(super) provider: Option<Provider>,
+    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER", value_parser = choice::one_of(&clusters::PROVIDERS))]
+    pub(super) provider: Option<ProviderChoice>,
     #[command(flatten)]
     pub(super) output: OutputOptions,
 }
@@ -82,7 +83,7 @@ pub(super) struct GarbageOptions {
     #[arg(long, env = "E2E_MATRIX_GC_ALL")]
     pub(super) all: bool,
     /// Ignore runs that were active within this time, such as `2h`; at most 3650 days
-    #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION", value_parser = age)]
+    #[arg(long, env = "E2E_MATRIX_GC_OLDER_THAN", value_name = "DURATION", value_parser = |text: &str| parse_duration(text, &AGES))]
     pub(super) older_than: Option<Duration>,
     /// Print a JSON array with one object per resource
     #[arg(long)]
@@ -111,8 +112,4 @@ pub(super) struct RunOptions {
     /// Show each phase
     #[arg(long, short, env = "E2E_MATRIX_VERBOSE", help_heading = "Output")]
     pub(super) verbose: bool,
-}
-
-fn age(text: &str) -> Result<Duration, DurationError> {
-    parse_duration(text, &AGES)
 }

@@ -1,7 +1,8 @@
 //! How commands print their output.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::choice::{Choice, one_of};
 use crate::report::ColorChoice;
 
 /// The options of all commands that print.
@@ -13,28 +14,19 @@ pub(in crate::cli) struct OutputOptions {
         long,
         env = "E2E_MATRIX_COLOR",
         value_name = "WHEN",
-        default_value = "auto"
+        default_value = "auto",
+        value_parser = one_of(&COLORS)
     )]
-    pub(in crate::cli) color: Color,
+    pub(in crate::cli) color: ColorChoice,
 }
 
 /// When to use color.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Color {
-    /// On a terminal, unless `NO_COLOR` is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl From<Color> for ColorChoice {
-    fn from(color: Color) -> Self {
-        match color {
-            Color::Auto => Self::Auto,
-            Color::Always => Self::Always,
-            Color::Never => Self::Never,
-        }
-    }
-}
+const COLORS: [Choice<ColorChoice>; 3] = [
+    (
+        "auto",
+        ColorChoice::Auto,
+        "On a terminal, unless `NO_COLOR` is set",
+    ),
+    ("always", ColorChoice::Always, "Always"),
+    ("never", ColorChoice::Never, "Never"),
+];

@@ -17,5 +17,5 @@ mod provider;
 mod reclaim;
 mod survey;
 
-pub use provider::{ExistingError, ExistingOptions, ExistingProvider};
+pub use provider::{ExistingOptions, ExistingProvider};
 pub use reclaim::ExistingReclaimer;

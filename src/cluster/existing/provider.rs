@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::{labels, survey};
 use crate::cluster::{CellPlan, Cluster, ClusterName, ImageNames, NodeName, Provider, Survey};
 use crate::deadline::Deadline;
-use crate::event::{Execution, Failure};
+use crate::event::{Execution, Failure, Symptom};
 use crate::machine::{Ledger, StateFolder};
 use crate::manifest::{PullPolicy, Tenancy};
 use crate::matrix::{Cell, Existing, ImageSource, Images, Phase, ProviderChoice, SystemUnderTest};
@@ -32,20 +32,6 @@ pub struct ExistingOptions {
 
 /// An existing cluster.
 pub struct ExistingProvider(Arc<TargetCluster>);
-
-/// The provider can't be created.
-#[derive(Debug, thiserror::Error)]
-pub enum ExistingError {
-    /// There is no image that the cluster can pull.
-    #[error("an existing cluster pulls its images itself, but `[images.{role}]` specifies none")]
-    NoTag {
-        /// `agent` or `mock`.
-        role: &'static str,
-    },
-    /// The kubeconfig can't be used.
-    #[error(transparent)]
-    Connection(#[from] Failure),
-}
 
 /// The cluster that the cells share, and the connection to it.
 pub(super) struct TargetCluster {
@@ -68,7 +54,7 @@ impl TargetCluster {
 
 impl ExistingProvider {
     /// A provider for `cells`. Reads the kubeconfig, but doesn't connect to the cluster.
-    pub fn new(options: &ExistingOptions, cells: &[Cell]) -> Result<Self, ExistingError> {
+    pub fn new(options: &ExistingOptions, cells: &[Cell]) -> Result<Self, Failure> {
         let has_custom_agent = |cell: &Cell| cell.variant.program.is_some();
         let names = ImageNames {
             agent: if cells.iter().all(has_custom_agent) && !cells.is_empty() {
@@ -102,10 +88,17 @@ impl ExistingProvider {
     }
 }
 
-fn tag(role: &'static str, program: &SystemUnderTest) -> Result<String, ExistingError> {
+fn tag(role: &'static str, program: &SystemUnderTest) -> Result<String, Failure> {
     match &program.image {
         ImageSource::Tag(tag) => Ok(tag.clone()),
-        ImageSource::Reference | ImageSource::Build(_) => Err(ExistingError::NoTag { role }),
+        ImageSource::Reference | ImageSource::Build(_) => {
+            let message = format!(
+                "an existing cluster pulls its images itself, but `[images.{role}]` specifies none"
+            );
+            Err(Failure::new(Symptom::BadConfiguration, message).with_remedy(format!(
+                "build and push an image that the cluster can pull, and set it as `image` under `[images.{role}]`; deploy/docker builds the images of the reference programs"
+            )))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Collector, GcOutcome, GcRow};
+use super::{Collector, GcOutcome};
 use crate::cluster::images;
 use crate::cluster::kind::USED;
 use crate::error::chain;
@@ -39,8 +39,7 @@ impl Collector<'_> {
             Ok(Some(lock)) => lock,
             Ok(None) => return,
             Err(error) => {
-                let outcome = GcOutcome::Failed(chain(&error));
-                self.push(row("cache of images".to_owned(), outcome));
+                self.push(None, "cache of images", GcOutcome::Failed(chain(&error)));
                 return;
             }
         };
@@ -50,7 +49,7 @@ impl Collector<'_> {
                 Ok(false) => Err("a run uses it".to_owned()),
                 Err(error) => Err(chain(&error)),
             });
-            self.push(row(format!("cache {}", target.display()), outcome));
+            self.push(None, format!("cache {}", target.display()), outcome);
         }
         drop(lock);
         // Fails unless the folder is empty.
@@ -58,49 +57,35 @@ impl Collector<'_> {
     }
 
     async fn images(&mut self, alive: bool) {
-        let removed = self.remove_images(alive).await;
-        let rows = removed
-            .unwrap_or_else(|reason| vec![row("images".to_owned(), GcOutcome::Failed(reason))]);
-        self.report.rows.extend(rows);
-    }
-
-    async fn remove_images(&self, alive: bool) -> Result<Vec<GcRow>, String> {
-        let engine = &self.engine;
-        let images = engine.images().await;
-        let mut rows = Vec::new();
-        for name in images.map_err(|failure| failure.message)? {
+        let images = match self.engine.images().await {
+            Ok(images) => images,
+            Err(failure) => {
+                self.push(None, "images", GcOutcome::Failed(failure.message));
+                return;
+            }
+        };
+        for name in images {
             let outcome = if alive {
                 GcOutcome::LeftAlone("runs are active".to_owned())
             } else if self.options.dry_run {
                 GcOutcome::WouldRemove
             } else {
-                match engine.remove_image(&name).await {
+                match self.engine.remove_image(&name).await {
                     Ok(true) => GcOutcome::Removed,
                     Ok(false) => GcOutcome::LeftAlone("a container uses it".to_owned()),
                     Err(failure) => GcOutcome::Failed(failure.message),
                 }
             };
-            rows.push(row(format!("image {name}"), outcome));
+            self.push(None, format!("image {name}"), outcome);
         }
-        Ok(rows)
     }
 
     fn locks(&mut self) {
         if let Err(error) = tidy(self.state) {
-            let outcome = GcOutcome::Failed(chain(&error));
-            self.push(row("lock files".to_owned(), outcome));
+            self.push(None, "lock files", GcOutcome::Failed(chain(&error)));
         }
         // Fails if the folder contains runs.
         drop(fs::remove_dir(self.state.runs()));
-    }
-}
-
-fn row(resource: String, outcome: GcOutcome) -> GcRow {
-    GcRow {
-        run: None,
-        age: None,
-        resource,
-        outcome,
     }
 }
 

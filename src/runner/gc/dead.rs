@@ -1,6 +1,7 @@
 //! Dead runs: one loop over their entries, last to first, in which each entry is reclaimed by its provider.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::{Collector, GcOutcome, GcRow, temporaries};
 use crate::cluster::{Entry, Reclaimed};
@@ -16,8 +17,9 @@ struct Case {
 }
 
 impl Collector<'_> {
-    /// Deletes the resources of `dead` runs, and forgets the runs that have none left.
-    pub(super) async fn runs(&mut self, dead: Vec<DeadRun>) {
+    /// Deletes the resources of the dead runs among `folders`, and forgets the runs that have none left.
+    pub(super) async fn runs(&mut self, folders: &[PathBuf]) {
+        let dead = self.read(folders);
         let mut entries: Vec<(usize, Left)> = Vec::new();
         for (index, run) in dead.iter().enumerate() {
             let lefts = run.contents.left.iter().rev().cloned();
@@ -90,18 +92,15 @@ impl Collector<'_> {
             // Another user takes it over. In a dry run, the user may be a resource that would be deleted first.
             (Ok(Reclaimed::Used(reason)), None) => {
                 if !self.options.dry_run {
-                    self.push(row(
-                        &case.run,
-                        &left.resource.name,
-                        GcOutcome::LeftAlone(reason),
-                    ));
+                    let outcome = GcOutcome::LeftAlone(reason);
+                    self.push(Some(&case.run), left.resource.name, outcome);
                 }
                 return;
             }
             (Err(reason), None) => (false, Some(GcOutcome::Failed(reason))),
         };
         if let Some(outcome) = outcome {
-            self.push(row(&case.run, &left.resource.name, outcome));
+            self.push(Some(&case.run), &left.resource.name, outcome);
         }
         if is_gone {
             case.gone.push(left.resource);
@@ -115,7 +114,7 @@ impl Collector<'_> {
             let outcome = self.remove(|| fs::remove_file(&path).map_err(|error| chain(&error)));
             case.is_open |= outcome.is_failure();
             let resource = format!("temporary file {}", path.display());
-            self.push(row(&case.run, &resource, outcome));
+            self.push(Some(&case.run), resource, outcome);
         }
     }
 
@@ -129,7 +128,7 @@ impl Collector<'_> {
                 run.contents.unknown,
                 manual_cleanup(&run.folder)
             );
-            self.push(row(&run, "ledger", GcOutcome::Failed(reason)));
+            self.push(Some(&run), "ledger", GcOutcome::Failed(reason));
         }
         if self.options.dry_run {
             return;
@@ -137,16 +136,19 @@ impl Collector<'_> {
         if is_open {
             for resource in gone {
                 if let Err(error) = run.gone(&resource) {
-                    self.push(row(&run, "ledger", GcOutcome::Failed(chain(&error))));
+                    self.push(Some(&run), "ledger", GcOutcome::Failed(chain(&error)));
                 }
             }
             return;
         }
         let folder = format!("folder {}", run.folder.display());
-        let known = row(&run, &folder, GcOutcome::Removed);
+        let forgotten = GcRow::new(Some(&run), folder, GcOutcome::Removed);
         if let Err(error) = run.forget() {
             let outcome = GcOutcome::Failed(chain(&error));
-            self.push(GcRow { outcome, ..known });
+            self.rows.push(GcRow {
+                outcome,
+                ..forgotten
+            });
         }
     }
 
@@ -159,14 +161,5 @@ impl Collector<'_> {
             Ok(()) => GcOutcome::Removed,
             Err(reason) => GcOutcome::Failed(reason),
         }
-    }
-}
-
-fn row(run: &DeadRun, resource: &str, outcome: GcOutcome) -> GcRow {
-    GcRow {
-        run: Some(run.token.clone()),
-        age: Some(run.age),
-        resource: resource.to_owned(),
-        outcome,
     }
 }

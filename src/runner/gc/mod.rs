@@ -41,29 +41,12 @@ pub struct GcOptions {
     pub older_than: Option<Duration>,
 }
 
-/// The resources that were found, and what happened to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GcReport {
-    /// One row per resource.
-    pub rows: Vec<GcRow>,
-}
-
-impl GcReport {
-    /// Whether everything was deleted that should have been.
-    pub fn is_clean(&self) -> bool {
-        !self.rows.iter().any(|row| row.outcome.is_failure())
-    }
-}
-
-/// Finds and deletes resources of dead runs.
-pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, LedgerError> {
+/// Finds and deletes resources of dead runs. Returns one row per resource.
+pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<Vec<GcRow>, LedgerError> {
     let folders = folders(state)?;
     let mut collector = Collector::new(state, options);
     let lock = collector.lock(&folders).await?;
-    let mut dead = collector.read(&folders);
-    let is_old_enough = |run: &DeadRun| options.older_than.is_none_or(|least| run.age >= least);
-    dead.retain(is_old_enough);
-    collector.runs(dead).await;
+    collector.runs(&folders).await;
     let alive = folders.iter().any(|folder| is_alive(folder));
     collector.common(alive).await;
     collector.unknown_clusters().await;
@@ -71,13 +54,12 @@ pub async fn gc(state: &StateFolder, options: GcOptions) -> Result<GcReport, Led
 }
 
 /// Deletes the resources of the dead runs with these tokens, and nothing else.
-pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<GcReport, LedgerError> {
+pub(super) async fn gc_of(state: &StateFolder, tokens: &[&str]) -> Result<Vec<GcRow>, LedgerError> {
     let mut folders = folders(state)?;
     folders.retain(|folder| tokens.iter().any(|token| *folder == state.run(token)));
     let mut collector = Collector::new(state, GcOptions::default());
     let lock = collector.lock(&folders).await?;
-    let dead = collector.read(&folders);
-    collector.runs(dead).await;
+    collector.runs(&folders).await;
     collector.end(lock)
 }
 
@@ -88,7 +70,7 @@ struct Collector<'s> {
     engine: Arc<KindReclaimer>,
     reclaimers: [Arc<dyn Reclaim>; 3],
     deadline: Deadline,
-    report: GcReport,
+    rows: Vec<GcRow>,
 }
 
 impl<'s> Collector<'s> {
@@ -101,7 +83,7 @@ impl<'s> Collector<'s> {
             reclaimers: reclaimers(&engine),
             engine,
             deadline,
-            report: GcReport::default(),
+            rows: Vec::new(),
         }
     }
 
@@ -120,35 +102,35 @@ impl<'s> Collector<'s> {
         Ok(Some(lock?))
     }
 
-    /// The dead runs among `folders`. Reports those that can't be read.
+    /// The dead runs among `folders` that are old enough. Reports those that can't be read.
     fn read(&mut self, folders: &[PathBuf]) -> Vec<DeadRun> {
         let mut dead = Vec::new();
         // Another collection may have removed a run in the meantime.
         for folder in folders.iter().filter(|folder| folder.exists()) {
             match DeadRun::read(folder.clone()) {
                 Ok(run) => dead.extend(run),
-                Err(error) => self.push(GcRow {
-                    run: None,
-                    age: None,
-                    resource: format!("folder {}", folder.display()),
-                    outcome: GcOutcome::Failed(chain(&error)),
-                }),
+                Err(error) => {
+                    let resource = format!("folder {}", folder.display());
+                    self.push(None, resource, GcOutcome::Failed(chain(&error)));
+                }
             }
         }
+        let least = self.options.older_than.unwrap_or_default();
+        dead.retain(|run| run.age >= least);
         dead
     }
 
-    fn push(&mut self, row: GcRow) {
-        self.report.rows.push(row);
+    fn push(&mut self, run: Option<&DeadRun>, resource: impl Into<String>, outcome: GcOutcome) {
+        self.rows.push(GcRow::new(run, resource, outcome));
     }
 
     /// Removes the lock's file last.
-    fn end(self, lock: Option<Lock>) -> Result<GcReport, LedgerError> {
+    fn end(self, lock: Option<Lock>) -> Result<Vec<GcRow>, LedgerError> {
         if let Some(lock) = lock {
             lock.remove()?;
             drop(fs::remove_dir(self.state.locks()));
         }
-        Ok(self.report)
+        Ok(self.rows)
     }
 
     /// Reports clusters whose names follow our grammar, but which no run here, dead or alive, has created.
@@ -160,17 +142,12 @@ impl<'s> Collector<'s> {
         });
         for name in names {
             let resource = format!("cluster {name}");
-            if self.report.rows.iter().any(|row| row.resource == resource) {
+            if self.rows.iter().any(|row| row.resource == resource) {
                 continue;
             }
             let reason =
                 format!("no ledger lists it; to delete it: kind delete cluster --name {name}");
-            self.push(GcRow {
-                run: None,
-                age: None,
-                resource,
-                outcome: GcOutcome::LeftAlone(reason),
-            });
+            self.push(None, resource, GcOutcome::LeftAlone(reason));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::machine::DeadRun;
+
 /// A resource that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GcRow {
@@ -13,6 +15,22 @@ pub struct GcRow {
     pub resource: String,
     /// What happened to it.
     pub outcome: GcOutcome,
+}
+
+impl GcRow {
+    /// The outcome for a resource that `run` left, or that no single run owns.
+    pub(super) fn new(
+        run: Option<&DeadRun>,
+        resource: impl Into<String>,
+        outcome: GcOutcome,
+    ) -> Self {
+        Self {
+            run: run.map(|run| run.token.clone()),
+            age: run.map(|run| run.age),
+            resource: resource.into(),
+            outcome,
+        }
+    }
 }
 
 /// What happened to a resource.
